@@ -1,0 +1,128 @@
+//! The lake's layout: which key an object has, and what a key says. Pure, so that a retry computes the same name.
+
+use chrono::NaiveDate;
+
+/// What a key of the lake names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LakeKey<'a> {
+    /// Raw envelopes as Firehose delivered them.
+    Bronze {
+        /// The stream's source, such as `pos`.
+        source: &'a str,
+        /// The arrival's folder, such as `dt=2026-11-21/hour=10`.
+        arrival: &'a str,
+        /// The object's name without its folder and `.gz`.
+        name: &'a str,
+    },
+    /// Typed rows of a dataset.
+    Silver {
+        /// The dataset, such as `web_traffic`.
+        dataset: &'a str,
+        /// The partition's folder, such as `dt=2026-11-21` or `bucket=0007`.
+        partition: &'a str,
+    },
+    /// A KPI partition.
+    Gold {
+        /// The model, such as `session_duration_bounce_rate`.
+        model: &'a str,
+        /// The partition's value, such as `2026-11-21`.
+        partition: &'a str,
+    },
+}
+
+/// `silver/<dataset>/<partition>/<name>.parquet`
+pub fn silver(dataset: &str, partition: &str, name: &str) -> String {
+    format!("{}{name}.parquet", silver_prefix(dataset, partition))
+}
+
+/// `silver/<dataset>/<partition>/`
+pub fn silver_prefix(dataset: &str, partition: &str) -> String {
+    format!("silver/{dataset}/{partition}/")
+}
+
+/// `quarantine/<dataset>/dt=<day of arrival>/<name>.ndjson.gz`
+pub fn quarantine(dataset: &str, day: NaiveDate, name: &str) -> String {
+    format!("quarantine/{dataset}/dt={day}/{name}.ndjson.gz")
+}
+
+/// `gold/<model>/<column>=<value>/data.parquet`
+pub fn gold(model: &str, column: &str, value: &str) -> String {
+    format!("gold/{model}/{column}={value}/data.parquet")
+}
+
+/// `jobs/<model>/<partition value>/<id>.json`
+pub fn job(model: &str, partition: &str, id: &str) -> String {
+    format!("jobs/{model}/{partition}/{id}.json")
+}
+
+/// The name of what comes from a Kinesis batch: `<shard>-<first sequence number>`.
+pub fn batch_name(shard: &str, first_sequence: &str) -> String {
+    format!("{shard}-{first_sequence}")
+}
+
+/// What `key` names; `None` for keys that nothing is computed from.
+pub fn parse(key: &str) -> Option<LakeKey<'_>> {
+    let (layer, rest) = key.split_once('/')?;
+    let (owner, path) = rest.split_once('/')?;
+    let (folder, file) = path.rsplit_once('/')?;
+    match layer {
+        "bronze" => Some(LakeKey::Bronze {
+            source: owner,
+            arrival: folder,
+            name: file.strip_suffix(".gz").unwrap_or(file),
+        }),
+        "silver" if file.ends_with(".parquet") => Some(LakeKey::Silver { dataset: owner, partition: folder }),
+        "gold" if file == "data.parquet" => {
+            let (_, value) = folder.split_once('=')?;
+            Some(LakeKey::Gold { model: owner, partition: value })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_bronze_key_names_its_source_and_object() {
+        assert_eq!(
+            parse("bronze/pos/dt=2026-11-21/hour=10/shoplake-local-pos-1-2026.gz"),
+            Some(LakeKey::Bronze {
+                source: "pos",
+                arrival: "dt=2026-11-21/hour=10",
+                name: "shoplake-local-pos-1-2026"
+            })
+        );
+    }
+
+    #[test]
+    fn what_is_not_of_the_lake_is_nothing() {
+        for key in ["", "silver", "silver/x", "silver/x/dt=2026-01-01/_SUCCESS", "jobs/a/b/c.json"] {
+            assert_eq!(parse(key), None, "{key}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_can_be_read_back(
+            owner in "[a-z_]{1,20}", folder in "(dt=2026-01-0[1-9]|bucket=000[0-9]|dt=2026-01-01/hour=0[0-9])", name in "[A-Za-z0-9-]{1,40}",
+        ) {
+            let key = silver(&owner, &folder, &name);
+            prop_assert_eq!(parse(&key), Some(LakeKey::Silver { dataset: &owner, partition: &folder }));
+        }
+
+        #[test]
+        fn a_gold_key_can_be_read_back(model in "[a-z_]{1,20}", value in "[0-9-]{1,10}") {
+            let key = gold(&model, "business_date", &value);
+            prop_assert_eq!(parse(&key), Some(LakeKey::Gold { model: &model, partition: &value }));
+        }
+
+        #[test]
+        fn any_text_is_parsed_without_a_panic(key in ".*") {
+            parse(&key);
+        }
+    }
+}

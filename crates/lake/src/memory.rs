@@ -1,0 +1,150 @@
+//! A lake in memory, with the promises of S3: strong consistency, atomic conditional writes, ETags that name the content.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+
+use crate::store::{Condition, ETag, Entry, Head, Metadata, Object, PutError, Store, StoreError};
+
+/// Objects in memory. Its clock stands still until it is set, so that a test decides what is old.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    objects: BTreeMap<String, Object>,
+    now: DateTime<Utc>,
+    faults: VecDeque<bool>,
+}
+
+impl MemoryStore {
+    /// Sets the time at which later writes happen.
+    pub fn set_now(&self, now: DateTime<Utc>) {
+        self.state().now = now;
+    }
+
+    /// Decides, operation by operation from now on, which fail; after the schedule's end they all succeed.
+    pub fn fail(&self, schedule: impl IntoIterator<Item = bool>) {
+        self.state().faults = schedule.into_iter().collect();
+    }
+
+    /// All keys, in order.
+    pub fn keys(&self) -> Vec<String> {
+        self.state().objects.keys().cloned().collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A test that panicked while it held the lock has left no half-done change behind.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn operate(&self, action: &'static str, key: &str) -> Result<MutexGuard<'_, State>, StoreError> {
+        let mut state = self.state();
+        if state.faults.pop_front().unwrap_or(false) {
+            return Err(StoreError {
+                action,
+                key: key.to_owned(),
+                cause: "a fault was asked for".to_owned(),
+            });
+        }
+        Ok(state)
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        Ok(self.operate("read", key)?.objects.get(key).cloned())
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<Head>, StoreError> {
+        Ok(self.operate("look at", key)?.objects.get(key).map(|object| object.head.clone()))
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+        let state = self.operate("list", prefix)?;
+        Ok(state
+            .objects
+            .range(prefix.to_owned()..)
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .map(|(key, object)| Entry {
+                key: key.clone(),
+                etag: object.head.etag.clone(),
+                size: object.head.size,
+                last_modified: object.head.last_modified,
+            })
+            .collect())
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        metadata: Metadata,
+        condition: Condition,
+    ) -> Result<ETag, PutError> {
+        let mut state = self.operate("write", key)?;
+        let current = state.objects.get(key).map(|object| &object.head.etag);
+        let holds = match &condition {
+            Condition::Always => true,
+            Condition::Absent => current.is_none(),
+            Condition::Matches(expected) => current == Some(expected),
+        };
+        if !holds {
+            return Err(PutError::Conflict { key: key.to_owned() });
+        }
+        let etag = ETag::new(format!("\"{}\"", hex::encode(&Sha256::digest(&bytes)[..16])));
+        let head = Head { etag: etag.clone(), size: bytes.len() as u64, last_modified: state.now, metadata };
+        state.objects.insert(key.to_owned(), Object { head, bytes });
+        Ok(etag)
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.operate("delete", key)?.objects.remove(key);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn put(store: &MemoryStore, text: &'static str, condition: Condition) -> Result<ETag, PutError> {
+        store.put("gold/a", Bytes::from_static(text.as_bytes()), Metadata::new(), condition).await
+    }
+
+    #[tokio::test]
+    async fn of_two_writers_from_the_same_version_one_conflicts() {
+        let store = MemoryStore::default();
+        let first = put(&store, "1", Condition::Absent).await.unwrap();
+        assert!(matches!(put(&store, "x", Condition::Absent).await, Err(PutError::Conflict { .. })));
+
+        put(&store, "2", Condition::Matches(first.clone())).await.unwrap();
+        assert!(matches!(put(&store, "3", Condition::Matches(first)).await, Err(PutError::Conflict { .. })));
+        assert_eq!(store.get("gold/a").await.unwrap().unwrap().bytes, "2");
+    }
+
+    #[tokio::test]
+    async fn lists_only_the_prefix() {
+        let store = MemoryStore::default();
+        for key in ["a/1", "a/2", "a0", "b/1"] {
+            store.put(key, Bytes::new(), Metadata::new(), Condition::Always).await.unwrap();
+        }
+        let keys: Vec<_> = store.list("a/").await.unwrap().into_iter().map(|entry| entry.key).collect();
+        assert_eq!(keys, ["a/1", "a/2"]);
+    }
+
+    #[tokio::test]
+    async fn fails_as_scheduled_and_changes_nothing() {
+        let store = MemoryStore::default();
+        store.fail([true]);
+        assert!(matches!(put(&store, "1", Condition::Always).await, Err(PutError::Store(_))));
+        assert!(store.get("gold/a").await.unwrap().is_none());
+    }
+}

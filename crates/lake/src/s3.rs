@@ -1,0 +1,134 @@
+//! The lake on Amazon S3.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::error::{DisplayErrorContext, SdkError};
+use aws_sdk_s3::operation::get_object::GetObjectError;
+use aws_sdk_s3::operation::head_object::HeadObjectError;
+use aws_sdk_s3::primitives::DateTime as SdkDateTime;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use crate::store::{Condition, ETag, Entry, Head, Metadata, Object, PutError, Store, StoreError};
+
+/// A bucket as a lake.
+#[derive(Clone, Debug)]
+pub struct S3Store {
+    client: Client,
+    bucket: String,
+}
+
+impl S3Store {
+    /// A lake in `bucket`, reached with the region, credentials and endpoint of `config`.
+    pub fn new(config: &SdkConfig, bucket: impl Into<String>) -> Self {
+        let builder = aws_sdk_s3::config::Builder::from(config)
+            // Whoever sets an endpoint has a local cloud, where a bucket is no host name.
+            .force_path_style(
+                config.endpoint_url().is_some() || std::env::var_os("AWS_ENDPOINT_URL").is_some(),
+            );
+        Self { client: Client::from_conf(builder.build()), bucket: bucket.into() }
+    }
+}
+
+#[async_trait]
+impl Store for S3Store {
+    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        let output = match self.client.get_object().bucket(&self.bucket).key(key).send().await {
+            Ok(output) => output,
+            Err(error) if matches!(error.as_service_error(), Some(GetObjectError::NoSuchKey(_))) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(failed("read", key, error)),
+        };
+        let head = Head {
+            etag: ETag::new(output.e_tag.unwrap_or_default()),
+            size: output.content_length.unwrap_or_default().unsigned_abs(),
+            last_modified: time(output.last_modified),
+            metadata: output.metadata.unwrap_or_default().into_iter().collect(),
+        };
+        let body = output.body.collect().await.map_err(|error| failed("read", key, error))?;
+        Ok(Some(Object { head, bytes: body.into_bytes() }))
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<Head>, StoreError> {
+        let output = match self.client.head_object().bucket(&self.bucket).key(key).send().await {
+            Ok(output) => output,
+            Err(error) if matches!(error.as_service_error(), Some(HeadObjectError::NotFound(_))) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(failed("look at", key, error)),
+        };
+        Ok(Some(Head {
+            etag: ETag::new(output.e_tag.unwrap_or_default()),
+            size: output.content_length.unwrap_or_default().unsigned_abs(),
+            last_modified: time(output.last_modified),
+            metadata: output.metadata.unwrap_or_default().into_iter().collect(),
+        }))
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+        let mut pages =
+            self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
+        let mut entries = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| failed("list", prefix, error))?;
+            entries.extend(page.contents.unwrap_or_default().into_iter().map(|object| Entry {
+                key: object.key.unwrap_or_default(),
+                etag: ETag::new(object.e_tag.unwrap_or_default()),
+                size: object.size.unwrap_or_default().unsigned_abs(),
+                last_modified: time(object.last_modified),
+            }));
+        }
+        Ok(entries)
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        metadata: Metadata,
+        condition: Condition,
+    ) -> Result<ETag, PutError> {
+        let request = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .set_metadata(Some(metadata.into_iter().collect()))
+            .body(bytes.into());
+        let request = match &condition {
+            Condition::Always => request,
+            Condition::Absent => request.if_none_match("*"),
+            Condition::Matches(etag) => request.if_match(etag.as_str()),
+        };
+        match request.send().await {
+            Ok(output) => Ok(ETag::new(output.e_tag.unwrap_or_default())),
+            Err(error) if condition != Condition::Always && lost_the_race(&error) => {
+                Err(PutError::Conflict { key: key.to_owned() })
+            }
+            Err(error) => Err(failed("write", key, error).into()),
+        }
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        let request = self.client.delete_object().bucket(&self.bucket).key(key);
+        request.send().await.map(|_| ()).map_err(|error| failed("delete", key, error))
+    }
+}
+
+/// 412: the condition does not hold. 409: another conditional write is under way. 404: `If-Match` on what was deleted.
+fn lost_the_race<E>(error: &SdkError<E>) -> bool {
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    matches!(status, Some(404 | 409 | 412))
+}
+
+fn failed(action: &'static str, key: &str, error: impl std::error::Error + Debug) -> StoreError {
+    StoreError { action, key: key.to_owned(), cause: DisplayErrorContext(error).to_string() }
+}
+
+fn time(value: Option<SdkDateTime>) -> DateTime<Utc> {
+    value.and_then(|time| DateTime::from_timestamp(time.secs(), time.subsec_nanos())).unwrap_or_default()
+}
