@@ -1,0 +1,414 @@
+//! From bytes to a row, in one pass and without a document in between.
+
+use std::fmt;
+use std::str;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::ShopId;
+use crate::contract::{ChildLayout, Contract};
+use crate::keys::KeyTable;
+use crate::reason::{Code, Reason};
+use crate::scalar::Scalar;
+pub use crate::value::{Row, Stamp, Value};
+
+/// How deeply containers may be nested: as deep as `serde_json` goes, which explains what fails here.
+const MAX_DEPTH: u8 = 127;
+
+/// The field table of an object.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Object {
+    keys: KeyTable,
+    pub(crate) members: Vec<Member>,
+    /// One bit per member.
+    required: u128,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) required: bool,
+    pub(crate) node: Node,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Node {
+    Scalar {
+        column: usize,
+        scalar: Scalar,
+        /// Whether it has to be the envelope's shop.
+        shop: bool,
+    },
+    Object {
+        null: bool,
+        object: Object,
+    },
+    Array(Array),
+}
+
+/// An array of objects: the rows of a child dataset.
+#[derive(Clone, Debug)]
+pub(crate) struct Array {
+    pub(crate) null: bool,
+    pub(crate) child: usize,
+    pub(crate) minimum: usize,
+    pub(crate) maximum: Option<usize>,
+    pub(crate) items: Object,
+}
+
+impl Object {
+    /// `keys` finds each member at its position.
+    pub(crate) fn new(keys: KeyTable, members: Vec<Member>) -> Self {
+        let bit = |(position, member): (usize, &Member)| u128::from(member.required) << position;
+        Self { keys, required: members.iter().enumerate().map(bit).fold(0, |all, bit| all | bit), members }
+    }
+}
+
+/// The row is not what the contract says. [`Contract::explain`] says why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the data does not fulfil its contract")]
+pub struct Rejected;
+
+impl Contract {
+    /// Decodes the bytes of one event into `row`. What was in the row before is gone, whatever the outcome.
+    ///
+    /// # Errors
+    /// When the bytes are not JSON or not what the contract says; the row is then to be ignored.
+    pub fn decode<'a>(&self, stamp: Stamp<'a>, data: &'a [u8], row: &mut Row<'a>) -> Result<(), Rejected> {
+        let data = str::from_utf8(data).map_err(|_| Rejected)?;
+        let mut deserializer = sonic_rs::Deserializer::from_str(data);
+        self.decoder(stamp, row).deserialize(&mut deserializer).map_err(|_| Rejected)?;
+        deserializer.end().map_err(|_| Rejected)
+    }
+
+    /// The same within a document that someone else reads, such as an envelope. Its deserializer must be given valid UTF-8.
+    pub fn decoder<'s, 'a>(&'s self, stamp: Stamp<'a>, row: &'s mut Row<'a>) -> Decode<'s, 'a> {
+        Decode { contract: self, stamp, row }
+    }
+
+    /// Whether the bytes of one event are what the contract says; if not, everything that is wrong with them.
+    ///
+    /// # Errors
+    /// At least one reason.
+    pub fn validate(&self, shop: &ShopId, data: &[u8]) -> Result<(), Vec<Reason>> {
+        let stamp = Stamp { shop: shop.as_str(), envelope_id: "", received_at: 0 };
+        self.decode(stamp, data, &mut self.row()).map_err(|Rejected| self.explain(shop.as_str(), data))
+    }
+}
+
+/// Decodes one event into a row; made by [`Contract::decoder`].
+#[derive(Debug)]
+pub struct Decode<'s, 'a> {
+    contract: &'s Contract,
+    stamp: Stamp<'a>,
+    row: &'s mut Row<'a>,
+}
+
+impl<'de> DeserializeSeed<'de> for Decode<'_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        let Self { contract, stamp, row } = self;
+        row.clear();
+        ObjectSeed {
+            object: &contract.root,
+            null: false,
+            target: Target {
+                shop: stamp.shop,
+                layouts: &contract.child_layouts,
+                values: &mut row.values,
+                children: &mut row.children,
+            },
+            depth: MAX_DEPTH,
+        }
+        .deserialize(deserializer)?;
+
+        fn sign<'a>(values: &mut [Value<'a>], stamp: Stamp<'a>) {
+            if let [shop, .., envelope_id, received_at] = values {
+                *shop = Value::Text(stamp.shop);
+                *envelope_id = Value::Text(stamp.envelope_id);
+                *received_at = Value::Timestamp(stamp.received_at);
+            }
+        }
+        sign(&mut row.values, stamp);
+        for (layout, children) in contract.child_layouts.iter().zip(&mut row.children) {
+            for (position, child) in children.iter_mut().enumerate() {
+                for (own, parents) in &layout.inherited {
+                    child[*own] = row.values[*parents].clone();
+                }
+                child[layout.ordinal] = Value::Integer(position as i64 + 1);
+                sign(child, stamp);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where decoded values go.
+struct Target<'t, 'de> {
+    shop: &'de str,
+    layouts: &'t [ChildLayout],
+    values: &'t mut [Value<'de>],
+    children: &'t mut [Vec<Vec<Value<'de>>>],
+}
+
+struct ObjectSeed<'t, 'de> {
+    object: &'t Object,
+    null: bool,
+    target: Target<'t, 'de>,
+    depth: u8,
+}
+
+impl<'de> DeserializeSeed<'de> for ObjectSeed<'_, 'de> {
+    type Value = ();
+
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ObjectSeed<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        if self.null { Ok(()) } else { Err(rejected(Code::Type)) }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        let Self { object, mut target, depth, .. } = self;
+        let depth = deeper(depth)?;
+        let mut seen = 0_u128;
+        while let Some(found) = fields.next_key_seed(KeySeed(&object.keys))? {
+            let Some(position) = found else {
+                fields.next_value_seed(Ignore(depth))?;
+                continue;
+            };
+            let bit = 1 << position;
+            if seen & bit != 0 {
+                return Err(rejected(Code::Duplicate));
+            }
+            seen |= bit;
+            match &object.members[position].node {
+                Node::Scalar { column, scalar, shop } => {
+                    let value = fields.next_value_seed(ScalarSeed(scalar))?;
+                    if *shop && value.as_str() != Some(target.shop) {
+                        return Err(rejected(Code::ShopMismatch));
+                    }
+                    target.values[*column] = value;
+                }
+                Node::Object { null, object } => {
+                    let Target { shop, layouts, ref mut values, ref mut children } = target;
+                    let target = Target { shop, layouts, values, children };
+                    fields.next_value_seed(ObjectSeed { object, null: *null, target, depth })?;
+                }
+                Node::Array(array) => {
+                    let layout = &target.layouts[array.child];
+                    let rows = &mut target.children[array.child];
+                    fields.next_value_seed(ArraySeed { array, layout, rows, depth })?;
+                }
+            }
+        }
+        if object.required & !seen == 0 { Ok(()) } else { Err(rejected(Code::Missing)) }
+    }
+}
+
+struct ArraySeed<'t, 'de> {
+    array: &'t Array,
+    layout: &'t ChildLayout,
+    rows: &'t mut Vec<Vec<Value<'de>>>,
+    depth: u8,
+}
+
+impl<'de> DeserializeSeed<'de> for ArraySeed<'_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ArraySeed<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an array")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        if self.array.null { Ok(()) } else { Err(rejected(Code::Type)) }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let Self { array, layout, rows, depth } = self;
+        let depth = deeper(depth)?;
+        loop {
+            let mut values = vec![Value::Null; layout.width];
+            let target = Target { shop: "", layouts: &[], values: &mut values, children: &mut [] };
+            let item = ObjectSeed { object: &array.items, null: false, target, depth };
+            if items.next_element_seed(item)?.is_none() {
+                break;
+            }
+            if array.maximum.is_some_and(|maximum| rows.len() == maximum) {
+                return Err(rejected(Code::TooManyItems));
+            }
+            rows.push(values);
+        }
+        if rows.len() < array.minimum { Err(rejected(Code::TooFewItems)) } else { Ok(()) }
+    }
+}
+
+struct KeySeed<'t>(&'t KeyTable);
+
+impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
+    type Value = Option<usize>;
+
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<usize>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a field name")
+    }
+
+    #[inline]
+    fn visit_str<E>(self, name: &str) -> Result<Option<usize>, E> {
+        Ok(self.0.find(name))
+    }
+}
+
+struct ScalarSeed<'t>(&'t Scalar);
+
+impl<'de> DeserializeSeed<'de> for ScalarSeed<'_> {
+    type Value = Value<'de>;
+
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ScalarSeed<'_> {
+    type Value = Value<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a string, a number, a boolean or null")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value<'de>, E> {
+        self.0.null().map_err(rejected)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value<'de>, E> {
+        self.0.boolean(value).map_err(rejected)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value<'de>, E> {
+        self.0.integer(value).map_err(rejected)
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value<'de>, E> {
+        self.0.unsigned(value).map_err(rejected)
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value<'de>, E> {
+        self.0.double(value).map_err(rejected)
+    }
+
+    #[inline]
+    fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<Value<'de>, E> {
+        self.0.text(value, || Value::Text(value)).map_err(rejected)
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value<'de>, E> {
+        self.0.text(value, || Value::Unescaped(value.into())).map_err(rejected)
+    }
+}
+
+/// Reads over a value that nobody asked for. Not [`IgnoredAny`] alone: skipping is laxer than parsing (it does not look at escapes), and
+/// then two readers could see different documents in the same bytes.
+#[derive(Debug)]
+pub struct Ignore(u8);
+
+impl Default for Ignore {
+    fn default() -> Self {
+        Self(MAX_DEPTH)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Ignore {
+    type Value = ();
+
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Ignore {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let depth = deeper(self.0)?;
+        while items.next_element_seed(Ignore(depth))?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        let depth = deeper(self.0)?;
+        while fields.next_key::<IgnoredKey>()?.is_some() {
+            fields.next_value_seed(Ignore(depth))?;
+        }
+        Ok(())
+    }
+}
+
+/// A field name that has to be well-formed and is not kept.
+type IgnoredKey = IgnoredAny;
+
+fn deeper<E: Error>(depth: u8) -> Result<u8, E> {
+    depth.checked_sub(1).ok_or_else(|| E::custom("nested too deeply"))
+}
+
+/// The parser wants an error of its own kind; nobody reads it, [`Contract::explain`] has the words.
+#[cold]
+fn rejected<E: Error>(code: Code) -> E {
+    E::custom(code.as_str())
+}

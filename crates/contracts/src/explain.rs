@@ -1,0 +1,117 @@
+//! Why a row failed: the slow second reading, for the few rows that need it.
+
+use crate::contract::Contract;
+use crate::decode::{Array, Node, Object};
+use crate::json::Json;
+use crate::reason::{Code, Reason};
+
+/// Reasons per row: enough to repair it, not enough to flood a log.
+const MAX_REASONS: usize = 20;
+/// Characters of a value that are repeated in a reason.
+const MAX_ACTUAL: usize = 100;
+
+impl Contract {
+    /// Everything that is wrong with data that could not be decoded, field by field; at least one reason.
+    pub fn explain(&self, shop: &str, data: &[u8]) -> Vec<Reason> {
+        let mut explanation = Explanation { shop, reasons: Vec::new() };
+        match serde_json::from_slice::<Json>(data) {
+            Ok(document) => explanation.object(&self.root, false, &document, ""),
+            Err(error) => explanation.add("", Code::Malformed, "a JSON object", error.to_string()),
+        }
+        if explanation.reasons.is_empty() {
+            // The two parsers disagree. The decoder's word counts: better to refuse than to load what others read differently.
+            explanation.add(
+                "",
+                Code::Malformed,
+                "a JSON object",
+                "JSON that readers disagree about".to_owned(),
+            );
+        }
+        explanation.reasons
+    }
+}
+
+struct Explanation<'e> {
+    shop: &'e str,
+    reasons: Vec<Reason>,
+}
+
+impl Explanation<'_> {
+    fn add(&mut self, field: &str, code: Code, expected: impl Into<String>, actual: String) {
+        if self.reasons.len() < MAX_REASONS {
+            self.reasons.push(Reason { field: field.to_owned(), expected: expected.into(), actual, code });
+        }
+    }
+
+    fn object(&mut self, object: &Object, null: bool, value: &Json, at: &str) {
+        let Json::Object(fields) = value else {
+            if !(null && *value == Json::Null) {
+                let expected = if null { "an object, or null" } else { "an object" };
+                self.add(at, Code::Type, expected, shortened(value));
+            }
+            return;
+        };
+        for member in &object.members {
+            let at = if at.is_empty() { member.name.clone() } else { format!("{at}.{}", member.name) };
+            let mut found = fields.iter().filter(|(name, _)| *name == member.name).map(|(_, value)| value);
+            let Some(value) = found.next() else {
+                if member.required {
+                    self.add(&at, Code::Missing, expected(&member.node), "nothing".to_owned());
+                }
+                continue;
+            };
+            if found.next().is_some() {
+                self.add(&at, Code::Duplicate, "the field once", "the field more than once".to_owned());
+                continue;
+            }
+            match &member.node {
+                Node::Scalar { scalar, shop, .. } => match scalar.json(value) {
+                    Err(code) => self.add(&at, code, scalar.expected(code), shortened(value)),
+                    Ok(()) if *shop && value.as_str() != Some(self.shop) => {
+                        let expected = format!("{:?}, the shop it was sent for", self.shop);
+                        self.add(&at, Code::ShopMismatch, expected, shortened(value));
+                    }
+                    Ok(()) => {}
+                },
+                Node::Object { null, object } => self.object(object, *null, value, &at),
+                Node::Array(array) => self.array(array, value, &at),
+            }
+        }
+    }
+
+    fn array(&mut self, array: &Array, value: &Json, at: &str) {
+        let Json::Array(items) = value else {
+            if !(array.null && *value == Json::Null) {
+                let expected = if array.null { "an array, or null" } else { "an array" };
+                self.add(at, Code::Type, expected, shortened(value));
+            }
+            return;
+        };
+        let actual = || format!("{} items", items.len());
+        if items.len() < array.minimum {
+            self.add(at, Code::TooFewItems, format!("at least {} items", array.minimum), actual());
+        }
+        if let Some(maximum) = array.maximum.filter(|maximum| items.len() > *maximum) {
+            self.add(at, Code::TooManyItems, format!("at most {maximum} items"), actual());
+        }
+        for (position, item) in items.iter().enumerate() {
+            self.object(&array.items, false, item, &format!("{at}[{position}]"));
+        }
+    }
+}
+
+fn expected(node: &Node) -> String {
+    match node {
+        Node::Scalar { scalar, .. } => scalar.expected(Code::Type),
+        Node::Object { .. } => "an object".to_owned(),
+        Node::Array(_) => "an array".to_owned(),
+    }
+}
+
+fn shortened(value: &Json) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(MAX_ACTUAL) {
+        Some((end, _)) => format!("{}... ({} characters)", &text[..end], text.chars().count()),
+        None => text,
+    }
+}

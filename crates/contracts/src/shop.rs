@@ -1,0 +1,82 @@
+//! The tenant.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A shop's identifier: `^[a-z0-9][a-z0-9_-]{0,62}$`. It becomes part of keys, parameter names and SQL identifiers, hence the narrow alphabet.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ShopId(String);
+
+/// The text is not a shop's identifier.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not a shop id: expected 1 to 63 characters of a-z, 0-9, '_' and '-', the first one a letter or a digit"
+)]
+pub struct ShopIdError(String);
+
+impl ShopId {
+    /// The identifier as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `text` is a shop's identifier; for where nothing has to be allocated.
+    pub fn is_valid(text: &str) -> bool {
+        let bytes = text.as_bytes();
+        (1..=63).contains(&bytes.len())
+            && bytes[0].is_ascii_alphanumeric()
+            && bytes.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
+    }
+}
+
+impl FromStr for ShopId {
+    type Err = ShopIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::try_from(text.to_owned())
+    }
+}
+
+impl TryFrom<String> for ShopId {
+    type Error = ShopIdError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if Self::is_valid(&text) { Ok(Self(text)) } else { Err(ShopIdError(text)) }
+    }
+}
+
+impl From<ShopId> for String {
+    fn from(shop: ShopId) -> Self {
+        shop.0
+    }
+}
+
+impl AsRef<str> for ShopId {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ShopId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_narrow_alphabet_is_a_shop() {
+        for good in ["acme", "0", "a-b_c", &"a".repeat(63)] {
+            assert!(good.parse::<ShopId>().is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "_unknown", "Acme", "a b", "a/b", "é", &"a".repeat(64)] {
+            assert!(bad.parse::<ShopId>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Texts with a meaning, parsed by hand: RFC 3339 times, dates and decimals. Pure arithmetic, nothing allocated.
+
+use std::fmt;
+
+/// Microseconds of a UTC day.
+pub const MICROS_PER_DAY: i64 = 86_400_000_000;
+
+/// `YYYY-MM-DD` of a proleptic Gregorian calendar as days since 1970-01-01.
+pub fn parse_date(text: &str) -> Option<i32> {
+    let bytes: &[u8; 10] = text.as_bytes().try_into().ok()?;
+    if bytes[4] != b'-' || bytes[7] != b'-' {
+        return None;
+    }
+    let year = two_digits(bytes[0], bytes[1])? * 100 + two_digits(bytes[2], bytes[3])?;
+    let month = two_digits(bytes[5], bytes[6])?;
+    let day = two_digits(bytes[8], bytes[9])?;
+    ((1..=12).contains(&month) && day >= 1 && day <= days_of_month(year, month))
+        .then(|| days_from_civil(year, month, day))
+}
+
+/// An RFC 3339 time as microseconds since 1970-01-01T00:00:00Z. Digits beyond microseconds are cut off. A leap second is the last
+/// microsecond of its day, so that it stays on that day.
+pub fn parse_timestamp(text: &str) -> Option<i64> {
+    let bytes = text.as_bytes();
+    if bytes.len() < 20 || !matches!(bytes[10], b'T' | b't') || bytes[13] != b':' || bytes[16] != b':' {
+        return None;
+    }
+    // `get`: the tenth byte may lie inside of a character.
+    let days = i64::from(parse_date(text.get(..10)?)?);
+    let hour = i64::from(two_digits(bytes[11], bytes[12])?);
+    let minute = i64::from(two_digits(bytes[14], bytes[15])?);
+    let second = i64::from(two_digits(bytes[17], bytes[18])?);
+    if hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let (micros, zone) = fraction(&bytes[19..])?;
+    let minutes = days * 1440 + hour * 60 + minute - offset_minutes(zone)?;
+    if second == 60 {
+        return (minutes.rem_euclid(1440) == 1439).then_some(minutes * 60_000_000 + 59_999_999);
+    }
+    Some(minutes * 60_000_000 + second * 1_000_000 + micros)
+}
+
+/// `.123456` as microseconds, and what follows it.
+fn fraction(bytes: &[u8]) -> Option<(i64, &[u8])> {
+    let Some(digits) = bytes.strip_prefix(b".") else { return Some((0, bytes)) };
+    let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if count == 0 {
+        return None;
+    }
+    let mut micros = 0;
+    for place in 0..6 {
+        micros = micros * 10 + if place < count { i64::from(digits[place] - b'0') } else { 0 };
+    }
+    Some((micros, &digits[count..]))
+}
+
+/// `Z`, `+hh:mm` or `-hh:mm` as minutes east of Greenwich.
+fn offset_minutes(zone: &[u8]) -> Option<i64> {
+    match zone {
+        b"Z" | b"z" => Some(0),
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            let (hours, minutes) = (i64::from(two_digits(*h1, *h2)?), i64::from(two_digits(*m1, *m2)?));
+            let offset = hours * 60 + minutes;
+            (hours <= 23 && minutes <= 59).then_some(if *sign == b'+' { offset } else { -offset })
+        }
+        _ => None,
+    }
+}
+
+/// A plain decimal (`-12.50`; no exponent, no leading zero, no bare point) as its unscaled value: `12.5` at scale 4 is 125000.
+pub fn parse_decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
+    let (negative, digits) = match text.as_bytes() {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    let point = digits.iter().position(|byte| *byte == b'.');
+    let (whole, decimals) = match point {
+        Some(point) => (&digits[..point], &digits[point + 1..]),
+        None => (digits, &[][..]),
+    };
+    let leading_zero = whole.len() > 1 && whole[0] == b'0';
+    if whole.is_empty()
+        || leading_zero
+        || whole.len() > usize::from(precision - scale)
+        || decimals.len() > usize::from(scale)
+        || (point.is_some() && decimals.is_empty())
+    {
+        return None;
+    }
+    let mut unscaled: i128 = 0;
+    for byte in whole.iter().chain(decimals) {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        unscaled = unscaled * 10 + i128::from(byte - b'0');
+    }
+    unscaled *= 10_i128.pow(u32::from(scale) - decimals.len() as u32);
+    Some(if negative { -unscaled } else { unscaled })
+}
+
+fn two_digits(tens: u8, ones: u8) -> Option<i32> {
+    (tens.is_ascii_digit() && ones.is_ascii_digit())
+        .then(|| i32::from(tens - b'0') * 10 + i32::from(ones - b'0'))
+}
+
+fn days_of_month(year: i32, month: i32) -> i32 {
+    match month {
+        2 if (year % 4 == 0 && year % 100 != 0) || year % 400 == 0 => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms": `days_from_civil`.
+fn days_from_civil(year: i32, month: i32, day: i32) -> i32 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+/// Days since 1970-01-01; its text is `YYYY-MM-DD`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Day(pub i32);
+
+impl fmt::Display for Day {
+    /// Howard Hinnant's `civil_from_days`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days = i64::from(self.0) + 719_468;
+        let era = days.div_euclid(146_097);
+        let day_of_era = days.rem_euclid(146_097);
+        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let shifted_month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+        let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        write!(formatter, "{year:04}-{month:02}-{day:02}")
+    }
+}
+
+/// Microseconds since 1970-01-01T00:00:00Z; its text is RFC 3339 with six decimals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timestamp(pub i64);
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let day = Day(self.0.div_euclid(MICROS_PER_DAY) as i32);
+        let micros = self.0.rem_euclid(MICROS_PER_DAY);
+        let seconds = micros / 1_000_000;
+        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        write!(formatter, "{day}T{hour:02}:{minute:02}:{second:02}.{:06}Z", micros % 1_000_000)
+    }
+}
+
+/// An unscaled value and its scale; its text has no trailing zeros after the point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decimal {
+    /// The digits without the point.
+    pub unscaled: i128,
+    /// How many of them stand after the point.
+    pub scale: u8,
+}
+
+impl fmt::Display for Decimal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.unscaled < 0 { "-" } else { "" };
+        let unit = 10_u128.pow(u32::from(self.scale));
+        let magnitude = self.unscaled.unsigned_abs();
+        let decimals = format!("{:0width$}", magnitude % unit, width = usize::from(self.scale));
+        let decimals = decimals.trim_end_matches('0');
+        let point = if decimals.is_empty() { "" } else { "." };
+        write!(formatter, "{sign}{}{point}{decimals}", magnitude / unit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_time_is_read_in_any_zone_and_precision() {
+        assert_eq!(parse_timestamp("1970-01-01T00:00:00Z"), Some(0));
+        assert_eq!(parse_timestamp("1970-01-01t01:00:00.5+01:00"), Some(500_000));
+        assert_eq!(parse_timestamp("1969-12-31T23:59:59.1234567z"), Some(-876_544));
+        assert_eq!(
+            parse_timestamp("2016-12-31T23:59:60Z").map(|at| Timestamp(at).to_string()).as_deref(),
+            Some("2016-12-31T23:59:59.999999Z")
+        );
+        for wrong in [
+            "2026-01-01T00:00:60Z",
+            "2026-01-01 00:00:00Z",
+            "2026-01-01T00:00:00",
+            "2026-02-29T00:00:00Z",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T00:00:00.Z",
+            "2026-01-01T00:00:00+24:00",
+        ] {
+            assert_eq!(parse_timestamp(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_decimal_is_exact() {
+        assert_eq!(parse_decimal("12.5", 18, 4), Some(125_000));
+        assert_eq!(parse_decimal("-0.0001", 18, 4), Some(-1));
+        for wrong in ["", "-", ".5", "5.", "05", "+1", "1e3", "1.00001", "123456789012345", " 1", "1 "] {
+            assert_eq!(parse_decimal(wrong, 18, 4), None, "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_time_survives_its_text(micros in -62_167_219_200_000_000_i64..253_402_300_800_000_000) {
+            let text = Timestamp(micros).to_string();
+            prop_assert_eq!(parse_timestamp(&text), Some(micros));
+            prop_assert_eq!(DateTime::parse_from_rfc3339(&text).unwrap().timestamp_micros(), micros);
+        }
+
+        #[test]
+        fn any_decimal_survives_its_text(unscaled in -999_999_999_999_999_999_i128..=999_999_999_999_999_999) {
+            prop_assert_eq!(parse_decimal(&Decimal { unscaled, scale: 4 }.to_string(), 18, 4), Some(unscaled));
+        }
+
+        #[test]
+        fn any_text_is_read_without_a_panic(text in "\\PC{0,30}|[0-9TtZz:.+-]{0,30}") {
+            parse_date(&text);
+            parse_timestamp(&text);
+            parse_decimal(&text, 18, 4);
+        }
+    }
+}

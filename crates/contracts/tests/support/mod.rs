@@ -1,0 +1,262 @@
+//! Documents that are nearly what a schema asks for, made from the schema itself.
+
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+use shoplake_contracts::{Contract, Row, text};
+
+/// Every keyword, nesting, null and an array of objects.
+pub(crate) const SYNTHETIC: &str = r#"{
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Synthetic",
+    "description": "Every keyword that a contract may use.",
+    "type": "object",
+    "x-dataset": {"source": ["a", "b"], "delivery": "stream", "key": ["shop_id", "id"], "version": "changed_at", "event_time": "changed_at",
+                  "partition": "bucket(id, 16)", "sort": ["shop_id", "id"], "personal": ["note"]},
+    "required": ["id", "changed_at", "count", "place"],
+    "properties": {
+        "shop_id": {"type": "string"},
+        "id": {"type": "string", "minLength": 2, "maxLength": 4, "examples": ["ab"]},
+        "changed_at": {"type": "string", "format": "date-time"},
+        "day": {"type": ["string", "null"], "format": "date", "maxLength": 10},
+        "count": {"type": "integer", "minimum": -3, "maximum": 7, "not": {"enum": [0, 5]}},
+        "open": {"type": ["integer", "null"], "exclusiveMinimum": 1, "exclusiveMaximum": 9, "minimum": 0, "maximum": 20},
+        "huge": {"type": "integer", "minimum": -9223372036854775808, "maximum": 9223372036854775807},
+        "level": {"type": "integer", "enum": [1, 2, 3], "minimum": 1, "maximum": 3},
+        "ratio": {"type": ["null", "number"], "minimum": -1.5, "exclusiveMaximum": 2},
+        "above": {"type": "number", "exclusiveMinimum": 0, "maximum": 1e9},
+        "flag": {"type": "boolean"},
+        "consent": {"type": "boolean", "const": true},
+        "fixed": {"type": "string", "const": "x"},
+        "kind": {"type": ["string", "null"], "enum": ["one", "two", null]},
+        "never_null": {"type": ["string", "null"], "enum": ["one", "two"]},
+        "other": {"type": "string", "not": {"const": "y"}},
+        "code": {"type": "string", "pattern": "^[A-Z]{2}-[0-9]+$"},
+        "any": {"type": "string", "x-type": "decimal(6,2)", "pattern": "^-?(0|[1-9][0-9]{0,3})(\\.[0-9]{1,2})?$"},
+        "not_negative": {"type": "string", "x-type": "decimal(6,2)", "pattern": "^(0|[1-9][0-9]{0,3})(\\.[0-9]{1,2})?$"},
+        "positive": {"type": ["string", "null"], "x-type": "decimal(6,2)", "pattern": "^([1-9][0-9]{0,3}(\\.[0-9]{1,2})?|0\\.([1-9][0-9]{0,1}|0[1-9]))$"},
+        "whole": {"type": "string", "x-type": "decimal(5,0)", "pattern": "^[1-9][0-9]{0,4}$"},
+        "note": {"type": ["string", "null"], "title": "A note", "x-anything": [1, 2]},
+        "place": {
+            "type": "object",
+            "required": ["city"],
+            "properties": {
+                "city": {"type": "string"},
+                "position": {"type": ["object", "null"], "required": ["latitude"], "properties": {"latitude": {"type": "number"}, "longitude": {"type": "number"}}}
+            }
+        },
+        "lines": {
+            "type": ["array", "null"], "minItems": 1, "maxItems": 3,
+            "x-child": {"dataset": "synthetic_lines", "ordinal": "line_no"},
+            "items": {
+                "type": "object", "required": ["sku"],
+                "properties": {
+                    "sku": {"type": "string"},
+                    "price": {"type": "string", "x-type": "decimal(18,4)", "pattern": "^-?(0|[1-9][0-9]{0,13})(\\.[0-9]{1,4})?$"},
+                    "tax": {"type": "object", "properties": {"rate": {"type": "number"}}}
+                }
+            }
+        }
+    }
+}"#;
+
+/// What a careless sender might put anywhere.
+fn junk() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        proptest::sample::select(vec![
+            json!(null),
+            json!(true),
+            json!(false),
+            json!(0),
+            json!(1),
+            json!(-1),
+            json!(1.0),
+            json!(1.5),
+            json!(-0.0),
+            json!(1e300),
+            json!(9_223_372_036_854_775_807_i64),
+            json!(9_223_372_036_854_775_808_u64),
+            json!(-9_223_372_036_854_775_808_i64),
+            json!(9_223_372_036_854_775_808.0),
+            json!(""),
+            json!("x"),
+            json!("ééé"),
+            json!("0"),
+            json!("-0"),
+            json!("0.00"),
+            json!("12.50"),
+            json!("2026-02-29"),
+            json!("2026-11-21"),
+            json!("2026-11-21T10:00:00Z"),
+            json!("2016-12-31T23:59:60Z"),
+            json!([]),
+            json!({}),
+            json!([null]),
+            json!([{}]),
+            json!({"a": {"b": [1]}}),
+        ]),
+        "\\PC{0,6}".prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+    ]
+}
+
+fn time() -> impl Strategy<Value = Value> {
+    let zone = prop_oneof![Just("Z"), Just("z"), Just("+01:00"), Just("-23:59"), Just("+24:00"), Just("")];
+    ("20[0-9]{2}-[01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-5][0-9]:[0-6][0-9](\\.[0-9]{1,9})?", zone)
+        .prop_map(|(time, zone)| format!("{time}{zone}").into())
+}
+
+fn good_time() -> impl Strategy<Value = Value> {
+    "20[0-9]{2}-0[1-9]-[0-2][1-8][Tt][01][0-9]:[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|z|[+-][01][0-9]:[0-5][0-9])".prop_map(Value::from)
+}
+
+fn mostly(good: BoxedStrategy<Value>) -> BoxedStrategy<Value> {
+    prop_oneof![60 => good, 1 => junk()].boxed()
+}
+
+/// A value that is mostly what `schema` asks for.
+pub(crate) fn near(schema: &Value) -> BoxedStrategy<Value> {
+    let types: Vec<&str> = match &schema["type"] {
+        Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
+        name => name.as_str().into_iter().collect(),
+    };
+    let kind = *types.iter().find(|name| **name != "null").expect("a type");
+    let good = match (kind, schema.get("enum").or(schema.get("const"))) {
+        (_, Some(Value::Array(values))) => proptest::sample::select(values.clone()).boxed(),
+        (_, Some(value)) => Just(value.clone()).boxed(),
+        ("object", _) => object(schema),
+        ("array", _) => {
+            let most = schema["maxItems"].as_u64().unwrap_or(4) as usize;
+            prop_oneof![
+                30 => proptest::collection::vec(near(&schema["items"]), 1..=most),
+                1 => proptest::collection::vec(near(&schema["items"]), 0..=most + 1),
+            ]
+            .prop_map(Value::from)
+            .boxed()
+        }
+        ("integer", _) => integer(schema),
+        ("number", _) => prop_oneof![(0.001..1.9_f64).prop_map(Value::from), Just(json!(1))].boxed(),
+        ("boolean", _) => any::<bool>().prop_map(Value::from).boxed(),
+        _ => text_value(schema),
+    };
+    let good = mostly(good);
+    if types.contains(&"null") { prop_oneof![6 => good, 1 => Just(Value::Null)].boxed() } else { good }
+}
+
+fn integer(schema: &Value) -> BoxedStrategy<Value> {
+    let minimum = schema["minimum"]
+        .as_i64()
+        .unwrap_or(i64::MIN)
+        .max(schema["exclusiveMinimum"].as_i64().map_or(i64::MIN, |value| value + 1));
+    let maximum = schema["maximum"]
+        .as_i64()
+        .unwrap_or(i64::MAX)
+        .min(schema["exclusiveMaximum"].as_i64().map_or(i64::MAX, |value| value - 1));
+    prop_oneof![
+        20 => (minimum..=maximum).prop_map(Value::from),
+        2 => proptest::sample::select(vec![minimum, maximum, minimum.saturating_sub(1), maximum.saturating_add(1)]).prop_map(Value::from),
+        1 => (minimum..=maximum).prop_map(|value| Value::from(value as f64)),
+    ]
+    .boxed()
+}
+
+fn text_value(schema: &Value) -> BoxedStrategy<Value> {
+    let most = schema["maxLength"].as_u64().unwrap_or(8).min(12);
+    match (schema["format"].as_str(), schema["pattern"].as_str()) {
+        (Some("date-time"), _) => prop_oneof![40 => good_time(), 1 => time()].boxed(),
+        (Some(_), _) => prop_oneof![40 => "20[0-9]{2}-0[1-9]-[0-2][1-8]", 1 => "[0-9]{4}-[0-9]{2}-[0-9]{2}"]
+            .prop_map(Value::from)
+            .boxed(),
+        (None, Some(pattern)) => {
+            let body = pattern.trim_start_matches('^').trim_end_matches('$');
+            proptest::string::string_regex(body).expect("a pattern").prop_map(Value::from).boxed()
+        }
+        (None, None) => proptest::string::string_regex(&format!("[a-zé\"\\\\\n]{{2,{}}}", most.max(2)))
+            .expect("a pattern")
+            .prop_map(Value::from)
+            .boxed(),
+    }
+}
+
+fn object(schema: &Value) -> BoxedStrategy<Value> {
+    let required: Vec<&str> =
+        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let properties = schema["properties"].as_object().expect("properties");
+    let fields: Vec<BoxedStrategy<Option<(String, Value)>>> = properties
+        .iter()
+        .map(|(name, property)| {
+            let present = if required.contains(&name.as_str()) { 0.995 } else { 0.7 };
+            let name = name.clone();
+            proptest::option::weighted(present, near(property).prop_map(move |value| (name.clone(), value)))
+                .boxed()
+        })
+        .collect();
+    // A field that no contract knows.
+    let unknown = proptest::option::weighted(0.3, junk().prop_map(|value| ("zz_unknown".to_owned(), value)));
+    (fields, unknown)
+        .prop_map(|(fields, unknown)| {
+            Value::Object(fields.into_iter().chain([unknown]).flatten().collect::<Map<_, _>>())
+        })
+        .boxed()
+}
+
+/// A row as the JSON that it was, or could have been, decoded from.
+pub(crate) fn encode(contract: &Contract, children: &[&Contract], row: &Row<'_>, schema: &Value) -> Value {
+    encode_object(contract, &row.values, schema, "", &|name| {
+        let position = contract.children.iter().position(|child| child == name)?;
+        Some((children[position], &row.children[position]))
+    })
+}
+
+type Children<'r, 'a> =
+    dyn Fn(&str) -> Option<(&'r Contract, &'r Vec<Vec<shoplake_contracts::Value<'a>>>)> + 'r;
+
+fn encode_object<'r>(
+    contract: &Contract,
+    values: &[shoplake_contracts::Value<'_>],
+    schema: &Value,
+    prefix: &str,
+    children: &Children<'r, '_>,
+) -> Value {
+    let mut fields = Map::new();
+    for (name, property) in schema["properties"].as_object().expect("properties") {
+        let column = format!("{prefix}{name}");
+        if property["properties"].is_object() {
+            let value = encode_object(contract, values, property, &format!("{column}_"), children);
+            if value.as_object().is_some_and(|fields| !fields.is_empty()) {
+                fields.insert(name.clone(), value);
+            }
+        } else if let Some(dataset) = property["x-child"]["dataset"].as_str() {
+            let (child, rows) = children(dataset).expect("a child");
+            if !rows.is_empty() {
+                let items =
+                    rows.iter().map(|values| encode_object(child, values, &property["items"], "", &|_| None));
+                fields.insert(name.clone(), items.collect());
+            }
+        } else {
+            let position = contract.position(&column).expect("a column");
+            let scale = match contract.columns[position].column_type {
+                shoplake_contracts::ColumnType::Decimal { scale, .. } => scale,
+                _ => 0,
+            };
+            if let Some(value) = encode_value(&values[position], scale) {
+                fields.insert(name.clone(), value);
+            }
+        }
+    }
+    Value::Object(fields)
+}
+
+fn encode_value(value: &shoplake_contracts::Value<'_>, scale: u8) -> Option<Value> {
+    use shoplake_contracts::Value as Slot;
+    Some(match value {
+        Slot::Null => return None,
+        Slot::Text(_) | Slot::Unescaped(_) => value.as_str().into(),
+        Slot::Integer(number) => json!(number),
+        Slot::Double(number) => json!(number),
+        Slot::Boolean(flag) => json!(flag),
+        Slot::Date(day) => text::Day(*day).to_string().into(),
+        Slot::Timestamp(micros) => text::Timestamp(*micros).to_string().into(),
+        Slot::Decimal(unscaled) => text::Decimal { unscaled: *unscaled, scale }.to_string().into(),
+    })
+}
