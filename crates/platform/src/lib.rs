@@ -1,0 +1,13 @@
+//! What every function and connector needs around its own logic: configuration, logs, metrics, AWS clients, the
+//! stream that events are put to, and the secrets of shops.
+//!
+//! Every port has an implementation in memory, so that code which depends on one is tested without a cloud.
+
+pub mod aws;
+pub mod clock;
+pub mod config;
+pub mod failure;
+pub mod metrics;
+pub mod secrets;
+pub mod stream;
+pub mod telemetry;

@@ -1,0 +1,87 @@
+//! Putting records to a stream: the port, its Kinesis implementation and the one in memory.
+
+mod kinesis;
+mod memory;
+mod pack;
+mod retry;
+
+use async_trait::async_trait;
+
+pub use kinesis::{DEFAULT_DEADLINE, KinesisStream};
+pub use memory::{MemoryStream, Times};
+pub use pack::{Packed, RECORD_TARGET_BYTES, pack};
+
+/// Largest record that every consumer of a stream takes. Kinesis takes 1 MiB (partition key included) by default,
+/// Firehose 1,000 KiB, and the smaller limit holds for all: a record that Firehose cannot read never reaches bronze.
+pub const MAX_RECORD_BYTES: usize = 1_000 * 1_024;
+
+/// One record of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Decides the shard. It only spreads the load; nothing depends on the order of arrival.
+    pub partition_key: String,
+    /// One or more envelopes of one shop, one per line.
+    pub data: Vec<u8>,
+}
+
+/// Takes records, durably: what was accepted will be processed.
+#[async_trait]
+pub trait Stream: Send + Sync {
+    /// Puts `records` to the stream called `stream`, retrying what can be retried.
+    ///
+    /// Delivery is at least once: an accepted record may arrive twice, and one whose acknowledgement got lost counts as
+    /// unaccepted.
+    ///
+    /// # Errors
+    ///
+    /// Says which records were not accepted; all others were.
+    async fn put(&self, stream: &str, records: Vec<Record>) -> Result<(), PutError>;
+}
+
+#[async_trait]
+impl<S: Stream + ?Sized> Stream for std::sync::Arc<S> {
+    async fn put(&self, stream: &str, records: Vec<Record>) -> Result<(), PutError> {
+        (**self).put(stream, records).await
+    }
+}
+
+/// Some records were not accepted; the others were.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("stream {stream} did not accept {} record(s): {reason}", .unaccepted.len())]
+pub struct PutError {
+    /// The stream.
+    pub stream: String,
+    /// Indexes into the given records, ascending.
+    pub unaccepted: Vec<usize>,
+    /// Why the last of them was not accepted, or the first that no retry could have helped.
+    pub reason: PutFailure,
+}
+
+/// Why a record was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PutFailure {
+    /// The stream's throughput was exceeded for as long as we were ready to wait.
+    #[error("its throughput is exceeded ({0}); put the records again later, or give the stream more shards")]
+    Throttled(String),
+    /// No answer, or one that says the service itself is failing.
+    #[error("it is unavailable ({0}); put the records again later")]
+    Unavailable(String),
+    /// The request is not allowed or not valid: the stream does not exist, permission or key is missing.
+    #[error(
+        "it refused the request ({0}); check that the stream exists and that this process may write to it"
+    )]
+    Refused(String),
+    /// The record is larger than a record may be.
+    #[error("a record has {bytes} bytes, expected at most {MAX_RECORD_BYTES}; send smaller events")]
+    TooLarge {
+        /// Size of the record's data.
+        bytes: usize,
+    },
+}
+
+impl PutFailure {
+    /// Whether the same record may be accepted a moment later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Throttled(_) | Self::Unavailable(_))
+    }
+}
