@@ -1,0 +1,53 @@
+//! A bronze object: gzipped envelope lines, as Firehose delivers them.
+
+use std::io::Read;
+
+use flate2::read::MultiGzDecoder;
+use shoplake_contracts::text;
+
+/// The lines of an object, and what could not be read of it.
+pub(crate) struct Content {
+    pub(crate) bytes: Vec<u8>,
+    /// The object is damaged after `bytes`; what the decompressor said.
+    pub(crate) damage: Option<String>,
+}
+
+/// Decompresses; what is no gzip is taken as it is.
+pub(crate) fn content(object: &[u8]) -> Content {
+    if !object.starts_with(&[0x1f, 0x8b]) {
+        return Content { bytes: object.to_vec(), damage: None };
+    }
+    let mut bytes = Vec::with_capacity(object.len() * 8);
+    let damage = MultiGzDecoder::new(object).read_to_end(&mut bytes).err().map(|error| error.to_string());
+    Content { bytes, damage }
+}
+
+/// The object's name without folder and `.gz`.
+pub(crate) fn name(key: &str) -> &str {
+    let (_, file) = key.rsplit_once('/').unwrap_or(("", key));
+    file.strip_suffix(".gz").unwrap_or(file)
+}
+
+/// The day of arrival, from `.../dt=2026-11-21/...`, as microseconds since 1970-01-01T00:00:00Z.
+pub(crate) fn arrived_at(key: &str) -> i64 {
+    let day = key.split('/').find_map(|folder| folder.strip_prefix("dt=").and_then(text::parse_date));
+    i64::from(day.unwrap_or_default()) * text::MICROS_PER_DAY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_tells_the_name_and_the_day() {
+        let key = "bronze/pos/dt=1970-01-02/hour=10/shoplake-local-pos-1.gz";
+        assert_eq!(name(key), "shoplake-local-pos-1");
+        assert_eq!(arrived_at(key), text::MICROS_PER_DAY);
+        assert_eq!((name("x"), arrived_at("x")), ("x", 0));
+    }
+
+    #[test]
+    fn text_that_is_not_compressed_is_taken_as_it_is() {
+        assert_eq!(content(b"{}\n").bytes, b"{}\n");
+    }
+}

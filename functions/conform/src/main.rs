@@ -1,0 +1,43 @@
+//! The conform function: Kinesis batches and bronze objects in, silver and quarantine objects out.
+
+mod handler;
+#[cfg(test)]
+mod simulator;
+
+use std::sync::Arc;
+
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use serde_json::value::RawValue;
+use shoplake_conform::Conformer;
+use shoplake_contracts::Contracts;
+use shoplake_lake::S3Store;
+use shoplake_platform::failure::Failure;
+use shoplake_platform::metrics::Metrics;
+use shoplake_platform::{aws, config, telemetry};
+
+use crate::handler::{Conform, LAYOUT};
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    telemetry::init("conform");
+    let contracts = Contracts::load(&config::definitions_dir()?.join("schemas"))?;
+    let bucket = config::required("LAKE_BUCKET")?;
+    let lake = S3Store::new(&aws::config().await, bucket.clone());
+    let conform = Arc::new(Conform {
+        conformer: Conformer::new(contracts, LAYOUT),
+        bucket,
+        lake,
+        metrics: Metrics::stdout("conform"),
+    });
+    // The payload is taken as raw text: building the whole event first would cost half of the time.
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+        let conform = Arc::clone(&conform);
+        async move { conform.handle(event.payload.get()).await.map_err(diagnostic) }
+    }))
+    .await
+}
+
+fn diagnostic(failure: Failure) -> Diagnostic {
+    tracing::error!(error_type = failure.error_type(), %failure, "the invocation failed");
+    Diagnostic { error_type: failure.error_type().to_owned(), error_message: failure.to_string() }
+}
