@@ -1,0 +1,99 @@
+//! Which rows a computation changed, and which partitions of other models they concern.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Date32Type};
+use arrow::error::ArrowError;
+use shoplake_models::{Downstream, JobDocument, PartitionDirty, PartitionValue};
+
+use crate::error::EngineError;
+use crate::rows::{comparable, same_columns};
+
+/// The rows that are in one of two batches only.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Difference {
+    removed: Vec<usize>,
+    added: Vec<usize>,
+}
+
+impl Difference {
+    /// Compares two batches that are both in the order of `sort`. A column more or less makes every row another one.
+    pub(crate) fn between(old: &RecordBatch, new: &RecordBatch, sort: &[String]) -> Result<Self, ArrowError> {
+        if !same_columns(&old.schema(), &new.schema()) {
+            return Ok(Self { removed: (0..old.num_rows()).collect(), added: (0..new.num_rows()).collect() });
+        }
+        let (old, new) = (comparable(old, sort)?, comparable(new, sort)?);
+        let mut difference = Self::default();
+        let (mut left, mut right) = (0, 0);
+        while left < old.num_rows() || right < new.num_rows() {
+            let order = if left == old.num_rows() {
+                Ordering::Greater
+            } else if right == new.num_rows() {
+                Ordering::Less
+            } else {
+                old.row(left).cmp(&new.row(right))
+            };
+            if order.is_lt() {
+                difference.removed.push(left);
+            } else if order.is_gt() {
+                difference.added.push(right);
+            }
+            left += usize::from(order.is_le());
+            right += usize::from(order.is_ge());
+        }
+        Ok(difference)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.added.is_empty()
+    }
+
+    /// The partitions of downstream models that read a row which is in one of the batches only.
+    pub(crate) fn dirtied(
+        &self,
+        job: &JobDocument,
+        old: &RecordBatch,
+        new: &RecordBatch,
+    ) -> Result<Vec<PartitionDirty>, EngineError> {
+        let mut dirtied = BTreeSet::new();
+        for downstream in &job.downstream {
+            let mut changed = days(job, downstream, new, &self.added)?;
+            changed.extend(days(job, downstream, old, &self.removed)?);
+            for partition in changed.into_iter().flat_map(|day| downstream.dirtied_by(day)) {
+                dirtied.insert(PartitionDirty {
+                    model: downstream.model.clone(),
+                    partition: partition.to_string(),
+                    reason: format!("{} changed {}", job.model, job.partition.value),
+                });
+            }
+        }
+        Ok(dirtied.into_iter().collect())
+    }
+}
+
+/// The days that `rows` of `batch` belong to, as `downstream` sees it.
+fn days(
+    job: &JobDocument,
+    downstream: &Downstream,
+    batch: &RecordBatch,
+    rows: &[usize],
+) -> Result<BTreeSet<PartitionValue>, EngineError> {
+    let column =
+        batch.column_by_name(&downstream.column).filter(|column| *column.data_type() == DataType::Date32);
+    let Some(column) = column else {
+        return Err(EngineError::OutputColumn {
+            model: job.model.clone(),
+            column: downstream.column.clone(),
+            what: "downstream (as a date)",
+        });
+    };
+    let column = column.as_primitive::<Date32Type>();
+    Ok(rows
+        .iter()
+        .filter(|row| column.is_valid(**row))
+        .filter_map(|row| column.value_as_date(*row))
+        .map(PartitionValue::Date)
+        .collect())
+}

@@ -1,0 +1,288 @@
+//! Sales by region and product, and the checks of it, against numbers computed by hand.
+
+use shoplake_lake::Store;
+
+use crate::lake::{Lake, Row, row, texts};
+
+const MODEL: &str = "total_sales_by_region_product";
+const DAY: &str = "2010-12-01";
+const FOLDER: &str = "dt=2010-12-01";
+
+fn sale(pairs: &[(&'static str, &str)]) -> Row {
+    let mut row = row(
+        &[
+            ("shop_id", "acme"),
+            ("transaction_id", "t1"),
+            ("line_no", "1"),
+            ("store_id", "s1"),
+            ("region", "north"),
+            ("product_id", "p1"),
+            ("quantity", "1"),
+            ("unit_price", "1"),
+            ("discount", "0"),
+            ("currency", "GBP"),
+            ("sold_at", "2010-12-01T10:00:00Z"),
+            ("business_date", DAY),
+            ("_received_at", "2010-12-02T00:00:00Z"),
+        ],
+        pairs,
+    );
+    let envelope = format!("pos/{}/{}/{}", row["business_date"], row["transaction_id"], row["line_no"]);
+    row.entry("_envelope_id").or_insert(envelope);
+    row
+}
+
+fn total(rows: &str, quantity: &str) -> Row {
+    row(
+        &[
+            ("shop_id", "acme"),
+            ("dataset", "pos_sales"),
+            ("batch", DAY),
+            ("business_date", DAY),
+            ("completed_at", "2010-12-02T00:00:01Z"),
+            ("_envelope_id", "totals"),
+            ("_received_at", "2010-12-02T00:00:01Z"),
+        ],
+        &[("row_count", rows), ("quantity_sum", quantity)],
+    )
+}
+
+fn quarantined(envelope: &str, origin: &str) -> Row {
+    row(
+        &[
+            ("shop_id", "acme"),
+            ("dataset", "pos_sales"),
+            ("batch", DAY),
+            ("kind", "contract_violation"),
+            ("code", "minimum"),
+            ("expected", "more"),
+            ("actual", "less"),
+            ("quarantine_key", "quarantine/x"),
+            ("day", DAY),
+            ("_received_at", "2010-12-02T00:00:01Z"),
+            ("_envelope_id", "q"),
+        ],
+        &[("envelope_id", envelope), ("origin", origin)],
+    )
+}
+
+#[tokio::test]
+async fn given_sales_and_returns_then_the_totals_are_those_computed_by_hand() {
+    let lake = Lake::new();
+    let first = [
+        sale(&[("quantity", "6"), ("unit_price", "2.55"), ("discount", "0.30")]),
+        sale(&[("line_no", "2"), ("quantity", "3"), ("unit_price", "0.3333")]),
+        sale(&[("transaction_id", "t2"), ("quantity", "-2"), ("unit_price", "2.55"), ("discount", "-0.10")]),
+        sale(&[("transaction_id", "t3"), ("currency", "EUR"), ("unit_price", "3")]),
+    ];
+    let second = [
+        sale(&[
+            ("transaction_id", "t4"),
+            ("region", "south"),
+            ("product_id", "p2"),
+            ("quantity", "10"),
+            ("unit_price", "99999999999.9999"),
+        ]),
+        sale(&[("shop_id", "other"), ("transaction_id", "t1"), ("unit_price", "7")]),
+    ];
+    lake.write("pos_sales", FOLDER, "b", &second).await;
+    lake.write("pos_sales", FOLDER, "a", &first).await;
+    let output = lake.run(MODEL, DAY).await.unwrap();
+
+    assert_eq!(
+        texts(&output.rows),
+        [
+            // shop | day | region | product | currency | gross | discounts | net | sold | returned | transactions
+            "acme|2010-12-01|north|p1|EUR|3.0000|0.0000|3.0000|1|0|1",
+            // 6 * 2.55 + 3 * 0.3333 - 2 * 2.55 = 15.30 + 0.9999 - 5.10
+            "acme|2010-12-01|north|p1|GBP|11.1999|0.2000|10.9999|9|2|2",
+            "acme|2010-12-01|south|p2|GBP|999999999999.9990|0.0000|999999999999.9990|10|0|1",
+            "other|2010-12-01|north|p1|GBP|7.0000|0.0000|7.0000|1|0|1",
+        ]
+    );
+    assert!(output.changed);
+    assert_eq!(output.failed_checks, []);
+    let types: Vec<_> = shoplake_engine::gold::columns(&output.rows)
+        .into_iter()
+        .map(|column| format!("{} {}", column.name, column.column_type))
+        .collect();
+    assert_eq!(
+        types[4..8],
+        [
+            "currency string",
+            "gross_sales decimal(18,4)",
+            "discounts decimal(18,4)",
+            "net_sales decimal(18,4)"
+        ]
+    );
+    assert_eq!(types[8..], ["units_sold bigint", "units_returned bigint", "transactions bigint"]);
+}
+
+#[tokio::test]
+async fn given_a_line_twice_then_it_counts_once_and_the_one_received_last_wins() {
+    let lake = Lake::new();
+    let late = |price| [sale(&[("unit_price", price), ("_received_at", "2010-12-03T00:00:00Z")])];
+    lake.write("pos_sales", FOLDER, "a", &late("5")).await;
+    lake.write("pos_sales", FOLDER, "b", &[sale(&[]), sale(&[]), sale(&[("line_no", "2")])]).await;
+    let output = lake.run(MODEL, DAY).await.unwrap();
+    assert_eq!(texts(&output.rows), ["acme|2010-12-01|north|p1|GBP|6.0000|0.0000|6.0000|2|0|1"]);
+}
+
+#[tokio::test]
+async fn given_an_object_from_before_a_column_then_the_column_is_null_there() {
+    let lake = Lake::new();
+    let mut columns = lake.contracts.get("pos_sales").unwrap().columns.clone();
+    columns.retain(|column| !matches!(column.name.as_str(), "unit_cost" | "product_name"));
+    lake.write_columns("pos_sales", FOLDER, "old", &columns, &[sale(&[]), sale(&[("line_no", "2")])]).await;
+    // The newer copy of line 2 has the column, and the same line must not count twice for it.
+    lake.write("pos_sales", FOLDER, "new", &[sale(&[("line_no", "2"), ("unit_cost", "0.5")])]).await;
+    let output = lake.run(MODEL, DAY).await.unwrap();
+    assert_eq!(texts(&output.rows), ["acme|2010-12-01|north|p1|GBP|2.0000|0.0000|2.0000|2|0|1"]);
+}
+
+#[tokio::test]
+async fn given_no_rows_then_there_is_nothing_new() {
+    let output = Lake::new().run(MODEL, DAY).await.unwrap();
+    assert_eq!((output.rows.num_rows(), output.rows.num_columns(), output.changed), (0, 11, false));
+    assert_eq!(output.failed_checks, []);
+}
+
+#[tokio::test]
+async fn given_only_duplicates_since_the_last_commit_then_nothing_changed() {
+    let lake = Lake::new();
+    lake.write("pos_sales", FOLDER, "a", &[sale(&[])]).await;
+    assert!(lake.commit(MODEL, DAY).await.changed);
+
+    lake.write("pos_sales", FOLDER, "b", &[sale(&[])]).await;
+    assert!(!lake.run(MODEL, DAY).await.unwrap().changed, "the early cutoff");
+
+    lake.write("pos_sales", FOLDER, "late", &[sale(&[("line_no", "2")])]).await;
+    let output = lake.commit(MODEL, DAY).await;
+    assert!(output.changed);
+    assert_eq!(texts(&output.rows), ["acme|2010-12-01|north|p1|GBP|2.0000|0.0000|2.0000|2|0|1"]);
+    assert_eq!(lake.plan(MODEL, DAY).await, shoplake_models::Plan::UpToDate);
+}
+
+#[tokio::test]
+async fn given_control_totals_that_agree_then_no_check_fails() {
+    let lake = Lake::new();
+    lake.write(
+        "pos_sales",
+        FOLDER,
+        "a",
+        &[sale(&[("quantity", "3")]), sale(&[("line_no", "2"), ("quantity", "-1")])],
+    )
+    .await;
+    lake.write("control_totals", FOLDER, "a", &[total("2", "2")]).await;
+    assert_eq!(lake.run(MODEL, DAY).await.unwrap().failed_checks, []);
+
+    // A rejected line counts, once however often it was rejected; without it, the quantities cannot be compared.
+    let rejected = quarantined("pos/2010-12-01/t9/1", "pos:shard/1:0");
+    lake.write("quarantined", FOLDER, "a", &[rejected, quarantined("pos/2010-12-01/t9/1", "pos:shard/2:0")])
+        .await;
+    lake.write("control_totals", FOLDER, "a", &[total("3", "12")]).await;
+    assert_eq!(lake.run(MODEL, DAY).await.unwrap().failed_checks, []);
+
+    // What was replayed after it was rejected has landed.
+    lake.write("pos_sales", FOLDER, "b", &[sale(&[("transaction_id", "t9"), ("quantity", "10")])]).await;
+    assert_eq!(lake.run(MODEL, DAY).await.unwrap().failed_checks, []);
+}
+
+#[tokio::test]
+async fn given_fewer_rows_than_were_sent_then_the_check_stops_and_says_which() {
+    let lake = Lake::new();
+    lake.write("pos_sales", FOLDER, "a", &[sale(&[])]).await;
+    lake.commit(MODEL, DAY).await;
+    lake.write("control_totals", FOLDER, "a", &[total("2", "1")]).await;
+    let output = lake.run(MODEL, DAY).await.unwrap();
+
+    assert!(!output.changed, "the rows are as before: it is the totals that came");
+    assert!(output.is_stopped());
+    let failed = &output.failed_checks[0];
+    assert_eq!((failed.name.as_str(), failed.rows), ("control_totals_pos_sales", 1));
+    assert_eq!(failed.sample[0]["expected_rows"].as_deref(), Some("2"));
+    assert_eq!(failed.sample[0]["actual_rows"].as_deref(), Some("1"));
+
+    lake.write("control_totals", FOLDER, "a", &[total("1", "5")]).await;
+    let output = lake.run(MODEL, DAY).await.unwrap();
+    assert_eq!(output.failed_checks[0].sample[0]["actual_quantity"].as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn given_totals_without_any_row_then_the_check_stops() {
+    let lake = Lake::new();
+    lake.write("control_totals", FOLDER, "a", &[total("2", "2")]).await;
+    assert!(lake.run(MODEL, DAY).await.unwrap().is_stopped());
+}
+
+#[tokio::test]
+async fn given_a_model_that_reads_the_model_then_what_changed_dirties_it() {
+    let upstream = include_str!("../../../../glue-sql/gold/total_sales_by_region_product.sql");
+    let weekly = r#"-- grain = "one row per shop and week's last day"
+-- key = ["shop_id", "business_date"]
+-- partition = "business_date"
+-- inputs = ["gold.total_sales_by_region_product"]
+-- lookback_days = 6
+
+with days as (
+    select
+        shop_id,
+        cast('2010-12-03' as date) as business_date,
+        sum(units_sold) as units_sold
+    from gold.total_sales_by_region_product
+    group by shop_id
+)
+
+select shop_id, business_date, units_sold from days
+"#;
+    let lake = Lake::with_models(&[
+        ("gold/total_sales_by_region_product.sql", upstream),
+        ("gold/weekly.sql", weekly),
+    ]);
+    let empty = lake.run("weekly", "2010-12-03").await.unwrap();
+    assert_eq!(
+        (empty.rows.num_rows(), empty.changed),
+        (0, false),
+        "its columns are known without any object"
+    );
+
+    lake.write("pos_sales", FOLDER, "a", &[sale(&[("quantity", "4")])]).await;
+    let output = lake.commit(MODEL, DAY).await;
+    let dirtied: Vec<_> = output.dirtied.iter().map(|dirty| dirty.partition.as_str()).collect();
+    assert_eq!(
+        dirtied,
+        ["2010-12-01", "2010-12-02", "2010-12-03", "2010-12-04", "2010-12-05", "2010-12-06", "2010-12-07"]
+    );
+    assert!(output.dirtied.iter().all(|dirty| dirty.model == "weekly"));
+    assert_eq!(texts(&lake.commit("weekly", "2010-12-03").await.rows), ["acme|2010-12-03|4"]);
+
+    let written =
+        lake.store.get("gold/total_sales_by_region_product/business_date=2010-12-01/data.parquet").await;
+    let gold = shoplake_engine::Gold::decode(written.unwrap().unwrap().bytes).unwrap();
+    assert_eq!(gold.dirtied, output.dirtied, "the commit says what it dirtied");
+    assert_eq!(gold.rows, output.rows);
+}
+
+#[tokio::test]
+async fn given_wrong_rows_then_the_checks_of_the_key_and_of_the_sums_find_them() {
+    let model = r#"-- grain = "wrong on purpose"
+-- key = ["shop_id", "business_date", "region"]
+-- partition = "business_date"
+-- inputs = ["silver.pos_sales"]
+
+with final as (
+    select shop_id, business_date, nullif(region, 'north') as region from silver.pos_sales
+)
+
+select shop_id, business_date, region from final
+"#;
+    let lake = Lake::with_models(&[("gold/wrong.sql", model)]);
+    let lines = ["1", "2", "3"]
+        .map(|line| sale(&[("line_no", line), ("region", if line == "1" { "north" } else { "south" })]));
+    lake.write("pos_sales", FOLDER, "a", &lines).await;
+    let output = lake.run("wrong", DAY).await.unwrap();
+    let failed: Vec<_> = output.failed_checks.iter().map(|check| (check.name.as_str(), check.rows)).collect();
+    assert_eq!(failed, [("wrong_key_is_not_null", 1), ("wrong_key_is_unique", 1)]);
+    assert_eq!(output.failed_checks[0].sample[0]["region"], None);
+    assert_eq!(output.failed_checks[1].sample[0]["row_count"].as_deref(), Some("2"));
+}

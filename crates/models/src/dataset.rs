@@ -1,0 +1,57 @@
+//! What models need to know of a dataset of silver.
+
+use std::collections::BTreeMap;
+
+use shoplake_contracts::{Contract, Contracts, Partition};
+
+use crate::job::Column;
+use crate::render::{Deduplication, objects_name};
+
+/// Columns that tell when a row arrived and in which envelope: what decides between rows that are otherwise equal.
+const RECEIVED_AT: &str = "_received_at";
+const ENVELOPE_ID: &str = "_envelope_id";
+
+/// A dataset as models read it.
+#[derive(Clone, Debug)]
+pub(crate) struct Dataset {
+    /// The columns of its objects.
+    pub(crate) columns: Vec<Column>,
+    /// The query for its rows without duplicates, over the table of its objects.
+    pub(crate) deduplicated: String,
+    /// Whether its objects can be found by day.
+    pub(crate) by_day: bool,
+}
+
+/// All datasets, by the name that queries call them: `silver.<dataset>`.
+pub(crate) fn all(contracts: &Contracts) -> BTreeMap<String, Dataset> {
+    contracts.iter().map(|contract| (format!("silver.{}", contract.dataset), dataset(contract))).collect()
+}
+
+fn dataset(contract: &Contract) -> Dataset {
+    let columns: Vec<_> = contract
+        .columns
+        .iter()
+        .map(|column| Column {
+            name: column.name.clone(),
+            column_type: column.column_type,
+            nullable: column.nullable,
+        })
+        .collect();
+    let deduplication = Deduplication {
+        table: &objects_name(&format!("silver.{}", contract.dataset)),
+        columns: columns.iter().map(|column| column.name.as_str()).collect(),
+        precedence: contract
+            .version
+            .as_deref()
+            .into_iter()
+            .chain([RECEIVED_AT, ENVELOPE_ID])
+            .filter(|column| contract.position(column).is_some())
+            .collect(),
+        key: contract.key.iter().map(String::as_str).collect(),
+    };
+    Dataset {
+        deduplicated: deduplication.sql(),
+        by_day: matches!(contract.partition, Partition::Day(_) | Partition::Hour(_)),
+        columns,
+    }
+}

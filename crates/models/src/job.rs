@@ -1,0 +1,297 @@
+//! The documents that travel between functions. They are the contract between whoever plans a job (dispatch), whoever
+//! runs it (DataFusion in Lambda, Spark on Glue) and whoever loads its result.
+
+use serde::{Deserialize, Serialize};
+use shoplake_contracts::ColumnType;
+
+use crate::partition::PartitionValue;
+
+/// The version of [`JobDocument`] that this crate writes and its readers understand.
+pub const JOB_VERSION: u32 = 1;
+
+/// Everything needed to compute one partition of one model, with nothing left to decide: an engine reads the objects,
+/// runs the SQL and commits the rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobDocument {
+    /// [`JOB_VERSION`]
+    pub version: u32,
+    /// Names the job by its content: the same inputs and the same starting point give the same id, so that a retry can
+    /// recognise what it has committed itself.
+    pub id: String,
+    /// The model, such as `total_sales_by_region_product`.
+    pub model: String,
+    /// The partition to compute.
+    pub partition: Partition,
+    /// Tables to register before anything else.
+    pub inputs: Vec<JobInput>,
+    /// Views to create over them, in this order.
+    pub views: Vec<View>,
+    /// Gives the partition's rows, in no particular order.
+    pub sql: String,
+    /// Columns that identify a row.
+    pub key: Vec<String>,
+    /// Columns that the rows are stored in the order of; ties are broken by the remaining columns.
+    pub sort: Vec<String>,
+    /// What has to hold for the new rows.
+    pub checks: Vec<JobCheck>,
+    /// Models that read this one.
+    pub downstream: Vec<Downstream>,
+    /// Where the rows go.
+    pub output: JobOutput,
+    /// The warehouse table that shows the model, as `schema.table`; none if it only serves other models.
+    pub warehouse: Option<String>,
+}
+
+impl JobDocument {
+    /// The table in which checks see the new rows: `gold__<model>`.
+    pub fn rows_table(&self) -> String {
+        rows_table(&self.model)
+    }
+}
+
+/// The table in which the checks of `model` see its new rows.
+pub(crate) fn rows_table(model: &str) -> String {
+    format!("gold__{model}")
+}
+
+/// One partition of a model. In JSON `{"column": "business_date", "type": "date", "value": "2010-12-01"}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partition {
+    /// The model's partition column.
+    pub column: String,
+    /// Its type and value.
+    #[serde(flatten)]
+    pub value: PartitionValue,
+}
+
+/// A table to register: the rows of some Parquet objects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobInput {
+    /// The name to register it under, such as `silver__pos_sales__objects`.
+    pub table: String,
+    /// What a human calls it, such as `silver.pos_sales`.
+    pub name: String,
+    /// The table's columns. An older object may lack nullable ones, which then read as null. None means "as the objects
+    /// say": rows of another model, whose types only an engine knows. Such an input has at least one object.
+    pub columns: Option<Vec<Column>>,
+    /// Keys of the objects, in order. None at all is an empty table.
+    pub objects: Vec<String>,
+}
+
+/// A column of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its portable type.
+    #[serde(rename = "type")]
+    pub column_type: ColumnType,
+    /// Whether it may be null.
+    pub nullable: bool,
+}
+
+/// A view to create.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct View {
+    /// Its name, such as `silver__pos_sales`.
+    pub name: String,
+    /// The query that it stands for.
+    pub sql: String,
+}
+
+/// A query that returns the rows that are wrong: none, if all is well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobCheck {
+    /// Its name.
+    pub name: String,
+    /// What happens if it returns rows.
+    pub severity: Severity,
+    /// The query. It sees the model's new rows as the table `gold__<model>`, and the job's views.
+    pub sql: String,
+}
+
+/// What happens when a check returns rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Nothing is committed, and the failure is reported.
+    Stop,
+    /// The rows are committed, and the failure is reported.
+    Warn,
+}
+
+/// A model that has to be computed again when rows of this one change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Downstream {
+    /// The model that reads this one.
+    pub model: String,
+    /// The column of *this* model's rows that says which partitions of the other one they concern.
+    pub column: String,
+    /// Its partition D reads this model's days from D - lookback_days ...
+    pub lookback_days: u16,
+    /// ... to D + lookahead_days.
+    pub lookahead_days: u16,
+}
+
+impl Downstream {
+    /// The partitions of the downstream model that read rows of the partition `changed`.
+    pub fn dirtied_by(&self, changed: PartitionValue) -> impl Iterator<Item = PartitionValue> {
+        // D reads [D - lookback, D + lookahead], so X is read by [X - lookahead, X + lookback].
+        changed.window(self.lookahead_days, self.lookback_days)
+    }
+}
+
+/// Where a job's rows go, and from which state of it the job starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobOutput {
+    /// The object that holds the partition.
+    pub key: String,
+    /// The version of the object that is to be replaced, none if there must be none: the condition of the commit.
+    pub expected_etag: Option<String>,
+    /// The number of the commit, starting with 1.
+    pub version: u64,
+    /// Names the inputs and the definitions that the rows are a function of.
+    pub inputs_digest: String,
+}
+
+/// Names of what a commit notes beside its rows, in the metadata of the S3 object; with the prefix `shoplake.` also in
+/// the Parquet file's key-value metadata.
+pub mod metadata {
+    /// [`JobOutput::version`](super::JobOutput::version)
+    pub const VERSION: &str = "version";
+    /// [`JobOutput::inputs_digest`](super::JobOutput::inputs_digest)
+    pub const INPUTS: &str = "inputs";
+    /// [`JobDocument::id`](super::JobDocument::id)
+    pub const JOB: &str = "job";
+    /// The number of rows.
+    pub const ROWS: &str = "rows";
+    /// The partitions of other models that the commit dirtied, as JSON (only in the Parquet file).
+    pub const DIRTIED: &str = "dirtied";
+}
+
+/// A partition of a model that has to be computed again, as it travels in an event's `detail`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PartitionDirty {
+    /// The model.
+    pub model: String,
+    /// Its partition, such as `2010-12-01`.
+    pub partition: String,
+    /// Why, for a human who reads the queue.
+    pub reason: String,
+}
+
+impl PartitionDirty {
+    /// The `source` of the event.
+    pub const SOURCE: &str = "shoplake";
+    /// The `detail-type` of the event.
+    pub const DETAIL_TYPE: &str = "Partition Dirty";
+
+    /// The event as EventBridge delivers it, for a message that goes to the queue directly.
+    pub fn event(&self) -> serde_json::Value {
+        serde_json::json!({"source": Self::SOURCE, "detail-type": Self::DETAIL_TYPE, "detail": self})
+    }
+}
+
+/// What running a job came to: the output of the transform state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobResult {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The model.
+    pub model: String,
+    /// Its partition, such as `2010-12-01`.
+    pub partition: String,
+    /// Rows of the partition as computed.
+    pub rows: u64,
+    /// Checks that returned rows, of both severities.
+    pub failed_checks: Vec<FailedCheck>,
+    /// What the load state has to do, if there is something.
+    pub load: Option<LoadRequest>,
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// New rows are in gold.
+    Committed,
+    /// The rows are those that were there already.
+    Unchanged,
+    /// Somebody else has committed since the job was planned, or an input is gone; the partition is marked dirty again.
+    Conflict,
+    /// A check with severity stop returned rows; nothing was committed.
+    ChecksFailed,
+}
+
+/// A check that returned rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedCheck {
+    /// The check.
+    pub name: String,
+    /// What that means for the commit.
+    pub severity: Severity,
+    /// How many rows it returned.
+    pub rows: u64,
+    /// The first few of them: column names to values as text.
+    pub sample: Vec<std::collections::BTreeMap<String, Option<String>>>,
+}
+
+/// A committed partition to bring to the warehouse: the input of the load state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadRequest {
+    /// The model.
+    pub model: String,
+    /// The table, as `schema.table`.
+    pub warehouse: String,
+    /// The partition to replace.
+    pub partition: Partition,
+    /// The object that holds its rows.
+    pub key: String,
+    /// The commit's number; an older one never replaces a newer one.
+    pub version: u64,
+    /// The table's columns, in order.
+    pub columns: Vec<LoadColumn>,
+    /// The table's sort order.
+    pub sort: Vec<String>,
+}
+
+/// A column of a warehouse table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadColumn {
+    /// Its name.
+    pub name: String,
+    /// Its portable type.
+    #[serde(rename = "type")]
+    pub column_type: ColumnType,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_names_its_column_type_and_value() {
+        let partition = Partition { column: "business_date".into(), value: "2010-12-01".parse().unwrap() };
+        let json = serde_json::json!({"column": "business_date", "type": "date", "value": "2010-12-01"});
+        assert_eq!(serde_json::to_value(&partition).unwrap(), json);
+        assert_eq!(serde_json::from_value::<Partition>(json).unwrap(), partition);
+    }
+
+    #[test]
+    fn given_a_window_then_a_change_dirties_every_day_that_reads_it() {
+        let downstream =
+            Downstream { model: "m".into(), column: "day".into(), lookback_days: 2, lookahead_days: 1 };
+        let dirtied: Vec<_> =
+            downstream.dirtied_by("2010-12-10".parse().unwrap()).map(|day| day.to_string()).collect();
+        assert_eq!(dirtied, ["2010-12-09", "2010-12-10", "2010-12-11", "2010-12-12"]);
+    }
+}

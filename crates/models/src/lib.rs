@@ -1,0 +1,24 @@
+//! What the SQL models under `glue-sql/` say: which tables exist, what each is computed from, and what has to be computed
+//! again when something changes. Pure but for [`Models::load`]: listings go in, job documents come out.
+
+mod dataset;
+mod definition;
+mod header;
+pub mod job;
+mod models;
+mod partition;
+mod plan;
+mod query;
+mod render;
+#[cfg(test)]
+mod testing;
+
+pub use definition::{DefinitionError, Reason};
+pub use job::{
+    Column, Downstream, FailedCheck, JobCheck, JobDocument, JobInput, JobOutput, JobResult, LoadColumn,
+    LoadRequest, Outcome, Partition, PartitionDirty, Severity, View,
+};
+pub use models::{Check, InputPrefix, Model, Models};
+pub use partition::{PartitionValue, PartitionValueError};
+pub use plan::{GoldHead, GoldHeadError, Listing, Plan};
+pub use query::QueryError;

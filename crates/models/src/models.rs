@@ -1,0 +1,282 @@
+//! The models and checks of a `glue-sql` directory, and how they depend on each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use shoplake_contracts::Contracts;
+use shoplake_lake::keys;
+
+use crate::dataset::{self, Dataset};
+use crate::definition::{self, DefinitionError, Reason};
+use crate::job::{Downstream, Severity};
+use crate::partition::PartitionValue;
+use crate::query::Query;
+
+/// A table that is computed by one SQL file.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Its name, which is the file's.
+    pub name: String,
+    /// How queries call it: `gold.<name>`, or `silver.<name>` for one under `silver/`.
+    pub reference: String,
+    /// What one row is, in words.
+    pub grain: String,
+    /// Columns that identify a row.
+    pub key: Vec<String>,
+    /// The column that says which partition a row belongs to.
+    pub partition: String,
+    /// Tables that it reads: `silver.<dataset>`, `silver.<model>` or `gold.<model>`.
+    pub inputs: Vec<String>,
+    /// Its partition D reads the input days from D - lookback_days ...
+    pub lookback_days: u16,
+    /// ... to D + lookahead_days.
+    pub lookahead_days: u16,
+    /// A partition is not computed more often than this: the dial between freshness and cost.
+    pub every_seconds: u32,
+    /// The warehouse table that shows it, as `schema.table`.
+    pub warehouse: Option<String>,
+    /// Its columns, in order.
+    pub columns: Vec<String>,
+    /// The queries that must return no row.
+    pub checks: Vec<Check>,
+    pub(crate) query: Query,
+}
+
+/// A query over a model's new rows (and other inputs) that returns what is wrong.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// Its name, which is the file's.
+    pub name: String,
+    /// What happens if it returns rows.
+    pub severity: Severity,
+    /// Tables that it reads besides the model itself.
+    pub inputs: Vec<String>,
+    /// What it makes sure of, in words.
+    pub description: String,
+    pub(crate) query: Query,
+}
+
+/// Where the objects are that a model's partition is computed from, for one input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputPrefix {
+    /// The input, such as `silver.pos_sales`.
+    pub input: String,
+    /// Prefixes to list; together they hold every object.
+    pub prefixes: Vec<String>,
+}
+
+impl Model {
+    /// All tables that the model and its checks read, in order and without repetition.
+    pub fn all_inputs(&self) -> BTreeSet<&str> {
+        let checks = self.checks.iter().flat_map(|check| &check.inputs);
+        self.inputs.iter().chain(checks).map(String::as_str).collect()
+    }
+
+    /// The input partitions that `partition` is computed from.
+    pub fn input_partitions(&self, partition: PartitionValue) -> impl Iterator<Item = PartitionValue> {
+        partition.window(self.lookback_days, self.lookahead_days)
+    }
+
+    /// The object that holds `partition`.
+    pub fn output_key(&self, partition: PartitionValue) -> String {
+        keys::gold(&self.name, &self.partition, &partition.to_string())
+    }
+}
+
+/// All models, checked as a whole: every input exists, and none depends on itself.
+#[derive(Clone, Debug)]
+pub struct Models {
+    models: BTreeMap<String, Model>,
+    datasets: BTreeMap<String, Dataset>,
+    /// Names, each after everything that it reads.
+    order: Vec<String>,
+}
+
+impl Models {
+    /// Reads `silver/*.sql`, `gold/*.sql` and `checks/*.sql` below `directory`.
+    pub fn load(directory: &Path, contracts: &Contracts) -> Result<Self, DefinitionError> {
+        let mut sources = Vec::new();
+        for folder in ["silver", "gold", "checks"] {
+            let files = sql_files(&directory.join(folder))
+                .map_err(|error| DefinitionError::new(folder, Reason::Unreadable(error.to_string())))?;
+            for file in files {
+                let name = format!("{folder}/{}", file.file_name().unwrap_or_default().to_string_lossy());
+                let text = std::fs::read_to_string(&file)
+                    .map_err(|error| DefinitionError::new(&name, Reason::Unreadable(error.to_string())))?;
+                sources.push((name, text));
+            }
+        }
+        Self::from_sources(contracts, sources.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+    }
+
+    /// Reads files given as pairs of path (such as `gold/total_sales.sql`) and text.
+    pub fn from_sources<'a>(
+        contracts: &Contracts,
+        sources: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, DefinitionError> {
+        let datasets = dataset::all(contracts);
+        let (models, order) = definition::read(&datasets, sources)?;
+        Ok(Self { models, datasets, order })
+    }
+
+    /// The model called `name`.
+    pub fn get(&self, name: &str) -> Option<&Model> {
+        self.models.get(name)
+    }
+
+    /// All models, each after everything that it reads.
+    pub fn iter(&self) -> impl Iterator<Item = &Model> {
+        self.order.iter().filter_map(|name| self.models.get(name))
+    }
+
+    /// The partitions of models that have to be computed again when `partition` of a dataset or a model changes.
+    ///
+    /// `name` is the bare name, as in keys. Every partition is named once, and in the order of the models.
+    pub fn dirtied_by(&self, name: &str, partition: PartitionValue) -> Vec<(String, PartitionValue)> {
+        self.downstream(name)
+            .iter()
+            .flat_map(|downstream| {
+                downstream.dirtied_by(partition).map(|dirtied| (downstream.model.clone(), dirtied))
+            })
+            .collect()
+    }
+
+    /// What has to be listed to compute `partition` of `model`.
+    pub fn input_prefixes(&self, model: &Model, partition: PartitionValue) -> Vec<InputPrefix> {
+        let prefixes = |input: &str| -> Vec<String> {
+            let partitions = model.input_partitions(partition);
+            match self.by_reference(input) {
+                Some(upstream) => partitions.map(|day| upstream.output_key(day)).collect(),
+                None => {
+                    partitions.map(|day| keys::silver_prefix(bare(input), &day.silver_folder())).collect()
+                }
+            }
+        };
+        model
+            .all_inputs()
+            .into_iter()
+            .map(|input| InputPrefix { input: input.to_owned(), prefixes: prefixes(input) })
+            .collect()
+    }
+
+    /// The models that read the dataset or model called `name`, themselves or in a check.
+    pub(crate) fn downstream(&self, name: &str) -> Vec<Downstream> {
+        self.iter()
+            .filter(|model| model.all_inputs().into_iter().any(|input| bare(input) == name))
+            .map(|model| Downstream {
+                model: model.name.clone(),
+                // Models are partitioned by day, and read each other day by day.
+                column: self.models.get(name).map_or_else(String::new, |upstream| upstream.partition.clone()),
+                lookback_days: model.lookback_days,
+                lookahead_days: model.lookahead_days,
+            })
+            .collect()
+    }
+
+    /// The model that queries call `reference`; `None` if that is a dataset.
+    pub(crate) fn by_reference(&self, reference: &str) -> Option<&Model> {
+        self.models.get(bare(reference)).filter(|model| model.reference == reference)
+    }
+
+    /// The dataset that queries call `reference`.
+    pub(crate) fn dataset(&self, reference: &str) -> Option<&Dataset> {
+        self.datasets.get(reference)
+    }
+}
+
+/// `pos_sales` of `silver.pos_sales`.
+pub(crate) fn bare(reference: &str) -> &str {
+    reference.split_once('.').map_or(reference, |(_, name)| name)
+}
+
+/// The SQL files of a folder by name; none if there is no such folder.
+fn sql_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "sql") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{Days, NaiveDate};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{day, model, models, world};
+
+    #[test]
+    fn models_come_after_what_they_read() {
+        let names: Vec<_> = world().iter().map(|model| model.name.clone()).collect();
+        assert_eq!(names, ["daily", "weekly"]);
+    }
+
+    #[test]
+    fn given_a_change_then_the_days_that_read_it_are_dirty() {
+        let dirtied = |name: &str| -> Vec<String> {
+            let dirtied = world().dirtied_by(name, day("2010-12-10"));
+            dirtied.into_iter().map(|(model, day)| format!("{model} {day}")).collect()
+        };
+        assert_eq!(dirtied("sales"), ["daily 2010-12-09", "daily 2010-12-10"]);
+        assert_eq!(dirtied("clicks"), dirtied("sales"), "a check's input dirties like a model's");
+        assert_eq!(dirtied("daily").len(), 7);
+        assert_eq!(dirtied("daily").last().map(String::as_str), Some("weekly 2010-12-16"));
+        assert!(dirtied("weekly").is_empty() && dirtied("unknown").is_empty());
+    }
+
+    #[test]
+    fn the_prefixes_hold_every_object_of_the_window() {
+        let models = world();
+        let prefixes = |name: &str| models.input_prefixes(models.get(name).unwrap(), day("2010-12-31"));
+        assert_eq!(
+            prefixes("daily"),
+            [
+                InputPrefix {
+                    input: "silver.clicks".into(),
+                    prefixes: vec![
+                        "silver/clicks/dt=2010-12-31/".into(),
+                        "silver/clicks/dt=2011-01-01/".into()
+                    ],
+                },
+                InputPrefix {
+                    input: "silver.sales".into(),
+                    prefixes: vec![
+                        "silver/sales/dt=2010-12-31/".into(),
+                        "silver/sales/dt=2011-01-01/".into()
+                    ],
+                },
+            ]
+        );
+        let weekly = prefixes("weekly");
+        assert_eq!(weekly[0].prefixes.len(), 7);
+        assert_eq!(weekly[0].prefixes[0], "gold/daily/day=2010-12-25/data.parquet");
+    }
+
+    proptest! {
+        /// X dirties D exactly if D is computed from X: nothing goes stale, and nothing is computed for nothing.
+        #[test]
+        fn dirtied_by_is_the_inverse_of_input_partitions(
+            lookback in 0_u16..40, lookahead in 0_u16..40, changed in 0_u64..20_000, distance in 0_u64..100,
+        ) {
+            let header = format!("-- lookback_days = {lookback}\n-- lookahead_days = {lookahead}");
+            let models = models(&[("gold/daily.sql", model(&["silver.sales"], &header))]);
+            let daily = models.get("daily").unwrap();
+            let start = NaiveDate::from_ymd_opt(1990, 1, 1).unwrap() + Days::new(changed);
+            let changed = PartitionValue::Date(start);
+            let dirtied = models.dirtied_by("sales", changed);
+            let partition = PartitionValue::Date(start + Days::new(distance) - Days::new(50));
+
+            let reads = daily.input_partitions(partition).any(|input| input == changed);
+            let is_dirty = dirtied.contains(&("daily".to_owned(), partition));
+            prop_assert_eq!(reads, is_dirty);
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! From "this partition is dirty" to a job document.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+use shoplake_lake::{ETag, Entry, Head};
+
+use crate::job::{
+    JOB_VERSION, JobCheck, JobDocument, JobInput, JobOutput, Partition, Severity, View, metadata, rows_table,
+};
+use crate::models::{Model, Models, bare};
+use crate::partition::PartitionValue;
+use crate::render::{self, objects_name, view_name};
+
+/// The objects there are, per input (`silver.pos_sales`): the listings of [`Models::input_prefixes`].
+pub type Listing = BTreeMap<String, Vec<Entry>>;
+
+/// What is known of the partition's last commit. It has to be read *before* the inputs are listed: then whoever commits
+/// on top of it has seen at least what its writer saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoldHead {
+    /// The version of the object.
+    pub etag: ETag,
+    /// The number of the commit.
+    pub version: u64,
+    /// The digest of what the rows were computed from.
+    pub inputs: String,
+    /// The job that committed.
+    pub job: String,
+}
+
+/// An object in gold that does not say which commit it is.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "the gold object {etag} has no usable metadata {name:?}, so it was not written by a job; delete it and mark its partition dirty"
+)]
+pub struct GoldHeadError {
+    etag: ETag,
+    name: &'static str,
+}
+
+impl TryFrom<&Head> for GoldHead {
+    type Error = GoldHeadError;
+
+    fn try_from(head: &Head) -> Result<Self, Self::Error> {
+        let error = |name| GoldHeadError { etag: head.etag.clone(), name };
+        let text = |name: &'static str| head.metadata.get(name).ok_or_else(|| error(name));
+        Ok(Self {
+            etag: head.etag.clone(),
+            version: text(metadata::VERSION)?.parse().map_err(|_| error(metadata::VERSION))?,
+            inputs: text(metadata::INPUTS)?.clone(),
+            job: text(metadata::JOB)?.clone(),
+        })
+    }
+}
+
+/// What to do about a dirty partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Nothing: gold was computed from exactly these inputs, by these definitions.
+    UpToDate,
+    /// Run this job.
+    Job(Box<JobDocument>),
+}
+
+impl Models {
+    /// Plans the computation of `partition` of `model`. An input that `listing` does not name has no objects.
+    pub fn plan(
+        &self,
+        model: &Model,
+        partition: PartitionValue,
+        listing: &Listing,
+        head: Option<&GoldHead>,
+    ) -> Plan {
+        let tables = self.tables(model, listing);
+        let checks = checks(model);
+        let partition = Partition { column: model.partition.clone(), value: partition };
+        let sql = render::partition_query(&model.query.render(view_name), &partition);
+
+        let inputs_digest = inputs_digest(listing, &tables, &sql, &model.key, &checks);
+        if head.is_some_and(|head| head.inputs == inputs_digest) {
+            return Plan::UpToDate;
+        }
+
+        let expected_etag = head.map(|head| head.etag.to_string());
+        let value = partition.value.to_string();
+        let id = digest(
+            [&model.name, &value, &inputs_digest, expected_etag.as_ref().unwrap_or(&String::new())]
+                .map(String::as_str),
+        );
+        Plan::Job(Box::new(JobDocument {
+            version: JOB_VERSION,
+            id,
+            model: model.name.clone(),
+            inputs: tables.inputs,
+            views: tables.views,
+            sql,
+            key: model.key.clone(),
+            sort: model.key.clone(),
+            checks,
+            downstream: self.downstream(&model.name),
+            output: JobOutput {
+                key: model.output_key(partition.value),
+                expected_etag,
+                version: head.map_or(0, |head| head.version) + 1,
+                inputs_digest,
+            },
+            warehouse: model.warehouse.clone(),
+            partition,
+        }))
+    }
+
+    /// The tables and views that the model and its checks read.
+    fn tables(&self, model: &Model, listing: &Listing) -> Tables {
+        let mut tables = Tables::default();
+        for input in model.all_inputs() {
+            let mut objects: Vec<_> =
+                listing.get(input).into_iter().flatten().map(|entry| entry.key.clone()).collect();
+            objects.sort();
+            objects.dedup();
+            if let Some(dataset) = self.dataset(input) {
+                tables.inputs.push(JobInput {
+                    table: objects_name(input),
+                    name: input.to_owned(),
+                    columns: Some(dataset.columns.clone()),
+                    objects,
+                });
+                tables.view(view_name(input), dataset.deduplicated.clone());
+            } else if !objects.is_empty() {
+                tables.inputs.push(JobInput {
+                    table: objects_name(input),
+                    name: input.to_owned(),
+                    columns: None,
+                    objects,
+                });
+                // A partition of a model is one object, written whole: it has no duplicates.
+                tables.view(view_name(input), format!("select *\nfrom {}\n", objects_name(input)));
+            } else if let Some(upstream) = self.by_reference(input) {
+                self.without_rows(upstream, &mut tables);
+                tables.view(view_name(input), format!("select *\nfrom {}\n", empty_name(input)));
+            }
+        }
+        tables
+    }
+
+    /// Defines the rows of a model as its query over tables without rows: that is how its columns have the right types
+    /// although there is no object that could tell them.
+    fn without_rows(&self, model: &Model, tables: &mut Tables) {
+        if tables.has(&empty_name(&model.reference)) {
+            return;
+        }
+        for input in &model.inputs {
+            if let Some(upstream) = self.by_reference(input) {
+                self.without_rows(upstream, tables);
+            } else if let Some(dataset) = self.dataset(input).filter(|_| !tables.has(&empty_name(input))) {
+                tables.inputs.push(JobInput {
+                    table: empty_name(input),
+                    name: input.clone(),
+                    columns: Some(dataset.columns.clone()),
+                    objects: Vec::new(),
+                });
+            }
+        }
+        tables.view(empty_name(&model.reference), model.query.render(empty_name));
+    }
+}
+
+/// What a query reads.
+#[derive(Default)]
+struct Tables {
+    inputs: Vec<JobInput>,
+    views: Vec<View>,
+}
+
+impl Tables {
+    fn view(&mut self, name: String, sql: String) {
+        self.views.push(View { name, sql });
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.inputs.iter().any(|input| input.table == name) || self.views.iter().any(|view| view.name == name)
+    }
+}
+
+/// The table that stands for `reference` where it has no rows.
+fn empty_name(reference: &str) -> String {
+    format!("{}__empty", view_name(reference))
+}
+
+/// The checks of a model: that its key is one, which holds for every model, and its own.
+fn checks(model: &Model) -> Vec<JobCheck> {
+    let rows = rows_table(&model.name);
+    let own = model.checks.iter().map(|check| JobCheck {
+        name: check.name.clone(),
+        severity: check.severity,
+        sql: check
+            .query
+            .render(|table| if bare(table) == model.name { rows.clone() } else { view_name(table) }),
+    });
+    let of_key = [
+        ("key_is_not_null", render::key_is_null(&rows, &model.key)),
+        ("key_is_unique", render::key_repeats(&rows, &model.key)),
+    ];
+    of_key
+        .into_iter()
+        .map(|(name, sql)| JobCheck { name: format!("{}_{name}", model.name), severity: Severity::Stop, sql })
+        .chain(own)
+        .collect()
+}
+
+/// Names everything that the rows and the verdict on them are a function of: the objects, and the definitions.
+fn inputs_digest(
+    listing: &Listing,
+    tables: &Tables,
+    sql: &str,
+    key: &[String],
+    checks: &[JobCheck],
+) -> String {
+    let objects: BTreeSet<_> = listing
+        .iter()
+        .flat_map(|(input, entries)| {
+            entries.iter().map(move |entry| [input.as_str(), entry.key.as_str(), entry.etag.as_str()])
+        })
+        .collect();
+    let mut texts: Vec<Cow<'_, str>> = objects.into_iter().flatten().map(Cow::Borrowed).collect();
+    for input in &tables.inputs {
+        texts.push((&input.table).into());
+        for column in input.columns.iter().flatten() {
+            texts.push(format!("{} {} {}", column.name, column.column_type, column.nullable).into());
+        }
+    }
+    for view in &tables.views {
+        texts.extend([Cow::from(&view.name), Cow::from(&view.sql)]);
+    }
+    texts.push(sql.into());
+    texts.extend(key.iter().map(Cow::from));
+    for check in checks {
+        texts.extend([Cow::from(&check.name), format!("{:?}", check.severity).into(), Cow::from(&check.sql)]);
+    }
+    digest(texts.iter().map(AsRef::as_ref))
+}
+
+/// Names a sequence of texts by its content.
+fn digest<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+    let mut hash = Sha256::new();
+    for text in texts {
+        // With its length, so that ["ab", "c"] is not ["a", "bc"].
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    }
+    hex::encode(hash.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::testing::{day, world};
+
+    fn entry(key: &str, etag: &str) -> Entry {
+        Entry { key: key.into(), etag: ETag::new(etag), size: 1, last_modified: DateTime::UNIX_EPOCH }
+    }
+
+    fn listing(objects: &[(&str, &str, &str)]) -> Listing {
+        let mut listing = Listing::new();
+        for (input, key, etag) in objects {
+            listing.entry((*input).to_owned()).or_default().push(entry(key, etag));
+        }
+        listing
+    }
+
+    fn job(model: &str, listing: &Listing, head: Option<&GoldHead>) -> JobDocument {
+        let models = world();
+        match models.plan(models.get(model).unwrap(), day("2010-12-01"), listing, head) {
+            Plan::Job(job) => *job,
+            Plan::UpToDate => panic!("expected a job"),
+        }
+    }
+
+    fn head(job: &JobDocument) -> GoldHead {
+        GoldHead {
+            etag: ETag::new("\"gold\""),
+            version: job.output.version,
+            inputs: job.output.inputs_digest.clone(),
+            job: job.id.clone(),
+        }
+    }
+
+    fn sales() -> Listing {
+        listing(&[
+            ("silver.sales", "silver/sales/dt=2010-12-01/b.parquet", "2"),
+            ("silver.sales", "silver/sales/dt=2010-12-01/a.parquet", "1"),
+        ])
+    }
+
+    #[test]
+    fn a_job_says_everything_that_an_engine_needs() {
+        let job = job("daily", &sales(), None);
+        insta::assert_snapshot!(serde_json::to_string_pretty(&job).unwrap());
+        let text = serde_json::to_string(&job).unwrap();
+        assert_eq!(serde_json::from_str::<JobDocument>(&text).unwrap(), job);
+    }
+
+    #[test]
+    fn the_sql_of_a_job_reads_well() {
+        let job = job("daily", &sales(), None);
+        let views: Vec<_> = job.views.iter().map(|view| format!("-- {}\n{}", view.name, view.sql)).collect();
+        insta::assert_snapshot!(format!("{}\n-- query\n{}", views.join("\n"), job.sql));
+    }
+
+    #[test]
+    fn given_gold_of_the_same_inputs_then_it_is_up_to_date() {
+        let models = world();
+        let head = head(&job("daily", &sales(), None));
+        let plan = |listing: &Listing| {
+            models.plan(models.get("daily").unwrap(), day("2010-12-01"), listing, Some(&head))
+        };
+        assert_eq!(plan(&sales()), Plan::UpToDate);
+        let mut reversed = sales();
+        reversed.values_mut().for_each(|entries| entries.reverse());
+        assert_eq!(plan(&reversed), Plan::UpToDate, "the order of a listing says nothing");
+        assert!(matches!(plan(&listing(&[("silver.clicks", "c", "1")])), Plan::Job(_)));
+    }
+
+    #[test]
+    fn given_another_etag_key_or_starting_point_then_it_is_another_job() {
+        let first = job("daily", &sales(), None);
+        let rewritten = listing(&[("silver.sales", "silver/sales/dt=2010-12-01/a.parquet", "9")]);
+        let second = job("daily", &rewritten, Some(&head(&first)));
+        assert_ne!(first.id, second.id);
+        assert_eq!((second.output.version, second.output.expected_etag.as_deref()), (2, Some("\"gold\"")));
+        assert_ne!(job("daily", &rewritten, None).id, second.id);
+        assert_eq!(job("daily", &sales(), None).id, first.id, "planning again gives the same job");
+    }
+
+    #[test]
+    fn given_another_query_then_the_same_inputs_are_not_up_to_date() {
+        let first = job("daily", &sales(), None);
+        let text =
+            crate::testing::model(&["silver.sales"], "-- lookahead_days = 1").replace("count(*)", "sum(1)");
+        let models = crate::testing::models(&[("gold/daily.sql", text)]);
+        let plan =
+            models.plan(models.get("daily").unwrap(), day("2010-12-01"), &sales(), Some(&head(&first)));
+        assert!(matches!(plan, Plan::Job(_)));
+    }
+
+    #[test]
+    fn given_a_gold_input_without_objects_then_its_query_tells_its_columns() {
+        let job = job("weekly", &Listing::new(), None);
+        let tables: Vec<_> =
+            job.inputs.iter().map(|input| (input.table.as_str(), input.objects.len())).collect();
+        assert_eq!(tables, [("silver__sales__empty", 0)]);
+        let views: Vec<_> = job.views.iter().map(|view| view.name.as_str()).collect();
+        assert_eq!(views, ["gold__daily__empty", "gold__daily"]);
+        assert!(job.views[0].sql.contains("from silver__sales__empty"), "{}", job.views[0].sql);
+    }
+
+    #[test]
+    fn given_a_gold_input_with_objects_then_it_is_read_as_it_is() {
+        let job =
+            job("weekly", &listing(&[("gold.daily", "gold/daily/day=2010-12-01/data.parquet", "1")]), None);
+        assert_eq!((job.inputs[0].columns.as_ref(), job.inputs[0].objects.len()), (None, 1));
+        assert_eq!(job.views[0].sql, "select *\nfrom gold__daily__objects\n");
+    }
+
+    #[test]
+    fn given_foreign_metadata_then_the_error_says_what_to_do() {
+        let head = Head {
+            etag: ETag::new("e"),
+            size: 1,
+            last_modified: DateTime::UNIX_EPOCH,
+            metadata: Default::default(),
+        };
+        assert!(GoldHead::try_from(&head).unwrap_err().to_string().contains("delete it"));
+    }
+}

@@ -1,0 +1,82 @@
+//! A small world for the tests: three datasets, and models over them.
+
+use shoplake_contracts::Contracts;
+
+use crate::models::Models;
+use crate::partition::PartitionValue;
+
+fn schema(dataset: &str) -> String {
+    serde_json::json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "test",
+        "description": "test",
+        "type": "object",
+        "x-dataset": serde_json::from_str::<serde_json::Value>(dataset).unwrap(),
+        "required": ["id", "day", "at", "amount"],
+        "properties": {
+            "id": {"type": "string", "description": "id"},
+            "day": {"type": "string", "format": "date", "description": "day"},
+            "at": {"type": "string", "format": "date-time", "description": "at"},
+            "amount": {"type": "integer", "minimum": 0, "maximum": 1_000_000, "description": "amount"},
+            "note": {"type": ["string", "null"], "description": "note"},
+        },
+    })
+    .to_string()
+}
+
+/// `sales` by day, `clicks` by hour, `orders` by bucket.
+pub(crate) fn contracts() -> Contracts {
+    let sales = r#"{"source": "pos", "delivery": "batch", "key": ["shop_id", "id"], "version": "at",
+        "event_time": "at", "partition": "day(day)", "sort": ["shop_id", "at"], "personal": []}"#;
+    let clicks = r#"{"delivery": "internal", "key": ["shop_id", "id"], "version": null,
+        "event_time": "at", "partition": "hour(at)", "sort": ["shop_id", "at"], "personal": []}"#;
+    let orders = r#"{"source": "shop", "delivery": "stream", "key": ["shop_id", "id"], "version": null,
+        "event_time": "at", "partition": "bucket(id, 16)", "sort": ["shop_id", "at"], "personal": []}"#;
+    Contracts::from_sources([
+        ("sales", schema(sales)),
+        ("clicks", schema(clicks)),
+        ("orders", schema(orders)),
+    ])
+    .unwrap()
+}
+
+/// A model that reads `inputs`, with more header lines if need be.
+pub(crate) fn model(inputs: &[&str], more: &str) -> String {
+    let quoted: Vec<_> = inputs.iter().map(|input| format!("\"{input}\"")).collect();
+    let tables: Vec<_> = inputs.iter().map(|input| format!("select shop_id, day from {input}")).collect();
+    format!(
+        "-- grain = \"one row per shop and day\"\n-- key = [\"shop_id\", \"day\"]\n-- partition = \"day\"\n\
+         -- inputs = [{}]\n{more}\nwith rows as (\n{}\n)\n\nselect shop_id, day, count(*) as row_count from rows group by shop_id, day\n",
+        quoted.join(", "),
+        tables.join("\nunion all\n"),
+    )
+}
+
+/// A check of `model` that reads `inputs`.
+pub(crate) fn check(model: &str, inputs: &[&str]) -> String {
+    let quoted: Vec<_> = inputs.iter().map(|input| format!("\"{input}\"")).collect();
+    let joined: Vec<_> = inputs.iter().map(|input| format!(" join {input} using (day)")).collect();
+    format!(
+        "-- model = \"{model}\"\n-- severity = \"warn\"\n-- inputs = [{}]\n-- description = \"nothing is negative\"\n\
+         select row_count from gold.{model}{} where row_count < 0\n",
+        quoted.join(", "),
+        joined.concat(),
+    )
+}
+
+pub(crate) fn models(sources: &[(&str, String)]) -> Models {
+    Models::from_sources(&contracts(), sources.iter().map(|(name, text)| (*name, text.as_str()))).unwrap()
+}
+
+/// `daily` reads sales (and clicks in a check); `weekly` reads `daily`, six days back.
+pub(crate) fn world() -> Models {
+    models(&[
+        ("gold/weekly.sql", model(&["gold.daily"], "-- lookback_days = 6")),
+        ("gold/daily.sql", model(&["silver.sales"], "-- lookahead_days = 1\n-- warehouse = \"sales.daily\"")),
+        ("checks/clicks_match.sql", check("daily", &["silver.clicks"])),
+    ])
+}
+
+pub(crate) fn day(text: &str) -> PartitionValue {
+    text.parse().unwrap()
+}

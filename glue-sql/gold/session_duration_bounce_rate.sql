@@ -1,0 +1,93 @@
+-- grain = "one row per shop and day on which sessions started"
+-- key = ["shop_id", "session_date"]
+-- partition = "session_date"
+-- inputs = ["silver.web_traffic"]
+-- lookback_days = 1    # whether the first event of a day starts a session depends on the evening before
+-- lookahead_days = 1   # a session belongs wholly to the day on which it started, even past midnight
+-- every_seconds = 20
+-- warehouse = "marketing.session_duration_bounce_rate"
+
+-- A session is a session_id, split after 30 minutes without an event. Durations are summed as whole microseconds, so that
+-- the result does not depend on the order of the sum.
+
+with events as (
+    select
+        shop_id,
+        session_id,
+        event_id,
+        event_type,
+        occurred_at,
+        lag(occurred_at) over (
+            partition by shop_id, session_id
+            order by occurred_at, event_id
+        ) as previous_at
+    from silver.web_traffic
+),
+
+numbered_events as (
+    select
+        shop_id,
+        session_id,
+        event_type,
+        occurred_at,
+        sum(case when previous_at is null or occurred_at > previous_at + interval '30' minute then 1 else 0 end) over (
+            partition by shop_id, session_id
+            order by occurred_at, event_id
+            rows between unbounded preceding and current row
+        ) as session_number
+    from events
+),
+
+sessions as (
+    select
+        shop_id,
+        session_id,
+        session_number,
+        cast(min(occurred_at) as date) as session_date,
+        unix_micros(max(occurred_at)) - unix_micros(min(occurred_at)) as duration_us,
+        case
+            when count(*) = 1 and min(event_type) in ('page_view', 'product_view') then 1
+            else 0
+        end as bounce
+    from numbered_events
+    group by
+        shop_id,
+        session_id,
+        session_number
+),
+
+days as (
+    select
+        shop_id,
+        session_date,
+        count(*) as sessions,
+        cast(sum(duration_us) as double) as total_duration_us,
+        percentile_cont(0.5) within group (order by cast(duration_us as double)) as median_duration_us,
+        sum(bounce) as bounces
+    from sessions
+    group by
+        shop_id,
+        session_date
+),
+
+final as (
+    select
+        shop_id,
+        session_date,
+        sessions,
+        total_duration_us / nullif(cast(sessions as double), 0) / cast(1000000 as double) as average_duration_seconds,
+        median_duration_us / cast(1000000 as double) as median_duration_seconds,
+        bounces,
+        cast(bounces as double) / nullif(cast(sessions as double), 0) as bounce_rate
+    from days
+)
+
+select
+    shop_id,
+    session_date,
+    sessions,
+    average_duration_seconds,
+    median_duration_seconds,
+    bounces,
+    bounce_rate
+from final
