@@ -1,0 +1,262 @@
+//! Runs copies.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{
+    LoadError, Loaded, Outcome, PartitionCopy,
+    copy::{REPORT, Record, Report},
+};
+use crate::{
+    Column, MAX_STATEMENTS, TableName, Warehouse,
+    table::{CatalogColumn, columns_query, plan},
+};
+
+/// Copies gold partitions to the warehouse. It remembers which tables are as they should be, so one should live as long as its process.
+pub struct Loader {
+    warehouse: Arc<dyn Warehouse>,
+    tables: Mutex<HashMap<TableName, Vec<Column>>>,
+}
+
+impl Loader {
+    /// Copies to `warehouse`.
+    pub fn new(warehouse: Arc<dyn Warehouse>) -> Self {
+        Self { warehouse, tables: Mutex::default() }
+    }
+
+    /// Makes the table's partition the gold object's rows, unless the warehouse has the same or a newer version of it.
+    ///
+    /// Any number of copies may run at once, of one partition too, and any may be repeated.
+    pub async fn load(&self, copy: &PartitionCopy) -> Result<Loaded, LoadError> {
+        if copy.version == 0 {
+            return Err(LoadError::NoVersion {
+                model: copy.model.clone(),
+                partition: copy.partition.value.clone(),
+            });
+        }
+        // Versions only grow, so what is not newer than the warehouse now never will be, and needs no COPY to find out.
+        match self.record(copy).await? {
+            Some(record) => {
+                if let Some(outcome) = not_newer(copy.version, record.version) {
+                    return Ok(Loaded { outcome, rows: record.row_count.unwrap_or_default() });
+                }
+            }
+            None => {
+                self.warehouse.transaction(copy.register()).await?;
+            }
+        }
+        self.ensure_table(copy).await?;
+        let copied = self.copy(copy).await;
+        if copied.is_err() {
+            // The table may not be as remembered any more.
+            self.tables().remove(&copy.table);
+        }
+        copied
+    }
+
+    async fn record(&self, copy: &PartitionCopy) -> Result<Option<Record>, LoadError> {
+        Ok(self.warehouse.query(copy.record()).await?.decode::<Record>()?.pop())
+    }
+
+    async fn copy(&self, copy: &PartitionCopy) -> Result<Loaded, LoadError> {
+        let mut results = self.warehouse.transaction(copy.statements()).await?;
+        let report = results.get_mut(REPORT).and_then(Option::take).unwrap_or_default();
+        let Some(Report { record, staged_rows }) = report.decode()?.pop() else {
+            return Err(LoadError::NotRegistered {
+                model: copy.model.clone(),
+                partition: copy.partition.value.clone(),
+            });
+        };
+        // A version without its row count is the one that this transaction was loading; every other one was loaded before.
+        Ok(match record.row_count {
+            None => Loaded { outcome: Outcome::Loaded, rows: staged_rows },
+            Some(rows) if record.version == copy.version => Loaded { outcome: Outcome::AlreadyLoaded, rows },
+            Some(rows) => Loaded { outcome: Outcome::Superseded, rows },
+        })
+    }
+
+    /// Creates the table, or adds the columns it lacks.
+    async fn ensure_table(&self, copy: &PartitionCopy) -> Result<(), LoadError> {
+        if self.tables().get(&copy.table).is_some_and(|known| *known == copy.columns) {
+            return Ok(());
+        }
+        match self.alter(copy).await {
+            // Somebody else was faster; the second look finds what is left to do, if anything.
+            Err(LoadError::Warehouse(error)) if error.is_duplicate() => self.alter(copy).await?,
+            result => result?,
+        }
+        self.tables().insert(copy.table.clone(), copy.columns.clone());
+        Ok(())
+    }
+
+    async fn alter(&self, copy: &PartitionCopy) -> Result<(), LoadError> {
+        let existing = CatalogColumn::read(self.warehouse.query(columns_query(&copy.table)).await?)?;
+        let ddl = plan(&copy.table, &existing, &copy.columns, &copy.sort)?;
+        for statements in ddl.chunks(MAX_STATEMENTS) {
+            tracing::info!(table = %copy.table, statements = statements.len(), "changing a table for its model");
+            self.warehouse.transaction(statements.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    fn tables(&self) -> MutexGuard<'_, HashMap<TableName, Vec<Column>>> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn not_newer(version: u64, recorded: u64) -> Option<Outcome> {
+    match recorded.cmp(&version) {
+        std::cmp::Ordering::Less => None,
+        std::cmp::Ordering::Equal => Some(Outcome::AlreadyLoaded),
+        std::cmp::Ordering::Greater => Some(Outcome::Superseded),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{RecordingWarehouse, Rows, Statement, WarehouseError, load::copy::tests::december_first};
+
+    type Answer = Result<Vec<Option<Rows>>, WarehouseError>;
+
+    fn rows(rows: Value) -> Rows {
+        rows.as_array().unwrap().iter().map(|row| row.as_object().cloned().unwrap()).collect()
+    }
+
+    fn no_rows(statements: &[Statement]) -> Answer {
+        Ok(vec![None; statements.len()])
+    }
+
+    fn report(statements: &[Statement], row: Value) -> Answer {
+        let mut results = vec![None; statements.len()];
+        results[REPORT] = Some(rows(json!([row])));
+        Ok(results)
+    }
+
+    /// A warehouse that holds `version` of the partition, in a table with all columns, and reports `copied` of a copy.
+    fn holding(version: Option<u64>, copied: Value) -> Arc<RecordingWarehouse> {
+        Arc::new(RecordingWarehouse::answering(move |statements| {
+            let first = statements[0].sql();
+            if first.starts_with("select version") {
+                let record = version.map(|version| json!({"version": version, "row_count": 11}));
+                Ok(vec![Some(rows(Value::from_iter(record)))])
+            } else if first.contains("information_schema") {
+                Ok(vec![Some(rows(catalog()))])
+            } else if first.starts_with("create temporary table") {
+                report(statements, copied.clone())
+            } else {
+                no_rows(statements)
+            }
+        }))
+    }
+
+    fn catalog() -> Value {
+        let column = |name: &str, data_type: &str, precision: Option<u8>, scale: Option<u8>| json!({"column_name": name, "data_type": data_type, "numeric_precision": precision, "numeric_scale": scale});
+        json!([
+            column("shop_id", "character varying", None, None),
+            column("business_date", "date", None, None),
+            column("net", "numeric", Some(18), Some(4)),
+        ])
+    }
+
+    /// The first word or two of each transaction.
+    fn outline(warehouse: &RecordingWarehouse) -> Vec<String> {
+        let head =
+            |statement: &Statement| statement.sql().split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+        warehouse.transactions().iter().map(|statements| head(&statements[0])).collect()
+    }
+
+    #[tokio::test]
+    async fn given_a_new_partition_when_loaded_then_it_is_registered_before_it_is_copied() {
+        let warehouse = holding(None, json!({"version": 1, "row_count": null, "staged_rows": 3}));
+
+        let loaded = Loader::new(warehouse.clone()).load(&december_first(1)).await.unwrap();
+
+        assert_eq!(loaded, Loaded { outcome: Outcome::Loaded, rows: 3 });
+        assert_eq!(
+            outline(&warehouse),
+            ["select version,", "lock table", "select cast(column_name", "create temporary"]
+        );
+    }
+
+    #[tokio::test]
+    async fn given_the_same_or_a_newer_version_when_loaded_then_nothing_is_copied() {
+        for (held, expected) in [(5, Outcome::AlreadyLoaded), (6, Outcome::Superseded)] {
+            let warehouse = holding(Some(held), json!({}));
+            let loaded = Loader::new(warehouse.clone()).load(&december_first(5)).await.unwrap();
+            assert_eq!(loaded, Loaded { outcome: expected, rows: 11 });
+            assert_eq!(outline(&warehouse), ["select version,"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn given_a_newer_version_that_wins_meanwhile_when_loaded_then_the_copy_says_so() {
+        for (winner, expected) in [(5, Outcome::AlreadyLoaded), (9, Outcome::Superseded)] {
+            let warehouse = holding(Some(4), json!({"version": winner, "row_count": 8, "staged_rows": 3}));
+            let loaded = Loader::new(warehouse).load(&december_first(5)).await.unwrap();
+            assert_eq!(loaded, Loaded { outcome: expected, rows: 8 });
+        }
+    }
+
+    #[tokio::test]
+    async fn given_a_second_partition_when_loaded_then_the_table_is_not_looked_at_again() {
+        let warehouse = holding(Some(1), json!({"version": 2, "row_count": null, "staged_rows": 3}));
+        let loader = Loader::new(warehouse.clone());
+        loader.load(&december_first(2)).await.unwrap();
+        loader.load(&december_first(3)).await.unwrap();
+        assert_eq!(
+            outline(&warehouse),
+            [
+                "select version,",
+                "select cast(column_name",
+                "create temporary",
+                "select version,",
+                "create temporary"
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn given_a_model_that_gained_a_column_when_loaded_then_its_table_does_before_the_copy() {
+        let warehouse = holding(Some(1), json!({"version": 2, "row_count": null, "staged_rows": 3}));
+        let mut copy = december_first(2);
+        copy.columns.push(Column { name: "units".parse().unwrap(), column_type: "bigint".parse().unwrap() });
+        Loader::new(warehouse.clone()).load(&copy).await.unwrap();
+        assert_eq!(
+            outline(&warehouse),
+            ["select version,", "select cast(column_name", "alter table", "create temporary"]
+        );
+    }
+
+    #[tokio::test]
+    async fn given_a_copy_that_fails_when_loaded_again_then_the_table_is_looked_at_again() {
+        let warehouse = Arc::new(RecordingWarehouse::answering(|statements| {
+            let first = statements[0].sql();
+            if first.starts_with("select version") {
+                Ok(vec![Some(rows(json!([{"version": 0, "row_count": null}])))])
+            } else if first.contains("information_schema") {
+                Ok(vec![Some(rows(catalog()))])
+            } else {
+                Err(WarehouseError::RolledBack {
+                    id: "e".into(),
+                    total: statements.len(),
+                    message: "the table is gone".into(),
+                })
+            }
+        }));
+        let loader = Loader::new(warehouse.clone());
+        assert!(!loader.load(&december_first(1)).await.unwrap_err().is_permanent());
+        assert!(loader.load(&december_first(1)).await.is_err());
+        assert_eq!(outline(&warehouse).iter().filter(|head| head.contains("column_name")).count(), 2);
+    }
+
+    #[tokio::test]
+    async fn given_version_zero_when_loaded_then_it_is_refused_for_good() {
+        let warehouse = holding(None, json!({}));
+        assert!(Loader::new(warehouse).load(&december_first(0)).await.unwrap_err().is_permanent());
+    }
+}

@@ -1,0 +1,147 @@
+//! Migrations as files: `0001_shoplake.sql`, `0002_...`, in the order of their numbers.
+
+use std::{fs, io, path::Path};
+
+use sha2::{Digest, Sha256};
+
+use crate::split::split;
+
+/// One change of the warehouse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migration {
+    name: String,
+    checksum: String,
+    statements: Vec<String>,
+}
+
+impl Migration {
+    /// The migration in a file of this name (without `.sql`) and content.
+    pub fn new(name: impl Into<String>, script: &str) -> Self {
+        // A checkout with other line ends is the same migration.
+        let script = script.replace("\r\n", "\n");
+        Self {
+            name: name.into(),
+            checksum: hex::encode(Sha256::digest(script.as_bytes())),
+            statements: split(&script).into_iter().map(str::to_owned).collect(),
+        }
+    }
+
+    /// The migrations of a folder, in order. Every file has to be one, and the numbers have to be 1, 2, 3, ... without gaps: two branches
+    /// that both add the next number must not both pass.
+    pub fn read(folder: &Path) -> Result<Vec<Self>, DefinitionError> {
+        let unreadable =
+            |source| DefinitionError::Unreadable { folder: folder.display().to_string(), source };
+        let mut names = fs::read_dir(folder)
+            .and_then(|entries| {
+                entries
+                    .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+                    .collect::<io::Result<Vec<_>>>()
+            })
+            .map_err(unreadable)?;
+        names.sort();
+        let mut migrations = Vec::with_capacity(names.len());
+        for (index, file) in names.iter().enumerate() {
+            let expected = format!("{:04}_", index + 1);
+            let name = file
+                .strip_suffix(".sql")
+                .filter(|name| name.starts_with(&expected) && name.len() > expected.len());
+            let name = name.ok_or_else(|| DefinitionError::Name {
+                expected: format!("{expected}<what it does>.sql"),
+                actual: file.clone(),
+            })?;
+            migrations.push(Self::new(name, &fs::read_to_string(folder.join(file)).map_err(unreadable)?));
+        }
+        Ok(migrations)
+    }
+
+    /// Its name, such as `0001_shoplake`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The SHA-256 of its text, in hexadecimal digits.
+    pub fn checksum(&self) -> &str {
+        &self.checksum
+    }
+
+    /// Its statements, in order.
+    pub fn statements(&self) -> &[String] {
+        &self.statements
+    }
+}
+
+/// A folder that is not one of migrations.
+#[derive(Debug, thiserror::Error)]
+pub enum DefinitionError {
+    /// The folder or a file in it cannot be read.
+    #[error("cannot read the migrations in {folder}: {source}")]
+    Unreadable {
+        /// The folder.
+        folder: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is misnamed, or a number is missing or there twice.
+    #[error(
+        "expected a migration named {expected}, got {actual}; migrations are numbered 0001, 0002, ... without gaps"
+    )]
+    Name {
+        /// The name that was next.
+        expected: String,
+        /// The file found.
+        actual: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shipped() -> Vec<Migration> {
+        Migration::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../glue-sql/warehouse")).unwrap()
+    }
+
+    #[test]
+    fn given_the_migrations_that_are_shipped_when_read_then_each_fits_a_transaction() {
+        let migrations = shipped();
+        assert!(migrations[0].name().starts_with("0001_"));
+        for migration in &migrations {
+            // The lock, the guard and the record come on top.
+            assert!(
+                (1..=crate::MAX_STATEMENTS - 3).contains(&migration.statements().len()),
+                "{}",
+                migration.name()
+            );
+        }
+    }
+
+    #[test]
+    fn given_the_first_migration_when_read_then_it_creates_the_ledger() {
+        // Without `if not exists`: of two runners that both begin, one must fail and look again.
+        assert!(shipped()[0].statements().iter().any(|sql| sql.contains("create table shoplake.migrations")));
+    }
+
+    #[test]
+    fn given_other_line_ends_when_read_then_it_is_the_same_migration() {
+        assert_eq!(
+            Migration::new("0001_a", "select 1;\r\nselect 2;\r\n"),
+            Migration::new("0001_a", "select 1;\nselect 2;\n")
+        );
+    }
+
+    #[test]
+    fn given_a_gap_or_a_stranger_when_read_then_the_error_says_what_was_expected() {
+        let folder = std::env::temp_dir().join(format!("shoplake-migrations-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("0001_first.sql"), "select 1").unwrap();
+        fs::write(folder.join("0003_third.sql"), "select 3").unwrap();
+        let error = Migration::read(&folder).unwrap_err();
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(
+            error
+                .to_string()
+                .contains("expected a migration named 0002_<what it does>.sql, got 0003_third.sql"),
+            "{error}"
+        );
+    }
+}

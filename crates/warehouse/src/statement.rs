@@ -1,0 +1,109 @@
+//! One SQL statement with its named parameters, and what becomes of several in one batch.
+
+use std::collections::BTreeMap;
+
+use crate::{MAX_STATEMENTS, WarehouseError};
+
+/// A SQL statement and the values of the `:name` parameters it uses.
+///
+/// A value is text and is cast where it is used (`cast(:version as bigint)`): the Data API knows no other kind, and neither null nor ''.
+/// A name should be used with one type only: the server infers one type per name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    sql: String,
+    parameters: BTreeMap<&'static str, String>,
+}
+
+impl Statement {
+    /// A statement without parameters.
+    pub fn new(sql: impl Into<String>) -> Self {
+        Self { sql: sql.into(), parameters: BTreeMap::new() }
+    }
+
+    /// Gives the parameter `:name` its value.
+    #[must_use]
+    pub fn bind(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.parameters.insert(name, value.to_string());
+        self
+    }
+
+    /// The text, with its `:name` placeholders.
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// The values by parameter name.
+    pub fn parameters(&self) -> &BTreeMap<&'static str, String> {
+        &self.parameters
+    }
+}
+
+/// Statements as `BatchExecuteStatement` takes them: one namespace of parameters for all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Batch {
+    pub(crate) sqls: Vec<String>,
+    pub(crate) parameters: BTreeMap<&'static str, String>,
+}
+
+impl Batch {
+    /// Merges the statements' parameters; two statements may share a name only if they mean the same value.
+    pub(crate) fn new(statements: Vec<Statement>) -> Result<Self, WarehouseError> {
+        if statements.is_empty() || statements.len() > MAX_STATEMENTS {
+            return Err(WarehouseError::StatementCount { actual: statements.len() });
+        }
+        let mut batch = Self { sqls: Vec::with_capacity(statements.len()), parameters: BTreeMap::new() };
+        for statement in statements {
+            for (name, value) in statement.parameters {
+                if value.is_empty() {
+                    return Err(WarehouseError::EmptyParameter { name });
+                }
+                if batch.parameters.get(name).is_some_and(|earlier| *earlier != value) {
+                    return Err(WarehouseError::ParameterClash { name });
+                }
+                batch.parameters.insert(name, value);
+            }
+            batch.sqls.push(statement.sql);
+        }
+        Ok(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_statements_that_share_a_parameter_when_batched_then_it_is_sent_once() {
+        let batch = Batch::new(vec![
+            Statement::new("delete from a where id = :id").bind("id", 7),
+            Statement::new("delete from b where id = :id").bind("id", 7),
+        ])
+        .unwrap();
+
+        assert_eq!(batch.parameters, BTreeMap::from([("id", "7".to_owned())]));
+        assert_eq!(batch.sqls.len(), 2);
+    }
+
+    #[test]
+    fn given_one_name_with_two_values_when_batched_then_it_is_refused() {
+        let clash = Batch::new(vec![
+            Statement::new("select :id").bind("id", 7),
+            Statement::new("select :id").bind("id", 8),
+        ]);
+        assert!(matches!(clash, Err(WarehouseError::ParameterClash { name: "id" })));
+    }
+
+    #[test]
+    fn given_an_empty_value_when_batched_then_it_is_refused_before_the_service_does() {
+        let empty = Batch::new(vec![Statement::new("select :id").bind("id", "")]);
+        assert!(matches!(empty, Err(WarehouseError::EmptyParameter { name: "id" })));
+    }
+
+    #[test]
+    fn given_no_or_too_many_statements_when_batched_then_they_are_refused() {
+        for count in [0, MAX_STATEMENTS + 1] {
+            let refused = Batch::new(vec![Statement::new("select 1"); count]);
+            assert!(matches!(refused, Err(WarehouseError::StatementCount { actual }) if actual == count));
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The table that a model is shown as: how it is created, and how it grows with its model.
+
+use serde::Deserialize;
+
+use shoplake_contracts::ColumnType;
+
+use crate::{Column, Identifier, LoadError, Rows, Statement, TableName, column::from_catalog};
+
+/// Asks for the columns of a table; no row means there is no such table.
+pub(crate) fn columns_query(table: &TableName) -> Statement {
+    // Cast, as the catalog's own types are not those of ordinary columns.
+    Statement::new(
+        "select
+    cast(column_name as varchar(128)) as column_name,
+    cast(data_type as varchar(128)) as data_type,
+    cast(numeric_precision as bigint) as numeric_precision,
+    cast(numeric_scale as bigint) as numeric_scale
+from information_schema.columns
+where table_schema = :table_schema
+    and table_name = :table_name
+order by ordinal_position",
+    )
+    .bind("table_schema", table.schema.as_str())
+    .bind("table_name", table.table.as_str())
+}
+
+/// A column as the catalog has it.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct CatalogColumn {
+    column_name: String,
+    data_type: String,
+    numeric_precision: Option<u8>,
+    numeric_scale: Option<u8>,
+}
+
+impl CatalogColumn {
+    /// Reads the answer to [`columns_query`].
+    pub(crate) fn read(rows: Rows) -> Result<Vec<Self>, LoadError> {
+        Ok(rows.decode()?)
+    }
+
+    fn column_type(&self) -> Option<ColumnType> {
+        from_catalog(&self.data_type, self.numeric_precision, self.numeric_scale)
+    }
+}
+
+/// The DDL that makes a table hold the wanted columns: nothing, its creation, or its new columns.
+///
+/// A column that the model has lost stays, and is null in new rows: dropping data is a human's decision. A column whose type has changed
+/// is an error for the same reason; loading it anyway could round silently.
+pub(crate) fn plan(
+    table: &TableName,
+    existing: &[CatalogColumn],
+    wanted: &[Column],
+    sort: &[Identifier],
+) -> Result<Vec<Statement>, LoadError> {
+    if existing.is_empty() {
+        return Ok(create(table, wanted, sort));
+    }
+    let mut statements = Vec::new();
+    for column in wanted {
+        match existing.iter().find(|found| found.column_name == column.name.as_str()) {
+            None => statements.push(Statement::new(format!("alter table {table} add column {column}"))),
+            Some(found) if found.column_type() == Some(column.column_type) => {}
+            Some(found) => {
+                return Err(LoadError::TypeChanged {
+                    table: table.clone(),
+                    column: column.name.clone(),
+                    expected: column.column_type,
+                    actual: found
+                        .column_type()
+                        .map_or_else(|| found.data_type.clone(), |actual| actual.to_string()),
+                });
+            }
+        }
+    }
+    Ok(statements)
+}
+
+fn create(table: &TableName, columns: &[Column], sort: &[Identifier]) -> Vec<Statement> {
+    let mut ddl = format!("create table if not exists {table} (\n    {}\n)", join(columns, ",\n    "));
+    // Sorted as its queries filter (shop first). The distribution is left to Redshift (AUTO), which knows the table's size.
+    if !sort.is_empty() {
+        ddl.push_str(&format!("\ncompound sortkey ({})", join(sort, ", ")));
+    }
+    vec![Statement::new(format!("create schema if not exists {}", table.schema)), Statement::new(ddl)]
+}
+
+/// The items side by side.
+pub(crate) fn join<T: std::fmt::Display>(items: &[T], separator: &str) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(separator)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(name: &str, portable_type: &str) -> Column {
+        Column { name: name.parse().unwrap(), column_type: portable_type.parse().unwrap() }
+    }
+
+    fn found(name: &str, data_type: &str, precision: Option<u8>, scale: Option<u8>) -> CatalogColumn {
+        CatalogColumn {
+            column_name: name.into(),
+            data_type: data_type.into(),
+            numeric_precision: precision,
+            numeric_scale: scale,
+        }
+    }
+
+    fn sqls(statements: &[Statement]) -> String {
+        statements.iter().map(Statement::sql).collect::<Vec<_>>().join(";\n")
+    }
+
+    fn table() -> TableName {
+        "sales.total_sales".parse().unwrap()
+    }
+
+    #[test]
+    fn given_no_table_when_planned_then_it_is_created_sorted() {
+        let wanted = [
+            column("shop_id", "string"),
+            column("business_date", "date"),
+            column("net", "decimal(18,4)"),
+            column("rate", "double"),
+        ];
+        let sort = ["shop_id".parse().unwrap(), "business_date".parse().unwrap()];
+        insta::assert_snapshot!(sqls(&plan(&table(), &[], &wanted, &sort).unwrap()), @r#"
+        create schema if not exists "sales";
+        create table if not exists "sales"."total_sales" (
+            "shop_id" varchar(65535),
+            "business_date" date,
+            "net" decimal(18,4),
+            "rate" double precision
+        )
+        compound sortkey ("shop_id", "business_date")
+        "#);
+    }
+
+    #[test]
+    fn given_a_table_that_fits_when_planned_then_nothing_is_done() {
+        let existing = [
+            found("shop_id", "character varying", None, None),
+            found("net", "numeric", Some(18), Some(4)),
+            found("dropped", "bigint", Some(64), Some(0)),
+            found("units", "bigint", Some(64), Some(0)),
+        ];
+        let wanted = [column("shop_id", "string"), column("units", "bigint"), column("net", "decimal(18,4)")];
+        assert_eq!(plan(&table(), &existing, &wanted, &[]).unwrap(), []);
+    }
+
+    #[test]
+    fn given_new_columns_when_planned_then_each_is_added() {
+        let existing = [found("shop_id", "character varying", None, None)];
+        let wanted =
+            [column("shop_id", "string"), column("seen_at", "timestamp"), column("is_new", "boolean")];
+        insta::assert_snapshot!(sqls(&plan(&table(), &existing, &wanted, &[]).unwrap()), @r#"
+        alter table "sales"."total_sales" add column "seen_at" timestamp;
+        alter table "sales"."total_sales" add column "is_new" boolean
+        "#);
+    }
+
+    #[test]
+    fn given_a_changed_type_when_planned_then_the_error_says_what_is_there() {
+        let existing = [found("net", "numeric", Some(18), Some(2))];
+        let error = plan(&table(), &existing, &[column("net", "decimal(18,4)")], &[]).unwrap_err();
+        insta::assert_snapshot!(
+            error,
+            @r#"column "net" of "sales"."total_sales" is decimal(18,2) in the warehouse, but the model now gives decimal(18,4); rename the column in the model, or migrate the table first"#
+        );
+    }
+}
