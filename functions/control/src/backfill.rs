@@ -1,0 +1,97 @@
+//! Has a range of days computed again.
+
+use chrono::NaiveDate;
+use shoplake_models::{Models, PartitionDirty, PartitionValue};
+use shoplake_platform::failure::Failure;
+
+use crate::queue::{MAX_BATCH, Queue};
+
+/// The most days of one backfill, ten years: a mistyped year should not keep the lake busy for a week.
+const MAX_DAYS: usize = 3_660;
+
+/// Marks each of the model's days dirty, both ends included; answers how many. Should it fail half way, run it again.
+pub(crate) async fn backfill(
+    models: &Models,
+    queue: &dyn Queue,
+    model: &str,
+    from: NaiveDate,
+    to: NaiveDate,
+) -> Result<usize, Failure> {
+    if models.get(model).is_none() {
+        let known = models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ");
+        return Err(Failure::permanent(format!("expected one of the models {known}, got {model:?}")));
+    }
+    let days = from.iter_days().take_while(|day| *day <= to).take(MAX_DAYS + 1).collect::<Vec<_>>();
+    if days.is_empty() || days.len() > MAX_DAYS {
+        return Err(Failure::permanent(format!(
+            "expected a range of 1 to {MAX_DAYS} days, from the earlier to the later, got {from} to {to}"
+        )));
+    }
+    for days in days.chunks(MAX_BATCH) {
+        let dirty = days.iter().map(|day| PartitionDirty {
+            model: model.to_owned(),
+            partition: PartitionValue::Date(*day).to_string(),
+            reason: format!("backfill of {from} to {to}"),
+        });
+        queue
+            .send(&dirty.collect::<Vec<_>>())
+            .await
+            .map_err(|error| Failure::retryable(format!("{error:#}")))?;
+    }
+    tracing::info!(model, %from, %to, partitions = days.len(), "backfill");
+    Ok(days.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use shoplake_contracts::Contracts;
+
+    use super::*;
+    use crate::queue::memory::MemoryQueue;
+
+    const MODEL: &str = "total_sales_by_region_product";
+
+    /// The models that are shipped.
+    fn models() -> Models {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let contracts = Contracts::load(&root.join("crates/contracts/schemas")).unwrap();
+        Models::load(&root.join("glue-sql"), &contracts).unwrap()
+    }
+
+    fn day(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn given_a_range_when_backfilled_then_each_day_is_sent_once_in_batches() {
+        let queue = MemoryQueue::default();
+
+        let sent = backfill(&models(), &queue, MODEL, day("2010-12-25"), day("2011-01-05")).await.unwrap();
+
+        assert_eq!(sent, 12);
+        let batches = queue.0.into_inner().unwrap();
+        assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [10, 2]);
+        assert_eq!(
+            (batches[0][0].partition.as_str(), batches[1][1].partition.as_str()),
+            ("2010-12-25", "2011-01-05")
+        );
+    }
+
+    #[tokio::test]
+    async fn given_a_range_that_is_none_or_too_long_when_backfilled_then_nothing_is_sent() {
+        let queue = MemoryQueue::default();
+        for (from, to) in [("2010-12-02", "2010-12-01"), ("1910-12-01", "2010-12-01")] {
+            assert!(backfill(&models(), &queue, MODEL, day(from), day(to)).await.unwrap_err().is_permanent());
+        }
+        assert!(queue.0.into_inner().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn given_an_unknown_model_when_backfilled_then_the_error_lists_the_known_ones() {
+        let day = day("2010-12-01");
+        let failure = backfill(&models(), &MemoryQueue::default(), "totals", day, day).await.unwrap_err();
+        assert!(failure.is_permanent() && failure.to_string().contains(MODEL), "{failure}");
+    }
+}

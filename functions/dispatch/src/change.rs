@@ -1,0 +1,185 @@
+//! What a message on the dirty queue says.
+
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde_json::Value;
+use shoplake_lake::keys::{self, LakeKey};
+use shoplake_models::{PartitionDirty, PartitionValue};
+
+/// What has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Raw envelopes of a batch source have arrived.
+    Bronze {
+        /// Where.
+        bucket: String,
+        /// Under which key.
+        key: String,
+    },
+    /// A partition of a dataset has grown.
+    Silver {
+        /// Which dataset.
+        dataset: String,
+        /// Which partition.
+        partition: PartitionValue,
+    },
+    /// Somebody who knows has said that a model's partition is out of date.
+    Dirty {
+        /// Which model.
+        model: String,
+        /// Which partition.
+        partition: PartitionValue,
+    },
+}
+
+/// A message that says nothing that can be acted on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChangeError {
+    /// Not the JSON of an event.
+    #[error("expected an EventBridge event as JSON: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// An event of a kind that no rule should send here.
+    #[error(
+        "expected the event `Object Created` of aws.s3 or `Partition Dirty` of shoplake, got {detail_type:?} of {source_name:?}"
+    )]
+    UnknownEvent {
+        /// The event's `source`.
+        source_name: String,
+        /// The event's `detail-type`.
+        detail_type: String,
+    },
+    /// An object that nothing is computed from.
+    #[error(
+        "expected a key such as bronze/<source>/<arrival>/<name>.gz or silver/<dataset>/dt=<day>/<name>.parquet, got {0:?}"
+    )]
+    UnknownKey(String),
+    /// A partition that is none.
+    #[error("model {model:?} has no such partition: {reason}")]
+    UnknownPartition {
+        /// The model that was named.
+        model: String,
+        /// What is wrong with the partition.
+        reason: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Event {
+    source: String,
+    detail_type: String,
+    detail: Value,
+}
+
+#[derive(Deserialize)]
+struct ObjectCreated {
+    bucket: Bucket,
+    object: Object,
+}
+
+#[derive(Deserialize)]
+struct Bucket {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Object {
+    key: String,
+}
+
+impl Change {
+    /// Reads the body of a message.
+    pub(crate) fn parse(body: &str) -> Result<Self, ChangeError> {
+        let event: Event = serde_json::from_str(body)?;
+        match (event.source.as_str(), event.detail_type.as_str()) {
+            ("aws.s3", "Object Created") => Self::of_object(serde_json::from_value(event.detail)?),
+            (PartitionDirty::SOURCE, PartitionDirty::DETAIL_TYPE) => {
+                let dirty: PartitionDirty = serde_json::from_value(event.detail)?;
+                match dirty.partition.parse() {
+                    Ok(partition) => Ok(Self::Dirty { model: dirty.model, partition }),
+                    Err(error) => {
+                        Err(ChangeError::UnknownPartition { model: dirty.model, reason: error.to_string() })
+                    }
+                }
+            }
+            _ => Err(ChangeError::UnknownEvent { source_name: event.source, detail_type: event.detail_type }),
+        }
+    }
+
+    fn of_object(created: ObjectCreated) -> Result<Self, ChangeError> {
+        let ObjectCreated { bucket: Bucket { name: bucket }, object: Object { key } } = created;
+        // S3 gives EventBridge keys as they are, LocalStack percent-encodes them. No key of the lake holds a percent sign.
+        let key = percent_decode_str(&key).decode_utf8_lossy().into_owned();
+        let change = match keys::parse(&key) {
+            Some(LakeKey::Bronze { .. }) => Some(Self::Bronze { bucket, key: key.clone() }),
+            Some(LakeKey::Silver { dataset, partition }) => PartitionValue::from_silver_folder(partition)
+                .map(|partition| Self::Silver { dataset: dataset.to_owned(), partition }),
+            Some(LakeKey::Gold { .. }) | None => None,
+        };
+        change.ok_or(ChangeError::UnknownKey(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn created(key: &str) -> String {
+        // The parts of the event that AWS documents and that are read here; real events carry more.
+        serde_json::json!({
+            "version": "0", "source": "aws.s3", "detail-type": "Object Created", "region": "eu-west-1",
+            "detail": {"version": "0", "bucket": {"name": "lake"}, "object": {"key": key, "size": 5}, "reason": "PutObject"},
+        })
+        .to_string()
+    }
+
+    #[test]
+    fn given_a_silver_object_then_its_partition_has_grown() {
+        let change = Change::parse(&created("silver/pos_sales/dt=2010-12-01/x.parquet")).unwrap();
+        let partition = "2010-12-01".parse().unwrap();
+        assert_eq!(change, Change::Silver { dataset: "pos_sales".into(), partition });
+    }
+
+    #[test]
+    fn given_a_percent_encoded_key_then_it_means_the_same() {
+        let change = Change::parse(&created("silver/pos_sales/dt%3D2010-12-01/x.parquet")).unwrap();
+        assert_eq!(change, Change::parse(&created("silver/pos_sales/dt=2010-12-01/x.parquet")).unwrap());
+    }
+
+    #[test]
+    fn given_a_bronze_object_then_it_is_to_be_conformed() {
+        let key = "bronze/pos/dt=2026-11-21/hour=10/shoplake-local-pos-1.gz";
+        assert_eq!(
+            Change::parse(&created(key)).unwrap(),
+            Change::Bronze { bucket: "lake".into(), key: key.into() }
+        );
+    }
+
+    #[test]
+    fn given_a_dirty_partition_then_that_and_no_other() {
+        let dirty =
+            PartitionDirty { model: "m".into(), partition: "2010-12-01".into(), reason: "conflict".into() };
+        let change = Change::parse(&dirty.event().to_string()).unwrap();
+        assert_eq!(change, Change::Dirty { model: "m".into(), partition: "2010-12-01".parse().unwrap() });
+    }
+
+    #[test]
+    fn given_something_else_then_the_error_says_what_was_expected() {
+        let error = |body: &str| Change::parse(body).unwrap_err().to_string();
+        assert!(error("{}").contains("EventBridge event"));
+        assert!(error(&created("gold/m/d=2010-12-01/data.parquet")).contains("silver/<dataset>"));
+        assert!(error(r#"{"source":"aws.ec2","detail-type":"x","detail":{}}"#).contains("aws.ec2"));
+        let dirty =
+            PartitionDirty { model: "m".into(), partition: "yesterday".into(), reason: String::new() };
+        assert!(error(&dirty.event().to_string()).contains("yesterday"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_a_change_or_an_error(body in ".*") {
+            let _ = Change::parse(&body);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The dispatch function: dirty partitions in, state machine executions out.
+
+mod change;
+mod handler;
+mod ports;
+
+use std::sync::Arc;
+
+use aws_lambda_events::event::sqs::SqsEvent;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use shoplake_contracts::Contracts;
+use shoplake_lake::S3Store;
+use shoplake_models::Models;
+use shoplake_platform::clock::SystemClock;
+use shoplake_platform::{aws, config, telemetry};
+
+use crate::handler::Dispatch;
+use crate::ports::{SqsDelay, StepFunctions};
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    telemetry::init("dispatch");
+    let definitions = config::definitions_dir()?;
+    let contracts = Contracts::load(&definitions.join("schemas"))?;
+    let sdk = aws::config().await;
+    let dispatch = Arc::new(Dispatch {
+        models: Models::load(&definitions.join("glue-sql"), &contracts)?,
+        lake: S3Store::new(&sdk, config::required("LAKE_BUCKET")?),
+        machines: StepFunctions::new(
+            &sdk,
+            config::required("BRONZE_TO_SILVER_ARN")?,
+            config::required("SILVER_TO_GOLD_ARN")?,
+        ),
+        queue: SqsDelay::new(&sdk, config::required("DIRTY_QUEUE_URL")?),
+        clock: SystemClock,
+    });
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| {
+        let dispatch = Arc::clone(&dispatch);
+        async move { Ok::<_, Error>(dispatch.handle(event.payload).await) }
+    }))
+    .await
+}

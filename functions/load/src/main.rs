@@ -1,0 +1,38 @@
+//! The load function: a committed gold partition in, its table in the warehouse brought up to it.
+
+mod handler;
+
+use std::sync::Arc;
+
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use serde_json::Value;
+use shoplake_platform::{aws, config, telemetry};
+use shoplake_warehouse::{DataApi, Literal, Loader};
+
+use crate::handler::Load;
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    telemetry::init("load");
+    let client = aws_sdk_redshiftdata::Client::new(&aws::config().await);
+    let warehouse = DataApi::new(
+        client,
+        config::required("WAREHOUSE_WORKGROUP")?,
+        config::required("WAREHOUSE_DATABASE")?,
+    );
+    let load = Arc::new(Load {
+        loader: Loader::new(Arc::new(warehouse)),
+        bucket: config::required("LAKE_BUCKET")?,
+        role: Literal::new(config::required("WAREHOUSE_COPY_ROLE_ARN")?)?,
+    });
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+        let load = Arc::clone(&load);
+        async move {
+            load.handle(event.payload).await.map_err(|failure| Diagnostic {
+                error_type: failure.error_type().to_owned(),
+                error_message: failure.to_string(),
+            })
+        }
+    }))
+    .await
+}

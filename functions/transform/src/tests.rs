@@ -1,0 +1,449 @@
+//! The commit protocol over a lake in memory, with writers that race.
+
+#[path = "../../../crates/engine/tests/engine/lake.rs"]
+#[expect(dead_code, reason = "the engine's tests use what these do not")]
+mod lake;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::join_all;
+use lambda_runtime::Diagnostic;
+use proptest::prelude::*;
+use shoplake_engine::{Gold, Limits};
+use shoplake_lake::{
+    Condition, ETag, Entry, Head, MemoryStore, Metadata, Object, PutError, Store, StoreError,
+};
+use shoplake_models::{JobDocument, JobResult, Outcome, PartitionDirty, Plan};
+
+use crate::handler::{Request, Transform};
+use crate::ports::{Announcer, PortError, Queue};
+
+use self::lake::{Lake, Row, row, texts};
+
+const MODEL: &str = "total_sales_by_region_product";
+const DAY: &str = "2010-12-01";
+const GOLD: &str = "gold/total_sales_by_region_product/business_date=2010-12-01/data.parquet";
+
+/// What was sent, in memory. Fails as often as it is told to.
+#[derive(Default)]
+struct Sent {
+    messages: Mutex<Vec<PartitionDirty>>,
+    faults: Mutex<u32>,
+}
+
+impl Sent {
+    fn take(&self) -> Vec<PartitionDirty> {
+        std::mem::take(&mut self.messages.lock().unwrap())
+    }
+
+    fn send(&self, messages: &[PartitionDirty]) -> Result<(), PortError> {
+        let mut faults = self.faults.lock().unwrap();
+        if *faults > 0 {
+            *faults -= 1;
+            return Err(PortError { action: "send", cause: "a fault was asked for".into() });
+        }
+        self.messages.lock().unwrap().extend_from_slice(messages);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Announcer for Sent {
+    async fn announce(&self, dirtied: &[PartitionDirty]) -> Result<(), PortError> {
+        self.send(dirtied)
+    }
+}
+
+#[async_trait]
+impl Queue for Sent {
+    async fn mark(&self, dirty: &PartitionDirty) -> Result<(), PortError> {
+        self.send(std::slice::from_ref(dirty))
+    }
+}
+
+/// A store where something happens between what a writer read and what it writes to gold.
+struct Meddled {
+    lake: Arc<Lake>,
+    meddling: Mutex<Option<Meddling>>,
+}
+
+enum Meddling {
+    /// Another writer commits first.
+    Commit(Bytes),
+    /// The write is done, but its answer is lost; the client sends it again.
+    LoseAnswer,
+}
+
+#[async_trait]
+impl Store for Meddled {
+    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        self.inner().get(key).await
+    }
+    async fn head(&self, key: &str) -> Result<Option<Head>, StoreError> {
+        self.inner().head(key).await
+    }
+    async fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+        self.inner().list(prefix).await
+    }
+    async fn put(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        notes: Metadata,
+        condition: Condition,
+    ) -> Result<ETag, PutError> {
+        let meddling = if key.starts_with("gold/") { self.meddling.lock().unwrap().take() } else { None };
+        match meddling {
+            Some(Meddling::Commit(other)) => {
+                self.inner().put(key, other, Metadata::new(), Condition::Always).await?;
+            }
+            Some(Meddling::LoseAnswer) => {
+                self.inner().put(key, bytes.clone(), notes.clone(), condition.clone()).await?;
+            }
+            None => {}
+        }
+        self.inner().put(key, bytes, notes, condition).await
+    }
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.inner().delete(key).await
+    }
+}
+
+impl Meddled {
+    fn inner(&self) -> &MemoryStore {
+        &self.lake.store
+    }
+}
+
+/// A lake, the function over it, and what the function sent.
+struct World {
+    lake: Arc<Lake>,
+    store: Arc<Meddled>,
+    events: Arc<Sent>,
+    queue: Arc<Sent>,
+    transform: Transform,
+}
+
+impl World {
+    fn new(lake: Lake) -> Self {
+        let lake = Arc::new(lake);
+        let store = Arc::new(Meddled { lake: lake.clone(), meddling: Mutex::default() });
+        let (events, queue) = (Arc::new(Sent::default()), Arc::new(Sent::default()));
+        let transform = Transform {
+            store: store.clone(),
+            announcer: events.clone(),
+            queue: queue.clone(),
+            limits: Limits::default(),
+        };
+        Self { lake, store, events, queue, transform }
+    }
+
+    /// With a model that reads the totals of two days.
+    fn with_downstream() -> Self {
+        let upstream = include_str!("../../../glue-sql/gold/total_sales_by_region_product.sql")
+            .replace("-- every_seconds = 20\n", "");
+        let downstream = r#"-- grain = "one row per shop and day"
+-- key = ["shop_id", "business_date"]
+-- partition = "business_date"
+-- inputs = ["gold.total_sales_by_region_product"]
+-- lookback_days = 1
+
+select shop_id, business_date, region from gold.total_sales_by_region_product
+"#;
+        Self::new(Lake::with_models(&[
+            ("gold/total_sales_by_region_product.sql", &upstream),
+            ("gold/downstream.sql", downstream),
+        ]))
+    }
+
+    async fn write(&self, name: &str, lines: &[u32]) {
+        let rows: Vec<_> = lines.iter().map(|line| sale(*line)).collect();
+        self.lake.write("pos_sales", "dt=2010-12-01", name, &rows).await;
+    }
+
+    /// Plans, and stores the document, as dispatch does.
+    async fn plan(&self) -> Option<JobDocument> {
+        let Plan::Job(job) = self.lake.plan(MODEL, DAY).await else { return None };
+        let document = serde_json::to_vec(&job).unwrap();
+        self.lake.store.put(&key(&job), document.into(), Metadata::new(), Condition::Always).await.unwrap();
+        Some(*job)
+    }
+
+    async fn job(&self) -> JobDocument {
+        self.plan().await.expect("there is something to do")
+    }
+
+    async fn run(&self, job: &JobDocument) -> JobResult {
+        self.transform.handle(&Request { job: key(job) }).await.unwrap()
+    }
+
+    async fn gold(&self) -> (Vec<String>, Metadata) {
+        let object = self.lake.store.get(GOLD).await.unwrap().unwrap();
+        (texts(&Gold::decode(object.bytes).unwrap().rows), object.head.metadata)
+    }
+}
+
+fn key(job: &JobDocument) -> String {
+    shoplake_lake::keys::job(&job.model, &job.partition.value.to_string(), &job.id)
+}
+
+/// A line of one unit at 2.50.
+fn sale(line: u32) -> Row {
+    row(
+        &[
+            ("shop_id", "acme"),
+            ("transaction_id", "t1"),
+            ("store_id", "s1"),
+            ("region", "north"),
+            ("product_id", "p1"),
+            ("quantity", "1"),
+            ("unit_price", "2.50"),
+            ("discount", "0"),
+            ("currency", "GBP"),
+            ("sold_at", "2010-12-01T10:00:00Z"),
+            ("business_date", DAY),
+            ("_received_at", "2010-12-02T00:00:00Z"),
+        ],
+        &[("line_no", &(line + 1).to_string()), ("_envelope_id", &format!("e{line}"))],
+    )
+}
+
+fn partitions(messages: &[PartitionDirty]) -> Vec<String> {
+    messages.iter().map(|dirty| format!("{} {}", dirty.model, dirty.partition)).collect()
+}
+
+#[tokio::test]
+async fn given_new_rows_then_they_are_committed_with_what_the_load_needs() {
+    let world = World::new(Lake::new());
+    world.write("a", &[1, 2]).await;
+    let job = world.job().await;
+    let result = world.run(&job).await;
+
+    assert_eq!((result.outcome, result.rows), (Outcome::Committed, 1));
+    let load = serde_json::to_value(result.load.unwrap()).unwrap();
+    assert_eq!(load["warehouse"], "sales.total_sales_by_region_product");
+    assert_eq!(
+        load["partition"],
+        serde_json::json!({"column": "business_date", "type": "date", "value": DAY})
+    );
+    assert_eq!((load["key"].as_str(), load["version"].as_u64()), (Some(GOLD), Some(1)));
+    assert_eq!(load["columns"][5], serde_json::json!({"name": "gross_sales", "type": "decimal(18,4)"}));
+    let (rows, notes) = world.gold().await;
+    assert_eq!(rows, ["acme|2010-12-01|north|p1|GBP|5.0000|0.0000|5.0000|2|0|1"]);
+    assert_eq!((notes["version"].as_str(), notes["rows"].as_str(), &notes["job"]), ("1", "1", &job.id));
+    assert_eq!(notes["inputs"], job.output.inputs_digest);
+    assert_eq!(world.plan().await, None, "and then it is up to date");
+}
+
+#[tokio::test]
+async fn given_the_same_rows_then_nothing_is_committed_and_nothing_announced() {
+    let world = World::with_downstream();
+    world.write("a", &[1]).await;
+    world.run(&world.job().await).await;
+    assert_eq!(partitions(&world.events.take()), ["downstream 2010-12-01", "downstream 2010-12-02"]);
+
+    world.write("b", &[1]).await;
+    let result = world.run(&world.job().await).await;
+    assert_eq!((result.outcome, result.load), (Outcome::Unchanged, None));
+    assert_eq!(world.events.take(), []);
+    assert_eq!(world.gold().await.1["version"], "1");
+}
+
+#[tokio::test]
+async fn given_an_end_between_commit_and_announcement_then_a_retry_announces_and_loads() {
+    let world = World::with_downstream();
+    world.write("a", &[1]).await;
+    let job = world.job().await;
+    *world.events.faults.lock().unwrap() = 1;
+    let error = world.transform.handle(&Request { job: key(&job) }).await.unwrap_err();
+    assert_eq!(Diagnostic::from(error).error_type, "Shoplake.Retryable");
+
+    let result = world.run(&job).await;
+    assert_eq!(result.outcome, Outcome::Committed);
+    assert_eq!(result.load.unwrap().version, 1);
+    assert_eq!(partitions(&world.events.take()), ["downstream 2010-12-01", "downstream 2010-12-02"]);
+    assert_eq!(world.gold().await.1["version"], "1", "it is not committed twice");
+}
+
+#[tokio::test]
+async fn given_a_commit_that_was_replaced_before_it_was_announced_then_a_retry_announces_all_that_reads_it() {
+    let world = World::with_downstream();
+    world.write("a", &[1]).await;
+    let first = world.job().await;
+    *world.events.faults.lock().unwrap() = 1;
+    world.transform.handle(&Request { job: key(&first) }).await.unwrap_err();
+    world.write("b", &[2]).await;
+    world.run(&world.job().await).await;
+    world.events.take();
+
+    assert_eq!(world.run(&first).await.outcome, Outcome::Conflict);
+    assert_eq!(partitions(&world.events.take()), ["downstream 2010-12-01", "downstream 2010-12-02"]);
+}
+
+#[tokio::test]
+async fn given_another_commit_while_it_ran_then_the_partition_is_marked_dirty_again() {
+    let world = World::new(Lake::new());
+    world.write("a", &[1]).await;
+    let job = world.job().await;
+    *world.store.meddling.lock().unwrap() = Some(Meddling::Commit("another".into()));
+    let result = world.run(&job).await;
+
+    assert_eq!((result.outcome, result.load), (Outcome::Conflict, None));
+    let marked = world.queue.take();
+    assert_eq!(partitions(&marked), [format!("{MODEL} {DAY}")]);
+    let event = marked[0].event();
+    assert_eq!(
+        (event["source"].as_str(), event["detail-type"].as_str()),
+        (Some("shoplake"), Some("Partition Dirty"))
+    );
+    assert_eq!(world.lake.store.get(GOLD).await.unwrap().unwrap().bytes, "another");
+}
+
+#[tokio::test]
+async fn given_a_write_whose_answer_was_lost_then_it_is_recognised_as_its_own() {
+    let world = World::new(Lake::new());
+    world.write("a", &[1]).await;
+    let job = world.job().await;
+    *world.store.meddling.lock().unwrap() = Some(Meddling::LoseAnswer);
+    assert_eq!(world.run(&job).await.outcome, Outcome::Committed);
+    assert_eq!(world.queue.take(), []);
+}
+
+#[tokio::test]
+async fn given_an_input_that_is_gone_then_the_partition_is_planned_again() {
+    let world = World::new(Lake::new());
+    world.write("a", &[1]).await;
+    let job = world.job().await;
+    world.lake.store.delete("silver/pos_sales/dt=2010-12-01/a.parquet").await.unwrap();
+    assert_eq!(world.run(&job).await.outcome, Outcome::Conflict);
+    assert_eq!(world.queue.take().len(), 1);
+}
+
+#[tokio::test]
+async fn given_a_check_that_stops_then_nothing_is_committed() {
+    let world = World::new(Lake::new());
+    world.write("a", &[1]).await;
+    let total = row(
+        &[
+            ("shop_id", "acme"),
+            ("dataset", "pos_sales"),
+            ("batch", DAY),
+            ("business_date", DAY),
+            ("row_count", "2"),
+            ("quantity_sum", "2"),
+            ("completed_at", "2010-12-02T00:00:00Z"),
+            ("_received_at", "2010-12-02T00:00:00Z"),
+            ("_envelope_id", "e"),
+        ],
+        &[],
+    );
+    world.lake.write("control_totals", "dt=2010-12-01", "a", &[total]).await;
+    let result = world.run(&world.job().await).await;
+    assert_eq!(result.outcome, Outcome::ChecksFailed);
+    assert_eq!(
+        (result.failed_checks[0].name.as_str(), result.failed_checks[0].rows),
+        ("control_totals_pos_sales", 1)
+    );
+    assert_eq!(world.lake.store.get(GOLD).await.unwrap().map(|object| object.head), None);
+
+    world.write("b", &[2]).await;
+    assert_eq!(
+        world.run(&world.job().await).await.outcome,
+        Outcome::Committed,
+        "once the rows have come, it goes on"
+    );
+}
+
+#[tokio::test]
+async fn given_a_job_that_cannot_be_read_then_a_retry_is_not_worth_it() {
+    let world = World::new(Lake::new());
+    let error = async |key: &str| {
+        let error = world.transform.handle(&Request { job: key.to_owned() }).await.unwrap_err();
+        let diagnostic = Diagnostic::from(error);
+        assert_eq!(diagnostic.error_type, "Shoplake.Permanent");
+        diagnostic.error_message
+    };
+    assert!(error("jobs/none.json").await.contains("no job document"));
+
+    world.lake.store.put("jobs/x.json", "{}".into(), Metadata::new(), Condition::Always).await.unwrap();
+    assert!(error("jobs/x.json").await.contains("missing field"));
+
+    let mut job = world.job().await;
+    job.version = 2;
+    let document = serde_json::to_vec(&job).unwrap();
+    world.lake.store.put("jobs/x.json", document.into(), Metadata::new(), Condition::Always).await.unwrap();
+    assert!(error("jobs/x.json").await.contains("has version 2, expected 1"));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// An object arrives.
+    Arrive(Vec<u32>),
+    /// Dispatch plans.
+    Plan,
+    /// All jobs that were planned so far run at once.
+    Run,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        prop::collection::vec(0..20_u32, 1..5).prop_map(Step::Arrive),
+        Just(Step::Plan),
+        Just(Step::Plan),
+        Just(Step::Run),
+    ];
+    prop::collection::vec(step, 1..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// However arrivals, plans and runs interleave, no commit ever shows less than the one before it, and once everything
+    /// that was marked is done, gold is what the newest listing says.
+    #[test]
+    fn concurrent_recomputations_end_with_the_newest_answer(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        runtime.block_on(async {
+            let world = World::new(Lake::new());
+            let mut arrived: BTreeSet<u32> = BTreeSet::new();
+            let mut planned: Vec<JobDocument> = Vec::new();
+            let mut seen = 0;
+            for (number, step) in steps.iter().enumerate() {
+                match step {
+                    Step::Arrive(lines) => {
+                        world.write(&number.to_string(), lines).await;
+                        arrived.extend(lines);
+                    }
+                    Step::Plan => planned.extend(world.plan().await),
+                    Step::Run => {
+                        join_all(planned.iter().map(|job| world.run(job))).await;
+                        planned.clear();
+                        if world.lake.store.head(GOLD).await.unwrap().is_some() {
+                            let units = units(&world.gold().await.0);
+                            assert!(units >= seen, "{units} after {seen}");
+                            seen = units;
+                        }
+                    }
+                }
+            }
+            join_all(planned.iter().map(|job| world.run(job))).await;
+            // What was marked on the way is planned and run until nothing is left to do.
+            while let Some(job) = world.plan().await {
+                if world.run(&job).await.outcome == Outcome::Unchanged {
+                    break;
+                }
+            }
+            if !arrived.is_empty() {
+                assert_eq!(units(&world.gold().await.0), arrived.len());
+            }
+        });
+    }
+}
+
+/// The units sold in all rows.
+fn units(rows: &[String]) -> usize {
+    rows.iter().filter_map(|row| row.split('|').nth(8)).filter_map(|units| units.parse::<usize>().ok()).sum()
+}

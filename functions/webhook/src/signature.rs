@@ -1,0 +1,239 @@
+//! Standard Webhooks: who sent this body, and when.
+//!
+//! The signature is an HMAC-SHA256 over `<webhook-id>.<webhook-timestamp>.<body>`, the body exactly as it came. There may
+//! be several signatures and several live secrets, so that a secret can be rotated without losing a request.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use chrono::{DateTime, TimeDelta, Utc};
+use hmac::{Hmac, KeyInit, Mac};
+use lambda_http::http::HeaderMap;
+use sha2::Sha256;
+use shoplake_contracts::ShopId;
+use shoplake_platform::secrets::{ExposeSecret, SecretString};
+
+/// A request older or newer than this is refused, so that a recorded one cannot be replayed for ever.
+const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+
+/// The id becomes part of every event's id, so it is kept short and plain.
+const MAX_ID_LENGTH: usize = 128;
+
+/// The header that names the shop. It proves nothing by itself.
+const SHOP: &str = "x-shop-id";
+const ID: &str = "webhook-id";
+const TIMESTAMP: &str = "webhook-timestamp";
+const SIGNATURE: &str = "webhook-signature";
+
+type HmacSha256 = Hmac<Sha256>;
+
+/// Why a request is not believed. None of this says whether a shop exists.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SignatureError {
+    #[error(
+        "expected the headers {SHOP}, {ID}, {TIMESTAMP} and {SIGNATURE} (Standard Webhooks), got no readable {header}; \
+         sign the request"
+    )]
+    Missing { header: &'static str },
+    #[error(
+        "expected {expected} in the header {header}, got something else; correct the header and sign again"
+    )]
+    Malformed { header: &'static str, expected: &'static str },
+    #[error(
+        "expected a {TIMESTAMP} within {} seconds of the server's time {now}, got {timestamp}; sign again, by a clock \
+         that is right",
+        TOLERANCE.num_seconds()
+    )]
+    OutOfTolerance { timestamp: i64, now: i64 },
+    #[error(
+        "expected a {SIGNATURE} made with a live secret of the shop that {SHOP} names, got none that is; check the \
+         shop, the secret, and that exactly the bytes sent were signed as \"<{ID}>.<{TIMESTAMP}>.<body>\""
+    )]
+    Unproven,
+}
+
+/// What the headers claim.
+#[derive(Debug)]
+pub(crate) struct Claim<'a> {
+    /// The shop that the request says it comes from.
+    pub(crate) shop: ShopId,
+    /// The id that the sender gave the request; the same when it is sent again.
+    pub(crate) id: &'a str,
+    /// The timestamp as it was signed.
+    timestamp: &'a str,
+    signatures: Vec<[u8; 32]>,
+}
+
+impl<'a> Claim<'a> {
+    /// Reads the headers, and checks the time.
+    pub(crate) fn read(headers: &'a HeaderMap, now: DateTime<Utc>) -> Result<Self, SignatureError> {
+        let shop = header(headers, SHOP)?;
+        let id = header(headers, ID)?;
+        let timestamp = header(headers, TIMESTAMP)?;
+        let signature = header(headers, SIGNATURE)?;
+
+        let shop = shop.parse().map_err(|_| SignatureError::Malformed {
+            header: SHOP,
+            expected: "1 to 63 characters of a-z, 0-9, _ and -, beginning with a letter or digit",
+        })?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':');
+        if id.is_empty() || id.len() > MAX_ID_LENGTH || !id.bytes().all(plain) {
+            return Err(SignatureError::Malformed {
+                header: ID,
+                expected: "1 to 128 characters of A-Z, a-z, 0-9, _, - and :",
+            });
+        }
+        let seconds: i64 = timestamp.parse().map_err(|_| SignatureError::Malformed {
+            header: TIMESTAMP,
+            expected: "whole seconds since 1970-01-01T00:00:00Z",
+        })?;
+        if now.timestamp().abs_diff(seconds) > TOLERANCE.num_seconds().unsigned_abs() {
+            return Err(SignatureError::OutOfTolerance { timestamp: seconds, now: now.timestamp() });
+        }
+        Ok(Self {
+            shop,
+            id,
+            timestamp,
+            // Signatures of other versions (v1a is asymmetric) may stand beside ours.
+            signatures: signature
+                .split_ascii_whitespace()
+                .filter_map(|signature| signature.strip_prefix("v1,"))
+                .filter_map(|signature| STANDARD.decode(signature).ok()?.try_into().ok())
+                .collect(),
+        })
+    }
+
+    /// Whether one of the signatures was made over `body` with one of `keys`. Compares in constant time.
+    pub(crate) fn is_proven_by(&self, keys: &[Key], body: &[u8]) -> bool {
+        keys.iter().any(|key| {
+            let mut mac = key.0.clone();
+            for part in [self.id.as_bytes(), b".", self.timestamp.as_bytes(), b".", body] {
+                mac.update(part);
+            }
+            self.signatures.iter().any(|signature| mac.clone().verify_slice(signature).is_ok())
+        })
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, SignatureError> {
+    headers.get(name).and_then(|value| value.to_str().ok()).ok_or(SignatureError::Missing { header: name })
+}
+
+/// A key to check signatures with.
+pub(crate) struct Key(HmacSha256);
+
+impl Key {
+    /// Reads `whsec_<base64>`; `None` if it is something else.
+    pub(crate) fn read(secret: &SecretString) -> Option<Self> {
+        let encoded = secret.expose_secret();
+        let encoded = encoded.strip_prefix("whsec_").unwrap_or(encoded);
+        let key = STANDARD.decode(encoded).ok().filter(|key| !key.is_empty())?;
+        HmacSha256::new_from_slice(&key).ok().map(Self)
+    }
+
+    /// A key of no shop. Checking with it costs the same time, so that the time does not tell whether a shop exists;
+    /// as anybody may know this key, a signature made with it proves nothing.
+    pub(crate) fn of_nobody() -> Option<Self> {
+        HmacSha256::new_from_slice(b"nobody").ok().map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lambda_http::http::HeaderValue;
+
+    use super::*;
+
+    /// The test vector of the Standard Webhooks reference libraries.
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    const MESSAGE: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
+    const SECONDS: i64 = 1_614_265_330;
+    const BODY: &[u8] = br#"{"test": 2432232314}"#;
+    const SIGNED: &str = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
+
+    fn headers(signature: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(SHOP, HeaderValue::from_static("acme"));
+        headers.insert(ID, HeaderValue::from_static(MESSAGE));
+        headers.insert(TIMESTAMP, SECONDS.into());
+        headers.insert(SIGNATURE, signature.parse().unwrap());
+        headers
+    }
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).unwrap()
+    }
+
+    fn proven(signature: &str, secrets: &[&str], body: &[u8]) -> bool {
+        let keys: Vec<Key> =
+            secrets.iter().filter_map(|&secret| Key::read(&SecretString::from(secret))).collect();
+        let headers = headers(signature);
+        Claim::read(&headers, at(SECONDS)).unwrap().is_proven_by(&keys, body)
+    }
+
+    #[test]
+    fn given_the_published_vector_when_verified_then_it_is_proven() {
+        assert!(proven(SIGNED, &[SECRET], BODY));
+        assert!(proven(SIGNED, &["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], BODY));
+    }
+
+    #[test]
+    fn given_another_body_or_key_or_version_when_verified_then_it_is_not_proven() {
+        assert!(!proven(SIGNED, &[SECRET], br#"{"test":2432232314}"#));
+        assert!(!proven(SIGNED, &["whsec_YQ=="], BODY));
+        assert!(!proven(SIGNED, &[], BODY));
+        assert!(!proven(&SIGNED.replace("v1,", "v2,"), &[SECRET], BODY));
+        for garbage in ["", "v1", "v1,", "v1,%%%", "v1,AAAA"] {
+            assert!(!proven(garbage, &[SECRET], BODY), "{garbage}");
+        }
+    }
+
+    #[test]
+    fn given_several_signatures_and_secrets_when_verified_then_one_pair_suffices() {
+        let signatures = format!("v1a,xyz v1,AAAA  {SIGNED}");
+        assert!(proven(&signatures, &["whsec_YQ==", SECRET], BODY));
+    }
+
+    #[test]
+    fn given_a_timestamp_when_read_then_five_minutes_both_ways_are_tolerated() {
+        let headers = headers(SIGNED);
+        for seconds in [SECONDS - 300, SECONDS, SECONDS + 300] {
+            assert!(Claim::read(&headers, at(seconds)).is_ok(), "{seconds}");
+        }
+        for now in [SECONDS - 301, SECONDS + 301] {
+            assert_eq!(
+                Claim::read(&headers, at(now)).unwrap_err(),
+                SignatureError::OutOfTolerance { timestamp: SECONDS, now }
+            );
+        }
+    }
+
+    #[test]
+    fn given_extreme_timestamps_when_read_then_they_are_refused() {
+        for timestamp in [i64::MIN.to_string(), i64::MAX.to_string(), "1.5".to_owned(), String::new()] {
+            let mut headers = headers(SIGNED);
+            headers.insert(TIMESTAMP, timestamp.parse().unwrap());
+            assert!(Claim::read(&headers, at(SECONDS)).is_err(), "{timestamp}");
+        }
+    }
+
+    #[test]
+    fn given_a_missing_header_when_read_then_the_error_names_it() {
+        for name in [SHOP, ID, TIMESTAMP, SIGNATURE] {
+            let mut headers = headers(SIGNED);
+            headers.remove(name);
+            assert_eq!(
+                Claim::read(&headers, at(SECONDS)).unwrap_err(),
+                SignatureError::Missing { header: name }
+            );
+        }
+    }
+
+    #[test]
+    fn given_an_id_that_is_not_plain_when_read_then_it_is_refused() {
+        for id in ["", "a.b", "a b", "a/b", &"a".repeat(MAX_ID_LENGTH + 1)] {
+            let mut headers = headers(SIGNED);
+            headers.insert(ID, id.parse().unwrap());
+            let error = Claim::read(&headers, at(SECONDS)).unwrap_err();
+            assert!(matches!(error, SignatureError::Malformed { header: ID, .. }), "{id}");
+        }
+    }
+}
