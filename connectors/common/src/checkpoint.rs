@@ -1,0 +1,83 @@
+//! How far a batch got, in the lake, so that a task that was killed goes on where it was.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use shoplake_lake::{Condition, ETag, Metadata, PutError, Store, StoreError};
+
+use crate::RunError;
+
+/// Everything up to here was acknowledged by the stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The page to fetch next; none before the first page and after the last.
+    pub cursor: Option<String>,
+    /// Pages done.
+    pub page: u64,
+    /// Rows sent.
+    pub rows: u64,
+    /// Sum of their quantities.
+    pub quantity_sum: i64,
+    /// Recognises the rows of the last page, should the next one repeat them.
+    pub last_page: Vec<String>,
+    /// When this was written.
+    pub updated_at: DateTime<Utc>,
+    /// When the control total had been sent; none while the batch is under way.
+    pub completed_at: Option<DateTime<Utc>>,
+}
+
+impl Checkpoint {
+    /// Whether there is still something to fetch.
+    pub(crate) fn has_more(&self) -> bool {
+        self.page == 0 || self.cursor.is_some()
+    }
+}
+
+/// Reads and writes one batch's checkpoint, and notices when somebody else writes it too.
+pub(crate) struct Notebook<'a> {
+    store: &'a dyn Store,
+    key: String,
+    etag: Option<ETag>,
+}
+
+impl<'a> Notebook<'a> {
+    /// Opens the checkpoint at `key`; there is none before a batch's first page, and none that can be gone on from
+    /// after its last.
+    pub(crate) async fn open(
+        store: &'a dyn Store,
+        key: String,
+    ) -> Result<(Self, Option<Checkpoint>), StoreError> {
+        let Some(object) = store.get(&key).await? else {
+            return Ok((Self { store, key, etag: None }, None));
+        };
+        let checkpoint = serde_json::from_slice::<Checkpoint>(&object.bytes)
+            .inspect_err(|error| {
+                // Starting over is always right, only slower: every row has the id that it had before.
+                tracing::warn!(key, %error, "the checkpoint cannot be read; the batch starts over");
+            })
+            .ok()
+            .filter(|checkpoint| checkpoint.completed_at.is_none());
+        Ok((Self { store, key, etag: Some(object.head.etag) }, checkpoint))
+    }
+
+    /// Replaces the checkpoint, unless it is no longer the one that was read or written last.
+    pub(crate) async fn write(&mut self, checkpoint: &Checkpoint) -> Result<(), RunError> {
+        let bytes = Bytes::from(serde_json::to_vec(checkpoint).map_err(RunError::Json)?);
+        let condition = self.etag.clone().map_or(Condition::Absent, Condition::Matches);
+        let etag = match self.store.put(&self.key, bytes.clone(), Metadata::new(), condition).await {
+            Ok(etag) => etag,
+            Err(PutError::Conflict { key }) => {
+                self.own_write(&bytes).await?.ok_or(RunError::AnotherRun { key })?
+            }
+            Err(PutError::Store(error)) => return Err(error.into()),
+        };
+        self.etag = Some(etag);
+        Ok(())
+    }
+
+    /// A write whose answer got lost conflicts with itself when it is repeated.
+    async fn own_write(&self, bytes: &Bytes) -> Result<Option<ETag>, StoreError> {
+        let object = self.store.get(&self.key).await?;
+        Ok(object.filter(|object| object.bytes == bytes).map(|object| object.head.etag))
+    }
+}

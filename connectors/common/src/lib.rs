@@ -1,0 +1,18 @@
+//! What the connectors share: they fetch a batch page by page and put it to a stream, whole, however often they are killed.
+//!
+//! A [`Run`] takes a [`Batch`] from a [`Source`] (such as a [`PagedApi`]), wraps each row, unread and unchanged, into an
+//! envelope with a deterministic id, and notes in the lake after each acknowledged page how far it got. At the end it
+//! sends a control total, so that a check can compare what was sent with what landed.
+
+mod batch;
+mod checkpoint;
+mod envelopes;
+mod http;
+mod run;
+mod source;
+
+pub use batch::{Batch, Facts};
+pub use checkpoint::Checkpoint;
+pub use http::{ApiError, PagedApi, Patience};
+pub use run::{Run, RunError};
+pub use source::{Page, Source, SourceError};

@@ -1,0 +1,1 @@
+"""Everything that tests the pipeline as a whole, and runs it on a laptop."""

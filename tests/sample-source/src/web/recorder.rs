@@ -1,0 +1,40 @@
+//! Keeps what the API accepted, for whoever computes the expected result.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::Path,
+};
+
+use super::Planned;
+
+/// Writes events to a file, one JSON object per line; or nowhere.
+#[derive(Debug, Default)]
+pub struct Recorder(Option<BufWriter<File>>);
+
+impl Recorder {
+    /// Records to a new file, replacing an old one.
+    ///
+    /// # Errors
+    /// When the file cannot be created.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        Ok(Self(Some(BufWriter::new(File::create(path)?))))
+    }
+
+    /// Adds events.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn record(&mut self, events: &[Planned]) -> io::Result<()> {
+        let Some(file) = &mut self.0 else { return Ok(()) };
+        events.iter().try_for_each(|event| writeln!(file, "{}", event.json.get()))
+    }
+
+    /// Writes what is still in memory.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn finish(self) -> io::Result<()> {
+        self.0.map_or(Ok(()), |mut file| file.flush())
+    }
+}

@@ -1,0 +1,67 @@
+//! Signatures by the Standard Webhooks specification.
+
+use std::{fmt, str::FromStr};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+/// A shop's webhook secret. Its `Debug` tells nothing.
+#[derive(Clone)]
+pub struct Secret(Vec<u8>);
+
+/// Not a webhook secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected a secret of the form whsec_<base64>")]
+pub struct NotASecret;
+
+impl Secret {
+    /// The value of the header `webhook-signature`.
+    ///
+    /// # Errors
+    /// Never with keys that were parsed; the cryptography's interface has the error.
+    pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> anyhow::Result<String> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0)?;
+        mac.update(format!("{id}.{timestamp}.").as_bytes());
+        mac.update(body);
+        Ok(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
+    }
+}
+
+impl FromStr for Secret {
+    type Err = NotASecret;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let key = text.strip_prefix("whsec_").ok_or(NotASecret)?;
+        STANDARD.decode(key).map(Self).map_err(|_| NotASecret)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of the reference implementation's own tests.
+    #[test]
+    fn given_the_specifications_example_then_its_signature() {
+        let secret: Secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
+        let body = br#"{"test": 2432232314}"#;
+
+        let signature = secret.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body).unwrap();
+
+        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn given_something_else_than_a_secret_then_it_is_refused_and_never_shown() {
+        assert_eq!("hunter2".parse::<Secret>().unwrap_err(), NotASecret);
+        assert_eq!("whsec_***".parse::<Secret>().unwrap_err(), NotASecret);
+        assert_eq!(format!("{:?}", "whsec_MfKQ".parse::<Secret>().unwrap()), "Secret(..)");
+    }
+}

@@ -1,0 +1,116 @@
+//! The sender against an API that checks what a webhook must check.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use chrono::NaiveDate;
+use sample_source::web::{Plan, Recorder, Secret, Sender, Summary, Target};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+#[derive(Default)]
+struct Api {
+    requests: u64,
+    /// Per event id, how often it was accepted.
+    accepted: BTreeMap<String, u64>,
+    /// The request of each accepted copy.
+    carried_by: HashSet<(String, String)>,
+}
+
+async fn take(State(api): State<Arc<Mutex<Api>>>, headers: HeaderMap, body: Bytes) -> Response {
+    let mut api = api.lock().unwrap();
+    api.requests += 1;
+    if api.requests.is_multiple_of(10) {
+        return StatusCode::TOO_MANY_REQUESTS.into_response();
+    }
+    let header = |name: &str| headers[name].to_str().unwrap();
+    let secret: Secret = SECRET.parse().unwrap();
+    let expected =
+        secret.sign(header("webhook-id"), header("webhook-timestamp").parse().unwrap(), &body).unwrap();
+    assert_eq!(header("webhook-signature"), expected);
+    assert_eq!(header("x-shop-id"), "acme");
+    let events: Vec<Value> = serde_json::from_slice(&body).unwrap();
+    if !events.iter().all(is_good) {
+        return StatusCode::UNPROCESSABLE_ENTITY.into_response();
+    }
+    for event in &events {
+        let id = event["event_id"].as_str().unwrap().to_owned();
+        assert!(api.carried_by.insert((header("webhook-id").to_owned(), id.clone())));
+        *api.accepted.entry(id).or_default() += 1;
+    }
+    (StatusCode::ACCEPTED, Json(json!({"accepted": events.len(), "receipts": []}))).into_response()
+}
+
+fn is_good(event: &Value) -> bool {
+    ["event_id", "session_id", "page_url"].iter().all(|field| event[field].is_string())
+        && event["occurred_at"].as_str().is_some_and(|time| time.len() == "2026-11-20T00:00:00.000000Z".len())
+        && event["event_type"] != "teleport"
+}
+
+fn plan() -> Plan {
+    Plan { seed: 11, day: NaiveDate::from_ymd_opt(2026, 11, 20).unwrap(), events: 5_000, batch: 50 }
+}
+
+fn lines(path: &std::path::Path) -> Vec<String> {
+    let mut lines: Vec<_> = std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect();
+    lines.sort_unstable();
+    std::fs::remove_file(path).unwrap();
+    lines
+}
+
+#[tokio::test]
+async fn given_a_strict_and_throttled_api_then_everything_arrives_and_the_record_is_the_rehearsal() {
+    let api = Arc::new(Mutex::new(Api::default()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let api_url = format!("http://{}/local/", listener.local_addr().unwrap());
+    let router = Router::new().route("/local/v1/events/web_traffic", post(take)).with_state(Arc::clone(&api));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let target = Target { api_url, shop: "acme".to_owned(), secret: SECRET.parse().unwrap() };
+    let file = |name: &str| std::env::temp_dir().join(format!("sample-source-{}-{name}", std::process::id()));
+    let (sent_file, rehearsed_file) = (file("sent.ndjson"), file("rehearsed.ndjson"));
+
+    let mut recorder = Recorder::create(&sent_file).unwrap();
+    let sent = Sender::new(target, 4).unwrap().send(plan(), &mut recorder).await.unwrap();
+    recorder.finish().unwrap();
+    let mut recorder = Recorder::create(&rehearsed_file).unwrap();
+    let rehearsed = plan().rehearse(&mut recorder).unwrap();
+    recorder.finish().unwrap();
+
+    assert!(sent.retries > 0);
+    assert_eq!(Summary { retries: 0, ..sent.clone() }, rehearsed);
+    assert_eq!(sent.sent, sent.accepted + sent.rejected);
+    assert_eq!(sent.sent, 5_000 + sent.duplicates_sent + sent.dirty_sent);
+    assert!(sent.duplicates_sent > 0 && sent.dirty_sent > 0 && sent.late_sent > 0 && sent.surprises == 0);
+    let api = api.lock().unwrap();
+    assert_eq!(api.accepted.len(), 5_000);
+    assert_eq!(api.accepted.values().sum::<u64>(), sent.accepted);
+    assert_eq!(lines(&sent_file), lines(&rehearsed_file));
+}
+
+#[tokio::test]
+async fn given_an_api_that_refuses_everything_then_good_events_refused_are_surprises() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let api_url = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().fallback(|| async { StatusCode::UNAUTHORIZED });
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let target = Target { api_url, shop: "acme".to_owned(), secret: SECRET.parse().unwrap() };
+
+    let summary = Sender::new(target, 4).unwrap().send(plan(), &mut Recorder::default()).await.unwrap();
+
+    assert_eq!(summary.accepted, 0);
+    assert_eq!(summary.surprises, summary.requests);
+}
