@@ -1,0 +1,80 @@
+# Dirty marks -> jobs -> executions.
+
+locals {
+  dispatch_timeout_seconds = 60
+}
+
+module "dirty_queue" {
+  source = "./modules/dirty-queue"
+
+  prefix          = local.prefix
+  region          = var.region
+  lake_bucket     = module.lake.bucket
+  object_prefixes = concat(["silver/"], [for source in local.batch_sources : "bronze/${source}/"])
+
+  # What AWS documents for a mapping: six times the function's timeout, plus the batch window.
+  visibility_seconds = 6 * local.dispatch_timeout_seconds + var.dispatch_batches.window_seconds
+}
+
+data "aws_iam_policy_document" "dispatch" {
+  source_policy_documents = [
+    data.aws_iam_policy_document.lake_key.json,
+    data.aws_iam_policy_document.list_partitions.json,
+    data.aws_iam_policy_document.mark_dirty.json,
+  ]
+
+  statement {
+    sid       = "ReceiveMarks"
+    actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"]
+    resources = [module.dirty_queue.arn]
+  }
+
+  statement {
+    sid       = "LookAtGold"
+    actions   = ["s3:GetObject"]
+    resources = ["${module.lake.bucket_arn}/gold/*"]
+  }
+
+  statement {
+    sid       = "WriteJobs"
+    actions   = ["s3:PutObject"]
+    resources = ["${module.lake.bucket_arn}/jobs/*"]
+  }
+
+  statement {
+    sid       = "StartExecutions"
+    actions   = ["states:StartExecution"]
+    resources = [module.bronze_to_silver.arn, module.silver_to_gold.arn]
+  }
+}
+
+module "dispatch" {
+  source = "./modules/function"
+
+  name            = "dispatch"
+  description     = "Turns dirty marks into jobs and starts their executions."
+  defaults        = local.function_defaults
+  memory_mb       = 512
+  timeout_seconds = local.dispatch_timeout_seconds
+  policy          = data.aws_iam_policy_document.dispatch.json
+
+  environment = {
+    LAKE_BUCKET          = module.lake.bucket
+    DIRTY_QUEUE_URL      = module.dirty_queue.url
+    BRONZE_TO_SILVER_ARN = module.bronze_to_silver.arn
+    SILVER_TO_GOLD_ARN   = module.silver_to_gold.arn
+  }
+}
+
+resource "aws_lambda_event_source_mapping" "dispatch" {
+  event_source_arn = module.dirty_queue.arn
+  function_name    = module.dispatch.arn
+
+  batch_size                         = var.dispatch_batches.size
+  maximum_batching_window_in_seconds = var.dispatch_batches.window_seconds
+  function_response_types            = ["ReportBatchItemFailures"]
+
+  scaling_config {
+    maximum_concurrency = var.dispatch_batches.concurrency
+  }
+}

@@ -1,0 +1,19 @@
+# The local cloud: everything is fresh within a second or two, and one laptop is enough.
+environment = "local"
+local       = true
+
+stream_shards           = 1
+stream_retention_hours  = 24
+firehose_buffer_seconds = 1
+log_retention_days      = 1
+state_machine_log_level = "ALL"
+
+conform_batches = {
+  size           = 1000
+  window_seconds = 1
+}
+
+dispatch_batches = {
+  size           = 100
+  window_seconds = 1
+}

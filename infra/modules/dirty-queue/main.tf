@@ -1,0 +1,86 @@
+# What marks a partition dirty: an object that arrived, or a model's announcement. Both end in one queue.
+
+# A bus of its own, so that a second environment in the account does not hear this one's announcements.
+resource "aws_cloudwatch_event_bus" "this" {
+  name = var.prefix
+}
+
+locals {
+  name      = "${var.prefix}-dirty"
+  rule_arns = [for rule in aws_cloudwatch_event_rule.this : rule.arn]
+
+  rules = {
+    object-created = {
+      description = "An object arrived in silver, or in bronze from a batch source."
+      bus         = "default" # S3 speaks there and nowhere else.
+      pattern = {
+        source        = ["aws.s3"]
+        "detail-type" = ["Object Created"]
+        detail = {
+          bucket = { name = [var.lake_bucket] }
+          object = { key = [for prefix in var.object_prefixes : { prefix = prefix }] }
+        }
+      }
+    }
+    partition-dirty = {
+      description = "A committed partition changes the models that read it."
+      bus         = aws_cloudwatch_event_bus.this.name
+      pattern = {
+        source        = ["shoplake"]
+        "detail-type" = ["Partition Dirty"]
+      }
+    }
+  }
+}
+
+resource "aws_cloudwatch_event_rule" "this" {
+  for_each = local.rules
+
+  name           = "${var.prefix}-${each.key}"
+  description    = each.value.description
+  event_bus_name = each.value.bus
+  event_pattern  = jsonencode(each.value.pattern)
+}
+
+module "dead_letters" {
+  source = "../queue"
+
+  name              = "${var.prefix}-dirty-dlq"
+  region            = var.region
+  sending_rule_arns = local.rule_arns
+  dead_letters_from = local.name
+}
+
+module "queue" {
+  source = "../queue"
+
+  name               = local.name
+  region             = var.region
+  visibility_seconds = var.visibility_seconds
+  sending_rule_arns  = local.rule_arns
+
+  dead_letters_to = {
+    queue_arn      = module.dead_letters.arn
+    after_receives = 5
+  }
+}
+
+# An event that cannot be delivered for a day ends where a mark that cannot be dispatched ends: the body is the same
+# event, so one place is looked at and one procedure brings it back.
+resource "aws_cloudwatch_event_target" "this" {
+  for_each = aws_cloudwatch_event_rule.this
+
+  rule           = each.value.name
+  event_bus_name = each.value.event_bus_name
+  target_id      = "dirty-queue"
+  arn            = module.queue.arn
+
+  dead_letter_config {
+    arn = module.dead_letters.arn
+  }
+
+  retry_policy {
+    maximum_event_age_in_seconds = 86400
+    maximum_retry_attempts       = 185
+  }
+}

@@ -1,0 +1,84 @@
+# Two keys, because two groups of principals use them: what the pipeline handles, and what only the edge may read.
+
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+
+locals {
+  account   = data.aws_caller_identity.current.account_id
+  partition = data.aws_partition.current.partition
+}
+
+data "aws_iam_policy_document" "account" {
+  # Hands the decision to IAM policies. A key policy's "*" means this key, and without this statement nobody could repair it.
+  statement {
+    sid       = "DelegateToIam"
+    actions   = ["kms:*"]
+    resources = ["*"]
+
+    principals {
+      type        = "AWS"
+      identifiers = ["arn:${local.partition}:iam::${local.account}:root"]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "data" {
+  source_policy_documents = [data.aws_iam_policy_document.account.json]
+
+  statement {
+    sid       = "EncryptLogGroups"
+    actions   = ["kms:Encrypt*", "kms:Decrypt*", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"]
+    resources = ["*"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["logs.${var.region}.amazonaws.com"]
+    }
+    condition {
+      test     = "ArnLike"
+      variable = "kms:EncryptionContext:aws:logs:arn"
+      values   = ["arn:${local.partition}:logs:${var.region}:${local.account}:log-group:*${var.prefix}*"]
+    }
+  }
+
+  # An alarm that cannot use the topic's key is lost without a trace.
+  statement {
+    sid       = "PublishAlarmsToEncryptedTopic"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey*"]
+    resources = ["*"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["cloudwatch.amazonaws.com", "events.amazonaws.com"]
+    }
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account]
+    }
+  }
+}
+
+resource "aws_kms_key" "data" {
+  description             = "${var.prefix}: lake, streams, alerts and logs"
+  enable_key_rotation     = true
+  deletion_window_in_days = var.deletion_window_days
+  policy                  = data.aws_iam_policy_document.data.json
+}
+
+resource "aws_kms_alias" "data" {
+  name          = "alias/${var.prefix}-data"
+  target_key_id = aws_kms_key.data.key_id
+}
+
+resource "aws_kms_key" "secrets" {
+  description             = "${var.prefix}: the shops' secrets in Parameter Store"
+  enable_key_rotation     = true
+  deletion_window_in_days = var.deletion_window_days
+  policy                  = data.aws_iam_policy_document.account.json
+}
+
+resource "aws_kms_alias" "secrets" {
+  name          = "alias/${var.prefix}-secrets"
+  target_key_id = aws_kms_key.secrets.key_id
+}

@@ -1,0 +1,14 @@
+variable "prefix" {
+  description = "shoplake-<environment>."
+  type        = string
+}
+
+variable "region" {
+  description = "Region whose CloudWatch Logs may use the data key."
+  type        = string
+}
+
+variable "deletion_window_days" {
+  description = "Days (7 to 30) in which a deleted key, and all it encrypted, can still be saved."
+  type        = number
+}

@@ -1,0 +1,144 @@
+# One bucket; bronze/ silver/ gold/ quarantine/ jobs/ state/ are prefixes of it.
+
+resource "aws_s3_bucket" "this" {
+  bucket        = var.bucket
+  force_destroy = var.force_destroy
+}
+
+resource "aws_s3_bucket_ownership_controls" "this" {
+  bucket = aws_s3_bucket.this.id
+
+  rule {
+    object_ownership = "BucketOwnerEnforced"
+  }
+}
+
+resource "aws_s3_bucket_public_access_block" "this" {
+  bucket = aws_s3_bucket.this.id
+
+  block_public_acls       = true
+  block_public_policy     = true
+  ignore_public_acls      = true
+  restrict_public_buckets = true
+}
+
+resource "aws_s3_bucket_versioning" "this" {
+  bucket = aws_s3_bucket.this.id
+
+  versioning_configuration {
+    status = "Enabled"
+  }
+}
+
+resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
+  bucket = aws_s3_bucket.this.id
+
+  rule {
+    # One KMS request for many objects: without it, small silver objects would cost more in KMS than in S3.
+    bucket_key_enabled = true
+
+    apply_server_side_encryption_by_default {
+      sse_algorithm     = "aws:kms"
+      kms_master_key_id = var.key_arn
+    }
+  }
+}
+
+resource "aws_s3_bucket_lifecycle_configuration" "this" {
+  bucket = aws_s3_bucket.this.id
+
+  # Versions are there to undo an accident.
+  rule {
+    id     = "forget-old-versions"
+    status = "Enabled"
+    filter {}
+
+    noncurrent_version_expiration {
+      noncurrent_days = 30
+    }
+    expiration {
+      expired_object_delete_marker = true
+    }
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 2
+    }
+  }
+
+  # A gold partition is overwritten up to several times a minute, and can be computed again from silver.
+  rule {
+    id     = "forget-old-gold-versions"
+    status = "Enabled"
+
+    filter {
+      prefix = "gold/"
+    }
+    noncurrent_version_expiration {
+      noncurrent_days = 2
+    }
+  }
+
+  # A job document is read within minutes; a week is for whoever looks into a failure.
+  rule {
+    id     = "forget-jobs"
+    status = "Enabled"
+
+    filter {
+      prefix = "jobs/"
+    }
+    expiration {
+      days = 7
+    }
+    noncurrent_version_expiration {
+      noncurrent_days = 1
+    }
+  }
+
+  # Bronze is read again only for a replay, but then at once.
+  rule {
+    id     = "archive-bronze"
+    status = "Enabled"
+
+    filter {
+      prefix = "bronze/"
+    }
+    transition {
+      days          = var.bronze_archive_days
+      storage_class = "GLACIER_IR"
+    }
+  }
+
+  # Rules for noncurrent versions mean nothing until there are versions.
+  depends_on = [aws_s3_bucket_versioning.this]
+}
+
+resource "aws_s3_bucket_notification" "this" {
+  bucket      = aws_s3_bucket.this.id
+  eventbridge = true
+}
+
+data "aws_iam_policy_document" "this" {
+  statement {
+    sid       = "RefusePlainHttp"
+    effect    = "Deny"
+    actions   = ["s3:*"]
+    resources = [aws_s3_bucket.this.arn, "${aws_s3_bucket.this.arn}/*"]
+
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
+  }
+}
+
+resource "aws_s3_bucket_policy" "this" {
+  bucket = aws_s3_bucket.this.id
+  policy = data.aws_iam_policy_document.this.json
+
+  # S3 refuses a policy and a public access block that are set at the same moment (OperationAborted).
+  depends_on = [aws_s3_bucket_public_access_block.this]
+}

@@ -1,0 +1,49 @@
+variable "name" {
+  description = "The state machine's name, and its role's."
+  type        = string
+}
+
+variable "region" {
+  description = "Its region."
+  type        = string
+}
+
+variable "definition" {
+  description = "Amazon States Language, with every ARN filled in."
+  type        = string
+}
+
+variable "function_arns" {
+  description = "Functions that it may call."
+  type        = list(string)
+}
+
+variable "alerts_topic_arn" {
+  description = "Topic on which it reports failures."
+  type        = string
+}
+
+variable "alerts_key_arn" {
+  description = "KMS key of that topic."
+  type        = string
+}
+
+variable "log_level" {
+  description = "Which of an execution's events are logged: ALL, ERROR or FATAL."
+  type        = string
+}
+
+variable "tracing" {
+  description = "Whether executions appear in X-Ray."
+  type        = bool
+}
+
+variable "log_retention_days" {
+  description = "Days that logs are kept."
+  type        = number
+}
+
+variable "log_key_arn" {
+  description = "KMS key of the logs."
+  type        = string
+}

@@ -1,0 +1,29 @@
+variable "prefix" {
+  description = "shoplake-<environment>."
+  type        = string
+}
+
+variable "region" {
+  description = "Region of the workgroup and the lake."
+  type        = string
+}
+
+variable "workgroup_arn" {
+  description = "The workgroup that statements may be sent to, or null for any of this account and region."
+  type        = string
+}
+
+variable "lake_bucket_arn" {
+  description = "The lake's bucket."
+  type        = string
+}
+
+variable "lake_key_arn" {
+  description = "KMS key of the lake."
+  type        = string
+}
+
+variable "readable_by_copying" {
+  description = "Key patterns that COPY may read."
+  type        = list(string)
+}

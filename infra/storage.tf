@@ -1,0 +1,37 @@
+# Where things rest: the keys, the lake, and the topic on which the lake complains.
+
+module "keys" {
+  source = "./modules/keys"
+
+  prefix               = local.prefix
+  region               = var.region
+  deletion_window_days = var.local ? 7 : 30
+}
+
+module "lake" {
+  source = "./modules/lake"
+
+  bucket              = "${local.prefix}-lake-${local.account}"
+  key_arn             = module.keys.data_key_arn
+  bronze_archive_days = var.bronze_archive_days
+  force_destroy       = var.local
+}
+
+module "alerts" {
+  source = "./modules/alerts"
+
+  name    = "${local.prefix}-alerts"
+  key_arn = module.keys.data_key_arn
+  email   = var.alert_email
+}
+
+module "warehouse_access" {
+  source = "./modules/warehouse-access"
+
+  prefix              = local.prefix
+  region              = var.region
+  workgroup_arn       = var.warehouse_workgroup_arn
+  lake_bucket_arn     = module.lake.bucket_arn
+  lake_key_arn        = module.keys.data_key_arn
+  readable_by_copying = ["gold/*"]
+}
