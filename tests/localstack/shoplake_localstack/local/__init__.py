@@ -1,0 +1,1 @@
+"""The processes that make up a local cloud: how they are started, recognised and ended."""

