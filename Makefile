@@ -1,0 +1,58 @@
+# Shoplake's commands. Everything they need beyond Rust, Python and Terraform goes into .local/, which git ignores.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/shoplake/target
+PYTHON := .local/venv/bin/python
+
+.PHONY: help setup build demo down pos-day test lint unit localstack-test e2e bench package clean
+
+help: ## show what there is
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what a fresh machine lacks into .local/ (a second run reuses it)
+	@python3 tests/localstack/bootstrap.py
+
+build: ## build everything with the development profile
+	@cargo build --locked --workspace --all-targets
+
+demo: setup ## set up, build, deploy to a local cloud, send events, show the KPIs; leaves it running
+	@$(PYTHON) -m tests.pipeline.demo
+
+down: ## stop the demo
+	@$(PYTHON) tests/localstack/cloud.py down --state .local/demo
+
+pos-day: setup ## run one day of CSV sales through the demo: make pos-day DATA=<folder> DATE=YYYY-MM-DD
+	@$(PYTHON) -m tests.pipeline.pos_day --data "$(DATA)" --date "$(DATE)"
+
+test: setup lint unit localstack-test e2e ## set up and run all tests
+	@echo "all tests passed"
+
+lint: ## formatting, clippy, dependencies, Terraform
+	@echo "==> lint"
+	@cargo fmt --all --check
+	@cargo clippy --locked --workspace --all-targets -- -D warnings
+	@$(PYTHON) -m tests.pipeline.lint
+
+unit: ## unit and property tests
+	@echo "==> unit and property tests"
+	@cargo test --locked --workspace --all-targets
+
+localstack-test: setup ## tests of the local cloud itself
+	@echo "==> tests of the local cloud"
+	@$(PYTHON) -m pytest -q tests/localstack
+
+e2e: setup ## end-to-end tests against a local cloud of their own
+	@echo "==> end-to-end tests"
+	@$(PYTHON) -m pytest -v tests/e2e
+
+bench: ## measure the hot path
+	@cargo bench --locked -p shoplake-conform
+
+package: setup ## build release packages with cargo-lambda for ARCH=arm64|x86_64|host into .local/packages
+	@$(PYTHON) -m tests.pipeline.release "$(or $(ARCH),arm64)"
+
+clean: ## remove .local/ (stops the demo first)
+	@test ! -e .local/venv || $(MAKE) down
+	@rm -rf .local

@@ -1,0 +1,11 @@
+"""The Terraform root as applied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.pipeline.pipeline import Pipeline
+
+
+def test_a_second_apply_changes_nothing(pipeline: Pipeline, definitions: tuple[Path, Path]) -> None:
+    assert Pipeline.terraform(pipeline.cloud, definitions[0]).plan_is_empty()

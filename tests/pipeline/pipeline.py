@@ -1,0 +1,205 @@
+"""The deployed pipeline, as seen from outside: what its operators, its sources and its BI tools can do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+
+from .deploy import Terraform
+from .package import ROOT, build, package
+from .progress import step
+
+sys.path.insert(0, str(ROOT / "tests" / "localstack"))
+from cloud import Cloud, free_port  # noqa: E402
+
+Answer = TypeVar("Answer")
+SCHEMAS = ROOT / "crates" / "contracts" / "schemas"
+SQL = ROOT / "glue-sql"
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A tenant with what its systems need to send events."""
+
+    shop_id: str
+    webhook_secret: str
+
+
+class Pipeline:
+    """One deployment in one local cloud."""
+
+    def __init__(self, cloud: Cloud, binaries: Path, outputs: dict[str, Any]) -> None:
+        self.cloud = cloud
+        self.binaries = binaries
+        self.outputs = outputs
+        self.lake_bucket: str = outputs["lake_bucket"]
+        self.api_url: str = outputs["api_url"]
+
+    @classmethod
+    def deploy(cls, cloud: Cloud, schemas: Path = SCHEMAS, sql: Path = SQL) -> Pipeline:
+        """Builds, packs and applies everything to a cloud, starting it if need be, and migrates the warehouse."""
+        binaries = build()
+        package(binaries, cloud.state / "packages", schemas, sql)
+        if not cloud.is_up():
+            # A new cloud is empty, whatever the last one's state says.
+            for name in ("terraform.tfstate", "terraform.tfstate.backup"):
+                (cloud.state / name).unlink(missing_ok=True)
+            with step("start the local cloud"):
+                cloud.up()
+        outputs = cls.terraform(cloud, schemas).apply()
+        pipeline = cls(cloud, binaries, outputs)
+        with step("migrate the warehouse"):
+            pipeline.control(action="migrate")
+        return pipeline
+
+    @staticmethod
+    def terraform(cloud: Cloud, schemas: Path = SCHEMAS) -> Terraform:
+        """The Terraform root as applied to this cloud."""
+        variables = {
+            "local_endpoint": cloud.endpoint,
+            "packages_dir": str(cloud.state / "packages"),
+            "schemas_dir": str(schemas),
+        }
+        return Terraform(cloud.state, cloud.endpoint, variables)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to reach this cloud instead of AWS."""
+        return {
+            **os.environ,
+            "AWS_ENDPOINT_URL": self.cloud.endpoint,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+            "NO_PROXY": "127.0.0.1,localhost",
+        }
+
+    def control(self, **request: Any) -> dict[str, Any]:
+        """Invokes the control function, as an operator would."""
+        answer = self.cloud.client("lambda").invoke(
+            FunctionName=self.outputs["functions"]["control"], Payload=json.dumps(request).encode()
+        )
+        payload = json.loads(answer["Payload"].read() or "null")
+        if "FunctionError" in answer:
+            raise RuntimeError(f"control {request}: {payload}")
+        return payload
+
+    def add_shop(self, shop_id: str) -> Shop:
+        """Onboards a tenant."""
+        return Shop(shop_id, self.control(action="add_shop", shop_id=shop_id)["webhook_secret"])
+
+    def send_web_events(self, shop: Shop, *arguments: str) -> dict[str, Any]:
+        """Has the sample source generate web traffic and post it; returns its summary."""
+        done = subprocess.run(
+            [self.binaries / "sample-source", "web", "--api-url", self.api_url, "--shop", shop.shop_id,
+             "--secret", shop.webhook_secret, *arguments],
+            env=self.environment, check=True, stdout=subprocess.PIPE,
+        )
+        return json.loads(done.stdout)
+
+    @contextmanager
+    def pos_api(self, *arguments: str) -> Iterator[tuple[str, str]]:
+        """Has the sample source play a POS API; yields its URL and token."""
+        token = "pos-token-for-tests"
+        with tempfile.TemporaryDirectory() as folder:
+            port_file = Path(folder, "port")
+            server = subprocess.Popen(
+                [self.binaries / "sample-source", "pos", "--token", token, "--listen", "127.0.0.1:0",
+                 "--port-file", port_file, *arguments],
+                env=self.environment, stdout=subprocess.DEVNULL,
+            )
+            try:
+                wait_until("the POS API listens", lambda: port_file.exists() and port_file.read_text().strip(), 30)
+                yield f"http://127.0.0.1:{port_file.read_text().strip()}", token
+            finally:
+                server.terminate()
+                server.wait(10)
+
+    def run_pos_connector(self, shop_id: str, api: tuple[str, str], day: str, **settings: str) -> None:
+        """Runs the POS connector for one business day to its end."""
+        done = self.start_pos_connector(shop_id, api, day, **settings)
+        _, errors = done.communicate()
+        if done.returncode:
+            raise RuntimeError(f"the POS connector ended with {done.returncode}:\n{errors[-4000:]}")
+
+    def start_pos_connector(self, shop_id: str, api: tuple[str, str], day: str, **settings: str) -> subprocess.Popen[str]:
+        """Starts the POS connector for one business day."""
+        return subprocess.Popen(
+            [self.binaries / "pos-connector"],
+            env={
+                **self.environment, "SHOP_ID": shop_id, "POS_BASE_URL": api[0], "POS_TOKEN": api[1], "BUSINESS_DATE": day,
+                "STREAM_NAME": self.outputs["streams"]["pos"], "LAKE_BUCKET": self.lake_bucket, **settings,
+            },
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+
+    def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Asks the warehouse, as a BI tool would."""
+        with psycopg.connect(self.cloud.warehouse_url) as connection:
+            return connection.execute(sql, parameters).fetchall()
+
+    def has_table(self, table: str) -> bool:
+        """Whether the warehouse has a table, given as `schema.table`."""
+        return self.query("select to_regclass(%s) is not null", table)[0][0]
+
+    def totals(self, day: str, shop_id: str) -> dict[str, Decimal]:
+        """Net sales by region of one day, as the warehouse has them."""
+        table = "sales.total_sales_by_region_product"
+        if not self.has_table(table):
+            return {}
+        rows = self.query(
+            f"select region, sum(net_sales) from {table} where business_date = %s and shop_id = %s group by region", day, shop_id
+        )
+        return dict(rows)
+
+    def dirty_messages(self) -> int:
+        """Messages that wait, are being handled, or are delayed on the dirty queue."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"]
+        answer = self.cloud.client("sqs").get_queue_attributes(QueueUrl=self.outputs["dirty_queue_url"], AttributeNames=names)
+        return sum(int(answer["Attributes"][name]) for name in names)
+
+    def gold_versions(self) -> dict[tuple[str, str], int]:
+        """The version of every gold partition, by model and partition value."""
+        s3 = self.cloud.client("s3")
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self.lake_bucket, Prefix="gold/")
+        versions = {}
+        for key in (item["Key"] for page in pages for item in page.get("Contents", ())):
+            _, model, folder, _ = key.split("/")
+            head = s3.head_object(Bucket=self.lake_bucket, Key=key)
+            versions[model, folder.split("=", 1)[1]] = int(head["Metadata"]["version"])
+        return versions
+
+    def loaded_versions(self) -> dict[tuple[str, str], int]:
+        """The version of every partition that the warehouse holds, by model and partition value."""
+        rows = self.query("select model, partition_value, version from shoplake.loads")
+        return {(model, partition): version for model, partition, version in rows}
+
+    def is_loaded(self) -> bool:
+        """Whether the warehouse holds what gold holds, and that is something."""
+        gold = self.gold_versions()
+        return bool(gold) and gold == self.loaded_versions()
+
+
+def wait_until(what: str, condition: Callable[[], Answer], seconds: float = 120, every: float = 0.5) -> Answer:
+    """Asks until the answer is truthy, and returns it."""
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds:.0f} s until {what}")
+        time.sleep(every)
+    return answer
+
+
+__all__ = ["Cloud", "Pipeline", "Shop", "free_port", "wait_until"]

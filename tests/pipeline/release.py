@@ -1,0 +1,57 @@
+"""`make package`: release packages for AWS, built by cargo-lambda."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from .package import FUNCTIONS, ROOT, package, target_dir
+from .pipeline import SCHEMAS, SQL
+from .progress import step
+from .tools import cargo_lambda
+
+OUT = ROOT / ".local" / "packages"
+HOST = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
+
+
+def main() -> int:
+    """Builds all functions for one architecture and says how large they are."""
+    architecture = HOST if sys.argv[1] == "host" else sys.argv[1]
+    if architecture not in ("arm64", "x86_64"):
+        raise SystemExit(f"ARCH is arm64, x86_64 or host, not {architecture!r}")
+    binaries = build(architecture)
+    package(binaries, OUT, SCHEMAS, SQL)
+    for function in FUNCTIONS:
+        print(f"{(OUT / function).with_suffix('.zip').stat().st_size / 1e6:8.1f} MB  {OUT.relative_to(ROOT)}/{function}.zip")
+    return 0
+
+
+def build(architecture: str) -> Path:
+    """Builds with the release profile and returns the folder of binaries."""
+    tool = cargo_lambda()
+    # Zig, which cargo-lambda brings along, links for another architecture or an older glibc. A build for this very machine
+    # needs only cargo.
+    target = ["--compiler", "cargo"] if architecture == HOST else [f"--{architecture.replace('_', '-')}"]
+    out = target_dir() / "lambda"
+    with step(f"build the functions for {architecture} (a release build takes a quarter of an hour)"):
+        packages = [word for function in FUNCTIONS for word in ("-p", function)]
+        subprocess.run(
+            [tool, "lambda", "build", "--release", "--locked", "--lambda-dir", out, *target, *packages],
+            cwd=ROOT,
+            env={**os.environ, "CARGO_TARGET_DIR": str(target_dir()), "PATH": f"{tool.parent}{os.pathsep}{os.environ['PATH']}"},
+            stdout=sys.stderr,
+            check=True,
+        )
+    binaries = out / "bootstraps"
+    binaries.mkdir(exist_ok=True)
+    for function in FUNCTIONS:
+        (binaries / function).unlink(missing_ok=True)
+        (binaries / function).hardlink_to(out / function / "bootstrap")
+    return binaries
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""Development tools at pinned versions, below .local/tools; what is there already is used as it is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+from .package import ROOT, target_dir
+from .progress import step
+
+TOOLS = ROOT / ".local" / "tools"
+CARGO_DENY = "0.20.2"
+CARGO_LAMBDA = "1.9.2"
+
+
+def cargo_deny() -> Path:
+    """cargo-deny, built from crates.io. Its build is shared between checkouts, as all builds are."""
+    folder = TOOLS / f"cargo-deny-{CARGO_DENY}"
+    binary = folder / "bin" / "cargo-deny"
+    if not binary.exists():
+        with step(f"build cargo-deny {CARGO_DENY} (the first time this takes some minutes)"):
+            subprocess.run(
+                ["cargo", "install", "--locked", "--quiet", "--root", folder, "--version", CARGO_DENY, "cargo-deny"],
+                cwd=folder.parent if folder.parent.exists() else ROOT,
+                env={**os.environ, "CARGO_TARGET_DIR": str(target_dir().parent / "tools")},
+                stdout=sys.stderr,
+                check=True,
+            )
+    return binary
+
+
+def cargo_lambda() -> Path:
+    """cargo-lambda, from PyPI, where it is published with its binary."""
+    folder = TOOLS / f"cargo-lambda-{CARGO_LAMBDA}"
+    binary = folder / "bin" / "cargo-lambda"
+    if not binary.exists():
+        with step(f"install cargo-lambda {CARGO_LAMBDA}"):
+            venv.create(folder, with_pip=True)
+            subprocess.run(
+                [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"cargo-lambda=={CARGO_LAMBDA}"],
+                stdout=sys.stderr,
+                check=True,
+            )
+    return binary
