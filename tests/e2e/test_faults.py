@@ -5,9 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 import signal
 import threading
-import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -55,32 +56,48 @@ def test_poison_is_quarantined_and_the_records_around_it_arrive(pipeline: Pipeli
     assert [f["failure"]["kind"] for f in failures() if f["origin"].get("stream", "").endswith("web") and "bad-1" not in f["envelope"]]
 
 
+KILLS = 3
+
+
 @pytest.mark.parametrize("function", ["conform", "transform"])
-def test_a_function_killed_again_and_again_loses_and_doubles_nothing(pipeline: Pipeline, function: str, tmp_path: Path) -> None:
+def test_a_function_killed_in_mid_work_loses_and_doubles_nothing(pipeline: Pipeline, function: str, tmp_path: Path) -> None:
     shop = pipeline.add_shop(f"killed-{function}")
     name = pipeline.outputs["functions"][function]
-    over, kills = threading.Event(), []
+    moments, kills, over = random.Random(11), [], threading.Event()
 
     def kill() -> None:
-        while not over.wait(0.3):
-            for pid in pipeline.cloud.function_pids(name):
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                    kills.append(pid)
-                except ProcessLookupError:
-                    pass
+        """Ends each new process at some moment after its start: a process is only started for a batch that waits for it."""
+        seen = {pid for pid in pipeline.cloud.function_pids(name) if _kill(pid)}
+        while len(kills) < KILLS and not over.wait(0.01):
+            for pid in set(pipeline.cloud.function_pids(name)) - seen:
+                seen.add(pid)
+                over.wait(moments.uniform(0.0, 0.2))
+                kills.extend([pid] if _kill(pid) else [])
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    file = tmp_path / "accepted.ndjson"
+    files = []
     try:
-        pipeline.send_web_events(shop, "--seed", "5", "--events", "1500", "--date", str(TODAY), "--out", str(file))
-        deadline = time.monotonic() + 15
-        wait_until("it was killed some times", lambda: len(kills) >= 3 and time.monotonic() > deadline, 60)
+        while len(kills) < KILLS:
+            assert len(files) < 20, f"killed {len(kills)} times only"
+            before = len(kills)
+            files.append(str(tmp_path / f"accepted-{len(files)}.ndjson"))
+            seed = str(100 + len(files))
+            pipeline.send_web_events(shop, "--seed", seed, "--events", "200", "--date", str(TODAY), "--out", files[-1])
+            with suppress(TimeoutError):
+                wait_until("it was killed", lambda: len(kills) > before, 10)  # noqa: B023
     finally:
         over.set()
         killer.join()
 
-    want = duckdb.sql(SESSIONS.format(file=file)).fetchall()
-    wait_until(f"{TABLE} equals {want} after {len(kills)} kills", lambda: equal(kpis(pipeline, shop), want), 240)
+    want = duckdb.sql(SESSIONS.format(file=str(tmp_path / "accepted-*.ndjson"))).fetchall()
+    wait_until(f"{TABLE} equals {want}", lambda: equal(kpis(pipeline, shop), want), 240)
     wait_until("everything is accounted for", lambda: all(balance.holds for balance in reconcile(pipeline)))
+
+
+def _kill(pid: int) -> bool:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True

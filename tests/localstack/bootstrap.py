@@ -4,7 +4,7 @@
     python3 tests/localstack/bootstrap.py [--root DIR]
 
 Needs nothing but Python's standard library, and a network the first time. Runs again in no time: a stamp in the
-environment says what it was made from. Prints the path of the environment's Python as its last line.
+environment says what it was made from.
 """
 
 from __future__ import annotations
@@ -140,7 +140,6 @@ def main() -> int:
                 print(f"error: {error}", file=sys.stderr)
                 return 1
             made_from.write_text(stamp())
-    print(environment / "bin" / "python")
     return 0
 
 

@@ -118,7 +118,7 @@ class Pipeline:
             server = subprocess.Popen(
                 [self.binaries / "sample-source", "pos", "--token", token, "--listen", "127.0.0.1:0",
                  "--port-file", port_file, *arguments],
-                env=self.environment, stdout=subprocess.DEVNULL,
+                env={**self.environment, "RUST_LOG": "warn"}, stdout=subprocess.DEVNULL,
             )
             try:
                 wait_until("the POS API listens", lambda: port_file.exists() and port_file.read_text().strip(), 30)

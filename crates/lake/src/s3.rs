@@ -1,7 +1,5 @@
 //! The lake on Amazon S3.
 
-use std::fmt::Debug;
-
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
@@ -125,7 +123,7 @@ fn lost_the_race<E>(error: &SdkError<E>) -> bool {
     matches!(status, Some(404 | 409 | 412))
 }
 
-fn failed(action: &'static str, key: &str, error: impl std::error::Error + Debug) -> StoreError {
+fn failed(action: &'static str, key: &str, error: impl std::error::Error) -> StoreError {
     StoreError { action, key: key.to_owned(), cause: DisplayErrorContext(error).to_string() }
 }
 
