@@ -1,11 +1,16 @@
-"""Counts what became of every event, from the lake's objects alone: received = silver + quarantined + duplicates."""
+"""Counts what became of every event, from the lake's objects alone: received = silver + quarantined + duplicates.
+
+An event is what was accepted once. Kinesis, Firehose and event source mappings may each transport it more than once; that
+makes no event of it, so all counts are of distinct envelopes, told apart by their shop, id and time of receipt.
+"""
 
 from __future__ import annotations
 
 import gzip
 import io
 import json
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,6 +19,9 @@ import pyarrow.parquet as pq
 
 from .pipeline import SCHEMAS, Pipeline
 
+UNREADABLE = "_unknown"
+ENVELOPE = ["shop_id", "_envelope_id", "_received_at"]
+
 
 @dataclass(frozen=True)
 class Balance:
@@ -21,13 +29,13 @@ class Balance:
 
     dataset: str
     received: int
-    """Envelopes in bronze, which Firehose wrote: a path that conform has no part in."""
+    """Events in bronze, which Firehose wrote: a path that conform has no part in."""
     silver: int
-    """Rows in silver that differ in their key."""
+    """Keys in silver."""
     quarantined: int
-    """Lines in quarantine."""
+    """Events in quarantine."""
     duplicates: int
-    """Rows in silver whose key is there already."""
+    """Events in silver whose key another event has too."""
 
     @property
     def holds(self) -> bool:
@@ -37,34 +45,42 @@ class Balance:
 
 def reconcile(pipeline: Pipeline) -> list[Balance]:
     """The balance of every dataset that anything was received for."""
-    received = Counter(_dataset(line) for body in _objects(pipeline, "bronze/") for line in _lines(body))
-    quarantined = Counter(
-        _dataset(json.loads(line)["envelope"]) for body in _objects(pipeline, "quarantine/") for line in _lines(body)
-    )
-    return [_balance(pipeline, dataset, received[dataset], quarantined[dataset]) for dataset in sorted(received | quarantined)]
+    received: defaultdict[str, set] = defaultdict(set)
+    for line in _lines(pipeline, "bronze/"):
+        dataset, event = _event(line)
+        received[dataset].add(event)
+    quarantined: defaultdict[str, set] = defaultdict(set)
+    for line in _lines(pipeline, "quarantine/"):
+        dataset, event = _event(json.loads(line)["envelope"].encode())
+        quarantined[dataset].add(event)
+    datasets = sorted(received.keys() | quarantined.keys())
+    return [_balance(pipeline, dataset, len(received[dataset]), len(quarantined[dataset])) for dataset in datasets]
 
 
 def _balance(pipeline: Pipeline, dataset: str, received: int, quarantined: int) -> Balance:
     schema = SCHEMAS / f"{dataset}.json"
-    key = json.loads(schema.read_text())["x-dataset"]["key"] if schema.exists() else []
-    tables = [pq.read_table(io.BytesIO(body), columns=key) for body in _objects(pipeline, f"silver/{dataset}/")] if key else []
+    key = json.loads(schema.read_text())["x-dataset"]["key"] if schema.exists() else ENVELOPE
+    columns = list(dict.fromkeys([*key, *ENVELOPE]))
+    tables = [pq.read_table(io.BytesIO(body), columns=columns) for body in _objects(pipeline, f"silver/{dataset}/")]
     if not tables:
         return Balance(dataset, received, 0, quarantined, 0)
     rows = pa.concat_tables(tables)
-    distinct = rows.group_by(key).aggregate([]).num_rows
-    return Balance(dataset, received, distinct, quarantined, rows.num_rows - distinct)
+    keys, events = (rows.group_by(names).aggregate([]).num_rows for names in (key, ENVELOPE))
+    return Balance(dataset, received, keys, quarantined, events - keys)
 
 
-def _dataset(envelope: str | bytes) -> str:
-    """The dataset that an envelope names, if it can be read."""
+def _event(line: bytes) -> tuple[str, object]:
+    """The dataset that an envelope names, and what tells it from others; an unreadable line is only equal to itself."""
     try:
-        return json.loads(envelope)["dataset"]
+        envelope = json.loads(line)
+        return envelope["dataset"], (envelope["shopid"], envelope["id"], envelope["receivedat"])
     except (KeyError, TypeError, ValueError):
-        return "_unknown"
+        return UNREADABLE, line
 
 
-def _lines(body: bytes) -> list[bytes]:
-    return [line for line in gzip.decompress(body).splitlines() if line.strip()]
+def _lines(pipeline: Pipeline, prefix: str) -> Iterator[bytes]:
+    for body in _objects(pipeline, prefix):
+        yield from (line for line in gzip.decompress(body).split(b"\n") if line.strip())
 
 
 def _objects(pipeline: Pipeline, prefix: str) -> list[bytes]:

@@ -117,7 +117,7 @@ fn payload(record_bytes: usize) -> (String, u64) {
         events += in_record as u64;
     }
     payload.push_str("]}");
-    (payload, events as u64)
+    (payload, events)
 }
 
 fn conform(criterion: &mut Criterion) {

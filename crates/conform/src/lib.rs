@@ -7,6 +7,7 @@ mod envelope;
 mod kinesis;
 mod outcome;
 mod quarantine;
+mod sort;
 mod table;
 
 pub use conformer::{Conformer, Layout};

@@ -7,7 +7,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder,
     RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::{
     Date32Type, Decimal128Type, Float64Type, Int64Type, Schema, SchemaRef, TimestampMicrosecondType,
 };
@@ -19,6 +19,8 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use shoplake_contracts::{ColumnType, Contract, Value};
+
+use crate::sort;
 
 /// What a table's objects have in common; made once per contract.
 #[derive(Clone, Debug)]
@@ -64,12 +66,7 @@ impl TableLayout {
     fn sorted(&self, mut table: Table) -> Result<RecordBatch, ArrowError> {
         let columns = table.columns.iter_mut().map(ColumnBuilder::finish).collect();
         let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
-        let sort: Vec<SortColumn> = self
-            .sort
-            .iter()
-            .map(|position| SortColumn { values: batch.column(*position).clone(), options: None })
-            .collect();
-        take_record_batch(&batch, &lexsort_to_indices(&sort, None)?)
+        take_record_batch(&batch, &sort::order(&batch, &self.sort)?)
     }
 }
 
@@ -167,7 +164,7 @@ fn properties(batch: &RecordBatch, metadata: Vec<KeyValue>) -> Result<WriterProp
 
 /// Whether fewer than half of a sample's values are distinct. The sample is spread over all rows, which are sorted.
 fn repeats(column: &ArrayRef) -> bool {
-    const SAMPLE: usize = 256;
+    const SAMPLE: usize = 64;
     let rows = (0..column.len()).step_by((column.len() / SAMPLE).max(1)).filter(|row| column.is_valid(*row));
     let (mut values, mut distinct) = (0, HashSet::new());
     for row in rows {

@@ -1,5 +1,7 @@
 //! Batches, from bytes to objects.
 
+#![allow(clippy::unwrap_used, reason = "what cannot be set up has failed")]
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::Path;

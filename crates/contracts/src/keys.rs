@@ -1,21 +1,22 @@
 //! From a field's name to its number, in a few nanoseconds.
 
-/// An open-addressing table that is built once. At most a quarter of it is filled, so that a look-up is one multiplication per eight
-/// bytes and, nearly always, one comparison.
+/// An open-addressing table that is built once. At most a quarter of it is filled, so that a look-up is nearly always one comparison; and
+/// a name of up to 16 bytes, as most are, is compared as two words without a call.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KeyTable {
-    names: Vec<Box<str>>,
+    names: Vec<(Words, Box<str>)>,
     /// Positions in `names` plus one; 0 is empty. The length is a power of two.
     buckets: Vec<u16>,
 }
 
 impl KeyTable {
     pub(crate) fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
-        let names: Vec<Box<str>> = names.into_iter().map(Box::from).collect();
+        let names: Vec<_> =
+            names.into_iter().map(|name| (Words::of(name.as_bytes()), Box::from(name))).collect();
         let mut buckets = vec![0_u16; (names.len() * 4).next_power_of_two()];
         let mask = buckets.len() - 1;
-        for (position, name) in names.iter().enumerate() {
-            let mut bucket = hash(name.as_bytes()) & mask;
+        for (position, (words, _)) in names.iter().enumerate() {
+            let mut bucket = words.hash() & mask;
             while buckets[bucket] != 0 {
                 bucket = (bucket + 1) & mask;
             }
@@ -26,11 +27,13 @@ impl KeyTable {
 
     #[inline]
     pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        let words = Words::of(name.as_bytes());
         let mask = self.buckets.len().checked_sub(1)?;
-        let mut bucket = hash(name.as_bytes()) & mask;
+        let mut bucket = words.hash() & mask;
         loop {
             let position = usize::from(self.buckets[bucket]).checked_sub(1)?;
-            if *self.names[position] == *name {
+            let (candidate, full) = &self.names[position];
+            if *candidate == words && (name.len() <= 16 || **full == *name) {
                 return Some(position);
             }
             bucket = (bucket + 1) & mask;
@@ -38,20 +41,31 @@ impl KeyTable {
     }
 }
 
-#[inline]
-fn hash(name: &[u8]) -> usize {
-    // An odd constant with its bits well spread (from the golden ratio).
-    const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
-    let (words, rest) = name.as_chunks::<8>();
-    let mut digest = name.len() as u64;
-    for word in words {
-        digest = (digest ^ u64::from_le_bytes(*word)).wrapping_mul(SPREAD).rotate_left(29);
+/// The length, the first eight bytes and the last eight: everything that is in a name of up to 16 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Words {
+    length: usize,
+    first: u64,
+    last: u64,
+}
+
+impl Words {
+    #[inline]
+    fn of(name: &[u8]) -> Self {
+        let (first, last) = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+            _ => (name.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte)), 0),
+        };
+        Self { length: name.len(), first, last }
     }
-    let mut tail = 0;
-    for byte in rest {
-        tail = (tail << 8) | u64::from(*byte);
+
+    #[inline]
+    fn hash(&self) -> usize {
+        // An odd constant with its bits well spread (from the golden ratio).
+        const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+        let mixed = (self.first ^ self.last.rotate_left(23) ^ self.length as u64).wrapping_mul(SPREAD);
+        (mixed >> 40) as usize
     }
-    ((digest ^ tail).wrapping_mul(SPREAD) >> 32) as usize
 }
 
 #[cfg(test)]

@@ -210,8 +210,8 @@ impl Scalar {
             Kind::Decimal { precision, scale, sign, rules } => {
                 let unscaled = text::parse_decimal(value, *precision, *scale).ok_or(Code::Format)?;
                 match sign {
-                    Sign::NotNegative if value.starts_with('-') => return Err(Code::TooSmall),
-                    Sign::Positive if unscaled <= 0 => return Err(Code::TooSmall),
+                    Sign::NotNegative if value.starts_with('-') => Err(Code::TooSmall),
+                    Sign::Positive if unscaled <= 0 => Err(Code::TooSmall),
                     _ => rules.check(value).map(|()| Value::Decimal(unscaled)),
                 }
             }

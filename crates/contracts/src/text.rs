@@ -48,10 +48,8 @@ fn fraction(bytes: &[u8]) -> Option<(i64, &[u8])> {
     if count == 0 {
         return None;
     }
-    let mut micros = 0;
-    for place in 0..6 {
-        micros = micros * 10 + if place < count { i64::from(digits[place] - b'0') } else { 0 };
-    }
+    let shown = digits[..count].iter().map(|digit| i64::from(digit - b'0'));
+    let micros = shown.chain(std::iter::repeat(0)).take(6).fold(0, |micros, digit| micros * 10 + digit);
     Some((micros, &digits[count..]))
 }
 

@@ -1,5 +1,7 @@
 //! What a compiled contract promises, for every schema of the project and one that uses every keyword.
 
+#![allow(clippy::unwrap_used, reason = "what cannot be set up has failed")]
+
 mod support;
 
 use std::path::Path;

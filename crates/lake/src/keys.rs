@@ -55,11 +55,6 @@ pub fn job(model: &str, partition: &str, id: &str) -> String {
     format!("jobs/{model}/{partition}/{id}.json")
 }
 
-/// The name of what comes from a Kinesis batch: `<shard>-<first sequence number>`.
-pub fn batch_name(shard: &str, first_sequence: &str) -> String {
-    format!("{shard}-{first_sequence}")
-}
-
 /// What `key` names; `None` for keys that nothing is computed from.
 pub fn parse(key: &str) -> Option<LakeKey<'_>> {
     let (layer, rest) = key.split_once('/')?;

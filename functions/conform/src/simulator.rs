@@ -66,7 +66,8 @@ async fn deliver(conform: &Conform<MemoryStore>, records: &[(usize, String)], mu
     let mut next = 0;
     while next < records.len() {
         let size = weather.batch_sizes.pop_front().unwrap_or(records.len()).clamp(1, records.len() - next);
-        let mut pending = VecDeque::from([next..next + size]);
+        let mut pending = VecDeque::new();
+        pending.push_back(next..next + size);
         while let Some(range) = pending.pop_front() {
             let answer = conform.handle(&payload(&records[range.clone()])).await.unwrap();
             let lost = weather.lost_answers.pop_front().unwrap_or(false);
@@ -139,6 +140,42 @@ async fn contents(lake: &MemoryStore) -> Contents {
     found
 }
 
+fn conform() -> Conform<MemoryStore> {
+    Conform {
+        conformer: Conformer::new(contracts(), LAYOUT),
+        bucket: "lake".to_owned(),
+        lake: MemoryStore::default(),
+        metrics: Metrics::new("conform", Arc::new(MemorySink::default())),
+    }
+}
+
+fn run(conform: &Conform<MemoryStore>, records: &[(usize, String)], weather: Weather) -> Contents {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+        deliver(conform, records, weather).await;
+        conform.lake.fail([]);
+        contents(&conform.lake).await
+    })
+}
+
+#[test]
+fn given_a_poller_that_lost_its_shard_when_it_delivers_less_of_a_batch_then_the_rest_is_still_there() {
+    let records: Vec<_> =
+        (0..4).map(|number| (number, envelope("m", event(&format!("e{number}"))))).collect();
+    let calm = Weather {
+        batch_sizes: VecDeque::new(),
+        faults: Vec::new(),
+        bisect: false,
+        lost_answers: VecDeque::new(),
+        zombies: Vec::new(),
+    };
+    let conform = conform();
+    run(&conform, &records, calm.clone());
+
+    let found = run(&conform, &records[..2], calm);
+
+    assert_eq!(found.silver.len(), 4);
+}
+
 fn weather() -> impl Strategy<Value = Weather> {
     let flags =
         |likely: f64, most: usize| proptest::collection::vec(proptest::bool::weighted(likely), 0..most);
@@ -187,19 +224,9 @@ proptest! {
             }
             records.push((sequence, record));
         }
-        let conform = Conform {
-            conformer: Conformer::new(contracts(), LAYOUT),
-            bucket: "lake".to_owned(),
-            lake: MemoryStore::default(),
-            metrics: Metrics::new("conform", Arc::new(MemorySink::default())),
-        };
+        let conform = conform();
 
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let found = runtime.block_on(async {
-            deliver(&conform, &records, weather).await;
-            conform.lake.fail([]);
-            contents(&conform.lake).await
-        });
+        let found = run(&conform, &records, weather);
 
         prop_assert_eq!(found, expected);
     }
