@@ -22,7 +22,7 @@ def step(title: str) -> Iterator[None]:
     live = sys.stderr.isatty()
 
     def tick() -> None:
-        while not done.wait(SILENCE_SECONDS if live else 20):
+        while not done.wait(SILENCE_SECONDS if live else 10):
             print(f"  ... {title}: {time.monotonic() - began:.0f} s", file=sys.stderr, end="\r" if live else "\n", flush=True)
 
     print(f"==> {title}", file=sys.stderr, flush=True)
