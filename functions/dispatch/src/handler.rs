@@ -287,7 +287,8 @@ from final
         let key = "silver/visits/dt=2010-12-01/a.parquet";
         silver(&dispatch, key).await;
         dispatch.handle(event(&[created(key)])).await;
-        for key in dispatch.machines.jobs.lock().unwrap().drain(..).collect::<Vec<_>>() {
+        let started = std::mem::take(&mut *dispatch.machines.jobs.lock().unwrap());
+        for key in started {
             let job = job(&dispatch, &key).await;
             commit(&dispatch, &job).await;
         }
