@@ -6,10 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from .demo import SHOP_ID, STATE, settled
-from .pipeline import Cloud, Pipeline, wait_until
+from .demo import SHOP_ID, STATE
 from .package import target_dir
+from .pipeline import Cloud, Pipeline
 from .progress import step
+from .reconcile import received, wait_until_settled
 from .show import print_balances, print_table
 
 
@@ -28,11 +29,12 @@ def main() -> int:
         raise SystemExit("the demo does not run: start it with `make demo`")
     pipeline = Pipeline(cloud, target_dir() / "debug", Pipeline.terraform(cloud).outputs())
 
+    totals = received(pipeline).get("control_totals", 0)
     with pipeline.pos_api("--csv", str(options.data)) as api, step(f"poll the sales of {options.date}"):
         pipeline.run_pos_connector(options.shop, api, options.date)
     with step("wait until the warehouse has the day"):
-        wait_until("the day is in the warehouse", lambda: pipeline.totals(options.date, options.shop), seconds=240)
-        balances = wait_until("everything has arrived", lambda: settled(pipeline), seconds=240, every=2)
+        # The connector sends its control total last, so where that is, all rows are.
+        balances = wait_until_settled(pipeline, {"control_totals": totals + 1})
     print_table(
         pipeline,
         f"net sales of {options.shop} by region on {options.date}",

@@ -10,17 +10,19 @@ import gzip
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .pipeline import SCHEMAS, Pipeline
+from .pipeline import SCHEMAS, Pipeline, wait_until
 
 UNREADABLE = "_unknown"
 ENVELOPE = ["shop_id", "_envelope_id", "_received_at"]
+CALM_LOOKS = 3
+"""Looks in a row that find nothing under way: between two stations an event is in no queue for a moment."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +47,38 @@ class Balance:
 
 def reconcile(pipeline: Pipeline) -> list[Balance]:
     """The balance of every dataset that anything was received for."""
-    received: defaultdict[str, set] = defaultdict(set)
+    arrived: defaultdict[str, set] = defaultdict(set)
     for line in _lines(pipeline, "bronze/"):
         dataset, event = _event(line)
-        received[dataset].add(event)
-    quarantined: defaultdict[str, set] = defaultdict(set)
+        arrived[dataset].add(event)
+    rejected: defaultdict[str, set] = defaultdict(set)
     for line in _lines(pipeline, "quarantine/"):
         dataset, event = _event(json.loads(line)["envelope"].encode())
-        quarantined[dataset].add(event)
-    datasets = sorted(received.keys() | quarantined.keys())
-    return [_balance(pipeline, dataset, len(received[dataset]), len(quarantined[dataset])) for dataset in datasets]
+        rejected[dataset].add(event)
+    datasets = sorted(arrived.keys() | rejected.keys())
+    return [_balance(pipeline, dataset, len(arrived[dataset]), len(rejected[dataset])) for dataset in datasets]
+
+
+def received(pipeline: Pipeline) -> dict[str, int]:
+    """The number of events received so far, by dataset."""
+    return {balance.dataset: balance.received for balance in reconcile(pipeline)}
+
+
+def wait_until_settled(pipeline: Pipeline, at_least: Mapping[str, int], seconds: float = 240) -> list[Balance]:
+    """Waits until so many events have been received and nothing is under way any more: all of them are in silver or
+    quarantine, nothing waits to be computed, and the warehouse holds what gold holds. Returns the balance."""
+    looks = 0
+
+    def settled() -> list[Balance] | None:
+        nonlocal looks
+        balances = reconcile(pipeline)
+        counts = {balance.dataset: balance.received for balance in balances}
+        has_all = all(counts.get(dataset, 0) >= count for dataset, count in at_least.items())
+        is_calm = has_all and all(b.holds for b in balances) and not pipeline.dirty_messages() and pipeline.is_loaded()
+        looks = looks + 1 if is_calm else 0
+        return balances if looks == CALM_LOOKS else None
+
+    return wait_until("everything has arrived in the warehouse", settled, seconds, every=1)
 
 
 def _balance(pipeline: Pipeline, dataset: str, received: int, quarantined: int) -> Balance:
