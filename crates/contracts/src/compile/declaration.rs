@@ -1,0 +1,137 @@
+//! The block `x-dataset`: what a dataset is, besides its fields.
+
+use super::keyword::{Compiled, list, only_keywords, problem};
+use crate::column::{Column, ColumnType};
+use crate::contract::Delivery;
+use crate::json::Json;
+use crate::partition::Partition;
+
+/// `x-dataset`.
+pub(super) struct Declaration {
+    pub(super) sources: Vec<String>,
+    pub(super) delivery: Delivery,
+    pub(super) key: Vec<String>,
+    pub(super) version: Option<String>,
+    pub(super) event_time: String,
+    pub(super) partition: Partition,
+    pub(super) sort: Vec<String>,
+    pub(super) personal: Vec<String>,
+}
+
+impl Declaration {
+    pub(super) fn read(block: &Json) -> Compiled<Self> {
+        let at = "/x-dataset";
+        let known = ["source", "delivery", "key", "version", "event_time", "partition", "sort", "personal"];
+        only_keywords(block, at, &known)?;
+        let texts = |name: &str| -> Compiled<Vec<String>> {
+            list(block, at, name)?
+                .iter()
+                .map(|value| {
+                    value
+                        .as_str()
+                        .map(str::to_owned)
+                        .map_or_else(|| problem(&format!("{at}/{name}"), "expected strings"), Ok)
+                })
+                .collect()
+        };
+        let text = |name: &str| match block.get(name) {
+            Some(Json::Text(text)) => Ok(text.clone()),
+            _ => problem(&format!("{at}/{name}"), "expected a string"),
+        };
+        let delivery = match text("delivery")?.as_str() {
+            "stream" => Delivery::Stream,
+            "batch" => Delivery::Batch,
+            "internal" => Delivery::Internal,
+            other => {
+                return problem(
+                    &format!("{at}/delivery"),
+                    format!("expected stream, batch or internal, found {other:?}"),
+                );
+            }
+        };
+        let sources = match block.get("source") {
+            Some(Json::Text(source)) => vec![source.clone()],
+            _ => texts("source")?,
+        };
+        if sources.is_empty() != (delivery == Delivery::Internal) {
+            return problem(
+                &format!("{at}/source"),
+                "a dataset has a source unless its delivery is internal",
+            );
+        }
+        let version = match block.get("version") {
+            None | Some(Json::Null) => None,
+            Some(_) => Some(text("version")?),
+        };
+        let partition = match text("partition")?.parse() {
+            Ok(partition) => partition,
+            Err(error) => return problem(&format!("{at}/partition"), format!("{error}")),
+        };
+        Ok(Self {
+            sources,
+            delivery,
+            key: texts("key")?,
+            version,
+            event_time: text("event_time")?,
+            partition,
+            sort: texts("sort")?,
+            personal: texts("personal")?,
+        })
+    }
+
+    /// Whether what it names is there, and is what it has to be.
+    pub(super) fn check(&self, columns: &[Column]) -> Compiled<()> {
+        let find = |part: &str, name: &str| match column(columns, name) {
+            Some((_, column)) => Ok(column),
+            None => problem(
+                &format!("/x-dataset/{part}"),
+                format!("{name:?} is not a column (nested fields are named with '_')"),
+            ),
+        };
+        let complain = |part: &str, name: &str, text: &str| {
+            problem(&format!("/x-dataset/{part}"), format!("{name:?} {text}"))
+        };
+        for (part, names) in [("key", &self.key), ("sort", &self.sort)] {
+            if names.first().map(String::as_str) != Some("shop_id") {
+                return problem(&format!("/x-dataset/{part}"), "must start with shop_id");
+            }
+        }
+        for name in &self.key {
+            if find("key", name)?.nullable {
+                return complain("key", name, "may be null; a key's columns must be required");
+            }
+        }
+        for name in &self.sort {
+            find("sort", name)?;
+        }
+        if let Some(version) = &self.version
+            && find("version", version)?.nullable
+        {
+            return complain("version", version, "may be null; then nobody could tell which row wins");
+        }
+        if find("event_time", &self.event_time)?.column_type != ColumnType::Timestamp {
+            return complain("event_time", &self.event_time, "must be a date-time");
+        }
+        let name = self.partition.column();
+        let decides = find("partition", name)?;
+        let possible = match self.partition {
+            Partition::Day(_) => matches!(decides.column_type, ColumnType::Timestamp | ColumnType::Date),
+            Partition::Hour(_) => decides.column_type == ColumnType::Timestamp,
+            Partition::Bucket { .. } => {
+                matches!(decides.column_type, ColumnType::String | ColumnType::Bigint)
+            }
+        };
+        if decides.nullable || !possible {
+            return complain(
+                "partition",
+                name,
+                "must be required, and a date-time or date (day), a date-time (hour), a string or integer (bucket)",
+            );
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn column<'c>(columns: &'c [Column], name: &str) -> Option<(usize, &'c Column)> {
+    columns.iter().enumerate().find(|(_, column)| column.name == name)
+}
