@@ -9,7 +9,7 @@ PYTHON := .local/venv/bin/python
 .PHONY: help setup build demo down pos-day test lint unit localstack-test e2e bench package clean
 
 help: ## show what there is
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what a fresh machine lacks into .local/ (a second run reuses it)
 	@python3 tests/localstack/bootstrap.py

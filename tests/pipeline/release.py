@@ -36,7 +36,7 @@ def build(architecture: str) -> Path:
     # needs only cargo.
     target = ["--compiler", "cargo"] if architecture == HOST else [f"--{architecture.replace('_', '-')}"]
     out = target_dir() / "lambda"
-    with step(f"build the functions for {architecture} (a release build takes a quarter of an hour)"):
+    with step(f"build the functions for {architecture} (a release build takes twenty minutes on two cores)"):
         packages = [word for function in FUNCTIONS for word in ("-p", function)]
         subprocess.run(
             [tool, "lambda", "build", "--release", "--locked", "--lambda-dir", out, *target, *packages],

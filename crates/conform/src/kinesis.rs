@@ -77,22 +77,15 @@ impl Arena {
     /// Decodes all records. Data that is not base64 is kept as it is: as JSON it fails, so it ends up in quarantine like anything malformed.
     pub(crate) fn decode(records: &[Record<'_>]) -> Self {
         let capacity = records.iter().map(|record| record.base64.len()).sum();
-        let mut arena = Self { bytes: vec![0; capacity], ends: Vec::with_capacity(records.len()) };
-        let mut end = 0;
+        let mut arena = Self { bytes: Vec::with_capacity(capacity), ends: Vec::with_capacity(records.len()) };
         for record in records {
-            let free = &mut arena.bytes[end..];
-            let decoded =
-                base64_simd::STANDARD.decode(record.base64.as_bytes(), base64_simd::Out::from_slice(free));
-            end += match decoded {
-                Ok(decoded) => decoded.len(),
-                Err(_) => {
-                    arena.bytes[end..end + record.base64.len()].copy_from_slice(record.base64.as_bytes());
-                    record.base64.len()
-                }
-            };
-            arena.ends.push(end);
+            let start = arena.bytes.len();
+            if base64_simd::STANDARD.decode_append(record.base64, &mut arena.bytes).is_err() {
+                arena.bytes.truncate(start);
+                arena.bytes.extend_from_slice(record.base64.as_bytes());
+            }
+            arena.ends.push(arena.bytes.len());
         }
-        arena.bytes.truncate(end);
         arena
     }
 
