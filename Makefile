@@ -6,18 +6,27 @@ SHELL := bash
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/shoplake/target
 PYTHON := .local/venv/bin/python
 
-.PHONY: help setup build demo down pos-day test lint unit localstack-test e2e bench package clean
+.PHONY: help checkout setup build demo down pos-day test lint unit localstack-test e2e bench package clean
 
 help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Cargo tells sources apart by their times alone, so in a target directory that checkouts share, one of them could run what
+# another has built. Whichever builds after another one builds its own crates anew; the dependencies stay.
+checkout:
+	@mkdir -p "$$CARGO_TARGET_DIR"
+	@if [ "$$(cat "$$CARGO_TARGET_DIR/checkout" 2>/dev/null)" != "$(CURDIR)" ]; then \
+		find crates functions connectors tests/sample-source glue-sql -type f -exec touch {} +; \
+		echo "$(CURDIR)" > "$$CARGO_TARGET_DIR/checkout"; \
+	fi
+
 setup: ## install what a fresh machine lacks into .local/ (a second run reuses it)
 	@python3 tests/localstack/bootstrap.py
 
-build: ## build everything with the development profile
+build: checkout ## build everything with the development profile
 	@cargo build --locked --workspace --all-targets
 
-demo: setup ## set up, build, deploy to a local cloud, send events, show the KPIs; leaves it running
+demo: setup checkout ## set up, build, deploy to a local cloud, send events, show the KPIs; leaves it running
 	@$(PYTHON) -m tests.pipeline.demo
 
 down: ## stop the demo
@@ -26,16 +35,16 @@ down: ## stop the demo
 pos-day: setup ## run one day of CSV sales through the demo: make pos-day DATA=<folder> DATE=YYYY-MM-DD
 	@$(PYTHON) -m tests.pipeline.pos_day --data "$(DATA)" --date "$(DATE)"
 
-test: setup lint unit localstack-test e2e ## set up and run all tests
+test: setup checkout lint unit localstack-test e2e ## set up and run all tests
 	@echo "all tests passed"
 
-lint: ## formatting, clippy, dependencies, Terraform
+lint: checkout ## formatting, clippy, dependencies, Terraform
 	@echo "==> lint"
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@$(PYTHON) -m tests.pipeline.lint
 
-unit: ## unit and property tests
+unit: checkout ## unit and property tests
 	@echo "==> unit and property tests"
 	@cargo test --locked --workspace --all-targets
 
@@ -43,14 +52,14 @@ localstack-test: setup ## tests of the local cloud itself
 	@echo "==> tests of the local cloud"
 	@$(PYTHON) -m pytest -q tests/localstack
 
-e2e: setup ## end-to-end tests against a local cloud of their own
+e2e: setup checkout ## end-to-end tests against a local cloud of their own
 	@echo "==> end-to-end tests"
 	@$(PYTHON) -m pytest -v tests/e2e
 
-bench: ## measure the hot path
+bench: checkout ## measure the hot path
 	@cargo bench --locked -p shoplake-conform
 
-package: setup ## build release packages with cargo-lambda for ARCH=arm64|x86_64|host into .local/packages
+package: setup checkout ## build release packages with cargo-lambda for ARCH=arm64|x86_64|host into .local/packages
 	@$(PYTHON) -m tests.pipeline.release "$(or $(ARCH),arm64)"
 
 clean: ## remove .local/ (stops the demo first)
