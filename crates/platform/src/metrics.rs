@@ -34,12 +34,8 @@ pub const RECEIVED_BODY: Metric = Metric::new("received_body", Unit::Bytes);
 pub const WRITTEN_SILVER_ROWS: Metric = Metric::new("written_silver_rows", Unit::Count);
 /// Lines set aside because they do not keep their contract.
 pub const QUARANTINED_LINES: Metric = Metric::new("quarantined_lines", Unit::Count);
-/// Rows that were there already, found by their dataset's key.
-pub const DROPPED_DUPLICATES: Metric = Metric::new("dropped_duplicates", Unit::Count);
 /// Size of the Parquet objects written.
 pub const WRITTEN_PARQUET: Metric = Metric::new("written_parquet", Unit::Bytes);
-/// Time from an event's arrival to the KPI that shows it.
-pub const EVENT_TO_KPI: Metric = Metric::new("event_to_kpi", Unit::Seconds);
 
 /// What a metric's number counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

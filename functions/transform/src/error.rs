@@ -5,6 +5,7 @@ use parquet::errors::ParquetError;
 use shoplake_engine::EngineError;
 use shoplake_lake::StoreError;
 use shoplake_models::job::JOB_VERSION;
+use shoplake_platform::failure::Failure;
 
 use crate::ports::PortError;
 
@@ -50,8 +51,8 @@ impl TransformError {
 
 impl From<TransformError> for Diagnostic {
     fn from(error: TransformError) -> Self {
-        // The state machine retries every error but the permanent one.
-        let error_type = if error.is_retryable() { "Shoplake.Retryable" } else { "Shoplake.Permanent" };
-        Self { error_type: error_type.to_owned(), error_message: error.to_string() }
+        let failure =
+            if error.is_retryable() { Failure::retryable(&error) } else { Failure::permanent(&error) };
+        Self { error_type: failure.error_type().to_owned(), error_message: failure.to_string() }
     }
 }
