@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shoplake_lake::{Condition, ETag, Metadata, PutError, Store, StoreError};
 
-use crate::RunError;
+use crate::{Batch, RunError};
 
 /// Everything up to here was acknowledged by the stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,16 @@ impl Checkpoint {
     pub(crate) fn has_more(&self) -> bool {
         self.page == 0 || self.cursor.is_some()
     }
+}
+
+/// Whether a run has taken the whole batch to its end. A checkpoint that cannot be read says nothing of the kind.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn is_complete(store: &dyn Store, batch: &Batch) -> Result<bool, StoreError> {
+    let object = store.get(&batch.checkpoint_key()).await?;
+    let checkpoint = object.and_then(|object| serde_json::from_slice::<Checkpoint>(&object.bytes).ok());
+    Ok(checkpoint.is_some_and(|checkpoint| checkpoint.completed_at.is_some()))
 }
 
 /// Reads and writes one batch's checkpoint, and notices when somebody else writes it too.

@@ -2,17 +2,27 @@
 //!
 //! A [`Run`] takes a [`Batch`] from a [`Source`] (such as a [`PagedApi`]), wraps each row, unread and unchanged, into an
 //! envelope with a deterministic id, and notes in the lake after each acknowledged page how far it got. At the end it
-//! sends a control total, so that a check can compare what was sent with what landed.
+//! sends a control total, so that a check can compare what was sent with what landed. A connector's process is a [`Task`],
+//! and its `main` is [`task::main`].
 
 mod batch;
 mod checkpoint;
+mod config;
 mod envelopes;
 mod http;
+mod poll;
+pub mod read;
 mod run;
 mod source;
+pub mod task;
+mod token;
 
 pub use batch::{Batch, Facts};
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, is_complete};
+pub use config::{ApiConfig, Destination};
 pub use http::{ApiError, PagedApi, Patience};
+pub use poll::Poll;
 pub use run::{Run, RunError};
 pub use source::{Page, Source, SourceError};
+pub use task::{Delivered, Ports, Task, TaskError};
+pub use token::{TokenError, TokenSource};

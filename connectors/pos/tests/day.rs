@@ -5,9 +5,13 @@
 use std::{path::Path, time::Duration};
 
 use chrono::{DateTime, NaiveDate};
-use pos_connector::{Config, Job, JobError, TokenSource};
-use sample_source::pos::{Days, Faults, Generator, Server};
-use shoplake_connector::{Checkpoint, Patience};
+use pos_connector::Day;
+use sample_source::{
+    api::{Faults, Server},
+    pos::{Days, Generator, Sale},
+    world::World,
+};
+use shoplake_connector::{ApiConfig, Delivered, Destination, Patience, Ports, Task, TaskError, TokenSource};
 use shoplake_contracts::{Contracts, envelope::Envelope};
 use shoplake_lake::MemoryStore;
 use shoplake_platform::{clock::ManualClock, stream::MemoryStream};
@@ -15,48 +19,48 @@ use tokio::net::TcpListener;
 
 const TOKEN: &str = "a token";
 const STREAM: &str = "shoplake-test-pos";
-const DAY: Generator = Generator { seed: 1, rows_per_day: 2_345 };
+const DAY: Generator = Generator { world: World::new(1), rows_per_day: 2_345 };
 
 fn day() -> NaiveDate {
     NaiveDate::from_ymd_opt(2010, 12, 1).unwrap()
 }
 
-async fn start(faults: Faults) -> Config {
+async fn start(faults: Faults) -> Day {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(Server::new(Days::Generated(DAY), TOKEN.to_owned(), faults).serve(listener));
-    Config {
-        shop: "acme".parse().unwrap(),
-        base_url,
-        token: TokenSource::Value(TOKEN.into()),
-        stream_name: STREAM.to_owned(),
-        lake_bucket: String::new(),
+    Day {
+        destination: Destination {
+            shop: "acme".parse().unwrap(),
+            stream_name: STREAM.to_owned(),
+            lake_bucket: String::new(),
+        },
+        api: ApiConfig { base_url, token: TokenSource::Value(TOKEN.into()), page_size: 100 },
         business_date: day(),
-        page_size: 100,
     }
 }
 
 async fn run(
-    config: &Config,
+    task: &Day,
     token: &str,
     stream: &MemoryStream,
     store: &MemoryStore,
-) -> Result<Checkpoint, JobError> {
+) -> Result<Delivered, TaskError> {
     let clock = ManualClock::new(DateTime::UNIX_EPOCH);
     let patience = Patience {
         min_delay: Duration::from_millis(1),
         max_delay: Duration::from_millis(2),
         ..Patience::default()
     };
-    Job { config, token: token.into(), patience, stream, store, clock: &clock }.run().await
+    task.run(&Ports { token: token.into(), patience, stream, store, clock: &clock }).await
 }
 
 #[tokio::test]
 async fn given_a_moody_pos_then_the_day_arrives_whole_and_as_it_was() {
-    let config = start(Faults { fail_every: 3, throttle_every: 4, retry_after_seconds: 0 }).await;
+    let task = start(Faults { fail_every: 3, throttle_every: 4, retry_after_seconds: 0 }).await;
     let (stream, store) = (MemoryStream::default(), MemoryStore::default());
 
-    let completed = run(&config, TOKEN, &stream, &store).await.unwrap();
+    let completed = run(&task, TOKEN, &stream, &store).await.unwrap();
 
     let sales = DAY.sales(day());
     let mut lines = stream.lines(STREAM);
@@ -80,23 +84,22 @@ async fn given_a_day_then_the_contracts_accept_all_of_it_but_the_dirt() {
     let contracts =
         Contracts::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/contracts/schemas"))
             .unwrap();
-    let config = start(Faults::default()).await;
+    let task = start(Faults::default()).await;
     let (stream, store) = (MemoryStream::default(), MemoryStore::default());
 
-    run(&config, TOKEN, &stream, &store).await.unwrap();
+    run(&task, TOKEN, &stream, &store).await.unwrap();
 
     let mut refused = 0;
     for line in stream.lines(STREAM) {
         let envelope: Envelope<'_> = serde_json::from_str(&line).unwrap();
         let contract = contracts.get(&envelope.dataset).unwrap();
-        if contract.validate(&config.shop, envelope.data.get().as_bytes()).is_err() {
+        if contract.validate(&task.destination.shop, envelope.data.get().as_bytes()).is_err() {
             assert_ne!(envelope.dataset, "control_totals");
             refused += 1;
         }
     }
-    let is_dirty = |sale: &sample_source::pos::Sale| {
-        sale.unit_price == "0.00" || sale.product_id.is_none() || !sale.sold_at.ends_with('Z')
-    };
+    let is_dirty =
+        |sale: &Sale| sale.unit_price == "0.00" || sale.product_id.is_none() || !sale.sold_at.ends_with('Z');
     let dirty = DAY.sales(day()).iter().filter(|sale| is_dirty(sale)).count();
     assert!(dirty > 0);
     assert_eq!(refused, dirty);
@@ -104,9 +107,9 @@ async fn given_a_day_then_the_contracts_accept_all_of_it_but_the_dirt() {
 
 #[tokio::test]
 async fn given_an_expired_token_then_somebody_has_to_act() {
-    let config = start(Faults::default()).await;
+    let task = start(Faults::default()).await;
 
-    let error = run(&config, "expired", &MemoryStream::default(), &MemoryStore::default()).await.unwrap_err();
+    let error = run(&task, "expired", &MemoryStream::default(), &MemoryStore::default()).await.unwrap_err();
 
     assert_eq!(error.exit_code(), 2);
     assert!(error.to_string().contains("store a new one"), "{error}");
@@ -114,9 +117,9 @@ async fn given_an_expired_token_then_somebody_has_to_act() {
 
 #[tokio::test]
 async fn given_a_pos_that_is_down_then_running_again_may_help() {
-    let config = start(Faults { fail_every: 1, ..Faults::default() }).await;
+    let task = start(Faults { fail_every: 1, ..Faults::default() }).await;
 
-    let error = run(&config, TOKEN, &MemoryStream::default(), &MemoryStore::default()).await.unwrap_err();
+    let error = run(&task, TOKEN, &MemoryStream::default(), &MemoryStore::default()).await.unwrap_err();
 
     assert_eq!(error.exit_code(), 1);
 }

@@ -1,8 +1,18 @@
 //! Test equipment: plays the systems that feed Shoplake, so that the whole pipeline can be run and measured without them.
 //!
-//! [`pos`] is a point-of-sale API over CSV files or generated days, [`web`] a web shop whose visitors send signed events.
-//! What either of them emits depends on its arguments alone, so that an expected result can be computed from the same input.
+//! [`pos`] is a point-of-sale API over CSV files or generated days, [`inventory`] an API of hourly stock levels; both are an
+//! [`api::Book`] behind an [`api::Server`]. [`web`] is a web shop and [`crm`] a CRM; both are a [`post::Feed`] whose events a
+//! [`post::Sender`] signs and posts. All are about the same [`world`]. What each emits depends on its arguments alone, so that
+//! an expected result can be computed from the same input.
 
+pub mod api;
+pub mod crm;
+pub mod inventory;
 pub mod pos;
+pub mod post;
+mod record;
 mod seed;
 pub mod web;
+pub mod world;
+
+pub use record::Recorder;

@@ -4,12 +4,16 @@ mod arguments;
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use sample_source::{pos, web};
+use sample_source::{
+    Recorder, api,
+    inventory::Hour,
+    post::{Feed, Plan, Sender, Summary},
+};
 use serde::Serialize;
-use tokio::net::TcpListener;
+use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
-use arguments::{Command, Pos, Web};
+use arguments::{Book, Command, Dump, Post};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -17,52 +21,38 @@ async fn main() -> anyhow::Result<()> {
     // stdout is the summary's alone, so that a script can read it.
     tracing_subscriber::fmt().with_env_filter(levels).with_writer(std::io::stderr).init();
     match arguments::Arguments::parse().command {
-        Command::Pos(arguments) => play_pos(arguments).await,
-        Command::Web(arguments) => play_web(arguments).await,
-    }
-}
-
-async fn play_pos(arguments: Pos) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(arguments.listen).await.context("listening")?;
-    let address = listener.local_addr()?;
-    if let Some(path) = &arguments.port_file {
-        // Renamed into place, so that whoever waits for the file never reads half a number.
-        let partial = path.with_extension("partial");
-        std::fs::write(&partial, address.port().to_string()).context("writing the port file")?;
-        std::fs::rename(&partial, path).context("writing the port file")?;
-    }
-    tracing::info!(%address, "playing the POS API");
-    let faults = arguments.faults();
-    let server = pos::Server::new(arguments.source.days(), arguments.token, faults);
-    tokio::select! {
-        served = server.serve(listener) => served.context("serving"),
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("waiting for an interrupt"),
+        Command::Pos(pos) => pos.serve.serve(pos.source.book(), pos.token).await,
+        Command::Inventory(inventory) => {
+            inventory.serve.serve(inventory.source.book(), inventory.token).await
+        }
+        Command::Web(web) => post(web.plan(), web.post).await,
+        Command::Crm(crm) => post(crm.plan(), crm.post).await,
+        Command::Dump(dump) => write(&dump),
     }
 }
 
 #[derive(Serialize)]
 struct Report {
     #[serde(flatten)]
-    summary: web::Summary,
+    summary: Summary,
     seconds: f64,
     events_per_second: f64,
 }
 
-async fn play_web(arguments: Web) -> anyhow::Result<()> {
+async fn post<F: Feed>(plan: Plan<F>, arguments: Post) -> anyhow::Result<()> {
     let started = std::time::Instant::now();
-    let plan = arguments.plan();
     let summary = if let Some(path) = &arguments.dry_run {
-        let mut recorder = web::Recorder::create(path).context("creating the file of the dry run")?;
+        let mut recorder = Recorder::create(path).context("creating the file of the dry run")?;
         let summary = plan.rehearse(&mut recorder)?;
         recorder.finish()?;
         summary
     } else {
         let mut recorder = match &arguments.out {
-            Some(path) => web::Recorder::create(path).context("creating the file of accepted events")?,
-            None => web::Recorder::default(),
+            Some(path) => Recorder::create(path).context("creating the file of accepted events")?,
+            None => Recorder::default(),
         };
         let concurrency = arguments.concurrency;
-        let sent = web::Sender::new(arguments.target()?, concurrency)?.send(plan, &mut recorder).await;
+        let sent = Sender::new(arguments.target()?, concurrency)?.send(&plan, &mut recorder).await;
         // What was accepted before a failure stays on record.
         recorder.finish()?;
         sent?
@@ -72,5 +62,16 @@ async fn play_web(arguments: Web) -> anyhow::Result<()> {
     let events_per_second = (summary.sent as f64 / seconds).round();
     println!("{}", serde_json::to_string(&Report { summary, seconds, events_per_second })?);
     ensure!(surprises == 0, "{surprises} requests did not get the expected answer; the log names them");
+    Ok(())
+}
+
+fn write(dump: &Dump) -> anyhow::Result<()> {
+    let rows = match &dump.book {
+        Book::Pos { source, days } => api::dump(&source.book(), days.iter(), &days.out)?,
+        Book::Inventory { source, days } => {
+            api::dump(&source.book(), days.iter().flat_map(Hour::of_day), &days.out)?
+        }
+    };
+    println!("{}", json!({ "rows": rows }));
     Ok(())
 }

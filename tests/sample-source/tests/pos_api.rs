@@ -4,7 +4,11 @@
 
 use chrono::NaiveDate;
 use reqwest::{Client, StatusCode};
-use sample_source::pos::{DayFiles, Days, Faults, Generator, Sale, Server};
+use sample_source::{
+    api::{Faults, Server},
+    pos::{DayFiles, Days, Generator, Sale},
+    world::World,
+};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -49,7 +53,7 @@ fn json(sales: &[Sale]) -> Vec<Value> {
 
 #[tokio::test]
 async fn given_a_generated_day_when_paged_at_any_size_then_it_is_the_day() {
-    let generator = Generator { seed: 1, rows_per_day: 230 };
+    let generator = Generator { world: World::new(1), rows_per_day: 230 };
     let url = start(Days::Generated(generator), Faults::default()).await;
 
     for limit in [1, 7, 230, 1_000] {
@@ -94,7 +98,8 @@ async fn given_the_real_data_when_paged_then_every_line_of_the_file_came() {
 
 #[tokio::test]
 async fn given_a_wrong_token_then_401() {
-    let url = start(Days::Generated(Generator { seed: 1, rows_per_day: 1 }), Faults::default()).await;
+    let url =
+        start(Days::Generated(Generator { world: World::new(1), rows_per_day: 1 }), Faults::default()).await;
 
     let response = Client::new().get(&url).bearer_auth("expired").send().await.unwrap();
 
@@ -103,16 +108,18 @@ async fn given_a_wrong_token_then_401() {
 
 #[tokio::test]
 async fn given_a_cursor_of_nobody_then_400() {
-    let url = start(Days::Generated(Generator { seed: 1, rows_per_day: 1 }), Faults::default()).await;
+    let url =
+        start(Days::Generated(Generator { world: World::new(1), rows_per_day: 1 }), Faults::default()).await;
 
     assert_eq!(get(&format!("{url}&cursor=nonsense")).await.0, StatusCode::BAD_REQUEST);
     assert_eq!(get(&format!("{url}&limit=0")).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(get(&url.replace("2010-12-01", "yesterday")).await.0, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
 async fn given_faults_then_they_fall_on_the_requests_that_were_named() {
     let faults = Faults { fail_every: 3, throttle_every: 2, retry_after_seconds: 4 };
-    let url = start(Days::Generated(Generator { seed: 1, rows_per_day: 1 }), faults).await;
+    let url = start(Days::Generated(Generator { world: World::new(1), rows_per_day: 1 }), faults).await;
 
     let mut statuses = Vec::new();
     for _ in 0..6 {

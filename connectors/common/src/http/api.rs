@@ -26,7 +26,7 @@ const MAX_DETAIL_BYTES: usize = 500;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `GET <url>&cursor=<cursor>` with a bearer token, answered by `{"data": [...], "next_cursor": "..." | null}`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PagedApi {
     client: Client,
     url: Url,
@@ -59,7 +59,9 @@ impl PagedApi {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(ApiError::Settings(format!("{text:?}: expected http or https")));
         }
-        url.query_pairs_mut().extend_pairs(query);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
         let client = Client::builder()
             .user_agent(concat!("shoplake/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
@@ -69,6 +71,14 @@ impl PagedApi {
             .build()
             .map_err(|error| ApiError::Settings(cause(&error)))?;
         Ok(Self { client, url, token, patience })
+    }
+
+    /// The same API and client, asked for something more.
+    #[must_use]
+    pub fn with_query(&self, query: &[(&str, &str)]) -> Self {
+        let mut api = self.clone();
+        api.url.query_pairs_mut().extend_pairs(query);
+        api
     }
 
     async fn attempt(&self, url: &Url) -> Result<Page, ApiError> {

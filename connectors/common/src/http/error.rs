@@ -69,6 +69,11 @@ impl ApiError {
         }
     }
 
+    /// Whether the source says that there is no such thing.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
+    }
+
     /// Whether it is the cursor that the source takes offence at.
     pub(super) fn may_be_the_cursor(&self) -> bool {
         let Self::Refused { status, .. } = self else { return false };

@@ -89,6 +89,7 @@ fn read(file: impl Read, day: NaiveDate) -> anyhow::Result<Vec<Sale>> {
             quantity: quantity(text(3)),
             unit_price: text(5),
             discount: "0".to_owned(),
+            unit_cost: None,
             currency: "GBP",
             customer_id: optional(6).map(customer_id),
             payment_method: None,

@@ -1,4 +1,4 @@
-//! Days of a small chain of shops, invented from a seed.
+//! Days of a small chain of stores, invented from a seed.
 
 use chrono::{Duration, NaiveDate, NaiveTime, SecondsFormat};
 use rand::{Rng, RngExt, seq::IndexedRandom};
@@ -6,27 +6,18 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 
 use super::Sale;
-use crate::seed::rng_of_day;
+use crate::{
+    seed::rng_of_day,
+    world::{Location, STORES, World},
+};
 
-const STORES: [(&str, &str); 7] = [
-    ("ldn-01", "London"),
-    ("ldn-02", "London"),
-    ("man-01", "North West"),
-    ("liv-01", "North West"),
-    ("bri-01", "South West"),
-    ("edi-01", "Scotland"),
-    ("cdf-01", "Wales"),
-];
-const THINGS: [&str; 10] =
-    ["lantern", "mug", "teapot", "cushion", "candle", "clock", "basket", "blanket", "vase", "frame"];
-const COLOURS: [&str; 6] = ["white", "red", "blue", "green", "copper", "striped"];
 const PAYMENT_METHODS: [&str; 4] = ["card", "card", "cash", "voucher"];
 
 /// Generates the sales of any day.
 #[derive(Debug, Clone, Copy)]
 pub struct Generator {
-    /// Two generators with the same seed generate the same days.
-    pub seed: u64,
+    /// Two generators of the same world generate the same days.
+    pub world: World,
     /// Lines per day.
     pub rows_per_day: usize,
 }
@@ -35,7 +26,7 @@ impl Generator {
     /// The lines of `day`: some returns and discounts, and now and then a line that no contract accepts.
     #[must_use]
     pub fn sales(&self, day: NaiveDate) -> Vec<Sale> {
-        let mut rng = rng_of_day(self.seed, day);
+        let mut rng = rng_of_day(self.world.seed, day);
         let mut sales = Vec::with_capacity(self.rows_per_day);
         for receipt in 1.. {
             if sales.len() >= self.rows_per_day {
@@ -47,49 +38,51 @@ impl Generator {
     }
 
     fn receipt(&self, rng: &mut impl Rng, day: NaiveDate, number: u32, sales: &mut Vec<Sale>) {
-        let (store_id, region) = STORES[rng.random_range(0..STORES.len())];
+        let store = &STORES[rng.random_range(0..STORES.len())];
         // Shops are open from eight to twenty; a day's receipts are spread over it.
         let opened = day.and_time(NaiveTime::MIN).and_utc() + Duration::hours(8);
         let sold_at = opened + Duration::seconds(rng.random_range(0..12 * 3600));
-        let customer_id = rng.random_bool(0.4).then(|| format!("c{:05}", rng.random_range(1..=5_000)));
+        let customer_id = rng.random_bool(0.4).then(|| self.world.any_customer(rng));
         let payment_method = PAYMENT_METHODS.choose(rng).copied();
         let is_return = rng.random_bool(0.04);
         let lines = rng.random_range(1..=8).min(self.rows_per_day - sales.len());
         for line_no in (1..).take(lines) {
             let mut sale = Sale {
-                transaction_id: format!("{store_id}-{}-{number:06}", day.format("%Y%m%d")),
+                transaction_id: format!("{}-{}-{number:06}", store.id, day.format("%Y%m%d")),
                 line_no,
-                store_id: store_id.to_owned(),
-                region: region.to_owned(),
+                store_id: store.id.to_owned(),
+                region: store.region.to_owned(),
                 product_id: None,
                 product_name: None,
                 quantity: Value::Null,
                 unit_price: String::new(),
                 discount: "0".to_owned(),
-                currency: "GBP",
+                unit_cost: None,
+                currency: store.currency,
                 customer_id: customer_id.clone(),
                 payment_method,
                 sold_at: sold_at.to_rfc3339_opts(SecondsFormat::Micros, true),
                 business_date: day,
             };
-            sell(rng, &mut sale, is_return);
+            self.sell(rng, store, &mut sale, is_return);
             soil(rng, &mut sale);
             sales.push(sale);
         }
     }
-}
 
-fn sell(rng: &mut impl Rng, sale: &mut Sale, is_return: bool) {
-    let (thing, colour) = (rng.random_range(0..THINGS.len()), rng.random_range(0..COLOURS.len()));
-    // A product has one price, so that price = f(product) can be relied on.
-    let unit_price = Decimal::new(195 + 240 * thing as i64 + 35 * colour as i64, 2);
-    let units = rng.random_range(1..=6_i64);
-    sale.product_id = Some(format!("p{:03}", thing * COLOURS.len() + colour));
-    sale.product_name = Some(format!("{} {}", COLOURS[colour], THINGS[thing]));
-    sale.quantity = Value::from(if is_return { -units } else { units });
-    sale.unit_price = unit_price.to_string();
-    if !is_return && rng.random_bool(0.1) {
-        sale.discount = (unit_price * Decimal::from(units) / Decimal::TEN).round_dp(2).to_string();
+    fn sell(&self, rng: &mut impl Rng, store: &Location, sale: &mut Sale, is_return: bool) {
+        let product = self.world.product(self.world.any_product(rng));
+        let unit_price = store.amount(product.price);
+        let units = rng.random_range(1..=6_i64);
+        sale.product_id = Some(product.id);
+        sale.product_name = Some(product.name);
+        sale.quantity = Value::from(if is_return { -units } else { units });
+        sale.unit_price = unit_price.to_string();
+        // One till in twenty has lost touch with the price list.
+        sale.unit_cost = rng.random_bool(0.95).then(|| store.amount(product.cost).to_string());
+        if !is_return && rng.random_bool(0.1) {
+            sale.discount = (unit_price * Decimal::from(units) / Decimal::TEN).round_dp(2).to_string();
+        }
     }
 }
 
@@ -117,21 +110,24 @@ mod tests {
 
     #[test]
     fn given_the_same_seed_and_day_then_the_same_sales_and_otherwise_others() {
-        let generator = Generator { seed: 7, rows_per_day: 300 };
+        let generator = Generator { world: World::new(7), rows_per_day: 300 };
 
         assert_eq!(generator.sales(day()), generator.sales(day()));
         assert_ne!(generator.sales(day()), generator.sales(day().succ_opt().unwrap()));
-        assert_ne!(generator.sales(day()), Generator { seed: 8, ..generator }.sales(day()));
+        assert_ne!(generator.sales(day()), Generator { world: World::new(8), ..generator }.sales(day()));
     }
 
     #[test]
     fn given_a_big_day_then_it_holds_returns_discounts_regions_and_each_kind_of_dirt() {
-        let sales = Generator { seed: 1, rows_per_day: 20_000 }.sales(day());
+        let sales = Generator { world: World::new(1), rows_per_day: 20_000 }.sales(day());
 
         let regions: HashSet<_> = sales.iter().map(|sale| &sale.region).collect();
-        assert_eq!(regions.len(), 5);
+        assert_eq!(regions.len(), 6);
         assert!(sales.iter().any(|sale| sale.quantity.as_i64() < Some(0)));
         assert!(sales.iter().any(|sale| sale.discount != "0"));
+        assert!(sales.iter().any(|sale| sale.currency == "EUR"));
+        let costed = sales.iter().filter(|sale| sale.unit_cost.is_some()).count();
+        assert!((18_700..19_300).contains(&costed), "{costed}");
         assert!(sales.iter().any(|sale| sale.unit_price == "0.00"));
         assert!(sales.iter().any(|sale| sale.product_id.is_none()));
         assert!(sales.iter().any(|sale| !sale.sold_at.ends_with('Z')));
@@ -140,7 +136,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_day_has_exactly_its_rows_and_no_line_twice(seed: u64, rows_per_day in 0_usize..500) {
-            let sales = Generator { seed, rows_per_day }.sales(day());
+            let sales = Generator { world: World::new(seed), rows_per_day }.sales(day());
 
             let ids: HashSet<_> = sales.iter().map(|sale| (&sale.transaction_id, sale.line_no)).collect();
             prop_assert_eq!(sales.len(), rows_per_day);

@@ -1,17 +1,16 @@
 //! A point-of-sale system: one business day at a time, page by page.
 
-mod cursor;
 mod day_files;
 mod generator;
 mod sale;
-mod server;
 
 pub use day_files::DayFiles;
 pub use generator::Generator;
 pub use sale::Sale;
-pub use server::{Faults, Server};
 
 use chrono::NaiveDate;
+
+use crate::api::Book;
 
 /// Where the sales of a day come from.
 #[derive(Debug, Clone)]
@@ -22,15 +21,17 @@ pub enum Days {
     Generated(Generator),
 }
 
-impl Days {
-    /// The sales lines of `day`, in an order that never changes; none when there was no trading.
-    ///
-    /// # Errors
-    /// When the day's file exists but cannot be read.
-    pub fn sales(&self, day: NaiveDate) -> anyhow::Result<Vec<Sale>> {
+impl Book for Days {
+    const PATH: &'static str = "/v1/sales";
+    const PARAMETER: &'static str = "business_date";
+    type Period = NaiveDate;
+    type Row = Sale;
+
+    /// The sales lines of `day`; none when there was no trading.
+    fn rows(&self, day: NaiveDate) -> anyhow::Result<Option<Vec<Sale>>> {
         match self {
-            Self::Files(files) => files.sales(day),
-            Self::Generated(generator) => Ok(generator.sales(day)),
+            Self::Files(files) => files.sales(day).map(Some),
+            Self::Generated(generator) => Ok(Some(generator.sales(day))),
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct Sale {
     pub unit_price: String,
     /// Taken off the whole line, a decimal as text.
     pub discount: String,
+    /// What one unit cost the shop, a decimal as text; absent when the till does not know.
+    pub unit_cost: Option<String>,
     /// ISO 4217.
     pub currency: &'static str,
     /// Known customers only.

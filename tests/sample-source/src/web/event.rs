@@ -1,7 +1,9 @@
 //! One event of the dataset `web_traffic`.
 
 use chrono::{DateTime, Utc};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
+
+use crate::post::rfc3339;
 
 /// What the visitor did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -83,8 +85,4 @@ pub struct Event {
     /// Time on the page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u32>,
-}
-
-fn rfc3339<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&time.format("%Y-%m-%dT%H:%M:%S%.6fZ"))
 }

@@ -1,43 +1,9 @@
-//! A web shop: visitors, what they send, and the requests it is sent in.
+//! A web shop: visitors and what they do.
 
-mod dirt;
 mod event;
-mod plan;
-mod recorder;
-mod sender;
 mod session;
-mod signature;
+mod traffic;
 
 pub use event::{Event, EventType};
-pub use plan::{Plan, Planned, Purpose, Request};
-pub use recorder::Recorder;
-pub use sender::{Sender, Target};
 pub use session::Visitors;
-pub use signature::Secret;
-
-use serde::Serialize;
-
-/// What was sent and what became of it, in events unless said otherwise.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Summary {
-    /// Everything that was sent: new events, second copies and dirt.
-    pub sent: u64,
-    /// Taken by the API, second copies included.
-    pub accepted: u64,
-    /// In requests that the API refused.
-    pub rejected: u64,
-    /// Second copies, each in a later request than the first.
-    pub duplicates_sent: u64,
-    /// Events that no contract accepts; they are to be rejected.
-    pub dirty_sent: u64,
-    /// New events of the day before.
-    pub late_sent: u64,
-    /// Requests that got an answer.
-    pub requests: u64,
-    /// Of them, those that were refused.
-    pub requests_refused: u64,
-    /// Attempts beyond the first, after throttling and outages.
-    pub retries: u64,
-    /// Requests whose answer was not the expected one: good events refused, or dirt accepted.
-    pub surprises: u64,
-}
+pub use traffic::Traffic;

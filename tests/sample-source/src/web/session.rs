@@ -6,7 +6,10 @@ use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc};
 use rand::{Rng, RngExt, rngs::StdRng, seq::IndexedRandom};
 
 use super::event::{Device, Event, EventType, Utm};
-use crate::seed::rng_of_day;
+use crate::{
+    seed::rng_of_day,
+    world::{Product, World},
+};
 
 /// Visitors who are on the site at the same time: their events arrive interleaved.
 const ON_SITE: usize = 32;
@@ -38,7 +41,7 @@ const MACHINES: [(&str, &str, &str, &str); 4] = [
 /// An endless sequence of events of one day's visitors. The n-th event depends on the arguments alone.
 pub struct Visitors {
     rng: StdRng,
-    seed: u64,
+    world: World,
     day: NaiveDate,
     expected_visits: f64,
     visits: u64,
@@ -48,9 +51,9 @@ pub struct Visitors {
 impl Visitors {
     /// The visitors of `day`, spread over it in the expectation that about `events` events are taken.
     #[must_use]
-    pub fn new(seed: u64, day: NaiveDate, events: u64) -> Self {
+    pub fn new(world: World, day: NaiveDate, events: u64) -> Self {
         let expected_visits = (events as f64 / EVENTS_PER_VISIT).max(1.0);
-        Self { rng: rng_of_day(seed, day), seed, day, expected_visits, visits: 0, on_site: Vec::new() }
+        Self { rng: rng_of_day(world.seed, day), world, day, expected_visits, visits: 0, on_site: Vec::new() }
     }
 
     fn visit(&mut self) -> VecDeque<Event> {
@@ -67,8 +70,8 @@ impl Visitors {
             2..5 => (self.day, midnight + Duration::seconds(86_400 - rng.random_range(1..300))),
             _ => (self.day, midnight + through_the_day(number as f64 / self.expected_visits, rng)),
         };
-        let id = format!("{}-{}-{number}", day.format("%Y%m%d"), self.seed);
-        let mut visit = Visit::of_anyone(rng, id, start);
+        let id = format!("{}-{}-{number}", day.format("%Y%m%d"), self.world.seed);
+        let mut visit = Visit::of_anyone(self.world, rng, id, start);
         match rng.random_range(0..100) {
             0..35 => visit.bounce(rng),
             35..70 => visit.browse(rng),
@@ -104,6 +107,7 @@ fn through_the_day(share: f64, rng: &mut impl Rng) -> Duration {
 
 /// One visit, step by step. A visit has at least one event.
 struct Visit {
+    world: World,
     template: Event,
     id: String,
     events: VecDeque<Event>,
@@ -111,7 +115,7 @@ struct Visit {
 }
 
 impl Visit {
-    fn of_anyone(rng: &mut impl Rng, id: String, start: DateTime<Utc>) -> Self {
+    fn of_anyone(world: World, rng: &mut impl Rng, id: String, start: DateTime<Utc>) -> Self {
         let visitor = rng.random_range(0..200_000);
         let (kind, os, browser, user_agent) = MACHINES[rng.random_range(0..MACHINES.len())];
         let utm = rng
@@ -123,7 +127,7 @@ impl Visit {
             session_id: format!("s-{id}"),
             visitor_id: format!("v{visitor:06}"),
             // A visitor who is known is known at every visit.
-            customer_id: (visitor % 3 == 0).then(|| format!("c{:05}", visitor / 3 % 5_000)),
+            customer_id: (visitor % 3 == 0).then(|| world.online_customer(visitor / 3)),
             event_type: EventType::PageView,
             occurred_at: start,
             page_url: String::new(),
@@ -137,7 +141,7 @@ impl Visit {
             utm,
             duration_ms: None,
         };
-        Self { template, id, events: VecDeque::new(), now: start }
+        Self { world, template, id, events: VecDeque::new(), now: start }
     }
 
     fn bounce(&mut self, rng: &mut impl Rng) {
@@ -189,7 +193,7 @@ impl Visit {
     }
 
     fn product(&mut self, rng: &mut impl Rng, event_type: EventType) {
-        let product = format!("p{:03}", rng.random_range(0..60));
+        let product = Product::id(self.world.any_product(rng));
         let path = format!("/products/{product}");
         self.step(rng, event_type, path, |event| event.product_id = Some(product));
     }
@@ -228,7 +232,7 @@ mod tests {
 
     fn visits(seed: u64, events: usize) -> BTreeMap<String, Vec<Event>> {
         let mut visits: BTreeMap<String, Vec<Event>> = BTreeMap::new();
-        for event in Visitors::new(seed, day(), events as u64).take(events) {
+        for event in Visitors::new(World::new(seed), day(), events as u64).take(events) {
             visits.entry(event.session_id.clone()).or_default().push(event);
         }
         visits
@@ -240,7 +244,7 @@ mod tests {
 
     #[test]
     fn given_the_same_seed_and_day_then_the_same_events_and_otherwise_others() {
-        let events = |seed, day| Visitors::new(seed, day, 1_000).take(1_000).collect::<Vec<_>>();
+        let events = |seed, day| Visitors::new(World::new(seed), day, 1_000).take(1_000).collect::<Vec<_>>();
 
         assert_eq!(events(1, day()), events(1, day()));
         assert_ne!(events(1, day()), events(2, day()));

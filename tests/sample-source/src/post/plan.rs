@@ -2,12 +2,11 @@
 
 use std::collections::VecDeque;
 
-use chrono::NaiveDate;
 use rand::{RngExt, rngs::StdRng};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
-use super::{Event, Visitors, dirt};
-use crate::seed::rng_of_day;
+use super::{Feed, Summary};
+use crate::{record::Recorder, seed::rng_of_day};
 
 /// One event in this many is sent a second time.
 const DUPLICATE_EVERY: u32 = 100;
@@ -15,21 +14,14 @@ const DUPLICATE_EVERY: u32 = 100;
 /// One request in this many is followed by one that must be refused.
 const DIRTY_EVERY: u32 = 20;
 
-/// Events of a request that must be refused; only the first is dirty, and takes the others with it.
-const DIRTY_EVENTS: u64 = 2;
-
-/// Keeps the random numbers of the plan apart from those of the visitors.
+/// Keeps the random numbers of the plan apart from those of the events.
 const PLAN_SEED: u64 = 0x504C_414E;
 
 /// What is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plan {
-    /// The same seed gives the same requests.
-    pub seed: u64,
-    /// The day of most of the events.
-    pub day: NaiveDate,
-    /// New events, without second copies and dirt.
-    pub events: u64,
+pub struct Plan<F> {
+    /// Whose events.
+    pub feed: F,
     /// New events per request.
     pub batch: usize,
 }
@@ -65,95 +57,103 @@ pub struct Request {
     pub events: Vec<Planned>,
 }
 
-impl Plan {
-    /// The requests, one after the other: a long plan takes no more memory than a short one.
-    pub fn requests(self) -> impl Iterator<Item = anyhow::Result<Request>> {
+impl<F: Feed> Plan<F> {
+    /// The requests, one after the other: a long plan takes no more memory than its feed.
+    pub fn requests(&self) -> impl Iterator<Item = anyhow::Result<Request>> {
         Requests {
             plan: self,
-            visitors: Visitors::new(self.seed, self.day, self.events),
-            rng: rng_of_day(self.seed ^ PLAN_SEED, self.day),
-            left: self.events,
+            events: self.feed.events(),
+            rng: rng_of_day(self.feed.seed() ^ PLAN_SEED, self.feed.day()),
             copies: Vec::new(),
             ready: VecDeque::new(),
             requests: 0,
         }
     }
+
+    /// What a perfect API would make of the plan, without sending anything.
+    ///
+    /// # Errors
+    /// When a record cannot be written.
+    pub fn rehearse(&self, recorder: &mut Recorder) -> anyhow::Result<Summary> {
+        let mut summary = Summary::default();
+        for request in self.requests() {
+            let request = request?;
+            let events = request.events.len() as u64;
+            summary.count(&request);
+            summary.requests += 1;
+            if request.purpose == Purpose::Dirt {
+                summary.rejected += events;
+                summary.requests_refused += 1;
+            } else {
+                summary.accepted += events;
+                request.record(recorder)?;
+            }
+        }
+        Ok(summary)
+    }
+
+    fn planned(&self, event: &F::Event) -> anyhow::Result<Planned> {
+        let late = F::occurred_at(event).date_naive() < self.feed.day();
+        Ok(Planned { json: to_raw_value(event)?, late })
+    }
 }
 
-struct Requests {
-    plan: Plan,
-    visitors: Visitors,
+impl Request {
+    pub(super) fn record(&self, recorder: &mut Recorder) -> std::io::Result<()> {
+        self.events.iter().try_for_each(|event| recorder.record(&event.json))
+    }
+}
+
+struct Requests<'a, F: Feed> {
+    plan: &'a Plan<F>,
+    events: Box<dyn Iterator<Item = F::Event> + Send>,
     rng: StdRng,
-    left: u64,
     copies: Vec<Planned>,
     ready: VecDeque<Request>,
     requests: u64,
 }
 
-impl Requests {
+impl<F: Feed> Requests<'_, F> {
     fn request(&mut self, purpose: Purpose, events: Vec<Planned>) {
-        let Plan { seed, day, .. } = self.plan;
-        let id = format!("msg_{}_{seed}_{:08}", day.format("%Y%m%d"), self.requests);
+        let feed = &self.plan.feed;
+        let id = format!("msg_{}_{}_{:08}", feed.day().format("%Y%m%d"), feed.seed(), self.requests);
         self.requests += 1;
         self.ready.push_back(Request { id, purpose, events });
     }
 
     fn plan_more(&mut self) -> anyhow::Result<()> {
         let batch = self.plan.batch.max(1);
-        // Copies first: they are of earlier requests, never of the one that is about to be planned.
-        if self.copies.len() >= batch || (self.left == 0 && !self.copies.is_empty()) {
-            let rest = self.copies.split_off(batch.min(self.copies.len()));
-            let copies = std::mem::replace(&mut self.copies, rest);
-            self.request(Purpose::Duplicates, copies);
-        }
-        let size = self.left.min(batch as u64);
-        if size == 0 {
-            return Ok(());
-        }
-        self.left -= size;
         let mut fresh = Vec::with_capacity(batch);
-        for event in self.visitors.by_ref().take(size as usize) {
+        let mut copies = Vec::new();
+        for event in self.events.by_ref().take(batch) {
             let event = self.plan.planned(&event)?;
             if self.rng.random_ratio(1, DUPLICATE_EVERY) {
-                self.copies.push(event.clone());
+                copies.push(event.clone());
             }
             fresh.push(event);
         }
+        // Copies first: they are of earlier requests, never of the one that is about to be sent.
+        if self.copies.len() >= batch || (fresh.is_empty() && !self.copies.is_empty()) {
+            let rest = self.copies.split_off(batch.min(self.copies.len()));
+            let earlier = std::mem::replace(&mut self.copies, rest);
+            self.request(Purpose::Duplicates, earlier);
+        }
+        self.copies.append(&mut copies);
+        if fresh.is_empty() {
+            return Ok(());
+        }
         self.request(Purpose::Fresh, fresh);
         if self.rng.random_ratio(1, DIRTY_EVERY) {
-            let dirt = self.dirt()?;
+            let dirt = self.plan.feed.dirt(self.requests)?;
+            let dirt = dirt.iter().map(|event| Ok(Planned { json: to_raw_value(event)?, late: false }));
+            let dirt = dirt.collect::<Result<_, serde_json::Error>>()?;
             self.request(Purpose::Dirt, dirt);
         }
         Ok(())
     }
-
-    /// Events of visitors of their own, so that none of them is ever accepted under the same id.
-    fn dirt(&mut self) -> anyhow::Result<Vec<Planned>> {
-        let number = self.requests;
-        let strangers = Visitors::new(self.plan.seed ^ number ^ PLAN_SEED, self.plan.day, DIRTY_EVENTS);
-        (0..DIRTY_EVENTS)
-            .zip(strangers)
-            .map(|(index, mut event)| {
-                event.event_id = format!("dirty-{number}-{index}");
-                let good = self.plan.planned(&event)?;
-                if index > 0 {
-                    return Ok(good);
-                }
-                let json = serde_json::value::to_raw_value(&dirt::spoil(&event, number)?)?;
-                Ok(Planned { json, ..good })
-            })
-            .collect()
-    }
 }
 
-impl Plan {
-    fn planned(&self, event: &Event) -> anyhow::Result<Planned> {
-        let late = event.occurred_at.date_naive() < self.day;
-        Ok(Planned { json: serde_json::value::to_raw_value(event)?, late })
-    }
-}
-
-impl Iterator for Requests {
+impl<F: Feed> Iterator for Requests<'_, F> {
     type Item = anyhow::Result<Request>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -173,12 +173,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{web::Traffic, world::World};
 
-    fn plan(seed: u64, events: u64, batch: usize) -> Plan {
-        Plan { seed, day: NaiveDate::from_ymd_opt(2026, 11, 20).unwrap(), events, batch }
+    fn plan(seed: u64, events: u64, batch: usize) -> Plan<Traffic> {
+        let day = chrono::NaiveDate::from_ymd_opt(2026, 11, 20).unwrap();
+        Plan { feed: Traffic { world: World::new(seed), day, events }, batch }
     }
 
-    fn requests(plan: Plan) -> Vec<Request> {
+    fn requests(plan: Plan<Traffic>) -> Vec<Request> {
         plan.requests().map(Result::unwrap).collect()
     }
 

@@ -1,4 +1,4 @@
-//! The sender against an API that checks what a webhook must check.
+//! The senders against an API that checks what a webhook must check.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -10,28 +10,48 @@ use std::{
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::State,
+    extract::{Path, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::post,
 };
 use chrono::NaiveDate;
-use sample_source::web::{Plan, Recorder, Secret, Sender, Summary, Target};
-use serde_json::{Value, json};
+use sample_source::{
+    Recorder,
+    crm::Interactions,
+    post::{Feed, Plan, Secret, Sender, Summary, Target},
+    web::Traffic,
+    world::World,
+};
+use serde_json::{json, value::RawValue};
+use shoplake_contracts::Contracts;
 use tokio::net::TcpListener;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-#[derive(Default)]
 struct Api {
+    contracts: Contracts,
     requests: u64,
-    /// Per event id, how often it was accepted.
+    /// Per event, how often it was accepted.
     accepted: BTreeMap<String, u64>,
     /// The request of each accepted copy.
     carried_by: HashSet<(String, String)>,
 }
 
-async fn take(State(api): State<Arc<Mutex<Api>>>, headers: HeaderMap, body: Bytes) -> Response {
+impl Api {
+    fn new() -> Self {
+        let schemas = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/contracts/schemas");
+        let contracts = Contracts::load(schemas.as_ref()).unwrap();
+        Self { contracts, requests: 0, accepted: BTreeMap::new(), carried_by: HashSet::new() }
+    }
+}
+
+async fn take(
+    State(api): State<Arc<Mutex<Api>>>,
+    Path(dataset): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let mut api = api.lock().unwrap();
     api.requests += 1;
     if api.requests.is_multiple_of(10) {
@@ -43,26 +63,31 @@ async fn take(State(api): State<Arc<Mutex<Api>>>, headers: HeaderMap, body: Byte
         secret.sign(header("webhook-id"), header("webhook-timestamp").parse().unwrap(), &body).unwrap();
     assert_eq!(header("webhook-signature"), expected);
     assert_eq!(header("x-shop-id"), "acme");
-    let events: Vec<Value> = serde_json::from_slice(&body).unwrap();
-    if !events.iter().all(is_good) {
+    let events: Vec<&RawValue> = serde_json::from_slice(&body).unwrap();
+    let (shop, contract) = ("acme".parse().unwrap(), api.contracts.get(&dataset).unwrap());
+    if !events.iter().all(|event| contract.validate(&shop, event.get().as_bytes()).is_ok()) {
         return StatusCode::UNPROCESSABLE_ENTITY.into_response();
     }
     for event in &events {
-        let id = event["event_id"].as_str().unwrap().to_owned();
-        assert!(api.carried_by.insert((header("webhook-id").to_owned(), id.clone())));
-        *api.accepted.entry(id).or_default() += 1;
+        let event = event.get().to_owned();
+        assert!(api.carried_by.insert((header("webhook-id").to_owned(), event.clone())));
+        *api.accepted.entry(event).or_default() += 1;
     }
     (StatusCode::ACCEPTED, Json(json!({"accepted": events.len(), "receipts": []}))).into_response()
 }
 
-fn is_good(event: &Value) -> bool {
-    ["event_id", "session_id", "page_url"].iter().all(|field| event[field].is_string())
-        && event["occurred_at"].as_str().is_some_and(|time| time.len() == "2026-11-20T00:00:00.000000Z".len())
-        && event["event_type"] != "teleport"
+const EVENTS: u64 = 5_000;
+
+fn day() -> NaiveDate {
+    NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()
 }
 
-fn plan() -> Plan {
-    Plan { seed: 11, day: NaiveDate::from_ymd_opt(2026, 11, 20).unwrap(), events: 5_000, batch: 50 }
+fn web() -> Plan<Traffic> {
+    Plan { feed: Traffic { world: World::new(11), day: day(), events: EVENTS }, batch: 50 }
+}
+
+fn crm() -> Plan<Interactions> {
+    Plan { feed: Interactions { world: World::new(11), day: day(), events: EVENTS }, batch: 50 }
 }
 
 fn lines(path: &std::path::Path) -> Vec<String> {
@@ -72,33 +97,46 @@ fn lines(path: &std::path::Path) -> Vec<String> {
     lines
 }
 
-#[tokio::test]
-async fn given_a_strict_and_throttled_api_then_everything_arrives_and_the_record_is_the_rehearsal() {
-    let api = Arc::new(Mutex::new(Api::default()));
+async fn check<F: Feed>(plan: Plan<F>) {
+    let api = Arc::new(Mutex::new(Api::new()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api_url = format!("http://{}/local/", listener.local_addr().unwrap());
-    let router = Router::new().route("/local/v1/events/web_traffic", post(take)).with_state(Arc::clone(&api));
+    let router = Router::new().route("/local/v1/events/{dataset}", post(take)).with_state(Arc::clone(&api));
     tokio::spawn(async move { axum::serve(listener, router).await });
     let target = Target { api_url, shop: "acme".to_owned(), secret: SECRET.parse().unwrap() };
-    let file = |name: &str| std::env::temp_dir().join(format!("sample-source-{}-{name}", std::process::id()));
+    let file = |name: &str| {
+        std::env::temp_dir().join(format!("sample-source-{}-{}-{name}", std::process::id(), F::DATASET))
+    };
     let (sent_file, rehearsed_file) = (file("sent.ndjson"), file("rehearsed.ndjson"));
 
     let mut recorder = Recorder::create(&sent_file).unwrap();
-    let sent = Sender::new(target, 4).unwrap().send(plan(), &mut recorder).await.unwrap();
+    let sent = Sender::new(target, 4).unwrap().send(&plan, &mut recorder).await.unwrap();
     recorder.finish().unwrap();
     let mut recorder = Recorder::create(&rehearsed_file).unwrap();
-    let rehearsed = plan().rehearse(&mut recorder).unwrap();
+    let rehearsed = plan.rehearse(&mut recorder).unwrap();
     recorder.finish().unwrap();
 
+    let fresh = plan.feed.events().count() as u64;
     assert!(sent.retries > 0);
     assert_eq!(Summary { retries: 0, ..sent.clone() }, rehearsed);
     assert_eq!(sent.sent, sent.accepted + sent.rejected);
-    assert_eq!(sent.sent, 5_000 + sent.duplicates_sent + sent.dirty_sent);
+    assert_eq!(sent.sent, fresh + sent.duplicates_sent + sent.dirty_sent);
     assert!(sent.duplicates_sent > 0 && sent.dirty_sent > 0 && sent.late_sent > 0 && sent.surprises == 0);
     let api = api.lock().unwrap();
-    assert_eq!(api.accepted.len(), 5_000);
+    assert_eq!(api.accepted.len() as u64, fresh);
     assert_eq!(api.accepted.values().sum::<u64>(), sent.accepted);
     assert_eq!(lines(&sent_file), lines(&rehearsed_file));
+}
+
+#[tokio::test]
+async fn given_a_strict_and_throttled_api_then_all_web_events_arrive_and_the_record_is_the_rehearsal() {
+    check(web()).await;
+    assert_eq!(web().feed.events().count() as u64, EVENTS);
+}
+
+#[tokio::test]
+async fn given_a_strict_and_throttled_api_then_all_interactions_arrive_and_the_record_is_the_rehearsal() {
+    check(crm()).await;
 }
 
 #[tokio::test]
@@ -109,7 +147,7 @@ async fn given_an_api_that_refuses_everything_then_good_events_refused_are_surpr
     tokio::spawn(async move { axum::serve(listener, router).await });
     let target = Target { api_url, shop: "acme".to_owned(), secret: SECRET.parse().unwrap() };
 
-    let summary = Sender::new(target, 4).unwrap().send(plan(), &mut Recorder::default()).await.unwrap();
+    let summary = Sender::new(target, 4).unwrap().send(&web(), &mut Recorder::default()).await.unwrap();
 
     assert_eq!(summary.accepted, 0);
     assert_eq!(summary.surprises, summary.requests);

@@ -9,7 +9,8 @@ use futures::{TryStreamExt, stream};
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
-use super::{Plan, Purpose, Recorder, Request, Secret, Summary};
+use super::{Feed, Plan, Purpose, Request, Secret, Summary};
+use crate::record::Recorder;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
@@ -28,7 +29,6 @@ pub struct Target {
 /// Sends requests, several at a time.
 pub struct Sender {
     http: reqwest::Client,
-    url: Url,
     target: Target,
     concurrency: usize,
     backoff: ExponentialBuilder,
@@ -61,26 +61,24 @@ impl Sender {
     /// When no HTTP client can be built.
     pub fn new(target: Target, concurrency: usize) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build()?;
-        let url = format!("{}/v1/events/web_traffic", target.api_url.trim_end_matches('/'))
-            .parse()
-            .with_context(|| format!("expected a URL, found {:?}", target.api_url))?;
         let backoff = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(200))
             .with_max_delay(Duration::from_secs(10))
             .with_max_times(10)
             .with_jitter();
-        Ok(Self { http, url, target, concurrency: concurrency.max(1), backoff })
+        Ok(Self { http, target, concurrency: concurrency.max(1), backoff })
     }
 
     /// Sends everything that is planned and says what became of it.
     ///
     /// # Errors
     /// When the API stays out of reach, or a record cannot be written.
-    pub async fn send(&self, plan: Plan, recorder: &mut Recorder) -> anyhow::Result<Summary> {
+    pub async fn send<F: Feed>(&self, plan: &Plan<F>, recorder: &mut Recorder) -> anyhow::Result<Summary> {
+        let url = self.target.url(F::DATASET)?;
         let mut summary = Summary::default();
         let mut told = Instant::now();
         let mut answers = stream::iter(plan.requests())
-            .map_ok(|request| self.attempt_until_answered(request))
+            .map_ok(|request| self.attempt_until_answered(&url, request))
             .try_buffer_unordered(self.concurrency);
         while let Some((request, verdict, retries)) = answers.try_next().await? {
             summary.count(&request);
@@ -88,17 +86,21 @@ impl Sender {
             self.judge(&request, verdict, &mut summary, recorder)?;
             if told.elapsed() >= PROGRESS_EVERY {
                 told = Instant::now();
-                tracing::info!(sent = summary.sent, accepted = summary.accepted, of = plan.events, "sending");
+                tracing::info!(sent = summary.sent, accepted = summary.accepted, "sending");
             }
         }
         Ok(summary)
     }
 
-    async fn attempt_until_answered(&self, request: Request) -> anyhow::Result<(Request, Verdict, u64)> {
+    async fn attempt_until_answered(
+        &self,
+        url: &Url,
+        request: Request,
+    ) -> anyhow::Result<(Request, Verdict, u64)> {
         let events: Vec<_> = request.events.iter().map(|event| &event.json).collect();
         let body = serde_json::to_vec(&events)?;
         let mut retries = 0;
-        let verdict = (|| self.attempt(&request.id, body.clone()))
+        let verdict = (|| self.attempt(url, &request.id, body.clone()))
             .retry(self.backoff)
             .when(|error| error.is::<TryAgain>())
             .notify(|_, _| retries += 1)
@@ -107,12 +109,12 @@ impl Sender {
         Ok((request, verdict, retries))
     }
 
-    async fn attempt(&self, id: &str, body: Vec<u8>) -> anyhow::Result<Verdict> {
+    async fn attempt(&self, url: &Url, id: &str, body: Vec<u8>) -> anyhow::Result<Verdict> {
         // Signed anew at each attempt: old timestamps are refused.
         let timestamp = Utc::now().timestamp();
         let response = self
             .http
-            .post(self.url.clone())
+            .post(url.clone())
             .header("content-type", "application/json")
             .header("x-shop-id", &self.target.shop)
             .header("webhook-id", id)
@@ -147,7 +149,7 @@ impl Sender {
         let expected = match &verdict {
             Verdict::Accepted(accepted) => {
                 summary.accepted += accepted;
-                recorder.record(&request.events)?;
+                request.record(recorder)?;
                 request.purpose != Purpose::Dirt && *accepted == events
             }
             Verdict::Refused { status, .. } => {
@@ -170,40 +172,10 @@ impl Sender {
     }
 }
 
-impl Plan {
-    /// What a perfect API would make of the plan, without sending anything.
-    ///
-    /// # Errors
-    /// When a record cannot be written.
-    pub fn rehearse(self, recorder: &mut Recorder) -> anyhow::Result<Summary> {
-        let mut summary = Summary::default();
-        for request in self.requests() {
-            let request = request?;
-            let events = request.events.len() as u64;
-            summary.count(&request);
-            summary.requests += 1;
-            if request.purpose == Purpose::Dirt {
-                summary.rejected += events;
-                summary.requests_refused += 1;
-            } else {
-                summary.accepted += events;
-                recorder.record(&request.events)?;
-            }
-        }
-        Ok(summary)
-    }
-}
-
-impl Summary {
-    fn count(&mut self, request: &Request) {
-        let events = request.events.len() as u64;
-        self.sent += events;
-        match request.purpose {
-            Purpose::Fresh => {
-                self.late_sent += request.events.iter().filter(|event| event.late).count() as u64
-            }
-            Purpose::Duplicates => self.duplicates_sent += events,
-            Purpose::Dirt => self.dirty_sent += events,
-        }
+impl Target {
+    fn url(&self, dataset: &str) -> anyhow::Result<Url> {
+        format!("{}/v1/events/{dataset}", self.api_url.trim_end_matches('/'))
+            .parse()
+            .with_context(|| format!("expected a URL, found {:?}", self.api_url))
     }
 }

@@ -1,4 +1,4 @@
-//! Keeps what the API accepted, for whoever computes the expected result.
+//! Keeps what was sent or handed out, for whoever computes the expected result.
 
 use std::{
     fs::File,
@@ -6,9 +6,9 @@ use std::{
     path::Path,
 };
 
-use super::Planned;
+use serde_json::value::RawValue;
 
-/// Writes events to a file, one JSON object per line; or nowhere.
+/// Writes JSON to a file, one object per line; or nowhere.
 #[derive(Debug, Default)]
 pub struct Recorder(Option<BufWriter<File>>);
 
@@ -21,13 +21,13 @@ impl Recorder {
         Ok(Self(Some(BufWriter::new(File::create(path)?))))
     }
 
-    /// Adds events.
+    /// Adds an object.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn record(&mut self, events: &[Planned]) -> io::Result<()> {
+    pub fn record(&mut self, json: &RawValue) -> io::Result<()> {
         let Some(file) = &mut self.0 else { return Ok(()) };
-        events.iter().try_for_each(|event| writeln!(file, "{}", event.json.get()))
+        writeln!(file, "{}", json.get())
     }
 
     /// Writes what is still in memory.

@@ -1,0 +1,172 @@
+//! The process around a connector: it reads the environment, does its work and ends with an exit code.
+
+use std::{process::ExitCode, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use shoplake_lake::{S3Store, Store, StoreError};
+use shoplake_platform::{
+    aws,
+    clock::{Clock, SystemClock},
+    config::ConfigError,
+    stream::{KinesisStream, Stream},
+    telemetry,
+};
+
+use crate::{ApiConfig, ApiError, Checkpoint, Destination, Patience, RunError, SourceError, TokenError};
+
+/// Nobody waits for a task, so it outlasts a throttled stream where a function would give up.
+const STREAM_DEADLINE: Duration = Duration::from_secs(300);
+
+/// What a connector is asked to fetch.
+#[async_trait]
+pub trait Task: Sized + Send + Sync {
+    /// Names the process in its logs.
+    const NAME: &'static str;
+
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// Names the variable that is missing or cannot be read.
+    fn from_env(now: DateTime<Utc>) -> Result<Self, ConfigError>;
+
+    /// In whose name rows are sent, and where to.
+    fn destination(&self) -> &Destination;
+
+    /// The API that is polled.
+    fn api(&self) -> &ApiConfig;
+
+    /// Fetches and sends what is left of what was asked for.
+    ///
+    /// # Errors
+    /// Nothing is lost by any of them: run the task again.
+    async fn run(&self, ports: &Ports<'_>) -> Result<Delivered, TaskError>;
+}
+
+/// What a task needs of the world.
+pub struct Ports<'a> {
+    /// For the API.
+    pub token: SecretString,
+    /// How long the API is waited for.
+    pub patience: Patience,
+    /// Takes the rows.
+    pub stream: &'a dyn Stream,
+    /// Keeps the checkpoints.
+    pub store: &'a dyn Store,
+    /// Tells the time.
+    pub clock: &'a dyn Clock,
+}
+
+/// What a task came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// Batches that are complete now and were not before.
+    pub batches: u64,
+    /// Their pages.
+    pub pages: u64,
+    /// Their rows.
+    pub rows: u64,
+    /// The sum of the rows' quantities.
+    pub quantity_sum: i64,
+}
+
+impl Delivered {
+    /// Adds a completed batch.
+    pub fn add(&mut self, batch: &Checkpoint) {
+        self.batches += 1;
+        self.pages += batch.page;
+        self.rows += batch.rows;
+        self.quantity_sum = self.quantity_sum.saturating_add(batch.quantity_sum);
+    }
+}
+
+impl From<&Checkpoint> for Delivered {
+    fn from(batch: &Checkpoint) -> Self {
+        let mut delivered = Self::default();
+        delivered.add(batch);
+        delivered
+    }
+}
+
+/// Something that was asked for is not complete.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// The environment is not as it should be.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is no token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// A run failed.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The source has no such batches; all others are complete.
+    #[error(
+        "the source answered 404 to {} of the batches, expected a page: {}; either it never had them, or the base URL is wrong",
+        batches.len(),
+        batches.join(", ")
+    )]
+    Absent {
+        /// Their names.
+        batches: Vec<String>,
+    },
+}
+
+impl From<ApiError> for TaskError {
+    fn from(error: ApiError) -> Self {
+        Self::Run(SourceError::Api(error).into())
+    }
+}
+
+impl From<StoreError> for TaskError {
+    fn from(error: StoreError) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+impl TaskError {
+    /// The process's exit code: 1 if running again may help, 2 if somebody has to do something first.
+    pub fn exit_code(&self) -> u8 {
+        let is_transient = match self {
+            Self::Config(_) | Self::Absent { .. } => false,
+            Self::Token(error) => error.is_transient(),
+            Self::Run(error) => error.is_transient(),
+        };
+        if is_transient { 1 } else { 2 }
+    }
+
+    /// Whether the source says that there is no such batch.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Run(RunError::Source(SourceError::Api(error))) if error.is_not_found())
+    }
+}
+
+/// The whole of a connector's `main`.
+pub async fn main<T: Task>() -> ExitCode {
+    telemetry::init(T::NAME);
+    match run::<T>().await {
+        Ok(Delivered { batches, pages, rows, quantity_sum }) => {
+            tracing::info!(batches, pages, rows, quantity_sum, "everything that was asked for is complete");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let exit_code = error.exit_code();
+            tracing::error!(%error, exit_code, "not complete; the next run goes on where this one stopped");
+            exit_code.into()
+        }
+    }
+}
+
+async fn run<T: Task>() -> Result<Delivered, TaskError> {
+    let task = T::from_env(SystemClock.now())?;
+    let aws = aws::config().await;
+    let ports = Ports {
+        token: task.api().token.token(&aws).await?,
+        patience: Patience::default(),
+        stream: &KinesisStream::new(&aws).with_deadline(STREAM_DEADLINE),
+        store: &S3Store::new(&aws, task.destination().lake_bucket.clone()),
+        clock: &SystemClock,
+    };
+    task.run(&ports).await
+}
