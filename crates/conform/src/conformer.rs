@@ -309,7 +309,7 @@ impl<'c, 'a> Batch<'c, 'a> {
         let dataset = known.unwrap_or(UNKNOWN);
         let arrived_at = read.received_at.unwrap_or(arrived_at);
         let arrival_day = arrived_at.div_euclid(text::MICROS_PER_DAY) as i32;
-        let day = read.subject.as_deref().and_then(text::parse_date).unwrap_or(arrival_day);
+        let day = read.subject.as_deref().and_then(batch_day).unwrap_or(arrival_day);
 
         let file = self.quarantine.entry((dataset.to_owned(), day)).or_default();
         file.add(kind, &read.reasons, known, bytes, origin)?;
@@ -396,4 +396,9 @@ impl<'c, 'a> Batch<'c, 'a> {
         objects.sort_by(|one, other| one.key.cmp(&other.key));
         Ok(Outcome { objects, counts: self.counts, first_sequence: None })
     }
+}
+
+/// The day that a batch is of: it is named after it (`2010-12-01`), or after an hour of it (`2026-11-21T10`).
+fn batch_day(subject: &str) -> Option<i32> {
+    text::parse_date(subject.split_once('T').map_or(subject, |(day, _)| day))
 }

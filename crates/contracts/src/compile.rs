@@ -149,6 +149,7 @@ fn contracts(dataset: &str, document: &Json) -> Compiled<Vec<Contract>> {
         partition: declared.partition,
         sort: declared.sort,
         personal: declared.personal,
+        fresh_within: declared.fresh_within,
         columns,
         children: children.iter().map(|child| child.dataset.clone()).collect(),
         parent: None,
@@ -230,6 +231,8 @@ fn compile_child(
         personal: declared.personal.iter().filter(|name| names.contains(&name.as_str())).cloned().collect(),
         partition_column: column(&table.columns, declared.partition.column())
             .map_or(0, |(position, _)| position),
+        // Its rows come with the parent's.
+        fresh_within: None,
         children: Vec::new(),
         parent: Some(parent.to_owned()),
         root: Object::default(),

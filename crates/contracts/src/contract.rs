@@ -1,5 +1,7 @@
 //! A dataset as the rest of the pipeline knows it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::column::Column;
@@ -43,6 +45,8 @@ pub struct Contract {
     pub sort: Vec<String>,
     /// Columns that hold personal data.
     pub personal: Vec<String>,
+    /// How long nothing may arrive, of all shops together, until somebody has to look; none if that is no sign of a fault.
+    pub fresh_within: Option<Duration>,
     /// All columns of the silver table: `shop_id` first, then the fields as declared, then `_envelope_id` and `_received_at`.
     pub columns: Vec<Column>,
     /// The datasets that its arrays of objects become, in the order of [`Row::children`].

@@ -255,4 +255,16 @@ fn a_schema_that_could_not_be_honoured_is_an_error() {
     .map(|property| compile(with(property)).unwrap_err())
     .collect();
     insta::assert_snapshot!(refused.join("\n"));
+
+    let fresh = |within: &str| {
+        let schema = with(r#"{"type":"string"}"#);
+        let block = format!(r#""sort":["shop_id"],"personal":[],"fresh_within":{within}}}"#);
+        Contracts::from_sources([("x", schema.replace(r#""sort":["shop_id"]}"#, &block))])
+    };
+    let within = fresh(r#""PT3H""#).unwrap().get("x").unwrap().fresh_within;
+    assert_eq!(within, Some(std::time::Duration::from_secs(3 * 60 * 60)));
+    assert_eq!(
+        fresh(r#""3 hours""#).map(|_| ()).unwrap_err().to_string(),
+        r#"the schema of "x" at "/x-dataset/fresh_within": expected days, hours and minutes such as P2D, PT3H or P1DT12H, found "3 hours""#
+    );
 }

@@ -87,9 +87,12 @@ fn read(name: &str) -> Result<Option<String>, ConfigError> {
 fn purpose(name: &str) -> &'static str {
     match name {
         "BRONZE_TO_SILVER_ARN" => "the ARN of the bronze-to-silver state machine",
+        "CONFORM_FAILED_QUEUE_URL" => "the URL of the SQS queue of batches that conform has given up",
         "DEFINITIONS_DIR" => "the directory that holds schemas/ and glue-sql/",
+        "DIRTY_DEAD_LETTERS_URL" => "the URL of the SQS queue of dirty marks that could not be dispatched",
         "DIRTY_QUEUE_URL" => "the URL of the SQS queue of dirty partitions",
         "EVENT_BUS" => "the name of the EventBridge bus",
+        "FIREHOSE_BUFFER_SECONDS" => "how many seconds Firehose gathers what it writes to bronze",
         "LAKE_BUCKET" => "the name of the S3 bucket that holds the lake",
         "SHOPS_KMS_KEY" => "the KMS key that encrypts the secrets of shops",
         "SHOPS_PARAMETER_PATH" => "the Parameter Store path of the shops, for instance /shoplake-local/shops",

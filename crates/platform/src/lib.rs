@@ -1,5 +1,5 @@
 //! What every function and connector needs around its own logic: configuration, logs, metrics, AWS clients, the
-//! stream that events are put to, and the secrets of shops.
+//! stream that events are put to, the topics that people hear of things on, and the secrets of shops.
 //!
 //! Every port has an implementation in memory, so that code which depends on one is tested without a cloud.
 
@@ -11,3 +11,4 @@ pub mod metrics;
 pub mod secrets;
 pub mod stream;
 pub mod telemetry;
+pub mod topic;

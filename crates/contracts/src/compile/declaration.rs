@@ -1,5 +1,7 @@
 //! The block `x-dataset`: what a dataset is, besides its fields.
 
+use std::time::Duration;
+
 use super::keyword::{Compiled, list, only_keywords, problem};
 use crate::column::{Column, ColumnType};
 use crate::contract::Delivery;
@@ -16,12 +18,23 @@ pub(super) struct Declaration {
     pub(super) partition: Partition,
     pub(super) sort: Vec<String>,
     pub(super) personal: Vec<String>,
+    pub(super) fresh_within: Option<Duration>,
 }
 
 impl Declaration {
     pub(super) fn read(block: &Json) -> Compiled<Self> {
         let at = "/x-dataset";
-        let known = ["source", "delivery", "key", "version", "event_time", "partition", "sort", "personal"];
+        let known = [
+            "source",
+            "delivery",
+            "key",
+            "version",
+            "event_time",
+            "partition",
+            "sort",
+            "personal",
+            "fresh_within",
+        ];
         only_keywords(block, at, &known)?;
         let texts = |name: &str| -> Compiled<Vec<String>> {
             list(block, at, name)?
@@ -67,6 +80,27 @@ impl Declaration {
             Ok(partition) => partition,
             Err(error) => return problem(&format!("{at}/partition"), format!("{error}")),
         };
+        let fresh_within = match block.get("fresh_within") {
+            None | Some(Json::Null) => None,
+            Some(_) => {
+                let text = text("fresh_within")?;
+                let Some(within) = duration(&text) else {
+                    return problem(
+                        &format!("{at}/fresh_within"),
+                        format!(
+                            "expected days, hours and minutes such as P2D, PT3H or P1DT12H, found {text:?}"
+                        ),
+                    );
+                };
+                Some(within)
+            }
+        };
+        if fresh_within.is_some() && delivery == Delivery::Internal {
+            return problem(
+                &format!("{at}/fresh_within"),
+                "an internal dataset is written when there is something to write, so it cannot be late",
+            );
+        }
         Ok(Self {
             sources,
             delivery,
@@ -76,6 +110,7 @@ impl Declaration {
             partition,
             sort: texts("sort")?,
             personal: texts("personal")?,
+            fresh_within,
         })
     }
 
@@ -132,6 +167,49 @@ impl Declaration {
     }
 }
 
+/// An ISO 8601 duration of whole days, hours and minutes, longer than nothing. Months and years have no length of their own.
+fn duration(text: &str) -> Option<Duration> {
+    let text = text.strip_prefix('P')?;
+    let (date, time) = match text.split_once('T') {
+        Some((_, "")) => return None,
+        Some((date, time)) => (date, time),
+        None => (text, ""),
+    };
+    let (days, after_days) = amount(date, 'D')?;
+    let (hours, time) = amount(time, 'H')?;
+    let (minutes, after_minutes) = amount(time, 'M')?;
+    let minutes = (days * 24 + hours) * 60 + minutes;
+    let is_whole = after_days.is_empty() && after_minutes.is_empty() && minutes > 0;
+    is_whole.then(|| Duration::from_secs(minutes * 60))
+}
+
+/// How many of `unit` the text begins with, and what comes after; 0 if it does not have the unit at all.
+fn amount(text: &str, unit: char) -> Option<(u64, &str)> {
+    let Some((number, rest)) = text.split_once(unit) else { return Some((0, text)) };
+    let is_number = (1..=5).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| Some((number.parse().ok()?, rest)))?
+}
+
 pub(super) fn column<'c>(columns: &'c [Column], name: &str) -> Option<(usize, &'c Column)> {
     columns.iter().enumerate().find(|(_, column)| column.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_days_hours_and_minutes() {
+        let minutes = |text| duration(text).map(|duration| duration.as_secs() / 60);
+        assert_eq!(minutes("P2D"), Some(2 * 24 * 60));
+        assert_eq!(minutes("PT3H"), Some(180));
+        assert_eq!(minutes("PT90M"), Some(90));
+        assert_eq!(minutes("P1DT12H30M"), Some(36 * 60 + 30));
+        for text in [
+            "", "P", "PT", "P1DT", "2D", "P2", "P0D", "PT0H", "P1M", "P1Y", "P-1D", "PT1S", "PT1M1H",
+            "P1.5D", "PD", "P2D3",
+        ] {
+            assert_eq!(minutes(text), None, "{text}");
+        }
+    }
 }
