@@ -1,6 +1,6 @@
 //! The lake's layout: which key an object has, and what a key says. Pure, so that a retry computes the same name.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 
 /// What a key of the lake names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,11 @@ pub enum LakeKey<'a> {
         /// The partition's value, such as `2026-11-21`.
         partition: &'a str,
     },
+    /// The rows of a reference table that an operator has edited.
+    Reference {
+        /// The table, such as `engagement_weights`.
+        table: &'a str,
+    },
 }
 
 /// `silver/<dataset>/<partition>/<name>.parquet`
@@ -40,24 +45,68 @@ pub fn silver_prefix(dataset: &str, partition: &str) -> String {
     format!("silver/{dataset}/{partition}/")
 }
 
+/// `silver/<dataset>/dt=`: what comes before the day in the keys of a dataset partitioned by day or hour.
+pub fn silver_days(dataset: &str) -> String {
+    format!("silver/{dataset}/dt=")
+}
+
+/// `bronze/<source>/dt=<day>/hour=<HH>/`: what arrived in one hour.
+pub fn bronze_hour(source: &str, hour: DateTime<Utc>) -> String {
+    format!("bronze/{source}/{}/", hour.format("dt=%Y-%m-%d/hour=%H"))
+}
+
 /// `quarantine/<dataset>/dt=<day of arrival>/<name>.ndjson.gz`
 pub fn quarantine(dataset: &str, day: NaiveDate, name: &str) -> String {
-    format!("quarantine/{dataset}/dt={day}/{name}.ndjson.gz")
+    format!("{}{name}.ndjson.gz", quarantine_day(dataset, day))
+}
+
+/// `quarantine/<dataset>/dt=<day of arrival>/`
+pub fn quarantine_day(dataset: &str, day: NaiveDate) -> String {
+    format!("quarantine/{dataset}/dt={day}/")
 }
 
 /// `gold/<model>/<column>=<value>/data.parquet`
 pub fn gold(model: &str, column: &str, value: &str) -> String {
-    format!("gold/{model}/{column}={value}/data.parquet")
+    format!("{}{value}/data.parquet", gold_values(model, column))
+}
+
+/// `gold/<model>/<column>=`: what comes before the value in the keys of a model.
+pub fn gold_values(model: &str, column: &str) -> String {
+    format!("gold/{model}/{column}=")
 }
 
 /// `jobs/<model>/<partition value>/<id>.json`
 pub fn job(model: &str, partition: &str, id: &str) -> String {
-    format!("jobs/{model}/{partition}/{id}.json")
+    format!("{}{partition}/{id}.json", jobs(model))
+}
+
+/// `jobs/<model>/<partition value>/running.json`: the lease of whoever computes the partition. No id of a job is called that.
+pub fn lease(model: &str, partition: &str) -> String {
+    format!("{}{partition}/running.json", jobs(model))
+}
+
+/// `jobs/<model>/`
+pub fn jobs(model: &str) -> String {
+    format!("jobs/{model}/")
+}
+
+/// `notices/<model>/<partition value>/<id>.json`: the claim of whoever tells people of a row.
+pub fn notice(model: &str, partition: &str, id: &str) -> String {
+    format!("notices/{model}/{partition}/{id}.json")
+}
+
+/// `reference/<table>.csv`
+pub fn reference(table: &str) -> String {
+    format!("reference/{table}.csv")
 }
 
 /// What `key` names; `None` for keys that nothing is computed from.
 pub fn parse(key: &str) -> Option<LakeKey<'_>> {
     let (layer, rest) = key.split_once('/')?;
+    if layer == "reference" {
+        let table = rest.strip_suffix(".csv")?;
+        return (!table.is_empty() && !table.contains('/')).then_some(LakeKey::Reference { table });
+    }
     let (owner, path) = rest.split_once('/')?;
     let (folder, file) = path.rsplit_once('/')?;
     match layer {
@@ -94,8 +143,31 @@ mod tests {
     }
 
     #[test]
+    fn a_reference_key_names_its_table() {
+        let key = reference("engagement_weights");
+        assert_eq!(key, "reference/engagement_weights.csv");
+        assert_eq!(parse(&key), Some(LakeKey::Reference { table: "engagement_weights" }));
+    }
+
+    #[test]
+    fn an_hour_of_bronze_is_where_firehose_puts_it() {
+        let time = "2026-11-21T09:59:59Z".parse().unwrap();
+        assert_eq!(bronze_hour("web", time), "bronze/web/dt=2026-11-21/hour=09/");
+    }
+
+    #[test]
     fn what_is_not_of_the_lake_is_nothing() {
-        for key in ["", "silver", "silver/x", "silver/x/dt=2026-01-01/_SUCCESS", "jobs/a/b/c.json"] {
+        for key in [
+            "",
+            "silver",
+            "silver/x",
+            "silver/x/dt=2026-01-01/_SUCCESS",
+            "jobs/a/b/c.json",
+            "notices/a/b/c.json",
+            "reference/.csv",
+            "reference/a/b.csv",
+            "reference/a.txt",
+        ] {
             assert_eq!(parse(key), None, "{key}");
         }
     }

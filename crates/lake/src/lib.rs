@@ -1,6 +1,7 @@
 //! Where the lake's objects live and how they are read and written; knows S3 keys, knows no business.
 
 pub mod keys;
+pub mod lease;
 mod memory;
 mod s3;
 mod store;

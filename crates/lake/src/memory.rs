@@ -1,6 +1,7 @@
 //! A lake in memory, with the promises of S3: strong consistency, atomic conditional writes, ETags that name the content.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
-use crate::store::{Condition, ETag, Entry, Head, Metadata, Object, PutError, Store, StoreError};
+use crate::store::{Condition, ETag, Entry, Folders, Head, Metadata, Object, PutError, Store, StoreError};
 
 /// Objects in memory. Its clock stands still until it is set, so that a test decides what is old.
 #[derive(Debug, Default)]
@@ -73,12 +74,21 @@ impl Store for MemoryStore {
             .objects
             .range(prefix.to_owned()..)
             .take_while(|(key, _)| key.starts_with(prefix))
-            .map(|(key, object)| Entry {
-                key: key.clone(),
-                etag: object.head.etag.clone(),
-                size: object.head.size,
-                last_modified: object.head.last_modified,
-            })
+            .map(|(key, object)| entry(key, object))
+            .collect())
+    }
+
+    async fn list_range(&self, prefix: &str, first: &str, last: &str) -> Result<Vec<Entry>, StoreError> {
+        let folders = Folders::new(prefix, first, last);
+        let state = self.operate("list", prefix)?;
+        let range = (Bound::Excluded(folders.start_after()), Bound::Unbounded);
+        let end = folders.end();
+        Ok(state
+            .objects
+            .range(range)
+            .take_while(|(key, _)| **key < end)
+            .filter(|(key, _)| folders.hold(key))
+            .map(|(key, object)| entry(key, object))
             .collect())
     }
 
@@ -111,8 +121,19 @@ impl Store for MemoryStore {
     }
 }
 
+fn entry(key: &str, object: &Object) -> Entry {
+    Entry {
+        key: key.to_owned(),
+        etag: object.head.etag.clone(),
+        size: object.head.size,
+        last_modified: object.head.last_modified,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     async fn put(store: &MemoryStore, text: &'static str, condition: Condition) -> Result<ETag, PutError> {
@@ -146,5 +167,36 @@ mod tests {
         store.fail([true]);
         assert!(matches!(put(&store, "1", Condition::Always).await, Err(PutError::Store(_))));
         assert!(store.get("gold/a").await.unwrap().is_none());
+    }
+
+    proptest! {
+        /// One ranged listing is what a listing of each of its days would be, whatever else lies about.
+        #[test]
+        fn given_any_keys_when_a_range_is_listed_then_it_is_its_folders_listed_one_by_one(
+            keys in prop::collection::btree_set(
+                "(silver/sales/dt=2026-0[1-3]-0[1-9](-x|0|)|silver/sales/dt=2026|silver/salesx/dt=2026-02-01|silver/sales/bucket=0001)(/hour=0[0-2]|)/[ab]",
+                0..40,
+            ),
+            first in 1_u32..29,
+            days in 0_u64..60,
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let first = chrono::NaiveDate::from_ymd_opt(2026, 1, first).unwrap();
+            let last = first + chrono::Days::new(days);
+            let (ranged, one_by_one) = runtime.block_on(async {
+                let store = MemoryStore::default();
+                for key in &keys {
+                    store.put(key, Bytes::new(), Metadata::new(), Condition::Always).await.unwrap();
+                }
+                let prefix = "silver/sales/dt=";
+                let mut one_by_one = Vec::new();
+                for day in first.iter_days().take_while(|day| *day <= last) {
+                    one_by_one.extend(store.list(&format!("{prefix}{day}/")).await.unwrap());
+                }
+                let ranged = store.list_range(prefix, &first.to_string(), &last.to_string()).await.unwrap();
+                (ranged, one_by_one)
+            });
+            prop_assert_eq!(ranged, one_by_one);
+        }
     }
 }

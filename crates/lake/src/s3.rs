@@ -10,7 +10,7 @@ use aws_sdk_s3::primitives::DateTime as SdkDateTime;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use crate::store::{Condition, ETag, Entry, Head, Metadata, Object, PutError, Store, StoreError};
+use crate::store::{Condition, ETag, Entry, Folders, Head, Metadata, Object, PutError, Store, StoreError};
 
 /// A bucket as a lake.
 #[derive(Clone, Debug)]
@@ -73,12 +73,29 @@ impl Store for S3Store {
         let mut entries = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| failed("list", prefix, error))?;
-            entries.extend(page.contents.unwrap_or_default().into_iter().map(|object| Entry {
-                key: object.key.unwrap_or_default(),
-                etag: ETag::new(object.e_tag.unwrap_or_default()),
-                size: object.size.unwrap_or_default().unsigned_abs(),
-                last_modified: time(object.last_modified),
-            }));
+            entries.extend(page.contents.unwrap_or_default().into_iter().map(entry));
+        }
+        Ok(entries)
+    }
+
+    async fn list_range(&self, prefix: &str, first: &str, last: &str) -> Result<Vec<Entry>, StoreError> {
+        let folders = Folders::new(prefix, first, last);
+        let end = folders.end();
+        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+        let mut pages = request.start_after(folders.start_after()).into_paginator().send();
+        let mut entries = Vec::new();
+        // S3 knows no end but the prefix's, so the page that passes the range's end is the last one asked for.
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| failed("list", prefix, error))?;
+            let mut page = page.contents.unwrap_or_default().into_iter().map(entry).peekable();
+            while let Some(entry) = page.next_if(|entry| entry.key < end) {
+                if folders.hold(&entry.key) {
+                    entries.push(entry);
+                }
+            }
+            if page.peek().is_some() {
+                break;
+            }
         }
         Ok(entries)
     }
@@ -125,6 +142,15 @@ fn lost_the_race<E>(error: &SdkError<E>) -> bool {
 
 fn failed(action: &'static str, key: &str, error: impl std::error::Error) -> StoreError {
     StoreError { action, key: key.to_owned(), cause: DisplayErrorContext(error).to_string() }
+}
+
+fn entry(object: aws_sdk_s3::types::Object) -> Entry {
+    Entry {
+        key: object.key.unwrap_or_default(),
+        etag: ETag::new(object.e_tag.unwrap_or_default()),
+        size: object.size.unwrap_or_default().unsigned_abs(),
+        last_modified: time(object.last_modified),
+    }
 }
 
 fn time(value: Option<SdkDateTime>) -> DateTime<Utc> {

@@ -106,6 +106,38 @@ pub enum PutError {
     Store(#[from] StoreError),
 }
 
+/// The folders of [`Store::list_range`], as a range of keys.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Folders<'a> {
+    prefix: &'a str,
+    first: &'a str,
+    last: &'a str,
+}
+
+impl<'a> Folders<'a> {
+    pub(crate) fn new(prefix: &'a str, first: &'a str, last: &'a str) -> Self {
+        Self { prefix, first, last }
+    }
+
+    /// All keys of the folders come after this one.
+    pub(crate) fn start_after(&self) -> String {
+        format!("{}{}", self.prefix, self.first)
+    }
+
+    /// All keys of the folders come before this one: `0` is the character after `/`.
+    pub(crate) fn end(&self) -> String {
+        format!("{}{}0", self.prefix, self.last)
+    }
+
+    /// Whether the key is in one of the folders.
+    pub(crate) fn hold(&self, key: &str) -> bool {
+        let folder = key.strip_prefix(self.prefix).and_then(|rest| rest.split_once('/'));
+        folder.is_some_and(|(name, _)| {
+            name.len() == self.first.len() && (self.first..=self.last).contains(&name)
+        })
+    }
+}
+
 /// A lake's objects.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -117,6 +149,16 @@ pub trait Store: Send + Sync {
 
     /// All objects whose key starts with `prefix`, in the order of their keys.
     async fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError>;
+
+    /// All objects in the folders from `<prefix><first>/` to `<prefix><last>/`, both included, in the order of their keys:
+    /// what listing each of these folders gives, without a request for each. Only folders whose names are as long as
+    /// `first` and `last` count, because only among those the order of keys is the order of names; days are such names.
+    async fn list_range(&self, prefix: &str, first: &str, last: &str) -> Result<Vec<Entry>, StoreError> {
+        let folders = Folders::new(prefix, first, last);
+        let mut entries = self.list(prefix).await?;
+        entries.retain(|entry| folders.hold(&entry.key));
+        Ok(entries)
+    }
 
     /// Writes an object whole, if the condition holds.
     async fn put(
