@@ -6,6 +6,7 @@ use crate::dataset::Dataset;
 use crate::header::{self, CheckHeader, ModelHeader};
 use crate::models::{Check, Model, bare};
 use crate::query::{Query, QueryError};
+use crate::reference::{ReferenceError, ReferenceTable, References};
 
 /// A SQL file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +32,7 @@ pub enum Reason {
     Unreadable(String),
     /// It is not where models and checks are.
     #[error(
-        "expected silver/<name>.sql, gold/<name>.sql or checks/<name>.sql, with a name of a-z, 0-9 and _"
+        "expected silver/<name>.sql, gold/<name>.sql, checks/<name>.sql or reference/<name>.csv, with a name of a-z, 0-9 and _"
     )]
     Path,
     /// Its header is not what a header is.
@@ -40,6 +41,9 @@ pub enum Reason {
     /// Its query is not what a query is.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// It is no reference table.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
     /// A value in the header that cannot be.
     #[error("its header says {key} = {value:?}, expected {expected}")]
     Value {
@@ -53,7 +57,7 @@ pub enum Reason {
     /// A key or partition column that the query does not return.
     #[error("its {what} names the column {column:?}, but the query returns {}", columns.join(", "))]
     NoSuchColumn {
-        /// `key` or `partition`.
+        /// `key`, `partition` or `notice`.
         what: &'static str,
         /// The column.
         column: String,
@@ -61,16 +65,23 @@ pub enum Reason {
         columns: Vec<String>,
     },
     /// Two models, or a model and a dataset, of one name.
-    #[error("the name {0:?} is taken by another model or dataset; names are unique over silver and gold")]
+    #[error(
+        "the name {0:?} is taken by another model, dataset or reference table; names are unique over silver, gold and reference"
+    )]
     NameTaken(String),
     /// An input that does not exist.
-    #[error("its input {input:?} is neither a dataset nor a model; there are {}", known.join(", "))]
+    #[error("its input {input:?} is no dataset, model or reference table; there are {}", known.join(", "))]
     UnknownInput {
         /// The input.
         input: String,
         /// What there is.
         known: Vec<String>,
     },
+    /// A model that nothing ever makes dirty.
+    #[error(
+        "its inputs are reference tables only, which have no days; add the dataset or model whose days it computes"
+    )]
+    NoDays,
     /// A dataset that models cannot read.
     #[error("its input {0:?} is not partitioned by day or hour; models read days")]
     NotByDay(String),
@@ -90,12 +101,23 @@ pub enum Reason {
     Cycle(Vec<String>),
 }
 
-/// Reads all files, and gives the models with their names in an order where each comes after what it reads.
+/// What a `glue-sql` directory defines.
+pub(crate) struct Definitions {
+    /// Models by name.
+    pub(crate) models: BTreeMap<String, Model>,
+    /// Reference tables by name, with their packaged rows.
+    pub(crate) references: References,
+    /// The names of the models in an order where each comes after what it reads.
+    pub(crate) order: Vec<String>,
+}
+
+/// Reads all files.
 pub(crate) fn read<'a>(
     datasets: &BTreeMap<String, Dataset>,
     sources: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> Result<(BTreeMap<String, Model>, Vec<String>), DefinitionError> {
+) -> Result<Definitions, DefinitionError> {
     let mut models = BTreeMap::new();
+    let mut references = References::new();
     let mut checks = Vec::new();
     for (file, text) in sources {
         let (folder, name) = split(file).ok_or_else(|| DefinitionError::new(file, Reason::Path))?;
@@ -104,10 +126,18 @@ pub(crate) fn read<'a>(
             checks.push((file, check(name, text).map_err(failed)?));
             continue;
         }
-        if models.contains_key(name) || datasets.keys().any(|reference| bare(reference) == name) {
+        let taken = models.contains_key(name)
+            || references.contains_key(name)
+            || datasets.keys().any(|reference| bare(reference) == name);
+        if taken {
             return Err(failed(Reason::NameTaken(name.to_owned())));
         }
-        models.insert(name.to_owned(), model(folder, name, text).map_err(failed)?);
+        if folder == "reference" {
+            let table = ReferenceTable::parse(name, text).map_err(|error| failed(error.into()))?;
+            references.insert(name.to_owned(), table);
+        } else {
+            models.insert(name.to_owned(), model(folder, name, text).map_err(failed)?);
+        }
     }
     for (file, (model, check)) in checks {
         models
@@ -121,19 +151,25 @@ pub(crate) fn read<'a>(
         model.checks.sort_by(|one, other| one.name.cmp(&other.name));
     }
     for model in models.values() {
-        resolve(datasets, &models, model)?;
+        resolve(datasets, &models, &references, model)?;
     }
     let order = order(&models)?;
-    Ok((models, order))
+    Ok(Definitions { models, references, order })
 }
 
 /// The folder and the name of `gold/total_sales.sql`.
 fn split(file: &str) -> Option<(&str, &str)> {
-    let (folder, name) = file.strip_suffix(".sql")?.split_once('/')?;
-    (matches!(folder, "silver" | "gold" | "checks") && is_identifier(name)).then_some((folder, name))
+    let (path, extension) = file.rsplit_once('.')?;
+    let (folder, name) = path.split_once('/')?;
+    let expected = match folder {
+        "silver" | "gold" | "checks" => "sql",
+        "reference" => "csv",
+        _ => return None,
+    };
+    (extension == expected && is_identifier(name)).then_some((folder, name))
 }
 
-fn is_identifier(text: &str) -> bool {
+pub(crate) fn is_identifier(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_lowercase())
         && text.chars().all(|character| matches!(character, 'a'..='z' | '0'..='9' | '_'))
 }
@@ -146,6 +182,9 @@ fn model(folder: &str, name: &str, text: &str) -> Result<Model, Reason> {
     }
     if header.inputs.is_empty() {
         return Err(value("inputs", String::new(), "at least one table such as \"silver.pos_sales\""));
+    }
+    if header.inputs.iter().all(|input| is_reference(input)) {
+        return Err(Reason::NoDays);
     }
     if header.key.first().is_none_or(|column| column != "shop_id") {
         return Err(value(
@@ -164,10 +203,15 @@ fn model(folder: &str, name: &str, text: &str) -> Result<Model, Reason> {
     }
     let query = Query::parse(query)?;
     let columns = query.columns()?;
-    let named = header.key.iter().map(|column| ("key", column)).chain([("partition", &header.partition)]);
-    for (what, column) in named {
-        if !columns.contains(column) {
-            return Err(Reason::NoSuchColumn { what, column: column.clone(), columns });
+    let of_notice = header.notice.iter().flat_map(|notice| {
+        let in_subject =
+            notice.placeholders().into_iter().chain([notice.started.as_str(), notice.ended.as_str()]);
+        in_subject.map(|column| ("notice", column))
+    });
+    let named = header.key.iter().map(|column| ("key", column.as_str()));
+    for (what, column) in named.chain([("partition", header.partition.as_str())]).chain(of_notice) {
+        if !columns.iter().any(|known| known == column) {
+            return Err(Reason::NoSuchColumn { what, column: column.to_owned(), columns });
         }
     }
     agree(&header.inputs, &query, None)?;
@@ -182,6 +226,7 @@ fn model(folder: &str, name: &str, text: &str) -> Result<Model, Reason> {
         lookahead_days: header.lookahead_days,
         every_seconds: header.every_seconds,
         warehouse: header.warehouse,
+        notice: header.notice,
         columns,
         checks: Vec::new(),
         query,
@@ -220,6 +265,7 @@ fn agree(inputs: &[String], query: &Query, checked: Option<&str>) -> Result<(), 
 fn resolve(
     datasets: &BTreeMap<String, Dataset>,
     models: &BTreeMap<String, Model>,
+    references: &References,
     model: &Model,
 ) -> Result<(), DefinitionError> {
     let of_checks = model.checks.iter().flat_map(|check| {
@@ -231,18 +277,25 @@ fn resolve(
             Some(dataset) if dataset.by_day => continue,
             Some(_) => Reason::NotByDay(input.clone()),
             None if models.values().any(|other| other.reference == *input) => continue,
+            None if is_reference(input) && references.contains_key(bare(input)) => continue,
             None => Reason::UnknownInput {
                 input: input.clone(),
                 known: datasets
                     .keys()
                     .chain(models.values().map(|other| &other.reference))
                     .cloned()
+                    .chain(references.keys().map(|name| format!("reference.{name}")))
                     .collect(),
             },
         };
         return Err(DefinitionError { file, reason });
     }
     Ok(())
+}
+
+/// Whether `table` is what queries call a reference table.
+pub(crate) fn is_reference(table: &str) -> bool {
+    table.starts_with("reference.")
 }
 
 fn file(model: &Model) -> String {
@@ -287,7 +340,7 @@ fn value(key: &'static str, value: String, expected: &'static str) -> Reason {
 #[cfg(test)]
 mod tests {
     use crate::models::Models;
-    use crate::testing::{check, contracts, model};
+    use crate::testing::{REFERENCE, check, contracts, model, models};
 
     fn error(sources: &[(&str, String)]) -> String {
         Models::from_sources(&contracts(), sources.iter().map(|(name, text)| (*name, text.as_str())))
@@ -333,7 +386,7 @@ mod tests {
     fn given_an_unknown_input_then_the_error_lists_those_there_are() {
         assert_eq!(
             error(&[("gold/daily.sql", model(&["silver.sails"], ""))]),
-            "glue-sql/gold/daily.sql: its input \"silver.sails\" is neither a dataset nor a model; \
+            "glue-sql/gold/daily.sql: its input \"silver.sails\" is no dataset, model or reference table; \
              there are silver.clicks, silver.orders, silver.sales, gold.daily"
         );
     }
@@ -381,5 +434,61 @@ mod tests {
         assert!(error(&[("checks/c.sql", check("daily", &[]))]).contains("checks the model \"daily\""));
         let warehouse = error(&[("gold/daily.sql", model(&["silver.sales"], "-- warehouse = \"daily\""))]);
         assert!(warehouse.contains("expected \"<schema>.<table>\""), "{warehouse}");
+    }
+
+    const NOTICE: &str =
+        "-- notice = { subject = \"{shop_id} has {row_count}\", started = \"day\", ended = \"day\" }";
+
+    #[test]
+    fn given_a_notice_then_its_columns_are_columns_of_the_query() {
+        let daily = |notice: String| error(&[("gold/daily.sql", model(&["silver.sales"], &notice))]);
+        let columns = "but the query returns shop_id, day, row_count";
+        assert_eq!(
+            daily(NOTICE.replace("{row_count}", "{rows}")),
+            format!("glue-sql/gold/daily.sql: its notice names the column \"rows\", {columns}")
+        );
+        assert!(
+            daily(NOTICE.replace("started = \"day\"", "started = \"at\""))
+                .contains("its notice names the column \"at\"")
+        );
+        assert!(
+            daily(NOTICE.replace("ended = \"day\"", "ended = \"at\""))
+                .contains("its notice names the column \"at\"")
+        );
+        assert!(daily(NOTICE.replace("ended", "until")).contains("unknown field `until`"));
+
+        let models = models(&[("gold/daily.sql", model(&["silver.sales"], NOTICE))]);
+        let notice = models.get("daily").unwrap().notice.as_ref().unwrap();
+        assert_eq!(notice.placeholders(), ["shop_id", "row_count"]);
+    }
+
+    #[test]
+    fn given_a_reference_table_that_can_not_be_then_the_error_names_file_and_line() {
+        let weights = |text: String| error(&[("reference/weights.csv", text)]);
+        assert_eq!(
+            weights(REFERENCE.replace("a,1", "a,x")),
+            "glue-sql/reference/weights.csv: line 5, column \"weight\": expected a whole number of 64 bits, got \"x\""
+        );
+        let taken = error(&[("reference/sales.csv", REFERENCE.to_owned())]);
+        assert!(taken.contains("the name \"sales\" is taken"), "{taken}");
+    }
+
+    #[test]
+    fn given_an_unknown_reference_table_then_the_error_lists_those_there_are() {
+        let error = error(&[
+            ("reference/weights.csv", REFERENCE.to_owned()),
+            ("gold/daily.sql", model(&["silver.sales", "reference.wages"], "")),
+        ]);
+        assert!(error.contains("\"reference.wages\" is no dataset, model or reference table"), "{error}");
+        assert!(error.ends_with("gold.daily, reference.weights"), "{error}");
+    }
+
+    #[test]
+    fn given_a_model_of_reference_tables_only_then_it_is_refused() {
+        let error = error(&[
+            ("reference/weights.csv", REFERENCE.to_owned()),
+            ("gold/daily.sql", model(&["reference.weights"], "")),
+        ]);
+        assert!(error.contains("its inputs are reference tables only"), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::job::Severity;
+use crate::job::{Notice, Severity};
 
 /// What a model says about itself.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -20,6 +20,7 @@ pub(crate) struct ModelHeader {
     #[serde(default)]
     pub(crate) every_seconds: u32,
     pub(crate) warehouse: Option<String>,
+    pub(crate) notice: Option<Notice>,
 }
 
 /// What a check says about itself.
@@ -79,7 +80,7 @@ select 1;
           |
         5 |  look_back_days = 1   # a session that began yesterday
           |  ^^^^^^^^^^^^^^
-        unknown field `look_back_days`, expected one of `grain`, `key`, `partition`, `inputs`, `lookback_days`, `lookahead_days`, `every_seconds`, `warehouse`
+        unknown field `look_back_days`, expected one of `grain`, `key`, `partition`, `inputs`, `lookback_days`, `lookahead_days`, `every_seconds`, `warehouse`, `notice`
         ");
     }
 

@@ -1,13 +1,14 @@
 //! The documents that travel between functions. They are the contract between whoever plans a job (dispatch), whoever
 //! runs it (DataFusion in Lambda, Spark on Glue) and whoever loads its result.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shoplake_contracts::ColumnType;
 
 use crate::partition::PartitionValue;
 
 /// The version of [`JobDocument`] that this crate writes and its readers understand.
-pub const JOB_VERSION: u32 = 1;
+pub const JOB_VERSION: u32 = 2;
 
 /// Everything needed to compute one partition of one model, with nothing left to decide: an engine reads the objects,
 /// runs the SQL and commits the rows.
@@ -41,6 +42,8 @@ pub struct JobDocument {
     pub output: JobOutput,
     /// The warehouse table that shows the model, as `schema.table`; none if it only serves other models.
     pub warehouse: Option<String>,
+    /// How people are told of a new row; none if they are not.
+    pub notice: Option<Notice>,
 }
 
 impl JobDocument {
@@ -111,6 +114,8 @@ pub struct JobCheck {
     pub name: String,
     /// What happens if it returns rows.
     pub severity: Severity,
+    /// What it makes sure of, in words.
+    pub description: String,
     /// The query. It sees the model's new rows as the table `gold__<model>`, and the job's views.
     pub sql: String,
 }
@@ -123,6 +128,30 @@ pub enum Severity {
     Stop,
     /// The rows are committed, and the failure is reported.
     Warn,
+}
+
+/// How people are told of the rows of a model: once when a row is new, and once more when it ends, if they want that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notice {
+    /// What the message says in one line, with columns in braces: `{product_id} is {state} at {location_id}`.
+    pub subject: String,
+    /// The timestamp column that says when it began.
+    pub started: String,
+    /// The timestamp column that says when it ended, null until then.
+    pub ended: String,
+}
+
+impl Notice {
+    /// The columns that the subject names.
+    pub fn placeholders(&self) -> Vec<&str> {
+        self.subject
+            .split('{')
+            .skip(1)
+            .filter_map(|rest| rest.split_once('}'))
+            .map(|(column, _)| column)
+            .collect()
+    }
 }
 
 /// A model that has to be computed again when rows of this one change.
@@ -174,6 +203,8 @@ pub mod metadata {
     pub const ROWS: &str = "rows";
     /// The partitions of other models that the commit dirtied, as JSON (only in the Parquet file).
     pub const DIRTIED: &str = "dirtied";
+    /// The checks of severity warn that returned rows, as JSON (only in the Parquet file).
+    pub const FAILED_CHECKS: &str = "failed_checks";
 }
 
 /// A partition of a model that has to be computed again, as it travels in an event's `detail`.
@@ -208,12 +239,34 @@ pub struct JobResult {
     pub model: String,
     /// Its partition, such as `2010-12-01`.
     pub partition: String,
+    /// The job, by its id.
+    pub job: String,
+    /// The number of the commit that the job made, or would have made.
+    pub version: u64,
+    /// When the job was planned, by the clock of the lake's store: of two results for one partition, the one that was
+    /// planned later has seen at least what the other one has, as silver only grows.
+    pub planned_at: DateTime<Utc>,
     /// Rows of the partition as computed.
     pub rows: u64,
-    /// Checks that returned rows, of both severities.
+    /// All checks that ran; none after a conflict.
+    pub checks: Vec<CheckRun>,
+    /// Those of them that returned rows, of both severities.
     pub failed_checks: Vec<FailedCheck>,
-    /// What the load state has to do, if there is something.
+    /// What the load state has to copy, if there is something.
     pub load: Option<LoadRequest>,
+    /// What the notify state has to look through, if there is something.
+    pub notify: Option<NotifyRequest>,
+}
+
+/// A check that ran over a job's rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckRun {
+    /// The check.
+    pub name: String,
+    /// What it means for the commit if it returns rows.
+    pub severity: Severity,
+    /// What it makes sure of, in words.
+    pub description: String,
 }
 
 /// How a job ended.
@@ -261,6 +314,22 @@ pub struct LoadRequest {
     pub columns: Vec<LoadColumn>,
     /// The table's sort order.
     pub sort: Vec<String>,
+}
+
+/// A committed partition whose new rows people want to know of: the input of the notify state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotifyRequest {
+    /// The model.
+    pub model: String,
+    /// Its partition, such as `2010-12-01`.
+    pub partition: String,
+    /// The object that holds its rows.
+    pub key: String,
+    /// Columns that identify a row.
+    pub identity: Vec<String>,
+    /// What to say.
+    pub notice: Notice,
 }
 
 /// A column of a warehouse table.

@@ -9,16 +9,18 @@ mod models;
 mod partition;
 mod plan;
 mod query;
+mod reference;
 mod render;
 #[cfg(test)]
 mod testing;
 
 pub use definition::{DefinitionError, Reason};
 pub use job::{
-    Column, Downstream, FailedCheck, JobCheck, JobDocument, JobInput, JobOutput, JobResult, LoadColumn,
-    LoadRequest, Outcome, Partition, PartitionDirty, Severity, View,
+    CheckRun, Column, Downstream, FailedCheck, JobCheck, JobDocument, JobInput, JobOutput, JobResult,
+    LoadColumn, LoadRequest, Notice, NotifyRequest, Outcome, Partition, PartitionDirty, Severity, View,
 };
-pub use models::{Check, InputPrefix, Model, Models};
+pub use models::{Check, InputPrefix, InputRange, Model, Models};
 pub use partition::{PartitionValue, PartitionValueError};
 pub use plan::{GoldHead, GoldHeadError, Listing, Plan};
 pub use query::QueryError;
+pub use reference::{ReferenceError, ReferenceTable, References};

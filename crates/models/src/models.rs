@@ -7,10 +7,11 @@ use shoplake_contracts::Contracts;
 use shoplake_lake::keys;
 
 use crate::dataset::{self, Dataset};
-use crate::definition::{self, DefinitionError, Reason};
-use crate::job::{Downstream, Severity};
+use crate::definition::{self, DefinitionError, Definitions, Reason, is_reference};
+use crate::job::{Downstream, Notice, Severity};
 use crate::partition::PartitionValue;
 use crate::query::Query;
+use crate::reference::{ReferenceTable, References};
 
 /// A table that is computed by one SQL file.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ pub struct Model {
     pub key: Vec<String>,
     /// The column that says which partition a row belongs to.
     pub partition: String,
-    /// Tables that it reads: `silver.<dataset>`, `silver.<model>` or `gold.<model>`.
+    /// Tables that it reads: `silver.<dataset>`, `silver.<model>`, `gold.<model>` or `reference.<table>`.
     pub inputs: Vec<String>,
     /// Its partition D reads the input days from D - lookback_days ...
     pub lookback_days: u16,
@@ -35,6 +36,8 @@ pub struct Model {
     pub every_seconds: u32,
     /// The warehouse table that shows it, as `schema.table`.
     pub warehouse: Option<String>,
+    /// How people are told of a new row.
+    pub notice: Option<Notice>,
     /// Its columns, in order.
     pub columns: Vec<String>,
     /// The queries that must return no row.
@@ -65,11 +68,35 @@ pub struct InputPrefix {
     pub prefixes: Vec<String>,
 }
 
+/// The folders of objects that a model's partition is computed from, for one input, as one range: what
+/// [`Store::list_range`](shoplake_lake::Store::list_range) takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputRange {
+    /// The input, such as `silver.pos_sales`.
+    pub input: String,
+    /// What comes before the day in every key, such as `silver/pos_sales/dt=`.
+    pub prefix: String,
+    /// The first day.
+    pub first: PartitionValue,
+    /// The last day.
+    pub last: PartitionValue,
+}
+
 impl Model {
     /// All tables that the model and its checks read, in order and without repetition.
     pub fn all_inputs(&self) -> BTreeSet<&str> {
         let checks = self.checks.iter().flat_map(|check| &check.inputs);
         self.inputs.iter().chain(checks).map(String::as_str).collect()
+    }
+
+    /// The names of the reference tables that the model and its checks read.
+    pub fn references(&self) -> impl Iterator<Item = &str> {
+        self.all_inputs().into_iter().filter(|input| is_reference(input)).map(bare)
+    }
+
+    /// The tables with days that the model and its checks read.
+    fn day_inputs(&self) -> impl Iterator<Item = &str> {
+        self.all_inputs().into_iter().filter(|input| !is_reference(input))
     }
 
     /// The input partitions that `partition` is computed from.
@@ -88,16 +115,19 @@ impl Model {
 pub struct Models {
     models: BTreeMap<String, Model>,
     datasets: BTreeMap<String, Dataset>,
+    references: References,
     /// Names, each after everything that it reads.
     order: Vec<String>,
 }
 
 impl Models {
-    /// Reads `silver/*.sql`, `gold/*.sql` and `checks/*.sql` below `directory`.
+    /// Reads `silver/*.sql`, `gold/*.sql`, `checks/*.sql` and `reference/*.csv` below `directory`.
     pub fn load(directory: &Path, contracts: &Contracts) -> Result<Self, DefinitionError> {
         let mut sources = Vec::new();
-        for folder in ["silver", "gold", "checks"] {
-            let files = sql_files(&directory.join(folder))
+        for (folder, extension) in
+            [("reference", "csv"), ("silver", "sql"), ("gold", "sql"), ("checks", "sql")]
+        {
+            let files = files(&directory.join(folder), extension)
                 .map_err(|error| DefinitionError::new(folder, Reason::Unreadable(error.to_string())))?;
             for file in files {
                 let name = format!("{folder}/{}", file.file_name().unwrap_or_default().to_string_lossy());
@@ -115,8 +145,8 @@ impl Models {
         sources: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, DefinitionError> {
         let datasets = dataset::all(contracts);
-        let (models, order) = definition::read(&datasets, sources)?;
-        Ok(Self { models, datasets, order })
+        let Definitions { models, references, order } = definition::read(&datasets, sources)?;
+        Ok(Self { models, datasets, references, order })
     }
 
     /// The model called `name`.
@@ -127,6 +157,21 @@ impl Models {
     /// All models, each after everything that it reads.
     pub fn iter(&self) -> impl Iterator<Item = &Model> {
         self.order.iter().filter_map(|name| self.models.get(name))
+    }
+
+    /// The reference table called `name`, with its packaged rows.
+    pub fn reference(&self, name: &str) -> Option<&ReferenceTable> {
+        self.references.get(name)
+    }
+
+    /// All reference tables, with their packaged rows.
+    pub fn references(&self) -> &References {
+        &self.references
+    }
+
+    /// The models that read the reference table called `name`, themselves or in a check.
+    pub fn readers_of_reference(&self, name: &str) -> impl Iterator<Item = &Model> {
+        self.iter().filter(move |model| model.references().any(|read| read == name))
     }
 
     /// The partitions of models that have to be computed again when `partition` of a dataset or a model changes.
@@ -141,22 +186,55 @@ impl Models {
             .collect()
     }
 
-    /// What has to be listed to compute `partition` of `model`.
+    /// What has to be listed to compute `partition` of `model`, day by day.
     pub fn input_prefixes(&self, model: &Model, partition: PartitionValue) -> Vec<InputPrefix> {
         let prefixes = |input: &str| -> Vec<String> {
-            let partitions = model.input_partitions(partition);
-            match self.by_reference(input) {
-                Some(upstream) => partitions.map(|day| upstream.output_key(day)).collect(),
-                None => {
-                    partitions.map(|day| keys::silver_prefix(bare(input), &day.silver_folder())).collect()
-                }
-            }
+            model.input_partitions(partition).map(|day| self.day_prefix(input, day)).collect()
         };
         model
-            .all_inputs()
-            .into_iter()
+            .day_inputs()
             .map(|input| InputPrefix { input: input.to_owned(), prefixes: prefixes(input) })
             .collect()
+    }
+
+    /// What has to be listed to compute `partition` of `model`: the same objects as by [`Models::input_prefixes`], in one
+    /// listing for each input.
+    pub fn input_ranges(&self, model: &Model, partition: PartitionValue) -> Vec<InputRange> {
+        let (first, last) = partition.ends(model.lookback_days, model.lookahead_days);
+        self.ranges(model, first, last)
+    }
+
+    /// What has to be listed to know whether there is anything of `partition`'s own day: see [`Models::plan`].
+    pub fn own_day_ranges(&self, model: &Model, partition: PartitionValue) -> Vec<InputRange> {
+        self.ranges(model, partition, partition)
+    }
+
+    fn ranges(&self, model: &Model, first: PartitionValue, last: PartitionValue) -> Vec<InputRange> {
+        let range = |input: &str| InputRange {
+            input: input.to_owned(),
+            prefix: self.days_prefix(input),
+            first,
+            last,
+        };
+        model.day_inputs().map(range).collect()
+    }
+
+    /// Whether `key` belongs to `day` of `input`.
+    pub(crate) fn is_of_day(&self, input: &str, day: PartitionValue, key: &str) -> bool {
+        key.starts_with(&self.day_prefix(input, day))
+    }
+
+    /// What the keys of one day of `input` start with.
+    fn day_prefix(&self, input: &str, day: PartitionValue) -> String {
+        format!("{}{day}/", self.days_prefix(input))
+    }
+
+    /// What comes before the day in the keys of `input`.
+    fn days_prefix(&self, input: &str) -> String {
+        match self.by_reference(input) {
+            Some(upstream) => keys::gold_values(&upstream.name, &upstream.partition),
+            None => keys::silver_days(bare(input)),
+        }
     }
 
     /// The models that read the dataset or model called `name`, themselves or in a check.
@@ -189,15 +267,15 @@ pub(crate) fn bare(reference: &str) -> &str {
     reference.split_once('.').map_or(reference, |(_, name)| name)
 }
 
-/// The SQL files of a folder by name; none if there is no such folder.
-fn sql_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+/// The files of a folder by name; none if there is no such folder.
+fn files(folder: &Path, extension: &str) -> std::io::Result<Vec<PathBuf>> {
     if !folder.exists() {
         return Ok(Vec::new());
     }
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "sql") {
+        if path.extension().is_some_and(|found| found == extension) {
             files.push(path);
         }
     }
@@ -211,7 +289,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{day, model, models, world};
+    use crate::testing::{REFERENCE, check, day, model, models, world};
 
     #[test]
     fn models_come_after_what_they_read() {
@@ -257,7 +335,52 @@ mod tests {
         );
         let weekly = prefixes("weekly");
         assert_eq!(weekly[0].prefixes.len(), 7);
-        assert_eq!(weekly[0].prefixes[0], "gold/daily/day=2010-12-25/data.parquet");
+        assert_eq!(weekly[0].prefixes[0], "gold/daily/day=2010-12-25/");
+    }
+
+    #[test]
+    fn the_ranges_begin_and_end_where_the_prefixes_do() {
+        let models = world();
+        for name in ["daily", "weekly"] {
+            let (model, partition) = (models.get(name).unwrap(), day("2010-12-31"));
+            let prefixes = models.input_prefixes(model, partition);
+            let ends: Vec<_> = models
+                .input_ranges(model, partition)
+                .into_iter()
+                .map(|range| {
+                    [range.first, range.last].map(|day| format!("{} {}{day}/", range.input, range.prefix))
+                })
+                .collect();
+            let expected: Vec<_> = prefixes
+                .iter()
+                .map(|listed| {
+                    [listed.prefixes.first(), listed.prefixes.last()]
+                        .map(|prefix| format!("{} {}", listed.input, prefix.unwrap()))
+                })
+                .collect();
+            assert_eq!(ends, expected);
+            for own in models.own_day_ranges(model, partition) {
+                assert_eq!((own.first, own.last), (partition, partition));
+            }
+        }
+    }
+
+    #[test]
+    fn given_a_reference_table_then_it_is_known_who_reads_it_and_it_is_not_listed() {
+        let models = models(&[
+            ("reference/weights.csv", REFERENCE.to_owned()),
+            ("gold/a.sql", model(&["silver.sales", "reference.weights"], "")),
+            ("gold/b.sql", model(&["silver.sales"], "")),
+            ("checks/c.sql", check("b", &["reference.weights"])),
+            ("gold/d.sql", model(&["gold.a"], "")),
+        ]);
+        let readers: Vec<_> =
+            models.readers_of_reference("weights").map(|model| model.name.as_str()).collect();
+        assert_eq!(readers, ["a", "b"]);
+        assert_eq!(models.readers_of_reference("wages").count(), 0);
+        let listed = models.input_ranges(models.get("a").unwrap(), day("2010-12-31"));
+        assert_eq!(listed.iter().map(|range| range.input.as_str()).collect::<Vec<_>>(), ["silver.sales"]);
+        assert_eq!(models.reference("weights").unwrap().row_count(), 1);
     }
 
     proptest! {

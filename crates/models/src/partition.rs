@@ -6,6 +6,10 @@ use std::str::FromStr;
 use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 
+/// The days that are written with a year of four digits.
+const FIRST_DAY: NaiveDate = NaiveDate::from_ymd_opt(0, 1, 1).expect("a day");
+const LAST_DAY: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).expect("a day");
+
 /// The value of a model's partition column. Written `2010-12-01` in keys, messages and SQL.
 ///
 /// Models are partitioned by day; a dataset partitioned by hour dirties the day that the hour belongs to.
@@ -41,11 +45,18 @@ impl PartitionValue {
 
     /// All partitions from `before` days earlier to `after` days later, in order.
     pub(crate) fn window(self, before: u16, after: u16) -> impl Iterator<Item = Self> {
-        let Self::Date(day) = self;
-        // A window that leaves the calendar simply ends there.
-        let first = day.checked_sub_days(Days::new(before.into())).unwrap_or(NaiveDate::MIN);
-        let last = day.checked_add_days(Days::new(after.into())).unwrap_or(NaiveDate::MAX);
+        let (Self::Date(first), Self::Date(last)) = self.ends(before, after);
         first.iter_days().take_while(move |day| *day <= last).map(Self::Date)
+    }
+
+    /// The first and the last partition of that window.
+    pub(crate) fn ends(self, before: u16, after: u16) -> (Self, Self) {
+        let Self::Date(day) = self;
+        // A window that leaves the years of four digits simply ends there: only among those, days sort as their texts do.
+        let first =
+            day.checked_sub_days(Days::new(before.into())).map_or(FIRST_DAY, |day| day.max(FIRST_DAY));
+        let last = day.checked_add_days(Days::new(after.into())).map_or(LAST_DAY, |day| day.min(LAST_DAY));
+        (Self::Date(first), Self::Date(last))
     }
 }
 
@@ -103,5 +114,11 @@ mod tests {
     fn a_window_holds_both_ends() {
         let days: Vec<_> = day("2010-12-31").window(1, 2).map(|day| day.to_string()).collect();
         assert_eq!(days, ["2010-12-30", "2010-12-31", "2011-01-01", "2011-01-02"]);
+    }
+
+    #[test]
+    fn given_the_end_of_the_calendar_then_the_window_ends_there() {
+        assert_eq!(day("9999-12-31").ends(1, 30), (day("9999-12-30"), day("9999-12-31")));
+        assert_eq!(day("0000-01-01").ends(30, 1), (day("0000-01-01"), day("0000-01-02")));
     }
 }

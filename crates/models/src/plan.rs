@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 use shoplake_lake::{ETag, Entry, Head};
 
+use crate::definition::is_reference;
 use crate::job::{
     JOB_VERSION, JobCheck, JobDocument, JobInput, JobOutput, Partition, Severity, View, metadata, rows_table,
 };
 use crate::models::{Model, Models, bare};
 use crate::partition::PartitionValue;
+use crate::reference::{ReferenceTable, References};
 use crate::render::{self, objects_name, view_name};
 
 /// The objects there are, per input (`silver.pos_sales`): the listings of [`Models::input_prefixes`].
@@ -58,14 +60,20 @@ impl TryFrom<&Head> for GoldHead {
 /// What to do about a dirty partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// Nothing: gold was computed from exactly these inputs, by these definitions.
+    /// Nothing: gold was computed from exactly these inputs, by these definitions. Or there is neither gold nor an input of
+    /// the partition's own day.
     UpToDate,
     /// Run this job.
     Job(Box<JobDocument>),
 }
 
 impl Models {
-    /// Plans the computation of `partition` of `model`. An input that `listing` does not name has no objects.
+    /// Plans the computation of `partition` of `model`. An input that `listing` does not name has no objects. Reference
+    /// tables have their packaged rows.
+    ///
+    /// A partition is a fact about its own day: as long as no input has an object of that day, there is nothing to say
+    /// about it, although other days of its window may have some. Otherwise a look back of 30 days would compute 30 days
+    /// of the future. Once it is in gold it is kept up to date.
     pub fn plan(
         &self,
         model: &Model,
@@ -73,7 +81,22 @@ impl Models {
         listing: &Listing,
         head: Option<&GoldHead>,
     ) -> Plan {
-        let tables = self.tables(model, listing);
+        self.plan_with(model, partition, listing, head, &References::new())
+    }
+
+    /// The same, but a reference table that `references` names has those rows: see [`ReferenceTable::with_rows`].
+    pub fn plan_with(
+        &self,
+        model: &Model,
+        partition: PartitionValue,
+        listing: &Listing,
+        head: Option<&GoldHead>,
+        references: &References,
+    ) -> Plan {
+        if head.is_none() && !self.has_own_day(partition, listing) {
+            return Plan::UpToDate;
+        }
+        let tables = self.tables(model, listing, references);
         let checks = checks(model);
         let partition = Partition { column: model.partition.clone(), value: partition };
         let sql = render::partition_query(&model.query.render(view_name), &partition);
@@ -107,14 +130,31 @@ impl Models {
                 inputs_digest,
             },
             warehouse: model.warehouse.clone(),
+            notice: model.notice.clone(),
             partition,
         }))
     }
 
+    /// Whether any input has an object of the partition's own day.
+    fn has_own_day(&self, partition: PartitionValue, listing: &Listing) -> bool {
+        listing
+            .iter()
+            .any(|(input, entries)| entries.iter().any(|entry| self.is_of_day(input, partition, &entry.key)))
+    }
+
+    /// The reference table that queries call `input`, with the rows that count.
+    fn reference_table<'a>(&'a self, input: &str, references: &'a References) -> Option<&'a ReferenceTable> {
+        is_reference(input).then(|| references.get(bare(input)).or_else(|| self.reference(bare(input))))?
+    }
+
     /// The tables and views that the model and its checks read.
-    fn tables(&self, model: &Model, listing: &Listing) -> Tables {
+    fn tables(&self, model: &Model, listing: &Listing, references: &References) -> Tables {
         let mut tables = Tables::default();
         for input in model.all_inputs() {
+            if let Some(table) = self.reference_table(input, references) {
+                tables.view(view_name(input), table.sql());
+                continue;
+            }
             let mut objects: Vec<_> =
                 listing.get(input).into_iter().flatten().map(|entry| entry.key.clone()).collect();
             objects.sort();
@@ -153,6 +193,10 @@ impl Models {
         for input in &model.inputs {
             if let Some(upstream) = self.by_reference(input) {
                 self.without_rows(upstream, tables);
+            } else if let Some(table) =
+                self.reference(bare(input)).filter(|_| is_reference(input) && !tables.has(&empty_name(input)))
+            {
+                tables.view(empty_name(input), table.empty_sql());
             } else if let Some(dataset) = self.dataset(input).filter(|_| !tables.has(&empty_name(input))) {
                 tables.inputs.push(JobInput {
                     table: empty_name(input),
@@ -194,17 +238,23 @@ fn checks(model: &Model) -> Vec<JobCheck> {
     let own = model.checks.iter().map(|check| JobCheck {
         name: check.name.clone(),
         severity: check.severity,
+        description: check.description.clone(),
         sql: check
             .query
             .render(|table| if bare(table) == model.name { rows.clone() } else { view_name(table) }),
     });
     let of_key = [
-        ("key_is_not_null", render::key_is_null(&rows, &model.key)),
-        ("key_is_unique", render::key_repeats(&rows, &model.key)),
+        ("key_is_not_null", "no column of the key is null", render::key_is_null(&rows, &model.key)),
+        ("key_is_unique", "no key occurs twice", render::key_repeats(&rows, &model.key)),
     ];
     of_key
         .into_iter()
-        .map(|(name, sql)| JobCheck { name: format!("{}_{name}", model.name), severity: Severity::Stop, sql })
+        .map(|(name, description, sql)| JobCheck {
+            name: format!("{}_{name}", model.name),
+            severity: Severity::Stop,
+            description: description.to_owned(),
+            sql,
+        })
         .chain(own)
         .collect()
 }
@@ -272,8 +322,17 @@ mod tests {
     }
 
     fn job(model: &str, listing: &Listing, head: Option<&GoldHead>) -> JobDocument {
-        let models = world();
-        match models.plan(models.get(model).unwrap(), day("2010-12-01"), listing, head) {
+        job_of(&world(), model, listing, head, &References::new())
+    }
+
+    fn job_of(
+        models: &Models,
+        model: &str,
+        listing: &Listing,
+        head: Option<&GoldHead>,
+        references: &References,
+    ) -> JobDocument {
+        match models.plan_with(models.get(model).unwrap(), day("2010-12-01"), listing, head, references) {
             Plan::Job(job) => *job,
             Plan::UpToDate => panic!("expected a job"),
         }
@@ -347,8 +406,57 @@ mod tests {
     }
 
     #[test]
+    fn given_objects_of_other_days_only_then_there_is_nothing_to_say_about_the_partition() {
+        let models = world();
+        let plan = |name: &str, listing: &Listing, head: Option<&GoldHead>| {
+            models.plan(models.get(name).unwrap(), day("2010-12-01"), listing, head)
+        };
+        let tomorrow = listing(&[("silver.sales", "silver/sales/dt=2010-12-02/a.parquet", "1")]);
+        assert_eq!(plan("daily", &tomorrow, None), Plan::UpToDate);
+        assert_eq!(plan("daily", &Listing::new(), None), Plan::UpToDate);
+        let yesterday = listing(&[("gold.daily", "gold/daily/day=2010-11-30/data.parquet", "1")]);
+        assert_eq!(plan("weekly", &yesterday, None), Plan::UpToDate);
+
+        let of_hour = listing(&[("silver.clicks", "silver/clicks/dt=2010-12-01/hour=09/a.parquet", "1")]);
+        assert!(matches!(plan("daily", &of_hour, None), Plan::Job(_)), "an input of a check counts");
+        let today = listing(&[("gold.daily", "gold/daily/day=2010-12-01/data.parquet", "1")]);
+        assert!(matches!(plan("weekly", &today, None), Plan::Job(_)));
+
+        // What is in gold is kept up to date, even if every input is gone.
+        let gold = head(&job("daily", &sales(), None));
+        assert!(matches!(plan("daily", &tomorrow, Some(&gold)), Plan::Job(_)));
+        assert!(matches!(plan("daily", &Listing::new(), Some(&gold)), Plan::Job(_)));
+    }
+
+    #[test]
+    fn given_a_reference_table_then_the_job_carries_the_rows_that_count() {
+        let models = crate::testing::models(&[
+            ("reference/weights.csv", crate::testing::REFERENCE.to_owned()),
+            ("gold/daily.sql", crate::testing::model(&["silver.sales", "reference.weights"], "")),
+            ("gold/next.sql", crate::testing::model(&["gold.daily"], "-- lookback_days = 1")),
+        ]);
+        let packaged = job_of(&models, "daily", &sales(), None, &References::new());
+        assert_eq!(packaged.views[0].name, "reference__weights");
+        assert!(packaged.views[0].sql.contains("('a', '1')"), "{}", packaged.views[0].sql);
+        assert!(packaged.sql.contains("from reference__weights"), "{}", packaged.sql);
+        assert!(packaged.inputs.iter().all(|input| input.name == "silver.sales"));
+
+        let weights = models.reference("weights").unwrap().with_rows("shop_id,weight\na,2\n").unwrap();
+        let references = References::from([("weights".to_owned(), weights)]);
+        let edited = job_of(&models, "daily", &sales(), Some(&head(&packaged)), &references);
+        assert!(edited.views[0].sql.contains("('a', '2')"), "{}", edited.views[0].sql);
+
+        // Downstream, where the columns of a model without rows are found by its query.
+        let own_day = listing(&[("gold.next", "gold/next/day=2010-12-01/data.parquet", "1")]);
+        let next = job_of(&models, "next", &own_day, Some(&head(&packaged)), &references);
+        let empty = next.views.iter().find(|view| view.name == "reference__weights__empty").unwrap();
+        assert!(empty.sql.contains("where 1 = 0"), "{}", empty.sql);
+    }
+
+    #[test]
     fn given_a_gold_input_without_objects_then_its_query_tells_its_columns() {
-        let job = job("weekly", &Listing::new(), None);
+        let gold = head(&job("daily", &sales(), None));
+        let job = job("weekly", &Listing::new(), Some(&gold));
         let tables: Vec<_> =
             job.inputs.iter().map(|input| (input.table.as_str(), input.objects.len())).collect();
         assert_eq!(tables, [("silver__sales__empty", 0)]);

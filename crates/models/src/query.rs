@@ -8,7 +8,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-static REFERENCE: LazyLock<Regex> = LazyLock::new(|| regex(r"\b(silver|gold)\.([a-z][a-z0-9_]*)\b"));
+static REFERENCE: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"\b(silver|gold|reference)\.([a-z][a-z0-9_]*)\b"));
 static WORD: LazyLock<Regex> = LazyLock::new(|| regex(r"[a-z_][a-z0-9_]*|[(),;*]"));
 /// A column as it is, or anything with a name given by `as`.
 static COLUMN: LazyLock<Regex> =

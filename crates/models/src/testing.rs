@@ -52,6 +52,15 @@ pub(crate) fn model(inputs: &[&str], more: &str) -> String {
     )
 }
 
+/// A reference table with one row.
+pub(crate) const REFERENCE: &str = "\
+# description = \"How much a day counts.\"
+# key = [\"shop_id\"]
+# columns = { shop_id = \"string\", weight = \"bigint\" }
+shop_id,weight
+a,1
+";
+
 /// A check of `model` that reads `inputs`.
 pub(crate) fn check(model: &str, inputs: &[&str]) -> String {
     let quoted: Vec<_> = inputs.iter().map(|input| format!("\"{input}\"")).collect();

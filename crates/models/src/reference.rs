@@ -1,0 +1,477 @@
+//! Reference tables: small tables that people edit, such as the weights of a score. Models read them as
+//! `reference.<name>`.
+//!
+//! The packaged file `glue-sql/reference/<name>.csv` declares a table and gives its default rows; the lake's object
+//! `reference/<name>.csv` replaces the rows. A job carries the rows in its SQL, so an engine reads no other file, and
+//! other rows make another job.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use chrono::NaiveDate;
+use serde::Deserialize;
+use shoplake_contracts::ColumnType;
+
+/// Rows are part of the SQL of every job that reads them.
+const MAX_ROWS: usize = 10_000;
+
+/// Longer than what anybody writes into such a table by hand.
+const MAX_TEXT: usize = 200;
+
+/// Contents of tables that replace the packaged ones, by name.
+pub type References = BTreeMap<String, ReferenceTable>;
+
+/// A small table that people edit: what is declared of it, and its rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReferenceTable {
+    /// Its name; queries call it `reference.<name>`.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Columns that identify a row.
+    pub key: Vec<String>,
+    /// Its columns, by name.
+    pub columns: BTreeMap<String, ColumnType>,
+    /// The file's content without its header, as it was written: a row of names, then the rows.
+    pub csv: String,
+    /// The columns in the order of `csv`.
+    order: Vec<String>,
+    /// Values in the order of `csv`, spelt in one way only.
+    rows: Vec<Vec<String>>,
+}
+
+/// Why a file is no reference table.
+#[derive(Debug, thiserror::Error)]
+pub enum ReferenceError {
+    /// The header of a packaged file is not what it should be.
+    #[error("its header (TOML in the leading `#` lines) is wrong: {0}")]
+    Header(#[from] toml::de::Error),
+    /// A value in the header that cannot be.
+    #[error("its header says {key} = {actual:?}, expected {expected}")]
+    HeaderValue {
+        /// The header's key.
+        key: &'static str,
+        /// What it says.
+        actual: String,
+        /// What it could say.
+        expected: &'static str,
+    },
+    /// Something that is not as the header says.
+    #[error("line {line}, column {column:?}: expected {expected}, got {actual:?}")]
+    Value {
+        /// The line of the file, starting with 1.
+        line: u64,
+        /// The column's name.
+        column: String,
+        /// What could stand there.
+        expected: String,
+        /// What stands there.
+        actual: String,
+    },
+    /// A line that is not as the header says.
+    #[error("line {line}: expected {expected}, got {actual}")]
+    Line {
+        /// The line of the file, starting with 1.
+        line: u64,
+        /// What could stand there.
+        expected: String,
+        /// What stands there.
+        actual: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    description: String,
+    key: Vec<String>,
+    columns: BTreeMap<String, ColumnType>,
+}
+
+impl ReferenceTable {
+    /// Reads a packaged file: the header in `#` lines, then CSV.
+    pub(crate) fn parse(name: &str, text: &str) -> Result<Self, ReferenceError> {
+        let mut toml = String::new();
+        let mut csv = text;
+        // Line by line, so that the line number of a TOML error is the file's.
+        while let Some(comment) = csv.strip_prefix('#') {
+            let (line, rest) = comment.split_once('\n').unwrap_or((comment, ""));
+            toml.push_str(line);
+            toml.push('\n');
+            csv = rest;
+        }
+        let header: Header = toml::from_str(&toml)?;
+        header.check()?;
+        let declared = Self {
+            name: name.to_owned(),
+            description: header.description,
+            key: header.key,
+            columns: header.columns,
+            csv: String::new(),
+            order: Vec::new(),
+            rows: Vec::new(),
+        };
+        declared.with_lines(csv, toml.lines().count() as u64)
+    }
+
+    /// The same table with other rows: CSV with a row of the same column names, in any order.
+    ///
+    /// # Errors
+    /// Says in which line and column what was expected and what came.
+    pub fn with_rows(&self, csv: &str) -> Result<Self, ReferenceError> {
+        self.with_lines(csv, 0)
+    }
+
+    /// `skipped` lines of the file come before `csv`.
+    fn with_lines(&self, csv: &str, skipped: u64) -> Result<Self, ReferenceError> {
+        let mut reader =
+            csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(csv.as_bytes());
+        let mut records = reader.records();
+        let order = match records.next() {
+            Some(record) => self.order(read(record, csv, skipped)?)?,
+            None => return Err(self.wrong_names(skipped + 1, "an empty file".to_owned())),
+        };
+        let mut rows = Vec::new();
+        let mut keys = BTreeMap::new();
+        for record in records {
+            let (line, fields) = read(record, csv, skipped)?;
+            let row = self.row(line, &order, &fields)?;
+            let key: Vec<_> =
+                self.key.iter().map(|column| value_of(&order, &row, column).to_owned()).collect();
+            if let Some(first) = keys.insert(key.clone(), line) {
+                let expected = format!("{} to occur once", self.key.join(" and "));
+                let actual = format!("{}, which line {first} has already", key.join(" and "));
+                return Err(ReferenceError::Line { line, expected, actual });
+            }
+            if rows.len() == MAX_ROWS {
+                let expected = format!("at most {MAX_ROWS} rows");
+                return Err(ReferenceError::Line { line, expected, actual: "one more".to_owned() });
+            }
+            rows.push(row);
+        }
+        Ok(Self { csv: csv.to_owned(), order, rows, ..self.clone() })
+    }
+
+    /// The names of the first line, which are those of the columns, in any order.
+    fn order(&self, (line, names): (u64, Vec<String>)) -> Result<Vec<String>, ReferenceError> {
+        let distinct: BTreeSet<&String> = names.iter().collect();
+        if distinct.len() != names.len() || !distinct.into_iter().eq(self.columns.keys()) {
+            return Err(self.wrong_names(line, names.join(",")));
+        }
+        Ok(names)
+    }
+
+    fn wrong_names(&self, line: u64, actual: String) -> ReferenceError {
+        let names: Vec<_> = self.columns.keys().map(String::as_str).collect();
+        let expected = format!("the names of the columns in any order ({})", names.join(", "));
+        ReferenceError::Line { line, expected, actual }
+    }
+
+    fn row(&self, line: u64, order: &[String], fields: &[String]) -> Result<Vec<String>, ReferenceError> {
+        if fields.len() != order.len() {
+            let expected = format!("{} values ({})", order.len(), order.join(", "));
+            return Err(ReferenceError::Line { line, expected, actual: fields.len().to_string() });
+        }
+        let values = order.iter().zip(fields).map(|(column, text)| {
+            canonical(self.columns[column], text).map_err(|expected| ReferenceError::Value {
+                line,
+                column: column.clone(),
+                expected,
+                actual: text.clone(),
+            })
+        });
+        values.collect()
+    }
+
+    /// How many rows it has.
+    pub fn row_count(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The rows as a query that every engine understands: texts, cast to their types.
+    ///
+    /// One `values` and not a `union all` of as many queries as there are rows, which engines plan as a tree of that depth.
+    pub(crate) fn sql(&self) -> String {
+        if self.rows.is_empty() {
+            return self.empty_sql();
+        }
+        let columns: Vec<_> = self
+            .order
+            .iter()
+            .map(|column| match self.columns[column] {
+                ColumnType::String => format!("    {column}"),
+                other => format!("    cast({column} as {other}) as {column}"),
+            })
+            .collect();
+        let mut sql = format!("select\n{}\nfrom (\n    values", columns.join(",\n"));
+        for (number, row) in self.rows.iter().enumerate() {
+            // No value holds a quote: see `canonical`.
+            let separator = if number == 0 { "" } else { "," };
+            write!(sql, "{separator}\n        ('{}')", row.join("', '"))
+                .expect("writing to a text never fails");
+        }
+        sql.push_str(&format!("\n) as reference_rows ({})\n", self.order.join(", ")));
+        sql
+    }
+
+    /// The same without rows.
+    pub(crate) fn empty_sql(&self) -> String {
+        let columns = self.columns.iter();
+        let columns: Vec<_> =
+            columns.map(|(column, of)| format!("    cast(null as {of}) as {column}")).collect();
+        format!("select\n{}\nwhere 1 = 0\n", columns.join(",\n"))
+    }
+}
+
+impl Header {
+    fn check(&self) -> Result<(), ReferenceError> {
+        let wrong =
+            |key, actual: String, expected| Err(ReferenceError::HeaderValue { key, actual, expected });
+        if self.description.trim().is_empty() {
+            return wrong("description", self.description.clone(), "what the table is for");
+        }
+        if let Some(column) = self.columns.keys().find(|column| !crate::definition::is_identifier(column)) {
+            return wrong("columns", column.clone(), "names of a-z, 0-9 and _");
+        }
+        if let Some((column, of)) =
+            self.columns.iter().find(|(_, of)| matches!(of, ColumnType::Double | ColumnType::Timestamp))
+        {
+            let expected = "the types string, bigint, decimal(p,s), date or boolean";
+            return wrong("columns", format!("{column} = {of}"), expected);
+        }
+        if self.key.is_empty() || self.key.iter().any(|column| !self.columns.contains_key(column)) {
+            return wrong("key", self.key.join(", "), "one or more of the columns");
+        }
+        Ok(())
+    }
+}
+
+/// A line of the CSV with its number in the file.
+fn read(
+    record: Result<csv::StringRecord, csv::Error>,
+    csv: &str,
+    skipped: u64,
+) -> Result<(u64, Vec<String>), ReferenceError> {
+    match record {
+        Ok(record) => {
+            let start = record.position().map_or(0, |position| position.byte() as usize);
+            let line = line_at(csv, start) + skipped;
+            Ok((line, record.iter().map(|field| field.trim().to_owned()).collect()))
+        }
+        Err(error) => Err(ReferenceError::Line {
+            line: error.position().map_or(0, csv::Position::line) + skipped,
+            expected: "comma-separated values in UTF-8".to_owned(),
+            actual: error.to_string(),
+        }),
+    }
+}
+
+/// The number of the first line from `start` on that is not blank: the reader counts blank ones to what follows them.
+fn line_at(csv: &str, start: usize) -> u64 {
+    let blank = csv[start..].len() - csv[start..].trim_start_matches(['\r', '\n']).len();
+    csv[..start + blank].matches('\n').count() as u64 + 1
+}
+
+fn value_of<'a>(order: &[String], row: &'a [String], column: &str) -> &'a str {
+    order.iter().position(|name| name == column).map_or("", |index| &row[index])
+}
+
+/// The value in the one spelling that every engine reads alike, or what was expected.
+fn canonical(column_type: ColumnType, text: &str) -> Result<String, String> {
+    match column_type {
+        // Engines escape differently, so nothing that would have to be escaped may occur.
+        ColumnType::String => {
+            let allowed = |character: char| {
+                character.is_ascii_alphanumeric()
+                    || matches!(character, '_' | '.' | ':' | '*' | '@' | '/' | ' ' | '-')
+            };
+            let fits = !text.is_empty() && text.len() <= MAX_TEXT && text.chars().all(allowed);
+            fits.then(|| text.to_owned())
+                .ok_or_else(|| format!("1 to {MAX_TEXT} of A-Z, a-z, 0-9, space and _ . : * @ / -"))
+        }
+        ColumnType::Bigint => text
+            .parse::<i64>()
+            .map(|number| number.to_string())
+            .map_err(|_| "a whole number of 64 bits".to_owned()),
+        ColumnType::Decimal { precision, scale } => decimal(text, precision, scale).ok_or_else(|| {
+            format!("a number with at most {} digits before and {scale} after the point", precision - scale)
+        }),
+        ColumnType::Date => text
+            .parse::<NaiveDate>()
+            .ok()
+            .map(|day| day.to_string())
+            .filter(|day| day == text)
+            .ok_or_else(|| "a day such as 2010-12-01".to_owned()),
+        ColumnType::Boolean => matches!(text, "true" | "false")
+            .then(|| text.to_owned())
+            .ok_or_else(|| "true or false".to_owned()),
+        // The header allows none.
+        ColumnType::Double | ColumnType::Timestamp => Err("another type of column".to_owned()),
+    }
+}
+
+/// `-1.5` as `-1.5000` if the scale is 4.
+fn decimal(text: &str, precision: u8, scale: u8) -> Option<String> {
+    let (precision, scale) = (usize::from(precision), usize::from(scale));
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    // `1.` and `.5` are no numbers in every engine.
+    if whole.is_empty() || !are_digits(whole) || !are_digits(fraction) || digits.ends_with('.') {
+        return None;
+    }
+    let whole = whole.trim_start_matches('0');
+    let fraction = fraction.trim_end_matches('0');
+    if whole.len() > precision - scale || fraction.len() > scale {
+        return None;
+    }
+    let sign = if whole.is_empty() && fraction.is_empty() { "" } else { sign };
+    let whole = if whole.is_empty() { "0" } else { whole };
+    Some(if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction:0<scale$}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const WEIGHTS: &str = "\
+# description = \"How much an activity counts.\"
+# key = [\"shop_id\", \"activity\"]
+# columns = { shop_id = \"string\", activity = \"string\", weight = \"decimal(9,4)\" }
+shop_id,activity,weight
+*,page_view,1
+acme,page_view,2.50
+";
+
+    fn weights() -> ReferenceTable {
+        ReferenceTable::parse("weights", WEIGHTS).unwrap()
+    }
+
+    fn error(csv: &str) -> String {
+        weights().with_rows(csv).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn given_a_packaged_file_then_its_rows_are_a_query() {
+        insta::assert_snapshot!(weights().sql(), @r"
+        select
+            shop_id,
+            activity,
+            cast(weight as decimal(9,4)) as weight
+        from (
+            values
+                ('*', 'page_view', '1.0000'),
+                ('acme', 'page_view', '2.5000')
+        ) as reference_rows (shop_id, activity, weight)
+        ");
+    }
+
+    #[test]
+    fn given_other_rows_then_the_declaration_stays_and_columns_may_come_in_another_order() {
+        let other = weights().with_rows("weight,activity,shop_id\r\n-0.5,\"search\",*\r\n").unwrap();
+        assert_eq!((other.row_count(), other.key.clone()), (1, weights().key));
+        assert!(other.sql().contains("('-0.5000', 'search', '*')"), "{}", other.sql());
+        assert!(other.sql().ends_with("(weight, activity, shop_id)\n"), "{}", other.sql());
+        assert!(other.csv.starts_with("weight,activity"));
+    }
+
+    #[test]
+    fn given_no_rows_then_the_table_is_empty_and_its_columns_have_their_types() {
+        insta::assert_snapshot!(weights().with_rows("shop_id,activity,weight\n").unwrap().sql(), @r"
+        select
+            cast(null as string) as activity,
+            cast(null as string) as shop_id,
+            cast(null as decimal(9,4)) as weight
+        where 1 = 0
+        ");
+    }
+
+    #[test]
+    fn given_a_wrong_value_then_the_error_names_line_column_expected_and_actual() {
+        let head = "shop_id,activity,weight\n*,search,1\n";
+        assert_eq!(
+            error(&format!("{head}*,page_view,heavy\n")),
+            "line 3, column \"weight\": expected a number with at most 5 digits before and 4 after the point, got \"heavy\""
+        );
+        assert_eq!(
+            error(&format!("{head}o'neill,page_view,1\n")),
+            "line 3, column \"shop_id\": expected 1 to 200 of A-Z, a-z, 0-9, space and _ . : * @ / -, got \"o'neill\""
+        );
+        assert!(error(&format!("{head}*,,1\n")).starts_with("line 3, column \"activity\""));
+        assert_eq!(
+            error(&format!("{head}*,page_view\n")),
+            "line 3: expected 3 values (shop_id, activity, weight), got 2"
+        );
+        assert_eq!(
+            error(&format!("{head}\n*,search,2\n")),
+            "line 4: expected shop_id and activity to occur once, got * and search, which line 2 has already"
+        );
+    }
+
+    #[test]
+    fn given_other_columns_then_the_error_lists_those_there_are() {
+        let expected = "expected the names of the columns in any order (activity, shop_id, weight)";
+        assert_eq!(error("shop_id,weight\n"), format!("line 1: {expected}, got shop_id,weight"));
+        assert_eq!(error(""), format!("line 1: {expected}, got an empty file"));
+        assert!(error("shop_id,activity,weight,weight\n").contains(expected));
+        assert!(
+            error(WEIGHTS).starts_with("line 1: expected the names"),
+            "only a packaged file has a header"
+        );
+    }
+
+    #[test]
+    fn given_too_many_rows_then_the_first_one_too_many_is_named() {
+        let rows = |count: usize| -> String {
+            let rows = (0..count).map(|number| format!("shop-{number},search,1\n"));
+            std::iter::once("shop_id,activity,weight\n".to_owned()).chain(rows).collect()
+        };
+        assert_eq!(weights().with_rows(&rows(MAX_ROWS)).unwrap().row_count(), MAX_ROWS);
+        assert_eq!(error(&rows(MAX_ROWS + 1)), "line 10002: expected at most 10000 rows, got one more");
+    }
+
+    #[test]
+    fn given_a_wrong_packaged_file_then_lines_are_those_of_the_file() {
+        let error = |text: &str| ReferenceTable::parse("weights", text).unwrap_err().to_string();
+        assert!(error(&WEIGHTS.replace("2.50", "x")).starts_with("line 6, column \"weight\""));
+        assert!(error(&WEIGHTS.replace("# key", "# keys")).contains("unknown field `keys`"));
+        assert!(
+            error(&WEIGHTS.replace("\"activity\"]", "\"action\"]")).contains("one or more of the columns")
+        );
+        assert!(error(&WEIGHTS.replace("decimal(9,4)", "double")).contains("weight = double"));
+        assert!(error(&WEIGHTS.replace("decimal(9,4)", "money")).contains("not a column type"));
+        assert!(error(&WEIGHTS.replace("weight = ", "Weight = ")).contains("names of a-z"));
+        assert!(error("a,b\n1,2\n").contains("missing field `description`"));
+    }
+
+    #[test]
+    fn given_values_of_every_type_then_each_has_one_spelling() {
+        let decimal = |text: &str| decimal(text, 6, 2);
+        for (text, expected) in
+            [("0", "0.00"), ("-0.00", "0.00"), ("007.5", "7.50"), ("-9999.99", "-9999.99"), ("1.500", "1.50")]
+        {
+            assert_eq!(decimal(text).as_deref(), Some(expected), "{text}");
+        }
+        for text in ["", "-", ".5", "1.", "1e3", "+1", "10000", "0.005", "1,5", "--1", "1 "] {
+            assert_eq!(decimal(text), None, "{text}");
+        }
+        assert_eq!(canonical(ColumnType::Bigint, "-007").as_deref(), Ok("-7"));
+        assert_eq!(canonical(ColumnType::Date, "2010-12-01").as_deref(), Ok("2010-12-01"));
+        assert!(canonical(ColumnType::Date, "2010-12-1").is_err());
+        assert!(canonical(ColumnType::Boolean, "TRUE").is_err());
+        assert!(canonical(ColumnType::Bigint, "9223372036854775808").is_err());
+    }
+
+    proptest! {
+        /// What cannot be read is an error that tells where, and what is taken can close no literal.
+        #[test]
+        fn given_any_text_then_it_is_rows_without_quotes_or_an_error_with_its_line(text in "(shop_id,activity,weight\n)?[a-z*,'\"\\\\0-9.\n\r é-]{0,60}") {
+            match weights().with_rows(&text) {
+                Ok(table) => prop_assert!(table.rows.iter().flatten().all(|value| !value.contains(['\'', '\\', '"', '\n']))),
+                Err(error) => prop_assert!(error.to_string().starts_with("line "), "{}", error),
+            }
+        }
+    }
+}
