@@ -15,6 +15,9 @@ use crate::error::EngineError;
 /// Rows that a failure shows: enough to see the pattern, and few enough for a message of Step Functions and SNS.
 const SAMPLE_ROWS: usize = 5;
 
+/// Characters of a value that a failure shows: a text may be as long as its contract allows, a message may not.
+const SAMPLE_CHARS: usize = 200;
+
 /// Runs the checks of `job` in `session`, where its new rows are a table already. Gives those that returned rows.
 pub(crate) async fn run(
     session: &SessionContext,
@@ -57,9 +60,29 @@ fn texts(batch: &RecordBatch) -> Result<Vec<BTreeMap<String, Option<String>>>, A
             columns
                 .iter()
                 .map(|(name, column, formatter)| {
-                    ((*name).clone(), column.is_valid(row).then(|| formatter.value(row).to_string()))
+                    ((*name).clone(), column.is_valid(row).then(|| excerpt(formatter.value(row).to_string())))
                 })
                 .collect()
         })
         .collect())
+}
+
+/// The text, or the beginning of a long one.
+fn excerpt(text: String) -> String {
+    match text.char_indices().nth(SAMPLE_CHARS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_a_long_text_when_shown_then_only_its_beginning_is() {
+        let long = "\u{e9}".repeat(SAMPLE_CHARS);
+        assert_eq!(excerpt(long.clone()), long);
+        assert_eq!(excerpt(format!("{long}x")), format!("{long}..."));
+    }
 }

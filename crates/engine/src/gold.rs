@@ -12,7 +12,9 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-use shoplake_models::{JobDocument, LoadColumn, PartitionDirty, job::metadata};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use shoplake_models::{FailedCheck, JobDocument, LoadColumn, PartitionDirty, job::metadata};
 
 use crate::types;
 
@@ -26,31 +28,38 @@ pub struct Gold {
     pub rows: RecordBatch,
     /// The partitions of other models that its commit dirtied.
     pub dirtied: Vec<PartitionDirty>,
+    /// The checks that returned rows, and let it pass.
+    pub failed_checks: Vec<FailedCheck>,
 }
 
 impl Gold {
     /// Reads a file that [`encode`] wrote.
     pub fn decode(file: Bytes) -> Result<Self, ParquetError> {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
-        let dirtied = builder
-            .metadata()
-            .file_metadata()
-            .key_value_metadata()
-            .into_iter()
-            .flatten()
-            .find(|entry| entry.key.strip_prefix(PREFIX) == Some(metadata::DIRTIED))
-            .and_then(|entry| entry.value.as_deref())
-            .map(serde_json::from_str)
-            .transpose()
-            .map_err(|error| ParquetError::External(Box::new(error)))?;
+        let notes = builder.metadata().file_metadata().key_value_metadata().map_or(&[][..], Vec::as_slice);
+        let dirtied = note(notes, metadata::DIRTIED)?;
+        let failed_checks = note(notes, metadata::FAILED_CHECKS)?;
         let schema = builder.schema().clone();
         let batches = builder.build()?.collect::<Result<Vec<_>, _>>()?;
         let rows = concat_batches(&schema, &batches)?;
         // The reader hands the file's notes on as the schema's; they are no part of the rows.
         let schema = Arc::new(Schema::new(schema.fields().clone()));
         let rows = RecordBatch::try_new(schema, rows.columns().to_vec())?;
-        Ok(Self { rows, dirtied: dirtied.unwrap_or_default() })
+        Ok(Self { rows, dirtied, failed_checks })
     }
+}
+
+/// The list that a commit notes under `name`; empty if an older one does not.
+fn note<T: DeserializeOwned>(notes: &[KeyValue], name: &str) -> Result<Vec<T>, ParquetError> {
+    let note = notes.iter().find(|note| note.key.strip_prefix(PREFIX) == Some(name));
+    match note.and_then(|note| note.value.as_deref()) {
+        Some(json) => serde_json::from_str(json).map_err(|error| ParquetError::External(Box::new(error))),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn json<T: Serialize>(list: &[T]) -> Result<String, ParquetError> {
+    serde_json::to_string(list).map_err(|error| ParquetError::External(Box::new(error)))
 }
 
 /// The columns of `rows` for the warehouse.
@@ -65,19 +74,16 @@ pub fn columns(rows: &RecordBatch) -> Vec<LoadColumn> {
         .collect()
 }
 
-/// Writes `rows` as the commit that `job` is. The same rows and job give the same bytes.
-pub fn encode(
-    rows: &RecordBatch,
-    job: &JobDocument,
-    dirtied: &[PartitionDirty],
-) -> Result<Bytes, ParquetError> {
-    let dirtied = serde_json::to_string(dirtied).map_err(|error| ParquetError::External(Box::new(error)))?;
+/// Writes `gold` as the commit that `job` is. The same rows and job give the same bytes.
+pub fn encode(gold: &Gold, job: &JobDocument) -> Result<Bytes, ParquetError> {
+    let rows = &gold.rows;
     let notes = [
         (metadata::VERSION, job.output.version.to_string()),
         (metadata::INPUTS, job.output.inputs_digest.clone()),
         (metadata::JOB, job.id.clone()),
         (metadata::ROWS, rows.num_rows().to_string()),
-        (metadata::DIRTIED, dirtied),
+        (metadata::DIRTIED, json(&gold.dirtied)?),
+        (metadata::FAILED_CHECKS, json(&gold.failed_checks)?),
     ];
     let notes =
         notes.into_iter().map(|(name, value)| KeyValue::new(format!("{PREFIX}{name}"), value)).collect();

@@ -29,6 +29,11 @@ pub struct Output {
 }
 
 impl Output {
+    /// What a commit of it is.
+    pub fn into_gold(self) -> Gold {
+        Gold { rows: self.rows, dirtied: self.dirtied, failed_checks: self.failed_checks }
+    }
+
     /// Whether a check says that the rows must not be committed.
     pub fn is_stopped(&self) -> bool {
         self.failed_checks.iter().any(|check| check.severity == Severity::Stop)

@@ -64,7 +64,7 @@ pub enum WarehouseError {
     #[error("parameter :{name} has two different values in one transaction; give one of them another name")]
     ParameterClash {
         /// The parameter.
-        name: &'static str,
+        name: String,
     },
     /// The Data API has no empty parameter values.
     #[error(
@@ -72,13 +72,23 @@ pub enum WarehouseError {
     )]
     EmptyParameter {
         /// The parameter.
-        name: &'static str,
+        name: String,
     },
     /// A statement that should return rows does not.
     #[error("expected rows from a statement that returns none: {}", excerpt(.sql))]
     NoRows {
         /// The statement's text.
         sql: String,
+    },
+    /// `shoplake.check_runs` lost the row that a recording relies on.
+    #[error(
+        "shoplake.check_runs has no row for {model} {partition} although one was just registered; somebody deleted it, record the results again"
+    )]
+    NotRegistered {
+        /// The model or dataset.
+        model: String,
+        /// The partition's value.
+        partition: String,
     },
     /// A row did not have the expected columns.
     #[error("a row is not as expected: {source}")]

@@ -3,6 +3,7 @@
 //! Everything that can be decided without a database is a pure function here (statements, DDL, splitting, retry decisions) and is tested
 //! as such. What only a database can show (locks, isolation, types) is shown by the end-to-end tests.
 
+mod checks;
 mod column;
 mod data_api;
 mod error;
@@ -16,6 +17,7 @@ mod split;
 mod statement;
 mod table;
 
+pub use checks::{CheckFailure, CheckResult, CheckResults, Recorded};
 pub use column::Column;
 pub use data_api::{DataApi, Policy};
 pub use error::WarehouseError;

@@ -5,7 +5,7 @@ mod loader;
 
 use shoplake_contracts::ColumnType;
 
-use crate::{Identifier, TableName, UnsafeLiteral, WarehouseError};
+use crate::{Identifier, Recorded, TableName, UnsafeLiteral, WarehouseError};
 
 pub use copy::{PartitionCopy, PartitionValue};
 pub use loader::Loader;
@@ -17,6 +17,8 @@ pub struct Loaded {
     pub outcome: Outcome,
     /// How many rows the warehouse now has for the partition.
     pub rows: u64,
+    /// What became of the results of its checks.
+    pub checks: Recorded,
 }
 
 /// Whether a copy's rows were brought in.

@@ -1,5 +1,6 @@
 //! One SQL statement with its named parameters, and what becomes of several in one batch.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::{MAX_STATEMENTS, WarehouseError};
@@ -11,7 +12,7 @@ use crate::{MAX_STATEMENTS, WarehouseError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     sql: String,
-    parameters: BTreeMap<&'static str, String>,
+    parameters: BTreeMap<Cow<'static, str>, String>,
 }
 
 impl Statement {
@@ -22,8 +23,8 @@ impl Statement {
 
     /// Gives the parameter `:name` its value.
     #[must_use]
-    pub fn bind(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.parameters.insert(name, value.to_string());
+    pub fn bind(mut self, name: impl Into<Cow<'static, str>>, value: impl ToString) -> Self {
+        self.parameters.insert(name.into(), value.to_string());
         self
     }
 
@@ -33,7 +34,7 @@ impl Statement {
     }
 
     /// The values by parameter name.
-    pub fn parameters(&self) -> &BTreeMap<&'static str, String> {
+    pub fn parameters(&self) -> &BTreeMap<Cow<'static, str>, String> {
         &self.parameters
     }
 }
@@ -42,7 +43,7 @@ impl Statement {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Batch {
     pub(crate) sqls: Vec<String>,
-    pub(crate) parameters: BTreeMap<&'static str, String>,
+    pub(crate) parameters: BTreeMap<Cow<'static, str>, String>,
 }
 
 impl Batch {
@@ -55,10 +56,10 @@ impl Batch {
         for statement in statements {
             for (name, value) in statement.parameters {
                 if value.is_empty() {
-                    return Err(WarehouseError::EmptyParameter { name });
+                    return Err(WarehouseError::EmptyParameter { name: name.into_owned() });
                 }
-                if batch.parameters.get(name).is_some_and(|earlier| *earlier != value) {
-                    return Err(WarehouseError::ParameterClash { name });
+                if batch.parameters.get(&name).is_some_and(|earlier| *earlier != value) {
+                    return Err(WarehouseError::ParameterClash { name: name.into_owned() });
                 }
                 batch.parameters.insert(name, value);
             }
@@ -80,7 +81,7 @@ mod tests {
         ])
         .unwrap();
 
-        assert_eq!(batch.parameters, BTreeMap::from([("id", "7".to_owned())]));
+        assert_eq!(batch.parameters, BTreeMap::from([("id".into(), "7".to_owned())]));
         assert_eq!(batch.sqls.len(), 2);
     }
 
@@ -90,13 +91,13 @@ mod tests {
             Statement::new("select :id").bind("id", 7),
             Statement::new("select :id").bind("id", 8),
         ]);
-        assert!(matches!(clash, Err(WarehouseError::ParameterClash { name: "id" })));
+        assert!(matches!(clash, Err(WarehouseError::ParameterClash { name }) if name == "id"));
     }
 
     #[test]
     fn given_an_empty_value_when_batched_then_it_is_refused_before_the_service_does() {
         let empty = Batch::new(vec![Statement::new("select :id").bind("id", "")]);
-        assert!(matches!(empty, Err(WarehouseError::EmptyParameter { name: "id" })));
+        assert!(matches!(empty, Err(WarehouseError::EmptyParameter { name }) if name == "id"));
     }
 
     #[test]

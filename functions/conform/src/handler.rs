@@ -12,7 +12,7 @@ use shoplake_platform::metrics::{
 };
 
 /// Where objects go.
-pub(crate) const LAYOUT: Layout = Layout { silver: keys::silver, quarantine: keys::quarantine };
+pub const LAYOUT: Layout = Layout { silver: keys::silver, quarantine: keys::quarantine };
 
 /// Objects written at the same time: a batch makes a handful, a replay of many days makes many.
 const CONCURRENT_WRITES: usize = 16;
@@ -21,12 +21,15 @@ const CONCURRENT_WRITES: usize = 16;
 const LONGEST_OBJECT_EVENT: usize = 16_384;
 
 /// The function and its ports.
-pub(crate) struct Conform<S> {
-    pub(crate) conformer: Conformer,
+pub struct Conform<S> {
+    /// Decodes and validates.
+    pub conformer: Conformer,
     /// The lake's bucket, the only one that bronze objects are read from.
-    pub(crate) bucket: String,
-    pub(crate) lake: S,
-    pub(crate) metrics: Metrics,
+    pub bucket: String,
+    /// The lake.
+    pub lake: S,
+    /// Where what happened is counted.
+    pub metrics: Metrics,
 }
 
 /// What the payload is, told by its fields alone; the records are read elsewhere.
@@ -41,7 +44,7 @@ struct Payload<'a> {
 /// The function's answer.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub(crate) enum Answer {
+pub enum Answer {
     /// To an event source mapping.
     #[serde(rename_all = "camelCase")]
     Batch {
@@ -58,9 +61,9 @@ pub(crate) enum Answer {
 /// The record from which a batch has to be delivered again.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct BatchItemFailure {
+pub struct BatchItemFailure {
     /// Its sequence number.
-    pub(crate) item_identifier: String,
+    pub item_identifier: String,
 }
 
 impl<S: Store> Conform<S> {
@@ -68,7 +71,10 @@ impl<S: Store> Conform<S> {
     ///
     /// Bad data is quarantined and never fails an invocation. A fault of the system fails the whole batch from its first record on: objects are
     /// named after their batch, so the next attempt writes the same ones.
-    pub(crate) async fn handle(&self, payload: &str) -> Result<Answer, Failure> {
+    ///
+    /// # Errors
+    /// When the payload is neither, or when the lake does not give or take an object; [`Failure::is_permanent`] tells which.
+    pub async fn handle(&self, payload: &str) -> Result<Answer, Failure> {
         if payload.len() > LONGEST_OBJECT_EVENT {
             return self.batch(payload).await;
         }

@@ -1,11 +1,8 @@
 //! The conform function: Kinesis batches and bronze objects in, silver and quarantine objects out.
 
-mod handler;
-#[cfg(test)]
-mod simulator;
-
 use std::sync::Arc;
 
+use conform::{Conform, LAYOUT};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use shoplake_conform::Conformer;
@@ -14,8 +11,6 @@ use shoplake_lake::S3Store;
 use shoplake_platform::failure::Failure;
 use shoplake_platform::metrics::Metrics;
 use shoplake_platform::{aws, config, telemetry};
-
-use crate::handler::{Conform, LAYOUT};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {

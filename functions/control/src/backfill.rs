@@ -28,13 +28,16 @@ pub(crate) async fn backfill(
         )));
     }
     for days in days.chunks(MAX_BATCH) {
-        let dirty = days.iter().map(|day| PartitionDirty {
-            model: model.to_owned(),
-            partition: PartitionValue::Date(*day).to_string(),
-            reason: format!("backfill of {from} to {to}"),
+        let events = days.iter().map(|day| {
+            let dirty = PartitionDirty {
+                model: model.to_owned(),
+                partition: PartitionValue::Date(*day).to_string(),
+                reason: format!("backfill of {from} to {to}"),
+            };
+            dirty.event().to_string()
         });
         queue
-            .send(&dirty.collect::<Vec<_>>())
+            .send(&events.collect::<Vec<_>>())
             .await
             .map_err(|error| Failure::retryable(format!("{error:#}")))?;
     }
@@ -73,10 +76,11 @@ mod tests {
         assert_eq!(sent, 12);
         let batches = queue.0.into_inner().unwrap();
         assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [10, 2]);
-        assert_eq!(
-            (batches[0][0].partition.as_str(), batches[1][1].partition.as_str()),
-            ("2010-12-25", "2011-01-05")
-        );
+        let partition = |event: &str| {
+            let event: serde_json::Value = serde_json::from_str(event).unwrap();
+            event["detail"]["partition"].as_str().unwrap().to_owned()
+        };
+        assert_eq!([partition(&batches[0][0]), partition(&batches[1][1])], ["2010-12-25", "2011-01-05"]);
     }
 
     #[tokio::test]

@@ -1,9 +1,12 @@
 //! Which actions there are.
 
-use chrono::NaiveDate;
+use std::sync::Arc;
+
+use chrono::{NaiveDate, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shoplake_contracts::ShopId;
+use shoplake_lake::Store;
 use shoplake_models::Models;
 use shoplake_platform::failure::Failure;
 use shoplake_warehouse::{
@@ -11,7 +14,14 @@ use shoplake_warehouse::{
     migrations::{Migration, migrate},
 };
 
-use crate::{backfill, queue::Queue, shops, vault::Vault};
+use crate::{
+    backfill,
+    freshness::Freshness,
+    queue::Queue,
+    redrive::{Redrive, Source},
+    references, shops,
+    vault::Vault,
+};
 
 /// What an operator may ask for.
 #[derive(Debug, Deserialize)]
@@ -25,6 +35,14 @@ enum Action {
     RotateSecret { shop_id: ShopId },
     /// Have a model's days computed again, both ends included.
     Backfill { model: String, from: NaiveDate, to: NaiveDate },
+    /// Answer a reference table.
+    GetReference { table: String },
+    /// Replace the rows of a reference table.
+    SetReference { table: String, csv: String },
+    /// Have done again what failed: the letters of a queue, or the quarantined lines of a dataset and day.
+    Redrive { queue: Option<Source>, quarantine: Option<String>, day: Option<NaiveDate> },
+    /// Alert people if a dataset has stopped arriving.
+    CheckFreshness,
 }
 
 /// The handler and what it works with.
@@ -39,6 +57,12 @@ pub(crate) struct Control<W, V, Q> {
     pub(crate) vault: V,
     /// Where dirty partitions are announced.
     pub(crate) queue: Q,
+    /// The lake.
+    pub(crate) lake: Arc<dyn Store>,
+    /// What failed, and where it is done again.
+    pub(crate) redrive: Redrive,
+    /// What watches over the datasets' arrival.
+    pub(crate) freshness: Freshness,
 }
 
 impl<W: Warehouse, V: Vault, Q: Queue> Control<W, V, Q> {
@@ -46,7 +70,7 @@ impl<W: Warehouse, V: Vault, Q: Queue> Control<W, V, Q> {
     pub(crate) async fn handle(&self, event: Value) -> Result<Value, Failure> {
         let action = serde_json::from_value(event).map_err(|error| {
             Failure::permanent(format!(
-                "expected an action (migrate, add_shop, rotate_secret or backfill): {error}"
+                "expected an action (migrate, add_shop, rotate_secret, backfill, get_reference, set_reference, redrive or check_freshness): {error}"
             ))
         })?;
         match action {
@@ -67,6 +91,17 @@ impl<W: Warehouse, V: Vault, Q: Queue> Control<W, V, Q> {
                 let partitions = backfill::backfill(&self.models, &self.queue, &model, from, to).await?;
                 Ok(json!({"model": model, "partitions": partitions}))
             }
+            Action::GetReference { table } => references::get(&self.models, self.lake.as_ref(), &table).await,
+            Action::SetReference { table, csv } => {
+                references::set(&self.models, self.lake.as_ref(), &table, &csv).await
+            }
+            Action::Redrive { queue, quarantine, day } => {
+                let what = (queue, quarantine, day);
+                self.redrive.run(self.lake.as_ref(), &self.queue, what, Utc::now()).await
+            }
+            Action::CheckFreshness => {
+                self.freshness.check(self.lake.as_ref(), &self.warehouse, Utc::now()).await
+            }
         }
     }
 }
@@ -74,10 +109,12 @@ impl<W: Warehouse, V: Vault, Q: Queue> Control<W, V, Q> {
 #[cfg(test)]
 mod tests {
     use shoplake_contracts::Contracts;
+    use shoplake_lake::MemoryStore;
+    use shoplake_platform::topic::MemoryTopic;
     use shoplake_warehouse::RecordingWarehouse;
 
     use super::*;
-    use crate::{queue::memory::MemoryQueue, vault::memory::MemoryVault};
+    use crate::{queue::memory::MemoryQueue, testing, vault::memory::MemoryVault};
 
     fn control() -> Control<RecordingWarehouse, MemoryVault, MemoryQueue> {
         Control {
@@ -88,6 +125,9 @@ mod tests {
             }),
             vault: MemoryVault::default(),
             queue: MemoryQueue::default(),
+            lake: Arc::new(MemoryStore::default()),
+            redrive: testing::redrive(),
+            freshness: Freshness::new(&Contracts::default(), Arc::new(MemoryTopic::default())),
         }
     }
 
@@ -106,6 +146,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn given_nothing_that_failed_when_redriven_then_each_answer_says_so() {
+        let control = control();
+        let dirty = control.handle(json!({"action": "redrive", "queue": "dirty"})).await.unwrap();
+        assert_eq!(dirty["moved"], 0);
+        let streams = control.handle(json!({"action": "redrive", "queue": "streams"})).await.unwrap();
+        assert_eq!(streams["batches"], 0);
+        let event = json!({"action": "redrive", "quarantine": "visits", "day": "2026-11-21"});
+        assert_eq!(control.handle(event).await.unwrap()["lines"]["sent"], 0);
+    }
+
+    #[tokio::test]
+    async fn given_no_dataset_that_has_to_arrive_when_its_freshness_is_checked_then_there_is_nothing_to_say()
+    {
+        let answer = control().handle(json!({"action": "check_freshness"})).await.unwrap();
+        assert_eq!(answer, json!({"datasets": []}));
+    }
+
+    #[tokio::test]
     async fn given_what_is_no_action_when_handled_then_it_fails_for_good() {
         for event in [
             json!({}),
@@ -113,6 +171,11 @@ mod tests {
             json!({"action": "add_shop", "shop_id": "../other"}),
             json!({"action": "rotate_secret", "shop_id": "acme", "surprise": 1}),
             json!({"action": "backfill", "model": "m", "from": "yesterday", "to": "today"}),
+            json!({"action": "set_reference", "table": "weights"}),
+            json!({"action": "redrive"}),
+            json!({"action": "redrive", "queue": "gold"}),
+            json!({"action": "redrive", "queue": "dirty", "day": "2026-11-21"}),
+            json!({"action": "redrive", "quarantine": "visits"}),
         ] {
             let failure = control().handle(event).await.unwrap_err();
             assert!(failure.is_permanent(), "{failure}");

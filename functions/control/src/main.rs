@@ -1,22 +1,42 @@
 //! The control function: what an operator asks of the installation.
 
 mod backfill;
+mod freshness;
 mod handler;
+mod letters;
+mod machine;
 mod queue;
+mod redrive;
+mod references;
 mod secret;
 mod shops;
+#[cfg(test)]
+mod testing;
 mod vault;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use shoplake_contracts::Contracts;
+use shoplake_lake::S3Store;
 use shoplake_models::Models;
+use shoplake_platform::stream::KinesisStream;
+use shoplake_platform::topic::SnsTopic;
 use shoplake_platform::{aws, config, telemetry};
 use shoplake_warehouse::{DataApi, migrations::Migration};
 
-use crate::{handler::Control, queue::SqsQueue, vault::SsmVault};
+use crate::freshness::Freshness;
+use crate::handler::Control;
+use crate::letters::SqsLetters;
+use crate::machine::BronzeToSilver;
+use crate::queue::SqsQueue;
+use crate::redrive::Redrive;
+use crate::vault::SsmVault;
+
+/// Nobody waits for a redrive as a shop waits for its webhook.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -24,6 +44,8 @@ async fn main() -> Result<(), Error> {
     let definitions = config::definitions_dir()?;
     let contracts = Contracts::load(&definitions.join("schemas"))?;
     let sdk = aws::config().await;
+    let sqs = aws_sdk_sqs::Client::new(&sdk);
+    let bucket = config::required("LAKE_BUCKET")?;
     let control = Arc::new(Control {
         models: Models::load(&definitions.join("glue-sql"), &contracts)?,
         migrations: Migration::read(&definitions.join("glue-sql/warehouse"))?,
@@ -37,7 +59,25 @@ async fn main() -> Result<(), Error> {
             config::required("SHOPS_PARAMETER_PATH")?,
             config::required("SHOPS_KMS_KEY")?,
         ),
-        queue: SqsQueue::new(aws_sdk_sqs::Client::new(&sdk), config::required("DIRTY_QUEUE_URL")?),
+        queue: SqsQueue::new(sqs.clone(), config::required("DIRTY_QUEUE_URL")?),
+        lake: Arc::new(S3Store::new(&sdk, bucket.clone())),
+        freshness: Freshness::new(
+            &contracts,
+            Arc::new(SnsTopic::new(&sdk, config::required("ALERTS_TOPIC_ARN")?)),
+        ),
+        redrive: Redrive {
+            contracts,
+            dirty: Arc::new(SqsLetters::new(sqs.clone(), config::required("DIRTY_DEAD_LETTERS_URL")?)),
+            streams: Arc::new(SqsLetters::new(sqs, config::required("CONFORM_FAILED_QUEUE_URL")?)),
+            machine: Arc::new(BronzeToSilver::new(
+                aws_sdk_sfn::Client::new(&sdk),
+                config::required("BRONZE_TO_SILVER_ARN")?,
+                bucket,
+            )),
+            stream: Arc::new(KinesisStream::new(&sdk).with_deadline(PATIENCE)),
+            stream_prefix: config::required("STREAM_PREFIX")?,
+            firehose_buffer: Duration::from_secs(config::required("FIREHOSE_BUFFER_SECONDS")?.parse()?),
+        },
     });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let control = Arc::clone(&control);

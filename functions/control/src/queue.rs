@@ -3,16 +3,15 @@
 use anyhow::Context;
 use async_trait::async_trait;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
-use shoplake_models::PartitionDirty;
 
 /// How many messages one call takes (`SendMessageBatch`).
 pub(crate) const MAX_BATCH: usize = 10;
 
-/// Takes dirty partitions. One that arrives twice is computed once, or twice with the same answer.
+/// Takes dirty partitions, as events. One that arrives twice is computed once, or twice with the same answer.
 #[async_trait]
 pub(crate) trait Queue: Send + Sync {
     /// Sends at most [`MAX_BATCH`] of them; an error if any of them was not taken.
-    async fn send(&self, dirty: &[PartitionDirty]) -> anyhow::Result<()>;
+    async fn send(&self, events: &[String]) -> anyhow::Result<()>;
 }
 
 /// Amazon SQS.
@@ -30,15 +29,12 @@ impl SqsQueue {
 
 #[async_trait]
 impl Queue for SqsQueue {
-    async fn send(&self, dirty: &[PartitionDirty]) -> anyhow::Result<()> {
-        let entries = dirty
+    async fn send(&self, events: &[String]) -> anyhow::Result<()> {
+        let entries = events
             .iter()
             .enumerate()
-            .map(|(index, dirty)| {
-                SendMessageBatchRequestEntry::builder()
-                    .id(index.to_string())
-                    .message_body(dirty.event().to_string())
-                    .build()
+            .map(|(index, event)| {
+                SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(event).build()
             })
             .collect::<Result<Vec<_>, _>>()?;
         let sent =
@@ -49,7 +45,7 @@ impl Queue for SqsQueue {
             anyhow::bail!(
                 "{} of {} messages were not taken by {}, the first for {}: {}",
                 output.failed.len(),
-                dirty.len(),
+                events.len(),
                 self.url,
                 failed.code,
                 failed.message.as_deref().unwrap_or("no reason given")
@@ -68,13 +64,13 @@ pub(crate) mod memory {
     use super::*;
 
     #[derive(Debug, Default)]
-    pub(crate) struct MemoryQueue(pub(crate) Mutex<Vec<Vec<PartitionDirty>>>);
+    pub(crate) struct MemoryQueue(pub(crate) Mutex<Vec<Vec<String>>>);
 
     #[async_trait]
     impl Queue for MemoryQueue {
-        async fn send(&self, dirty: &[PartitionDirty]) -> anyhow::Result<()> {
-            anyhow::ensure!((1..=MAX_BATCH).contains(&dirty.len()), "a batch has 1 to {MAX_BATCH} messages");
-            self.0.lock().unwrap().push(dirty.to_vec());
+        async fn send(&self, events: &[String]) -> anyhow::Result<()> {
+            anyhow::ensure!((1..=MAX_BATCH).contains(&events.len()), "a batch has 1 to {MAX_BATCH} messages");
+            self.0.lock().unwrap().push(events.to_vec());
             Ok(())
         }
     }

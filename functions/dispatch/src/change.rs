@@ -23,6 +23,11 @@ pub(crate) enum Change {
         /// Which partition.
         partition: PartitionValue,
     },
+    /// An operator has edited a reference table.
+    Reference {
+        /// Which table.
+        table: String,
+    },
     /// Somebody who knows has said that a model's partition is out of date.
     Dirty {
         /// Which model.
@@ -50,7 +55,7 @@ pub(crate) enum ChangeError {
     },
     /// An object that nothing is computed from.
     #[error(
-        "expected a key such as bronze/<source>/<arrival>/<name>.gz or silver/<dataset>/dt=<day>/<name>.parquet, got {0:?}"
+        "expected a key such as bronze/<source>/<arrival>/<name>.gz, silver/<dataset>/dt=<day>/<name>.parquet or reference/<table>.csv, got {0:?}"
     )]
     UnknownKey(String),
     /// A partition that is none.
@@ -114,6 +119,7 @@ impl Change {
             Some(LakeKey::Bronze { .. }) => Some(Self::Bronze { bucket, key: key.clone() }),
             Some(LakeKey::Silver { dataset, partition }) => PartitionValue::from_silver_folder(partition)
                 .map(|partition| Self::Silver { dataset: dataset.to_owned(), partition }),
+            Some(LakeKey::Reference { table }) => Some(Self::Reference { table: table.to_owned() }),
             Some(LakeKey::Gold { .. }) | None => None,
         };
         change.ok_or(ChangeError::UnknownKey(key))
@@ -155,6 +161,12 @@ mod tests {
             Change::parse(&created(key)).unwrap(),
             Change::Bronze { bucket: "lake".into(), key: key.into() }
         );
+    }
+
+    #[test]
+    fn given_a_reference_table_then_it_was_edited() {
+        let change = Change::parse(&created("reference/engagement_weights.csv")).unwrap();
+        assert_eq!(change, Change::Reference { table: "engagement_weights".into() });
     }
 
     #[test]

@@ -1,21 +1,15 @@
 //! The dispatch function: dirty partitions in, state machine executions out.
 
-mod change;
-mod handler;
-mod ports;
-
 use std::sync::Arc;
 
 use aws_lambda_events::event::sqs::SqsEvent;
+use dispatch::{Dispatch, SqsDelay, StepFunctions};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use shoplake_contracts::Contracts;
 use shoplake_lake::S3Store;
 use shoplake_models::Models;
 use shoplake_platform::clock::SystemClock;
 use shoplake_platform::{aws, config, telemetry};
-
-use crate::handler::Dispatch;
-use crate::ports::{SqsDelay, StepFunctions};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {

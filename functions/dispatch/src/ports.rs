@@ -5,15 +5,19 @@ use std::time::Duration;
 use anyhow::Context;
 use async_trait::async_trait;
 use aws_config::SdkConfig;
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use serde_json::json;
 use shoplake_models::PartitionDirty;
+
+/// How many messages one call takes (`SendMessageBatch`).
+const MAX_BATCH: usize = 10;
 
 /// The longest that SQS delays a message.
 const LONGEST_DELAY: Duration = Duration::from_secs(900);
 
 /// Starts executions. Starting one twice is harmless: whatever it writes has a deterministic name.
 #[async_trait]
-pub(crate) trait Machines: Send + Sync {
+pub trait Machines: Send + Sync {
     /// Has a bronze object conformed into silver.
     async fn bronze_to_silver(&self, bucket: &str, key: &str) -> anyhow::Result<()>;
 
@@ -23,13 +27,21 @@ pub(crate) trait Machines: Send + Sync {
 
 /// Remembers a dirty partition for later.
 #[async_trait]
-pub(crate) trait Delay: Send + Sync {
+pub trait Delay: Send + Sync {
     /// Brings the partition back after `delay`, or earlier: dispatch will look at it anew.
     async fn postpone(&self, dirty: &PartitionDirty, delay: Duration) -> anyhow::Result<()>;
+
+    /// Brings all of them back as soon as possible; an error if any of them was not taken.
+    async fn mark(&self, dirty: &[PartitionDirty]) -> anyhow::Result<()> {
+        for dirty in dirty {
+            self.postpone(dirty, Duration::ZERO).await?;
+        }
+        Ok(())
+    }
 }
 
 /// AWS Step Functions.
-pub(crate) struct StepFunctions {
+pub struct StepFunctions {
     client: aws_sdk_sfn::Client,
     bronze_to_silver: String,
     silver_to_gold: String,
@@ -37,7 +49,7 @@ pub(crate) struct StepFunctions {
 
 impl StepFunctions {
     /// The two state machines, by ARN.
-    pub(crate) fn new(config: &SdkConfig, bronze_to_silver: String, silver_to_gold: String) -> Self {
+    pub fn new(config: &SdkConfig, bronze_to_silver: String, silver_to_gold: String) -> Self {
         Self { client: aws_sdk_sfn::Client::new(config), bronze_to_silver, silver_to_gold }
     }
 
@@ -60,14 +72,14 @@ impl Machines for StepFunctions {
 }
 
 /// The dirty queue itself.
-pub(crate) struct SqsDelay {
+pub struct SqsDelay {
     client: aws_sdk_sqs::Client,
     queue_url: String,
 }
 
 impl SqsDelay {
     /// The queue that dispatch reads.
-    pub(crate) fn new(config: &SdkConfig, queue_url: String) -> Self {
+    pub fn new(config: &SdkConfig, queue_url: String) -> Self {
         Self { client: aws_sdk_sqs::Client::new(config), queue_url }
     }
 }
@@ -82,6 +94,33 @@ impl Delay for SqsDelay {
             .message_body(dirty.event().to_string())
             .delay_seconds(i32::try_from(delay.min(LONGEST_DELAY).as_secs())?);
         request.send().await.with_context(|| format!("could not postpone {dirty:?}"))?;
+        Ok(())
+    }
+
+    async fn mark(&self, dirty: &[PartitionDirty]) -> anyhow::Result<()> {
+        for batch in dirty.chunks(MAX_BATCH) {
+            let entries = batch.iter().enumerate().map(|(index, dirty)| {
+                SendMessageBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .message_body(dirty.event().to_string())
+                    .build()
+            });
+            let entries = entries.collect::<Result<Vec<_>, _>>()?;
+            let request =
+                self.client.send_message_batch().queue_url(&self.queue_url).set_entries(Some(entries));
+            let output =
+                request.send().await.with_context(|| format!("could not send to {}", self.queue_url))?;
+            // The call succeeds even if some of its messages do not.
+            if let Some(failed) = output.failed.first() {
+                anyhow::bail!(
+                    "{} of {} messages were not taken, the first for {}: {:?}",
+                    output.failed.len(),
+                    batch.len(),
+                    failed.code,
+                    failed.message
+                );
+            }
+        }
         Ok(())
     }
 }

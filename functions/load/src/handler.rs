@@ -5,9 +5,12 @@ use std::fmt::Display;
 use serde::Serialize;
 use serde_json::Value;
 use shoplake_contracts::ColumnType;
-use shoplake_models::{LoadRequest, PartitionValue};
+use shoplake_models::{CheckRun, FailedCheck, JobResult, LoadRequest, PartitionValue, Severity};
 use shoplake_platform::failure::Failure;
-use shoplake_warehouse::{Column, Literal, LoadError, Loader, Outcome, PartitionCopy};
+use shoplake_warehouse::{
+    CheckFailure, CheckResult, CheckResults, Column, Literal, LoadError, Loader, Outcome, PartitionCopy,
+    Recorded, WarehouseError,
+};
 
 /// The handler and what it works with.
 pub(crate) struct Load {
@@ -19,37 +22,66 @@ pub(crate) struct Load {
     pub(crate) role: Literal,
 }
 
-/// What became of a load.
+/// What was done.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Response {
     model: String,
     partition: String,
+    /// What became of the rows; none if the job left nothing to copy.
+    load: Option<Copied>,
+    /// What became of the check results; none if no check ran.
+    checks: Option<Checks>,
+}
+
+/// What became of the rows.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Copied {
     version: u64,
     outcome: Outcome,
     /// Rows that the warehouse now has for the partition.
     rows: u64,
 }
 
+/// What became of the check results.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Checks {
+    outcome: Recorded,
+    passed: usize,
+    failed: usize,
+}
+
 impl Load {
-    /// Brings the committed partition that the event names to its table.
+    /// Brings the partition that the job has committed to its table, if it has, and what the job's checks found to theirs.
     pub(crate) async fn handle(&self, event: Value) -> Result<Response, Failure> {
-        let request: LoadRequest = serde_json::from_value(event).map_err(invalid)?;
-        let copy = self.copy(&request)?;
-        let loaded = self.loader.load(&copy).await.map_err(failure)?;
+        let result: JobResult = serde_json::from_value(event).map_err(invalid)?;
+        // A job that lost against another one has checked nothing, and leaves nothing to do.
+        let checks = (!result.checks.is_empty()).then(|| checks(&result));
+        let copy = result.load.as_ref().map(|request| self.copy(request)).transpose()?;
+        let (load, recorded) = match (&copy, &checks) {
+            (Some(copy), Some(checks)) => {
+                let loaded = self.loader.load(copy, checks).await.map_err(failure)?;
+                let copied = Copied { version: copy.version, outcome: loaded.outcome, rows: loaded.rows };
+                (Some(copied), Some(loaded.checks))
+            }
+            (None, Some(checks)) => (None, Some(self.loader.record(checks).await.map_err(unavailable)?)),
+            (Some(_), None) => return Err(invalid("there is something to load, but no check ran over it")),
+            (None, None) => (None, None),
+        };
         tracing::info!(
-            model = copy.model,
-            partition = copy.partition.value,
-            version = copy.version,
-            outcome = ?loaded.outcome,
-            rows = loaded.rows,
+            job = result.job,
+            model = result.model,
+            partition = result.partition,
+            version = result.version,
+            load = ?load,
+            checks = ?recorded,
             "load"
         );
+        let failed = result.failed_checks.len();
         Ok(Response {
-            model: copy.model,
-            partition: copy.partition.value,
-            version: copy.version,
-            outcome: loaded.outcome,
-            rows: loaded.rows,
+            load,
+            checks: recorded.map(|outcome| Checks { outcome, passed: result.checks.len() - failed, failed }),
+            model: result.model,
+            partition: result.partition,
         })
     }
 
@@ -85,8 +117,41 @@ impl Load {
     }
 }
 
+/// What is to be shown of the job's checks.
+fn checks(result: &JobResult) -> CheckResults {
+    let failure = |check: &CheckRun| {
+        let failed = result.failed_checks.iter().find(|failed| failed.name == check.name)?;
+        Some(CheckFailure { rows: failed.rows, sample: sample(failed) })
+    };
+    let checks = result.checks.iter().map(|check| CheckResult {
+        name: check.name.clone(),
+        severity: match check.severity {
+            Severity::Stop => "stop",
+            Severity::Warn => "warn",
+        },
+        description: check.description.clone(),
+        failure: failure(check),
+    });
+    CheckResults {
+        model: result.model.clone(),
+        partition: result.partition.clone(),
+        job: result.job.clone(),
+        version: result.version,
+        planned_at: result.planned_at,
+        checks: checks.collect(),
+    }
+}
+
+fn sample(failed: &FailedCheck) -> Vec<String> {
+    failed.sample.iter().map(|row| serde_json::json!(row).to_string()).collect()
+}
+
 fn invalid(error: impl Display) -> Failure {
-    Failure::permanent(format!("expected the load object of the transform function: {error}"))
+    Failure::permanent(format!("expected the result of the transform function: {error}"))
+}
+
+fn unavailable(error: WarehouseError) -> Failure {
+    failure(error.into())
 }
 
 fn failure(error: LoadError) -> Failure {
@@ -102,16 +167,41 @@ mod tests {
 
     use super::*;
 
+    /// The result of a job that has committed, with one check that passed and one that did not.
     fn event() -> Value {
         json!({
+            "outcome": "committed",
             "model": "total_sales",
-            "warehouse": "sales.total_sales",
-            "partition": {"column": "business_date", "type": "date", "value": "2010-12-01"},
-            "key": "gold/total_sales/business_date=2010-12-01/data.parquet",
+            "partition": "2010-12-01",
+            "job": "0a1b2c",
             "version": 4,
-            "columns": [{"name": "shop_id", "type": "string"}, {"name": "business_date", "type": "date"}],
-            "sort": ["shop_id", "business_date"],
+            "planned_at": "2010-12-02T03:04:05Z",
+            "rows": 3,
+            "checks": [
+                {"name": "total_sales_key_is_unique", "severity": "stop", "description": "no key occurs twice"},
+                {"name": "nothing_is_given_away", "severity": "warn", "description": "all has a price"},
+            ],
+            "failed_checks": [
+                {"name": "nothing_is_given_away", "severity": "warn", "rows": 7, "sample": [{"product_id": "p1"}, {"product_id": null}]},
+            ],
+            "load": {
+                "model": "total_sales",
+                "warehouse": "sales.total_sales",
+                "partition": {"column": "business_date", "type": "date", "value": "2010-12-01"},
+                "key": "gold/total_sales/business_date=2010-12-01/data.parquet",
+                "version": 4,
+                "columns": [{"name": "shop_id", "type": "string"}, {"name": "business_date", "type": "date"}],
+                "sort": ["shop_id", "business_date"],
+            },
+            "notify": null,
         })
+    }
+
+    /// The same, changed.
+    fn event_with(pointer: &str, value: Value) -> Value {
+        let mut event = event();
+        *event.pointer_mut(pointer).unwrap() = value;
+        event
     }
 
     fn rows(row: Value) -> Option<Rows> {
@@ -126,6 +216,9 @@ mod tests {
                 .map(|statement| match statement.sql() {
                     sql if sql.contains("staged_rows\nfrom") => {
                         rows(json!({"version": 4, "row_count": null, "staged_rows": 3}))
+                    }
+                    sql if sql.contains("is_this_run") && statements.len() > 2 => {
+                        rows(json!({"is_this_run": 1}))
                     }
                     sql if sql.starts_with("select") => rows(Value::Null),
                     _ => None,
@@ -150,7 +243,12 @@ mod tests {
 
         assert_eq!(
             serde_json::to_value(response).unwrap(),
-            json!({"model": "total_sales", "partition": "2010-12-01", "version": 4, "outcome": "loaded", "rows": 3})
+            json!({
+                "model": "total_sales",
+                "partition": "2010-12-01",
+                "load": {"version": 4, "outcome": "loaded", "rows": 3},
+                "checks": {"outcome": "recorded", "passed": 1, "failed": 1},
+            })
         );
         let copied = warehouse.transactions().into_iter().flatten().any(|statement| {
             statement
@@ -161,12 +259,56 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_what_is_no_load_request_when_handled_then_it_fails_for_good() {
-        let mut unsafe_key = event();
-        unsafe_key["key"] = json!("gold/x' iam_role 'y");
-        let mut unknown_table = event();
-        unknown_table["warehouse"] = json!("Sales");
-        for event in [json!({}), json!(null), unsafe_key, unknown_table] {
+    async fn given_check_results_when_handled_then_those_that_failed_say_how() {
+        let warehouse = empty();
+        handler(warehouse.clone()).handle(event()).await.unwrap();
+
+        let statements: Vec<_> = warehouse.transactions().into_iter().flatten().collect();
+        let insert = statements
+            .iter()
+            .find(|statement| statement.sql().starts_with("insert into shoplake.check_results"))
+            .unwrap();
+        assert!(insert.sql().contains("cast('passed' as varchar(16)) as status, cast(0 as bigint)"));
+        assert!(insert.sql().contains("cast('failed' as varchar(16)) as status, cast(7 as bigint)"));
+        let parameter = |name| insert.parameters()[name].as_str();
+        assert_eq!(parameter("check_name_0"), "total_sales_key_is_unique");
+        assert_eq!(parameter("sample_1"), r#"[{"product_id":"p1"},{"product_id":null}]"#);
+        assert_eq!(parameter("run_planned_at"), "2010-12-02 03:04:05.000000");
+    }
+
+    #[tokio::test]
+    async fn given_a_job_that_committed_nothing_when_handled_then_only_its_check_results_are_recorded() {
+        for outcome in ["unchanged", "checks_failed"] {
+            let warehouse = empty();
+            let mut event = event_with("/load", Value::Null);
+            event["outcome"] = json!(outcome);
+            let response = handler(warehouse.clone()).handle(event).await.unwrap();
+            assert_eq!((response.load, response.checks.unwrap().failed), (None, 1));
+            let touched: Vec<_> = warehouse.transactions().into_iter().flatten().collect();
+            assert!(touched.iter().all(|statement| !statement.sql().contains("shoplake.loads")));
+        }
+    }
+
+    #[tokio::test]
+    async fn given_a_job_that_lost_against_another_when_handled_then_nothing_is_touched() {
+        let warehouse = empty();
+        let mut event = event_with("/load", Value::Null);
+        event["checks"] = json!([]);
+        event["failed_checks"] = json!([]);
+        let response = handler(warehouse.clone()).handle(event).await.unwrap();
+        assert_eq!((response.load, response.checks), (None, None));
+        assert_eq!(warehouse.transactions().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn given_what_is_no_result_when_handled_then_it_fails_for_good() {
+        for event in [
+            json!({}),
+            json!(null),
+            event_with("/load/key", json!("gold/x' iam_role 'y")),
+            event_with("/load/warehouse", json!("Sales")),
+            event_with("/checks", json!([])),
+        ] {
             let failure = handler(empty()).handle(event).await.unwrap_err();
             assert!(failure.is_permanent(), "{failure}");
         }

@@ -12,13 +12,14 @@ use crate::ports::{Announcer, PortError, Queue};
 const MAX_ENTRIES: usize = 10;
 
 /// Announces on an EventBridge bus.
-pub(crate) struct EventBridge {
+pub struct EventBridge {
     client: aws_sdk_eventbridge::Client,
     bus: String,
 }
 
 impl EventBridge {
-    pub(crate) fn new(config: &SdkConfig, bus: String) -> Self {
+    /// The bus of that name.
+    pub fn new(config: &SdkConfig, bus: String) -> Self {
         Self { client: aws_sdk_eventbridge::Client::new(config), bus }
     }
 }
@@ -54,13 +55,14 @@ impl Announcer for EventBridge {
 }
 
 /// Marks on an SQS queue.
-pub(crate) struct DirtyQueue {
+pub struct DirtyQueue {
     client: aws_sdk_sqs::Client,
     url: String,
 }
 
 impl DirtyQueue {
-    pub(crate) fn new(config: &SdkConfig, url: String) -> Self {
+    /// The queue of that address.
+    pub fn new(config: &SdkConfig, url: String) -> Self {
         Self { client: aws_sdk_sqs::Client::new(config), url }
     }
 }

@@ -11,32 +11,60 @@ use crate::ports::PortError;
 
 /// A job that neither was run nor is anybody else's turn.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TransformError {
+pub enum TransformError {
+    /// The request names no document.
     #[error("there is no job document {0:?} in the lake; plan the partition again")]
     NoJob(String),
+    /// The document is not what this version understands.
     #[error(
         "the job document {key:?} cannot be read: {cause}; it was written by another version, so plan the partition again"
     )]
-    UnreadableJob { key: String, cause: serde_json::Error },
+    UnreadableJob {
+        /// Where it is.
+        key: String,
+        /// What the parser said.
+        cause: serde_json::Error,
+    },
+    /// The document says that it is of another version.
     #[error(
         "the job document {key:?} has version {version}, expected {JOB_VERSION}; plan the partition again"
     )]
-    JobVersion { key: String, version: u32 },
+    JobVersion {
+        /// Where it is.
+        key: String,
+        /// Its version.
+        version: u32,
+    },
+    /// What is in gold was not written by a job.
     #[error("the gold object {key:?} cannot be read: {cause}; delete it and mark its partition dirty")]
-    UnreadableGold { key: String, cause: ParquetError },
+    UnreadableGold {
+        /// Where it is.
+        key: String,
+        /// What the Parquet library said.
+        cause: ParquetError,
+    },
+    /// The new rows cannot be written.
     #[error("the rows of {model} cannot be written as Parquet: {cause}")]
-    Encode { model: String, cause: ParquetError },
+    Encode {
+        /// Whose rows.
+        model: String,
+        /// What the Parquet library said.
+        cause: ParquetError,
+    },
+    /// The engine could not run the job.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The lake failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A port failed.
     #[error(transparent)]
     Port(#[from] PortError),
 }
 
 impl TransformError {
     /// Whether the same job could end otherwise if it is tried again.
-    pub(crate) fn is_retryable(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         match self {
             Self::Store(_) | Self::Port(_) => true,
             Self::Engine(error) => error.is_retryable(),

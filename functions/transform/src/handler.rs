@@ -3,37 +3,59 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use shoplake_engine::{EngineError, Gold, Limits, gold};
-use shoplake_lake::{Condition, ETag, Head, Metadata, Object, PutError, Store};
+use shoplake_lake::{Condition, ETag, Head, Metadata, Object, PutError, Store, keys, lease};
 use shoplake_models::job::{JOB_VERSION, metadata};
-use shoplake_models::{FailedCheck, JobDocument, JobResult, LoadRequest, Outcome, PartitionDirty};
+use shoplake_models::{
+    CheckRun, JobDocument, JobResult, LoadRequest, NotifyRequest, Outcome, PartitionDirty,
+};
 
 use crate::error::TransformError;
 use crate::ports::{Announcer, Queue};
 
 /// What the state machine asks for.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Request {
+pub struct Request {
     /// The key of a job document.
-    pub(crate) job: String,
+    pub job: String,
 }
 
 /// Runs jobs.
-pub(crate) struct Transform {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) announcer: Arc<dyn Announcer>,
-    pub(crate) queue: Arc<dyn Queue>,
-    pub(crate) limits: Limits,
+pub struct Transform {
+    /// The lake.
+    pub store: Arc<dyn Store>,
+    /// Who is told of what a commit dirtied.
+    pub announcer: Arc<dyn Announcer>,
+    /// Where what has to be planned again is marked.
+    pub queue: Arc<dyn Queue>,
+    /// What a job may use.
+    pub limits: Limits,
+}
+
+/// A job document as it is in the lake.
+struct Planned {
+    job: JobDocument,
+    /// When the store says that it was written, which is right after its inputs were listed.
+    at: DateTime<Utc>,
 }
 
 impl Transform {
     /// Runs the job, and commits its rows if they are new and right.
-    pub(crate) async fn handle(&self, request: &Request) -> Result<JobResult, TransformError> {
-        let job = self.job(&request.job).await?;
-        let result = self.run(&job).await?;
+    ///
+    /// # Errors
+    /// When the job cannot be read or run, or when the lake or a port fails; [`TransformError::is_retryable`] tells which.
+    pub async fn handle(&self, request: &Request) -> Result<JobResult, TransformError> {
+        let planned = self.job(&request.job).await?;
+        let result = self.run(&planned).await;
+        // After a passing fault the same job is tried again, and goes on holding its lease.
+        if !result.as_ref().is_err_and(TransformError::is_retryable) {
+            self.release(&planned.job).await;
+        }
+        let result = result?;
         tracing::info!(
-            job = job.id,
+            job = result.job,
             model = result.model,
             partition = result.partition,
             outcome = ?result.outcome,
@@ -44,24 +66,25 @@ impl Transform {
         Ok(result)
     }
 
-    async fn job(&self, key: &str) -> Result<JobDocument, TransformError> {
+    async fn job(&self, key: &str) -> Result<Planned, TransformError> {
         let object = self.store.get(key).await?.ok_or_else(|| TransformError::NoJob(key.to_owned()))?;
         let job: JobDocument = serde_json::from_slice(&object.bytes)
             .map_err(|cause| TransformError::UnreadableJob { key: key.to_owned(), cause })?;
         if job.version != JOB_VERSION {
             return Err(TransformError::JobVersion { key: key.to_owned(), version: job.version });
         }
-        Ok(job)
+        Ok(Planned { job, at: object.head.last_modified })
     }
 
-    async fn run(&self, job: &JobDocument) -> Result<JobResult, TransformError> {
+    async fn run(&self, planned: &Planned) -> Result<JobResult, TransformError> {
+        let job = &planned.job;
         let current = self.store.get(&job.output.key).await?;
         if let Some(object) = current.as_ref().filter(|object| is_of(job, &object.head)) {
             // An earlier attempt ended between its commit and now. What it still owed is in the commit.
-            return self.finish(job, &decode(job, object)?, Vec::new()).await;
+            return self.finish(planned, decode(job, object)?).await;
         }
         if current.as_ref().map(|object| object.head.etag.as_str()) != job.output.expected_etag.as_deref() {
-            return self.conflict(job, "another job has committed since it was planned").await;
+            return self.conflict(planned, "another job has committed since it was planned").await;
         }
         let before = current.as_ref().map(|object| decode(job, object)).transpose()?;
 
@@ -69,48 +92,41 @@ impl Transform {
         {
             Ok(output) => output,
             Err(error @ EngineError::MissingObject { .. }) => {
-                return self.conflict(job, &error.to_string()).await;
+                return self.conflict(planned, &error.to_string()).await;
             }
             Err(error) => return Err(error.into()),
         };
-        let stopped = output.is_stopped();
-        let result = |outcome| result(job, outcome, output.rows.num_rows() as u64);
-        if stopped {
-            return Ok(JobResult { failed_checks: output.failed_checks, ..result(Outcome::ChecksFailed) });
-        }
-        if !output.changed {
-            return Ok(JobResult { failed_checks: output.failed_checks, ..result(Outcome::Unchanged) });
+        if output.is_stopped() || !output.changed {
+            let outcome = if output.is_stopped() { Outcome::ChecksFailed } else { Outcome::Unchanged };
+            let rows = output.rows.num_rows();
+            return Ok(JobResult { failed_checks: output.failed_checks, ..result(planned, outcome, rows) });
         }
 
-        let file = gold::encode(&output.rows, job, &output.dirtied)
+        let committed = output.into_gold();
+        let file = gold::encode(&committed, job)
             .map_err(|cause| TransformError::Encode { model: job.model.clone(), cause })?;
         let condition = match &job.output.expected_etag {
             Some(etag) => Condition::Matches(ETag::new(etag.as_str())),
             None => Condition::Absent,
         };
-        let committed = Gold { rows: output.rows, dirtied: output.dirtied };
         let notes = notes(job, committed.rows.num_rows());
         match self.store.put(&job.output.key, file, notes, condition).await {
-            Ok(_) => self.finish(job, &committed, output.failed_checks).await,
+            Ok(_) => self.finish(planned, committed).await,
             Err(PutError::Store(error)) => Err(error.into()),
             Err(PutError::Conflict { key }) => {
                 // A write whose answer was lost is sent again by the client, and then conflicts with itself.
                 let head = self.store.head(&key).await?;
                 if head.is_some_and(|head| is_of(job, &head)) {
-                    return self.finish(job, &committed, output.failed_checks).await;
+                    return self.finish(planned, committed).await;
                 }
-                self.conflict(job, "another job committed while it ran").await
+                self.conflict(planned, "another job committed while it ran").await
             }
         }
     }
 
-    /// Announces what a commit of `job` dirtied, and says what is to be loaded.
-    async fn finish(
-        &self,
-        job: &JobDocument,
-        committed: &Gold,
-        failed_checks: Vec<FailedCheck>,
-    ) -> Result<JobResult, TransformError> {
+    /// Announces what a commit of the job dirtied, and says what is to be loaded, and what people are to be told.
+    async fn finish(&self, planned: &Planned, committed: Gold) -> Result<JobResult, TransformError> {
+        let job = &planned.job;
         self.announcer.announce(&committed.dirtied).await?;
         let load = job.warehouse.as_ref().map(|warehouse| LoadRequest {
             model: job.model.clone(),
@@ -121,15 +137,31 @@ impl Transform {
             columns: gold::columns(&committed.rows),
             sort: job.sort.clone(),
         });
-        let rows = committed.rows.num_rows() as u64;
-        Ok(JobResult { failed_checks, load, ..result(job, Outcome::Committed, rows) })
+        let notify = job.notice.as_ref().map(|notice| NotifyRequest {
+            model: job.model.clone(),
+            partition: job.partition.value.to_string(),
+            key: job.output.key.clone(),
+            identity: job.key.clone(),
+            notice: notice.clone(),
+        });
+        let result = result(planned, Outcome::Committed, committed.rows.num_rows());
+        Ok(JobResult { failed_checks: committed.failed_checks, load, notify, ..result })
+    }
+
+    /// Lets dispatch start the next job of the partition. A lease that cannot be given back ends by itself.
+    async fn release(&self, job: &JobDocument) {
+        let key = keys::lease(&job.model, &job.partition.value.to_string());
+        if let Err(error) = lease::release(self.store.as_ref(), &key, &job.id).await {
+            tracing::warn!(%error, job = job.id, "the lease of a job stays until it expires");
+        }
     }
 
     /// Has the partition planned again.
     ///
     /// An earlier attempt may have committed, ended before it could announce, and been replaced by another job since. So
     /// everything that reads this partition is announced as well; what is up to date costs a listing.
-    async fn conflict(&self, job: &JobDocument, reason: &str) -> Result<JobResult, TransformError> {
+    async fn conflict(&self, planned: &Planned, reason: &str) -> Result<JobResult, TransformError> {
+        let job = &planned.job;
         let partition = job.partition.value.to_string();
         let dirty = |model: &str, partition: String| PartitionDirty {
             model: model.to_owned(),
@@ -146,7 +178,7 @@ impl Transform {
             .collect();
         self.announcer.announce(&downstream).await?;
         self.queue.mark(&dirty(&job.model, partition)).await?;
-        Ok(result(job, Outcome::Conflict, 0))
+        Ok(JobResult { checks: Vec::new(), ..result(planned, Outcome::Conflict, 0) })
     }
 }
 
@@ -173,13 +205,24 @@ fn notes(job: &JobDocument, rows: usize) -> Metadata {
     .collect()
 }
 
-fn result(job: &JobDocument, outcome: Outcome, rows: u64) -> JobResult {
+fn result(planned: &Planned, outcome: Outcome, rows: usize) -> JobResult {
+    let job = &planned.job;
+    let checks = job.checks.iter().map(|check| CheckRun {
+        name: check.name.clone(),
+        severity: check.severity,
+        description: check.description.clone(),
+    });
     JobResult {
         outcome,
         model: job.model.clone(),
         partition: job.partition.value.to_string(),
-        rows,
+        job: job.id.clone(),
+        version: job.output.version,
+        planned_at: planned.at,
+        rows: rows as u64,
+        checks: checks.collect(),
         failed_checks: Vec::new(),
         load: None,
+        notify: None,
     }
 }

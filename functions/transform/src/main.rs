@@ -1,20 +1,12 @@
 //! The transform function: runs one job document and commits its rows to gold.
 
-mod aws;
-mod error;
-mod handler;
-mod ports;
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use shoplake_engine::Limits;
 use shoplake_lake::S3Store;
 use shoplake_platform::{config, telemetry};
-
-use crate::handler::{Request, Transform};
+use transform::{DirtyQueue, EventBridge, Request, Transform};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -22,8 +14,8 @@ async fn main() -> Result<(), Error> {
     let aws = shoplake_platform::aws::config().await;
     let transform = Transform {
         store: Arc::new(S3Store::new(&aws, config::required("LAKE_BUCKET")?)),
-        announcer: Arc::new(aws::EventBridge::new(&aws, config::optional("EVENT_BUS", "default")?)),
-        queue: Arc::new(aws::DirtyQueue::new(&aws, config::required("DIRTY_QUEUE_URL")?)),
+        announcer: Arc::new(EventBridge::new(&aws, config::optional("EVENT_BUS", "default")?)),
+        queue: Arc::new(DirtyQueue::new(&aws, config::required("DIRTY_QUEUE_URL")?)),
         limits: config::parsed("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")?
             .map_or_else(Limits::default, Limits::of_process),
     };

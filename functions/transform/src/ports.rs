@@ -6,19 +6,23 @@ use shoplake_models::PartitionDirty;
 /// Something outside did not answer as it should. Always a fault of the system: retry it.
 #[derive(Debug, thiserror::Error)]
 #[error("could not {action}: {cause}; retry, and if it persists check the name of the target and the role")]
-pub(crate) struct PortError {
-    pub(crate) action: &'static str,
-    pub(crate) cause: String,
+pub struct PortError {
+    /// What was tried.
+    pub action: &'static str,
+    /// What the other side said.
+    pub cause: String,
 }
 
 /// Tells whoever listens that partitions are dirty because of a commit.
 #[async_trait]
-pub(crate) trait Announcer: Send + Sync {
+pub trait Announcer: Send + Sync {
+    /// Tells them, each at least once.
     async fn announce(&self, dirtied: &[PartitionDirty]) -> Result<(), PortError>;
 }
 
 /// Takes partitions that have to be planned again.
 #[async_trait]
-pub(crate) trait Queue: Send + Sync {
+pub trait Queue: Send + Sync {
+    /// Has the partition planned again.
     async fn mark(&self, dirty: &PartitionDirty) -> Result<(), PortError>;
 }

@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, TimeDelta};
 use futures::future::join_all;
 use lambda_runtime::Diagnostic;
 use proptest::prelude::*;
 use shoplake_engine::{Gold, Limits};
+use shoplake_lake::lease::{self, Acquired};
 use shoplake_lake::{
     Condition, ETag, Entry, Head, MemoryStore, Metadata, Object, PutError, Store, StoreError,
 };
@@ -357,6 +359,120 @@ async fn given_a_check_that_stops_then_nothing_is_committed() {
     );
 }
 
+/// A world whose one row of gold is committed although a check does not like it.
+async fn with_a_warning() -> World {
+    let model = include_str!("../../../glue-sql/gold/total_sales_by_region_product.sql");
+    let check = r#"-- model = "total_sales_by_region_product"
+-- severity = "warn"
+-- description = "nothing is given away"
+
+select product_id, net_sales from gold.total_sales_by_region_product where net_sales <= 0
+"#;
+    let world = World::new(Lake::with_models(&[
+        ("gold/total_sales_by_region_product.sql", model),
+        ("checks/nothing_is_given_away.sql", check),
+    ]));
+    let mut row = sale(1);
+    row.insert("discount", "2.50".to_owned());
+    world.lake.write("pos_sales", "dt=2010-12-01", "a", &[row]).await;
+    world
+}
+
+#[tokio::test]
+async fn given_any_run_then_the_result_names_all_checks_and_when_the_job_was_planned() {
+    let world = with_a_warning().await;
+    let planned_at = "2010-12-02T03:04:05Z".parse().unwrap();
+    world.lake.store.set_now(planned_at);
+    let job = world.job().await;
+    let result = world.run(&job).await;
+
+    assert_eq!(
+        (result.outcome, &result.job, result.version, result.planned_at),
+        (Outcome::Committed, &job.id, 1, planned_at)
+    );
+    let ran: Vec<_> = result.checks.iter().map(|check| check.name.as_str()).collect();
+    let wanted: Vec<_> = job.checks.iter().map(|check| check.name.as_str()).collect();
+    assert_eq!(ran, wanted);
+    assert!(ran.contains(&"total_sales_by_region_product_key_is_unique"));
+    assert!(result.checks.iter().all(|check| !check.description.is_empty()));
+    let failed: Vec<_> = result.failed_checks.iter().map(|check| check.name.as_str()).collect();
+    assert_eq!(failed, ["nothing_is_given_away"]);
+}
+
+#[tokio::test]
+async fn given_an_end_after_the_commit_then_a_retry_still_knows_which_checks_warned() {
+    let world = with_a_warning().await;
+    let job = world.job().await;
+    *world.events.faults.lock().unwrap() = 1;
+    world.transform.handle(&Request { job: key(&job) }).await.unwrap_err();
+
+    let result = world.run(&job).await;
+    let failed = &result.failed_checks[0];
+    assert_eq!((failed.name.as_str(), failed.rows), ("nothing_is_given_away", 1));
+    assert_eq!(failed.sample[0]["net_sales"].as_deref(), Some("0.0000"));
+}
+
+#[tokio::test]
+async fn given_a_conflict_then_no_check_is_said_to_have_run() {
+    let world = World::new(Lake::new());
+    world.write("a", &[1]).await;
+    let job = world.job().await;
+    world.run(&job).await;
+    world.write("b", &[2]).await;
+    world.run(&world.job().await).await;
+    let result = world.run(&job).await;
+    assert_eq!((result.outcome, result.checks), (Outcome::Conflict, vec![]));
+}
+
+#[tokio::test]
+async fn given_a_model_with_a_notice_then_people_are_told_of_a_commit_and_of_nothing_else() {
+    let source = r#"-- grain = "one row per shop, day and line"
+-- key = ["shop_id", "business_date", "transaction_id", "line_no"]
+-- partition = "business_date"
+-- inputs = ["silver.pos_sales"]
+-- notice = { subject = "{product_id} was sold", started = "sold_at", ended = "ended_at" }
+
+select shop_id, business_date, transaction_id, line_no, product_id, sold_at, cast(null as timestamp) as ended_at
+from silver.pos_sales
+"#;
+    let world = World::new(Lake::with_models(&[("gold/total_sales_by_region_product.sql", source)]));
+    world.write("a", &[1]).await;
+    let job = world.job().await;
+    let notify = world.run(&job).await.notify.unwrap();
+    assert_eq!(
+        (notify.partition.as_str(), notify.key.as_str(), notify.notice.started.as_str()),
+        (DAY, GOLD, "sold_at")
+    );
+    assert_eq!(notify.identity, ["shop_id", "business_date", "transaction_id", "line_no"]);
+    assert_eq!(world.run(&job).await.notify, Some(notify), "a retry after the commit owes it still");
+
+    world.write("b", &[1]).await;
+    let result = world.run(&world.job().await).await;
+    assert_eq!((result.outcome, result.notify), (Outcome::Unchanged, None));
+}
+
+#[tokio::test]
+async fn given_a_job_that_ended_then_its_lease_is_free_and_another_s_is_not_touched() {
+    let world = World::new(Lake::new());
+    world.write("a", &[1]).await;
+    let job = world.job().await;
+    let now = DateTime::UNIX_EPOCH;
+    let lease = shoplake_lake::keys::lease(MODEL, DAY);
+    let take = async |holder: &str| {
+        lease::acquire(&world.lake.store, &lease, holder, now, now + TimeDelta::seconds(310)).await.unwrap()
+    };
+
+    take(&job.id).await;
+    *world.events.faults.lock().unwrap() = 1;
+    world.transform.handle(&Request { job: key(&job) }).await.unwrap_err();
+    assert!(matches!(take("next").await, Acquired::Held(_)), "a passing fault: the job is tried again");
+
+    world.run(&job).await;
+    assert_eq!(take("next").await, Acquired::Granted);
+    world.run(&job).await;
+    assert!(matches!(take("third").await, Acquired::Held(held) if held.job == "next"));
+}
+
 #[tokio::test]
 async fn given_a_job_that_cannot_be_read_then_a_retry_is_not_worth_it() {
     let world = World::new(Lake::new());
@@ -371,11 +487,12 @@ async fn given_a_job_that_cannot_be_read_then_a_retry_is_not_worth_it() {
     world.lake.store.put("jobs/x.json", "{}".into(), Metadata::new(), Condition::Always).await.unwrap();
     assert!(error("jobs/x.json").await.contains("missing field"));
 
+    world.write("a", &[1]).await;
     let mut job = world.job().await;
-    job.version = 2;
+    job.version = 1;
     let document = serde_json::to_vec(&job).unwrap();
     world.lake.store.put("jobs/x.json", document.into(), Metadata::new(), Condition::Always).await.unwrap();
-    assert!(error("jobs/x.json").await.contains("has version 2, expected 1"));
+    assert!(error("jobs/x.json").await.contains("has version 1, expected 2"));
 }
 
 #[derive(Clone, Debug)]

@@ -72,6 +72,7 @@ async fn given_a_store_that_fails_then_the_job_may_be_tried_again() {
 #[tokio::test]
 async fn given_a_query_that_does_not_run_then_the_error_names_the_model_and_the_query() {
     let lake = Lake::new();
+    lake.write("web_traffic", FOLDER, "a", &[]).await;
     let mut job = lake.job(MODEL, DAY).await;
     job.sql = "select no_such_column from silver__web_traffic".to_owned();
     let run = async |job| shoplake_engine::run(&lake.store, &job, None, Limits::default()).await.unwrap_err();

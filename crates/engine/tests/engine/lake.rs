@@ -98,7 +98,7 @@ impl Lake {
         let job = self.job(model, day).await;
         let output = self.run(model, day).await.unwrap();
         assert_eq!(output.failed_checks, []);
-        let file = gold::encode(&output.rows, &job, &output.dirtied).unwrap();
+        let file = gold::encode(&output.clone().into_gold(), &job).unwrap();
         let notes = Metadata::from([
             (metadata::VERSION.to_owned(), job.output.version.to_string()),
             (metadata::INPUTS.to_owned(), job.output.inputs_digest.clone()),

@@ -5,5 +5,6 @@
 mod errors;
 mod lake;
 mod order;
+mod reference;
 mod sales;
 mod sessions;

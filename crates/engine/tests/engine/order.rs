@@ -73,7 +73,7 @@ async fn committed(model: &str, dataset: &str, rows: &[Row], objects: usize) -> 
     // These name the listing, which differs; the rest must not.
     job.id = String::new();
     job.output.inputs_digest = String::new();
-    gold::encode(&output.rows, &job, &output.dirtied).unwrap().to_vec()
+    gold::encode(&output.into_gold(), &job).unwrap().to_vec()
 }
 
 /// The rows, and the same rows in another order.

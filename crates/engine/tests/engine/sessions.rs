@@ -85,10 +85,12 @@ async fn given_a_session_past_midnight_then_it_belongs_wholly_to_the_day_it_star
         event("e3", "s1", "page_view", "2026-03-01T00:20:00Z"),
         // the same session_id, a new session
         event("e4", "s1", "page_view", "2026-03-01T09:00:00Z"),
+        // the only one of the day after
+        event("e5", "s2", "page_view", "2026-03-02T12:00:00Z"),
     ];
     assert_eq!(rows(&events, "2026-02-28").await, ["acme|2026-02-28|1|1800.0|1800.0|0|0.0"]);
     assert_eq!(rows(&events, "2026-03-01").await, ["acme|2026-03-01|1|0.0|0.0|1|1.0"]);
-    assert!(rows(&events, "2026-03-02").await.is_empty());
+    assert_eq!(rows(&events, "2026-03-02").await, ["acme|2026-03-02|1|0.0|0.0|1|1.0"]);
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ impl Operations for Sdk {
         for (name, value) in &batch.parameters {
             parameters.push(
                 SqlParameter::builder()
-                    .name(*name)
+                    .name(name.as_ref())
                     .value(value)
                     .build()
                     .map_err(|error| refused(OPERATION, error))?,

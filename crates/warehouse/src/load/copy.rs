@@ -74,19 +74,21 @@ impl PartitionCopy {
         self.name(format!("select version, row_count from shoplake.loads where {THIS_PARTITION}"))
     }
 
+    /// What has to come first in a transaction that registers, before it has its snapshot.
+    pub(super) fn lock() -> Vec<Statement> {
+        vec![Statement::new("lock table shoplake.loads")]
+    }
+
     /// Makes sure that the partition has its row in `shoplake.loads`, once.
     ///
     /// Two updates of one row conflict in every isolation level; two inserts of one key do not, as Redshift enforces no key. So the row
-    /// is there before the first copy. The lock has to come first, before the transaction has its snapshot.
-    pub(super) fn register(&self) -> Vec<Statement> {
-        vec![
-            Statement::new("lock table shoplake.loads"),
-            self.name(format!(
-                "insert into shoplake.loads (model, partition_value, version)
+    /// is there before the first copy.
+    pub(super) fn register(&self) -> Statement {
+        self.name(format!(
+            "insert into shoplake.loads (model, partition_value, version)
 select cast(:model as varchar(256)), cast(:partition_value as varchar(256)), 0
 where not exists (select 1 from shoplake.loads where {THIS_PARTITION})"
-            )),
-        ]
+        ))
     }
 
     /// The copy, as one transaction. The statement at [`REPORT`] says what became of it.
@@ -195,7 +197,9 @@ pub(super) mod tests {
 
     #[test]
     fn given_a_partition_when_its_registration_is_rendered_then_the_lock_comes_first() {
-        insta::assert_snapshot!(script(&december_first(7).register()));
+        let mut statements = PartitionCopy::lock();
+        statements.push(december_first(7).register());
+        insta::assert_snapshot!(script(&statements));
     }
 
     #[test]

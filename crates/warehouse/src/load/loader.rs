@@ -10,7 +10,7 @@ use super::{
     copy::{REPORT, Record, Report},
 };
 use crate::{
-    Column, MAX_STATEMENTS, TableName, Warehouse,
+    CheckResults, Column, MAX_STATEMENTS, Recorded, Rows, TableName, Warehouse, WarehouseError,
     table::{CatalogColumn, columns_query, plan},
 };
 
@@ -26,29 +26,28 @@ impl Loader {
         Self { warehouse, tables: Mutex::default() }
     }
 
-    /// Makes the table's partition the gold object's rows, unless the warehouse has the same or a newer version of it.
+    /// Makes the table's partition the gold object's rows, unless the warehouse has the same or a newer version of it, and
+    /// records what its checks found, in the same transaction if there is one.
     ///
     /// Any number of copies may run at once, of one partition too, and any may be repeated.
-    pub async fn load(&self, copy: &PartitionCopy) -> Result<Loaded, LoadError> {
+    pub async fn load(&self, copy: &PartitionCopy, checks: &CheckResults) -> Result<Loaded, LoadError> {
         if copy.version == 0 {
             return Err(LoadError::NoVersion {
                 model: copy.model.clone(),
                 partition: copy.partition.value.clone(),
             });
         }
+        let known = self.look(copy, checks).await?;
         // Versions only grow, so what is not newer than the warehouse now never will be, and needs no COPY to find out.
-        match self.record(copy).await? {
-            Some(record) => {
-                if let Some(outcome) = not_newer(copy.version, record.version) {
-                    return Ok(Loaded { outcome, rows: record.row_count.unwrap_or_default() });
-                }
-            }
-            None => {
-                self.warehouse.transaction(copy.register()).await?;
-            }
+        if let Some(record) = known.record
+            && let Some(outcome) = not_newer(copy.version, record.version)
+        {
+            let checks = self.record(checks).await?;
+            return Ok(Loaded { outcome, rows: record.row_count.unwrap_or_default(), checks });
         }
+        self.register(copy, checks, &known).await?;
         self.ensure_table(copy).await?;
-        let copied = self.copy(copy).await;
+        let copied = self.copy(copy, checks).await;
         if copied.is_err() {
             // The table may not be as remembered any more.
             self.tables().remove(&copy.table);
@@ -56,12 +55,43 @@ impl Loader {
         copied
     }
 
-    async fn record(&self, copy: &PartitionCopy) -> Result<Option<Record>, LoadError> {
-        Ok(self.warehouse.query(copy.record()).await?.decode::<Record>()?.pop())
+    /// Records what the checks of a partition found, where there are no rows to bring.
+    pub async fn record(&self, checks: &CheckResults) -> Result<Recorded, WarehouseError> {
+        checks.record(self.warehouse.as_ref()).await
     }
 
-    async fn copy(&self, copy: &PartitionCopy) -> Result<Loaded, LoadError> {
-        let mut results = self.warehouse.transaction(copy.statements()).await?;
+    async fn look(&self, copy: &PartitionCopy, checks: &CheckResults) -> Result<Known, LoadError> {
+        let mut answers = self.warehouse.transaction(vec![copy.record(), checks.report()]).await?.into_iter();
+        let mut rows = || -> Rows { answers.next().flatten().unwrap_or_default() };
+        Ok(Known { record: rows().decode::<Record>()?.pop(), checks_are_registered: !rows().is_empty() })
+    }
+
+    /// Makes sure that both guards have their rows, in one transaction, whose locks have to come first.
+    async fn register(
+        &self,
+        copy: &PartitionCopy,
+        checks: &CheckResults,
+        known: &Known,
+    ) -> Result<(), WarehouseError> {
+        let (mut locks, mut inserts) = (Vec::new(), Vec::new());
+        if known.record.is_none() {
+            locks.extend(PartitionCopy::lock());
+            inserts.push(copy.register());
+        }
+        if !known.checks_are_registered {
+            locks.extend(CheckResults::lock());
+            inserts.push(checks.register());
+        }
+        if !inserts.is_empty() {
+            self.warehouse.transaction(locks.into_iter().chain(inserts).collect()).await?;
+        }
+        Ok(())
+    }
+
+    async fn copy(&self, copy: &PartitionCopy, checks: &CheckResults) -> Result<Loaded, LoadError> {
+        // The claim of the rows comes before that of the results, here as in the registration: no two wait for each other.
+        let statements = copy.statements().into_iter().chain(checks.statements()).collect();
+        let mut results = self.warehouse.transaction(statements).await?;
         let report = results.get_mut(REPORT).and_then(Option::take).unwrap_or_default();
         let Some(Report { record, staged_rows }) = report.decode()?.pop() else {
             return Err(LoadError::NotRegistered {
@@ -69,12 +99,14 @@ impl Loader {
                 partition: copy.partition.value.clone(),
             });
         };
+        let checks = checks.read(results)?.ok_or_else(|| checks.not_registered())?;
         // A version without its row count is the one that this transaction was loading; every other one was loaded before.
-        Ok(match record.row_count {
-            None => Loaded { outcome: Outcome::Loaded, rows: staged_rows },
-            Some(rows) if record.version == copy.version => Loaded { outcome: Outcome::AlreadyLoaded, rows },
-            Some(rows) => Loaded { outcome: Outcome::Superseded, rows },
-        })
+        let (outcome, rows) = match record.row_count {
+            None => (Outcome::Loaded, staged_rows),
+            Some(rows) if record.version == copy.version => (Outcome::AlreadyLoaded, rows),
+            Some(rows) => (Outcome::Superseded, rows),
+        };
+        Ok(Loaded { outcome, rows, checks })
     }
 
     /// Creates the table, or adds the columns it lacks.
@@ -106,6 +138,12 @@ impl Loader {
     }
 }
 
+/// What the warehouse knows of a partition.
+struct Known {
+    record: Option<Record>,
+    checks_are_registered: bool,
+}
+
 fn not_newer(version: u64, recorded: u64) -> Option<Outcome> {
     match recorded.cmp(&version) {
         std::cmp::Ordering::Less => None,
@@ -119,7 +157,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{RecordingWarehouse, Rows, Statement, WarehouseError, load::copy::tests::december_first};
+    use crate::{RecordingWarehouse, Statement, checks::tests, load::copy::tests::december_first};
 
     type Answer = Result<Vec<Option<Rows>>, WarehouseError>;
 
@@ -131,19 +169,29 @@ mod tests {
         Ok(vec![None; statements.len()])
     }
 
+    /// The answer to a copy that records its results.
     fn report(statements: &[Statement], row: Value) -> Answer {
         let mut results = vec![None; statements.len()];
         results[REPORT] = Some(rows(json!([row])));
+        *results.last_mut().unwrap() = Some(rows(json!([{"is_this_run": 1}])));
         Ok(results)
     }
 
-    /// A warehouse that holds `version` of the partition, in a table with all columns, and reports `copied` of a copy.
+    async fn load(warehouse: &Arc<RecordingWarehouse>, version: u64) -> Result<Loaded, LoadError> {
+        Loader::new(warehouse.clone()).load(&december_first(version), &tests::december_first(version)).await
+    }
+
+    /// A warehouse that holds `version` of the partition, in a table with all columns, and reports `copied` of a copy. It
+    /// knows the partition's checks if it knows the partition.
     fn holding(version: Option<u64>, copied: Value) -> Arc<RecordingWarehouse> {
         Arc::new(RecordingWarehouse::answering(move |statements| {
             let first = statements[0].sql();
             if first.starts_with("select version") {
                 let record = version.map(|version| json!({"version": version, "row_count": 11}));
-                Ok(vec![Some(rows(Value::from_iter(record)))])
+                let run = version.map(|_| json!({"is_this_run": 0}));
+                Ok([json!(Vec::from_iter(record)), json!(Vec::from_iter(run))].map(rows).map(Some).to_vec())
+            } else if first.starts_with("update shoplake.check_runs") {
+                Ok(vec![None, None, None, Some(rows(json!([{"is_this_run": 1}])))])
             } else if first.contains("information_schema") {
                 Ok(vec![Some(rows(catalog()))])
             } else if first.starts_with("create temporary table") {
@@ -165,31 +213,38 @@ mod tests {
 
     /// The first word or two of each transaction.
     fn outline(warehouse: &RecordingWarehouse) -> Vec<String> {
-        let head =
-            |statement: &Statement| statement.sql().split_whitespace().take(2).collect::<Vec<_>>().join(" ");
         warehouse.transactions().iter().map(|statements| head(&statements[0])).collect()
+    }
+
+    fn head(statement: &Statement) -> String {
+        statement.sql().split_whitespace().take(2).collect::<Vec<_>>().join(" ")
     }
 
     #[tokio::test]
     async fn given_a_new_partition_when_loaded_then_it_is_registered_before_it_is_copied() {
         let warehouse = holding(None, json!({"version": 1, "row_count": null, "staged_rows": 3}));
 
-        let loaded = Loader::new(warehouse.clone()).load(&december_first(1)).await.unwrap();
+        let loaded = load(&warehouse, 1).await.unwrap();
 
-        assert_eq!(loaded, Loaded { outcome: Outcome::Loaded, rows: 3 });
+        assert_eq!(loaded, Loaded { outcome: Outcome::Loaded, rows: 3, checks: Recorded::Recorded });
         assert_eq!(
             outline(&warehouse),
             ["select version,", "lock table", "select cast(column_name", "create temporary"]
         );
+        let registered: Vec<_> = warehouse.transactions()[1].iter().map(head).collect();
+        assert_eq!(registered, ["lock table", "lock table", "insert into", "insert into"]);
+        let copied = warehouse.transactions().pop().unwrap();
+        let results = copied.iter().filter(|statement| statement.sql().contains("shoplake.check_results"));
+        assert_eq!(results.count(), 2, "the results are replaced in the transaction of the rows");
     }
 
     #[tokio::test]
-    async fn given_the_same_or_a_newer_version_when_loaded_then_nothing_is_copied() {
+    async fn given_the_same_or_a_newer_version_when_loaded_then_only_the_results_are_recorded() {
         for (held, expected) in [(5, Outcome::AlreadyLoaded), (6, Outcome::Superseded)] {
             let warehouse = holding(Some(held), json!({}));
-            let loaded = Loader::new(warehouse.clone()).load(&december_first(5)).await.unwrap();
-            assert_eq!(loaded, Loaded { outcome: expected, rows: 11 });
-            assert_eq!(outline(&warehouse), ["select version,"]);
+            let loaded = load(&warehouse, 5).await.unwrap();
+            assert_eq!(loaded, Loaded { outcome: expected, rows: 11, checks: Recorded::Recorded });
+            assert_eq!(outline(&warehouse), ["select version,", "update shoplake.check_runs"]);
         }
     }
 
@@ -197,8 +252,8 @@ mod tests {
     async fn given_a_newer_version_that_wins_meanwhile_when_loaded_then_the_copy_says_so() {
         for (winner, expected) in [(5, Outcome::AlreadyLoaded), (9, Outcome::Superseded)] {
             let warehouse = holding(Some(4), json!({"version": winner, "row_count": 8, "staged_rows": 3}));
-            let loaded = Loader::new(warehouse).load(&december_first(5)).await.unwrap();
-            assert_eq!(loaded, Loaded { outcome: expected, rows: 8 });
+            let loaded = load(&warehouse, 5).await.unwrap();
+            assert_eq!(loaded, Loaded { outcome: expected, rows: 8, checks: Recorded::Recorded });
         }
     }
 
@@ -206,8 +261,9 @@ mod tests {
     async fn given_a_second_partition_when_loaded_then_the_table_is_not_looked_at_again() {
         let warehouse = holding(Some(1), json!({"version": 2, "row_count": null, "staged_rows": 3}));
         let loader = Loader::new(warehouse.clone());
-        loader.load(&december_first(2)).await.unwrap();
-        loader.load(&december_first(3)).await.unwrap();
+        for version in [2, 3] {
+            loader.load(&december_first(version), &tests::december_first(version)).await.unwrap();
+        }
         assert_eq!(
             outline(&warehouse),
             [
@@ -225,7 +281,7 @@ mod tests {
         let warehouse = holding(Some(1), json!({"version": 2, "row_count": null, "staged_rows": 3}));
         let mut copy = december_first(2);
         copy.columns.push(Column { name: "units".parse().unwrap(), column_type: "bigint".parse().unwrap() });
-        Loader::new(warehouse.clone()).load(&copy).await.unwrap();
+        Loader::new(warehouse.clone()).load(&copy, &tests::december_first(2)).await.unwrap();
         assert_eq!(
             outline(&warehouse),
             ["select version,", "select cast(column_name", "alter table", "create temporary"]
@@ -237,7 +293,8 @@ mod tests {
         let warehouse = Arc::new(RecordingWarehouse::answering(|statements| {
             let first = statements[0].sql();
             if first.starts_with("select version") {
-                Ok(vec![Some(rows(json!([{"version": 0, "row_count": null}])))])
+                let known = [json!([{"version": 0, "row_count": null}]), json!([{"is_this_run": 0}])];
+                Ok(known.map(rows).map(Some).to_vec())
             } else if first.contains("information_schema") {
                 Ok(vec![Some(rows(catalog()))])
             } else {
@@ -249,14 +306,15 @@ mod tests {
             }
         }));
         let loader = Loader::new(warehouse.clone());
-        assert!(!loader.load(&december_first(1)).await.unwrap_err().is_permanent());
-        assert!(loader.load(&december_first(1)).await.is_err());
+        let checks = tests::december_first(1);
+        assert!(!loader.load(&december_first(1), &checks).await.unwrap_err().is_permanent());
+        assert!(loader.load(&december_first(1), &checks).await.is_err());
         assert_eq!(outline(&warehouse).iter().filter(|head| head.contains("column_name")).count(), 2);
     }
 
     #[tokio::test]
     async fn given_version_zero_when_loaded_then_it_is_refused_for_good() {
         let warehouse = holding(None, json!({}));
-        assert!(Loader::new(warehouse).load(&december_first(0)).await.unwrap_err().is_permanent());
+        assert!(load(&warehouse, 0).await.unwrap_err().is_permanent());
     }
 }

@@ -26,8 +26,8 @@ impl Migration {
         }
     }
 
-    /// The migrations of a folder, in order. Every file has to be one, and the numbers have to be 1, 2, 3, ... without gaps: two branches
-    /// that both add the next number must not both pass.
+    /// The migrations of a folder, in order. Every file that is not hidden has to be one, and the numbers have to be 1, 2, 3, ... without
+    /// gaps: two branches that both add the next number must not both pass.
     pub fn read(folder: &Path) -> Result<Vec<Self>, DefinitionError> {
         let unreadable =
             |source| DefinitionError::Unreadable { folder: folder.display().to_string(), source };
@@ -38,6 +38,8 @@ impl Migration {
                     .collect::<io::Result<Vec<_>>>()
             })
             .map_err(unreadable)?;
+        // What a linter or an editor keeps beside them, such as `.sqlfluff`.
+        names.retain(|name| !name.starts_with('.'));
         names.sort();
         let mut migrations = Vec::with_capacity(names.len());
         for (index, file) in names.iter().enumerate() {

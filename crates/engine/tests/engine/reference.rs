@@ -1,0 +1,120 @@
+//! Reference tables: rows that a job carries in its SQL.
+
+use shoplake_engine::Limits;
+use shoplake_lake::Store;
+use shoplake_models::{GoldHead, Listing, PartitionValue, Plan, References};
+
+use crate::lake::{Lake, Row, row, texts};
+
+const WEIGHTS: &str = r#"# description = "What a product weighs, since when, and whether it is for sale."
+# key = ["product_id"]
+# columns = { product_id = "string", weight = "decimal(9,4)", boxes = "bigint", since = "date", sold = "boolean" }
+product_id,weight,boxes,since,sold
+p1,1.5,2,2010-12-01,true
+p2,-0.0001,-9223372036854775808,2010-11-30,false
+"#;
+
+const MODEL: &str = r#"-- grain = "one row per shop, day and product"
+-- key = ["shop_id", "business_date", "product_id"]
+-- partition = "business_date"
+-- inputs = ["silver.pos_sales", "reference.weights"]
+with sold as (
+    select
+        pos_sales.shop_id,
+        pos_sales.business_date,
+        pos_sales.product_id,
+        weights.weight,
+        weights.boxes,
+        weights.since,
+        weights.sold
+    from silver.pos_sales as pos_sales
+    left join reference.weights as weights
+    on pos_sales.product_id = weights.product_id
+)
+
+select
+    shop_id,
+    business_date,
+    product_id,
+    weight,
+    boxes,
+    since,
+    sold
+from sold
+"#;
+
+fn sale(line: &str, product: &str) -> Row {
+    row(
+        &[
+            ("shop_id", "acme"),
+            ("transaction_id", "t1"),
+            ("store_id", "s1"),
+            ("region", "north"),
+            ("quantity", "1"),
+            ("unit_price", "1"),
+            ("discount", "0"),
+            ("currency", "GBP"),
+            ("sold_at", "2010-12-01T10:00:00Z"),
+            ("business_date", "2010-12-01"),
+            ("_envelope_id", "m1"),
+            ("_received_at", "2010-12-01T12:00:00Z"),
+        ],
+        &[("line_no", line), ("product_id", product)],
+    )
+}
+
+async fn lake() -> Lake {
+    let lake = Lake::with_models(&[("reference/weights.csv", WEIGHTS), ("gold/weighted.sql", MODEL)]);
+    let rows = [sale("1", "p1"), sale("2", "p2"), sale("3", "p3")];
+    lake.write("pos_sales", "dt=2010-12-01", "a", &rows).await;
+    lake
+}
+
+#[tokio::test]
+async fn given_rows_of_every_type_then_a_model_reads_them_with_their_types() {
+    let output = lake().await.run("weighted", "2010-12-01").await.unwrap();
+    assert_eq!(
+        texts(&output.rows),
+        [
+            "acme|2010-12-01|p1|1.5000|2|2010-12-01|true",
+            "acme|2010-12-01|p2|-0.0001|-9223372036854775808|2010-11-30|false",
+            "acme|2010-12-01|p3|null|null|null|null",
+        ]
+    );
+}
+
+/// The job with these rows instead of the packaged ones.
+async fn texts_with(lake: &Lake, csv: &str) -> Vec<String> {
+    let model = lake.models.get("weighted").unwrap();
+    let partition: PartitionValue = "2010-12-01".parse().unwrap();
+    let mut listing = Listing::new();
+    for range in lake.models.input_ranges(model, partition) {
+        let (first, last) = (range.first.to_string(), range.last.to_string());
+        listing.insert(range.input, lake.store.list_range(&range.prefix, &first, &last).await.unwrap());
+    }
+    let table = lake.models.reference("weights").unwrap().with_rows(csv).unwrap();
+    let references = References::from([("weights".to_owned(), table)]);
+    let Plan::Job(job) = lake.models.plan_with(model, partition, &listing, None::<&GoldHead>, &references)
+    else {
+        panic!("expected a job");
+    };
+    texts(&shoplake_engine::run(&lake.store, &job, None, Limits::default()).await.unwrap().rows)
+}
+
+#[tokio::test]
+async fn given_edited_rows_or_none_at_all_then_the_types_are_the_same() {
+    let lake = lake().await;
+    let head = "boxes,sold,since,weight,product_id\n";
+    let edited = texts_with(&lake, &format!("{head}7,false,1970-01-01,99999.9999,p3\n")).await;
+    assert_eq!(edited[2], "acme|2010-12-01|p3|99999.9999|7|1970-01-01|false");
+    let none = texts_with(&lake, head).await;
+    assert!(none.iter().all(|row| row.ends_with("|null|null|null|null")), "{none:?}");
+}
+
+#[tokio::test]
+async fn given_as_many_rows_as_a_table_may_have_then_the_job_still_runs() {
+    let rows = (0..10_000).map(|number| format!("x{number},1,1,2010-12-01,true\n"));
+    let csv: String =
+        std::iter::once("product_id,weight,boxes,since,sold\n".to_owned()).chain(rows).collect();
+    assert_eq!(texts_with(&lake().await, &csv).await.len(), 3);
+}

@@ -1,0 +1,373 @@
+//! What the checks of a partition found, kept for people to look at.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use crate::{Rows, Statement, Warehouse, WarehouseError};
+
+/// Bytes of a description that are kept; the column's width.
+const DESCRIPTION_BYTES: usize = 1_024;
+
+/// Bytes of a sample that are kept; the column's width.
+const SAMPLE_BYTES: usize = 16_384;
+
+/// Picks what stands for the partition, in both tables.
+const THIS_PARTITION: &str =
+    "model = cast(:model as varchar(256)) and partition_value = cast(:partition_value as varchar(256))";
+
+/// Holds if the results of this run are the ones that are shown.
+const THIS_RUN: &str = "job = cast(:run_job as varchar(256)) and version = cast(:run_version as bigint) and planned_at = cast(:run_planned_at as timestamp)";
+
+/// What all checks of a partition, or of a dataset, came to in one run.
+///
+/// Results are a function of a listing of the lake, and silver only grows, so of two runs the one whose inputs were listed
+/// later knows at least what the other one knew: it wins, whichever of them arrives last. That moment is `planned_at`, by
+/// the clock of S3, which all runs share. The number of the gold commit alone would not do, as runs that commit nothing
+/// (unchanged, or stopped by a check) have the number of the next commit like the run that makes it; it decides where two
+/// plans fall into one second, S3's clock having no smaller hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckResults {
+    /// The model, or the dataset.
+    pub model: String,
+    /// Its partition, or `-`.
+    pub partition: String,
+    /// Who ran the checks, by id.
+    pub job: String,
+    /// The number of the commit that the run was for.
+    pub version: u64,
+    /// When what was checked was listed.
+    pub planned_at: DateTime<Utc>,
+    /// The checks.
+    pub checks: Vec<CheckResult>,
+}
+
+/// What one check came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckResult {
+    /// Its name.
+    pub name: String,
+    /// `stop` or `warn`.
+    pub severity: &'static str,
+    /// What it makes sure of, in words.
+    pub description: String,
+    /// What was wrong; none if it passed.
+    pub failure: Option<CheckFailure>,
+}
+
+/// What a check found wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckFailure {
+    /// How many rows.
+    pub rows: u64,
+    /// Some of them, each as a JSON object.
+    pub sample: Vec<String>,
+}
+
+/// Whether results are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recorded {
+    /// They are.
+    Recorded,
+    /// Those of a later run are.
+    Superseded,
+}
+
+/// The row that the last of [`CheckResults::statements`] answers with; there is none before the partition is registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+struct Report {
+    is_this_run: u64,
+}
+
+impl CheckResults {
+    /// Makes these results the ones that are shown, all at once, unless `warehouse` has those of a later run.
+    ///
+    /// Any number of runs may be recorded at once, of one partition too, and each may be repeated.
+    ///
+    /// # Errors
+    /// When a transaction fails: record them again.
+    pub async fn record(&self, warehouse: &dyn Warehouse) -> Result<Recorded, WarehouseError> {
+        if let Some(recorded) = self.read(warehouse.transaction(self.statements()).await?)? {
+            return Ok(recorded);
+        }
+        let mut register = Self::lock();
+        register.push(self.register());
+        warehouse.transaction(register).await?;
+        let recorded = self.read(warehouse.transaction(self.statements()).await?)?;
+        recorded.ok_or_else(|| self.not_registered())
+    }
+
+    /// What the answer to [`statements`](Self::statements), with which `results` end, says; none if the partition is not registered.
+    pub(crate) fn read(&self, mut results: Vec<Option<Rows>>) -> Result<Option<Recorded>, WarehouseError> {
+        let report = results.pop().flatten().unwrap_or_default().decode::<Report>()?.pop();
+        Ok(report
+            .map(|report| if report.is_this_run > 0 { Recorded::Recorded } else { Recorded::Superseded }))
+    }
+
+    pub(crate) fn not_registered(&self) -> WarehouseError {
+        WarehouseError::NotRegistered { model: self.model.clone(), partition: self.partition.clone() }
+    }
+
+    /// What has to come first in a transaction that registers, before it has its snapshot.
+    pub(crate) fn lock() -> Vec<Statement> {
+        vec![Statement::new("lock table shoplake.check_runs")]
+    }
+
+    /// Makes sure that the partition has its row in `shoplake.check_runs`, once.
+    ///
+    /// Recordings of one partition take turns by updating that row, as two updates of one row conflict in every isolation
+    /// level. Two inserts do not, as Redshift enforces no key, which is why the row is there before the first recording, and
+    /// why nothing relies on the keys of `shoplake.check_results`.
+    pub(crate) fn register(&self) -> Statement {
+        self.name(format!(
+            "insert into shoplake.check_runs (model, partition_value)
+select cast(:model as varchar(256)), cast(:partition_value as varchar(256))
+where not exists (select 1 from shoplake.check_runs where {THIS_PARTITION})"
+        ))
+    }
+
+    /// Asks whether the partition is registered: one row, or none.
+    pub(crate) fn report(&self) -> Statement {
+        self.run(format!(
+            "select case when {THIS_RUN} then 1 else 0 end as is_this_run
+from shoplake.check_runs
+where {THIS_PARTITION}"
+        ))
+    }
+
+    /// The recording, as part of one transaction. The last statement says what became of it.
+    ///
+    /// Whoever claims second waits for the first, then sees its run (READ COMMITTED) or is aborted and run again (SNAPSHOT,
+    /// SERIALIZABLE); what is not claimed touches nothing.
+    pub(crate) fn statements(&self) -> Vec<Statement> {
+        let claimed =
+            format!("exists (select 1 from shoplake.check_runs where {THIS_PARTITION} and {THIS_RUN})");
+        let claim = self.run(format!(
+            "update shoplake.check_runs
+set job = cast(:run_job as varchar(256)), version = cast(:run_version as bigint), planned_at = cast(:run_planned_at as timestamp)
+where {THIS_PARTITION}
+    and (
+        planned_at is null
+        or planned_at < cast(:run_planned_at as timestamp)
+        or (planned_at = cast(:run_planned_at as timestamp) and version <= cast(:run_version as bigint))
+    )"
+        ));
+        let replace = self
+            .run(format!("delete from shoplake.check_results\nwhere {THIS_PARTITION}\n    and {claimed}"));
+        let mut statements = vec![claim, replace];
+        // Without a check there is no row to insert, and `union all` of nothing is no query.
+        if !self.checks.is_empty() {
+            statements.push(self.insert(&claimed));
+        }
+        statements.push(self.report());
+        statements
+    }
+
+    fn insert(&self, claimed: &str) -> Statement {
+        let rows: Vec<_> = self.checks.iter().enumerate().map(|(number, check)| check.row(number)).collect();
+        let insert = self.run(format!(
+            "insert into shoplake.check_results (
+    model, partition_value, check_name, severity, description, status, failed_rows, sample, job, version, checked_at
+)
+select
+    cast(:model as varchar(256)), cast(:partition_value as varchar(256)),
+    check_name, severity, description, status, failed_rows, sample,
+    cast(:run_job as varchar(256)), cast(:run_version as bigint), getdate()
+from (
+    {}
+) as results
+where {claimed}",
+            rows.join("\n    union all\n    ")
+        ));
+        self.checks.iter().enumerate().fold(insert, |insert, (number, check)| check.bind(insert, number))
+    }
+
+    fn name(&self, sql: String) -> Statement {
+        Statement::new(sql).bind("model", &self.model).bind("partition_value", &self.partition)
+    }
+
+    fn run(&self, sql: String) -> Statement {
+        self.name(sql)
+            .bind("run_job", &self.job)
+            .bind("run_version", self.version)
+            .bind("run_planned_at", self.planned_at.format("%Y-%m-%d %H:%M:%S%.6f"))
+    }
+}
+
+impl CheckResult {
+    /// One row of the results, whose texts are parameters.
+    fn row(&self, number: usize) -> String {
+        let optional = |name: &str, width: usize, is_there: bool| {
+            // The Data API has neither null nor '' for a value.
+            let value = if is_there { format!(":{name}_{number}") } else { "null".to_owned() };
+            format!("cast({value} as varchar({width})) as {name}")
+        };
+        let (status, rows) = self.failure.as_ref().map_or(("passed", 0), |failure| ("failed", failure.rows));
+        format!(
+            "select cast(:check_name_{number} as varchar(256)) as check_name, cast('{}' as varchar(16)) as severity, {}, cast('{status}' as varchar(16)) as status, cast({rows} as bigint) as failed_rows, {}",
+            self.severity,
+            optional("description", DESCRIPTION_BYTES, !self.description.is_empty()),
+            optional("sample", SAMPLE_BYTES, self.failure.is_some()),
+        )
+    }
+
+    fn bind(&self, statement: Statement, number: usize) -> Statement {
+        let mut statement = statement.bind(format!("check_name_{number}"), &self.name);
+        if !self.description.is_empty() {
+            statement =
+                statement.bind(format!("description_{number}"), prefix(&self.description, DESCRIPTION_BYTES));
+        }
+        if let Some(failure) = &self.failure {
+            statement = statement.bind(format!("sample_{number}"), array(&failure.sample, SAMPLE_BYTES));
+        }
+        statement
+    }
+}
+
+/// The longest beginning of `text` that has at most `bytes` bytes, which is how Redshift measures a varchar.
+fn prefix(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
+
+/// The JSON objects as one JSON array, without those that no longer fit into `bytes`.
+fn array(objects: &[String], bytes: usize) -> String {
+    let mut array = "[".to_owned();
+    for object in objects {
+        let separator = if array.len() > 1 { "," } else { "" };
+        if array.len() + separator.len() + object.len() + 1 > bytes {
+            break;
+        }
+        array.push_str(separator);
+        array.push_str(object);
+    }
+    array.push(']');
+    array
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::RecordingWarehouse;
+
+    pub(crate) fn december_first(version: u64) -> CheckResults {
+        CheckResults {
+            model: "total_sales".into(),
+            partition: "2010-12-01".into(),
+            job: "0a1b2c".into(),
+            version,
+            planned_at: "2010-12-02T03:04:05Z".parse().unwrap(),
+            checks: vec![
+                CheckResult {
+                    name: "total_sales_key_is_unique".into(),
+                    severity: "stop",
+                    description: "no key occurs twice".into(),
+                    failure: None,
+                },
+                CheckResult {
+                    name: "nothing_is_given_away".into(),
+                    severity: "warn",
+                    description: String::new(),
+                    failure: Some(CheckFailure {
+                        rows: 7,
+                        sample: vec![r#"{"product_id":"p1"}"#.into(), r#"{"product_id":null}"#.into()],
+                    }),
+                },
+            ],
+        }
+    }
+
+    fn script(statements: &[Statement]) -> String {
+        statements
+            .iter()
+            .map(|statement| format!("{};\n-- {:?}", statement.sql(), statement.parameters()))
+            .collect::<Vec<_>>()
+            .join("\n\n")
+    }
+
+    #[test]
+    fn given_results_when_their_recording_is_rendered_then_it_is_guarded_by_the_run() {
+        insta::assert_snapshot!(script(&december_first(7).statements()));
+    }
+
+    #[test]
+    fn given_results_when_their_registration_is_rendered_then_the_lock_comes_first() {
+        let mut statements = CheckResults::lock();
+        statements.push(december_first(7).register());
+        insta::assert_snapshot!(script(&statements));
+    }
+
+    #[test]
+    fn given_no_check_when_rendered_then_what_was_shown_goes_and_nothing_comes() {
+        let results = CheckResults { checks: vec![], ..december_first(7) };
+        let statements = results.statements();
+        let heads: Vec<_> =
+            statements.iter().filter_map(|statement| statement.sql().split_whitespace().next()).collect();
+        assert_eq!(heads, ["update", "delete", "select"]);
+    }
+
+    /// A warehouse in which the partition is registered from the `after`th transaction on, and shows this run or another.
+    fn warehouse(after: usize, is_this_run: u64) -> Arc<RecordingWarehouse> {
+        let mut transactions = 0;
+        Arc::new(RecordingWarehouse::answering(move |statements| {
+            let mut answers = vec![None; statements.len()];
+            let report = json!({"is_this_run": is_this_run}).as_object().cloned().unwrap();
+            let rows = if transactions >= after { vec![report] } else { vec![] };
+            transactions += 1;
+            *answers.last_mut().unwrap() = Some(Rows::new(rows));
+            Ok(answers)
+        }))
+    }
+
+    fn heads(warehouse: &RecordingWarehouse) -> Vec<String> {
+        let transactions = warehouse.transactions();
+        transactions
+            .iter()
+            .map(|statements| statements[0].sql().split_whitespace().take(2).collect::<Vec<_>>().join(" "))
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn given_a_registered_partition_when_recorded_then_one_transaction_is_enough() {
+        for (is_this_run, expected) in [(1, Recorded::Recorded), (0, Recorded::Superseded)] {
+            let warehouse = warehouse(0, is_this_run);
+            assert_eq!(december_first(7).record(warehouse.as_ref()).await.unwrap(), expected);
+            assert_eq!(heads(&warehouse), ["update shoplake.check_runs"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn given_a_new_partition_when_recorded_then_it_is_registered_first() {
+        let warehouse = warehouse(2, 1);
+        assert_eq!(december_first(7).record(warehouse.as_ref()).await.unwrap(), Recorded::Recorded);
+        assert_eq!(
+            heads(&warehouse),
+            ["update shoplake.check_runs", "lock table", "update shoplake.check_runs"]
+        );
+    }
+
+    #[tokio::test]
+    async fn given_a_row_that_somebody_deletes_when_recorded_then_the_error_says_so() {
+        let error = december_first(7).record(warehouse(9, 1).as_ref()).await.unwrap_err();
+        assert!(error.to_string().contains("shoplake.check_runs has no row for total_sales 2010-12-01"));
+    }
+
+    proptest! {
+        #[test]
+        fn given_any_texts_when_kept_then_they_fit_and_a_sample_stays_json(
+            text in ".{0,60}", texts in prop::collection::vec(".{0,20}", 0..6), bytes in 2_usize..80,
+        ) {
+            prop_assert!(prefix(&text, bytes).len() <= bytes && text.starts_with(prefix(&text, bytes)));
+
+            let objects: Vec<_> = texts.iter().map(|text| json!({"column": text}).to_string()).collect();
+            let array = array(&objects, bytes);
+            prop_assert!(array.len() <= bytes);
+            let read: Vec<serde_json::Value> = serde_json::from_str(&array).unwrap();
+            prop_assert!(read.iter().zip(&texts).all(|(object, text)| object["column"] == text.as_str()));
+        }
+    }
+}

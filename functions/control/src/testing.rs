@@ -1,0 +1,33 @@
+//! What the tests of several modules need.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shoplake_contracts::Contracts;
+use shoplake_platform::stream::MemoryStream;
+
+use crate::letters::memory::MemoryLetters;
+use crate::machine::memory::MemoryMachine;
+use crate::redrive::Redrive;
+
+const VISITS: &str = r#"{
+    "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Visits", "description": "d", "type": "object",
+    "x-dataset": {"source": "web", "delivery": "stream", "key": ["shop_id", "visit_id"], "version": null,
+                  "event_time": "at", "partition": "day(at)", "sort": ["shop_id"], "personal": []},
+    "required": ["visit_id", "at"],
+    "properties": {"shop_id": {"type": "string", "description": "d"}, "visit_id": {"type": "string", "description": "d"},
+                   "at": {"type": "string", "format": "date-time", "description": "d"}}
+}"#;
+
+/// One dataset, empty queues, and a Firehose that gathers for a minute.
+pub(crate) fn redrive() -> Redrive {
+    Redrive {
+        contracts: Contracts::from_sources([("visits", VISITS)]).unwrap(),
+        dirty: Arc::new(MemoryLetters::default()),
+        streams: Arc::new(MemoryLetters::default()),
+        machine: Arc::new(MemoryMachine::default()),
+        stream: Arc::new(MemoryStream::default()),
+        stream_prefix: "shoplake-local".to_owned(),
+        firehose_buffer: Duration::from_secs(60),
+    }
+}

@@ -1,0 +1,264 @@
+//! From a dirty partition to a running job, at most one at a time.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures::future;
+use shoplake_lake::lease::{self, Acquired};
+use shoplake_lake::{Condition, Metadata, Store, keys};
+use shoplake_models::{
+    GoldHead, InputRange, JobDocument, Listing, Model, PartitionDirty, PartitionValue, Plan,
+};
+use shoplake_platform::clock::Clock;
+
+use crate::handler::Dispatch;
+use crate::ports::{Delay, Machines};
+
+/// How long a job may hold its partition: a little longer than the five minutes that an Express execution lasts at most.
+/// A job that ends earlier gives its lease back.
+const LEASE: chrono::Duration = chrono::Duration::seconds(310);
+
+/// How long a mark waits while a job holds its partition: most jobs are done in a few seconds.
+const WAIT_FOR_LEASE: Duration = Duration::from_secs(3);
+
+impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
+    /// Starts the job that computes the partition, if it needs one now.
+    pub(crate) async fn compute(&self, model: &Model, partition: PartitionValue) -> anyhow::Result<()> {
+        // The order is the protocol: first the version that the commit will replace, then the inputs. So whoever commits
+        // on top of that version has seen at least the inputs that its writer saw.
+        let head = self.lake.head(&model.output_key(partition)).await?;
+        let gold = head.as_ref().map(GoldHead::try_from).transpose()?;
+        if gold.is_none() && self.has_no_own_day(model, partition).await? {
+            tracing::info!(model = model.name, %partition, "nothing of its own day");
+            return Ok(());
+        }
+        let ranges = self.models.input_ranges(model, partition);
+        let (listing, references) = future::try_join(self.list(ranges), self.references(model)).await?;
+
+        let plan = self.models.plan_with(model, partition, &listing, gold.as_ref(), &references);
+        let Plan::Job(job) = plan else {
+            tracing::info!(model = model.name, %partition, "up to date");
+            return Ok(());
+        };
+        if let Some(delay) = head.and_then(|head| self.remaining(model, head.last_modified)) {
+            let reason = format!("computed less than {} seconds ago", model.every_seconds);
+            return self.postpone(model, partition, delay, reason).await;
+        }
+        let lease = keys::lease(&model.name, &partition.to_string());
+        let now = self.clock.now();
+        let reason = match lease::acquire(&self.lake, &lease, &job.id, now, now + LEASE).await? {
+            Acquired::Granted => None,
+            Acquired::Held(by) => Some(format!("job {} is computing it", by.job)),
+            Acquired::Contended => Some("others want to compute it, too".to_owned()),
+        };
+        if let Some(reason) = reason {
+            return self.postpone(model, partition, WAIT_FOR_LEASE, reason).await;
+        }
+        let started = self.run(&job).await;
+        if started.is_err()
+            && let Err(error) = lease::release(&self.lake, &lease, &job.id).await
+        {
+            tracing::warn!(lease, %error, "a lease could not be given back; it ends by itself");
+        }
+        started
+    }
+
+    async fn run(&self, job: &JobDocument) -> anyhow::Result<()> {
+        let key = keys::job(&job.model, &job.partition.value.to_string(), &job.id);
+        let document = serde_json::to_vec(job)?;
+        self.lake.put(&key, document.into(), Metadata::new(), Condition::Always).await?;
+        tracing::info!(model = job.model, partition = %job.partition.value, job = key, "computing");
+        self.machines.silver_to_gold(&key).await
+    }
+
+    async fn postpone(
+        &self,
+        model: &Model,
+        partition: PartitionValue,
+        delay: Duration,
+        reason: String,
+    ) -> anyhow::Result<()> {
+        tracing::info!(model = model.name, %partition, delay_seconds = delay.as_secs(), reason, "postponed");
+        let dirty = PartitionDirty { model: model.name.clone(), partition: partition.to_string(), reason };
+        self.queue.postpone(&dirty, delay).await
+    }
+
+    /// Asked before the whole window is listed: a change dirties all days that look back at it, and most of those that are
+    /// not there yet have nothing of their own.
+    async fn has_no_own_day(&self, model: &Model, partition: PartitionValue) -> anyhow::Result<bool> {
+        let listing = self.list(self.models.own_day_ranges(model, partition)).await?;
+        Ok(listing.values().all(Vec::is_empty))
+    }
+
+    /// All objects of the ranges, each range in one listing, all at the same time.
+    async fn list(&self, ranges: Vec<InputRange>) -> anyhow::Result<Listing> {
+        let listings = ranges.into_iter().map(async |range| {
+            let (first, last) = (range.first.to_string(), range.last.to_string());
+            let entries = self.lake.list_range(&range.prefix, &first, &last).await?;
+            anyhow::Ok((range.input, entries))
+        });
+        Ok(future::try_join_all(listings).await?.into_iter().collect())
+    }
+
+    /// What is left of the time for which a partition is not computed again, in whole seconds, at least one.
+    fn remaining(&self, model: &Model, computed: DateTime<Utc>) -> Option<Duration> {
+        let rest = computed + chrono::Duration::seconds(model.every_seconds.into()) - self.clock.now();
+        rest.to_std().ok().filter(|rest| !rest.is_zero()).map(|rest| Duration::from_secs(rest.as_secs() + 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{commit, created, dirty, dispatch, event, failures, job, silver, started};
+
+    #[tokio::test]
+    async fn given_a_partition_that_gold_is_up_to_date_with_then_nothing_happens() {
+        let dispatch = dispatch();
+        let key = "silver/visits/dt=2010-12-01/a.parquet";
+        silver(&dispatch, key).await;
+        dispatch.handle(event(&[created(key)])).await;
+        let started = std::mem::take(&mut *dispatch.machines.jobs.lock().unwrap());
+        for key in started {
+            let job = job(&dispatch, &key).await;
+            commit(&dispatch, &job).await;
+        }
+
+        let response = dispatch.handle(event(&[created(key)])).await;
+
+        assert!(failures(&response).is_empty());
+        assert!(dispatch.machines.jobs.lock().unwrap().is_empty());
+        assert!(dispatch.queue.0.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn given_a_partition_computed_a_moment_ago_then_it_waits_for_the_rest_of_its_time() {
+        let dispatch = dispatch();
+        silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
+        let message = dirty("visits_per_day", "2010-12-01");
+        dispatch.handle(event(std::slice::from_ref(&message))).await;
+        let first = dispatch.machines.jobs.lock().unwrap().pop().unwrap();
+        let first = job(&dispatch, &first).await;
+        commit(&dispatch, &first).await;
+        silver(&dispatch, "silver/visits/dt=2010-12-01/b.parquet").await;
+
+        dispatch.clock.advance(chrono::Duration::seconds(5));
+        dispatch.handle(event(std::slice::from_ref(&message))).await;
+        assert!(dispatch.machines.jobs.lock().unwrap().is_empty());
+        assert_eq!(dispatch.queue.0.lock().unwrap()[0].1, Duration::from_secs(16));
+
+        dispatch.clock.advance(chrono::Duration::seconds(16));
+        dispatch.handle(event(&[message])).await;
+        let second = dispatch.machines.jobs.lock().unwrap().pop().unwrap();
+        let second = job(&dispatch, &second).await;
+        assert_eq!(second.output.version, 2);
+        assert!(second.output.expected_etag.is_some());
+    }
+
+    #[tokio::test]
+    async fn given_a_day_without_anything_of_its_own_then_it_is_not_computed_until_it_has_something() {
+        let dispatch = dispatch();
+        silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
+        let tomorrow = dirty("visits_per_day", "2010-12-02");
+        dispatch.handle(event(std::slice::from_ref(&tomorrow))).await;
+        assert!(started(&dispatch).await.is_empty() && dispatch.queue.0.lock().unwrap().is_empty());
+
+        silver(&dispatch, "silver/visits/dt=2010-12-02/a.parquet").await;
+        dispatch.handle(event(&[tomorrow])).await;
+        assert_eq!(
+            started(&dispatch).await[0].inputs[0].objects.len(),
+            2,
+            "and then its whole window counts"
+        );
+    }
+
+    #[tokio::test]
+    async fn given_a_job_that_runs_then_no_other_is_started_for_its_partition_until_it_is_done() {
+        let dispatch = dispatch();
+        let message = dirty("visits_per_day", "2010-12-01");
+        silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
+        dispatch.handle(event(std::slice::from_ref(&message))).await;
+        let [first] = started(&dispatch).await.try_into().unwrap();
+
+        silver(&dispatch, "silver/visits/dt=2010-12-01/b.parquet").await;
+        let response = dispatch.handle(event(std::slice::from_ref(&message))).await;
+        assert!(failures(&response).is_empty() && started(&dispatch).await.is_empty());
+        let (postponed, delay) = dispatch.queue.0.lock().unwrap().pop().unwrap();
+        assert_eq!((postponed.partition.as_str(), delay), ("2010-12-01", WAIT_FOR_LEASE));
+        assert!(postponed.reason.contains(&first.id), "{}", postponed.reason);
+
+        commit(&dispatch, &first).await;
+        dispatch.clock.advance(chrono::Duration::seconds(20));
+        dispatch.handle(event(&[message])).await;
+        assert_eq!(started(&dispatch).await[0].output.version, 2);
+    }
+
+    #[tokio::test]
+    async fn given_a_job_that_crashed_then_its_partition_is_computed_when_the_lease_has_expired() {
+        let dispatch = dispatch();
+        let message = dirty("visits_per_day", "2010-12-01");
+        silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
+        dispatch.handle(event(std::slice::from_ref(&message))).await;
+        let crashed = started(&dispatch).await;
+
+        dispatch.clock.advance(LEASE);
+        dispatch.handle(event(&[message])).await;
+        assert_eq!(started(&dispatch).await, crashed, "the same job from the same state of the lake");
+    }
+
+    #[tokio::test]
+    async fn given_an_execution_that_can_not_be_started_then_the_partition_is_free_for_the_next_attempt() {
+        let dispatch = dispatch();
+        let message = dirty("visits_per_day", "2010-12-01");
+        silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
+        dispatch.machines.out_of_order.store(true, Ordering::Relaxed);
+        assert_eq!(failures(&dispatch.handle(event(std::slice::from_ref(&message))).await), ["message-0"]);
+
+        dispatch.machines.out_of_order.store(false, Ordering::Relaxed);
+        assert!(failures(&dispatch.handle(event(&[message])).await).is_empty());
+        assert_eq!(started(&dispatch).await.len(), 1);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// The ranged listings find what the days of the window hold, no more and no less.
+        #[test]
+        fn given_any_lake_when_a_window_is_listed_then_it_is_its_days_listed_one_by_one(
+            keys in prop::collection::btree_set(
+                "(silver/visits/dt=2010-(11-2[5-9]|12-0[1-9])/(hour=0[0-9]/|)|gold/visits_per_day/day=2010-(11-2[5-9]|12-0[1-9])/|silver/other/dt=2010-12-01/|gold/visits_per_day_2/day=2010-12-01/)[a-c].parquet",
+                0..40,
+            ),
+            day in 1_u32..9,
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let partition = PartitionValue::Date(chrono::NaiveDate::from_ymd_opt(2010, 12, day).unwrap());
+            runtime.block_on(async {
+                let dispatch = dispatch();
+                for key in &keys {
+                    silver(&dispatch, key).await;
+                }
+                for model in dispatch.models.iter() {
+                    let mut expected = Listing::new();
+                    for input in dispatch.models.input_prefixes(model, partition) {
+                        let entries = expected.entry(input.input).or_default();
+                        for prefix in &input.prefixes {
+                            entries.extend(dispatch.lake.list(prefix).await.unwrap());
+                        }
+                    }
+                    let listed = dispatch.list(dispatch.models.input_ranges(model, partition)).await.unwrap();
+                    prop_assert_eq!(&listed, &expected);
+
+                    let has_own_day = !dispatch.has_no_own_day(model, partition).await.unwrap();
+                    let plan = dispatch.models.plan(model, partition, &listed, None);
+                    prop_assert_eq!(has_own_day, matches!(plan, Plan::Job(_)), "one rule, asked twice");
+                }
+                Ok(())
+            })?;
+        }
+    }
+}

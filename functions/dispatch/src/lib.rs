@@ -1,0 +1,14 @@
+//! The dispatch function: dirty partitions in, state machine executions out.
+//!
+//! A library besides the function, so that the simulation decides what to compute with the very same code.
+
+mod change;
+mod compute;
+mod handler;
+mod ports;
+mod reference;
+#[cfg(test)]
+mod testing;
+
+pub use handler::Dispatch;
+pub use ports::{Delay, Machines, SqsDelay, StepFunctions};

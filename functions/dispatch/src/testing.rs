@@ -1,0 +1,150 @@
+//! A small lake for the tests: a dataset of visits, and a model that counts them.
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use chrono::DateTime;
+use shoplake_contracts::Contracts;
+use shoplake_lake::{Condition, MemoryStore, Metadata, Store};
+use shoplake_models::{JobDocument, Models, PartitionDirty};
+use shoplake_platform::clock::ManualClock;
+
+use crate::handler::Dispatch;
+use crate::ports::memory::{MemoryDelay, MemoryMachines};
+
+const SCHEMA: &str = r#"{
+    "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Visits", "description": "d", "type": "object",
+    "x-dataset": {"source": "web", "delivery": "stream", "key": ["shop_id", "visit_id"], "version": null,
+                  "event_time": "at", "partition": "day(at)", "sort": ["shop_id"], "personal": []},
+    "required": ["visit_id", "at"],
+    "properties": {"shop_id": {"type": "string", "description": "d"}, "visit_id": {"type": "string", "description": "d"},
+                   "at": {"type": "string", "format": "date-time", "description": "d"}}
+}"#;
+
+const MODEL: &str = r#"-- grain = "one row per shop and day"
+-- key = ["shop_id", "day"]
+-- partition = "day"
+-- inputs = ["silver.visits"]
+-- lookback_days = 1
+-- every_seconds = 20
+-- warehouse = "marketing.visits"
+with final as (
+    select
+        shop_id,
+        cast(at as date) as day,
+        count(*) as visits
+    from silver.visits
+    group by shop_id, cast(at as date)
+)
+
+select
+    shop_id,
+    day,
+    visits
+from final
+"#;
+
+const WEIGHTED: &str = r#"-- grain = "one row per shop and day"
+-- key = ["shop_id", "day"]
+-- partition = "day"
+-- inputs = ["gold.visits_per_day", "reference.weights"]
+-- lookback_days = 6
+select
+    visits_per_day.shop_id,
+    visits_per_day.day,
+    visits_per_day.visits * weights.weight as weighted
+from gold.visits_per_day as visits_per_day
+join reference.weights as weights
+on visits_per_day.shop_id = weights.shop_id
+"#;
+
+const WEIGHTS: &str = r#"# description = "What a visit weighs."
+# key = ["shop_id"]
+# columns = { shop_id = "string", weight = "bigint" }
+shop_id,weight
+a,1
+"#;
+
+pub(crate) type TestDispatch = Dispatch<MemoryStore, MemoryMachines, MemoryDelay, ManualClock>;
+
+/// An empty lake at the beginning of time.
+pub(crate) fn dispatch() -> TestDispatch {
+    let contracts = Contracts::from_sources([("visits", SCHEMA)]).unwrap();
+    let sources = [
+        ("gold/visits_per_day.sql", MODEL),
+        ("gold/weighted_visits.sql", WEIGHTED),
+        ("reference/weights.csv", WEIGHTS),
+    ];
+    Dispatch {
+        models: Models::from_sources(&contracts, sources).unwrap(),
+        lake: MemoryStore::default(),
+        machines: MemoryMachines::default(),
+        queue: MemoryDelay::default(),
+        clock: ManualClock::new(DateTime::UNIX_EPOCH),
+    }
+}
+
+/// A batch of messages, `message-0` and so on.
+pub(crate) fn event(bodies: &[String]) -> SqsEvent {
+    let mut event = SqsEvent::default();
+    event.records = bodies
+        .iter()
+        .enumerate()
+        .map(|(index, body)| {
+            let mut message = SqsMessage::default();
+            message.message_id = Some(format!("message-{index}"));
+            message.body = Some(body.clone());
+            message
+        })
+        .collect();
+    event
+}
+
+/// The message of an object that has arrived.
+pub(crate) fn created(key: &str) -> String {
+    serde_json::json!({
+        "source": "aws.s3", "detail-type": "Object Created", "detail": {"bucket": {"name": "lake"}, "object": {"key": key}},
+    })
+    .to_string()
+}
+
+/// The message of a partition that somebody has marked.
+pub(crate) fn dirty(model: &str, partition: &str) -> String {
+    let dirty = PartitionDirty { model: model.into(), partition: partition.into(), reason: "test".into() };
+    dirty.event().to_string()
+}
+
+pub(crate) fn failures(response: &SqsBatchResponse) -> Vec<&str> {
+    response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect()
+}
+
+/// Writes an object that says its own name.
+pub(crate) async fn silver(dispatch: &TestDispatch, key: &str) {
+    dispatch.lake.put(key, key.to_owned().into(), Metadata::new(), Condition::Always).await.unwrap();
+}
+
+/// The jobs that were started since the last look.
+pub(crate) async fn started(dispatch: &TestDispatch) -> Vec<JobDocument> {
+    let keys = std::mem::take(&mut *dispatch.machines.jobs.lock().unwrap());
+    let mut jobs = Vec::with_capacity(keys.len());
+    for key in keys {
+        jobs.push(job(dispatch, &key).await);
+    }
+    jobs
+}
+
+pub(crate) async fn job(dispatch: &TestDispatch, key: &str) -> JobDocument {
+    serde_json::from_slice(&dispatch.lake.get(key).await.unwrap().unwrap().bytes).unwrap()
+}
+
+/// What transform does, as far as dispatch can see it.
+pub(crate) async fn commit(dispatch: &TestDispatch, job: &JobDocument) {
+    let metadata = [
+        ("version", job.output.version.to_string()),
+        ("inputs", job.output.inputs_digest.clone()),
+        ("job", job.id.clone()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    dispatch.lake.put(&job.output.key, job.id.clone().into(), metadata, Condition::Always).await.unwrap();
+    let lease = shoplake_lake::keys::lease(&job.model, &job.partition.value.to_string());
+    assert!(shoplake_lake::lease::release(&dispatch.lake, &lease, &job.id).await.unwrap());
+}
