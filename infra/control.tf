@@ -1,10 +1,19 @@
-# What an operator does: migrations, shops and their secrets, backfills. Invoked by hand.
+# What an operator does: migrations, shops and their secrets, backfills, reference tables, redrives. Invoked by hand.
 
 data "aws_iam_policy_document" "control" {
   source_policy_documents = [
     module.warehouse_access.send_sql_policy,
     data.aws_iam_policy_document.mark_dirty.json,
+    data.aws_iam_policy_document.redrive.json,
+    data.aws_iam_policy_document.lake_key.json,
+    data.aws_iam_policy_document.freshness.json,
   ]
+
+  statement {
+    sid       = "EditReferenceTables"
+    actions   = ["s3:GetObject", "s3:PutObject"]
+    resources = ["${module.lake.bucket_arn}/reference/*"]
+  }
 
   # Reading is for a rotation, where the current secret becomes the previous one.
   statement {
@@ -26,22 +35,81 @@ data "aws_iam_policy_document" "control" {
   }
 }
 
+# What failed is taken from where it waits, and done again.
+data "aws_iam_policy_document" "redrive" {
+  statement {
+    sid       = "TakeLetters"
+    actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage"]
+    resources = [module.dirty_queue.dead_letters_arn, module.conform_failed.arn]
+  }
+
+  # Also for the 404 of a reference table that nobody has edited; see list_partitions.
+  statement {
+    sid       = "ListBronzeAndQuarantine"
+    actions   = ["s3:ListBucket"]
+    resources = [module.lake.bucket_arn]
+
+    condition {
+      test     = "StringLikeIfExists"
+      variable = "s3:prefix"
+      values   = ["bronze/*", "quarantine/*"]
+    }
+  }
+
+  statement {
+    sid       = "ReadQuarantine"
+    actions   = ["s3:GetObject"]
+    resources = ["${module.lake.bucket_arn}/quarantine/*"]
+  }
+
+  statement {
+    sid       = "ConformAgain"
+    actions   = ["states:StartExecution"]
+    resources = [module.bronze_to_silver.arn]
+  }
+
+  statement {
+    sid       = "PutEnvelopesAgain"
+    actions   = ["kinesis:PutRecords"]
+    resources = [for source in local.sources : module.source[source].stream_arn]
+  }
+
+  statement {
+    sid       = "EncryptEnvelopes"
+    actions   = ["kms:GenerateDataKey"]
+    resources = [module.keys.data_key_arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = ["kinesis.${var.region}.amazonaws.com"]
+    }
+  }
+}
+
 module "control" {
   source = "./modules/function"
 
   name            = "control"
-  description     = "Migrates the warehouse, adds shops, rotates secrets, starts backfills."
+  description     = "Migrates the warehouse, adds shops, rotates secrets, edits reference tables, starts backfills and redrives, looks whether data arrives."
   defaults        = local.function_defaults
   memory_mb       = 256
   timeout_seconds = 300
   policy          = data.aws_iam_policy_document.control.json
 
   environment = {
-    SHOPS_PARAMETER_PATH    = local.shops_parameter_path
-    SHOPS_KMS_KEY           = module.keys.secrets_key_arn
-    DIRTY_QUEUE_URL         = module.dirty_queue.url
-    WAREHOUSE_WORKGROUP     = local.warehouse_workgroup
-    WAREHOUSE_DATABASE      = var.warehouse_database
-    WAREHOUSE_COPY_ROLE_ARN = module.warehouse_access.copy_role_arn
+    SHOPS_PARAMETER_PATH     = local.shops_parameter_path
+    SHOPS_KMS_KEY            = module.keys.secrets_key_arn
+    LAKE_BUCKET              = module.lake.bucket
+    STREAM_PREFIX            = local.prefix
+    FIREHOSE_BUFFER_SECONDS  = var.firehose_buffer_seconds
+    BRONZE_TO_SILVER_ARN     = module.bronze_to_silver.arn
+    CONFORM_FAILED_QUEUE_URL = module.conform_failed.url
+    DIRTY_DEAD_LETTERS_URL   = module.dirty_queue.dead_letters_url
+    ALERTS_TOPIC_ARN         = module.alerts.topic_arn
+    DIRTY_QUEUE_URL          = module.dirty_queue.url
+    WAREHOUSE_WORKGROUP      = local.warehouse_workgroup
+    WAREHOUSE_DATABASE       = var.warehouse_database
+    WAREHOUSE_COPY_ROLE_ARN  = module.warehouse_access.copy_role_arn
   }
 }

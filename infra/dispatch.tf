@@ -10,7 +10,7 @@ module "dirty_queue" {
   prefix          = local.prefix
   region          = var.region
   lake_bucket     = module.lake.bucket
-  object_prefixes = concat(["silver/"], [for source in local.batch_sources : "bronze/${source}/"])
+  object_prefixes = concat(["silver/", "reference/"], [for source in local.batch_sources : "bronze/${source}/"])
 
   # What AWS documents for a mapping: six times the function's timeout, plus the batch window.
   visibility_seconds = 6 * local.dispatch_timeout_seconds + var.dispatch_batches.window_seconds
@@ -30,15 +30,32 @@ data "aws_iam_policy_document" "dispatch" {
   }
 
   statement {
-    sid       = "LookAtGold"
-    actions   = ["s3:GetObject"]
-    resources = ["${module.lake.bucket_arn}/gold/*"]
+    sid     = "LookAtGoldLeasesAndReferenceTables"
+    actions = ["s3:GetObject"]
+    resources = [
+      "${module.lake.bucket_arn}/gold/*",
+      "${module.lake.bucket_arn}/jobs/*/running.json",
+      "${module.lake.bucket_arn}/reference/*",
+    ]
   }
 
   statement {
-    sid       = "WriteJobs"
+    sid       = "WriteJobsAndLeases"
     actions   = ["s3:PutObject"]
     resources = ["${module.lake.bucket_arn}/jobs/*"]
+  }
+
+  # Which partitions have been planned lately: an edited reference table concerns them, too.
+  statement {
+    sid       = "ListJobs"
+    actions   = ["s3:ListBucket"]
+    resources = [module.lake.bucket_arn]
+
+    condition {
+      test     = "StringLike"
+      variable = "s3:prefix"
+      values   = ["jobs/*"]
+    }
   }
 
   statement {

@@ -4,7 +4,7 @@ module "load" {
   source = "./modules/function"
 
   name            = "load"
-  description     = "Copies one gold partition into the warehouse, in one transaction."
+  description     = "Copies one gold partition, and what its checks found, into the warehouse, in one transaction."
   defaults        = local.function_defaults
   memory_mb       = 256
   timeout_seconds = 60

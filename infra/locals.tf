@@ -26,7 +26,7 @@ locals {
 
   warehouse_workgroup = coalesce(var.warehouse_workgroup, local.prefix)
 
-  # What the six functions have in common.
+  # What the functions have in common.
   function_defaults = {
     prefix             = local.prefix
     packages_dir       = var.packages_dir

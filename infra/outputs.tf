@@ -21,6 +21,7 @@ output "functions" {
     dispatch  = module.dispatch.name
     transform = module.transform.name
     load      = module.load.name
+    notify    = module.notify.name
     control   = module.control.name
   }
 }
@@ -56,6 +57,11 @@ output "conform_failed_queue_url" {
 output "alerts_topic_arn" {
   description = "Topic on which failures are reported."
   value       = module.alerts.topic_arn
+}
+
+output "stock_alerts_topic_arn" {
+  description = "Topic on which people are told of stock that runs low or out."
+  value       = module.stock_alerts.topic_arn
 }
 
 output "shops_parameter_path" {

@@ -31,6 +31,21 @@ data "aws_iam_policy_document" "list_partitions" {
   }
 }
 
+# Messages are encrypted as well: whoever publishes one needs the key, and only by way of SNS.
+data "aws_iam_policy_document" "topics_key" {
+  statement {
+    sid       = "EncryptMessages"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    resources = [module.keys.data_key_arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = ["sns.${var.region}.amazonaws.com"]
+    }
+  }
+}
+
 data "aws_iam_policy_document" "mark_dirty" {
   statement {
     sid       = "MarkPartitionsDirty"

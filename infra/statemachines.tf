@@ -27,10 +27,11 @@ module "silver_to_gold" {
   definition = templatefile("${local.statemachines_dir}/silver_to_gold.asl.json", {
     transform_arn    = module.transform.arn
     load_arn         = module.load.arn
+    notify_arn       = module.notify.arn
     alerts_topic_arn = module.alerts.topic_arn
   })
 
-  function_arns      = [module.transform.arn, module.load.arn]
+  function_arns      = [module.transform.arn, module.load.arn, module.notify.arn]
   alerts_topic_arn   = module.alerts.topic_arn
   alerts_key_arn     = module.keys.data_key_arn
   log_level          = var.state_machine_log_level

@@ -20,6 +20,12 @@ data "aws_iam_policy_document" "transform" {
   }
 
   statement {
+    sid       = "GiveLeasesBack"
+    actions   = ["s3:PutObject"]
+    resources = ["${module.lake.bucket_arn}/jobs/*/running.json"]
+  }
+
+  statement {
     sid       = "AnnounceChanges"
     actions   = ["events:PutEvents"]
     resources = [module.dirty_queue.bus_arn]
@@ -33,7 +39,7 @@ module "transform" {
   description     = "Computes one gold partition from a job document, checks it, commits it."
   defaults        = local.function_defaults
   memory_mb       = 3008 # The most that a new AWS account allows.
-  timeout_seconds = 100  # Twice this and a load fit into the five minutes of an Express execution.
+  timeout_seconds = 100  # Twice this and a load, with notify beside it, fit into the five minutes of an Express execution.
   ephemeral_mb    = 2048 # Where sorts and aggregations spill.
   policy          = data.aws_iam_policy_document.transform.json
 

@@ -41,14 +41,14 @@ variable "local_endpoint" {
 # ---- what is deployed -----------------------------------------------------------------------------------------------
 
 variable "packages_dir" {
-  description = "Folder of the functions' packages, built beforehand: webhook.zip, conform.zip, dispatch.zip, transform.zip, load.zip, control.zip."
+  description = "Folder of the functions' packages, built beforehand: webhook.zip, conform.zip, dispatch.zip, transform.zip, load.zip, notify.zip, control.zip."
   type        = string
 
   validation {
     condition = alltrue([
-      for name in ["webhook", "conform", "dispatch", "transform", "load", "control"] : fileexists("${var.packages_dir}/${name}.zip")
+      for name in ["webhook", "conform", "dispatch", "transform", "load", "notify", "control"] : fileexists("${var.packages_dir}/${name}.zip")
     ])
-    error_message = "The packages folder must hold webhook.zip, conform.zip, dispatch.zip, transform.zip, load.zip and control.zip: build the packages first."
+    error_message = "The packages folder must hold webhook.zip, conform.zip, dispatch.zip, transform.zip, load.zip, notify.zip and control.zip: build the packages first."
   }
 }
 
@@ -191,6 +191,17 @@ variable "api_throttle" {
   }
 }
 
+variable "freshness_schedule" {
+  description = "How often it is looked whether the datasets that say so in their contracts (fresh_within) still arrive."
+  type        = string
+  default     = "rate(15 minutes)"
+
+  validation {
+    condition     = can(regex("^(rate|cron)\\(.+\\)$", var.freshness_schedule))
+    error_message = "The schedule must be an EventBridge expression, such as rate(15 minutes) or cron(0 * * * ? *)."
+  }
+}
+
 variable "bronze_archive_days" {
   description = "Days until a bronze object moves to Glacier Instant Retrieval: still readable at once for a replay, a quarter of the price."
   type        = number
@@ -235,6 +246,34 @@ variable "alert_email" {
     condition     = var.alert_email == null || can(regex("^[^@\\s]+@[^@\\s]+\\.[^@\\s]+$", var.alert_email))
     error_message = "The alert address must look like someone@example.com, or be null."
   }
+}
+
+variable "stock_alert_email" {
+  description = "Address that is told of stock that runs low or out, after confirming the subscription; null for none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.stock_alert_email == null || can(regex("^[^@\\s]+@[^@\\s]+\\.[^@\\s]+$", var.stock_alert_email))
+    error_message = "The stock alert address must look like someone@example.com, or be null."
+  }
+}
+
+variable "notify_within_hours" {
+  description = "How long ago something may have begun that people are told of. Older rows, as a backfill brings, are no news."
+  type        = number
+  default     = 48
+
+  validation {
+    condition     = var.notify_within_hours >= 1 && var.notify_within_hours == floor(var.notify_within_hours)
+    error_message = "The hours must be a whole number of at least 1."
+  }
+}
+
+variable "notify_ended" {
+  description = "Whether people who were told that something began are told that it is over."
+  type        = bool
+  default     = false
 }
 
 variable "manage_api_gateway_account" {

@@ -40,8 +40,8 @@ run "only_batch_sources_are_conformed_from_bronze" {
   command = plan
 
   assert {
-    condition     = module.dirty_queue.object_prefixes == tolist(["silver/", "bronze/pos/", "bronze/stock/"])
-    error_message = "Objects in silver and in bronze of pos and stock should mark partitions dirty, those of web should not."
+    condition     = module.dirty_queue.object_prefixes == tolist(["silver/", "reference/", "bronze/pos/", "bronze/stock/"])
+    error_message = "Objects in silver, reference tables and objects in bronze of pos and stock should mark partitions dirty, those of web should not."
   }
 }
 

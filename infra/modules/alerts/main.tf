@@ -1,4 +1,4 @@
-# The topic for what a person must act on.
+# A topic for what people act on.
 
 data "aws_caller_identity" "current" {}
 
@@ -8,19 +8,23 @@ resource "aws_sns_topic" "this" {
 }
 
 data "aws_iam_policy_document" "this" {
-  statement {
-    sid       = "AlarmsAndRulesOfThisAccount"
-    actions   = ["sns:Publish"]
-    resources = [aws_sns_topic.this.arn]
+  dynamic "statement" {
+    for_each = length(var.publishing_services) == 0 ? [] : [true]
 
-    principals {
-      type        = "Service"
-      identifiers = ["cloudwatch.amazonaws.com", "events.amazonaws.com"]
-    }
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [data.aws_caller_identity.current.account_id]
+    content {
+      sid       = "AlarmsAndRulesOfThisAccount"
+      actions   = ["sns:Publish"]
+      resources = [aws_sns_topic.this.arn]
+
+      principals {
+        type        = "Service"
+        identifiers = var.publishing_services
+      }
+      condition {
+        test     = "StringEquals"
+        variable = "aws:SourceAccount"
+        values   = [data.aws_caller_identity.current.account_id]
+      }
     }
   }
 

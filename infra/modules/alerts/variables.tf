@@ -12,3 +12,9 @@ variable "email" {
   description = "Address to subscribe, or null."
   type        = string
 }
+
+variable "publishing_services" {
+  description = "AWS services of this account that publish here; functions and state machines do by their roles."
+  type        = list(string)
+  default     = ["cloudwatch.amazonaws.com", "events.amazonaws.com"]
+}

@@ -11,7 +11,7 @@ locals {
 
   rules = {
     object-created = {
-      description = "An object arrived in silver, or in bronze from a batch source."
+      description = "An object arrived in silver, in bronze from a batch source, or a reference table was edited."
       bus         = "default" # S3 speaks there and nowhere else.
       pattern = {
         source        = ["aws.s3"]

@@ -13,6 +13,11 @@ output "dead_letters_url" {
   value       = module.dead_letters.url
 }
 
+output "dead_letters_arn" {
+  description = "That queue's ARN."
+  value       = module.dead_letters.arn
+}
+
 output "bus_name" {
   description = "The bus on which announcements are made."
   value       = aws_cloudwatch_event_bus.this.name

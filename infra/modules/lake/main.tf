@@ -1,4 +1,4 @@
-# One bucket; bronze/ silver/ gold/ quarantine/ jobs/ state/ are prefixes of it.
+# One bucket; bronze/ silver/ gold/ quarantine/ jobs/ notices/ reference/ state/ are prefixes of it.
 
 resource "aws_s3_bucket" "this" {
   bucket        = var.bucket

@@ -1,0 +1,51 @@
+# A dataset that stops arriving fails nowhere: somebody has to look, and control does.
+
+data "aws_iam_policy_document" "freshness" {
+  source_policy_documents = [data.aws_iam_policy_document.topics_key.json]
+
+  # Also for the 404 of a dataset that has never been looked at; see list_partitions.
+  statement {
+    sid       = "ListSilver"
+    actions   = ["s3:ListBucket"]
+    resources = [module.lake.bucket_arn]
+
+    condition {
+      test     = "StringLikeIfExists"
+      variable = "s3:prefix"
+      values   = ["silver/*", "state/freshness/*"]
+    }
+  }
+
+  statement {
+    sid       = "RememberWhoIsLate"
+    actions   = ["s3:GetObject", "s3:PutObject"]
+    resources = ["${module.lake.bucket_arn}/state/freshness/*"]
+  }
+
+  statement {
+    sid       = "PublishAlerts"
+    actions   = ["sns:Publish"]
+    resources = [module.alerts.topic_arn]
+  }
+}
+
+resource "aws_cloudwatch_event_rule" "freshness" {
+  name                = "${local.prefix}-check-freshness"
+  description         = "Has every dataset looked at whose contract says how often it arrives."
+  schedule_expression = var.freshness_schedule
+}
+
+resource "aws_cloudwatch_event_target" "freshness" {
+  rule      = aws_cloudwatch_event_rule.freshness.name
+  target_id = "control"
+  arn       = module.control.arn
+  input     = jsonencode({ action = "check_freshness" })
+}
+
+resource "aws_lambda_permission" "freshness" {
+  statement_id  = "CheckFreshness"
+  action        = "lambda:InvokeFunction"
+  function_name = module.control.name
+  principal     = "events.amazonaws.com"
+  source_arn    = aws_cloudwatch_event_rule.freshness.arn
+}
