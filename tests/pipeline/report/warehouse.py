@@ -1,0 +1,78 @@
+"""The warehouse as the report reads it: SQL over one connection, one tenant at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg
+from psycopg.rows import namedtuple_row
+
+DAYS = 30
+"""How far the report looks back from the newest day of a table."""
+
+
+class Warehouse:
+    """Runs queries on the marts that are there; a mart's table is created by its first load."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+        found = connection.execute("select table_schema || '.' || table_name from information_schema.tables").fetchall()
+        self._tables = {name for (name,) in found}
+
+    def has(self, table: str) -> bool:
+        """Whether a table, given as `schema.table`, exists."""
+        return table in self._tables
+
+    def select(self, sql: str, tables: Sequence[str], **parameters: Any) -> list[Any]:
+        """The rows of a query, with their columns as attributes; none where one of its tables is not there yet."""
+        if not all(self.has(table) for table in tables):
+            return []
+        with self._connection.cursor(row_factory=namedtuple_row) as cursor:
+            return cursor.execute(sql, parameters).fetchall()
+
+    def shops(self, marts: dict[str, str]) -> list[str]:
+        """Every tenant that any of the marts knows."""
+        found = [f"select shop_id from {table}" for table in marts if self.has(table)]
+        return (
+            [row.shop_id for row in self.select(f"select distinct shop_id from ({' union '.join(found)}) s order by 1", ())]
+            if found
+            else []
+        )
+
+
+class Mart:
+    """One table and its day column, for one tenant: the newest day and the days up to it."""
+
+    def __init__(self, warehouse: Warehouse, table: str, day: str, shop: str) -> None:
+        self._warehouse, self._table, self._day, self._shop = warehouse, table, day, shop
+        newest = warehouse.select(f"select max({day}) as day from {table} where shop_id = %(shop)s", [table], shop=shop)
+        self.newest = newest[0].day if newest else None
+
+    def daily(self, columns: str, keys: str = "") -> list[Any]:
+        """Aggregates per day, oldest first, over the report's days."""
+        names = f", {keys}" if keys else ""
+        group = f"{self._day}{names}"
+        return self._select(f"select {self._day} as day{names}, {columns} {self._recent} group by {group} order by {group}")
+
+    def total(self, columns: str, keys: str, order: str) -> list[Any]:
+        """Aggregates over the report's days by `keys`."""
+        return self._select(f"select {keys}, {columns} {self._recent} group by {keys} order by {order}")
+
+    def on_newest(self, columns: str, where: str = "true", order: str = "1", limit: int = 1) -> list[Any]:
+        """Rows of the newest day; one, such as an aggregate, unless more are asked for."""
+        rows = f"from {self._table} where shop_id = %(shop)s and {self._day} = %(newest)s and {where}"
+        return self._select(f"select {columns} {rows} order by {order} limit {limit}")
+
+    @property
+    def _recent(self) -> str:
+        return f"from {self._table} where shop_id = %(shop)s and {self._day} > %(newest)s - {DAYS}"
+
+    def _select(self, sql: str) -> list[Any]:
+        return self._warehouse.select(sql, [self._table], shop=self._shop, newest=self.newest) if self.newest else []
+
+
+def first(rows: Sequence[Any], **otherwise: Any) -> Any:
+    """The only row, or a stand-in."""
+    return rows[0] if rows else SimpleNamespace(**otherwise)

@@ -1,0 +1,57 @@
+"""What the tests of the report share: a PostgreSQL with marts in it, the report of it, a browser."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "localstack")]
+
+from cloud import free_port  # noqa: E402
+from shoplake_localstack.local.postgres import Postgres, url  # noqa: E402
+from shoplake_localstack.local.processes import end  # noqa: E402
+from shoplake_localstack.local.waiting import wait_until_ready  # noqa: E402
+
+from tests.browser.chromium import Browser  # noqa: E402
+from tests.pipeline.report import page, read  # noqa: E402
+from tests.report.world import fill  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL of the local cloud's kind, still empty."""
+    state, port = tmp_path_factory.mktemp("warehouse"), free_port()
+    postgres = Postgres(state, port, state / "postgresql.log")
+    process = postgres.start(wait_until_ready)
+    yield url(port)
+    end(process)
+    shutil.rmtree(postgres.home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def warehouse(server: str) -> str:
+    """Its URL, filled with forty days of two shops."""
+    with psycopg.connect(server) as connection:
+        fill(connection)
+    return server
+
+
+@pytest.fixture(scope="session")
+def report_file(warehouse: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of it."""
+    file = tmp_path_factory.mktemp("report") / "report.html"
+    file.write_text(page(read(warehouse)), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    with Browser() as browser:
+        yield browser
