@@ -175,8 +175,8 @@ def test_a_batch_is_all_or_nothing_and_says_which_statement_failed(run, connecti
     assert connection.execute("select to_regclass('sales.t')").fetchone() == (None,)
 
 
-def test_transactions_are_serializable(run):
-    assert run("show transaction_isolation").parts[0].result.records == [[{"stringValue": "serializable"}]]
+def test_transactions_see_a_snapshot(run):
+    assert run("show transaction_isolation").parts[0].result.records == [[{"stringValue": "repeatable read"}]]
 
 
 def test_rows_are_typed_as_the_data_api_types_them(run):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sqlglot
 from sqlglot import exp
@@ -38,6 +39,18 @@ class Query:
 
 def translate(sql: str, parameters: Mapping[str, str] | None = None) -> Query | Copy:
     """One statement of Redshift's. Raises SqlError."""
+    parsed = _parse(sql)
+    if isinstance(parsed, Copy):
+        return parsed
+    values = parameters or {}
+    if missing := next((name for name in parsed.parameters if name not in values), None):
+        raise SqlError(f"expected a value for the parameter :{missing}, got none")
+    return Query(parsed.sql, tuple(values[name] for name in parsed.parameters))
+
+
+@lru_cache(maxsize=1024)  # a loader sends the same few texts all day, and to parse one takes longer than to run it
+def _parse(sql: str) -> Query | Copy:
+    """The statement with the names of its parameters in place of their values."""
     try:
         tokens = Redshift().tokenize(sql)
     except SqlglotError as error:
@@ -52,8 +65,8 @@ def translate(sql: str, parameters: Mapping[str, str] | None = None) -> Query | 
         return parse_copy(sql, tokens)
     if _has_no_meaning_here(tokens):
         return Query(_NOTHING)
-    text, values = _edit(sql[: tokens[-1].end + 1], tokens, parameters or {})
-    return Query(_to_postgres(text), values)
+    text, names = _edit(sql[: tokens[-1].end + 1], tokens)
+    return Query(_to_postgres(text), names)
 
 
 def parameter_names(sql: str) -> set[str]:
@@ -107,10 +120,11 @@ def _drop_keys(table: exp.Schema) -> None:
         column.set("constraints", kept)
 
 
-def _edit(sql: str, tokens: list[Token], parameters: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
-    """Replaces parts of the text: parameters by numbers, and what only concerns Redshift's storage by nothing."""
+def _edit(sql: str, tokens: list[Token]) -> tuple[str, tuple[str, ...]]:
+    """Replaces parts of the text: parameters by numbers, and what only concerns Redshift's storage by nothing. Returns it with
+    the names of the parameters, in the order of their numbers."""
     edits: list[tuple[int, int, str]] = []
-    values: list[str] = []
+    names: list[str] = []
     words = [_word(token) for token in tokens]
     about_tables = words[0] in ("create", "alter")
     index = 0
@@ -121,18 +135,15 @@ def _edit(sql: str, tokens: list[Token], parameters: Mapping[str, str]) -> tuple
             index += length
             continue
         if _is_parameter(tokens, index):
-            name = tokens[index + 1].text
-            if name not in parameters:
-                raise SqlError(f"expected a value for the parameter :{name}, got none")
-            values.append(parameters[name])
-            edits.append((tokens[index].start, tokens[index + 1].end + 1, f"${len(values)}"))
+            names.append(tokens[index + 1].text)
+            edits.append((tokens[index].start, tokens[index + 1].end + 1, f"${len(names)}"))
             index += 1
         elif words[0] in ("grant", "revoke") and words[index] == "role" and words[index - 1] in ("to", "from"):
             edits.append((tokens[index].start, tokens[index].end + 1, ""))  # PostgreSQL has roles only, and does not say so
         index += 1
     for start, end, replacement in reversed(edits):
         sql = sql[:start] + replacement + sql[end:]
-    return sql, tuple(values)
+    return sql, tuple(names)
 
 
 def _storage_clause(words: list[str], index: int) -> int:
