@@ -1,5 +1,6 @@
 //! From a dirty partition to a running job, at most one at a time.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -83,8 +84,31 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
         self.queue.postpone(&dirty, delay).await
     }
 
-    /// Asked before the whole window is listed: a change dirties all days that look back at it, and most of those that are
-    /// not there yet have nothing of their own.
+    /// Those of the days that the model has to be asked about: they have something of their own, or are there already.
+    ///
+    /// A change dirties all days that look back at it, and most of them are yet to come. For many days, one listing of each
+    /// input is cheaper than a look at every day.
+    pub(crate) async fn with_own_day(
+        &self,
+        model: &Model,
+        days: &[PartitionValue],
+    ) -> anyhow::Result<BTreeSet<PartitionValue>> {
+        let (Some(first), Some(last)) = (days.iter().min(), days.iter().max()) else {
+            return Ok(BTreeSet::new());
+        };
+        let (first, last) = (first.to_string(), last.to_string());
+        let prefixes = self.models.own_day_ranges(model, days[0]).into_iter().map(|range| range.prefix);
+        let prefixes = prefixes.chain([keys::gold_values(&model.name, &model.partition)]);
+        let listings = prefixes.map(async |prefix| {
+            let entries = self.lake.list_range(&prefix, &first, &last).await?;
+            let day = |key: &str| key.strip_prefix(&prefix)?.split('/').next()?.parse::<PartitionValue>().ok();
+            anyhow::Ok(entries.iter().filter_map(|entry| day(&entry.key)).collect::<BTreeSet<_>>())
+        });
+        let found: BTreeSet<_> = future::try_join_all(listings).await?.into_iter().flatten().collect();
+        Ok(days.iter().copied().filter(|day| found.contains(day)).collect())
+    }
+
+    /// Asked before the whole window is listed.
     async fn has_no_own_day(&self, model: &Model, partition: PartitionValue) -> anyhow::Result<bool> {
         let listing = self.list(self.models.own_day_ranges(model, partition)).await?;
         Ok(listing.values().all(Vec::is_empty))

@@ -15,6 +15,9 @@ use crate::ports::{Delay, Machines};
 /// How many partitions are planned at a time. Planning waits for S3 listings, not for the processor.
 const CONCURRENCY: usize = 16;
 
+/// From how many days of a model on it is cheaper to look which of them there are than to look at each.
+const MANY_DAYS: usize = 4;
+
 /// The function with its ports.
 pub struct Dispatch<L, M, D, C> {
     /// What is computed from what.
@@ -58,6 +61,7 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
             }
         }
 
+        let requested = self.without_days_to_come(requested, &mut failed).await;
         let mut outcomes = stream::iter(requested)
             .map(|(work, messages)| async move { (self.start(&work).await, work, messages) })
             .buffer_unordered(CONCURRENCY);
@@ -72,6 +76,40 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
             }
         }
         batch_response(failed)
+    }
+
+    /// Leaves out the partitions that have nothing of their own day, where a model has so many that this is worth a listing.
+    async fn without_days_to_come(
+        &self,
+        mut requested: BTreeMap<Work, BTreeSet<String>>,
+        failed: &mut BTreeSet<String>,
+    ) -> BTreeMap<Work, BTreeSet<String>> {
+        let mut days: BTreeMap<&str, Vec<PartitionValue>> = BTreeMap::new();
+        for work in requested.keys() {
+            if let Work::Compute { model, partition } = work {
+                days.entry(model).or_default().push(*partition);
+            }
+        }
+        let many = days.into_iter().filter(|(_, days)| days.len() >= MANY_DAYS);
+        let many = many.filter_map(|(model, days)| Some((self.models.get(model)?, days)));
+        let found = many.map(|(model, days)| async move {
+            let kept = self.with_own_day(model, &days).await;
+            (model.name.clone(), days, kept)
+        });
+        let found: Vec<_> = stream::iter(found).buffer_unordered(CONCURRENCY).collect().await;
+        for (model, days, kept) in found {
+            let lost = kept.as_ref().err().map(|error| format!("{error:#}"));
+            let kept = kept.unwrap_or_default();
+            for partition in days.into_iter().filter(|day| !kept.contains(day)) {
+                let work = Work::Compute { model: model.clone(), partition };
+                let messages = requested.remove(&work).unwrap_or_default();
+                if let Some(error) = &lost {
+                    tracing::error!(?work, error, "the lake could not be listed; its messages come back");
+                    failed.extend(messages);
+                }
+            }
+        }
+        requested
     }
 
     fn work(&self, change: Change) -> Vec<Work> {
@@ -127,7 +165,48 @@ mod tests {
     use shoplake_models::PartitionDirty;
 
     use super::*;
-    use crate::testing::{created, dispatch, event, failures, job, silver};
+    use crate::testing::{created, dirty, dispatch, event, failures, job, silver, started};
+
+    #[tokio::test]
+    async fn given_many_days_then_only_those_with_something_of_their_own_or_in_gold_are_asked_about() {
+        let dispatch = dispatch();
+        for day in ["2010-12-01", "2010-12-05"] {
+            silver(&dispatch, &format!("silver/visits/dt={day}/a.parquet")).await;
+        }
+        // Somebody has removed this day's objects since it was computed: it has to be computed once more.
+        let emptied = "gold/visits_per_day/day=2010-12-08/data.parquet";
+        let notes = [("version", "1"), ("inputs", "x"), ("job", "y")]
+            .map(|(name, value)| (name.into(), value.into()));
+        let rows = "rows".into();
+        dispatch.lake.put(emptied, rows, notes.into(), shoplake_lake::Condition::Always).await.unwrap();
+
+        let marks: Vec<_> = (1..=9).map(|day| dirty("visits_per_day", &format!("2010-12-0{day}"))).collect();
+        let response = dispatch.handle(event(&marks)).await;
+
+        assert!(failures(&response).is_empty());
+        dispatch.clock.advance(chrono::Duration::days(20_000));
+        let mut days: Vec<_> =
+            started(&dispatch).await.iter().map(|job| job.partition.value.to_string()).collect();
+        let postponed = dispatch
+            .queue
+            .0
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|(dirty, _)| dirty.partition.clone())
+            .collect::<Vec<_>>();
+        days.extend(postponed);
+        days.sort();
+        assert_eq!(days, ["2010-12-01", "2010-12-05", "2010-12-08"]);
+    }
+
+    #[tokio::test]
+    async fn given_many_days_and_a_lake_that_does_not_answer_then_all_their_messages_come_back() {
+        let dispatch = dispatch();
+        dispatch.lake.fail([true]);
+        let marks: Vec<_> = (1..=9).map(|day| dirty("visits_per_day", &format!("2010-12-0{day}"))).collect();
+        assert_eq!(failures(&dispatch.handle(event(&marks)).await).len(), 9);
+    }
 
     #[tokio::test]
     async fn given_many_messages_of_one_partition_then_each_partition_it_dirties_is_computed_once() {

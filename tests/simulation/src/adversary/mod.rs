@@ -1,0 +1,97 @@
+//! Events that contracts allow and nobody expects: nulls, ties, duplicates, late copies, extreme numbers, midnight, days
+//! without events, and every kind of text. Small, but over more than 30 days, so that the longest windows fill and empty.
+//!
+//! Whoever computes them twice, by two engines or in two orders, has to get the same tables.
+
+mod crm;
+mod inventory;
+mod limits;
+mod pos;
+mod values;
+mod web;
+
+use chrono::{Days, NaiveDate};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::json;
+
+use crate::event::Event;
+
+/// The shops. Their ids hold every kind of character that a shop's id may.
+pub(crate) const SHOPS: [&str; 3] = ["acme", "0-globex_2", "z"];
+
+/// The shop of what is at a limit, so that no total of the others is off because of it.
+pub(crate) const LIMITS: &str = "at-the-limits";
+
+/// How many days there are: a leap day and two ends of months among them.
+pub(crate) const DAYS: u64 = 40;
+
+/// The event sets of a seed; the same seed gives the same events.
+pub fn events(seed: u64) -> Vec<Event> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut events = Vec::new();
+    for shop in SHOPS {
+        for number in 0..DAYS {
+            let day = day(number);
+            if rng.random_bool(0.9) {
+                web::day(&mut rng, shop, day, &mut events);
+            }
+            if rng.random_bool(0.9) {
+                crm::day(&mut rng, shop, day, &mut events);
+            }
+            // Three days without any sale, so that a window has a hole.
+            if !(12..15).contains(&number) {
+                pos::day(&mut rng, shop, day, &mut events);
+            }
+            // No snapshot at all at the end, so that averages outlive what they are of.
+            if number < 34 && rng.random_bool(0.85) {
+                inventory::day(&mut rng, shop, day, &mut events);
+            }
+        }
+    }
+    crm::tickets_at_the_edges_of_their_windows(&mut events);
+    limits::amounts(&mut events);
+    limits::days(&mut events);
+    copies(&mut rng, &mut events);
+    events
+}
+
+/// Day number `number`, from 0.
+pub(crate) fn day(number: u64) -> NaiveDate {
+    NaiveDate::from_ymd_opt(2028, 2, 1).unwrap_or_default() + Days::new(number)
+}
+
+/// Some events come twice: as exact copies, or as copies that were taken at another time; and not in their order.
+fn copies(rng: &mut StdRng, events: &mut Vec<Event>) {
+    for place in 0..events.len() {
+        if rng.random_bool(0.06) {
+            let mut copy = events[place].clone();
+            if rng.random_bool(0.5) {
+                copy.received_at += chrono::Duration::seconds(rng.random_range(-3600..3600));
+                copy.id = Some(format!("again-{place}"));
+            }
+            events.push(copy);
+        }
+    }
+    // Neighbours stay near each other, as in real life, but nothing is in order.
+    for place in 1..events.len() {
+        let other = place - rng.random_range(0..=place.min(500));
+        events.swap(place, other);
+    }
+}
+
+/// What a connector says it sent of a batch.
+pub(crate) fn control_total(
+    shop: &str,
+    (dataset, batch): (&str, &str),
+    day: NaiveDate,
+    rows: usize,
+    sum: i64,
+) -> Event {
+    let completed = format!("{}T01:00:00Z", day + Days::new(1));
+    let data = json!({
+        "dataset": dataset, "batch": batch, "business_date": day, "row_count": rows, "quantity_sum": sum,
+        "completed_at": completed,
+    });
+    Event::new("control_totals", shop, data).in_batch(batch)
+}

@@ -1,0 +1,82 @@
+//! The lake's bucket in memory: it tells the dirty queue of new objects, as S3 does by EventBridge.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::json;
+use shoplake_lake::{
+    Condition, ETag, Entry, Head, MemoryStore, Metadata, Object, PutError, Store, StoreError,
+};
+
+use crate::messages::Messages;
+
+/// The bucket's name.
+pub(crate) const NAME: &str = "lake";
+
+/// What the deployed rule of EventBridge selects.
+const NOTIFIED: [&str; 3] = ["bronze/", "silver/", "reference/"];
+
+/// Objects that announce themselves.
+#[derive(Clone)]
+pub(crate) struct Bucket {
+    pub(crate) objects: Arc<MemoryStore>,
+    messages: Messages,
+    loses_answer: Arc<AtomicBool>,
+}
+
+impl Bucket {
+    pub(crate) fn new(messages: Messages) -> Self {
+        Self { objects: Arc::default(), messages, loses_answer: Arc::default() }
+    }
+
+    /// The answer to the next write of gold is lost, so that the client sends it again.
+    pub(crate) fn lose_next_answer(&self) {
+        self.loses_answer.store(true, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Store for Bucket {
+    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        self.objects.get(key).await
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<Head>, StoreError> {
+        self.objects.head(key).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+        self.objects.list(prefix).await
+    }
+
+    async fn list_range(&self, prefix: &str, first: &str, last: &str) -> Result<Vec<Entry>, StoreError> {
+        self.objects.list_range(prefix, first, last).await
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        metadata: Metadata,
+        condition: Condition,
+    ) -> Result<ETag, PutError> {
+        if key.starts_with("gold/") && self.loses_answer.swap(false, Ordering::Relaxed) {
+            self.objects.put(key, bytes.clone(), metadata.clone(), condition.clone()).await?;
+        }
+        let etag = self.objects.put(key, bytes, metadata, condition).await?;
+        if NOTIFIED.iter().any(|prefix| key.starts_with(prefix)) {
+            let event = json!({
+                "source": "aws.s3", "detail-type": "Object Created",
+                "detail": {"bucket": {"name": NAME}, "object": {"key": key}},
+            });
+            self.messages.send(event.to_string());
+        }
+        Ok(etag)
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.objects.delete(key).await
+    }
+}

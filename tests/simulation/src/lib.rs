@@ -1,0 +1,34 @@
+//! The whole lake in memory: what is delivered is conformed, planned, computed and committed by the handlers of the
+//! functions themselves, over ports in memory, until nothing is left to do.
+//!
+//! ```no_run
+//! # async fn example() -> anyhow::Result<()> {
+//! use serde_json::json;
+//! use simulation::{Event, Lake, texts};
+//!
+//! let lake = Lake::of_repository()?;
+//! let event = Event::new("web_traffic", "acme", json!({
+//!     "event_id": "e1", "session_id": "s1", "visitor_id": "v1", "event_type": "page_view",
+//!     "occurred_at": "2026-03-01T10:00:00Z", "page_url": "https://acme.example/",
+//! }));
+//! lake.deliver(&[event], "first").await?;
+//! lake.settle().await?;
+//! let rows = lake.rows("session_duration_bounce_rate").await?;
+//! assert_eq!(texts(&rows, "shop_id sessions bounce_rate"), ["acme 1 1.0"]);
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod adversary;
+mod bucket;
+mod event;
+mod executions;
+mod lake;
+mod messages;
+mod rows;
+mod weather;
+
+pub use event::Event;
+pub use lake::{Ended, Lake, Settled};
+pub use rows::{Row, texts};
+pub use weather::Gust;

@@ -1,0 +1,73 @@
+//! Revenue.
+
+use serde_json::json;
+
+use simulation::Lake;
+
+use crate::given::{failed, lake, sale, show};
+
+#[tokio::test]
+async fn given_sales_and_returns_then_revenue_and_margin_add_up_by_region_and_currency() {
+    let lake = lake(&[
+        // 3 * 10.00 less 2.00, cost 3 * 4.00
+        sale("t1", "2026-03-01", "p1", 3).with(json!({"discount": "2.00"})),
+        // one of them comes back, and so does its discount
+        sale("t2", "2026-03-01", "p1", -1).with(json!({"discount": "-0.50"})),
+        // 2 * 7.25, at no known cost
+        sale("t3", "2026-03-01", "p2", 2).with(json!({"unit_price": "7.25", "unit_cost": null})),
+        // another currency, which is never added
+        sale("t4", "2026-03-01", "p1", 1).with(json!({"unit_price": "99.9999", "currency": "USD"})),
+        // another region, to which something only comes back: 2 * 5.00
+        sale("t5", "2026-03-01", "p3", -2)
+            .with(json!({"region": "south", "unit_price": "5.00", "unit_cost": null})),
+        // another day
+        sale("t6", "2026-03-02", "p1", 1),
+    ])
+    .await;
+    assert_eq!(
+        show(
+            &lake,
+            "revenue_by_region",
+            "business_date region currency gross_sales returns discounts net_revenue cost_of_goods gross_margin units_without_cost"
+        )
+        .await,
+        [
+            // 30.00 + 14.50; 10.00; 2.00 - 0.50; 44.50 - 10.00 - 1.50; 12.00 - 4.00; 33.00 - 8.00
+            "2026-03-01 north EUR 44.5000 10.0000 1.5000 33.0000 8.0000 25.0000 2",
+            "2026-03-01 north USD 99.9999 0.0000 0.0000 99.9999 4.0000 95.9999 0",
+            "2026-03-01 south EUR 0.0000 10.0000 0.0000 -10.0000 0.0000 -10.0000 2",
+            "2026-03-02 north EUR 10.0000 0.0000 0.0000 10.0000 4.0000 6.0000 0",
+        ]
+    );
+    assert!(failed(&lake).is_empty(), "{:?}", lake.failed_checks());
+}
+
+#[tokio::test]
+async fn given_the_same_lines_then_the_two_views_of_a_day_agree() {
+    let lake = lake(&[
+        sale("t1", "2026-03-01", "p1", 3).with(json!({"discount": "2.00"})),
+        sale("t2", "2026-03-01", "p1", -1).with(json!({"discount": "-0.50"})),
+        sale("t3", "2026-03-01", "p2", 2),
+    ])
+    .await;
+    // 30.00 - 10.00 - 1.50 and 20.00
+    assert_eq!(
+        show(&lake, "total_sales_by_region_product", "product_id net_sales units_sold units_returned").await,
+        ["p1 18.5000 3 1", "p2 20.0000 2 0"]
+    );
+    // 18.50 + 20.00
+    assert_eq!(show(&lake, "revenue_by_region", "net_revenue").await, ["38.5000"]);
+}
+
+#[tokio::test]
+async fn given_more_money_than_there_can_be_then_the_day_is_an_error_and_no_other_amount() {
+    let most = json!({"unit_price": "99999999999999.9999", "unit_cost": null});
+    let lake = lake(&[sale("t1", "2026-03-01", "p1", 1).with(most.clone())]).await;
+    assert_eq!(show(&lake, "revenue_by_region", "gross_sales").await, ["99999999999999.9999"]);
+
+    let lake = Lake::of_repository().unwrap();
+    lake.deliver(&[sale("t1", "2026-03-01", "p1", 2).with(most)], "too much").await.unwrap();
+    let error = format!("{:#}", lake.settle().await.unwrap_err());
+    assert!(error.contains("too large to store in a Decimal128 of precision 18"), "{error}");
+    assert!(show(&lake, "revenue_by_region", "gross_sales").await.is_empty());
+}

@@ -1,0 +1,148 @@
+//! Stock availability and product turnover.
+
+use serde_json::json;
+
+use crate::given::{failed, lake, of_shop, sale, show, stock, then};
+
+const AVAILABILITY: &str =
+    "stock_date product_id snapshots on_hand reserved available last_snapshot_at availability_rate";
+
+#[tokio::test]
+async fn given_snapshots_then_the_last_one_tells_the_levels_and_all_of_them_the_rate() {
+    let lake = lake(&[
+        stock("p1", "2026-03-01T10:00:00Z", 5).with(json!({"reserved": 2})), // 3 available
+        stock("p1", "2026-03-01T11:00:00Z", 2).with(json!({"reserved": 2})), // 0
+        stock("p1", "2026-03-01T12:00:00Z", 0).with(json!({"reserved": 1})), // -1
+        stock("p1", "2026-03-01T13:00:00Z", 7).with(json!({"reserved": 3})), // 4
+    ])
+    .await;
+    // something was available at 10:00 and 13:00: 2 of 4
+    assert_eq!(
+        show(&lake, "stock_availability", AVAILABILITY).await,
+        ["2026-03-01 p1 4 7 3 4 2026-03-01T13:00:00Z 0.5"]
+    );
+
+    // the snapshot of 12:00 once more, and the one of 09:00, which comes late: 3 of 5
+    then(
+        &lake,
+        "late",
+        &[
+            stock("p1", "2026-03-01T12:00:00Z", 0).with(json!({"reserved": 1})),
+            stock("p1", "2026-03-01T09:00:00Z", 1),
+        ],
+    )
+    .await;
+    assert_eq!(
+        show(&lake, "stock_availability", AVAILABILITY).await,
+        ["2026-03-01 p1 5 7 3 4 2026-03-01T13:00:00Z 0.6"]
+    );
+
+    // the snapshot of 13:00 was wrong, and is sent again: 2 of 5
+    let corrected = stock("p1", "2026-03-01T13:00:00Z", 0).received_at("2026-03-02T00:00:00Z");
+    then(&lake, "corrected", &[corrected]).await;
+    assert_eq!(
+        show(&lake, "stock_availability", AVAILABILITY).await,
+        ["2026-03-01 p1 5 0 0 0 2026-03-01T13:00:00Z 0.4"]
+    );
+    assert!(failed(&lake).is_empty(), "{:?}", lake.failed_checks());
+}
+
+#[tokio::test]
+async fn given_snapshots_around_midnight_then_each_belongs_to_its_own_day() {
+    let lake =
+        lake(&[stock("p1", "2026-03-01T23:59:59.999999Z", 0), stock("p1", "2026-03-02T00:00:00Z", 8)]).await;
+    assert_eq!(
+        show(&lake, "stock_availability", AVAILABILITY).await,
+        [
+            "2026-03-01 p1 1 0 0 0 2026-03-01T23:59:59.999999Z 0.0",
+            "2026-03-02 p1 1 8 0 8 2026-03-02T00:00:00Z 1.0",
+        ]
+    );
+}
+
+const TURNOVER: &str = "shop_id business_date product_id units_sold_30d average_on_hand_30d turnover_rate";
+
+#[tokio::test]
+async fn given_sales_and_stock_then_the_average_stock_is_that_of_all_locations_together() {
+    let at_l2 = |event: simulation::Event| event.with(json!({"location_id": "l2"}));
+    let lake = lake(&[
+        sale("t1", "2026-03-01", "p1", 6),
+        sale("t2", "2026-03-01", "p1", -1), // does not take a sale back
+        sale("t3", "2026-03-02", "p1", 4).with(json!({"region": "south", "currency": "USD"})),
+        stock("p1", "2026-03-01T10:00:00Z", 20),
+        at_l2(stock("p1", "2026-03-01T10:00:00Z", 10)),
+        stock("p1", "2026-03-02T10:00:00Z", 14),
+        at_l2(stock("p1", "2026-03-02T10:00:00Z", 10)),
+        stock("p1", "2026-03-02T11:00:00Z", 12), // nobody counted at l2
+    ])
+    .await;
+    assert_eq!(
+        show(&lake, "product_turnover_rate", TURNOVER).await,
+        [
+            // 20 + 10 units at one time; 6 / 30
+            "acme 2026-03-01 p1 6 30.0 0.2",
+            // 20 + 10 + 14 + 10 + 12 = 66 units at three times; 10 / 22
+            "acme 2026-03-02 p1 10 22.0 0.45454545454545453",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn given_thirty_days_then_the_one_before_them_does_not_count() {
+    let lake = lake(&[
+        sale("t1", "2026-01-30", "p1", 7),
+        sale("t2", "2026-01-31", "p1", 5), // 29 days before the first of March
+        stock("p1", "2026-03-01T10:00:00Z", 10),
+    ])
+    .await;
+    assert_eq!(
+        show(&lake, "product_turnover_rate", TURNOVER).await,
+        [
+            "acme 2026-01-30 p1 7 null null",
+            "acme 2026-01-31 p1 12 null null",
+            // 5 / 10; there is no row for the days between, on which nothing happened
+            "acme 2026-03-01 p1 5 10.0 0.5",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn given_no_stock_on_average_then_there_is_no_rate() {
+    let lake = lake(&[
+        sale("t1", "2026-03-01", "p1", 2),
+        stock("p1", "2026-03-01T10:00:00Z", 0),
+        stock("p2", "2026-03-01T10:00:00Z", 4),
+        sale("t3", "2026-03-01", "p3", 1),
+        stock("p3", "2026-03-01T10:00:00Z", -3),
+        of_shop("other", sale("t1", "2026-03-01", "p1", 9)),
+    ])
+    .await;
+    assert_eq!(
+        show(&lake, "product_turnover_rate", TURNOVER).await,
+        [
+            "acme 2026-03-01 p1 2 0.0 null",
+            "acme 2026-03-01 p2 0 4.0 0.0", // never sold
+            "acme 2026-03-01 p3 1 -3.0 null",
+            "other 2026-03-01 p1 9 null null",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn given_a_late_sale_then_every_day_whose_thirty_days_it_is_in_changes() {
+    let lake = lake(&[
+        stock("p1", "2026-03-01T10:00:00Z", 10),
+        stock("p1", "2026-03-30T10:00:00Z", 10),
+        stock("p1", "2026-03-31T10:00:00Z", 10),
+    ])
+    .await;
+    then(&lake, "late", &[sale("t1", "2026-03-01", "p1", 5)]).await;
+    assert_eq!(
+        show(&lake, "product_turnover_rate", TURNOVER).await,
+        [
+            "acme 2026-03-01 p1 5 10.0 0.5",
+            "acme 2026-03-30 p1 5 10.0 0.5", // 2 snapshots of 10, the sale is 29 days old
+            "acme 2026-03-31 p1 0 10.0 0.0", // 30 days old
+        ]
+    );
+}

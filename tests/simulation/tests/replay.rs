@@ -1,0 +1,321 @@
+//! Replaying any input, in any order, in any batch split, ends in the same tables: whatever is delivered twice, planned at
+//! the same time, run twice, or killed in between.
+//!
+//! `PROPTEST_CASES=200 cargo test --package simulation --test replay` tries more than a few cases.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use serde_json::{Value, json};
+use shoplake_contracts::Contracts;
+use shoplake_models::Models;
+use simulation::{Event, Gust, Lake, Row, texts};
+use tokio::runtime::Runtime;
+
+/// The last two are neighbours; the first is the very first of the 30 days that end with the second.
+const DAYS: [&str; 3] = ["2026-01-31", "2026-03-01", "2026-03-02"];
+
+const TIMES: [&str; 5] = ["00:00:00Z", "00:10:00Z", "12:00:00Z", "23:50:00Z", "23:59:59.999999Z"];
+
+fn lake() -> Lake {
+    static DEFINITIONS: LazyLock<(Contracts, Models)> = LazyLock::new(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let contracts = Contracts::load(&root.join("crates/contracts/schemas")).unwrap();
+        let models = Models::load(&root.join("glue-sql"), &contracts).unwrap();
+        (contracts, models)
+    });
+    let (contracts, models) = DEFINITIONS.clone();
+    Lake::new(contracts, models)
+}
+
+/// The rows of all models.
+async fn tables(lake: &Lake) -> BTreeMap<String, Vec<Row>> {
+    let mut tables = BTreeMap::new();
+    for model in lake.models().iter() {
+        tables.insert(model.name.clone(), lake.rows(&model.name).await.unwrap());
+    }
+    tables
+}
+
+/// How often, and how close together, an event is taken: few values, so that copies tie.
+#[derive(Clone, Debug)]
+struct Taken {
+    second: u8,
+    same_envelope: bool,
+}
+
+impl Taken {
+    fn give(&self, mut event: Event) -> Event {
+        event.received_at += chrono::Duration::seconds(self.second.into());
+        event.id = self.same_envelope.then(|| "same".to_owned());
+        event
+    }
+}
+
+fn taken() -> impl Strategy<Value = Taken> {
+    (0..2_u8, prop::bool::weighted(0.3)).prop_map(|(second, same_envelope)| Taken { second, same_envelope })
+}
+
+fn shop() -> impl Strategy<Value = &'static str> {
+    prop_oneof![3 => Just("acme"), 1 => Just("globex")]
+}
+
+fn at() -> impl Strategy<Value = String> {
+    (0..DAYS.len(), 0..TIMES.len()).prop_map(|(day, time)| format!("{}T{}", DAYS[day], TIMES[time]))
+}
+
+fn web() -> impl Strategy<Value = Event> {
+    let kind = prop::sample::select(vec!["page_view", "search", "purchase"]);
+    (shop(), 0..6_u8, 0..2_u8, prop::option::of(0..2_u8), kind, at(), taken()).prop_map(
+        |(shop, id, session, customer, kind, at, taken)| {
+            taken.give(Event::new(
+                "web_traffic",
+                shop,
+                json!({
+                    "event_id": format!("e{id}"), "session_id": format!("s{session}"), "visitor_id": "v",
+                    "customer_id": customer.map(|customer| format!("c{customer}")),
+                    "event_type": kind, "occurred_at": at,
+                    "page_url": "https://shop.example/",
+                }),
+            ))
+        },
+    )
+}
+
+fn crm() -> impl Strategy<Value = Event> {
+    let status = prop::sample::select(vec![None, Some("opened"), Some("pending"), Some("resolved")]);
+    let kind = prop::sample::select(vec!["inquiry", "feedback", "loyalty_earn"]);
+    (shop(), 0..6_u8, 0..2_u8, kind, 0..2_u8, status, prop::option::of(1..6_u8), at(), taken()).prop_map(
+        |(shop, id, customer, kind, ticket, status, rating, at, taken)| {
+            taken.give(Event::new("crm_interactions", shop, json!({
+                "interaction_id": format!("i{id}"), "customer_id": format!("c{customer}"), "channel": "email",
+                "interaction_type": kind, "ticket_id": format!("t{ticket}"), "ticket_status": status, "rating": rating,
+                "occurred_at": at,
+            })))
+        },
+    )
+}
+
+/// A line's quantity is told by its key, so that a total that counts the keys is right whichever copy of a line wins.
+fn sale() -> impl Strategy<Value = Event> {
+    let quantity = |transaction: u8, line: u8| [1, -1, 3, 7][usize::from(transaction + line) % 4];
+    (shop(), 0..DAYS.len(), 0..2_u8, 0..2_u8, 0..2_u8, 1..20_000_u32, prop::option::of(0..3_u8), taken()).prop_map(
+        move |(shop, day, transaction, line, product, price, cost, taken)| {
+            let day = DAYS[day];
+            taken.give(Event::new("pos_sales", shop, json!({
+                "transaction_id": format!("{day}-{transaction}"), "line_no": line + 1, "store_id": "s", "region": "north",
+                "product_id": format!("p{product}"), "quantity": quantity(transaction, line),
+                "unit_price": format!("{}.{:04}", price / 10_000, price % 10_000).replace("0.0000", "1"), "discount": "0.01",
+                "unit_cost": cost.map(|cost| cost.to_string()), "currency": "GBP", "sold_at": format!("{day}T10:00:00Z"),
+                "business_date": day,
+            })).in_batch(day))
+        },
+    )
+}
+
+fn stock() -> impl Strategy<Value = Event> {
+    (shop(), at(), 0..2_u8, 0..2_u8, -1..6_i64, 0..2_u8, prop::option::of(at()), taken()).prop_map(
+        |(shop, at, location, product, on_hand, restocked, last, taken)| {
+            taken.give(Event::new("inventory_levels", shop, json!({
+                "location_id": format!("l{location}"), "product_id": format!("p{product}"), "snapshot_at": at,
+                "on_hand": on_hand, "reserved": 1, "reorder_point": 2, "unit_cost": "1.25", "currency": "GBP",
+                "restocked_quantity": restocked, "last_restocked_at": last,
+            })))
+        },
+    )
+}
+
+/// Quantities of lines by receipt and number.
+type Lines<'a> = BTreeMap<(&'a str, u64), i64>;
+
+/// What the point of sale says it sent of these events, per shop and day.
+fn totals(events: &[Event]) -> Vec<Event> {
+    let mut days: BTreeMap<(&str, &str), Lines<'_>> = BTreeMap::new();
+    for event in events.iter().filter(|event| event.dataset == "pos_sales") {
+        let data = &event.data;
+        let (Some(day), Some(transaction), Some(line), Some(quantity)) = (
+            data["business_date"].as_str(),
+            data["transaction_id"].as_str(),
+            data["line_no"].as_u64(),
+            data["quantity"].as_i64(),
+        ) else {
+            panic!("a sale has all of these: {event:?}");
+        };
+        days.entry((&event.shop_id, day)).or_default().insert((transaction, line), quantity);
+    }
+    let total = |((shop, day), lines): (&(&str, &str), &Lines<'_>)| {
+        Event::new(
+            "control_totals",
+            shop,
+            json!({
+                "dataset": "pos_sales", "batch": day, "business_date": day, "row_count": lines.len(),
+                "quantity_sum": lines.values().sum::<i64>(), "completed_at": "2026-04-01T00:00:00Z",
+            }),
+        )
+        .in_batch(day)
+    };
+    days.iter().map(total).collect()
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let event = prop_oneof![3 => web(), 3 => crm(), 3 => sale(), 3 => stock()];
+    prop::collection::vec(event, 1..30).prop_map(|mut events| {
+        events.extend(totals(&events));
+        events
+    })
+}
+
+fn gust() -> impl Strategy<Value = Gust> {
+    let place = || 0..64_usize;
+    prop_oneof![
+        6 => (place(), 1..8_usize, prop::bool::weighted(0.2))
+            .prop_map(|(place, most, twice)| Gust::Dispatch { place, most, twice }),
+        3 => place().prop_map(|place| Gust::Run { place }),
+        2 => place().prop_map(|place| Gust::RunTwice { place }),
+        2 => (place(), place()).prop_map(|(place, other)| Gust::RunTogether { place, other }),
+        2 => place().prop_map(|place| Gust::Kill { place }),
+        1 => place().prop_map(|place| Gust::LoseAnswer { place }),
+        // Longer than a lease, so that the same partition is planned again while its job still waits.
+        3 => (0..700_u16).prop_map(|seconds| Gust::Sleep { seconds }),
+    ]
+}
+
+/// Another way to deliver the same events.
+#[derive(Clone, Debug)]
+struct Delivery {
+    events: Vec<Event>,
+    /// Where it is cut into batches.
+    cuts: Vec<Index>,
+    /// Batches that are delivered once more at the end, under the same name or another.
+    again: Vec<(Index, bool)>,
+    /// What happens after each batch.
+    gusts: Vec<Vec<Gust>>,
+}
+
+fn delivery(events: Vec<Event>) -> impl Strategy<Value = Delivery> {
+    (
+        Just(events).prop_shuffle(),
+        prop::collection::vec(any::<Index>(), 0..4),
+        prop::collection::vec((any::<Index>(), any::<bool>()), 0..2),
+        prop::collection::vec(prop::collection::vec(gust(), 0..16), 0..5),
+    )
+        .prop_map(|(events, cuts, again, gusts)| Delivery { events, cuts, again, gusts })
+}
+
+impl Delivery {
+    async fn play(&self, lake: &Lake) {
+        let cuts: BTreeSet<usize> = self.cuts.iter().map(|cut| cut.index(self.events.len())).collect();
+        let starts: Vec<usize> = [0].into_iter().chain(cuts).collect();
+        let ends = starts.iter().copied().skip(1).chain([self.events.len()]);
+        let batches: Vec<_> =
+            starts.iter().copied().zip(ends).map(|(start, end)| &self.events[start..end]).collect();
+        let mut gusts = self.gusts.iter();
+        for (number, batch) in batches.iter().enumerate() {
+            lake.deliver(batch, &number.to_string()).await.unwrap();
+            lake.endure(gusts.next().map_or(&[], Vec::as_slice)).await.unwrap();
+        }
+        for (place, same_name) in &self.again {
+            let number = place.index(batches.len());
+            let name = if *same_name { number.to_string() } else { format!("{number}-again") };
+            lake.deliver(batches[number], &name).await.unwrap();
+            lake.endure(gusts.next().map_or(&[], Vec::as_slice)).await.unwrap();
+        }
+        lake.settle().await.unwrap();
+    }
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap()
+}
+
+fn config() -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(5);
+    ProptestConfig { cases, failure_persistence: None, max_shrink_time: 300_000, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn any_order_split_and_weather_ends_in_the_tables_of_one_calm_batch(
+        (events, delivery) in events().prop_flat_map(|events| (Just(events.clone()), delivery(events))),
+    ) {
+        let (expected, found) = runtime().block_on(async {
+            let (calm, stormy) = (lake(), lake());
+            calm.deliver(&events, "all").await.unwrap();
+            calm.settle().await.unwrap();
+            assert_eq!(calm.quarantined().await.unwrap(), Vec::<Value>::new());
+            delivery.play(&stormy).await;
+            (tables(&calm).await, tables(&stormy).await)
+        });
+        for (model, rows) in &expected {
+            prop_assert_eq!(&found[model], rows, "{}", model);
+        }
+    }
+}
+
+fn sales(lines: std::ops::Range<u32>) -> Vec<Event> {
+    let sale = |line| {
+        Event::new(
+            "pos_sales",
+            "acme",
+            json!({
+                "transaction_id": "t", "line_no": line, "store_id": "s", "region": "north", "product_id": "p", "quantity": 1,
+                "unit_price": "1", "discount": "0", "currency": "GBP", "sold_at": "2026-03-01T10:00:00Z",
+                "business_date": "2026-03-01",
+            }),
+        )
+    };
+    lines.map(sale).collect()
+}
+
+/// Everything that waits.
+const ALL: Gust = Gust::Dispatch { place: 0, most: usize::MAX, twice: false };
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_two_jobs_of_a_partition_under_way_at_the_same_time_then_one_conflicts_and_nothing_is_lost() {
+    let models = "-- grain = \"one row per shop and day\"\n-- key = [\"shop_id\", \"business_date\"]\n\
+         -- partition = \"business_date\"\n-- inputs = [\"silver.pos_sales\"]\n\
+         select shop_id, business_date, count(*) as line_count from silver.pos_sales group by shop_id, business_date\n";
+    let contracts = lake().contracts().clone();
+    let models = Models::from_sources(&contracts, [("gold/lines.sql", models)]).unwrap();
+    let lake = Lake::new(contracts, models);
+    lake.deliver(&sales(1..3), "first").await.unwrap();
+    // Bronze to silver, silver to a planned job; then its lease ends before it runs.
+    lake.endure(&[ALL, Gust::Run { place: 0 }, ALL, Gust::Sleep { seconds: 400 }]).await.unwrap();
+    lake.deliver(&sales(3..6), "second").await.unwrap();
+    lake.endure(&[ALL, Gust::Run { place: 1 }, ALL]).await.unwrap();
+
+    let together = lake.endure(&[Gust::RunTogether { place: 0, other: 0 }]).await.unwrap();
+    lake.settle().await.unwrap();
+
+    assert_eq!((together.jobs, together.commits, together.conflicts), (2, 1, 1));
+    assert_eq!(texts(&lake.rows("lines").await.unwrap(), "shop_id line_count"), ["acme 5"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_a_job_killed_between_commit_and_announcement_then_what_reads_it_is_computed_all_the_same() {
+    let lake = lake();
+    lake.deliver(&sales(1..3), "first").await.unwrap();
+    lake.endure(&[ALL, Gust::Run { place: 0 }, ALL]).await.unwrap();
+    // Each job that was planned, one after the other; those that committed and were killed wait again at the end.
+    let waiting = lake.waiting();
+    let killed = lake.endure(&vec![Gust::Kill { place: 0 }; waiting]).await.unwrap();
+    assert_eq!(killed.commits, 0, "{killed:?}");
+    assert_eq!(lake.waiting(), waiting, "all of them are to be tried again");
+    assert_eq!(
+        lake.rows("total_sales_by_region_product").await.unwrap().len(),
+        1,
+        "although it has committed"
+    );
+
+    lake.settle().await.unwrap();
+
+    let turnover = lake.rows("product_turnover_rate").await.unwrap();
+    assert_eq!(texts(&turnover, "business_date product_id units_sold_30d"), ["2026-03-01 p 2"]);
+}
