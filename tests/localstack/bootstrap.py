@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Makes the virtual environment of the local cloud: Python packages, PostgreSQL, Node.js, Kinesis, all at pinned versions.
 
-    python3 tests/localstack/bootstrap.py [--root DIR]
+    python3 tests/localstack/bootstrap.py [--root DIR] [--spark]
 
 Needs nothing but Python's standard library, and a network the first time. Runs again in no time: a stamp in the
-environment says what it was made from.
+environment says what it was made from. Spark and a Java for it, which only tests/parity needs, weigh as much as all the
+rest, so they are put into the environment when they are asked for.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ import sys
 import tempfile
 import time
 import venv
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 HERE = Path(__file__).resolve().parent
+SPARK = HERE.parent / "parity" / "requirements.txt"
 OLDEST_PYTHON = (3, 11)
 _TELL_SECONDS = 2
 
@@ -49,10 +52,25 @@ def make(environment: Path) -> None:
         if importlib.util.find_spec("ensurepip") is None:  # Debian and Ubuntu pack it apart
             raise BootstrapError(f"{sys.executable} cannot make virtual environments; on Debian or Ubuntu: apt install python3-venv")
         venv.create(environment, clear=environment.exists(), with_pip=True)
-    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--progress-bar", "off"]
-    _run("Python packages", [*pip, "-r", HERE / "requirements.txt"], count="Collecting", of=_count_requirements())
-    _run("shoplake-localstack", [*pip, "--no-deps", "-e", HERE])
+    requirements = HERE / "requirements.txt"
+    _run("Python packages", [*_pip(python), "-r", requirements], count="Collecting", of=_count_requirements(requirements))
+    _run("shoplake-localstack", [*_pip(python), "--no-deps", "-e", HERE])
     _install_kinesis(environment, python)
+
+
+def spark_stamp() -> str:
+    """Changes when anything does that Spark is installed from."""
+    return hashlib.sha256(sys.version.encode() + SPARK.read_bytes()).hexdigest()
+
+
+def add_spark(environment: Path) -> None:
+    """Puts Spark into the environment."""
+    python = environment / "bin" / "python"
+    _run("Spark (355 MB)", [*_pip(python), "-r", SPARK], count="Collecting", of=_count_requirements(SPARK))
+
+
+def _pip(python: Path) -> list[str | Path]:
+    return [python, "-m", "pip", "--disable-pip-version-check", "install", "--progress-bar", "off"]
 
 
 def _install_kinesis(environment: Path, python: Path) -> None:
@@ -82,8 +100,8 @@ def _python_of(environment: Path) -> str | None:
     return None
 
 
-def _count_requirements() -> int:
-    return sum(1 for line in (HERE / "requirements.txt").read_text().splitlines() if "==" in line and not line.startswith("#"))
+def _count_requirements(requirements: Path) -> int:
+    return sum(1 for line in requirements.read_text().splitlines() if "==" in line and not line.startswith("#"))
 
 
 def _run(what: str, command: list[str | Path], count: str | None = None, of: int = 0, environment: dict[str, str] | None = None) -> None:
@@ -121,7 +139,9 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=HERE.parent.parent, help="the environment is made in <root>/.local/venv")
-    root = parser.parse_args().root.resolve()
+    parser.add_argument("--spark", action="store_true", help="with Spark, for tests/parity")
+    arguments = parser.parse_args()
+    root = arguments.root.resolve()
     if sys.version_info < OLDEST_PYTHON:
         version = ".".join(map(str, OLDEST_PYTHON))
         print(f"error: expected Python {version} or newer, this is {sys.version.split()[0]} ({sys.executable}).", file=sys.stderr)
@@ -131,16 +151,23 @@ def main() -> int:
     environment.parent.mkdir(parents=True, exist_ok=True)
     with (environment.parent / "venv.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two at once would build over each other
-        made_from = environment / "made-from"
-        if not made_from.exists() or made_from.read_text() != stamp():
-            try:
-                made_from.unlink(missing_ok=True)
-                make(environment)
-            except (BootstrapError, OSError, subprocess.CalledProcessError) as error:
-                print(f"error: {error}", file=sys.stderr)
-                return 1
-            made_from.write_text(stamp())
+        try:
+            _unless_made(environment, "made-from", stamp(), make)
+            if arguments.spark:
+                _unless_made(environment, "made-from-spark", spark_stamp(), add_spark)
+        except (BootstrapError, OSError, subprocess.CalledProcessError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
     return 0
+
+
+def _unless_made(environment: Path, name: str, wanted: str, build: Callable[[Path], None]) -> None:
+    """Builds what is not there yet or was made from something else."""
+    made_from = environment / name
+    if not made_from.exists() or made_from.read_text() != wanted:
+        made_from.unlink(missing_ok=True)
+        build(environment)
+        made_from.write_text(wanted)
 
 
 if __name__ == "__main__":

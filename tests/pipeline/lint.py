@@ -1,4 +1,4 @@
-"""`make lint` beyond rustfmt and clippy: dependencies and Terraform."""
+"""`make lint` beyond rustfmt and clippy: dependencies, Terraform and SQL."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ def main() -> int:
     with step("terraform fmt, validate and test"):
         check("terraform", "fmt", "-check", "-recursive", "-diff", "infra")
         Terraform(ROOT / ".local" / "lint", "", {}).validate()
+    with step("sqlfluff"):
+        # In the environment that this runs in. Its settings are in the files called .sqlfluff.
+        sqlfluff = (sys.executable, "-m", "sqlfluff", "lint", "--disable-progress-bar")
+        check(*sqlfluff, "glue-sql", "tests/e2e/new_dataset/glue-sql")
     return 0
 
 

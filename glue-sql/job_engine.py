@@ -1,0 +1,319 @@
+"""Which rows a job comes to: what crates/engine does with DataFusion, done with Spark. Nothing is committed here."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from typing import Any, NoReturn
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+
+from job_lake import CONCURRENT_READS, InputGone, JobError, Json, Passing, Workspace, to_json
+
+PREFIX = "shoplake."
+SAMPLE_ROWS = 5
+SAMPLE_CHARS = 200
+
+# What makes Spark mean by a text what DataFusion means by it.
+SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",
+    # A value that does not fit, a text that is no number and a division by zero are errors and not nulls.
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.ansi.doubleQuotedIdentifiers": "true",
+    "spark.sql.parser.escapedStringLiterals": "true",
+    "spark.sql.variable.substitute": "false",
+    "spark.sql.caseSensitive": "true",
+    "spark.sql.timestampType": "TIMESTAMP_LTZ",
+    # The scale of a product is the sum of scales. Spark would rather drop decimals than overflow.
+    "spark.sql.decimalOperations.allowPrecisionLoss": "false",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # The calendar of files is the one that everybody but old Spark uses.
+    "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+    "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+    "spark.sql.files.ignoreMissingFiles": "false",
+    "spark.sql.files.ignoreCorruptFiles": "false",
+}
+
+
+@dataclass(frozen=True)
+class Gold:
+    """A partition as it is committed."""
+
+    rows: pa.Table
+    dirtied: list[Json]
+    failed_checks: list[Json]
+
+    @classmethod
+    def decode(cls, key: str, body: bytes) -> Gold:
+        """Reads a file that either engine wrote."""
+        try:
+            file = pq.ParquetFile(pa.BufferReader(body))
+            notes = file.metadata.metadata or {}
+            lists = [json.loads(notes.get(f"{PREFIX}{name}".encode(), b"[]")) for name in ("dirtied", "failed_checks")]
+            return cls(file.read().replace_schema_metadata(None), *lists)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise JobError(f'the gold object "{key}" cannot be read: {error}; delete it and mark its partition dirty') from error
+
+    def encode(self, job: Json) -> bytes:
+        """Writes it as the commit that the job is."""
+        notes = {**commit_notes(job, self.rows), "dirtied": to_json(self.dirtied), "failed_checks": to_json(self.failed_checks)}
+        sink = pa.BufferOutputStream()
+        rows = self.rows.replace_schema_metadata({f"{PREFIX}{name}": value for name, value in notes.items()})
+        pq.write_table(rows, sink, compression="zstd", compression_level=3)
+        return sink.getvalue().to_pybytes()
+
+
+def commit_notes(job: Json, rows: pa.Table) -> dict[str, str]:
+    """What a commit notes beside its rows."""
+    output = job["output"]
+    return {"version": str(output["version"]), "inputs": output["inputs_digest"], "job": job["id"], "rows": str(rows.num_rows)}
+
+
+def compute(spark: SparkSession, job: Json, before: Gold | None, workspace: Workspace) -> tuple[Gold, bool]:
+    """What the job comes to, and whether the rows are others than before. Commits nothing."""
+    session = spark.newSession()
+    for name, value in SETTINGS.items():
+        session.conf.set(name, value)
+    for source in job["inputs"]:
+        _register(session, job, source, workspace)
+    for view in job["views"]:
+        with _spark(job, f"view {view['name']}"):
+            session.sql(view["sql"]).createOrReplaceTempView(view["name"])
+    rows = _query(session, job, workspace)
+    failed_checks = [failed for check in job["checks"] if (failed := _run_check(session, job, check))]
+    changed = changed_rows(rows.schema.empty_table() if before is None else before.rows, rows)
+    return Gold(rows, _dirtied(job, changed), failed_checks), any(table.num_rows for table in changed)
+
+
+def _register(session: SparkSession, job: Json, source: Json, workspace: Workspace) -> None:
+    """Makes the listed objects a table, with the declared columns or those that the objects have."""
+
+    def place(number_and_key: tuple[int, str]) -> tuple[str, pa.Schema]:
+        number, key = number_and_key
+        # Rows of other models may be replaced at any time; an object of silver is only ever replaced by itself.
+        placed = workspace.place(key, f"{source['table']}/{number:06}.parquet", may_change=source["columns"] is None)
+        if placed is None:
+            advice = "plan the partition again from a new listing"
+            raise InputGone(f"{source['name']}: the object {key} is gone since the job was planned; {advice}")
+        try:
+            return placed[0], pq.read_schema(pa.BufferReader(placed[1]))
+        except (pa.ArrowException, OSError) as error:
+            cause = f"is no Parquet file that can be read ({error}); write it again from its input"
+            raise JobError(f"{source['name']}: the object {key} {cause}") from error
+
+    with ThreadPoolExecutor(CONCURRENT_READS) as pool:
+        placed = list(pool.map(place, enumerate(source["objects"])))
+    columns = _columns(source, [schema for _, schema in placed])
+    with _spark(job, f"input {source['name']}"):
+        if placed:
+            # recursiveFileLookup: a folder named `business_date=...` is a name and no column.
+            reader = session.read.schema(", ".join(f"`{name}` {kind}" for name, kind in columns.items()))
+            frame = reader.option("recursiveFileLookup", "true").parquet(*(uri for uri, _ in placed))
+        else:
+            nothing = ", ".join(f"cast(null as {kind}) as `{name}`" for name, kind in columns.items())
+            frame = session.sql(f"select {nothing} where false")
+        frame.createOrReplaceTempView(source["table"])
+
+
+def _columns(source: Json, schemas: list[pa.Schema]) -> dict[str, str]:
+    """The columns of a table with their types: the declared ones, with which every object has to agree, or else all found."""
+    declared = source["columns"]
+    columns = {column["name"]: column["type"] for column in declared or ()}
+    for key, schema in zip(source["objects"], schemas, strict=True):
+        for field in schema:
+            actual = portable(str(field.type))
+            if declared is None and actual:
+                columns.setdefault(field.name, actual)
+            expected = columns.get(field.name)
+            if expected not in (None, actual):
+                advice = "a contract changes only by adding optional fields, so write the object again"
+                found = f'has the column "{field.name}" as {actual or field.type}, expected {expected}; {advice}'
+                raise JobError(f"{source['name']}: the object {key} {found}")
+        for column in declared or ():
+            if not column["nullable"] and column["name"] not in schema.names:
+                advice = "only optional columns may be missing in older objects"
+                lack = f'lacks the column "{column["name"]}", which must not be null; {advice}'
+                raise JobError(f"{source['name']}: the object {key} {lack}")
+    return columns
+
+
+def portable(name: str) -> str | None:
+    """The portable type that holds every value of a type of Spark's or of what Spark reads of Arrow's; none if there is none.
+
+    A silver or gold file has no other numbers than those below, and Spark 3.5 would not read a smaller one as a larger one.
+    """
+    if found := re.fullmatch(r"decimal(?:128)?\((\d+), ?(\d+)\)", name):
+        precision, scale = map(int, found.groups())
+        return f"decimal({precision},{scale})" if scale < precision else None
+    if name.startswith("dictionary<values=string"):
+        return "string"
+    return {
+        "string": "string", "large_string": "string", "string_view": "string", "bigint": "bigint", "int64": "bigint",
+        "double": "double", "boolean": "boolean", "bool": "boolean", "date": "date", "date32[day]": "date",
+        "timestamp": "timestamp", "timestamp[us, tz=UTC]": "timestamp", "timestamp[ms, tz=UTC]": "timestamp",
+    }.get(name)
+
+
+# What a query may also return, because its values fit into a portable type.
+WIDER = {"tinyint": "bigint", "smallint": "bigint", "int": "bigint", "float": "double", "timestamp_ntz": "timestamp"}
+
+
+def arrow(kind: str) -> pa.DataType:
+    """A portable type in Arrow."""
+    if found := re.fullmatch(r"decimal\((\d+),(\d+)\)", kind):
+        return pa.decimal128(*map(int, found.groups()))
+    return {
+        "string": pa.string(), "bigint": pa.int64(), "double": pa.float64(), "boolean": pa.bool_(), "date": pa.date32(),
+        "timestamp": pa.timestamp("us", tz="UTC"),
+    }[kind]
+
+
+def _query(session: SparkSession, job: Json, workspace: Workspace) -> pa.Table:
+    """The rows in portable types and in the order of `sort`, which the checks see as a table, too."""
+    with _spark(job, "its query"):
+        frame = session.sql(job["sql"])
+        columns = _stored_columns(job, frame)
+        stored = frame.selectExpr(*(f"cast(`{name}` as {kind}) as `{name}`" for name, kind in columns.items()))
+        stored.write.parquet(workspace.uri("rows"))
+        reader = session.read.schema(", ".join(f"`{name}` {kind}" for name, kind in columns.items()))
+        reader.parquet(workspace.uri("rows")).createOrReplaceTempView(f"gold__{job['model']}")
+    schema = pa.schema([(name, arrow(kind)) for name, kind in columns.items()])
+    tables = [pq.read_table(pa.BufferReader(body)).cast(schema) for body in workspace.files("rows")]
+    rows = pa.concat_tables([schema.empty_table(), *tables])
+    # The key's columns: no two rows that may be committed are alike in them, and none of them is null.
+    return rows.sort_by([(column, "ascending") for column in job["sort"]]).combine_chunks()
+
+
+def _stored_columns(job: Json, frame: DataFrame) -> dict[str, str]:
+    columns = {}
+    for field in frame.schema:
+        name = field.dataType.simpleString()
+        kind = portable(name) or WIDER.get(name)
+        if kind is None:
+            expected = "expected string, bigint, double, boolean, date, timestamp or decimal; cast it in the model's last `select`"
+            raise JobError(f'model {job["model"]}: the column "{field.name}" is a {name}, {expected}')
+        columns[field.name] = kind
+    named = [("key", name) for name in job["key"]] + [("sort", name) for name in job["sort"]]
+    for what, name in [*named, ("partition", job["partition"]["column"])]:
+        if name not in columns:
+            raise _missing(job, name, what)
+    return columns
+
+
+def _missing(job: Json, column: str, what: str) -> JobError:
+    return JobError(f'model {job["model"]}: the query does not return the column "{column}" that its {what} names')
+
+
+def _run_check(session: SparkSession, job: Json, check: Json) -> Json | None:
+    """What is to be said of a check that returns rows."""
+    with _spark(job, f"check {check['name']}"):
+        frame = session.sql(check["sql"])
+        count = frame.count()
+        if not count:
+            return None
+        rows = frame.limit(SAMPLE_ROWS).collect()
+    sample = [dict(sorted((name, text(value)) for name, value in zip(frame.columns, row, strict=True))) for row in rows]
+    return {"name": check["name"], "severity": check["severity"], "rows": count, "sample": sample}
+
+
+def text(value: Any) -> str | None:
+    """A value as Arrow writes it, or the beginning of a long one. A JSON number could not hold every amount of money."""
+    match value:
+        case None:
+            return None
+        case bool():
+            text = str(value).lower()
+        case Decimal():
+            text = format(value, "f")
+        case float() if value == value and 1e-5 <= abs(value) < 1e16:
+            text = format(Decimal(repr(value)), "f")
+        case float():
+            text = repr(value).replace("e+", "e").replace("e-0", "e-").replace("nan", "NaN")
+        case datetime():
+            spec = "seconds" if value.microsecond == 0 else "microseconds" if value.microsecond % 1000 else "milliseconds"
+            # Spark gives a moment as this machine's clock showed it.
+            text = value.astimezone(timezone.utc).isoformat(timespec=spec).replace("+00:00", "Z")
+        case _:
+            text = str(value)
+    return text if len(text) <= SAMPLE_CHARS else f"{text[:SAMPLE_CHARS]}..."
+
+
+def changed_rows(old: pa.Table, new: pa.Table) -> list[pa.Table]:
+    """Tables of the rows that are in one of the two only, as often as they are. A column more or less makes every row another."""
+    if old.schema.names != new.schema.names or old.schema.types != new.schema.types:
+        return [old, new]
+    sides = [bits(table).append_column("_side", pa.repeat(side, table.num_rows)) for table, side in ((old, -1), (new, 1))]
+    counts = pa.concat_tables(sides).group_by(old.column_names).aggregate([("_side", "sum")])
+    return [counts.filter(pc.not_equal(counts["_side_sum"], 0))]
+
+
+def bits(table: pa.Table) -> pa.Table:
+    """With doubles as their bits, of which every one counts."""
+    table = table.combine_chunks()
+    for number, field in enumerate(table.schema):
+        if field.type == pa.float64():
+            chunks = [chunk.view(pa.int64()) for chunk in table.column(number).chunks]
+            table = table.set_column(number, field.name, pa.chunked_array(chunks, pa.int64()))
+    return table
+
+
+def _dirtied(job: Json, changed: list[pa.Table]) -> list[Json]:
+    """The partitions of other models that read a row which is not as before."""
+    partitions = set()
+    for downstream in job["downstream"]:
+        for table in changed:
+            column = downstream["column"]
+            if column not in table.column_names or table.schema.field(column).type != pa.date32():
+                raise _missing(job, column, "downstream (as a date)")
+            for day in pc.unique(table[column]).to_pylist():
+                partitions |= {(downstream["model"], at) for at in ([] if day is None else read_by(downstream, day))}
+    reason = f"{job['model']} changed {job['partition']['value']}"
+    return [{"model": model, "partition": partition, "reason": reason} for model, partition in sorted(partitions)]
+
+
+def read_by(downstream: Json, day: date) -> list[str]:
+    """The partitions of a downstream model that read this day: those from D - lookahead to D + lookback."""
+    days = range(day.toordinal() - downstream["lookahead_days"], day.toordinal() + downstream["lookback_days"] + 1)
+    return [date.fromordinal(number).isoformat() for number in days if 1 <= number <= date.max.toordinal()]
+
+
+# What Spark says of a query or of data; of anything else that goes wrong in a cluster another attempt may know nothing.
+MEANT = re.compile(
+    r"(Analysis|Parse|Arithmetic|DateTime|NumberFormat|SparkRuntime|IllegalArgument|UnsupportedOperation"
+    r"|SchemaColumnConvertNotSupported|SparkUpgrade)Exception$"
+)
+
+
+@contextmanager
+def _spark(job: Json, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (PySparkException, Py4JJavaError) as error:
+        _explain(job, what, error)
+
+
+def _explain(job: Json, what: str, error: Exception) -> NoReturn:
+    """The innermost of Spark's causes that says something, as the model's."""
+    causes, thrown = [], getattr(error, "_origin", None) or getattr(error, "java_exception", None)
+    while thrown is not None:
+        causes.append((thrown.getClass().getName(), (thrown.getMessage() or "").strip()))
+        thrown = thrown.getCause()
+    for name, message in reversed(causes):
+        if name.endswith("FileNotFoundException") or "[PATH_NOT_FOUND]" in message:
+            raise InputGone(f"model {job['model']}, {what}: {message}") from error
+        if MEANT.search(name):
+            raise JobError(f"model {job['model']}, {what}: {message}") from error
+    advice = "retry, and if it persists give the job more or larger workers"
+    message = next((message for _, message in reversed(causes) if message), str(error))
+    raise Passing(f"model {job['model']}, {what}: Spark did not finish ({message}); {advice}") from error

@@ -1,0 +1,210 @@
+"""Runs one job document on Spark: what functions/transform does with DataFusion, for jobs that do not fit into a Lambda.
+
+    run_job.py --job KEY --lake_bucket NAME --dirty_queue_url URL [--event_bus NAME]
+
+Made for Glue 5 (Spark 3.5, Python 3.11, with boto3 and pyarrow), which takes one script and the modules beside it as
+`--extra-py-files`. The protocol is that of functions/transform/src/handler.rs, step by step, and a partition that either of
+them has committed can be continued by the other. The JobResult is printed, and written beside the document as
+`<id>.result.json`. An error's text begins with `Shoplake.Permanent` or `Shoplake.Retryable`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from datetime import date, datetime, timezone
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from pyspark.sql import SparkSession
+
+from job_engine import Gold, commit_notes, compute, portable, read_by
+from job_lake import (
+    CONCURRENT_READS, Conflict, InputGone, JobError, Json, Lake, LocalWorkspace, Object, Outbox, Passing, Workspace, to_json,
+)
+
+JOB_VERSION = 2
+JOB_FIELDS = {
+    "version", "id", "model", "partition", "inputs", "views", "sql", "key", "sort", "checks", "downstream", "output",
+    "warehouse", "notice",
+}
+
+
+class Transform:
+    """Runs jobs."""
+
+    def __init__(self, spark: SparkSession, lake: Lake, outbox: Outbox) -> None:
+        self._spark, self._lake, self._outbox = spark, lake, outbox
+
+    def handle(self, key: str) -> Json:
+        """Runs the job, commits its rows if they are new and right, and gives the JobResult."""
+        job, planned_at = self._job(key)
+        try:
+            result = {**_result(job, planned_at), **self._run(job, key.removesuffix(".json"))}
+            self._lake.put(f"{key.removesuffix('.json')}.result.json", to_json(result).encode())
+        except JobError as error:
+            # After a passing fault the same job is tried again, and goes on holding its lease.
+            if not isinstance(error, Passing):
+                self._release(job)
+            raise
+        self._release(job)
+        return result
+
+    def _job(self, key: str) -> tuple[Json, str]:
+        found = self._lake.get(key)
+        if found is None:
+            raise JobError(f'there is no job document "{key}" in the lake; plan the partition again')
+        again = "it was written by another version, so plan the partition again"
+        try:
+            job = json.loads(found.body)
+            for what, names in (("missing", JOB_FIELDS - job.keys()), ("unknown", job.keys() - JOB_FIELDS)):
+                if names:
+                    raise ValueError(f"{what} field `{min(names)}`")
+        except (ValueError, AttributeError) as error:
+            raise JobError(f'the job document "{key}" cannot be read: {error}; {again}') from error
+        if job["version"] != JOB_VERSION:
+            version = f"has version {job['version']}, expected {JOB_VERSION}"
+            raise JobError(f'the job document "{key}" {version}; plan the partition again')
+        return job, found.last_modified.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+
+    def _run(self, job: Json, folder: str) -> Json:
+        key, expected = job["output"]["key"], job["output"]["expected_etag"]
+        current = self._lake.get(key)
+        if current and _is_of(job, current):
+            # An earlier attempt ended between its commit and now. What it still owed is in the commit.
+            return self._finish(job, Gold.decode(key, current.body))
+        if (current and current.etag) != expected:
+            return self._conflict(job, "another job has committed since it was planned")
+        before = Gold.decode(key, current.body) if current else None
+
+        alone = self._spark.sparkContext.master.startswith("local")
+        workspace = LocalWorkspace(self._lake) if alone else Workspace(self._lake, folder)
+        try:
+            gold, changed = compute(self._spark, job, before, workspace)
+        except InputGone as error:
+            return self._conflict(job, str(error))
+        finally:
+            workspace.clear()
+        stopped = any(check["severity"] == "stop" for check in gold.failed_checks)
+        if stopped or not changed:
+            outcome = "checks_failed" if stopped else "unchanged"
+            return {"outcome": outcome, "rows": gold.rows.num_rows, "failed_checks": gold.failed_checks}
+
+        body = gold.encode(job)
+        condition = {"If-Match": expected} if expected else {"If-None-Match": "*"}
+        try:
+            self._lake.put(key, body, commit_notes(job, gold.rows), condition)
+        except Conflict:
+            # A write whose answer was lost is sent again by the client, and then conflicts with itself.
+            head = self._lake.head(key)
+            if not (head and _is_of(job, head)):
+                return self._conflict(job, "another job committed while it ran")
+        measure({"written_gold_rows_count": gold.rows.num_rows, "written_parquet_bytes": len(body)})
+        return self._finish(job, gold)
+
+    def _finish(self, job: Json, gold: Gold) -> Json:
+        """Announces what a commit of the job dirtied, and says what is to be loaded, and what people are to be told."""
+        self._outbox.announce(gold.dirtied)
+        own = {"model": job["model"], "key": job["output"]["key"]}
+        load = job["warehouse"] and {
+            **own, "warehouse": job["warehouse"], "partition": job["partition"], "version": job["output"]["version"],
+            "columns": [{"name": field.name, "type": portable(str(field.type))} for field in gold.rows.schema],
+            "sort": job["sort"],
+        }
+        notify = job["notice"] and {
+            **own, "partition": job["partition"]["value"], "identity": job["key"], "notice": job["notice"],
+        }
+        committed = {"outcome": "committed", "rows": gold.rows.num_rows, "failed_checks": gold.failed_checks}
+        return {**committed, "load": load, "notify": notify}
+
+    def _conflict(self, job: Json, reason: str) -> Json:
+        """Has the partition planned again.
+
+        An earlier attempt may have committed, ended before it could announce, and been replaced by another job since. So
+        everything that reads this partition is announced as well; what is up to date costs a listing.
+        """
+        day = job["partition"]["value"]
+        why = f"job {job['id']} of {job['model']} {day}: {reason}"
+        dirty = [
+            {"model": downstream["model"], "partition": partition, "reason": why}
+            for downstream in job["downstream"]
+            for partition in read_by(downstream, date.fromisoformat(day))
+        ]
+        self._outbox.announce(dirty)
+        self._outbox.mark({"model": job["model"], "partition": day, "reason": why})
+        return {"outcome": "conflict", "checks": []}
+
+    def _release(self, job: Json) -> None:
+        """Gives the partition's lease back, if it still is the job's, as crates/lake/src/lease.rs does."""
+        key = f"jobs/{job['model']}/{job['partition']['value']}/running.json"
+        released = {"job": job["id"], "until": "1970-01-01T00:00:00Z"}
+        try:
+            found = self._lake.get(key)
+            if found and (lease := json.loads(found.body))["job"] == job["id"] and lease != released:
+                self._lake.put(key, to_json(released).encode(), condition={"If-Match": found.etag})
+        except (JobError, Conflict, ValueError, KeyError, TypeError) as error:
+            log("WARN", "a lease was not given back; it ends by itself", error=str(error))
+
+
+def _is_of(job: Json, found: Object) -> bool:
+    """Whether the object is the commit of the job itself."""
+    return found.metadata.get("job") == job["id"]
+
+
+def _result(job: Json, planned_at: str) -> Json:
+    checks = [{name: check[name] for name in ("name", "severity", "description")} for check in job["checks"]]
+    return {
+        "outcome": None, "model": job["model"], "partition": job["partition"]["value"], "job": job["id"],
+        "version": job["output"]["version"], "planned_at": planned_at, "rows": 0, "checks": checks, "failed_checks": [],
+        "load": None, "notify": None,
+    }
+
+
+def log(level: str, message: str, **fields: Any) -> None:
+    """One JSON object per line, as the functions log."""
+    print(to_json({"timestamp": datetime.now(timezone.utc).isoformat(), "level": level, "message": message, **fields}), flush=True)
+
+
+def measure(values: dict[str, float]) -> None:
+    """Metrics in CloudWatch's embedded format, as crates/platform/src/metrics.rs writes them."""
+    units = {"count": "Count", "bytes": "Bytes", "seconds": "Seconds"}
+    metrics = [{"Name": name, "Unit": units[name.rpartition("_")[2]]} for name in values]
+    directive = {"Namespace": "Shoplake", "Dimensions": [["function"]], "Metrics": metrics}
+    line = {"_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]}, "function": "run_job", **values}
+    print(to_json(line), flush=True)
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    required = {"job": "key of the job document", "lake_bucket": "the lake", "dirty_queue_url": "of dispatch's queue"}
+    for name, about in required.items():
+        parser.add_argument(f"--{name}", required=True, help=about)
+    parser.add_argument("--event_bus", default="default", help="where dirty partitions are announced")
+    arguments, _ = parser.parse_known_args()  # Glue adds arguments of its own
+
+    began = time.monotonic()
+    # Whoever sets an endpoint has a local cloud, where a bucket is no host name.
+    style = {"addressing_style": "path" if "AWS_ENDPOINT_URL" in os.environ else "auto"}
+    config = Config(max_pool_connections=CONCURRENT_READS, retries={"mode": "standard", "max_attempts": 5}, s3=style)
+    s3, events, sqs = (boto3.client(name, config=config) for name in ("s3", "events", "sqs"))
+    outbox = Outbox(events, arguments.event_bus, sqs, arguments.dirty_queue_url)
+    spark = SparkSession.builder.appName("shoplake").getOrCreate()
+    try:
+        result = Transform(spark, Lake(s3, arguments.lake_bucket), outbox).handle(arguments.job)
+    except JobError as error:
+        log("ERROR", str(error), error_type=error.kind, job=arguments.job)
+        raise SystemExit(f"{error.kind}: {error}") from error
+    finally:
+        measure({"ran_job_seconds": round(time.monotonic() - began, 3)})
+    log("INFO", "ran a job", **{name: result[name] for name in ("job", "model", "partition", "outcome", "rows")})
+    print(to_json(result), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,196 @@
+"""The same protocol with a real S3, EventBridge and SQS in between: those of the local cloud."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pyarrow as pa
+import pytest
+from pyspark.sql import SparkSession
+
+from job_engine import Gold
+from job_lake import Conflict, Json, Lake, Outbox, Passing, Workspace
+from run_job import Transform
+from tests.pipeline.pipeline import Cloud, free_port, wait_until
+
+from .conftest import ROOT
+from .job import DAY, GOLD, LEASE, lines, plan
+from .lake import MemoryLake, partitions
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A cloud of its own."""
+    cloud = Cloud(tmp_path_factory.mktemp("cloud"), free_port(), free_port())
+    cloud.up()
+    yield cloud
+    cloud.down()
+
+
+class Remote:
+    """A bucket, a queue, and a rule that brings what is announced to the queue."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.bucket = f"lake-{uuid4().hex[:8]}"
+        self.s3, self.sqs, self.events = (cloud.client(name) for name in ("s3", "sqs", "events"))
+        self.s3.create_bucket(Bucket=self.bucket)
+        self.queue = self.sqs.create_queue(QueueName=self.bucket)["QueueUrl"]
+        self.bus = f"bus-{self.bucket}"
+        self.events.create_event_bus(Name=self.bus)
+        arn = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        self.events.put_rule(Name=self.bucket, EventBusName=self.bus, EventPattern='{"source": ["shoplake"]}')
+        self.events.put_targets(Rule=self.bucket, EventBusName=self.bus, Targets=[{"Id": "queue", "Arn": arn}])
+        self.lake = Lake(self.s3, self.bucket)
+        self.outbox = Outbox(self.events, self.bus, self.sqs, self.queue)
+
+    def plan(self, memory: MemoryLake) -> str:
+        """Plans over what is in a lake in memory, and brings all of it here."""
+        key = plan(memory)
+        for name in memory.list(""):
+            self.lake.put(name, memory.get(name).body)
+        return key
+
+    def received(self, count: int) -> list[Json]:
+        """What dispatch would find in its queue, once there are so many messages, in order."""
+        found: list[Json] = []
+
+        def receive() -> bool:
+            for message in self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages", ()):
+                event = json.loads(message["Body"])
+                assert (event["source"], event["detail-type"]) == ("shoplake", "Partition Dirty")
+                found.append(event["detail"])
+                self.sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])
+            return len(found) >= count
+
+        wait_until(f"{count} messages came", receive, 30)
+        return sorted(found, key=lambda dirty: (dirty["model"], dirty["partition"]))
+
+
+@pytest.fixture
+def remote(cloud: Cloud) -> Remote:
+    """Of the test's own."""
+    return Remote(cloud)
+
+
+def run_script(cloud: Cloud, remote: Remote, job: str) -> subprocess.CompletedProcess[str]:
+    """Starts the script as Glue does, which adds arguments of its own."""
+    environment = {
+        **os.environ, "AWS_ENDPOINT_URL": cloud.endpoint, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1", "NO_PROXY": "127.0.0.1,localhost",
+    }
+    command = [
+        sys.executable, ROOT / "glue-sql" / "run_job.py", "--job", job, "--lake_bucket", remote.bucket,
+        "--dirty_queue_url", remote.queue, "--event_bus", remote.bus, "--JOB_NAME", "shoplake", "--job-language", "python",
+    ]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_given_a_job_when_the_script_runs_then_it_commits_announces_and_says_so(cloud: Cloud, remote: Remote) -> None:
+    memory = MemoryLake()
+    memory.write(f"silver/lines/dt={DAY}/a.parquet", lines("2.5000", "0.1000"))
+    key = remote.plan(memory)
+    job = json.loads(memory.get(key).body)
+    remote.lake.put(LEASE, json.dumps({"job": job["id"], "until": "2100-01-01T00:00:00Z"}).encode())
+
+    done = run_script(cloud, remote, key)
+
+    assert done.returncode == 0, done.stderr[-4000:]
+    printed = [json.loads(line) for line in done.stdout.splitlines()]
+    result = printed[-1]
+    assert (result["outcome"], result["rows"], result["load"]["version"]) == ("committed", 1, 1)
+    assert json.loads(remote.lake.get(key.replace(".json", ".result.json")).body) == result
+    metrics = {name: value for line in printed if "_aws" in line for name, value in line.items()}
+    assert metrics["written_gold_rows_count"] == 1 and metrics["ran_job_seconds"] > 0
+    gold = remote.lake.get(GOLD)
+    assert gold.metadata == {"version": "1", "inputs": job["output"]["inputs_digest"], "job": job["id"], "rows": "1"}
+    assert str(Gold.decode(GOLD, gold.body).rows["takings"][0]) == "2.6000"
+    assert partitions(remote.received(2)) == ["weekly 2026-11-20", "weekly 2026-11-21"]
+    assert json.loads(remote.lake.get(LEASE).body)["until"] == "1970-01-01T00:00:00Z"
+
+
+def test_given_a_job_that_is_not_there_when_the_script_runs_then_it_fails_for_good(cloud: Cloud, remote: Remote) -> None:
+    done = run_script(cloud, remote, "jobs/none.json")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith('Shoplake.Permanent: there is no job document "jobs/none.json" in the lake')
+
+
+def test_given_another_commit_while_it_ran_then_s3_says_so_and_dispatch_is_told(
+    spark: SparkSession, remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = MemoryLake()
+    memory.write(f"silver/lines/dt={DAY}/a.parquet", lines("2.5000"))
+    key = remote.plan(memory)
+    encode = Gold.encode
+
+    def meddle(gold: Gold, job: Json) -> bytes:
+        remote.lake.put(GOLD, b"another")
+        return encode(gold, job)
+
+    monkeypatch.setattr(Gold, "encode", meddle)
+    result = Transform(spark, remote.lake, remote.outbox).handle(key)
+    assert result["outcome"] == "conflict"
+    assert remote.lake.get(GOLD).body == b"another"
+    received = remote.received(3)
+    assert partitions(received) == [f"takings {DAY}", "weekly 2026-11-20", "weekly 2026-11-21"]
+    assert "another job committed while it ran" in received[0]["reason"]
+
+
+def test_given_a_version_that_is_still_there_then_it_is_replaced_and_a_later_writer_of_the_same_conflicts(remote: Remote) -> None:
+    lake = remote.lake
+    lake.put("gold/x", b"1", condition={"If-None-Match": "*"})
+    with pytest.raises(Conflict):
+        lake.put("gold/x", b"1", condition={"If-None-Match": "*"})
+    first = lake.head("gold/x").etag
+    lake.put("gold/x", b"2", {"version": "2"}, {"If-Match": first})
+    with pytest.raises(Conflict):
+        lake.put("gold/x", b"3", condition={"If-Match": first})
+    with pytest.raises(Conflict):
+        lake.put("gold/none", b"3", condition={"If-Match": first})
+    assert (lake.get("gold/x").body, lake.head("gold/x").metadata) == (b"2", {"version": "2"})
+    lake.put("gold/x", b"4")
+    assert lake.get("gold/x").body == b"4", "a condition holds for its own write only"
+
+
+def test_given_keys_that_are_not_there_then_that_is_no_error_but_a_bucket_is(remote: Remote) -> None:
+    assert (remote.lake.get("none"), remote.lake.head("none"), remote.lake.tail("none")) == (None, None, None)
+    remote.lake.put("empty", b"")
+    assert remote.lake.tail("empty") == b""
+    remote.lake.delete("none")
+    with pytest.raises(Passing, match='could not read "x" in the lake: .*; retry, and if it persists check the bucket'):
+        Lake(remote.s3, "no-such-bucket-here").tail("x")
+
+
+def test_given_more_partitions_than_one_call_takes_then_all_are_announced(remote: Remote) -> None:
+    dirtied = [{"model": "m", "partition": f"2026-11-{day:02}", "reason": "é"} for day in range(1, 24)]
+    remote.outbox.announce(dirtied)
+    assert remote.received(23) == dirtied
+
+
+def test_given_a_cluster_then_its_workspace_is_a_folder_of_the_lake_that_goes_with_the_job(remote: Remote) -> None:
+    table = pa.table({f"column_{number}": pa.array([number]) for number in range(200)})
+    memory = MemoryLake()
+    memory.write("x.parquet", table)
+    body = memory.get("x.parquet").body
+    remote.lake.put("silver/x.parquet", body)
+    workspace = Workspace(remote.lake, "jobs/m/2026-11-20/id")
+
+    uri, footer = workspace.place("silver/x.parquet", "in/000000.parquet", may_change=False)
+    assert uri == f"s3://{remote.bucket}/silver/x.parquet" and body.endswith(footer)
+    assert body.endswith(remote.lake.tail("silver/x.parquet", 100)) and len(remote.lake.tail("silver/x.parquet", 100)) > 1000
+    uri, whole = workspace.place("silver/x.parquet", "in/000000.parquet", may_change=True)
+    assert uri == workspace.uri("in/000000.parquet") and whole == body
+    copy = uri.removeprefix(f"s3://{remote.bucket}/")
+    assert copy.startswith("jobs/m/2026-11-20/id.") and remote.lake.get(copy).body == body
+    assert workspace.place("none", "in/000001.parquet", may_change=True) is None
+    assert workspace.place("none", "in/000001.parquet", may_change=False) is None
+
+    remote.lake.put(copy.replace("in/000000.parquet", "rows/part-0.parquet"), b"rows")
+    remote.lake.put(copy.replace("in/000000.parquet", "rows/_SUCCESS"), b"")
+    assert workspace.files("rows") == [b"rows"]
+    workspace.clear()
+    assert remote.lake.list("jobs/") == []
