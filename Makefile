@@ -6,7 +6,7 @@ SHELL := bash
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/shoplake/target
 PYTHON := .local/venv/bin/python
 
-.PHONY: help checkout setup build demo down pos-day test lint unit localstack-test e2e bench package clean
+.PHONY: help checkout setup build demo report down pos-day redrive test lint unit localstack-test report-test parity e2e bench package clean
 
 help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,13 +29,19 @@ build: checkout ## build everything with the development profile
 demo: setup checkout ## set up, build, deploy to a local cloud, send events, show the KPIs; leaves it running
 	@$(PYTHON) -m tests.pipeline.demo
 
+report: setup ## the teams' KPIs of the running demo, in the terminal and as .local/report.html
+	@$(PYTHON) -m tests.pipeline.report
+
+redrive: setup ## do again what failed in the demo, all of it or QUEUE=dirty|streams, or DATASET=<dataset> DAY=YYYY-MM-DD of quarantine
+	@$(PYTHON) -m tests.pipeline.redrive --queue "$(QUEUE)" --quarantine "$(DATASET)" --day "$(DAY)"
+
 down: ## stop the demo
 	@$(PYTHON) tests/localstack/cloud.py down --state .local/demo
 
 pos-day: setup ## run one day of CSV sales through the demo: make pos-day DATA=<folder> DATE=YYYY-MM-DD
 	@$(PYTHON) -m tests.pipeline.pos_day --data "$(DATA)" --date "$(DATE)"
 
-test: setup checkout lint unit localstack-test e2e ## set up and run all tests
+test: setup checkout lint unit localstack-test report-test parity e2e ## set up and run all tests
 	@echo "all tests passed"
 
 lint: checkout ## formatting, clippy, dependencies, Terraform
@@ -48,9 +54,19 @@ unit: checkout ## unit and property tests
 	@echo "==> unit and property tests"
 	@cargo test --locked --workspace --all-targets
 
-localstack-test: setup ## tests of the local cloud itself
-	@echo "==> tests of the local cloud"
+localstack-test: setup ## tests of the local cloud itself, and of what runs on parts of it
+	@echo "==> tests of the local cloud, of the state machines and of the warehouse"
 	@$(PYTHON) -m pytest -q tests/localstack
+	@$(PYTHON) -m pytest -q tests/statemachines tests/warehouse
+
+report-test: setup ## tests of the report, in a browser
+	@echo "==> tests of the report"
+	@$(PYTHON) -m pytest -q tests/report
+
+parity: setup checkout ## every model gives the same rows on DataFusion and on Spark
+	@echo "==> parity of the engines"
+	@python3 tests/localstack/bootstrap.py --spark
+	@$(PYTHON) -m pytest -q tests/parity
 
 e2e: setup checkout ## end-to-end tests against a local cloud of their own
 	@echo "==> end-to-end tests"

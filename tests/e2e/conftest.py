@@ -17,6 +17,14 @@ from tests.pipeline.pipeline import SCHEMAS, SQL, Cloud, Pipeline, Shop, free_po
 
 HERE = Path(__file__).resolve().parent
 
+# Those that fill the lake come last: what others count in the whole lake, they count object by object.
+LAST = ("test_stockouts", "test_redrive", "test_replay", "test_chaos", "test_real_data", "test_month")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Orders the modules: yardstick and single paths as they come, then the long runs."""
+    items.sort(key=lambda item: LAST.index(item.path.stem) + 1 if item.path.stem in LAST else 0)
+
 
 @pytest.fixture(scope="session")
 def definitions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:

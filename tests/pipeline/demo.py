@@ -1,4 +1,4 @@
-"""`make demo`: the whole pipeline on this machine, fed with a shop's web traffic and two days of its sales."""
+"""`make demo`: the whole pipeline on this machine, fed with three days of a shop from all its sources."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from pathlib import Path
 from .package import ROOT
 from .pipeline import Cloud, Pipeline, Shop
 from .progress import step
-from .reconcile import received, wait_until_settled
-from .show import print_balances, print_table
+from .reconcile import Balance, received, wait_until_settled
+from .report import report
+from .show import print_balances
 
 STATE = ROOT / ".local" / "demo"
 ENVIRONMENT_FILE = ROOT / ".local" / "demo.env"
 SHOP_ID = "acme"
-WEB_EVENTS = 3000
-SEED = 7
+DAYS = 3
+WEB_EVENTS = 1000
+CRM_INTERACTIONS = 300
+WORLD = ("--seed", "7", "--products", "40")
+"""What all sources of the shop agree on: its products, their prices, its customers."""
 
 
 def main() -> int:
@@ -28,32 +32,33 @@ def main() -> int:
     write_environment(pipeline, shop)
 
     today = datetime.now(UTC).date()
-    before = received(pipeline)
-    with step(f"post {WEB_EVENTS} signed web events"):
-        sent = pipeline.send_web_events(shop, "--seed", str(SEED), "--events", str(WEB_EVENTS), "--date", str(today))
-    days = [str(today - timedelta(days=age)) for age in (2, 1)]
-    with pipeline.pos_api("--seed", str(SEED)) as api:
-        for day in days:
-            with step(f"poll the sales of {day}"):
-                pipeline.run_pos_connector(shop.shop_id, api, day)
-    with step("wait until the warehouse has the KPIs"):
-        # A connector sends its control total last, so where that is, all rows are.
-        new = {"web_traffic": sent["accepted"], "control_totals": len(days)}
-        balances = wait_until_settled(pipeline, {dataset: before.get(dataset, 0) + count for dataset, count in new.items()})
-
-    print_table(
-        pipeline,
-        "sales.total_sales_by_region_product",
-        "select business_date, region, currency, sum(gross_sales) gross_sales, sum(discounts) discounts, sum(net_sales) net_sales,"
-        " sum(units_sold) units_sold, sum(units_returned) units_returned, count(*) products"
-        " from sales.total_sales_by_region_product group by 1, 2, 3 order by 1, 2, 3",
-    )
-    print_table(
-        pipeline, "marketing.session_duration_bounce_rate", "select * from marketing.session_duration_bounce_rate order by 1, 2"
-    )
+    days = [str(today - timedelta(days=age)) for age in range(DAYS, 0, -1)]
+    balances = feed(pipeline, shop, days)
+    with step("report"):
+        report(cloud.warehouse_url, ROOT / ".local" / "report.html")
     print_balances(balances)
     print_connections(pipeline, shop)
     return 0 if all(balance.holds for balance in balances) else 1
+
+
+def feed(pipeline: Pipeline, shop: Shop, days: list[str]) -> list[Balance]:
+    """Sends the days' events, polls the days' batches, and waits until the warehouse shows what follows from them."""
+    before = received(pipeline)
+    posted = {"web_traffic": 0, "crm_interactions": 0}
+    with step(f"post {DAYS * (WEB_EVENTS + CRM_INTERACTIONS)} signed events of web and CRM"):
+        for day in days:
+            of_day = (*WORLD, "--date", day, "--events")
+            posted["web_traffic"] += pipeline.send_web_events(shop, *of_day, str(WEB_EVENTS))["accepted"]
+            posted["crm_interactions"] += pipeline.send_crm_interactions(shop, *of_day, str(CRM_INTERACTIONS))["accepted"]
+    with step(f"poll the sales of {DAYS} days"), pipeline.pos_api(*WORLD, "--rows-per-day", "500") as api:
+        for day in days:
+            pipeline.run_pos_connector(shop.shop_id, api, day)
+    with step(f"poll the stock of {24 * DAYS} hours"), pipeline.inventory_api(*WORLD, "--locations", "3") as api:
+        pipeline.run_inventory_connector(shop.shop_id, api, f"{days[0]}T00", f"{days[-1]}T23")
+    with step("wait until the warehouse has the KPIs"):
+        # A connector sends its control total last, so where that is, all rows are.
+        new = {**posted, "control_totals": DAYS + 24 * DAYS}
+        return wait_until_settled(pipeline, {dataset: before.get(dataset, 0) + count for dataset, count in new.items()})
 
 
 def read_environment(file: Path = ENVIRONMENT_FILE) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from .progress import step
 
 ROOT = Path(__file__).resolve().parents[2]
-FUNCTIONS = ("webhook", "conform", "dispatch", "transform", "load", "control")
+FUNCTIONS = ("webhook", "conform", "dispatch", "transform", "load", "notify", "control")
 
 
 def target_dir() -> Path:
@@ -37,7 +37,7 @@ def build() -> Path:
 def definitions(schemas: Path, sql: Path) -> dict[str, Path]:
     """The data files that every package carries beside its binary, by their name in the package."""
     files = {f"schemas/{path.name}": path for path in schemas.glob("*.json")}
-    files |= {f"glue-sql/{path.relative_to(sql)}": path for path in sql.rglob("*.sql")}
+    files |= {f"glue-sql/{path.relative_to(sql)}": path for pattern in ("*.sql", "*.csv") for path in sql.rglob(pattern)}
     return dict(sorted(files.items()))
 
 

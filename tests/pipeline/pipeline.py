@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -40,10 +40,12 @@ class Shop:
 class Pipeline:
     """One deployment in one local cloud."""
 
-    def __init__(self, cloud: Cloud, binaries: Path, outputs: dict[str, Any]) -> None:
+    def __init__(self, cloud: Cloud, binaries: Path, outputs: dict[str, Any], sql: Path = SQL) -> None:
         self.cloud = cloud
         self.binaries = binaries
         self.outputs = outputs
+        self.sql = sql
+        self._versions: dict[str, int] = {}
         self.lake_bucket: str = outputs["lake_bucket"]
         self.api_url: str = outputs["api_url"]
 
@@ -59,7 +61,7 @@ class Pipeline:
             with step("start the local cloud"):
                 cloud.up()
         outputs = cls.terraform(cloud, schemas).apply()
-        pipeline = cls(cloud, binaries, outputs)
+        pipeline = cls(cloud, binaries, outputs, sql)
         with step("migrate the warehouse"):
             pipeline.control(action="migrate")
         return pipeline
@@ -102,26 +104,40 @@ class Pipeline:
 
     def send_web_events(self, shop: Shop, *arguments: str) -> dict[str, Any]:
         """Has the sample source generate web traffic and post it; returns its summary."""
+        return self._send("web", shop, *arguments)
+
+    def send_crm_interactions(self, shop: Shop, *arguments: str) -> dict[str, Any]:
+        """Has the sample source generate what a CRM tells and post it; returns its summary."""
+        return self._send("crm", shop, *arguments)
+
+    def _send(self, source: str, shop: Shop, *arguments: str) -> dict[str, Any]:
         done = subprocess.run(
-            [self.binaries / "sample-source", "web", "--api-url", self.api_url, "--shop", shop.shop_id,
+            [self.binaries / "sample-source", source, "--api-url", self.api_url, "--shop", shop.shop_id,
              "--secret", shop.webhook_secret, *arguments],
             env=self.environment, check=True, stdout=subprocess.PIPE,
         )
         return json.loads(done.stdout)
 
-    @contextmanager
-    def pos_api(self, *arguments: str) -> Iterator[tuple[str, str]]:
+    def pos_api(self, *arguments: str) -> AbstractContextManager[tuple[str, str]]:
         """Has the sample source play a POS API; yields its URL and token."""
-        token = "pos-token-for-tests"
+        return self._api("pos", *arguments)
+
+    def inventory_api(self, *arguments: str) -> AbstractContextManager[tuple[str, str]]:
+        """Has the sample source play an inventory API; yields its URL and token."""
+        return self._api("inventory", *arguments)
+
+    @contextmanager
+    def _api(self, source: str, *arguments: str) -> Iterator[tuple[str, str]]:
+        token = f"{source}-token-for-tests"
         with tempfile.TemporaryDirectory() as folder:
             port_file = Path(folder, "port")
             server = subprocess.Popen(
-                [self.binaries / "sample-source", "pos", "--token", token, "--listen", "127.0.0.1:0",
+                [self.binaries / "sample-source", source, "--token", token, "--listen", "127.0.0.1:0",
                  "--port-file", port_file, *arguments],
                 env={**self.environment, "RUST_LOG": "warn"}, stdout=subprocess.DEVNULL,
             )
             try:
-                wait_until("the POS API listens", lambda: port_file.exists() and port_file.read_text().strip(), 30)
+                wait_until(f"the {source} API listens", lambda: port_file.exists() and port_file.read_text().strip(), 30)
                 yield f"http://127.0.0.1:{port_file.read_text().strip()}", token
             finally:
                 server.terminate()
@@ -129,18 +145,29 @@ class Pipeline:
 
     def run_pos_connector(self, shop_id: str, api: tuple[str, str], day: str, **settings: str) -> None:
         """Runs the POS connector for one business day to its end."""
-        done = self.start_pos_connector(shop_id, api, day, **settings)
-        _, errors = done.communicate()
-        if done.returncode:
-            raise RuntimeError(f"the POS connector ended with {done.returncode}:\n{errors[-4000:]}")
+        _finish(self.start_pos_connector(shop_id, api, day, **settings))
 
     def start_pos_connector(self, shop_id: str, api: tuple[str, str], day: str, **settings: str) -> subprocess.Popen[str]:
         """Starts the POS connector for one business day."""
+        return self._start_connector("pos", shop_id, api, BUSINESS_DATE=day, **settings)
+
+    def run_inventory_connector(self, shop_id: str, api: tuple[str, str], first: str, last: str, **settings: str) -> None:
+        """Runs the inventory connector for the hours from `first` to `last`, such as `2026-11-21T10`, to its end."""
+        _finish(self.start_inventory_connector(shop_id, api, first, last, **settings))
+
+    def start_inventory_connector(
+        self, shop_id: str, api: tuple[str, str], first: str, last: str, **settings: str
+    ) -> subprocess.Popen[str]:
+        """Starts the inventory connector for the hours from `first` to `last`."""
+        return self._start_connector("inventory", shop_id, api, SNAPSHOT_FROM=first, SNAPSHOT_TO=last, **settings)
+
+    def _start_connector(self, source: str, shop_id: str, api: tuple[str, str], **settings: str) -> subprocess.Popen[str]:
+        prefix = source.upper()
         return subprocess.Popen(
-            [self.binaries / "pos-connector"],
+            [self.binaries / f"{source}-connector"],
             env={
-                **self.environment, "SHOP_ID": shop_id, "POS_BASE_URL": api[0], "POS_TOKEN": api[1], "BUSINESS_DATE": day,
-                "STREAM_NAME": self.outputs["streams"]["pos"], "LAKE_BUCKET": self.lake_bucket, **settings,
+                **self.environment, "SHOP_ID": shop_id, f"{prefix}_BASE_URL": api[0], f"{prefix}_TOKEN": api[1],
+                "STREAM_NAME": self.outputs["streams"][source], "LAKE_BUCKET": self.lake_bucket, **settings,
             },
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
@@ -175,10 +202,13 @@ class Pipeline:
         s3 = self.cloud.client("s3")
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self.lake_bucket, Prefix="gold/")
         versions = {}
-        for key in (item["Key"] for page in pages for item in page.get("Contents", ())):
+        for item in (item for page in pages for item in page.get("Contents", ())):
+            key, object_version = item["Key"], item["Key"] + item["ETag"]
+            if object_version not in self._versions:
+                head = s3.head_object(Bucket=self.lake_bucket, Key=key)
+                self._versions[object_version] = int(head["Metadata"]["version"])
             _, model, folder, _ = key.split("/")
-            head = s3.head_object(Bucket=self.lake_bucket, Key=key)
-            versions[model, folder.split("=", 1)[1]] = int(head["Metadata"]["version"])
+            versions[model, folder.split("=", 1)[1]] = self._versions[object_version]
         return versions
 
     def loaded_versions(self) -> dict[tuple[str, str], int]:
@@ -187,9 +217,16 @@ class Pipeline:
         return {(model, partition): version for model, partition, version in rows}
 
     def is_loaded(self) -> bool:
-        """Whether the warehouse holds what gold holds, and that is something."""
-        gold = self.gold_versions()
+        """Whether the warehouse holds what gold holds of the models that it shows, and that is something."""
+        shown = {file.stem for file in self.sql.glob("gold/*.sql") if "\n-- warehouse = " in file.read_text()}
+        gold = {partition: version for partition, version in self.gold_versions().items() if partition[0] in shown}
         return bool(gold) and gold == self.loaded_versions()
+
+
+def _finish(connector: subprocess.Popen[str]) -> None:
+    output, _ = connector.communicate()
+    if connector.returncode:
+        raise RuntimeError(f"{Path(str(connector.args[0])).name} ended with {connector.returncode}:\n{output[-4000:]}")
 
 
 def wait_until(what: str, condition: Callable[[], Answer], seconds: float = 120, every: float = 0.5) -> Answer:

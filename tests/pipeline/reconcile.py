@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,7 +36,7 @@ class Balance:
     silver: int
     """Keys in silver."""
     quarantined: int
-    """Events in quarantine."""
+    """Events in quarantine that are not in silver: one that was redriven stays in quarantine as a record of what happened."""
     duplicates: int
     """Events in silver whose key another event has too."""
 
@@ -56,7 +57,7 @@ def reconcile(pipeline: Pipeline) -> list[Balance]:
         dataset, event = _event(json.loads(line)["envelope"].encode())
         rejected[dataset].add(event)
     datasets = sorted(arrived.keys() | rejected.keys())
-    return [_balance(pipeline, dataset, len(arrived[dataset]), len(rejected[dataset])) for dataset in datasets]
+    return [_balance(pipeline, dataset, len(arrived[dataset]), rejected[dataset]) for dataset in datasets]
 
 
 def received(pipeline: Pipeline) -> dict[str, int]:
@@ -81,16 +82,25 @@ def wait_until_settled(pipeline: Pipeline, at_least: Mapping[str, int], seconds:
     return wait_until("everything has arrived in the warehouse", settled, seconds, every=1)
 
 
-def _balance(pipeline: Pipeline, dataset: str, received: int, quarantined: int) -> Balance:
+def _balance(pipeline: Pipeline, dataset: str, received: int, rejected: set) -> Balance:
     schema = SCHEMAS / f"{dataset}.json"
     key = json.loads(schema.read_text())["x-dataset"]["key"] if schema.exists() else ENVELOPE
     columns = list(dict.fromkeys([*key, *ENVELOPE]))
     tables = [pq.read_table(io.BytesIO(body), columns=columns) for body in _objects(pipeline, f"silver/{dataset}/")]
     if not tables:
-        return Balance(dataset, received, 0, quarantined, 0)
+        return Balance(dataset, received, 0, len(rejected), 0)
     rows = pa.concat_tables(tables)
-    keys, events = (rows.group_by(names).aggregate([]).num_rows for names in (key, ENVELOPE))
-    return Balance(dataset, received, keys, quarantined, events - keys)
+    keys, events = (rows.group_by(names).aggregate([]) for names in (key, ENVELOPE))
+    redriven = _table(rejected, events.schema).join(events, ENVELOPE, join_type="inner").num_rows
+    return Balance(dataset, received, keys.num_rows, len(rejected) - redriven, events.num_rows - keys.num_rows)
+
+
+def _table(events: set, schema: pa.Schema) -> pa.Table:
+    """Events as the columns of ENVELOPE; those of unreadable lines have none."""
+    readable = [(shop, name, datetime.fromisoformat(at)) for shop, name, at in (event for event in events if isinstance(event, tuple))]
+    columns = zip(*readable, strict=True) if readable else ([] for _ in ENVELOPE)
+    types = (schema.field(name).type for name in ENVELOPE)
+    return pa.table([pa.array(column, type) for column, type in zip(columns, types, strict=True)], ENVELOPE)
 
 
 def _event(line: bytes) -> tuple[str, object]:

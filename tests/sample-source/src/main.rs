@@ -2,6 +2,8 @@
 
 mod arguments;
 
+use std::io::IsTerminal;
+
 use anyhow::{Context, ensure};
 use clap::Parser;
 use sample_source::{
@@ -19,7 +21,11 @@ use arguments::{Book, Command, Dump, Post};
 async fn main() -> anyhow::Result<()> {
     let levels = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
     // stdout is the summary's alone, so that a script can read it.
-    tracing_subscriber::fmt().with_env_filter(levels).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(levels)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     match arguments::Arguments::parse().command {
         Command::Pos(pos) => pos.serve.serve(pos.source.book(), pos.token).await,
         Command::Inventory(inventory) => {

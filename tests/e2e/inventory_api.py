@@ -1,0 +1,67 @@
+"""An inventory API whose stock a test writes by hand."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+TOKEN = "a-token"
+Stock = Mapping[datetime, list[dict[str, Any]]]
+"""The levels of each hour."""
+
+
+def level(product_id: str, on_hand: int, reserved: int = 0, reorder_point: int = 5, location_id: str = "l1") -> dict[str, Any]:
+    """How much there is of a product; the API adds the hour."""
+    return {"location_id": location_id, "product_id": product_id, "on_hand": on_hand, "reserved": reserved, "reorder_point": reorder_point,
+            "unit_cost": "1.50", "currency": "GBP", "restocked_quantity": 0}
+
+
+def hour_name(hour: datetime) -> str:
+    """As the connector is told it."""
+    return f"{hour:%Y-%m-%dT%H}"
+
+
+@contextmanager
+def inventory_api(stock: Stock) -> Iterator[tuple[str, str]]:
+    """Serves `GET /v1/inventory?snapshot_at=&limit=&cursor=`; yields its URL and token. The stock may change meanwhile."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            address = urllib.parse.urlsplit(self.path)
+            query = dict(urllib.parse.parse_qsl(address.query))
+            if address.path != "/v1/inventory" or self.headers["authorization"] != f"Bearer {TOKEN}":
+                return self._answer(401, {})
+            hour = datetime.fromisoformat(query["snapshot_at"])
+            if hour not in stock:
+                return self._answer(404, {})
+            rows = [{**row, "snapshot_at": query["snapshot_at"]} for row in stock[hour]]
+            start = int(query.get("cursor", 0))
+            end = start + int(query["limit"])
+            return self._answer(200, {"data": rows[start:end], "next_cursor": str(end) if end < len(rows) else None})
+
+        def _answer(self, status: int, answer: dict[str, Any]) -> None:
+            body = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", TOKEN
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

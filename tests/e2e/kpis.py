@@ -1,0 +1,69 @@
+"""The KPI tables in the warehouse against the independent computation: every row, in both directions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tests.pipeline.pipeline import Pipeline, wait_until
+
+from .independent import TABLES, Expected, differences
+
+CALM_LOOKS = 3
+"""Looks in a row that find nothing under way: between two stations a change is in no queue for a moment."""
+
+
+def read(pipeline: Pipeline, table: str, columns: Sequence[str], shops: Sequence[str]) -> list[tuple[Any, ...]]:
+    """The rows that the warehouse has for some shops."""
+    if not pipeline.has_table(table):
+        return []
+    return pipeline.query(f"select {', '.join(columns)} from {table} where shop_id = any(%s)", list(shops))
+
+
+def has_all_rows(pipeline: Pipeline, expected: Expected, table: str) -> bool:
+    """Whether a table has as many rows as it should: a quick look before a thorough one."""
+    if not pipeline.has_table(table):
+        return False
+    [(rows,)] = pipeline.query(f"select count(*) from {table} where shop_id = any(%s)", expected.shops())
+    return rows == len(expected.table(table).rows)
+
+
+def wrong(pipeline: Pipeline, expected: Expected, table: str) -> str:
+    """What is wrong with a table, in words; empty where nothing is."""
+    want = expected.table(table)
+    got = read(pipeline, table, want.columns, expected.shops())
+    return differences(want.columns, want.keys, got, want.rows)
+
+
+def wait_until_right(pipeline: Pipeline, expected: Expected, tables: Iterable[str] = TABLES, seconds: float = 240) -> None:
+    """Waits until every table is right for the shops that are expected, and sees that it stays so when all has come to rest."""
+    pending = list(tables)
+    deadline = time.monotonic() + seconds
+    while pending:
+        if has_all_rows(pipeline, expected, pending[0]) and not wrong(pipeline, expected, pending[0]):
+            del pending[0]
+        elif time.monotonic() < deadline:
+            time.sleep(1)
+        else:
+            raise AssertionError(report(pipeline, expected, pending))
+    wait_until_calm(pipeline, max(60, deadline - time.monotonic()))
+    assert not (text := report(pipeline, expected, tables)), text
+
+
+def report(pipeline: Pipeline, expected: Expected, tables: Iterable[str]) -> str:
+    """What is wrong with which table."""
+    found = {table: wrong(pipeline, expected, table) for table in tables}
+    return "\n".join(f"\n{table} is not what it should be:\n{text}" for table, text in found.items() if text)
+
+
+def wait_until_calm(pipeline: Pipeline, seconds: float = 240) -> None:
+    """Waits until no partition is waiting to be computed, and the warehouse holds what gold holds."""
+    looks = 0
+
+    def calm() -> bool:
+        nonlocal looks
+        looks = looks + 1 if not pipeline.dirty_messages() and pipeline.is_loaded() else 0
+        return looks == CALM_LOOKS
+
+    wait_until("nothing is under way", calm, seconds, every=1)

@@ -1,0 +1,76 @@
+"""How long the stages of a big run take, and how much memory its processes; told at once, even to a captured terminal."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+SAMPLE_SECONDS = 0.2
+
+
+class Stages:
+    """Says what a test is doing."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._capture = config.pluginmanager.getplugin("capturemanager")
+
+    def say(self, text: str) -> None:
+        """Prints a line past pytest's capture: the figures are a result of the test."""
+        with self._capture.global_and_fixture_disabled():
+            print(f"\n    {text}", end="", file=sys.stderr, flush=True)
+
+    @contextmanager
+    def stage(self, title: str, unit: str = "") -> Iterator[list[int]]:
+        """Times what is done within; numbers that are put into the list are added up as what was done, in `unit`."""
+        began, counts = time.monotonic(), []
+        yield counts
+        seconds = time.monotonic() - began
+        rate = f": {sum(counts):,} {unit}, {sum(counts) / seconds:,.0f}/s" if counts else ""
+        self.say(f"{title}: {seconds:.1f} s{rate}")
+
+
+class Memory:
+    """Samples the resident memory of processes while it is entered; who they are is asked anew each time."""
+
+    def __init__(self, processes: Callable[[], Iterable[int]]) -> None:
+        self._processes = processes
+        self._over = threading.Event()
+        self._sampler = threading.Thread(target=self._sample, daemon=True)
+        self.largest = 0
+        """The most that one process had, in bytes: its own high-water mark, as the kernel keeps it."""
+        self.together = 0
+        """The most that all of them were seen to have at one time, in bytes."""
+
+    def __enter__(self) -> Memory:
+        self._sampler.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._sampler.join()
+
+    def __str__(self) -> str:
+        return f"{self.largest / 2**20:,.0f} MiB in one process, {self.together / 2**20:,.0f} MiB together"
+
+    def _sample(self) -> None:
+        while not self._over.wait(SAMPLE_SECONDS):
+            sizes = [resident(pid) for pid in self._processes()]
+            self.together = max(self.together, sum(now for now, _ in sizes))
+            self.largest = max([self.largest, *(peak for _, peak in sizes)])
+
+
+def resident(pid: int) -> tuple[int, int]:
+    """The memory that a process has now, and the most it ever had, in bytes; nothing where it has gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0, 0
+    sizes = {name: value for name, _, value in (line.partition(":") for line in lines) if name in ("VmRSS", "VmHWM")}
+    now, peak = (int(sizes.get(name, "0 kB").split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
+    return now, peak

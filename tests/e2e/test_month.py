@@ -1,0 +1,128 @@
+"""A month of three shops through the real paths: every row of every KPI equals the independent computation."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.pipeline import Pipeline, Shop, wait_until
+
+from .feed import Feed, expected_from
+from .independent import TABLES
+from .kpis import report, wait_until_calm, wait_until_right
+from .measure import Stages
+from .webhook import send
+
+FIRST_DAY = date(2025, 11, 1)
+"""A month that no other test writes to, long enough ago that none of its stockouts is news."""
+DAYS = [FIRST_DAY + timedelta(days=number) for number in range(30)]
+FRESH_SECONDS = 60
+SETTLE_SECONDS = 900
+REQUEST = ("--batch", "500", "--concurrency", "4")
+
+
+@dataclass(frozen=True)
+class Size:
+    """What one shop does on a day."""
+
+    web_events: int
+    crm_interactions: int
+    pos_lines: int
+    products: int
+    locations: int
+
+
+# Together and in 30 days: 200,000 web events, 20,000 CRM interactions and 60,000 POS lines (rounded up to whole days), and
+# (200 * 4 + 10 * 2 + 5 * 2) * 24 * 30 = 597,600 inventory levels.
+SIZES = {
+    "month-large": Size(4_000, 400, 1_200, 200, 4),
+    "month-medium": Size(1_667, 167, 500, 10, 2),
+    "month-small": Size(1_000, 100, 300, 5, 2),
+}
+
+
+@dataclass(frozen=True)
+class Month:
+    """The three shops, and where what they were sent is kept."""
+
+    shops: dict[str, Shop]
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def stages(request: pytest.FixtureRequest) -> Stages:
+    """Tells how long everything took."""
+    return Stages(request.config)
+
+
+@pytest.fixture(scope="module")
+def month(pipeline: Pipeline, stages: Stages, tmp_path_factory: pytest.TempPathFactory) -> Month:
+    """The month, posted and polled, source by source and the shops side by side."""
+    folder = tmp_path_factory.mktemp("month")
+    shops = {name: pipeline.add_shop(name) for name in SIZES}
+    feeds = {name: Feed(pipeline, shops[name], folder, seed, SIZES[name].products) for seed, name in enumerate(SIZES, start=41)}
+
+    def all_shops(work: Callable[[Feed, Size], int]) -> int:
+        with ThreadPoolExecutor(len(SIZES)) as workers:
+            return sum(workers.map(lambda name: work(feeds[name], SIZES[name]), SIZES))
+
+    def post(feed: Feed, dataset: str, events: int) -> int:
+        return sum(feed.post(dataset, day, events, *REQUEST) for day in DAYS)
+
+    with stages.stage("post the web traffic", "events") as done:
+        done.append(all_shops(lambda feed, size: post(feed, "web_traffic", size.web_events)))
+    with stages.stage("post the CRM interactions", "interactions") as done:
+        done.append(all_shops(lambda feed, size: post(feed, "crm_interactions", size.crm_interactions)))
+    with stages.stage("poll the POS", "lines") as done:
+        done.append(all_shops(lambda feed, size: feed.pos(DAYS, size.pos_lines)))
+    with stages.stage("poll the inventory", "levels") as done:
+        done.append(all_shops(lambda feed, size: feed.inventory(DAYS, size.locations, PAGE_SIZE="5000")))
+    return Month(shops, folder)
+
+
+def test_every_row_of_every_kpi_is_right(pipeline: Pipeline, month: Month, stages: Stages) -> None:
+    with stages.stage("compute the month independently", "rows") as done:
+        expected = expected_from(month.folder)
+        done.append(sum(len(expected.table(table).rows) for table in TABLES))
+    for dataset, least in {"web_traffic": 200_000, "crm_interactions": 20_000, "pos_sales": 59_000, "inventory_levels": 590_000}.items():
+        raw, valid = expected.count(dataset)
+        stages.say(f"{dataset}: {raw:,} rows handed over, {valid:,} of them valid and different")
+        assert valid >= least
+    assert all(expected.table(table).rows for table in TABLES)
+    with stages.stage("wait until the warehouse has it after the last delivery"):
+        wait_until_right(pipeline, expected, seconds=SETTLE_SECONDS)
+
+
+def test_a_late_event_is_in_the_kpis_within_a_minute(pipeline: Pipeline, month: Month, stages: Stages) -> None:
+    wait_until_calm(pipeline)
+    shop, day, customer = month.shops["month-large"], DAYS[11], "a-late-customer"
+    event = {
+        "event_id": str(uuid.uuid4()), "session_id": "a-late-session", "visitor_id": "a-late-visitor", "customer_id": customer,
+        "event_type": "purchase", "occurred_at": f"{day}T12:00:00Z", "page_url": "https://shop.example/thanks",
+    }
+
+    posted = time.monotonic()
+    send(pipeline, shop, "web_traffic", event)
+    query = "select score from marketing.customer_engagement_score where shop_id = %s and activity_date = %s and customer_id = %s"
+    score = wait_until("the late event counts", lambda: pipeline.query(query, shop.shop_id, day, customer), 120, 0.1)
+    seconds = time.monotonic() - posted
+
+    stages.say(f"from the post of a late event to the KPI in the warehouse: {seconds:.1f} s")
+    assert score == [(13,)], "a purchase weighs 13"
+    assert seconds < FRESH_SECONDS
+    (month.folder / shop.shop_id / "web_traffic" / "late.ndjson").write_text(json.dumps(event) + "\n")
+    wait_until_right(pipeline, expected_from(month.folder))
+
+
+def test_no_shop_sees_a_row_that_is_not_its_own(pipeline: Pipeline, month: Month) -> None:
+    """The largest shop's KPIs follow from its inputs alone."""
+    alone = expected_from(month.folder, month.shops["month-large"].shop_id)
+    assert not (text := report(pipeline, alone, TABLES)), text

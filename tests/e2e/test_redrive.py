@@ -1,0 +1,141 @@
+"""What a fault left behind is brought back by one action of the operator's, and ends in the KPIs."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.pipeline.pipeline import Pipeline, Shop, wait_until
+
+from .faults import misconfigured, redelivered_after, released_with
+from .independent import Expected
+from .kpis import read, wait_until_right
+from .webhook import page_view, send
+
+TODAY = datetime.now(UTC).date()
+WEB_TABLES = ["marketing.session_duration_bounce_rate", "marketing.customer_engagement_score", "marketing.loyalty_activity_rate"]
+CRM_TABLES = ["support.feedback_score", "support.interaction_volume_by_type", "marketing.customer_engagement_score"]
+STAYS_AWAY_SECONDS = 5
+"""How long we look whether what was given up comes back by itself once its cause is gone."""
+
+
+def rating(name: str, stars: int) -> dict[str, Any]:
+    """A valid CRM interaction."""
+    return {"interaction_id": name, "customer_id": "c1", "channel": "email", "interaction_type": "feedback", "rating": stars,
+            "occurred_at": f"{TODAY}T00:00:00Z"}
+
+
+def expected(shop: Shop, dataset: str, *events: dict[str, Any]) -> Expected:
+    """The KPIs that follow from these events."""
+    kpis = Expected()
+    kpis.add_rows(dataset, shop.shop_id, map(json.dumps, events))
+    return kpis
+
+
+def messages(pipeline: Pipeline, url: str) -> int:
+    """How many messages a queue has, those that somebody has received and not deleted included."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    answer = pipeline.cloud.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)
+    return sum(int(answer["Attributes"][name]) for name in names)
+
+
+def test_marks_that_could_not_be_dispatched_are_redriven(pipeline: Pipeline) -> None:
+    shop = pipeline.add_shop("redriven-marks")
+    event = page_view("s-1", f"{TODAY}T00:00:00Z", customer_id="c1")
+    dead_letters = pipeline.outputs["dirty_dlq_url"]
+    before = messages(pipeline, dead_letters)
+    gone = pipeline.outputs["state_machine_arns"]["silver_to_gold"] + "-gone"
+
+    with redelivered_after(pipeline, 1), misconfigured(pipeline, "dispatch", SILVER_TO_GOLD_ARN=gone):
+        send(pipeline, shop, "web_traffic", event)
+        wait_until("its marks are in the dead letters", lambda: messages(pipeline, dead_letters) > before, 180)
+        wait_until("no mark is left in the queue", lambda: not pipeline.dirty_messages(), 180)
+    time.sleep(STAYS_AWAY_SECONDS)
+    assert not read(pipeline, WEB_TABLES[0], ["shop_id"], [shop.shop_id]), "nothing brings it back by itself"
+
+    assert pipeline.control(action="redrive", queue="dirty")["moved"] > 0
+
+    wait_until_right(pipeline, expected(shop, "web_traffic", event), WEB_TABLES)
+    wait_until("no dead letter is left", lambda: not messages(pipeline, dead_letters), 60)
+
+
+@contextmanager
+def given_up_after(pipeline: Pipeline, stream: str, retries: int) -> Iterator[None]:
+    """Batches of a stream that cannot be conformed are given up after so few attempts, not twenty."""
+    functions = pipeline.cloud.client("lambda")
+    mappings = functions.list_event_source_mappings(FunctionName=pipeline.outputs["functions"]["conform"])["EventSourceMappings"]
+    mapping = next(mapping for mapping in mappings if mapping["EventSourceArn"].endswith(f"/{stream}"))
+
+    def update(attempts: int) -> None:
+        functions.update_event_source_mapping(UUID=mapping["UUID"], MaximumRetryAttempts=attempts)
+        wait_until("the stream is read again", lambda: functions.get_event_source_mapping(UUID=mapping["UUID"])["State"] == "Enabled", 60)
+
+    update(retries)
+    try:
+        yield
+    finally:
+        update(mapping["MaximumRetryAttempts"])
+
+
+def test_stream_records_that_conform_gave_up_on_are_redriven(pipeline: Pipeline) -> None:
+    shop = pipeline.add_shop("redriven-records")
+    before, given_up = rating("before", 4), rating("given-up", 5)
+    failed = pipeline.outputs["conform_failed_queue_url"]
+
+    # The cause is gone before the mapping is as it was: the local cloud reads a stream from its start where a mapping changes.
+    with given_up_after(pipeline, pipeline.outputs["streams"]["crm"], 1):
+        send(pipeline, shop, "crm_interactions", before)
+        wait_until_right(pipeline, expected(shop, "crm_interactions", before), CRM_TABLES)
+        with misconfigured(pipeline, "conform", LAKE_BUCKET="no-such-bucket"):
+            letters = messages(pipeline, failed)
+            send(pipeline, shop, "crm_interactions", given_up)
+            wait_until("conform gave up on it", lambda: messages(pipeline, failed) > letters, 180)
+        time.sleep(STAYS_AWAY_SECONDS)
+        wait_until_right(pipeline, expected(shop, "crm_interactions", before), CRM_TABLES)
+
+        # Batches are left for the next time while Firehose may not have written all of them to bronze.
+        wait_until("every batch has been brought back", lambda: redrive_streams(pipeline), 180, every=5)
+
+        wait_until_right(pipeline, expected(shop, "crm_interactions", before, given_up), CRM_TABLES)
+
+
+def redrive_streams(pipeline: Pipeline) -> bool:
+    """Brings back what conform gave up on; says whether that is all."""
+    answer = pipeline.control(action="redrive", queue="streams")
+    return not any(answer["left"].values()) and not answer["more"] and not messages(pipeline, pipeline.outputs["conform_failed_queue_url"])
+
+
+def test_quarantined_rows_are_redriven_once_their_contract_takes_them(pipeline: Pipeline) -> None:
+    shop = pipeline.add_shop("redriven-rows")
+    taken, refused = rating("three-stars", 3), rating("five-stars", 5)
+
+    def too_strict(schema: bytes) -> bytes:
+        contract = json.loads(schema)
+        contract["properties"]["rating"]["maximum"] = 4
+        return json.dumps(contract).encode()
+
+    with released_with(pipeline, "conform", "schemas/crm_interactions.json", too_strict):
+        send(pipeline, shop, "crm_interactions", [taken, refused])
+        [day] = wait_until("five stars are in quarantine", lambda: quarantine_days(pipeline, shop))
+        wait_until_right(pipeline, expected(shop, "crm_interactions", taken), CRM_TABLES)
+
+    assert pipeline.control(action="redrive", quarantine="crm_interactions", day=day)["lines"]["sent"] >= 1
+
+    wait_until_right(pipeline, expected(shop, "crm_interactions", taken, refused), CRM_TABLES)
+
+
+def quarantine_days(pipeline: Pipeline, shop: Shop) -> set[str]:
+    """The days whose quarantine has an interaction of a shop."""
+    s3, prefix = pipeline.cloud.client("s3"), "quarantine/crm_interactions/dt="
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=pipeline.lake_bucket, Prefix=prefix)
+    days = set()
+    for key in (item["Key"] for page in pages for item in page.get("Contents", ())):
+        lines = gzip.decompress(s3.get_object(Bucket=pipeline.lake_bucket, Key=key)["Body"].read()).splitlines()
+        if any(json.loads(json.loads(line)["envelope"])["shopid"] == shop.shop_id for line in lines):
+            days.add(key.removeprefix(prefix)[:10])
+    return days

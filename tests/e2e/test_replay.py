@@ -1,0 +1,117 @@
+"""A week delivered again, in another order and in other batches: the tables stay, and another shop's come out the same."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pipeline.pipeline import Pipeline, Shop
+from tests.pipeline.reconcile import received, wait_until_settled
+
+from .feed import Feed, expected_from
+from .independent import TABLES, Expected, differences
+from .kpis import read, wait_until_right
+from .webhook import send
+
+DAYS = [date(2025, 9, 1) + timedelta(days=number) for number in range(7)]
+WEB_EVENTS, CRM_INTERACTIONS, POS_LINES, PRODUCTS, LOCATIONS = 400, 100, 100, 8, 2
+SEED = 71
+SETTLE_SECONDS = 300
+DATASETS = ("web_traffic", "crm_interactions", "pos_sales", "inventory_levels")
+
+
+def deliver(feed: Feed) -> None:
+    """All four sources, day by day."""
+    for day in DAYS:
+        feed.post("web_traffic", day, WEB_EVENTS)
+        feed.post("crm_interactions", day, CRM_INTERACTIONS)
+        feed.pos([day], POS_LINES)
+        feed.inventory([day], LOCATIONS)
+
+
+def deliver_shuffled(pipeline: Pipeline, shop: Shop, kept: Path, folder: Path) -> dict[str, int]:
+    """What is kept of a shop's posts, in any order and in requests of any size, and its APIs, polled from the last day to the
+    first in small pages. Returns how many rows of each dataset that was."""
+    order = random.Random(5)
+    counts = dict.fromkeys(DATASETS, 0)
+    for dataset in ("web_traffic", "crm_interactions"):
+        lines = [line for file in sorted((kept / dataset).glob("*.ndjson")) for line in file.read_text().splitlines()]
+        counts[dataset] = len(lines)
+        order.shuffle(lines)
+        while lines:
+            size = order.randint(1, 400)
+            send(pipeline, shop, dataset, [json.loads(line) for line in lines[:size]])
+            del lines[:size]
+    feed = Feed(pipeline, shop, folder, SEED, PRODUCTS)
+    for day in reversed(DAYS):
+        counts["inventory_levels"] += feed.inventory([day], LOCATIONS, PAGE_SIZE="7")
+        counts["pos_sales"] += feed.pos([day], POS_LINES, PAGE_SIZE="13")
+    return counts
+
+
+def tables(pipeline: Pipeline, shop: Shop, expected: Expected) -> dict[str, list[tuple[Any, ...]]]:
+    """A shop's rows of every KPI, without the shop, by key."""
+    found = {}
+    for name in TABLES:
+        table = expected.table(name)
+        rows = read(pipeline, name, table.columns, [shop.shop_id])
+        found[name] = sorted((row[1:] for row in rows), key=lambda row: [str(cell) for cell in row[: table.keys - 1]])
+    return found
+
+
+@dataclass(frozen=True)
+class Week:
+    """A shop that got a week in order, then once more, and another one that only got the second delivery."""
+
+    expected: Expected
+    first: dict[str, list[tuple[Any, ...]]]
+    again: dict[str, list[tuple[Any, ...]]]
+    other: dict[str, list[tuple[Any, ...]]]
+    versions_before: dict[tuple[str, str], int]
+    versions_after: dict[tuple[str, str], int]
+
+
+@pytest.fixture(scope="module")
+def week(pipeline: Pipeline, shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Week:
+    """The deliveries, each of them wholly in the warehouse."""
+    folder = tmp_path_factory.mktemp("week")
+    deliver(Feed(pipeline, shop, folder, SEED, PRODUCTS))
+    expected = expected_from(folder)
+    wait_until_right(pipeline, expected)
+    first, versions = tables(pipeline, shop, expected), pipeline.gold_versions()
+
+    received_before = received(pipeline)
+    counts = deliver_shuffled(pipeline, shop, folder / shop.shop_id, folder / "again")
+    wait_until_settled(pipeline, {dataset: received_before[dataset] + count for dataset, count in counts.items()}, SETTLE_SECONDS)
+    again, versions_after = tables(pipeline, shop, expected), pipeline.gold_versions()
+
+    other = pipeline.add_shop("replay-other")
+    deliver_shuffled(pipeline, other, folder / shop.shop_id, folder / "other")
+    (folder / "posted" / other.shop_id).mkdir(parents=True)
+    for dataset in DATASETS:
+        (folder / "posted" / other.shop_id / dataset).symlink_to(folder / shop.shop_id / dataset)
+    wait_until_right(pipeline, expected_from(folder / "posted"), seconds=SETTLE_SECONDS)
+    return Week(expected, first, again, tables(pipeline, other, expected), versions, versions_after)
+
+
+def test_the_same_week_again_changes_no_row(week: Week) -> None:
+    for name, rows in week.first.items():
+        assert rows, f"{name} has no row to compare"
+        assert week.again[name] == rows, name
+
+
+def test_the_same_week_again_writes_no_partition(week: Week) -> None:
+    assert week.versions_after == week.versions_before
+
+
+def test_another_order_and_other_batches_make_the_same_tables(week: Week) -> None:
+    for name, rows in week.first.items():
+        table = week.expected.table(name)
+        text = differences(table.columns[1:], table.keys - 1, week.other[name], rows)
+        assert not text, f"{name}:\n{text}"

@@ -1,0 +1,63 @@
+"""The report of the deployed pipeline, in a real browser, compared with its warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.browser.chromium import Browser
+from tests.pipeline.pipeline import Pipeline, Shop, wait_until
+from tests.pipeline.report import report
+from tests.report.page_checks import check_report
+
+TODAY = datetime.now(UTC).date()
+DAYS = [str(TODAY - timedelta(days=age)) for age in (2, 1)]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    with Browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def traded(pipeline: Pipeline, shop: Shop) -> Shop:
+    """A shop with two days of sales and some traffic, all of which is in the warehouse."""
+    pipeline.send_web_events(shop, "--seed", "5", "--events", "500", "--date", str(TODAY - timedelta(days=1)))
+    with pipeline.pos_api("--seed", "5") as api:
+        for day in DAYS:
+            pipeline.run_pos_connector(shop.shop_id, api, day)
+    tables = {
+        "sales.total_sales_by_region_product": 2,
+        "finance.revenue_by_region": 2,
+        "marketing.session_duration_bounce_rate": 1,
+    }
+    for table, days in tables.items():
+        wait_until(f"{table} has {days} days", lambda: days_of(pipeline, table, shop) >= days, 180)
+    # The page and the queries that it is compared with have to see the same warehouse.
+    wait_until("nothing is under way", lambda: not pipeline.dirty_messages() and pipeline.is_loaded(), 180)
+    return shop
+
+
+def days_of(pipeline: Pipeline, table: str, shop: Shop) -> int:
+    """How many days of a shop a mart has."""
+    column = "session_date" if "session" in table else "business_date"
+    return (
+        pipeline.query(f"select count(distinct {column}) from {table} where shop_id = %s", shop.shop_id)[0][0]
+        if pipeline.has_table(table)
+        else 0
+    )
+
+
+def test_the_report_shows_what_the_warehouse_has(
+    pipeline: Pipeline, traded: Shop, browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "report.html"
+    report(pipeline.cloud.warehouse_url, file)
+    said = capsys.readouterr().out
+    assert traded.shop_id in said and "Net sales, " in said and "Net revenue, " in said
+    assert check_report(browser, file, pipeline.cloud.warehouse_url) > 10

@@ -1,0 +1,143 @@
+"""Stockouts: one message for each new alert, never two; none when stock recovers, and none about what is long past."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.pipeline.pipeline import Pipeline, Shop, wait_until
+from tests.pipeline.reconcile import received, wait_until_settled
+
+from .independent import Expected
+from .inventory_api import Stock, hour_name, inventory_api, level
+from .kpis import wait_until_calm, wait_until_right
+
+TABLES = ["operations.stockout_alerts", "sales.stock_availability"]
+NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+FIRST, SECOND, THIRD = (NOW - timedelta(hours=age) for age in (3, 2, 1))
+LONG_AGO = NOW - timedelta(days=5)
+
+# Stock is low at 5 available or fewer, out at none. What each product is there for:
+#   falling    ok, low, out: two alerts             returning  ok, out, ok again: one alert, and nothing when it is back
+#   scarce     low from the first we hear of it     reserved   there is plenty, all of it promised: out
+#   plentiful  never an alert                       forgotten  out five days ago, and never heard of since: no news
+STOCK: Stock = {
+    LONG_AGO: [level("forgotten", 0)],
+    FIRST: [level("falling", 9), level("returning", 9), level("scarce", 5), level("reserved", 50, 10), level("plentiful", 99)],
+    SECOND: [level("falling", 5), level("returning", 0), level("scarce", 4), level("reserved", 50, 50), level("plentiful", 98)],
+    THIRD: [level("falling", 0), level("returning", 60), level("scarce", 3), level("reserved", 50, 50), level("plentiful", 97)],
+}
+ALERTS = {
+    ("falling", "low"): SECOND,
+    ("falling", "out"): THIRD,
+    ("returning", "out"): SECOND,
+    ("scarce", "low"): FIRST,
+    ("reserved", "out"): SECOND,
+}
+"""What is to be announced, and since when it is so."""
+
+
+class Inbox:
+    """A queue that is subscribed to the topic of stock alerts, as a shop's own system would be."""
+
+    def __init__(self, pipeline: Pipeline, shop: Shop) -> None:
+        self._queues, self._topics = pipeline.cloud.client("sqs"), pipeline.cloud.client("sns")
+        self._shop = shop
+        self._url = self._queues.create_queue(QueueName=f"stock-alerts-of-{shop.shop_id}")["QueueUrl"]
+        arn = self._queues.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        self._subscription = self._topics.subscribe(
+            TopicArn=pipeline.outputs["stock_alerts_topic_arn"], Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True,
+            Attributes={"FilterPolicy": json.dumps({"shop_id": [shop.shop_id]})},
+        )["SubscriptionArn"]
+        self.messages: list[dict[str, Any]] = []
+
+    def close(self) -> None:
+        """Ends the subscription."""
+        self._topics.unsubscribe(SubscriptionArn=self._subscription)
+        self._queues.delete_queue(QueueUrl=self._url)
+
+    def read(self) -> list[dict[str, Any]]:
+        """All notifications so far."""
+        while batch := self._queues.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages"):
+            for message in batch:
+                self._queues.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+                self.messages.append(json.loads(message["Body"]))
+        return self.messages
+
+    def alerts(self) -> Counter[tuple[str, str]]:
+        """How many notifications there were of each product and state."""
+        rows = [json.loads(message["Message"])["row"] for message in self.read()]
+        return Counter((row["product_id"], row["state"]) for row in rows)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A shop whose stock has gone through the connector, and its inbox."""
+
+    shop: Shop
+    inbox: Inbox
+
+
+def deliver(pipeline: Pipeline, shop: Shop, stock: Stock, **settings: str) -> None:
+    """Has the connector fetch every hour of a stock, the earliest first."""
+    with inventory_api(stock) as api:
+        for hour in sorted(stock):
+            pipeline.run_inventory_connector(shop.shop_id, api, hour_name(hour), hour_name(hour), **settings)
+
+
+def expected(shop: Shop, stock: Stock) -> Expected:
+    """The KPIs that follow from a stock."""
+    kpis = Expected()
+    rows = [{**row, "snapshot_at": f"{hour:%Y-%m-%dT%H:%M:%SZ}"} for hour, rows in stock.items() for row in rows]
+    kpis.add_rows("inventory_levels", shop.shop_id, map(json.dumps, rows))
+    return kpis
+
+
+@pytest.fixture(scope="module")
+def watch(pipeline: Pipeline, shop: Shop) -> Iterator[Watch]:
+    """Everything that the stock above leads to."""
+    inbox = Inbox(pipeline, shop)
+    deliver(pipeline, shop, STOCK)
+    wait_until_right(pipeline, expected(shop, STOCK), TABLES)
+    wait_until("every alert has been announced", lambda: inbox.alerts().keys() >= ALERTS.keys())
+    yield Watch(shop, inbox)
+    inbox.close()
+
+
+def test_each_new_alert_is_announced_once_and_nothing_else_is(watch: Watch) -> None:
+    assert watch.inbox.alerts() == dict.fromkeys(ALERTS, 1)
+
+
+def test_a_message_says_what_to_do_something_about(watch: Watch) -> None:
+    for message in watch.inbox.read():
+        body = json.loads(message["Message"])
+        row = body["row"]
+        assert body["event"] == "started" and body["shop"] == row["shop_id"] == watch.shop.shop_id
+        assert datetime.fromisoformat(body["since"]) == ALERTS[row["product_id"], row["state"]]
+        assert message["Subject"] == body["title"] == f"{row['product_id']} is {row['state']} at l1"
+        assert row["available"] == row["on_hand"] - row["reserved"] <= row["reorder_point"]
+        assert message["MessageAttributes"]["shop_id"]["Value"] == watch.shop.shop_id
+        assert message["MessageAttributes"]["model"]["Value"] == "stockout_alerts"
+
+
+def test_neither_a_replay_nor_a_recomputation_announces_anything_again(pipeline: Pipeline, watch: Watch) -> None:
+    rows, before = sum(map(len, STOCK.values())), received(pipeline)
+    deliver(pipeline, watch.shop, STOCK, PAGE_SIZE="2")
+    wait_until_settled(pipeline, {"inventory_levels": before["inventory_levels"] + rows})
+    for model in ("stock_state_changes", "stockout_alerts"):
+        pipeline.control(action="backfill", model=model, **{"from": f"{FIRST:%F}", "to": f"{NOW:%F}"})
+    wait_until_calm(pipeline)
+
+    # What is new changes the very partitions that hold the old alerts. It is announced behind whatever they would have led to.
+    late = {hour: [*STOCK[hour], level("late", on_hand)] for hour, on_hand in ((FIRST, 9), (SECOND, 9), (THIRD, 0))}
+    deliver(pipeline, watch.shop, late)
+    wait_until_right(pipeline, expected(watch.shop, STOCK | late), TABLES)
+    wait_until("the new alert has been announced", lambda: ("late", "out") in watch.inbox.alerts())
+    wait_until_calm(pipeline)
+    assert watch.inbox.alerts() == dict.fromkeys([*ALERTS, ("late", "out")], 1)
