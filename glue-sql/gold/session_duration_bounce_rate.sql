@@ -56,15 +56,43 @@ sessions as (
         session_number
 ),
 
+ranked as (
+    select
+        shop_id,
+        session_date,
+        duration_us,
+        bounce,
+        cast(
+            row_number() over (
+                partition by shop_id, session_date
+                order by duration_us
+            ) as bigint
+        ) as place,
+        count(*) over (partition by shop_id, session_date) as places
+    from sessions
+),
+
+-- the median is the mean of what stands in the middle, which is one session or two
+middles as (
+    select
+        shop_id,
+        session_date,
+        duration_us,
+        bounce,
+        case when 2 * place between places and places + 2 then 1 else 0 end as middle
+    from ranked
+),
+
 days as (
     select
         shop_id,
         session_date,
         count(*) as sessions,
-        cast(sum(duration_us) as double) as total_duration_us,
-        percentile_cont(0.5) within group (order by cast(duration_us as double)) as median_duration_us,
+        sum(duration_us) as total_us,
+        sum(middle * duration_us) as middle_us,
+        sum(middle) as middles,
         sum(bounce) as bounces
-    from sessions
+    from middles
     group by
         shop_id,
         session_date
@@ -75,8 +103,8 @@ final as (
         shop_id,
         session_date,
         sessions,
-        total_duration_us / nullif(cast(sessions as double), 0) / cast(1000000 as double) as average_duration_seconds,
-        median_duration_us / cast(1000000 as double) as median_duration_seconds,
+        cast(total_us as double) / nullif(cast(sessions * 1000000 as double), 0) as average_duration_seconds,
+        cast(middle_us as double) / nullif(cast(middles * 1000000 as double), 0) as median_duration_seconds,
         bounces,
         cast(bounces as double) / nullif(cast(sessions as double), 0) as bounce_rate
     from days

@@ -31,14 +31,14 @@ class Feed:
 
     def post(self, dataset: str, day: date, events: int, *arguments: str) -> int:
         """Posts a day of web traffic or CRM interactions; returns how many were accepted, second copies included."""
-        settings = (*self._day(dataset, day, events), "--out", str(self._file(dataset, day)), *arguments)
+        settings = (*self._day(day, events), "--out", str(self._file(dataset, day)), *arguments)
         send = {"web": self.pipeline.send_web_events, "crm": self.pipeline.send_crm_interactions}[FEEDS[dataset]]
         return send(self.shop, *settings)["accepted"]
 
     def rehearse(self, dataset: str, day: date, events: int) -> Path:
         """Keeps what `post` would get accepted, for somebody else to post."""
         file = self._file(dataset, day)
-        self._source(FEEDS[dataset], *self._day(dataset, day, events), "--dry-run", str(file))
+        self._source(FEEDS[dataset], *self._day(day, events), "--dry-run", str(file))
         return file
 
     def pos(self, days: Sequence[date], rows_per_day: int, **settings: str) -> int:
@@ -57,10 +57,8 @@ class Feed:
                 self.pipeline.run_inventory_connector(self.shop.shop_id, api, f"{day}T00", f"{day}T23", **settings)
         return sum(self._keep("inventory", "inventory_levels", day, *size) for day in days)
 
-    def _day(self, dataset: str, day: date, events: int) -> tuple[str, ...]:
-        # Traffic has a seed of its own every day: visits that arrive a day late bear ids of that day and of their seed.
-        seed = f"{self.seed}{day:%m%d}" if dataset == "web_traffic" else str(self.seed)
-        return ("--seed", seed, "--products", str(self.products), "--events", str(events), "--date", str(day))
+    def _day(self, day: date, events: int) -> tuple[str, ...]:
+        return ("--seed", str(self.seed), "--products", str(self.products), "--events", str(events), "--date", str(day))
 
     def _keep(self, source: str, dataset: str, day: date, *size: str) -> int:
         file = self._file(dataset, day)

@@ -101,7 +101,8 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
         let prefixes = prefixes.chain([keys::gold_values(&model.name, &model.partition)]);
         let listings = prefixes.map(async |prefix| {
             let entries = self.lake.list_range(&prefix, &first, &last).await?;
-            let day = |key: &str| key.strip_prefix(&prefix)?.split('/').next()?.parse::<PartitionValue>().ok();
+            let day =
+                |key: &str| key.strip_prefix(&prefix)?.split('/').next()?.parse::<PartitionValue>().ok();
             anyhow::Ok(entries.iter().filter_map(|entry| day(&entry.key)).collect::<BTreeSet<_>>())
         });
         let found: BTreeSet<_> = future::try_join_all(listings).await?.into_iter().flatten().collect();

@@ -61,16 +61,15 @@ impl Visitors {
         self.visits += 1;
         let rng = &mut self.rng;
         let midnight = self.day.and_time(NaiveTime::MIN).and_utc();
-        let (day, start) = match rng.random_range(0..100) {
+        let start = match rng.random_range(0..100) {
             // The phone was offline: yesterday's visit arrives today.
-            0..2 => {
-                (self.day - Duration::days(1), midnight - Duration::seconds(rng.random_range(7_200..80_000)))
-            }
+            0..2 => midnight - Duration::seconds(rng.random_range(7_200..80_000)),
             // Late in the evening; most of these go on past midnight.
-            2..5 => (self.day, midnight + Duration::seconds(86_400 - rng.random_range(1..300))),
-            _ => (self.day, midnight + through_the_day(number as f64 / self.expected_visits, rng)),
+            2..5 => midnight + Duration::seconds(86_400 - rng.random_range(1..300)),
+            _ => midnight + through_the_day(number as f64 / self.expected_visits, rng),
         };
-        let id = format!("{}-{}-{number}", day.format("%Y%m%d"), self.world.seed);
+        // The day on which it is sent, also for a late visit: on the day before there is a visit of that number already.
+        let id = format!("{}-{}-{number}", self.day.format("%Y%m%d"), self.world.seed);
         let mut visit = Visit::of_anyone(self.world, rng, id, start);
         match rng.random_range(0..100) {
             0..35 => visit.bounce(rng),
@@ -249,6 +248,15 @@ mod tests {
         assert_eq!(events(1, day()), events(1, day()));
         assert_ne!(events(1, day()), events(2, day()));
         assert_ne!(events(1, day()), events(1, day().succ_opt().unwrap()));
+    }
+
+    #[test]
+    fn given_two_days_in_a_row_then_no_event_of_one_has_an_id_of_the_other() {
+        let ids = |day| {
+            let events = Visitors::new(World::new(1), day, 4_000).take(4_000);
+            events.map(|event| event.event_id).collect::<HashSet<_>>()
+        };
+        assert!(ids(day()).is_disjoint(&ids(day().succ_opt().unwrap())));
     }
 
     #[test]
