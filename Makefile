@@ -6,7 +6,7 @@ SHELL := bash
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/shoplake/target
 PYTHON := .local/venv/bin/python
 
-.PHONY: help checkout setup build demo report down pos-day redrive test lint unit localstack-test report-test parity e2e bench package clean
+.PHONY: help checkout setup build demo report down pos-day redrive test lint unit localstack-test report-test parity e2e e2e-long bench package clean
 
 help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,7 +70,10 @@ parity: setup checkout ## every model gives the same rows on DataFusion and on S
 
 e2e: setup checkout ## end-to-end tests against a local cloud of their own
 	@echo "==> end-to-end tests"
-	@$(PYTHON) -m pytest -v tests/e2e
+	@$(PYTHON) -m pytest -v -m "not long" tests/e2e
+
+e2e-long: setup checkout ## a month of three shops and all real days through a local cloud: an hour or more
+	@$(PYTHON) -m pytest -v -s -m long tests/e2e
 
 bench: checkout ## measure the hot path
 	@cargo bench --locked -p shoplake-conform

