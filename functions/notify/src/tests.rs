@@ -252,12 +252,13 @@ async fn given_history_when_handled_then_nobody_is_told_even_if_the_limit_is_rai
 }
 
 #[tokio::test]
-async fn given_the_same_product_later_on_then_it_is_another_alert() {
+async fn given_a_late_input_that_corrects_when_it_began_then_it_is_the_same_alert() {
     let world = World::new();
     world.commit(&[out(1, 5)]).await;
     world.run().await.unwrap();
-    world.commit(&[out(1, 3)]).await;
-    assert_eq!(world.run().await.unwrap().sent, 1);
+    world.commit(&[out(1, 6)]).await;
+    assert_eq!(world.run().await.unwrap().sent, 0);
+    assert_eq!(world.subjects(), ["p1 is out"]);
 }
 
 #[tokio::test]
