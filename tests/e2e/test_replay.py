@@ -19,7 +19,7 @@ from .independent import TABLES, Expected, differences
 from .kpis import read, wait_until_right
 from .webhook import send
 
-DAYS = [date(2025, 9, 1) + timedelta(days=number) for number in range(3)]
+DAYS = [date(2025, 9, 1) + timedelta(days=number) for number in range(2)]
 WEB_EVENTS, CRM_INTERACTIONS, POS_LINES, PRODUCTS, LOCATIONS = 400, 100, 100, 8, 2
 SEED = 71
 SETTLE_SECONDS = 300
