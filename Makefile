@@ -16,7 +16,7 @@ help: ## show what there is
 checkout:
 	@mkdir -p "$$CARGO_TARGET_DIR"
 	@if [ "$$(cat "$$CARGO_TARGET_DIR/checkout" 2>/dev/null)" != "$(CURDIR)" ]; then \
-		find crates functions connectors tests/sample-source glue-sql -type f -exec touch {} +; \
+		find crates functions connectors tests/sample-source tests/simulation glue-sql -type f -exec touch {} +; \
 		echo "$(CURDIR)" > "$$CARGO_TARGET_DIR/checkout"; \
 	fi
 
@@ -72,7 +72,7 @@ e2e: setup checkout ## end-to-end tests against a local cloud of their own
 	@echo "==> end-to-end tests"
 	@$(PYTHON) -m pytest -v -m "not long" tests/e2e
 
-e2e-long: setup checkout ## a month of three shops and all real days through a local cloud: an hour or more
+e2e-long: setup checkout ## all functions killed at random, a month of three shops, all real days: hours on a local cloud
 	@$(PYTHON) -m pytest -v -s -m long tests/e2e
 
 bench: checkout ## measure the hot path

@@ -23,7 +23,7 @@ LAST = ("test_stockouts", "test_redrive", "test_replay", "test_chaos", "test_rea
 
 def pytest_configure(config: pytest.Config) -> None:
     """Makes `-m "not long"` possible."""
-    config.addinivalue_line("markers", "long: takes an hour, as the local cloud computes about one partition a second")
+    config.addinivalue_line("markers", "long: up to an hour, as the local cloud computes about one partition a second")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
