@@ -72,7 +72,7 @@ e2e: setup checkout ## end-to-end tests against a local cloud of their own
 	@echo "==> end-to-end tests"
 	@$(PYTHON) -m pytest -v -m "not long" tests/e2e
 
-e2e-long: setup checkout ## all functions killed at random, a month of three shops, all real days: hours on a local cloud
+e2e-long: setup checkout ## replays, functions killed at random, a month of three shops, all real days: hours on a local cloud
 	@$(PYTHON) -m pytest -v -s -m long tests/e2e
 
 bench: checkout ## measure the hot path
