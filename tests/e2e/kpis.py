@@ -7,11 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tests.pipeline.pipeline import Pipeline, wait_until
+from tests.pipeline.reconcile import CALM_LOOKS
 
 from .independent import TABLES, Expected, differences
-
-CALM_LOOKS = 3
-"""Looks in a row that find nothing under way: between two stations a change is in no queue for a moment."""
 
 
 def read(pipeline: Pipeline, table: str, columns: Sequence[str], shops: Sequence[str]) -> list[tuple[Any, ...]]:
@@ -63,7 +61,7 @@ def wait_until_calm(pipeline: Pipeline, seconds: float = 240) -> None:
 
     def calm() -> bool:
         nonlocal looks
-        looks = looks + 1 if not pipeline.dirty_messages() and pipeline.is_loaded() else 0
+        looks = looks + 1 if pipeline.is_calm() else 0
         return looks == CALM_LOOKS
 
     wait_until("nothing is under way", calm, seconds, every=1)

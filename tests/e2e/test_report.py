@@ -39,7 +39,7 @@ def traded(pipeline: Pipeline, shop: Shop) -> Shop:
     for table, days in tables.items():
         wait_until(f"{table} has {days} days", lambda: days_of(pipeline, table, shop) >= days, 180)
     # The page and the queries that it is compared with have to see the same warehouse.
-    wait_until("nothing is under way", lambda: not pipeline.dirty_messages() and pipeline.is_loaded(), 180)
+    wait_until("nothing is under way", pipeline.is_calm, 180)
     return shop
 
 

@@ -218,6 +218,11 @@ class Pipeline:
         rows = self.query("select model, partition_value, version from shoplake.loads")
         return {(model, partition): version for model, partition, version in rows}
 
+    def is_calm(self) -> bool:
+        """Whether no partition waits to be computed, and the warehouse holds what gold holds. Between two stations a change is
+        in no queue for a moment, so whoever has to be sure looks more than once."""
+        return not self.dirty_messages() and self.is_loaded()
+
     def is_loaded(self) -> bool:
         """Whether the warehouse holds what gold holds of the models that it shows, and that is something."""
         shown = {file.stem for file in self.sql.glob("gold/*.sql") if "\n-- warehouse = " in file.read_text()}

@@ -73,7 +73,7 @@ def wait_until_settled(pipeline: Pipeline, at_least: Mapping[str, int], seconds:
     def settled() -> list[Balance] | None:
         nonlocal looks
         balances: list[Balance] = []
-        is_calm = not pipeline.dirty_messages() and pipeline.is_loaded()
+        is_calm = pipeline.is_calm()
         if is_calm:  # what takes longer comes last
             balances = reconcile(pipeline)
             counts = {balance.dataset: balance.received for balance in balances}
