@@ -253,6 +253,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::RecordingWarehouse;
+    use crate::statement::script;
 
     pub(crate) fn december_first(version: u64) -> CheckResults {
         CheckResults {
@@ -279,14 +280,6 @@ pub(crate) mod tests {
                 },
             ],
         }
-    }
-
-    fn script(statements: &[Statement]) -> String {
-        statements
-            .iter()
-            .map(|statement| format!("{};\n-- {:?}", statement.sql(), statement.parameters()))
-            .collect::<Vec<_>>()
-            .join("\n\n")
     }
 
     #[test]

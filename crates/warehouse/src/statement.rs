@@ -69,6 +69,16 @@ impl Batch {
     }
 }
 
+/// Statements as a text, for snapshots.
+#[cfg(test)]
+pub(crate) fn script(statements: &[Statement]) -> String {
+    statements
+        .iter()
+        .map(|statement| format!("{};\n-- {:?}", statement.sql(), statement.parameters()))
+        .collect::<Vec<_>>()
+        .join("\n\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -158,6 +158,7 @@ pub(super) const REPORT: usize = 5;
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::statement::script;
 
     pub(crate) fn december_first(version: u64) -> PartitionCopy {
         PartitionCopy {
@@ -180,14 +181,6 @@ pub(super) mod tests {
             source: Literal::new("s3://lake/gold/total_sales/business_date=2010-12-01/data.parquet").unwrap(),
             role: Literal::new("arn:aws:iam::000000000000:role/copy").unwrap(),
         }
-    }
-
-    fn script(statements: &[Statement]) -> String {
-        statements
-            .iter()
-            .map(|statement| format!("{};\n-- {:?}", statement.sql(), statement.parameters()))
-            .collect::<Vec<_>>()
-            .join("\n\n")
     }
 
     #[test]
