@@ -70,10 +70,10 @@ parity: setup checkout ## every model gives the same rows on DataFusion and on S
 
 e2e: setup checkout ## end-to-end tests against a local cloud of their own
 	@echo "==> end-to-end tests"
-	@$(PYTHON) -m pytest -v -m "not long" tests/e2e
+	@$(PYTHON) -m pytest -v --ignore tests/e2e/bulk tests/e2e
 
-e2e-long: setup checkout ## replays, functions killed at random, a month of three shops, all real days: hours on a local cloud
-	@$(PYTHON) -m pytest -v -s -m long tests/e2e
+e2e-long: setup checkout ## a month of three shops, and all real days of sales: an hour on a local cloud
+	@$(PYTHON) -m pytest -v -s tests/e2e/bulk
 
 bench: checkout ## measure the hot path
 	@cargo bench --locked -p shoplake-conform

@@ -6,7 +6,6 @@ stream_shards           = 1
 stream_retention_hours  = 24
 firehose_buffer_seconds = 1
 log_retention_days      = 1
-state_machine_log_level = "ALL"
 
 conform_batches = {
   size           = 1000

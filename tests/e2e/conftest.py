@@ -18,12 +18,7 @@ from tests.pipeline.pipeline import SCHEMAS, SQL, Cloud, Pipeline, Shop, free_po
 HERE = Path(__file__).resolve().parent
 
 # Those that fill the lake come last: what others count in the whole lake, they count object by object.
-LAST = ("test_stockouts", "test_redrive", "test_replay", "test_chaos", "test_real_data", "test_month")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Makes `-m "not long"` possible."""
-    config.addinivalue_line("markers", "long: up to an hour, as the local cloud computes about one partition a second")
+LAST = ("test_stockouts", "test_redrive", "test_replay", "test_chaos")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

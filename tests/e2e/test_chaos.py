@@ -35,8 +35,6 @@ REDELIVERY_SECONDS = 20
 """After which a mark that a killed dispatch had is given to another; the six minutes that AWS advises are only longer."""
 SETTLE_SECONDS = 420
 
-pytestmark = pytest.mark.long
-
 
 class PatientShop:
     """Posts as a shop should: until it is told that its events were taken, always under the same id."""

@@ -25,8 +25,6 @@ SEED = 71
 SETTLE_SECONDS = 300
 DATASETS = ("web_traffic", "crm_interactions", "pos_sales", "inventory_levels")
 
-pytestmark = pytest.mark.long
-
 
 def deliver(feed: Feed) -> None:
     """All four sources, day by day."""

@@ -52,8 +52,9 @@ class Pipeline:
         self.api_url: str = outputs["api_url"]
 
     @classmethod
-    def deploy(cls, cloud: Cloud, schemas: Path = SCHEMAS, sql: Path = SQL) -> Pipeline:
-        """Builds, packs and applies everything to a cloud, starting it if need be, and migrates the warehouse."""
+    def deploy(cls, cloud: Cloud, schemas: Path = SCHEMAS, sql: Path = SQL, **variables: str) -> Pipeline:
+        """Builds, packs and applies everything to a cloud, starting it if need be, and migrates the warehouse. Variables of the
+        Terraform root are set beyond what local.tfvars sets."""
         binaries = build()
         package(binaries, cloud.state / "packages", schemas, sql)
         if not cloud.is_up():
@@ -62,21 +63,21 @@ class Pipeline:
                 (cloud.state / name).unlink(missing_ok=True)
             with step("start the local cloud"):
                 cloud.up()
-        outputs = cls.terraform(cloud, schemas).apply()
+        outputs = cls.terraform(cloud, schemas, **variables).apply()
         pipeline = cls(cloud, binaries, outputs, sql)
         with step("migrate the warehouse"):
             pipeline.control(action="migrate")
         return pipeline
 
     @staticmethod
-    def terraform(cloud: Cloud, schemas: Path = SCHEMAS) -> Terraform:
+    def terraform(cloud: Cloud, schemas: Path = SCHEMAS, **variables: str) -> Terraform:
         """The Terraform root as applied to this cloud."""
-        variables = {
+        ours = {
             "local_endpoint": cloud.endpoint,
             "packages_dir": str(cloud.state / "packages"),
             "schemas_dir": str(schemas),
         }
-        return Terraform(cloud.state, cloud.endpoint, variables)
+        return Terraform(cloud.state, cloud.endpoint, ours | variables)
 
     @property
     def environment(self) -> dict[str, str]:

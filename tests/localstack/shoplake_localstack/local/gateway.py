@@ -1,28 +1,75 @@
-"""LocalStack's web server, bound to the interface it was told.
+"""LocalStack's web server: threads that answer requests, on the interface that it was told.
 
-LocalStack 4.8.1 ignores the host in GATEWAY_LISTEN for IPv4 and opens the port to the whole network.
+LocalStack 4.8.1 comes with Twisted, which takes every request through one thread and hands it to another: more than half of
+all processor time of a busy local cloud, which is one Python process. It also ignores the host in GATEWAY_LISTEN for IPv4
+and opens the port to the whole network.
 """
+
+from __future__ import annotations
+
+import threading
+from typing import Any
 
 from localstack import config
 from localstack.runtime.server.core import RuntimeServer, RuntimeServerPlugin
 
+_THREADS = 256
+"""Requests at a time. Most wait: long polls of queues, invocations of functions, executions."""
+_IDLE_SECONDS = 900
+"""Longer than any client here keeps a connection that it does not use, so that none finds it closed as it sends."""
 
-class BoundServerPlugin(RuntimeServerPlugin):
+
+class ThreadedServerPlugin(RuntimeServerPlugin):
     """Chosen with `GATEWAY_SERVER=shoplake`."""
 
     name = "shoplake"
 
-    def load(self, *args, **kwargs) -> RuntimeServer:
-        from localstack.runtime.server.twisted import TwistedRuntimeServer
-        from rolo.serving.twisted import TwistedGateway
-        from twisted.internet import endpoints, reactor
+    def load(self, *args: Any, **kwargs: Any) -> RuntimeServer:
+        from cheroot import server as http, wsgi
+        from rolo.gateway.wsgi import WsgiGateway
 
-        class BoundServer(TwistedRuntimeServer):
+        class Request(http.HTTPRequest):
+            def __init__(self, *arguments: Any) -> None:
+                """Not strict: LocalStack itself asks as one asks a proxy, with the whole URL."""
+                super().__init__(*arguments, strict_mode=False)
+
+        class Connection(http.HTTPConnection):
+            RequestHandlerClass = Request
+
+        class Gateway(wsgi.Gateway_10):
+            def get_environ(self) -> dict[str, Any]:
+                """With what LocalStack wants beyond WSGI: the path and the headers as they were sent."""
+                environ = super().get_environ()
+                environ["RAW_URI"] = environ["REQUEST_URI"]
+                environ["rolo.headers"] = [(name.lower(), value) for name, value in self.req.inheaders.items()]
+                environ["wsgi.input_terminated"] = True
+                return environ
+
+        class ThreadedServer(RuntimeServer):
             """Plain HTTP only: a certificate for 127.0.0.1 would convince nobody."""
 
-            def register(self, gateway, listen: list[config.HostAndPort], ssl_creds=None) -> None:
-                site = TwistedGateway(gateway)
-                for address in listen:
-                    endpoints.TCP4ServerEndpoint(reactor, address.port, interface=address.host).listen(site)
+            def __init__(self) -> None:
+                self._servers: list[wsgi.Server] = []
 
-        return BoundServer()
+            def register(self, gateway: Any, listen: list[config.HostAndPort], ssl_creds: Any = None) -> None:
+                for address in listen:
+                    server = wsgi.Server(
+                        (address.host, address.port), WsgiGateway(gateway), numthreads=_THREADS, timeout=_IDLE_SECONDS, request_queue_size=512
+                    )
+                    server.ConnectionClass, server.gateway = Connection, Gateway
+                    server.keep_alive_conn_limit = _THREADS * 8
+                    server.prepare()
+                    self._servers.append(server)
+
+            def run(self) -> None:
+                threads = [threading.Thread(target=server.serve) for server in self._servers]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+
+            def shutdown(self) -> None:
+                for server in self._servers:
+                    server.stop()
+
+        return ThreadedServer()

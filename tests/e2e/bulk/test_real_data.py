@@ -14,9 +14,9 @@ import pytest
 
 from tests.pipeline.pipeline import Pipeline
 
-from .independent import Expected
-from .kpis import wait_until_right
-from .measure import Memory, Stages
+from ..independent import Expected
+from ..kpis import wait_until_right
+from ..measure import Memory, Stages
 
 TABLES = [
     "sales.total_sales_by_region_product",
@@ -30,12 +30,9 @@ CONNECTORS = 3
 """Days that are polled at a time."""
 SETTLE_SECONDS = 900
 
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.skipif(
-        "SHARED_DATA" not in os.environ, reason="SHARED_DATA does not name a folder with online-retail/YYYY-MM-DD.csv.gz"
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    "SHARED_DATA" not in os.environ, reason="SHARED_DATA does not name a folder with online-retail/YYYY-MM-DD.csv.gz"
+)
 
 
 class Connectors:

@@ -15,19 +15,17 @@ import pytest
 
 from tests.pipeline.pipeline import Pipeline, Shop, wait_until
 
-from .feed import Feed, expected_from
-from .independent import TABLES
-from .kpis import report, wait_until_calm, wait_until_right
-from .measure import Stages
-from .webhook import send
+from ..feed import Feed, expected_from
+from ..independent import TABLES
+from ..kpis import report, wait_until_calm, wait_until_right
+from ..measure import Stages
+from ..webhook import send
 
 FIRST_DAY = date(2025, 11, 1)
 """A month that no other test writes to, long enough ago that none of its stockouts is news."""
 DAYS = [FIRST_DAY + timedelta(days=number) for number in range(30)]
 SETTLE_SECONDS = 900
 REQUEST = ("--batch", "500", "--concurrency", "4")
-
-pytestmark = pytest.mark.long
 
 
 @dataclass(frozen=True)

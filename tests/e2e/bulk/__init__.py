@@ -1,0 +1,1 @@
+"""End-to-end tests: the deployed pipeline, fed and observed from outside."""
