@@ -177,6 +177,7 @@ select
     cast(fields.discount->>'$' as decimal(18, 4)) as discount,
     cast(fields.unit_cost->>'$' as decimal(18, 4)) as unit_cost,
     fields.currency->>'$' as currency,
+    fields.customer_id->>'$' as customer_id,
     cast(fields.business_date->>'$' as date) as business_date
 from valid_pos_sales
 qualify row_number() over (partition by shop_id, transaction_id, line_no order by business_date) = 1;

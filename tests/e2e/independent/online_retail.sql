@@ -1,5 +1,6 @@
 -- Days of UCI's "Online Retail" as the rows of a POS API: Country is the region, InvoiceNo the receipt, a line's number its
--- position in its receipt. The variables `files` and `shop_id` say which days, and whose.
+-- position in its receipt. Customers' numbers were once taken for decimals: 17850.0. The variables `files` and `shop_id` say
+-- which days, and whose.
 insert into raw
 with lines as (
     select *, row_number() over () as position
@@ -19,6 +20,7 @@ select
         'unit_price', UnitPrice,
         'discount', '0',
         'currency', 'GBP',
+        'customer_id', regexp_replace(CustomerID, '\.0$', ''),
         'sold_at', replace(InvoiceDate, ' ', 'T') || 'Z',
         'business_date', regexp_extract(filename, '[0-9]{4}-[0-9]{2}-[0-9]{2}')
     )

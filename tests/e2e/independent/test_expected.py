@@ -57,7 +57,7 @@ def stock(at: str, on_hand: int, reserved: int = 0, place: str = "l1", product: 
 
 
 def test_every_kpi_has_a_definition() -> None:
-    assert len(TABLES) == 13
+    assert len(TABLES) == 14
 
 
 def test_rows_that_break_their_contract_count_nowhere() -> None:
@@ -303,6 +303,52 @@ def test_stockout_alerts() -> None:
         (date(2026, 3, 2), "l1", "p1", "low", at(2, 0), None, 3, 0, 3, 3),
     ]
     assert rows("inventory_levels", levels, "operations.stockout_alerts") == want
+
+
+def test_customer_features() -> None:
+    # c1 on 1 March: a receipt of 2 * 5.00 - 1.00 and 1 * 5.00 GBP = 14.00; another of 3 EUR; one each, so EUR. On 3 March 4 are bought
+    # for 20.00 GBP and 1 comes back for 5.00: GBP 14 + 20 - 5 = 29 of two purchases; 8 sold of p1 and p2, the last today.
+    # Its visits: 10:00, 10:30 and 11:01 are two sessions; two openings of one ticket on a day are one. Stars 2 and 5.
+    # c2 only calls, 364 days before 3 March: seen then and there, not on 4 March, when c1 was last seen a day ago.
+    expected = Expected()
+    lines = [
+        sale("t1", 1, "2026-03-01", 2, "5.00", customer_id="c1", discount="1.00"),
+        sale("t1", 2, "2026-03-01", 1, "5.00", customer_id="c1", product_id="p2"),
+        sale("t2", 1, "2026-03-01", 1, "3.00", customer_id="c1", currency="EUR"),
+        sale("t3", 1, "2026-03-03", 4, "5.00", customer_id="c1"),
+        sale("t4", 1, "2026-03-03", -1, "5.00", customer_id="c1"),
+        sale("t5", 1, "2026-03-02", 1, "5.00"),
+    ]
+    events = [
+        web("e1", "2026-03-01T10:00:00Z", customer_id="c1"),
+        web("e2", "2026-03-01T10:30:00Z", "purchase", customer_id="c1"),
+        web("e3", "2026-03-01T11:01:00Z", customer_id="c1"),
+        web("e4", "2026-03-02T11:01:00Z"),
+    ]
+    calls = [
+        crm(1, "2026-03-01T10:00:00Z", "complaint", rating=2),
+        ticket(2, "a", "opened", "2026-03-01T10:00:00Z"),
+        ticket(3, "a", "opened", "2026-03-01T11:00:00Z"),
+        crm(4, "2026-03-03T10:00:00Z", "loyalty_earn", rating=5),
+        crm(5, "2025-03-04T10:00:00Z", customer="c2"),
+        crm(6, "2026-03-04T10:00:00Z", customer="c3"),
+    ]
+    expected.add_rows("pos_sales", SHOP, map(json.dumps, lines))
+    expected.add_rows("web_traffic", SHOP, map(json.dumps, events))
+    expected.add_rows("crm_interactions", SHOP, map(json.dumps, calls))
+    nothing = (None, 0, None, None, 0, None, 0, 0, 0)
+    one_call = (0, 0, 0, 1, 0, 0, 0, 0, None)
+    of_march = (3, 2, 1, 4, 1, 1, 1, 2, 3.5)
+    want = [
+        (date(2025, 3, 4), "c2", *nothing, 0, 0, *one_call),
+        (date(2026, 3, 1), "c1", 0, 2, "EUR", D(3), 1, 3.0, 4, 0, 2, 0, 0, 3, 2, 1, 3, 1, 0, 1, 1, 2.0),
+        (date(2026, 3, 1), "c2", *nothing, 362, 362, *one_call),
+        (date(2026, 3, 3), "c1", 0, 3, "GBP", D(29), 2, 14.5, 8, 1, 2, 2, 0, *of_march),
+        (date(2026, 3, 3), "c2", *nothing, 364, 364, *one_call),
+        (date(2026, 3, 4), "c1", 1, 3, "GBP", D(29), 2, 14.5, 8, 1, 2, 3, 1, *of_march),
+        (date(2026, 3, 4), "c3", *nothing, 0, 0, *one_call),
+    ]
+    assert read(expected, "marketing.customer_features") == want
 
 
 def test_feedback_score() -> None:

@@ -26,6 +26,7 @@ OF_SALES = (
     "sales.product_turnover_rate",
     "operations.inventory_turnover",
     "finance.revenue_by_region",
+    "marketing.customer_features",
 )
 
 

@@ -104,14 +104,17 @@ fn crm() -> impl Strategy<Value = Event> {
 /// A line's quantity is told by its key, so that a total that counts the keys is right whichever copy of a line wins.
 fn sale() -> impl Strategy<Value = Event> {
     let quantity = |transaction: u8, line: u8| [1, -1, 3, 7][usize::from(transaction + line) % 4];
-    (shop(), 0..DAYS.len(), 0..2_u8, 0..2_u8, 0..2_u8, 1..20_000_u32, prop::option::of(0..3_u8), taken()).prop_map(
-        move |(shop, day, transaction, line, product, price, cost, taken)| {
+    let customer = prop::option::of(0..2_u8);
+    let place = (0..DAYS.len(), 0..2_u8, 0..2_u8);
+    (shop(), place, 0..2_u8, customer, 1..20_000_u32, prop::option::of(0..3_u8), taken()).prop_map(
+        move |(shop, (day, transaction, line), product, customer, price, cost, taken)| {
             let day = DAYS[day];
             taken.give(Event::new("pos_sales", shop, json!({
                 "transaction_id": format!("{day}-{transaction}"), "line_no": line + 1, "store_id": "s", "region": "north",
                 "product_id": format!("p{product}"), "quantity": quantity(transaction, line),
                 "unit_price": format!("{}.{:04}", price / 10_000, price % 10_000).replace("0.0000", "1"), "discount": "0.01",
-                "unit_cost": cost.map(|cost| cost.to_string()), "currency": "GBP", "sold_at": format!("{day}T10:00:00Z"),
+                "unit_cost": cost.map(|cost| cost.to_string()), "currency": "GBP",
+                "customer_id": customer.map(|customer| format!("c{customer}")), "sold_at": format!("{day}T10:00:00Z"),
                 "business_date": day,
             })).in_batch(day))
         },

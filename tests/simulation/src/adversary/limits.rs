@@ -1,7 +1,7 @@
 //! Amounts at the limits of decimal(18,4), and days at the limits of the calendar of contracts. Each amount is alone in its
 //! currency, so that no sum of a group leaves what can be represented.
 
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate};
 use serde_json::{Value, json};
 
 use super::{LIMITS, day as day_number};
@@ -28,7 +28,7 @@ pub(crate) fn amounts(events: &mut Vec<Event>) {
         events.push(Event::new("pos_sales", LIMITS, json!({
             "transaction_id": format!("limit-{currency}"), "line_no": 100_000, "store_id": "s", "region": "limit",
             "product_id": format!("limit-{currency}"), "quantity": quantity, "unit_price": price, "discount": discount,
-            "unit_cost": cost, "currency": currency, "sold_at": format!("{day}T12:00:00Z"), "business_date": day,
+            "unit_cost": cost, "currency": currency, "customer_id": "c", "sold_at": format!("{day}T12:00:00Z"), "business_date": day,
         })));
     }
     // Stock whose value is at the limit, with the turnover of the currencies above; and a currency that is only stock.
@@ -38,6 +38,18 @@ pub(crate) fn amounts(events: &mut Vec<Event>) {
             .enumerate()
     {
         events.push(level(day_number(12 + number as u64), currency, on_hand, cost, Value::Null));
+    }
+}
+
+/// A customer's purchases that are as long ago as a year looks back, a day longer, or a day less.
+pub(crate) fn years(events: &mut Vec<Event>) {
+    for age in [363, 364, 365] {
+        let day = day_number(20) - Days::new(age);
+        events.push(Event::new("pos_sales", LIMITS, json!({
+            "transaction_id": "same-number-every-year", "line_no": age, "store_id": "s", "region": "limit",
+            "product_id": format!("age-{age}"), "quantity": 1, "unit_price": "1", "discount": "0", "currency": "EUR",
+            "customer_id": "c", "sold_at": format!("{day}T12:00:00Z"), "business_date": day,
+        })));
     }
 }
 

@@ -51,6 +51,7 @@ pub fn events(seed: u64) -> Vec<Event> {
     }
     crm::tickets_at_the_edges_of_their_windows(&mut events);
     limits::amounts(&mut events);
+    limits::years(&mut events);
     limits::days(&mut events);
     copies(&mut rng, &mut events);
     events
