@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Makes the virtual environment of the local cloud: Python packages, PostgreSQL, Node.js, Kinesis, all at pinned versions.
 
-    python3 tests/localstack/bootstrap.py [--root DIR] [--spark]
+    python3 tests/localstack/bootstrap.py [--root DIR] [--spark] [--notebooks]
 
 Needs nothing but Python's standard library, and a network the first time. Runs again in no time: a stamp in the
 environment says what it was made from. Spark and a Java for it, which only tests/parity needs, weigh as much as all the
-rest, so they are put into the environment when they are asked for.
+rest, so they are put into the environment when they are asked for. What notebooks need gets an environment of its own,
+as it does not go together with LocalStack's packages.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import IO
 
 HERE = Path(__file__).resolve().parent
 SPARK = HERE.parent / "parity" / "requirements.txt"
+NOTEBOOKS = HERE.parent / "notebooks" / "requirements.txt"
 OLDEST_PYTHON = (3, 11)
 _TELL_SECONDS = 2
 
@@ -46,27 +48,38 @@ def stamp() -> str:
 
 def make(environment: Path) -> None:
     """Builds or completes the environment."""
-    python = environment / "bin" / "python"
-    print(f"making {environment} for Python {sys.version.split()[0]}", flush=True)
-    if _python_of(environment) != f"{sys.version_info.major}.{sys.version_info.minor}":
-        if importlib.util.find_spec("ensurepip") is None:  # Debian and Ubuntu pack it apart
-            raise BootstrapError(f"{sys.executable} cannot make virtual environments; on Debian or Ubuntu: apt install python3-venv")
-        venv.create(environment, clear=environment.exists(), with_pip=True)
+    python = _create(environment)
     requirements = HERE / "requirements.txt"
     _run("Python packages", [*_pip(python), "-r", requirements], count="Collecting", of=_count_requirements(requirements))
     _run("shoplake-localstack", [*_pip(python), "--no-deps", "-e", HERE])
     _install_kinesis(environment, python)
 
 
-def spark_stamp() -> str:
-    """Changes when anything does that Spark is installed from."""
-    return hashlib.sha256(sys.version.encode() + SPARK.read_bytes()).hexdigest()
+def _create(environment: Path) -> Path:
+    """The environment's Python, which is made where there is none of this version."""
+    print(f"making {environment} for Python {sys.version.split()[0]}", flush=True)
+    if _python_of(environment) != f"{sys.version_info.major}.{sys.version_info.minor}":
+        if importlib.util.find_spec("ensurepip") is None:  # Debian and Ubuntu pack it apart
+            raise BootstrapError(f"{sys.executable} cannot make virtual environments; on Debian or Ubuntu: apt install python3-venv")
+        venv.create(environment, clear=environment.exists(), with_pip=True)
+    return environment / "bin" / "python"
+
+
+def requirements_stamp(requirements: Path) -> str:
+    """Changes when anything does that these are installed from."""
+    return hashlib.sha256(sys.version.encode() + requirements.read_bytes()).hexdigest()
 
 
 def add_spark(environment: Path) -> None:
     """Puts Spark into the environment."""
     python = environment / "bin" / "python"
     _run("Spark (355 MB)", [*_pip(python), "-r", SPARK], count="Collecting", of=_count_requirements(SPARK))
+
+
+def make_notebooks(environment: Path) -> None:
+    """Builds or completes the environment of the notebooks."""
+    python = _create(environment)
+    _run("what notebooks need", [*_pip(python), "-r", NOTEBOOKS], count="Collecting", of=_count_requirements(NOTEBOOKS))
 
 
 def _pip(python: Path) -> list[str | Path]:
@@ -140,6 +153,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=HERE.parent.parent, help="the environment is made in <root>/.local/venv")
     parser.add_argument("--spark", action="store_true", help="with Spark, for tests/parity")
+    parser.add_argument("--notebooks", action="store_true", help="with <root>/.local/notebooks, for tests/notebooks")
     arguments = parser.parse_args()
     root = arguments.root.resolve()
     if sys.version_info < OLDEST_PYTHON:
@@ -154,7 +168,9 @@ def main() -> int:
         try:
             _unless_made(environment, "made-from", stamp(), make)
             if arguments.spark:
-                _unless_made(environment, "made-from-spark", spark_stamp(), add_spark)
+                _unless_made(environment, "made-from-spark", requirements_stamp(SPARK), add_spark)
+            if arguments.notebooks:
+                _unless_made(root / ".local" / "notebooks", "made-from", requirements_stamp(NOTEBOOKS), make_notebooks)
         except (BootstrapError, OSError, subprocess.CalledProcessError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
