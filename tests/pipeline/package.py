@@ -41,6 +41,13 @@ def definitions(schemas: Path, sql: Path) -> dict[str, Path]:
     return dict(sorted(files.items()))
 
 
+def catalog(program: Path, out: Path, schemas: Path, sql: Path) -> None:
+    """Writes `catalog.json`: the tables of the lake, of which Terraform makes the Glue Data Catalog."""
+    out.mkdir(parents=True, exist_ok=True)
+    with step("describe the tables of the lake"):
+        subprocess.run([program, "--schemas", schemas, "--sql", sql, "--out", out / "catalog.json"], stdout=sys.stderr, check=True)
+
+
 def package(binaries: Path, out: Path, schemas: Path, sql: Path) -> None:
     """Writes `<function>.zip` for each function: the same bytes for the same content."""
     out.mkdir(parents=True, exist_ok=True)

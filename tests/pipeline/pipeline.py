@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from .deploy import Terraform
-from .package import ROOT, build, package
+from .package import ROOT, build, catalog, package
 from .progress import step
 
 sys.path.insert(0, str(ROOT / "tests" / "localstack"))
@@ -57,6 +57,7 @@ class Pipeline:
         Terraform root are set beyond what local.tfvars sets."""
         binaries = build()
         package(binaries, cloud.state / "packages", schemas, sql)
+        catalog(binaries / "catalog", cloud.state / "packages", schemas, sql)
         if not cloud.is_up():
             # A new cloud is empty, whatever the last one's state says.
             for name in ("terraform.tfstate", "terraform.tfstate.backup"):

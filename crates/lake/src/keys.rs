@@ -40,9 +40,14 @@ pub fn silver(dataset: &str, partition: &str, name: &str) -> String {
     format!("{}{name}.parquet", silver_prefix(dataset, partition))
 }
 
+/// `silver/<dataset>/`
+pub fn silver_dataset(dataset: &str) -> String {
+    format!("silver/{dataset}/")
+}
+
 /// `silver/<dataset>/<partition>/`
 pub fn silver_prefix(dataset: &str, partition: &str) -> String {
-    format!("silver/{dataset}/{partition}/")
+    format!("{}{partition}/", silver_dataset(dataset))
 }
 
 /// `silver/<dataset>/dt=`: what comes before the day in the keys of a dataset partitioned by day or hour.
@@ -70,14 +75,24 @@ pub fn gold(model: &str, column: &str, value: &str) -> String {
     format!("{}{value}/data.parquet", gold_values(model, column))
 }
 
+/// `gold/<model>/`
+pub fn gold_model(model: &str) -> String {
+    format!("gold/{model}/")
+}
+
 /// `gold/<model>/<column>=`: what comes before the value in the keys of a model.
 pub fn gold_values(model: &str, column: &str) -> String {
-    format!("gold/{model}/{column}=")
+    format!("{}{column}=", gold_model(model))
 }
 
 /// `jobs/<model>/<partition value>/<id>.json`
 pub fn job(model: &str, partition: &str, id: &str) -> String {
     format!("{}{partition}/{id}.json", jobs(model))
+}
+
+/// `jobs/<model>/<partition value>/<id>.result.json`: where a job that runs on Spark leaves what it came to.
+pub fn job_result(model: &str, partition: &str, id: &str) -> String {
+    format!("{}{partition}/{id}.result.json", jobs(model))
 }
 
 /// `jobs/<model>/<partition value>/running.json`: the lease of whoever computes the partition. No id of a job is called that.

@@ -1,0 +1,169 @@
+//! The catalog against the lake: what the functions themselves write is what the tables say, object by object.
+//!
+//! Athena finds an object by the folders that a table projects, and reads a column by its name and type. Both are looked at
+//! here as Athena does: in the key, and in the Parquet file's own schema.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::util::display::array_value_to_string;
+use parquet::basic::{LogicalType, TimeUnit, Type as Physical};
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::schema::types::Type;
+use serde_json::{Value, json};
+use shoplake_catalog::{Catalog, Format, Table, catalog};
+use shoplake_engine::Gold;
+use shoplake_lake::Store;
+use simulation::{Event, Lake, adversary};
+
+/// A lake with objects of every dataset and model, and lines in quarantine from a stream and from bronze.
+async fn lake() -> Lake {
+    let lake = Lake::of_repository().unwrap();
+    let mut events: Vec<_> = adversary::events(7).into_iter().take(150).collect();
+    events.push(Event::new("web_traffic", "acme", json!({"event_id": "no more than that"})));
+    events.push(Event::new("pos_sales", "acme", json!({"line_no": "one"})).in_batch("2028-02-01"));
+    lake.deliver(&events, "events").await.unwrap();
+    lake.deliver_lines(&["no JSON at all"], "noise").await.unwrap();
+    lake.settle().await.unwrap();
+    lake
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_object_of_the_lake_is_in_a_table_that_has_its_columns() {
+    let lake = lake().await;
+    let catalog = catalog(lake.contracts(), lake.models()).await.unwrap();
+    let mut seen = BTreeSet::new();
+    for key in lake.objects().keys() {
+        if key.starts_with("jobs/") {
+            continue;
+        }
+        let (table, values) = catalog.table_of(&key).unwrap_or_else(|| panic!("no table projects {key}"));
+        seen.insert(table.location.clone());
+        let bytes = lake.objects().get(&key).await.unwrap().unwrap().bytes;
+        match table.format {
+            Format::Json => {
+                let text = std::io::read_to_string(flate2::read::MultiGzDecoder::new(&bytes[..])).unwrap();
+                for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+                    for (name, value) in line.as_object().unwrap() {
+                        fits(value, type_of(table, name, &key), &format!("{name} of {key}"));
+                    }
+                }
+            }
+            Format::Parquet => {
+                let reader = SerializedFileReader::new(bytes.clone()).unwrap();
+                let mut stored: BTreeMap<String, String> = reader
+                    .metadata()
+                    .file_metadata()
+                    .schema()
+                    .get_fields()
+                    .iter()
+                    .map(|field| (field.name().to_owned(), hive_type(field)))
+                    .collect();
+                if key.starts_with("gold/") {
+                    // The partition column is in the object as well: in every row what the folder says.
+                    let rows = Gold::decode(bytes).unwrap().rows;
+                    for (name, value) in &values {
+                        assert_eq!(stored.remove(*name).as_deref(), Some("date"), "{key}");
+                        let column = rows.column_by_name(name).unwrap();
+                        for row in 0..rows.num_rows() {
+                            assert_eq!(
+                                array_value_to_string(column, row).unwrap(),
+                                *value,
+                                "row {row} of {key}"
+                            );
+                        }
+                    }
+                }
+                let declared: BTreeMap<_, _> = table
+                    .columns
+                    .iter()
+                    .map(|column| (column.name.clone(), column.column_type.clone()))
+                    .collect();
+                assert_eq!(stored, declared, "{key}");
+            }
+        }
+    }
+    let missing: Vec<_> =
+        locations(&catalog).into_iter().filter(|location| !seen.contains(location)).collect();
+    assert_eq!(missing, NOT_BY_BRONZE, "locations of tables without any object");
+}
+
+/// Streaming sources reach conform by Kinesis; nothing in the simulation is their Firehose.
+const NOT_BY_BRONZE: [&str; 2] = ["bronze/crm/", "bronze/web/"];
+
+fn locations(catalog: &Catalog) -> BTreeSet<String> {
+    catalog.databases.values().flat_map(BTreeMap::values).map(|table| table.location.clone()).collect()
+}
+
+fn type_of<'a>(table: &'a Table, name: &str, key: &str) -> &'a str {
+    let column = table.columns.iter().find(|column| column.name == name);
+    &column.unwrap_or_else(|| panic!("the table of {key} has no column {name:?}")).column_type
+}
+
+/// What a column of a Parquet file is in Hive's words, from what the file itself says.
+fn hive_type(field: &Type) -> String {
+    let Type::PrimitiveType { basic_info, physical_type, .. } = field else {
+        panic!("{} is nested", field.name())
+    };
+    match (physical_type, basic_info.logical_type_ref()) {
+        (Physical::BYTE_ARRAY, Some(LogicalType::String)) => "string".to_owned(),
+        (Physical::INT64, None) => "bigint".to_owned(),
+        (Physical::DOUBLE, None) => "double".to_owned(),
+        (Physical::BOOLEAN, None) => "boolean".to_owned(),
+        (Physical::INT32, Some(LogicalType::Date)) => "date".to_owned(),
+        (Physical::INT64, Some(LogicalType::Timestamp(time)))
+            if time.is_adjusted_to_u_t_c && time.unit == TimeUnit::MICROS =>
+        {
+            "timestamp".to_owned()
+        }
+        (
+            Physical::INT32 | Physical::INT64 | Physical::FIXED_LEN_BYTE_ARRAY,
+            Some(LogicalType::Decimal(number)),
+        ) => format!("decimal({},{})", number.precision, number.scale),
+        other => panic!("Athena would not read {} as {other:?}", field.name()),
+    }
+}
+
+/// Whether a JSON value can be read as the Hive type: every field of an object has its place in the struct.
+fn fits(value: &Value, hive: &str, what: &str) {
+    match value {
+        Value::Null => {}
+        // The serializer gives what is nested as its text where a string is declared.
+        Value::String(_) | Value::Object(_) | Value::Array(_) if hive == "string" => {}
+        Value::Number(number) => assert!(hive == "bigint" && number.is_i64(), "{what}: {number} as {hive}"),
+        Value::Array(items) => {
+            let inner = hive.strip_prefix("array<").and_then(|rest| rest.strip_suffix('>'));
+            let inner = inner.unwrap_or_else(|| panic!("{what}: a list as {hive}"));
+            items.iter().for_each(|item| fits(item, inner, what));
+        }
+        Value::Object(fields) => {
+            let inner = hive.strip_prefix("struct<").and_then(|rest| rest.strip_suffix('>'));
+            let known = members(inner.unwrap_or_else(|| panic!("{what}: an object as {hive}")));
+            for (name, value) in fields {
+                let hive =
+                    known.get(name.as_str()).unwrap_or_else(|| panic!("{what}: {name:?} is not in {hive}"));
+                fits(value, hive, &format!("{what}.{name}"));
+            }
+        }
+        other => panic!("{what}: {other} as {hive}"),
+    }
+}
+
+/// `a:string,b:array<struct<c:bigint>>` as names and types.
+fn members(text: &str) -> BTreeMap<&str, &str> {
+    let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
+    for (place, character) in text.char_indices() {
+        match character {
+            '<' => depth += 1,
+            '>' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(&text[start..place]);
+                start = place + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts.into_iter().filter_map(|part| part.split_once(':')).collect()
+}
