@@ -1,7 +1,7 @@
 //! Which rows a computation changed, and which partitions of other models they concern.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Date32Type};
@@ -57,19 +57,16 @@ impl Difference {
         old: &RecordBatch,
         new: &RecordBatch,
     ) -> Result<Vec<PartitionDirty>, EngineError> {
-        let mut dirtied = BTreeSet::new();
+        let mut dirtied: BTreeMap<&str, BTreeSet<PartitionValue>> = BTreeMap::new();
         for downstream in &job.downstream {
             let mut changed = days(job, downstream, new, &self.added)?;
             changed.extend(days(job, downstream, old, &self.removed)?);
-            for partition in changed.into_iter().flat_map(|day| downstream.dirtied_by(day)) {
-                dirtied.insert(PartitionDirty {
-                    model: downstream.model.clone(),
-                    partition: partition.to_string(),
-                    reason: format!("{} changed {}", job.model, job.partition.value),
-                });
-            }
+            let partitions = changed.into_iter().flat_map(|day| downstream.dirtied_by(day));
+            dirtied.entry(&downstream.model).or_default().extend(partitions);
         }
-        Ok(dirtied.into_iter().collect())
+        let reason = format!("{} changed {}", job.model, job.partition.value);
+        let runs = dirtied.into_iter().flat_map(|(model, days)| PartitionDirty::runs(model, &days, &reason));
+        Ok(runs.collect())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
-use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
@@ -14,8 +14,11 @@ use datafusion::object_store::{ObjectStoreExt, path::Path};
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt, stream};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use shoplake_lake::Store;
-use shoplake_models::{JobDocument, JobInput};
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::statistics::Statistics;
+use shoplake_contracts::Contract;
+use shoplake_lake::{Object, Store};
+use shoplake_models::{JobDocument, JobInput, job::metadata};
 
 use crate::error::EngineError;
 use crate::{session, types};
@@ -26,24 +29,67 @@ const CONCURRENT_READS: usize = 32;
 /// The root of the objects in memory.
 const ROOT: &str = "job://inputs/";
 
-/// Registers the tables of `job`.
+/// When the events of an input object arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// When the object was written.
+    pub written_at: DateTime<Utc>,
+    /// When the oldest event was received that it brought.
+    pub received_at: DateTime<Utc>,
+}
+
+/// An object that was read, and its footer.
+struct Fetched<'j> {
+    key: &'j str,
+    object: Object,
+    footer: ArrowReaderMetadata,
+}
+
+impl Fetched<'_> {
+    /// Rows of a dataset know when they were received, and a commit notes it. None if neither does.
+    fn arrival(&self) -> Option<Arrival> {
+        let head = &self.object.head;
+        let noted = head.metadata.get(metadata::RECEIVED_AT).and_then(|note| note.parse().ok());
+        let received_at = noted.or_else(|| oldest_row(self.footer.metadata()))?;
+        Some(Arrival { written_at: head.last_modified, received_at })
+    }
+}
+
+/// The smallest time of receipt in the file, by its statistics.
+fn oldest_row(file: &ParquetMetaData) -> Option<DateTime<Utc>> {
+    let [_, received_at] = Contract::METADATA;
+    let columns = file.row_groups().iter().flat_map(|group| group.columns());
+    columns
+        .filter(|column| column.column_path().string() == received_at)
+        .filter_map(|column| match column.statistics() {
+            Some(Statistics::Int64(microseconds)) => microseconds.min_opt().copied(),
+            _ => None,
+        })
+        .min()
+        .and_then(DateTime::from_timestamp_micros)
+}
+
+/// Registers the tables of `job`, and says what their objects know about when events arrived.
 pub(crate) async fn register(
     session: &SessionContext,
     store: &dyn Store,
     job: &JobDocument,
-) -> Result<(), EngineError> {
+) -> Result<Vec<Arrival>, EngineError> {
     let objects = InMemory::new();
     let mut schemas = Vec::with_capacity(job.inputs.len());
+    let mut arrivals = Vec::new();
     for input in &job.inputs {
-        let fetched: Vec<(&String, Bytes)> = stream::iter(&input.objects)
-            .map(|key| async move { fetch(store, input, key).await.map(|bytes| (key, bytes)) })
+        let fetched: Vec<Fetched<'_>> = stream::iter(&input.objects)
+            .map(|key| fetch(store, input, key))
             .buffered(CONCURRENT_READS)
             .try_collect()
             .await?;
         schemas.push(schema(input, &fetched)?);
-        for (number, (_, bytes)) in fetched.into_iter().enumerate() {
+        arrivals.extend(fetched.iter().filter_map(Fetched::arrival));
+        for (number, fetched) in fetched.into_iter().enumerate() {
             // Under a name of its own: a key may hold what a URL would read as something else.
             let path = Path::from(format!("{}/{number:06}.parquet", input.table));
+            let bytes = fetched.object.bytes;
             objects.put(&path, bytes.into()).await.map_err(|error| failed(job, input, error))?;
         }
     }
@@ -53,14 +99,22 @@ pub(crate) async fn register(
     for (input, schema) in job.inputs.iter().zip(schemas) {
         table(session, input, schema).map_err(|error| failed(job, input, error))?;
     }
-    Ok(())
+    Ok(arrivals)
 }
 
-async fn fetch(store: &dyn Store, input: &JobInput, key: &str) -> Result<Bytes, EngineError> {
-    match store.get(key).await? {
-        Some(object) => Ok(object.bytes),
-        None => Err(EngineError::MissingObject { table: input.name.clone(), key: key.to_owned() }),
-    }
+async fn fetch<'j>(store: &dyn Store, input: &JobInput, key: &'j str) -> Result<Fetched<'j>, EngineError> {
+    let Some(object) = store.get(key).await? else {
+        return Err(EngineError::MissingObject { table: input.name.clone(), key: key.to_owned() });
+    };
+    let footer =
+        ArrowReaderMetadata::load(&object.bytes, ArrowReaderOptions::default()).map_err(|error| {
+            EngineError::Unreadable {
+                table: input.name.clone(),
+                key: key.to_owned(),
+                cause: error.to_string(),
+            }
+        })?;
+    Ok(Fetched { key, object, footer })
 }
 
 fn table(session: &SessionContext, input: &JobInput, schema: SchemaRef) -> Result<(), DataFusionError> {
@@ -78,13 +132,13 @@ fn failed(job: &JobDocument, input: &JobInput, error: impl Into<DataFusionError>
 }
 
 /// The schema of the table: the declared one, with which every object has to agree; or else what the objects have.
-fn schema(input: &JobInput, objects: &[(&String, Bytes)]) -> Result<SchemaRef, EngineError> {
+fn schema(input: &JobInput, objects: &[Fetched<'_>]) -> Result<SchemaRef, EngineError> {
     let mut found: Vec<FieldRef> = match &input.columns {
         Some(columns) => types::schema(columns).fields().to_vec(),
         None => Vec::new(),
     };
-    for (key, bytes) in objects {
-        let object = object_schema(input, key, bytes)?;
+    for Fetched { key, footer, .. } in objects {
+        let object = footer.schema();
         for actual in object.fields() {
             let expected = found.iter().find(|field| field.name() == actual.name());
             let portable = types::portable(actual.data_type());
@@ -93,7 +147,7 @@ fn schema(input: &JobInput, objects: &[(&String, Bytes)]) -> Result<SchemaRef, E
                     if portable.map(|found| found.arrow()).as_ref() != Some(expected.data_type()) {
                         return Err(EngineError::ColumnType {
                             table: input.name.clone(),
-                            key: (*key).clone(),
+                            key: (*key).to_owned(),
                             column: actual.name().clone(),
                             expected: name(expected.data_type()),
                             actual: name(actual.data_type()),
@@ -111,19 +165,12 @@ fn schema(input: &JobInput, objects: &[(&String, Bytes)]) -> Result<SchemaRef, E
         if let Some(missing) = required.into_iter().find(|column| object.index_of(&column.name).is_err()) {
             return Err(EngineError::MissingColumn {
                 table: input.name.clone(),
-                key: (*key).clone(),
+                key: (*key).to_owned(),
                 column: missing.name.clone(),
             });
         }
     }
     Ok(Schema::new(found).into())
-}
-
-fn object_schema(input: &JobInput, key: &str, bytes: &Bytes) -> Result<SchemaRef, EngineError> {
-    let metadata = ArrowReaderMetadata::load(bytes, ArrowReaderOptions::default()).map_err(|error| {
-        EngineError::Unreadable { table: input.name.clone(), key: key.to_owned(), cause: error.to_string() }
-    })?;
-    Ok(metadata.schema().clone())
 }
 
 /// A type's portable name, or else what Arrow calls it.

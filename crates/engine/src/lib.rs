@@ -16,5 +16,6 @@ mod types;
 
 pub use error::EngineError;
 pub use gold::Gold;
+pub use inputs::Arrival;
 pub use run::{Output, run};
 pub use session::Limits;

@@ -12,8 +12,9 @@ use shoplake_models::{FailedCheck, JobDocument, PartitionDirty, Severity};
 use crate::difference::Difference;
 use crate::error::EngineError;
 use crate::gold::Gold;
+use crate::inputs::{self, Arrival};
 use crate::session::{self, Limits};
-use crate::{checks, inputs, rows};
+use crate::{checks, rows};
 
 /// What a job comes to.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Output {
     pub dirtied: Vec<PartitionDirty>,
     /// The checks that returned rows.
     pub failed_checks: Vec<FailedCheck>,
+    /// What the objects that were read say about when their events arrived.
+    pub arrivals: Vec<Arrival>,
 }
 
 impl Output {
@@ -52,7 +55,7 @@ pub async fn run(
 ) -> Result<Output, EngineError> {
     let failed = |what: &str, error: DataFusionError| EngineError::sql(&job.model, what, error);
     let session = session::session(limits).map_err(|error| failed("session", error))?;
-    inputs::register(&session, store, job).await?;
+    let arrivals = inputs::register(&session, store, job).await?;
     for view in &job.views {
         session::create_view(&session, &view.name, &view.sql)
             .await
@@ -69,7 +72,7 @@ pub async fn run(
     let difference =
         Difference::between(&old, &rows, &job.sort).map_err(|error| failed("its old rows", error.into()))?;
     let dirtied = difference.dirtied(job, &old, &rows)?;
-    Ok(Output { changed: !difference.is_empty(), rows, dirtied, failed_checks })
+    Ok(Output { changed: !difference.is_empty(), rows, dirtied, failed_checks, arrivals })
 }
 
 async fn query(session: &SessionContext, job: &JobDocument) -> Result<RecordBatch, EngineError> {

@@ -1,11 +1,13 @@
 //! The documents that travel between functions. They are the contract between whoever plans a job (dispatch), whoever
 //! runs it (DataFusion in Lambda, Spark on Glue) and whoever loads its result.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shoplake_contracts::ColumnType;
 
-use crate::partition::PartitionValue;
+use crate::partition::{PartitionValue, PartitionValueError};
 
 /// The version of [`JobDocument`] that this crate writes and its readers understand.
 pub const JOB_VERSION: u32 = 2;
@@ -201,19 +203,27 @@ pub mod metadata {
     pub const JOB: &str = "job";
     /// The number of rows.
     pub const ROWS: &str = "rows";
+    /// When the job was planned: what was written before that is in the commit (only in the S3 object).
+    pub const PLANNED_AT: &str = "planned-at";
+    /// When the oldest event was received that the commit brought (only in the S3 object, and only if its inputs tell).
+    pub const RECEIVED_AT: &str = "received-at";
     /// The partitions of other models that the commit dirtied, as JSON (only in the Parquet file).
     pub const DIRTIED: &str = "dirtied";
     /// The checks of severity warn that returned rows, as JSON (only in the Parquet file).
     pub const FAILED_CHECKS: &str = "failed_checks";
 }
 
-/// A partition of a model that has to be computed again, as it travels in an event's `detail`.
+/// Partitions of a model that have to be computed again, as they travel in an event's `detail`: one, or several in a row, as
+/// a day that changes concerns all that look back at it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PartitionDirty {
     /// The model.
     pub model: String,
-    /// Its partition, such as `2010-12-01`.
+    /// Its partition, such as `2010-12-01`; the first of several.
     pub partition: String,
+    /// The last of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
     /// Why, for a human who reads the queue.
     pub reason: String,
 }
@@ -223,6 +233,34 @@ impl PartitionDirty {
     pub const SOURCE: &str = "shoplake";
     /// The `detail-type` of the event.
     pub const DETAIL_TYPE: &str = "Partition Dirty";
+
+    /// One partition.
+    pub fn one(model: &str, partition: PartitionValue, reason: String) -> Self {
+        Self { model: model.to_owned(), partition: partition.to_string(), until: None, reason }
+    }
+
+    /// As few messages as name these partitions, and no others.
+    pub fn runs(model: &str, partitions: &BTreeSet<PartitionValue>, reason: &str) -> Vec<Self> {
+        let partitions: Vec<_> = partitions.iter().copied().collect();
+        partitions
+            .chunk_by(|one, next| one.is_followed_by(*next))
+            .filter_map(|run| Some((run.first()?, run.last()?)))
+            .map(|(first, last)| {
+                let until = (first != last).then(|| last.to_string());
+                Self { until, ..Self::one(model, *first, reason.to_owned()) }
+            })
+            .collect()
+    }
+
+    /// The partitions, in order.
+    ///
+    /// # Errors
+    /// When the message names none.
+    pub fn partitions(&self) -> Result<impl Iterator<Item = PartitionValue> + use<>, PartitionValueError> {
+        let first: PartitionValue = self.partition.parse()?;
+        let last = self.until.as_deref().map_or(Ok(first), str::parse)?;
+        Ok(first.through(last))
+    }
 
     /// The event as EventBridge delivers it, for a message that goes to the queue directly.
     pub fn event(&self) -> serde_json::Value {
@@ -246,6 +284,9 @@ pub struct JobResult {
     /// When the job was planned, by the clock of the lake's store: of two results for one partition, the one that was
     /// planned later has seen at least what the other one has, as silver only grows.
     pub planned_at: DateTime<Utc>,
+    /// When the oldest event was received that the commit brought; none if nothing was committed, or if its inputs do not tell.
+    #[serde(default)]
+    pub received_at: Option<DateTime<Utc>>,
     /// Rows of the partition as computed.
     pub rows: u64,
     /// All checks that ran; none after a conflict.
@@ -345,6 +386,8 @@ pub struct LoadColumn {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -353,6 +396,31 @@ mod tests {
         let json = serde_json::json!({"column": "business_date", "type": "date", "value": "2010-12-01"});
         assert_eq!(serde_json::to_value(&partition).unwrap(), json);
         assert_eq!(serde_json::from_value::<Partition>(json).unwrap(), partition);
+    }
+
+    proptest! {
+        #[test]
+        fn given_any_days_then_the_messages_name_each_of_them_once_and_none_could_be_spared(
+            days in prop::collection::btree_set(1_u32..=31, 0..31),
+        ) {
+            let day = |day| PartitionValue::Date(chrono::NaiveDate::from_ymd_opt(2010, 12, day).unwrap());
+            let wanted: BTreeSet<_> = days.iter().copied().map(day).collect();
+            let messages = PartitionDirty::runs("m", &wanted, "why");
+
+            let named: Vec<_> = messages.iter().flat_map(|message| message.partitions().unwrap()).collect();
+            prop_assert_eq!(named, wanted.into_iter().collect::<Vec<_>>());
+            let gaps = days.iter().zip(days.iter().skip(1)).filter(|(one, next)| *one + 1 != **next).count();
+            prop_assert_eq!(messages.len(), gaps + usize::from(!days.is_empty()));
+        }
+    }
+
+    #[test]
+    fn a_message_about_one_partition_does_not_say_until_when() {
+        let one = PartitionDirty::one("m", "2010-12-01".parse().unwrap(), "why".into());
+        let json = serde_json::json!({"model": "m", "partition": "2010-12-01", "reason": "why"});
+        assert_eq!(serde_json::to_value(&one).unwrap(), json);
+        assert_eq!(serde_json::from_value::<PartitionDirty>(json).unwrap(), one);
+        assert!(PartitionDirty { until: Some("tomorrow".into()), ..one }.partitions().is_err());
     }
 
     #[test]

@@ -43,10 +43,22 @@ impl PartitionValue {
         }
     }
 
+    /// All partitions from this one to `last`, in order; none if that is an earlier one.
+    pub(crate) fn through(self, last: Self) -> impl Iterator<Item = Self> {
+        let (Self::Date(first), Self::Date(last)) = (self, last);
+        first.iter_days().take_while(move |day| *day <= last).map(Self::Date)
+    }
+
+    /// Whether `next` is the one right after this one.
+    pub(crate) fn is_followed_by(self, next: Self) -> bool {
+        let (Self::Date(day), Self::Date(next)) = (self, next);
+        day.succ_opt() == Some(next)
+    }
+
     /// All partitions from `before` days earlier to `after` days later, in order.
     pub(crate) fn window(self, before: u16, after: u16) -> impl Iterator<Item = Self> {
-        let (Self::Date(first), Self::Date(last)) = self.ends(before, after);
-        first.iter_days().take_while(move |day| *day <= last).map(Self::Date)
+        let (first, last) = self.ends(before, after);
+        first.through(last)
     }
 
     /// The first and the last partition of that window.

@@ -93,6 +93,7 @@ fn purpose(name: &str) -> &'static str {
         "DIRTY_QUEUE_URL" => "the URL of the SQS queue of dirty partitions",
         "EVENT_BUS" => "the name of the EventBridge bus",
         "FIREHOSE_BUFFER_SECONDS" => "how many seconds Firehose gathers what it writes to bronze",
+        "GLUE_ABOVE_BYTES" => "from how many bytes of input on a job runs on Glue",
         "LAKE_BUCKET" => "the name of the S3 bucket that holds the lake",
         "SHOPS_KMS_KEY" => "the KMS key that encrypts the secrets of shops",
         "SHOPS_PARAMETER_PATH" => "the Parameter Store path of the shops, for instance /shoplake-local/shops",

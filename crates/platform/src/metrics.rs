@@ -4,8 +4,9 @@
 //! Names follow one grammar, `<what happened>_<to what>_<unit>`: `received_events_count`, `received_body_bytes`. A
 //! [`Metric`] is made of its stem and its unit, so a name without a unit cannot be written.
 //!
-//! Dimensions are `function` and, where there is one, `dataset`. CloudWatch bills each combination, so a dimension only
-//! ever holds the name of a dataset that exists, never what a caller sent.
+//! Dimensions are `function` and, where there is one, `dataset` or `model`. A function's name is the deployed one
+//! (`shoplake-prod-webhook`), so that the environments of an account are told apart. CloudWatch bills each combination, so a
+//! dimension only ever holds the name of a dataset or model that exists, never what a caller sent.
 
 use std::{
     io::Write,
@@ -36,6 +37,12 @@ pub const WRITTEN_SILVER_ROWS: Metric = Metric::new("written_silver_rows", Unit:
 pub const QUARANTINED_LINES: Metric = Metric::new("quarantined_lines", Unit::Count);
 /// Size of the Parquet objects written.
 pub const WRITTEN_PARQUET: Metric = Metric::new("written_parquet", Unit::Bytes);
+/// From when an event was received until the warehouse shows a KPI that knows it: of the oldest event that a load brought.
+pub const EVENT_TO_KPI: Metric = Metric::new("event_to_kpi", Unit::Seconds);
+/// Datasets that were looked at for whether they still arrive.
+pub const WATCHED_DATASETS: Metric = Metric::new("watched_datasets", Unit::Count);
+/// How long ago the newest silver object of a dataset was written.
+pub const NEWEST_OBJECT_AGE: Metric = Metric::new("newest_object_age", Unit::Seconds);
 
 /// What a metric's number counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,9 +151,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The metrics of `function`, on standard output.
+    /// The metrics of `function`, on standard output; in Lambda, under the name that it is deployed as.
     pub fn stdout(function: &str) -> Self {
-        Self::new(function, Arc::new(Stdout))
+        let deployed = std::env::var("AWS_LAMBDA_FUNCTION_NAME");
+        Self::new(deployed.as_deref().unwrap_or(function), Arc::new(Stdout))
     }
 
     /// The metrics of `function`, in `sink`.
@@ -157,19 +165,35 @@ impl Metrics {
     /// Records values, of `dataset` where they belong to one. One call is one line; no value, no line.
     pub fn emit(&self, dataset: Option<&str>, values: &[(Metric, f64)]) {
         if !values.is_empty() {
-            let line = line(&self.function, dataset, values, Utc::now());
+            let owners = Vec::from_iter(dataset.map(|dataset| ("dataset", dataset)));
+            let dimensions = std::iter::once("function").chain(owners.iter().map(|(name, _)| *name));
+            let line = line(&self.function, &owners, &[dimensions.collect()], values, Utc::now());
+            self.sink.write(&line.to_string());
+        }
+    }
+
+    /// Records values of `model`, and the same for all models together, so that one alarm can watch over all of them.
+    pub fn emit_of_model(&self, model: &str, values: &[(Metric, f64)]) {
+        if !values.is_empty() {
+            let dimensions = [vec!["function"], vec!["function", "model"]];
+            let line = line(&self.function, &[("model", model)], &dimensions, values, Utc::now());
             self.sink.write(&line.to_string());
         }
     }
 }
 
-fn line(function: &str, dataset: Option<&str>, values: &[(Metric, f64)], now: DateTime<Utc>) -> Value {
+/// One line; each of `dimensions` makes a metric of its own of every value.
+fn line(
+    function: &str,
+    owners: &[(&str, &str)],
+    dimensions: &[Vec<&str>],
+    values: &[(Metric, f64)],
+    now: DateTime<Utc>,
+) -> Value {
     let mut line = Map::new();
-    let mut dimensions = vec!["function"];
     line.insert("function".to_owned(), function.into());
-    if let Some(dataset) = dataset {
-        dimensions.push("dataset");
-        line.insert("dataset".to_owned(), dataset.into());
+    for (name, value) in owners {
+        line.insert((*name).to_owned(), (*value).into());
     }
     let definitions: Vec<Value> = values
         .iter()
@@ -184,7 +208,7 @@ fn line(function: &str, dataset: Option<&str>, values: &[(Metric, f64)], now: Da
             "Timestamp": now.timestamp_millis(),
             "CloudWatchMetrics": [{
                 "Namespace": NAMESPACE,
-                "Dimensions": [dimensions],
+                "Dimensions": dimensions,
                 "Metrics": definitions,
             }],
         }),
@@ -199,8 +223,9 @@ mod tests {
     #[test]
     fn given_values_when_written_then_the_line_is_in_the_embedded_metric_format() {
         let now = DateTime::from_timestamp_millis(1_700_000_000_123).unwrap();
-        let line =
-            line("webhook", Some("web_traffic"), &[(RECEIVED_EVENTS, 3.0), (RECEIVED_BODY, 512.0)], now);
+        let values = [(RECEIVED_EVENTS, 3.0), (RECEIVED_BODY, 512.0)];
+        let dimensions = [vec!["function", "dataset"]];
+        let line = line("webhook", &[("dataset", "web_traffic")], &dimensions, &values, now);
         assert_eq!(
             line,
             json!({
@@ -233,5 +258,17 @@ mod tests {
         assert_eq!(lines.len(), 1);
         assert_eq!(lines[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([["function"]]));
         assert_eq!(sink.total(RECEIVED_EVENTS), 1.0);
+    }
+
+    #[test]
+    fn given_a_model_when_written_then_it_counts_by_itself_and_with_all_others() {
+        let sink = Arc::new(MemorySink::default());
+        Metrics::new("load", sink.clone()).emit_of_model("total_sales", &[(EVENT_TO_KPI, 42.0)]);
+        let line = &sink.lines()[0];
+        assert_eq!(
+            line["_aws"]["CloudWatchMetrics"][0]["Dimensions"],
+            json!([["function"], ["function", "model"]])
+        );
+        assert_eq!((&line["model"], &line["event_to_kpi_seconds"]), (&json!("total_sales"), &json!(42.0)));
     }
 }

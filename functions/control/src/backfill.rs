@@ -29,12 +29,8 @@ pub(crate) async fn backfill(
     }
     for days in days.chunks(MAX_BATCH) {
         let events = days.iter().map(|day| {
-            let dirty = PartitionDirty {
-                model: model.to_owned(),
-                partition: PartitionValue::Date(*day).to_string(),
-                reason: format!("backfill of {from} to {to}"),
-            };
-            dirty.event().to_string()
+            let reason = format!("backfill of {from} to {to}");
+            PartitionDirty::one(model, PartitionValue::Date(*day), reason).event().to_string()
         });
         queue
             .send(&events.collect::<Vec<_>>())

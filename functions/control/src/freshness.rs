@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use shoplake_contracts::{Contracts, Delivery, Partition};
 use shoplake_lake::{Condition, ETag, Metadata, PutError, Store, StoreError, keys};
 use shoplake_platform::failure::Failure;
+use shoplake_platform::metrics::{Metrics, NEWEST_OBJECT_AGE, WATCHED_DATASETS};
 use shoplake_platform::topic::{Message, Topic, subject};
 use shoplake_warehouse::{CheckFailure, CheckResult, CheckResults, Warehouse};
 
@@ -22,6 +23,7 @@ const LONGEST_TELLING: TimeDelta = TimeDelta::minutes(5);
 pub(crate) struct Freshness {
     datasets: Vec<Dataset>,
     topic: Arc<dyn Topic>,
+    metrics: Metrics,
 }
 
 /// A dataset, as far as its freshness goes.
@@ -59,7 +61,7 @@ struct Finding<'a> {
 
 impl Freshness {
     /// Watches over the datasets of `contracts`, and complains to `topic`.
-    pub(crate) fn new(contracts: &Contracts, topic: Arc<dyn Topic>) -> Self {
+    pub(crate) fn new(contracts: &Contracts, topic: Arc<dyn Topic>, metrics: Metrics) -> Self {
         let dataset = |contract: &shoplake_contracts::Contract| {
             Some(Dataset {
                 name: contract.dataset.clone(),
@@ -68,7 +70,7 @@ impl Freshness {
                 within: contract.fresh_within?,
             })
         };
-        Self { datasets: contracts.iter().filter_map(dataset).collect(), topic }
+        Self { datasets: contracts.iter().filter_map(dataset).collect(), topic, metrics }
     }
 
     /// Looks at each dataset, and alerts people once when one turns stale.
@@ -87,10 +89,22 @@ impl Freshness {
             }
         }
         tracing::info!(findings = %json!(findings), failures = failures.len(), "freshness");
+        self.measure(&findings, now);
         if failures.is_empty() {
             Ok(json!({"datasets": findings}))
         } else {
             Err(Failure::retryable(failures.join("; ")))
+        }
+    }
+
+    /// The first metric also says that somebody looks at all: if it stays away, nobody does.
+    fn measure(&self, findings: &[Finding<'_>], now: DateTime<Utc>) {
+        self.metrics.emit(None, &[(WATCHED_DATASETS, findings.len() as f64)]);
+        for Finding { dataset, newest_object_at, .. } in findings {
+            if let Some(newest) = newest_object_at {
+                let age = (now - *newest).as_seconds_f64().max(0.0);
+                self.metrics.emit(Some(dataset), &[(NEWEST_OBJECT_AGE, age)]);
+            }
         }
     }
 
@@ -277,6 +291,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use shoplake_lake::MemoryStore;
+    use shoplake_platform::metrics::MemorySink;
     use shoplake_platform::topic::{Fault, MemoryTopic};
     use shoplake_warehouse::{RecordingWarehouse, Rows, WarehouseError};
 
@@ -289,6 +304,7 @@ mod tests {
     struct World {
         lake: MemoryStore,
         topic: Arc<MemoryTopic>,
+        metrics: Arc<MemorySink>,
         warehouse: RecordingWarehouse,
         /// How many of the next transactions fail.
         faults: Arc<AtomicUsize>,
@@ -311,9 +327,11 @@ mod tests {
                 Contracts::from_sources([("levels", schema(r#""PT3H""#)), ("others", schema("null"))]);
             let faults = Arc::new(AtomicUsize::new(0));
             let (topic, failing) = (Arc::new(MemoryTopic::default()), faults.clone());
+            let metrics = Arc::new(MemorySink::default());
             Self {
                 lake: MemoryStore::default(),
                 topic: topic.clone(),
+                metrics: metrics.clone(),
                 warehouse: RecordingWarehouse::answering(move |statements| {
                     if failing
                         .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
@@ -331,7 +349,7 @@ mod tests {
                     Ok(answers)
                 }),
                 faults,
-                freshness: Freshness::new(&contracts.unwrap(), topic),
+                freshness: Freshness::new(&contracts.unwrap(), topic, Metrics::new("control", metrics)),
             }
         }
 
@@ -399,6 +417,18 @@ mod tests {
             (&json!("2026-11-21T01:00:00Z"), &json!(180))
         );
         assert!(body["next"].as_str().unwrap().contains("its connector runs"));
+    }
+
+    #[tokio::test]
+    async fn given_a_check_then_it_says_that_it_looked_and_how_old_the_newest_object_is() {
+        let world = World::new();
+        world.check(1).await.unwrap();
+        assert_eq!(world.metrics.total(WATCHED_DATASETS), 1.0);
+        assert_eq!(world.metrics.lines().len(), 1, "nothing has arrived that could have an age");
+
+        world.arrive("dt=2026-11-21", 1).await;
+        world.check(3).await.unwrap();
+        assert_eq!(world.metrics.total(NEWEST_OBJECT_AGE), 7200.0);
     }
 
     #[test]

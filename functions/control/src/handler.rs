@@ -110,6 +110,7 @@ impl<W: Warehouse, V: Vault, Q: Queue> Control<W, V, Q> {
 mod tests {
     use shoplake_contracts::Contracts;
     use shoplake_lake::MemoryStore;
+    use shoplake_platform::metrics::Metrics;
     use shoplake_platform::topic::MemoryTopic;
     use shoplake_warehouse::RecordingWarehouse;
 
@@ -127,7 +128,11 @@ mod tests {
             queue: MemoryQueue::default(),
             lake: Arc::new(MemoryStore::default()),
             redrive: testing::redrive(),
-            freshness: Freshness::new(&Contracts::default(), Arc::new(MemoryTopic::default())),
+            freshness: Freshness::new(
+                &Contracts::default(),
+                Arc::new(MemoryTopic::default()),
+                Metrics::stdout("control"),
+            ),
         }
     }
 

@@ -22,6 +22,7 @@ use serde_json::Value;
 use shoplake_contracts::Contracts;
 use shoplake_lake::S3Store;
 use shoplake_models::Models;
+use shoplake_platform::metrics::Metrics;
 use shoplake_platform::stream::KinesisStream;
 use shoplake_platform::topic::SnsTopic;
 use shoplake_platform::{aws, config, telemetry};
@@ -64,6 +65,7 @@ async fn main() -> Result<(), Error> {
         freshness: Freshness::new(
             &contracts,
             Arc::new(SnsTopic::new(&sdk, config::required("ALERTS_TOPIC_ARN")?)),
+            Metrics::stdout("control"),
         ),
         redrive: Redrive {
             contracts,

@@ -1,12 +1,14 @@
 //! What the function does, apart from Lambda and AWS.
 
-use std::fmt::Display;
+use std::{fmt::Display, sync::Arc};
 
 use serde::Serialize;
 use serde_json::Value;
 use shoplake_contracts::ColumnType;
 use shoplake_models::{CheckRun, FailedCheck, JobResult, LoadRequest, PartitionValue, Severity};
+use shoplake_platform::clock::Clock;
 use shoplake_platform::failure::Failure;
+use shoplake_platform::metrics::{EVENT_TO_KPI, Metrics};
 use shoplake_warehouse::{
     CheckFailure, CheckResult, CheckResults, Column, Literal, LoadError, Loader, Outcome, PartitionCopy,
     Recorded, WarehouseError,
@@ -20,6 +22,10 @@ pub(crate) struct Load {
     pub(crate) bucket: String,
     /// The ARN of the role with which Redshift reads it.
     pub(crate) role: Literal,
+    /// The time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
 }
 
 /// What was done.
@@ -76,6 +82,9 @@ impl Load {
             checks = ?recorded,
             "load"
         );
+        if load.as_ref().is_some_and(|copied| copied.outcome == Outcome::Loaded) {
+            self.measure(&result);
+        }
         let failed = result.failed_checks.len();
         Ok(Response {
             load,
@@ -83,6 +92,14 @@ impl Load {
             model: result.model,
             partition: result.partition,
         })
+    }
+
+    /// How long the oldest event that the load brought was on its way, from its receipt until now, when everybody can see it.
+    fn measure(&self, result: &JobResult) {
+        if let Some(received_at) = result.received_at {
+            let way = (self.clock.now() - received_at).as_seconds_f64().max(0.0);
+            self.metrics.emit_of_model(&result.model, &[(EVENT_TO_KPI, way)]);
+        }
     }
 
     fn copy(&self, request: &LoadRequest) -> Result<PartitionCopy, Failure> {
@@ -160,9 +177,9 @@ fn failure(error: LoadError) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::json;
+    use shoplake_platform::clock::ManualClock;
+    use shoplake_platform::metrics::MemorySink;
     use shoplake_warehouse::{RecordingWarehouse, Rows, WarehouseError};
 
     use super::*;
@@ -176,6 +193,7 @@ mod tests {
             "job": "0a1b2c",
             "version": 4,
             "planned_at": "2010-12-02T03:04:05Z",
+            "received_at": "2010-12-02T03:03:40.5Z",
             "rows": 3,
             "checks": [
                 {"name": "total_sales_key_is_unique", "severity": "stop", "description": "no key occurs twice"},
@@ -228,11 +246,20 @@ mod tests {
     }
 
     fn handler(warehouse: Arc<RecordingWarehouse>) -> Load {
-        Load {
+        measured(warehouse).0
+    }
+
+    /// At 03:04:10, with what it counts.
+    fn measured(warehouse: Arc<RecordingWarehouse>) -> (Load, Arc<MemorySink>) {
+        let sink = Arc::new(MemorySink::default());
+        let load = Load {
             loader: Loader::new(warehouse),
             bucket: "lake".into(),
             role: Literal::new("arn:aws:iam::000000000000:role/copy").unwrap(),
-        }
+            clock: Arc::new(ManualClock::new("2010-12-02T03:04:10Z".parse().unwrap())),
+            metrics: Metrics::new("load", sink.clone()),
+        };
+        (load, sink)
     }
 
     #[tokio::test]
@@ -256,6 +283,20 @@ mod tests {
                 .contains("from 's3://lake/gold/total_sales/business_date=2010-12-01/data.parquet'")
         });
         assert!(copied);
+    }
+
+    #[tokio::test]
+    async fn given_new_rows_when_loaded_then_the_way_of_their_oldest_event_is_measured() {
+        let (load, sink) = measured(empty());
+        load.handle(event()).await.unwrap();
+        assert_eq!(sink.total(EVENT_TO_KPI), 29.5);
+        assert_eq!(sink.lines()[0]["model"], "total_sales");
+
+        for (pointer, value) in [("/received_at", Value::Null), ("/load", Value::Null)] {
+            let (load, sink) = measured(empty());
+            load.handle(event_with(pointer, value)).await.unwrap();
+            assert!(sink.lines().is_empty(), "without {pointer} there is nothing to measure");
+        }
     }
 
     #[tokio::test]

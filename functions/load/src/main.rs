@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::Value;
-use shoplake_platform::{aws, config, telemetry};
+use shoplake_platform::{aws, clock::SystemClock, config, metrics::Metrics, telemetry};
 use shoplake_warehouse::{DataApi, Literal, Loader};
 
 use crate::handler::Load;
@@ -24,6 +24,8 @@ async fn main() -> Result<(), Error> {
         loader: Loader::new(Arc::new(warehouse)),
         bucket: config::required("LAKE_BUCKET")?,
         role: Literal::new(config::required("WAREHOUSE_COPY_ROLE_ARN")?)?,
+        clock: Arc::new(SystemClock),
+        metrics: Metrics::stdout("load"),
     });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let load = Arc::clone(&load);

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
-use shoplake_engine::{EngineError, Gold, Limits, gold};
+use shoplake_engine::{Arrival, EngineError, Gold, Limits, gold};
 use shoplake_lake::{Condition, ETag, Head, Metadata, Object, PutError, Store, keys, lease};
 use shoplake_models::job::{JOB_VERSION, metadata};
 use shoplake_models::{
@@ -81,7 +81,9 @@ impl Transform {
         let current = self.store.get(&job.output.key).await?;
         if let Some(object) = current.as_ref().filter(|object| is_of(job, &object.head)) {
             // An earlier attempt ended between its commit and now. What it still owed is in the commit.
-            return self.finish(planned, decode(job, object)?).await;
+            return self
+                .finish(planned, decode(job, object)?, moment(&object.head, metadata::RECEIVED_AT))
+                .await;
         }
         if current.as_ref().map(|object| object.head.etag.as_str()) != job.output.expected_etag.as_deref() {
             return self.conflict(planned, "another job has committed since it was planned").await;
@@ -102,6 +104,7 @@ impl Transform {
             return Ok(JobResult { failed_checks: output.failed_checks, ..result(planned, outcome, rows) });
         }
 
+        let received_at = oldest_news(&output.arrivals, current.as_ref().map(|object| &object.head));
         let committed = output.into_gold();
         let file = gold::encode(&committed, job)
             .map_err(|cause| TransformError::Encode { model: job.model.clone(), cause })?;
@@ -109,15 +112,15 @@ impl Transform {
             Some(etag) => Condition::Matches(ETag::new(etag.as_str())),
             None => Condition::Absent,
         };
-        let notes = notes(job, committed.rows.num_rows());
+        let notes = notes(planned, committed.rows.num_rows(), received_at);
         match self.store.put(&job.output.key, file, notes, condition).await {
-            Ok(_) => self.finish(planned, committed).await,
+            Ok(_) => self.finish(planned, committed, received_at).await,
             Err(PutError::Store(error)) => Err(error.into()),
             Err(PutError::Conflict { key }) => {
                 // A write whose answer was lost is sent again by the client, and then conflicts with itself.
                 let head = self.store.head(&key).await?;
                 if head.is_some_and(|head| is_of(job, &head)) {
-                    return self.finish(planned, committed).await;
+                    return self.finish(planned, committed, received_at).await;
                 }
                 self.conflict(planned, "another job committed while it ran").await
             }
@@ -125,7 +128,12 @@ impl Transform {
     }
 
     /// Announces what a commit of the job dirtied, and says what is to be loaded, and what people are to be told.
-    async fn finish(&self, planned: &Planned, committed: Gold) -> Result<JobResult, TransformError> {
+    async fn finish(
+        &self,
+        planned: &Planned,
+        committed: Gold,
+        received_at: Option<DateTime<Utc>>,
+    ) -> Result<JobResult, TransformError> {
         let job = &planned.job;
         self.announcer.announce(&committed.dirtied).await?;
         let load = job.warehouse.as_ref().map(|warehouse| LoadRequest {
@@ -145,7 +153,7 @@ impl Transform {
             notice: notice.clone(),
         });
         let result = result(planned, Outcome::Committed, committed.rows.num_rows());
-        Ok(JobResult { failed_checks: committed.failed_checks, load, notify, ..result })
+        Ok(JobResult { received_at, failed_checks: committed.failed_checks, load, notify, ..result })
     }
 
     /// Lets dispatch start the next job of the partition. A lease that cannot be given back ends by itself.
@@ -162,22 +170,18 @@ impl Transform {
     /// everything that reads this partition is announced as well; what is up to date costs a listing.
     async fn conflict(&self, planned: &Planned, reason: &str) -> Result<JobResult, TransformError> {
         let job = &planned.job;
-        let partition = job.partition.value.to_string();
-        let dirty = |model: &str, partition: String| PartitionDirty {
-            model: model.to_owned(),
-            partition,
-            reason: format!("job {} of {} {}: {reason}", job.id, job.model, job.partition.value),
-        };
+        let partition = job.partition.value;
+        let reason = format!("job {} of {} {partition}: {reason}", job.id, job.model);
         let downstream: Vec<_> = job
             .downstream
             .iter()
             .flat_map(|downstream| {
-                let partitions = downstream.dirtied_by(job.partition.value);
-                partitions.map(|partition| dirty(&downstream.model, partition.to_string()))
+                let partitions = downstream.dirtied_by(partition).collect();
+                PartitionDirty::runs(&downstream.model, &partitions, &reason)
             })
             .collect();
         self.announcer.announce(&downstream).await?;
-        self.queue.mark(&dirty(&job.model, partition)).await?;
+        self.queue.mark(&PartitionDirty::one(&job.model, partition, reason)).await?;
         Ok(JobResult { checks: Vec::new(), ..result(planned, Outcome::Conflict, 0) })
     }
 }
@@ -192,15 +196,37 @@ fn decode(job: &JobDocument, object: &Object) -> Result<Gold, TransformError> {
         .map_err(|cause| TransformError::UnreadableGold { key: job.output.key.clone(), cause })
 }
 
+/// A time that a commit has noted.
+fn moment(head: &Head, name: &str) -> Option<DateTime<Utc>> {
+    head.metadata.get(name)?.parse().ok()
+}
+
+/// When the oldest event was received that `before`, the partition's last commit, does not know.
+///
+/// S3 tells times to the second. An object of the very second in which that commit was planned counts as news, so that the
+/// pipeline never seems faster than it is.
+fn oldest_news(arrivals: &[Arrival], before: Option<&Head>) -> Option<DateTime<Utc>> {
+    let known_until = before.map(|head| moment(head, metadata::PLANNED_AT).unwrap_or(head.last_modified));
+    arrivals
+        .iter()
+        .filter(|arrival| known_until.is_none_or(|known_until| arrival.written_at >= known_until))
+        .map(|arrival| arrival.received_at)
+        .min()
+}
+
 /// What a commit notes beside its rows.
-fn notes(job: &JobDocument, rows: usize) -> Metadata {
+fn notes(planned: &Planned, rows: usize, received_at: Option<DateTime<Utc>>) -> Metadata {
+    let job = &planned.job;
+    let rfc3339 = |moment: DateTime<Utc>| moment.to_rfc3339_opts(SecondsFormat::AutoSi, true);
     [
         (metadata::VERSION, job.output.version.to_string()),
         (metadata::INPUTS, job.output.inputs_digest.clone()),
         (metadata::JOB, job.id.clone()),
         (metadata::ROWS, rows.to_string()),
+        (metadata::PLANNED_AT, rfc3339(planned.at)),
     ]
     .into_iter()
+    .chain(received_at.map(|moment| (metadata::RECEIVED_AT, rfc3339(moment))))
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
 }
@@ -219,6 +245,7 @@ fn result(planned: &Planned, outcome: Outcome, rows: usize) -> JobResult {
         job: job.id.clone(),
         version: job.output.version,
         planned_at: planned.at,
+        received_at: None,
         rows: rows as u64,
         checks: checks.collect(),
         failed_checks: Vec::new(),

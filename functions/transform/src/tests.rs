@@ -214,7 +214,10 @@ fn sale(line: u32) -> Row {
 }
 
 fn partitions(messages: &[PartitionDirty]) -> Vec<String> {
-    messages.iter().map(|dirty| format!("{} {}", dirty.model, dirty.partition)).collect()
+    let named = messages
+        .iter()
+        .flat_map(|dirty| dirty.partitions().unwrap().map(|partition| format!("{} {partition}", dirty.model)));
+    named.collect()
 }
 
 #[tokio::test]
@@ -238,6 +241,40 @@ async fn given_new_rows_then_they_are_committed_with_what_the_load_needs() {
     assert_eq!((notes["version"].as_str(), notes["rows"].as_str(), &notes["job"]), ("1", "1", &job.id));
     assert_eq!(notes["inputs"], job.output.inputs_digest);
     assert_eq!(world.plan().await, None, "and then it is up to date");
+}
+
+#[tokio::test]
+async fn given_new_events_then_the_result_says_since_when_the_oldest_of_them_waits() {
+    let world = World::with_downstream();
+    let write = async |name: &str, line: u32, received_at: &str, written_at: &str| {
+        world.lake.store.set_now(written_at.parse().unwrap());
+        let sale = Row::from_iter(sale(line).into_iter().chain([("_received_at", received_at.to_owned())]));
+        world.lake.write("pos_sales", "dt=2010-12-01", name, &[sale]).await;
+    };
+    let received = async || world.run(&world.job().await).await.received_at.map(|moment| moment.to_rfc3339());
+
+    write("a", 1, "2010-12-02T00:00:00.5Z", "2010-12-02T00:00:10Z").await;
+    write("b", 2, "2010-12-02T00:00:07Z", "2010-12-02T00:00:11Z").await;
+    world.lake.store.set_now("2010-12-02T00:00:12Z".parse().unwrap());
+    assert_eq!(received().await.unwrap(), "2010-12-02T00:00:00.500+00:00");
+
+    // What the first commit knows is no news.
+    write("c", 3, "2010-12-02T00:00:20Z", "2010-12-02T00:00:30Z").await;
+    let second = world.job().await;
+    let result = world.run(&second).await;
+    assert_eq!(result.received_at.unwrap().to_rfc3339(), "2010-12-02T00:00:20+00:00");
+    let again = world.run(&second).await;
+    assert_eq!(again.received_at, result.received_at, "a retry finds it in the commit");
+
+    // A model of a model knows it from the commit that it reads.
+    let Plan::Job(job) = world.lake.plan("downstream", DAY).await else { panic!("there is something to do") };
+    let document = serde_json::to_vec(&job).unwrap();
+    world.lake.store.put(&key(&job), document.into(), Metadata::new(), Condition::Always).await.unwrap();
+    assert_eq!(world.run(&job).await.received_at, result.received_at);
+
+    // The same rows again bring nothing.
+    write("d", 3, "2010-12-02T00:00:20Z", "2010-12-02T00:00:50Z").await;
+    assert_eq!(received().await, None);
 }
 
 #[tokio::test]
