@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from decimal import Decimal
+from itertools import groupby
 from typing import Any, NoReturn
 
 import pyarrow as pa
@@ -270,22 +271,32 @@ def bits(table: pa.Table) -> pa.Table:
 
 def _dirtied(job: Json, changed: list[pa.Table]) -> list[Json]:
     """The partitions of other models that read a row which is not as before."""
-    partitions = set()
+    partitions: dict[str, set[date]] = {}
     for downstream in job["downstream"]:
         for table in changed:
             column = downstream["column"]
             if column not in table.column_names or table.schema.field(column).type != pa.date32():
                 raise _missing(job, column, "downstream (as a date)")
             for day in pc.unique(table[column]).to_pylist():
-                partitions |= {(downstream["model"], at) for at in ([] if day is None else read_by(downstream, day))}
+                partitions.setdefault(downstream["model"], set()).update([] if day is None else read_by(downstream, day))
     reason = f"{job['model']} changed {job['partition']['value']}"
-    return [{"model": model, "partition": partition, "reason": reason} for model, partition in sorted(partitions)]
+    return [dirty for model, days in sorted(partitions.items()) for dirty in runs(model, days, reason)]
 
 
-def read_by(downstream: Json, day: date) -> list[str]:
+def read_by(downstream: Json, day: date) -> list[date]:
     """The partitions of a downstream model that read this day: those from D - lookahead to D + lookback."""
     days = range(day.toordinal() - downstream["lookahead_days"], day.toordinal() + downstream["lookback_days"] + 1)
-    return [date.fromordinal(number).isoformat() for number in days if 1 <= number <= date.max.toordinal()]
+    return [date.fromordinal(number) for number in days if 1 <= number <= date.max.toordinal()]
+
+
+def runs(model: str, days: Iterable[date], reason: str) -> list[Json]:
+    """As few messages as name these partitions: one for each run of days without a gap, as crates/models/src/job.rs makes them."""
+    messages: list[Json] = []
+    for _, run in groupby(enumerate(sorted(days)), lambda numbered: numbered[1].toordinal() - numbered[0]):
+        first, last = (numbered := list(run))[0][1], numbered[-1][1]
+        until = {} if first == last else {"until": last.isoformat()}
+        messages.append({"model": model, "partition": first.isoformat(), **until, "reason": reason})
+    return messages
 
 
 # What Spark says of a query or of data; of anything else that goes wrong in a cluster another attempt may know nothing.

@@ -201,8 +201,8 @@ class Workspace:
         return [found.body for key in keys if (found := self.lake.get(key))]
 
     def clear(self) -> None:
-        """Leaves nothing behind."""
-        for key in self.lake.list(f"{self._folder}/"):
+        """Leaves nothing behind. Beside a folder, Glue's file system may put an empty object called `<folder>_$folder$`."""
+        for key in self.lake.list(self._folder):
             self.lake.delete(key)
 
     def _copy(self, key: str, name: str) -> tuple[str, bytes] | None:

@@ -1,11 +1,11 @@
 """Runs one job document on Spark: what functions/transform does with DataFusion, for jobs that do not fit into a Lambda.
 
-    run_job.py --job KEY --lake_bucket NAME --dirty_queue_url URL [--event_bus NAME]
+    run_job.py --job KEY --lake_bucket NAME --dirty_queue_url URL [--event_bus NAME] [--aws_region REGION]
 
 Made for Glue 5 (Spark 3.5, Python 3.11, with boto3 and pyarrow), which takes one script and the modules beside it as
 `--extra-py-files`. The protocol is that of functions/transform/src/handler.rs, step by step, and a partition that either of
 them has committed can be continued by the other. The JobResult is printed, and written beside the document as
-`<id>.result.json`. An error's text begins with `Shoplake.Permanent` or `Shoplake.Retryable`.
+`<id>.result.json`. The last line of a failure has `Shoplake.Permanent` or `Shoplake.Retryable`, which Glue passes on.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
 from datetime import date, datetime, timezone
 from typing import Any
@@ -22,7 +21,7 @@ import boto3
 from botocore.config import Config
 from pyspark.sql import SparkSession
 
-from job_engine import Gold, commit_notes, compute, portable, read_by
+from job_engine import Gold, commit_notes, compute, portable, read_by, runs
 from job_lake import (
     CONCURRENT_READS, Conflict, InputGone, JobError, Json, Lake, LocalWorkspace, Object, Outbox, Passing, Workspace, to_json,
 )
@@ -32,6 +31,9 @@ JOB_FIELDS = {
     "version", "id", "model", "partition", "inputs", "views", "sql", "key", "sort", "checks", "downstream", "output",
     "warehouse", "notice",
 }
+
+# Step Functions passes on 256 KB, as SNS does, and an alert on failed checks shows them twice.
+RESULT_BYTES = 100_000
 
 
 class Transform:
@@ -44,7 +46,7 @@ class Transform:
         """Runs the job, commits its rows if they are new and right, and gives the JobResult."""
         job, planned_at = self._job(key)
         try:
-            result = {**_result(job, planned_at), **self._run(job, key.removesuffix(".json"))}
+            result = shortened({**_result(job, planned_at), **self._run(job, key.removesuffix(".json"))})
             self._lake.put(f"{key.removesuffix('.json')}.result.json", to_json(result).encode())
         except JobError as error:
             # After a passing fault the same job is tried again, and goes on holding its lease.
@@ -130,9 +132,9 @@ class Transform:
         day = job["partition"]["value"]
         why = f"job {job['id']} of {job['model']} {day}: {reason}"
         dirty = [
-            {"model": downstream["model"], "partition": partition, "reason": why}
+            message
             for downstream in job["downstream"]
-            for partition in read_by(downstream, date.fromisoformat(day))
+            for message in runs(downstream["model"], read_by(downstream, date.fromisoformat(day)), why)
         ]
         self._outbox.announce(dirty)
         self._outbox.mark({"model": job["model"], "partition": day, "reason": why})
@@ -164,6 +166,16 @@ def _result(job: Json, planned_at: str) -> Json:
     }
 
 
+def shortened(result: Json) -> Json:
+    """With fewer sample rows of failed checks, where the result would be too large to be passed on."""
+    failed_checks = [{**check} for check in result["failed_checks"]]
+    while len(to_json(result).encode()) > RESULT_BYTES and any(check["sample"] for check in failed_checks):
+        longest = max(failed_checks, key=lambda check: len(to_json(check["sample"])))
+        longest["sample"] = longest["sample"][:-1]
+        result = {**result, "failed_checks": failed_checks}
+    return result
+
+
 def log(level: str, message: str, **fields: Any) -> None:
     """One JSON object per line, as the functions log."""
     print(to_json({"timestamp": datetime.now(timezone.utc).isoformat(), "level": level, "message": message, **fields}), flush=True)
@@ -178,33 +190,34 @@ def measure(values: dict[str, float]) -> None:
     print(to_json(line), flush=True)
 
 
-def main() -> int:
+def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     required = {"job": "key of the job document", "lake_bucket": "the lake", "dirty_queue_url": "of dispatch's queue"}
     for name, about in required.items():
         parser.add_argument(f"--{name}", required=True, help=about)
     parser.add_argument("--event_bus", default="default", help="where dirty partitions are announced")
+    parser.add_argument("--aws_region", help="whose services are called; otherwise boto3 looks where it always does")
     arguments, _ = parser.parse_known_args()  # Glue adds arguments of its own
 
     began = time.monotonic()
     # Whoever sets an endpoint has a local cloud, where a bucket is no host name.
     style = {"addressing_style": "path" if "AWS_ENDPOINT_URL" in os.environ else "auto"}
     config = Config(max_pool_connections=CONCURRENT_READS, retries={"mode": "standard", "max_attempts": 5}, s3=style)
-    s3, events, sqs = (boto3.client(name, config=config) for name in ("s3", "events", "sqs"))
+    s3, events, sqs = (boto3.client(name, region_name=arguments.aws_region, config=config) for name in ("s3", "events", "sqs"))
     outbox = Outbox(events, arguments.event_bus, sqs, arguments.dirty_queue_url)
     spark = SparkSession.builder.appName("shoplake").getOrCreate()
     try:
         result = Transform(spark, Lake(s3, arguments.lake_bucket), outbox).handle(arguments.job)
     except JobError as error:
         log("ERROR", str(error), error_type=error.kind, job=arguments.job)
-        raise SystemExit(f"{error.kind}: {error}") from error
+        # What ends by SystemExit has failed to some runners and ended well to others: an error is an error to all of them.
+        raise RuntimeError(f"{error.kind}: {error}") from error
     finally:
         measure({"ran_job_seconds": round(time.monotonic() - began, 3)})
     log("INFO", "ran a job", **{name: result[name] for name in ("job", "model", "partition", "outcome", "rows")})
     print(to_json(result), flush=True)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

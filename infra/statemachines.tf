@@ -39,3 +39,58 @@ module "silver_to_gold" {
   log_retention_days = var.log_retention_days
   log_key_arn        = module.keys.data_key_arn
 }
+
+# On AWS only, as Glue is.
+data "aws_iam_policy_document" "silver_to_gold_glue" {
+  count = local.aws ? 1 : 0
+
+  source_policy_documents = [data.aws_iam_policy_document.lake_key.json]
+
+  # What AWS documents for .sync, which asks again and again, and needs no rule of EventBridge.
+  statement {
+    sid       = "RunTheJob"
+    actions   = ["glue:StartJobRun", "glue:GetJobRun", "glue:GetJobRuns", "glue:BatchStopJobRun"]
+    resources = [aws_glue_job.transform[0].arn]
+  }
+
+  statement {
+    sid       = "ReadResults"
+    actions   = ["s3:GetObject"]
+    resources = ["${module.lake.bucket_arn}/jobs/*.result.json"]
+  }
+
+  statement {
+    sid       = "GiveLeasesBack"
+    actions   = ["s3:PutObject"]
+    resources = ["${module.lake.bucket_arn}/jobs/*/running.json"]
+  }
+
+  statement {
+    sid       = "HandResultsOn"
+    actions   = ["states:StartExecution"]
+    resources = [module.silver_to_gold.arn]
+  }
+}
+
+module "silver_to_gold_glue" {
+  source = "./modules/state-machine"
+  count  = local.aws ? 1 : 0
+
+  name   = "${local.prefix}-silver-to-gold-glue"
+  region = var.region
+  type   = "STANDARD" # Express cannot wait for a job.
+  definition = templatefile("${local.statemachines_dir}/silver_to_gold_glue.asl.json", {
+    glue_job_name      = aws_glue_job.transform[0].name
+    lake_bucket        = module.lake.bucket
+    silver_to_gold_arn = module.silver_to_gold.arn
+    alerts_topic_arn   = module.alerts.topic_arn
+  })
+
+  policies           = [data.aws_iam_policy_document.silver_to_gold_glue[0].json]
+  alerts_topic_arn   = module.alerts.topic_arn
+  alerts_key_arn     = module.keys.data_key_arn
+  log_level          = var.state_machine_log_level
+  tracing            = true
+  log_retention_days = var.log_retention_days
+  log_key_arn        = module.keys.data_key_arn
+}

@@ -98,4 +98,4 @@ def etag(body: bytes) -> str:
 
 def partitions(messages: list[Json]) -> list[str]:
     """Who is dirty, in few words."""
-    return [f"{message['model']} {message['partition']}" for message in messages]
+    return [" ".join([message["model"], message["partition"], *(f"to {last}" for last in [message.get("until")] if last)]) for message in messages]

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from job_engine import Gold
 from job_lake import JobError, Json, Passing
-from run_job import Transform
+from run_job import RESULT_BYTES, Transform, shortened
 
 from .job import DAY, GOLD, LEASE, SQL, check, lines, plan
 from .lake import MemoryLake, Sent, partitions
@@ -83,7 +83,7 @@ def test_given_new_rows_then_they_are_committed_with_what_load_and_notify_need(w
     assert world.lake.get(GOLD).metadata == {
         "version": "1", "inputs": job["output"]["inputs_digest"], "job": job["id"], "rows": "1",
     }
-    assert partitions(world.sent.announced) == ["weekly 2026-11-20", "weekly 2026-11-21"]
+    assert partitions(world.sent.announced) == ["weekly 2026-11-20 to 2026-11-21"]
     assert world.sent.announced[0]["reason"] == "takings changed 2026-11-20"
 
 
@@ -119,7 +119,7 @@ def test_given_an_end_between_commit_and_announcement_then_a_retry_announces_and
     result = world.run(key)
     assert (result["outcome"], result["load"]["version"]) == ("committed", 1)
     assert [failed["name"] for failed in result["failed_checks"]] == ["takings_are_fine"], "the commit remembers it"
-    assert partitions(world.sent.announced) == ["weekly 2026-11-20", "weekly 2026-11-21"]
+    assert partitions(world.sent.announced) == ["weekly 2026-11-20 to 2026-11-21"]
     assert world.lake.get(GOLD).metadata["version"] == "1", "it is not committed twice"
     assert not world.is_leased()
 
@@ -136,7 +136,7 @@ def test_given_a_commit_since_it_was_planned_then_the_partition_is_planned_again
     assert (result["outcome"], result["rows"], result["checks"], result["load"]) == ("conflict", 0, [], None)
     assert partitions(world.sent.marked) == [f"takings {DAY}"]
     assert "another job has committed since it was planned" in world.sent.marked[0]["reason"]
-    assert partitions(world.sent.announced) == ["weekly 2026-11-20", "weekly 2026-11-21"]
+    assert partitions(world.sent.announced) == ["weekly 2026-11-20 to 2026-11-21"]
     assert not world.is_leased()
     assert world.gold()["sales"].to_pylist() == [3], "what was committed stays"
 
@@ -252,3 +252,20 @@ def test_given_a_lake_that_fails_then_the_lease_is_kept_for_the_retry(world: Wor
     monkeypatch.setattr(Gold, "encode", fail)
     assert world.fails(key).kind == "Shoplake.Retryable"
     assert world.is_leased()
+
+
+def test_given_a_result_that_is_too_large_to_be_passed_on_then_it_shows_fewer_rows_and_keeps_the_rest() -> None:
+    row = {f"column_{number:02}": "\u20ac" * 200 for number in range(20)}
+    checks = [
+        {"name": name, "severity": "stop", "rows": 9, "sample": [row] * rows} for name, rows in (("long", 5), ("longer", 20))
+    ]
+    large = {"outcome": "checks_failed", "failed_checks": checks}
+
+    result = shortened(large)
+
+    assert len(json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode()) <= RESULT_BYTES
+    assert [(check["name"], check["rows"]) for check in result["failed_checks"]] == [("long", 9), ("longer", 9)]
+    assert all(check["sample"] for check in result["failed_checks"]), "from the longest first"
+    assert [len(check["sample"]) for check in checks] == [5, 20], "what is committed is as it was"
+    small = {"outcome": "checks_failed", "failed_checks": [{**checks[0], "sample": [row]}]}
+    assert shortened(small) is small

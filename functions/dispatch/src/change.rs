@@ -28,12 +28,12 @@ pub(crate) enum Change {
         /// Which table.
         table: String,
     },
-    /// Somebody who knows has said that a model's partition is out of date.
+    /// Somebody who knows has said that partitions of a model are out of date.
     Dirty {
         /// Which model.
         model: String,
-        /// Which partition.
-        partition: PartitionValue,
+        /// Which partitions.
+        partitions: Vec<PartitionValue>,
     },
 }
 
@@ -100,8 +100,9 @@ impl Change {
             ("aws.s3", "Object Created") => Self::of_object(serde_json::from_value(event.detail)?),
             (PartitionDirty::SOURCE, PartitionDirty::DETAIL_TYPE) => {
                 let dirty: PartitionDirty = serde_json::from_value(event.detail)?;
-                match dirty.partition.parse() {
-                    Ok(partition) => Ok(Self::Dirty { model: dirty.model, partition }),
+                let partitions = dirty.partitions().map(Iterator::collect);
+                match partitions {
+                    Ok(partitions) => Ok(Self::Dirty { model: dirty.model, partitions }),
                     Err(error) => {
                         Err(ChangeError::UnknownPartition { model: dirty.model, reason: error.to_string() })
                     }
@@ -170,11 +171,16 @@ mod tests {
     }
 
     #[test]
-    fn given_a_dirty_partition_then_that_and_no_other() {
-        let dirty =
-            PartitionDirty { model: "m".into(), partition: "2010-12-01".into(), reason: "conflict".into() };
-        let change = Change::parse(&dirty.event().to_string()).unwrap();
-        assert_eq!(change, Change::Dirty { model: "m".into(), partition: "2010-12-01".parse().unwrap() });
+    fn given_dirty_partitions_then_those_and_no_other() {
+        let days = |days: &[&str]| days.iter().map(|day| day.parse().unwrap()).collect::<Vec<_>>();
+        let one = PartitionDirty::one("m", days(&["2010-12-01"])[0], "conflict".into());
+        let change = Change::parse(&one.event().to_string()).unwrap();
+        assert_eq!(change, Change::Dirty { model: "m".into(), partitions: days(&["2010-12-01"]) });
+
+        let three = PartitionDirty { until: Some("2010-12-03".into()), ..one };
+        let change = Change::parse(&three.event().to_string()).unwrap();
+        let partitions = days(&["2010-12-01", "2010-12-02", "2010-12-03"]);
+        assert_eq!(change, Change::Dirty { model: "m".into(), partitions });
     }
 
     #[test]
@@ -183,9 +189,8 @@ mod tests {
         assert!(error("{}").contains("EventBridge event"));
         assert!(error(&created("gold/m/d=2010-12-01/data.parquet")).contains("silver/<dataset>"));
         assert!(error(r#"{"source":"aws.ec2","detail-type":"x","detail":{}}"#).contains("aws.ec2"));
-        let dirty =
-            PartitionDirty { model: "m".into(), partition: "yesterday".into(), reason: String::new() };
-        assert!(error(&dirty.event().to_string()).contains("yesterday"));
+        let dirty = r#"{"source":"shoplake","detail-type":"Partition Dirty","detail":{"model":"m","partition":"yesterday","reason":""}}"#;
+        assert!(error(dirty).contains("yesterday"));
     }
 
     proptest! {

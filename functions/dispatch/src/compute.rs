@@ -12,15 +12,9 @@ use shoplake_models::{
 };
 use shoplake_platform::clock::Clock;
 
+use crate::engine::{Engine, input_bytes};
 use crate::handler::Dispatch;
-use crate::ports::{Delay, Machines};
-
-/// How long a job may hold its partition: a little longer than the five minutes that an Express execution lasts at most.
-/// A job that ends earlier gives its lease back.
-const LEASE: chrono::Duration = chrono::Duration::seconds(310);
-
-/// How long a mark waits while a job holds its partition: most jobs are done in a few seconds.
-const WAIT_FOR_LEASE: Duration = Duration::from_secs(3);
+use crate::ports::{Delay, GlueRun, Machines};
 
 impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
     /// Starts the job that computes the partition, if it needs one now.
@@ -45,17 +39,20 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
             let reason = format!("computed less than {} seconds ago", model.every_seconds);
             return self.postpone(model, partition, delay, reason).await;
         }
+        let bytes = input_bytes(&listing);
+        let engine = self.engines.choose(bytes);
         let lease = keys::lease(&model.name, &partition.to_string());
         let now = self.clock.now();
-        let reason = match lease::acquire(&self.lake, &lease, &job.id, now, now + LEASE).await? {
+        let reason = match lease::acquire(&self.lake, &lease, &job.id, now, now + engine.lease()).await? {
             Acquired::Granted => None,
             Acquired::Held(by) => Some(format!("job {} is computing it", by.job)),
             Acquired::Contended => Some("others want to compute it, too".to_owned()),
         };
         if let Some(reason) = reason {
-            return self.postpone(model, partition, WAIT_FOR_LEASE, reason).await;
+            return self.postpone(model, partition, engine.wait(), reason).await;
         }
-        let started = self.run(&job).await;
+        tracing::info!(model = model.name, %partition, job = job.id, bytes, ?engine, "computing");
+        let started = self.run(&job, engine, now).await;
         if started.is_err()
             && let Err(error) = lease::release(&self.lake, &lease, &job.id).await
         {
@@ -64,12 +61,25 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
         started
     }
 
-    async fn run(&self, job: &JobDocument) -> anyhow::Result<()> {
-        let key = keys::job(&job.model, &job.partition.value.to_string(), &job.id);
+    async fn run(&self, job: &JobDocument, engine: Engine, now: DateTime<Utc>) -> anyhow::Result<()> {
+        let partition = job.partition.value.to_string();
+        let key = keys::job(&job.model, &partition, &job.id);
         let document = serde_json::to_vec(job)?;
         self.lake.put(&key, document.into(), Metadata::new(), Condition::Always).await?;
-        tracing::info!(model = job.model, partition = %job.partition.value, job = key, "computing");
-        self.machines.silver_to_gold(&key).await
+        match engine {
+            Engine::Lambda => self.machines.silver_to_gold(&key).await,
+            Engine::Glue => {
+                let run = GlueRun {
+                    // Started once for each lease: a job that failed can be started again, under a name of its own.
+                    name: format!("{}-{}", job.id, now.timestamp()),
+                    job: key,
+                    result: keys::job_result(&job.model, &partition, &job.id),
+                    lease: keys::lease(&job.model, &partition),
+                    id: job.id.clone(),
+                };
+                self.machines.silver_to_gold_on_glue(&run).await
+            }
+        }
     }
 
     async fn postpone(
@@ -80,8 +90,7 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
         reason: String,
     ) -> anyhow::Result<()> {
         tracing::info!(model = model.name, %partition, delay_seconds = delay.as_secs(), reason, "postponed");
-        let dirty = PartitionDirty { model: model.name.clone(), partition: partition.to_string(), reason };
-        self.queue.postpone(&dirty, delay).await
+        self.queue.postpone(&PartitionDirty::one(&model.name, partition, reason), delay).await
     }
 
     /// Those of the days that the model has to be asked about: they have something of their own, or are there already.
@@ -139,6 +148,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::engine::Engines;
     use crate::testing::{commit, created, dirty, dispatch, event, failures, job, silver, started};
 
     #[tokio::test]
@@ -213,7 +223,7 @@ mod tests {
         let response = dispatch.handle(event(std::slice::from_ref(&message))).await;
         assert!(failures(&response).is_empty() && started(&dispatch).await.is_empty());
         let (postponed, delay) = dispatch.queue.0.lock().unwrap().pop().unwrap();
-        assert_eq!((postponed.partition.as_str(), delay), ("2010-12-01", WAIT_FOR_LEASE));
+        assert_eq!((postponed.partition.as_str(), delay), ("2010-12-01", Engine::Lambda.wait()));
         assert!(postponed.reason.contains(&first.id), "{}", postponed.reason);
 
         commit(&dispatch, &first).await;
@@ -230,9 +240,59 @@ mod tests {
         dispatch.handle(event(std::slice::from_ref(&message))).await;
         let crashed = started(&dispatch).await;
 
-        dispatch.clock.advance(LEASE);
+        dispatch.clock.advance(Engine::Lambda.lease());
         dispatch.handle(event(&[message])).await;
         assert_eq!(started(&dispatch).await, crashed, "the same job from the same state of the lake");
+    }
+
+    #[tokio::test]
+    async fn given_more_input_than_fits_into_a_function_then_the_job_runs_on_glue_under_a_longer_lease() {
+        let mut dispatch = dispatch();
+        let message = dirty("visits_per_day", "2010-12-01");
+        let objects = ["silver/visits/dt=2010-12-01/a.parquet", "silver/visits/dt=2010-11-30/b.parquet"];
+        dispatch.engines.glue_above_bytes = objects.map(str::len).into_iter().sum::<usize>() as u64;
+        for key in objects {
+            silver(&dispatch, key).await;
+        }
+        dispatch.handle(event(std::slice::from_ref(&message))).await;
+        let [small] = started(&dispatch).await.try_into().unwrap();
+        commit(&dispatch, &small).await;
+        assert!(dispatch.machines.glue_runs.lock().unwrap().is_empty(), "as much as the threshold fits");
+
+        silver(&dispatch, "silver/visits/dt=2010-12-01/c.parquet").await;
+        dispatch.clock.advance(chrono::Duration::seconds(20));
+        dispatch.handle(event(std::slice::from_ref(&message))).await;
+        assert!(started(&dispatch).await.is_empty());
+        let [run] = std::mem::take(&mut *dispatch.machines.glue_runs.lock().unwrap()).try_into().unwrap();
+        let big = job(&dispatch, &run.job).await;
+        assert_eq!((&run.id, big.inputs[0].objects.len()), (&big.id, 3));
+        assert!(run.name.starts_with(&big.id) && run.name.len() <= 80, "{}", run.name);
+        assert_eq!(
+            [run.job, run.result, run.lease],
+            [format!("{}.json", big.id), format!("{}.result.json", big.id), "running.json".to_owned()]
+                .map(|name| format!("jobs/visits_per_day/2010-12-01/{name}"))
+        );
+
+        dispatch.clock.advance(Engine::Lambda.lease());
+        dispatch.handle(event(std::slice::from_ref(&message))).await;
+        assert!(dispatch.machines.glue_runs.lock().unwrap().is_empty(), "it has hours");
+        assert_eq!(dispatch.queue.0.lock().unwrap().pop().unwrap().1, Engine::Glue.wait());
+
+        dispatch.clock.advance(Engine::Glue.lease());
+        dispatch.handle(event(&[message])).await;
+        let again = dispatch.machines.glue_runs.lock().unwrap().pop().unwrap();
+        assert_eq!(again.id, big.id, "the same job from the same state of the lake");
+        assert_ne!(again.name, run.name, "the name of an execution that failed stays taken for 90 days");
+    }
+
+    #[tokio::test]
+    async fn given_no_glue_then_a_big_job_is_tried_in_a_function() {
+        let mut dispatch = dispatch();
+        dispatch.engines = Engines { glue_above_bytes: 0, glue: false };
+        silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
+        dispatch.handle(event(&[dirty("visits_per_day", "2010-12-01")])).await;
+        assert_eq!(started(&dispatch).await.len(), 1);
+        assert!(dispatch.machines.glue_runs.lock().unwrap().is_empty());
     }
 
     #[tokio::test]

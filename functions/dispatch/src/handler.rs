@@ -10,6 +10,7 @@ use shoplake_models::{Models, PartitionValue};
 use shoplake_platform::clock::Clock;
 
 use crate::change::Change;
+use crate::engine::Engines;
 use crate::ports::{Delay, Machines};
 
 /// How many partitions are planned at a time. Planning waits for S3 listings, not for the processor.
@@ -26,6 +27,8 @@ pub struct Dispatch<L, M, D, C> {
     pub lake: L,
     /// What runs the work.
     pub machines: M,
+    /// What computes a job of which size.
+    pub engines: Engines,
     /// Where partitions wait.
     pub queue: D,
     /// The time.
@@ -115,7 +118,10 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
     fn work(&self, change: Change) -> Vec<Work> {
         match change {
             Change::Bronze { bucket, key } => vec![Work::Conform { bucket, key }],
-            Change::Dirty { model, partition } => vec![Work::Compute { model, partition }],
+            Change::Dirty { model, partitions } => {
+                let work = |partition| Work::Compute { model: model.clone(), partition };
+                partitions.into_iter().map(work).collect()
+            }
             Change::Reference { table } => vec![Work::Reread { table }],
             Change::Silver { dataset, partition } => self
                 .models
@@ -162,7 +168,6 @@ fn batch_response(failed: BTreeSet<String>) -> SqsBatchResponse {
 mod tests {
     use std::sync::atomic::Ordering;
 
-    use shoplake_models::PartitionDirty;
 
     use super::*;
     use crate::testing::{created, dirty, dispatch, event, failures, job, silver, started};
@@ -243,9 +248,7 @@ mod tests {
     async fn given_a_broken_message_among_good_ones_then_only_it_fails() {
         let dispatch = dispatch();
         let good = created("bronze/pos/dt=2026-11-21/hour=10/x.gz");
-        let gone =
-            PartitionDirty { model: "gone".into(), partition: "2010-12-01".into(), reason: String::new() };
-        let response = dispatch.handle(event(&["{".into(), good, gone.event().to_string()])).await;
+        let response = dispatch.handle(event(&["{".into(), good, dirty("gone", "2010-12-01")])).await;
         assert_eq!(failures(&response), ["message-0", "message-2"]);
         assert_eq!(dispatch.machines.conformed.lock().unwrap().len(), 1);
     }

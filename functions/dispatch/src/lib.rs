@@ -4,11 +4,13 @@
 
 mod change;
 mod compute;
+mod engine;
 mod handler;
 mod ports;
 mod reference;
 #[cfg(test)]
 mod testing;
 
+pub use engine::{Engine, Engines};
 pub use handler::Dispatch;
-pub use ports::{Delay, Machines, SqsDelay, StepFunctions};
+pub use ports::{Delay, GlueRun, Machines, SqsDelay, StepFunctions};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aws_lambda_events::event::sqs::SqsEvent;
-use dispatch::{Dispatch, SqsDelay, StepFunctions};
+use dispatch::{Dispatch, Engines, SqsDelay, StepFunctions};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use shoplake_contracts::Contracts;
 use shoplake_lake::S3Store;
@@ -17,6 +17,11 @@ async fn main() -> Result<(), Error> {
     let definitions = config::definitions_dir()?;
     let contracts = Contracts::load(&definitions.join("schemas"))?;
     let sdk = aws::config().await;
+    let silver_to_gold_glue = config::parsed("SILVER_TO_GOLD_GLUE_ARN")?;
+    let engines = Engines {
+        glue_above_bytes: config::parsed("GLUE_ABOVE_BYTES")?.unwrap_or(u64::MAX),
+        glue: silver_to_gold_glue.is_some(),
+    };
     let dispatch = Arc::new(Dispatch {
         models: Models::load(&definitions.join("glue-sql"), &contracts)?,
         lake: S3Store::new(&sdk, config::required("LAKE_BUCKET")?),
@@ -24,7 +29,9 @@ async fn main() -> Result<(), Error> {
             &sdk,
             config::required("BRONZE_TO_SILVER_ARN")?,
             config::required("SILVER_TO_GOLD_ARN")?,
+            silver_to_gold_glue,
         ),
+        engines,
         queue: SqsDelay::new(&sdk, config::required("DIRTY_QUEUE_URL")?),
         clock: SystemClock,
     });

@@ -6,6 +6,7 @@ use anyhow::Context;
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use serde::Serialize;
 use serde_json::json;
 use shoplake_models::PartitionDirty;
 
@@ -23,6 +24,25 @@ pub trait Machines: Send + Sync {
 
     /// Has the job document under `key` run.
     async fn silver_to_gold(&self, key: &str) -> anyhow::Result<()>;
+
+    /// Has a job run on Glue.
+    async fn silver_to_gold_on_glue(&self, run: &GlueRun) -> anyhow::Result<()>;
+}
+
+/// What the state machine for Glue is told: it moves objects between services and knows no layout of the lake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GlueRun {
+    /// Names the execution. Whoever starts it again under this name, after an answer that was lost, starts nothing.
+    #[serde(skip)]
+    pub name: String,
+    /// The key of the job document.
+    pub job: String,
+    /// The key under which the job leaves its result.
+    pub result: String,
+    /// The key of the lease, which is given back when all attempts have failed.
+    pub lease: String,
+    /// The job's id, for whom the lease is.
+    pub id: String,
 }
 
 /// Remembers a dirty partition for later.
@@ -45,16 +65,28 @@ pub struct StepFunctions {
     client: aws_sdk_sfn::Client,
     bronze_to_silver: String,
     silver_to_gold: String,
+    silver_to_gold_glue: Option<String>,
 }
 
 impl StepFunctions {
-    /// The two state machines, by ARN.
-    pub fn new(config: &SdkConfig, bronze_to_silver: String, silver_to_gold: String) -> Self {
-        Self { client: aws_sdk_sfn::Client::new(config), bronze_to_silver, silver_to_gold }
+    /// The state machines, by ARN. There is none for Glue where there is no Glue.
+    pub fn new(
+        config: &SdkConfig,
+        bronze_to_silver: String,
+        silver_to_gold: String,
+        silver_to_gold_glue: Option<String>,
+    ) -> Self {
+        Self {
+            client: aws_sdk_sfn::Client::new(config),
+            bronze_to_silver,
+            silver_to_gold,
+            silver_to_gold_glue,
+        }
     }
 
-    async fn start(&self, machine: &str, input: serde_json::Value) -> anyhow::Result<()> {
+    async fn start(&self, machine: &str, name: Option<&str>, input: serde_json::Value) -> anyhow::Result<()> {
         let request = self.client.start_execution().state_machine_arn(machine).input(input.to_string());
+        let request = request.set_name(name.map(str::to_owned));
         request.send().await.with_context(|| format!("could not start an execution of {machine}"))?;
         Ok(())
     }
@@ -63,11 +95,17 @@ impl StepFunctions {
 #[async_trait]
 impl Machines for StepFunctions {
     async fn bronze_to_silver(&self, bucket: &str, key: &str) -> anyhow::Result<()> {
-        self.start(&self.bronze_to_silver, json!({"bucket": bucket, "key": key})).await
+        self.start(&self.bronze_to_silver, None, json!({"bucket": bucket, "key": key})).await
     }
 
     async fn silver_to_gold(&self, key: &str) -> anyhow::Result<()> {
-        self.start(&self.silver_to_gold, json!({"job": key})).await
+        self.start(&self.silver_to_gold, None, json!({"job": key})).await
+    }
+
+    async fn silver_to_gold_on_glue(&self, run: &GlueRun) -> anyhow::Result<()> {
+        let machine = self.silver_to_gold_glue.as_deref();
+        let machine = machine.context("there is no state machine for Glue: set SILVER_TO_GOLD_GLUE_ARN")?;
+        self.start(machine, Some(&run.name), serde_json::to_value(run)?).await
     }
 }
 
@@ -138,6 +176,7 @@ pub(crate) mod memory {
     pub(crate) struct MemoryMachines {
         pub(crate) conformed: Mutex<Vec<String>>,
         pub(crate) jobs: Mutex<Vec<String>>,
+        pub(crate) glue_runs: Mutex<Vec<GlueRun>>,
         pub(crate) out_of_order: AtomicBool,
     }
 
@@ -151,6 +190,12 @@ pub(crate) mod memory {
         async fn silver_to_gold(&self, key: &str) -> anyhow::Result<()> {
             anyhow::ensure!(!self.out_of_order.load(Ordering::Relaxed), "throttled");
             self.jobs.lock().unwrap().push(key.to_owned());
+            Ok(())
+        }
+
+        async fn silver_to_gold_on_glue(&self, run: &GlueRun) -> anyhow::Result<()> {
+            anyhow::ensure!(!self.out_of_order.load(Ordering::Relaxed), "throttled");
+            self.glue_runs.lock().unwrap().push(run.clone());
             Ok(())
         }
     }

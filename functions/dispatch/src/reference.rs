@@ -40,11 +40,10 @@ impl<L: Store, M: Machines, D: Delay, C> Dispatch<L, M, D, C> {
         for model in self.models.readers_of_reference(table) {
             let partitions = self.known_partitions(model).await?;
             tracing::info!(table, model = model.name, partitions = partitions.len(), "computing again");
-            let dirty = partitions.into_iter().map(|partition| PartitionDirty {
-                model: model.name.clone(),
-                partition: partition.to_string(),
-                reason: format!("the reference table {table} was edited"),
-            });
+            let reason = format!("the reference table {table} was edited");
+            let dirty = partitions
+                .into_iter()
+                .map(|partition| PartitionDirty::one(&model.name, partition, reason.clone()));
             self.queue.mark(&dirty.collect::<Vec<_>>()).await?;
         }
         Ok(())

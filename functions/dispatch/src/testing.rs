@@ -7,6 +7,7 @@ use shoplake_lake::{Condition, MemoryStore, Metadata, Store};
 use shoplake_models::{JobDocument, Models, PartitionDirty};
 use shoplake_platform::clock::ManualClock;
 
+use crate::engine::Engines;
 use crate::handler::Dispatch;
 use crate::ports::memory::{MemoryDelay, MemoryMachines};
 
@@ -77,6 +78,7 @@ pub(crate) fn dispatch() -> TestDispatch {
         models: Models::from_sources(&contracts, sources).unwrap(),
         lake: MemoryStore::default(),
         machines: MemoryMachines::default(),
+        engines: Engines { glue_above_bytes: 1000, glue: true },
         queue: MemoryDelay::default(),
         clock: ManualClock::new(DateTime::UNIX_EPOCH),
     }
@@ -108,8 +110,7 @@ pub(crate) fn created(key: &str) -> String {
 
 /// The message of a partition that somebody has marked.
 pub(crate) fn dirty(model: &str, partition: &str) -> String {
-    let dirty = PartitionDirty { model: model.into(), partition: partition.into(), reason: "test".into() };
-    dirty.event().to_string()
+    PartitionDirty::one(model, partition.parse().unwrap(), "test".into()).event().to_string()
 }
 
 pub(crate) fn failures(response: &SqsBatchResponse) -> Vec<&str> {

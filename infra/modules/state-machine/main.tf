@@ -1,4 +1,4 @@
-# An Express state machine: its role may call the given functions and publish alerts, and nothing else.
+# A state machine: its role may call the given functions, do what the given policy says, and publish alerts, and nothing else.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -33,10 +33,16 @@ data "aws_iam_policy_document" "assume" {
 }
 
 data "aws_iam_policy_document" "this" {
-  statement {
-    sid       = "CallFunctions"
-    actions   = ["lambda:InvokeFunction"]
-    resources = var.function_arns
+  source_policy_documents = var.policies
+
+  dynamic "statement" {
+    for_each = length(var.function_arns) == 0 ? [] : [true]
+
+    content {
+      sid       = "CallFunctions"
+      actions   = ["lambda:InvokeFunction"]
+      resources = var.function_arns
+    }
   }
 
   statement {
@@ -57,7 +63,7 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
-  # Exception: the log delivery actions know no resources; this is the list that AWS documents for Express logging.
+  # Exception: the log delivery actions know no resources; this is the list that AWS documents for a state machine's logs.
   statement {
     sid = "DeliverLogs"
     actions = [
@@ -88,12 +94,12 @@ resource "aws_iam_role_policy" "this" {
 
 resource "aws_sfn_state_machine" "this" {
   name       = var.name
-  type       = "EXPRESS"
+  type       = var.type
   role_arn   = aws_iam_role.this.arn
   definition = var.definition
 
-  # Express keeps no history of its own: what is not logged is not known. Inputs and outputs are keys of objects, and of
-  # a failed check a sample of its rows, which is why the group is encrypted.
+  # Express keeps no history of its own, so what is not logged is not known; Standard forgets its own after 90 days. Inputs and
+  # outputs are keys of objects, and of a failed check a sample of its rows, which is why the group is encrypted.
   logging_configuration {
     log_destination        = "${aws_cloudwatch_log_group.this.arn}:*"
     include_execution_data = true

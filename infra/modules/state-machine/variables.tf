@@ -13,9 +13,27 @@ variable "definition" {
   type        = string
 }
 
+variable "type" {
+  description = "EXPRESS, which bills by time and ends after five minutes, or STANDARD, which bills by transition and can wait for a job."
+  type        = string
+  default     = "EXPRESS"
+
+  validation {
+    condition     = contains(["EXPRESS", "STANDARD"], var.type)
+    error_message = "The type must be EXPRESS or STANDARD."
+  }
+}
+
 variable "function_arns" {
   description = "Functions that it may call."
   type        = list(string)
+  default     = []
+}
+
+variable "policies" {
+  description = "IAM policies (JSON) of what else its role may do."
+  type        = list(string)
+  default     = []
 }
 
 variable "alerts_topic_arn" {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use dispatch::Machines;
+use dispatch::{GlueRun, Machines};
 
 /// One execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,5 +67,10 @@ impl Machines for Executions {
     async fn silver_to_gold(&self, key: &str) -> anyhow::Result<()> {
         self.start(Execution::Transform { job: key.to_owned() });
         Ok(())
+    }
+
+    async fn silver_to_gold_on_glue(&self, run: &GlueRun) -> anyhow::Result<()> {
+        // Another engine, the same commit.
+        self.silver_to_gold(&run.job).await
     }
 }

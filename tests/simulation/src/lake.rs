@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use base64_simd::STANDARD;
 use chrono::{DateTime, Duration, TimeZone, Utc};
 use conform::{Answer, Conform, LAYOUT};
-use dispatch::Dispatch;
+use dispatch::{Dispatch, Engines};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::future::{join, try_join_all};
@@ -96,6 +96,7 @@ impl Lake {
             models,
             lake: bucket.clone(),
             machines: executions.clone(),
+            engines: Engines { glue_above_bytes: u64::MAX, glue: false },
             queue: messages.clone(),
             clock: clock.clone(),
         };

@@ -1,0 +1,193 @@
+# A job that is too big for a function -> a gold partition, by Spark. On AWS only: the local cloud has no Glue.
+
+locals {
+  glue_job = "${local.prefix}-transform-glue"
+
+  # The script, and the modules that it finds beside itself. The folder is named by what is in it, so that a run that has
+  # begun keeps its script while a new one is deployed.
+  glue_dir     = "${path.root}/../glue-sql"
+  glue_modules = ["job_engine.py", "job_lake.py"]
+  glue_files   = local.aws ? toset(concat(["run_job.py"], local.glue_modules)) : toset([])
+  glue_code    = substr(sha256(join("", [for file in local.glue_files : filesha256("${local.glue_dir}/${file}")])), 0, 16)
+
+  # Glue makes up the names of a job's log groups, of these three; nothing else would have them kept for a while only.
+  glue_log_prefix = "/aws-glue/jobs/${local.glue_job}"
+  glue_log_groups = local.aws ? {
+    for stream in ["error", "output"] : stream => "${local.glue_log_prefix}/${local.glue_job}-role/${local.glue_job}/${stream}"
+  } : {}
+}
+
+resource "aws_s3_object" "glue" {
+  for_each = local.glue_files
+
+  bucket      = module.lake.bucket
+  key         = "code/${local.glue_code}/${each.key}"
+  source      = "${local.glue_dir}/${each.key}"
+  source_hash = filesha256("${local.glue_dir}/${each.key}") # The ETag of an encrypted object is not its MD5.
+  kms_key_id  = module.keys.data_key_arn
+
+  lifecycle {
+    create_before_destroy = true # The job names the new ones before the old ones go.
+  }
+}
+
+resource "aws_cloudwatch_log_group" "glue" {
+  #checkov:skip=CKV_AWS_338: how long logs are kept is a variable; they are for finding faults, an audit has CloudTrail
+
+  for_each = local.glue_log_groups
+
+  name              = each.value
+  retention_in_days = var.log_retention_days
+  kms_key_id        = module.keys.data_key_arn
+}
+
+resource "aws_glue_security_configuration" "transform" {
+  count = local.aws ? 1 : 0
+
+  name = local.glue_job
+
+  encryption_configuration {
+    cloudwatch_encryption {
+      cloudwatch_encryption_mode = "SSE-KMS"
+      kms_key_arn                = module.keys.data_key_arn
+    }
+    job_bookmarks_encryption {
+      job_bookmarks_encryption_mode = "CSE-KMS"
+      kms_key_arn                   = module.keys.data_key_arn
+    }
+    s3_encryption {
+      s3_encryption_mode = "SSE-KMS"
+      kms_key_arn        = module.keys.data_key_arn
+    }
+  }
+}
+
+data "aws_iam_policy_document" "glue_assume" {
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["glue.amazonaws.com"]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "glue" {
+  count = local.aws ? 1 : 0
+
+  # It does what the function does, by the same protocol.
+  source_policy_documents = [data.aws_iam_policy_document.transform.json]
+
+  statement {
+    sid       = "ReadScripts"
+    actions   = ["s3:GetObject"]
+    resources = ["${module.lake.bucket_arn}/code/*"]
+  }
+
+  # The job's result, and below its document the workspace that the cluster shares and leaves empty.
+  statement {
+    sid       = "WriteResultsAndWorkspaces"
+    actions   = ["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
+    resources = ["${module.lake.bucket_arn}/jobs/*"]
+  }
+
+  # Exception: broader than jobs/*, by the two names under which Glue's file system looks whether "jobs" is a folder.
+  # A 403 instead of a 404 would fail the job.
+  statement {
+    sid       = "LookForFolders"
+    actions   = ["s3:GetObject"]
+    resources = ["${module.lake.bucket_arn}/jobs", "${module.lake.bucket_arn}/jobs_$folder$"]
+  }
+
+  statement {
+    sid       = "ListWorkspaces"
+    actions   = ["s3:ListBucket"]
+    resources = [module.lake.bucket_arn]
+
+    condition {
+      test     = "StringLikeIfExists"
+      variable = "s3:prefix"
+      values   = ["jobs/*"]
+    }
+  }
+
+  # Without AssociateKmsKey Glue would turn logging off.
+  statement {
+    sid       = "WriteLogs"
+    actions   = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:AssociateKmsKey"]
+    resources = flatten([for group in aws_cloudwatch_log_group.glue : [group.arn, "${group.arn}:*"]])
+  }
+
+  # Exception: metrics have no ARN, so "*" is the only resource that AWS accepts; the condition keeps it to Glue's own.
+  statement {
+    sid       = "WriteJobMetrics"
+    actions   = ["cloudwatch:PutMetricData"]
+    resources = ["*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "cloudwatch:namespace"
+      values   = ["Glue"]
+    }
+  }
+}
+
+resource "aws_iam_role" "glue" {
+  count = local.aws ? 1 : 0
+
+  name               = local.glue_job
+  assume_role_policy = data.aws_iam_policy_document.glue_assume.json
+}
+
+resource "aws_iam_role_policy" "glue" {
+  count = local.aws ? 1 : 0
+
+  name   = "work"
+  role   = aws_iam_role.glue[0].id
+  policy = data.aws_iam_policy_document.glue[0].json
+}
+
+resource "aws_glue_job" "transform" {
+  count = local.aws ? 1 : 0
+
+  name                   = local.glue_job
+  description            = "Computes one gold partition from a job document, checks it, commits it, as the function transform does."
+  role_arn               = aws_iam_role.glue[0].arn
+  security_configuration = aws_glue_security_configuration.transform[0].name
+
+  glue_version      = "5.0" # Spark 3.5.4, Python 3.11: what tests/parity compares the engines with.
+  worker_type       = "G.1X"
+  number_of_workers = var.glue.workers
+  timeout           = var.glue.timeout_minutes
+  max_retries       = 0 # The state machine knows which failures may pass.
+
+  execution_property {
+    max_concurrent_runs = var.glue.concurrent_runs
+  }
+
+  command {
+    name            = "glueetl"
+    python_version  = "3"
+    script_location = "s3://${module.lake.bucket}/${aws_s3_object.glue["run_job.py"].key}"
+  }
+
+  default_arguments = {
+    "--job-language"                     = "python"
+    "--extra-py-files"                   = join(",", [for name in local.glue_modules : "s3://${module.lake.bucket}/${aws_s3_object.glue[name].key}"])
+    "--job-bookmark-option"              = "job-bookmark-disable" # The job document says what is read.
+    "--enable-auto-scaling"              = "true"
+    "--enable-metrics"                   = "true"
+    "--enable-job-insights"              = "true"
+    "--enable-continuous-cloudwatch-log" = "true"
+    "--custom-logGroup-prefix"           = local.glue_log_prefix
+
+    "--aws_region"      = var.region
+    "--lake_bucket"     = module.lake.bucket
+    "--dirty_queue_url" = module.dirty_queue.url
+    "--event_bus"       = module.dirty_queue.bus_name
+  }
+
+  # Otherwise Glue could create the log groups first, without retention.
+  depends_on = [aws_cloudwatch_log_group.glue, aws_iam_role_policy.glue]
+}

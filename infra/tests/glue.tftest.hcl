@@ -1,0 +1,100 @@
+# Jobs too big for a function, without a cloud: `terraform test`.
+
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "000000000000" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_availability_zones" {
+    defaults = { names = ["us-east-1a", "us-east-1b", "us-east-1c"] }
+  }
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{}" }
+  }
+}
+
+variables {
+  environment  = "test"
+  packages_dir = "./tests/fixtures/packages"
+  schemas_dir  = "./tests/fixtures/schemas"
+}
+
+run "glue_logs_where_logs_are_kept_for_a_while_only" {
+  command = plan
+
+  # Glue makes up these names: <prefix>/<security configuration>-role/<role>/<stream>.
+  assert {
+    condition = toset([for group in aws_cloudwatch_log_group.glue : group.name]) == toset([
+      for stream in ["error", "output"] : join("/", [
+        local.glue_log_prefix, "${aws_glue_security_configuration.transform[0].name}-role", aws_iam_role.glue[0].name, stream,
+      ])
+    ])
+    error_message = "Each of the job's log groups should be there before Glue creates it without retention."
+  }
+  assert {
+    condition     = alltrue([for group in aws_cloudwatch_log_group.glue : group.retention_in_days == var.log_retention_days])
+    error_message = "Logs should be kept for as long as all others."
+  }
+}
+
+run "the_job_is_as_large_as_its_variable_says" {
+  command = plan
+
+  variables {
+    glue = { workers = 4, timeout_minutes = 30, concurrent_runs = 2 }
+  }
+
+  assert {
+    condition = [
+      aws_glue_job.transform[0].number_of_workers, aws_glue_job.transform[0].timeout,
+      one(aws_glue_job.transform[0].execution_property).max_concurrent_runs, aws_glue_job.transform[0].max_retries,
+    ] == [4, 30, 2, 0]
+    error_message = "Workers, minutes and runs should be those of the variable, and tries the state machine's business."
+  }
+  assert {
+    condition     = aws_iam_role.glue[0].name != module.transform.name
+    error_message = "The function transform has a role of its name; the job needs another one."
+  }
+  assert {
+    condition     = alltrue([for script in aws_s3_object.glue : startswith(script.key, "code/${local.glue_code}/")])
+    error_message = "Scripts should lie in a folder that is named by what is in it."
+  }
+}
+
+run "the_local_cloud_has_no_glue" {
+  command = plan
+
+  variables {
+    local = true
+  }
+
+  assert {
+    condition = sum([
+      length(aws_glue_job.transform), length(aws_glue_security_configuration.transform), length(aws_iam_role.glue),
+      length(aws_s3_object.glue), length(aws_cloudwatch_log_group.glue), length(module.silver_to_gold_glue),
+    ]) == 0
+    error_message = "Nothing of Glue should exist there."
+  }
+}
+
+run "a_threshold_that_no_function_can_hold_is_refused" {
+  command = plan
+
+  variables {
+    glue_above_mb = 4096
+  }
+
+  expect_failures = [var.glue_above_mb]
+}
+
+run "a_timeout_that_the_state_machine_would_not_wait_for_is_refused" {
+  command = plan
+
+  variables {
+    glue = { timeout_minutes = 90 }
+  }
+
+  expect_failures = [var.glue]
+}
