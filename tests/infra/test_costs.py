@@ -1,0 +1,180 @@
+"""The cost estimate: each service's billing rule by numbers worked out by hand, and that the page says what is deployed."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "infra" / "costs"))
+
+import billing  # noqa: E402
+import estimate  # noqa: E402
+import shape  # noqa: E402
+
+PRICES = estimate.values("prices.toml", "usd")
+RENEW = "Terraform has changed what is billed; run: make plan && python3 infra/costs/estimate.py --plans .local/plan --markdown"
+
+
+def month(events_per_second: float = 1, **changed: Any) -> estimate.Month:
+    """A month in prod, with other settings or numbers."""
+    fields = {name: changed.pop(name) for name in ("assumed", "measured", "every_seconds") if name in changed}
+    return estimate.Month(events_per_second, {**estimate.read("environments.toml")["prod"], **changed}, **fields)
+
+
+def assumed(**changed: float) -> dict[str, float]:
+    """What is assumed, but for some of it."""
+    return {**estimate.values("assumed.toml", "value"), **changed}
+
+
+# ---- billing rules ---------------------------------------------------------------------------------------------------
+
+
+def test_a_kinesis_record_counts_in_whole_kilobytes_on_demand() -> None:
+    # 1,048,576 records of 4.5 KB are 5 GB in, and as much out for each of two consumers: 5 x 0.08 + 10 x 0.04. The stream: 730 x 0.04.
+    assert billing.kinesis_on_demand(1, 1024 * 1024, 4.5 * 1024, 2, 24, PRICES) == pytest.approx(0.40 + 0.40 + 29.20)
+
+
+def test_what_is_kept_for_three_days_is_billed_for_two() -> None:
+    more = billing.kinesis_on_demand(1, 1024 * 1024, 1024, 0, 72, PRICES) - billing.kinesis_on_demand(1, 1024 * 1024, 1024, 0, 24, PRICES)
+    assert more == pytest.approx(0.10 * 48 / 730)  # 1 GB a month, of which two days' worth lies there
+
+
+def test_a_provisioned_record_counts_in_steps_of_25_kilobytes() -> None:
+    # A record of 45 KB is two units, as in AWS's example: 2 million x 0.014 a million, and 2 shards x 730 x 0.015.
+    assert billing.kinesis_provisioned(2, 1_000_000, 45 * 1024, 24, PRICES) == pytest.approx(0.028 + 21.90)
+    assert billing.kinesis_provisioned(2, 0, 1, 72, PRICES) == pytest.approx(2 * 730 * 0.035)
+
+
+def test_a_firehose_record_counts_in_steps_of_5_kilobytes() -> None:
+    # 1,048,576 records of 12 KB are 15 GB, not 12.
+    assert billing.firehose(1024 * 1024, 12 * 1024, PRICES) == pytest.approx(15 * 0.029)
+    # 2^31 of 1 KB are 10 TB; fifty times that is the end of the first tier.
+    assert billing.firehose(2**31 * 100, 1024, PRICES) == pytest.approx(500 * 1024 * 0.029 + 500 * 1024 * 0.025)
+
+
+def test_a_function_is_billed_by_its_memory_and_whole_milliseconds() -> None:
+    # AWS's unit: a million times 100 ms at 512 MB are 50,000 GB-seconds. 99.2 ms are billed as 100.
+    assert billing.lambda_gb_seconds(1_000_000, 99.2, 512) == pytest.approx(50_000)
+    assert billing.lambda_function(1_000_000, 99.2, 512, PRICES) == pytest.approx(0.20 + 50_000 * 0.0000133334)
+
+
+def test_api_requests_become_cheaper_by_tiers() -> None:
+    assert billing.api_gateway(1_000_000_000, PRICES) == pytest.approx(333 * 3.50 + 667 * 2.80)
+    assert billing.api_gateway(1_100_000_000, PRICES) == pytest.approx(333 * 3.50 + 667 * 2.80 + 100 * 2.38)
+
+
+def test_an_express_execution_is_billed_by_100_ms_and_64_mb() -> None:
+    # AWS's example: 100 million of 10 s at 64 MB are 17,361.11 GB-hours and 100 dollars of requests.
+    hours = (billing.step_functions_express(100_000_000, 10_000, 62.85, PRICES) - 100) / PRICES["step_functions_gb_hour"]
+    assert hours == pytest.approx(17_361.11, rel=1e-4)
+    assert billing.step_functions_express(1000, 101, 65, PRICES) == pytest.approx(billing.step_functions_express(1000, 200, 128, PRICES))
+
+
+def test_redshift_bills_a_minute_for_the_shortest_load_and_no_second_twice() -> None:
+    assert billing.redshift_busy_seconds(10, 5) == 600
+    assert billing.redshift_busy_seconds(10, 90) == 900
+    assert billing.redshift_busy_seconds(1_000_000, 5) == 730 * 3600
+    # An hour of 8 RPUs, and 10 GB.
+    assert billing.redshift(3600, 8, 10, 1000, PRICES) == pytest.approx(8 * 0.375 + 10 * 0.024)
+    assert billing.redshift(730 * 3600, 8, 0, 487, PRICES) == pytest.approx(487 * 0.375)
+
+
+def test_messages_and_events_count_in_chunks_of_64_kilobytes() -> None:
+    idle = billing.sqs(0, 1024, PRICES)
+    assert idle == pytest.approx(5 * 730 * 3600 / 20 / 1_000_000 * 0.40)
+    assert billing.sqs(1_000_000, 65 * 1024, PRICES) - idle == pytest.approx((2 + 0.2) * 0.40)
+    assert billing.eventbridge(1_000_000, 0, 256 * 1024, PRICES) == pytest.approx(4.00)
+
+
+def test_the_short_ones_are_billed_a_minute() -> None:
+    assert billing.glue(1, 10, 20, PRICES) == pytest.approx(10 / 60 * 0.44)
+    assert billing.fargate(60, 5, 1, 2, PRICES) == pytest.approx(0.03238 + 2 * 0.00356)
+    assert billing.athena(1024 * 1024, 1, PRICES) == pytest.approx(10 * 5.00)  # 10 MB each
+
+
+def test_x_ray_takes_the_first_of_a_second_and_a_twentieth_of_the_others() -> None:
+    assert billing.xray_traces(0.5) == pytest.approx(0.5 * 730 * 3600)
+    assert billing.xray_traces(101) == pytest.approx(6 * 730 * 3600)
+
+
+# ---- the month -------------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_ends_with_its_window_or_when_it_is_full() -> None:
+    # One record a second on one shard: a window of 10 s begins with a record, so there is a batch every 11 s.
+    slow = month(1, shards=1, conform_seconds=10, assumed=assumed(events_per_request=1, crm_share=0))
+    assert slow.batches_per_second(1.0) == pytest.approx(1 / 11)
+    # 400 records of 25,000 bytes a second need 10 shards, on each of which 4.5 MB are there sooner than the window is over.
+    full = month(25_000 / 880 * 400, shards=1, conform_seconds=10, assumed=assumed(events_per_request=25_000 / 880, crm_share=0))
+    assert full.stream_shards(1.0) == 10
+    assert full.batches_per_second(1.0) == pytest.approx(400 * 25_000 / (6 * 1024**2 * 0.75))
+
+
+def test_a_partition_is_computed_as_often_as_its_model_says_and_by_one_job_at_a_time() -> None:
+    quick = month(0.1, conform_seconds=1)
+    feedback = next(jobs for jobs in quick.jobs if jobs.model.name == "feedback_score")
+    between = quick.flows["silver.crm_interactions"].seconds_between
+    assert feedback.count == pytest.approx(billing.SECONDS / max(between, 20))
+    slow = month(100)
+    assert all(jobs.count * jobs.seconds <= billing.SECONDS * 1.0001 for jobs in slow.jobs)
+
+
+def test_a_mark_is_looked_at_when_it_comes_and_when_it_comes_back() -> None:
+    quiet = month(0.1)
+    feedback = next(jobs for jobs in quiet.jobs if jobs.model.name == "feedback_score")
+    changes = billing.SECONDS / quiet.flows["silver.crm_interactions"].seconds_between
+    assert feedback.marks == pytest.approx(changes + feedback.count)
+
+
+def test_sessions_concern_yesterday_too() -> None:
+    today, yesterday = [jobs for jobs in month().jobs if jobs.model.name == "session_duration_bounce_rate"]
+    objects_per_day = month().flows["silver.web_traffic"].objects_per_day
+    # Of today the half that is there, and the day before; of yesterday both days before, and the half of today.
+    assert today.objects == pytest.approx(1.5 * objects_per_day)
+    assert yesterday.objects == pytest.approx(2.5 * objects_per_day)
+
+
+@pytest.mark.parametrize("rate", estimate.RATES)
+def test_every_dial_turns_the_way_that_the_page_says(rate: int) -> None:
+    base = month(rate).total
+    assert month(rate, every_seconds=3600).total < base
+    assert month(rate, conform_seconds=300).total < base
+    assert month(rate, assumed=assumed(events_per_request=100)).total < base < month(rate, assumed=assumed(events_per_request=1)).total
+    assert month(rate, nat_gateways=1).total > base
+
+
+# ---- the page --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("environment", list(estimate.read("environments.toml")))
+def test_the_estimate_is_of_what_terraform_deploys(environment: str, documents: Any) -> None:
+    deployed = shape.shape(documents(environment))
+    assert estimate.read("environments.toml")[environment] == deployed, RENEW
+
+
+def test_the_page_says_what_the_estimate_says() -> None:
+    page = estimate.PAGE.read_text()
+    assert page == estimate.written(page), "infra/COSTS.md is not up to date; run: python3 infra/costs/estimate.py --markdown"
+
+
+def test_every_price_says_where_and_when_it_was_read() -> None:
+    for name, price in estimate.read("prices.toml").items():
+        assert price["page"].startswith("https://aws.amazon.com/"), name
+        assert isinstance(price["date"], date), name
+        assert price["source"].startswith(("https://", "infracost:")) or (price["source"] == "unverified" and price["note"]), name
+
+
+def test_no_number_is_there_for_nothing() -> None:
+    code = "".join(Path(module.__file__ or "").read_text() for module in (billing, estimate))
+    names = [name for file in ("prices.toml", "measured.toml", "assumed.toml") for name in estimate.read(file)]
+    assert [name for name in names if f'"{name}"' not in code] == []
+
+
+def test_every_number_that_is_not_a_price_says_where_it_comes_from() -> None:
+    assert all(entry["how"] for entry in estimate.read("measured.toml").values())
+    assert all(entry["why"] for entry in estimate.read("assumed.toml").values())
