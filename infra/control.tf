@@ -1,13 +1,13 @@
 # What an operator does: migrations, shops and their secrets, backfills, reference tables, redrives. Invoked by hand.
 
 data "aws_iam_policy_document" "control" {
-  source_policy_documents = [
+  source_policy_documents = concat([
     module.warehouse_access.send_sql_policy,
     data.aws_iam_policy_document.mark_dirty.json,
     data.aws_iam_policy_document.redrive.json,
     data.aws_iam_policy_document.lake_key.json,
     data.aws_iam_policy_document.freshness.json,
-  ]
+  ], data.aws_iam_policy_document.control_failed[*].json)
 
   statement {
     sid       = "EditReferenceTables"

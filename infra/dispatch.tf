@@ -61,7 +61,7 @@ data "aws_iam_policy_document" "dispatch" {
   statement {
     sid       = "StartExecutions"
     actions   = ["states:StartExecution"]
-    resources = [module.bronze_to_silver.arn, module.silver_to_gold.arn]
+    resources = concat([module.bronze_to_silver.arn, module.silver_to_gold.arn], module.silver_to_gold_glue[*].arn)
   }
 }
 
@@ -80,6 +80,10 @@ module "dispatch" {
     DIRTY_QUEUE_URL      = module.dirty_queue.url
     BRONZE_TO_SILVER_ARN = module.bronze_to_silver.arn
     SILVER_TO_GOLD_ARN   = module.silver_to_gold.arn
+
+    # Empty where there is no Glue: then every job runs in a function.
+    SILVER_TO_GOLD_GLUE_ARN = join("", module.silver_to_gold_glue[*].arn)
+    GLUE_ABOVE_BYTES        = var.glue_above_mb * 1024 * 1024
   }
 }
 

@@ -40,6 +40,54 @@ resource "aws_cloudwatch_event_target" "freshness" {
   target_id = "control"
   arn       = module.control.arn
   input     = jsonencode({ action = "check_freshness" })
+
+  # A look that is late is worth nothing: the next one is due.
+  retry_policy {
+    maximum_event_age_in_seconds = 900
+    maximum_retry_attempts       = 3
+  }
+
+  dynamic "dead_letter_config" {
+    for_each = module.control_failed
+
+    content {
+      arn = dead_letter_config.value.arn
+    }
+  }
+}
+
+# Nobody waits for the answer of a scheduled look. What could not be delivered or failed is kept here, and an alarm tells of it.
+module "control_failed" {
+  source = "./modules/queue"
+  count  = local.aws ? 1 : 0
+
+  name              = "${local.prefix}-control-failed"
+  region            = var.region
+  sending_rule_arns = [aws_cloudwatch_event_rule.freshness.arn]
+}
+
+data "aws_iam_policy_document" "control_failed" {
+  count = local.aws ? 1 : 0
+
+  statement {
+    sid       = "KeepWhatFailed"
+    actions   = ["sqs:SendMessage"]
+    resources = [module.control_failed[0].arn]
+  }
+}
+
+resource "aws_lambda_function_event_invoke_config" "control" {
+  count = local.aws ? 1 : 0
+
+  function_name                = module.control.name
+  maximum_event_age_in_seconds = 900
+  maximum_retry_attempts       = 2
+
+  destination_config {
+    on_failure {
+      destination = module.control_failed[0].arn
+    }
+  }
 }
 
 resource "aws_lambda_permission" "freshness" {

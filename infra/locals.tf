@@ -3,6 +3,9 @@ locals {
   account   = data.aws_caller_identity.current.account_id
   partition = data.aws_partition.current.partition
 
+  # What the local cloud has no service for exists on AWS only.
+  aws = !var.local
+
   schemas_dir       = coalesce(var.schemas_dir, "${path.root}/../crates/contracts/schemas")
   statemachines_dir = coalesce(var.statemachines_dir, "${path.root}/../statemachines")
 

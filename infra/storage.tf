@@ -1,11 +1,17 @@
 # Where things rest: the keys, the lake, and the topic on which the lake complains.
 
+locals {
+  # Who says by itself that something is wrong.
+  alerting_services = concat(["cloudwatch.amazonaws.com", "events.amazonaws.com"], var.monthly_budget == null ? [] : ["budgets.amazonaws.com"])
+}
+
 module "keys" {
   source = "./modules/keys"
 
   prefix               = local.prefix
   region               = var.region
   deletion_window_days = var.local ? 7 : 30
+  publishing_services  = local.alerting_services
 }
 
 module "lake" {
@@ -14,15 +20,16 @@ module "lake" {
   bucket              = "${local.prefix}-lake-${local.account}"
   key_arn             = module.keys.data_key_arn
   bronze_archive_days = var.bronze_archive_days
-  force_destroy       = var.local
+  force_destroy       = var.local || var.force_destroy
 }
 
 module "alerts" {
   source = "./modules/alerts"
 
-  name    = "${local.prefix}-alerts"
-  key_arn = module.keys.data_key_arn
-  email   = var.alert_email
+  name                = "${local.prefix}-alerts"
+  key_arn             = module.keys.data_key_arn
+  email               = var.alert_email
+  publishing_services = local.alerting_services
 }
 
 module "warehouse_access" {
@@ -30,7 +37,7 @@ module "warehouse_access" {
 
   prefix              = local.prefix
   region              = var.region
-  workgroup_arn       = var.warehouse_workgroup_arn
+  workgroup_arn       = local.creates_warehouse ? module.warehouse[0].workgroup_arn : var.warehouse_workgroup_arn
   lake_bucket_arn     = module.lake.bucket_arn
   lake_key_arn        = module.keys.data_key_arn
   readable_by_copying = ["gold/*"]

@@ -24,11 +24,11 @@ provider "aws" {
 
   # Not locally: LocalStack forgets a new stream's tags, and every plan would want to set them again.
   default_tags {
-    tags = var.local ? {} : {
+    tags = var.local ? {} : merge(var.tags, {
       Project     = "shoplake"
       Environment = var.environment
       ManagedBy   = "terraform"
-    }
+    })
   }
 }
 

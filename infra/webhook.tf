@@ -3,7 +3,7 @@
 data "aws_iam_policy_document" "webhook" {
   statement {
     sid       = "PutRecords"
-    actions   = ["kinesis:PutRecord", "kinesis:PutRecords"]
+    actions   = ["kinesis:PutRecords"]
     resources = [for source in local.stream_sources : module.source[source].stream_arn]
   }
 
@@ -21,7 +21,7 @@ data "aws_iam_policy_document" "webhook" {
 
   statement {
     sid       = "ReadShopsSecrets"
-    actions   = ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"]
+    actions   = ["ssm:GetParametersByPath"]
     resources = ["${local.shops_parameter_arn}/*"]
   }
 
@@ -61,7 +61,12 @@ module "api" {
   function_name       = module.webhook.name
   function_invoke_arn = module.webhook.invoke_arn
   throttle            = var.api_throttle
-  manage_account      = var.manage_api_gateway_account
-  log_retention_days  = var.log_retention_days
-  log_key_arn         = module.keys.data_key_arn
+  requires_api_key    = var.api_key_required
+  shop_limits         = var.shop_limits
+  custom_domain       = var.custom_domain
+  # LocalStack would answer in its own form.
+  required_headers   = var.local ? [] : ["x-shop-id", "webhook-id", "webhook-timestamp", "webhook-signature"]
+  manage_account     = var.manage_api_gateway_account
+  log_retention_days = var.log_retention_days
+  log_key_arn        = module.keys.data_key_arn
 }

@@ -12,3 +12,33 @@ output "invoke_url" {
   description = "The stage's URL on AWS."
   value       = aws_api_gateway_stage.this.invoke_url
 }
+
+output "name" {
+  description = "The API's name, under which CloudWatch counts its requests."
+  value       = aws_api_gateway_rest_api.this.name
+}
+
+output "stage_arn" {
+  description = "The stage's ARN, to which a web ACL is attached."
+  value       = aws_api_gateway_stage.this.arn
+}
+
+output "log_group" {
+  description = "Name of the access log's group."
+  value       = aws_cloudwatch_log_group.this.name
+}
+
+output "domain_target" {
+  description = "Where DNS has to point the custom domain; null without one."
+  value       = one(aws_api_gateway_domain_name.this[*].regional_domain_name)
+}
+
+output "api_key_ids" {
+  description = "Id of each shop's API key."
+  value       = { for shop, key in aws_api_gateway_api_key.this : shop => key.id }
+}
+
+output "limited_shops" {
+  description = "Shops with limits of their own."
+  value       = toset(keys(aws_api_gateway_usage_plan_key.this))
+}

@@ -32,3 +32,32 @@ variable "log_key_arn" {
   description = "KMS key of the access logs."
   type        = string
 }
+
+variable "required_headers" {
+  description = "Headers without which API Gateway itself refuses an event; none lets the function do it."
+  type        = list(string)
+}
+
+variable "requires_api_key" {
+  description = "Whether events are taken only with the API key of a shop in shop_limits."
+  type        = bool
+}
+
+variable "shop_limits" {
+  description = "What each shop may send: requests per second, steady and burst, and a quota of requests per DAY, WEEK or MONTH, or none."
+  type = map(object({
+    rate  = number
+    burst = number
+    quota = optional(object({ requests = number, per = string }))
+  }))
+}
+
+variable "custom_domain" {
+  description = "Name, certificate and hosted zone, and whether it is the only name; null for the default name alone."
+  type = object({
+    name            = string
+    certificate_arn = string
+    zone_id         = optional(string)
+    only            = optional(bool, true)
+  })
+}

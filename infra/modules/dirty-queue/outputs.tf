@@ -32,3 +32,8 @@ output "object_prefixes" {
   description = "Key prefixes whose new objects count."
   value       = var.object_prefixes
 }
+
+output "rules" {
+  description = "Name and bus of each rule that sends here."
+  value       = { for key, rule in aws_cloudwatch_event_rule.this : key => { name = rule.name, bus = rule.event_bus_name } }
+}

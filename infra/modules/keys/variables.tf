@@ -12,3 +12,9 @@ variable "deletion_window_days" {
   description = "Days (7 to 30) in which a deleted key, and all it encrypted, can still be saved."
   type        = number
 }
+
+variable "publishing_services" {
+  description = "AWS services of this account that publish to topics under the data key."
+  type        = list(string)
+  default     = ["cloudwatch.amazonaws.com", "events.amazonaws.com"]
+}

@@ -1,6 +1,9 @@
 # One bucket; bronze/ silver/ gold/ quarantine/ jobs/ notices/ reference/ state/ are prefixes of it.
 
 resource "aws_s3_bucket" "this" {
+  #checkov:skip=CKV_AWS_18: who reads and writes is a handful of roles of this root; where an audit asks for more, CloudTrail records data events
+  #checkov:skip=CKV_AWS_144: one region is what the pipeline promises; versions undo accidents, and a second copy would double the bill
+
   bucket        = var.bucket
   force_destroy = var.force_destroy
 }

@@ -15,7 +15,7 @@ locals {
 data "aws_iam_policy_document" "send_sql" {
   statement {
     sid       = "SendSql"
-    actions   = ["redshift-data:ExecuteStatement", "redshift-data:BatchExecuteStatement"]
+    actions   = ["redshift-data:BatchExecuteStatement"]
     resources = [local.workgroup_arn]
   }
 

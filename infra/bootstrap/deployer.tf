@@ -1,0 +1,183 @@
+# Who deploys: GitHub Actions of one repository, by a token that GitHub signs for each job. There is no key to steal.
+
+resource "aws_iam_openid_connect_provider" "github" {
+  count = var.github_repository != null && var.create_github_provider ? 1 : 0
+
+  url            = "https://token.actions.githubusercontent.com"
+  client_id_list = ["sts.amazonaws.com"]
+}
+
+locals {
+  github_provider_arn = "arn:${local.partition}:iam::${local.account}:oidc-provider/token.actions.githubusercontent.com"
+
+  # What a job may be, by what GitHub says of it in the token: one that runs in the environment whose stack it deploys. Who
+  # may run there, and from which branch, are settings of the environment in GitHub.
+  deployers = var.github_repository == null ? {} : {
+    for environment in var.environments : environment => ["repo:${var.github_repository}:environment:${environment}"]
+  }
+}
+
+locals {
+  named_services = [
+    "athena", "cloudwatch", "ecr", "ecs", "events", "firehose", "glue", "kinesis", "lambda", "logs", "s3", "sagemaker", "scheduler",
+    "secretsmanager", "sns", "sqs", "ssm", "states",
+  ]
+  services_that_name = [
+    "acm", "apigateway", "application-autoscaling", "budgets", "ec2", "kms", "lakeformation", "redshift-data", "redshift-serverless", "route53",
+    "wafv2",
+  ]
+  named_resources = {
+    for environment in keys(local.deployers) : environment => [
+      "arn:${local.partition}:*:${var.region}:${local.account}:*shoplake-${environment}*",
+      "arn:${local.partition}:s3:::shoplake-${environment}-*",
+      "arn:${local.partition}:cloudwatch::${local.account}:dashboard/shoplake-${environment}*",
+      # The catalog's names have no hyphens.
+      "arn:${local.partition}:glue:${var.region}:${local.account}:catalog",
+      "arn:${local.partition}:glue:${var.region}:${local.account}:*shoplake_${environment}*",
+    ]
+  }
+}
+
+data "aws_iam_policy_document" "trust" {
+  #checkov:skip=CKV_AWS_358: the claim is repo:<owner>/<name>:environment:<name>, put together from variables that take no wildcards
+
+  for_each = local.deployers
+
+  statement {
+    sid     = "JobsOfTheRepositoryInTheEnvironment"
+    actions = ["sts:AssumeRoleWithWebIdentity"]
+
+    principals {
+      type        = "Federated"
+      identifiers = [local.github_provider_arn]
+    }
+    condition {
+      test     = "StringEquals"
+      variable = "token.actions.githubusercontent.com:aud"
+      values   = ["sts.amazonaws.com"]
+    }
+    condition {
+      test     = "StringEquals"
+      variable = "token.actions.githubusercontent.com:sub"
+      values   = each.value
+    }
+  }
+}
+
+resource "aws_iam_role" "deployer" {
+  for_each = local.deployers
+
+  name                 = "shoplake-deploy-${each.key}"
+  description          = "Deploys shoplake-${each.key} from ${var.github_repository}."
+  assume_role_policy   = data.aws_iam_policy_document.trust[each.key].json
+  max_session_duration = 2 * 60 * 60
+
+  depends_on = [aws_iam_openid_connect_provider.github]
+}
+
+data "aws_iam_policy_document" "deploy" {
+  for_each = local.deployers
+
+  #checkov:skip=CKV_AWS_108: it creates what holds the data, and the boundary of what it creates is the name of its environment
+  #checkov:skip=CKV_AWS_109: it sets the policies of what it creates; roles are bounded by name, and users it may not touch
+  #checkov:skip=CKV_AWS_111: services whose resources have names that AWS makes up know no narrower resource when they are created
+  #checkov:skip=CKV_AWS_356: services whose resources have names that AWS makes up know no narrower resource when they are created
+
+  statement {
+    sid       = "KeepTheState"
+    actions   = ["s3:GetObject", "s3:PutObject"]
+    resources = ["${aws_s3_bucket.state.arn}/shoplake-${each.key}.tfstate*"]
+  }
+
+  # Terraform's lock is a file beside the state.
+  statement {
+    sid       = "ReleaseTheLock"
+    actions   = ["s3:DeleteObject"]
+    resources = ["${aws_s3_bucket.state.arn}/shoplake-${each.key}.tfstate.tflock"]
+  }
+
+  statement {
+    sid       = "FindTheState"
+    actions   = ["s3:ListBucket"]
+    resources = [aws_s3_bucket.state.arn]
+  }
+
+  statement {
+    sid       = "UseTheStatesKey"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    resources = [aws_kms_key.state.arn]
+  }
+
+  # What can be named before it exists is bounded by the environment's name.
+  statement {
+    sid       = "ManageWhatIsNamed"
+    actions   = [for service in local.named_services : "${service}:*"]
+    resources = local.named_resources[each.key]
+  }
+
+  # Exception: AWS makes up the names of these, or their actions know no resource; the region bounds them.
+  statement {
+    sid       = "ManageWhatAwsNames"
+    actions   = [for service in local.services_that_name : "${service}:*"]
+    resources = ["*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestedRegion"
+      values   = [var.region, "us-east-1"] # Budgets and hosted zones are in us-east-1, wherever the rest is.
+    }
+  }
+
+  # Exception: lists and settings of a service, and event source mappings, whose names AWS makes up.
+  statement {
+    sid = "ManageSettings"
+    actions = [
+      "cloudwatch:DescribeAlarms", "ecr:GetAuthorizationToken", "ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition",
+      "ecs:ListTaskDefinitions", "ecs:RegisterTaskDefinition", "glue:*SecurityConfiguration*", "lambda:*EventSourceMapping*",
+      "lambda:ListTags", "logs:*LogDeliver*", "logs:*ResourcePolic*", "logs:DescribeLogGroups", "secretsmanager:GetRandomPassword",
+      "sns:*Subscription*", "states:ValidateStateMachineDefinition",
+    ]
+    resources = ["*"]
+  }
+
+  # Roles are the environment's own, and are handed to services, not to people.
+  statement {
+    sid = "ManageRoles"
+    actions = [
+      "iam:AttachRolePolicy", "iam:CreateRole", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:GetRole",
+      "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole", "iam:ListRolePolicies", "iam:ListRoleTags",
+      "iam:PassRole", "iam:PutRolePolicy", "iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
+      "iam:UpdateRoleDescription",
+    ]
+    resources = ["arn:${local.partition}:iam::${local.account}:role/shoplake-${each.key}-*"]
+  }
+
+  statement {
+    sid       = "LetServicesHaveTheirRoles"
+    actions   = ["iam:CreateServiceLinkedRole"]
+    resources = ["arn:${local.partition}:iam::${local.account}:role/aws-service-role/*"]
+  }
+
+  # Whatever it may do by name, who deploys is not for a deployment to decide.
+  statement {
+    sid       = "LeaveDeployersAlone"
+    effect    = "Deny"
+    actions   = ["iam:*"]
+    resources = ["arn:${local.partition}:iam::${local.account}:role/shoplake-deploy-*"]
+  }
+}
+
+resource "aws_iam_policy" "deploy" {
+  for_each = local.deployers
+
+  name        = "shoplake-deploy-${each.key}"
+  description = "Deploys shoplake-${each.key}."
+  policy      = data.aws_iam_policy_document.deploy[each.key].json
+}
+
+resource "aws_iam_role_policy_attachment" "deploy" {
+  for_each = local.deployers
+
+  role       = aws_iam_role.deployer[each.key].name
+  policy_arn = aws_iam_policy.deploy[each.key].arn
+}

@@ -1,0 +1,191 @@
+# What the lake's tables look like to whoever queries it in place. `make package` derives it from the contracts and the models
+# (crates/catalog), so a new dataset or model needs no change here, and no crawler.
+
+locals {
+  catalog = jsondecode(local.aws ? file("${var.packages_dir}/catalog.json") : "{}")
+
+  # Kept apart by who may look: bronze and quarantine hold what nobody has checked, personal data included.
+  catalog_descriptions = {
+    bronze     = "What arrived, as it arrived, by source and hour of arrival."
+    silver     = "Typed, flat, validated rows by dataset, and the models that other models read. Rows may repeat: see the table's row_key."
+    gold       = "KPIs and features by model, one row per key."
+    quarantine = "Lines that could not become rows, with reasons and original bytes."
+  }
+}
+
+module "catalog" {
+  source = "./modules/catalog"
+  count  = local.aws ? 1 : 0
+
+  prefix       = local.prefix
+  bucket       = module.lake.bucket
+  tables       = local.catalog
+  descriptions = local.catalog_descriptions
+  first_day    = var.catalog_first_day
+
+  # Databases that come after them have no grant to everybody with IAM permissions.
+  depends_on = [aws_lakeformation_data_lake_settings.this]
+}
+
+# ---- the crawler of bronze, for whoever wants to know what sources really send --------------------------------------
+
+locals {
+  crawler           = "${local.prefix}-bronze"
+  bronze_crawlers   = local.aws && var.bronze_crawler ? { bronze = local.crawler } : {}
+  bronze_database   = one(module.catalog[*].databases.bronze)
+  crawler_log_group = "/aws-glue/crawlers-role/${local.crawler}-crawler-${local.crawler}"
+}
+
+resource "aws_glue_security_configuration" "crawler" {
+  for_each = local.bronze_crawlers
+
+  name = each.value
+
+  encryption_configuration {
+    cloudwatch_encryption {
+      cloudwatch_encryption_mode = "SSE-KMS"
+      kms_key_arn                = module.keys.data_key_arn
+    }
+    job_bookmarks_encryption {
+      job_bookmarks_encryption_mode = "CSE-KMS"
+      kms_key_arn                   = module.keys.data_key_arn
+    }
+    s3_encryption {
+      s3_encryption_mode = "SSE-KMS"
+      kms_key_arn        = module.keys.data_key_arn
+    }
+  }
+}
+
+# Glue makes its name up of the role and the security configuration, and would create it without retention.
+resource "aws_cloudwatch_log_group" "crawler" {
+  #checkov:skip=CKV_AWS_338: how long logs are kept is a variable; they are for finding faults, an audit has CloudTrail
+  for_each = local.bronze_crawlers
+
+  name              = local.crawler_log_group
+  retention_in_days = var.log_retention_days
+  kms_key_id        = module.keys.data_key_arn
+}
+
+data "aws_iam_policy_document" "crawler" {
+  for_each = local.bronze_crawlers
+
+  statement {
+    sid       = "ReadBronze"
+    actions   = ["s3:GetObject"]
+    resources = ["${module.lake.bucket_arn}/bronze/*"]
+  }
+
+  statement {
+    sid       = "ListBronze"
+    actions   = ["s3:ListBucket"]
+    resources = [module.lake.bucket_arn]
+
+    condition {
+      test     = "StringLike"
+      variable = "s3:prefix"
+      values   = ["bronze/*"]
+    }
+  }
+
+  statement {
+    sid       = "FindTheBucket"
+    actions   = ["s3:GetBucketLocation"]
+    resources = [module.lake.bucket_arn]
+  }
+
+  statement {
+    sid       = "DecryptBronze"
+    actions   = ["kms:Decrypt"]
+    resources = [module.keys.data_key_arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = ["s3.${var.region}.amazonaws.com"]
+    }
+  }
+
+  # Only its own tables, which begin with crawled_.
+  statement {
+    sid = "KeepCrawledTables"
+    actions = [
+      "glue:GetDatabase",
+      "glue:GetTable",
+      "glue:GetTables",
+      "glue:CreateTable",
+      "glue:UpdateTable",
+      "glue:GetPartition",
+      "glue:GetPartitions",
+      "glue:BatchGetPartition",
+      "glue:CreatePartition",
+      "glue:BatchCreatePartition",
+      "glue:UpdatePartition",
+      "glue:BatchUpdatePartition",
+    ]
+    resources = [
+      "arn:${local.partition}:glue:${var.region}:${local.account}:catalog",
+      module.catalog[0].database_arns.bronze,
+      "arn:${local.partition}:glue:${var.region}:${local.account}:table/${local.bronze_database}/crawled_*",
+    ]
+  }
+
+  statement {
+    sid       = "WriteLogs"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents", "logs:AssociateKmsKey"]
+    resources = [aws_cloudwatch_log_group.crawler[each.key].arn, "${aws_cloudwatch_log_group.crawler[each.key].arn}:*"]
+  }
+}
+
+resource "aws_iam_role" "crawler" {
+  for_each = local.bronze_crawlers
+
+  name               = "${each.value}-crawler"
+  assume_role_policy = data.aws_iam_policy_document.glue_assume.json
+}
+
+resource "aws_iam_role_policy" "crawler" {
+  for_each = local.bronze_crawlers
+
+  name   = "work"
+  role   = aws_iam_role.crawler[each.key].id
+  policy = data.aws_iam_policy_document.crawler[each.key].json
+}
+
+resource "aws_glue_crawler" "bronze" {
+  for_each = local.bronze_crawlers
+
+  name                   = each.value
+  description            = "Finds out which fields sources send. The tables that queries use are declared and need no crawler."
+  role                   = aws_iam_role.crawler[each.key].arn
+  database_name          = local.bronze_database
+  table_prefix           = "crawled_"
+  schedule               = "cron(30 5 * * ? *)"
+  security_configuration = aws_glue_security_configuration.crawler[each.key].name
+
+  dynamic "s3_target" {
+    for_each = local.sources
+
+    content {
+      path        = "s3://${module.lake.bucket}/bronze/${s3_target.value}/"
+      sample_size = 20 # Objects of one hour look alike.
+    }
+  }
+
+  # What was looked at once does not change any more.
+  recrawl_policy {
+    recrawl_behavior = "CRAWL_NEW_FOLDERS_ONLY"
+  }
+  schema_change_policy {
+    update_behavior = "LOG"
+    delete_behavior = "LOG"
+  }
+
+  configuration = jsonencode({
+    Version       = 1
+    Grouping      = { TableGroupingPolicy = "CombineCompatibleSchemas" }
+    CrawlerOutput = { Partitions = { AddOrUpdateBehavior = "InheritFromTable" } }
+  })
+
+  depends_on = [aws_iam_role_policy.crawler, aws_cloudwatch_log_group.crawler]
+}

@@ -1,0 +1,267 @@
+# APIs that cannot push -> streams, by tasks that a schedule starts for each shop.
+
+locals {
+  # A further connector is one entry here. Its settings in a task are called <settings>_BASE_URL and so on.
+  #
+  # A task computes from the clock what it fetches, in UTC. It must not start so late that the clock says something else:
+  # the stock of an hour within that hour, the sales of the day before on the same day.
+  #
+  # A source without a contract has no stream, and its connector nowhere to put anything.
+  scheduled_connectors = { for name, connector in local.known_connectors : name => connector if contains(local.sources, connector.source) }
+  known_connectors = {
+    pos       = { source = "pos", settings = "POS", schedule = "cron(30 4 * * ? *)", start_within_minutes = 30, give_up_after_minutes = 360 }
+    inventory = { source = "inventory", settings = "INVENTORY", schedule = "cron(5 * * * ? *)", start_within_minutes = 10, give_up_after_minutes = 30 }
+  }
+
+  connectors = merge(
+    {
+      for name, connector in local.scheduled_connectors : name => merge(connector, {
+        cpu         = var.connector_size.cpu
+        memory_mb   = var.connector_size.memory_mb
+        environment = {}
+        service     = null
+        tokens      = [for shop in values(local.polled[name]) : shop.token_parameter]
+        runs = {
+          for id, shop in local.polled[name] : id => {
+            schedule = coalesce(shop.schedule, connector.schedule)
+            timezone = shop.timezone
+            enabled  = shop.enabled
+            environment = {
+              SHOP_ID                                 = id
+              "${connector.settings}_BASE_URL"        = shop.base_url
+              "${connector.settings}_TOKEN_PARAMETER" = shop.token_parameter
+              PAGE_SIZE                               = tostring(shop.page_size)
+            }
+          }
+        }
+      })
+    },
+    {
+      for name, service in var.connector_services : name => {
+        source                = service.source
+        start_within_minutes  = 10
+        give_up_after_minutes = 30
+        cpu                   = service.cpu
+        memory_mb             = service.memory_mb
+        environment           = service.environment
+        tokens                = service.token_parameters
+        runs                  = {}
+        service               = { min_tasks = service.min_tasks, max_tasks = service.max_tasks, target_cpu_percent = service.target_cpu_percent }
+      }
+    },
+  )
+
+  # What the variable leaves open.
+  polled = {
+    for name in keys(local.scheduled_connectors) : name => {
+      for id, shop in lookup(var.connectors, name, {}) : id => merge(shop, {
+        token_parameter = coalesce(shop.token_parameter, "${local.connector_parameter_path}/${name}/${id}/token")
+      })
+    }
+  }
+  connector_parameter_path = "/${local.prefix}/connectors"
+
+  # HTTPS, and the ports that base URLs name.
+  connector_ports = toset(concat([443], flatten([
+    for shops in values(local.polled) : [for shop in values(shops) : try(tonumber(regex("^https://[^/:]+:([0-9]+)", shop.base_url)[0]), [])]
+  ])))
+
+  # Vendors' addresses are theirs to change, so where APIs are on the internet the way out is open, on those ports.
+  connector_networks = var.connector_egress == "private" ? toset(var.connector_networks) : toset(["0.0.0.0/0"])
+  connector_targets = {
+    for pair in setproduct(local.connector_networks, local.connector_ports) : "${pair[0]}:${pair[1]}" => { cidr = pair[0], port = pair[1] }
+  }
+}
+
+resource "aws_ecs_cluster" "connectors" {
+  count = local.aws ? 1 : 0
+
+  name = "${local.prefix}-connectors"
+
+  setting {
+    name  = "containerInsights"
+    value = var.container_insights
+  }
+}
+
+resource "aws_ecs_cluster_capacity_providers" "connectors" {
+  count = local.aws ? 1 : 0
+
+  cluster_name       = aws_ecs_cluster.connectors[0].name
+  capacity_providers = ["FARGATE", "FARGATE_SPOT"]
+
+  default_capacity_provider_strategy {
+    capacity_provider = var.connector_capacity_provider
+    weight            = 1
+  }
+}
+
+# ---- who a task may talk to -----------------------------------------------------------------------------------------
+
+# Nobody has to reach a connector: there is no rule for the way in.
+resource "aws_security_group" "connectors" {
+  #checkov:skip=CKV2_AWS_5: the tasks of the connectors wear it, which schedules and services start (modules/connector)
+
+  count = local.aws ? 1 : 0
+
+  name        = "${local.prefix}-connectors"
+  description = "Connectors: out to the APIs that they poll and to AWS, nothing in"
+  vpc_id      = module.network[0].vpc_id
+
+  tags = { Name = "${local.prefix}-connectors" }
+}
+
+resource "aws_vpc_security_group_egress_rule" "connector_apis" {
+  for_each = local.aws ? local.connector_targets : {}
+
+  security_group_id = aws_security_group.connectors[0].id
+  description       = "APIs that are polled, and AWS where it is reached by the internet"
+  ip_protocol       = "tcp"
+  from_port         = each.value.port
+  to_port           = each.value.port
+  cidr_ipv4         = each.value.cidr
+}
+
+resource "aws_vpc_security_group_egress_rule" "connector_s3" {
+  count = local.aws ? 1 : 0
+
+  security_group_id = aws_security_group.connectors[0].id
+  description       = "Checkpoints, and layers of images, by the gateway endpoint of S3"
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+  prefix_list_id    = module.network[0].s3_prefix_list_id
+}
+
+resource "aws_vpc_security_group_egress_rule" "connector_endpoints" {
+  count = local.aws && var.connector_egress == "private" ? 1 : 0
+
+  security_group_id            = aws_security_group.connectors[0].id
+  description                  = "AWS by interface endpoints"
+  ip_protocol                  = "tcp"
+  from_port                    = 443
+  to_port                      = 443
+  referenced_security_group_id = module.network[0].endpoint_security_group_id
+}
+
+# ---- the connectors -------------------------------------------------------------------------------------------------
+
+module "connector" {
+  source   = "./modules/connector"
+  for_each = { for name, connector in local.connectors : name => connector if local.aws }
+
+  prefix       = local.prefix
+  name         = each.key
+  region       = var.region
+  architecture = var.lambda_architecture
+  image_tag    = var.connector_image_tag
+  cpu          = each.value.cpu
+  memory_mb    = each.value.memory_mb
+  environment  = each.value.environment
+
+  runs                  = each.value.runs
+  start_within_minutes  = each.value.start_within_minutes
+  give_up_after_minutes = each.value.give_up_after_minutes
+  service               = each.value.service
+
+  cluster_arn       = aws_ecs_cluster.connectors[0].arn
+  cluster_name      = aws_ecs_cluster_capacity_providers.connectors[0].cluster_name # Nothing starts before there is somewhere to run.
+  capacity_provider = var.connector_capacity_provider
+  subnet_ids        = var.connector_egress == "public_ip" ? module.network[0].public_subnet_ids : module.network[0].private_subnet_ids
+  security_group_id = aws_security_group.connectors[0].id
+  assign_public_ip  = var.connector_egress == "public_ip"
+
+  stream_name          = module.source[each.value.source].stream_name
+  stream_arn           = module.source[each.value.source].stream_arn
+  lake_bucket          = module.lake.bucket
+  lake_bucket_arn      = module.lake.bucket_arn
+  token_parameter_arns = [for name in each.value.tokens : "arn:${local.partition}:ssm:${var.region}:${local.account}:parameter${name}"]
+  key_arn              = module.keys.data_key_arn
+  secrets_key_arn      = module.keys.secrets_key_arn
+  dead_letters_arn     = module.schedules_dead_letters[0].arn
+  log_retention_days   = var.log_retention_days
+}
+
+# ---- what failed ----------------------------------------------------------------------------------------------------
+
+# What a schedule could not start, and alerts of the rules below that could not be delivered.
+module "schedules_dead_letters" {
+  source = "./modules/queue"
+  count  = local.aws ? 1 : 0
+
+  name              = "${local.prefix}-schedules-dlq"
+  region            = var.region
+  sending_rule_arns = [for rule in aws_cloudwatch_event_rule.connector_failed : rule.arn]
+}
+
+locals {
+  # Tasks that a deployment or an operator stops are nobody's failure.
+  connector_failures = {
+    ended = {
+      description = "A connector's task ended with an exit code other than 0."
+      detail = {
+        stopCode   = ["EssentialContainerExited"]
+        containers = { exitCode = [{ "anything-but" = [0] }] }
+      }
+      headline = "Connector <group> failed with exit code <code>: <reason>."
+      advice = [
+        "Exit code 1: the API, the stream or the lake did not answer for long; run it again. 2: the last line of the log says what has to be put right first. Any other: it was killed, for instance for want of memory; run it again.",
+      ]
+    }
+    lost = {
+      description = "A connector's task could not be started, or its machine was taken away."
+      detail      = { stopCode = ["TaskFailedToStart", "SpotInterruption", "TerminationNotice"] }
+      headline    = "Connector <group> did not run to its end: <reason>."
+      advice = [
+        "If it was never started, look at the reason: an image that is not in the repository under connector_image_tag, an endpoint or a public address that is missing, a role. Then run it again.",
+      ]
+    }
+  }
+}
+
+resource "aws_cloudwatch_event_rule" "connector_failed" {
+  for_each = { for name, failure in local.connector_failures : name => failure if local.aws }
+
+  name        = "${local.prefix}-connector-${each.key}"
+  description = each.value.description
+  event_pattern = jsonencode({
+    source        = ["aws.ecs"]
+    "detail-type" = ["ECS Task State Change"]
+    detail = merge(each.value.detail, {
+      clusterArn = [aws_ecs_cluster.connectors[0].arn]
+      lastStatus = ["STOPPED"]
+    })
+  })
+}
+
+resource "aws_cloudwatch_event_target" "connector_failed" {
+  for_each = aws_cloudwatch_event_rule.connector_failed
+
+  rule      = each.value.name
+  target_id = "alerts"
+  arn       = module.alerts.topic_arn
+
+  # Each line is a JSON string, which is how EventBridge makes a text of several lines.
+  input_transformer {
+    input_paths = merge(
+      { group = "$.detail.group", reason = "$.detail.stoppedReason", task = "$.detail.taskArn", created = "$.detail.createdAt" },
+      each.key == "ended" ? { code = "$.detail.containers[0].exitCode" } : {},
+    )
+    input_template = join("\n", [for line in concat(
+      [local.connector_failures[each.key].headline],
+      local.connector_failures[each.key].advice,
+      [
+        "It was to fetch what is due at <created>: pos the day before, inventory the last full hour, both in UTC.",
+        "Task: <task>. Log: /aws/ecs/${local.prefix}-...-connector. How to run it again: Connectors in infra/README.md. Running it twice is harmless.",
+      ],
+    ) : "\"${line}\""])
+  }
+
+  dead_letter_config {
+    arn = module.schedules_dead_letters[0].arn
+  }
+  retry_policy {
+    maximum_event_age_in_seconds = 24 * 60 * 60
+    maximum_retry_attempts       = 185
+  }
+}

@@ -1,0 +1,57 @@
+# dev: everything is there, as small as it gets. It may be late, and what it holds can be sent again.
+environment = "dev"
+region      = "eu-central-1"
+
+force_destroy = true
+
+# A shard costs 13 USD a month, an idle stream on demand 35.
+stream_shards          = 1
+stream_retention_hours = 24
+
+log_retention_days      = 7
+state_machine_log_level = "ALL" # Few executions: what each step did is worth more than it costs.
+
+# Few and small requests come from people who work here.
+waf = { enabled = false }
+
+conform_batches = {
+  window_seconds = 30
+}
+
+# Nobody wakes up for it.
+alarms = {
+  lag_seconds = 900
+  kpi_seconds = 3600
+}
+
+monthly_budget = { usd = 150 }
+
+# ---- network, connectors, warehouse ---------------------------------------------------------------------------------
+
+container_insights          = "disabled"
+connector_capacity_provider = "FARGATE_SPOT"
+
+warehouse_capacity = {
+  base_rpus = 8
+  max_rpus  = 8
+}
+
+# Two hours a day; what is loaded later waits until tomorrow.
+warehouse_usage_limits = {
+  daily = { period = "daily", rpu_hours = 16, action = "deactivate" }
+}
+
+# ---- catalog, queries, governance -----------------------------------------------------------------------------------
+
+athena = {
+  results_days   = 1
+  max_scanned_gb = 10
+}
+
+# ---- jobs too big for a function ------------------------------------------------------------------------------------
+
+glue = {
+  workers         = 4
+  timeout_minutes = 30
+  concurrent_runs = 1
+}

@@ -1,0 +1,232 @@
+# Who may see which rows of the lake by Athena, Spark and Redshift Spectrum: Lake Formation. The pipeline itself reads and writes
+# objects by its roles and is not touched by it; and whoever may read objects of the bucket goes round it, so readers get none.
+
+locals {
+  governs      = local.aws && var.lake_formation != null
+  shop_readers = local.governs ? var.lake_formation.shop_readers : {}
+  lake_readers = local.governs ? toset(var.lake_formation.lake_readers) : toset([])
+
+  # What can be granted shop by shop: tables with a shop's id.
+  governed_databases = local.governs ? concat(["gold"], var.lake_formation.silver ? ["silver"] : []) : []
+  reader_databases   = { for workgroup in keys(local.athena_workgroups) : workgroup => workgroup == local.prefix ? ["gold", "silver"] : local.governed_databases }
+  governed_tables = merge([
+    for database in local.governed_databases : {
+      for name, table in local.catalog[database] : "${database}.${name}" => { database = database, name = name, personal = table.personal }
+      if contains([for column in table.columns : column.name], "shop_id")
+    }
+  ]...)
+  shop_tables = merge([
+    for shop, principal in local.shop_readers : {
+      for id, table in local.governed_tables : "${shop}/${id}" => merge(table, { id = id, shop = shop, principal = principal })
+    }
+  ]...)
+}
+
+# One per account and region, like API Gateway's logging role. Without defaults, new databases and tables belong to nobody:
+# otherwise everybody with IAM permissions (IAMAllowedPrincipals) would see all rows, whatever is granted below.
+resource "aws_lakeformation_data_lake_settings" "this" {
+  count = local.governs && try(var.lake_formation.manage_settings, false) ? 1 : 0
+
+  admins = var.lake_formation.admins
+}
+
+# ---- what is governed -----------------------------------------------------------------------------------------------
+
+data "aws_iam_policy_document" "lake_formation_assume" {
+  count = local.governs ? 1 : 0
+
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["lakeformation.amazonaws.com"]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "lake_formation" {
+  count = local.governs ? 1 : 0
+
+  statement {
+    sid       = "ReadWhatIsGoverned"
+    actions   = ["s3:GetObject"]
+    resources = [for layer in ["gold", "silver"] : "${module.lake.bucket_arn}/${layer}/*"]
+  }
+
+  statement {
+    sid       = "ListWhatIsGoverned"
+    actions   = ["s3:ListBucket"]
+    resources = [module.lake.bucket_arn]
+
+    condition {
+      test     = "StringLike"
+      variable = "s3:prefix"
+      values   = ["gold/*", "silver/*"]
+    }
+  }
+
+  statement {
+    sid       = "DecryptWhatIsGoverned"
+    actions   = ["kms:Decrypt"]
+    resources = [module.keys.data_key_arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = ["s3.${var.region}.amazonaws.com"]
+    }
+  }
+}
+
+# Not the service-linked role: that one may not use our key.
+resource "aws_iam_role" "lake_formation" {
+  count = local.governs ? 1 : 0
+
+  name               = "${local.prefix}-lake-formation"
+  description        = "What Lake Formation reads the lake with, on behalf of whoever was granted rows."
+  assume_role_policy = data.aws_iam_policy_document.lake_formation_assume[0].json
+}
+
+resource "aws_iam_role_policy" "lake_formation" {
+  count = local.governs ? 1 : 0
+
+  name   = "read-governed"
+  role   = aws_iam_role.lake_formation[0].id
+  policy = data.aws_iam_policy_document.lake_formation[0].json
+}
+
+resource "aws_lakeformation_resource" "lake" {
+  for_each = local.governs ? toset(["gold", "silver"]) : toset([])
+
+  arn      = "${module.lake.bucket_arn}/${each.key}"
+  role_arn = aws_iam_role.lake_formation[0].arn
+
+  depends_on = [aws_lakeformation_data_lake_settings.this, aws_iam_role_policy.lake_formation]
+}
+
+# ---- readers of one shop --------------------------------------------------------------------------------------------
+
+# The shop's id is what var.lake_formation has checked to be one: nothing that could end the literal.
+resource "aws_lakeformation_data_cells_filter" "shop" {
+  for_each = local.shop_tables
+
+  table_data {
+    table_catalog_id = local.account
+    database_name    = module.catalog[0].databases[each.value.database]
+    table_name       = each.value.name
+    name             = "shop-${each.value.shop}"
+
+    row_filter {
+      filter_expression = "shop_id = '${each.value.shop}'"
+    }
+    column_wildcard {
+      excluded_column_names = each.value.personal
+    }
+  }
+
+  depends_on = [module.catalog, aws_lakeformation_resource.lake]
+}
+
+resource "aws_lakeformation_permissions" "shop_rows" {
+  for_each = local.shop_tables
+
+  principal   = each.value.principal
+  permissions = ["SELECT"]
+
+  data_cells_filter {
+    table_catalog_id = local.account
+    database_name    = module.catalog[0].databases[each.value.database]
+    table_name       = each.value.name
+    name             = aws_lakeformation_data_cells_filter.shop[each.key].table_data[0].name
+  }
+}
+
+resource "aws_lakeformation_permissions" "shop_databases" {
+  for_each = merge([
+    for shop, principal in local.shop_readers : { for database in local.governed_databases : "${shop}/${database}" => { principal = principal, database = database } }
+  ]...)
+
+  principal   = each.value.principal
+  permissions = ["DESCRIBE"]
+
+  database {
+    name = module.catalog[0].databases[each.value.database]
+  }
+
+  depends_on = [aws_lakeformation_data_lake_settings.this]
+}
+
+# ---- readers of all shops -------------------------------------------------------------------------------------------
+
+resource "aws_lakeformation_permissions" "lake_databases" {
+  for_each = {
+    for pair in setproduct(local.lake_readers, ["gold", "silver"]) : "${pair[0]} ${pair[1]}" => { principal = pair[0], database = pair[1] }
+  }
+
+  principal   = each.value.principal
+  permissions = ["DESCRIBE"]
+
+  database {
+    name = module.catalog[0].databases[each.value.database]
+  }
+
+  depends_on = [aws_lakeformation_data_lake_settings.this]
+}
+
+resource "aws_lakeformation_permissions" "lake_tables" {
+  for_each = {
+    for pair in setproduct(local.lake_readers, ["gold", "silver"]) : "${pair[0]} ${pair[1]}" => { principal = pair[0], database = pair[1] }
+  }
+
+  principal   = each.value.principal
+  permissions = ["SELECT", "DESCRIBE"]
+
+  table {
+    database_name = module.catalog[0].databases[each.value.database]
+    wildcard      = true
+  }
+
+  depends_on = [module.catalog, aws_lakeformation_resource.lake]
+}
+
+# The crawler makes tables of its own in bronze.
+resource "aws_lakeformation_permissions" "crawler" {
+  for_each = local.governs ? local.bronze_crawlers : {}
+
+  principal   = aws_iam_role.crawler[each.key].arn
+  permissions = ["CREATE_TABLE", "ALTER", "DESCRIBE"]
+
+  database {
+    name = local.bronze_database
+  }
+
+  depends_on = [aws_lakeformation_data_lake_settings.this]
+}
+
+# ---- what readers need of IAM ---------------------------------------------------------------------------------------
+
+# To be attached to the readers, who are not ours: a workgroup, its results, the catalog's descriptions, and Lake Formation's
+# credentials for what it grants. No object of the lake.
+data "aws_iam_policy_document" "reader" {
+  for_each = local.governs ? local.athena_workgroups : {}
+
+  source_policy_documents = [module.athena[0].use_policies[each.key]]
+
+  statement {
+    sid     = "ReadTheCatalog"
+    actions = ["glue:GetDatabase", "glue:GetDatabases", "glue:GetTable", "glue:GetTables", "glue:GetPartitions"]
+    resources = concat(
+      ["arn:${local.partition}:glue:${var.region}:${local.account}:catalog"],
+      [for database in local.reader_databases[each.key] : module.catalog[0].database_arns[database]],
+      [for database in local.reader_databases[each.key] : "arn:${local.partition}:glue:${var.region}:${local.account}:table/${module.catalog[0].databases[database]}/*"],
+    )
+  }
+
+  # Exception: the action knows no resource; what it gives access to is what Lake Formation grants.
+  statement {
+    sid       = "ReadWhatIsGranted"
+    actions   = ["lakeformation:GetDataAccess"]
+    resources = ["*"]
+  }
+}

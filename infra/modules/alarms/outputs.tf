@@ -1,0 +1,14 @@
+output "names" {
+  description = "Name of each alarm, without the prefix."
+  value       = keys(local.alarms)
+}
+
+output "arns" {
+  description = "ARN of each alarm."
+  value       = [for alarm in aws_cloudwatch_metric_alarm.this : alarm.arn]
+}
+
+output "watches" {
+  description = "What is watched, with every default filled in."
+  value       = var.watches
+}

@@ -1,0 +1,105 @@
+# Databases and tables of the Glue Data Catalog, as catalog.json describes them. Partitions are projected from the names of
+# folders: nothing has to be registered or crawled when a new day begins.
+
+locals {
+  # Athena wants no hyphens in names that nobody has to quote.
+  database_prefix = replace(var.prefix, "-", "_")
+
+  tables = merge([
+    for database, tables in var.tables : {
+      for name, table in tables : "${database}.${name}" => merge(table, { database = database, name = name })
+    }
+  ]...)
+
+  # What Athena has to know of each kind of partition key.
+  projections = {
+    for id, table in local.tables : id => merge([
+      for key in table.partition_keys : {
+        for property, value in {
+          type            = key.projection.type
+          format          = key.projection.type == "date" ? "yyyy-MM-dd" : null
+          interval        = key.projection.type == "date" ? "1" : null
+          "interval.unit" = key.projection.type == "date" ? "DAYS" : null
+          range           = key.projection.type == "date" ? "${var.first_day},NOW+1YEARS" : try("0,${key.projection.last}", null)
+          digits          = try(tostring(key.projection.digits), null)
+          values          = try(join(",", key.projection.values), null)
+        } : "projection.${key.name}.${property}" => value if value != null
+      }
+    ]...)
+  }
+
+  formats = {
+    parquet = {
+      input      = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat"
+      output     = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat"
+      serializer = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
+      parameters = { "serialization.format" = "1" }
+    }
+    # This one gives nested JSON as its text where the column is a string. A line that is no JSON is a row of nulls: what
+    # came is kept even so, and must not fail everybody's query.
+    json = {
+      input      = "org.apache.hadoop.mapred.TextInputFormat"
+      output     = "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat"
+      serializer = "org.openx.data.jsonserde.JsonSerDe"
+      parameters = { "serialization.format" = "1", "ignore.malformed.json" = "true" }
+    }
+  }
+}
+
+resource "aws_glue_catalog_database" "this" {
+  for_each = var.tables
+
+  name        = "${local.database_prefix}_${each.key}"
+  description = var.descriptions[each.key]
+}
+
+resource "aws_glue_catalog_table" "this" {
+  for_each = local.tables
+
+  database_name = aws_glue_catalog_database.this[each.value.database].name
+  name          = each.value.name
+  description   = each.value.description
+  table_type    = "EXTERNAL_TABLE"
+
+  parameters = merge(local.projections[each.key], {
+    EXTERNAL                    = "TRUE"
+    classification              = each.value.format
+    "projection.enabled"        = "true"
+    "storage.location.template" = "s3://${var.bucket}/${each.value.template}"
+    # For humans and for tools that deduplicate or hide.
+    row_key     = join(",", each.value.key)
+    rows_repeat = tostring(each.value.repeats)
+    personal    = join(",", each.value.personal)
+  })
+
+  storage_descriptor {
+    location      = "s3://${var.bucket}/${each.value.location}"
+    input_format  = local.formats[each.value.format].input
+    output_format = local.formats[each.value.format].output
+
+    ser_de_info {
+      serialization_library = local.formats[each.value.format].serializer
+      parameters            = local.formats[each.value.format].parameters
+    }
+
+    dynamic "columns" {
+      for_each = each.value.columns
+
+      content {
+        name    = columns.value.name
+        type    = columns.value.type
+        comment = try(columns.value.description, null)
+      }
+    }
+  }
+
+  dynamic "partition_keys" {
+    for_each = each.value.partition_keys
+
+    content {
+      name    = partition_keys.value.name
+      type    = partition_keys.value.type
+      comment = partition_keys.value.description
+    }
+  }
+}

@@ -1,0 +1,92 @@
+# One page: are there alarms, and below a row of graphs for each area.
+
+locals {
+  per_row       = 3
+  width         = 24 / local.per_row
+  height        = 6
+  alarms_height = 4
+
+  of_area = [for area in var.areas : [for panel in var.panels : panel if panel.area == area.name]]
+  # A heading, and as many rows as its graphs need.
+  heights = [for panels in local.of_area : 1 + local.height * ceil(length(panels) / local.per_row)]
+  tops    = [for index, _ in var.areas : sum(concat([local.alarms_height], slice(local.heights, 0, index)))]
+
+  headings = [
+    for index, area in var.areas : {
+      type       = "text"
+      x          = 0
+      y          = local.tops[index]
+      width      = 24
+      height     = 1
+      properties = { markdown = "## ${area.title}", background = "transparent" }
+    }
+  ]
+
+  graphs = flatten([
+    for area, panels in local.of_area : [
+      for index, panel in panels : {
+        type   = "metric"
+        x      = local.width * (index % local.per_row)
+        y      = local.tops[area] + 1 + local.height * floor(index / local.per_row)
+        width  = local.width
+        height = local.height
+        properties = {
+          title   = panel.title
+          region  = var.region
+          view    = "timeSeries"
+          stacked = panel.stacked
+          period  = panel.period_seconds
+          metrics = local.lines[panel.title]
+          yAxis   = { left = { min = 0, showUnits = false } }
+          annotations = {
+            horizontal = [for threshold in panel.threshold[*] : { value = threshold, label = "alarm" }]
+          }
+        }
+      }
+    ]
+  ])
+
+  # Ids belong to one series; on a graph of several they would meet.
+  lines = {
+    for panel in var.panels : panel.title => concat([], [
+      for index, name in keys(panel.series) : concat(
+        [
+          for id, metric in panel.series[name].metrics : concat(
+            [metric.namespace, metric.name],
+            flatten([for dimension, value in metric.dimensions : [dimension, value]]),
+            [{ id = "${id}${index}", stat = metric.stat, label = coalesce(name, panel.title), visible = panel.series[name].math == null }],
+          )
+        ],
+        [
+          for math in panel.series[name].math[*] : [{
+            id    = "math${index}"
+            label = coalesce(name, panel.title)
+            expression = length(panel.series[name].metrics) == 0 ? math : replace(
+              math, "/\\b(${join("|", keys(panel.series[name].metrics))})\\b/", "$${1}${index}",
+            )
+          }]
+        ],
+      )
+    ]...)
+  }
+}
+
+resource "aws_cloudwatch_dashboard" "this" {
+  dashboard_name = var.name
+
+  dashboard_body = jsonencode({
+    periodOverride = "inherit"
+    widgets = concat(
+      [{
+        type       = "alarm"
+        x          = 0
+        y          = 0
+        width      = 24
+        height     = local.alarms_height
+        properties = { title = "Alarms", alarms = var.alarm_arns, sortBy = "stateUpdatedTimestamp", states = ["ALARM", "INSUFFICIENT_DATA"] }
+      }],
+      local.headings,
+      local.graphs,
+    )
+  })
+}

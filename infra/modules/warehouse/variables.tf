@@ -1,0 +1,95 @@
+variable "name" {
+  description = "Name of the namespace and of the workgroup."
+  type        = string
+}
+
+variable "region" {
+  description = "Region of both."
+  type        = string
+}
+
+variable "database" {
+  description = "The namespace's first database."
+  type        = string
+}
+
+variable "base_rpus" {
+  description = "Redshift processing units that a query finds at once."
+  type        = number
+}
+
+variable "max_rpus" {
+  description = "Units that Redshift may scale to."
+  type        = number
+}
+
+variable "port" {
+  description = "Port of the workgroup's endpoint."
+  type        = number
+  default     = 5439
+}
+
+variable "usage_limits" {
+  description = "RPU hours by day, week or month, and what happens beyond them."
+  type        = map(object({ period = string, rpu_hours = number, action = string }))
+}
+
+variable "vpc_id" {
+  description = "VPC of the endpoint."
+  type        = string
+}
+
+variable "subnet_ids" {
+  description = "Private subnets of the endpoint, in three zones."
+  type        = list(string)
+}
+
+variable "client_cidrs" {
+  description = "Networks from which BI tools connect."
+  type        = list(string)
+}
+
+variable "s3_prefix_list_id" {
+  description = "Prefix list of S3, the only place that the warehouse may call."
+  type        = string
+}
+
+variable "copy_role_arn" {
+  description = "Role that COPY reads the lake with."
+  type        = string
+}
+
+variable "key_arn" {
+  description = "KMS key of the data and of the snapshot schedule."
+  type        = string
+}
+
+variable "secrets_key_arn" {
+  description = "KMS key of the admin's secret."
+  type        = string
+}
+
+variable "admin_password_days" {
+  description = "Days after which the admin's password is replaced."
+  type        = number
+}
+
+variable "snapshot_days" {
+  description = "Days that daily snapshots are kept; null for none."
+  type        = number
+}
+
+variable "dead_letters_arn" {
+  description = "Queue of snapshots that could not be taken."
+  type        = string
+}
+
+variable "log_retention_days" {
+  description = "Days that audit logs are kept."
+  type        = number
+}
+
+variable "log_key_arn" {
+  description = "KMS key of the audit logs."
+  type        = string
+}

@@ -1,0 +1,46 @@
+# The warehouse, unless one is brought along (warehouse_workgroup).
+
+locals {
+  creates_warehouse = local.aws && var.warehouse_workgroup == null && var.warehouse_workgroup_arn == null
+
+  # Functions sign in with their roles, and IAMR: is how Redshift calls a role's user. These are what the pipeline needs of
+  # the database, no more: it is no superuser, and sees no other user's objects outside of this database.
+  warehouse_users = [for role in [module.control.name, module.load.name] : "\"IAMR:${role}\""]
+  warehouse_grants = concat(
+    ["create role shoplake_pipeline"],
+    [for user in local.warehouse_users : "create user ${user} password disable"],
+    [for user in local.warehouse_users : "grant role shoplake_pipeline to ${user}"],
+    [
+      "grant create, temporary on database ${var.warehouse_database} to role shoplake_pipeline",
+      "grant create, usage for schemas in database ${var.warehouse_database} to role shoplake_pipeline",
+      "grant select, insert, update, delete, alter, drop, truncate for tables in database ${var.warehouse_database} to role shoplake_pipeline",
+    ],
+  )
+}
+
+module "warehouse" {
+  source = "./modules/warehouse"
+  count  = local.creates_warehouse ? 1 : 0
+
+  name     = local.warehouse_workgroup
+  region   = var.region
+  database = var.warehouse_database
+
+  base_rpus    = var.warehouse_capacity.base_rpus
+  max_rpus     = var.warehouse_capacity.max_rpus
+  usage_limits = var.warehouse_usage_limits
+
+  vpc_id            = module.network[0].vpc_id
+  subnet_ids        = module.network[0].private_subnet_ids
+  s3_prefix_list_id = module.network[0].s3_prefix_list_id
+  client_cidrs      = var.warehouse_client_cidrs
+
+  copy_role_arn       = module.warehouse_access.copy_role_arn
+  key_arn             = module.keys.data_key_arn
+  secrets_key_arn     = module.keys.secrets_key_arn
+  admin_password_days = var.warehouse_admin_password_days
+  snapshot_days       = var.warehouse_snapshot_days
+  dead_letters_arn    = module.schedules_dead_letters[0].arn
+  log_retention_days  = var.log_retention_days
+  log_key_arn         = module.keys.data_key_arn
+}

@@ -1,0 +1,218 @@
+# Catalog, queries, governance and notebook, without a cloud: `terraform test`. The tables are those of the repository's datasets
+# and models, as `make package` describes them.
+
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "000000000000" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{}" }
+  }
+  mock_data "aws_availability_zones" {
+    defaults = { names = ["eu-central-1a", "eu-central-1b", "eu-central-1c"] }
+  }
+}
+
+variables {
+  environment  = "test"
+  region       = "eu-central-1"
+  packages_dir = "./tests/fixtures/packages"
+  schemas_dir  = "../crates/contracts/schemas"
+}
+
+run "every_dataset_and_model_has_a_table_that_projects_its_days" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for dataset in keys(local.datasets) : contains(keys(module.catalog[0].tables), "silver.${dataset}")])
+    error_message = "A dataset has no table in silver."
+  }
+  assert {
+    condition = alltrue([
+      for path in fileset("../glue-sql", "{gold,silver}/*.sql") : contains(keys(module.catalog[0].tables), replace(trimsuffix(path, ".sql"), "/", "."))
+    ])
+    error_message = "A model has no table: write tests/fixtures/packages/catalog.json anew."
+  }
+  assert {
+    condition = module.catalog[0].tables["gold.revenue_by_region"].parameters == tomap({
+      EXTERNAL                                 = "TRUE"
+      classification                           = "parquet"
+      "projection.enabled"                     = "true"
+      "projection.business_date.type"          = "date"
+      "projection.business_date.format"        = "yyyy-MM-dd"
+      "projection.business_date.interval"      = "1"
+      "projection.business_date.interval.unit" = "DAYS"
+      "projection.business_date.range"         = "2009-01-01,NOW+1YEARS"
+      "storage.location.template"              = "s3://shoplake-test-lake-000000000000/gold/revenue_by_region/business_date=$${business_date}/"
+      row_key                                  = "shop_id,business_date,region,currency"
+      rows_repeat                              = "false"
+      personal                                 = ""
+    })
+    error_message = "The days of a model are not projected from its folders."
+  }
+  assert {
+    condition     = module.catalog[0].tables["bronze.pos"].parameters["projection.hour.range"] == "0,23" && module.catalog[0].tables["bronze.pos"].parameters["projection.hour.digits"] == "2"
+    error_message = "Hours are folders of two digits, from 00 to 23."
+  }
+  assert {
+    condition     = contains(split(",", module.catalog[0].tables["quarantine.lines"].parameters["projection.dataset.values"]), "_unknown")
+    error_message = "Lines of no dataset are in quarantine too."
+  }
+  assert {
+    condition = alltrue([
+      for table in values(module.catalog[0].tables) : length(setintersection(
+        [for column in table.storage_descriptor[0].columns : column.name], [for key in table.partition_keys : key.name]
+      )) == 0
+    ])
+    error_message = "Athena refuses a table with a partition key that is also a column."
+  }
+  assert {
+    condition     = alltrue([for table in values(module.catalog[0].tables) : startswith(table.parameters["storage.location.template"], table.storage_descriptor[0].location)])
+    error_message = "Partitions must be below their table's location, which is what Lake Formation governs."
+  }
+  assert {
+    condition     = output.databases == tomap({ bronze = "shoplake_test_bronze", silver = "shoplake_test_silver", gold = "shoplake_test_gold", quarantine = "shoplake_test_quarantine" })
+    error_message = "Databases are named without hyphens, which Athena would want quoted."
+  }
+  assert {
+    condition     = length(aws_glue_crawler.bronze) + length(aws_sagemaker_notebook_instance.notebook) + length(aws_lakeformation_resource.lake) == 0
+    error_message = "What is optional is off."
+  }
+}
+
+run "the_local_cloud_has_none_of_it" {
+  command = plan
+
+  variables {
+    local = true
+  }
+  assert {
+    condition     = length(module.catalog) + length(module.athena) + length(aws_athena_named_query.this) == 0 && output.athena == null && length(output.databases) == 0
+    error_message = "LocalStack has neither Glue nor Athena."
+  }
+}
+
+run "queries_are_bounded_and_their_results_protected" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for workgroup in values(module.athena[0].workgroups) :
+      workgroup.configuration[0].enforce_workgroup_configuration
+      && workgroup.configuration[0].bytes_scanned_cutoff_per_query == 100 * 1024 * 1024 * 1024
+      && workgroup.configuration[0].result_configuration[0].encryption_configuration[0].encryption_option == "SSE_KMS"
+      && startswith(workgroup.configuration[0].result_configuration[0].output_location, "s3://shoplake-test-athena-000000000000/")
+    ])
+    error_message = "A client could step out of its workgroup, read without a limit, or leave results unencrypted."
+  }
+  assert {
+    condition     = length(aws_athena_named_query.this) >= 5 && alltrue([for query in values(aws_athena_named_query.this) : length(query.description) > 20 && length(query.description) <= 1024 && !strcontains(query.query, "$${")])
+    error_message = "A saved query lacks its description (the comment that it begins with), or the names of databases."
+  }
+}
+
+run "a_shop_sees_its_rows_only_and_its_results_only" {
+  command = plan
+
+  variables {
+    lake_formation = {
+      admins       = ["arn:aws:iam::000000000000:role/deploy"]
+      shop_readers = { acme = "arn:aws:iam::000000000000:role/acme", "0-globex_2" = "arn:aws:iam::000000000000:role/globex" }
+      lake_readers = ["arn:aws:iam::000000000000:role/analysts"]
+      silver       = true
+    }
+  }
+
+  assert {
+    condition     = alltrue([for id, filter in aws_lakeformation_data_cells_filter.shop : filter.table_data[0].row_filter[0].filter_expression == "shop_id = '${split("/", id)[0]}'"])
+    error_message = "A filter is not the shop's."
+  }
+  assert {
+    condition     = length(aws_lakeformation_data_cells_filter.shop) == 2 * length([for id in keys(module.catalog[0].tables) : id if startswith(id, "gold.") || startswith(id, "silver.")])
+    error_message = "Every table of gold and silver needs a filter per shop."
+  }
+  assert {
+    condition     = keys(aws_lakeformation_permissions.shop_rows) == keys(aws_lakeformation_data_cells_filter.shop) && alltrue([for grant in values(aws_lakeformation_permissions.shop_rows) : toset(grant.permissions) == toset(["SELECT"])])
+    error_message = "Each filter is granted to its shop, and for reading only."
+  }
+  assert {
+    condition     = toset(aws_lakeformation_data_cells_filter.shop["acme/silver.crm_interactions"].table_data[0].column_wildcard[0].excluded_column_names) == toset(local.datasets.crm_interactions.personal)
+    error_message = "Personal columns of silver are not left out."
+  }
+  assert {
+    condition     = length(distinct([for workgroup in values(module.athena[0].workgroups) : workgroup.configuration[0].result_configuration[0].output_location])) == 3
+    error_message = "Two readers would see each other's results."
+  }
+  assert {
+    condition     = length(aws_lakeformation_data_lake_settings.this[0].create_table_default_permissions) == 0 && length(aws_lakeformation_data_lake_settings.this[0].create_database_default_permissions) == 0
+    error_message = "New tables would be open to everybody with IAM permissions."
+  }
+}
+
+run "a_shop_that_would_widen_its_filter_is_refused" {
+  command = plan
+
+  variables {
+    lake_formation = {
+      admins       = ["arn:aws:iam::000000000000:role/deploy"]
+      shop_readers = { "x' or '1' = '1" = "arn:aws:iam::000000000000:role/x" }
+    }
+  }
+  expect_failures = [var.lake_formation]
+}
+
+run "a_reader_of_two_shops_is_refused" {
+  command = plan
+
+  variables {
+    lake_formation = {
+      admins       = ["arn:aws:iam::000000000000:role/deploy"]
+      shop_readers = { acme = "arn:aws:iam::000000000000:role/both", zeta = "arn:aws:iam::000000000000:role/both" }
+    }
+  }
+  expect_failures = [var.lake_formation]
+}
+
+run "the_notebook_is_closed_in" {
+  command = plan
+
+  variables {
+    notebook = { queries = true }
+  }
+
+  assert {
+    condition = (
+      aws_sagemaker_notebook_instance.notebook["customer-segments"].direct_internet_access == "Disabled"
+      && aws_sagemaker_notebook_instance.notebook["customer-segments"].root_access == "Disabled"
+      && aws_sagemaker_notebook_instance.notebook["customer-segments"].instance_metadata_service_configuration[0].minimum_instance_metadata_service_version == "2"
+    )
+    error_message = "The notebook has a way to the internet, root, or metadata without a token."
+  }
+  assert {
+    condition     = keys(aws_vpc_endpoint.notebook) == ["athena", "glue"] && length(aws_vpc_security_group_egress_rule.notebook_nat) == 0
+    error_message = "Without a NAT it reaches Athena and Glue by endpoints, and nothing else."
+  }
+  assert {
+    condition     = toset(keys(aws_s3_object.notebook)) == fileset("./notebooks", "*.ipynb")
+    error_message = "Every notebook of the repository is uploaded."
+  }
+  assert {
+    condition     = strcontains(base64decode(aws_sagemaker_notebook_instance_lifecycle_configuration.notebook["customer-segments"].on_start), "SHOPLAKE_FEATURES='s3://shoplake-test-lake-000000000000/gold/customer_features?region=eu-central-1'")
+    error_message = "The notebook does not know where the features are."
+  }
+}
+
+run "the_crawler_looks_at_every_source" {
+  command = plan
+
+  variables {
+    bronze_crawler = true
+  }
+  assert {
+    condition     = toset([for target in aws_glue_crawler.bronze["bronze"].s3_target : target.path]) == toset([for source in local.sources : "s3://shoplake-test-lake-000000000000/bronze/${source}/"])
+    error_message = "A source is not crawled."
+  }
+}

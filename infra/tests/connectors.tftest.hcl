@@ -1,0 +1,332 @@
+# How connectors run, what they may do, and who hears of it when they fail: `terraform test`.
+
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "000000000000" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{}" }
+  }
+  mock_data "aws_availability_zones" {
+    defaults = { names = ["eu-west-1a", "eu-west-1b", "eu-west-1c"] }
+  }
+  mock_resource "aws_ecr_repository" {
+    defaults = {
+      arn            = "arn:aws:ecr:eu-west-1:000000000000:repository/shoplake-test-pos-connector"
+      repository_url = "000000000000.dkr.ecr.eu-west-1.amazonaws.com/shoplake-test-pos-connector"
+    }
+  }
+  mock_resource "aws_cloudwatch_log_group" {
+    defaults = { arn = "arn:aws:logs:eu-west-1:000000000000:log-group:/aws/ecs/shoplake-test-pos-connector" }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::000000000000:role/mocked" }
+  }
+  mock_resource "aws_ecs_task_definition" {
+    defaults = { arn = "arn:aws:ecs:eu-west-1:000000000000:task-definition/shoplake-test-pos-connector:7" }
+  }
+  mock_resource "aws_scheduler_schedule_group" {
+    defaults = { arn = "arn:aws:scheduler:eu-west-1:000000000000:schedule-group/shoplake-test-pos-connector" }
+  }
+}
+
+# ---- the module: nothing is deployed, as the provider is a mock -------------------------------------------------------
+
+variables {
+  prefix       = "shoplake-test"
+  name         = "pos"
+  region       = "eu-west-1"
+  architecture = "arm64"
+  image_tag    = "2026-11-21"
+  cpu          = 256
+  memory_mb    = 512
+  runs = {
+    acme = {
+      schedule    = "cron(30 4 * * ? *)"
+      timezone    = "Europe/Berlin"
+      enabled     = true
+      environment = { SHOP_ID = "acme", POS_BASE_URL = "https://pos.example.com", POS_TOKEN_PARAMETER = "/shoplake-test/connectors/pos/acme/token" }
+    }
+  }
+  cluster_arn          = "arn:aws:ecs:eu-west-1:000000000000:cluster/shoplake-test-connectors"
+  cluster_name         = "shoplake-test-connectors"
+  capacity_provider    = "FARGATE"
+  subnet_ids           = ["subnet-1", "subnet-2", "subnet-3"]
+  security_group_id    = "sg-1"
+  assign_public_ip     = true
+  stream_name          = "shoplake-test-pos"
+  stream_arn           = "arn:aws:kinesis:eu-west-1:000000000000:stream/shoplake-test-pos"
+  lake_bucket          = "shoplake-test-lake"
+  lake_bucket_arn      = "arn:aws:s3:::shoplake-test-lake"
+  token_parameter_arns = ["arn:aws:ssm:eu-west-1:000000000000:parameter/shoplake-test/connectors/pos/acme/token"]
+  key_arn              = "arn:aws:kms:eu-west-1:000000000000:key/data"
+  secrets_key_arn      = "arn:aws:kms:eu-west-1:000000000000:key/secrets"
+  dead_letters_arn     = "arn:aws:sqs:eu-west-1:000000000000:shoplake-test-schedules-dlq"
+  log_retention_days   = 30
+}
+
+run "a_task_is_locked_down" {
+  module {
+    source = "./modules/connector"
+  }
+
+  assert {
+    condition     = alltrue([for container in jsondecode(aws_ecs_task_definition.this["tagged"].container_definitions) : container.readonlyRootFilesystem && container.user == "65532:65532" && contains(container.linuxParameters.capabilities.drop, "ALL")])
+    error_message = "A connector should run without root, without capabilities and with a root file system that it cannot write to."
+  }
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.this["tagged"].container_definitions)[0].linuxParameters.initProcessEnabled
+    error_message = "Without an init process a connector takes thirty seconds to stop."
+  }
+  assert {
+    condition     = aws_ecs_task_definition.this["tagged"].runtime_platform[0].cpu_architecture == "ARM64"
+    error_message = "The task should run on the processor that its image was built for."
+  }
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.this["tagged"].container_definitions)[0].image == "000000000000.dkr.ecr.eu-west-1.amazonaws.com/shoplake-test-pos-connector:2026-11-21"
+    error_message = "The task should run the tagged image of its own repository."
+  }
+  assert {
+    condition     = { for variable in jsondecode(aws_ecs_task_definition.this["tagged"].container_definitions)[0].environment : variable.name => variable.value } == { RUST_LOG = "info", STREAM_NAME = "shoplake-test-pos", LAKE_BUCKET = "shoplake-test-lake" }
+    error_message = "The task's own environment should be the stream, the lake and the log level; a shop's comes with its schedule."
+  }
+}
+
+run "images_are_scanned_encrypted_and_never_overwritten" {
+  module {
+    source = "./modules/connector"
+  }
+
+  assert {
+    condition     = aws_ecr_repository.this.image_tag_mutability == "IMMUTABLE" && aws_ecr_repository.this.image_scanning_configuration[0].scan_on_push
+    error_message = "Images should be scanned, and their tags never move."
+  }
+  assert {
+    condition     = aws_ecr_repository.this.encryption_configuration[0].kms_key == var.key_arn
+    error_message = "Images should be encrypted with the environment's key."
+  }
+  assert {
+    condition     = length(jsondecode(aws_ecr_lifecycle_policy.this.policy).rules) == 2
+    error_message = "Old images should be forgotten."
+  }
+}
+
+run "a_task_may_do_what_the_connector_does_and_nothing_else" {
+  module {
+    source = "./modules/connector"
+  }
+
+  assert {
+    condition = toset(flatten([for statement in data.aws_iam_policy_document.task.statement : statement.actions])) == toset([
+      "kinesis:PutRecords", "kms:GenerateDataKey", "kms:Decrypt", "s3:GetObject", "s3:PutObject", "s3:ListBucket", "ssm:GetParameter",
+    ])
+    error_message = "The task's role should have exactly the actions that connectors/common calls."
+  }
+  assert {
+    condition     = !contains(flatten([for statement in data.aws_iam_policy_document.task.statement : statement.resources]), "*")
+    error_message = "Each of the task's permissions should name its resources."
+  }
+  assert {
+    condition     = flatten([for statement in data.aws_iam_policy_document.task.statement : statement.resources if statement.sid == "KeepCheckpoints"]) == ["arn:aws:s3:::shoplake-test-lake/state/connectors/pos/*"]
+    error_message = "A connector should reach its own checkpoints, not those of others."
+  }
+  assert {
+    condition     = flatten([for statement in data.aws_iam_policy_document.task.statement : statement.resources if statement.sid == "ReadTokens"]) == ["arn:aws:ssm:eu-west-1:000000000000:parameter/shoplake-test/connectors/pos/acme/token"]
+    error_message = "A connector should read the tokens that it is given, no other parameter."
+  }
+}
+
+run "a_schedule_may_start_one_family_on_one_cluster" {
+  module {
+    source = "./modules/connector"
+  }
+
+  assert {
+    condition     = flatten([for statement in data.aws_iam_policy_document.schedule.statement : statement.resources if contains(statement.actions, "ecs:RunTask")]) == ["arn:aws:ecs:eu-west-1:000000000000:task-definition/shoplake-test-pos-connector:*"]
+    error_message = "The schedule's role should run its own family only."
+  }
+  assert {
+    condition     = one(flatten([for statement in data.aws_iam_policy_document.schedule.statement : statement.condition[*].values if contains(statement.actions, "ecs:RunTask")])) == var.cluster_arn
+    error_message = "The schedule's role should run tasks on the connectors' cluster only."
+  }
+  assert {
+    condition     = flatten([for statement in data.aws_iam_policy_document.schedule.statement : statement.condition[*].values if contains(statement.actions, "iam:PassRole")]) == ["ecs-tasks.amazonaws.com"]
+    error_message = "Roles should be passed to tasks only."
+  }
+}
+
+run "a_run_is_told_its_shop_and_retried_and_then_parked" {
+  module {
+    source = "./modules/connector"
+  }
+
+  assert {
+    condition     = tomap({ for variable in jsondecode(aws_scheduler_schedule.this["acme"].target[0].input).containerOverrides[0].environment : variable.name => variable.value }) == var.runs.acme.environment
+    error_message = "The schedule should say whose API is polled."
+  }
+  assert {
+    condition     = jsondecode(aws_scheduler_schedule.this["acme"].target[0].input).containerOverrides[0].name == jsondecode(aws_ecs_task_definition.this["tagged"].container_definitions)[0].name
+    error_message = "The schedule should set the environment of the container that there is."
+  }
+  assert {
+    condition     = aws_scheduler_schedule.this["acme"].target[0].dead_letter_config[0].arn == var.dead_letters_arn && aws_scheduler_schedule.this["acme"].target[0].retry_policy[0].maximum_retry_attempts > 0
+    error_message = "A run that cannot be started should be tried again and then parked."
+  }
+  assert {
+    condition     = aws_scheduler_schedule.this["acme"].schedule_expression_timezone == "Europe/Berlin" && aws_scheduler_schedule.this["acme"].kms_key_arn == var.key_arn
+    error_message = "The schedule should be in the shop's timezone, and encrypted."
+  }
+  assert {
+    condition     = aws_scheduler_schedule.this["acme"].target[0].ecs_parameters[0].group == "pos:acme"
+    error_message = "The task's group should say whose run it is: alerts quote it."
+  }
+}
+
+run "without_an_image_nothing_runs_yet" {
+  module {
+    source = "./modules/connector"
+  }
+  variables {
+    image_tag = null
+  }
+
+  assert {
+    condition     = length(aws_ecs_task_definition.this) == 0 && length(aws_scheduler_schedule.this) == 0 && aws_ecr_repository.this.name == "shoplake-test-pos-connector"
+    error_message = "Before the first push there should be the repository, and nothing that needs an image."
+  }
+}
+
+run "a_connector_that_ends_is_no_service" {
+  module {
+    source = "./modules/connector"
+  }
+
+  assert {
+    condition     = length(aws_ecs_service.this) == 0 && length(aws_appautoscaling_policy.this) == 0
+    error_message = "A service would start a connector that ended again and again."
+  }
+}
+
+run "a_connector_that_does_not_end_scales_with_its_load" {
+  module {
+    source = "./modules/connector"
+  }
+  variables {
+    name    = "feed"
+    runs    = {}
+    service = { min_tasks = 2, max_tasks = 6, target_cpu_percent = 60 }
+  }
+
+  assert {
+    condition     = aws_ecs_service.this["this"].desired_count == 2 && length(aws_scheduler_schedule.this) == 0
+    error_message = "A service should begin with the least number of tasks, and have no schedules."
+  }
+  assert {
+    condition     = aws_appautoscaling_target.this["this"].max_capacity == 6 && aws_appautoscaling_policy.this["this"].target_tracking_scaling_policy_configuration[0].target_value == 60
+    error_message = "It should scale to at most six tasks, to keep processors at 60 percent."
+  }
+  assert {
+    condition     = aws_appautoscaling_target.this["this"].resource_id == "service/shoplake-test-connectors/shoplake-test-feed-connector"
+    error_message = "What is scaled should be that service."
+  }
+  assert {
+    condition     = aws_ecs_service.this["this"].deployment_circuit_breaker[0].rollback
+    error_message = "A release that does not stay up should be taken back."
+  }
+}
+
+# ---- the root -------------------------------------------------------------------------------------------------------
+
+run "shops_are_polled_in_time_and_failures_are_reported" {
+  command = plan
+  variables {
+    environment         = "test"
+    packages_dir        = "./tests/fixtures/packages"
+    connector_image_tag = "1"
+    connectors = {
+      pos       = { acme = { base_url = "https://pos.example.com", timezone = "Europe/Berlin" }, other = { base_url = "https://other.example.com" } }
+      inventory = { acme = { base_url = "https://stock.example.com", schedule = "cron(10 * * * ? *)" } }
+    }
+  }
+
+  assert {
+    condition     = module.connector["pos"].schedules == ["acme", "other"] && module.connector["inventory"].schedules == ["acme"]
+    error_message = "Each shop of each connector should have a schedule."
+  }
+  assert {
+    condition     = local.connectors.pos.runs.acme.schedule == "cron(30 4 * * ? *)" && local.connectors.inventory.runs.acme.schedule == "cron(10 * * * ? *)"
+    error_message = "POS should be polled once a day unless said otherwise, and inventory as was said."
+  }
+  assert {
+    condition     = output.connector_token_parameters.pos.other == "/shoplake-test/connectors/pos/other/token"
+    error_message = "A token's place should follow from connector and shop."
+  }
+
+  # The clock says what a run fetches: 04:30, and half an hour, and six hours of retries are the same day in UTC.
+  assert {
+    condition     = 5 + local.known_connectors.inventory.start_within_minutes + local.known_connectors.inventory.give_up_after_minutes < 60
+    error_message = "A run of inventory that starts in another hour would fetch that one, and this one would be missing."
+  }
+  assert {
+    condition     = 4 * 60 + 30 + local.known_connectors.pos.start_within_minutes + local.known_connectors.pos.give_up_after_minutes < 24 * 60
+    error_message = "A run of pos that starts on another day would fetch that one, and this one would be missing."
+  }
+
+  # Who hears of a task that failed.
+  assert {
+    condition     = toset(keys(aws_cloudwatch_event_target.connector_failed)) == toset(["ended", "lost"])
+    error_message = "Tasks that failed and tasks that never ran should be reported."
+  }
+  assert {
+    condition = alltrue([
+      for target in aws_cloudwatch_event_target.connector_failed : alltrue([
+        for line in split("\n", target.input_transformer[0].input_template) : can(regex("^\"[^\"]+\"$", line))
+      ])
+    ])
+    error_message = "EventBridge takes a text of several lines as one JSON string per line."
+  }
+  # A variable in the text that has no path would be sent as it is written.
+  assert {
+    condition = alltrue([
+      for target in aws_cloudwatch_event_target.connector_failed : alltrue([
+        for name in flatten(regexall("<([a-z]+)>", target.input_transformer[0].input_template)) : contains(keys(target.input_transformer[0].input_paths), name)
+      ])
+    ])
+    error_message = "Every variable of an alert's text should have a path."
+  }
+}
+
+run "a_token_is_sent_over_https_only" {
+  command = plan
+  variables {
+    environment         = "test"
+    packages_dir        = "./tests/fixtures/packages"
+    connector_image_tag = "1"
+    connectors          = { pos = { acme = { base_url = "http://pos.example.com" } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "shops_need_an_image" {
+  command = plan
+  variables {
+    environment  = "test"
+    packages_dir = "./tests/fixtures/packages"
+    connectors   = { pos = { acme = { base_url = "https://pos.example.com" } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "a_connector_that_nobody_wrote_is_refused" {
+  command = plan
+  variables {
+    environment         = "test"
+    packages_dir        = "./tests/fixtures/packages"
+    connector_image_tag = "1"
+    connectors          = { fax = { acme = { base_url = "https://fax.example.com" } } }
+  }
+  expect_failures = [var.connectors]
+}

@@ -1,0 +1,13 @@
+# Who floods or probes the API gets no farther than this.
+
+module "waf" {
+  source = "./modules/waf"
+  count  = local.aws && var.waf.enabled ? 1 : 0
+
+  name               = local.prefix
+  region             = var.region
+  stage_arn          = module.api.stage_arn
+  requests_per_ip    = var.waf.requests_per_ip
+  log_retention_days = var.log_retention_days
+  log_key_arn        = module.keys.data_key_arn
+}
