@@ -6,7 +6,7 @@ SHELL := bash
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/shoplake/target
 PYTHON := .local/venv/bin/python
 
-.PHONY: help checkout setup build demo report down pos-day redrive test lint unit localstack-test report-test parity e2e e2e-long bench package clean
+.PHONY: help checkout setup build demo report down pos-day redrive test lint unit localstack-test infra-test report-test notebook-test parity e2e e2e-long bench costs package plan deploy deploy-plan push-images outputs destroy clean
 
 help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,7 +41,7 @@ down: ## stop the demo
 pos-day: setup ## run one day of CSV sales through the demo: make pos-day DATA=<folder> DATE=YYYY-MM-DD
 	@$(PYTHON) -m tests.pipeline.pos_day --data "$(DATA)" --date "$(DATE)"
 
-test: setup checkout lint unit localstack-test report-test parity e2e ## set up and run all tests
+test: setup checkout lint unit localstack-test infra-test report-test notebook-test parity e2e ## set up and run all tests
 	@echo "all tests passed"
 
 lint: checkout ## formatting, clippy, dependencies, Terraform
@@ -59,9 +59,18 @@ localstack-test: setup ## tests of the local cloud itself, and of what runs on p
 	@$(PYTHON) -m pytest -q tests/localstack
 	@$(PYTHON) -m pytest -q tests/statemachines tests/warehouse
 
+infra-test: setup ## tests of the production stack: a plan per environment, what must hold for it, checkov
+	@echo "==> tests of the production stack"
+	@$(PYTHON) -m pytest -q tests/infra
+
 report-test: setup ## tests of the report, in a browser
 	@echo "==> tests of the report"
 	@$(PYTHON) -m pytest -q tests/report
+
+notebook-test: setup build ## the notebooks, over customers whose groups are known
+	@echo "==> tests of the notebooks"
+	@python3 tests/localstack/bootstrap.py --notebooks
+	@.local/notebooks/bin/python -m pytest -q tests/notebooks
 
 parity: setup checkout ## every model gives the same rows on DataFusion and on Spark
 	@echo "==> parity of the engines"
@@ -78,8 +87,29 @@ e2e-long: setup checkout ## a month of three shops, and all real days of sales: 
 bench: checkout ## measure the hot path
 	@cargo bench --locked -p shoplake-conform
 
-package: setup checkout ## build release packages with cargo-lambda for ARCH=arm64|x86_64|host into .local/packages
+costs: ## estimate what a month costs, by environment and rate of events (infra/COSTS.md)
+	@python3 infra/costs/estimate.py
+
+package: setup checkout ## build release packages, and with a container tool the connectors' images, for ARCH=arm64|x86_64|host into .local/packages
 	@$(PYTHON) -m tests.pipeline.release "$(or $(ARCH),arm64)"
+
+plan: setup ## plan the production stack without AWS, for ENV=dev|staging|prod or for all three
+	@$(PYTHON) -m tests.pipeline.plan $(ENV)
+
+deploy: setup ## deploy ENV=dev|staging|prod to AWS: plan, ask, apply, migrate the warehouse (infra/DEPLOY.md)
+	@$(PYTHON) -m tests.pipeline.deploy_aws deploy "$(ENV)"
+
+deploy-plan: setup ## what a deployment of ENV=dev|staging|prod would change on AWS
+	@$(PYTHON) -m tests.pipeline.deploy_aws plan "$(ENV)"
+
+push-images: setup ## push the connectors' images that `make package` built to the repositories of ENV=dev|staging|prod
+	@$(PYTHON) -m tests.pipeline.deploy_aws outputs "$(ENV)" connector_repositories | $(PYTHON) -m tests.pipeline.images
+
+outputs: setup ## what the deployed ENV=dev|staging|prod is called, all of it or NAME=<output>
+	@$(PYTHON) -m tests.pipeline.deploy_aws outputs "$(ENV)" $(NAME)
+
+destroy: setup ## take ENV=dev|staging|prod away from AWS, data and all: CONFIRM=shoplake-<ENV>
+	@CONFIRM="$(CONFIRM)" $(PYTHON) -m tests.pipeline.deploy_aws destroy "$(ENV)"
 
 clean: ## remove .local/ (stops the demo first)
 	@test ! -e .local/venv || $(MAKE) down

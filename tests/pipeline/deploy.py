@@ -25,6 +25,15 @@ def provider_mirror() -> Path | None:
     return None
 
 
+def terraform_settings(data: Path) -> dict[str, str]:
+    """What each of our Terraform commands is told, whichever account it talks to; `data` is where its modules and providers go."""
+    settings = {"TF_DATA_DIR": str(data), "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
+    config = os.environ.get("TF_CLI_CONFIG_FILE")
+    if config and not Path(config).exists():
+        settings["TF_CLI_CONFIG_FILE"] = os.devnull
+    return settings
+
+
 class Terraform:
     """The root with a state and a data folder of its own, so that several clouds can be applied from one checkout."""
 
@@ -36,13 +45,8 @@ class Terraform:
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_REGION": "us-east-1",
-            "TF_DATA_DIR": str(state / "terraform"),
-            "TF_IN_AUTOMATION": "1",
-            "CHECKPOINT_DISABLE": "1",
+            **terraform_settings(state / "terraform"),
         }
-        config = os.environ.get("TF_CLI_CONFIG_FILE")
-        if config and not Path(config).exists():
-            self._environment["TF_CLI_CONFIG_FILE"] = os.devnull
 
     def apply(self) -> dict[str, object]:
         """Initialises and applies; returns the outputs."""

@@ -1,4 +1,4 @@
-"""`make package`: release packages for AWS, built by cargo-lambda."""
+"""`make package`: release packages for AWS, built by cargo-lambda, and the connectors' images, built by a container tool."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .package import FUNCTIONS, ROOT, package, target_dir
+from . import images
+from .package import FUNCTIONS, ROOT, catalog, package, target_dir
 from .pipeline import SCHEMAS, SQL
 from .progress import step
 from .tools import cargo_lambda
@@ -18,14 +19,16 @@ HOST = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
 
 
 def main() -> int:
-    """Builds all functions for one architecture and says how large they are."""
+    """Builds all functions and connectors for one architecture and says how large they are."""
     architecture = HOST if sys.argv[1] == "host" else sys.argv[1]
     if architecture not in ("arm64", "x86_64"):
         raise SystemExit(f"ARCH is arm64, x86_64 or host, not {architecture!r}")
     binaries = build(architecture)
     package(binaries, OUT, SCHEMAS, SQL)
+    catalog(describer(), OUT, SCHEMAS, SQL)
     for function in FUNCTIONS:
         print(f"{(OUT / function).with_suffix('.zip').stat().st_size / 1e6:8.1f} MB  {OUT.relative_to(ROOT)}/{function}.zip")
+    images.build(architecture, OUT)
     return 0
 
 
@@ -51,6 +54,19 @@ def build(architecture: str) -> Path:
         (binaries / function).unlink(missing_ok=True)
         (binaries / function).hardlink_to(out / function / "bootstrap")
     return binaries
+
+
+def describer() -> Path:
+    """Builds the program that describes the lake's tables: for this machine, whatever the functions are built for."""
+    with step("build what describes the tables of the lake"):
+        subprocess.run(
+            ["cargo", "build", "--locked", "--workspace", "--bin", "catalog"],
+            cwd=ROOT,
+            env={**os.environ, "CARGO_TARGET_DIR": str(target_dir())},
+            stdout=sys.stderr,
+            check=True,
+        )
+    return target_dir() / "debug" / "catalog"
 
 
 if __name__ == "__main__":

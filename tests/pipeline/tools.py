@@ -9,7 +9,7 @@ import venv
 from pathlib import Path
 
 from .package import ROOT, target_dir
-from .progress import step
+from .progress import run, step
 
 TOOLS = ROOT / ".local" / "tools"
 CARGO_DENY = "0.20.2"
@@ -45,3 +45,18 @@ def cargo_lambda() -> Path:
                 check=True,
             )
     return binary
+
+
+def checkov() -> Path:
+    """checkov, from PyPI. Anew whenever its pins change."""
+    requirements = ROOT / "tests" / "infra" / "checkov-requirements.txt"
+    folder = TOOLS / "checkov"
+    made_from = folder / "made-from"
+    wanted = f"{sys.version}\n{requirements.read_text('utf-8')}"
+    if not made_from.exists() or made_from.read_text("utf-8") != wanted:
+        with step("install checkov (96 packages)"):
+            venv.create(folder, clear=folder.exists(), with_pip=True)
+            pip = [folder / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"]
+            run([*pip, "-r", requirements], TOOLS / "checkov.log", cwd=ROOT)
+            made_from.write_text(wanted, "utf-8")
+    return folder / "bin" / "checkov"

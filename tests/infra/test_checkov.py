@@ -1,0 +1,65 @@
+"""checkov finds nothing in the Terraform that is not answered where it is, with a reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pipeline.package import ROOT
+from tests.pipeline.tools import checkov
+
+SKIP = re.compile(r"#\s*checkov:skip=(?P<check>[A-Z0-9_]+)(?P<reason>.*)")
+REASON_WORDS = 4
+
+
+def findings(folder: Path, *arguments: str) -> list[dict[str, Any]]:
+    """What checkov finds in a folder. It looks at the files only: no modules are fetched, nobody is called."""
+    answer = subprocess.run(
+        [checkov(), "--directory", folder, "--framework", "terraform", "--skip-download", "--quiet", "--compact", "--output", "json", *arguments],
+        env={key: value for key, value in os.environ.items() if not key.startswith(("BC_", "PRISMA_"))} | {"LOG_LEVEL": "ERROR"},
+        capture_output=True,
+        text=True,
+    )
+    try:
+        report = json.loads(answer.stdout)
+    except json.JSONDecodeError:
+        raise AssertionError(f"checkov ended with {answer.returncode}:\n{answer.stdout[-2000:]}\n{answer.stderr[-2000:]}") from None
+    assert not report.get("results", {}).get("parsing_errors"), "checkov cannot read these"
+    return list(report.get("results", {}).get("failed_checks", []))
+
+
+def described(finding: dict[str, Any]) -> str:
+    """A finding in one line."""
+    return f"{finding['check_id']} {finding['check_name']}: {finding['resource']} ({finding['file_path']})"
+
+
+def test_every_finding_is_answered() -> None:
+    found = {described(finding) for finding in findings(ROOT / "infra")}
+    assert not found, "fix it, or say inside of the resource why not: #checkov:skip=<check>: <reason>\n" + "\n".join(sorted(found))
+
+
+def test_every_answer_has_a_reason() -> None:
+    bare = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in (ROOT / "infra").rglob("*.tf")
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1)
+        if (skip := SKIP.search(line)) and (not skip["reason"].startswith(":") or len(skip["reason"].split()) < REASON_WORDS)
+    ]
+    assert bare == []
+
+
+def test_a_finding_is_found(tmp_path: Path) -> None:
+    (tmp_path / "main.tf").write_text('resource "aws_sqs_queue" "open" {\n  name = "open"\n}\n', "utf-8")
+    assert "CKV_AWS_27" in {finding["check_id"] for finding in findings(tmp_path)}
+
+
+@pytest.mark.parametrize("line", ["#checkov:skip=CKV_AWS_1", "#checkov:skip=CKV_AWS_1: no"])
+def test_an_answer_without_a_reason_is_noticed(line: str) -> None:
+    skip = SKIP.search(line)
+    assert skip and len(skip["reason"].split()) < REASON_WORDS

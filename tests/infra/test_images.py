@@ -1,0 +1,109 @@
+"""The connectors' images: what the container tool is told. No engine is needed, none is started."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline import images
+from tests.pipeline.images import CONNECTORS, TOOLS, Commit, Repository, build_command, container_tool, push_commands, save_command
+from tests.pipeline.package import ROOT
+
+COMMIT = Commit("0123456789ab", 1_700_000_000)
+DOCKERFILE = (ROOT / "connectors" / "Dockerfile").read_text("utf-8")
+
+
+def arguments(command: list[str]) -> dict[str, str]:
+    return dict(word.split("=", 1) for flag, word in zip(command, command[1:]) if flag == "--build-arg")
+
+
+def test_every_connector_has_an_image() -> None:
+    folders = [path.parents[1] for path in (ROOT / "connectors").glob("*/src/main.rs")]
+    assert {folder.name: tomllib.loads((folder / "Cargo.toml").read_text("utf-8"))["package"]["name"] for folder in folders} == CONNECTORS
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_build_knows_no_clock(tool: str) -> None:
+    command = build_command(tool, "pos", "arm64", COMMIT)
+    assert arguments(command) == {"CONNECTOR": "pos-connector", "SOURCE_DATE_EPOCH": "1700000000"}
+    assert command == build_command(tool, "pos", "arm64", COMMIT)
+    assert ("--timestamp" in command) == (tool in ("podman", "buildah"))
+
+
+@pytest.mark.parametrize(("architecture", "platform"), [("arm64", "linux/arm64"), ("x86_64", "linux/amd64")])
+def test_an_image_is_for_one_architecture_and_its_tag_says_which(architecture: str, platform: str) -> None:
+    command = build_command("docker", "inventory", architecture, COMMIT)
+    assert command[command.index("--platform") + 1] == platform
+    assert command[command.index("--tag") + 1] == f"shoplake-inventory-connector:0123456789ab-{architecture}"
+
+
+def test_a_pinned_base_image_is_passed_on() -> None:
+    assert arguments(build_command("docker", "pos", "arm64", COMMIT, "rust@sha256:00"))["RUST_IMAGE"] == "rust@sha256:00"
+
+
+def test_the_dockerfile_takes_what_it_is_given() -> None:
+    declared = set(re.findall(r"^ARG (\w+)", DOCKERFILE, re.M))
+    assert declared == set(arguments(build_command("docker", "pos", "arm64", COMMIT, "rust")))
+
+
+def test_the_image_runs_without_root_and_without_anything_to_patch() -> None:
+    *_, last = re.split(r"^FROM ", DOCKERFILE, flags=re.M)
+    assert last.startswith("scratch")
+    assert "USER 65532:65532" in last
+
+
+def test_nothing_of_this_machine_gets_into_the_build() -> None:
+    assert {".git", ".local", "target"} <= set((ROOT / ".dockerignore").read_text("utf-8").split())
+
+
+def test_the_first_tool_whose_engine_answers_is_used() -> None:
+    assert container_tool(lambda tool: f"/bin/{tool}", lambda tool: tool != "docker") == ("podman", "")
+
+
+def test_without_a_tool_it_is_said_which_were_looked_for() -> None:
+    assert container_tool(lambda _: None, lambda _: True) == (None, "none of docker, podman, buildah, finch is on the PATH")
+
+
+def test_a_tool_without_its_engine_is_said_to_be_one() -> None:
+    found = container_tool(lambda tool: tool if tool == "docker" else None, lambda _: False)
+    assert found == (None, "the engine of docker does not answer")
+
+
+def test_packages_without_images_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / images.INDEX).write_text("{}")
+    monkeypatch.setattr(images, "container_tool", lambda: (None, "there is none"))
+    images.build("arm64", tmp_path)
+    assert "SKIPPED" in capsys.readouterr().out
+    assert not (tmp_path / images.INDEX).exists(), "images of an earlier build must not be pushed in their place"
+
+
+def test_images_are_saved_by_each_tool() -> None:
+    assert save_command("podman", "a:1", Path("/x/a.tar")) == ["podman", "save", "--output", "/x/a.tar", "a:1"]
+    assert save_command("buildah", "a:1", Path("/x/a.tar")) == ["buildah", "push", "a:1", "docker-archive:/x/a.tar:a:1"]
+
+
+def test_an_image_is_pushed_under_its_repositorys_name() -> None:
+    repository = Repository("123456789012.dkr.ecr.eu-central-1.amazonaws.com/shoplake-prod-pos-connector")
+    assert (repository.region, repository.name) == ("eu-central-1", "shoplake-prod-pos-connector")
+    assert push_commands("docker", "a:1", repository, "1") == [["docker", "tag", "a:1", f"{repository.url}:1"], ["docker", "push", f"{repository.url}:1"]]
+
+
+@pytest.mark.parametrize("url", ["", "example.com/pos", "123456789012.dkr.ecr.eu-central-1.amazonaws.com"])
+def test_what_is_no_repository_is_refused(url: str) -> None:
+    with pytest.raises(SystemExit, match="expected the URL of an ECR repository"):
+        _ = Repository(url).region
+
+
+def test_what_no_commit_has_is_not_pushed(tmp_path: Path) -> None:
+    (tmp_path / images.INDEX).write_text(json.dumps({"tool": "docker", "tag": Commit("0123456789ab-dirty", 0).tag("arm64"), "images": {}}))
+    with pytest.raises(SystemExit, match="commit them"):
+        images.push({}, tmp_path)
+
+
+def test_nothing_is_pushed_before_it_is_built(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="make package"):
+        images.push({}, tmp_path)

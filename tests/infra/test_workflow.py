@@ -1,0 +1,69 @@
+"""The deploy workflow: what it runs exists, what it uses is pinned, and a pull request gets no credentials."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.pipeline.package import ROOT
+from tests.pipeline.plan import ENVIRONMENTS
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+TARGET = re.compile(r"^([a-z0-9-]+):", re.MULTILINE)
+PINNED = re.compile(r"^[\w.-]+/[\w./-]+@[0-9a-f]{40}$")
+
+
+def read(path: Path) -> dict[Any, Any]:
+    """A workflow. YAML takes the key `on` for a truth value."""
+    content: dict[Any, Any] = yaml.safe_load(path.read_text("utf-8"))
+    return content | {"on": content.pop(True, content.get("on"))}
+
+
+def steps(workflow: dict[Any, Any]) -> Iterator[dict[str, Any]]:
+    for job in workflow["jobs"].values():
+        yield from job["steps"]
+
+
+@pytest.fixture
+def deploy() -> dict[Any, Any]:
+    return read(ROOT / ".github" / "workflows" / "deploy.yml")
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_it_runs_targets_that_exist(path: Path) -> None:
+    targets = set(TARGET.findall((ROOT / "Makefile").read_text("utf-8")))
+    used = {target for step in steps(read(path)) for target in re.findall(r"\bmake ([a-z0-9-]+)", step.get("run", ""))}
+    assert used and used <= targets
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_what_it_uses_is_pinned_to_a_commit(path: Path) -> None:
+    assert [step["uses"] for step in steps(read(path)) if "uses" in step and not PINNED.match(step["uses"])] == []
+
+
+def test_a_pull_request_gets_no_credentials(deploy: dict[Any, Any]) -> None:
+    assert deploy["permissions"] == {"contents": "read"}
+    for name, job in deploy["jobs"].items():
+        on_pull_requests = job["if"] == "github.event_name == 'pull_request'"
+        assert on_pull_requests == (name == "plan")
+        assert ("id-token" in job.get("permissions", {})) == ("environment" in job) == (not on_pull_requests)
+
+
+def test_a_deployment_signs_in_by_a_role_and_is_alone(deploy: dict[Any, Any]) -> None:
+    job = deploy["jobs"]["deploy"]
+    assert job["permissions"]["id-token"] == "write"
+    assert job["concurrency"]["cancel-in-progress"] is False
+    signing_in = next(step for step in job["steps"] if step.get("uses", "").startswith("aws-actions/configure-aws-credentials@"))
+    assert "role-to-assume" in signing_in["with"]
+    assert not any("secret" in name for name in signing_in["with"])
+    assert deploy["on"]["workflow_dispatch"]["inputs"]["environment"]["options"] == list(ENVIRONMENTS)
+
+
+def test_packages_are_built_before_there_are_credentials(deploy: dict[Any, Any]) -> None:
+    names = [step.get("uses", "").partition("@")[0] or step.get("run", "") for step in deploy["jobs"]["deploy"]["steps"]]
+    assert names.index("make package ARCH=arm64") < names.index("aws-actions/configure-aws-credentials") < names.index('make deploy ENV="$ENV"')

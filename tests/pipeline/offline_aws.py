@@ -1,0 +1,110 @@
+"""As much of AWS as a Terraform plan asks for, on this machine: whose account it is, and which zones the region has.
+
+A plan of an empty state reads nothing else. Anything else is refused at once, with its name, so that a data source that
+would need the network is noticed here and not on a machine without one.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
+
+ACCOUNT = "000000000000"
+ZONES = 3
+TOKEN = "00000000-0000-0000-0000-000000000000"
+
+
+def environment(endpoint: str, region: str) -> dict[str, str]:
+    """What makes a tool talk to the account served here, and to nothing else."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "offline",
+        "AWS_SECRET_ACCESS_KEY": "offline",
+        "AWS_REGION": region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    }
+
+
+@contextmanager
+def account(region: str) -> Iterator[str]:
+    """Serves the account on a free port and yields the endpoint."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"region": region}))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def answer(operation: str, region: str) -> str | None:
+    """What AWS would answer, or None for what is not served here."""
+    match operation:
+        case "GetCallerIdentity":
+            return (
+                '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
+                f"<Arn>arn:aws:iam::{ACCOUNT}:user/offline</Arn><UserId>OFFLINE</UserId><Account>{ACCOUNT}</Account>"
+                f"</GetCallerIdentityResult><ResponseMetadata><RequestId>{TOKEN}</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
+            )
+        case "DescribeAvailabilityZones":
+            zones = "".join(
+                f"<item><zoneName>{region}{letter}</zoneName><zoneState>available</zoneState><regionName>{region}</regionName>"
+                f"<zoneId>{region}-az{number}</zoneId><zoneType>availability-zone</zoneType><optInStatus>opt-in-not-required</optInStatus>"
+                f"<groupName>{region}</groupName><networkBorderGroup>{region}</networkBorderGroup></item>"
+                for number, letter in enumerate("abcdef"[:ZONES], start=1)
+            )
+            return (
+                '<DescribeAvailabilityZonesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
+                f"<requestId>{TOKEN}</requestId><availabilityZoneInfo>{zones}</availabilityZoneInfo></DescribeAvailabilityZonesResponse>"
+            )
+        # A plan has a definition looked at as soon as it knows it. What it is worth, tests/statemachines finds out.
+        case "AWSStepFunctions.ValidateStateMachineDefinition":
+            return json.dumps({"result": "OK", "diagnostics": [], "truncated": False})
+        case _:
+            return None
+
+
+class _Handler(BaseHTTPRequestHandler):
+    region: str
+
+    def do_POST(self) -> None:
+        form = parse_qs(self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode("utf-8", "replace"))
+        operation = self.headers.get("X-Amz-Target") or form.get("Action", [f"POST {self.path}"])[0]
+        if text := answer(operation, self.region):
+            self._send(200, "text/xml" if text.startswith("<") else "application/x-amz-json-1.0", text)
+        else:
+            self._refuse(operation)
+
+    def do_GET(self) -> None:
+        self._refuse(f"{self.command} {self.path}")
+
+    do_PUT = do_HEAD = do_DELETE = do_PATCH = do_GET
+
+    def _refuse(self, operation: str) -> None:
+        # 400, which clients do not try again; both forms, as each service reads its own.
+        reason = f"an offline plan cannot ask AWS for {operation}: derive it from variables, or serve it in tests/pipeline/offline_aws.py"
+        if self.headers.get("X-Amz-Target"):
+            self._send(400, "application/x-amz-json-1.1", json.dumps({"__type": "OfflineException", "message": reason}))
+        else:
+            error = f"<Error><Code>Offline</Code><Message>{reason}</Message></Error>"
+            self._send(400, "text/xml", f"<ErrorResponse>{error}<RequestId>{TOKEN}</RequestId></ErrorResponse>")
+
+    def _send(self, status: int, content_type: str, text: str) -> None:
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+        """The clients say what went wrong."""
