@@ -24,7 +24,8 @@ alarms = {
   kpi_seconds = 3600
 }
 
-monthly_budget = { usd = 150 }
+# Idle it costs about 240, most of it the warehouse (COSTS.md).
+monthly_budget = { usd = 400 }
 
 # ---- network, connectors, warehouse ---------------------------------------------------------------------------------
 

@@ -7,7 +7,8 @@ stream_retention_hours = 72
 
 log_retention_days = 90
 
-monthly_budget = { usd = 1500 }
+# About what one event a second around the clock costs (COSTS.md); a shop with more chooses its own.
+monthly_budget = { usd = 4000 }
 
 # ---- network, connectors, warehouse ---------------------------------------------------------------------------------
 

@@ -7,7 +7,8 @@ stream_retention_hours = 24
 
 log_retention_days = 14
 
-monthly_budget = { usd = 400 }
+# About what one event a second around the clock costs (COSTS.md).
+monthly_budget = { usd = 2500 }
 
 # ---- network, connectors, warehouse ---------------------------------------------------------------------------------
 

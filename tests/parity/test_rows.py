@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from job_engine import Gold, changed_rows, compute, read_by, text
+from job_engine import Gold, changed_rows, compute, read_by, runs, text
 from job_lake import InputGone, JobError, Json, LocalWorkspace, Workspace
 
 from .job import COLUMNS, DAY, lines, plan
@@ -197,9 +197,19 @@ def test_which_rows_a_computation_changed(old: pa.Table, new: pa.Table, names: s
 
 def test_given_a_window_then_a_change_dirties_every_day_that_reads_it() -> None:
     downstream = {"lookback_days": 2, "lookahead_days": 1}
-    assert read_by(downstream, date(2010, 12, 10)) == ["2010-12-09", "2010-12-10", "2010-12-11", "2010-12-12"]
-    assert read_by(downstream, date.max) == ["9999-12-30", "9999-12-31"]
-    assert read_by(downstream, date.min)[0] == "0001-01-01"
+    assert read_by(downstream, date(2010, 12, 10)) == [date(2010, 12, day) for day in (9, 10, 11, 12)]
+    assert read_by(downstream, date.max) == [date(9999, 12, 30), date.max]
+    assert read_by(downstream, date.min)[0] == date.min
+
+
+def test_given_days_then_each_run_of_them_is_one_message() -> None:
+    days = [date(2010, 12, 31), date(2010, 12, 1), date(2011, 1, 1), date(2010, 12, 3)]
+    assert runs("m", days, "why") == [
+        {"model": "m", "partition": "2010-12-01", "reason": "why"},
+        {"model": "m", "partition": "2010-12-03", "reason": "why"},
+        {"model": "m", "partition": "2010-12-31", "until": "2011-01-01", "reason": "why"},
+    ]
+    assert runs("m", [], "why") == []
 
 
 @pytest.mark.parametrize(

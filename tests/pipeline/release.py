@@ -20,10 +20,11 @@ HOST = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
 
 def main() -> int:
     """Builds all functions and connectors for one architecture and says how large they are."""
-    architecture = HOST if sys.argv[1] == "host" else sys.argv[1]
+    for_this_machine = sys.argv[1] == "host"
+    architecture = HOST if for_this_machine else sys.argv[1]
     if architecture not in ("arm64", "x86_64"):
         raise SystemExit(f"ARCH is arm64, x86_64 or host, not {architecture!r}")
-    binaries = build(architecture)
+    binaries = build(architecture, for_this_machine)
     package(binaries, OUT, SCHEMAS, SQL)
     catalog(describer(), OUT, SCHEMAS, SQL)
     for function in FUNCTIONS:
@@ -32,12 +33,12 @@ def main() -> int:
     return 0
 
 
-def build(architecture: str) -> Path:
+def build(architecture: str, for_this_machine: bool) -> Path:
     """Builds with the release profile and returns the folder of binaries."""
     tool = cargo_lambda()
-    # Zig, which cargo-lambda brings along, links for another architecture or an older glibc. A build for this very machine
-    # needs only cargo.
-    target = ["--compiler", "cargo"] if architecture == HOST else [f"--{architecture.replace('_', '-')}"]
+    # Zig, which cargo-lambda brings along, links for either architecture and for Lambda's glibc, which is older than most
+    # machines'. What is to run on this very machine needs only cargo.
+    target = ["--compiler", "cargo"] if for_this_machine else [f"--{architecture.replace('_', '-')}"]
     out = target_dir() / "lambda"
     with step(f"build the functions for {architecture} (a release build takes twenty minutes on two cores)"):
         packages = [word for function in FUNCTIONS for word in ("-p", function)]

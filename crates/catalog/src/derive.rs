@@ -23,7 +23,7 @@ pub enum CatalogError {
         /// The model.
         model: String,
         /// What the engine said.
-        source: EngineError,
+        source: Box<EngineError>,
     },
     /// A model whose partitions are not days.
     #[error(
@@ -178,7 +178,7 @@ async fn columns(models: &Models, model: &Model) -> Result<Vec<LoadColumn>, Cata
     };
     let output = shoplake_engine::run(&MemoryStore::default(), &job, None, Limits::default())
         .await
-        .map_err(|source| CatalogError::Columns { model: model.name.clone(), source })?;
+        .map_err(|source| CatalogError::Columns { model: model.name.clone(), source: Box::new(source) })?;
     Ok(gold::columns(&output.rows))
 }
 

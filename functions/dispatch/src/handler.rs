@@ -168,7 +168,6 @@ fn batch_response(failed: BTreeSet<String>) -> SqsBatchResponse {
 mod tests {
     use std::sync::atomic::Ordering;
 
-
     use super::*;
     use crate::testing::{created, dirty, dispatch, event, failures, job, silver, started};
 

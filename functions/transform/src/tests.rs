@@ -214,9 +214,9 @@ fn sale(line: u32) -> Row {
 }
 
 fn partitions(messages: &[PartitionDirty]) -> Vec<String> {
-    let named = messages
-        .iter()
-        .flat_map(|dirty| dirty.partitions().unwrap().map(|partition| format!("{} {partition}", dirty.model)));
+    let named = messages.iter().flat_map(|dirty| {
+        dirty.partitions().unwrap().map(|partition| format!("{} {partition}", dirty.model))
+    });
     named.collect()
 }
 

@@ -268,7 +268,8 @@ fn sales(lines: std::ops::Range<u32>) -> Vec<Event> {
             "pos_sales",
             "acme",
             json!({
-                "transaction_id": "t", "line_no": line, "store_id": "s", "region": "north", "product_id": "p", "quantity": 1,
+                "transaction_id": "t", "line_no": line, "store_id": "s", "region": "north", "product_id": "p",
+                "customer_id": "c", "quantity": 1,
                 "unit_price": "1", "discount": "0", "currency": "GBP", "sold_at": "2026-03-01T10:00:00Z",
                 "business_date": "2026-03-01",
             }),
