@@ -5,6 +5,8 @@ SHELL := bash
 
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/shoplake/target
 PYTHON := .local/venv/bin/python
+# End-to-end tests that take too long for every change.
+LONG := tests/e2e/test_replay.py tests/e2e/test_chaos.py tests/e2e/bulk
 
 .PHONY: help checkout setup build demo report down pos-day redrive test lint unit localstack-test infra-test report-test notebook-test parity e2e e2e-long bench costs package plan deploy deploy-plan push-images outputs destroy clean
 
@@ -79,10 +81,10 @@ parity: setup checkout ## every model gives the same rows on DataFusion and on S
 
 e2e: setup checkout ## end-to-end tests against a local cloud of their own
 	@echo "==> end-to-end tests"
-	@$(PYTHON) -m pytest -v --ignore tests/e2e/bulk tests/e2e
+	@$(PYTHON) -m pytest -v $(addprefix --ignore=,$(LONG)) tests/e2e
 
-e2e-long: setup checkout ## a month of three shops, and all real days of sales: an hour on a local cloud
-	@$(PYTHON) -m pytest -v -s tests/e2e/bulk
+e2e-long: setup checkout ## replays, functions killed at random, a month of three shops, all real days: hours on a local cloud
+	@$(PYTHON) -m pytest -v -s $(LONG)
 
 bench: checkout ## measure the hot path
 	@cargo bench --locked -p shoplake-conform
