@@ -70,7 +70,7 @@ def test_every_call_of_a_library_is_somebodys(workspace: dict[str, Package]) -> 
 
 def doctored(documents: Documents, function: str, edit: Callable[[list[dict[str, Any]]], object]) -> set[Permission]:
     """What a role allows after its policy's statements were edited."""
-    stack = Stack("prod", copy.deepcopy(documents("prod")))
+    stack = Stack("prod", copy.deepcopy(documents("everything")))
     policy = next(each for each in stack.of("aws_iam_role_policy") if each.values["role"] == f"shoplake-prod-{function}")
     content = json.loads(policy.values["policy"])
     edit(content["Statement"])
@@ -81,15 +81,15 @@ def doctored(documents: Documents, function: str, edit: Callable[[list[dict[str,
 
 
 def test_a_permission_that_is_gone_is_missing(documents: Documents) -> None:
-    stack = Stack("prod", documents("prod"))
-    wanted = needed(stack, "conform", CALLS["conform"], names(documents("prod")))
+    stack = Stack("prod", documents("everything"))
+    wanted = needed(stack, "conform", CALLS["conform"], names(documents("everything")))
     allowed = doctored(documents, "conform", lambda all: all.remove(next(each for each in all if each["Sid"] == "WriteSilverAndQuarantine")))
     assert wanted - allowed == {Permission("s3:PutObject", "silver/*"), Permission("s3:PutObject", "quarantine/*")}
 
 
 def test_a_wider_permission_is_noticed(documents: Documents) -> None:
-    stack = Stack("prod", documents("prod"))
-    wanted = needed(stack, "conform", CALLS["conform"], names(documents("prod")))
+    stack = Stack("prod", documents("everything"))
+    wanted = needed(stack, "conform", CALLS["conform"], names(documents("everything")))
     wider = {"Sid": "More", "Effect": "Allow", "Action": ["s3:GetObject", "s3:DeleteObject"], "Resource": "arn:aws:s3:::shoplake-prod-lake-1/gold/*"}
     allowed = doctored(documents, "conform", lambda all: all.append(wider))
     assert allowed - wanted == {Permission("s3:GetObject", "gold/*"), Permission("s3:DeleteObject", "gold/*")}

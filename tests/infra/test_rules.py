@@ -130,7 +130,7 @@ DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
 @pytest.mark.parametrize("case", DOCTORED.values(), ids=DOCTORED)
 def test_the_rule_notices(documents: Callable[[str], dict[str, Any]], case: tuple[Rule, Callable[[Stack], None]]) -> None:
     rule, spoil = case
-    stack = Stack("prod", copy.deepcopy(documents("prod")))
+    stack = Stack("prod", copy.deepcopy(documents("everything")))
     assert list(rule(stack)) == []
     spoil(stack)
     assert list(rule(stack)) != []

@@ -61,10 +61,14 @@ def is_listening(port: int) -> bool:
 
 
 def is_running(pid: int) -> bool:
-    """Whether this pid is a process that has not ended."""
+    """Whether this pid, which some process noted as its own, leads a group and has not ended.
+
+    Threads have ids of the same numbers: a signal to an id that has become a thread's would reach the whole process that the
+    thread belongs to, LocalStack for instance.
+    """
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+        return os.getpgid(pid) == pid and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, psutil.NoSuchProcess):
         return False
 
 
