@@ -1,15 +1,7 @@
 # What every use of a module can rely on: encryption, no way in, TLS, a place for what failed, an end to logs. `terraform test`.
 
 mock_provider "aws" {
-  mock_data "aws_caller_identity" {
-    defaults = { account_id = "000000000000" }
-  }
-  mock_data "aws_partition" {
-    defaults = { partition = "aws" }
-  }
-  mock_data "aws_iam_policy_document" {
-    defaults = { json = "{}" }
-  }
+  source = "./tests/mocks"
 }
 
 variables {
