@@ -61,10 +61,13 @@ data "aws_iam_policy_document" "notebook_assume" {
 data "aws_iam_policy_document" "notebook" {
   for_each = local.notebooks
 
-  source_policy_documents = length(local.notebook_queries) == 0 ? [] : [
-    module.athena[0].use_policies[local.prefix],
-    data.aws_iam_policy_document.notebook_queries[each.key].json,
-  ]
+  source_policy_documents = concat(
+    [data.aws_iam_policy_document.lake_key.json],
+    length(local.notebook_queries) == 0 ? [] : [
+      module.athena[0].use_policies[local.prefix],
+      data.aws_iam_policy_document.notebook_queries[each.key].json,
+    ],
+  )
 
   # Clients look first whether the folder's name is an object, hence the names without a slash.
   statement {
@@ -98,18 +101,6 @@ data "aws_iam_policy_document" "notebook" {
     sid       = "ReadNotebooks"
     actions   = ["s3:GetObject"]
     resources = [for key in values(local.notebook_keys) : "${module.lake.bucket_arn}/${key}"]
-  }
-
-  statement {
-    sid       = "UseTheLakesKey"
-    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
-    resources = [module.keys.data_key_arn]
-
-    condition {
-      test     = "StringEquals"
-      variable = "kms:ViaService"
-      values   = ["s3.${var.region}.amazonaws.com"]
-    }
   }
 
   # The group is the account's, shared by all its notebook instances, so it is not made here: whoever wants to see why a
