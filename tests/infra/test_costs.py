@@ -10,25 +10,27 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "infra" / "costs"))
+COSTS = ROOT / "infra" / "costs"
+sys.path.insert(0, str(COSTS))
 
 import billing  # noqa: E402
 import estimate  # noqa: E402
 import shape  # noqa: E402
+from month import Month, read, values  # noqa: E402
 
-PRICES = estimate.values("prices.toml", "usd")
+PRICES = values("prices.toml", "usd")
 RENEW = "Terraform has changed what is billed; run: make plan && python3 infra/costs/estimate.py --plans .local/plan --markdown"
 
 
-def month(events_per_second: float = 1, **changed: Any) -> estimate.Month:
+def month(events_per_second: float = 1, **changed: Any) -> Month:
     """A month in prod, with other settings or numbers."""
     fields = {name: changed.pop(name) for name in ("assumed", "measured", "every_seconds") if name in changed}
-    return estimate.Month(events_per_second, {**estimate.read("environments.toml")["prod"], **changed}, **fields)
+    return Month(events_per_second, {**read("environments.toml")["prod"], **changed}, **fields)
 
 
 def assumed(**changed: float) -> dict[str, float]:
     """What is assumed, but for some of it."""
-    return {**estimate.values("assumed.toml", "value"), **changed}
+    return {**values("assumed.toml", "value"), **changed}
 
 
 # ---- billing rules ---------------------------------------------------------------------------------------------------
@@ -151,10 +153,10 @@ def test_every_dial_turns_the_way_that_the_page_says(rate: int) -> None:
 # ---- the page --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("environment", list(estimate.read("environments.toml")))
+@pytest.mark.parametrize("environment", list(read("environments.toml")))
 def test_the_estimate_is_of_what_terraform_deploys(environment: str, documents: Any) -> None:
     deployed = shape.shape(documents(environment))
-    assert estimate.read("environments.toml")[environment] == deployed, RENEW
+    assert read("environments.toml")[environment] == deployed, RENEW
 
 
 def test_the_page_says_what_the_estimate_says() -> None:
@@ -163,18 +165,18 @@ def test_the_page_says_what_the_estimate_says() -> None:
 
 
 def test_every_price_says_where_and_when_it_was_read() -> None:
-    for name, price in estimate.read("prices.toml").items():
+    for name, price in read("prices.toml").items():
         assert price["page"].startswith("https://aws.amazon.com/"), name
         assert isinstance(price["date"], date), name
         assert price["source"].startswith(("https://", "infracost:")) or (price["source"] == "unverified" and price["note"]), name
 
 
 def test_no_number_is_there_for_nothing() -> None:
-    code = "".join(Path(module.__file__ or "").read_text() for module in (billing, estimate))
-    names = [name for file in ("prices.toml", "measured.toml", "assumed.toml") for name in estimate.read(file)]
+    code = "".join((COSTS / name).read_text() for name in ("billing.py", "month.py"))
+    names = [name for file in ("prices.toml", "measured.toml", "assumed.toml") for name in read(file)]
     assert [name for name in names if f'"{name}"' not in code] == []
 
 
 def test_every_number_that_is_not_a_price_says_where_it_comes_from() -> None:
-    assert all(entry["how"] for entry in estimate.read("measured.toml").values())
-    assert all(entry["why"] for entry in estimate.read("assumed.toml").values())
+    assert all(entry["how"] for entry in read("measured.toml").values())
+    assert all(entry["why"] for entry in read("assumed.toml").values())
