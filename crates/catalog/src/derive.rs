@@ -25,6 +25,12 @@ pub enum CatalogError {
         /// What the engine said.
         source: Box<EngineError>,
     },
+    /// A model without a job to ask for its columns.
+    #[error("the model {model:?} has no job for a partition that is in gold; expected one that computes it anew")]
+    Unplanned {
+        /// The model.
+        model: String,
+    },
     /// A model whose partitions are not days.
     #[error(
         "the model {model:?} is partitioned by {column:?}, which is {actual}; expected a date, as it is in the names of folders"
@@ -88,11 +94,11 @@ pub async fn catalog(contracts: &Contracts, models: &Models) -> Result<Catalog, 
 
 fn dataset(contract: &Contract) -> Result<Table, CatalogError> {
     let (folder, partition_keys) = match &contract.partition {
-        Partition::Day(column) => ("dt=${dt}", vec![envelopes::day(&format!("The day (UTC) of {column}."))]),
+        Partition::Day(column) => ("dt=${dt}", vec![envelopes::day("dt", &format!("The day (UTC) of {column}."))]),
         Partition::Hour(column) => (
             "dt=${dt}/hour=${hour}",
             vec![
-                envelopes::day(&format!("The day (UTC) of {column}.")),
+                envelopes::day("dt", &format!("The day (UTC) of {column}.")),
                 envelopes::hour(&format!("The hour (UTC) of {column}.")),
             ],
         ),
@@ -156,12 +162,7 @@ fn model_table(model: &Model, columns: &[LoadColumn]) -> Result<Table, CatalogEr
             .filter(|column| column.name != model.partition)
             .map(|column| Column::new(&column.name, column.column_type, ""))
             .collect(),
-        partition_keys: vec![PartitionKey {
-            name: model.partition.clone(),
-            key_type: "date",
-            description: "The day (UTC) that the row is about.".to_owned(),
-            projection: Projection::Date,
-        }],
+        partition_keys: vec![envelopes::day(&model.partition, "The day (UTC) that the row is about.")],
         key: model.key.clone(),
         repeats: false,
         personal: Vec::new(),
@@ -174,7 +175,7 @@ async fn columns(models: &Models, model: &Model) -> Result<Vec<LoadColumn>, Cata
     // As if something had been committed once: a partition that has nothing of its own day would not be planned.
     let head = GoldHead { etag: ETag::new("\"\""), version: 0, inputs: String::new(), job: String::new() };
     let Plan::Job(job) = models.plan(model, day, &Listing::new(), Some(&head)) else {
-        return Ok(Vec::new());
+        return Err(CatalogError::Unplanned { model: model.name.clone() });
     };
     let output = shoplake_engine::run(&MemoryStore::default(), &job, None, Limits::default())
         .await

@@ -1,10 +1,10 @@
 //! The tables of what is kept as it came: bronze, and quarantine. Their columns are those of the envelope and of the
 //! quarantine record, which are the same for every dataset.
 
-use crate::table::{Column, Format, PartitionKey, Projection, Table};
+use shoplake_contracts::envelope::UNKNOWN;
+use shoplake_lake::keys;
 
-/// Where a line goes whose dataset could not be read.
-const UNKNOWN: &str = "_unknown";
+use crate::table::{Column, Format, PartitionKey, Projection, Table};
 
 /// The envelopes of a source, by the hour of their arrival.
 pub(crate) fn bronze(source: &str) -> Table {
@@ -14,8 +14,8 @@ pub(crate) fn bronze(source: &str) -> Table {
             "Everything that came from {source}, as it came: one CloudEvents envelope per row, the event itself as JSON text in data."
         ),
         format: Format::Json,
-        location: format!("bronze/{source}/"),
-        template: format!("bronze/{source}/dt=${{dt}}/hour=${{hour}}/"),
+        location: keys::bronze_source(source),
+        template: format!("{}dt=${{dt}}/hour=${{hour}}/", keys::bronze_source(source)),
         columns: vec![
             text("specversion", "Version of CloudEvents."),
             text("id", "The idempotency key: the same event sent twice has the same id."),
@@ -29,7 +29,7 @@ pub(crate) fn bronze(source: &str) -> Table {
             text("datacontenttype", "Always application/json."),
             text("data", "The event as it came, as JSON."),
         ],
-        partition_keys: vec![day("The day of its arrival (UTC)."), hour("The hour of its arrival (UTC).")],
+        partition_keys: vec![day("dt", "The day of its arrival (UTC)."), hour("The hour of its arrival (UTC).")],
         key: Vec::new(),
         repeats: true,
         personal: vec!["data".to_owned()],
@@ -68,7 +68,7 @@ pub(crate) fn quarantine<'a>(datasets: impl Iterator<Item = &'a str>) -> Table {
                 description: format!("The dataset that it was sent as; {UNKNOWN} where that could not be read."),
                 projection: Projection::Enum { values },
             },
-            day("The business day of its batch, else the day of its arrival (UTC)."),
+            day("dt", "The business day of its batch, else the day of its arrival (UTC)."),
         ],
         key: Vec::new(),
         repeats: true,
@@ -77,9 +77,9 @@ pub(crate) fn quarantine<'a>(datasets: impl Iterator<Item = &'a str>) -> Table {
 }
 
 /// `dt=2010-12-01`
-pub(crate) fn day(description: &str) -> PartitionKey {
+pub(crate) fn day(name: &str, description: &str) -> PartitionKey {
     PartitionKey {
-        name: "dt".to_owned(),
+        name: name.to_owned(),
         key_type: "date",
         description: description.to_owned(),
         projection: Projection::Date,

@@ -7,13 +7,14 @@ use chrono::NaiveDate;
 use parquet::file::metadata::KeyValue;
 use serde::de::{DeserializeSeed, Error, MapAccess};
 use serde_json::json;
+use shoplake_contracts::envelope::UNKNOWN;
 use shoplake_contracts::{Code, Contract, Contracts, Delivery, PartitionValue, Reason, Row, Stamp, text};
 
 use crate::bronze;
 use crate::envelope::{DataReader, EnvelopeSeed, Head, Patient};
 use crate::kinesis::{self, Arena};
 use crate::outcome::{ConformError, Counts, Outcome, OutputObject};
-use crate::quarantine::{Kind, Origin, PROCESSOR, QuarantineFile, UNKNOWN};
+use crate::quarantine::{Kind, Origin, PROCESSOR, QuarantineFile};
 use crate::table::{Table, TableLayout};
 
 /// The dataset in which every rejected line is a row.

@@ -7,9 +7,6 @@ use flate2::write::GzEncoder;
 use serde::Serialize;
 use shoplake_contracts::Reason;
 
-/// Stands for a shop, dataset or envelope that could not be read. No shop and no dataset can have this name.
-pub(crate) const UNKNOWN: &str = "_unknown";
-
 /// At which stage a line failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

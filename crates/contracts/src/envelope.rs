@@ -11,6 +11,9 @@ use crate::ShopId;
 /// The version of CloudEvents that every envelope is.
 pub const SPEC_VERSION: &str = "1.0";
 
+/// Stands for a shop, dataset or envelope that could not be read. No shop and no dataset can have this name.
+pub const UNKNOWN: &str = "_unknown";
+
 /// One event, one line. `data` is last, so that a reader knows the dataset before it meets the data.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Envelope<'a> {

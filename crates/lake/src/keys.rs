@@ -55,9 +55,14 @@ pub fn silver_days(dataset: &str) -> String {
     format!("silver/{dataset}/dt=")
 }
 
+/// `bronze/<source>/`
+pub fn bronze_source(source: &str) -> String {
+    format!("bronze/{source}/")
+}
+
 /// `bronze/<source>/dt=<day>/hour=<HH>/`: what arrived in one hour.
 pub fn bronze_hour(source: &str, hour: DateTime<Utc>) -> String {
-    format!("bronze/{source}/{}/", hour.format("dt=%Y-%m-%d/hour=%H"))
+    format!("{}{}/", bronze_source(source), hour.format("dt=%Y-%m-%d/hour=%H"))
 }
 
 /// `quarantine/<dataset>/dt=<day of arrival>/<name>.ndjson.gz`

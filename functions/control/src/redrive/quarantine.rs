@@ -8,6 +8,7 @@ use chrono::NaiveDate;
 use flate2::read::GzDecoder;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
+use shoplake_contracts::envelope::UNKNOWN;
 use shoplake_contracts::{Contracts, Delivery, ShopId, text};
 use shoplake_lake::keys::{self, LakeKey};
 use shoplake_lake::{Store, keys::quarantine_day};
@@ -15,9 +16,6 @@ use shoplake_platform::failure::Failure;
 use shoplake_platform::stream::pack;
 
 use super::{Redrive, retryable};
-
-/// Where lines are whose dataset could not be told or is none.
-const UNKNOWN: &str = "_unknown";
 
 /// One line of a quarantine object, as far as it is needed.
 #[derive(Debug, Deserialize)]
