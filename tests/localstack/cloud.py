@@ -45,6 +45,7 @@ class Cloud:
         self.port = port
         self.warehouse_port = warehouse_port
         self._record = self.state / "cloud.json"
+        self._clients: dict[str, Any] = {}
 
     @classmethod
     def recorded(cls, state: Path) -> Cloud:
@@ -63,23 +64,26 @@ class Cloud:
         """The URL for PostgreSQL clients."""
         return postgres.url(self.warehouse_port)
 
-    def client(self, service: str, **options: Any) -> Any:
-        """A boto3 client of this cloud, whatever profile, endpoint or proxy the surroundings name."""
-        session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
-        config = Config(
-            s3={"addressing_style": "path"},
-            retries={"mode": "standard"},
-            proxies={"http": "", "https": ""},
-            read_timeout=_LONGEST_INVOCATION,  # or a slow function would be invoked again
-        )
-        ours = {
-            "endpoint_url": self.endpoint,
-            "region_name": localstack.REGION,
-            "aws_access_key_id": "test",
-            "aws_secret_access_key": "test",
-            "config": config,
-        }
-        return boto3.Session(botocore_session=session).client(service, **(ours | options))
+    def client(self, service: str) -> Any:
+        """The boto3 client of this cloud, whatever profile, endpoint or proxy the surroundings name. Threads may share it; it is
+        made once, since that takes longer than most of its requests."""
+        if service not in self._clients:
+            session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
+            config = Config(
+                s3={"addressing_style": "path"},
+                retries={"mode": "standard"},
+                proxies={"http": "", "https": ""},
+                read_timeout=_LONGEST_INVOCATION,  # or a slow function would be invoked again
+            )
+            self._clients[service] = boto3.Session(botocore_session=session).client(
+                service,
+                endpoint_url=self.endpoint,
+                region_name=localstack.REGION,
+                aws_access_key_id="test",
+                aws_secret_access_key="test",
+                config=config,
+            )
+        return self._clients[service]
 
     def function_pids(self, function_name: str) -> list[int]:
         """The processes that run a function now, so that a test can kill one."""

@@ -205,6 +205,30 @@ def test_s3_tells_sqs_through_eventbridge(cloud: Cloud, eventually):
     assert [event["detail"]["object"]["key"] for event in eventually(lambda: received(cloud, queue))] == ["silver/yes"]
 
 
+def test_a_listing_has_the_objects_of_its_prefix_in_order(cloud: Cloud):
+    s3, bucket = cloud.client("s3"), f"b-{uuid4()}"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="gold/day=1/c", Body=b"")
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    for key in ("gold/day=2/b", "gold/day=1/gone", "gold/day=10/c", "gold/day=1/\N{LATIN SMALL LETTER E WITH ACUTE}", "silver/day=1/x", "gold/day=1/a", "gold/day=1/a"):
+        s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
+    s3.delete_object(Bucket=bucket, Key="gold/day=1/gone")
+
+    def keys(prefix: str, **page: int) -> list[str]:
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, PaginationConfig=page)
+        return [item["Key"] for page in pages for item in page.get("Contents", ())]
+
+    day = ["gold/day=1/a", "gold/day=1/c", "gold/day=1/\N{LATIN SMALL LETTER E WITH ACUTE}"]
+    assert keys("gold/day=1/") == day
+    assert keys("gold/", PageSize=2) == [*day, "gold/day=10/c", "gold/day=2/b"]
+    assert keys("gold/day=3") == []
+    assert len(keys("")) == 6
+    version = next(item for item in s3.list_object_versions(Bucket=bucket, Prefix="gold/day=1/gone")["Versions"])
+    s3.delete_object(Bucket=bucket, Key="gold/day=1/gone", VersionId=version["VersionId"])
+    s3.put_object(Bucket=bucket, Key="gold/day=1/gone", Body=b"back")
+    assert keys("gold/day=1/g") == ["gold/day=1/gone"]
+
+
 def test_an_express_execution_invokes_a_function(cloud: Cloud, package: bytes, tmp_path: Path, eventually):
     sink, machines = tmp_path / "sink", cloud.client("stepfunctions")
     name = make_function(cloud, package, SINK=str(sink))

@@ -1,0 +1,80 @@
+"""S3 listings that look at the keys that they list, and at no others.
+
+LocalStack 4.8.1 goes through all objects of a bucket for each listing of a partition, which takes longer the more there are.
+And it finds its place for a second page by comparing encoded keys with one that is not: boto3 asks for encoded ones, and after
+`dt=2026-11-21` as `dt%3D2026-11-21` there is nothing more.
+"""
+
+from __future__ import annotations
+
+import threading
+from base64 import urlsafe_b64decode
+from bisect import bisect_left
+from contextvars import ContextVar
+from typing import Any
+
+from localstack.runtime import hooks
+
+_AFTER_ALL = "\U0010ffff"
+_asked: ContextVar[tuple[str, str] | None] = ContextVar("asked", default=None)
+"""The prefix of the listing that runs here, and the key that it begins with."""
+
+
+@hooks.on_infra_start()
+def list_by_prefix() -> None:
+    """Keeps the keys of buckets in their order, and hands a listing those that it asks for."""
+    from localstack.services.s3 import models, provider
+    from localstack.utils.patch import patch
+
+    models.KeyStore = _in_order(models.KeyStore, models.S3DeleteMarker)
+    models.VersionedKeyStore = provider.VersionedKeyStore = _in_order(models.VersionedKeyStore, models.S3DeleteMarker)
+
+    @patch(provider.S3Provider.list_objects_v2)
+    def list_objects_v2(list_all: Any, self: Any, context: Any, continuation_token: str | None = None, **arguments: Any) -> Any:
+        if not continuation_token:
+            return _listing(arguments, "", lambda: list_all(self, context, **arguments))
+        first = urlsafe_b64decode(continuation_token.encode()).decode()
+        answer = _listing(arguments, first, lambda: list_all(self, context, **arguments | {"start_after": None}))
+        return answer | {"ContinuationToken": continuation_token}
+
+
+def _listing(arguments: dict[str, Any], first: str, run: Any) -> Any:
+    token = _asked.set((arguments.get("prefix") or "", first))
+    try:
+        return run()
+    finally:
+        _asked.reset(token)
+
+
+def _in_order(store: type, delete_marker: type) -> type:
+    class SortedKeyStore(store):  # type: ignore[misc,valid-type]
+        def __init__(self) -> None:
+            super().__init__()
+            self._keys: list[str] = []
+            self._lock = threading.Lock()
+
+        def set(self, object_key: str, s3_object: Any) -> None:
+            with self._lock:
+                if object_key not in self:
+                    self._keys.insert(bisect_left(self._keys, object_key), object_key)
+                super().set(object_key, s3_object)
+
+        def pop(self, object_key: str, *version: Any, **default: Any) -> Any:
+            with self._lock:
+                was_there = object_key in self
+                found = super().pop(object_key, *version, **default)
+                if was_there and object_key not in self:
+                    del self._keys[bisect_left(self._keys, object_key)]
+                return found
+
+        def values(self, with_versions: bool = False) -> list[Any]:
+            asked = _asked.get()
+            if with_versions or not asked:
+                return super().values(with_versions)
+            prefix, first = asked
+            with self._lock:
+                begin, end = bisect_left(self._keys, max(prefix, first)), bisect_left(self._keys, prefix + _AFTER_ALL)
+                newest = [self.get(key) for key in self._keys[begin:end]]
+            return [version for version in newest if not isinstance(version, delete_marker)]
+
+    return SortedKeyStore
