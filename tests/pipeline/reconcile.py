@@ -23,7 +23,7 @@ from .pipeline import SCHEMAS, Pipeline, wait_until
 UNREADABLE = "_unknown"
 ENVELOPE = ["shop_id", "_envelope_id", "_received_at"]
 CALM_LOOKS = 3
-"""Looks in a row that find nothing under way: between two stations an event is in no queue for a moment."""
+"""Looks in a row that have to find nothing under way: between two stations an event is in no queue for a moment."""
 
 
 @dataclass(frozen=True)
@@ -68,19 +68,21 @@ def received(pipeline: Pipeline) -> dict[str, int]:
 def wait_until_settled(pipeline: Pipeline, at_least: Mapping[str, int], seconds: float = 240) -> list[Balance]:
     """Waits until so many events have been received and nothing is under way any more: all of them are in silver or
     quarantine, nothing waits to be computed, and the warehouse holds what gold holds. Returns the balance."""
+    balances: list[Balance] = []
     looks = 0
 
     def settled() -> list[Balance] | None:
-        nonlocal looks
-        balances: list[Balance] = []
-        is_calm = pipeline.is_calm()
-        if is_calm:  # what takes longer comes last
-            balances = reconcile(pipeline)
-            counts = {balance.dataset: balance.received for balance in balances}
+        nonlocal balances, looks
+        if not pipeline.is_calm():
+            balances, looks = [], 0
+            return None
+        if not balances:  # what takes longer comes once: an event that has got to its place stays there
+            found = reconcile(pipeline)
+            counts = {balance.dataset: balance.received for balance in found}
             has_all = all(counts.get(dataset, 0) >= count for dataset, count in at_least.items())
-            is_calm = has_all and all(balance.holds for balance in balances)
-        looks = looks + 1 if is_calm else 0
-        return balances if looks == CALM_LOOKS else None
+            balances = found if has_all and all(balance.holds for balance in found) else []
+        looks = looks + 1 if balances else 0
+        return balances if looks > CALM_LOOKS else None
 
     return wait_until("everything has arrived in the warehouse", settled, seconds, every=1)
 
