@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -64,26 +63,25 @@ def stages(request: pytest.FixtureRequest) -> Stages:
 
 @pytest.fixture(scope="module")
 def month(pipeline: Pipeline, stages: Stages, tmp_path_factory: pytest.TempPathFactory) -> Month:
-    """The month, posted and polled, source by source and the shops side by side."""
+    """The month, posted and polled day by day, the shops side by side."""
     folder = tmp_path_factory.mktemp("month")
     shops = {name: pipeline.add_shop(name) for name in SIZES}
     feeds = {name: Feed(pipeline, shops[name], folder, seed, SIZES[name].products) for seed, name in enumerate(SIZES, start=41)}
 
-    def all_shops(work: Callable[[Feed, Size], int]) -> int:
-        with ThreadPoolExecutor(len(SIZES)) as workers:
-            return sum(workers.map(lambda name: work(feeds[name], SIZES[name]), SIZES))
+    def live(name: str, day: date) -> int:
+        feed, size = feeds[name], SIZES[name]
+        return sum([
+            feed.post("web_traffic", day, size.web_events, *REQUEST),
+            feed.post("crm_interactions", day, size.crm_interactions, *REQUEST),
+            feed.pos([day], size.pos_lines),
+            feed.inventory([day], size.locations, PAGE_SIZE="5000"),
+        ])
 
-    def post(feed: Feed, dataset: str, events: int) -> int:
-        return sum(feed.post(dataset, day, events, *REQUEST) for day in DAYS)
-
-    with stages.stage("post the web traffic", "events") as done:
-        done.append(all_shops(lambda feed, size: post(feed, "web_traffic", size.web_events)))
-    with stages.stage("post the CRM interactions", "interactions") as done:
-        done.append(all_shops(lambda feed, size: post(feed, "crm_interactions", size.crm_interactions)))
-    with stages.stage("poll the POS", "lines") as done:
-        done.append(all_shops(lambda feed, size: feed.pos(DAYS, size.pos_lines)))
-    with stages.stage("poll the inventory", "levels") as done:
-        done.append(all_shops(lambda feed, size: feed.inventory(DAYS, size.locations, PAGE_SIZE="5000")))
+    with ThreadPoolExecutor(len(SIZES)) as workers, stages.stage("post and poll the month", "rows") as done:
+        for day in DAYS:
+            with stages.stage(str(day), "rows") as of_day:
+                of_day += workers.map(live, SIZES, [day] * len(SIZES))
+            done += of_day
     return Month(shops, folder)
 
 
