@@ -83,7 +83,7 @@ e2e: setup checkout ## end-to-end tests against a local cloud of their own
 	@echo "==> end-to-end tests"
 	@$(PYTHON) -m pytest -v $(addprefix --ignore=,$(LONG)) tests/e2e
 
-e2e-long: setup checkout ## replays, functions killed at random, a month of three shops, all real days: hours on a local cloud
+e2e-long: setup checkout ## replays, functions killed at random, a month of three shops, all real days: an hour and a half
 	@$(PYTHON) -m pytest -v -s $(LONG)
 
 bench: checkout ## measure the hot path
