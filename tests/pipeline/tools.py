@@ -17,13 +17,13 @@ CARGO_LAMBDA = "1.9.2"
 
 
 def cargo_deny() -> Path:
-    """cargo-deny, built from crates.io. Its build is shared between checkouts, as all builds are."""
+    """cargo-deny, built from crates.io: unoptimised, as it is built for seconds of work. Its build is shared between checkouts."""
     folder = TOOLS / f"cargo-deny-{CARGO_DENY}"
     binary = folder / "bin" / "cargo-deny"
     if not binary.exists():
         with step(f"build cargo-deny {CARGO_DENY} (the first time this takes some minutes)"):
             subprocess.run(
-                ["cargo", "install", "--locked", "--quiet", "--root", folder, "--version", CARGO_DENY, "cargo-deny"],
+                ["cargo", "install", "--debug", "--locked", "--quiet", "--root", folder, "--version", CARGO_DENY, "cargo-deny"],
                 cwd=folder.parent if folder.parent.exists() else ROOT,
                 env={**os.environ, "CARGO_TARGET_DIR": str(target_dir().parent / "tools")},
                 stdout=sys.stderr,

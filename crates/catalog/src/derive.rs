@@ -26,7 +26,9 @@ pub enum CatalogError {
         source: Box<EngineError>,
     },
     /// A model without a job to ask for its columns.
-    #[error("the model {model:?} has no job for a partition that is in gold; expected one that computes it anew")]
+    #[error(
+        "the model {model:?} has no job for a partition that is in gold; expected one that computes it anew"
+    )]
     Unplanned {
         /// The model.
         model: String,
@@ -94,7 +96,9 @@ pub async fn catalog(contracts: &Contracts, models: &Models) -> Result<Catalog, 
 
 fn dataset(contract: &Contract) -> Result<Table, CatalogError> {
     let (folder, partition_keys) = match &contract.partition {
-        Partition::Day(column) => ("dt=${dt}", vec![envelopes::day("dt", &format!("The day (UTC) of {column}."))]),
+        Partition::Day(column) => {
+            ("dt=${dt}", vec![envelopes::day("dt", &format!("The day (UTC) of {column}."))])
+        }
         Partition::Hour(column) => (
             "dt=${dt}/hour=${hour}",
             vec![

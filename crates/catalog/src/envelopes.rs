@@ -29,7 +29,10 @@ pub(crate) fn bronze(source: &str) -> Table {
             text("datacontenttype", "Always application/json."),
             text("data", "The event as it came, as JSON."),
         ],
-        partition_keys: vec![day("dt", "The day of its arrival (UTC)."), hour("The hour of its arrival (UTC).")],
+        partition_keys: vec![
+            day("dt", "The day of its arrival (UTC)."),
+            hour("The hour of its arrival (UTC)."),
+        ],
         key: Vec::new(),
         repeats: true,
         personal: vec!["data".to_owned()],
