@@ -61,7 +61,7 @@ class ThreadedServerPlugin(RuntimeServerPlugin):
                         (address.host, address.port), WsgiGateway(gateway), numthreads=_THREADS, timeout=_IDLE_SECONDS, request_queue_size=512
                     )
                     server.ConnectionClass, server.gateway = Connection, Gateway
-                    server.keep_alive_conn_limit = None  # Counting them for each answer takes a lock that all wait for.
+                    server.keep_alive_conn_limit = _THREADS * 8
                     server.prepare()
                     self._servers.append(server)
 
