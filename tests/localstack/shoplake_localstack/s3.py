@@ -31,19 +31,17 @@ def list_by_prefix() -> None:
 
     @patch(provider.S3Provider.list_objects_v2)
     def list_objects_v2(list_all: Any, self: Any, context: Any, continuation_token: str | None = None, **arguments: Any) -> Any:
-        if not continuation_token:
-            return _listing(arguments, "", lambda: list_all(self, context, **arguments))
-        first = urlsafe_b64decode(continuation_token.encode()).decode()
-        answer = _listing(arguments, first, lambda: list_all(self, context, **arguments | {"start_after": None}))
-        return answer | {"ContinuationToken": continuation_token}
-
-
-def _listing(arguments: dict[str, Any], first: str, run: Any) -> Any:
-    token = _asked.set((arguments.get("prefix") or "", first))
-    try:
-        return run()
-    finally:
-        _asked.reset(token)
+        first = ""
+        if continuation_token:
+            first, arguments["start_after"] = urlsafe_b64decode(continuation_token.encode()).decode(), None
+        else:
+            arguments["continuation_token"] = continuation_token
+        before = _asked.set((arguments.get("prefix") or "", first))
+        try:
+            answer = list_all(self, context, **arguments)
+        finally:
+            _asked.reset(before)
+        return answer | {"ContinuationToken": continuation_token} if continuation_token else answer
 
 
 def _in_order(store: type, delete_marker: type) -> type:

@@ -223,7 +223,7 @@ def test_a_listing_has_the_objects_of_its_prefix_in_order(cloud: Cloud):
     assert keys("gold/", PageSize=2) == [*day, "gold/day=10/c", "gold/day=2/b"]
     assert keys("gold/day=3") == []
     assert len(keys("")) == 6
-    version = next(item for item in s3.list_object_versions(Bucket=bucket, Prefix="gold/day=1/gone")["Versions"])
+    [version] = s3.list_object_versions(Bucket=bucket, Prefix="gold/day=1/gone")["Versions"]
     s3.delete_object(Bucket=bucket, Key="gold/day=1/gone", VersionId=version["VersionId"])
     s3.put_object(Bucket=bucket, Key="gold/day=1/gone", Body=b"back")
     assert keys("gold/day=1/g") == ["gold/day=1/gone"]
@@ -276,10 +276,12 @@ def test_the_data_api_copies_parquet_from_s3_into_the_warehouse(cloud: Cloud, ev
 
     # The pinned boto3 is older than the parameters of batches.
     parameters = [{"name": "shop", "value": "acme"}]
-    data.meta.events.register(
-        "before-call.redshift-data.BatchExecuteStatement",
-        lambda params, **_: params.update(body=json.dumps({**json.loads(params["body"]), "Parameters": parameters}).encode()),
-    )
+    batches = "before-call.redshift-data.BatchExecuteStatement"
+
+    def add_parameters(params: dict, **_: object) -> None:
+        params["body"] = json.dumps({**json.loads(params["body"]), "Parameters": parameters}).encode()
+
+    data.meta.events.register(batches, add_parameters)
     batch = data.batch_execute_statement(
         Sqls=[
             "create schema if not exists sales",
@@ -291,6 +293,7 @@ def test_the_data_api_copies_parquet_from_s3_into_the_warehouse(cloud: Cloud, ev
         ClientToken=str(uuid4()),
         **where,
     )
+    data.meta.events.unregister(batches, add_parameters)  # Whoever else asks this cloud has the same client.
     description = finished(batch["Id"])
     assert description["Status"] == "FINISHED", description
     assert [part["ResultRows"] for part in description["SubStatements"]] == [0, 0, 0, 1, 1]
