@@ -10,17 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import shape
+from month import DAYS, TRANSFORM_TIMEOUT, Month, read, values
+
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
-
-import shape  # noqa: E402
-from month import DAYS, TRANSFORM_TIMEOUT, Month, read, values  # noqa: E402
-
 PAGE = HERE.parent / "COSTS.md"
 BEGIN, END = "<!-- estimate.py writes from here -->", "<!-- to here -->"
 RATES = (1, 100, 10_000)

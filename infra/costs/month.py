@@ -7,7 +7,6 @@ Every number is in one of four files: prices.toml, measured.toml, assumed.toml, 
 from __future__ import annotations
 
 import math
-import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,13 +14,11 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+import billing
+from billing import GB, HOURS, MB, SECONDS
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path.insert(0, str(HERE))
-
-import billing  # noqa: E402
-from billing import GB, HOURS, MB, SECONDS  # noqa: E402
-
 DAY = 86_400
 DAYS = HOURS / 24
 LAMBDA_CORE_MB = 1769
