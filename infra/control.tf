@@ -1,10 +1,11 @@
-# What an operator does: migrations, shops and their secrets, backfills, reference tables, redrives. Invoked by hand.
+# What an operator does: migrations, shops and their secrets, backfills, reloads, reference tables, redrives. Invoked by hand.
 
 data "aws_iam_policy_document" "control" {
   source_policy_documents = concat([
     module.warehouse_access.send_sql_policy,
     data.aws_iam_policy_document.mark_dirty.json,
     data.aws_iam_policy_document.redrive.json,
+    data.aws_iam_policy_document.reload.json,
     data.aws_iam_policy_document.lake_key.json,
     data.aws_iam_policy_document.freshness.json,
   ], data.aws_iam_policy_document.control_failed[*].json)
@@ -43,7 +44,7 @@ data "aws_iam_policy_document" "redrive" {
     resources = [module.dirty_queue.dead_letters_arn, module.conform_failed.arn]
   }
 
-  # Also for the 404 of a reference table that nobody has edited; see list_partitions.
+  # Also for the 404 of a reference table that nobody has edited, and of a day without gold; see list_partitions.
   statement {
     sid       = "ListBronzeAndQuarantine"
     actions   = ["s3:ListBucket"]
@@ -87,11 +88,26 @@ data "aws_iam_policy_document" "redrive" {
   }
 }
 
+# What gold holds is handed over to be loaded once more.
+data "aws_iam_policy_document" "reload" {
+  statement {
+    sid       = "ReadGold"
+    actions   = ["s3:GetObject"]
+    resources = ["${module.lake.bucket_arn}/gold/*"]
+  }
+
+  statement {
+    sid       = "LoadAgain"
+    actions   = ["states:StartExecution"]
+    resources = [module.silver_to_gold.arn]
+  }
+}
+
 module "control" {
   source = "./modules/function"
 
   name            = "control"
-  description     = "Migrates the warehouse, adds shops, rotates secrets, edits reference tables, starts backfills and redrives, looks whether data arrives."
+  description     = "Migrates the warehouse, adds shops, rotates secrets, edits reference tables, starts backfills, reloads and redrives, looks whether data arrives."
   defaults        = local.function_defaults
   memory_mb       = 256
   timeout_seconds = 300
@@ -104,6 +120,7 @@ module "control" {
     STREAM_PREFIX            = local.prefix
     FIREHOSE_BUFFER_SECONDS  = var.firehose_buffer_seconds
     BRONZE_TO_SILVER_ARN     = module.bronze_to_silver.arn
+    SILVER_TO_GOLD_ARN       = module.silver_to_gold.arn
     CONFORM_FAILED_QUEUE_URL = module.conform_failed.url
     DIRTY_DEAD_LETTERS_URL   = module.dirty_queue.dead_letters_url
     ALERTS_TOPIC_ARN         = module.alerts.topic_arn

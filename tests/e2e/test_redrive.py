@@ -7,8 +7,8 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 from tests.pipeline.pipeline import Pipeline, Shop, wait_until
 
@@ -139,3 +139,59 @@ def quarantine_days(pipeline: Pipeline, shop: Shop) -> set[str]:
         if any(json.loads(json.loads(line)["envelope"])["shopid"] == shop.shop_id for line in lines):
             days.add(key.removeprefix(prefix)[:10])
     return days
+
+
+def test_what_the_warehouse_lost_is_loaded_from_gold(pipeline: Pipeline) -> None:
+    shop = pipeline.add_shop("reloaded")
+    event = rating("kept-in-gold", 5)
+    send(pipeline, shop, "crm_interactions", event)
+    wait_until_right(pipeline, expected(shop, "crm_interactions", event), CRM_TABLES)
+    before = feedback(pipeline)
+    assert shop.shop_id in {row[0] for row in before.rows} and len(before.loads) == 1
+
+    pipeline.query("delete from support.feedback_score where interaction_date = %s returning 1", TODAY)
+    pipeline.query(f"delete from shoplake.loads where {THIS_PARTITION} returning 1", *PARTITION)
+    pipeline.query(f"delete from shoplake.check_runs where {THIS_PARTITION} returning 1", *PARTITION)
+    pipeline.query(f"delete from shoplake.check_results where {THIS_PARTITION} returning 1", *PARTITION)
+    assert feedback(pipeline) == Feedback([], [], [])
+
+    # Of tomorrow there is nothing in gold.
+    days = {"from": str(TODAY), "to": str(TODAY + timedelta(days=1))}
+    answer = pipeline.control(action="reload", model=PARTITION[0], **days)
+    assert answer == {"model": PARTITION[0], "started": 1, "absent": 1}
+    wait_until("the rows are as they were", lambda: feedback(pipeline) == before)
+
+    # A load records what its checks found, even where it has nothing to bring: so we see that the second one has ended.
+    loaded_at, checked_at = times(pipeline)
+    pipeline.control(action="reload", model=PARTITION[0], **days)
+    wait_until("it has been looked at again", lambda: times(pipeline)[1] > checked_at)
+    assert times(pipeline)[0] == loaded_at, "it was not loaded again"
+    assert feedback(pipeline) == before
+
+
+PARTITION = ("feedback_score", str(TODAY))
+THIS_PARTITION = "model = %s and partition_value = %s"
+
+
+class Feedback(NamedTuple):
+    """What the warehouse shows of today's feedback, of all shops."""
+
+    rows: list[tuple[Any, ...]]
+    loads: list[tuple[Any, ...]]
+    checks: list[tuple[Any, ...]]
+
+
+def feedback(pipeline: Pipeline) -> Feedback:
+    """All but the times of it."""
+    rows = pipeline.query("select * from support.feedback_score where interaction_date = %s order by shop_id, channel", TODAY)
+    loads = pipeline.query(f"select version, row_count, gold_key from shoplake.loads where {THIS_PARTITION}", *PARTITION)
+    columns = "check_name, severity, description, status, failed_rows, sample, job, version"
+    checks = pipeline.query(f"select {columns} from shoplake.check_results where {THIS_PARTITION} order by check_name", *PARTITION)
+    return Feedback(rows, loads, checks)
+
+
+def times(pipeline: Pipeline) -> tuple[datetime, datetime]:
+    """When it was loaded, and when what its checks found was recorded last."""
+    [(loaded_at,)] = pipeline.query(f"select loaded_at from shoplake.loads where {THIS_PARTITION}", *PARTITION)
+    [(checked_at,)] = pipeline.query(f"select max(checked_at) from shoplake.check_results where {THIS_PARTITION}", *PARTITION)
+    return loaded_at, checked_at

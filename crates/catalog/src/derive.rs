@@ -184,7 +184,7 @@ async fn columns(models: &Models, model: &Model) -> Result<Vec<LoadColumn>, Cata
     let output = shoplake_engine::run(&MemoryStore::default(), &job, None, Limits::default())
         .await
         .map_err(|source| CatalogError::Columns { model: model.name.clone(), source: Box::new(source) })?;
-    Ok(gold::columns(&output.rows))
+    Ok(gold::columns(&output.rows.schema()))
 }
 
 /// `one row per shop` as a sentence.

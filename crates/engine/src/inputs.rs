@@ -141,7 +141,7 @@ fn schema(input: &JobInput, objects: &[Fetched<'_>]) -> Result<SchemaRef, Engine
         let object = footer.schema();
         for actual in object.fields() {
             let expected = found.iter().find(|field| field.name() == actual.name());
-            let portable = types::portable(actual.data_type());
+            let portable = shoplake_gold::portable(actual.data_type());
             match (expected, portable) {
                 (Some(expected), portable) => {
                     if portable.map(|found| found.arrow()).as_ref() != Some(expected.data_type()) {
@@ -175,5 +175,5 @@ fn schema(input: &JobInput, objects: &[Fetched<'_>]) -> Result<SchemaRef, Engine
 
 /// A type's portable name, or else what Arrow calls it.
 fn name(data_type: &DataType) -> String {
-    types::portable(data_type).map_or_else(|| data_type.to_string(), |portable| portable.to_string())
+    shoplake_gold::portable(data_type).map_or_else(|| data_type.to_string(), |portable| portable.to_string())
 }

@@ -7,7 +7,6 @@ mod checks;
 mod difference;
 mod error;
 mod functions;
-pub mod gold;
 mod inputs;
 mod rows;
 mod run;
@@ -15,7 +14,7 @@ mod session;
 mod types;
 
 pub use error::EngineError;
-pub use gold::Gold;
 pub use inputs::Arrival;
 pub use run::{Output, run};
 pub use session::Limits;
+pub use shoplake_gold::{self as gold, Gold};

@@ -15,7 +15,7 @@ pub(crate) fn stored_schema(job: &JobDocument, schema: &Schema) -> Result<Schema
     let fields = schema
         .fields()
         .iter()
-        .map(|field| match types::portable(field.data_type()) {
+        .map(|field| match shoplake_gold::portable(field.data_type()) {
             Some(portable) => Ok(types::field(field.name(), portable)),
             None => Err(EngineError::OutputType {
                 model: job.model.clone(),

@@ -6,12 +6,12 @@ use arrow::array::RecordBatch;
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
+use shoplake_gold::Gold;
 use shoplake_lake::Store;
 use shoplake_models::{FailedCheck, JobDocument, PartitionDirty, Severity};
 
 use crate::difference::Difference;
 use crate::error::EngineError;
-use crate::gold::Gold;
 use crate::inputs::{self, Arrival};
 use crate::session::{self, Limits};
 use crate::{checks, rows};

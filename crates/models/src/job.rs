@@ -310,6 +310,12 @@ pub struct CheckRun {
     pub description: String,
 }
 
+impl From<&JobCheck> for CheckRun {
+    fn from(check: &JobCheck) -> Self {
+        Self { name: check.name.clone(), severity: check.severity, description: check.description.clone() }
+    }
+}
+
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

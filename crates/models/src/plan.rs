@@ -97,7 +97,7 @@ impl Models {
             return Plan::UpToDate;
         }
         let tables = self.tables(model, listing, references);
-        let checks = checks(model);
+        let checks = model.job_checks();
         let partition = Partition { column: model.partition.clone(), value: partition };
         let sql = render::partition_query(&model.query.render(view_name), &partition);
 
@@ -232,31 +232,33 @@ fn empty_name(reference: &str) -> String {
     format!("{}__empty", view_name(reference))
 }
 
-/// The checks of a model: that its key is one, which holds for every model, and its own.
-fn checks(model: &Model) -> Vec<JobCheck> {
-    let rows = rows_table(&model.name);
-    let own = model.checks.iter().map(|check| JobCheck {
-        name: check.name.clone(),
-        severity: check.severity,
-        description: check.description.clone(),
-        sql: check
-            .query
-            .render(|table| if bare(table) == model.name { rows.clone() } else { view_name(table) }),
-    });
-    let of_key = [
-        ("key_is_not_null", "no column of the key is null", render::key_is_null(&rows, &model.key)),
-        ("key_is_unique", "no key occurs twice", render::key_repeats(&rows, &model.key)),
-    ];
-    of_key
-        .into_iter()
-        .map(|(name, description, sql)| JobCheck {
-            name: format!("{}_{name}", model.name),
-            severity: Severity::Stop,
-            description: description.to_owned(),
-            sql,
-        })
-        .chain(own)
-        .collect()
+impl Model {
+    /// What has to hold for new rows: that the key is one, which holds for every model, and the model's own checks.
+    pub fn job_checks(&self) -> Vec<JobCheck> {
+        let rows = rows_table(&self.name);
+        let own = self.checks.iter().map(|check| JobCheck {
+            name: check.name.clone(),
+            severity: check.severity,
+            description: check.description.clone(),
+            sql: check
+                .query
+                .render(|table| if bare(table) == self.name { rows.clone() } else { view_name(table) }),
+        });
+        let of_key = [
+            ("key_is_not_null", "no column of the key is null", render::key_is_null(&rows, &self.key)),
+            ("key_is_unique", "no key occurs twice", render::key_repeats(&rows, &self.key)),
+        ];
+        of_key
+            .into_iter()
+            .map(|(name, description, sql)| JobCheck {
+                name: format!("{}_{name}", self.name),
+                severity: Severity::Stop,
+                description: description.to_owned(),
+                sql,
+            })
+            .chain(own)
+            .collect()
+    }
 }
 
 /// Names everything that the rows and the verdict on them are a function of: the objects, and the definitions.

@@ -4,6 +4,7 @@ use chrono::NaiveDate;
 use shoplake_models::{Models, PartitionDirty, PartitionValue};
 use shoplake_platform::failure::Failure;
 
+use crate::days;
 use crate::queue::{MAX_BATCH, Queue};
 
 /// The most days of one backfill, ten years: a mistyped year should not keep the lake busy for a week.
@@ -17,16 +18,8 @@ pub(crate) async fn backfill(
     from: NaiveDate,
     to: NaiveDate,
 ) -> Result<usize, Failure> {
-    if models.get(model).is_none() {
-        let known = models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ");
-        return Err(Failure::permanent(format!("expected one of the models {known}, got {model:?}")));
-    }
-    let days = from.iter_days().take_while(|day| *day <= to).take(MAX_DAYS + 1).collect::<Vec<_>>();
-    if days.is_empty() || days.len() > MAX_DAYS {
-        return Err(Failure::permanent(format!(
-            "expected a range of 1 to {MAX_DAYS} days, from the earlier to the later, got {from} to {to}"
-        )));
-    }
+    days::model(models, model)?;
+    let days = days::range(from, to, MAX_DAYS)?;
     for days in days.chunks(MAX_BATCH) {
         let events = days.iter().map(|day| {
             let reason = format!("backfill of {from} to {to}");
@@ -43,21 +36,11 @@ pub(crate) async fn backfill(
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use shoplake_contracts::Contracts;
-
     use super::*;
     use crate::queue::memory::MemoryQueue;
+    use crate::testing::models;
 
     const MODEL: &str = "total_sales_by_region_product";
-
-    /// The models that are shipped.
-    fn models() -> Models {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let contracts = Contracts::load(&root.join("crates/contracts/schemas")).unwrap();
-        Models::load(&root.join("glue-sql"), &contracts).unwrap()
-    }
 
     fn day(text: &str) -> NaiveDate {
         text.parse().unwrap()

@@ -17,9 +17,10 @@ use shoplake_warehouse::{
 use crate::{
     backfill,
     freshness::Freshness,
+    machines::Machines,
     queue::Queue,
     redrive::{Redrive, Source},
-    references, shops,
+    references, reload, shops,
     vault::Vault,
 };
 
@@ -35,6 +36,8 @@ enum Action {
     RotateSecret { shop_id: ShopId },
     /// Have a model's days computed again, both ends included.
     Backfill { model: String, from: NaiveDate, to: NaiveDate },
+    /// Have a model's days loaded into the warehouse as they are in gold, both ends included.
+    Reload { model: String, from: NaiveDate, to: NaiveDate },
     /// Answer a reference table.
     GetReference { table: String },
     /// Replace the rows of a reference table.
@@ -59,6 +62,8 @@ pub(crate) struct Control<W, V, Q> {
     pub(crate) queue: Q,
     /// The lake.
     pub(crate) lake: Arc<dyn Store>,
+    /// What shows the warehouse what is in gold.
+    pub(crate) machines: Arc<dyn Machines>,
     /// What failed, and where it is done again.
     pub(crate) redrive: Redrive,
     /// What watches over the datasets' arrival.
@@ -70,7 +75,7 @@ impl<W: Warehouse, V: Vault, Q: Queue> Control<W, V, Q> {
     pub(crate) async fn handle(&self, event: Value) -> Result<Value, Failure> {
         let action = serde_json::from_value(event).map_err(|error| {
             Failure::permanent(format!(
-                "expected an action (migrate, add_shop, rotate_secret, backfill, get_reference, set_reference, redrive or check_freshness): {error}"
+                "expected an action (migrate, add_shop, rotate_secret, backfill, reload, get_reference, set_reference, redrive or check_freshness): {error}"
             ))
         })?;
         match action {
@@ -90,6 +95,10 @@ impl<W: Warehouse, V: Vault, Q: Queue> Control<W, V, Q> {
             Action::Backfill { model, from, to } => {
                 let partitions = backfill::backfill(&self.models, &self.queue, &model, from, to).await?;
                 Ok(json!({"model": model, "partitions": partitions}))
+            }
+            Action::Reload { model, from, to } => {
+                let (lake, machines) = (self.lake.as_ref(), self.machines.as_ref());
+                reload::reload(&self.models, lake, machines, &model, from, to).await
             }
             Action::GetReference { table } => references::get(&self.models, self.lake.as_ref(), &table).await,
             Action::SetReference { table, csv } => {
@@ -115,7 +124,9 @@ mod tests {
     use shoplake_warehouse::RecordingWarehouse;
 
     use super::*;
-    use crate::{queue::memory::MemoryQueue, testing, vault::memory::MemoryVault};
+    use crate::{
+        machines::memory::MemoryMachines, queue::memory::MemoryQueue, testing, vault::memory::MemoryVault,
+    };
 
     fn control() -> Control<RecordingWarehouse, MemoryVault, MemoryQueue> {
         Control {
@@ -127,6 +138,7 @@ mod tests {
             vault: MemoryVault::default(),
             queue: MemoryQueue::default(),
             lake: Arc::new(MemoryStore::default()),
+            machines: Arc::new(MemoryMachines::default()),
             redrive: testing::redrive(),
             freshness: Freshness::new(
                 &Contracts::default(),
@@ -148,6 +160,15 @@ mod tests {
     async fn given_nothing_to_migrate_when_migrated_then_the_answer_says_so() {
         let answer = control().handle(json!({"action": "migrate"})).await.unwrap();
         assert_eq!(answer, json!({"applied": [], "already_applied": 0}));
+    }
+
+    #[tokio::test]
+    async fn given_days_that_nobody_has_computed_when_reloaded_then_the_answer_says_so() {
+        let control = Control { models: testing::models(), ..control() };
+        let event =
+            json!({"action": "reload", "model": "feedback_score", "from": "2026-11-21", "to": "2026-11-22"});
+        let answer = control.handle(event).await.unwrap();
+        assert_eq!(answer, json!({"model": "feedback_score", "started": 0, "absent": 2}));
     }
 
     #[tokio::test]
@@ -176,6 +197,7 @@ mod tests {
             json!({"action": "add_shop", "shop_id": "../other"}),
             json!({"action": "rotate_secret", "shop_id": "acme", "surprise": 1}),
             json!({"action": "backfill", "model": "m", "from": "yesterday", "to": "today"}),
+            json!({"action": "reload", "model": "m", "from": "yesterday", "to": "today"}),
             json!({"action": "set_reference", "table": "weights"}),
             json!({"action": "redrive"}),
             json!({"action": "redrive", "queue": "gold"}),

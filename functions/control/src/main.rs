@@ -1,13 +1,15 @@
 //! The control function: what an operator asks of the installation.
 
 mod backfill;
+mod days;
 mod freshness;
 mod handler;
 mod letters;
-mod machine;
+mod machines;
 mod queue;
 mod redrive;
 mod references;
+mod reload;
 mod secret;
 mod shops;
 #[cfg(test)]
@@ -31,7 +33,7 @@ use shoplake_warehouse::{DataApi, migrations::Migration};
 use crate::freshness::Freshness;
 use crate::handler::Control;
 use crate::letters::SqsLetters;
-use crate::machine::BronzeToSilver;
+use crate::machines::{Machines, StepFunctions};
 use crate::queue::SqsQueue;
 use crate::redrive::Redrive;
 use crate::vault::SsmVault;
@@ -47,6 +49,12 @@ async fn main() -> Result<(), Error> {
     let sdk = aws::config().await;
     let sqs = aws_sdk_sqs::Client::new(&sdk);
     let bucket = config::required("LAKE_BUCKET")?;
+    let machines: Arc<dyn Machines> = Arc::new(StepFunctions {
+        client: aws_sdk_sfn::Client::new(&sdk),
+        bronze_to_silver_arn: config::required("BRONZE_TO_SILVER_ARN")?,
+        silver_to_gold_arn: config::required("SILVER_TO_GOLD_ARN")?,
+        bucket: bucket.clone(),
+    });
     let control = Arc::new(Control {
         models: Models::load(&definitions.join("glue-sql"), &contracts)?,
         migrations: Migration::read(&definitions.join("glue-sql/warehouse"))?,
@@ -61,21 +69,18 @@ async fn main() -> Result<(), Error> {
             config::required("SHOPS_KMS_KEY")?,
         ),
         queue: SqsQueue::new(sqs.clone(), config::required("DIRTY_QUEUE_URL")?),
-        lake: Arc::new(S3Store::new(&sdk, bucket.clone())),
+        lake: Arc::new(S3Store::new(&sdk, bucket)),
         freshness: Freshness::new(
             &contracts,
             Arc::new(SnsTopic::new(&sdk, config::required("ALERTS_TOPIC_ARN")?)),
             Metrics::stdout("control"),
         ),
+        machines: Arc::clone(&machines),
         redrive: Redrive {
             contracts,
             dirty: Arc::new(SqsLetters::new(sqs.clone(), config::required("DIRTY_DEAD_LETTERS_URL")?)),
             streams: Arc::new(SqsLetters::new(sqs, config::required("CONFORM_FAILED_QUEUE_URL")?)),
-            machine: Arc::new(BronzeToSilver::new(
-                aws_sdk_sfn::Client::new(&sdk),
-                config::required("BRONZE_TO_SILVER_ARN")?,
-                bucket,
-            )),
+            machines,
             stream: Arc::new(KinesisStream::new(&sdk).with_deadline(PATIENCE)),
             stream_prefix: config::required("STREAM_PREFIX")?,
             firehose_buffer: Duration::from_secs(config::required("FIREHOSE_BUFFER_SECONDS")?.parse()?),

@@ -1,13 +1,15 @@
 //! What the tests of several modules need.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use shoplake_contracts::Contracts;
+use shoplake_models::Models;
 use shoplake_platform::stream::MemoryStream;
 
 use crate::letters::memory::MemoryLetters;
-use crate::machine::memory::MemoryMachine;
+use crate::machines::memory::MemoryMachines;
 use crate::redrive::Redrive;
 
 const VISITS: &str = r#"{
@@ -19,13 +21,20 @@ const VISITS: &str = r#"{
                    "at": {"type": "string", "format": "date-time", "description": "d"}}
 }"#;
 
+/// The models that are shipped.
+pub(crate) fn models() -> Models {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let contracts = Contracts::load(&root.join("crates/contracts/schemas")).unwrap();
+    Models::load(&root.join("glue-sql"), &contracts).unwrap()
+}
+
 /// One dataset, empty queues, and a Firehose that gathers for a minute.
 pub(crate) fn redrive() -> Redrive {
     Redrive {
         contracts: Contracts::from_sources([("visits", VISITS)]).unwrap(),
         dirty: Arc::new(MemoryLetters::default()),
         streams: Arc::new(MemoryLetters::default()),
-        machine: Arc::new(MemoryMachine::default()),
+        machines: Arc::new(MemoryMachines::default()),
         stream: Arc::new(MemoryStream::default()),
         stream_prefix: "shoplake-local".to_owned(),
         firehose_buffer: Duration::from_secs(60),

@@ -142,7 +142,7 @@ impl Transform {
             partition: job.partition.clone(),
             key: job.output.key.clone(),
             version: job.output.version,
-            columns: gold::columns(&committed.rows),
+            columns: gold::columns(&committed.rows.schema()),
             sort: job.sort.clone(),
         });
         let notify = job.notice.as_ref().map(|notice| NotifyRequest {
@@ -233,11 +233,6 @@ fn notes(planned: &Planned, rows: usize, received_at: Option<DateTime<Utc>>) -> 
 
 fn result(planned: &Planned, outcome: Outcome, rows: usize) -> JobResult {
     let job = &planned.job;
-    let checks = job.checks.iter().map(|check| CheckRun {
-        name: check.name.clone(),
-        severity: check.severity,
-        description: check.description.clone(),
-    });
     JobResult {
         outcome,
         model: job.model.clone(),
@@ -247,7 +242,7 @@ fn result(planned: &Planned, outcome: Outcome, rows: usize) -> JobResult {
         planned_at: planned.at,
         received_at: None,
         rows: rows as u64,
-        checks: checks.collect(),
+        checks: job.checks.iter().map(CheckRun::from).collect(),
         failed_checks: Vec::new(),
         load: None,
         notify: None,

@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta};
 use futures::future::join_all;
 use lambda_runtime::Diagnostic;
 use proptest::prelude::*;
-use shoplake_engine::{Gold, Limits};
+use shoplake_engine::{Gold, Limits, gold};
 use shoplake_lake::lease::{self, Acquired};
 use shoplake_lake::{
     Condition, ETag, Entry, Head, MemoryStore, Metadata, Object, PutError, Store, StoreError,
@@ -396,8 +396,8 @@ async fn given_a_check_that_stops_then_nothing_is_committed() {
     );
 }
 
-/// A world whose one row of gold is committed although a check does not like it.
-async fn with_a_warning() -> World {
+/// A world with a check that does not like what is given away, and lets it pass.
+fn with_a_check() -> World {
     let model = include_str!("../../../glue-sql/gold/total_sales_by_region_product.sql");
     let check = r#"-- model = "total_sales_by_region_product"
 -- severity = "warn"
@@ -405,13 +405,23 @@ async fn with_a_warning() -> World {
 
 select product_id, net_sales from gold.total_sales_by_region_product where net_sales <= 0
 "#;
-    let world = World::new(Lake::with_models(&[
+    World::new(Lake::with_models(&[
         ("gold/total_sales_by_region_product.sql", model),
         ("checks/nothing_is_given_away.sql", check),
-    ]));
-    let mut row = sale(1);
+    ]))
+}
+
+/// A line of one unit that is given away.
+fn gift(line: u32) -> Row {
+    let mut row = sale(line);
     row.insert("discount", "2.50".to_owned());
-    world.lake.write("pos_sales", "dt=2010-12-01", "a", &[row]).await;
+    row
+}
+
+/// A world whose one row of gold is committed although a check does not like it.
+async fn with_a_warning() -> World {
+    let world = with_a_check();
+    world.lake.write("pos_sales", "dt=2010-12-01", "a", &[gift(1)]).await;
     world
 }
 
@@ -447,6 +457,32 @@ async fn given_an_end_after_the_commit_then_a_retry_still_knows_which_checks_war
     let failed = &result.failed_checks[0];
     assert_eq!((failed.name.as_str(), failed.rows), ("nothing_is_given_away", 1));
     assert_eq!(failed.sample[0]["net_sales"].as_deref(), Some("0.0000"));
+}
+
+/// What a commit says of itself, when nobody has its result any more.
+async fn told_by_gold(world: &World) -> JobResult {
+    let object = world.lake.store.get(GOLD).await.unwrap().unwrap();
+    gold::committed(world.lake.models.get(MODEL).unwrap(), DAY.parse().unwrap(), &object).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whether the day's first row, of which each batch adds a line, comes to nothing is up to its lines.
+    #[test]
+    fn given_any_commits_then_gold_tells_what_each_of_them_came_to(gifts in prop::collection::vec(any::<bool>(), 1..5)) {
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let world = with_a_check();
+            for (line, is_gift) in (1..).zip(gifts) {
+                let row = if is_gift { gift(line) } else { sale(line) };
+                world.lake.write("pos_sales", "dt=2010-12-01", &line.to_string(), &[row]).await;
+                let result = world.run(&world.job().await).await;
+                assert_eq!((result.outcome, result.version), (Outcome::Committed, line.into()));
+                assert!(result.received_at.is_some() && result.load.is_some());
+                assert_eq!(told_by_gold(&world).await, JobResult { received_at: None, ..result });
+            }
+        });
+    }
 }
 
 #[tokio::test]

@@ -102,7 +102,7 @@ async fn given_sales_and_returns_then_the_totals_are_those_computed_by_hand() {
     );
     assert!(output.changed);
     assert_eq!(output.failed_checks, []);
-    let types: Vec<_> = shoplake_engine::gold::columns(&output.rows)
+    let types: Vec<_> = shoplake_engine::gold::columns(&output.rows.schema())
         .into_iter()
         .map(|column| format!("{} {}", column.name, column.column_type))
         .collect();

@@ -17,7 +17,7 @@ use shoplake_platform::failure::Failure;
 use shoplake_platform::stream::Stream;
 
 use crate::letters::Letters;
-use crate::machine::Machine;
+use crate::machines::Machines;
 use crate::queue::Queue;
 
 /// The most letters of one invocation, so that it ends before its time does; the answer says if there are more.
@@ -42,7 +42,7 @@ pub(crate) struct Redrive {
     /// Where Lambda tells of batches that it has given up.
     pub(crate) streams: Arc<dyn Letters>,
     /// What conforms bronze objects.
-    pub(crate) machine: Arc<dyn Machine>,
+    pub(crate) machines: Arc<dyn Machines>,
     /// Where envelopes are put again.
     pub(crate) stream: Arc<dyn Stream>,
     /// What comes before `-<source>` in the names of streams.

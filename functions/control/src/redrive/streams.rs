@@ -69,7 +69,7 @@ impl Redrive {
                 }
                 for key in objects {
                     if !started.contains(&key) {
-                        self.machine.conform(&key).await.map_err(retryable)?;
+                        self.machines.conform(&key).await.map_err(retryable)?;
                         started.insert(key);
                     }
                 }
@@ -127,7 +127,7 @@ mod tests {
 
     use super::*;
     use crate::letters::memory::MemoryLetters;
-    use crate::machine::memory::MemoryMachine;
+    use crate::machines::memory::MemoryMachines;
     use crate::testing;
 
     fn at(time: &str) -> DateTime<Utc> {
@@ -169,10 +169,10 @@ mod tests {
         lake
     }
 
-    fn redrive(letters: Vec<String>) -> (Redrive, Arc<MemoryLetters>, Arc<MemoryMachine>) {
-        let (letters, machine) = (Arc::new(MemoryLetters::of(letters)), Arc::new(MemoryMachine::default()));
-        let redrive = Redrive { streams: letters.clone(), machine: machine.clone(), ..testing::redrive() };
-        (redrive, letters, machine)
+    fn redrive(letters: Vec<String>) -> (Redrive, Arc<MemoryLetters>, Arc<MemoryMachines>) {
+        let (letters, machines) = (Arc::new(MemoryLetters::of(letters)), Arc::new(MemoryMachines::default()));
+        let redrive = Redrive { streams: letters.clone(), machines: machines.clone(), ..testing::redrive() };
+        (redrive, letters, machines)
     }
 
     const BEFORE: (&str, &str) = ("bronze/web/dt=2026-11-21/hour=09/a.gz", "09:30:00");
@@ -184,11 +184,11 @@ mod tests {
     #[tokio::test]
     async fn given_a_batch_then_the_objects_that_can_hold_it_are_conformed_and_it_is_forgotten() {
         let lake = lake(&[BEFORE, LATE, SAME_HOUR, NEXT_HOUR, OTHER]).await;
-        let (redrive, letters, machine) =
+        let (redrive, letters, machines) =
             redrive(vec![given_up("shoplake-local-web", "10:02:00.5", "10:05:00")]);
         let answer = redrive.batches(&lake, at("12:00:00")).await.unwrap();
         assert_eq!((&answer["batches"], &answer["objects"]), (&json!(1), &json!(2)), "{answer}");
-        assert_eq!(*machine.conformed.lock().unwrap(), [LATE.0, SAME_HOUR.0]);
+        assert_eq!(*machines.conformed.lock().unwrap(), [LATE.0, SAME_HOUR.0]);
         assert!(letters.bodies().is_empty());
     }
 
@@ -196,10 +196,10 @@ mod tests {
     async fn given_many_batches_of_the_same_time_then_each_object_is_conformed_once() {
         let lake = lake(&[SAME_HOUR]).await;
         let batch = given_up("shoplake-local-web", "10:02:00", "10:05:00");
-        let (redrive, letters, machine) = redrive(vec![batch; 12]);
+        let (redrive, letters, machines) = redrive(vec![batch; 12]);
         let answer = redrive.batches(&lake, at("12:00:00")).await.unwrap();
         assert_eq!((&answer["batches"], &answer["objects"]), (&json!(12), &json!(1)));
-        assert_eq!(machine.conformed.lock().unwrap().len(), 1);
+        assert_eq!(machines.conformed.lock().unwrap().len(), 1);
         assert!(letters.bodies().is_empty());
     }
 
@@ -208,12 +208,12 @@ mod tests {
         let recent = given_up("shoplake-local-web", "10:02:00", "10:05:00");
         let missing = given_up("shoplake-local-crm", "08:00:00", "08:00:01");
         let foreign = given_up("someone-else-web", "08:00:00", "08:00:01");
-        let (redrive, letters, machine) = redrive(vec![recent.clone(), missing, foreign, "?".to_owned()]);
+        let (redrive, letters, machines) = redrive(vec![recent.clone(), missing, foreign, "?".to_owned()]);
         let lake = lake(&[LATE]).await;
         // A minute of gathering: two minutes and ten seconds until all is there.
         let answer = redrive.batches(&lake, at("10:07:09")).await.unwrap();
         assert_eq!(answer["left"], json!({"too_recent": 1, "not_in_bronze": 1, "not_understood": 2}));
-        assert_eq!((letters.bodies().len(), machine.conformed.lock().unwrap().len()), (4, 0));
+        assert_eq!((letters.bodies().len(), machines.conformed.lock().unwrap().len()), (4, 0));
 
         letters.reappear();
         let answer = redrive.batches(&lake, at("10:07:10")).await.unwrap();
@@ -225,16 +225,16 @@ mod tests {
     async fn given_an_execution_that_can_not_be_started_then_the_letter_stays_and_the_next_time_does_it_all()
     {
         let lake = lake(&[LATE, SAME_HOUR]).await;
-        let (redrive, letters, machine) =
+        let (redrive, letters, machines) =
             redrive(vec![given_up("shoplake-local-web", "10:02:00", "10:05:00")]);
-        machine.capacity.store(1, Ordering::Relaxed);
+        machines.capacity.store(1, Ordering::Relaxed);
         assert!(!redrive.batches(&lake, at("12:00:00")).await.unwrap_err().is_permanent());
         assert_eq!(letters.bodies().len(), 1);
 
-        machine.capacity.store(9, Ordering::Relaxed);
+        machines.capacity.store(9, Ordering::Relaxed);
         letters.reappear();
         redrive.batches(&lake, at("12:00:00")).await.unwrap();
-        assert_eq!(*machine.conformed.lock().unwrap(), [LATE.0, LATE.0, SAME_HOUR.0]);
+        assert_eq!(*machines.conformed.lock().unwrap(), [LATE.0, LATE.0, SAME_HOUR.0]);
         assert!(letters.bodies().is_empty());
     }
 
@@ -242,8 +242,8 @@ mod tests {
     async fn given_a_batch_around_midnight_then_the_folders_of_both_days_count() {
         let yesterday = ("bronze/web/dt=2026-11-20/hour=23/a.gz", "00:05:00");
         let today = ("bronze/web/dt=2026-11-21/hour=00/b.gz", "00:08:00");
-        let (redrive, _, machine) = redrive(vec![given_up("shoplake-local-web", "00:01:00", "00:06:00")]);
+        let (redrive, _, machines) = redrive(vec![given_up("shoplake-local-web", "00:01:00", "00:06:00")]);
         redrive.batches(&lake(&[yesterday, today]).await, at("12:00:00")).await.unwrap();
-        assert_eq!(*machine.conformed.lock().unwrap(), [yesterday.0, today.0]);
+        assert_eq!(*machines.conformed.lock().unwrap(), [yesterday.0, today.0]);
     }
 }

@@ -1,4 +1,4 @@
-//! A partition of a model as a Parquet file that knows which commit it is.
+//! The file that holds a partition.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shoplake_models::{FailedCheck, JobDocument, LoadColumn, PartitionDirty, job::metadata};
 
-use crate::types;
+use crate::types::portable;
 
 /// What the names of the file's metadata begin with.
 const PREFIX: &str = "shoplake.";
@@ -36,9 +36,8 @@ impl Gold {
     /// Reads a file that [`encode`] wrote.
     pub fn decode(file: Bytes) -> Result<Self, ParquetError> {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
-        let notes = builder.metadata().file_metadata().key_value_metadata().map_or(&[][..], Vec::as_slice);
-        let dirtied = note(notes, metadata::DIRTIED)?;
-        let failed_checks = note(notes, metadata::FAILED_CHECKS)?;
+        let dirtied = note(&builder, metadata::DIRTIED)?;
+        let failed_checks = note(&builder, metadata::FAILED_CHECKS)?;
         let schema = builder.schema().clone();
         let batches = builder.build()?.collect::<Result<Vec<_>, _>>()?;
         let rows = concat_batches(&schema, &batches)?;
@@ -49,8 +48,34 @@ impl Gold {
     }
 }
 
+/// What a file says without its rows being read.
+pub(crate) struct Footer {
+    /// How many rows there are.
+    pub(crate) rows: u64,
+    /// Their columns for the warehouse.
+    pub(crate) columns: Vec<LoadColumn>,
+    /// As in [`Gold`].
+    pub(crate) failed_checks: Vec<FailedCheck>,
+}
+
+impl Footer {
+    /// Reads the end of a file that [`encode`] wrote.
+    pub(crate) fn decode(file: Bytes) -> Result<Self, ParquetError> {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
+        Ok(Self {
+            rows: builder.metadata().file_metadata().num_rows().unsigned_abs(),
+            columns: columns(builder.schema()),
+            failed_checks: note(&builder, metadata::FAILED_CHECKS)?,
+        })
+    }
+}
+
 /// The list that a commit notes under `name`; empty if an older one does not.
-fn note<T: DeserializeOwned>(notes: &[KeyValue], name: &str) -> Result<Vec<T>, ParquetError> {
+fn note<T: DeserializeOwned>(
+    file: &ParquetRecordBatchReaderBuilder<Bytes>,
+    name: &str,
+) -> Result<Vec<T>, ParquetError> {
+    let notes = file.metadata().file_metadata().key_value_metadata().map_or(&[][..], Vec::as_slice);
     let note = notes.iter().find(|note| note.key.strip_prefix(PREFIX) == Some(name));
     match note.and_then(|note| note.value.as_deref()) {
         Some(json) => serde_json::from_str(json).map_err(|error| ParquetError::External(Box::new(error))),
@@ -62,13 +87,13 @@ fn json<T: Serialize>(list: &[T]) -> Result<String, ParquetError> {
     serde_json::to_string(list).map_err(|error| ParquetError::External(Box::new(error)))
 }
 
-/// The columns of `rows` for the warehouse.
-pub fn columns(rows: &RecordBatch) -> Vec<LoadColumn> {
-    rows.schema()
+/// The columns of rows with this schema for the warehouse.
+pub fn columns(schema: &Schema) -> Vec<LoadColumn> {
+    schema
         .fields()
         .iter()
         .filter_map(|field| {
-            let column_type = types::portable(field.data_type())?;
+            let column_type = portable(field.data_type())?;
             Some(LoadColumn { name: field.name().clone(), column_type })
         })
         .collect()

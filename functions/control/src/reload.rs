@@ -1,0 +1,217 @@
+//! Has the warehouse show what gold holds already: after loads that failed, or a warehouse that was lost.
+
+use chrono::NaiveDate;
+use serde_json::{Value, json};
+use shoplake_lake::Store;
+use shoplake_models::{Models, PartitionValue};
+use shoplake_platform::failure::Failure;
+
+use crate::days;
+use crate::machines::Machines;
+
+/// The most days of one reload, a leap year: each is an execution, and all of them meet in one warehouse.
+const MAX_DAYS: usize = 366;
+
+/// Hands what was committed for each of the model's days, both ends included, to the state machine that shows it; answers how many
+/// executions that started, and for how many days there is no gold. Should it fail half way, run it again: the
+/// warehouse takes only what is newer than what it has.
+///
+/// An object that was committed before its model changed is loaded as it is. A column that its table lacks is added; one that only
+/// the table has is null in its rows; one of another type fails the load, until the day is computed again.
+pub(crate) async fn reload(
+    models: &Models,
+    lake: &dyn Store,
+    machines: &dyn Machines,
+    name: &str,
+    from: NaiveDate,
+    to: NaiveDate,
+) -> Result<Value, Failure> {
+    let model = days::model(models, name)?;
+    if model.warehouse.is_none() {
+        return Err(Failure::permanent(format!(
+            "expected a model that the warehouse shows, got {name:?}, which only serves other models"
+        )));
+    }
+    let (mut started, mut absent) = (0, 0);
+    for day in days::range(from, to, MAX_DAYS)? {
+        let partition = PartitionValue::Date(day);
+        let key = model.output_key(partition);
+        let Some(object) = lake.get(&key).await.map_err(retryable)? else {
+            absent += 1;
+            continue;
+        };
+        let result = shoplake_gold::committed(model, partition, &object)
+            .map_err(|error| Failure::permanent(format!("{key}: {error}")))?;
+        machines.show(&result).await.map_err(|error| retryable(format!("{error:#}")))?;
+        started += 1;
+    }
+    tracing::info!(name, %from, %to, started, absent, "reload");
+    Ok(json!({"model": name, "started": started, "absent": absent}))
+}
+
+fn retryable(error: impl std::fmt::Display) -> Failure {
+    Failure::retryable(format!("{error}; run the same reload again, as what is loaded twice is loaded once"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray};
+    use shoplake_gold::Gold;
+    use shoplake_lake::{Condition, ETag, Entry, MemoryStore, Metadata};
+    use shoplake_models::{JobDocument, Listing, Plan};
+
+    use super::*;
+    use crate::machines::memory::MemoryMachines;
+    use crate::testing::models;
+
+    const MODEL: &str = "total_sales_by_region_product";
+
+    fn day(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
+    /// The job of a day that has one object of sales.
+    fn job(models: &Models, text: &str) -> JobDocument {
+        let sales = Entry {
+            key: format!("silver/pos_sales/dt={text}/a.parquet"),
+            etag: ETag::new("\"a\""),
+            size: 1,
+            last_modified: "2010-12-05T00:00:00Z".parse().unwrap(),
+        };
+        let listing = Listing::from([("silver.pos_sales".to_owned(), vec![sales])]);
+        match models.plan(models.get(MODEL).unwrap(), text.parse().unwrap(), &listing, None) {
+            Plan::Job(job) => *job,
+            Plan::UpToDate => panic!("expected a job"),
+        }
+    }
+
+    /// Commits two rows of a day, as the function transform does; answers the job's id.
+    async fn commit(lake: &MemoryStore, models: &Models, text: &str) -> String {
+        let job = job(models, text);
+        // 14_944 is 2010-12-01, in days since 1970.
+        let columns: [(&str, ArrayRef); 3] = [
+            ("shop_id", Arc::new(StringArray::from(vec!["acme", "zenith"]))),
+            ("business_date", Arc::new(Date32Array::from(vec![14_944, 14_944]))),
+            ("units_sold", Arc::new(Int64Array::from(vec![3, 4]))),
+        ];
+        let rows = RecordBatch::try_from_iter(columns).unwrap();
+        let gold = Gold { rows, dirtied: vec![], failed_checks: vec![] };
+        let notes = [
+            ("version", "1"),
+            ("inputs", &job.output.inputs_digest),
+            ("job", &job.id),
+            ("rows", "2"),
+            ("planned-at", "2010-12-05T06:07:08Z"),
+        ];
+        let notes = notes.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let file = shoplake_gold::encode(&gold, &job).unwrap();
+        lake.put(&job.output.key, file, notes, Condition::Always).await.unwrap();
+        job.id
+    }
+
+    /// Reloads the first days of December 2010.
+    async fn december(lake: &MemoryStore, machines: &MemoryMachines, to: &str) -> Result<Value, Failure> {
+        reload(&models(), lake, machines, MODEL, day("2010-12-01"), day(to)).await
+    }
+
+    #[tokio::test]
+    async fn given_days_with_gold_then_each_is_handed_over_as_its_job_would_have_been() {
+        let (lake, machines, models) = (MemoryStore::default(), MemoryMachines::default(), models());
+        let first = commit(&lake, &models, "2010-12-01").await;
+        let third = commit(&lake, &models, "2010-12-03").await;
+        commit(&lake, &models, "2010-12-05").await;
+
+        let answer = december(&lake, &machines, "2010-12-04").await.unwrap();
+
+        assert_eq!(answer, json!({"model": MODEL, "started": 2, "absent": 2}));
+        let shown = machines.shown.into_inner().unwrap();
+        let jobs: Vec<_> = shown.iter().map(|input| input["job"].as_str().unwrap()).collect();
+        assert_eq!(
+            jobs,
+            [
+                format!("jobs/total_sales_by_region_product/2010-12-01/{first}.json"),
+                format!("jobs/total_sales_by_region_product/2010-12-03/{third}.json"),
+            ]
+        );
+        let result = &shown[0]["transform"]["result"];
+        assert_eq!((&result["outcome"], &result["job"]), (&json!("committed"), &json!(first)));
+        assert_eq!(result["planned_at"], "2010-12-05T06:07:08Z");
+        assert_eq!((&result["received_at"], &result["notify"]), (&Value::Null, &Value::Null));
+        assert_eq!(
+            result["load"],
+            json!({
+                "model": "total_sales_by_region_product",
+                "warehouse": "sales.total_sales_by_region_product",
+                "partition": {"column": "business_date", "type": "date", "value": "2010-12-01"},
+                "key": "gold/total_sales_by_region_product/business_date=2010-12-01/data.parquet",
+                "version": 1,
+                "columns": [
+                    {"name": "shop_id", "type": "string"},
+                    {"name": "business_date", "type": "date"},
+                    {"name": "units_sold", "type": "bigint"},
+                ],
+                "sort": ["shop_id", "business_date"],
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn given_an_execution_that_can_not_be_started_then_the_same_reload_again_starts_all() {
+        let (lake, machines, models) = (MemoryStore::default(), MemoryMachines::default(), models());
+        for text in ["2010-12-01", "2010-12-02"] {
+            commit(&lake, &models, text).await;
+        }
+        machines.capacity.store(1, Ordering::Relaxed);
+        let failure = december(&lake, &machines, "2010-12-02").await.unwrap_err();
+        assert!(
+            !failure.is_permanent() && failure.to_string().contains("run the same reload again"),
+            "{failure}"
+        );
+
+        machines.capacity.store(9, Ordering::Relaxed);
+        assert_eq!(december(&lake, &machines, "2010-12-02").await.unwrap()["started"], 2);
+        assert_eq!(machines.shown.into_inner().unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn given_a_lake_that_is_down_then_it_is_worth_another_attempt() {
+        let lake = MemoryStore::default();
+        lake.fail([true]);
+        assert!(!december(&lake, &MemoryMachines::default(), "2010-12-01").await.unwrap_err().is_permanent());
+    }
+
+    #[tokio::test]
+    async fn given_an_object_that_no_job_wrote_then_the_error_says_which_and_what_to_do() {
+        let (lake, machines) = (MemoryStore::default(), MemoryMachines::default());
+        let key = "gold/total_sales_by_region_product/business_date=2010-12-01/data.parquet";
+        lake.put(key, "rows".into(), Metadata::new(), Condition::Always).await.unwrap();
+        let failure = december(&lake, &machines, "2010-12-01").await.unwrap_err();
+        assert!(failure.is_permanent(), "{failure}");
+        assert!(
+            failure.to_string().starts_with(key) && failure.to_string().contains("delete it"),
+            "{failure}"
+        );
+    }
+
+    #[tokio::test]
+    async fn given_what_can_not_be_reloaded_then_it_fails_for_good() {
+        let silver = models().iter().find(|model| model.warehouse.is_none()).unwrap().name.clone();
+        for (model, from, to, says) in [
+            ("totals", "2010-12-01", "2010-12-01", "expected one of the models"),
+            (silver.as_str(), "2010-12-01", "2010-12-01", "only serves other models"),
+            (MODEL, "2010-12-02", "2010-12-01", "1 to 366 days"),
+            (MODEL, "2010-12-01", "2011-12-02", "1 to 366 days"),
+        ] {
+            let (lake, machines) = (MemoryStore::default(), MemoryMachines::default());
+            let failure = reload(&models(), &lake, &machines, model, day(from), day(to)).await.unwrap_err();
+            assert!(failure.is_permanent() && failure.to_string().contains(says), "{failure}");
+        }
+        // The longest there is.
+        let (lake, machines) = (MemoryStore::default(), MemoryMachines::default());
+        let year = reload(&models(), &lake, &machines, MODEL, day("2011-03-01"), day("2012-02-29")).await;
+        assert_eq!(year.unwrap()["absent"], 366);
+    }
+}
