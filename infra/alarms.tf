@@ -20,7 +20,11 @@ locals {
     { for queue in module.schedules_dead_letters : "schedules" => queue.arn },
     { for queue in module.control_failed : "control" => queue.arn },
   )
-  watched_rules = merge(module.dirty_queue.rules, { check-freshness = { name = aws_cloudwatch_event_rule.freshness.name, bus = "default" } })
+  watched_rules = merge(
+    module.dirty_queue.rules,
+    { check-freshness = { name = aws_cloudwatch_event_rule.freshness.name, bus = "default" } },
+    { for failure, rule in aws_cloudwatch_event_rule.connector_failed : "connector-${failure}" => { name = rule.name, bus = "default" } },
+  )
   watched_usage = merge([for warehouse in module.warehouse : warehouse.usage_limit_ids]...)
 
   # Datasets that somebody sends; the others describe what was sent.
@@ -263,6 +267,24 @@ locals {
       series = { "" = { math = null, metrics = {
         way = { namespace = "Shoplake", name = "event_to_kpi_seconds", stat = "p90", dimensions = { function = module.load.name } }
       } } }
+    }
+    # A latency needs something that arrived. This is for when nothing does: a rule that is switched off leaves no other trace.
+    kpi-stale = {
+      area           = "quality"
+      title          = "Silver grew, and nothing was loaded"
+      says           = "Rows of a dataset have been written to silver for two hours, and nothing has been loaded into the warehouse: KPIs stand still."
+      threshold      = 0
+      period_seconds = 3600
+      periods        = 2
+      of             = 2
+      series = { for dataset in local.sent_datasets : dataset => {
+        math = "IF(FILL(rows, 0) > 0 AND FILL(loads, 0) - FILL(failed, 0) <= 0, 1, 0)"
+        metrics = {
+          rows   = { namespace = "Shoplake", name = "written_silver_rows_count", stat = "Sum", dimensions = { function = module.conform.name, dataset = dataset } }
+          loads  = { namespace = "AWS/Lambda", name = "Invocations", stat = "Sum", dimensions = { FunctionName = module.load.name } }
+          failed = { namespace = "AWS/Lambda", name = "Errors", stat = "Sum", dimensions = { FunctionName = module.load.name } }
+        }
+      } }
     }
     freshness-unwatched = {
       area           = "quality"

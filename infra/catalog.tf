@@ -22,6 +22,7 @@ module "catalog" {
   tables       = local.catalog
   descriptions = local.catalog_descriptions
   first_day    = var.catalog_first_day
+  governed     = local.governs
 
   # Databases that come after them have no grant to everybody with IAM permissions.
   depends_on = [aws_lakeformation_data_lake_settings.this]

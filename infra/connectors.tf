@@ -82,6 +82,18 @@ resource "aws_ecs_cluster" "connectors" {
     name  = "containerInsights"
     value = var.container_insights
   }
+
+  depends_on = [aws_cloudwatch_log_group.container_insights]
+}
+
+# Container Insights would create it without an end and a key.
+resource "aws_cloudwatch_log_group" "container_insights" {
+  #checkov:skip=CKV_AWS_338: what tasks used is in CloudWatch's metrics; these are the single measurements behind them
+  count = local.aws && var.container_insights != "disabled" ? 1 : 0
+
+  name              = "/aws/ecs/containerinsights/${local.prefix}-connectors/performance"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = module.keys.data_key_arn
 }
 
 resource "aws_ecs_cluster_capacity_providers" "connectors" {

@@ -67,14 +67,14 @@ locals {
     {
       area = "warehouse", title = "Warehouse: queries failed", stacked = true, period_seconds = 300
       series = { "" = {
-        math    = "SEARCH('{AWS/Redshift-Serverless,QueryType,Workgroup} MetricName=\"QueriesFailed\" Workgroup=\"${local.warehouse_workgroup}\"', 'Sum')"
+        math    = "SEARCH('{\"AWS/Redshift-Serverless\",QueryType,Workgroup} MetricName=\"QueriesFailed\" Workgroup=\"${local.warehouse_workgroup}\"', 'Sum')"
         metrics = {}
       } }
     },
     {
       area = "warehouse", title = "Warehouse: queries waiting", stacked = true, period_seconds = 300
       series = { "" = {
-        math    = "SEARCH('{AWS/Redshift-Serverless,QueryType,Workgroup} MetricName=\"QueriesQueued\" Workgroup=\"${local.warehouse_workgroup}\"', 'Maximum')"
+        math    = "SEARCH('{\"AWS/Redshift-Serverless\",QueryType,Workgroup} MetricName=\"QueriesQueued\" Workgroup=\"${local.warehouse_workgroup}\"', 'Maximum')"
         metrics = {}
       } }
     },

@@ -285,7 +285,6 @@ resource "aws_sagemaker_notebook_instance" "notebook" {
   name                   = each.value
   role_arn               = aws_iam_role.notebook[each.key].arn
   instance_type          = var.notebook.instance_type
-  platform_identifier    = "notebook-al2-v3"
   volume_size            = var.notebook.volume_gb
   kms_key_id             = module.keys.data_key_arn
   root_access            = "Disabled"

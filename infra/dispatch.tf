@@ -25,7 +25,7 @@ data "aws_iam_policy_document" "dispatch" {
 
   statement {
     sid       = "ReceiveMarks"
-    actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"]
+    actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
     resources = [module.dirty_queue.arn]
   }
 

@@ -1,6 +1,6 @@
 output "api_url" {
   description = "Base URL of the API; append /v1/events/<dataset> or /v1/health."
-  value       = var.local ? "${var.local_endpoint}/_aws/execute-api/${module.api.id}/${module.api.stage}" : module.api.invoke_url
+  value       = var.local ? "${var.local_endpoint}/_aws/execute-api/${module.api.id}/${module.api.stage}" : module.api.url
 }
 
 output "lake_bucket" {

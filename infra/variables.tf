@@ -322,12 +322,6 @@ variable "notify_ended" {
   default     = false
 }
 
-variable "manage_api_gateway_account" {
-  description = "Whether to set the region's one API Gateway logging role here. Set it to false where another Terraform root of the account does, or they overwrite each other."
-  type        = bool
-  default     = true
-}
-
 variable "warehouse_workgroup" {
   description = "An existing Redshift Serverless workgroup for load and control to talk to. Null creates one called shoplake-<environment> (on AWS)."
   type        = string
@@ -408,7 +402,7 @@ variable "shop_limits" {
 }
 
 variable "custom_domain" {
-  description = "The API's own name, the ARN of its certificate (ACM, same region), the Route 53 zone to put it into (null: elsewhere, see the output custom_domain_target), and whether it becomes the only name. Null for the default name, which also takes TLS below 1.2."
+  description = "The API's own name, the ARN of its certificate (ACM, same region), the Route 53 zone to put it into (null: elsewhere, see the output custom_domain_target), and whether it becomes the only name. Null for the default name."
   type = object({
     name            = string
     certificate_arn = string
@@ -490,13 +484,13 @@ variable "vpc_cidr" {
 }
 
 variable "availability_zones" {
-  description = "Zones of the subnets, of which the first three are used; null for the first three of the region. Redshift Serverless wants three where a region has them."
+  description = "Zones of the subnets, of which the first three are used; null for the first three of the region. Redshift Serverless wants three."
   type        = list(string)
   default     = null
 
   validation {
     condition     = var.availability_zones == null || try(length(distinct(var.availability_zones)) >= 2, false)
-    error_message = "There must be at least two different zones, better three, such as [\"eu-central-1a\", \"eu-central-1b\", \"eu-central-1c\"]."
+    error_message = "There must be at least two different zones, three for a warehouse, such as [\"eu-central-1a\", \"eu-central-1b\", \"eu-central-1c\"]."
   }
 }
 
@@ -737,7 +731,7 @@ variable "warehouse_client_cidrs" {
 }
 
 variable "warehouse_snapshot_days" {
-  description = "Days that daily snapshots of the created warehouse are kept. Null for none: Redshift's own recovery points reach back 24 hours, and everything can be loaded again from gold."
+  description = "Days that daily snapshots of the created warehouse are kept. Null for none: Redshift's own recovery points reach back 24 hours, and `reload` loads everything again from gold."
   type        = number
   default     = null
 

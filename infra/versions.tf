@@ -1,5 +1,5 @@
 terraform {
-  required_version = ">= 1.9.0"
+  required_version = ">= 1.10.0"
 
   # Where the state is says `terraform init -backend-config=path=...`; on AWS an override file puts it into S3 (README).
   backend "local" {}

@@ -66,7 +66,7 @@ module "api" {
   custom_domain       = var.custom_domain
   # LocalStack would answer in its own form.
   required_headers   = var.local ? [] : ["x-shop-id", "webhook-id", "webhook-timestamp", "webhook-signature"]
-  manage_account     = var.manage_api_gateway_account
+  tls_policy         = var.local ? null : "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
   log_retention_days = var.log_retention_days
   log_key_arn        = module.keys.data_key_arn
 }

@@ -27,14 +27,19 @@ locals {
     "wafv2",
   ]
   named_resources = {
-    for environment in keys(local.deployers) : environment => [
-      "arn:${local.partition}:*:${var.region}:${local.account}:*shoplake-${environment}*",
-      "arn:${local.partition}:s3:::shoplake-${environment}-*",
-      "arn:${local.partition}:cloudwatch::${local.account}:dashboard/shoplake-${environment}*",
-      # The catalog's names have no hyphens.
-      "arn:${local.partition}:glue:${var.region}:${local.account}:catalog",
-      "arn:${local.partition}:glue:${var.region}:${local.account}:*shoplake_${environment}*",
-    ]
+    for environment in keys(local.deployers) : environment => concat(
+      # IAM takes no wildcard for the service.
+      [for service in local.named_services : "arn:${local.partition}:${service}:${var.region}:${local.account}:*shoplake-${environment}*" if service != "s3"],
+      [
+        "arn:${local.partition}:s3:::shoplake-${environment}-*",
+        "arn:${local.partition}:cloudwatch::${local.account}:dashboard/shoplake-${environment}*",
+        # API Gateway calls the group of a stage's own log by the API's id.
+        "arn:${local.partition}:logs:${var.region}:${local.account}:log-group:API-Gateway-Execution-Logs_*",
+        # The catalog's names have no hyphens.
+        "arn:${local.partition}:glue:${var.region}:${local.account}:catalog",
+        "arn:${local.partition}:glue:${var.region}:${local.account}:*shoplake_${environment}*",
+      ],
+    )
   }
 }
 
@@ -79,7 +84,7 @@ data "aws_iam_policy_document" "deploy" {
   for_each = local.deployers
 
   #checkov:skip=CKV_AWS_108: it creates what holds the data, and the boundary of what it creates is the name of its environment
-  #checkov:skip=CKV_AWS_109: it sets the policies of what it creates; roles are bounded by name, and users it may not touch
+  #checkov:skip=CKV_AWS_109: it sets the policies of what it creates, roles among them: who deploys is an administrator, and is said to be one
   #checkov:skip=CKV_AWS_111: services whose resources have names that AWS makes up know no narrower resource when they are created
   #checkov:skip=CKV_AWS_356: services whose resources have names that AWS makes up know no narrower resource when they are created
 
@@ -133,14 +138,22 @@ data "aws_iam_policy_document" "deploy" {
     sid = "ManageSettings"
     actions = [
       "cloudwatch:DescribeAlarms", "ecr:GetAuthorizationToken", "ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition",
-      "ecs:ListTaskDefinitions", "ecs:RegisterTaskDefinition", "glue:*SecurityConfiguration*", "lambda:*EventSourceMapping*",
-      "lambda:ListTags", "logs:*LogDeliver*", "logs:*ResourcePolic*", "logs:DescribeLogGroups", "secretsmanager:GetRandomPassword",
-      "sns:*Subscription*", "states:ValidateStateMachineDefinition",
+      "ecs:ListTaskDefinitions", "ecs:RegisterTaskDefinition", "glue:*SecurityConfiguration*", "glue:CreateCrawler",
+      "kinesis:UpdateShardCount", "kinesis:UpdateStreamMode", "lambda:*EventSourceMapping*", "lambda:ListTags", "logs:*LogDeliver*",
+      "logs:*QueryDefinition*", "logs:*ResourcePolic*", "logs:DescribeLogGroups", "secretsmanager:GetRandomPassword",
+      "sns:*Subscription*", "sns:Unsubscribe", "states:ValidateStateMachineDefinition",
     ]
     resources = ["*"]
   }
 
-  # Roles are the environment's own, and are handed to services, not to people.
+  statement {
+    sid       = "TagEventSourceMappings"
+    actions   = ["lambda:TagResource", "lambda:UntagResource"]
+    resources = ["arn:${local.partition}:lambda:${var.region}:${local.account}:event-source-mapping:*"]
+  }
+
+  # Roles are the environment's own. Whoever makes roles and their policies can give one of them everything: who may deploy is
+  # as good as an administrator of the account, which is why an account for each environment is better.
   statement {
     sid = "ManageRoles"
     actions = [

@@ -1,4 +1,5 @@
-# What has to be there before the first deployment of an account and region: a place for states, and who may deploy.
+# What has to be there before the first deployment of an account and region: a place for states, who may deploy, and what API
+# Gateway logs with.
 # Its own state stays on the machine that applied it: it can be imported anew, and nothing else needs it.
 
 data "aws_caller_identity" "current" {}

@@ -20,6 +20,12 @@ variable "environments" {
   }
 }
 
+variable "manage_api_gateway_account" {
+  description = "Whether to set the region's one API Gateway logging role here. Set it to false where another Terraform root of the account does, or they overwrite each other."
+  type        = bool
+  default     = true
+}
+
 variable "github_repository" {
   description = "Repository whose deploy workflow may assume the roles, as owner/name. Null when nobody deploys from GitHub."
   type        = string

@@ -37,7 +37,8 @@ warehouse_capacity = {
   max_rpus  = 8
 }
 
-# Two hours a day; what is loaded later waits until tomorrow.
+# Two hours a day, which steady traffic uses up: a load takes a minute at least. Loads after that fail until the day is over, with
+# an alert each; `reload` brings what they would have. Whoever works here all day wants emit-metric, and its bill.
 warehouse_usage_limits = {
   daily = { period = "daily", rpu_hours = 16, action = "deactivate" }
 }

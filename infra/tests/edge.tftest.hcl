@@ -115,7 +115,7 @@ run "what_no_shop_can_have_sent_never_wakes_the_function" {
     function_name       = "webhook"
     function_invoke_arn = "arn:aws:apigateway:us-east-1:lambda:path/x"
     throttle            = { rate = 1, burst = 1 }
-    manage_account      = false
+    tls_policy          = "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
     log_retention_days  = 1
     log_key_arn         = "arn:aws:kms:us-east-1:000000000000:key/x"
     required_headers    = ["x-shop-id", "webhook-signature"]
@@ -141,6 +141,10 @@ run "what_no_shop_can_have_sent_never_wakes_the_function" {
     condition     = jsondecode(local.body).paths["/v1/events/{dataset}"].post.security == [{ shop_key = [] }] && !can(jsondecode(local.body).paths["/v1/health"].get.security)
     error_message = "Events need the shop's key; whether the API is healthy anybody may ask."
   }
+  assert {
+    condition     = jsondecode(local.body)["x-amazon-apigateway-security-policy"] == "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
+    error_message = "The default endpoint should take no TLS below 1.2."
+  }
 }
 
 run "nothing_is_asked_for_that_is_not_wanted" {
@@ -151,7 +155,7 @@ run "nothing_is_asked_for_that_is_not_wanted" {
     function_name       = "webhook"
     function_invoke_arn = "arn:aws:apigateway:us-east-1:lambda:path/x"
     throttle            = { rate = 1, burst = 1 }
-    manage_account      = false
+    tls_policy          = null
     log_retention_days  = 1
     log_key_arn         = "arn:aws:kms:us-east-1:000000000000:key/x"
     required_headers    = []
@@ -164,7 +168,7 @@ run "nothing_is_asked_for_that_is_not_wanted" {
   }
 
   assert {
-    condition     = !strcontains(local.body, "request-validator") && !strcontains(local.body, "shop_key") && !strcontains(local.body, "BAD_REQUEST_PARAMETERS")
+    condition     = !strcontains(local.body, "request-validator") && !strcontains(local.body, "shop_key") && !strcontains(local.body, "BAD_REQUEST_PARAMETERS") && !strcontains(local.body, "security-policy")
     error_message = "Then the function alone decides."
   }
 }
@@ -177,7 +181,7 @@ run "a_custom_domain_closes_the_default_one" {
     function_name       = "webhook"
     function_invoke_arn = "arn:aws:apigateway:us-east-1:lambda:path/x"
     throttle            = { rate = 1, burst = 1 }
-    manage_account      = false
+    tls_policy          = null
     log_retention_days  = 1
     log_key_arn         = "arn:aws:kms:us-east-1:000000000000:key/x"
     required_headers    = []
@@ -195,7 +199,11 @@ run "a_custom_domain_closes_the_default_one" {
 
   assert {
     condition     = aws_api_gateway_rest_api.this.disable_execute_api_endpoint == true
-    error_message = "The default endpoint also takes TLS below 1.2, so it is to be closed."
+    error_message = "Who gave the API a name of its own wants no other."
+  }
+  assert {
+    condition     = aws_api_gateway_deployment.this.triggers["closed"] == "true" && output.url == "https://events.example.com"
+    error_message = "The default endpoint is closed by the next deployment only, and nobody should be sent there."
   }
   assert {
     condition     = aws_api_gateway_domain_name.this[0].security_policy == "TLS_1_2" && aws_route53_record.this[0].name == "events.example.com"

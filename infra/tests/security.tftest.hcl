@@ -102,8 +102,15 @@ run "a_topic_is_encrypted_and_takes_tls_only" {
     error_message = "A topic should be encrypted with the key that it is given."
   }
   assert {
-    condition     = anytrue([for statement in data.aws_iam_policy_document.this.statement : statement.effect == "Deny" && one(statement.condition).variable == "aws:SecureTransport"])
+    condition     = anytrue([for statement in data.aws_iam_policy_document.this.statement : statement.effect == "Deny" && try(one(statement.condition).variable, "") == "aws:SecureTransport"])
     error_message = "A topic should refuse whoever comes without TLS."
+  }
+  assert {
+    condition = alltrue([
+      for statement in data.aws_iam_policy_document.this.statement :
+      (length(statement.condition) == 0) == contains(one(statement.principals).identifiers, "events.amazonaws.com") if statement.effect == "Allow"
+    ])
+    error_message = "Alarms should come from this account; of an event a topic is not told from where it comes, and a condition would refuse them all."
   }
 }
 

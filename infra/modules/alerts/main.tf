@@ -2,6 +2,11 @@
 
 data "aws_caller_identity" "current" {}
 
+locals {
+  rules    = contains(var.publishing_services, "events.amazonaws.com")
+  services = setsubtract(var.publishing_services, ["events.amazonaws.com"])
+}
+
 resource "aws_sns_topic" "this" {
   name              = var.name
   kms_master_key_id = var.key_arn
@@ -9,21 +14,37 @@ resource "aws_sns_topic" "this" {
 
 data "aws_iam_policy_document" "this" {
   dynamic "statement" {
-    for_each = length(var.publishing_services) == 0 ? [] : [true]
+    for_each = length(local.services) == 0 ? [] : [local.services]
 
     content {
-      sid       = "AlarmsAndRulesOfThisAccount"
+      sid       = "AlarmsOfThisAccount"
       actions   = ["sns:Publish"]
       resources = [aws_sns_topic.this.arn]
 
       principals {
         type        = "Service"
-        identifiers = var.publishing_services
+        identifiers = statement.value
       }
       condition {
         test     = "StringEquals"
         variable = "aws:SourceAccount"
         values   = [data.aws_caller_identity.current.account_id]
+      }
+    }
+  }
+
+  # Without a condition: EventBridge tells a topic neither account nor rule, and with one no event would get through.
+  dynamic "statement" {
+    for_each = local.rules ? [true] : []
+
+    content {
+      sid       = "Rules"
+      actions   = ["sns:Publish"]
+      resources = [aws_sns_topic.this.arn]
+
+      principals {
+        type        = "Service"
+        identifiers = ["events.amazonaws.com"]
       }
     }
   }

@@ -5,7 +5,7 @@ resource "aws_api_gateway_domain_name" "this" {
 
   domain_name              = var.custom_domain.name
   regional_certificate_arn = var.custom_domain.certificate_arn
-  # Takes TLS 1.2 and 1.3. The default endpoint cannot be held to that, so it is closed unless asked for.
+  # Takes TLS 1.2 and 1.3.
   security_policy = "TLS_1_2"
 
   endpoint_configuration {

@@ -1,6 +1,8 @@
 # The public door. The function checks signatures and contents: API Gateway cannot sign-check a raw body.
 
 locals {
+  stage = "api"
+
   integration = {
     type       = "aws_proxy"
     httpMethod = "POST"
@@ -31,7 +33,14 @@ locals {
     "x-amazon-apigateway-api-key-source" = "HEADER"
   } : name => value if var.requires_api_key }
 
-  body = jsonencode(merge(local.validators, local.keys, {
+  # TLS 1.2 at least, with forward secrecy: without a policy API Gateway takes TLS 1.0 at its default endpoint. BASIC is who may
+  # connect as before; the policies that have a mode want it named. (LocalStack knows neither.)
+  tls = var.tls_policy == null ? {} : {
+    "x-amazon-apigateway-security-policy"      = var.tls_policy
+    "x-amazon-apigateway-endpoint-access-mode" = "BASIC"
+  }
+
+  body = jsonencode(merge(local.validators, local.keys, local.tls, {
     openapi = "3.0.1"
     info    = { title = var.name, version = "1" }
 
@@ -85,8 +94,10 @@ resource "aws_api_gateway_rest_api" "this" {
 resource "aws_api_gateway_deployment" "this" {
   rest_api_id = aws_api_gateway_rest_api.this.id
 
+  # A deployment takes over the default endpoint's being closed, too.
   triggers = {
-    body = sha256(local.body)
+    body   = sha256(local.body)
+    closed = try(var.custom_domain.only, false)
   }
 
   # A stage must never be without a deployment.
@@ -102,13 +113,21 @@ resource "aws_cloudwatch_log_group" "this" {
   kms_key_id        = var.log_key_arn
 }
 
+# What a stage logs by itself, its errors (method_settings). API Gateway would create the group without an end and a key.
+resource "aws_cloudwatch_log_group" "execution" {
+  #checkov:skip=CKV_AWS_338: log_retention_days says how long; what has arrived is in bronze, and logs are for finding faults
+  name              = "API-Gateway-Execution-Logs_${aws_api_gateway_rest_api.this.id}/${local.stage}"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = var.log_key_arn
+}
+
 resource "aws_api_gateway_stage" "this" {
   #checkov:skip=CKV_AWS_120: events are posted, and there is nothing to cache
   #checkov:skip=CKV2_AWS_29: the root attaches the web ACL (waf.tf), which checkov does not follow across modules
   #checkov:skip=CKV2_AWS_51: a client certificate is for HTTP backends; this one is a function, which only this API may invoke
   rest_api_id          = aws_api_gateway_rest_api.this.id
   deployment_id        = aws_api_gateway_deployment.this.id
-  stage_name           = "api"
+  stage_name           = local.stage
   xray_tracing_enabled = true
 
   # Neither address nor user agent: they are personal data, and the request id finds the rest in the function's log.
@@ -129,8 +148,6 @@ resource "aws_api_gateway_stage" "this" {
     })
   }
 
-  # Without the account's logging role API Gateway refuses the access log.
-  depends_on = [aws_api_gateway_account.this]
 }
 
 resource "aws_api_gateway_method_settings" "this" {
@@ -147,6 +164,8 @@ resource "aws_api_gateway_method_settings" "this" {
     # Bodies hold personal data.
     data_trace_enabled = false
   }
+
+  depends_on = [aws_cloudwatch_log_group.execution]
 }
 
 resource "aws_lambda_permission" "this" {

@@ -8,9 +8,9 @@ output "stage" {
   value       = aws_api_gateway_stage.this.stage_name
 }
 
-output "invoke_url" {
-  description = "The stage's URL on AWS."
-  value       = aws_api_gateway_stage.this.invoke_url
+output "url" {
+  description = "Where the API is on AWS: under its own domain where it has one."
+  value       = var.custom_domain == null ? aws_api_gateway_stage.this.invoke_url : "https://${var.custom_domain.name}"
 }
 
 output "name" {

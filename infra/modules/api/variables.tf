@@ -18,9 +18,9 @@ variable "throttle" {
   type        = object({ rate = number, burst = number })
 }
 
-variable "manage_account" {
-  description = "Whether to set the account's logging role for API Gateway."
-  type        = bool
+variable "tls_policy" {
+  description = "API Gateway's security policy of the default endpoint; null for the service's own default."
+  type        = string
 }
 
 variable "log_retention_days" {

@@ -118,10 +118,13 @@ data "aws_iam_policy_document" "use" {
   statement {
     sid = "QueryInTheWorkgroup"
     actions = [
+      "athena:BatchGetNamedQuery",
       "athena:BatchGetQueryExecution",
+      "athena:GetNamedQuery",
       "athena:GetQueryExecution",
       "athena:GetQueryResults",
       "athena:GetWorkGroup",
+      "athena:ListNamedQueries",
       "athena:ListQueryExecutions",
       "athena:StartQueryExecution",
       "athena:StopQueryExecution",

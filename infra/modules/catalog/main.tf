@@ -46,11 +46,21 @@ locals {
   }
 }
 
+# Databases and tables from before Lake Formation was switched on let IAM alone decide, whatever it grants: every shop's reader
+# would see all rows. They are descriptions only, so they are made anew, without that.
+resource "terraform_data" "governed" {
+  input = var.governed
+}
+
 resource "aws_glue_catalog_database" "this" {
   for_each = var.tables
 
   name        = "${local.database_prefix}_${each.key}"
   description = var.descriptions[each.key]
+
+  lifecycle {
+    replace_triggered_by = [terraform_data.governed]
+  }
 }
 
 resource "aws_glue_catalog_table" "this" {
@@ -101,5 +111,9 @@ resource "aws_glue_catalog_table" "this" {
       type    = partition_keys.value.type
       comment = partition_keys.value.description
     }
+  }
+
+  lifecycle {
+    replace_triggered_by = [terraform_data.governed]
   }
 }

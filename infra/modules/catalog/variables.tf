@@ -18,6 +18,11 @@ variable "descriptions" {
   type        = map(string)
 }
 
+variable "governed" {
+  description = "Whether Lake Formation says who reads the tables."
+  type        = bool
+}
+
 variable "first_day" {
   description = "First day that tables project; days before it are in the lake and are not seen."
   type        = string

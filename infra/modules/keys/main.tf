@@ -41,7 +41,11 @@ data "aws_iam_policy_document" "data" {
     condition {
       test     = "ArnLike"
       variable = "kms:EncryptionContext:aws:logs:arn"
-      values   = ["arn:${local.partition}:logs:${var.region}:${local.account}:log-group:*${var.prefix}*"]
+      values = [
+        "arn:${local.partition}:logs:${var.region}:${local.account}:log-group:*${var.prefix}*",
+        # API Gateway names the group of a stage's own log after the API's id.
+        "arn:${local.partition}:logs:${var.region}:${local.account}:log-group:API-Gateway-Execution-Logs_*",
+      ]
     }
   }
 
@@ -53,12 +57,29 @@ data "aws_iam_policy_document" "data" {
 
     principals {
       type        = "Service"
-      identifiers = var.publishing_services
+      identifiers = setsubtract(var.publishing_services, ["events.amazonaws.com"])
     }
     condition {
       test     = "StringEquals"
       variable = "aws:SourceAccount"
       values   = [local.account]
+    }
+  }
+
+  # Without a condition: EventBridge names no account when it publishes to an encrypted topic. What it may publish to is the
+  # topic's policy to say.
+  dynamic "statement" {
+    for_each = contains(var.publishing_services, "events.amazonaws.com") ? [true] : []
+
+    content {
+      sid       = "PublishEventsToEncryptedTopic"
+      actions   = ["kms:Decrypt", "kms:GenerateDataKey*"]
+      resources = ["*"]
+
+      principals {
+        type        = "Service"
+        identifiers = ["events.amazonaws.com"]
+      }
     }
   }
 }

@@ -16,7 +16,7 @@ data "aws_availability_zones" "this" {
 }
 
 locals {
-  # Redshift Serverless wants its subnets in three zones; a region that has only two is content with those.
+  # Redshift Serverless wants its subnets in three zones; connectors alone are content with two.
   available = coalesce(var.availability_zones, one(data.aws_availability_zones.this[*].names))
   zones     = slice(local.available, 0, min(3, length(local.available)))
 

@@ -99,10 +99,15 @@ resource "aws_redshiftserverless_workgroup" "this" {
     parameter_value = "ISO, MDY"
   }
 
-  # Redshift answers with all its parameters, of which this version of the provider does not know the newest: every plan
-  # would want to remove those, and every apply would be refused. What is above is set when the workgroup is created.
   lifecycle {
+    # Redshift answers with all its parameters, of which this version of the provider does not know the newest: every plan
+    # would want to remove those, and every apply would be refused. What is above is set when the workgroup is created.
     ignore_changes = [config_parameter]
+
+    precondition {
+      condition     = length(var.subnet_ids) >= 3
+      error_message = "Redshift Serverless, reading S3 through the VPC, needs subnets in three zones, and there are ${length(var.subnet_ids)}: name three in availability_zones, deploy to another region, or bring a warehouse along (warehouse_workgroup)."
+    }
   }
 }
 
