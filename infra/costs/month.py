@@ -66,6 +66,7 @@ class Model:
     lookahead_days: int
     every_seconds: int
     in_warehouse: bool
+    has_notice: bool
 
 
 @cache
@@ -78,7 +79,7 @@ def models(sql: Path = ROOT / "glue-sql") -> dict[str, Model]:
         header = tomllib.loads("\n".join(line.removeprefix("--").strip() for line in lines[:last]))
         found[f"{path.parent.name}.{path.stem}"] = Model(
             path.stem, tuple(name for name in header["inputs"] if not name.startswith("reference.")), header.get("lookback_days", 0),
-            header.get("lookahead_days", 0), header.get("every_seconds", 0), "warehouse" in header,
+            header.get("lookahead_days", 0), header.get("every_seconds", 0), "warehouse" in header, "notice" in header,
         )
     return found
 
@@ -130,6 +131,11 @@ class Month:
     def requests(self) -> float:
         """To the API."""
         return self.events_per_second / self.assumed["events_per_request"] * SECONDS
+
+    @property
+    def refused(self) -> bool:
+        """Whether more requests come than the API lets in."""
+        return self.requests / SECONDS > self.environment["requests_per_second"] * 1.0001
 
     @property
     def record_bytes(self) -> float:
@@ -304,6 +310,16 @@ class Month:
         window = 1 / (self.environment["dispatch_seconds"] + 1 / messages)
         return max(window, messages / self.environment["dispatch_messages"]) * SECONDS
 
+    @property
+    def looks(self) -> float:
+        """How often control looks whether the datasets arrive."""
+        return SECONDS / 60 / self.environment["freshness_minutes"]
+
+    @property
+    def lists_of_a_look(self) -> float:
+        """Of each dataset the objects of some two days, a thousand a request; functions/control/src/freshness.rs."""
+        return sum(max(1.0, 2 * flow.objects_per_day / 1000) for flow in self.flows.values())
+
     # ---- dollars ----
 
     def lines(self) -> dict[str, float]:
@@ -324,6 +340,7 @@ class Month:
             "S3 requests": self.s3_requests(),
             "S3 storage": self.storage(),
             "load (Lambda)": self.load(),
+            "control, notify (Lambda)": self.looks_and_notices(),
             "Redshift Serverless": self.redshift(),
             "CloudWatch": self.cloudwatch(),
             "X-Ray": self.xray(),
@@ -393,8 +410,9 @@ class Month:
         return express + billing.step_functions_standard(GLUE_TRANSITIONS * sum(jobs.count for jobs in self.big), self.prices)
 
     def s3_requests(self) -> float:
-        """Writes; what dispatch lists, a request by thousand objects, for every mark; what it looks at, and what transform reads."""
-        lists = sum(jobs.marks * max(jobs.inputs, jobs.objects / 1000) for jobs in self.jobs)
+        """Writes; what dispatch lists, a request by thousand objects, for every mark, and control for every look; what dispatch
+        looks at, and what transform reads."""
+        lists = sum(jobs.marks * max(jobs.inputs, jobs.objects / 1000) for jobs in self.jobs) + self.looks * self.lists_of_a_look
         gets = sum(jobs.count * (jobs.objects + ROUND_TRIPS) for jobs in self.jobs) + 2 * self.marks
         archived = self.bronze_objects / 1000 * self.prices["s3_archive_thousand_transitions"]
         return billing.s3_requests(self.puts + lists, gets, self.prices) + archived
@@ -403,6 +421,13 @@ class Month:
         """A commit at a time; most of it is waiting for the warehouse."""
         milliseconds = self.duration("load", self.measured["load_invocation_ms"]) + self.assumed["load_seconds"] * 1000
         return self.function("load", self.loads, milliseconds)
+
+    def looks_and_notices(self) -> float:
+        """control by its schedule: it lists, and reads how each dataset stood. notify by the commits of models with a notice. Both
+        wait for S3 most of the time."""
+        look = (self.lists_of_a_look + len(self.flows)) * self.assumed["s3_request_ms"]
+        commits = sum(jobs.count for jobs in self.jobs if jobs.model.has_notice) * self.measured["committed_share"]
+        return self.function("control", self.looks, look) + self.function("notify", commits, ROUND_TRIPS * self.assumed["s3_request_ms"])
 
     def xray(self) -> float:
         """A trace begins with a request, a batch of a stream and a batch of marks."""
@@ -433,23 +458,28 @@ class Month:
         standard = silver * months + bronze * fresh
         return standard * self.prices["s3_gb_month"] + bronze * (months - fresh) * self.prices["s3_archive_gb_month"]
 
-    def redshift(self) -> float:
+    @property
+    def warehouse_seconds(self) -> float:
         """Busy with loads, with people, or with both at once. Loads of streaming models are spread over the day; what a delivery of
         a connector leads to is loaded together."""
-        rpus = self.environment["warehouse_rpus"]
-        if not rpus:
-            return 0.0
         load, deliveries = self.assumed["load_seconds"], self.bronze_objects_of_connectors
         spread = billing.redshift_busy_seconds(self.loads_of(polled=False), load)
         together = billing.redshift_busy_seconds(deliveries, self.loads_of(polled=True) / deliveries * load / LOADS_AT_ONCE)
         loading = min(1.0, (spread + together) / SECONDS)
         asked = self.assumed["bi_hours_per_day"] / 24
-        busy = 1 - (1 - loading) * (1 - asked)
+        return (1 - (1 - loading) * (1 - asked)) * SECONDS
+
+    def redshift(self) -> float:
+        """At the base capacity. Each snapshot is counted as if it shared nothing with the others."""
+        rpus, stored = self.environment["warehouse_rpus"], self.assumed["warehouse_gb"]
+        if not rpus:
+            return 0.0
+        snapshots = self.environment["snapshot_days"] * stored
         limit = self.environment["warehouse_limit_rpu_hours_month"] or math.inf
-        return billing.redshift(busy * SECONDS, rpus, self.assumed["warehouse_gb"], limit, self.prices)
+        return billing.redshift(self.warehouse_seconds, rpus, stored, snapshots, limit, self.prices)
 
     def cloudwatch(self) -> float:
-        """Logs (compressed to about a sixth where they are kept), metrics, alarms, dashboards."""
+        """Logs (compressed to about a sixth where they are kept), metrics with those of Container Insights, alarms, dashboards."""
         measured, prices, environment = self.measured, self.prices, self.environment
         logs = (
             self.requests * (measured["webhook_log_bytes"] + self.assumed["access_log_bytes"])
@@ -458,9 +488,10 @@ class Month:
             + self.job_count * (measured["transform_log_bytes"] + measured["load_log_bytes"])
             + self.job_count * (self.assumed["execution_log_bytes"] if environment["logs_every_step"] else 0)
         ) / GB
+        metrics = self.assumed["custom_metrics"] + environment["insights_groups"] * self.assumed["insights_metrics"]
         return (
             logs * (prices["logs_gb"] + 0.15 * environment["log_days"] / DAYS * prices["logs_gb_month"])
-            + self.assumed["custom_metrics"] * prices["metric_month"]
+            + metrics * prices["metric_month"]
             + environment["alarm_metrics"] * prices["alarm_month"]
             + environment["dashboards"] * prices["dashboard_month"]
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from datetime import date
 from pathlib import Path
@@ -81,9 +82,9 @@ def test_redshift_bills_a_minute_for_the_shortest_load_and_no_second_twice() -> 
     assert billing.redshift_busy_seconds(10, 5) == 600
     assert billing.redshift_busy_seconds(10, 90) == 900
     assert billing.redshift_busy_seconds(1_000_000, 5) == 730 * 3600
-    # An hour of 8 RPUs, and 10 GB.
-    assert billing.redshift(3600, 8, 10, 1000, PRICES) == pytest.approx(8 * 0.375 + 10 * 0.024)
-    assert billing.redshift(730 * 3600, 8, 0, 487, PRICES) == pytest.approx(487 * 0.375)
+    # An hour of 8 RPUs, 10 GB, and 140 GB of snapshots.
+    assert billing.redshift(3600, 8, 10, 140, 1000, PRICES) == pytest.approx(8 * 0.375 + 10 * 0.024 + 140 * 0.023)
+    assert billing.redshift(730 * 3600, 8, 0, 0, 487, PRICES) == pytest.approx(487 * 0.375)
 
 
 def test_messages_and_events_count_in_chunks_of_64_kilobytes() -> None:
@@ -141,6 +142,52 @@ def test_sessions_concern_yesterday_too() -> None:
     assert yesterday.objects == pytest.approx(2.5 * objects_per_day)
 
 
+def test_control_looks_by_its_schedule_and_lists_by_the_thousand() -> None:
+    # Every quarter of an hour. Of the two datasets that are streamed there are more than a thousand objects in two days.
+    assert month().looks == pytest.approx(730 * 4)
+    assert month(freshness_minutes=60).looks == pytest.approx(730)
+    assert month(estimate.QUIET).lists_of_a_look == 4
+    web = month().flows["silver.web_traffic"].objects_per_day
+    crm = month().flows["silver.crm_interactions"].objects_per_day
+    assert month().lists_of_a_look == pytest.approx(2 * (web + crm) / 1000 + 2)
+    # Four lists and four reads of 50 ms at 256 MB, 2920 times; nothing else of the line depends on the schedule.
+    quiet, seldom = month(estimate.QUIET), month(estimate.QUIET, freshness_minutes=730 * 60)
+    looks = billing.lambda_function(2919, 400, 256, PRICES)
+    assert quiet.looks_and_notices() - seldom.looks_and_notices() == pytest.approx(looks)
+
+
+def test_people_are_told_of_commits_of_models_with_a_notice() -> None:
+    assert [jobs.model.name for jobs in month().jobs if jobs.model.has_notice] == ["stockout_alerts"] * 31  # today's, and 30 days before
+    untold = month(measured={**values("measured.toml", "value"), "committed_share": 0})
+    assert untold.looks_and_notices() < month().looks_and_notices()
+
+
+def test_container_insights_are_metrics_of_the_cluster_and_of_each_connector() -> None:
+    assert month(insights_groups=3).cloudwatch() - month(insights_groups=0).cloudwatch() == pytest.approx(3 * 10 * 0.30)
+
+
+def test_each_daily_snapshot_is_billed_as_long_as_it_is_kept() -> None:
+    assert month(snapshot_days=14).redshift() - month(snapshot_days=0).redshift() == pytest.approx(14 * 10 * 0.023)
+
+
+def test_more_requests_than_the_api_lets_in_are_marked() -> None:
+    assert not month(10_000).refused  # a thousand requests a second, just so many as it lets in
+    assert month(10_000, assumed=assumed(events_per_request=1)).refused
+    dials = {row.split("|")[1].strip(): row for row in estimate.dials(read("environments.toml")["prod"]) if row.startswith("|")}
+    assert [name for name, row in dials.items() if estimate.REFUSED in row] == ["1 event a request"]
+    assert any("lets in" in note for note in estimate.notes([month(10_000, requests_per_second=999)]))
+    assert not any("lets in" in note for note in estimate.notes([month(10_000)]))
+
+
+def test_what_the_warehouse_may_scale_to_is_said() -> None:
+    # All the month at 64 RPUs are 46,720 hours, at 0.375; a limit ends it before.
+    (free,) = estimate.capacity(month(warehouse_max_rpus=64, warehouse_limit_rpu_hours_month=0).environment, PRICES)
+    assert "17,520 USD" in free
+    (limited,) = estimate.capacity(month(warehouse_max_rpus=64, warehouse_limit_rpu_hours_month=1000).environment, PRICES)
+    assert "375 USD" in limited
+    assert estimate.capacity(month(warehouse_max_rpus=8).environment, PRICES) == []
+
+
 @pytest.mark.parametrize("rate", estimate.RATES)
 def test_every_dial_turns_the_way_that_the_page_says(rate: int) -> None:
     base = month(rate).total
@@ -159,6 +206,29 @@ def test_the_estimate_is_of_what_terraform_deploys(environment: str, documents: 
     assert read("environments.toml")[environment] == deployed, RENEW
 
 
+def test_the_shape_is_what_the_plan_says_and_not_what_stands_beside_it(documents: Any) -> None:
+    plan = copy.deepcopy(documents("prod"))
+
+    def change(kind: str, **values: Any) -> None:
+        """The first planned resource of a type, with other values."""
+        found = next(each for each in plan["resource_changes"] if each["type"] == kind and each["mode"] == "managed")
+        found["change"]["after"] |= values
+
+    before = shape.shape(plan)
+    change("aws_cloudwatch_log_group", name="/aws/ecs/containerinsights/somewhere/performance", retention_in_days=3653)
+    assert shape.shape(plan)["log_days"] == before["log_days"]  # of what the functions write
+    change("aws_ecs_cluster", setting=[{"name": "containerInsights", "value": "disabled"}])
+    assert (before["insights_groups"], shape.shape(plan)["insights_groups"]) == (3, 0)
+    plan["variables"]["warehouse_snapshot_days"] = {}  # null, as Terraform writes it
+    assert (before["snapshot_days"], shape.shape(plan)["snapshot_days"]) == (14, 0)
+
+
+def test_a_schedule_that_is_no_rate_is_refused() -> None:
+    assert [shape.minutes(f"rate({every})") for every in ("1 minute", "15 minutes", "2 hours", "1 day")] == [1, 15, 120, 1440]
+    with pytest.raises(ValueError, match="cron"):
+        shape.minutes("cron(0 * * * ? *)")
+
+
 def test_the_page_says_what_the_estimate_says() -> None:
     page = estimate.PAGE.read_text()
     assert page == estimate.written(page), "infra/COSTS.md is not up to date; run: python3 infra/costs/estimate.py --markdown"
@@ -167,8 +237,10 @@ def test_the_page_says_what_the_estimate_says() -> None:
 def test_every_price_says_where_and_when_it_was_read() -> None:
     for name, price in read("prices.toml").items():
         assert price["page"].startswith("https://aws.amazon.com/"), name
-        assert isinstance(price["date"], date), name
-        assert price["source"].startswith(("https://", "infracost:")) or (price["source"] == "unverified" and price["note"]), name
+        for read_in in (price, price.get("eu_central_1", price)):
+            assert float(read_in["usd"]) > 0, name
+            assert isinstance(read_in["date"], date), name
+            assert read_in["source"].startswith(("https://", "infracost:")), name
 
 
 def test_no_number_is_there_for_nothing() -> None:
