@@ -1,4 +1,5 @@
-"""Whoever is woken finds what to do: the runbook has a section for every alarm, and none for alarms that there are not."""
+"""Whoever is woken finds what to do: the runbook has a section for every alarm, and none for alarms that there are not. What its
+commands and queries name is there."""
 
 from __future__ import annotations
 
@@ -8,6 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlglot import exp, parse_one
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.schema import MappingSchema
 
 from tests.pipeline.package import ROOT
 
@@ -16,6 +20,34 @@ from .stack import Resource, Stack
 RUNBOOK = (ROOT / "infra" / "RUNBOOK.md").read_text("utf-8")
 METRICS = (ROOT / "crates" / "platform" / "src" / "metrics.rs").read_text("utf-8")
 PREFIX = "shoplake-prod-"
+
+# Where in a command a name stands, and whose name it is: a function and a job may be called alike.
+NAMED = {
+    "--delivery-stream-name": ("aws_kinesis_firehose_delivery_stream", "name"),
+    "--event-bus-name": ("aws_cloudwatch_event_bus", "name"),
+    "--function-name": ("aws_lambda_function", "function_name"),
+    "--job-name": ("aws_glue_job", "name"),
+    "--name-prefix": ("aws_cloudwatch_event_rule", "name"),
+    "--namespace-name": ("aws_redshiftserverless_namespace", "namespace_name"),
+    "--queue-name": ("aws_sqs_queue", "name"),
+    "--rule": ("aws_cloudwatch_event_rule", "name"),
+    "--workgroup-name": ("aws_redshiftserverless_workgroup", "workgroup_name"),
+    "describe-rule --name": ("aws_cloudwatch_event_rule", "name"),
+    "logs tail": ("aws_cloudwatch_log_group", "name"),
+    "namespaceName==": ("aws_redshiftserverless_namespace", "namespace_name"),
+    "stateMachines[?name==": ("aws_sfn_state_machine", "name"),
+    "Athena, workgroup": ("aws_athena_workgroup", "name"),
+    "export LAKE=": ("aws_s3_bucket", "bucket"),
+    "Alarms are called": ("aws_cloudwatch_metric_alarm", "alarm_name"),
+    "tell the topic": ("aws_sns_topic", "name"),
+    # The folder of the saved queries; the environment itself.
+    "Queries, folder": ("aws_cloudwatch_query_definition", "name"),
+    "export P=": ("aws_cloudwatch_event_bus", "name"),
+}
+# Where a name stands for all that begin with it.
+BEGINNINGS = ("--name-prefix", "Queries, folder")
+# The runbook's own functions, and what their argument becomes a name with.
+FUNCTIONS = {"errors": "aws logs tail /aws/lambda/$P-", "url": "aws sqs get-queue-url --queue-name $P-"}
 
 
 def sections() -> list[str]:
@@ -94,3 +126,94 @@ def test_what_is_watched_is_counted(stack: Stack) -> None:
     drawn = {line[1] for line in lines if line[0] == "Shoplake"}
     searched = {name for line in lines if isinstance(line[0], dict) for name in re.findall(r'Shoplake.*MetricName="(\w+)"', line[0]["expression"])}
     assert drawn and searched and drawn | searched <= written
+
+
+def names_in(text: str) -> list[tuple[str, str]]:
+    """What stands before each name that begins with the environment's, and the name with its gaps as `<...>`."""
+    code = "\n".join(re.findall(r"```sh\n.*?```|`[^`\n]+`", text, re.DOTALL))
+    for function, command in FUNCTIONS.items():
+        text += "".join(f"\n{command}{argument}" for argument in re.findall(rf"(?:[`(\n]){function} ([a-z][a-z-]*)", code))
+    text = re.sub(r"(?<=-)\$\([^)]*\)|\$\d", "<...>", text).replace("$P", "shoplake-prod").replace("shoplake-<environment>", "shoplake-prod")
+    return re.findall(r"""([^\n]*?)[`'"]*((?:/[\w/-]+/)?shoplake-prod(?:[\w/-]|<[^>\n]+>)*)""", text)
+
+
+def strangers(text: str, stack: Stack) -> list[str]:
+    """Names that nothing in the stack has, or stand where the tests know of nothing that would have one."""
+    found = []
+    for before, name in names_in(text):
+        kinds = [kind for place, kind in NAMED.items() if before.rstrip(" `'\"").endswith(place)]
+        pattern = re.compile("[^/]+".join(map(re.escape, re.split(r"<[^>]+>", name))) + (".*" if before.rstrip(" `").endswith(BEGINNINGS) else ""))
+        if not any(pattern.fullmatch(str(resource.values[attribute])) for kind, attribute in kinds for resource in stack.of(kind)):
+            found.append(f"{before[-40:]}{name}")
+    return found
+
+
+def test_names_in_commands_exist(stack: Stack) -> None:
+    assert len(names_in(RUNBOOK)) > 30, "the runbook's names are not found any more"
+    assert strangers(RUNBOOK, stack) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "`aws glue get-job-runs --job-name $P-transform --max-results 10`",
+        "`aws logs tail /aws-glue/jobs/$P-transform/$P-transform-role/$P-transform/error --since 3h`",
+        "`aws events describe-rule --name $P-check`",
+        "`aws firehose describe-delivery-stream --delivery-stream-name $P-<source>-delivery`",
+        "`errors transformer 3h`",
+        '`aws sqs purge-queue --queue-url "$(url dirty-letters)"`',
+        "`aws batch list-jobs --job-queue $P-dirty`",
+        "in Athena, workgroup `shoplake-<environment>-all`",
+    ],
+)
+def test_a_name_that_does_not_exist_would_be_found(stack: Stack, command: str) -> None:
+    assert strangers(command, stack) != []
+
+
+def athena_queries(text: str) -> list[str]:
+    """What is to be asked in Athena: queries that name one of the lake's databases."""
+    code = [*re.findall(r"```sql\n(.*?)```", text, re.DOTALL), *re.findall(r"`(select [^`]+)`", text)]
+    return [query.rstrip().rstrip(";") for query in code if re.search(r"\b(bronze|silver|gold|quarantine)\.|shoplake_", query)]
+
+
+def faults(query: str, stack: Stack) -> str:
+    """What Athena would have against a query, or its owner, who pays for what it reads; nothing if it is right."""
+    tables: dict[str, dict[str, dict[str, str]]] = {}
+    for table in stack.of("aws_glue_catalog_table"):
+        columns = [*table.values["storage_descriptor"][0]["columns"], *table.values["partition_keys"]]
+        types = {column["name"]: exp.DataType.build(column["type"], dialect="hive").sql("athena") for column in columns}
+        tables.setdefault(table.values["database_name"], {})[table.values["name"]] = types | {"$path": "varchar"}
+    parsed = parse_one(query, dialect="athena")
+    for table in parsed.find_all(exp.Table):
+        if table.name not in tables.get(table.db, {}):
+            return f"there is no table {table.sql('athena')}"
+    try:
+        qualify(parsed, schema=MappingSchema(tables, dialect="athena"), dialect="athena", validate_qualify_columns=True)
+    except Exception as error:  # whichever of its own sqlglot raises
+        return str(error)
+    compared = [each for each in parsed.find_all(exp.EQ, exp.GTE) if isinstance(each.this, exp.Column) and each.this.name == "dt"]
+    if not compared:
+        return "it reads all days"
+    # Athena compares a date with no text.
+    dates = all(isinstance(each.expression, exp.Cast) and each.expression.to.is_type("date") for each in compared)
+    return "" if dates else "a day is compared with a text"
+
+
+def test_queries_of_athena_are_right(stack: Stack) -> None:
+    queries = athena_queries(RUNBOOK)
+    assert len(queries) >= 3
+    assert {query: fault for query in queries if (fault := faults(query, stack))} == {}
+
+
+@pytest.mark.parametrize(
+    ("query", "fault"),
+    [
+        ("select code from silver.quarantined where dt = date '2026-11-21'", "no table"),
+        ("select code from shoplake_prod_silver.quarantined where dt = '2026-11-21'", "with a text"),
+        ("select code from shoplake_prod_silver.quarantined where code = 'x'", "all days"),
+        ("select no_such_column from shoplake_prod_silver.quarantined where dt = date '2026-11-21'", "no_such_column"),
+    ],
+)
+def test_a_wrong_query_of_athena_would_be_found(stack: Stack, query: str, fault: str) -> None:
+    assert athena_queries(f"`{query}`") == [query]
+    assert fault in faults(query, stack)
