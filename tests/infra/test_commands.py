@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import re
 import stat
 import subprocess
+import sys
+import threading
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import boto3
 import pytest
 
-from tests.pipeline import deploy_aws
-from tests.pipeline.deploy_aws import Refused, Target, Terraform, assemble, check_packages, deploy, destroy, target_of
-from tests.pipeline.deploy import provider_mirror, terraform_settings
+from tests.pipeline import deploy_aws, offline_aws
+from tests.pipeline.deploy import cloud_settings, provider_mirror, terraform_settings
+from tests.pipeline.deploy_aws import Boto, Refused, Target, Terraform, assemble, check_commit, check_packages, deploy, destroy, target_of
+from tests.pipeline.images import Commit
 from tests.pipeline.package import FUNCTIONS, ROOT
-from tests.pipeline.plan import ENVIRONMENTS, INFRA
+from tests.pipeline.plan import ENVIRONMENTS, INFRA, PACKAGES, Planner, created
+from tests.pipeline.release import RECORD
 
 DEV = Target("dev", "eu-central-1", "123456789012", "shoplake-state-123456789012-eu-central-1")
 PROD = Target("prod", "eu-central-1", "123456789012", "shoplake-state-123456789012-eu-central-1")
+COMMIT = Commit("0123456789ab")
+DIRTY = COMMIT.marked(True)
 
 # Writes down how it was called, and answers what the deployment reads of it.
 FAKE_TERRAFORM = """#!/bin/sh
@@ -65,18 +77,24 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
     monkeypatch.setenv("CALLS", str(written))
     monkeypatch.setenv("OUTPUTS", OUTPUTS)
+    monkeypatch.delenv("TF_VAR_connector_image_tag", raising=False)
     return written
 
 
 @pytest.fixture
 def packages(tmp_path: Path) -> Path:
-    """Packages for arm64, as far as anybody can tell."""
+    """Packages of the commit for arm64, as far as anybody can tell."""
     folder = tmp_path / "packages"
     folder.mkdir()
     for function in FUNCTIONS:
         pack(folder, function, 0xB7)
     (folder / "catalog.json").write_text("{}", "utf-8")
+    built_from(folder, COMMIT)
     return folder
+
+
+def built_from(folder: Path, commit: Commit) -> None:
+    (folder / RECORD).write_text(json.dumps({"commit": commit.name}), "utf-8")
 
 
 def pack(folder: Path, function: str, processor: int) -> None:
@@ -92,7 +110,7 @@ def verbs(calls: Path) -> list[str]:
 
 def test_a_deployment_plans_applies_that_plan_and_migrates(calls: Path, packages: Path, tmp_path: Path) -> None:
     aws = FakeAws()
-    outputs = deploy(DEV, Terraform(DEV, tmp_path / "deploy", packages), aws, packages, ask=True, confirmed="shoplake-dev")
+    outputs = deploy(DEV, Terraform(DEV, tmp_path / "deploy", packages), aws, packages, COMMIT, ask=True, confirmed="shoplake-dev")
 
     init, plan, apply, output = calls.read_text("utf-8").splitlines()
     root = tmp_path / "deploy" / "infra"
@@ -108,7 +126,7 @@ def test_a_deployment_plans_applies_that_plan_and_migrates(calls: Path, packages
 
 def test_grants_are_made_once(calls: Path, packages: Path, tmp_path: Path) -> None:
     aws = FakeAws(granted=True)
-    deploy(DEV, Terraform(DEV, tmp_path / "deploy", packages), aws, packages, ask=False, confirmed=None)
+    deploy(DEV, Terraform(DEV, tmp_path / "deploy", packages), aws, packages, COMMIT, ask=False, confirmed=None)
     assert "create role r" not in aws.asked
     assert aws.asked[-1] == "shoplake-dev-control migrate"
 
@@ -116,7 +134,7 @@ def test_grants_are_made_once(calls: Path, packages: Path, tmp_path: Path) -> No
 def test_nothing_is_applied_without_a_yes(calls: Path, packages: Path, tmp_path: Path) -> None:
     aws = FakeAws()
     with pytest.raises(Refused, match="CONFIRM=shoplake-dev"):
-        deploy(DEV, Terraform(DEV, tmp_path / "deploy", packages), aws, packages, ask=True, confirmed=None)
+        deploy(DEV, Terraform(DEV, tmp_path / "deploy", packages), aws, packages, COMMIT, ask=True, confirmed=None)
     assert verbs(calls) == ["init", "plan"]
     assert aws.asked == []
 
@@ -134,6 +152,52 @@ def test_packages_must_be_for_the_right_processor(packages: Path) -> None:
         check_packages(packages, "arm64")
 
 
+def test_packages_must_be_of_the_checkouts_commit(calls: Path, packages: Path, tmp_path: Path) -> None:
+    built_from(packages, Commit("ba9876543210"))
+    with pytest.raises(Refused, match="is built from ba9876543210, and this checkout is 0123456789ab: make package ARCH=arm64"):
+        deploy(DEV, Terraform(DEV, tmp_path / "deploy", packages), FakeAws(), packages, COMMIT, ask=False, confirmed=None)
+    assert verbs(calls) == []
+
+
+def test_packages_must_say_what_they_are_built_from(packages: Path) -> None:
+    (packages / RECORD).unlink()
+    with pytest.raises(Refused, match=f"{RECORD} is missing.*make package ARCH=arm64"):
+        check_commit(packages, "arm64", COMMIT, strict=False)
+
+
+@pytest.mark.parametrize(("built", "checkout"), [(COMMIT, DIRTY), (DIRTY, COMMIT), (DIRTY, DIRTY)])
+def test_what_no_commit_has_is_not_for_prod(
+    calls: Path, packages: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], built: Commit, checkout: Commit
+) -> None:
+    built_from(packages, built)
+    with pytest.raises(Refused, match=f"{DIRTY.name}.*no commit has these files.*make package ARCH=arm64"):
+        deploy(PROD, Terraform(PROD, tmp_path / "deploy", packages), FakeAws(), packages, checkout, ask=False, confirmed=None)
+    assert verbs(calls) == []
+
+    deploy(DEV, Terraform(DEV, tmp_path / "deploy", packages), FakeAws(), packages, checkout, ask=False, confirmed=None)
+    assert verbs(calls) == ["init", "plan", "apply", "output"]
+    assert "WARNING" in capfd.readouterr().err
+
+
+def test_prod_takes_packages_of_its_commit_without_a_word(calls: Path, packages: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    deploy(PROD, Terraform(PROD, tmp_path / "deploy", packages), FakeAws(), packages, COMMIT, ask=False, confirmed=None)
+    assert verbs(calls) == ["init", "plan", "apply", "output"]
+    assert "WARNING" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("given", ["0123456789ab-arm64", "", None])
+def test_the_tag_that_is_given_goes_over_the_files(
+    calls: Path, packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
+) -> None:
+    if given is not None:
+        monkeypatch.setenv("TF_VAR_connector_image_tag", given)
+    Terraform(DEV, tmp_path / "deploy", packages).plan()
+    words = calls.read_text("utf-8").split()
+    assert [word for word in words if "connector_image_tag" in word] == ([f"-var=connector_image_tag={given}"] if given else [])
+    if given:
+        assert words.index(f"-var=connector_image_tag={given}") > words.index(f"-var-file={INFRA / 'environments' / 'dev.tfvars'}")
+
+
 @pytest.mark.parametrize("confirmed", [None, "", "yes", "prod", "shoplake-dev", "shoplake-prod "])
 def test_prod_is_not_destroyed_by_mistake(calls: Path, packages: Path, tmp_path: Path, confirmed: str | None) -> None:
     with pytest.raises(Refused, match="CONFIRM=shoplake-prod"):
@@ -145,6 +209,13 @@ def test_prod_is_destroyed_by_its_name(calls: Path, packages: Path, tmp_path: Pa
     destroy(PROD, Terraform(PROD, tmp_path / "deploy", packages), confirmed="shoplake-prod")
     assert verbs(calls) == ["init", "plan", "apply"]
     assert " -destroy " in calls.read_text("utf-8").splitlines()[1]
+
+
+def test_what_is_taken_away_needs_neither_packages_nor_images(calls: Path, tmp_path: Path) -> None:
+    destroy(DEV, Terraform(DEV, tmp_path / "deploy", tmp_path / "nothing"), confirmed="shoplake-dev")
+    plan = calls.read_text("utf-8").splitlines()[1]
+    assert str(tmp_path / "nothing") not in plan
+    assert f" -var=packages_dir={PACKAGES} -var=connector_image_tag=placeholder " in plan
 
 
 def test_another_environment_is_shown_first_and_then_asked_for(calls: Path, packages: Path, tmp_path: Path) -> None:
@@ -176,6 +247,150 @@ def test_the_assembled_root_is_the_root(tmp_path: Path) -> None:
     for verb in (["init", "-backend=false", "-input=false", *([f"-plugin-dir={mirror}"] if mirror else [])], ["validate"]):
         done = subprocess.run(["terraform", f"-chdir={root}", *verb, "-no-color"], env=settings, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+class Bucket(BaseHTTPRequestHandler):
+    """As much of S3 and STS as a state takes; writes down what each object was to be encrypted with."""
+
+    objects: dict[str, bytes]
+    encryption: dict[str, str | None]
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        if "list-type" in url.query:
+            self._answer(200, b"<ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>")
+        elif url.path in self.objects:
+            self._answer(200, self.objects[url.path])
+        else:
+            self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+
+    do_HEAD = do_GET
+
+    def do_PUT(self) -> None:
+        path = urlsplit(self.path).path
+        self.objects[path] = self._body()
+        self.encryption[path] = self.headers.get("x-amz-server-side-encryption")
+        self._answer(200)
+
+    def do_DELETE(self) -> None:
+        self.objects.pop(urlsplit(self.path).path, None)
+        self._answer(204)
+
+    def do_POST(self) -> None:
+        self._body()
+        self._answer(200, (offline_aws.answer("GetCallerIdentity", DEV.region) or "").encode())
+
+    def _body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def _answer(self, status: int, body: bytes = b"") -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+        """Terraform says what went wrong."""
+
+
+@contextmanager
+def bucket() -> Iterator[tuple[str, dict[str, str | None]]]:
+    """An endpoint with an empty bucket, and what its objects are encrypted with."""
+    encryption: dict[str, str | None] = {}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Bucket,), {"objects": {}, "encryption": encryption}))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", encryption
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def written_state(backend: str, folder: Path) -> dict[str, str | None]:
+    """What Terraform wants a state and its lock encrypted with."""
+    folder.mkdir()
+    (folder / "main.tf").write_text(f'{backend}\noutput "one" {{\n  value = 1\n}}\n', "utf-8")
+    with bucket() as (endpoint, encryption):
+        settings = {**os.environ, **cloud_settings(endpoint, DEV.region, "test"), **terraform_settings(folder / "data")}
+        for verb in (["init", "-backend-config=use_path_style=true"], ["apply", "-auto-approve"]):
+            done = subprocess.run(["terraform", f"-chdir={folder}", *verb, "-input=false", "-no-color"], env=settings, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr
+    return encryption
+
+
+def test_a_state_is_encrypted_as_its_bucket_says(tmp_path: Path) -> None:
+    """A request that names no encryption gets the bucket's own, which the bootstrap sets to its key."""
+    state = f"/{DEV.state_bucket}/shoplake-dev.tfstate"
+    ours = deploy_aws.backend(DEV)
+    assert written_state(ours, tmp_path / "ours") == {state: None, f"{state}.tflock": None}
+    asked = ours.replace("use_lockfile", "encrypt = true\n    use_lockfile")
+    assert written_state(asked, tmp_path / "asked") == {state: "AES256", f"{state}.tflock": "AES256"}
+
+
+def test_control_is_waited_for_and_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clients: dict[str, Any] = {}
+
+    class Session:
+        def __init__(self, **_: str) -> None: ...
+
+        def client(self, service: str, config: Any = None) -> Any:
+            clients[service] = config
+            return self
+
+        def invoke(self, **_: Any) -> dict[str, Any]:
+            return {"Payload": io.BytesIO(b'{"applied": []}')}
+
+    monkeypatch.setattr(boto3, "Session", Session)
+    assert Boto("eu-central-1").invoke("shoplake-dev-control", {"action": "migrate"}) == {"applied": []}
+    longest = re.search(r"timeout_seconds = (\d+)", (INFRA / "control.tf").read_text("utf-8"))
+    assert longest and clients["lambda"].read_timeout > int(longest[1])
+    assert clients["lambda"].retries == {"total_max_attempts": 1}
+
+
+def test_without_credentials_it_is_said_what_is_missing() -> None:
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    settings |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
+    for more, what in (({}, "Unable to locate credentials"), ({"AWS_PROFILE": "nobody"}, "The config profile (nobody) could not be found")):
+        command = [sys.executable, "-m", "tests.pipeline.deploy_aws", "outputs", "dev"]
+        done = subprocess.run(command, cwd=ROOT, env=settings | more, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"AWS: {what}")
+        assert "aws sts get-caller-identity" in done.stderr and "Traceback" not in done.stderr
+
+
+SHOPS = 'connectors = { pos = { acme = { base_url = "https://pos.example.com" } } }\n'
+
+
+def test_a_plan_needs_neither_the_shells_account_nor_a_tag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connectors need images, and a deployment may be given their tag beside the files."""
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_STS"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    shops = tmp_path / "shops.tfvars"
+    shops.write_text(SHOPS, "utf-8")
+    with Planner.of("dev", tmp_path, shops) as planner:
+        assert created(planner.plan())["aws_ecs_task_definition"]
+
+
+def test_a_placeholder_gives_way_to_the_files_tag(tmp_path: Path) -> None:
+    shops = tmp_path / "shops.tfvars"
+    shops.write_text(SHOPS, "utf-8")
+    placeholder, *rest = Planner.of("dev", tmp_path, shops).variables
+    assert placeholder == "-var=connector_image_tag=placeholder"
+    assert rest[1] == f"-var-file={shops}"
+    assert not any("placeholder" in word for word in Planner.of("dev", tmp_path).variables), "without connectors there is nothing to run"
+
+
+def test_a_cloud_of_this_machine_is_all_that_a_tool_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_PROFILE", "AWS_ROLE_ARN", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"):
+        monkeypatch.setenv(name, "mine")
+    settings = cloud_settings("http://127.0.0.1:1", "us-east-1", "test")
+    assert "mine" not in settings.values()
+    assert settings["AWS_PROFILE"] == settings["AWS_ROLE_ARN"] == ""
+    assert settings["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
 
 
 @pytest.mark.parametrize("arguments", [["deploy", ""], ["deploy", "test"], ["destroy", "production"]])

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline import images
-from tests.pipeline.images import CONNECTORS, TOOLS, Commit, Repository, build_command, container_tool, push_commands, save_command
+from tests.pipeline.images import (
+    CONNECTORS, TOOLS, Commit, Repository, build_command, container_tool, probe_command, push_commands, save_command, why_not,
+)  # fmt: skip
 from tests.pipeline.package import ROOT
 
 COMMIT = Commit("0123456789ab", 1_700_000_000)
@@ -81,6 +83,44 @@ def test_packages_without_images_say_so(tmp_path: Path, monkeypatch: pytest.Monk
     assert not (tmp_path / images.INDEX).exists(), "images of an earlier build must not be pushed in their place"
 
 
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_program_is_run_before_the_images_are_built(tool: str) -> None:
+    command = probe_command(tool, "arm64", "rust@sha256:00")
+    assert command[command.index("--platform") + 1] == "linux/arm64"
+    assert arguments(command)["RUST_IMAGE"] == "rust@sha256:00"
+    assert "--no-cache" in command
+    stage = re.search(rf"^FROM \S+ AS {command[command.index('--target') + 1]}\n(.*?)\n\n", DOCKERFILE, re.M | re.S)
+    assert stage and stage[1].startswith("RUN ")
+
+
+@pytest.mark.parametrize(
+    ("code", "output", "refused"),
+    [
+        (0, "", False),
+        (1, '0.2 exec /bin/sh: exec format error\nERROR: process "/bin/sh -c true" did not complete successfully: exit code: 255', True),
+        (1, "exec container process `/bin/sh`: Exec format error", True),
+        (1, "failed to resolve rust:1.95-alpine: no such host", False),
+    ],
+)
+def test_only_a_program_that_cannot_run_is_a_reason_to_leave_images_out(code: int, output: str, refused: bool) -> None:
+    reason = why_not("docker", "arm64", attempt=lambda _: (code, output))
+    assert bool(reason) == refused
+    if refused:
+        assert "linux/arm64" in reason and "tonistiigi/binfmt --install arm64" in reason
+
+
+def test_a_machine_without_emulation_is_left_with_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    commands: list[list[str]] = []
+    (tmp_path / images.INDEX).write_text("{}")
+    monkeypatch.setattr(images, "container_tool", lambda: ("docker", ""))
+    monkeypatch.setattr(images, "attempted", lambda command: commands.append(command) or (1, "exec /bin/sh: exec format error"))
+    monkeypatch.setattr(images, "run", commands.append)
+    images.build("arm64", tmp_path)
+    assert commands == [probe_command("docker", "arm64")]
+    assert "SKIPPED  the connectors' images: docker cannot run programs for linux/arm64 on this machine" in capsys.readouterr().out
+    assert not (tmp_path / images.INDEX).exists()
+
+
 def test_images_are_saved_by_each_tool() -> None:
     assert save_command("podman", "a:1", Path("/x/a.tar")) == ["podman", "save", "--output", "/x/a.tar", "a:1"]
     assert save_command("buildah", "a:1", Path("/x/a.tar")) == ["buildah", "push", "a:1", "docker-archive:/x/a.tar:a:1"]
@@ -102,6 +142,23 @@ def test_what_no_commit_has_is_not_pushed(tmp_path: Path) -> None:
     (tmp_path / images.INDEX).write_text(json.dumps({"tool": "docker", "tag": Commit("0123456789ab-dirty", 0).tag("arm64"), "images": {}}))
     with pytest.raises(SystemExit, match="commit them"):
         images.push({}, tmp_path)
+
+
+def test_a_commit_is_the_same_with_files_that_it_has_not() -> None:
+    dirty = COMMIT.marked(True)
+    assert (dirty.name, dirty.number, dirty.is_dirty) == ("0123456789ab-dirty", COMMIT.number, True)
+    assert dirty.marked(True) == dirty
+    assert COMMIT.marked(False) == COMMIT and not COMMIT.is_dirty
+
+
+def test_where_git_knows_no_commit_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "ROOT", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    with pytest.raises(SystemExit, match="git does not say which.*not a git repository"):
+        Commit.of_checkout()
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SystemExit, match="git does not say which"):
+        Commit.of_checkout()
 
 
 def test_nothing_is_pushed_before_it_is_built(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.pipeline.deploy_aws import BESIDE_THE_ROOT
 from tests.pipeline.package import ROOT
 from tests.pipeline.plan import ENVIRONMENTS
 
@@ -29,6 +31,21 @@ def steps(workflow: dict[Any, Any]) -> Iterator[dict[str, Any]]:
         yield from job["steps"]
 
 
+def unguarded_pipes(workflow: dict[Any, Any]) -> list[str]:
+    """Commands that a pipe takes the failure of. GitHub gives bash `-o pipefail` only where `shell: bash` is asked for by name."""
+    return [
+        step["run"]
+        for job in workflow["jobs"].values()
+        for step in job["steps"]
+        if re.search(r"[^|]\|[^|]", step.get("run", "")) and step.get("shell", _shell(job) or _shell(workflow)) != "bash"
+    ]
+
+
+def _shell(where: dict[Any, Any]) -> str | None:
+    shell: str | None = where.get("defaults", {}).get("run", {}).get("shell")
+    return shell
+
+
 @pytest.fixture
 def deploy() -> dict[Any, Any]:
     return read(ROOT / ".github" / "workflows" / "deploy.yml")
@@ -44,6 +61,33 @@ def test_it_runs_targets_that_exist(path: Path) -> None:
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_what_it_uses_is_pinned_to_a_commit(path: Path) -> None:
     assert [step["uses"] for step in steps(read(path)) if "uses" in step and not PINNED.match(step["uses"])] == []
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_failure_gets_through_a_pipe(path: Path) -> None:
+    assert unguarded_pipes(read(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("step", "found"),
+    [
+        ({"run": "make plan | tee plan.txt"}, True),
+        ({"run": "make plan | tee plan.txt", "shell": "sh"}, True),
+        ({"run": "make plan | tee plan.txt", "shell": "bash"}, False),
+        ({"run": "make plan || exit 1"}, False),
+    ],
+)
+def test_a_pipe_that_hides_a_failure_is_found(step: dict[str, str], found: bool) -> None:
+    workflow = {"jobs": {"plan": {"steps": [step]}}}
+    assert unguarded_pipes(workflow) == ([step["run"]] if found else [])
+    assert unguarded_pipes(workflow | {"defaults": {"run": {"shell": "bash"}}}) == ([step["run"]] if step.get("shell") == "sh" else [])
+
+
+def test_whatever_is_deployed_is_planned_when_it_changes(deploy: dict[Any, Any]) -> None:
+    members = tomllib.loads((ROOT / "Cargo.toml").read_text("utf-8"))["workspace"]["members"]
+    folders = {member.partition("/")[0] for member in members} | {*BESIDE_THE_ROOT, "infra", "tests"}
+    files = {"Cargo.toml", "Cargo.lock", "Makefile", ".dockerignore", ".github/workflows/deploy.yml"}
+    assert set(deploy["on"]["pull_request"]["paths"]) == {f"{folder}/**" for folder in folders} | files
 
 
 def test_a_pull_request_gets_no_credentials(deploy: dict[Any, Any]) -> None:

@@ -35,19 +35,30 @@ def terraform_settings(data: Path) -> dict[str, str]:
     return settings
 
 
+def cloud_settings(endpoint: str, region: str, key: str) -> dict[str, str]:
+    """What makes a tool talk to a cloud of this machine, and to nothing else.
+
+    A profile of the shell's goes before keys, a service's own endpoint before the common one. So all of its settings are
+    emptied, which to Terraform is as if they were not set.
+    """
+    return {name: "" for name in os.environ if name.startswith("AWS_")} | {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": key,
+        "AWS_REGION": region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+
+
 class Terraform:
     """The root with a state and a data folder of its own, so that several clouds can be applied from one checkout."""
 
     def __init__(self, state: Path, endpoint: str, variables: Mapping[str, str]) -> None:
         self._state = state
         self._variables = [f"-var={name}={value}" for name, value in variables.items()]
-        self._environment = {
-            "AWS_ENDPOINT_URL": endpoint,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": "us-east-1",
-            **terraform_settings(state / "terraform"),
-        }
+        self._environment = cloud_settings(endpoint, "us-east-1", "test") | terraform_settings(state / "terraform")
 
     def apply(self) -> dict[str, object]:
         """Initialises and applies; returns the outputs."""

@@ -21,18 +21,26 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from .deploy import provider_mirror, terraform_settings
+from .images import Commit
 from .package import FUNCTIONS, ROOT
 from .plan import ENVIRONMENTS, region_of, variables_file
+from .plan import PACKAGES as PLACEHOLDERS
 from .progress import step
 from .release import OUT as PACKAGES
+from .release import RECORD
 
 # What the ELF header of a binary says of its processor.
 PROCESSORS = {0x3E: "x86_64", 0xB7: "arm64"}
 
 # What the root reads beside its own folder.
 BESIDE_THE_ROOT = ("crates", "glue-sql", "statemachines")
+
+# A function may take as long as control does (infra/control.tf). Who gives up before and asks again has it migrate twice.
+PATIENT = Config(read_timeout=310, retries={"total_max_attempts": 1}, tcp_keepalive=True)
 
 
 class Refused(Exception):
@@ -73,7 +81,7 @@ class Terraform:
     def __init__(self, target: Target, folder: Path, packages: Path) -> None:
         self._target = target
         self._folder = folder
-        self._inputs = [f"-var-file={variables_file(target.environment)}", f"-var=packages_dir={packages}"]
+        self._packages = packages
 
     def init(self) -> None:
         """Assembles the root and finds the state."""
@@ -83,7 +91,15 @@ class Terraform:
 
     def plan(self, *, destroy: bool = False) -> None:
         """Shows what would change, and keeps the plan."""
-        self._run("plan", *(["-destroy"] if destroy else []), *self._inputs, f"-out={self._folder / 'plan'}")
+        variables = {"packages_dir": str(self._packages)}
+        # A file goes over the environment: without this, the tag that was just pushed would give way to one in the file.
+        if tag := os.environ.get("TF_VAR_connector_image_tag"):
+            variables["connector_image_tag"] = tag
+        # What is taken away needs no packages and no images any more, but Terraform looks at them all the same.
+        if destroy:
+            variables = {"packages_dir": str(PLACEHOLDERS), "connector_image_tag": "placeholder"}
+        inputs = [f"-var-file={variables_file(self._target.environment)}", *(f"-var={name}={value}" for name, value in variables.items())]
+        self._run("plan", *(["-destroy"] if destroy else []), *inputs, f"-out={self._folder / 'plan'}")
 
     def apply(self) -> None:
         """Does what was planned, and nothing else."""
@@ -125,13 +141,15 @@ def assemble(folder: Path, target: Target) -> Path:
 
 
 def backend(target: Target) -> str:
-    """Where the state is. Terraform reads a file of this name over what the root says."""
+    """Where the state is. Terraform reads a file of this name over what the root says.
+
+    How it is encrypted is the bucket's business: with `encrypt` Terraform would ask for S3's own key instead of the bucket's.
+    """
     return f"""terraform {{
   backend "s3" {{
     bucket       = "{target.state_bucket}"
     key          = "{target.name}.tfstate"
     region       = "{target.region}"
-    encrypt      = true
     use_lockfile = true
   }}
 }}
@@ -153,6 +171,22 @@ def check_packages(folder: Path, architecture: str) -> None:
         raise Refused(f"{folder / 'catalog.json'} is missing, which describes the lake's tables: make package ARCH={architecture}")
 
 
+def check_commit(folder: Path, architecture: str, checkout: Commit, *, strict: bool) -> None:
+    """Refuses packages of another commit than the checkout's, which the rest of the deployment comes from. What no commit has
+    is told of, and refused if this is strict."""
+    again = f"make package ARCH={architecture}"
+    if not (folder / RECORD).exists():
+        raise Refused(f"{folder / RECORD} is missing, which says what the packages are built from: {again}")
+    built = Commit(json.loads((folder / RECORD).read_text("utf-8"))["commit"])
+    if built.number != checkout.number:
+        raise Refused(f"{folder} is built from {built.name}, and this checkout is {checkout.name}: {again}")
+    if built.is_dirty or checkout.is_dirty:
+        found = f"{folder} is built from {built.name}, and this checkout is {checkout.name}: no commit has these files (git status)"
+        if strict:
+            raise Refused(f"{found}. Commit them or put them away, then {again}")
+        print(f"WARNING  {found}", file=sys.stderr)
+
+
 def architecture_of(environment: str) -> str:
     """What the environment's functions run on."""
     found = re.search(r'^lambda_architecture\s*=\s*"(\w+)"', variables_file(environment).read_text("utf-8"), re.MULTILINE)
@@ -167,9 +201,13 @@ def confirm(question: str, answer: str, given: str | None) -> None:
         raise Refused(f"{question} Nothing was done: it takes CONFIRM={answer}.")
 
 
-def deploy(target: Target, terraform: Terraform, aws: Aws, packages: Path, *, ask: bool, confirmed: str | None) -> dict[str, Any]:
+def deploy(
+    target: Target, terraform: Terraform, aws: Aws, packages: Path, checkout: Commit, *, ask: bool, confirmed: str | None
+) -> dict[str, Any]:
     """Plans, applies, prepares the warehouse; returns the outputs."""
-    check_packages(packages, architecture_of(target.environment))
+    architecture = architecture_of(target.environment)
+    check_packages(packages, architecture)
+    check_commit(packages, architecture, checkout, strict=target.environment == "prod")
     terraform.init()
     terraform.plan()
     if ask:
@@ -227,7 +265,7 @@ class Boto:
 
     def invoke(self, function: str, event: Mapping[str, str]) -> dict[str, Any]:
         """What a function answers."""
-        answer = self._session.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
+        answer = self._session.client("lambda", config=PATIENT).invoke(FunctionName=function, Payload=json.dumps(event).encode())
         body = json.loads(answer["Payload"].read())
         if "FunctionError" in answer:
             raise Refused(f"{function} refused {event}: {body.get('errorMessage', body)}")
@@ -268,11 +306,13 @@ def main() -> int:
         terraform = Terraform(target, ROOT / ".local" / "deploy" / target.environment, PACKAGES)
         match arguments.verb:
             case "plan":
-                check_packages(PACKAGES, architecture_of(target.environment))
+                architecture = architecture_of(target.environment)
+                check_packages(PACKAGES, architecture)
+                check_commit(PACKAGES, architecture, Commit.of_checkout(), strict=False)
                 terraform.init()
                 terraform.plan()
             case "deploy":
-                outputs = deploy(target, terraform, aws, PACKAGES, ask="CI" not in os.environ, confirmed=confirmed)
+                outputs = deploy(target, terraform, aws, PACKAGES, Commit.of_checkout(), ask="CI" not in os.environ, confirmed=confirmed)
                 print(json.dumps(outputs, indent=2))
             case "outputs":
                 terraform.init()
@@ -282,6 +322,9 @@ def main() -> int:
                 destroy(target, terraform, confirmed=confirmed)
     except Refused as refusal:
         print(refusal, file=sys.stderr)
+        return 1
+    except (BotoCoreError, ClientError) as error:
+        print(f"AWS: {error}\nIf this is about credentials: `aws sts get-caller-identity` has to answer first.", file=sys.stderr)
         return 1
     return 0
 

@@ -22,6 +22,7 @@ CONNECTORS = {"pos": "pos-connector", "inventory": "inventory-connector"}
 TOOLS = ("docker", "podman", "buildah", "finch")
 PLATFORMS = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
 INDEX = "images.json"
+DIRTY = "-dirty"
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,27 @@ class Commit:
     """What the images are built from."""
 
     name: str
-    epoch: int
+    epoch: int = 0
 
     @classmethod
     def of_checkout(cls) -> Commit:
         """The last commit, marked if the files are no longer what it has."""
         name, epoch = git("log", "-1", "--format=%h %ct", "--abbrev=12").split()
-        return cls(name + ("-dirty" if git("status", "--porcelain") else ""), int(epoch))
+        return cls(name, int(epoch)).marked(git("status", "--porcelain") != "")
+
+    def marked(self, dirty: bool) -> Commit:
+        """The same, marked if the files are not what it has."""
+        return Commit(self.number + DIRTY, self.epoch) if dirty else self
+
+    @property
+    def number(self) -> str:
+        """The commit itself."""
+        return self.name.removesuffix(DIRTY)
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether the files were not what it has."""
+        return self.name.endswith(DIRTY)
 
     def tag(self, architecture: str) -> str:
         """The images' tag."""
@@ -62,18 +77,48 @@ def local_name(connector: str, tag: str) -> str:
 
 
 def build_command(tool: str, connector: str, architecture: str, commit: Commit, base: str | None = None) -> list[str]:
-    """Builds one image: the same one for the same commit, base image and architecture."""
-    arguments = {"CONNECTOR": CONNECTORS[connector], "SOURCE_DATE_EPOCH": str(commit.epoch)} | ({"RUST_IMAGE": base} if base else {})
+    """Builds one image. It knows no clock, so the same commit gives the same image for an architecture as long as the base
+    image, Alpine's packages (the compiler's and the CA certificates, which are the newest of the day) and the tool are the same."""
+    return _build(tool, architecture, {"CONNECTOR": CONNECTORS[connector]}, commit.epoch, base, local_name(connector, commit.tag(architecture)))
+
+
+def probe_command(tool: str, architecture: str, base: str | None = None) -> list[str]:
+    """Runs one program of the base image. Never from a cache: what ran before the machine's last start may not run now."""
+    return _build(tool, architecture, {}, 0, base, f"shoplake-probe:{architecture}", "--target", "probe", "--no-cache")
+
+
+def _build(tool: str, architecture: str, arguments: Mapping[str, str], epoch: int, base: str | None, name: str, *options: str) -> list[str]:
+    given = {**arguments, "SOURCE_DATE_EPOCH": str(epoch)} | ({"RUST_IMAGE": base} if base else {})
     return [
         tool, "build",
         "--platform", PLATFORMS[architecture],
         "--file", "connectors/Dockerfile",
-        *(word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")),
+        *(word for name, value in given.items() for word in ("--build-arg", f"{name}={value}")),
         # BuildKit takes the time of creation from SOURCE_DATE_EPOCH.
-        *(("--timestamp", str(commit.epoch)) if tool in ("podman", "buildah") else ()),
-        "--tag", local_name(connector, commit.tag(architecture)),
+        *(("--timestamp", str(epoch)) if tool in ("podman", "buildah") else ()),
+        *options,
+        "--tag", name,
         ".",
     ]  # fmt: skip
+
+
+def why_not(tool: str, architecture: str, base: str | None = None, attempt: Callable[[list[str]], tuple[int, str]] | None = None) -> str:
+    """Why the tool cannot build for an architecture here; nothing if it can. An engine answers on a machine of another
+    architecture as well, and only a program that it starts fails. Whatever else is wrong, the build says better."""
+    code, output = (attempt or attempted)(probe_command(tool, architecture, base))
+    if code == 0 or "exec format error" not in output.lower():
+        return ""
+    platform = PLATFORMS[architecture]
+    return (
+        f"{tool} cannot run programs for {platform} on this machine (exec format error). Register QEMU for it, as with"
+        f" `docker run --privileged --rm tonistiigi/binfmt --install {platform.partition('/')[2]}`, or build where that is the machine's own"
+    )
+
+
+def attempted(command: list[str]) -> tuple[int, str]:
+    """How a command ends, and all that it says."""
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    return done.returncode, done.stdout
 
 
 def save_command(tool: str, name: str, archive: Path) -> list[str]:
@@ -86,15 +131,19 @@ def save_command(tool: str, name: str, archive: Path) -> list[str]:
 def build(architecture: str, out: Path) -> None:
     """Builds all images, writes them beside the functions' packages and prints their sizes."""
     (out / INDEX).unlink(missing_ok=True)
+    base = os.environ.get("RUST_IMAGE")
     tool, reason = container_tool()
-    if tool is None:
+    if tool:
+        with step(f"see whether {tool} builds for {architecture} here"):
+            reason = why_not(tool, architecture, base)
+    if tool is None or reason:
         print(f"SKIPPED  the connectors' images: {reason}. The functions' packages are complete without them.")
         return
     commit = Commit.of_checkout()
     tag = commit.tag(architecture)
     for connector, package in CONNECTORS.items():
         with step(f"build the image of {package} for {architecture} with {tool}"):
-            run(build_command(tool, connector, architecture, commit, os.environ.get("RUST_IMAGE")))
+            run(build_command(tool, connector, architecture, commit, base))
             archive = out / f"{package}.tar"
             archive.unlink(missing_ok=True)
             run(save_command(tool, local_name(connector, tag), archive))
@@ -139,7 +188,7 @@ def push_commands(tool: str, local: str, repository: Repository, tag: str) -> li
 def push(repositories: Mapping[str, str], packages: Path) -> None:
     """Pushes what was built. What is there already is left alone: a tag is never overwritten."""
     if not (packages / INDEX).exists():
-        raise SystemExit(f"there are no images in {packages}: run `make package` where a container tool is")
+        raise SystemExit(f"there are no images in {packages}: `make package` builds them where a container tool can, and says so where none can")
     index = json.loads((packages / INDEX).read_text("utf-8"))
     tool, tag = index["tool"], index["tag"]
     if "-dirty-" in tag:
@@ -180,7 +229,11 @@ def run(command: Sequence[str], *, stdin: str | None = None, capture: bool = Fal
 
 def git(*words: str) -> str:
     """What git answers about this checkout."""
-    return subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        return subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else error
+        raise SystemExit(f"what is built is named after its commit, and git does not say which that is: {reason}") from error
 
 
 def main() -> int:

@@ -13,22 +13,16 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
+from .deploy import cloud_settings
+
 ACCOUNT = "000000000000"
 ZONES = 3
 TOKEN = "00000000-0000-0000-0000-000000000000"
 
 
 def environment(endpoint: str, region: str) -> dict[str, str]:
-    """What makes a tool talk to the account served here, and to nothing else."""
-    return {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "offline",
-        "AWS_SECRET_ACCESS_KEY": "offline",
-        "AWS_REGION": region,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": "/dev/null",
-        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-    }
+    """What makes Terraform talk to the account served here, and to nothing else."""
+    return cloud_settings(endpoint, region, "offline")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 from .progress import step
@@ -49,12 +50,12 @@ def catalog(program: Path, out: Path, schemas: Path, sql: Path) -> None:
 
 
 def package(binaries: Path, out: Path, schemas: Path, sql: Path) -> None:
-    """Writes `<function>.zip` for each function: the same bytes for the same content."""
+    """Writes `<function>.zip` for each function: the same bytes for the same content, as one version of zlib packs it."""
     out.mkdir(parents=True, exist_ok=True)
     with step("pack the functions"):
         for function in FUNCTIONS:
             content = {"bootstrap": binaries / function, **definitions(schemas, sql)}
-            if _is_current(out / f"{function}.zip", content):
+            if _holds(out / f"{function}.zip", content):
                 continue
             with zipfile.ZipFile(out / f"{function}.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
                 for name, path in content.items():
@@ -64,10 +65,10 @@ def package(binaries: Path, out: Path, schemas: Path, sql: Path) -> None:
                     archive.writestr(entry, path.read_bytes())
 
 
-def _is_current(archive: Path, content: dict[str, Path]) -> bool:
+def _holds(archive: Path, content: dict[str, Path]) -> bool:
+    """Whether the archive has just this content. Times would not tell: a build for another architecture may be the older one."""
     if not archive.exists():
         return False
-    written = archive.stat().st_mtime
     with zipfile.ZipFile(archive) as packed:
-        same_names = packed.namelist() == list(content)
-    return same_names and all(path.stat().st_mtime < written for path in content.values())
+        checksums = {entry.filename: entry.CRC for entry in packed.infolist()}
+    return checksums == {name: zlib.crc32(path.read_bytes()) for name, path in content.items()}

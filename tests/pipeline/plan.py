@@ -3,7 +3,7 @@
     python -m tests.pipeline.plan [--out DIR] [dev|staging|prod ...]
 
 The root is planned as it is, with its environment's variables. Only the account that it asks for is served on this
-machine (offline_aws.py), and the packages are placeholders: a plan needs their checksums, not their contents.
+machine (offline_aws.py), and packages and images are placeholders: a plan needs their checksums and names, not their contents.
 """
 
 from __future__ import annotations
@@ -46,6 +46,13 @@ def region_of(environment: str) -> str:
     return found.group(1)
 
 
+def image_tag(*files: Path) -> list[str]:
+    """A placeholder for the images' tag where files of variables name shops or services for connectors. They need one, and a
+    deployment may be given it beside the files."""
+    named = any(re.search(r"^(connectors|connector_services)\s*=", path.read_text("utf-8"), re.MULTILINE) for path in files)
+    return ["-var=connector_image_tag=placeholder"] if named else []
+
+
 class Planner:
     """Plans of one root and its variables, with an account of their own for as long as the context lasts."""
 
@@ -53,15 +60,17 @@ class Planner:
         self.root = root
         self.folder = folder.resolve()
         self.region = region
-        self._variables = variables
+        self.variables = variables
         self._settings: dict[str, str] = {}
         self._open = ExitStack()
 
     @classmethod
     def of(cls, environment: str, out: Path = OUT, *more: Path) -> Self:
         """Of an environment; `more` are files of variables that go over its own."""
-        files = [f"-var-file={path}" for path in (variables_file(environment), *more)]
-        return cls(INFRA, out / environment, region_of(environment), *files, f"-var=packages_dir={PACKAGES}")
+        files = [variables_file(environment), *more]
+        # The last one counts: a tag that a file names goes over the placeholder.
+        variables = [*image_tag(*files), *(f"-var-file={path}" for path in files), f"-var=packages_dir={PACKAGES}"]
+        return cls(INFRA, out / environment, region_of(environment), *variables)
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -77,7 +86,7 @@ class Planner:
     def plan(self, state: Path | None = None) -> dict[str, Any]:
         """Plans on top of a state, or of nothing; the plan as JSON is in `<folder>/plan.json`, too."""
         on_top = ["-refresh=false"] if state else []
-        self._run("plan", "-lock=false", f"-state={state or self.folder / 'none.tfstate'}", *on_top, *self._variables, f"-out={self.folder / 'plan'}")
+        self._run("plan", "-lock=false", f"-state={state or self.folder / 'none.tfstate'}", *on_top, *self.variables, f"-out={self.folder / 'plan'}")
         text = subprocess.run(
             ["terraform", f"-chdir={self.root}", "show", "-json", self.folder / "plan"],
             env={**os.environ, **self._settings}, check=True, capture_output=True, text=True,

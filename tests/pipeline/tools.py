@@ -14,6 +14,7 @@ from .progress import run, step
 TOOLS = ROOT / ".local" / "tools"
 CARGO_DENY = "0.20.2"
 CARGO_LAMBDA = "1.9.2"
+ZIG = "0.17.1"
 
 
 def cargo_deny() -> Path:
@@ -33,17 +34,14 @@ def cargo_deny() -> Path:
 
 
 def cargo_lambda() -> Path:
-    """cargo-lambda, from PyPI, where it is published with its binary."""
+    """cargo-lambda, from PyPI, where it is published with its binary; and Zig, its C compiler and linker, of which it would take any."""
     folder = TOOLS / f"cargo-lambda-{CARGO_LAMBDA}"
     binary = folder / "bin" / "cargo-lambda"
     if not binary.exists():
         with step(f"install cargo-lambda {CARGO_LAMBDA}"):
             venv.create(folder, with_pip=True)
-            subprocess.run(
-                [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"cargo-lambda=={CARGO_LAMBDA}"],
-                stdout=sys.stderr,
-                check=True,
-            )
+            pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            subprocess.run([*pip, f"cargo-lambda=={CARGO_LAMBDA}", f"ziglang=={ZIG}"], stdout=sys.stderr, check=True)
     return binary
 
 
