@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,30 +12,47 @@ import pytest
 
 from tests.infra.settled import settled_plan
 from tests.infra.stack import Stack
-from tests.pipeline.plan import Planner
+from tests.pipeline.plan import ENVIRONMENTS, INFRA, Planner
 
 EVERYTHING = Path(__file__).with_name("everything.tfvars")
 
-# What the rules look at: the least that an environment is, and prod with every optional part switched on. Their plans are
-# settled, which takes minutes; those of the other environments, which lie between the two, are not.
-SCENARIOS = ("dev", "everything")
+# What the rules look at: every environment as its variables define it, and prod with every optional part switched on.
+SCENARIOS = (*ENVIRONMENTS, "everything")
+BOOTSTRAP = "bootstrap"
+PLANS_AT_ONCE = 2
+
+Documents = Callable[[str], dict[str, Any]]
+
+
+def environment_of(scenario: str) -> str:
+    """The environment that a scenario is of."""
+    return "prod" if scenario == "everything" else scenario
+
+
+def planner_of(scenario: str, folder: Path) -> Planner:
+    """Plans a scenario, or the root that is applied once per account."""
+    if scenario == BOOTSTRAP:
+        return Planner(INFRA / "bootstrap", folder / scenario, "eu-central-1", "-var=github_repository=acme/shoplake")
+    more = [EVERYTHING] if scenario == "everything" else []
+    return Planner.of(environment_of(scenario), folder / scenario, *more)
 
 
 @pytest.fixture(scope="session")
-def documents(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Plans by scenario or environment, each made when it is first asked for."""
+def documents(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Documents]:
+    """Settled plans by scenario, each made once; those of the tests to come are begun with, as they take a minute and a processor each."""
     folder = tmp_path_factory.mktemp("plans")
+    with ThreadPoolExecutor(PLANS_AT_ONCE) as pool:
 
-    @cache
-    def document(scenario: str) -> dict[str, Any]:
-        if scenario == "everything":
-            return settled_plan(Planner.of("prod", folder / scenario, EVERYTHING))
-        if scenario in SCENARIOS:
-            return settled_plan(Planner.of(scenario, folder))
-        with Planner.of(scenario, folder) as planner:
-            return planner.plan()
+        @cache
+        def planned(scenario: str) -> Future[dict[str, Any]]:
+            return pool.submit(settled_plan, planner_of(scenario, folder))
 
-    return document
+        asked_for = {item.callspec.params.get("scenario") for item in request.session.items if hasattr(item, "callspec")}
+        for scenario in SCENARIOS:
+            if scenario in asked_for:
+                planned(scenario)
+        yield lambda scenario: planned(scenario).result()
+        pool.shutdown(cancel_futures=True)
 
 
 @pytest.fixture(scope="session", params=SCENARIOS)
@@ -43,7 +62,7 @@ def scenario(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def document(scenario: str, documents: Any) -> dict[str, Any]:
+def document(scenario: str, documents: Documents) -> dict[str, Any]:
     """The scenario's settled plan."""
     return documents(scenario)
 
@@ -51,4 +70,4 @@ def document(scenario: str, documents: Any) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def stack(scenario: str, document: dict[str, Any]) -> Stack:
     """What the scenario deploys."""
-    return Stack("prod" if scenario == "everything" else scenario, document)
+    return Stack(environment_of(scenario), document)

@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from .stack import Resource, Stack, Statement, statements
 
 CALLS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("calls.toml").read_text("utf-8"))
 NOBODY = CALLS.pop("nobody")
+ABSENT = CALLS.pop("absent")
 
 # The IAM actions that AWS asks for where they are not called as the SDK's operation is.
 SERVICES = {"sfn": "states", "eventbridge": "events", "redshiftdata": "redshift-data"}
@@ -34,18 +36,27 @@ KEYS = {
     "ssm.get_parameters_by_path": ["kms:Decrypt"],
     "ssm.put_parameter": ["kms:Encrypt"],
 }
+# Which of our keys that is, by its alias; Parameter Store also says for which parameter it uses one.
+KEY_OF = {"ssm": "secrets"}
+DATA_KEY = "data"
 
 # What AWS documents for the role of a function that reads a stream or a queue.
 READS = {
     "kinesis": ["DescribeStream", "DescribeStreamSummary", "GetRecords", "GetShardIterator", "ListShards"],
-    "sqs": ["ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility"],
+    "sqs": ["ReceiveMessage", "DeleteMessage", "GetQueueAttributes"],
 }
 TRACES = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+
+# S3 asks for s3:ListBucket without a prefix before it says that an object is not there, and otherwise says 403.
+NOT_THERE = "what is not there"
 
 
 @dataclass(frozen=True, order=True)
 class Permission:
-    """An action on something; `something` is the end of an ARN without the deployment's prefix, or a service that uses a key."""
+    """An action on something: the end of an ARN without the deployment's prefix, a prefix to list, a key and the service that uses it.
+
+    The ARN of what is not the deployment's own, or may not be, stays whole.
+    """
 
     action: str
     something: str
@@ -56,17 +67,20 @@ class Permission:
 
 def granted(stack: Stack, program: str) -> set[Permission] | None:
     """What the program's role may do; None where the environment does not run it."""
-    prefix = f"shoplake-{stack.environment}"
-    role = next((role for role in stack.of("aws_iam_role") if role.values["name"] == f"{prefix}-{program}"), None)
+    role = next((role for role in stack.of("aws_iam_role") if role.values["name"] == f"{_prefix(stack)}-{program}"), None)
     if role is None:
         return None
-    policies = [policy for policy in stack.of("aws_iam_role_policy") if policy.values["role"] in (role.values["id"], role.values["name"])]
-    return {
-        permission
-        for policy in policies
-        for statement in statements(policy.values["policy"])
-        for permission in _permissions(statement, prefix)
+    names = (role.values["id"], role.values["name"])
+    attached = {
+        Permission("whatever it allows", each.values["policy_arn"])
+        for each in stack.of("aws_iam_role_policy_attachment")
+        if each.values["role"] in names
     }
+    found = [
+        statement for policy in stack.of("aws_iam_role_policy") if policy.values["role"] in names for statement in statements(policy.values["policy"])
+    ]
+    denied = [statement for statement in found if not statement.allows]
+    return attached | {permission for statement in found if statement.allows for permission in _permissions(stack, statement, denied)}
 
 
 def needed(stack: Stack, program: str, calls: dict[str, list[str]], names: dict[str, set[str]]) -> set[Permission]:
@@ -78,18 +92,24 @@ def needed(stack: Stack, program: str, calls: dict[str, list[str]], names: dict[
         if not things:
             continue
         for key_action in KEYS.get(operation, []):
-            found.add(Permission(key_action, f"a key, by {service}"))
+            found |= {Permission(key_action, used) for used in _used_keys(service, things)}
         if operation in ("s3.get_object", "s3.head_object"):
-            found.add(Permission("s3:ListBucket", "the lake"))  # S3 answers 403 instead of 404 to whoever may not list.
+            found |= {Permission("s3:ListBucket", thing) for thing in (NOT_THERE, *ABSENT.get(program, []))}
         for action in ACTIONS.get(operation, [f"{SERVICES.get(service, service)}:{_pascal(name)}"]):
-            for thing in things:
-                found.add(Permission(action, "the lake" if action == "s3:ListBucket" else thing))
+            found |= {Permission(action, thing) for thing in things}
     return found | set(_needed_by_lambda(stack, program))
 
 
+def _used_keys(service: str, things: list[str]) -> Iterator[str]:
+    key = KEY_OF.get(service, DATA_KEY)
+    if service == "ssm":
+        yield from (f"the {key} key, by ssm, for {thing}" for thing in things)
+    else:
+        yield f"the {key} key, by {service}"
+
+
 def _needed_by_lambda(stack: Stack, program: str) -> Iterator[Permission]:
-    prefix = f"shoplake-{stack.environment}"
-    function = next((each for each in stack.of("aws_lambda_function") if each.values["function_name"] == f"{prefix}-{program}"), None)
+    function = next((each for each in stack.of("aws_lambda_function") if each.values["function_name"] == f"{_prefix(stack)}-{program}"), None)
     if function is None:
         return
     for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
@@ -98,49 +118,93 @@ def _needed_by_lambda(stack: Stack, program: str) -> Iterator[Permission]:
         yield Permission(action, "*")
     for mapping in stack.of("aws_lambda_event_source_mapping"):
         if mapping.values["function_name"] in (function.values["arn"], function.values["function_name"]):
-            yield from _needed_by_mapping(mapping, prefix)
+            yield from _needed_by_mapping(stack, mapping)
     for config in stack.of("aws_lambda_function_event_invoke_config"):
         if config.values["function_name"] == function.values["function_name"]:
-            yield Permission("sqs:SendMessage", _end(config.block("destination_config", "on_failure")["destination"], prefix))
+            yield Permission("sqs:SendMessage", _end(stack, config.block("destination_config", "on_failure")["destination"]))
 
 
-def _needed_by_mapping(mapping: Resource, prefix: str) -> Iterator[Permission]:
+def _needed_by_mapping(stack: Stack, mapping: Resource) -> Iterator[Permission]:
     source = mapping.values["event_source_arn"]
     service = source.split(":")[2]
     for action in READS[service]:
-        yield Permission(f"{service}:{action}", _end(source, prefix))
+        yield Permission(f"{service}:{action}", _end(stack, source))
     if service == "kinesis":
-        yield Permission("kms:Decrypt", "a key, by kinesis")
+        yield Permission("kms:Decrypt", f"the {DATA_KEY} key, by kinesis")
     if failed := mapping.block("destination_config", "on_failure").get("destination_arn"):
-        yield Permission("sqs:SendMessage", _end(failed, prefix))
+        yield Permission("sqs:SendMessage", _end(stack, failed))
 
 
-def _permissions(statement: Statement, prefix: str) -> Iterator[Permission]:
+def _permissions(stack: Stack, statement: Statement, denied: list[Statement]) -> Iterator[Permission]:
     for action in statement.actions:
-        if action.startswith("kms:"):
-            yield Permission(action, f"a key, by {_user_of_key(statement)}")
-            continue
         for resource in statement.resources:
-            yield Permission(action, "the lake" if action == "s3:ListBucket" else _end(resource, prefix))
+            if any(_matches(action, each.actions) and _matches(resource, each.resources) for each in denied):
+                continue
+            if action.startswith("kms:"):
+                yield from (Permission(action, f"{_key(stack, resource)}, {used}") for used in _users_of_key(stack, statement))
+            elif action == "s3:ListBucket":
+                yield from (Permission(action, thing) for thing in _listed(stack, statement, resource))
+            else:
+                yield Permission(action, _end(stack, resource))
 
 
-def _user_of_key(statement: Statement) -> str:
-    """Whom a condition lets use a key."""
-    via = statement.condition.get("StringEquals", {}).get("kms:ViaService")
-    if via:
-        return str(via).partition(".")[0]
-    contexts = {name for test in statement.condition.values() for name in test}
-    return "ssm" if "kms:EncryptionContext:PARAMETER_ARN" in contexts else "whoever has it"
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _end(arn: str, prefix: str) -> str:
+def _listed(stack: Stack, statement: Statement, bucket: str) -> Iterator[str]:
+    """The prefixes that may be listed, and whether S3 may say that an object is not there: it asks for that without a prefix."""
+    place = "" if bucket == f"arn:aws:s3:::{_lake(stack)}" else f"{bucket}/"
+    tests = [(operator, values) for operator, key, values in statement.tests if key == "s3:prefix"]
+    if not all(operator in ("StringEquals", "StringLike", "StringLikeIfExists") for operator, _ in tests) or len(tests) > 1:
+        yield f"{place}whatever {statement.condition} allows"
+    elif tests:
+        yield from (place + value for value in tests[0][1])
+    else:
+        yield f"{place}*"
+    if all(operator.endswith("IfExists") for operator, _ in tests):
+        yield place + NOT_THERE
+
+
+def _key(stack: Stack, arn: str) -> str:
+    """A key of ours by its alias: `the data key`."""
+    ids = {alias.values["target_key_id"]: alias.values["name"] for alias in stack.of("aws_kms_alias")}
+    key = next((key for key in stack.of("aws_kms_key") if key.values["arn"] == arn), None)
+    alias = ids.get(key.values["key_id"]) if key else None
+    return f"the {alias.removeprefix(f'alias/{_prefix(stack)}-')} key" if alias else arn
+
+
+def _users_of_key(stack: Stack, statement: Statement) -> Iterator[str]:
+    """Whom a condition lets use a key, and for what: a service of this region, Parameter Store for some parameters, or whoever may."""
+    match statement.tests:
+        case [("StringEquals", "kms:ViaService", services)]:
+            yield from (f"by {service.removesuffix(f'.{stack.region}.amazonaws.com')}" for service in services)
+        case [("StringEquals" | "StringLike", "kms:EncryptionContext:PARAMETER_ARN", arns)]:
+            yield from (f"by ssm, for {_end(stack, arn)}" for arn in arns)
+        case tests:
+            yield f"by whoever has it {tests or ''}".rstrip()
+
+
+def _end(stack: Stack, arn: str) -> str:
     """`arn:aws:s3:::shoplake-dev-lake-000000000000/silver/*` is `silver/*`; `...:stream/shoplake-dev-web` is `stream/web`."""
-    if arn.startswith("arn:aws:s3:::"):
-        return arn.partition("/")[2]
-    end = arn.split(":", 5)[-1]
-    if end.startswith("workgroup/"):
+    lake = f"arn:aws:s3:::{_lake(stack)}/"
+    if arn.startswith(lake):
+        return arn.removeprefix(lake)
+    if arn in [workgroup.values["arn"] for workgroup in stack.of("aws_redshiftserverless_workgroup")]:
         return "workgroup"
-    return re.sub(rf"{re.escape(prefix)}[-/]?", "", end, count=1)
+    *owner, end = arn.split(":", 5)
+    if owner[:2] + owner[3:] != ["arn", "aws", stack.region, stack.account]:
+        return arn
+    return re.sub(rf"{re.escape(_prefix(stack))}([-/]|$)", "", end, count=1)
+
+
+def _lake(stack: Stack) -> str:
+    """The lake's bucket."""
+    return next(str(bucket.values["bucket"]) for bucket in stack.of("aws_s3_bucket") if bucket.values["bucket"].startswith(f"{_prefix(stack)}-lake-"))
+
+
+def _prefix(stack: Stack) -> str:
+    return f"shoplake-{stack.environment}"
 
 
 def _spelt_out(patterns: list[str], names: dict[str, set[str]]) -> Iterator[str]:

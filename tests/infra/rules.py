@@ -5,17 +5,14 @@ A rule yields what breaks it, each with the resource's address.
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
+from .access import EXCEPTIONS, narrow_permissions, no_managed_policies, nothing_public, plain_policies
+from .delivery import alarms_reach_somebody, nothing_is_lost, queues_take_what_is_sent, topics_take_what_is_sent
 from .stack import Resource, Stack, statements
 
 Finding = str
 Rule = Callable[[Stack], Iterator[Finding]]
-
-EXCEPTIONS = tomllib.loads(Path(__file__).with_name("exceptions.toml").read_text("utf-8"))
 
 
 def encrypted(stack: Stack) -> Iterator[Finding]:
@@ -83,59 +80,6 @@ def closed_queues_and_topics(stack: Stack) -> Iterator[Finding]:
             yield f"{topic.address} takes requests without TLS"
 
 
-def nothing_public(stack: Stack) -> Iterator[Finding]:
-    """No policy trusts everybody, nothing listens to the whole internet but the API."""
-    for resource, statement in stack.resource_statements():
-        # An endpoint's policy takes from what its callers may do, and gives nothing.
-        if resource.type != "aws_vpc_endpoint" and statement.allows and "*" in statement.principals and not statement.condition:
-            yield f"{resource.address} trusts everybody ({statement.sid})"
-    for rule in stack.of("aws_vpc_security_group_ingress_rule"):
-        if rule.values["cidr_ipv4"] == "0.0.0.0/0" or rule.values["cidr_ipv6"] == "::/0":
-            yield f"{rule.address} lets the whole internet in"
-    for group in stack.of("aws_security_group", "aws_default_security_group"):
-        for ingress in group.values.get("ingress") or []:
-            if "0.0.0.0/0" in ingress["cidr_blocks"] or "::/0" in ingress["ipv6_cidr_blocks"]:
-                yield f"{group.address} lets the whole internet in"
-    for workgroup in stack.of("aws_redshiftserverless_workgroup"):
-        if workgroup.values["publicly_accessible"]:
-            yield f"{workgroup.address} is reachable from the internet"
-        if not any(each == {"parameter_key": "require_ssl", "parameter_value": "true"} for each in workgroup.values["config_parameter"]):
-            yield f"{workgroup.address} takes connections without TLS"
-    for notebook in stack.of("aws_sagemaker_notebook_instance"):
-        if notebook.values["direct_internet_access"] != "Disabled" or notebook.values["root_access"] != "Disabled":
-            yield f"{notebook.address} has the internet or root"
-
-
-def nothing_is_lost(stack: Stack) -> Iterator[Finding]:
-    """Whatever happens asynchronously has a place for what failed."""
-    queues = {queue.values["arn"]: queue for queue in stack.of("aws_sqs_queue")}
-    for mapping in stack.of("aws_lambda_event_source_mapping"):
-        queue = queues.get(mapping.values["event_source_arn"])
-        if queue and not json.loads(queue.values["redrive_policy"] or "{}").get("deadLetterTargetArn"):
-            yield f"{mapping.address} reads {queue.address}, which has no dead-letter queue"
-        if not queue and not mapping.block("destination_config", "on_failure").get("destination_arn"):
-            yield f"{mapping.address} has no destination for batches that fail"
-    for target in stack.of("aws_cloudwatch_event_target"):
-        if not target.block("dead_letter_config").get("arn"):
-            yield f"{target.address} has no dead-letter queue"
-    for schedule in stack.of("aws_scheduler_schedule"):
-        if not schedule.block("target", "dead_letter_config").get("arn"):
-            yield f"{schedule.address} has no dead-letter queue"
-    for subscription in stack.of("aws_sns_topic_subscription"):
-        by_machine = not subscription.values["protocol"].startswith("email")
-        if by_machine and not json.loads(subscription.values["redrive_policy"] or "{}").get("deadLetterTargetArn"):
-            yield f"{subscription.address} has no dead-letter queue"
-    remembered = {
-        config.values["function_name"]
-        for config in stack.of("aws_lambda_function_event_invoke_config")
-        if config.block("destination_config", "on_failure").get("destination")
-    }
-    for permission in stack.of("aws_lambda_permission"):
-        asynchronous = permission.values["principal"] in ("events.amazonaws.com", "s3.amazonaws.com", "sns.amazonaws.com")
-        if asynchronous and permission.values["function_name"] not in remembered:
-            yield f"{permission.address}: {permission.values['function_name']} is invoked asynchronously, and forgets what failed"
-
-
 def logs_end(stack: Stack) -> Iterator[Finding]:
     """Logs are kept as long as somebody decided, and no longer."""
     for group in stack.of("aws_cloudwatch_log_group"):
@@ -143,32 +87,28 @@ def logs_end(stack: Stack) -> Iterator[Finding]:
             yield f"{group.address} keeps logs for ever"
 
 
-def alarms_reach_somebody(stack: Stack) -> Iterator[Finding]:
-    """An alarm says so to a topic of this stack."""
-    topics = {topic.values["arn"] for topic in stack.of("aws_sns_topic")}
-    for alarm in stack.of("aws_cloudwatch_metric_alarm", "aws_cloudwatch_composite_alarm"):
-        if not alarm.values["actions_enabled"] or not topics & set(alarm.values["alarm_actions"] or []):
-            yield f"{alarm.address} tells nobody"
+def logs_are_declared(stack: Stack) -> Iterator[Finding]:
+    """What AWS logs to is declared: otherwise AWS would create the group itself, without an end and without a key."""
+    declared = {group.values["name"] for group in stack.of("aws_cloudwatch_log_group")}
+    for resource, group in _logs_to(stack):
+        if group not in declared:
+            yield f"{resource.address} logs to {group}, which is not declared"
 
 
-def narrow_permissions(stack: Stack) -> Iterator[Finding]:
-    """No role may do everything of a kind, or something to everything, but for the exceptions with their reasons."""
-    for resource, statement in stack.identity_statements():
-        if not statement.allows:
-            continue
-        permitted = set(EXCEPTIONS["every_resource"].get(statement.sid, {}).get("actions", []))
-        for action in statement.actions:
-            if "*" in action:
-                yield f"{resource.address} may do {action} ({statement.sid})"
-            elif "*" in statement.resources and action not in permitted:
-                yield f"{resource.address} may do {action} to every resource ({statement.sid})"
-    for resource, statement in stack.resource_statements():
-        for action in statement.actions:
-            if statement.allows and "*" in action and action not in EXCEPTIONS["every_action"].get(statement.sid, {}).get("actions", []):
-                yield f"{resource.address} lets {', '.join(statement.principals)} do {action} ({statement.sid})"
-    for attachment in stack.of("aws_iam_role_policy_attachment"):
-        if attachment.values["policy_arn"].rpartition("/")[2] not in EXCEPTIONS["managed_policies"] and ":aws:policy/" in attachment.values["policy_arn"]:
-            yield f"{attachment.address} takes {attachment.values['policy_arn']}, which AWS may widen"
+def _logs_to(stack: Stack) -> Iterator[tuple[Resource, str]]:
+    """The groups whose names AWS decides."""
+    for function in stack.of("aws_lambda_function"):
+        yield function, function.block("logging_config").get("log_group") or f"/aws/lambda/{function.values['function_name']}"
+    for settings in stack.of("aws_api_gateway_method_settings"):
+        if settings.block("settings").get("logging_level") not in (None, "OFF"):
+            yield settings, f"API-Gateway-Execution-Logs_{settings.values['rest_api_id']}/{settings.values['stage_name']}"
+    for cluster in stack.of("aws_ecs_cluster"):
+        # Where a cluster does not say, a setting of the account decides.
+        if {"name": "containerInsights", "value": "disabled"} not in (cluster.values["setting"] or []):
+            yield cluster, f"/aws/ecs/containerinsights/{cluster.values['name']}/performance"
+    for namespace in stack.of("aws_redshiftserverless_namespace"):
+        for log in namespace.values["log_exports"] or []:
+            yield namespace, f"/aws/redshift/{namespace.values['namespace_name']}/{log}"
 
 
 def tagged(stack: Stack) -> Iterator[Finding]:
@@ -204,7 +144,12 @@ RULES: tuple[Rule, ...] = (
     nothing_public,
     nothing_is_lost,
     logs_end,
+    logs_are_declared,
     alarms_reach_somebody,
+    topics_take_what_is_sent,
+    queues_take_what_is_sent,
+    plain_policies,
     narrow_permissions,
+    no_managed_policies,
     tagged,
 )

@@ -35,6 +35,10 @@ SERVICES = {
     "redshiftserverless": "redshift-serverless",
 }
 
+# Terraform's own, whose values may be of any type; a state says of which one.
+OF_ANY_TYPE = {"terraform_data": ("input", "output", "triggers_replace")}
+TYPES = {bool: "bool", int: "number", float: "number", str: "string"}
+
 # Nothing reads what AWS gives these, and the provider stumbles over one whose prefix list was not known before.
 NOT_IN_STATE = ("aws_vpc_security_group_egress_rule", "aws_vpc_security_group_ingress_rule")
 
@@ -59,7 +63,7 @@ def as_if_applied(document: Document, region: str) -> Document:
     """A state in which everything that a plan creates exists."""
     configured = _configured(document["configuration"]["root_module"])
     versions = _schema_versions(document["planned_values"]["root_module"])
-    resources: dict[tuple[str | None, str, str], list[Document]] = defaultdict(list)
+    resources: dict[tuple[str | None, str, str, str], list[Document]] = defaultdict(list)
     for planned in document["resource_changes"]:
         change = planned["change"]
         if planned["mode"] != "managed" or change["after"] is None or planned["type"] in NOT_IN_STATE:
@@ -73,11 +77,16 @@ def as_if_applied(document: Document, region: str) -> Document:
                 attributes[name] = _given(planned, name, region)
             elif name in GIVEN_NOTHING:
                 attributes[name] = []
+            elif name == "output" and planned["type"] in OF_ANY_TYPE:
+                attributes[name] = attributes["input"]
+        for name in OF_ANY_TYPE.get(planned["type"], ()):
+            if (value := attributes.get(name)) is not None:
+                attributes[name] = {"value": value, "type": TYPES[type(value)]}
         secret = [[{"type": "get_attr", "value": name}] for name, is_secret in change["after_sensitive"].items() if is_secret is True]
         instance = {"schema_version": versions[planned["address"]], "attributes": attributes, "sensitive_attributes": secret}
         if "index" in planned:
             instance["index_key"] = planned["index"]
-        resources[planned.get("module_address"), planned["type"], planned["name"]].append(instance)
+        resources[planned.get("module_address"), planned["type"], planned["name"], planned["provider_name"]].append(instance)
     return {
         "version": 4,
         "terraform_version": document["terraform_version"],
@@ -90,10 +99,10 @@ def as_if_applied(document: Document, region: str) -> Document:
                 "mode": "managed",
                 "type": kind,
                 "name": name,
-                "provider": 'provider["registry.terraform.io/hashicorp/aws"]',
+                "provider": f'provider["{provider}"]',
                 "instances": instances,
             }
-            for (module, kind, name), instances in resources.items()
+            for (module, kind, name, provider), instances in resources.items()
         ],
     }
 

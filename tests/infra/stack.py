@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tests.pipeline.offline_aws import ACCOUNT
+
 Values = dict[str, Any]
 
-# Where each type keeps a policy. What a role may do is told apart from who may do something to a resource.
+# Where each type keeps a policy. What a role may do is told apart from who may do something to a resource, and who may be the role.
 IDENTITY_POLICIES = {"aws_iam_role_policy": "policy", "aws_iam_policy": "policy"}
 RESOURCE_POLICIES = {
     "aws_cloudwatch_log_resource_policy": "policy_document",
@@ -22,6 +24,13 @@ RESOURCE_POLICIES = {
     "aws_sqs_queue_policy": "policy",
     "aws_vpc_endpoint": "policy",
 }
+TRUST_POLICIES = {"aws_iam_role": "assume_role_policy"}
+
+# Conditions that hold a statement to an account, a resource or an organisation.
+PINS = (
+    "aws:PrincipalAccount", "aws:PrincipalArn", "aws:PrincipalOrgID", "aws:SourceAccount", "aws:SourceArn", "aws:SourceOrgID", "kms:CallerAccount",
+)
+PINNING_TESTS = ("ArnEquals", "ArnLike", "StringEquals", "StringLike")
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,20 @@ class Statement:
     resources: tuple[str, ...]
     principals: tuple[str, ...]
     condition: dict[str, dict[str, Any]]
+    inverted: bool
+    """Whether it says what it is not about: NotAction, NotResource or NotPrincipal."""
+
+    @property
+    def tests(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        """Its conditions: operator, key and values."""
+        return [(operator, key, _list(values)) for operator, keys in self.condition.items() for key, values in keys.items()]
+
+    @property
+    def pinned(self) -> bool:
+        """Whether a condition holds it to an account, a resource or an organisation that it names."""
+        return any(
+            operator in PINNING_TESTS and key in PINS and not any(vague(value) for value in values) for operator, key, values in self.tests
+        )
 
     @property
     def allows(self) -> bool:
@@ -68,6 +91,8 @@ class Stack:
 
     def __init__(self, environment: str, document: dict[str, Any]) -> None:
         self.environment = environment
+        self.account = ACCOUNT
+        self.region = str(document["variables"]["region"]["value"])
         self.resources = [
             Resource(planned["address"], planned["type"], planned["change"]["after"])
             for planned in document["resource_changes"]
@@ -85,6 +110,10 @@ class Stack:
     def resource_statements(self) -> Iterator[tuple[Resource, Statement]]:
         """Who may do something to a resource."""
         yield from self._statements(RESOURCE_POLICIES)
+
+    def trust_statements(self) -> Iterator[tuple[Resource, Statement]]:
+        """Who may be a role."""
+        yield from self._statements(TRUST_POLICIES)
 
     def _statements(self, kinds: dict[str, str]) -> Iterator[tuple[Resource, Statement]]:
         for resource in self.of(*kinds):
@@ -105,9 +134,19 @@ def statements(policy: str | None) -> list[Statement]:
             resources=_list(statement.get("Resource")),
             principals=_principals(statement.get("Principal")),
             condition=statement.get("Condition", {}),
+            inverted=any(part in statement for part in ("NotAction", "NotResource", "NotPrincipal")),
         )
         for statement in (found if isinstance(found, list) else [found])
     ]
+
+
+def vague(name: str) -> bool:
+    """Whether a name leaves open whose it is: `*`, or an ARN with a wildcard for the account, or for the bucket, which has none."""
+    if not name.startswith("arn:"):
+        return "*" in name or "?" in name
+    *owner, resource = name.split(":", 5)
+    whose = "".join(owner) if any(owner[4:]) else "".join(owner) + resource.partition("/")[0]
+    return "*" in whose or "?" in whose
 
 
 def _principals(principal: object) -> tuple[str, ...]:

