@@ -17,12 +17,13 @@ from tests.pipeline.pipeline import SCHEMAS, SQL, Cloud, Pipeline, Shop, free_po
 
 HERE = Path(__file__).resolve().parent
 
-# Those that fill the lake come last: what others count in the whole lake, they count object by object.
-LAST = ("test_stockouts", "test_redrive", "test_replay", "test_chaos")
+# Those that fill the lake come last: what others count in the whole lake, they count object by object. And after them what
+# looks at the calls that all others led to.
+LAST = ("test_stockouts", "test_redrive", "test_replay", "test_chaos", "test_calls")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Orders the modules: yardstick and single paths as they come, then the long runs."""
+    """Orders the modules: yardstick and single paths as they come, then the long runs, then what all of them called."""
     items.sort(key=lambda item: LAST.index(item.path.stem) + 1 if item.path.stem in LAST else 0)
 
 

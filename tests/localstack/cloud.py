@@ -27,6 +27,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
+from shoplake_localstack.calls import CALLS, Call, read
 from shoplake_localstack.local import localstack, postgres
 from shoplake_localstack.local.processes import CloudError, ProcessId, end, end_marked, free_port, is_listening, is_running, tail
 from shoplake_localstack.local.waiting import telling, wait_until_ready
@@ -97,6 +98,11 @@ class Cloud:
                 found.append(pid)
         return found
 
+    def calls(self) -> set[Call]:
+        """Each different call of AWS that was made by a function, or by a process that AWS_SDK_UA_APP_ID gives a name, since the
+        cloud began."""
+        return read(self.state / CALLS)
+
     def is_up(self) -> bool:
         """Whether both servers run and LocalStack answers."""
         record = self._read()
@@ -122,6 +128,7 @@ class Cloud:
     def _start(self, logs: Path) -> None:
         record: dict[str, Any] = {"port": self.port, "warehouse_port": self.warehouse_port, "processes": []}
         with telling("starting LocalStack"):
+            _empty(self.state / CALLS)
             log = _empty(logs / "localstack.log")
             process = localstack.launch(self.state, self.port, self.warehouse_url, log)
             record["processes"].append(ProcessId.of(process.pid).as_json())

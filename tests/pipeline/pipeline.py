@@ -171,7 +171,8 @@ class Pipeline:
             [self.binaries / f"{source}-connector"],
             env={
                 **self.environment, "SHOP_ID": shop_id, f"{prefix}_BASE_URL": api[0], f"{prefix}_TOKEN": api[1],
-                "STREAM_NAME": self.outputs["streams"][source], "LAKE_BUCKET": self.lake_bucket, **settings,
+                "STREAM_NAME": self.outputs["streams"][source], "LAKE_BUCKET": self.lake_bucket,
+                "AWS_SDK_UA_APP_ID": f"{source}-connector", **settings,
             },
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )

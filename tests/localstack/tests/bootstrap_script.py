@@ -26,6 +26,10 @@ def act(event):
             print(text, flush=True)
         case {"do": "answer", "bytes": size}:
             return "x" * size
+        case {"do": "call", "service": service, "operation": operation, "arguments": arguments}:
+            import boto3
+
+            getattr(boto3.client(service), operation)(**arguments)
         case {"do": "environment"}:
             return dict(os.environ)
         case {"Records": records} if "SINK" in os.environ:

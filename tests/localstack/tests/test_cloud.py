@@ -20,6 +20,7 @@ import pyarrow.parquet
 import pytest
 
 from cloud import Cloud, CloudError, free_port
+from shoplake_localstack.calls import Call
 from shoplake_localstack.local.marker import MARKER
 
 ROLE = "arn:aws:iam::000000000000:role/any"
@@ -99,6 +100,24 @@ def test_a_function_finds_the_cloud_and_logs_to_cloudwatch(cloud: Cloud, package
             return []
 
     eventually(lambda: any("seen in CloudWatch" in message for message in messages()))
+
+
+def test_what_a_function_calls_is_written_down(cloud: Cloud, package: bytes):
+    bucket, name = make_bucket(cloud), make_function(cloud, package)
+    cloud.client("s3").list_objects_v2(Bucket=bucket, Prefix="gold/")
+    for call in (
+        {"service": "s3", "operation": "put_object", "arguments": {"Bucket": bucket, "Key": "jobs/1", "Body": "x"}},
+        {"service": "s3", "operation": "list_objects_v2", "arguments": {"Bucket": bucket, "Prefix": "silver/a="}},
+        {"service": "events", "operation": "put_events", "arguments": {"Entries": [{"Source": "any", "DetailType": "any", "Detail": "{}"}]}},
+    ):
+        for _ in range(2):
+            _, error = invoke(cloud, name, {"do": "call", **call})
+            assert error is None
+    ours = {call for call in cloud.calls() if call.caller == name}
+    assert ours == {Call(name, "s3.put_object", "jobs"), Call(name, "s3.list_objects_v2", "silver"), Call(name, "eventbridge.put_events")}
+    assert all(call.caller.startswith("f-") for call in cloud.calls())
+    named, error = invoke(cloud, make_function(cloud, package, AWS_SDK_UA_APP_ID="itself"), {"do": "environment"})
+    assert error is None and named["AWS_SDK_UA_APP_ID"] == "itself"
 
 
 def test_a_function_survives_its_crash_its_timeout_and_its_murder(cloud: Cloud, package: bytes, eventually):

@@ -106,9 +106,10 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
 
 
 def _environment(env_vars: dict[str, str]) -> dict[str, str]:
-    """LocalStack's variables for the function, and the mark by which a leftover process is recognised."""
+    """LocalStack's variables for the function, a name by which its calls are recognised, and the mark of a leftover process."""
     environment = {name: str(value) for name, value in env_vars.items() if value is not None}
     environment.pop("AWS_LAMBDA_FUNCTION_TIMEOUT", None)  # there in LocalStack's containers only
+    environment.setdefault("AWS_SDK_UA_APP_ID", environment["AWS_LAMBDA_FUNCTION_NAME"])
     if MARKER in os.environ:
         environment[MARKER] = os.environ[MARKER]
     return environment

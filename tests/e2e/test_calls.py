@@ -1,0 +1,106 @@
+"""What each program called while all other tests ran, against what it is declared to call, and so what its role lets it do
+(tests/infra/calls.toml): here nothing checks permissions, on AWS a call that is not declared would be refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shoplake_localstack.calls import Call
+from tests.infra.permissions import CALLS
+from tests.pipeline.pipeline import Pipeline, Shop, wait_until
+
+HERE = Path(__file__).resolve().parent
+LONG = ("test_replay", "test_chaos")
+"""Modules that this one does not wait for: they are seldom run, and take the paths that others take too."""
+
+REFERENCE = "engagement_weights"
+
+UNSEEN: dict[Call, str] = {
+    Call("control", "redshiftdata.cancel_statement"): "only a transaction that takes ten minutes is cancelled",
+    Call("load", "redshiftdata.cancel_statement"): "only a transaction that takes ten minutes is cancelled",
+    Call("control", "sns.publish"): "only where nothing has come of a dataset for hours",
+    Call("transform", "s3.head_object", "gold"): "only where two jobs of a partition commit in the same moment",
+    Call("transform", "sqs.send_message"): "only where two jobs of a partition run at once, which leases make rare",
+    Call("pos-connector", "ssm.get_parameter"): "the tests give it the API's token itself, not the name of its parameter",
+    Call("inventory-connector", "ssm.get_parameter"): "the tests give it the API's token itself, not the name of its parameter",
+}
+"""Calls that the tests need not lead to, and why."""
+
+
+def declared(calls: dict[str, dict[str, Any]]) -> set[Call]:
+    """A list of calls in the words of the local cloud, which tells objects apart by the first segment of their keys."""
+    return {
+        Call(program, operation, thing.partition("/")[0] if operation.startswith("s3.") else None)
+        for program, operations in calls.items()
+        for operation, things in operations.items()
+        for thing in things
+    }
+
+
+def made(pipeline: Pipeline) -> set[Call]:
+    """The calls so far, by program."""
+    programs = {function: program for program, function in pipeline.outputs["functions"].items()}
+    return {call._replace(caller=programs.get(call.caller, call.caller)) for call in pipeline.cloud.calls()}
+
+
+def in_words(calls: set[Call]) -> list[str]:
+    """Each call in a line."""
+    return sorted(" ".join(word for word in call if word is not None) for call in calls)
+
+
+def left_out(items: list[pytest.Item]) -> list[str]:
+    """Tests of this folder that are not among those of a session."""
+    chosen = {(item.path, getattr(item, "originalname", item.name)) for item in items}
+    return [
+        f"{path.stem}::{name}"
+        for path in sorted(HERE.glob("test_*.py"))
+        if path.stem not in LONG
+        for name in re.findall(r"^def (test_\w+)", path.read_text("utf-8"), re.MULTILINE)
+        if (path, name) not in chosen
+    ]
+
+
+@pytest.fixture(scope="module")
+def calls(pipeline: Pipeline, shop: Shop) -> set[Call]:
+    """The calls of all tests, and of what else an operator can ask for."""
+    pipeline.control(action="rotate_secret", shop_id=shop.shop_id)
+    pipeline.control(action="check_freshness")
+    rows = pipeline.control(action="get_reference", table=REFERENCE)["csv"]
+    pipeline.control(action="set_reference", table=REFERENCE, csv=rows)
+    listing = Call("dispatch", "s3.list_objects_v2", "jobs")
+    wait_until("dispatch looks for what was computed with the former rows", lambda: listing in made(pipeline))
+    wait_until("dispatch has marked it and looked at the marks", lambda: not pipeline.dirty_messages())
+    return made(pipeline)
+
+
+def test_every_call_is_declared(calls: set[Call]) -> None:
+    assert Call("control", "redshiftdata.batch_execute_statement") in calls, "the deployment's own migration was not recorded"
+    assert in_words(calls - declared(CALLS)) == []
+
+
+def test_every_declared_call_is_made_or_explained(calls: set[Call], request: pytest.FixtureRequest) -> None:
+    session = request.session
+    if missing := left_out(session.items):
+        pytest.skip(f"what is never called shows when all tests run, and {len(missing)} do not, such as {missing[0]}")
+    if session.testsfailed:
+        pytest.skip(f"what is never called shows when all tests pass, and {session.testsfailed} did not")
+    assert in_words(declared(CALLS) - calls - UNSEEN.keys()) == []
+
+
+def test_only_declared_calls_are_explained() -> None:
+    assert in_words(UNSEEN.keys() - declared(CALLS)) == []
+
+
+def test_a_list_is_read_by_program_operation_and_folder() -> None:
+    calls = {"a": {"s3.get_object": ["gold/*", "jobs/*/running.json", "jobs/x"], "sqs.send_message": ["one", "two"]}, "b": {}}
+    assert declared(calls) == {Call("a", "s3.get_object", "gold"), Call("a", "s3.get_object", "jobs"), Call("a", "sqs.send_message")}
+
+
+def test_a_session_without_one_test_is_known_to_lack_it(request: pytest.FixtureRequest) -> None:
+    others = [item for item in request.session.items if item.name != request.node.name]
+    assert f"test_calls::{request.node.name}" in left_out(others)
+    assert f"test_calls::{request.node.name}" not in left_out(request.session.items)
