@@ -59,7 +59,7 @@ def build(architecture: str, for_this_machine: bool) -> Path:
     out = target_dir() / "lambda"
     # What describes the tables of the lake has to run here.
     binaries = dict(zip(FUNCTIONS, FUNCTIONS)) | ({"catalog": "shoplake-catalog"} if runs_here(architecture) else {})
-    with step(f"build the functions for {architecture} (a release build takes twenty minutes on two cores)"):
+    with step(f"build the functions for {architecture} (a release build takes half an hour and more on two cores)"):
         packages = [word for name in binaries.values() for word in ("-p", name)]
         subprocess.run(
             [tool, "lambda", "build", "--release", "--locked", "--lambda-dir", out, *target, *packages, "--config", nameless_folders()],
