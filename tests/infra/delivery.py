@@ -107,8 +107,7 @@ def _lets_in(stack: Stack, policy: list[Statement], service: str, action: str, a
     return any(
         statement.allows
         and service in statement.principals
-        and any(fnmatchcase(action, each) for each in statement.actions)
-        and any(fnmatchcase(arn, each) for each in statement.resources)
+        and statement.covers(action, arn)
         and all(_holds(stack, test, service, action, sender) for test in statement.tests)
         for statement in policy
     )

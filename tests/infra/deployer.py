@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from typing import Any
 
 from tests.pipeline.tools import checkov
@@ -102,9 +101,6 @@ def needed(stack: Stack, actions: Table) -> Iterator[tuple[str, str]]:
 def allowed(policy: list[Statement], action: str, resource: str) -> bool:
     """Whether a policy allows an action on a resource; on "*" only if it says "*". Conditions of the region are kept by what is deployed."""
     return any(
-        statement.allows
-        and {key for _, key, _ in statement.tests} <= {"aws:RequestedRegion"}
-        and any(fnmatchcase(action, each) for each in statement.actions)
-        and any(fnmatchcase(resource, each) for each in statement.resources)
+        statement.allows and {key for _, key, _ in statement.tests} <= {"aws:RequestedRegion"} and statement.covers(action, resource)
         for statement in policy
     )

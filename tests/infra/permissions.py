@@ -6,7 +6,6 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +137,7 @@ def _needed_by_mapping(stack: Stack, mapping: Resource) -> Iterator[Permission]:
 def _permissions(stack: Stack, statement: Statement, denied: list[Statement]) -> Iterator[Permission]:
     for action in statement.actions:
         for resource in statement.resources:
-            if any(_matches(action, each.actions) and _matches(resource, each.resources) for each in denied):
+            if any(each.covers(action, resource) for each in denied):
                 continue
             if action.startswith("kms:"):
                 yield from (Permission(action, f"{_key(stack, resource)}, {used}") for used in _users_of_key(stack, statement))
@@ -146,10 +145,6 @@ def _permissions(stack: Stack, statement: Statement, denied: list[Statement]) ->
                 yield from (Permission(action, thing) for thing in _listed(stack, statement, resource))
             else:
                 yield Permission(action, _end(stack, resource))
-
-
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _listed(stack: Stack, statement: Statement, bucket: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from tests.pipeline.offline_aws import ACCOUNT
@@ -61,6 +62,10 @@ class Statement:
     condition: dict[str, dict[str, Any]]
     inverted: bool
     """Whether it says what it is not about: NotAction, NotResource or NotPrincipal."""
+
+    def covers(self, action: str, resource: str) -> bool:
+        """Whether it is about an action on a resource, by name or by a pattern; conditions apart."""
+        return any(fnmatchcase(action, each) for each in self.actions) and any(fnmatchcase(resource, each) for each in self.resources)
 
     @property
     def tests(self) -> list[tuple[str, str, tuple[str, ...]]]:
