@@ -6,8 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tests.pipeline.pipeline import Pipeline, wait_until
-from tests.pipeline.reconcile import CALM_LOOKS
+from tests.pipeline.pipeline import Pipeline
 
 from .independent import TABLES, Expected, differences
 
@@ -45,7 +44,7 @@ def wait_until_right(pipeline: Pipeline, expected: Expected, tables: Iterable[st
             time.sleep(1)
         else:
             raise AssertionError(report(pipeline, expected, pending))
-    wait_until_calm(pipeline, max(60, deadline - time.monotonic()))
+    pipeline.wait_until_calm(max(60, deadline - time.monotonic()))
     assert not (text := report(pipeline, expected, tables)), text
 
 
@@ -53,15 +52,3 @@ def report(pipeline: Pipeline, expected: Expected, tables: Iterable[str]) -> str
     """What is wrong with which table."""
     found = {table: wrong(pipeline, expected, table) for table in tables}
     return "\n".join(f"\n{table} is not what it should be:\n{text}" for table, text in found.items() if text)
-
-
-def wait_until_calm(pipeline: Pipeline, seconds: float = 240) -> None:
-    """Waits until no partition is waiting to be computed, and the warehouse holds what gold holds."""
-    looks = 0
-
-    def calm() -> bool:
-        nonlocal looks
-        looks = looks + 1 if pipeline.is_calm() else 0
-        return looks == CALM_LOOKS
-
-    wait_until("nothing is under way", calm, seconds, every=1)

@@ -101,7 +101,7 @@ def test_the_same_day_delivered_twice_changes_no_kpi(pipeline: Pipeline, deliver
     with pipeline.pos_api("--csv", str(sales_days)) as api:
         pipeline.run_pos_connector(delivered.shop_id, api, DAYS[0])
     wait_until("the second delivery is in silver", lambda: balance(pipeline).duplicates == rows.duplicates + lines, 120)
-    wait_until("nothing is under way", pipeline.is_calm)
+    pipeline.wait_until_calm()
     assert table(pipeline) == before
     assert balance(pipeline).holds
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.browser.chromium import Browser
 from tests.pipeline.pipeline import Pipeline, Shop, wait_until
+from tests.pipeline.reconcile import received, wait_until_settled
 from tests.pipeline.report import report
 from tests.report.page_checks import check_report
 
@@ -27,7 +28,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def traded(pipeline: Pipeline, shop: Shop) -> Shop:
     """A shop with two days of sales and some traffic, all of which is in the warehouse."""
-    pipeline.send_web_events(shop, "--seed", "5", "--events", "500", "--date", str(TODAY - timedelta(days=1)))
+    before = received(pipeline)
+    sent = pipeline.send_web_events(shop, "--seed", "5", "--events", "500", "--date", str(TODAY - timedelta(days=1)))
     with pipeline.pos_api("--seed", "5") as api:
         for day in DAYS:
             pipeline.run_pos_connector(shop.shop_id, api, day)
@@ -39,7 +41,13 @@ def traded(pipeline: Pipeline, shop: Shop) -> Shop:
     for table, days in tables.items():
         wait_until(f"{table} has {days} days", lambda: days_of(pipeline, table, shop) >= days, 180)
     # The page and the queries that it is compared with have to see the same warehouse.
-    wait_until("nothing is under way", pipeline.is_calm, 180)
+    wait_until_settled(
+        pipeline,
+        {
+            "web_traffic": before.get("web_traffic", 0) + sent["accepted"],
+            "control_totals": before.get("control_totals", 0) + len(DAYS),
+        },
+    )
     return shop
 
 

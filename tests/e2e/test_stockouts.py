@@ -16,7 +16,7 @@ from tests.pipeline.reconcile import received, wait_until_settled
 
 from .independent import Expected
 from .inventory_api import Stock, hour_name, inventory_api, level
-from .kpis import wait_until_calm, wait_until_right
+from .kpis import wait_until_right
 
 TABLES = ["operations.stockout_alerts", "sales.stock_availability"]
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
@@ -132,12 +132,12 @@ def test_neither_a_replay_nor_a_recomputation_announces_anything_again(pipeline:
     wait_until_settled(pipeline, {"inventory_levels": before["inventory_levels"] + rows})
     for model in ("stock_state_changes", "stockout_alerts"):
         pipeline.control(action="backfill", model=model, **{"from": f"{FIRST:%F}", "to": f"{NOW:%F}"})
-    wait_until_calm(pipeline)
+    pipeline.wait_until_calm()
 
     # What is new changes the very partitions that hold the old alerts. It is announced behind whatever they would have led to.
     late = {hour: [*STOCK[hour], level("late", on_hand)] for hour, on_hand in ((FIRST, 9), (SECOND, 9), (THIRD, 0))}
     deliver(pipeline, watch.shop, late)
     wait_until_right(pipeline, expected(watch.shop, STOCK | late), TABLES)
     wait_until("the new alert has been announced", lambda: ("late", "out") in watch.inbox.alerts())
-    wait_until_calm(pipeline)
+    pipeline.wait_until_calm()
     assert watch.inbox.alerts() == dict.fromkeys([*ALERTS, ("late", "out")], 1)

@@ -8,9 +8,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +27,8 @@ sys.path.insert(0, str(ROOT / "tests" / "localstack"))
 from cloud import Cloud, free_port  # noqa: E402
 
 Answer = TypeVar("Answer")
+CALM_LOOKS = 3
+"""Looks in a row that have to find nothing under way: between two stations an event is in no queue for a moment."""
 SCHEMAS = ROOT / "crates" / "contracts" / "schemas"
 SQL = ROOT / "glue-sql"
 
@@ -45,8 +49,8 @@ class Pipeline:
         self.binaries = binaries
         self.outputs = outputs
         self.sql = sql
-        self._versions: dict[str, int] = {}
-        self.bodies: dict[tuple[str, str], bytes] = {}
+        self._versions: dict[tuple[str, str], int] = {}
+        self._bodies: dict[tuple[str, str], bytes] = {}
         """Objects of the lake that were read before, by key and ETag."""
         self.lake_bucket: str = outputs["lake_bucket"]
         self.api_url: str = outputs["api_url"]
@@ -202,18 +206,34 @@ class Pipeline:
         answer = self.cloud.client("sqs").get_queue_attributes(QueueUrl=self.outputs["dirty_queue_url"], AttributeNames=names)
         return sum(int(answer["Attributes"][name]) for name in names)
 
+    def objects(self, prefix: str) -> list[tuple[str, str]]:
+        """Key and ETag of the lake's objects under a prefix."""
+        pages = self.cloud.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.lake_bucket, Prefix=prefix)
+        return [(item["Key"], item["ETag"]) for page in pages for item in page.get("Contents", ())]
+
+    def bodies(self, versions: Iterable[tuple[str, str]]) -> list[bytes]:
+        """What is in objects, given by key and ETag, in that order."""
+        s3 = self.cloud.client("s3")
+
+        def read(version: tuple[str, str]) -> bytes:
+            # Whoever waits looks again and again, and hardly any object changes meanwhile.
+            if version not in self._bodies:
+                self._bodies[version] = s3.get_object(Bucket=self.lake_bucket, Key=version[0])["Body"].read()
+            return self._bodies[version]
+
+        with ThreadPoolExecutor(8) as readers:
+            return list(readers.map(read, versions))
+
     def gold_versions(self) -> dict[tuple[str, str], int]:
         """The version of every gold partition, by model and partition value."""
         s3 = self.cloud.client("s3")
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self.lake_bucket, Prefix="gold/")
         versions = {}
-        for item in (item for page in pages for item in page.get("Contents", ())):
-            key, object_version = item["Key"], item["Key"] + item["ETag"]
-            if object_version not in self._versions:
-                head = s3.head_object(Bucket=self.lake_bucket, Key=key)
-                self._versions[object_version] = int(head["Metadata"]["version"])
+        for version in self.objects("gold/"):
+            key, _ = version
+            if version not in self._versions:
+                self._versions[version] = int(s3.head_object(Bucket=self.lake_bucket, Key=key)["Metadata"]["version"])
             _, model, folder, _ = key.split("/")
-            versions[model, folder.split("=", 1)[1]] = self._versions[object_version]
+            versions[model, folder.split("=", 1)[1]] = self._versions[version]
         return versions
 
     def loaded_versions(self) -> dict[tuple[str, str], int]:
@@ -221,10 +241,33 @@ class Pipeline:
         rows = self.query("select model, partition_value, version from shoplake.loads")
         return {(model, partition): version for model, partition, version in rows}
 
+    def wait_until_calm(self, seconds: float = 240) -> None:
+        """Waits until nothing is under way."""
+        looks = 0
+
+        def calm() -> bool:
+            nonlocal looks
+            looks = looks + 1 if self.is_calm() else 0
+            return looks == CALM_LOOKS
+
+        wait_until("nothing is under way", calm, seconds, every=1)
+
     def is_calm(self) -> bool:
-        """Whether no partition waits to be computed, and the warehouse holds what gold holds. Between two stations a change is
-        in no queue for a moment, so whoever has to be sure looks more than once."""
-        return not self.dirty_messages() and self.is_loaded()
+        """Whether no partition waits to be computed or is being computed, and the warehouse holds what gold holds. Between two
+        stations a change is in no queue for a moment, so whoever has to be sure looks more than once."""
+        return not self.dirty_messages() and self.is_loaded() and not self.is_computing()
+
+    def is_computing(self) -> bool:
+        """Whether a job holds the lease of its partition: its message is gone, and its rows are not there yet."""
+        now = datetime.now(UTC)
+        return any(until > now for until in self._leases().values())
+
+    def _leases(self) -> dict[str, datetime]:
+        """Until when every lease runs that there ever was, by its key."""
+        leases = [version for version in self.objects("jobs/") if version[0].endswith("/running.json")]
+        return {
+            key: datetime.fromisoformat(json.loads(body)["until"]) for (key, _), body in zip(leases, self.bodies(leases), strict=True)
+        }
 
     def is_loaded(self) -> bool:
         """Whether the warehouse holds what gold holds of the models that it shows, and that is something."""

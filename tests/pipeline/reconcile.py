@@ -11,19 +11,16 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .pipeline import SCHEMAS, Pipeline, wait_until
+from .pipeline import CALM_LOOKS, SCHEMAS, Pipeline, wait_until
 
 UNREADABLE = "_unknown"
 ENVELOPE = ["shop_id", "_envelope_id", "_received_at"]
-CALM_LOOKS = 3
-"""Looks in a row that have to find nothing under way: between two stations an event is in no queue for a moment."""
 
 
 @dataclass(frozen=True)
@@ -123,15 +120,4 @@ def _lines(pipeline: Pipeline, prefix: str) -> Iterator[bytes]:
 
 
 def _objects(pipeline: Pipeline, prefix: str) -> list[bytes]:
-    s3 = pipeline.cloud.client("s3")
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=pipeline.lake_bucket, Prefix=prefix)
-    found = [(item["Key"], item["ETag"]) for page in pages for item in page.get("Contents", ())]
-
-    def read(version: tuple[str, str]) -> bytes:
-        # Whoever waits looks again and again, and hardly any object changes meanwhile.
-        if version not in pipeline.bodies:
-            pipeline.bodies[version] = s3.get_object(Bucket=pipeline.lake_bucket, Key=version[0])["Body"].read()
-        return pipeline.bodies[version]
-
-    with ThreadPoolExecutor(8) as readers:
-        return list(readers.map(read, found))
+    return pipeline.bodies(pipeline.objects(prefix))

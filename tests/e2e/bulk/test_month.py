@@ -16,7 +16,7 @@ from tests.pipeline.pipeline import Pipeline, Shop, wait_until
 
 from ..feed import Feed, expected_from
 from ..independent import TABLES
-from ..kpis import report, wait_until_calm, wait_until_right
+from ..kpis import report, wait_until_right
 from ..measure import Stages
 from ..webhook import send
 
@@ -99,7 +99,7 @@ def test_every_row_of_every_kpi_is_right(pipeline: Pipeline, month: Month, stage
 
 
 def test_a_late_event_changes_the_kpis(pipeline: Pipeline, month: Month, stages: Stages) -> None:
-    wait_until_calm(pipeline)
+    pipeline.wait_until_calm()
     shop, day, customer = month.shops["month-large"], DAYS[11], "a-late-customer"
     event = {
         "event_id": str(uuid.uuid4()), "session_id": "a-late-session", "visitor_id": "a-late-visitor", "customer_id": customer,
