@@ -1,16 +1,18 @@
-# APIs that cannot push -> streams, by tasks that a schedule starts for each shop.
+# APIs that cannot push, and databases -> streams, by tasks that a schedule starts for each shop.
 
 locals {
-  # A further connector is one entry here. Its settings in a task are called <settings>_BASE_URL and so on.
+  # A further connector is one entry here. `url` and `secret` are what its task calls the source's URL and the parameter with
+  # what opens it.
   #
   # A task computes from the clock what it fetches, in UTC. It must not start so late that the clock says something else:
-  # the stock of an hour within that hour, the sales of the day before on the same day.
+  # the stock of an hour within that hour, the sales of the day before on the same day. A database is read as it is.
   #
   # A source without a contract has no stream, and its connector nowhere to put anything.
   scheduled_connectors = { for name, connector in local.known_connectors : name => connector if contains(local.sources, connector.source) }
   known_connectors = {
-    pos       = { source = "pos", settings = "POS", schedule = "cron(30 4 * * ? *)", start_within_minutes = 30, give_up_after_minutes = 360 }
-    inventory = { source = "inventory", settings = "INVENTORY", schedule = "cron(5 * * * ? *)", start_within_minutes = 10, give_up_after_minutes = 30 }
+    pos       = { source = "pos", url = "POS_BASE_URL", secret = "POS_TOKEN_PARAMETER", schedule = "cron(30 4 * * ? *)", start_within_minutes = 30, give_up_after_minutes = 360 }
+    inventory = { source = "inventory", url = "INVENTORY_BASE_URL", secret = "INVENTORY_TOKEN_PARAMETER", schedule = "cron(5 * * * ? *)", start_within_minutes = 10, give_up_after_minutes = 30 }
+    oltp      = { source = "oltp", url = "OLTP_URL", secret = "OLTP_PASSWORD_PARAMETER", schedule = "cron(30 3 * * ? *)", start_within_minutes = 30, give_up_after_minutes = 360 }
   }
 
   connectors = merge(
@@ -26,12 +28,12 @@ locals {
             schedule = coalesce(shop.schedule, connector.schedule)
             timezone = shop.timezone
             enabled  = shop.enabled
-            environment = {
-              SHOP_ID                                 = id
-              "${connector.settings}_BASE_URL"        = shop.base_url
-              "${connector.settings}_TOKEN_PARAMETER" = shop.token_parameter
-              PAGE_SIZE                               = tostring(shop.page_size)
-            }
+            environment = merge(shop.settings, {
+              SHOP_ID            = id
+              (connector.url)    = shop.base_url
+              (connector.secret) = shop.token_parameter
+              PAGE_SIZE          = tostring(shop.page_size)
+            })
           }
         }
       })
@@ -61,9 +63,11 @@ locals {
   }
   connector_parameter_path = "/${local.prefix}/connectors"
 
-  # HTTPS, and the ports that base URLs name.
+  # HTTPS, which AWS is spoken to by as well, and the ports that base URLs name or mean.
   connector_ports = toset(concat([443], flatten([
-    for shops in values(local.polled) : [for shop in values(shops) : try(tonumber(regex("^https://[^/:]+:([0-9]+)", shop.base_url)[0]), [])]
+    for shops in values(local.polled) : [
+      for shop in values(shops) : try(tonumber(regex("^[a-z]+://(?:[^/@]*@)?[^/@:]+:([0-9]+)", shop.base_url)[0]), startswith(shop.base_url, "https://") ? 443 : 5432)
+    ]
   ])))
 
   # Vendors' addresses are theirs to change, so where APIs are on the internet the way out is open, on those ports.
@@ -117,7 +121,7 @@ resource "aws_security_group" "connectors" {
   count = local.aws ? 1 : 0
 
   name        = "${local.prefix}-connectors"
-  description = "Connectors: out to the APIs that they poll and to AWS, nothing in"
+  description = "Connectors: out to what they poll and to AWS, nothing in"
   vpc_id      = module.network[0].vpc_id
 
   tags = { Name = "${local.prefix}-connectors" }
@@ -127,7 +131,7 @@ resource "aws_vpc_security_group_egress_rule" "connector_apis" {
   for_each = local.aws ? local.connector_targets : {}
 
   security_group_id = aws_security_group.connectors[0].id
-  description       = "APIs that are polled, and AWS where it is reached by the internet"
+  description       = "APIs and databases that are polled, and AWS where it is reached by the internet"
   ip_protocol       = "tcp"
   from_port         = each.value.port
   to_port           = each.value.port
@@ -217,7 +221,7 @@ locals {
       }
       headline = "Connector <group> failed with exit code <code>: <reason>."
       advice = [
-        "Exit code 1: the API, the stream or the lake did not answer for long; run it again. 2: the last line of the log says what has to be put right first. Any other: it was killed, for instance for want of memory; run it again.",
+        "Exit code 1: the source, the stream or the lake did not answer for long; run it again. 2: the last line of the log says what has to be put right first. Any other: it was killed, for instance for want of memory; run it again.",
       ]
     }
     lost = {
@@ -263,7 +267,7 @@ resource "aws_cloudwatch_event_target" "connector_failed" {
       [local.connector_failures[each.key].headline],
       local.connector_failures[each.key].advice,
       [
-        "It was to fetch what is due at <created>: pos the day before, inventory the last full hour, both in UTC.",
+        "It was to fetch what is due at <created>: pos the day before, inventory the last full hour, both in UTC; oltp the tables as they are.",
         "Task: <task>. Log: /aws/ecs/${local.prefix}-...-connector. How to run it again: Connectors in infra/README.md. Running it twice is harmless.",
       ],
     ) : "\"${line}\""])

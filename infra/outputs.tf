@@ -119,7 +119,7 @@ output "connector_repositories" {
 }
 
 output "connector_token_parameters" {
-  description = "Parameter (SecureString, under the key secrets_key_arn) in which each shop's token has to be put, by connector and shop."
+  description = "Parameter (SecureString, under the key secrets_key_arn) in which each shop's token or password has to be put, by connector and shop."
   value       = local.aws ? { for name, shops in local.polled : name => { for shop, api in shops : shop => api.token_parameter } } : {}
 }
 

@@ -539,10 +539,11 @@ variable "interface_endpoint_zones" {
 
 variable "connectors" {
   description = <<-TEXT
-    Connector (pos, inventory) -> shop -> its API: base_url; token_parameter, the SecureString with its token (default
-    /shoplake-<environment>/connectors/<connector>/<shop>/token); schedule (default 04:30 for pos, the fifth minute of each hour for inventory)
-    and its timezone; page_size; enabled. A run of pos fetches the day before, of inventory the last full hour, both in UTC: choose an hour at
-    which it is the same date in UTC as in the shop, and that leaves 45 minutes of the hour for inventory.
+    Connector (pos, inventory, oltp) -> shop -> its API or database: base_url; token_parameter, the SecureString with its token or password (default
+    /shoplake-<environment>/connectors/<connector>/<shop>/token); schedule (default 04:30 for pos, the fifth minute of each hour for inventory,
+    03:30 for oltp) and its timezone; page_size; settings, further variables of the connector's README; enabled. A run of pos fetches the day before,
+    of inventory the last full hour, both in UTC: choose an hour at which it is the same date in UTC as in the shop, and that leaves 45 minutes of
+    the hour for inventory. The base_url of oltp is postgres://<user>@<host>/<database>, and its settings have OLTP_CURRENCY.
   TEXT
   type = map(map(object({
     base_url        = string
@@ -550,21 +551,34 @@ variable "connectors" {
     schedule        = optional(string)
     timezone        = optional(string, "UTC")
     page_size       = optional(number, 500)
+    settings        = optional(map(string), {})
     enabled         = optional(bool, true)
   })))
   default = {}
 
   validation {
-    condition     = alltrue([for name in keys(var.connectors) : contains(["pos", "inventory"], name)])
-    error_message = "There are the connectors pos and inventory."
+    condition     = alltrue([for name in keys(var.connectors) : contains(keys(local.known_connectors), name)])
+    error_message = "There are the connectors ${join(", ", keys(local.known_connectors))}."
   }
   validation {
     condition     = alltrue([for shops in values(var.connectors) : alltrue([for shop in keys(shops) : can(regex("^[a-z0-9][a-z0-9_-]{0,62}$", shop))])])
     error_message = "A shop's id is 1 to 63 lower-case letters, digits, hyphens and underscores, the first a letter or a digit."
   }
   validation {
-    condition     = alltrue([for shops in values(var.connectors) : alltrue([for shop in values(shops) : can(regex("^https://[A-Za-z0-9.-]+(:[0-9]+)?(/[^?#]*)?$", shop.base_url))])])
+    condition     = alltrue([for name, shops in var.connectors : name == "oltp" || alltrue([for shop in values(shops) : can(regex("^https://[A-Za-z0-9.-]+(:[0-9]+)?(/[^?#]*)?$", shop.base_url))])])
     error_message = "A base URL must be https, such as https://pos.example.com: a token goes with every request. It has no query."
+  }
+  validation {
+    condition     = alltrue([for shop in values(lookup(var.connectors, "oltp", {})) : can(regex("^postgres(ql)?://[^/:@?#]+@[A-Za-z0-9.-]+(:[0-9]+)?/[^/?#]+$", shop.base_url))])
+    error_message = "The base URL of a database must be postgres://<user>@<host>:<port>/<database>: always by TLS, and the password is in token_parameter."
+  }
+  validation {
+    condition     = alltrue([for shop in values(lookup(var.connectors, "oltp", {})) : can(regex("^[A-Z]{3}$", shop.settings.OLTP_CURRENCY))])
+    error_message = "The settings of oltp must have OLTP_CURRENCY, ISO 4217, such as EUR: amounts in a database do not say what they are amounts of."
+  }
+  validation {
+    condition     = alltrue([for shops in values(var.connectors) : alltrue([for shop in values(shops) : length(jsonencode(shop.settings)) <= 6000])])
+    error_message = "ECS takes 8192 characters of overrides, so the settings of a shop may have 6000. Of certificates, name only the authority that signs."
   }
   validation {
     condition     = alltrue([for shops in values(var.connectors) : alltrue([for shop in values(shops) : shop.token_parameter == null || can(regex("^/[A-Za-z0-9_./-]+$", shop.token_parameter))])])
@@ -589,7 +603,7 @@ variable "connector_services" {
     Connectors of your own that do not end, such as a reader of a change feed: name -> source (whose stream it puts to), environment and
     token_parameters, size of a task, and how many tasks: as many as keep their processors at target_cpu_percent, from min_tasks to max_tasks.
     Its image is pushed to the repository <environment's prefix>-<name>-connector under connector_image_tag; what it must be able to share among
-    several tasks is its own business. pos and inventory end, and have schedules instead.
+    several tasks is its own business. Connectors that end have schedules instead.
   TEXT
   type = map(object({
     source             = string
@@ -604,8 +618,8 @@ variable "connector_services" {
   default = {}
 
   validation {
-    condition     = alltrue([for name in keys(var.connector_services) : can(regex("^[a-z][a-z0-9-]{0,15}$", name)) && !contains(["pos", "inventory"], name)])
-    error_message = "A service's name is 1 to 16 lower-case letters, digits and hyphens, and neither pos nor inventory."
+    condition     = alltrue([for name in keys(var.connector_services) : can(regex("^[a-z][a-z0-9-]{0,15}$", name)) && !contains(keys(local.known_connectors), name)])
+    error_message = "A service's name is 1 to 16 lower-case letters, digits and hyphens, and not that of a connector with schedules."
   }
   validation {
     condition     = alltrue([for service in values(var.connector_services) : contains(local.sources, service.source)])

@@ -242,16 +242,35 @@ run "shops_are_polled_in_time_and_failures_are_reported" {
     connectors = {
       pos       = { acme = { base_url = "https://pos.example.com", timezone = "Europe/Berlin" }, other = { base_url = "https://other.example.com" } }
       inventory = { acme = { base_url = "https://stock.example.com", schedule = "cron(10 * * * ? *)" } }
+      oltp      = { acme = { base_url = "postgres://reader@db.example.com/shop", settings = { OLTP_CURRENCY = "EUR", SHOP_ID = "other" } } }
     }
   }
 
   assert {
-    condition     = module.connector["pos"].schedules == ["acme", "other"] && module.connector["inventory"].schedules == ["acme"]
+    condition     = module.connector["pos"].schedules == ["acme", "other"] && module.connector["inventory"].schedules == ["acme"] && module.connector["oltp"].schedules == ["acme"]
     error_message = "Each shop of each connector should have a schedule."
   }
   assert {
     condition     = local.connectors.pos.runs.acme.schedule == "cron(30 4 * * ? *)" && local.connectors.inventory.runs.acme.schedule == "cron(10 * * * ? *)"
     error_message = "POS should be polled once a day unless said otherwise, and inventory as was said."
+  }
+  assert {
+    condition     = local.known_connectors.inventory.schedule == "cron(5 * * * ? *)" && local.connectors.oltp.runs.acme.schedule == "cron(30 3 * * ? *)"
+    error_message = "Unless said otherwise inventory should be polled once an hour, and a database be read once a day."
+  }
+  assert {
+    condition = local.connectors.oltp.runs.acme.environment == {
+      SHOP_ID                 = "acme"
+      OLTP_URL                = "postgres://reader@db.example.com/shop"
+      OLTP_PASSWORD_PARAMETER = "/shoplake-test/connectors/oltp/acme/token"
+      OLTP_CURRENCY           = "EUR"
+      PAGE_SIZE               = "500"
+    }
+    error_message = "A shop's settings should be added to what its task is told, and replace none of it."
+  }
+  assert {
+    condition     = local.connector_ports == toset([443, 5432])
+    error_message = "A database without a port is on PostgreSQL's."
   }
   assert {
     condition     = output.connector_token_parameters.pos.other == "/shoplake-test/connectors/pos/other/token"
@@ -299,6 +318,39 @@ run "a_token_is_sent_over_https_only" {
     packages_dir        = "./tests/fixtures/packages"
     connector_image_tag = "1"
     connectors          = { pos = { acme = { base_url = "http://pos.example.com" } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "a_database_is_read_by_tls_only" {
+  command = plan
+  variables {
+    environment         = "test"
+    packages_dir        = "./tests/fixtures/packages"
+    connector_image_tag = "1"
+    connectors          = { oltp = { acme = { base_url = "postgres://reader@db.example.com/shop?sslmode=disable", settings = { OLTP_CURRENCY = "EUR" } } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "a_database_s_password_is_no_part_of_its_url" {
+  command = plan
+  variables {
+    environment         = "test"
+    packages_dir        = "./tests/fixtures/packages"
+    connector_image_tag = "1"
+    connectors          = { oltp = { acme = { base_url = "postgres://reader:secret@db.example.com/shop", settings = { OLTP_CURRENCY = "EUR" } } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "a_database_s_amounts_have_a_currency" {
+  command = plan
+  variables {
+    environment         = "test"
+    packages_dir        = "./tests/fixtures/packages"
+    connector_image_tag = "1"
+    connectors          = { oltp = { acme = { base_url = "postgres://reader@db.example.com/shop" } } }
   }
   expect_failures = [var.connectors]
 }

@@ -6,6 +6,7 @@ connector_image_tag = "v1"
 connectors = {
   pos       = { acme = { base_url = "https://pos.example.com" } }
   inventory = { acme = { base_url = "https://stock.example.com:8443" } }
+  oltp      = { acme = { base_url = "postgres://reader@db.example.com/shop", settings = { OLTP_CURRENCY = "EUR" } } }
 }
 
 # A connector that does not end, and adapts to its load.

@@ -38,6 +38,7 @@ def names(document: dict[str, Any]) -> dict[str, set[str]]:
         "stream_sources": {source for source, delivery in sources if delivery == "stream"},
         "pos_shops": set(polled.get("pos", {})),
         "inventory_shops": set(polled.get("inventory", {})),
+        "oltp_shops": set(polled.get("oltp", {})),
     }
 
 

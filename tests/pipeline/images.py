@@ -18,7 +18,7 @@ from pathlib import Path
 from .package import ROOT
 from .progress import step
 
-CONNECTORS = {"pos": "pos-connector", "inventory": "inventory-connector"}
+CONNECTORS = {"pos": "pos-connector", "inventory": "inventory-connector", "oltp": "oltp-connector"}
 TOOLS = ("docker", "podman", "buildah", "finch")
 PLATFORMS = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
 INDEX = "images.json"

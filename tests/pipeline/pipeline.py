@@ -157,7 +157,8 @@ class Pipeline:
 
     def start_pos_connector(self, shop_id: str, api: tuple[str, str], day: str, **settings: str) -> subprocess.Popen[str]:
         """Starts the POS connector for one business day."""
-        return self._start_connector("pos", shop_id, api, BUSINESS_DATE=day, **settings)
+        url, token = api
+        return self._start_connector("pos", shop_id, POS_BASE_URL=url, POS_TOKEN=token, BUSINESS_DATE=day, **settings)
 
     def run_inventory_connector(self, shop_id: str, api: tuple[str, str], first: str, last: str, **settings: str) -> None:
         """Runs the inventory connector for the hours from `first` to `last`, such as `2026-11-21T10`, to its end."""
@@ -167,16 +168,24 @@ class Pipeline:
         self, shop_id: str, api: tuple[str, str], first: str, last: str, **settings: str
     ) -> subprocess.Popen[str]:
         """Starts the inventory connector for the hours from `first` to `last`."""
-        return self._start_connector("inventory", shop_id, api, SNAPSHOT_FROM=first, SNAPSHOT_TO=last, **settings)
+        url, token = api
+        hours = {"SNAPSHOT_FROM": first, "SNAPSHOT_TO": last}
+        return self._start_connector("inventory", shop_id, INVENTORY_BASE_URL=url, INVENTORY_TOKEN=token, **hours, **settings)
 
-    def _start_connector(self, source: str, shop_id: str, api: tuple[str, str], **settings: str) -> subprocess.Popen[str]:
-        prefix = source.upper()
+    def run_oltp_connector(self, shop_id: str, **settings: str) -> None:
+        """Runs the OLTP connector, which `settings` tell about its database, to its end."""
+        _finish(self.start_oltp_connector(shop_id, **settings))
+
+    def start_oltp_connector(self, shop_id: str, **settings: str) -> subprocess.Popen[str]:
+        """Starts the OLTP connector, which `settings` tell about its database."""
+        return self._start_connector("oltp", shop_id, **settings)
+
+    def _start_connector(self, source: str, shop_id: str, **settings: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [self.binaries / f"{source}-connector"],
             env={
-                **self.environment, "SHOP_ID": shop_id, f"{prefix}_BASE_URL": api[0], f"{prefix}_TOKEN": api[1],
-                "STREAM_NAME": self.outputs["streams"][source], "LAKE_BUCKET": self.lake_bucket,
-                "AWS_SDK_UA_APP_ID": f"{source}-connector", **settings,
+                **self.environment, "SHOP_ID": shop_id, "STREAM_NAME": self.outputs["streams"][source],
+                "LAKE_BUCKET": self.lake_bucket, "AWS_SDK_UA_APP_ID": f"{source}-connector", **settings,
             },
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )

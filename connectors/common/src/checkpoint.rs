@@ -37,10 +37,34 @@ impl Checkpoint {
 ///
 /// # Errors
 /// When the store does not answer.
-pub async fn is_complete(store: &dyn Store, batch: &Batch) -> Result<bool, StoreError> {
+async fn is_complete(store: &dyn Store, batch: &Batch) -> Result<bool, StoreError> {
     let object = store.get(&batch.checkpoint_key()).await?;
     let checkpoint = object.and_then(|object| serde_json::from_slice::<Checkpoint>(&object.bytes).ok());
     Ok(checkpoint.is_some_and(|checkpoint| checkpoint.completed_at.is_some()))
+}
+
+/// What is to be fetched of what is wanted, each of which is one batch. As with the pages of one batch, a run that was
+/// killed is gone on with, and one that had come to its end is repeated: where all are complete, it is all of them once more.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn due<T>(
+    store: &dyn Store,
+    wanted: impl IntoIterator<Item = T>,
+    batch: impl Fn(&T) -> Batch,
+) -> Result<Vec<T>, StoreError> {
+    let (mut due, mut complete) = (Vec::new(), Vec::new());
+    for wanted in wanted {
+        let is_complete = is_complete(store, &batch(&wanted)).await?;
+        if is_complete { &mut complete } else { &mut due }.push(wanted);
+    }
+    if due.is_empty() {
+        return Ok(complete);
+    }
+    if !complete.is_empty() {
+        tracing::info!(complete = complete.len(), due = due.len(), "going on with what is left");
+    }
+    Ok(due)
 }
 
 /// Reads and writes one batch's checkpoint, and notices when somebody else writes it too.

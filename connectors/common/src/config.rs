@@ -1,11 +1,21 @@
 //! The parts of a task's configuration that every connector has.
 
+use std::num::NonZeroU32;
+
 use shoplake_contracts::ShopId;
 use shoplake_platform::config::{ConfigError, parsed, required};
 
-use crate::TokenSource;
+use crate::SecretSource;
 
-const DEFAULT_PAGE_SIZE: u32 = 500;
+const DEFAULT_PAGE_SIZE: NonZeroU32 = NonZeroU32::new(500).expect("it is above 0");
+
+/// Reads `PAGE_SIZE`, how many rows are fetched, sent and acknowledged at a time.
+///
+/// # Errors
+/// When it is no number above 0.
+pub fn page_size() -> Result<NonZeroU32, ConfigError> {
+    Ok(parsed("PAGE_SIZE")?.unwrap_or(DEFAULT_PAGE_SIZE))
+}
 
 /// In whose name rows are sent, and where to.
 #[derive(Debug, Clone)]
@@ -40,9 +50,9 @@ pub struct ApiConfig {
     /// `<PREFIX>_BASE_URL`
     pub base_url: String,
     /// `<PREFIX>_TOKEN` or `<PREFIX>_TOKEN_PARAMETER`
-    pub token: TokenSource,
+    pub token: SecretSource,
     /// `PAGE_SIZE`
-    pub page_size: u32,
+    pub page_size: NonZeroU32,
 }
 
 impl ApiConfig {
@@ -53,8 +63,8 @@ impl ApiConfig {
     pub fn from_env(prefix: &str) -> Result<Self, ConfigError> {
         Ok(Self {
             base_url: required(&format!("{prefix}_BASE_URL"))?,
-            token: TokenSource::from_env(prefix)?,
-            page_size: parsed("PAGE_SIZE")?.unwrap_or(DEFAULT_PAGE_SIZE),
+            token: SecretSource::from_env(&format!("{prefix}_TOKEN"))?,
+            page_size: page_size()?,
         })
     }
 }

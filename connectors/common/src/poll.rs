@@ -26,7 +26,7 @@ impl<'a> Poll<'a> {
         describe: fn(&RawValue) -> Facts,
     ) -> Result<Self, TaskError> {
         let page_size = api.page_size.to_string();
-        let api = PagedApi::new(&api.base_url, path, &[], ports.token.clone(), ports.patience)?;
+        let api = PagedApi::new(&api.base_url, path, &[], ports.secret.clone(), ports.patience)?;
         Ok(Self { api, page_size, destination, ports, describe })
     }
 

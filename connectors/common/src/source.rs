@@ -33,6 +33,14 @@ pub enum SourceError {
     /// An API did not give the page.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// Something else than an API did not give the page.
+    #[error("{reason}")]
+    Unavailable {
+        /// What went wrong, and what to do.
+        reason: String,
+        /// Whether a later run may succeed without anybody doing anything.
+        is_transient: bool,
+    },
 }
 
 impl SourceError {
@@ -40,6 +48,7 @@ impl SourceError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::CursorRefused(error) | Self::Api(error) => error.is_transient(),
+            Self::Unavailable { is_transient, .. } => *is_transient,
         }
     }
 }

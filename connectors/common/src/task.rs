@@ -14,7 +14,7 @@ use shoplake_platform::{
     telemetry,
 };
 
-use crate::{ApiConfig, ApiError, Checkpoint, Destination, Patience, RunError, SourceError, TokenError};
+use crate::{ApiError, Checkpoint, Destination, Patience, RunError, SecretError, SecretSource, SourceError};
 
 /// Nobody waits for a task, so it outlasts a throttled stream where a function would give up.
 const STREAM_DEADLINE: Duration = Duration::from_secs(300);
@@ -34,8 +34,8 @@ pub trait Task: Sized + Send + Sync {
     /// In whose name rows are sent, and where to.
     fn destination(&self) -> &Destination;
 
-    /// The API that is polled.
-    fn api(&self) -> &ApiConfig;
+    /// What opens the source: an API's token, a database's password.
+    fn secret(&self) -> &SecretSource;
 
     /// Fetches and sends what is left of what was asked for.
     ///
@@ -46,9 +46,9 @@ pub trait Task: Sized + Send + Sync {
 
 /// What a task needs of the world.
 pub struct Ports<'a> {
-    /// For the API.
-    pub token: SecretString,
-    /// How long the API is waited for.
+    /// Opens the source.
+    pub secret: SecretString,
+    /// How long the source is waited for.
     pub patience: Patience,
     /// Takes the rows.
     pub stream: &'a dyn Stream,
@@ -95,9 +95,9 @@ pub enum TaskError {
     /// The environment is not as it should be.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// There is no token.
+    /// There is no secret.
     #[error(transparent)]
-    Token(#[from] TokenError),
+    Secret(#[from] SecretError),
     /// A run failed.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -130,7 +130,7 @@ impl TaskError {
     pub fn exit_code(&self) -> u8 {
         let is_transient = match self {
             Self::Config(_) | Self::Absent { .. } => false,
-            Self::Token(error) => error.is_transient(),
+            Self::Secret(error) => error.is_transient(),
             Self::Run(error) => error.is_transient(),
         };
         if is_transient { 1 } else { 2 }
@@ -162,7 +162,7 @@ async fn run<T: Task>() -> Result<Delivered, TaskError> {
     let task = T::from_env(SystemClock.now())?;
     let aws = aws::config().await;
     let ports = Ports {
-        token: task.api().token.token(&aws).await?,
+        secret: task.secret().read(&aws).await?,
         patience: Patience::default(),
         stream: &KinesisStream::new(&aws).with_deadline(STREAM_DEADLINE),
         store: &S3Store::new(&aws, task.destination().lake_bucket.clone()),

@@ -3,9 +3,8 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use shoplake_connector::{
-    ApiConfig, Batch, Delivered, Destination, Poll, Ports, Task, TaskError, is_complete,
+    ApiConfig, Batch, Delivered, Destination, Poll, Ports, SecretSource, Task, TaskError, due,
 };
-use shoplake_lake::StoreError;
 use shoplake_platform::config::{ConfigError, parsed};
 
 use crate::{Hour, Hours, describe};
@@ -35,8 +34,8 @@ impl Task for Snapshots {
         &self.destination
     }
 
-    fn api(&self) -> &ApiConfig {
-        &self.api
+    fn secret(&self) -> &SecretSource {
+        &self.api.token
     }
 
     /// Fetches and sends the hours that are not complete, one after the other; where all are, all once more.
@@ -48,7 +47,7 @@ impl Task for Snapshots {
         let poll = Poll::new(&self.api, "v1/inventory", &self.destination, ports, describe)?;
         let mut delivered = Delivered::default();
         let mut absent = Vec::new();
-        for hour in self.due(ports).await? {
+        for hour in due(ports.store, self.hours.iter(), |hour| self.batch(*hour)).await? {
             let batch = self.batch(hour);
             match poll.deliver(&batch, &[("snapshot_at", &hour.snapshot_at())]).await {
                 Ok(completed) => {
@@ -69,28 +68,6 @@ impl Task for Snapshots {
 }
 
 impl Snapshots {
-    /// The hours to fetch. As with the pages of one batch, a run that was killed is gone on with, and one that had come to
-    /// its end is repeated.
-    async fn due(&self, ports: &Ports<'_>) -> Result<Vec<Hour>, StoreError> {
-        let mut due = Vec::new();
-        let mut complete = Vec::new();
-        for hour in self.hours.iter() {
-            let is_complete = is_complete(ports.store, &self.batch(hour)).await?;
-            if is_complete { &mut complete } else { &mut due }.push(hour);
-        }
-        if due.is_empty() {
-            return Ok(complete);
-        }
-        if !complete.is_empty() {
-            tracing::info!(
-                complete = complete.len(),
-                due = due.len(),
-                "going on with the hours that are left"
-            );
-        }
-        Ok(due)
-    }
-
     fn batch(&self, hour: Hour) -> Batch {
         Batch {
             shop: self.destination.shop.clone(),

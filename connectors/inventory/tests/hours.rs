@@ -16,7 +16,7 @@ use sample_source::{
     world::World,
 };
 use serde_json::Value;
-use shoplake_connector::{ApiConfig, Delivered, Destination, Patience, Ports, Task, TaskError, TokenSource};
+use shoplake_connector::{ApiConfig, Delivered, Destination, Patience, Ports, SecretSource, Task, TaskError};
 use shoplake_contracts::{Contracts, envelope::Envelope};
 use shoplake_lake::MemoryStore;
 use shoplake_platform::{
@@ -58,7 +58,11 @@ async fn start(generator: Generator, faults: Faults) -> Snapshots {
             stream_name: STREAM.to_owned(),
             lake_bucket: String::new(),
         },
-        api: ApiConfig { base_url, token: TokenSource::Value(TOKEN.into()), page_size: 100 },
+        api: ApiConfig {
+            base_url,
+            token: SecretSource::Value(TOKEN.into()),
+            page_size: 100.try_into().unwrap(),
+        },
         hours: Hours::choose(None, Some(first), Some(last), DateTime::UNIX_EPOCH).unwrap(),
     }
 }
@@ -79,7 +83,7 @@ impl Outside {
             ..Patience::default()
         };
         let (stream, store) = (&self.stream, &self.store);
-        task.run(&Ports { token: token.into(), patience, stream, store, clock: &clock }).await
+        task.run(&Ports { secret: token.into(), patience, stream, store, clock: &clock }).await
     }
 
     /// The control totals' rows and sums, by batch.

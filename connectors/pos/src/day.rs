@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Days, NaiveDate, Utc};
-use shoplake_connector::{ApiConfig, Batch, Delivered, Destination, Poll, Ports, Task, TaskError};
+use shoplake_connector::{
+    ApiConfig, Batch, Delivered, Destination, Poll, Ports, SecretSource, Task, TaskError,
+};
 use shoplake_platform::config::{ConfigError, parsed};
 
 use crate::describe;
@@ -34,8 +36,8 @@ impl Task for Day {
         &self.destination
     }
 
-    fn api(&self) -> &ApiConfig {
-        &self.api
+    fn secret(&self) -> &SecretSource {
+        &self.api.token
     }
 
     async fn run(&self, ports: &Ports<'_>) -> Result<Delivered, TaskError> {

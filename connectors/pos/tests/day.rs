@@ -11,7 +11,7 @@ use sample_source::{
     pos::{Days, Generator, Sale},
     world::World,
 };
-use shoplake_connector::{ApiConfig, Delivered, Destination, Patience, Ports, Task, TaskError, TokenSource};
+use shoplake_connector::{ApiConfig, Delivered, Destination, Patience, Ports, SecretSource, Task, TaskError};
 use shoplake_contracts::{Contracts, envelope::Envelope};
 use shoplake_lake::MemoryStore;
 use shoplake_platform::{clock::ManualClock, stream::MemoryStream};
@@ -35,7 +35,11 @@ async fn start(faults: Faults) -> Day {
             stream_name: STREAM.to_owned(),
             lake_bucket: String::new(),
         },
-        api: ApiConfig { base_url, token: TokenSource::Value(TOKEN.into()), page_size: 100 },
+        api: ApiConfig {
+            base_url,
+            token: SecretSource::Value(TOKEN.into()),
+            page_size: 100.try_into().unwrap(),
+        },
         business_date: day(),
     }
 }
@@ -52,7 +56,7 @@ async fn run(
         max_delay: Duration::from_millis(2),
         ..Patience::default()
     };
-    task.run(&Ports { token: token.into(), patience, stream, store, clock: &clock }).await
+    task.run(&Ports { secret: token.into(), patience, stream, store, clock: &clock }).await
 }
 
 #[tokio::test]

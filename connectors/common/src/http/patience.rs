@@ -1,10 +1,10 @@
-//! How long an API is waited for.
+//! How long a source is waited for.
 
 use std::time::Duration;
 
-use backon::ExponentialBuilder;
+use backon::{BackoffBuilder, ExponentialBuilder};
 
-/// Timeouts and retries of one page.
+/// Timeouts and retries of one page, or of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
     /// For a whole response.
@@ -32,6 +32,11 @@ impl Default for Patience {
 }
 
 impl Patience {
+    /// The waits between the attempts at something that is tried again as a whole.
+    pub fn delays(&self) -> impl Iterator<Item = Duration> + Send + use<> {
+        self.backoff().build()
+    }
+
     pub(super) fn backoff(&self) -> ExponentialBuilder {
         ExponentialBuilder::default()
             .with_min_delay(self.min_delay)

@@ -1,0 +1,12 @@
+//! Takes a shop's customers, products, orders and order items from its PostgreSQL to the stream of their source.
+
+mod database;
+mod extract;
+mod lookback;
+mod rows;
+mod table;
+
+pub use database::Database;
+pub use extract::Extract;
+pub use lookback::{Lookback, NotALookback};
+pub use table::Table;

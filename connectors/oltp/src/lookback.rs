@@ -1,0 +1,71 @@
+//! How far back orders are fetched again.
+
+use std::str::FromStr;
+
+use chrono::{Days, NaiveDate};
+
+/// Which orders an extract takes. An order's row does not say when it was changed, so its newest days are taken anew each
+/// time, long enough for what usually changes to have changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookback {
+    /// Those of the day of the extract and of so many days before it.
+    Days(u32),
+    /// Every one.
+    All,
+}
+
+/// Not a lookback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is neither a number of days, such as 30, nor all")]
+pub struct NotALookback;
+
+impl Lookback {
+    /// The first day of the orders that an extract of `date` takes; none for all of them.
+    #[must_use]
+    pub fn since(self, date: NaiveDate) -> Option<NaiveDate> {
+        match self {
+            Self::Days(days) => Some(date.checked_sub_days(Days::new(days.into())).unwrap_or(NaiveDate::MIN)),
+            Self::All => None,
+        }
+    }
+}
+
+impl Default for Lookback {
+    fn default() -> Self {
+        Self::Days(30)
+    }
+}
+
+impl FromStr for Lookback {
+    type Err = NotALookback;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "all" => Ok(Self::All),
+            days => days.parse().map(Self::Days).map_err(|_| NotALookback),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_days_then_they_are_counted_back_from_the_day_of_the_extract() {
+        let date = NaiveDate::from_ymd_opt(2026, 3, 2).unwrap();
+        let since = |text: &str| text.parse::<Lookback>().unwrap().since(date);
+
+        assert_eq!(since("0"), Some(date));
+        assert_eq!(since("2"), NaiveDate::from_ymd_opt(2026, 2, 28));
+        assert_eq!(since("4294967295"), Some(NaiveDate::MIN), "before anybody sold anything");
+        assert_eq!(since("all"), None);
+    }
+
+    #[test]
+    fn given_something_else_then_it_is_refused() {
+        for text in ["", "-1", "7d", "1.5", "All", "everything"] {
+            assert_eq!(text.parse::<Lookback>(), Err(NotALookback), "{text}");
+        }
+    }
+}

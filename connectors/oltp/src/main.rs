@@ -1,0 +1,8 @@
+//! The task: one shop's tables, then the end.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    shoplake_connector::task::main::<oltp_connector::Extract>().await
+}

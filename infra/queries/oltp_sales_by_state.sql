@@ -1,0 +1,64 @@
+-- What was ordered in the last 90 days, by the customers' state and the orders' status, from the shops' databases as they were
+-- read last. A row is in the lake as often as it was read, and the newest one counts.
+
+with orders as (
+    select
+        shop_id,
+        order_id,
+        max_by(customer_id, extracted_at) as customer_id,
+        max_by(status, extracted_at) as status
+    from ${silver}.oltp_orders
+    where order_date >= current_timestamp - interval '90' day
+    group by
+        shop_id,
+        order_id
+),
+
+customers as (
+    select
+        shop_id,
+        customer_id,
+        max_by(state, extracted_at) as state
+    from ${silver}.oltp_customers
+    group by
+        shop_id,
+        customer_id
+),
+
+items as (
+    select
+        shop_id,
+        order_id,
+        order_item_id,
+        max_by(currency, extracted_at) as currency,
+        max_by(quantity, extracted_at) as quantity,
+        max_by(subtotal, extracted_at) as subtotal
+    from ${silver}.oltp_order_items
+    where order_date >= current_timestamp - interval '90' day
+    group by
+        shop_id,
+        order_id,
+        order_item_id
+)
+
+select
+    orders.shop_id,
+    customers.state,
+    orders.status,
+    items.currency,
+    count(distinct orders.order_id) as orders,
+    sum(items.quantity) as units,
+    sum(items.subtotal) as amount
+from orders
+inner join items
+on items.shop_id = orders.shop_id and items.order_id = orders.order_id
+left join customers
+on customers.shop_id = orders.shop_id and customers.customer_id = orders.customer_id
+group by
+    orders.shop_id,
+    customers.state,
+    orders.status,
+    items.currency
+order by
+    orders.shop_id,
+    amount desc

@@ -1,0 +1,297 @@
+"""A shop's PostgreSQL through the OLTP connector, compared with what PostgreSQL says itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.pipeline.pipeline import Pipeline, Shop, wait_until
+from tests.pipeline.reconcile import Balance, received, reconcile
+
+from .shop_database import ShopDatabase, certificate, create, tls_front
+
+TODAY = datetime.now(UTC).date()
+TABLES = ("customers", "products", "orders", "order_items")
+LOOKBACK_DAYS = 10
+
+# Ids, amounts and times of all the types that such tables have. Every 97th order was placed by nobody who is known, the
+# newest product has no cost.
+DATABASE = """
+create table customers (
+    customer_id uuid primary key, first_name text, last_name varchar(80), email text, phone text, state char(2), city text,
+    created_at timestamptz not null
+);
+create table products (
+    product_id text primary key, product_name text not null, category text, price numeric(12, 2) not null, cost numeric(14, 6),
+    created_at timestamp not null
+);
+create type order_status as enum ('placed', 'paid', 'shipped', 'cancelled');
+create table orders (
+    order_id bigint primary key, customer_id uuid references customers, order_date timestamp, status order_status not null,
+    total_amount numeric(12, 2)
+);
+create table order_items (
+    order_item_id integer primary key, order_id bigint not null, product_id text not null, quantity integer not null,
+    unit_price numeric(12, 2) not null, subtotal numeric
+);
+insert into customers
+select
+    ('00000000-0000-4000-8000-' || to_char(n, 'FM000000000000'))::uuid, 'Zoë' || n, 'O''Hara "' || n, 'c' || n || '@example.com',
+    case when n % 3 > 0 then '+44 20 ' || n end, 'NY', 'New York', '2020-02-29 23:59:59.123456+02'::timestamptz + n * interval '7 hours'
+from generate_series(1, 150) as n;
+insert into products
+select
+    'p/' || to_char(n, 'FM000'), 'Thing ' || n, case when n % 5 > 0 then 'category ' || n % 5 end, n + 0.99,
+    case when n < 60 then n * 0.5 end, '2019-12-31 22:00:00'::timestamp + n * interval '1 day'
+from generate_series(1, 60) as n;
+insert into order_items
+select
+    n, 9000000000 + (n - 1) / 3, 'p/' || to_char(1 + n % 60, 'FM000'), case when n % 50 = 0 then -1 else 1 + n % 4 end,
+    1 + n % 60 + 0.99, (1 + n % 60 + 0.99) * case when n % 50 = 0 then -1 else 1 + n % 4 end
+from generate_series(1, 1500) as n;
+insert into orders
+select
+    9000000000 + n, case when n % 97 > 0 then ('00000000-0000-4000-8000-' || to_char(1 + n % 150, 'FM000000000000'))::uuid end,
+    (current_timestamp at time zone 'UTC')::date - 30 + n * interval '86 minutes', 'placed',
+    (select sum(subtotal) from order_items where order_id = 9000000000 + n)
+from generate_series(0, 499) as n;
+-- What no contract takes: an amount of five digits behind the point, an item whose order is gone, an order from no day.
+insert into products values ('dear', 'Thing', null, 1, 0.123456, '2026-01-01');
+insert into order_items values (1501, 2, 'p/001', 1, 1, 1);
+insert into orders values (1, null, null, 'placed', 1);
+"""
+
+# The rows that the contracts take, as PostgreSQL has them.
+WANTED = {
+    "customers": """select customer_id::text, first_name, last_name, email, phone, state, city, created_at from customers""",
+    "products": """select product_id, product_name, category, price::numeric, cost, 'GBP', created_at at time zone 'UTC'
+        from products where product_id <> 'dear'""",
+    "orders": """select order_id::text, customer_id::text, order_date at time zone 'UTC', status::text, total_amount, 'GBP'
+        from orders where order_id > 1""",
+    "order_items": """select i.order_item_id::text, i.order_id::text, i.product_id, i.quantity, i.unit_price, i.subtotal, 'GBP',
+            o.order_date at time zone 'UTC'
+        from order_items as i join orders as o using (order_id)""",
+}
+COLUMNS = {
+    "customers": "customer_id, first_name, last_name, email, phone, state, city, created_at",
+    "products": "product_id, product_name, category, price, cost, currency, created_at",
+    "orders": "order_id, customer_id, order_date, status, total_amount, currency",
+    "order_items": "order_item_id, order_id, product_id, quantity, unit_price, subtotal, currency, order_date",
+}
+KEYS = {"customers": "customer_id", "products": "product_id", "orders": "order_id", "order_items": "order_item_id"}
+REFUSED = {"products": "cost", "orders": "order_date", "order_items": "order_date"}
+
+
+def silver(pipeline: Pipeline, table: str, shop: Shop) -> set[tuple[Any, ...]]:
+    """A shop's rows of a table in silver, of each key the newest."""
+    bodies = pipeline.bodies(pipeline.objects(f"silver/oltp_{table}/"))
+    if not bodies:
+        return set()
+    rows = pa.concat_tables([pq.read_table(pa.BufferReader(body)) for body in bodies])  # noqa: F841
+    query = f"""select {COLUMNS[table]} from rows where shop_id = ?
+        qualify row_number() over (partition by {KEYS[table]} order by extracted_at desc) = 1"""
+    found = duckdb.sql(query, params=[shop.shop_id]).to_arrow_table()
+    return {tuple(row.values()) for row in found.to_pylist()}
+
+
+def wanted(database: ShopDatabase, table: str) -> set[tuple[Any, ...]]:
+    """The same rows as PostgreSQL has them."""
+    return set(database.rows(WANTED[table]))
+
+
+def control_totals(pipeline: Pipeline, shop: Shop, date: str) -> dict[str, tuple[int, int]]:
+    """Rows and units that the connector says it has sent on a day, by dataset."""
+    bodies = pipeline.bodies(pipeline.objects(f"silver/control_totals/dt={date}/"))
+    rows = pa.concat_tables([pq.read_table(pa.BufferReader(body)) for body in bodies])  # noqa: F841
+    query = """select dataset, row_count, quantity_sum from rows where shop_id = ?
+        qualify row_number() over (partition by batch order by completed_at desc) = 1"""
+    found = duckdb.execute(query, [shop.shop_id]).fetchall()
+    return {dataset: (count, units) for dataset, count, units in found}
+
+
+def wait_until_arrived(pipeline: Pipeline, counts: dict[str, int]) -> None:
+    """Waits until so many rows have been received, and each is in silver or in quarantine. No model reads them."""
+
+    def arrived() -> bool:
+        balances: dict[str, Balance] = {balance.dataset: balance for balance in reconcile(pipeline)}
+        found = {dataset: balances[dataset] for dataset in counts if dataset in balances}
+        return found.keys() == counts.keys() and all(
+            balance.received >= counts[dataset] and balance.holds for dataset, balance in found.items()
+        )
+
+    wait_until(f"{counts} have arrived", arrived, 180)
+
+
+def failure(connector: subprocess.Popen[str]) -> tuple[int, str]:
+    """How a connector ended: exit code, and the last line of its log."""
+    output, _ = connector.communicate(timeout=120)
+    return connector.returncode, json.loads(output.splitlines()[-1])["error"]
+
+
+@pytest.fixture(scope="module")
+def database(pipeline: Pipeline) -> ShopDatabase:
+    """The shop's database."""
+    return create(pipeline.cloud.warehouse_url, "shop", DATABASE)
+
+
+@pytest.fixture(scope="module")
+def extracted(pipeline: Pipeline, shop: Shop, database: ShopDatabase) -> Shop:
+    """A shop all of whose tables have arrived in the lake."""
+    before = received(pipeline)
+    settings = database.settings(LOOKBACK_DAYS="all", PAGE_SIZE="100", EXTRACT_DATE="2026-01-01")
+    parameter = f"/connectors/oltp/{shop.shop_id}/token"
+    pipeline.cloud.client("ssm").put_parameter(Name=parameter, Value=settings.pop("OLTP_PASSWORD"), Type="SecureString")
+    pipeline.run_oltp_connector(shop.shop_id, OLTP_PASSWORD_PARAMETER=parameter, **settings)
+    rows = {f"oltp_{table}": database.rows(f"select count(*) from {table}")[0][0] for table in TABLES}
+    totals = before.get("control_totals", 0) + len(TABLES)
+    wait_until_arrived(pipeline, {**rows, "control_totals": totals})
+    return shop
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_silver_has_what_the_database_has(pipeline: Pipeline, extracted: Shop, database: ShopDatabase, table: str) -> None:
+    assert len(wanted(database, table)) > 50
+    assert silver(pipeline, table, extracted) == wanted(database, table)
+
+
+@pytest.mark.parametrize("table", REFUSED)
+def test_a_row_that_breaks_its_contract_is_in_quarantine(pipeline: Pipeline, extracted: Shop, table: str) -> None:
+    balance = next(balance for balance in reconcile(pipeline) if balance.dataset == f"oltp_{table}")
+    assert balance.holds and balance.quarantined == 1
+
+
+def test_what_was_sent_is_what_the_control_totals_say(pipeline: Pipeline, extracted: Shop, database: ShopDatabase) -> None:
+    [(units,)] = database.rows("select sum(quantity) from order_items")
+    counts = {f"oltp_{table}": database.rows(f"select count(*) from {table}")[0][0] for table in TABLES}
+    assert control_totals(pipeline, extracted, "2026-01-01") == {
+        dataset: (count, units if dataset == "oltp_order_items" else 0) for dataset, count in counts.items()
+    }
+
+
+def test_the_next_extract_brings_what_changed_and_not_the_orders_of_long_ago(
+    pipeline: Pipeline, extracted: Shop, database: ShopDatabase
+) -> None:
+    stale = silver(pipeline, "orders", extracted)
+    with database.owner() as owner:
+        owner.execute("update orders set status = 'shipped' where order_id % 2 = 0")
+        owner.execute("update products set price = price * 2 where product_id = 'p/007'")
+        owner.execute("delete from products where product_id = 'dear'")
+    since = f"current_date - {LOOKBACK_DAYS}"
+    [(recent,)] = database.rows(f"select count(*) from orders where order_date >= {since}")
+    before = received(pipeline)
+
+    pipeline.run_oltp_connector(extracted.shop_id, **database.settings(LOOKBACK_DAYS=str(LOOKBACK_DAYS)))
+
+    # The order from no day is taken each time, as nobody can say that it is old.
+    more = {"oltp_orders": recent + 1, "oltp_products": 60, "control_totals": len(TABLES)}
+    wait_until_arrived(pipeline, {dataset: before[dataset] + count for dataset, count in more.items()})
+    assert received(pipeline)["oltp_orders"] == before["oltp_orders"] + recent + 1
+    assert silver(pipeline, "products", extracted) == wanted(database, "products")
+    fresh = set(database.rows(f"{WANTED['orders']} and order_date >= {since}"))
+    old = {order for order in stale if order[0] not in {fresh_order[0] for fresh_order in fresh}}
+    assert len(fresh) == recent > 100 < len(old)
+    assert silver(pipeline, "orders", extracted) == fresh | old
+
+
+def test_an_extract_that_is_killed_and_cut_off_goes_on_where_it_was(pipeline: Pipeline, database: ShopDatabase) -> None:
+    shop = pipeline.add_shop("oltp-killed")
+    settings = database.settings(LOOKBACK_DAYS="all", PAGE_SIZE="20")
+    state = f"state/connectors/oltp/{shop.shop_id}/"
+    first = pipeline.start_oltp_connector(shop.shop_id, **settings)
+    wait_until("a table is complete, and the next has begun", lambda: len(pipeline.objects(state)) == 2, 60, 0.02)
+    first.kill()
+    first.communicate()
+
+    second = pipeline.start_oltp_connector(shop.shop_id, **settings)
+    cut_off = f"select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = '{database.reader}'"
+    wait_until("the database has cut it off", lambda: database.rows(cut_off)[0][0], 60, 0.02)
+    output, _ = second.communicate(timeout=300)
+
+    assert second.returncode == 0, output
+    assert "going on with what is left" in output and "going on after the last acknowledged page" in output
+    assert "trying again, from the last acknowledged page on" in output
+    assert "terminating connection due to administrator command (SQLSTATE 57P01)" in output or "connection closed" in output
+    for table in TABLES:
+        want = wanted(database, table)
+        wait_until(f"all {table} have arrived", lambda: silver(pipeline, table, shop) == want, 120)
+    totals = control_totals(pipeline, shop, str(TODAY))
+    assert totals.keys() == {f"oltp_{table}" for table in TABLES}
+    [(units,)] = database.rows("select sum(quantity) from order_items")
+    [(items,)] = database.rows("select count(*) from order_items")
+    assert totals["oltp_order_items"] == (items, units)
+
+
+def test_by_tls_the_database_has_to_be_who_it_says_it_is(
+    pipeline: Pipeline, database: ShopDatabase, tmp_path: Path
+) -> None:
+    shop = pipeline.add_shop("oltp-tls")
+    file, authority = certificate(tmp_path, "127.0.0.1")
+    other = tmp_path / "other"
+    other.mkdir()
+    _, other_authority = certificate(other, "127.0.0.1")
+    with tls_front(database, file) as port:
+        url = f"postgres://{database.reader}@127.0.0.1:{port}/{database.name}"
+
+        def start(**settings: str) -> subprocess.Popen[str]:
+            return pipeline.start_oltp_connector(shop.shop_id, **database.settings(OLTP_URL=url, LOOKBACK_DAYS="0", **settings))
+
+        trusted = start(OLTP_CA_CERTIFICATES=authority)
+        output, _ = trusted.communicate(timeout=120)
+        assert trusted.returncode == 0, output
+        for settings in ({"OLTP_CA_CERTIFICATES": other_authority}, {}):
+            code, error = failure(start(**settings))
+            assert code == 2 and "certificate" in error, error
+
+
+def test_without_tls_nothing_is_sent_unless_the_url_says_so(pipeline: Pipeline, database: ShopDatabase) -> None:
+    url = f"postgres://{database.reader}@127.0.0.1:{database.port}/{database.name}?sslmode=prefer"
+    code, error = failure(pipeline.start_oltp_connector("oltp-tls", **database.settings(OLTP_URL=url)))
+    assert code == 2 and "does not support TLS" in error, error
+
+
+def test_what_somebody_has_to_put_right_is_named(pipeline: Pipeline, database: ShopDatabase) -> None:
+    code, error = failure(pipeline.start_oltp_connector("oltp-refused", **database.settings(OLTP_PASSWORD="wrong")))
+    assert code == 2 and f'password authentication failed for user "{database.reader}" (SQLSTATE 28P01)' in error, error
+
+    bare = create(pipeline.cloud.warehouse_url, "bare", "create view customers as select 1 as id")
+    code, error = failure(pipeline.start_oltp_connector("oltp-refused", **bare.settings()))
+    assert code == 2 and "column customers.customer_id does not exist" in error and "views of these names" in error, error
+
+
+def test_where_tables_look_otherwise_views_on_the_search_path_are_read(pipeline: Pipeline) -> None:
+    shop = pipeline.add_shop("oltp-views")
+    tables = """
+        create table kunden (nr integer primary key, angelegt date not null);
+        insert into kunden values (1, '2026-02-03'), (2, '2026-02-04');
+        create schema shoplake;
+        create view shoplake.customers as
+            select nr as customer_id, null::text as first_name, null::text as last_name, null::text as email,
+                null::text as phone, null::text as state, null::text as city, angelegt as created_at
+            from kunden;
+        create view shoplake.products as select 1 as product_id, 'Ding' as product_name, null::text as category,
+            1.50::double precision as price, null::money as cost, now() as created_at where false;
+        create view shoplake.orders as select 1 as order_id, 1 as customer_id, now() as order_date, '' as status,
+            0 as total_amount where false;
+        create view shoplake.order_items as select 1 as order_item_id, 1 as order_id, 1 as product_id, 1 as quantity,
+            0 as unit_price, 0 as subtotal where false;
+        grant usage on schema shoplake to public;
+        grant select on all tables in schema shoplake to public;
+        alter database views set search_path = shoplake;
+    """
+    views = create(pipeline.cloud.warehouse_url, "views", tables)
+    pipeline.run_oltp_connector(shop.shop_id, **views.settings())
+
+    found = wait_until("the customers have arrived", lambda: silver(pipeline, "customers", shop), 120)
+    nothing = (None,) * 6
+    assert found == {
+        ("1", *nothing, datetime(2026, 2, 3, tzinfo=UTC)),
+        ("2", *nothing, datetime(2026, 2, 4, tzinfo=UTC)),
+    }
