@@ -89,14 +89,14 @@ def without_flags(environment: Mapping[str, str]) -> dict[str, str]:
 
 def nameless_folders() -> str:
     """Cargo's setting that keeps this machine's folders out of what rustc writes: panics name their source file, and those of
-    dependencies lie below cargo's home.
+    dependencies lie below cargo's home. Those of the project have no folder, as cargo names them from the workspace's root.
 
     So the same sources give the same binaries in any folder, as long as rustc, the C compiler (Zig, but for ARCH=host) and
     cargo's own settings on the machine (`target.*.rustflags` goes over this one) are the same; and the same packages, as
     long as Python's zlib is the same.
     """
     cargo_home = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
-    folders = {cargo_home: "/cargo", target_dir(): "/target", ROOT: "/shoplake"}
+    folders = {cargo_home: "/cargo", target_dir(): "/target"}
     return f"build.rustflags={json.dumps([f'--remap-path-prefix={folder}={name}' for folder, name in folders.items()])}"
 
 
