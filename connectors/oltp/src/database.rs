@@ -120,7 +120,6 @@ fn tls(ca_certificates: &str) -> Result<ClientConfig, ConfigError> {
 }
 
 /// What went wrong, in words, and whether it may pass.
-#[allow(clippy::needless_pass_by_value, reason = "it is what map_err takes")]
 pub(crate) fn source_error(error: Error) -> SourceError {
     let Some(answer) = error.as_db_error() else {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -145,9 +144,11 @@ fn is_passing_fault_of_the_network(error: &Error) -> bool {
 }
 
 /// By class (PostgreSQL's manual, appendix "Error Codes"): lost connections, transactions that got in each other's way (on a
-/// standby: with what it replays), too little memory or too many connections, an operator who restarts the server.
+/// standby: with what it replays), too little memory or too many connections, an operator who restarts the server. And a
+/// stream that was throttled for so long that the database took the transaction for forgotten.
 fn is_passing(code: &SqlState) -> bool {
     ["08", "40", "53", "57"].iter().any(|class| code.code().starts_with(class))
+        || *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
 }
 
 #[cfg(test)]
@@ -194,11 +195,18 @@ mod tests {
 
     #[test]
     fn given_a_code_then_only_those_that_pass_by_themselves_are_waited_out() {
-        assert!(is_passing(&SqlState::ADMIN_SHUTDOWN) && is_passing(&SqlState::CANNOT_CONNECT_NOW));
-        assert!(
-            is_passing(&SqlState::TOO_MANY_CONNECTIONS) && is_passing(&SqlState::T_R_SERIALIZATION_FAILURE)
-        );
-        assert!(!is_passing(&SqlState::INVALID_PASSWORD) && !is_passing(&SqlState::UNDEFINED_TABLE));
-        assert!(!is_passing(&SqlState::INSUFFICIENT_PRIVILEGE));
+        for code in [
+            SqlState::ADMIN_SHUTDOWN,
+            SqlState::CANNOT_CONNECT_NOW,
+            SqlState::TOO_MANY_CONNECTIONS,
+            SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+        ] {
+            assert!(is_passing(&code), "{code:?}");
+        }
+        for code in [SqlState::INVALID_PASSWORD, SqlState::UNDEFINED_TABLE, SqlState::INSUFFICIENT_PRIVILEGE]
+        {
+            assert!(!is_passing(&code), "{code:?}");
+        }
     }
 }
