@@ -37,23 +37,16 @@ def expected(shop: Shop, dataset: str, *events: dict[str, Any]) -> Expected:
     return kpis
 
 
-def messages(pipeline: Pipeline, url: str) -> int:
-    """How many messages a queue has, those that somebody has received and not deleted included."""
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    answer = pipeline.cloud.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)
-    return sum(int(answer["Attributes"][name]) for name in names)
-
-
 def test_marks_that_could_not_be_dispatched_are_redriven(pipeline: Pipeline) -> None:
     shop = pipeline.add_shop("redriven-marks")
     event = page_view("s-1", f"{TODAY}T00:00:00Z", customer_id="c1")
     dead_letters = pipeline.outputs["dirty_dlq_url"]
-    before = messages(pipeline, dead_letters)
+    before = pipeline.messages(dead_letters)
     gone = pipeline.outputs["state_machine_arns"]["silver_to_gold"] + "-gone"
 
     with redelivered_after(pipeline, 1), misconfigured(pipeline, "dispatch", SILVER_TO_GOLD_ARN=gone):
         send(pipeline, shop, "web_traffic", event)
-        wait_until("its marks are in the dead letters", lambda: messages(pipeline, dead_letters) > before, 180)
+        wait_until("its marks are in the dead letters", lambda: pipeline.messages(dead_letters) > before, 180)
         wait_until("no mark is left in the queue", lambda: not pipeline.dirty_messages(), 180)
     time.sleep(STAYS_AWAY_SECONDS)
     assert not read(pipeline, WEB_TABLES[0], ["shop_id"], [shop.shop_id]), "nothing brings it back by itself"
@@ -61,7 +54,7 @@ def test_marks_that_could_not_be_dispatched_are_redriven(pipeline: Pipeline) -> 
     assert pipeline.control(action="redrive", queue="dirty")["moved"] > 0
 
     wait_until_right(pipeline, expected(shop, "web_traffic", event), WEB_TABLES)
-    wait_until("no dead letter is left", lambda: not messages(pipeline, dead_letters), 60)
+    wait_until("no dead letter is left", lambda: not pipeline.messages(dead_letters), 60)
 
 
 @contextmanager
@@ -92,9 +85,9 @@ def test_stream_records_that_conform_gave_up_on_are_redriven(pipeline: Pipeline)
         send(pipeline, shop, "crm_interactions", before)
         wait_until_right(pipeline, expected(shop, "crm_interactions", before), CRM_TABLES)
         with misconfigured(pipeline, "conform", LAKE_BUCKET="no-such-bucket"):
-            letters = messages(pipeline, failed)
+            letters = pipeline.messages(failed)
             send(pipeline, shop, "crm_interactions", given_up)
-            wait_until("conform gave up on it", lambda: messages(pipeline, failed) > letters, 180)
+            wait_until("conform gave up on it", lambda: pipeline.messages(failed) > letters, 180)
         time.sleep(STAYS_AWAY_SECONDS)
         wait_until_right(pipeline, expected(shop, "crm_interactions", before), CRM_TABLES)
 
@@ -107,7 +100,7 @@ def test_stream_records_that_conform_gave_up_on_are_redriven(pipeline: Pipeline)
 def redrive_streams(pipeline: Pipeline) -> bool:
     """Brings back what conform gave up on; says whether that is all."""
     answer = pipeline.control(action="redrive", queue="streams")
-    return not any(answer["left"].values()) and not answer["more"] and not messages(pipeline, pipeline.outputs["conform_failed_queue_url"])
+    return not any(answer["left"].values()) and not answer["more"] and not pipeline.messages(pipeline.outputs["conform_failed_queue_url"])
 
 
 def test_quarantined_rows_are_redriven_once_their_contract_takes_them(pipeline: Pipeline) -> None:

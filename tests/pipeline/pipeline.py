@@ -210,9 +210,13 @@ class Pipeline:
         return dict(rows)
 
     def dirty_messages(self) -> int:
-        """Messages that wait, are being handled, or are delayed on the dirty queue."""
+        """How many changes have not been looked at."""
+        return self.messages(self.outputs["dirty_queue_url"])
+
+    def messages(self, queue_url: str) -> int:
+        """How many messages wait in a queue, are being handled, or are delayed."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"]
-        answer = self.cloud.client("sqs").get_queue_attributes(QueueUrl=self.outputs["dirty_queue_url"], AttributeNames=names)
+        answer = self.cloud.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
         return sum(int(answer["Attributes"][name]) for name in names)
 
     def objects(self, prefix: str) -> list[tuple[str, str]]:

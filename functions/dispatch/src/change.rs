@@ -23,6 +23,8 @@ pub(crate) enum Change {
         /// Which partition.
         partition: PartitionValue,
     },
+    /// A bucket of a dataset has grown. Models are computed by day, and none can read a dataset by bucket.
+    SilverBucket,
     /// An operator has edited a reference table.
     Reference {
         /// Which table.
@@ -118,6 +120,7 @@ impl Change {
         let key = percent_decode_str(&key).decode_utf8_lossy().into_owned();
         let change = match keys::parse(&key) {
             Some(LakeKey::Bronze { .. }) => Some(Self::Bronze { bucket, key: key.clone() }),
+            Some(LakeKey::Silver { partition, .. }) if is_bucket(partition) => Some(Self::SilverBucket),
             Some(LakeKey::Silver { dataset, partition }) => PartitionValue::from_silver_folder(partition)
                 .map(|partition| Self::Silver { dataset: dataset.to_owned(), partition }),
             Some(LakeKey::Reference { table }) => Some(Self::Reference { table: table.to_owned() }),
@@ -125,6 +128,11 @@ impl Change {
         };
         change.ok_or(ChangeError::UnknownKey(key))
     }
+}
+
+/// Whether a folder of silver is one of a dataset by bucket: `bucket=0007`.
+fn is_bucket(folder: &str) -> bool {
+    folder.strip_prefix("bucket=").is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
 #[cfg(test)]
@@ -147,6 +155,16 @@ mod tests {
         let change = Change::parse(&created("silver/pos_sales/dt=2010-12-01/x.parquet")).unwrap();
         let partition = "2010-12-01".parse().unwrap();
         assert_eq!(change, Change::Silver { dataset: "pos_sales".into(), partition });
+    }
+
+    #[test]
+    fn given_a_bucket_that_has_grown_then_that_is_no_mistake() {
+        let change = Change::parse(&created("silver/oltp_orders/bucket=0007/x.parquet")).unwrap();
+        assert_eq!(change, Change::SilverBucket);
+        for folder in ["bucket=", "bucket=x", "bucket=0001/hour=09"] {
+            let key = format!("silver/oltp_orders/{folder}/x.parquet");
+            assert!(matches!(Change::parse(&created(&key)), Err(ChangeError::UnknownKey(_))), "{key}");
+        }
     }
 
     #[test]

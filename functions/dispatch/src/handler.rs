@@ -118,6 +118,7 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
     fn work(&self, change: Change) -> Vec<Work> {
         match change {
             Change::Bronze { bucket, key } => vec![Work::Conform { bucket, key }],
+            Change::SilverBucket => Vec::new(),
             Change::Dirty { model, partitions } => {
                 let work = |partition| Work::Compute { model: model.clone(), partition };
                 partitions.into_iter().map(work).collect()

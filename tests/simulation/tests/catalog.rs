@@ -23,10 +23,41 @@ async fn lake() -> Lake {
     let mut events: Vec<_> = adversary::events(7).into_iter().take(150).collect();
     events.push(Event::new("web_traffic", "acme", json!({"event_id": "no more than that"})));
     events.push(Event::new("pos_sales", "acme", json!({"line_no": "one"})).in_batch("2028-02-01"));
+    events.extend(shop_database());
     lake.deliver(&events, "events").await.unwrap();
     lake.deliver_lines(&["no JSON at all"], "noise").await.unwrap();
     lake.settle().await.unwrap();
     lake
+}
+
+/// A row of each table of a shop's database.
+fn shop_database() -> impl Iterator<Item = Event> {
+    let at = "2028-02-01T10:00:00+00:00";
+    let rows = [
+        ("oltp_customers", json!({"customer_id": "1", "state": "NY", "created_at": at, "extracted_at": at})),
+        (
+            "oltp_products",
+            json!({
+                "product_id": "p/1", "product_name": "Thing", "price": "2.5", "currency": "EUR", "created_at": at,
+                "extracted_at": at,
+            }),
+        ),
+        (
+            "oltp_orders",
+            json!({
+                "order_id": "10", "customer_id": "1", "order_date": at, "status": "paid", "total_amount": "5",
+                "currency": "EUR", "extracted_at": at,
+            }),
+        ),
+        (
+            "oltp_order_items",
+            json!({
+                "order_item_id": "100", "order_id": "10", "product_id": "p/1", "quantity": 2, "unit_price": "2.5",
+                "subtotal": "5", "currency": "EUR", "order_date": at, "extracted_at": at,
+            }),
+        ),
+    ];
+    rows.into_iter().map(|(dataset, row)| Event::new(dataset, "acme", row).in_batch("2028-02-01"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

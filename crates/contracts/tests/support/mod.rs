@@ -106,8 +106,9 @@ fn time() -> impl Strategy<Value = Value> {
         .prop_map(|(time, zone)| format!("{time}{zone}").into())
 }
 
+/// Not in the first year of the century: written again in UTC, its first hours may be of the one before, which contracts refuse.
 fn good_time() -> impl Strategy<Value = Value> {
-    "20[0-9]{2}-0[1-9]-[0-2][1-8][Tt][01][0-9]:[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|z|[+-][01][0-9]:[0-5][0-9])".prop_map(Value::from)
+    "20[0-9][1-9]-0[1-9]-[0-2][1-8][Tt][01][0-9]:[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|z|[+-][01][0-9]:[0-5][0-9])".prop_map(Value::from)
 }
 
 fn mostly(good: BoxedStrategy<Value>) -> BoxedStrategy<Value> {
