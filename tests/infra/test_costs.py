@@ -218,7 +218,7 @@ def test_the_shape_is_what_the_plan_says_and_not_what_stands_beside_it(documents
     change("aws_cloudwatch_log_group", name="/aws/ecs/containerinsights/somewhere/performance", retention_in_days=3653)
     assert shape.shape(plan)["log_days"] == before["log_days"]  # of what the functions write
     change("aws_ecs_cluster", setting=[{"name": "containerInsights", "value": "disabled"}])
-    assert (before["insights_groups"], shape.shape(plan)["insights_groups"]) == (3, 0)
+    assert (before["insights_groups"], shape.shape(plan)["insights_groups"]) == (4, 0)  # the cluster and three connectors
     plan["variables"]["warehouse_snapshot_days"] = {}  # null, as Terraform writes it
     assert (before["snapshot_days"], shape.shape(plan)["snapshot_days"]) == (14, 0)
 
