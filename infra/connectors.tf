@@ -121,7 +121,7 @@ resource "aws_security_group" "connectors" {
   count = local.aws ? 1 : 0
 
   name        = "${local.prefix}-connectors"
-  description = "Connectors: out to what they poll and to AWS, nothing in"
+  description = "Connectors: out to the APIs that they poll and to AWS, nothing in"
   vpc_id      = module.network[0].vpc_id
 
   tags = { Name = "${local.prefix}-connectors" }
