@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import random
@@ -40,20 +39,12 @@ def test_poison_is_quarantined_and_the_records_around_it_arrive(pipeline: Pipeli
     )
 
     wait_until("the good records count", lambda: [row[1] for row in kpis(pipeline, shop)] == [2])
-    s3 = pipeline.cloud.client("s3")
-
-    def failures() -> list[dict]:
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=pipeline.lake_bucket, Prefix="quarantine/")
-        keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
-        bodies = [s3.get_object(Bucket=pipeline.lake_bucket, Key=key)["Body"].read() for key in keys]
-        return [json.loads(line) for body in bodies for line in gzip.decompress(body).splitlines()]
-
-    violations = [f for f in failures() if "bad-1" in f["envelope"]]
+    violations = [f for f in pipeline.quarantined() if "bad-1" in f["envelope"]]
     assert len(violations) == 1
     reasons = violations[0]["failure"]["reasons"]
     assert {"event_type", "event_id", "occurred_at"} <= {reason["field"] for reason in reasons}
     assert violations[0]["origin"]["sequence"] and violations[0]["processor"]["version"]
-    assert [f["failure"]["kind"] for f in failures() if f["origin"].get("stream", "").endswith("web") and "bad-1" not in f["envelope"]]
+    assert [f["failure"]["kind"] for f in pipeline.quarantined() if f["origin"].get("stream", "").endswith("web") and "bad-1" not in f["envelope"]]
 
 
 KILLS = 3

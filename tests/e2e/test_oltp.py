@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import subprocess
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.pipeline.pipeline import Pipeline, Shop, wait_until
-from tests.pipeline.reconcile import Balance, received, reconcile
+from tests.pipeline.reconcile import arrived, received
 
 from .shop_database import ShopDatabase, certificate, create, tls_front
 
@@ -91,16 +90,23 @@ KEYS = {"customers": "customer_id", "products": "product_id", "orders": "order_i
 REFUSED = {"products": "cost", "orders": "order_date", "order_items": "order_date"}
 
 
-def silver(pipeline: Pipeline, table: str, shop: Shop) -> set[tuple[Any, ...]]:
-    """A shop's rows of a table in silver, of each key the newest."""
-    bodies = pipeline.bodies(pipeline.objects(f"silver/oltp_{table}/"))
+def newest(
+    pipeline: Pipeline, folder: str, shop: Shop, columns: str, key: str, version: str
+) -> list[tuple[Any, ...]]:
+    """Columns of a shop's rows in a folder of silver, of each key the newest row."""
+    bodies = pipeline.bodies(pipeline.objects(f"silver/{folder}/"))
     if not bodies:
-        return set()
+        return []
     rows = pa.concat_tables([pq.read_table(pa.BufferReader(body)) for body in bodies])  # noqa: F841
-    query = f"""select {COLUMNS[table]} from rows where shop_id = ?
-        qualify row_number() over (partition by {KEYS[table]} order by extracted_at desc) = 1"""
+    query = f"""select {columns} from rows where shop_id = ?
+        qualify row_number() over (partition by {key} order by {version} desc) = 1"""
     found = duckdb.sql(query, params=[shop.shop_id]).to_arrow_table()
-    return {tuple(row.values()) for row in found.to_pylist()}
+    return [tuple(row.values()) for row in found.to_pylist()]
+
+
+def silver(pipeline: Pipeline, table: str, shop: Shop) -> set[tuple[Any, ...]]:
+    """A shop's rows of a table, as they were read last."""
+    return set(newest(pipeline, f"oltp_{table}", shop, COLUMNS[table], KEYS[table], "extracted_at"))
 
 
 def wanted(database: ShopDatabase, table: str) -> set[tuple[Any, ...]]:
@@ -117,28 +123,15 @@ def sent(database: ShopDatabase) -> dict[str, tuple[int, int]]:
 
 def control_totals(pipeline: Pipeline, shop: Shop, date: str) -> dict[str, tuple[int, int]]:
     """Rows and units that the connector says it has sent on a day, by dataset."""
-    bodies = pipeline.bodies(pipeline.objects(f"silver/control_totals/dt={date}/"))
-    if not bodies:
-        return {}
-    rows = pa.concat_tables([pq.read_table(pa.BufferReader(body)) for body in bodies])  # noqa: F841
-    query = """select dataset, row_count, quantity_sum from rows where shop_id = ?
-        qualify row_number() over (partition by batch order by completed_at desc) = 1"""
-    found = duckdb.execute(query, [shop.shop_id]).fetchall()
+    columns = "dataset, row_count, quantity_sum"
+    found = newest(pipeline, f"control_totals/dt={date}", shop, columns, "batch", "completed_at")
     return {dataset: (count, units) for dataset, count, units in found}
 
 
 def wait_until_arrived(pipeline: Pipeline, counts: dict[str, int]) -> None:
     """Waits until so many rows have been received, and each is in silver or in quarantine. No model reads them, and nobody takes
     that for a mistake: nothing stays in the queue of changes."""
-
-    def arrived() -> bool:
-        balances: dict[str, Balance] = {balance.dataset: balance for balance in reconcile(pipeline)}
-        found = {dataset: balances[dataset] for dataset in counts if dataset in balances}
-        return found.keys() == counts.keys() and all(
-            balance.received >= counts[dataset] and balance.holds for dataset, balance in found.items()
-        )
-
-    wait_until(f"{counts} have arrived", arrived, 180)
+    wait_until(f"{counts} have arrived", lambda: arrived(pipeline, counts), 180)
     wait_until("all changes have been looked at", lambda: not pipeline.dirty_messages(), 60)
     assert pipeline.messages(pipeline.outputs["dirty_dlq_url"]) == 0
 
@@ -177,9 +170,7 @@ def test_silver_has_what_the_database_has(pipeline: Pipeline, extracted: Shop, d
 
 @pytest.mark.parametrize("table", REFUSED)
 def test_a_row_that_breaks_its_contract_is_in_quarantine(pipeline: Pipeline, extracted: Shop, table: str) -> None:
-    bodies = pipeline.bodies(pipeline.objects(f"quarantine/oltp_{table}/"))
-    lines = [json.loads(line) for body in bodies for line in gzip.decompress(body).splitlines()]
-    ours = [line["failure"]["reasons"] for line in lines if json.loads(line["envelope"])["shopid"] == extracted.shop_id]
+    ours = [line["failure"]["reasons"] for line in pipeline.quarantined(f"oltp_{table}", extracted)]
     assert [[reason["field"] for reason in reasons] for reasons in ours] == [[REFUSED[table]]]
 
 

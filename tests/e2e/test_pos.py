@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from decimal import Decimal
 from pathlib import Path
 
@@ -43,17 +41,6 @@ def count(folder: Path, *, kept: bool) -> int:
     return sum(duckdb.sql(f"select count(*) from {read(folder, day, kept=kept)}").fetchall()[0][0] for day in days)
 
 
-def quarantined(pipeline: Pipeline, shop: Shop) -> list[dict]:
-    """What was set aside of this shop's sales."""
-    s3 = pipeline.cloud.client("s3")
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=pipeline.lake_bucket, Prefix="quarantine/pos_sales/")
-    lines = []
-    for item in (item for page in pages for item in page.get("Contents", ())):
-        body = s3.get_object(Bucket=pipeline.lake_bucket, Key=item["Key"])["Body"].read()
-        lines += [json.loads(line) for line in gzip.decompress(body).splitlines()]
-    return [line for line in lines if json.loads(line["envelope"])["shopid"] == shop.shop_id]
-
-
 def balance(pipeline: Pipeline) -> Balance:
     """What became of all lines of sales."""
     return next((b for b in reconcile(pipeline) if b.dataset == "pos_sales"), Balance("pos_sales", 0, 0, 0, 0))
@@ -82,7 +69,7 @@ def test_net_sales_equal_an_independent_query_to_the_cent(pipeline: Pipeline, de
 
 
 def test_lines_left_out_are_in_quarantine_with_their_reason(pipeline: Pipeline, delivered: Shop, sales_days: Path) -> None:
-    lines = quarantined(pipeline, delivered)
+    lines = pipeline.quarantined("pos_sales", delivered)
     assert len(lines) == count(sales_days, kept=False) > 0
     for line in lines:
         reasons = line["failure"]["reasons"]

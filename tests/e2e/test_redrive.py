@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import time
 from collections.abc import Iterator
@@ -124,14 +123,9 @@ def test_quarantined_rows_are_redriven_once_their_contract_takes_them(pipeline: 
 
 def quarantine_days(pipeline: Pipeline, shop: Shop) -> set[str]:
     """The days whose quarantine has an interaction of a shop."""
-    s3, prefix = pipeline.cloud.client("s3"), "quarantine/crm_interactions/dt="
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=pipeline.lake_bucket, Prefix=prefix)
-    days = set()
-    for key in (item["Key"] for page in pages for item in page.get("Contents", ())):
-        lines = gzip.decompress(s3.get_object(Bucket=pipeline.lake_bucket, Key=key)["Body"].read()).splitlines()
-        if any(json.loads(json.loads(line)["envelope"])["shopid"] == shop.shop_id for line in lines):
-            days.add(key.removeprefix(prefix)[:10])
-    return days
+    prefix = "quarantine/crm_interactions/dt="
+    days = {key.removeprefix(prefix)[:10] for key, _ in pipeline.objects(prefix)}
+    return {day for day in days if pipeline.quarantined(f"crm_interactions/dt={day}", shop)}
 
 
 def test_what_the_warehouse_lost_is_loaded_from_gold(pipeline: Pipeline) -> None:

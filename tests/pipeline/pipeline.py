@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -237,6 +238,16 @@ class Pipeline:
         with ThreadPoolExecutor(8) as readers:
             return list(readers.map(read, versions))
 
+    def lines(self, prefix: str) -> Iterator[bytes]:
+        """The lines of the compressed objects under a prefix: of bronze, or of quarantine."""
+        for body in self.bodies(self.objects(prefix)):
+            yield from (line for line in gzip.decompress(body).split(b"\n") if line.strip())
+
+    def quarantined(self, folder: str = "", shop: Shop | None = None) -> list[dict[str, Any]]:
+        """What was set aside: all of it, or what is in a folder of quarantine, such as `pos_sales`; or of that a shop's."""
+        lines = [json.loads(line) for line in self.lines(f"quarantine/{folder}/" if folder else "quarantine/")]
+        return [line for line in lines if not shop or json.loads(line["envelope"])["shopid"] == shop.shop_id]
+
     def gold_versions(self) -> dict[tuple[str, str], int]:
         """The version of every gold partition, by model and partition value."""
         s3 = self.cloud.client("s3")
@@ -272,15 +283,9 @@ class Pipeline:
 
     def is_computing(self) -> bool:
         """Whether a job holds the lease of its partition: its message is gone, and its rows are not there yet."""
-        now = datetime.now(UTC)
-        return any(until > now for until in self._leases().values())
-
-    def _leases(self) -> dict[str, datetime]:
-        """Until when every lease runs that there ever was, by its key."""
         leases = [version for version in self.objects("jobs/") if version[0].endswith("/running.json")]
-        return {
-            key: datetime.fromisoformat(json.loads(body)["until"]) for (key, _), body in zip(leases, self.bodies(leases), strict=True)
-        }
+        now = datetime.now(UTC)
+        return any(datetime.fromisoformat(json.loads(lease)["until"]) > now for lease in self.bodies(leases))
 
     def is_loaded(self) -> bool:
         """Whether the warehouse holds what gold holds of the models that it shows, and that is something."""

@@ -6,11 +6,10 @@ makes no event of it, so all counts are of distinct envelopes, told apart by the
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -45,21 +44,29 @@ class Balance:
 
 def reconcile(pipeline: Pipeline) -> list[Balance]:
     """The balance of every dataset that anything was received for."""
-    arrived: defaultdict[str, set] = defaultdict(set)
-    for line in _lines(pipeline, "bronze/"):
+    received: defaultdict[str, set] = defaultdict(set)
+    for line in pipeline.lines("bronze/"):
         dataset, event = _event(line)
-        arrived[dataset].add(event)
+        received[dataset].add(event)
     rejected: defaultdict[str, set] = defaultdict(set)
-    for line in _lines(pipeline, "quarantine/"):
-        dataset, event = _event(json.loads(line)["envelope"].encode())
+    for line in pipeline.quarantined():
+        dataset, event = _event(line["envelope"].encode())
         rejected[dataset].add(event)
-    datasets = sorted(arrived.keys() | rejected.keys())
-    return [_balance(pipeline, dataset, len(arrived[dataset]), rejected[dataset]) for dataset in datasets]
+    datasets = sorted(received.keys() | rejected.keys())
+    return [_balance(pipeline, dataset, len(received[dataset]), rejected[dataset]) for dataset in datasets]
 
 
 def received(pipeline: Pipeline) -> dict[str, int]:
     """The number of events received so far, by dataset."""
     return {balance.dataset: balance.received for balance in reconcile(pipeline)}
+
+
+def arrived(pipeline: Pipeline, at_least: Mapping[str, int]) -> list[Balance]:
+    """The balance of every dataset, if so many events have been received and each is in silver or quarantine; else nothing."""
+    found = reconcile(pipeline)
+    counts = {balance.dataset: balance.received for balance in found}
+    has_all = all(counts.get(dataset, 0) >= count for dataset, count in at_least.items())
+    return found if has_all and all(balance.holds for balance in found) else []
 
 
 def wait_until_settled(pipeline: Pipeline, at_least: Mapping[str, int], seconds: float = 240) -> list[Balance]:
@@ -74,10 +81,7 @@ def wait_until_settled(pipeline: Pipeline, at_least: Mapping[str, int], seconds:
             balances, looks = [], 0
             return None
         if not balances:  # what takes longer comes once: an event that has got to its place stays there
-            found = reconcile(pipeline)
-            counts = {balance.dataset: balance.received for balance in found}
-            has_all = all(counts.get(dataset, 0) >= count for dataset, count in at_least.items())
-            balances = found if has_all and all(balance.holds for balance in found) else []
+            balances = arrived(pipeline, at_least)
         looks = looks + 1 if balances else 0
         return balances if looks > CALM_LOOKS else None
 
@@ -88,7 +92,7 @@ def _balance(pipeline: Pipeline, dataset: str, received: int, rejected: set) -> 
     schema = SCHEMAS / f"{dataset}.json"
     key = json.loads(schema.read_text())["x-dataset"]["key"] if schema.exists() else ENVELOPE
     columns = list(dict.fromkeys([*key, *ENVELOPE]))
-    tables = [pq.read_table(io.BytesIO(body), columns=columns) for body in _objects(pipeline, f"silver/{dataset}/")]
+    tables = [pq.read_table(io.BytesIO(body), columns=columns) for body in pipeline.bodies(pipeline.objects(f"silver/{dataset}/"))]
     if not tables:
         return Balance(dataset, received, 0, len(rejected), 0)
     rows = pa.concat_tables(tables)
@@ -112,12 +116,3 @@ def _event(line: bytes) -> tuple[str, object]:
         return envelope["dataset"], (envelope["shopid"], envelope["id"], envelope["receivedat"])
     except (KeyError, TypeError, ValueError):
         return UNREADABLE, line
-
-
-def _lines(pipeline: Pipeline, prefix: str) -> Iterator[bytes]:
-    for body in _objects(pipeline, prefix):
-        yield from (line for line in gzip.decompress(body).split(b"\n") if line.strip())
-
-
-def _objects(pipeline: Pipeline, prefix: str) -> list[bytes]:
-    return pipeline.bodies(pipeline.objects(prefix))

@@ -57,10 +57,10 @@ impl Table {
     #[must_use]
     pub fn describe(self) -> fn(&RawValue) -> Facts {
         match self {
-            Customers => |row| facts(row, "customer_id", "created_at"),
-            Products => |row| facts(row, "product_id", "created_at"),
-            Orders => |row| facts(row, "order_id", "order_date"),
-            OrderItems => |row| facts(row, "order_item_id", "order_date"),
+            Customers => |row| facts(row, Customers),
+            Products => |row| facts(row, Products),
+            Orders => |row| facts(row, Orders),
+            OrderItems => |row| facts(row, OrderItems),
         }
     }
 
@@ -106,6 +106,10 @@ impl Table {
             Orders => "order_id",
             OrderItems => "order_item_id",
         }
+    }
+
+    fn time(self) -> &'static str {
+        if self.is_incremental() { "order_date" } else { "created_at" }
     }
 
     /// The fields of its dataset, and how they are read.
@@ -156,16 +160,16 @@ impl Table {
     }
 }
 
-fn facts(row: &RawValue, id: &str, time: &str) -> Facts {
+fn facts(row: &RawValue, table: Table) -> Facts {
     let Ok(fields) = serde_json::from_str::<BTreeMap<&str, &RawValue>>(row.get()) else {
         return Facts::default();
     };
     let field = |name: &str| fields.get(name).copied();
     Facts {
         // A slash before the id, as the envelopes' other ids have none.
-        key: read::id(field(id)).map(|id| format!("id/{id}")),
+        key: read::id(field(table.key())).map(|id| format!("id/{id}")),
         quantity: read::parse(field("quantity")),
-        occurred_at: read::moment(field(time)),
+        occurred_at: read::moment(field(table.time())),
     }
 }
 

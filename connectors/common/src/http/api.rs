@@ -14,7 +14,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{ApiError, Patience, retry_after};
+use super::{ApiError, retry_after};
+use crate::Patience;
 use crate::{Page, Source, SourceError};
 
 /// No page should come near this; one that does would not fit into a small task's memory together with its envelopes.

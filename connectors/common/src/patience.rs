@@ -37,7 +37,7 @@ impl Patience {
         self.backoff().build()
     }
 
-    pub(super) fn backoff(&self) -> ExponentialBuilder {
+    pub(crate) fn backoff(&self) -> ExponentialBuilder {
         ExponentialBuilder::default()
             .with_min_delay(self.min_delay)
             .with_max_delay(self.max_delay)
