@@ -48,7 +48,8 @@ fn for_documents(cases: u32, property: impl Fn(&Contract, &Case, &Value) -> Resu
 
 fn stamp(document: &Value) -> Stamp<'_> {
     // The rule about the shop is not JSON Schema's: here the data's shop is always the right one.
-    Stamp { shop: document["shop_id"].as_str().unwrap_or("acme"), envelope_id: "e1", received_at: 7 }
+    let shop = document["shop_id"].as_str().unwrap_or("acme");
+    Stamp { shop, envelope_id: "e1", received_at: received_at(), backfill: None }
 }
 
 #[test]
