@@ -285,11 +285,12 @@ impl<'c, 'a> Batch<'c, 'a> {
         };
         let data = data.get().as_bytes();
         let mut row = lane.contract.row();
-        let decoded = lane.contract.decode(Stamp { shop, envelope_id: id, received_at }, data, &mut row);
+        let stamp = Stamp { shop, envelope_id: id, received_at, backfill: None };
+        let decoded = lane.contract.decode(stamp, data, &mut row);
         if decoded.is_ok() && lane.push(&row).is_some() {
             return Ok(());
         }
-        read.reasons = lane.contract.explain(shop, data);
+        read.reasons = lane.contract.explain(stamp, data);
         self.quarantine(Kind::ContractViolation, &read, bytes, origin, arrived_at)
     }
 
@@ -339,6 +340,7 @@ impl<'c, 'a> Batch<'c, 'a> {
             shop: read.shop.as_deref().unwrap_or(UNKNOWN),
             envelope_id: read.id.as_deref().unwrap_or(UNKNOWN),
             received_at: arrived_at,
+            backfill: None,
         };
         let mut row = contract.row();
         let lane = self.internal_lane(contract);

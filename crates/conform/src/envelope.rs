@@ -81,7 +81,7 @@ fn head<'a>(
 ) -> Option<Head<'a>> {
     let (envelope_id, shop) = (id?, shop?);
     let received_at = text::parse_timestamp(received_at?)?;
-    let stamp = Stamp { shop, envelope_id, received_at };
+    let stamp = Stamp { shop, envelope_id, received_at, backfill: None };
     (!envelope_id.is_empty() && ShopId::is_valid(shop)).then_some(Head { dataset: dataset?, stamp })
 }
 

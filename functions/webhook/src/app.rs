@@ -7,7 +7,7 @@ use lambda_http::{
     http::{HeaderMap, header},
 };
 use serde_json::value::RawValue;
-use shoplake_contracts::{Code, Contract, Contracts, Delivery, Reason, ShopId};
+use shoplake_contracts::{Code, Contract, Contracts, Delivery, Reason, Stamp};
 use shoplake_platform::{
     clock::Clock,
     metrics::{
@@ -132,10 +132,11 @@ impl App {
 
         let events = events::split(body)?;
         tally.received = events.len();
-        validate(contract, &claim.shop, &events)?;
+        let received_at = self.clock.now();
+        validate(contract, Stamp::new(&claim.shop, received_at), &events)?;
 
         let source = contract.sources.first().map_or("", String::as_str);
-        let wrapped = envelopes::wrap(contract, source, &claim.shop, claim.id, self.clock.now(), &events)
+        let wrapped = envelopes::wrap(contract, source, &claim.shop, claim.id, received_at, &events)
             .map_err(|error| {
                 tracing::error!(%error, "events could not be wrapped");
                 Problem::internal()
@@ -236,12 +237,12 @@ fn is_plain_json(headers: &HeaderMap) -> bool {
 }
 
 /// All or nothing: one event that does not keep the contract (or names another shop) refuses them all.
-fn validate(contract: &Contract, shop: &ShopId, events: &[&RawValue]) -> Result<(), Problem> {
+fn validate(contract: &Contract, stamp: Stamp<'_>, events: &[&RawValue]) -> Result<(), Problem> {
     let errors: Vec<EventError> = events
         .iter()
         .enumerate()
         .filter_map(|(index, event)| {
-            let reasons = contract.validate(shop, event.get().as_bytes()).err()?;
+            let reasons = contract.validate(stamp, event.get().as_bytes()).err()?;
             Some(reasons.into_iter().map(move |reason| EventError { index, reason }))
         })
         .flatten()
