@@ -135,10 +135,10 @@ const MAX_SHOWN: usize = 1_000;
 pub(crate) fn summary(contract: &Contract, line: &RejectedLine<'_>) -> Row<'static> {
     let mut row = contract.row();
     for (column, value) in contract.columns.iter().zip(&mut row.values) {
-        *value =
-            line.value(&column.name)
-                .filter(|value| fits(column.column_type, value))
-                .unwrap_or_else(|| if column.nullable { Value::Null } else { neutral(column.column_type) });
+        *value = line
+            .value(&column.name)
+            .filter(|value| fits(column.column_type, value))
+            .unwrap_or_else(|| if column.nullable { Value::Null } else { neutral(column.column_type) });
     }
     row
 }
