@@ -28,7 +28,8 @@ pub(crate) fn name(key: &str) -> &str {
     file.strip_suffix(".gz").unwrap_or(file)
 }
 
-/// The day of arrival, from `.../dt=2026-11-21/...`, as microseconds since 1970-01-01T00:00:00Z; `None` if the key has none.
+/// The day of arrival, from `.../dt=2026-11-21/...`, as microseconds since 1970-01-01T00:00:00Z;
+/// `None` if the key has none.
 pub(crate) fn arrived_at(key: &str) -> Option<i64> {
     let day = key.split('/').find_map(|folder| folder.strip_prefix("dt=").and_then(text::parse_date));
     day.map(|day| i64::from(day) * text::MICROS_PER_DAY)

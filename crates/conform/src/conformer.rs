@@ -319,7 +319,8 @@ impl<'c, 'a> Batch<'c, 'a> {
         let quarantine_key = &quarantine_key;
         let line = RejectedLine { kind, read, dataset, origin, quarantine_key, day, received_at };
         let row = summary(contract, &line);
-        // Both are `None` only for a contract whose partition a neutral value can't decide, which does not compile.
+        // Both are `None` only for a contract whose partition a neutral value can't decide, which
+        // does not compile.
         let _ = self.internal_writer(contract).and_then(|writer| writer.push(&row));
         Ok(())
     }

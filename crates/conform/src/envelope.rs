@@ -19,8 +19,9 @@ pub(crate) trait DataReader<'de> {
     fn read<A: MapAccess<'de>>(&mut self, head: EnvelopeHeader<'de>, fields: &mut A) -> Result<(), A::Error>;
 }
 
-/// Reads an envelope whose header comes before its data, as ours do. Every other line, right or wrong, is an error here and takes the
-/// slow path, a [`ReadEnvelope`](shoplake_contracts::ReadEnvelope); both have to accept the same envelopes.
+/// Reads an envelope whose header comes before its data, as ours do. Every other line, right or
+/// wrong, is an error here and takes the slow path, a
+/// [`ReadEnvelope`](shoplake_contracts::ReadEnvelope); both have to accept the same envelopes.
 pub(crate) struct EnvelopeSeed<'r, R> {
     pub(crate) reader: &'r mut R,
     pub(crate) days: ReceiptDays,

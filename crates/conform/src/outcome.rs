@@ -38,7 +38,8 @@ pub struct Counts {
     pub bytes: u64,
 }
 
-/// The input is not what this crate is for, or a library failed. Never because of a single line: those are quarantined.
+/// The input is not what this crate is for, or a library failed. Never because of a single line:
+/// those are quarantined.
 #[derive(Debug, thiserror::Error)]
 pub enum ConformError {
     /// The invocation's payload is no Kinesis event.

@@ -130,8 +130,9 @@ const MAX_SHOWN: usize = 1_000;
 
 /// The row of `quarantined` for a rejected line.
 ///
-/// Built column by column instead of decoded, and of storable texts only: a line that was refused must not be refused again on its way to
-/// quarantine. A column that this program does not know gets a neutral value.
+/// Built column by column instead of decoded, and of storable texts only: a line that was refused
+/// must not be refused again on its way to quarantine. A column that this program does not know
+/// gets a neutral value.
 pub(crate) fn summary(contract: &Contract, line: &RejectedLine<'_>) -> Row<'static> {
     let mut row = contract.row();
     for (column, value) in contract.columns.iter().zip(&mut row.values) {
@@ -168,7 +169,8 @@ impl RejectedLine<'_> {
             "code" => Value::Text(reason.map_or(Code::Malformed, |reason| reason.code).as_str()),
             "expected" => shown(&reason?.expected),
             "actual" => shown(&reason?.actual),
-            // Not cut short: it identifies the row, and the key leads to the object. Both are made of names of at most 1,024 bytes.
+            // Not cut short: it identifies the row, and the key leads to the object. Both are made
+            // of names of at most 1,024 bytes.
             "origin" => Value::Unescaped(text::storable(&self.origin.id(), usize::MAX).into()),
             "quarantine_key" => Value::Unescaped(text::storable(self.quarantine_key, usize::MAX).into()),
             "day" => Value::Date(self.day),

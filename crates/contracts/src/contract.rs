@@ -62,7 +62,8 @@ pub struct Contract {
     pub(crate) child_layouts: Vec<ChildLayout>,
     /// Where [`Partition::column`] is among the columns.
     pub(crate) partition_column: usize,
-    /// The columns whose times [`accepts`](Self::accepts) limits: the event time, and the partition's if it is a time or a date.
+    /// The columns whose times [`accepts`](Self::accepts) limits: the event time, and the
+    /// partition's if it is a time or a date.
     pub(crate) window_columns: Vec<usize>,
 }
 

@@ -94,8 +94,8 @@ impl Object {
 pub struct Rejected;
 
 impl Contract {
-    /// Decodes the bytes of one event into `row`; one byte order mark before them is ignored. What was in the row before is gone, whatever
-    /// the outcome.
+    /// Decodes the bytes of one event into `row`; one byte order mark before them is ignored. What
+    /// was in the row before is gone, whatever the outcome.
     ///
     /// # Errors
     /// When the bytes are not JSON or not what the contract says; the row is then to be ignored.
@@ -106,14 +106,14 @@ impl Contract {
         deserializer.end().map_err(|_| Rejected)
     }
 
-    /// The same within a document that another reader decodes, such as an envelope. Its deserializer must be `sonic_rs`'s and be given valid
-    /// UTF-8.
+    /// The same within a document that another reader decodes, such as an envelope. Its
+    /// deserializer must be `sonic_rs`'s and be given valid UTF-8.
     pub fn decoder<'s, 'a>(&'s self, stamp: Stamp<'a>, row: &'s mut Row<'a>) -> Decode<'s, 'a> {
         Decode { contract: self, stamp, row }
     }
 
-    /// The same contract for the columns of the key alone: it ignores all other fields, which stay null, and accepts any time. Identifies a
-    /// row that the whole contract refuses.
+    /// The same contract for the columns of the key alone: it ignores all other fields, which stay
+    /// null, and accepts any time. Identifies a row that the whole contract refuses.
     pub fn key_only(&self) -> Self {
         let is_key = |column: usize| self.key.contains(&self.columns[column].name);
         Self { root: self.root.only(&is_key), accepts: None, ..self.clone() }

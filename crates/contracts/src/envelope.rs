@@ -23,12 +23,14 @@ pub const MAX_RECORD_BYTES: usize = 1_000 * 1_024;
 /// Bytes of a row that is too large for an envelope which its envelope still has.
 pub const OVERSIZED_BEGINNING_BYTES: usize = 10_000;
 
-/// Whether a text of an envelope can become a value of the warehouse: not too long, and without characters that it can't store.
+/// Whether a text of an envelope can become a value of the warehouse: not too long, and without
+/// characters that it can't store.
 pub fn is_storable(text: &str) -> bool {
     text.len() <= MAX_TEXT_BYTES && text::unsupported_character(text).is_none()
 }
 
-/// The `data` of an envelope for a row that no stream record can hold: the beginning of the row as a JSON string, cut at a character.
+/// The `data` of an envelope for a row that no stream record can hold: the beginning of the row as
+/// a JSON string, cut at a character.
 ///
 /// # Errors
 /// None in practice: a text is a JSON string.
@@ -69,10 +71,12 @@ pub struct Envelope<'a> {
     /// Always `application/json`.
     #[serde(borrow)]
     pub datacontenttype: Cow<'a, str>,
-    /// The named backfill that it belongs to: its times may be older than the dataset's window. A [`BackfillName`].
+    /// The named backfill that it belongs to: its times may be older than the dataset's window. A
+    /// [`BackfillName`].
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<Cow<'a, str>>,
-    /// The size of a row, in digits, that no record can hold; `data` is then its beginning, and conform quarantines it.
+    /// The size of a row, in digits, that no record can hold; `data` is then its beginning, and
+    /// conform quarantines it.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub oversizedbytes: Option<Cow<'a, str>>,
     /// The event as it came.

@@ -1,4 +1,5 @@
-//! A JSON document that keeps what maps forget: the order of fields, fields that occur twice, and the digits of numbers.
+//! A JSON document that keeps what maps forget: the order of fields, fields that occur twice, and
+//! the digits of numbers.
 
 use std::fmt;
 
@@ -83,7 +84,8 @@ const MAX_PATH: usize = 300;
 
 /// Reads a whole document.
 ///
-/// Values are split off first and read one by one, so that an error knows its field, and a number its digits.
+/// Values are split off first and read one by one, so that an error knows its field, and a number
+/// its digits.
 pub(crate) fn parse(data: &[u8]) -> Result<Json, JsonError> {
     let whole = |problem: String| JsonError { field: String::new(), problem };
     let document = str::from_utf8(text::without_bom(data)).map_err(|error| {
@@ -132,7 +134,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a value that is one step further along the path; after an error the path stays where it is.
+    /// Reads a value that is one step further along the path; after an error the path stays where
+    /// it is.
     fn within(&mut self, step: &str, raw: &'a RawValue, depth: u8) -> Result<Json, JsonError> {
         let length = self.path.len();
         self.path.push_str(step);

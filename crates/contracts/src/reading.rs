@@ -1,4 +1,5 @@
-//! Reading an envelope that may be wrong: what can be understood of it, and everything that is wrong with it.
+//! Reading an envelope that may be wrong: what can be understood of it, and everything that is
+//! wrong with it.
 
 use std::borrow::Cow;
 
@@ -13,9 +14,9 @@ use crate::{BackfillName, ShopId, text};
 /// Characters of a value that are repeated in a reason.
 const MAX_ACTUAL: usize = 100;
 
-/// The days at which an envelope can have been received, and a quarantine can be: from 2000-01-01 to the day after the arrival of its
-/// record (clocks differ), or to 2099-12-31 if the arrival is not known. Later than its receipt an envelope may arrive by any time, as
-/// replays do.
+/// The days at which an envelope can have been received, and a quarantine can be: from 2000-01-01
+/// to the day after the arrival of its record (clocks differ), or to 2099-12-31 if the arrival is
+/// not known. Later than its receipt an envelope may arrive by any time, as replays do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiptDays {
     arrived_at: Option<i64>,
@@ -135,7 +136,8 @@ impl<'a> ReadEnvelope<'a> {
         read
     }
 
-    /// What the envelope says about the row in it, and the row; `None` if anything is wrong with the envelope.
+    /// What the envelope says about the row in it, and the row; `None` if anything is wrong with
+    /// the envelope.
     pub fn content(&self) -> Option<(Stamp<'_>, &'a RawValue)> {
         let (Some(id), Some(shop), Some(received_at), Some(data), []) =
             (&self.id, &self.shop, self.received_at, self.data, &self.reasons[..])

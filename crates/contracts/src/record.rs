@@ -6,8 +6,8 @@ use crate::decode::{Rejected, Row, Stamp, Value};
 use crate::reason::Reason;
 use crate::text;
 
-/// A decoded row and its contract. For programs that need some of a row's fields and must not have an idea of their own of what a
-/// number or a time is.
+/// A decoded row and its contract. For programs that need some of a row's fields and must not have
+/// an idea of their own of what a number or a time is.
 #[derive(Clone, Debug)]
 pub struct Record<'c, 'a> {
     contract: &'c Contract,
@@ -55,8 +55,8 @@ impl<'a> Record<'_, 'a> {
         if let Some(Value::Date(day)) = self.value(column) { Some(*day) } else { None }
     }
 
-    /// The values that identify the row within its shop, in the order of the contract's key: two rows are the same to silver exactly
-    /// if these are.
+    /// The values that identify the row within its shop, in the order of the contract's key: two
+    /// rows are the same to silver exactly if these are.
     pub fn key(&self) -> Vec<String> {
         let columns = self.contract.key.iter().filter(|column| *column != "shop_id");
         columns.filter_map(|column| self.shown(column)).collect()

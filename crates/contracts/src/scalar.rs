@@ -191,7 +191,8 @@ impl Scalar {
         }
     }
 
-    /// An integer's JSON, as it is written: its nearest double, as parsers give it, would hide digits.
+    /// An integer's JSON, as it is written: its nearest double, as parsers give it, would hide
+    /// digits.
     #[inline]
     pub(crate) fn written_integer<'a>(&self, json: &str) -> Result<Value<'a>, Code> {
         match json.as_bytes() {
@@ -290,7 +291,8 @@ impl TextRules {
 }
 
 /// What a text must be without, whatever else its contract says.
-const UNSUPPORTED: &str = "a string without characters that the warehouse can't store: U+0000, U+FDD0 to U+FDEF and those that end in FFFE or FFFF";
+const UNSUPPORTED: &str = "a string without characters that the warehouse can't store: U+0000, \
+     U+FDD0 to U+FDEF and those that end in FFFE or FFFF";
 
 fn characters(count: usize) -> String {
     if count == 1 { "1 character".to_owned() } else { format!("{count} characters") }

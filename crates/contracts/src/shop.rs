@@ -71,7 +71,8 @@ impl fmt::Display for ShopId {
     }
 }
 
-/// The name of a backfill, `^[a-z0-9][a-z0-9_-]{0,62}$`: rows that are sent in it may be older than their dataset's window.
+/// The name of a backfill, `^[a-z0-9][a-z0-9_-]{0,62}$`: rows that are sent in it may be older than
+/// their dataset's window.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BackfillName(String);
@@ -79,7 +80,8 @@ pub struct BackfillName(String);
 /// The text is not the name of a backfill.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not the name of a backfill: expected 1 to 63 characters of a-z, 0-9, '_' and '-', the first one a letter or a digit, such as \"history-2024\""
+    "{0:?} is not the name of a backfill: expected 1 to 63 characters of a-z, 0-9, '_' and '-', \
+     the first one a letter or a digit, such as \"history-2024\""
 )]
 pub struct BackfillNameError(String);
 

@@ -1,5 +1,5 @@
-//! Texts with a meaning, parsed by hand: RFC 3339 times, dates, decimals and integers. Pure arithmetic, nothing allocated;
-//! and the characters that a text must not contain.
+//! Texts with a meaning, parsed by hand: RFC 3339 times, dates, decimals and integers. Pure
+//! arithmetic, nothing allocated; and the characters that a text must not contain.
 
 use std::fmt;
 
@@ -100,12 +100,12 @@ pub fn parse_decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
     Some(if negative { -unscaled } else { unscaled })
 }
 
-/// A JSON number as an integer, decided by its exact value: `2.0` and `1e1` are integers, `1.0000000000000000001` and
-/// `1e-400` are not, although the nearest double of both is one.
+/// A JSON number as an integer, decided by its exact value: `2.0` and `1e1` are integers,
+/// `1.0000000000000000001` and `1e-400` are not, although the nearest double of both is one.
 ///
 /// # Errors
-/// [`Code::Malformed`] if the text is not a JSON number, [`Code::Type`] if its value is not an integer,
-/// [`Code::TooLarge`] or [`Code::TooSmall`] if 64 bits can't hold it.
+/// [`Code::Malformed`] if the text is not a JSON number, [`Code::Type`] if its value is not an
+/// integer, [`Code::TooLarge`] or [`Code::TooSmall`] if 64 bits can't hold it.
 pub fn parse_integer(number: &str) -> Result<i64, Code> {
     let (is_negative, rest) = match number.as_bytes() {
         [b'-', rest @ ..] => (true, rest),
@@ -157,7 +157,8 @@ fn digits(bytes: &[u8]) -> (&[u8], &[u8]) {
     bytes.split_at(bytes.iter().take_while(|byte| byte.is_ascii_digit()).count())
 }
 
-/// What follows `e` in a number. One that is out of range stays so: no number has that many digits to make up for it.
+/// What follows `e` in a number. One that is out of range stays so: no number has that many digits
+/// to make up for it.
 fn exponent(bytes: &[u8]) -> Option<i64> {
     let (is_negative, bytes) = match bytes {
         [b'-', rest @ ..] => (true, rest),
@@ -173,15 +174,19 @@ fn exponent(bytes: &[u8]) -> Option<i64> {
 
 /// The first character that the warehouse can't store, and its position in characters, from 1.
 ///
-/// * U+0000: Redshift's COPY fails on it ("Preparing your input data": null terminators), and PostgreSQL stores it in no text type
-///   ("Character Types": the character with code zero can't be stored).
-/// * The noncharacters, U+FDD0 to U+FDEF and the last two of each plane (U+FFFE, U+FFFF, ..., U+10FFFE, U+10FFFF): Redshift lists them
-///   as invalid characters ("Multibyte character load errors"), which COPY takes or replaces depending on an option.
+/// * U+0000: Redshift's COPY fails on it ("Preparing your input data": null terminators), and
+///   PostgreSQL stores it in no text type ("Character Types": the character with code zero can't be
+///   stored).
+/// * The noncharacters, U+FDD0 to U+FDEF and the last two of each plane (U+FFFE, U+FFFF, ...,
+///   U+10FFFE, U+10FFFF): Redshift lists them as invalid characters ("Multibyte character load
+///   errors"), which COPY takes or replaces depending on an option.
 ///
-/// Lone surrogates and sequences of more than four bytes, which Redshift refuses as well, do not occur in Rust's texts.
+/// Lone surrogates and sequences of more than four bytes, which Redshift refuses as well, do not
+/// occur in Rust's texts.
 #[inline]
 pub fn unsupported_character(text: &str) -> Option<(usize, char)> {
-    // One pass without branches over nearly all texts: those characters have a byte that is 0, or at least 0xEF.
+    // One pass without branches over nearly all texts: those characters have a byte that is 0, or
+    // at least 0xEF.
     let is_suspect = text.bytes().fold(false, |found, byte| found | (byte == 0) | (byte >= 0xEF));
     if is_suspect { first_unsupported(text) } else { None }
 }
@@ -196,7 +201,8 @@ fn is_unsupported(character: char) -> bool {
     code == 0 || (0xFDD0..=0xFDEF).contains(&code) || code & 0xFFFE == 0xFFFE
 }
 
-/// The text as the warehouse can store it, for messages: unsupported characters as `\u{0}`, and at most `maximum` characters of it.
+/// The text as the warehouse can store it, for messages: unsupported characters as `\u{0}`, and at
+/// most `maximum` characters of it.
 pub fn storable(text: &str, maximum: usize) -> String {
     let mut shown = String::with_capacity(text.len().min(maximum));
     for (position, character) in text.chars().enumerate() {
@@ -213,7 +219,8 @@ pub fn storable(text: &str, maximum: usize) -> String {
     shown
 }
 
-/// The bytes without one UTF-8 byte order mark at their beginning, which some editors and exports write before JSON.
+/// The bytes without one UTF-8 byte order mark at their beginning, which some editors and exports
+/// write before JSON.
 pub fn without_bom(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)
 }

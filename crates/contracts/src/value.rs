@@ -67,14 +67,16 @@ pub struct Stamp<'a> {
     pub shop: &'a str,
     /// `_envelope_id`
     pub envelope_id: &'a str,
-    /// `_received_at`, microseconds since 1970-01-01T00:00:00Z; the window of accepted times is relative to it.
+    /// `_received_at`, microseconds since 1970-01-01T00:00:00Z; the window of accepted times is
+    /// relative to it.
     pub received_at: i64,
     /// The named backfill that the row belongs to, whose times may be older than the window.
     pub backfill: Option<&'a str>,
 }
 
 impl<'a> Stamp<'a> {
-    /// What an envelope would say that a shop's event gets now; for rows that are validated before they have an envelope.
+    /// What an envelope would say that a shop's event gets now; for rows that are validated before
+    /// they have an envelope.
     pub fn new(shop: &'a ShopId, received_at: DateTime<Utc>) -> Self {
         let received_at = received_at.timestamp_micros();
         Self { shop: shop.as_str(), envelope_id: "", received_at, backfill: None }

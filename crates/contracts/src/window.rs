@@ -9,11 +9,11 @@ use crate::value::Value;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The times of its rows that a dataset accepts, relative to the receipt of each row. Without it, one wrong clock makes partitions, and
-/// their computations, of any day between 2000 and 2099.
+/// The times of its rows that a dataset accepts, relative to the receipt of each row. Without it,
+/// one wrong clock makes partitions, and their computations, of any day between 2000 and 2099.
 ///
-/// A date has no time zone, so it is accepted if it is the date of an accepted time in any zone. A named backfill may be older, but not
-/// newer.
+/// A date has no time zone, so it is accepted if it is the date of an accepted time in any zone. A
+/// named backfill may be older, but not newer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeWindow {
     /// How long before its receipt.
@@ -30,13 +30,15 @@ impl TimeWindow {
     /// Microseconds between UTC and the zone that is the furthest ahead of it.
     const AHEAD: i64 = MICROS_PER_DAY / 24 * 14;
 
-    /// The first and the last accepted time for a row received at `received_at`; all in microseconds since 1970-01-01T00:00:00Z.
+    /// The first and the last accepted time for a row received at `received_at`; all in
+    /// microseconds since 1970-01-01T00:00:00Z.
     pub fn times(&self, received_at: i64) -> (i64, i64) {
         let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         (received_at.saturating_sub(micros(self.past)), received_at.saturating_add(micros(self.future)))
     }
 
-    /// The first and the last accepted date for a row received at `received_at`, in days since 1970-01-01.
+    /// The first and the last accepted date for a row received at `received_at`, in days since
+    /// 1970-01-01.
     pub fn days(&self, received_at: i64) -> (i32, i32) {
         let (first, last) = self.times(received_at);
         (text::day(first.saturating_sub(Self::BEHIND)), text::day(last.saturating_add(Self::AHEAD)))
@@ -107,7 +109,8 @@ mod tests {
     #[test]
     fn a_date_is_accepted_that_any_time_zone_has() {
         let date = |date| check(Value::Date(text::parse_date(date).unwrap()), None);
-        // The first accepted time is 2025-10-16T22:00 at UTC-12, and the last one 2026-11-23T00:00 at UTC+14.
+        // The first accepted time is 2025-10-16T22:00 at UTC-12, and the last one 2026-11-23T00:00
+        // at UTC+14.
         assert_eq!(date("2025-10-16"), Ok(()));
         assert_eq!(date("2025-10-15"), Err(Code::TooOld));
         assert_eq!(date("2026-11-23"), Ok(()));

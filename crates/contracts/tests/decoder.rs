@@ -203,7 +203,15 @@ fn bytes_that_are_not_json_are_named_so() {
 /// A line of a receipt as text, with these values as they are written.
 fn sale(quantity: &str, product: &str, price: &str, more: &str) -> String {
     format!(
-        r#"{{"transaction_id":"t","line_no":1,"store_id":"s","region":"r","product_id":{product},"quantity":{quantity},"unit_price":{price},"discount":"0","currency":"EUR","sold_at":"2026-11-20T10:00:00Z","business_date":"2026-11-20"{more}}}"#
+        concat!(
+            r#"{{"transaction_id":"t","line_no":1,"store_id":"s","region":"r","product_id":{product},"#,
+            r#""quantity":{quantity},"unit_price":{price},"discount":"0","currency":"EUR","#,
+            r#""sold_at":"2026-11-20T10:00:00Z","business_date":"2026-11-20"{more}}}"#,
+        ),
+        quantity = quantity,
+        product = product,
+        price = price,
+        more = more,
     )
 }
 
@@ -312,7 +320,8 @@ fn texts_of_json_are_read_as_a_validator_reads_them() {
         assert_eq!(decoded, valid, "{document}");
     }
 
-    // Here validators see only the nearest double, which is an integer; or the last of two fields; or another shop's row.
+    // Here validators see only the nearest double, which is an integer; or the last of two fields;
+    // or another shop's row.
     for (document, code) in [
         (sale("1.0000000000000000001", "\"p\"", "\"1\"", ""), Code::Type),
         (sale("1000000.00000000001", "\"p\"", "\"1\"", ""), Code::Type),
@@ -361,7 +370,8 @@ fn a_record_gives_its_key_as_silver_means_it() {
     assert!(contract.key_only().read(acme(), br#"{"transaction_id":"t","line_no":0}"#).is_err());
 }
 
-/// Every field of text in a schema: its path in reasons, a pointer to the object that it belongs to, its name.
+/// Every field of text in a schema: its path in reasons, a pointer to the object that it belongs
+/// to, its name.
 fn text_fields(schema: &Value, path: &str, pointer: &str, found: &mut Vec<(String, String, String)>) {
     for (name, property) in schema["properties"].as_object().unwrap() {
         let separator = if path.is_empty() { "" } else { "." };
@@ -415,7 +425,8 @@ fn no_text_of_any_contract_takes_an_unsupported_character() {
     assert!(plain > 200, "{plain}");
 }
 
-/// Spark refuses to read times before 1900 that it did not write itself, and no engine has years of five digits.
+/// Spark refuses to read times before 1900 that it did not write itself, and no engine has years of
+/// five digits.
 #[test]
 fn no_contract_takes_a_time_that_an_engine_does_not_read() {
     let mut times = 0;
@@ -496,7 +507,8 @@ fn a_time_outside_the_window_is_refused_unless_a_backfill_is_older() {
     [in_the_future] business_date: expected a date not after 2026-11-23 (the backfill "history-2010" may be older, not newer), got "2026-11-24"
     "#);
     // Contracts without a window take any time, but for what their schema says.
-    let order = r#"{"order_id":"o","order_date":"2001-01-01T00:00:00Z","status":"s","total_amount":"1","currency":"EUR","extracted_at":"2026-11-21T00:00:00Z"}"#;
+    let order = r#"{"order_id":"o","order_date":"2001-01-01T00:00:00Z","status":"s",
+        "total_amount":"1","currency":"EUR","extracted_at":"2026-11-21T00:00:00Z"}"#;
     assert_eq!(CONTRACTS.get("oltp_orders").unwrap().validate(acme(), order.as_bytes()), Ok(()));
 }
 
@@ -504,8 +516,10 @@ fn a_time_outside_the_window_is_refused_unless_a_backfill_is_older() {
 fn a_window_is_declared_or_follows_from_the_partition() {
     let accepts = |delivery: &str, partition: &str, accepts: &str| {
         let schema = format!(
-            r#"{{"type":"object","x-dataset":{{{delivery},"key":["shop_id","id"],"event_time":"at","partition":"{partition}","sort":["shop_id"]{accepts}}},
-               "required":["id","at"],"properties":{{"id":{{"type":"string"}},"at":{{"type":"string","format":"date-time"}}}}}}"#
+            r#"{{"type":"object","required":["id","at"],
+                "properties":{{"id":{{"type":"string"}},"at":{{"type":"string","format":"date-time"}}}},
+                "x-dataset":{{{delivery},"key":["shop_id","id"],"event_time":"at",
+                              "partition":"{partition}","sort":["shop_id"]{accepts}}}}}"#
         );
         Contracts::from_sources([("x", schema)])
             .map(|contracts| contracts.get("x").unwrap().accepts)

@@ -161,7 +161,8 @@ impl Declaration {
     }
 }
 
-/// The window of accepted times: the declared one, else the default of what is partitioned by time and can be sent.
+/// The window of accepted times: the declared one, else the default of what is partitioned by time
+/// and can be sent.
 fn accepts(
     block: &Json,
     at: &str,

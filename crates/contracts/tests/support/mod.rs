@@ -12,7 +12,8 @@ pub(crate) const SYNTHETIC: &str = r#"{
     "description": "Every keyword that a contract may use.",
     "type": "object",
     "x-dataset": {"source": ["a", "b"], "delivery": "stream", "key": ["shop_id", "id"], "version": "changed_at", "event_time": "changed_at",
-                  "partition": "bucket(id, 16)", "sort": ["shop_id", "id"], "personal": ["note"], "accepts": {"past": "P400D", "future": "P1D"}},
+                  "partition": "bucket(id, 16)", "sort": ["shop_id", "id"], "personal": ["note"],
+                  "accepts": {"past": "P400D", "future": "P1D"}},
     "required": ["id", "changed_at", "count", "place"],
     "properties": {
         "shop_id": {"type": "string"},
@@ -321,8 +322,9 @@ fn encode_value(value: &shoplake_contracts::Value<'_>, scale: u8) -> Option<Valu
     })
 }
 
-/// Whether the data keeps the rules that no JSON Schema has: texts that the warehouse can store, and times in the window. Written from the
-/// rules, without the contracts' code, for data that a validator accepts.
+/// Whether the data keeps the rules that no JSON Schema has: texts that the warehouse can store,
+/// and times in the window. Written from the rules, without the contracts' code, for data that a
+/// validator accepts.
 pub(crate) fn keeps_further_rules(schema: &Value, data: &Value) -> bool {
     let declared = &schema["x-dataset"];
     let partition = declared["partition"].as_str().unwrap_or_default();
