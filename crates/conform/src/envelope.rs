@@ -16,7 +16,11 @@ pub(crate) struct EnvelopeHeader<'a> {
 /// Decodes the data of an envelope, once its header is known.
 pub(crate) trait DataReader<'de> {
     /// Reads the value of `data`.
-    fn read<A: MapAccess<'de>>(&mut self, head: EnvelopeHeader<'de>, fields: &mut A) -> Result<(), A::Error>;
+    fn read<A: MapAccess<'de>>(
+        &mut self,
+        header: EnvelopeHeader<'de>,
+        fields: &mut A,
+    ) -> Result<(), A::Error>;
 }
 
 /// Reads an envelope whose header comes before its data, as ours do. Every other line, right or

@@ -208,6 +208,17 @@ fn integer(schema: &Value) -> BoxedStrategy<Value> {
     .boxed()
 }
 
+/// The largest amounts that a decimal holds, of both signs, and the next larger ones.
+fn largest_amounts(schema: &Value) -> Option<Vec<String>> {
+    let digits = schema["x-type"].as_str()?.strip_prefix("decimal(")?.strip_suffix(')')?;
+    let (precision, scale) = digits.split_once(',')?;
+    let (precision, scale): (usize, usize) = (precision.parse().ok()?, scale.parse().ok()?);
+    let (whole, point) = ("9".repeat(precision - scale), if scale == 0 { "" } else { "." });
+    let largest = format!("{whole}{point}{}", "9".repeat(scale));
+    let larger = format!("1{}", "0".repeat(precision - scale));
+    Some(vec![format!("-{largest}"), format!("-{larger}"), largest, larger])
+}
+
 fn text_value(schema: &Value) -> BoxedStrategy<Value> {
     let most = schema["maxLength"].as_u64().unwrap_or(8).min(12);
     match (schema["format"].as_str(), schema["pattern"].as_str()) {
@@ -217,7 +228,15 @@ fn text_value(schema: &Value) -> BoxedStrategy<Value> {
         }
         (None, Some(pattern)) => {
             let body = pattern.trim_start_matches('^').trim_end_matches('$');
-            proptest::string::string_regex(body).expect("a pattern").prop_map(Value::from).boxed()
+            let text = proptest::string::string_regex(body).expect("a pattern").prop_map(Value::from);
+            match largest_amounts(schema) {
+                Some(amounts) => prop_oneof![
+                    10 => text,
+                    1 => proptest::sample::select(amounts).prop_map(Value::from),
+                ]
+                .boxed(),
+                None => text.boxed(),
+            }
         }
         (None, None) => {
             let text = |characters: &str| {

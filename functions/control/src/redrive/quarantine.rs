@@ -210,6 +210,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_line_that_conform_would_refuse_again_is_not_sent() {
+        let (redrive, stream) = redrive();
+        let with = |attribute: &str, line: String| line.replacen('{', &format!("{{{attribute},"), 1);
+        let right = |id: &str| envelope("a", "visits", id, visit(id));
+        let old = |id: &str| right(id).replace(r#""at":"2026"#, r#""at":"2010"#);
+        let lines = [
+            right("a\0b"),
+            old("m1"),
+            right("m2").replace(r#""receivedat":"2026"#, r#""receivedat":"1926"#),
+            with(r#""oversizedbytes":"2000000""#, right("m3")),
+            with(r#""backfill":"No Name""#, right("m4")),
+            with(r#""subject":7"#, right("m5")),
+            envelope("a", "visits", "m6", visit("\u{FFFF}")),
+            with(r#""backfill":"history-2010""#, old("m7")),
+        ];
+        let lines: Vec<_> = lines.iter().map(|line| quarantined(line, &kinesis())).collect();
+        let answer = redrive.quarantined(&lake(&lines).await, "visits", day()).await.unwrap();
+        assert_eq!(answer["lines"], json!({"objects": 1, "sent": 1, "still_wrong": 7}));
+        assert!(stream.lines("shoplake-local-web")[0].contains("m7"));
+    }
+
+    #[tokio::test]
     async fn given_a_stream_that_is_down_then_the_same_redrive_again_sends_what_was_not_sent() {
         let (redrive, stream) = redrive();
         let down = PutFailure::Unavailable("no answer".to_owned());
