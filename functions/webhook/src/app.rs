@@ -22,7 +22,7 @@ use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
 use crate::{
-    accepted_ids::{AcceptedIds, Content},
+    accepted_ids::{AcceptedIds, Digest, RequestId},
     envelopes::{self, Wrapped},
     events::{self, MAX_BODY_BYTES},
     partition_limit::PartitionLimit,
@@ -142,9 +142,11 @@ impl App {
         let SignedRequest { shop, id, .. } = &signed;
         Span::current().record("shop", field::display(shop)).record("webhook_id", id);
         self.authenticate(&signed, body).await?;
-        let content = Content::of(&contract.dataset, body);
+        let digest = Digest::of(body);
+        let request_id =
+            RequestId { shop: shop.clone(), dataset: contract.dataset.clone(), id: (*id).to_owned() };
         self.accepted_ids
-            .check(shop, id, content, now)
+            .check(&request_id, digest, now)
             .map_err(|reused| Problem::webhook_id_reused(id, &reused))?;
 
         let events = events::split(body)?;
@@ -168,7 +170,7 @@ impl App {
         }
         let outcome = self.put(source, wrapped, counts).await;
         if counts.accepted > 0 {
-            self.accepted_ids.remember(shop, id, content, now);
+            self.accepted_ids.remember(request_id, digest, now);
         }
         outcome
     }

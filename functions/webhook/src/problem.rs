@@ -217,9 +217,9 @@ impl Problem {
     /// The same id for other events would make two events share the id of an envelope.
     pub(crate) fn webhook_id_reused(id: &str, reused: &ReusedId) -> Self {
         let detail = format!(
-            "the webhook-id {} belongs to a request with another body or dataset, whose events were \
-             accepted at {}; none of these events was accepted; send them under a new webhook-id, or send \
-             the same bytes to the same dataset to repeat the first request",
+            "the webhook-id {} belongs to a request with another body, whose events this dataset accepted at \
+             {}; none of these events was accepted; send them under a new webhook-id, or send the same bytes \
+             to repeat the first request",
             quoted(id),
             timestamp(reused.accepted_at)
         );
