@@ -1,5 +1,6 @@
-//! What every function and connector needs around its own logic: configuration, logs, metrics, AWS clients, the
-//! stream that events are put to, the topics that people hear of things on, the list of shops and their secrets.
+//! What every function and connector needs around its own logic: configuration, logs, metrics, AWS
+//! clients, the stream that events are put to, the topics that alerts are published to, the list of
+//! shops and their secrets.
 //!
 //! Every port has an implementation in memory, so that code which depends on one is tested without a cloud.
 

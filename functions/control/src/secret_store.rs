@@ -72,7 +72,8 @@ impl SsmSecretStore {
     }
 }
 
-/// Returns the name under which the webhook looks for the secret. A shop's name has no slash, so it stays below the path.
+/// Returns the name under which the webhook looks for the secret. A shop's name has no slash, so it
+/// stays below the path.
 fn parameter_name(path: &str, shop: &ShopId, version: SecretVersion) -> String {
     format!("{}/{shop}/webhook-secrets/{}", path.trim_end_matches('/'), version.as_str())
 }

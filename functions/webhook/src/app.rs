@@ -250,7 +250,8 @@ impl App {
     }
 }
 
-/// Returns whether the dataset's events arrive by webhook. The child of another dataset comes with its parent.
+/// Returns whether the dataset's events arrive by webhook. The child of another dataset comes with
+/// its parent.
 fn takes_events(contract: &Contract) -> bool {
     contract.delivery == Delivery::Stream && contract.parent.is_none()
 }

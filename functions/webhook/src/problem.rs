@@ -99,16 +99,23 @@ struct Partial {
     unaccepted: Vec<Receipt>,
 }
 
+/// What is wrong with the events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Errors {
+    /// The first reasons.
+    errors: Vec<EventError>,
+    /// How many reasons there are.
+    error_count: usize,
+}
+
 /// A refusal: what was expected, what came, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     kind: Kind,
     detail: String,
     header: Option<(HeaderName, HeaderValue)>,
-    errors: Vec<EventError>,
-    /// How many reasons there are; `errors` lists the first of them.
-    error_count: usize,
-    /// Boxed, because few problems have it and every `Result` would carry its size.
+    // Boxed, because few problems have them and every `Result` would carry their size.
+    errors: Option<Box<Errors>>,
     partial: Option<Box<Partial>>,
 }
 
@@ -121,17 +128,15 @@ struct Document<'a> {
     status: u16,
     detail: &'a str,
     instance: String,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    errors: &'a [EventError],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error_count: Option<usize>,
+    #[serde(flatten)]
+    errors: Option<&'a Errors>,
     #[serde(flatten)]
     partial: Option<&'a Partial>,
 }
 
 impl Problem {
     fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), header: None, errors: Vec::new(), error_count: 0, partial: None }
+        Self { kind, detail: detail.into(), header: None, errors: None, partial: None }
     }
 
     fn with_header(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
@@ -140,9 +145,9 @@ impl Problem {
     }
 
     fn with_errors(mut self, mut errors: Vec<EventError>) -> Self {
-        self.error_count = errors.len();
+        let error_count = errors.len();
         errors.truncate(MAX_ERRORS);
-        self.errors = errors;
+        self.errors = Some(Box::new(Errors { errors, error_count }));
         self
     }
 
@@ -294,8 +299,7 @@ impl Problem {
             status: status.as_u16(),
             detail: &self.detail,
             instance: format!("urn:uuid:{request_id}"),
-            errors: &self.errors,
-            error_count: (self.error_count > 0).then_some(self.error_count),
+            errors: self.errors.as_deref(),
             partial: self.partial.as_deref(),
         })
     }
