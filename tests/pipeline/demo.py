@@ -6,7 +6,8 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from .package import ROOT
+from .errors import CommandError
+from .package import ROOT, target_dir
 from .pipeline import Cloud, Pipeline, Shop
 from .progress import step
 from .reconcile import Balance, received, wait_until_settled
@@ -59,6 +60,14 @@ def feed(pipeline: Pipeline, shop: Shop, days: list[str]) -> list[Balance]:
         # A connector sends its control total last, so where that is, all rows are.
         new = {**posted, "control_totals": DAYS + 24 * DAYS}
         return wait_until_settled(pipeline, {dataset: before.get(dataset, 0) + count for dataset, count in new.items()})
+
+
+def running_demo(state: Path = STATE) -> Pipeline:
+    """The demo that runs on this machine."""
+    cloud = Cloud.recorded(state)
+    if not cloud.is_up():
+        raise CommandError("the demo does not run: start it with `make demo`")
+    return Pipeline(cloud, target_dir() / "debug", Pipeline.terraform(cloud).outputs())
 
 
 def read_environment(file: Path = ENVIRONMENT_FILE) -> dict[str, str]:

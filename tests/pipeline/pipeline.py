@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from .deploy import Terraform
+from .errors import CommandError
 from .package import ROOT, build, catalog, package
 from .progress import step
 
@@ -30,6 +31,8 @@ from cloud import Cloud, free_port  # noqa: E402
 Answer = TypeVar("Answer")
 CALM_LOOKS = 3
 """Looks in a row that have to find nothing under way: between two stations an event is in no queue for a moment."""
+SHOP_LIST_SECONDS = 61
+"""The webhook reads the list of shops, which has their backfills, at most every 60 seconds."""
 SCHEMAS = ROOT / "crates" / "contracts" / "schemas"
 SQL = ROOT / "glue-sql"
 
@@ -104,12 +107,20 @@ class Pipeline:
         )
         payload = json.loads(answer["Payload"].read() or "null")
         if "FunctionError" in answer:
-            raise RuntimeError(f"control {request}: {payload}")
+            reason = payload.get("errorMessage", payload) if isinstance(payload, dict) else payload
+            raise CommandError(f"the control function refused {json.dumps(request)}: {reason}")
         return payload
 
     def add_shop(self, shop_id: str) -> Shop:
         """Onboards a tenant."""
         return Shop(shop_id, self.control(action="add_shop", shop_id=shop_id)["webhook_secret"])
+
+    def open_backfills(self, shop_ids: Iterable[str], name: str) -> None:
+        """Lets shops send events older than the datasets' time windows. Waits until every webhook process knows of it."""
+        until = datetime.now(UTC) + timedelta(days=1)
+        for shop_id in shop_ids:
+            self.control(action="open_backfill", shop_id=shop_id, name=name, until=f"{until:%Y-%m-%dT%H:%M:%SZ}")
+        time.sleep(SHOP_LIST_SECONDS)
 
     def send_web_events(self, shop: Shop, *arguments: str) -> dict[str, Any]:
         """Has the sample source generate web traffic and post it; returns its summary."""
@@ -297,7 +308,8 @@ class Pipeline:
 def _finish(connector: subprocess.Popen[str]) -> None:
     output, _ = connector.communicate()
     if connector.returncode:
-        raise RuntimeError(f"{Path(str(connector.args[0])).name} ended with {connector.returncode}:\n{output[-4000:]}")
+        name = Path(str(connector.args[0])).name
+        raise CommandError(f"the {name} ended with exit code {connector.returncode}; the end of its log:\n{output[-4000:]}")
 
 
 def wait_until(what: str, condition: Callable[[], Answer], seconds: float = 120, every: float = 0.5) -> Answer:
