@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.pipeline.pipeline import Pipeline, Shop
 
 from .webhook import page_view, post, signed
 
-EVENT = json.dumps(page_view("s-1", "2026-01-01T00:00:00Z")).encode()
+EVENT = json.dumps(page_view("s-1", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")).encode()
 WRONG = json.dumps({**json.loads(EVENT), "event_type": "dance", "occurred_at": 5, "device": {"type": "desktop", "os": 1, "browser": "x"}}).encode()
 
 
