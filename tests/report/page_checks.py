@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ READ = """(() => {
             key: e.dataset.chart, kind: e.classList[1], visible: e.checkVisibility(),
             box: box(e), zero: box(e.querySelector(".zero"))[1],
             title: e.querySelector(":scope > title").textContent, description: e.querySelector(":scope > desc").textContent,
+            partial: [...e.querySelectorAll(".mark")].map((m) => [m.dataset.label, m.classList.contains("partial")]),
             marks: [...e.querySelectorAll(".mark")].map(
                 (m) => [m.dataset.label, m.dataset.series, m.dataset.value, box(m), getComputedStyle(m).fill]),
         })),
@@ -48,9 +50,10 @@ READ = """(() => {
 CHOOSE = "(() => { const s = document.querySelector('#shop'); s.selectedIndex = %d; s.dispatchEvent(new Event('change')); })()"
 
 
-def check_report(browser: Browser, file: Path, warehouse_url: str) -> int:
+def check_report(browser: Browser, file: Path, warehouse_url: str, today: date | None = None) -> int:
     """Compares the whole page with the warehouse and looks at it in all sizes; returns how many values were compared."""
     compared = 0
+    today = today or datetime.now(UTC).date()
     with psycopg.connect(warehouse_url) as connection, opened(browser, file, DESKTOP) as page:
         shops = expected.shops(connection)
         assert page.evaluate("[...document.querySelector('#shop').options].map((o) => o.text)") == shops
@@ -60,9 +63,9 @@ def check_report(browser: Browser, file: Path, warehouse_url: str) -> int:
             assert (seen["name"], seen["title"]) == (shop, shop)
             assert [(team, visible) for team, visible, _ in seen["sections"]] == [(team, True) for team in TEAMS]
             check_places(seen)
-            compared += check_headlines(seen, f"shop{number}-", expected.headlines(connection, shop))
-            compared += check_charts(seen, f"shop{number}-", expected.charts(connection, shop))
-            compared += check_tables(seen, f"shop{number}-", expected.tables(connection, shop))
+            compared += check_headlines(seen, f"shop{number}-", expected.headlines(connection, shop, today))
+            compared += check_charts(seen, f"shop{number}-", expected.charts(connection, shop, today), today)
+            compared += check_tables(seen, f"shop{number}-", expected.tables(connection, shop, today))
         compared += check_data_quality(page, connection)
     for size in (PHONE, DESKTOP):
         for dark in (False, True):
@@ -111,7 +114,9 @@ def check_headlines(seen: dict[str, Any], prefix: str, want: dict[str, Any]) -> 
     return len(want)
 
 
-def check_charts(seen: dict[str, Any], prefix: str, want: dict[str, dict[tuple[str, str], Any]]) -> int:
+def check_charts(
+    seen: dict[str, Any], prefix: str, want: dict[str, dict[tuple[str, str], Any]], today: date
+) -> int:
     """The same charts; in each the marks, the table behind it and the query say the same, and lengths are as the values are."""
     got = {chart["key"].removeprefix(prefix): chart for chart in seen["charts"]}
     assert got.keys() == want.keys()
@@ -125,11 +130,26 @@ def check_charts(seen: dict[str, Any], prefix: str, want: dict[str, dict[tuple[s
         assert marks.keys() == drawn.keys(), key
         assert all(same(marks[point], value) for point, value in drawn.items()), key
         table = seen["tables"][prefix + key]
-        cells = {(row[0], name): cell for row in table["rows"] for name, cell in zip(table["head"][1:], row[1:], strict=True)}
+        for label, *_ in table["rows"]:
+            assert label.endswith(" so far") == (is_day(label[:10]) and label[:10] >= str(today)), f"{key}: {label}"
+        cells = {
+            (row[0].removesuffix(" so far"), name): cell
+            for row in table["rows"]
+            for name, cell in zip(table["head"][1:], row[1:], strict=True)
+        }
+        assert all(is_partial == (is_day(label) and label >= str(today)) for label, is_partial in chart["partial"]), key
         assert values.keys() <= cells.keys(), key
         assert all(same(cell, values.get(point)) for point, cell in cells.items()), key
         check_lengths(chart)
     return sum(map(len, want.values()))
+
+
+def is_day(text: str) -> bool:
+    """Whether a label is a day."""
+    try:
+        return bool(date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def check_tables(seen: dict[str, Any], prefix: str, want: dict[str, list[tuple[str, ...]]]) -> int:

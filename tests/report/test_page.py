@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -20,11 +21,25 @@ from tests.report.page_checks import (
     check_report,
     opened,
 )
-from tests.report.world import NASTY, SHOPS
+from tests.report.world import LAST, NASTY, SHOPS, TODAY
 
 
 def test_what_a_reader_sees_is_what_the_warehouse_has(browser: Browser, report_file: Path, warehouse: str) -> None:
-    assert check_report(browser, report_file, warehouse) > 1500
+    assert check_report(browser, report_file, warehouse, TODAY) > 1500
+
+
+def test_a_day_that_is_not_over_is_in_no_headline(browser: Browser, warehouse: str, tmp_path: Path) -> None:
+    file = tmp_path / "partial.html"
+    file.write_text(page(read(warehouse, LAST)), encoding="utf-8")
+    assert check_report(browser, file, warehouse, LAST) > 1500
+    with opened(browser, file, DESKTOP) as tab:
+        notes = tab.evaluate("[...document.querySelectorAll('.headline .note')].map((n) => n.textContent)")
+        assert any(str(LAST - timedelta(days=1)) in note for note in notes)
+        assert not any(str(LAST) in note for note in notes if "30 days" not in note)
+        said = tab.evaluate("document.querySelector('article .so-far').textContent")
+        assert said.startswith(f"{LAST} is not over")
+        marks = tab.evaluate("[...document.querySelectorAll('.mark.partial')].map((m) => [m.dataset.label, getComputedStyle(m).opacity])")
+        assert marks and {tuple(mark) for mark in marks} == {(str(LAST), "0.45")}
 
 
 def test_every_team_of_every_shop_has_kpis_and_charts(browser: Browser, report_file: Path) -> None:
@@ -118,8 +133,8 @@ def test_the_comparison_sees_the_smallest_change(browser: Browser, report_file: 
         order by business_date desc limit 1)"""
     with psycopg.connect(warehouse) as connection:
         connection.execute(f"update sales.total_sales_by_region_product set {change} where ctid = {one}")
-        want = expected.charts(connection, "acme")
+        want = expected.charts(connection, "acme", TODAY)
         connection.rollback()
-        assert want != expected.charts(connection, "acme")
+        assert want != expected.charts(connection, "acme", TODAY)
     with opened(browser, report_file, DESKTOP) as tab, pytest.raises(AssertionError):
-        check_charts(tab.evaluate(READ), "shop0-", want)
+        check_charts(tab.evaluate(READ), "shop0-", want, TODAY)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from tests.pipeline.report import report
+from tests.pipeline.report import read, report
 from tests.pipeline.report.charts import describe, draw, nice_ticks
 from tests.pipeline.report.markup import Markup, element
 from tests.pipeline.report.model import (
@@ -28,7 +29,9 @@ from tests.pipeline.report.model import (
 )
 from tests.pipeline.report.numbers import brief, show
 from tests.pipeline.report.series import OTHER, daily_chart, largest
+from tests.pipeline.report.terminal import summary
 from tests.pipeline.show import clean, pad, width
+from tests.report.world import DAYS, LAST, TODAY
 
 
 @pytest.mark.parametrize(
@@ -152,6 +155,35 @@ def test_a_terminal_is_not_driven_by_data() -> None:
     assert clean("a\x1b[2Jb\n") == "a\N{REPLACEMENT CHARACTER}[2Jb\N{REPLACEMENT CHARACTER}"
     assert (width("茶碗"), width("é"), width("e\u0301")) == (4, 1, 1)
     assert pad("茶", 4) == "茶  " and pad("7", 3, right=True) == "  7"
+
+
+def test_headlines_are_of_the_last_whole_day(warehouse: str) -> None:
+    """Loyalty of a whole day, whatever the first minutes of today brought."""
+    with psycopg.connect(warehouse) as connection:
+        day_before = LAST - timedelta(days=1)
+        query = "select loyalty_activity_rate from marketing.loyalty_activity_rate where shop_id = 'acme' and activity_date = %s"
+        [(rate,)] = connection.execute(query, [day_before]).fetchall()
+    made = read(warehouse, LAST)
+    shop = next(shop for shop in made.shops if shop.shop_id == "acme")
+    headlines = {headline.key: headline for section in shop.sections for headline in section.headlines}
+    assert headlines["shop0-marketing-loyalty"].value == rate
+    assert headlines["shop0-marketing-loyalty"].note.endswith(f"on {day_before}")
+    assert str(LAST) not in " ".join(headline.note for headline in headlines.values())
+    assert shop.partial is not None and shop.partial.startswith(f"{LAST} is not over")
+    lines = summary(made).splitlines()
+    assert lines[lines.index("acme") + 1] == f"  {shop.partial}"
+
+
+def test_a_shop_that_began_today_is_marked_as_partial(warehouse: str) -> None:
+    made = read(warehouse, min(DAYS))
+    notes = [headline.note for shop in made.shops for section in shop.sections for headline in section.headlines]
+    assert sum(" so far" in note for note in notes) > len(notes) / 2
+
+
+def test_a_whole_day_is_not_marked(warehouse: str) -> None:
+    made = read(warehouse, TODAY)
+    assert [shop.partial for shop in made.shops] == [None, None]
+    assert "so far" not in summary(made)
 
 
 def test_the_terminal_shows_every_team_of_every_shop_aligned(

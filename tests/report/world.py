@@ -12,6 +12,7 @@ import psycopg
 HERE = Path(__file__).resolve().parent
 MIGRATIONS = HERE.parents[1] / "glue-sql" / "warehouse"
 LAST = date(2026, 11, 20)
+TODAY = LAST + timedelta(days=1)
 DAYS = [LAST - timedelta(days=age) for age in range(39, -1, -1)]
 NASTY = '<script>alert("sold")</script>'
 SHOPS = {

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from .markup import Markup, element
-from .model import Chart, Number, Series
+from .model import SO_FAR, Chart, Number, Series
 from .numbers import brief, show
 
 WIDTH, HEIGHT = 440, 200
@@ -50,6 +50,7 @@ def describe(chart: Chart) -> str:
                 f"{series.name}: lowest {show(lowest, chart.unit)} ({at_low}), highest {show(highest, chart.unit)} ({at_high}),"
                 f" last {show(last, chart.unit)} ({at_last})."
             )
+    parts += [f"{day} is not over." for day in chart.partial]
     return " ".join(parts)
 
 
@@ -161,5 +162,7 @@ def _runs(series: Series) -> list[list[int]]:
 
 def _mark(tag: str, chart: Chart, series: Series, number: int, label: str, value: Number, place: dict[str, object]) -> Markup:
     said = f"{label}, {series.name}: {show(value, chart.unit)}"
-    names = {"class": f"mark s{number}", "data-series": series.name, "data-label": label, "data-value": value}
+    said += f" {SO_FAR}" if label in chart.partial else ""
+    kind = f"mark s{number}" + (" partial" if label in chart.partial else "")
+    names = {"class": kind, "data-series": series.name, "data-label": label, "data-value": value}
     return element(tag, {**place, **names}, element("title", None, said))

@@ -26,6 +26,10 @@ AMOUNT = Unit("amount")
 """Money in a table whose rows name the currency in a column of its own."""
 
 
+SO_FAR = "so far"
+"""Marks numbers of a day that is not over."""
+
+
 def money(currency: str) -> Unit:
     """Amounts of one currency."""
     return Unit("money", currency)
@@ -60,6 +64,8 @@ class Chart:
     unit: Unit
     labels: tuple[str, ...]
     series: tuple[Series, ...]
+    partial: tuple[str, ...] = ()
+    """The labels that are days which are not over."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,14 @@ class ShopReport:
 
     shop_id: str
     sections: Sequence[Section]
+
+    @property
+    def partial(self) -> str | None:
+        """What a reader must know of the day that is not over; None where nothing has arrived for it."""
+        days = {day for section in self.sections for chart in section.charts for day in chart.partial}
+        if not days:
+            return None
+        return f"{min(days)} is not over: charts show it so far, headline numbers are of the last whole day."
 
 
 @dataclass(frozen=True)

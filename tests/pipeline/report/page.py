@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .charts import draw
 from .markup import Markup, element
-from .model import Chart, Headline, Report, Section, ShopReport, Table, Unit, Value
+from .model import SO_FAR, Chart, Headline, Report, Section, ShopReport, Table, Unit, Value
 from .numbers import exact, is_number, show
 
 HERE = Path(__file__).resolve().parent
@@ -75,6 +75,7 @@ def _shop(shop: ShopReport, number: int) -> Markup:
         "article",
         {"class": "shop", "id": prefix, "data-shop": shop.shop_id},
         element("h2", {"class": "shop-name"}, shop.shop_id),
+        element("p", {"class": "so-far"}, shop.partial) if shop.partial else None,
         element("nav", {"aria-label": f"Teams of {shop.shop_id}"}, links, element("a", {"href": "#data"}, "Data quality")),
         [_section(section, f"{prefix}-{section.team.lower()}") for section in shop.sections],
     )
@@ -119,11 +120,13 @@ def _chart(chart: Chart) -> Markup:
         ]
         legend = element("ul", {"class": "legend"}, names)
     columns = (("", Unit("text")), *((series.name, chart.unit) for series in chart.series))
-    rows = [(label, *(series.values[index] for series in chart.series)) for index, label in enumerate(chart.labels)]
+    said = [f"{label} {SO_FAR}" if label in chart.partial else label for label in chart.labels]
+    rows = [(said[index], *(series.values[index] for series in chart.series)) for index in range(len(said))]
     return element(
         "figure",
         {"class": "card"},
         element("figcaption", None, chart.title),
+        [element("p", {"class": "so-far"}, f"Lighter: {day} {SO_FAR}") for day in chart.partial],
         draw(chart),
         legend,
         element("details", None, element("summary", None, "Numbers"), _grid(columns, rows[::-1], chart.title, chart.key)),

@@ -20,6 +20,8 @@ def _shop(shop: ShopReport) -> Iterator[str]:
     label = max((len(clean(headline.label)) for headline in headlines), default=0)
     value = max((len(show(headline.value, headline.unit)) for headline in headlines), default=0)
     yield f"\n{clean(shop.shop_id)}"
+    if shop.partial:
+        yield f"  {shop.partial}"
     for section in shop.sections:
         yield f"  {section.team}"
         yield from _section(section, label, value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
 from typing import Any
 
 from ..model import Chart, Headline, Section, Table, money
@@ -25,10 +24,11 @@ def currencies(rows: Iterable[Any]) -> list[str]:
     return sorted({row.currency for row in rows})
 
 
-def amount(key: str, label: str, currency: str, rows: list[Any], column: str) -> Headline:
-    """An amount of the newest day, and in its note that of all days."""
+def amount(key: str, label: str, currency: str, rows: list[Any], column: str, mart: Mart) -> Headline:
+    """An amount of the newest whole day, and in its note that of all whole days."""
+    rows = mart.whole(rows)
     total = sum(getattr(row, column) for row in rows)
-    note = f"on {rows[-1].day}; {plain(total)} {currency} since {rows[0].day}"
+    note = f"on {mart.say(rows[-1].day)}; {plain(total)} {currency} since {rows[0].day}"
     return Headline(key, f"{label}, {currency}", getattr(rows[-1], column), money(currency), note)
 
 
@@ -45,7 +45,7 @@ def days(key: str, title: str, kind: str, unit: Any, rows: list[Any], column: st
 
 def span(mart: Mart) -> str:
     """The days that a mart's totals are over."""
-    return f"30 days to {mart.newest}" if isinstance(mart.newest, date) else ""
+    return f"30 days to {mart.day}" if mart.newest else ""
 
 
 def table(key: str, title: str, columns: tuple, rows: list[Any], empty: str = "Nothing yet.") -> Table:

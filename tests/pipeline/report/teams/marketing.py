@@ -13,9 +13,9 @@ def marketing(scores: Mart, sessions: Mart, loyalty: Mart, key: str) -> Section:
     if sessions.newest:
         now = first(sessions.on_newest("sessions, average_duration_seconds, median_duration_seconds, bounces, bounce_rate"))
         headlines += [
-            Headline(f"{key}-sessions", "Sessions", now.sessions, COUNT, f"on {sessions.newest}"),
-            Headline(f"{key}-duration", "Median session", now.median_duration_seconds, SECONDS, f"on {sessions.newest}"),
-            Headline(f"{key}-bounce", "Bounce rate", now.bounce_rate, PERCENT, f"{now.bounces:,} bounces on {sessions.newest}"),
+            Headline(f"{key}-sessions", "Sessions", now.sessions, COUNT, f"on {sessions.day}"),
+            Headline(f"{key}-duration", "Median session", now.median_duration_seconds, SECONDS, f"on {sessions.day}"),
+            Headline(f"{key}-bounce", "Bounce rate", now.bounce_rate, PERCENT, f"{now.bounces:,} bounces on {sessions.day}"),
         ]
         daily = sessions.daily("sum(sessions) as sessions, sum(bounces) * 1.0 / nullif(sum(sessions), 0) as bounce_rate")
         charts.append(days(f"{key}-sessions-chart", "Sessions per day", "bars", COUNT, daily, "sessions"))
@@ -28,7 +28,7 @@ def marketing(scores: Mart, sessions: Mart, loyalty: Mart, key: str) -> Section:
                 "Loyalty activity",
                 now.loyalty_activity_rate,
                 PERCENT,
-                f"{now.loyalty_customers:,} of {now.active_customers:,} active customers on {loyalty.newest}",
+                f"{now.loyalty_customers:,} of {now.active_customers:,} active customers on {loyalty.day}",
             )
         )
         daily = loyalty.daily("max(loyalty_activity_rate) as rate")
@@ -41,7 +41,7 @@ def marketing(scores: Mart, sessions: Mart, loyalty: Mart, key: str) -> Section:
                 "Engaged customers",
                 engaged.customers,
                 COUNT,
-                f"on {scores.newest}, score {engaged.score:,.1f} in total",
+                f"on {scores.day}, score {engaged.score:,.1f} in total",
             )
         )
         daily = scores.daily("sum(score) as score")
@@ -50,7 +50,7 @@ def marketing(scores: Mart, sessions: Mart, loyalty: Mart, key: str) -> Section:
     tables.append(
         table(
             f"{key}-customers",
-            f"Most engaged customers, {scores.newest or ''}",
+            f"Most engaged customers, {scores.day}",
             (("Rank", COUNT), ("Customer", TEXT), ("Score", SCORE), ("Events", COUNT)),
             best,
         )

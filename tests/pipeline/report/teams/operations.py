@@ -26,8 +26,9 @@ def operations(turnover: Mart, restocks: Mart, alerts: Mart, open_alerts: list[A
     daily = turnover.daily("max(turnover) as turnover, max(cost_of_goods_sold_30d) as cost", "currency")
     for currency in currencies(daily):
         own = [row for row in daily if row.currency == currency]
-        note = f"cost of goods sold, 30 days to {own[-1].day}: {plain(own[-1].cost)} {currency}"
-        headlines.append(Headline(f"{key}-turnover-{currency}", f"Inventory turnover, {currency}", own[-1].turnover, RATIO, note))
+        last = turnover.whole(own)[-1]
+        note = f"cost of goods sold, 30 days to {turnover.say(last.day)}: {plain(last.cost)} {currency}"
+        headlines.append(Headline(f"{key}-turnover-{currency}", f"Inventory turnover, {currency}", last.turnover, RATIO, note))
         charts.append(
             days(
                 f"{key}-turnover-chart-{currency}",
@@ -45,7 +46,7 @@ def operations(turnover: Mart, restocks: Mart, alerts: Mart, open_alerts: list[A
         ).days
         headlines += [
             Headline(
-                f"{key}-restocks", "Restocks", now.restocks, COUNT, f"{now.quantity:,} units in 30 days to {restocks.newest}"
+                f"{key}-restocks", "Restocks", now.restocks, COUNT, f"{now.quantity:,} units in 30 days to {restocks.day}"
             ),
             Headline(f"{key}-between", "Between restocks", between, DAYS, "mean of all items restocked twice or more"),
         ]
@@ -80,7 +81,7 @@ def operations(turnover: Mart, restocks: Mart, alerts: Mart, open_alerts: list[A
     tables.append(
         table(
             f"{key}-stale",
-            f"Longest without a restock, {restocks.newest or ''}",
+            f"Longest without a restock, {restocks.day}",
             (("Product", TEXT), ("Location", TEXT), ("Restocks, 30 days", COUNT), ("Between", DAYS), ("Since the last", DAYS)),
             stale,
         )

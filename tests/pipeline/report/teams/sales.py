@@ -13,14 +13,14 @@ def sales(totals: Mart, stock: Mart, turnover: Mart, key: str) -> Section:
     daily = totals.daily("sum(net_sales) as net_sales, sum(units_sold) as units_sold", "currency")
     for currency in currencies(daily):
         own = [row for row in daily if row.currency == currency]
-        headlines.append(amount(f"{key}-net-{currency}", "Net sales", currency, own, "net_sales"))
+        headlines.append(amount(f"{key}-net-{currency}", "Net sales", currency, own, "net_sales", totals))
         charts.append(
             days(f"{key}-net-chart-{currency}", f"Net sales per day, {currency}", "bars", money(currency), own, "net_sales")
         )
     if daily:
         sold = first(totals.on_newest("sum(units_sold) as sold, sum(units_returned) as returned"))
         headlines.append(
-            Headline(f"{key}-units", "Units sold", sold.sold, COUNT, f"on {totals.newest}, {sold.returned:,} returned")
+            Headline(f"{key}-units", "Units sold", sold.sold, COUNT, f"on {totals.day}, {sold.returned:,} returned")
         )
     if stock.newest:
         now = first(stock.on_newest("count(*) as items, sum(case when available > 0 then 1 else 0 end) as available"))
@@ -31,7 +31,7 @@ def sales(totals: Mart, stock: Mart, turnover: Mart, key: str) -> Section:
                 "Stock availability",
                 rate,
                 PERCENT,
-                f"of snapshots on {stock.newest}; {now.available:,} of {now.items:,} items available at the last one",
+                f"of snapshots on {stock.day}; {now.available:,} of {now.items:,} items available at the last one",
             )
         )
         rates = stock.daily(f"{WEIGHTED.format('availability_rate', 'snapshots')} as rate")
@@ -47,7 +47,7 @@ def sales(totals: Mart, stock: Mart, turnover: Mart, key: str) -> Section:
                 "Product turnover",
                 whole.rate,
                 RATIO,
-                f"units sold in 30 days to {turnover.newest} per unit on hand, {whole.products:,} products",
+                f"units sold in 30 days to {turnover.day} per unit on hand, {whole.products:,} products",
             )
         )
     sold = totals.total(
@@ -72,7 +72,7 @@ def sales(totals: Mart, stock: Mart, turnover: Mart, key: str) -> Section:
     tables.append(
         table(
             f"{key}-scarce",
-            f"Least available items, {stock.newest or ''}",
+            f"Least available items, {stock.day}",
             (
                 ("Product", TEXT),
                 ("Location", TEXT),
@@ -93,7 +93,7 @@ def sales(totals: Mart, stock: Mart, turnover: Mart, key: str) -> Section:
     tables.append(
         table(
             f"{key}-fast",
-            f"Fastest-turning products, 30 days to {turnover.newest or ''}",
+            f"Fastest-turning products, 30 days to {turnover.day}",
             (("Product", TEXT), ("Units sold", COUNT), ("Average on hand", SCORE), ("Turnover", RATIO)),
             fast,
         )

@@ -38,15 +38,15 @@ def support(feedback: Mart, volume: Mart, tickets: Mart, key: str) -> Section:
                 "Satisfied customers",
                 now.csat,
                 PERCENT,
-                f"rated 4 or 5, {now.responses:,} ratings on {feedback.newest}",
+                f"rated 4 or 5, {now.responses:,} ratings on {feedback.day}",
             ),
-            Headline(f"{key}-rating", "Average rating", now.rating, RATING, f"on {feedback.newest}"),
+            Headline(f"{key}-rating", "Average rating", now.rating, RATING, f"on {feedback.day}"),
         ]
         daily = feedback.daily(f"{CSAT} as csat")
         charts.append(days(f"{key}-csat-chart", "Satisfied customers per day", "lines", PERCENT, daily, "csat"))
     if volume.newest:
         now = first(volume.on_newest("sum(interactions) as interactions"))
-        headlines.append(Headline(f"{key}-interactions", "Interactions", now.interactions, COUNT, f"on {volume.newest}"))
+        headlines.append(Headline(f"{key}-interactions", "Interactions", now.interactions, COUNT, f"on {volume.day}"))
         points = [
             (row.day, row.channel, row.interactions) for row in volume.daily("sum(interactions) as interactions", "channel")
         ]
@@ -64,10 +64,10 @@ def support(feedback: Mart, volume: Mart, tickets: Mart, key: str) -> Section:
                 "Median time to resolution",
                 now.median_hours,
                 HOURS,
-                f"{now.tickets_resolved:,} tickets resolved on {tickets.newest}",
+                f"{now.tickets_resolved:,} tickets resolved on {tickets.day}",
             ),
-            Headline(f"{key}-p90", "90 % resolved within", now.p90_hours, HOURS, f"on {tickets.newest}"),
-            Headline(f"{key}-open", "Open tickets", now.open_tickets, COUNT, f"at the end of {tickets.newest}"),
+            Headline(f"{key}-p90", "90 % resolved within", now.p90_hours, HOURS, f"on {tickets.day}"),
+            Headline(f"{key}-open", "Open tickets", now.open_tickets, COUNT, f"at the end of {tickets.day}"),
         ]
         daily = tickets.daily("max(median_hours) as median, max(p90_hours) as p90")
         points = [(row.day, "median", row.median) for row in daily] + [(row.day, "90th percentile", row.p90) for row in daily]
@@ -76,7 +76,7 @@ def support(feedback: Mart, volume: Mart, tickets: Mart, key: str) -> Section:
         charts.append(
             Chart(
                 f"{key}-ages-chart",
-                f"Open tickets by age, {tickets.newest}",
+                f"Open tickets by age, {tickets.day}",
                 "bars",
                 COUNT,
                 tuple(name for name, _ in AGES),
