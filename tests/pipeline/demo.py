@@ -1,4 +1,7 @@
-"""`make demo`: the whole pipeline on this machine, fed with three days of a shop from all its sources."""
+"""`make demo`: the whole pipeline on this machine, fed with three days of a shop from all its sources.
+
+`make demo HOSTILE=1` feeds a shop beside it whose systems do everything wrong, and prints what became of each thing it sent.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,19 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from .errors import CommandError
+from .errors import Arguments, CommandError
+from .hostile import HostileShop, has_arrived, unaccounted
 from .package import ROOT, target_dir
-from .pipeline import Cloud, Pipeline, Shop
+from .pipeline import Cloud, Pipeline, Shop, wait_until
 from .progress import step
-from .reconcile import Balance, received, wait_until_settled
+from .reconcile import Balance, received, reconcile, wait_until_settled
 from .report import report
 from .show import print_balances
 
 STATE = ROOT / ".local" / "demo"
 ENVIRONMENT_FILE = ROOT / ".local" / "demo.env"
 SHOP_ID = "acme"
+HOSTILE_SECONDS = 300
 DAYS = 3
 WEB_EVENTS = 1000
 CRM_INTERACTIONS = 300
@@ -26,6 +31,9 @@ WORLD = ("--seed", "7", "--products", "40")
 
 def main() -> int:
     """Runs the demo; it stays up afterwards."""
+    parser = Arguments(description=__doc__)
+    parser.add_argument("--hostile", action="store_true", help="feed a hostile shop beside the good one")
+    options = parser.parse_args()
     cloud = Cloud(STATE)
     is_new = not cloud.is_up()
     pipeline = Pipeline.deploy(cloud)
@@ -34,12 +42,17 @@ def main() -> int:
 
     today = datetime.now(UTC).date()
     days = [str(today - timedelta(days=age)) for age in range(DAYS, 0, -1)]
+    # Added before the other shop is fed, so that the webhook knows it when its flood begins. Its items are others in each run.
+    hostile = pipeline.add_shop(f"hostile-{datetime.now(UTC):%Y%m%d%H%M%S}") if options.hostile else None
     balances = feed(pipeline, shop, days)
+    problems = feed_hostile(pipeline, hostile) if hostile else []
     with step("report"):
         report(cloud.warehouse_url, ROOT / ".local" / "report.html")
     print_balances(balances)
+    if hostile:
+        balances = print_hostile(pipeline, [shop, hostile], problems)
     print_connections(pipeline, shop)
-    return 0 if all(balance.holds for balance in balances) else 1
+    return 0 if all(balance.holds for balance in balances) and not problems else 1
 
 
 def feed(pipeline: Pipeline, shop: Shop, days: list[str]) -> list[Balance]:
@@ -60,6 +73,30 @@ def feed(pipeline: Pipeline, shop: Shop, days: list[str]) -> list[Balance]:
         # A connector sends its control total last, so where that is, all rows are.
         new = {**posted, "control_totals": DAYS + 24 * DAYS}
         return wait_until_settled(pipeline, {dataset: before.get(dataset, 0) + count for dataset, count in new.items()})
+
+
+def feed_hostile(pipeline: Pipeline, shop: Shop) -> list[str]:
+    """Feeds the hostile shop; returns what became of something otherwise than expected."""
+    with step("send what a hostile shop sends"):
+        sent = HostileShop(pipeline, shop, datetime.now(UTC).date()).send()
+    with step("wait until each hostile row is in silver or in quarantine"):
+        wait_until("what the hostile shop sent has arrived", lambda: has_arrived(pipeline, shop, sent), HOSTILE_SECONDS, every=2)
+        pipeline.wait_until_calm(HOSTILE_SECONDS)
+    return unaccounted(pipeline, shop, sent)
+
+
+def print_hostile(pipeline: Pipeline, shops: list[Shop], problems: list[str]) -> list[Balance]:
+    """Prints what became of the events of each shop, and of each thing that the hostile one sent; returns the balances."""
+    balances = []
+    for shop in shops:
+        own = reconcile(pipeline, shop.shop_id)
+        print(f"\nshop {shop.shop_id}", end="")
+        print_balances(own)
+        balances += own
+    print("\nEach hostile item is accounted for." if not problems else "\nHostile items that are not as expected:")
+    for problem in problems:
+        print(f"  {problem}")
+    return balances
 
 
 def running_demo(state: Path = STATE) -> Pipeline:

@@ -132,7 +132,7 @@ class Pipeline:
 
     def _send(self, source: str, shop: Shop, *arguments: str) -> dict[str, Any]:
         done = subprocess.run(
-            [self.binaries / "sample-source", source, "--api-url", self.api_url, "--shop", shop.shop_id,
+            [self.binaries / "sample-source", *source.split(), "--api-url", self.api_url, "--shop", shop.shop_id,
              "--secret", shop.webhook_secret, *arguments],
             env=self.environment, check=True, stdout=subprocess.PIPE,
         )
@@ -146,13 +146,21 @@ class Pipeline:
         """Has the sample source play an inventory API; yields its URL and token."""
         return self._api("inventory", *arguments)
 
+    def post_hostile_events(self, shop: Shop, seed: int) -> dict[str, Any]:
+        """Has the sample source post what no shop should; returns what was expected of each request, and what came."""
+        return self._send("hostile post", shop, "--seed", str(seed))
+
+    def hostile_api(self, source: str, *arguments: str) -> AbstractContextManager[tuple[str, str]]:
+        """Has the sample source play a POS or an inventory API that does everything wrong; yields its URL and token."""
+        return self._api(f"hostile {source}", *arguments)
+
     @contextmanager
     def _api(self, source: str, *arguments: str) -> Iterator[tuple[str, str]]:
-        token = f"{source}-token-for-tests"
+        token = f"{source.replace(' ', '-')}-token-for-tests"
         with tempfile.TemporaryDirectory() as folder:
             port_file = Path(folder, "port")
             server = subprocess.Popen(
-                [self.binaries / "sample-source", source, "--token", token, "--listen", "127.0.0.1:0",
+                [self.binaries / "sample-source", *source.split(), "--token", token, "--listen", "127.0.0.1:0",
                  "--port-file", port_file, *arguments],
                 env={**self.environment, "RUST_LOG": "warn"}, stdout=subprocess.DEVNULL,
             )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .pipeline import CALM_LOOKS, SCHEMAS, Pipeline, wait_until
@@ -42,18 +43,20 @@ class Balance:
         return self.received == self.silver + self.quarantined + self.duplicates
 
 
-def reconcile(pipeline: Pipeline) -> list[Balance]:
-    """The balance of every dataset that anything was received for."""
+def reconcile(pipeline: Pipeline, shop_id: str | None = None) -> list[Balance]:
+    """The balance of every dataset that anything was received for, of all shops or of one."""
     received: defaultdict[str, set] = defaultdict(set)
     for line in pipeline.lines("bronze/"):
         dataset, event = _event(line)
-        received[dataset].add(event)
+        if _is_of(event, shop_id):
+            received[dataset].add(event)
     rejected: defaultdict[str, set] = defaultdict(set)
     for line in pipeline.quarantined():
         dataset, event = _event(line["envelope"].encode())
-        rejected[dataset].add(event)
+        if _is_of(event, shop_id):
+            rejected[dataset].add(event)
     datasets = sorted(received.keys() | rejected.keys())
-    return [_balance(pipeline, dataset, len(received[dataset]), rejected[dataset]) for dataset in datasets]
+    return [_balance(pipeline, dataset, len(received[dataset]), rejected[dataset], shop_id) for dataset in datasets]
 
 
 def received(pipeline: Pipeline) -> dict[str, int]:
@@ -88,7 +91,12 @@ def wait_until_settled(pipeline: Pipeline, at_least: Mapping[str, int], seconds:
     return wait_until("everything has arrived in the warehouse", settled, seconds, every=1)
 
 
-def _balance(pipeline: Pipeline, dataset: str, received: int, rejected: set) -> Balance:
+def _is_of(event: object, shop_id: str | None) -> bool:
+    """Whether an event counts. A line that cannot be read is of no shop."""
+    return shop_id is None or (isinstance(event, tuple) and event[0] == shop_id)
+
+
+def _balance(pipeline: Pipeline, dataset: str, received: int, rejected: set, shop_id: str | None) -> Balance:
     schema = SCHEMAS / f"{dataset}.json"
     key = json.loads(schema.read_text())["x-dataset"]["key"] if schema.exists() else ENVELOPE
     columns = list(dict.fromkeys([*key, *ENVELOPE]))
@@ -96,6 +104,8 @@ def _balance(pipeline: Pipeline, dataset: str, received: int, rejected: set) -> 
     if not tables:
         return Balance(dataset, received, 0, len(rejected), 0)
     rows = pa.concat_tables(tables)
+    if shop_id is not None:
+        rows = rows.filter(pc.equal(rows["shop_id"], shop_id))
     keys, events = (rows.group_by(names).aggregate([]) for names in (key, ENVELOPE))
     redriven = _table(rejected, events.schema).join(events, ENVELOPE, join_type="inner").num_rows
     return Balance(dataset, received, keys.num_rows, len(rejected) - redriven, events.num_rows - keys.num_rows)

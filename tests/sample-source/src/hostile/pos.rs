@@ -60,7 +60,7 @@ pub fn sales(seed: u64, day: NaiveDate, now: DateTime<Utc>, delivery: Delivery) 
     let other = line("0").raw("quantity", "1").text("store_id", "other-till");
     rows.push(Row::tables("a known key with other contents", &other, &KEY));
     // Pages shift while a day is read: what the first pages had comes again on the last ones.
-    let again: Vec<_> = rows.iter().take(3).chain(rows.iter().rev().take(2)).map(Row::again).collect();
+    let again: Vec<_> = rows.iter().skip(4).take(3).chain(rows.last()).map(Row::again).collect();
     rows.extend(again);
     rows
 }
@@ -173,7 +173,7 @@ mod tests {
         let (again, new): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.repeated);
         let known: HashSet<_> = new.iter().map(|row| &row.json).collect();
         assert_eq!(known.len(), new.len(), "every other row is different");
-        assert!(again.len() == 5 && again.iter().all(|row| known.contains(&row.json)));
+        assert!(again.len() == 4 && again.iter().all(|row| known.contains(&row.json)));
         let refused = new.iter().filter(|row| matches!(row.fate, Fate::Quarantined { .. })).count();
         assert_eq!((refused, new.len() - refused), (31, 50));
     }
