@@ -30,13 +30,13 @@ setup: ## install what a fresh machine lacks into .local/ (a second run reuses i
 build: checkout ## build everything with the development profile
 	@cargo build --locked --workspace --all-targets
 
-demo: setup checkout ## set up, build, deploy to a local cloud, send events, show the KPIs; leaves it running; HOSTILE=1 adds a hostile shop
+demo: setup checkout ## build, deploy to a local cloud, feed it, show the KPIs; HOSTILE=1 adds a hostile shop
 	@$(PYTHON) $(RUN) tests.pipeline.demo $(if $(HOSTILE),--hostile)
 
 report: setup ## the teams' KPIs of the running demo, in the terminal and as .local/report.html
 	@$(PYTHON) $(RUN) tests.pipeline.report
 
-redrive: setup ## run again what failed in the demo: all, QUEUE=dirty|streams, or quarantine of DATASET=<dataset> DAY=YYYY-MM-DD
+redrive: setup ## run again what failed: all, QUEUE=dirty|streams, or DATASET=<dataset> DAY=YYYY-MM-DD
 	@$(PYTHON) $(RUN) tests.pipeline.redrive --queue "$(QUEUE)" --quarantine "$(DATASET)" --day "$(DAY)"
 
 down: ## stop the demo
@@ -58,7 +58,7 @@ unit: checkout ## unit and property tests
 	@echo "==> unit and property tests"
 	@cargo test --locked --workspace --all-targets
 
-localstack-test: setup ## tests of the local cloud itself, of what runs on parts of it, and of the commands
+localstack-test: setup ## tests of the local cloud, of what runs on parts of it, and of the commands
 	@echo "==> tests of the local cloud, of the state machines, of the warehouse and of the commands"
 	@$(PYTHON) -m pytest -q tests/localstack
 	@$(PYTHON) -m pytest -q tests/statemachines tests/warehouse tests/commands

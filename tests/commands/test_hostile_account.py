@@ -1,4 +1,4 @@
-"""The account of a hostile shop sees each row that is lost, that comes from nowhere, or that has another reason."""
+"""The account of a hostile shop names each row that is lost, unknown or wrongly refused."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ class Lake:
 def parquet(columns: list[str], rows: list[tuple[Any, ...]]) -> bytes:
     """Rows as a file."""
     file = io.BytesIO()
-    pq.write_table(pa.table(dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))), file)
+    pq.write_table(
+        pa.table(dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))), file
+    )
     return file.getvalue()
 
 
@@ -56,15 +58,37 @@ def quarantined(name: str, code: str, field: str) -> dict[str, Any]:
 
 @pytest.fixture
 def sent() -> Sent:
-    """Two events in two requests, a refused request, and two rows of which one is repeated and one is invalid."""
+    """Two events in two requests, a refused request, and rows: valid, invalid, repeated."""
+
     def request(name: str, status: int, *keys: str) -> dict[str, Any]:
         expected = {"statuses": [status], "keys": list(keys)}
-        return {"name": name, "dataset": "web_traffic", "events": 1, "expected": expected, "status": status,
-                "as_expected": True, "detail": ""}
+        return {
+            "name": name,
+            "dataset": "web_traffic",
+            "events": 1,
+            "expected": expected,
+            "status": status,
+            "as_expected": True,
+            "detail": "",
+        }
 
-    sent = Sent([request("good", 202, "e1"), request("good too", 202, "e2"), request("NUL", 422)], defaultdict(list))
-    valid = {"name": "a level", "fate": "tables", "key": ["l1", "p1", "2026-11-28T23:00:00Z"], "repeated": False}
-    invalid = {"name": "no currency", "fate": "quarantined", "code": "missing", "field": "currency", "repeated": False}
+    sent = Sent(
+        [request("good", 202, "e1"), request("good too", 202, "e2"), request("NUL", 422)],
+        defaultdict(list),
+    )
+    valid = {
+        "name": "a level",
+        "fate": "tables",
+        "key": ["l1", "p1", "2026-11-28T23:00:00Z"],
+        "repeated": False,
+    }
+    invalid = {
+        "name": "no currency",
+        "fate": "quarantined",
+        "code": "missing",
+        "field": "currency",
+        "repeated": False,
+    }
     sent.add("inventory_levels", [valid, invalid, {**valid, "repeated": True}])
     return sent
 
@@ -81,12 +105,20 @@ def test_each_deviation_is_named(sent: Sent) -> None:
         return "\n".join(unaccounted(lake, SHOP, sent))
 
     assert "web_traffic ('e2',) is not in silver" in problems(lambda lake: lake.events.pop())
-    assert "('l1', 'p1', '2026-11-28T23:00:00Z') is not in silver" in problems(lambda lake: lake.levels.pop(0))
-    assert "('e3',) is in silver, and should not be" in problems(lambda lake: lake.events.append(("hostile", "e3")))
+    assert "('l1', 'p1', '2026-11-28T23:00:00Z') is not in silver" in problems(
+        lambda lake: lake.levels.pop(0)
+    )
+    assert "('e3',) is in silver, and should not be" in problems(
+        lambda lake: lake.events.append(("hostile", "e3"))
+    )
     assert "0 rows are in quarantine, expected 1" in problems(lambda lake: lake.lines.clear())
-    assert "2 rows are in quarantine, expected 1" in problems(lambda lake: lake.lines.append(quarantined("row-2", "type", "x")))
+    assert "2 rows are in quarantine, expected 1" in problems(
+        lambda lake: lake.lines.append(quarantined("row-2", "type", "x"))
+    )
     other = quarantined("row-1", "type", "currency")
-    assert "0 rows are in quarantine for ('missing', 'currency')" in problems(lambda lake: lake.lines.__setitem__(0, other))
+    assert "0 rows are in quarantine for ('missing', 'currency')" in problems(
+        lambda lake: lake.lines.__setitem__(0, other)
+    )
 
 
 def test_a_line_that_was_transported_twice_counts_once(sent: Sent) -> None:
@@ -97,4 +129,6 @@ def test_a_line_that_was_transported_twice_counts_once(sent: Sent) -> None:
 
 def test_an_unexpected_answer_is_named(sent: Sent) -> None:
     sent.requests[2].update(as_expected=False, status=202)
-    assert any("'NUL'" in problem and "got 202" in problem for problem in unaccounted(Lake(), SHOP, sent))
+    assert any(
+        "'NUL'" in problem and "got 202" in problem for problem in unaccounted(Lake(), SHOP, sent)
+    )

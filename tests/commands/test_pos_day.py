@@ -1,4 +1,4 @@
-"""`make pos-day` waits for exactly the day that it sent, whatever else is under way, and says what is missing."""
+"""`make pos-day` waits for the day that it sent and nothing else, and says what is missing."""
 
 from __future__ import annotations
 
@@ -21,11 +21,19 @@ from tests.pipeline.reconcile import Balance
 DAY = "2010-12-01"
 NOW = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
 MONEY = pa.decimal128(18, 4)
-SCHEMA = pa.schema([
-    ("shop_id", pa.string()), ("transaction_id", pa.string()), ("line_no", pa.int64()), ("currency", pa.string()),
-    ("quantity", pa.int64()), ("unit_price", MONEY), ("discount", MONEY), ("_envelope_id", pa.string()),
-    ("_received_at", pa.timestamp("us", tz="UTC")),
-])
+SCHEMA = pa.schema(
+    [
+        ("shop_id", pa.string()),
+        ("transaction_id", pa.string()),
+        ("line_no", pa.int64()),
+        ("currency", pa.string()),
+        ("quantity", pa.int64()),
+        ("unit_price", MONEY),
+        ("discount", MONEY),
+        ("_envelope_id", pa.string()),
+        ("_received_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
 
 
 @dataclass
@@ -41,14 +49,21 @@ class Lake:
     def lines(self, prefix: str) -> Iterator[bytes]:
         lines = {"bronze/pos/": self.bronze, "quarantine/pos_sales/": self.quarantine}[prefix]
         yield from (json.dumps(line).encode() for line in lines)
-        yield b"\xff not an envelope" if prefix.startswith("bronze") else json.dumps({"envelope": "[]"}).encode()
+        yield (
+            b"\xff not an envelope"
+            if prefix.startswith("bronze")
+            else json.dumps({"envelope": "[]"}).encode()
+        )
 
     def objects(self, prefix: str) -> list[tuple[str, str]]:
         has = self.silver if prefix == f"silver/pos_sales/dt={DAY}/" else self.checkpoint
         return [(prefix, "etag")] if has else []
 
     def bodies(self, versions: Iterable[tuple[str, str]]) -> list[bytes]:
-        return [self._silver() if key.startswith("silver/") else json.dumps(self.checkpoint).encode() for key, _ in versions]
+        return [
+            self._silver() if key.startswith("silver/") else json.dumps(self.checkpoint).encode()
+            for key, _ in versions
+        ]
 
     def _silver(self) -> bytes:
         file = io.BytesIO()
@@ -63,13 +78,24 @@ class Lake:
         assert day == DAY
         return list(self.shown.get(shop, {}).items())
 
-    def send(self, shop: str, number: int, at: datetime, *, price: str = "2.50", quantity: int = 2) -> None:
+    def send(
+        self, shop: str, number: int, at: datetime, *, price: str = "2.50", quantity: int = 2
+    ) -> None:
         """A row that is in bronze and in silver."""
         self.bronze.append(envelope(shop, f"pos/{DAY}/t{number}/1", "pos_sales", at, {}))
-        self.silver.append({
-            "shop_id": shop, "transaction_id": f"t{number}", "line_no": 1, "currency": "GBP", "quantity": quantity,
-            "unit_price": Decimal(price), "discount": Decimal(0), "_envelope_id": f"pos/{DAY}/t{number}/1", "_received_at": at,
-        })
+        self.silver.append(
+            {
+                "shop_id": shop,
+                "transaction_id": f"t{number}",
+                "line_no": 1,
+                "currency": "GBP",
+                "quantity": quantity,
+                "unit_price": Decimal(price),
+                "discount": Decimal(0),
+                "_envelope_id": f"pos/{DAY}/t{number}/1",
+                "_received_at": at,
+            }
+        )
 
     def refuse(self, shop: str, number: int, at: datetime) -> None:
         """A row that is in bronze and in quarantine."""
@@ -79,17 +105,28 @@ class Lake:
 
     def total(self, shop: str, rows: int, at: datetime) -> None:
         """The control total of a run."""
-        self.bronze.append(envelope(shop, f"pos/{DAY}/control-total", "control_totals", at, {"row_count": rows}))
+        self.bronze.append(
+            envelope(shop, f"pos/{DAY}/control-total", "control_totals", at, {"row_count": rows})
+        )
 
 
-def envelope(shop: str, name: str, dataset: str, at: datetime, data: dict[str, Any]) -> dict[str, Any]:
+def envelope(
+    shop: str, name: str, dataset: str, at: datetime, data: dict[str, Any]
+) -> dict[str, Any]:
     """A line of bronze."""
-    return {"id": name, "shopid": shop, "dataset": dataset, "subject": DAY, "receivedat": f"{at:%Y-%m-%dT%H:%M:%S.%fZ}", "data": data}
+    return {
+        "id": name,
+        "shopid": shop,
+        "dataset": dataset,
+        "subject": DAY,
+        "receivedat": f"{at:%Y-%m-%dT%H:%M:%S.%fZ}",
+        "data": data,
+    }
 
 
 @pytest.fixture
 def lake() -> Lake:
-    """Three rows of the day sent, one of them refused; and another shop that is far behind with everything."""
+    """Three rows of the day, one of them refused; and another shop that is far behind."""
     lake = Lake()
     at = NOW + timedelta(seconds=1)
     lake.send("acme", 1, at)
@@ -115,8 +152,14 @@ def test_other_shops_and_sources_are_not_waited_for(lake: Lake) -> None:
         (lambda lake: lake.bronze.pop(3), "control total"),
         (lambda lake: lake.bronze.pop(0), "bronze has 2 of 3 rows"),
         (lambda lake: lake.quarantine.clear(), "2 of 3 rows are in silver or in quarantine"),
-        (lambda lake: lake.shown.clear(), "the warehouse shows net sales of nothing, expected -5.00 GBP"),
-        (lambda lake: lake.shown["acme"].update(GBP=Decimal(5)), "shows net sales of 5.00 GBP, expected -5.00 GBP"),
+        (
+            lambda lake: lake.shown.clear(),
+            "the warehouse shows net sales of nothing, expected -5.00 GBP",
+        ),
+        (
+            lambda lake: lake.shown["acme"].update(GBP=Decimal(5)),
+            "shows net sales of 5.00 GBP, expected -5.00 GBP",
+        ),
     ],
 )
 def test_what_is_missing_is_named_with_what_to_do(lake: Lake, lose: Any, mention: str) -> None:
@@ -137,7 +180,9 @@ def test_a_day_delivered_again_waits_for_the_new_delivery(lake: Lake) -> None:
         lake.send("acme", number, later, price="3.00")
     lake.refuse("acme", 3, later)
     # Silver has both deliveries; of each line the newer one counts: 2 * 3.00 + 2 * 3.00.
-    assert again.look(lake).missing() == ["the warehouse shows net sales of -5.00 GBP, expected 12.00 GBP"]
+    assert again.look(lake).missing() == [
+        "the warehouse shows net sales of -5.00 GBP, expected 12.00 GBP"
+    ]
     lake.shown["acme"]["GBP"] = Decimal(12)
     assert wait_until_complete(lake, again, seconds=0) == Balance("pos_sales", 3, 2, 1, 0)
 

@@ -1,4 +1,4 @@
-"""A good shop beside a hostile one: the good one's tables stay right, and each thing that the hostile one sent is accounted for."""
+"""A good shop beside a hostile one stays right, and each hostile item is accounted for."""
 
 from __future__ import annotations
 
@@ -34,16 +34,24 @@ class Alerts:
     def __init__(self, pipeline: Pipeline) -> None:
         self._queues, self._topics = pipeline.cloud.client("sqs"), pipeline.cloud.client("sns")
         self._url = self._queues.create_queue(QueueName="alerts-beside-a-hostile-shop")["QueueUrl"]
-        arn = self._queues.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        arn = self._queues.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])[
+            "Attributes"
+        ]["QueueArn"]
         topic = pipeline.outputs["alerts_topic_arn"]
-        self._subscription = self._topics.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True)["SubscriptionArn"]
+        self._subscription = self._topics.subscribe(
+            TopicArn=topic, Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True
+        )["SubscriptionArn"]
 
     def read(self) -> list[str]:
         """The texts of all alerts since the last look."""
         texts = []
-        while batch := self._queues.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages"):
+        while batch := self._queues.receive_message(
+            QueueUrl=self._url, MaxNumberOfMessages=10, WaitTimeSeconds=1
+        ).get("Messages"):
             for message in batch:
-                self._queues.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+                self._queues.delete_message(
+                    QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"]
+                )
                 body = json.loads(message["Body"])
                 texts.append(f"{body.get('Subject')}\n{body['Message']}")
         return texts
@@ -80,7 +88,7 @@ def deliver(feed: Feed, day: date) -> None:
 
 @pytest.fixture(scope="module")
 def sides(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
-    """A day of the good shop, the hostile shop's data while it is looked at, and another day of the good shop."""
+    """A good day, the hostile shop's data while the good shop is looked at, another good day."""
     folder = tmp_path_factory.mktemp("good")
     good, hostile = pipeline.add_shop("beside-hostile"), pipeline.add_shop("hostile")
     feed = Feed(pipeline, good, folder, SEED, PRODUCTS)
@@ -98,9 +106,16 @@ def sides(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Itera
     # What the hostile shop sent is still under way.
     deliver(feed, SECOND)
     wait_until_right(pipeline, expected_from(folder), seconds=SETTLE_SECONDS)
-    wait_until("what the hostile shop sent has arrived", lambda: has_arrived(pipeline, hostile, sent), SETTLE_SECONDS, every=2)
+    wait_until(
+        "what the hostile shop sent has arrived",
+        lambda: has_arrived(pipeline, hostile, sent),
+        SETTLE_SECONDS,
+        every=2,
+    )
     pipeline.wait_until_calm(SETTLE_SECONDS)
-    after = {name: pipeline.messages(pipeline.outputs[name]) - count for name, count in before.items()}
+    after = {
+        name: pipeline.messages(pipeline.outputs[name]) - count for name, count in before.items()
+    }
     yield Sides(good, hostile, folder, sent, inbox, alerts.read(), after, looks)
     inbox.close()
     alerts.close()
@@ -138,12 +153,19 @@ def test_every_hostile_row_is_accounted_for(pipeline: Pipeline, sides: Sides) ->
 @pytest.mark.parametrize("side", ["good", "hostile"])
 def test_the_balance_of_each_shop_holds(pipeline: Pipeline, sides: Sides, side: str) -> None:
     balances: list[Balance] = reconcile(pipeline, getattr(sides, side).shop_id)
-    assert {balance.dataset for balance in balances} >= {"web_traffic", "crm_interactions", "pos_sales", "inventory_levels"}
+    assert {balance.dataset for balance in balances} >= {
+        "web_traffic",
+        "crm_interactions",
+        "pos_sales",
+        "inventory_levels",
+    }
     assert [balance for balance in balances if not balance.holds] == []
 
 
 def test_batches_have_arrived_as_often_as_they_were_sent(pipeline: Pipeline, sides: Sides) -> None:
-    balances = {balance.dataset: balance.received for balance in reconcile(pipeline, sides.hostile.shop_id)}
+    balances = {
+        balance.dataset: balance.received for balance in reconcile(pipeline, sides.hostile.shop_id)
+    }
     for dataset, rows in sides.sent.rows.items():
         assert balances[dataset] == len(rows), dataset
 
@@ -155,7 +177,10 @@ def test_nothing_of_either_shop_is_in_the_dead_letters(sides: Sides) -> None:
 def test_no_alert_and_no_failed_check_names_the_good_shop(pipeline: Pipeline, sides: Sides) -> None:
     name = sides.good.shop_id
     assert [text for text in sides.alerts if name in text] == []
-    failed = pipeline.query("select check_name, partition_value, sample from shoplake.check_results where status <> 'passed'")
+    failed = pipeline.query(
+        "select check_name, partition_value, sample from shoplake.check_results"
+        " where status <> 'passed'"
+    )
     assert [row for row in failed if name in str(row)] == []
 
 
@@ -166,7 +191,8 @@ def test_a_stock_out_that_arrives_late_around_midnight_is_one_message(sides: Sid
 def test_the_hostile_shop_is_in_the_tables_too(pipeline: Pipeline, sides: Sides) -> None:
     """Its valid rows count, the dearest ones to the last digit."""
     table = "sales.total_sales_by_region_product"
-    query = f"select units_sold, net_sales from {table} where shop_id = %s and business_date = %s and region = 'Hostile'"
+    query = f"""select units_sold, net_sales from {table}
+        where shop_id = %s and business_date = %s and region = 'Hostile'"""
     [(units, net)] = pipeline.query(query, sides.hostile.shop_id, SECOND)
     assert units >= 3 * 1_000_000 + 25
     assert net > 3 * 99_999_999_999_999 * 1_000_000

@@ -14,7 +14,12 @@ DAY = datetime.now(UTC).date() - timedelta(days=9)
 
 def test_a_new_dataset_flows_from_post_to_warehouse(pipeline: Pipeline, shop: Shop) -> None:
     signups = [
-        {"signup_id": f"n-{n}", "list": ("weekly", "offers")[n % 2], "signed_up_at": f"{DAY}T10:00:00Z", "contact": {"email": f"{n // 2}@example.com"}}
+        {
+            "signup_id": f"n-{n}",
+            "list": ("weekly", "offers")[n % 2],
+            "signed_up_at": f"{DAY}T10:00:00Z",
+            "contact": {"email": f"{n // 2}@example.com"},
+        }
         for n in (0, 1, 2, 2)
     ]
     send(pipeline, shop, "newsletter_signups", signups)

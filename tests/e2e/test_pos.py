@@ -13,7 +13,7 @@ from tests.pipeline.reconcile import Balance, reconcile
 
 DAYS = [f"2010-12-0{day}" for day in range(1, 6)]
 OLD = {"BACKFILL": "sales-of-2010"}
-"""These days are older than the time window of the contract, from which a named backfill is exempt."""
+"""The days are older than the contract's time window, from which a named backfill is exempt."""
 TABLE = "sales.total_sales_by_region_product"
 
 # The cleaning rule, as written in the contract of pos_sales: a price is above zero. A line with another price corrects

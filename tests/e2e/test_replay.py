@@ -43,7 +43,11 @@ def deliver_shuffled(pipeline: Pipeline, shop: Shop, kept: Path, folder: Path) -
     order = random.Random(5)
     counts = dict.fromkeys(DATASETS, 0)
     for dataset in ("web_traffic", "crm_interactions"):
-        lines = [line for file in sorted((kept / dataset).glob("*.ndjson")) for line in file.read_text().splitlines()]
+        lines = [
+            line
+            for file in sorted((kept / dataset).glob("*.ndjson"))
+            for line in file.read_text().splitlines()
+        ]
         counts[dataset] = len(lines)
         order.shuffle(lines)
         while lines:
@@ -52,7 +56,9 @@ def deliver_shuffled(pipeline: Pipeline, shop: Shop, kept: Path, folder: Path) -
             del lines[:size]
     feed = Feed(pipeline, shop, folder, SEED, PRODUCTS)
     for day in reversed(DAYS):
-        counts["inventory_levels"] += feed.inventory([day], LOCATIONS, PAGE_SIZE="7", BACKFILL=BACKFILL)
+        counts["inventory_levels"] += feed.inventory(
+            [day], LOCATIONS, PAGE_SIZE="7", BACKFILL=BACKFILL
+        )
         counts["pos_sales"] += feed.pos([day], POS_LINES, PAGE_SIZE="13", BACKFILL=BACKFILL)
     return counts
 
@@ -63,7 +69,9 @@ def tables(pipeline: Pipeline, shop: Shop, expected: Expected) -> dict[str, list
     for name in TABLES:
         table = expected.table(name)
         rows = read(pipeline, name, table.columns, [shop.shop_id])
-        found[name] = sorted((row[1:] for row in rows), key=lambda row: [str(cell) for cell in row[: table.keys - 1]])
+        found[name] = sorted(
+            (row[1:] for row in rows), key=lambda row: [str(cell) for cell in row[: table.keys - 1]]
+        )
     return found
 
 
@@ -80,7 +88,9 @@ class Deliveries:
 
 
 @pytest.fixture(scope="module")
-def deliveries(pipeline: Pipeline, shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Deliveries:
+def deliveries(
+    pipeline: Pipeline, shop: Shop, tmp_path_factory: pytest.TempPathFactory
+) -> Deliveries:
     """The deliveries, each of them wholly in the warehouse."""
     folder = tmp_path_factory.mktemp("deliveries")
     other = pipeline.add_shop("replay-other")
@@ -92,7 +102,11 @@ def deliveries(pipeline: Pipeline, shop: Shop, tmp_path_factory: pytest.TempPath
 
     received_before = received(pipeline)
     counts = deliver_shuffled(pipeline, shop, folder / shop.shop_id, folder / "again")
-    wait_until_settled(pipeline, {dataset: received_before[dataset] + count for dataset, count in counts.items()}, SETTLE_SECONDS)
+    wait_until_settled(
+        pipeline,
+        {dataset: received_before[dataset] + count for dataset, count in counts.items()},
+        SETTLE_SECONDS,
+    )
     again, versions_after = tables(pipeline, shop, expected), pipeline.gold_versions()
 
     deliver_shuffled(pipeline, other, folder / shop.shop_id, folder / "other")
@@ -100,7 +114,9 @@ def deliveries(pipeline: Pipeline, shop: Shop, tmp_path_factory: pytest.TempPath
     for dataset in DATASETS:
         (folder / "posted" / other.shop_id / dataset).symlink_to(folder / shop.shop_id / dataset)
     wait_until_right(pipeline, expected_from(folder / "posted"), seconds=SETTLE_SECONDS)
-    return Deliveries(expected, first, again, tables(pipeline, other, expected), versions, versions_after)
+    return Deliveries(
+        expected, first, again, tables(pipeline, other, expected), versions, versions_after
+    )
 
 
 def test_the_same_days_again_changes_no_row(deliveries: Deliveries) -> None:

@@ -3,9 +3,9 @@
     python -m tests.pipeline.command tests.pipeline.demo [arguments ...]
     python -m tests.pipeline.command tests/localstack/bootstrap.py [arguments ...]
 
-An expected failure prints `error: <what is wrong, where, what to do>`. An unexpected one is a defect: its traceback goes
-to a file in .local/logs/, and the path is printed. Only the standard library is imported here, as the first command of a
-fresh machine runs before any package is installed.
+An expected failure prints `error: <what is wrong, where, what to do>`. An unexpected one is a
+defect: its traceback goes to a file in .local/logs/. Only the standard library is
+imported here, as the first command of a fresh machine runs before any package is installed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def guard(run: Callable[[], Optional[int]], name: str, logs: Path = LOGS) -> int
         _say(f"{name} was interrupted; it is safe to run it again")
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader, such as `head`, has what it wanted. Python would complain when it flushes at the end.
+        # The reader, such as `head`, has ended. Python would complain when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # noqa: BLE001: the last place where any failure becomes a message
@@ -67,26 +67,32 @@ def explain(error: BaseException) -> Optional[str]:
     if isinstance(error, subprocess.CalledProcessError):
         return _failed_program(error)
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("tests"):
-        return f"the Python package {error.name} is missing in {sys.prefix}: install it with `make setup`"
+        return f"the Python package {error.name} is missing in {sys.prefix}: run `make setup`"
     family = {f"{kind.__module__}.{kind.__name__}" for kind in type(error).__mro__}
     if "botocore.exceptions.BotoCoreError" in family or "botocore.exceptions.ClientError" in family:
         return _aws(error, family)
     if "psycopg.Error" in family:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        return f"the warehouse does not answer as expected: {first}; {START_DEMO}, or run `make report` when it is up"
+        return f"the warehouse does not answer as expected: {first}; {START_DEMO}"
     if isinstance(error, TimeoutError):
-        return f"{error or 'a request took too long'}; look at .local/demo/logs, run `make redrive`, then try again"
+        what = error or "a request took too long"
+        return f"{what}; look at .local/demo/logs, run `make redrive`, then try again"
     if isinstance(error, OSError):
         return _operating_system(error)
     return None
 
 
 def _aws(error: BaseException, family: "set[str]") -> str:
-    unreachable = {"EndpointConnectionError", "ConnectTimeoutError", "ConnectionClosedError", "ReadTimeoutError"}
+    unreachable = {
+        "EndpointConnectionError",
+        "ConnectTimeoutError",
+        "ConnectionClosedError",
+        "ReadTimeoutError",
+    }
     if unreachable & {kind.rpartition(".")[2] for kind in family}:
         return f"AWS does not answer: {error}; {START_DEMO}, or check the network"
     if "botocore.exceptions.ClientError" in family:
-        return f"AWS refused the request: {error}; check the permissions of these credentials and the name of the resource"
+        return f"AWS refused the request: {error}; check permissions and the resource's name"
     return f"AWS: {error}; `aws sts get-caller-identity` must answer first"
 
 
@@ -97,18 +103,29 @@ def _failed_program(error: subprocess.CalledProcessError) -> str:
     if not output:
         return f"{command} ended with {error.returncode}: see its output above"
     text = output.decode("utf-8", "replace") if isinstance(output, bytes) else output
-    return f"{command} ended with {error.returncode}:\n" + "\n".join(text.strip().splitlines()[-LAST_LINES:])
+    return f"{command} ended with {error.returncode}:\n" + "\n".join(
+        text.strip().splitlines()[-LAST_LINES:]
+    )
 
 
 def _operating_system(error: OSError) -> Optional[str]:
     if isinstance(error, ConnectionError):
         return f"the connection failed: {error}; {START_DEMO} if it does not run"
-    name = error.filename.decode(errors="replace") if isinstance(error.filename, bytes) else str(error.filename or "")
+    name = (
+        error.filename.decode(errors="replace")
+        if isinstance(error.filename, bytes)
+        else str(error.filename or "")
+    )
     if isinstance(error, FileNotFoundError) and name in INSTALL:
         return f"the program {name} is not on the PATH: {INSTALL[name]}"
     if error.errno == errno.ENOSPC:
-        return f"the disk is full{f' ({name})' if name else ''}: free some space and run the command again"
-    if isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)) and name:
+        return f"the disk is full ({name or 'unknown file'}): free space and run the command again"
+    if (
+        isinstance(
+            error, (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+        )
+        and name
+    ):
         return f"{name}: {error.strerror}; check the path and who may read and write it"
     # What urllib raises where nothing listens.
     reason = getattr(error, "reason", None)
@@ -125,10 +142,14 @@ def _exit_code(ended: SystemExit) -> int:
 def _unexpected(error: BaseException, name: str, logs: Path) -> str:
     at = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     log = logs / f"{name}-{at}-{os.getpid()}.log"
-    what = f"unexpected {type(error).__name__} in {name}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+    first = (str(error).splitlines() or ["no message"])[0]
+    what = f"unexpected {type(error).__name__} in {name}: {first}"
     try:
         logs.mkdir(parents=True, exist_ok=True)
-        log.write_text("".join(traceback.format_exception(type(error), error, error.__traceback__)), encoding="utf-8")
+        log.write_text(
+            "".join(traceback.format_exception(type(error), error, error.__traceback__)),
+            encoding="utf-8",
+        )
     except OSError as refused:
         return f"{what}; its traceback could not be written to {log}: {refused}"
     return f"{what}; this is a defect of Shoplake: report it with {log}"

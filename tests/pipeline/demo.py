@@ -1,6 +1,7 @@
-"""`make demo`: the whole pipeline on this machine, fed with three days of a shop from all its sources.
+"""`make demo`: the whole pipeline on this machine, fed with three days of a shop from all sources.
 
-`make demo HOSTILE=1` feeds a shop beside it whose systems do everything wrong, and prints what became of each thing it sent.
+`make demo HOSTILE=1` feeds a shop beside it whose systems do everything wrong, and prints what
+became of each item that it sent.
 """
 
 from __future__ import annotations
@@ -32,18 +33,26 @@ WORLD = ("--seed", "7", "--products", "40")
 def main() -> int:
     """Runs the demo; it stays up afterwards."""
     parser = Arguments(description=__doc__)
-    parser.add_argument("--hostile", action="store_true", help="feed a hostile shop beside the good one")
+    parser.add_argument(
+        "--hostile", action="store_true", help="feed a hostile shop beside the good one"
+    )
     options = parser.parse_args()
     cloud = Cloud(STATE)
     is_new = not cloud.is_up()
     pipeline = Pipeline.deploy(cloud)
-    shop = pipeline.add_shop(SHOP_ID) if is_new else Shop(SHOP_ID, read_environment()["WEBHOOK_SECRET"])
+    shop = (
+        pipeline.add_shop(SHOP_ID)
+        if is_new
+        else Shop(SHOP_ID, read_environment()["WEBHOOK_SECRET"])
+    )
     write_environment(pipeline, shop)
 
     today = datetime.now(UTC).date()
     days = [str(today - timedelta(days=age)) for age in range(DAYS, 0, -1)]
-    # Added before the other shop is fed, so that the webhook knows it when its flood begins. Its items are others in each run.
-    hostile = pipeline.add_shop(f"hostile-{datetime.now(UTC):%Y%m%d%H%M%S}") if options.hostile else None
+    # Added before the other shop is fed, so that the webhook knows it when its flood begins.
+    hostile = (
+        pipeline.add_shop(f"hostile-{datetime.now(UTC):%Y%m%d%H%M%S}") if options.hostile else None
+    )
     balances = feed(pipeline, shop, days)
     problems = feed_hostile(pipeline, hostile) if hostile else []
     with step("report"):
@@ -62,17 +71,29 @@ def feed(pipeline: Pipeline, shop: Shop, days: list[str]) -> list[Balance]:
     with step(f"post {DAYS * (WEB_EVENTS + CRM_INTERACTIONS)} signed events of web and CRM"):
         for day in days:
             of_day = (*WORLD, "--date", day, "--events")
-            posted["web_traffic"] += pipeline.send_web_events(shop, *of_day, str(WEB_EVENTS))["accepted"]
-            posted["crm_interactions"] += pipeline.send_crm_interactions(shop, *of_day, str(CRM_INTERACTIONS))["accepted"]
-    with step(f"poll the sales of {DAYS} days"), pipeline.pos_api(*WORLD, "--rows-per-day", "500") as api:
+            posted["web_traffic"] += pipeline.send_web_events(shop, *of_day, str(WEB_EVENTS))[
+                "accepted"
+            ]
+            posted["crm_interactions"] += pipeline.send_crm_interactions(
+                shop, *of_day, str(CRM_INTERACTIONS)
+            )["accepted"]
+    with (
+        step(f"poll the sales of {DAYS} days"),
+        pipeline.pos_api(*WORLD, "--rows-per-day", "500") as api,
+    ):
         for day in days:
             pipeline.run_pos_connector(shop.shop_id, api, day)
-    with step(f"poll the stock of {24 * DAYS} hours"), pipeline.inventory_api(*WORLD, "--locations", "3") as api:
+    with (
+        step(f"poll the stock of {24 * DAYS} hours"),
+        pipeline.inventory_api(*WORLD, "--locations", "3") as api,
+    ):
         pipeline.run_inventory_connector(shop.shop_id, api, f"{days[0]}T00", f"{days[-1]}T23")
     with step("wait until the warehouse has the KPIs"):
         # A connector sends its control total last, so where that is, all rows are.
         new = {**posted, "control_totals": DAYS + 24 * DAYS}
-        return wait_until_settled(pipeline, {dataset: before.get(dataset, 0) + count for dataset, count in new.items()})
+        return wait_until_settled(
+            pipeline, {dataset: before.get(dataset, 0) + count for dataset, count in new.items()}
+        )
 
 
 def feed_hostile(pipeline: Pipeline, shop: Shop) -> list[str]:
@@ -80,20 +101,29 @@ def feed_hostile(pipeline: Pipeline, shop: Shop) -> list[str]:
     with step("send what a hostile shop sends"):
         sent = HostileShop(pipeline, shop, datetime.now(UTC).date()).send()
     with step("wait until each hostile row is in silver or in quarantine"):
-        wait_until("what the hostile shop sent has arrived", lambda: has_arrived(pipeline, shop, sent), HOSTILE_SECONDS, every=2)
+        wait_until(
+            "what the hostile shop sent has arrived",
+            lambda: has_arrived(pipeline, shop, sent),
+            HOSTILE_SECONDS,
+            every=2,
+        )
         pipeline.wait_until_calm(HOSTILE_SECONDS)
     return unaccounted(pipeline, shop, sent)
 
 
 def print_hostile(pipeline: Pipeline, shops: list[Shop], problems: list[str]) -> list[Balance]:
-    """Prints what became of the events of each shop, and of each thing that the hostile one sent; returns the balances."""
+    """Prints the shops' balances and what is wrong with hostile items; returns the balances."""
     balances = []
     for shop in shops:
         own = reconcile(pipeline, shop.shop_id)
         print(f"\nshop {shop.shop_id}", end="")
         print_balances(own)
         balances += own
-    print("\nEach hostile item is accounted for." if not problems else "\nHostile items that are not as expected:")
+    print(
+        "\nEach hostile item is accounted for."
+        if not problems
+        else "\nHostile items that are not as expected:"
+    )
     for problem in problems:
         print(f"  {problem}")
     return balances

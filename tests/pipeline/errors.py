@@ -7,7 +7,7 @@ from typing import NoReturn
 
 
 class CommandError(RuntimeError):
-    """What is wrong, where, and what to do. The command ends with this text, without a traceback."""
+    """What is wrong, where, and what to do. The command ends with this text."""
 
 
 class Arguments(argparse.ArgumentParser):

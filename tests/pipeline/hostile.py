@@ -1,4 +1,4 @@
-"""A shop whose systems do everything wrong, and the account of what became of each thing that it sent: none is lost."""
+"""A shop whose systems do everything wrong, and what became of each item that it sent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ PERMANENT = {
     "endless": "page",
     "circle": "cursor",
 }
-"""Answers from which a connector cannot recover, and what its message mentions. The last one delivers its first page."""
+"""Answers from which a connector cannot recover, and what its message mentions. The last one
+delivers its first page."""
 ROWS_BEFORE_CIRCLE = 7
 GIVE_UP_SECONDS = 90
 """A connector that cannot go on says so at once; this is long enough for a slow machine."""
@@ -59,12 +60,18 @@ class Sent:
     def received(self) -> dict[str, int]:
         """How many events must have arrived, by dataset."""
         # A request sent again has the ids of the first: it is told apart by its time of receipt.
-        return {**{dataset: count for dataset, count in self.accepted().items() if count},
-                **{dataset: len(rows) for dataset, rows in self.rows.items()}}
+        return {
+            **{dataset: count for dataset, count in self.accepted().items() if count},
+            **{dataset: len(rows) for dataset, rows in self.rows.items()},
+        }
 
     def keys(self, dataset: str) -> set[Key]:
         """The keys that must be in silver."""
-        posted = (r["expected"]["keys"] for r in self.requests if r["dataset"] == dataset and r["status"] == 202)
+        posted = (
+            r["expected"]["keys"]
+            for r in self.requests
+            if r["dataset"] == dataset and r["status"] == 202
+        )
         keys: set[Key] = {(key,) for keys in posted for key in keys}
         return keys | {tuple(row["key"]) for row in self.rows[dataset] if row["fate"] == "tables"}
 
@@ -110,7 +117,8 @@ class HostileShop:
         with self._api("pos", "--date", str(day), "--answer", answer) as (api, rows):
             code, said = self._run(api, day)
         if code != 2 or mention not in said:
-            problem = f"answer {answer}: the connector ended with {code}, expected 2 and a message with {mention!r}"
+            expected = f"expected 2 and a message with {mention!r}"
+            problem = f"answer {answer}: the connector ended with {code}, {expected}"
             sent.problems.append(f"{problem}:\n{said[-1000:]}")
         if answer == "circle":
             sent.add("pos_sales", rows[:ROWS_BEFORE_CIRCLE])
@@ -122,7 +130,9 @@ class HostileShop:
         if code == 0:
             sent.add("pos_sales", rows)
         elif code != 2:
-            sent.problems.append(f"answer bom: the connector ended with {code}, expected 0 or 2:\n{said[-1000:]}")
+            sent.problems.append(
+                f"answer bom: the connector ended with {code}, expected 0 or 2:\n{said[-1000:]}"
+            )
 
     def _run(self, api: tuple[str, str], day: date) -> tuple[int, str]:
         connector = self.pipeline.start_pos_connector(self.shop.shop_id, api, str(day))
@@ -134,7 +144,9 @@ class HostileShop:
         return connector.returncode, said
 
     @contextmanager
-    def _api(self, source: str, *arguments: str) -> Iterator[tuple[tuple[str, str], list[dict[str, Any]]]]:
+    def _api(
+        self, source: str, *arguments: str
+    ) -> Iterator[tuple[tuple[str, str], list[dict[str, Any]]]]:
         with tempfile.TemporaryDirectory() as folder:
             account = Path(folder, "account.json")
             settings = ("--seed", str(self.seed), "--account", str(account))
@@ -145,36 +157,55 @@ class HostileShop:
 def has_arrived(pipeline: Pipeline, shop: Shop, sent: Sent) -> bool:
     """Whether all that was accepted of a shop is in silver or in quarantine."""
     balances = {balance.dataset: balance for balance in reconcile(pipeline, shop.shop_id)}
-    has_all = all(dataset in balances and balances[dataset].received >= count for dataset, count in sent.received().items())
+    has_all = all(
+        dataset in balances and balances[dataset].received >= count
+        for dataset, count in sent.received().items()
+    )
     return has_all and all(balance.holds for balance in balances.values())
 
 
 def unaccounted(pipeline: Pipeline, shop: Shop, sent: Sent) -> list[str]:
-    """What became of something otherwise than expected, in words; empty where each thing is accounted for."""
+    """Items whose fate is another than expected, in words; empty where each is accounted for."""
     problems = list(sent.problems)
     for request in sent.requests:
         if not request["as_expected"]:
-            problems.append(f"request {request['name']!r}: expected {request['expected']}, got {request['status']}: {request['detail']}")
+            problems.append(
+                f"request {request['name']!r}: expected {request['expected']},"
+                f" got {request['status']}: {request['detail']}"
+            )
     for dataset in sent.datasets():
         want, got = sent.keys(dataset), silver_keys(pipeline, dataset, shop)
         problems += [f"{dataset} {key} is not in silver" for key in sorted(want - got)]
-        problems += [f"{dataset} {key} is in silver, and should not be" for key in sorted(got - want)]
+        problems += [
+            f"{dataset} {key} is in silver, and should not be" for key in sorted(got - want)
+        ]
         problems += _quarantine_problems(pipeline, dataset, shop, sent.quarantined(dataset))
     return problems
 
 
-def _quarantine_problems(pipeline: Pipeline, dataset: str, shop: Shop, want: list[dict[str, Any]]) -> list[str]:
+def _quarantine_problems(
+    pipeline: Pipeline, dataset: str, shop: Shop, want: list[dict[str, Any]]
+) -> list[str]:
     lines = pipeline.quarantined(dataset, shop)
     # Each event once, however often it was transported.
-    events = {(envelope["id"], envelope["receivedat"]): line for line in lines for envelope in [json.loads(line["envelope"])]}
+    events = {
+        (envelope["id"], envelope["receivedat"]): line
+        for line in lines
+        for envelope in [json.loads(line["envelope"])]
+    }
     got = Counter(_reason(line) for line in events.values())
     problems = []
     if len(events) != len(want):
-        problems.append(f"{dataset}: {len(events)} rows are in quarantine, expected {len(want)}; their reasons are {dict(got)}")
+        problems.append(
+            f"{dataset}: {len(events)} rows are in quarantine, expected {len(want)};"
+            f" their reasons are {dict(got)}"
+        )
     certain = Counter((row["code"], row["field"]) for row in want if row["code"] and row["field"])
     for reason, count in certain.items():
         if got[reason] < count:
-            problems.append(f"{dataset}: {got[reason]} rows are in quarantine for {reason}, expected {count}")
+            problems.append(
+                f"{dataset}: {got[reason]} rows are in quarantine for {reason}, expected {count}"
+            )
     return problems
 
 
@@ -189,8 +220,15 @@ def silver_keys(pipeline: Pipeline, dataset: str, shop: Shop) -> set[Key]:
     columns = [column for column in key if column != "shop_id"]
     found: set[Key] = set()
     for body in pipeline.bodies(pipeline.objects(f"silver/{dataset}/")):
-        rows = pq.read_table(io.BytesIO(body), columns=["shop_id", *columns], filters=[("shop_id", "=", shop.shop_id)])
-        found |= {tuple(map(_text, row)) for row in zip(*(rows[column].to_pylist() for column in columns), strict=True)}
+        rows = pq.read_table(
+            io.BytesIO(body),
+            columns=["shop_id", *columns],
+            filters=[("shop_id", "=", shop.shop_id)],
+        )
+        found |= {
+            tuple(map(_text, row))
+            for row in zip(*(rows[column].to_pylist() for column in columns), strict=True)
+        }
     return found
 
 

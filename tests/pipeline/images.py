@@ -243,7 +243,8 @@ def main() -> int:
         repositories = json.load(sys.stdin)
     except ValueError as error:
         expected = "expected the connectors' repositories as JSON on standard input"
-        raise CommandError(f"{expected}: {error}; see the error above, or run `make outputs ENV=<environment>`") from error
+        advice = "see the error above, or run `make outputs ENV=<environment>`"
+        raise CommandError(f"{expected}: {error}; {advice}") from error
     push(repositories, ROOT / ".local" / "packages")
     return 0
 

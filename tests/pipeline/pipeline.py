@@ -116,10 +116,12 @@ class Pipeline:
         return Shop(shop_id, self.control(action="add_shop", shop_id=shop_id)["webhook_secret"])
 
     def open_backfills(self, shop_ids: Iterable[str], name: str) -> None:
-        """Lets shops send events older than the datasets' time windows. Waits until every webhook process knows of it."""
+        """Lets shops send events older than the datasets' time windows; waits until the webhook
+        knows of it."""
         until = datetime.now(UTC) + timedelta(days=1)
+        backfill = {"name": name, "until": f"{until:%Y-%m-%dT%H:%M:%SZ}"}
         for shop_id in shop_ids:
-            self.control(action="open_backfill", shop_id=shop_id, name=name, until=f"{until:%Y-%m-%dT%H:%M:%SZ}")
+            self.control(action="open_backfill", shop_id=shop_id, **backfill)
         time.sleep(SHOP_LIST_SECONDS)
 
     def send_web_events(self, shop: Shop, *arguments: str) -> dict[str, Any]:
@@ -132,8 +134,8 @@ class Pipeline:
 
     def _send(self, source: str, shop: Shop, *arguments: str) -> dict[str, Any]:
         done = subprocess.run(
-            [self.binaries / "sample-source", *source.split(), "--api-url", self.api_url, "--shop", shop.shop_id,
-             "--secret", shop.webhook_secret, *arguments],
+            [self.binaries / "sample-source", *source.split(), "--api-url", self.api_url,
+             "--shop", shop.shop_id, "--secret", shop.webhook_secret, *arguments],
             env=self.environment, check=True, stdout=subprocess.PIPE,
         )
         return json.loads(done.stdout)
@@ -147,11 +149,11 @@ class Pipeline:
         return self._api("inventory", *arguments)
 
     def post_hostile_events(self, shop: Shop, seed: int) -> dict[str, Any]:
-        """Has the sample source post what no shop should; returns what was expected of each request, and what came."""
+        """Has the sample source post hostile events; returns the expected and the real answers."""
         return self._send("hostile post", shop, "--seed", str(seed))
 
     def hostile_api(self, source: str, *arguments: str) -> AbstractContextManager[tuple[str, str]]:
-        """Has the sample source play a POS or an inventory API that does everything wrong; yields its URL and token."""
+        """Has the sample source play a hostile POS or inventory API; yields its URL and token."""
         return self._api(f"hostile {source}", *arguments)
 
     @contextmanager
@@ -160,8 +162,8 @@ class Pipeline:
         with tempfile.TemporaryDirectory() as folder:
             port_file = Path(folder, "port")
             server = subprocess.Popen(
-                [self.binaries / "sample-source", *source.split(), "--token", token, "--listen", "127.0.0.1:0",
-                 "--port-file", port_file, *arguments],
+                [self.binaries / "sample-source", *source.split(), "--token", token,
+                 "--listen", "127.0.0.1:0", "--port-file", port_file, *arguments],
                 env={**self.environment, "RUST_LOG": "warn"}, stdout=subprocess.DEVNULL,
             )
             try:
@@ -317,7 +319,8 @@ def _finish(connector: subprocess.Popen[str]) -> None:
     output, _ = connector.communicate()
     if connector.returncode:
         name = Path(str(connector.args[0])).name
-        raise CommandError(f"the {name} ended with exit code {connector.returncode}; the end of its log:\n{output[-4000:]}")
+        end = f"the end of its log:\n{output[-4000:]}"
+        raise CommandError(f"the {name} ended with exit code {connector.returncode}; {end}")
 
 
 def wait_until(what: str, condition: Callable[[], Answer], seconds: float = 120, every: float = 0.5) -> Answer:

@@ -27,7 +27,7 @@ BACKFILL = "pos-day"
 SECONDS = 240
 KEY = ("transaction_id", "line_no")
 Event = tuple[str, str]
-"""The id of an envelope and the time of its receipt: with the shop they tell an event from others."""
+"""The id of an envelope and the time of its receipt: with the shop they identify an event."""
 
 
 class Lake(Protocol):
@@ -48,14 +48,16 @@ class Delivery:
     day: str
     started: datetime
     rows_since: datetime
-    """Earlier than the start where the run resumes another one, whose rows its control total counts too."""
+    """Earlier than the start where the run resumes another one: its control total counts both."""
 
     @classmethod
     def begin(cls, lake: Lake, shop_id: str, day: str) -> Delivery:
         """The delivery of a connector that starts now."""
         now = datetime.now(UTC)
         checkpoints = lake.bodies(lake.objects(f"state/connectors/pos/{shop_id}/{day}.json"))
-        resumes = any(json.loads(checkpoint).get("completed_at") is None for checkpoint in checkpoints)
+        resumes = any(
+            json.loads(checkpoint).get("completed_at") is None for checkpoint in checkpoints
+        )
         return cls(shop_id, day, now, datetime.min.replace(tzinfo=UTC) if resumes else now)
 
     def look(self, lake: Lake) -> Progress:
@@ -65,7 +67,10 @@ class Delivery:
             envelope = self._own(line)
             if envelope is None:
                 continue
-            if envelope["dataset"] == "control_totals" and moment(envelope["receivedat"]) >= self.started:
+            if (
+                envelope["dataset"] == "control_totals"
+                and moment(envelope["receivedat"]) >= self.started
+            ):
                 progress.announced = envelope["data"]["row_count"]
             elif envelope["dataset"] == DATASET:
                 progress.received.add(event_of(envelope))
@@ -77,7 +82,8 @@ class Delivery:
         if lake.has_table(table):
             progress.shown = dict(
                 lake.query(
-                    f"select currency, sum(net_sales) from {table} where business_date = %s and shop_id = %s group by 1",
+                    f"select currency, sum(net_sales) from {table}"
+                    " where business_date = %s and shop_id = %s group by 1",
                     self.day,
                     self.shop_id,
                 )
@@ -89,18 +95,35 @@ class Delivery:
         try:
             envelope = json.loads(line)
             is_own = envelope["shopid"] == self.shop_id and envelope.get("subject") == self.day
-            return envelope if is_own and moment(envelope["receivedat"]) >= self.rows_since else None
+            return (
+                envelope if is_own and moment(envelope["receivedat"]) >= self.rows_since else None
+            )
         except (AttributeError, KeyError, TypeError, ValueError):
             return None
 
     def _read_silver(self, lake: Lake, progress: Progress) -> None:
         newest: dict[tuple[Any, ...], dict[str, Any]] = {}
-        columns = [*KEY, "shop_id", "currency", "quantity", "unit_price", "discount", "_envelope_id", "_received_at"]
+        columns = [
+            *KEY,
+            "shop_id",
+            "currency",
+            "quantity",
+            "unit_price",
+            "discount",
+            "_envelope_id",
+            "_received_at",
+        ]
         for body in lake.bodies(lake.objects(f"silver/{DATASET}/dt={self.day}/")):
-            rows = pq.read_table(io.BytesIO(body), columns=columns, filters=[("shop_id", "=", self.shop_id)])
+            rows = pq.read_table(
+                io.BytesIO(body), columns=columns, filters=[("shop_id", "=", self.shop_id)]
+            )
             for row in rows.to_pylist():
                 key = tuple(row[column] for column in KEY)
-                received = row["_received_at"] if row["_received_at"].tzinfo else row["_received_at"].replace(tzinfo=UTC)
+                received = (
+                    row["_received_at"]
+                    if row["_received_at"].tzinfo
+                    else row["_received_at"].replace(tzinfo=UTC)
+                )
                 if received >= self.rows_since:
                     progress.silver[row["_envelope_id"], received] = key
                 if key not in newest or newest[key]["_received_at"] <= row["_received_at"]:
@@ -129,7 +152,9 @@ class Progress:
     def balance(self) -> Balance:
         """What became of the delivery's rows."""
         keys, quarantined = set(self.silver.values()), self.quarantined - self.silver.keys()
-        return Balance(DATASET, len(self.received), len(keys), len(quarantined), len(self.silver) - len(keys))
+        return Balance(
+            DATASET, len(self.received), len(keys), len(quarantined), len(self.silver) - len(keys)
+        )
 
     def missing(self) -> list[str]:
         """What is not there yet, in the order of the stations; empty when the day is complete."""
@@ -142,7 +167,9 @@ class Progress:
             settled = len(self.silver.keys() | self.quarantined)
             lacking.append(f"{settled} of {len(self.received)} rows are in silver or in quarantine")
         if self.shown != self.sold:
-            lacking.append(f"the warehouse shows net sales of {said(self.shown)}, expected {said(self.sold)}")
+            lacking.append(
+                f"the warehouse shows net sales of {said(self.shown)}, expected {said(self.sold)}"
+            )
         return lacking
 
 
@@ -158,11 +185,16 @@ def moment(text: str) -> datetime:
 
 def said(amounts: Mapping[str, Decimal]) -> str:
     """Amounts by currency, in words."""
-    return ", ".join(f"{amount:,.2f} {currency}" for currency, amount in sorted(amounts.items())) or "nothing"
+    return (
+        ", ".join(f"{amount:,.2f} {currency}" for currency, amount in sorted(amounts.items()))
+        or "nothing"
+    )
 
 
-def wait_until_complete(lake: Lake, delivery: Delivery, seconds: float = SECONDS, every: float = 1) -> Balance:
-    """Waits until the warehouse has exactly this delivery, whatever else is under way in the demo."""
+def wait_until_complete(
+    lake: Lake, delivery: Delivery, seconds: float = SECONDS, every: float = 1
+) -> Balance:
+    """Waits until the warehouse has this delivery, whatever else is under way in the demo."""
     deadline = time.monotonic() + seconds
     while True:
         progress = delivery.look(lake)
@@ -170,8 +202,10 @@ def wait_until_complete(lake: Lake, delivery: Delivery, seconds: float = SECONDS
             return progress.balance
         if time.monotonic() >= deadline:
             raise CommandError(
-                f"the sales of {delivery.day} of shop {delivery.shop_id} are not complete after {seconds:.0f} s: "
-                f"{'; '.join(lacking)}. Look at .local/demo/logs, run `make redrive`, then run `make pos-day` again: "
+                f"the sales of {delivery.day} of shop {delivery.shop_id}"
+                f" are not complete after {seconds:.0f} s: "
+                f"{'; '.join(lacking)}. Look at .local/demo/logs, run `make redrive`,"
+                " then run `make pos-day` again: "
                 "sending a day twice changes nothing"
             )
         time.sleep(every)
@@ -189,13 +223,22 @@ def find_day(folder: str, day: str) -> Path:
     except ValueError:
         is_day = False
     if not is_day:
-        raise CommandError(f'invalid DATE "{day}": expected a day as YYYY-MM-DD, such as 2010-12-01')
+        raise CommandError(
+            f'invalid DATE "{day}": expected a day as YYYY-MM-DD, such as 2010-12-01'
+        )
     path = Path(folder)
     if not path.is_dir():
-        raise CommandError(f'invalid DATA "{folder}": expected a folder, found {"a file" if path.exists() else "nothing"}')
+        raise CommandError(
+            f'invalid DATA "{folder}": expected a folder,'
+            f" found {'a file' if path.exists() else 'nothing'}"
+        )
     if not any((path / f"{day}.csv{ending}").is_file() for ending in ("", ".gz")):
         days = sorted({file.name[:10] for file in path.glob("????-??-??.csv*")})
-        has = f"it has {len(days)} days from {days[0]} to {days[-1]}" if days else "it has no files YYYY-MM-DD.csv[.gz]"
+        has = (
+            f"it has {len(days)} days from {days[0]} to {days[-1]}"
+            if days
+            else "it has no files YYYY-MM-DD.csv[.gz]"
+        )
         raise CommandError(f"{path} has neither {day}.csv nor {day}.csv.gz; {has}")
     return path
 

@@ -56,7 +56,10 @@ def reconcile(pipeline: Pipeline, shop_id: str | None = None) -> list[Balance]:
         if _is_of(event, shop_id):
             rejected[dataset].add(event)
     datasets = sorted(received.keys() | rejected.keys())
-    return [_balance(pipeline, dataset, len(received[dataset]), rejected[dataset], shop_id) for dataset in datasets]
+    return [
+        _balance(pipeline, dataset, len(received[dataset]), rejected[dataset], shop_id)
+        for dataset in datasets
+    ]
 
 
 def received(pipeline: Pipeline) -> dict[str, int]:
@@ -72,7 +75,9 @@ def arrived(pipeline: Pipeline, at_least: Mapping[str, int]) -> list[Balance]:
     return found if has_all and all(balance.holds for balance in found) else []
 
 
-def wait_until_settled(pipeline: Pipeline, at_least: Mapping[str, int], seconds: float = 240) -> list[Balance]:
+def wait_until_settled(
+    pipeline: Pipeline, at_least: Mapping[str, int], seconds: float = 240
+) -> list[Balance]:
     """Waits until so many events have been received and nothing is under way any more: all of them are in silver or
     quarantine, nothing waits to be computed, and the warehouse holds what gold holds. Returns the balance."""
     balances: list[Balance] = []
@@ -83,7 +88,9 @@ def wait_until_settled(pipeline: Pipeline, at_least: Mapping[str, int], seconds:
         if not pipeline.is_calm():
             balances, looks = [], 0
             return None
-        if not balances:  # what takes longer comes once: an event that has got to its place stays there
+        if (
+            not balances
+        ):  # what takes longer comes once: an event that has got to its place stays there
             balances = arrived(pipeline, at_least)
         looks = looks + 1 if balances else 0
         return balances if looks > CALM_LOOKS else None
@@ -96,11 +103,16 @@ def _is_of(event: object, shop_id: str | None) -> bool:
     return shop_id is None or (isinstance(event, tuple) and event[0] == shop_id)
 
 
-def _balance(pipeline: Pipeline, dataset: str, received: int, rejected: set, shop_id: str | None) -> Balance:
+def _balance(
+    pipeline: Pipeline, dataset: str, received: int, rejected: set, shop_id: str | None
+) -> Balance:
     schema = SCHEMAS / f"{dataset}.json"
     key = json.loads(schema.read_text())["x-dataset"]["key"] if schema.exists() else ENVELOPE
     columns = list(dict.fromkeys([*key, *ENVELOPE]))
-    tables = [pq.read_table(io.BytesIO(body), columns=columns) for body in pipeline.bodies(pipeline.objects(f"silver/{dataset}/"))]
+    tables = [
+        pq.read_table(io.BytesIO(body), columns=columns)
+        for body in pipeline.bodies(pipeline.objects(f"silver/{dataset}/"))
+    ]
     if not tables:
         return Balance(dataset, received, 0, len(rejected), 0)
     rows = pa.concat_tables(tables)
@@ -108,15 +120,22 @@ def _balance(pipeline: Pipeline, dataset: str, received: int, rejected: set, sho
         rows = rows.filter(pc.equal(rows["shop_id"], shop_id))
     keys, events = (rows.group_by(names).aggregate([]) for names in (key, ENVELOPE))
     redriven = _table(rejected, events.schema).join(events, ENVELOPE, join_type="inner").num_rows
-    return Balance(dataset, received, keys.num_rows, len(rejected) - redriven, events.num_rows - keys.num_rows)
+    return Balance(
+        dataset, received, keys.num_rows, len(rejected) - redriven, events.num_rows - keys.num_rows
+    )
 
 
 def _table(events: set, schema: pa.Schema) -> pa.Table:
     """Events as the columns of ENVELOPE; those of unreadable lines have none."""
-    readable = [(shop, name, datetime.fromisoformat(at)) for shop, name, at in (event for event in events if isinstance(event, tuple))]
+    readable = [
+        (shop, name, datetime.fromisoformat(at))
+        for shop, name, at in (event for event in events if isinstance(event, tuple))
+    ]
     columns = zip(*readable, strict=True) if readable else ([] for _ in ENVELOPE)
     types = (schema.field(name).type for name in ENVELOPE)
-    return pa.table([pa.array(column, type) for column, type in zip(columns, types, strict=True)], ENVELOPE)
+    return pa.table(
+        [pa.array(column, type) for column, type in zip(columns, types, strict=True)], ENVELOPE
+    )
 
 
 def _event(line: bytes) -> tuple[str, object]:

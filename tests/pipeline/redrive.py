@@ -16,10 +16,14 @@ QUEUES = ("streams", "dirty")
 def requests(queue: str, dataset: str, day: str) -> list[dict[str, str]]:
     """What to ask of the control function; everything that failed where nothing is named."""
     if queue and queue not in QUEUES:
-        raise CommandError(f'invalid QUEUE "{queue}": expected {" or ".join(QUEUES)}, or none for both')
+        raise CommandError(
+            f'invalid QUEUE "{queue}": expected {" or ".join(QUEUES)}, or none for both'
+        )
     if bool(dataset) != bool(day):
         example = "make redrive DATASET=web_traffic DAY=2026-11-21"
-        raise CommandError(f"{'DAY' if dataset else 'DATASET'} is empty, expected both a dataset and a day: {example}")
+        raise CommandError(
+            f"{'DAY' if dataset else 'DATASET'} is empty, expected both: {example}"
+        )
     if not dataset:
         return [{"queue": name} for name in ([queue] if queue else QUEUES)]
     if queue:
@@ -30,15 +34,23 @@ def requests(queue: str, dataset: str, day: str) -> list[dict[str, str]]:
     try:
         date.fromisoformat(day)
     except ValueError:
-        raise CommandError(f'invalid DAY "{day}": expected the day of arrival as YYYY-MM-DD') from None
+        raise CommandError(
+            f'invalid DAY "{day}": expected the day of arrival as YYYY-MM-DD'
+        ) from None
     return [{"quarantine": dataset, "day": day}]
 
 
 def main() -> int:
     """Prints what the control function answers."""
     parser = Arguments(description=__doc__)
-    parser.add_argument("--queue", default="", help="dirty (partitions that failed) or streams (batches that failed)")
-    parser.add_argument("--quarantine", default="", help="a dataset: its quarantined events that are valid by now")
+    parser.add_argument(
+        "--queue",
+        default="",
+        help="dirty (partitions that failed) or streams (batches that failed)",
+    )
+    parser.add_argument(
+        "--quarantine", default="", help="a dataset: its quarantined events that are valid by now"
+    )
     parser.add_argument("--day", default="", help="the day on which those arrived, YYYY-MM-DD")
     options = parser.parse_args()
     wanted = requests(options.queue, options.quarantine, options.day)

@@ -9,13 +9,15 @@ from typing import Any
 
 import psycopg
 
-# Each query gives rows of (key, value); keys name a headline within its shop. {day} is the newest whole
-# day of the table: today, which is not over, only where there is no other.
+# Each query gives rows of (key, value); keys name a headline within its shop. {day} is the newest
+# whole day of the table: today, which is not over, only where there is no other.
 HEADLINES = {
     "sales.total_sales_by_region_product": """
-        select 'sales-net-' || currency, (array_agg(net order by business_date >= %(today)s, business_date desc))[1] from (
+        select 'sales-net-' || currency,
+            (array_agg(net order by business_date >= %(today)s, business_date desc))[1] from (
             select currency, business_date, sum(net_sales) as net from {table}
-            where shop_id = %(shop)s and business_date >= {day} - 29 group by 1, 2) d group by currency
+            where shop_id = %(shop)s and business_date >= {day} - 29 group by 1, 2) d
+        group by currency
         union all select 'sales-units', sum(units_sold) from {table} where shop_id = %(shop)s and business_date = {day}
         having count(*) > 0""",
     "sales.stock_availability": """
@@ -139,7 +141,9 @@ TABLES = {
         select 'sales-products-' || currency, product_id, net::text, sold::text, returned::text from (
             select currency, product_id, sum(net_sales) as net, sum(units_sold) as sold, sum(units_returned) as returned,
                 row_number() over (partition by currency order by sum(net_sales) desc, product_id) as place
-            from {table} where shop_id = %(shop)s and business_date between {day} - 29 and {day} group by currency, product_id) p
+            from {table}
+            where shop_id = %(shop)s and business_date between {day} - 29 and {day}
+            group by currency, product_id) p
         where place <= 10 order by currency, place""",
     "sales.product_turnover_rate": """
         select 'sales-fast', product_id, units_sold_30d::text, average_on_hand_30d::text, turnover_rate::text from {table} t
@@ -156,12 +160,14 @@ TABLES = {
         where ended_at is null order by state desc, started_at, product_id, location_id""",
     "support.interaction_volume_by_type": """
         select 'support-types', interaction_type, channel, sum(interactions)::text from {table}
-        where shop_id = %(shop)s and interaction_date between {day} - 29 and {day} group by interaction_type, channel
+        where shop_id = %(shop)s and interaction_date between {day} - 29 and {day}
+        group by interaction_type, channel
         order by sum(interactions) desc, interaction_type, channel limit 10""",
     "finance.revenue_by_region": """
         select 'finance-regions', region, currency, sum(gross_sales)::text, sum(returns)::text, sum(discounts)::text,
             sum(net_revenue)::text, sum(cost_of_goods)::text, sum(gross_margin)::text
-        from {table} where shop_id = %(shop)s and business_date between {day} - 29 and {day} group by region, currency
+        from {table} where shop_id = %(shop)s and business_date between {day} - 29 and {day}
+        group by region, currency
         order by currency, sum(net_revenue) desc, region""",
 }
 DAYS = {
@@ -190,10 +196,16 @@ def shops(connection: psycopg.Connection) -> list[str]:
 
 def headlines(connection: psycopg.Connection, shop: str, today: date) -> dict[str, Any]:
     """Every headline number of a shop."""
-    return {key: value for query in HEADLINES.items() for key, value in _ask(connection, *query, shop, today)}
+    return {
+        key: value
+        for query in HEADLINES.items()
+        for key, value in _ask(connection, *query, shop, today)
+    }
 
 
-def charts(connection: psycopg.Connection, shop: str, today: date) -> dict[str, dict[tuple[str, str], Any]]:
+def charts(
+    connection: psycopg.Connection, shop: str, today: date
+) -> dict[str, dict[tuple[str, str], Any]]:
     """Every chart of a shop: value by label and series, those that are not known included."""
     found: dict[str, dict[tuple[str, str], Any]] = {}
     for query in CHARTS.items():
@@ -202,7 +214,9 @@ def charts(connection: psycopg.Connection, shop: str, today: date) -> dict[str, 
     return found
 
 
-def tables(connection: psycopg.Connection, shop: str, today: date) -> dict[str, list[tuple[str, ...]]]:
+def tables(
+    connection: psycopg.Connection, shop: str, today: date
+) -> dict[str, list[tuple[str, ...]]]:
     """The rows of a shop's tables: their first cells, as text."""
     found: dict[str, list[tuple[str, ...]]] = {}
     for query in TABLES.items():
@@ -211,13 +225,17 @@ def tables(connection: psycopg.Connection, shop: str, today: date) -> dict[str, 
     return found
 
 
-def _ask(connection: psycopg.Connection, table: str, query: str, shop: str, today: date) -> list[tuple]:
+def _ask(
+    connection: psycopg.Connection, table: str, query: str, shop: str, today: date
+) -> list[tuple]:
     if not _exists(connection, table):
         return []
     column = DAYS.get(table, "business_date")
     whole = f"select max({column}) from {table} where shop_id = %(shop)s and {column} < %(today)s"
     day = f"coalesce(({whole}), (select max({column}) from {table} where shop_id = %(shop)s))"
-    return connection.execute(query.format(table=table, day=day), {"shop": shop, "today": today}).fetchall()
+    return connection.execute(
+        query.format(table=table, day=day), {"shop": shop, "today": today}
+    ).fetchall()
 
 
 def _exists(connection: psycopg.Connection, table: str) -> bool:

@@ -24,7 +24,7 @@ FIRST_DAY = date(2025, 11, 1)
 """A month that no other test writes to, long enough ago that none of its stockouts is news."""
 DAYS = [FIRST_DAY + timedelta(days=number) for number in range(30)]
 BACKFILL = "history"
-"""More days at once than the webhook takes of a shop otherwise, and soon older than the contracts' time window."""
+"""These are more days than the webhook takes of a shop in an hour, and soon too old."""
 SETTLE_SECONDS = 900
 REQUEST = ("--batch", "500", "--concurrency", "4")
 

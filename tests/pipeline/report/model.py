@@ -19,7 +19,13 @@ class Unit:
     currency: str = ""
 
 
-TEXT, COUNT, PERCENT, SCORE, RATIO = Unit("text"), Unit("count"), Unit("percent"), Unit("score"), Unit("ratio")
+TEXT, COUNT, PERCENT, SCORE, RATIO = (
+    Unit("text"),
+    Unit("count"),
+    Unit("percent"),
+    Unit("score"),
+    Unit("ratio"),
+)
 SECONDS, HOURS, DAYS, RATING = Unit("seconds"), Unit("hours"), Unit("days"), Unit("rating")
 DAY, MOMENT = Unit("day"), Unit("moment")
 AMOUNT = Unit("amount")
@@ -103,11 +109,14 @@ class ShopReport:
 
     @property
     def partial(self) -> str | None:
-        """What a reader must know of the day that is not over; None where nothing has arrived for it."""
-        days = {day for section in self.sections for chart in section.charts for day in chart.partial}
+        """What a reader must know of the day that is not over; None where it has no data."""
+        days = {
+            day for section in self.sections for chart in section.charts for day in chart.partial
+        }
         if not days:
             return None
-        return f"{min(days)} is not over: charts show it so far, headline numbers are of the last whole day."
+        said = "charts show it so far, headline numbers are of the last whole day."
+        return f"{min(days)} is not over: {said}"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ SAMPLE_CHARACTERS = 2000
 
 
 def read(warehouse_url: str, today: date | None = None) -> Report:
-    """The report as the warehouse is now: all queries see the same moment. `today` (UTC) is the day that is not over."""
+    """The report as the warehouse is at one moment; `today` (UTC) is the day that is not over."""
     now = datetime.now(UTC)
     today = today or now.date()
     with psycopg.connect(warehouse_url) as connection:
@@ -24,7 +24,10 @@ def read(warehouse_url: str, today: date | None = None) -> Report:
         connection.read_only = True
         warehouse = Warehouse(connection, today)
         shops = [
-            ShopReport(shop, [marked(section, today) for section in sections(warehouse, shop, f"shop{number}")])
+            ShopReport(
+                shop,
+                [marked(section, today) for section in sections(warehouse, shop, f"shop{number}")],
+            )
             for number, shop in enumerate(warehouse.shops(MARTS))
         ]
         failed, checks, freshness = _failed(warehouse), _checks(warehouse), _freshness(warehouse)
@@ -52,7 +55,9 @@ def marked(section: Section, today: date) -> Section:
         except ValueError:  # a label such as an age
             return False
 
-    charts = [replace(chart, partial=tuple(filter(is_partial, chart.labels))) for chart in section.charts]
+    charts = [
+        replace(chart, partial=tuple(filter(is_partial, chart.labels))) for chart in section.charts
+    ]
     return replace(section, charts=charts)
 
 
@@ -73,7 +78,10 @@ def _failed(warehouse: Warehouse) -> Table:
         ("Some of them", TEXT),
         ("Checked (UTC)", MOMENT),
     )
-    cut = [(*row[:6], row.sample[:SAMPLE_CHARACTERS] if row.sample else None, row.checked_at) for row in rows]
+    cut = [
+        (*row[:6], row.sample[:SAMPLE_CHARACTERS] if row.sample else None, row.checked_at)
+        for row in rows
+    ]
     return Table("data-failed-table", "Failed checks", columns, cut, "No check fails.")
 
 
@@ -92,7 +100,13 @@ def _checks(warehouse: Warehouse) -> Table:
         ("What it makes sure of", TEXT),
         ("Last run (UTC)", MOMENT),
     )
-    return Table("data-checks-table", "All checks", columns, [tuple(row) for row in rows], "No check has run yet.")
+    return Table(
+        "data-checks-table",
+        "All checks",
+        columns,
+        [tuple(row) for row in rows],
+        "No check has run yet.",
+    )
 
 
 def _freshness(warehouse: Warehouse) -> Table:
@@ -102,5 +116,17 @@ def _freshness(warehouse: Warehouse) -> Table:
         from {LOADS} group by model order by model""",
         [LOADS],
     )
-    columns = (("Model", TEXT), ("Newest partition", DAY), ("Partitions", COUNT), ("Rows", COUNT), ("Last load (UTC)", MOMENT))
-    return Table("data-loads-table", "Freshness", columns, [tuple(row) for row in rows], "Nothing has been loaded yet.")
+    columns = (
+        ("Model", TEXT),
+        ("Newest partition", DAY),
+        ("Partitions", COUNT),
+        ("Rows", COUNT),
+        ("Last load (UTC)", MOMENT),
+    )
+    return Table(
+        "data-loads-table",
+        "Freshness",
+        columns,
+        [tuple(row) for row in rows],
+        "Nothing has been loaded yet.",
+    )

@@ -22,7 +22,9 @@ class Warehouse:
     def __init__(self, connection: psycopg.Connection, today: date) -> None:
         self._connection = connection
         self.today = today
-        found = connection.execute("select table_schema || '.' || table_name from information_schema.tables").fetchall()
+        found = connection.execute(
+            "select table_schema || '.' || table_name from information_schema.tables"
+        ).fetchall()
         self._tables = {name for (name,) in found}
 
     def has(self, table: str) -> bool:
@@ -40,7 +42,12 @@ class Warehouse:
         """Every tenant that any of the marts knows."""
         found = [f"select shop_id from {table}" for table in marts if self.has(table)]
         return (
-            [row.shop_id for row in self.select(f"select distinct shop_id from ({' union '.join(found)}) s order by 1", ())]
+            [
+                row.shop_id
+                for row in self.select(
+                    f"select distinct shop_id from ({' union '.join(found)}) s order by 1", ()
+                )
+            ]
             if found
             else []
         )
@@ -49,8 +56,8 @@ class Warehouse:
 class Mart:
     """One table and its day column, for one tenant: the newest whole day and the days up to it.
 
-    The numbers of a day that is not over say nothing about the day, so `newest` is the last day that is: today only where
-    there is no other.
+    The numbers of a day that is not over say nothing about the day, so `newest` is the last whole
+    day: today only where there is no other.
     """
 
     def __init__(self, warehouse: Warehouse, table: str, day: str, shop: str) -> None:
@@ -81,15 +88,25 @@ class Mart:
         """Aggregates per day, oldest first, over the report's days and the day that is not over."""
         names = f", {keys}" if keys else ""
         group = f"{self._day}{names}"
-        return self._select(f"select {self._day} as day{names}, {columns} {self._recent} group by {group} order by {group}")
+        return self._select(
+            f"select {self._day} as day{names}, {columns} {self._recent}"
+            f" group by {group} order by {group}"
+        )
 
     def total(self, columns: str, keys: str, order: str) -> list[Any]:
         """Aggregates over the report's whole days by `keys`."""
-        return self._select(f"select {keys}, {columns} {self._recent} and {self._day} <= %(newest)s group by {keys} order by {order}")
+        return self._select(
+            f"select {keys}, {columns} {self._recent} and {self._day} <= %(newest)s"
+            f" group by {keys} order by {order}"
+        )
 
-    def on_newest(self, columns: str, where: str = "true", order: str = "1", limit: int = 1) -> list[Any]:
+    def on_newest(
+        self, columns: str, where: str = "true", order: str = "1", limit: int = 1
+    ) -> list[Any]:
         """Rows of the newest day; one, such as an aggregate, unless more are asked for."""
-        rows = f"from {self._table} where shop_id = %(shop)s and {self._day} = %(newest)s and {where}"
+        rows = (
+            f"from {self._table} where shop_id = %(shop)s and {self._day} = %(newest)s and {where}"
+        )
         return self._select(f"select {columns} {rows} order by {order} limit {limit}")
 
     @property
@@ -97,7 +114,11 @@ class Mart:
         return f"from {self._table} where shop_id = %(shop)s and {self._day} > %(newest)s - {DAYS}"
 
     def _select(self, sql: str) -> list[Any]:
-        return self._warehouse.select(sql, [self._table], shop=self._shop, newest=self.newest) if self.newest else []
+        return (
+            self._warehouse.select(sql, [self._table], shop=self._shop, newest=self.newest)
+            if self.newest
+            else []
+        )
 
 
 def first(rows: Sequence[Any], **otherwise: Any) -> Any:
