@@ -16,6 +16,7 @@ use axum::{
     routing::get,
 };
 use chrono::{Duration, Utc};
+use futures::{StreamExt, stream};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -149,9 +150,13 @@ fn passing(request: u64) -> Option<Response<Body>> {
         }
         // Half a page: the connection is cut in the middle of a row.
         4 => {
-            let cut = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-            let chunks = [Ok(r#"{"data":[{"transaction_id":"x","#), Err(cut)];
-            Response::builder().body(Body::from_stream(futures::stream::iter(chunks))).ok()
+            let half = stream::once(async { Ok(r#"{"data":[{"transaction_id":"x","#) });
+            let cut = stream::once(async {
+                // Later than the half page, which would otherwise not be sent at all.
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
+            });
+            Response::builder().body(Body::from_stream(half.chain(cut))).ok()
         }
         6 => Some(text(StatusCode::BAD_GATEWAY, "text/html", "<html>502 Bad Gateway</html>")),
         _ => None,
