@@ -211,6 +211,7 @@ def test_every_target_runs_its_python_through_the_guard() -> None:
             ['invalid DAY "1.1.2026"', "YYYY-MM-DD"],
         ),
         (["tests.pipeline.plan", "production"], ["'production'", "dev, staging, prod"]),
+        (["tests.pipeline.deploy_aws", "plan", "production"], ["'production'", "staging"]),
         (["tests.pipeline.release", "sparc"], ["'sparc'", "arm64, x86_64 or host"]),
         (["tests.pipeline.images"], ["expected the connectors' repositories as JSON"]),
         (

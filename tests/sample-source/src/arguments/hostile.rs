@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use chrono::{DateTime, Duration, NaiveDate, NaiveDateTime, Utc};
 use clap::{Args, Subcommand};
 use sample_source::{
-    hostile::{Answer, Api, Delivery, Row, requests, sales, send, serve, stock},
+    hostile::{Answer, Api, Delivery, Row, RowsOf, requests, sales, send, serve, stock},
     post::{Secret, Target},
 };
 use serde_json::json;
@@ -15,7 +15,7 @@ use super::Listen;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Hostile {
-    /// Posts web events and CRM interactions; prints what was expected of each request, and what came, as JSON.
+    /// Posts web events and CRM interactions; prints the expected and the real answers as JSON.
     Post(HostilePost),
     /// Plays a point-of-sale API until interrupted.
     Pos(HostilePos),
@@ -128,7 +128,7 @@ impl HostileApi {
         path: &'static str,
         parameter: &'static str,
         account: Vec<Row>,
-        rows: Box<dyn Fn(&str) -> Option<Vec<Row>> + Send + Sync>,
+        rows: RowsOf,
     ) -> anyhow::Result<()> {
         if let Some(file) = &self.account {
             write(file, &account)?;

@@ -1,7 +1,8 @@
 //! A shop whose systems do everything wrong that real ones have been seen to do, all at once.
 //!
-//! Every event and every row has a known [`Fate`], so that a test can account for each of them: refused at the edge,
-//! quarantined with a reason, or in the tables. The same seed and clock give the same items.
+//! Every event and every row has a known [`Fate`], so that a test can account for each of them:
+//! refused at the edge, quarantined with a reason, or in the tables. The same seed and clock give the
+//! same items.
 
 mod crm;
 mod inventory;
@@ -18,7 +19,7 @@ pub use inventory::stock;
 pub use pos::{Delivery, sales};
 pub use requests::{Expected, Request, requests};
 pub use sender::{Account, send};
-pub use server::{Answer, Api, serve};
+pub use server::{Answer, Api, RowsOf, serve};
 
 /// What becomes of a row that a source handed over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -1,4 +1,5 @@
-//! JSON objects whose values are written as text, so that they can be what no serializer writes: `3.00`, `1e400`.
+//! JSON objects whose values are written as text, so that they can be what a serializer never
+//! writes: `3.00`, `1e400`.
 
 use serde_json::Value;
 

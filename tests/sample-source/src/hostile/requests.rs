@@ -25,6 +25,9 @@ const UNKNOWN_SHOPS: u64 = 200;
 /// More days than a shop may open in an hour.
 const MANY_DAYS: i64 = 60;
 
+/// The name of the request whose id belongs to another one.
+const REUSED_ID: &str = "the same webhook-id with another body";
+
 /// Texts that a warehouse cannot hold.
 const NUL: &str = r#""a\u0000b""#;
 
@@ -141,7 +144,7 @@ impl Plan {
         }
         let key = self.key("widest", "");
         let event = widest_event(&key, now);
-        self.accepted("texts of the largest size", WEB, &[event.clone()], "event_id");
+        self.accepted("texts of the largest size", WEB, std::slice::from_ref(&event), "event_id");
         let too_long = event.text("event_id", &widest(65, &key));
         self.refused("a text one character too long", WEB, &too_long, "too_long");
         let interaction = widest_interaction(&key, now);
@@ -156,7 +159,7 @@ impl Plan {
         }
         let barcode =
             event(&self.key("barcode", ""), now).text("order_value", "4006381333931").text("currency", "GBP");
-        self.accepted("a barcode as the order's value", WEB, &[barcode.clone()], "event_id");
+        self.accepted("a barcode as the order's value", WEB, std::slice::from_ref(&barcode), "event_id");
         let long = barcode.text("order_value", "400638133393100000").json().into_bytes();
         self.push("an amount of 18 digits", WEB, long, 1, Self::either(&[422], Vec::new()));
         let half = event(&self.key("half", ""), now).raw("quantity", "2.5").json().into_bytes();
@@ -290,14 +293,11 @@ impl Plan {
         if let Some(again) = self.requests.last().cloned() {
             self.requests.push(Request { name: "the same request again".to_owned(), ..again });
         }
-        let second = event(&self.key("id", "second"), now);
-        self.push(
-            "the same webhook-id with another body",
-            WEB,
-            second.json().into_bytes(),
-            1,
-            Self::either(&[409], Vec::new()),
-        );
+        // Each process of the webhook knows the ids that it accepted itself: another one accepts it.
+        let key = self.key("id", "second");
+        let second = event(&key, now).json().into_bytes();
+        let expected = Self::either(&[409, 202], vec![key]);
+        self.push(REUSED_ID, WEB, second, 1, expected);
         if let Some(reused) = self.requests.last_mut() {
             reused.id = id;
         }
@@ -417,8 +417,7 @@ mod tests {
     #[test]
     fn a_webhook_id_comes_again_with_the_same_body_and_with_another() {
         let requests = requests(1, now());
-        let position =
-            requests.iter().position(|request| request.expected.statuses == [409]).unwrap_or_default();
+        let position = requests.iter().position(|request| request.name == REUSED_ID).unwrap_or_default();
 
         let [first, again, reused] = [position - 2, position - 1, position].map(|index| &requests[index]);
         assert_eq!((&first.id, &first.body), (&again.id, &again.body));

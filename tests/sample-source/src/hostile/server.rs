@@ -1,4 +1,5 @@
-//! An API that hands out hostile rows, and fails in every way from which a client can recover; or in one from which it cannot.
+//! An API that hands out hostile rows and fails in every way from which a client can recover, or in
+//! one from which it cannot.
 
 use std::{
     collections::HashMap,
@@ -49,14 +50,17 @@ pub enum Answer {
     Endless,
 }
 
+/// The rows of a period; none where the period cannot be read.
+pub type RowsOf = Box<dyn Fn(&str) -> Option<Vec<Row>> + Send + Sync>;
+
 /// What is served: a path, the parameter that names the period, and its rows.
 pub struct Api {
     /// Where it is asked for.
     pub path: &'static str,
     /// The parameter.
     pub parameter: &'static str,
-    /// The rows of a period; none where it cannot be read.
-    pub rows: Box<dyn Fn(&str) -> Option<Vec<Row>> + Send + Sync>,
+    /// The rows of a period.
+    pub rows: RowsOf,
     /// The bearer token that a client must show.
     pub token: String,
     /// What is answered.
