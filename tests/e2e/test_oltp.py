@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from tests.pipeline.reconcile import arrived, received
 from .shop_database import ShopDatabase, certificate, create, tls_front
 
 TODAY = datetime.now(UTC).date()
+EXTRACT_DAY = str(TODAY - timedelta(days=90))
+"""Within the time window of control totals."""
 TABLES = ("customers", "products", "orders", "order_items")
 LOOKBACK_DAYS = 10
 
@@ -152,7 +154,7 @@ def database(pipeline: Pipeline) -> ShopDatabase:
 def extracted(pipeline: Pipeline, shop: Shop, database: ShopDatabase) -> Shop:
     """A shop all of whose tables have arrived in the lake."""
     before = received(pipeline)
-    settings = database.settings(LOOKBACK_DAYS="all", PAGE_SIZE="100", EXTRACT_DATE="2026-01-01")
+    settings = database.settings(LOOKBACK_DAYS="all", PAGE_SIZE="100", EXTRACT_DATE=EXTRACT_DAY)
     parameter = f"/connectors/oltp/{shop.shop_id}/token"
     pipeline.cloud.client("ssm").put_parameter(Name=parameter, Value=settings.pop("OLTP_PASSWORD"), Type="SecureString")
     pipeline.run_oltp_connector(shop.shop_id, OLTP_PASSWORD_PARAMETER=parameter, **settings)
@@ -175,7 +177,7 @@ def test_a_row_that_breaks_its_contract_is_in_quarantine(pipeline: Pipeline, ext
 
 
 def test_what_was_sent_is_what_the_control_totals_say(pipeline: Pipeline, extracted: Shop, database: ShopDatabase) -> None:
-    assert control_totals(pipeline, extracted, "2026-01-01") == sent(database)
+    assert control_totals(pipeline, extracted, EXTRACT_DAY) == sent(database)
 
 
 def test_the_next_extract_brings_what_changed_and_not_the_orders_of_long_ago(
