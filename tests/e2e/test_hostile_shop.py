@@ -177,7 +177,9 @@ def test_nothing_of_either_shop_is_in_the_dead_letters(sides: Sides) -> None:
 def test_no_alert_about_settled_data_names_the_good_shop(sides: Sides) -> None:
     """The first day was complete before the hostile shop began; what the hostile shop adds to its
     partitions is no news about the good one. A day under way may lack rows for a moment."""
-    assert [text for text in sides.alerts if sides.good.shop_id in text and str(FIRST) in text] == []
+    assert [
+        text for text in sides.alerts if sides.good.shop_id in text and str(FIRST) in text
+    ] == []
     assert [text for text in sides.alerts if sides.hostile.shop_id in text] != []
 
 

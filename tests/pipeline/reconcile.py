@@ -62,24 +62,31 @@ def reconcile(pipeline: Pipeline, shop_id: str | None = None) -> list[Balance]:
     ]
 
 
-def received(pipeline: Pipeline) -> dict[str, int]:
-    """The number of events received so far, by dataset."""
-    return {balance.dataset: balance.received for balance in reconcile(pipeline)}
+def received(pipeline: Pipeline, shop_id: str | None = None) -> dict[str, int]:
+    """The number of events received so far, by dataset, of all shops or of one."""
+    return {balance.dataset: balance.received for balance in reconcile(pipeline, shop_id)}
 
 
-def arrived(pipeline: Pipeline, at_least: Mapping[str, int]) -> list[Balance]:
-    """The balance of every dataset, if so many events have been received and each is in silver or quarantine; else nothing."""
-    found = reconcile(pipeline)
+def arrived(
+    pipeline: Pipeline, at_least: Mapping[str, int], shop_id: str | None = None
+) -> list[Balance]:
+    """The balance of every dataset, of all shops or of one, if so many events have been received
+    and each is in silver or quarantine; else nothing."""
+    found = reconcile(pipeline, shop_id)
     counts = {balance.dataset: balance.received for balance in found}
     has_all = all(counts.get(dataset, 0) >= count for dataset, count in at_least.items())
     return found if has_all and all(balance.holds for balance in found) else []
 
 
 def wait_until_settled(
-    pipeline: Pipeline, at_least: Mapping[str, int], seconds: float = 240
+    pipeline: Pipeline,
+    at_least: Mapping[str, int],
+    seconds: float = 240,
+    shop_id: str | None = None,
 ) -> list[Balance]:
-    """Waits until so many events have been received and nothing is under way any more: all of them are in silver or
-    quarantine, nothing waits to be computed, and the warehouse holds what gold holds. Returns the balance."""
+    """Waits until so many events have been received, of all shops or of one, and nothing is under
+    way: all of them are in silver or quarantine, nothing waits to be computed, and the warehouse
+    holds what gold holds. Returns the balance."""
     balances: list[Balance] = []
     looks = 0
 
@@ -88,10 +95,9 @@ def wait_until_settled(
         if not pipeline.is_calm():
             balances, looks = [], 0
             return None
-        if (
-            not balances
-        ):  # what takes longer comes once: an event that has got to its place stays there
-            balances = arrived(pipeline, at_least)
+        # What takes longer is done once: an event that has got to its place stays there.
+        if not balances:
+            balances = arrived(pipeline, at_least, shop_id)
         looks = looks + 1 if balances else 0
         return balances if looks > CALM_LOOKS else None
 
