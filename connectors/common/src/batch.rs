@@ -10,7 +10,8 @@ pub struct Batch {
     pub shop: ShopId,
     /// The connector, which is also the rows' source: `pos`.
     pub connector: &'static str,
-    /// Names the batch within its connector and shop, and so becomes part of keys and ids: `2010-12-01`.
+    /// Names the batch within its connector and shop, and so becomes part of keys and ids:
+    /// `2010-12-01`.
     pub name: String,
     /// The day that the batch is booked on.
     pub business_date: NaiveDate,

@@ -44,8 +44,8 @@ async fn completed_at(store: &dyn Store, batch: &Batch) -> Result<Option<DateTim
     Ok(checkpoint.and_then(|checkpoint| checkpoint.completed_at))
 }
 
-/// Returns the batches that were not completed at `since` or later. If all were, returns all of them:
-/// a redelivery.
+/// Returns the batches that were not completed at `since` or later. If all were, returns all of
+/// them: a redelivery.
 ///
 /// # Errors
 /// When the store does not answer.
@@ -81,8 +81,8 @@ pub(crate) struct CheckpointStore<'a> {
 }
 
 impl<'a> CheckpointStore<'a> {
-    /// Opens the checkpoint at `key`. There is none before a batch's first page, and none to continue
-    /// from after its last.
+    /// Opens the checkpoint at `key`. There is none before a batch's first page, and none to
+    /// continue from after its last.
     pub(crate) async fn open(
         store: &'a dyn Store,
         key: String,
@@ -92,7 +92,8 @@ impl<'a> CheckpointStore<'a> {
         };
         let checkpoint = serde_json::from_slice::<Checkpoint>(&object.bytes)
             .inspect_err(|error| {
-                // Starting over is always right, only slower: every row has the id that it had before.
+                // Starting over is always right, only slower: every row has the id that it had
+                // before.
                 tracing::warn!(key, %error, "the checkpoint cannot be read; the batch starts over");
             })
             .ok()

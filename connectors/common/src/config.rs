@@ -45,8 +45,8 @@ pub struct Destination {
     pub stream_name: String,
     /// `LAKE_BUCKET`
     pub lake_bucket: String,
-    /// `BACKFILL`: names the backfill that the rows belong to, which may be older than their datasets'
-    /// windows.
+    /// `BACKFILL`: names the backfill that the rows belong to, which may be older than their
+    /// datasets' windows.
     pub backfill: Option<BackfillName>,
 }
 
@@ -84,7 +84,8 @@ pub struct ApiConfig {
 }
 
 impl ApiConfig {
-    /// Reads the environment; `prefix` keeps the variables of one source apart from another's: `POS`.
+    /// Reads the environment; `prefix` keeps the variables of one source apart from another's:
+    /// `POS`.
     ///
     /// # Errors
     /// Names the variable that is missing or cannot be read.

@@ -60,9 +60,9 @@ impl Dataset {
         &self.contract.dataset
     }
 
-    /// Reads a row. A row that its contract refuses keeps the key that it has in a corrected form, if
-    /// the columns of the key are valid: a correction that is delivered later is then known to be of
-    /// the same row. Any other row is identified by its bytes.
+    /// Reads a row. A row that its contract refuses keeps the key that it has in a corrected form,
+    /// if the columns of the key are valid: a correction that is delivered later is then known to
+    /// be of the same row. Any other row is identified by its bytes.
     pub(crate) fn summarize(&self, stamp: Stamp<'_>, row: &RawValue) -> RowSummary {
         let data = row.get().as_bytes();
         let reasons = match self.contract.read(stamp, data) {
@@ -97,8 +97,9 @@ impl Dataset {
     }
 }
 
-/// Joins the parts of a key. A slash within any part but the last is written otherwise, or ("a/b", "c")
-/// and ("a", "b/c") would be one key. A slash is in every key, so that it never equals an id without one.
+/// Joins the parts of a key. A slash within any part but the last is written otherwise, or ("a/b",
+/// "c") and ("a", "b/c") would be one key. A slash is in every key, so that it never equals an id
+/// without one.
 fn join(mut parts: Vec<String>) -> String {
     let last = parts.pop().unwrap_or_default();
     if parts.is_empty() {

@@ -20,8 +20,8 @@ const CONTROL_TOTALS_SCHEMA: &str = include_str!("../../../crates/contracts/sche
 pub(crate) struct Totals {
     /// Rows: distinct keys.
     pub(crate) rows: u64,
-    /// Sum of the quantities of the rows that their contract accepts. Wider than a quantity, so that
-    /// no number of rows overflows it.
+    /// Sum of the quantities of the rows that their contract accepts. Wider than a quantity, so
+    /// that no number of rows overflows it.
     pub(crate) quantity_sum: i128,
     /// The latest `receivedat` that a row was sent with.
     pub(crate) received_at: DateTime<Utc>,
@@ -71,7 +71,8 @@ impl EnvelopeWriter<'_> {
                     row_bytes = row.get().len(),
                     line_bytes = line.len(),
                     limit_bytes = MAX_RECORD_BYTES,
-                    "a row is too large for a record of the stream; its beginning is sent and will be in quarantine: have the source send less of it"
+                    "a row is too large for a record of the stream: its beginning is sent and will be in \
+                     quarantine; have the source send less of it"
                 );
                 line = self.oversized(&id, now, row)?;
                 summary.quantity = None;
@@ -95,7 +96,8 @@ impl EnvelopeWriter<'_> {
                     wrapped.changed += 1;
                     if summary.quantity.is_some() {
                         totals.quantity_sum += quantity - i128::from(replaced);
-                        // Of rows with one key silver takes the one received last, so this one has to be later.
+                        // Of rows with one key silver takes the one received last, so this one has
+                        // to be later.
                         totals.received_at = totals.received_at.max(now) + TimeDelta::microseconds(1);
                         line = self.row(&id, time, totals.received_at, row)?;
                     }
@@ -152,7 +154,8 @@ impl EnvelopeWriter<'_> {
                 shop_id = %self.destination.shop,
                 batch = self.batch.name,
                 %reason,
-                "the contract of control_totals refuses the batch's control total, so nothing will be compared with it: see quarantine"
+                "control_totals refuses the batch's control total: it will be in quarantine, and nothing is \
+                 compared with it"
             );
         }
         let id = self.batch.control_total_id();

@@ -1,11 +1,11 @@
-//! What the connectors share: they fetch a batch page by page and put it to a stream, whole, however
-//! often they are killed.
+//! What the connectors share: they fetch a batch page by page and put it to a stream, whole,
+//! however often they are killed.
 //!
-//! A [`Run`] takes a [`Batch`] from a [`Source`] (such as a [`PagedApi`]), wraps each row, unchanged,
-//! into an envelope with a deterministic id, and writes to the lake after each acknowledged page how
-//! far it got. The contract of the [`Dataset`] decides what a row counts. At the end the run sends a
-//! control total, so that a check can compare what was sent with what landed. A connector's process is
-//! a [`Task`], and its `main` is [`task::main`].
+//! A [`Run`] takes a [`Batch`] from a [`Source`] (such as a [`PagedApi`]), wraps each row,
+//! unchanged, into an envelope with a deterministic id, and writes to the lake after each
+//! acknowledged page how far it got. The contract of the [`Dataset`] decides what a row counts. At
+//! the end the run sends a control total, so that a check can compare what was sent with what
+//! landed. A connector's process is a [`Task`], and its `main` is [`task::main`].
 
 mod batch;
 mod checkpoint;

@@ -15,8 +15,8 @@ pub struct RetryPolicy {
     pub max_delay: Duration,
     /// Attempts after the first.
     pub retries: usize,
-    /// All attempts at one page start within this time. A source that asks for a longer wait is left
-    /// to a later run.
+    /// All attempts at one page start within this time. A source that asks for a longer wait is
+    /// left to a later run.
     pub deadline: Duration,
 }
 

@@ -51,7 +51,8 @@ pub enum RunError {
     Source(#[from] SourceError),
     /// The source's pages lead in a circle.
     #[error(
-        "batch {batch}: page {page} leads to the cursor {cursor:?} for the second time, expected a new one or null; the source is faulty, report it to its vendor"
+        "batch {batch}: page {page} leads to the cursor {cursor:?} for the second time, expected a new one \
+         or null; the source is faulty, report it to its vendor"
     )]
     Circle {
         /// The batch.
@@ -63,7 +64,9 @@ pub enum RunError {
     },
     /// The source has ever more pages, and nothing on them.
     #[error(
-        "batch {batch}: {MAX_PAGES_WITHOUT_NEW_ROWS} pages up to page {page} brought no new row and still lead to a further one, expected rows or \"next_cursor\": null; the source is faulty, report it to its vendor"
+        "batch {batch}: {MAX_PAGES_WITHOUT_NEW_ROWS} pages up to page {page} brought not a new row and still \
+         lead to a further one, expected rows or \"next_cursor\": null; the source is faulty, report it to \
+         its vendor"
     )]
     Endless {
         /// The batch.
@@ -158,7 +161,8 @@ impl Run<'_> {
             if has_more && without_new_rows >= MAX_PAGES_WITHOUT_NEW_ROWS {
                 return Err(RunError::Endless { batch: self.batch.name.clone(), page: progress.page });
             }
-            // A page of which nothing was sent is asked for again if the run dies; no need to write that down.
+            // A page of which nothing was sent is asked for again if the run dies; no need to write
+            // that down.
             if sent > 0 {
                 if let Some(seen) = &mut progress.totals.seen {
                     seen.write_segments(self.store, self.batch).await?;
@@ -180,7 +184,8 @@ impl Run<'_> {
         Progress { totals: Totals { seen, ..Totals::default() }, ..Progress::default() }
     }
 
-    /// Continues after the last acknowledged page, if the checkpoint says all that is needed for it.
+    /// Continues after the last acknowledged page, if the checkpoint says all that is needed for
+    /// it.
     async fn resume(&self, checkpoint: Checkpoint) -> Result<(Progress, bool), StoreError> {
         let mut seen = None;
         if self.source.may_repeat_rows() {
@@ -252,7 +257,8 @@ impl Run<'_> {
         checkpoints: &mut CheckpointStore<'_>,
         progress: Progress,
     ) -> Result<Checkpoint, RunError> {
-        // The control total first: a run killed in between sends it once more, and the last one counts.
+        // The control total first: a run killed in between sends it once more, and the last one
+        // counts.
         let completed_at = self.clock.now();
         let total = self.envelopes().control_total(&progress.totals, completed_at);
         self.put([total.map_err(RunError::Json)?]).await?;
@@ -266,7 +272,7 @@ impl Run<'_> {
         if let Some(seen) = &progress.totals.seen
             && let Err(error) = seen.discard(self.store, self.batch).await
         {
-            tracing::warn!(%error, "the keys of the completed batch could not be emptied; they only take space");
+            tracing::warn!(%error, "could not empty the keys of the completed batch; they only take space");
         }
         Ok(completed)
     }

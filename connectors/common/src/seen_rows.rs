@@ -83,7 +83,8 @@ impl SeenRows {
             let rest = self.tail.split_off(SEGMENT_ENTRIES * ENTRY_BYTES);
             let segment = std::mem::replace(&mut self.tail, rest);
             let digest = hex::encode(Sha256::digest(&segment));
-            // The name is the content's, so another run of the batch cannot replace it by something else.
+            // The name is the content's, so another run of the batch cannot replace it by something
+            // else.
             put(store, batch, &digest, segment).await?;
             self.segments.push(digest);
         }

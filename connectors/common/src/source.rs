@@ -14,8 +14,8 @@ pub trait Source: Send + Sync {
     /// Only after the source has tried what can be tried.
     async fn page(&self, cursor: Option<&str>) -> Result<Page, SourceError>;
 
-    /// Whether a row may be handed out more than once, on any page. If so, a run remembers the key of
-    /// each row that it has sent.
+    /// Whether a row may be handed out more than once, on any page. If so, a run remembers the key
+    /// of each row that it has sent.
     fn may_repeat_rows(&self) -> bool {
         true
     }
@@ -33,7 +33,8 @@ pub struct Page {
 /// There is no page.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// The source no longer knows this cursor. Cursors expire; the batch can be read again from its start.
+    /// The source no longer knows this cursor. Cursors expire; the batch can be read again from its
+    /// start.
     #[error("the source refused the cursor that it handed out earlier: {0}")]
     CursorRefused(#[source] ApiError),
     /// An API did not give the page.

@@ -1,4 +1,5 @@
-//! The process around a connector: it reads the environment, does its work and ends with an exit code.
+//! The process around a connector: it reads the environment, does its work and ends with an exit
+//! code.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -19,7 +20,8 @@ use crate::{
     ApiError, Checkpoint, Destination, RetryPolicy, RunError, SecretError, SecretSource, SourceError,
 };
 
-/// A task has no caller that waits for it, so it outlasts a throttled stream where a function would give up.
+/// A task has no caller that waits for it, so it outlasts a throttled stream where a function would
+/// give up.
 const STREAM_DEADLINE: Duration = Duration::from_secs(300);
 
 /// What a connector is asked to fetch.
@@ -109,7 +111,8 @@ pub enum TaskError {
     Run(#[from] RunError),
     /// The source has no such batches; all others are complete.
     #[error(
-        "the source answered 404 to {} of the batches, expected a page: {}; either it never had them, or the base URL is wrong; run them again once it has them",
+        "the source answered 404 to {} of the batches, expected a page: {}; either it never had them, or the \
+         base URL is wrong; run them again once it has them",
         batches.len(),
         batches.join(", ")
     )]

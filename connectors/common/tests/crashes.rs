@@ -1,4 +1,5 @@
-//! A run that is killed anywhere, any number of times, delivers in the end what an undisturbed one delivers.
+//! A run that is killed anywhere, any number of times, delivers in the end what an undisturbed one
+//! delivers.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -170,12 +171,18 @@ fn now() -> DateTime<Utc> {
 /// A line of the receipt `number`, with a quantity as it is written.
 fn sale(number: impl std::fmt::Display, quantity: &str) -> String {
     format!(
-        r#"{{"transaction_id":"t{number}","line_no":1,"store_id":"s1","region":"north","product_id":"p1","quantity":{quantity},"unit_price":"2.55","discount":"0","currency":"GBP","sold_at":"2010-12-01T08:26:00Z","business_date":"2010-12-01"}}"#
+        concat!(
+            r#"{{"transaction_id":"t{number}","line_no":1,"store_id":"s1","region":"north","#,
+            r#""product_id":"p1","quantity":{quantity},"unit_price":"2.55","discount":"0","#,
+            r#""currency":"GBP","sold_at":"2010-12-01T08:26:00Z","business_date":"2010-12-01"}}"#
+        ),
+        number = number,
+        quantity = quantity
     )
 }
 
-/// Every kind of row: with and without what makes the id, with and without a valid quantity; `number`
-/// makes it unique.
+/// Every kind of row: with and without what makes the id, with and without a valid quantity;
+/// `number` makes it unique.
 fn row((number, kind, quantity): (usize, u8, i32)) -> String {
     match kind {
         0 => format!(r#"{{"quantity":{quantity},"note":"no id {number}"}}"#),
@@ -233,7 +240,8 @@ proptest! {
 
             let world = World::default();
             for life in lives {
-                // One that lives long enough completes the batch, and the next one delivers it again.
+                // One that lives long enough completes the batch, and the next one delivers it
+                // again.
                 if let Err(error) = run_for(&world, &rows, page_size, life).await {
                     assert!(error.is_transient(), "{error}");
                 }

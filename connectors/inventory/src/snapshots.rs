@@ -12,8 +12,8 @@ use crate::{Hour, Hours};
 
 const SCHEMA: &str = include_str!("../../../crates/contracts/schemas/inventory_levels.json");
 
-/// Hours before the last one that are asked for if they are not complete, unless `REFETCH_HOURS` says
-/// otherwise.
+/// Hours before the last one that are asked for if they are not complete, unless `REFETCH_HOURS`
+/// says otherwise.
 const DEFAULT_REFETCH_HOURS: u16 = 3;
 
 /// What the environment asks for; the README says what each variable is.
@@ -23,10 +23,11 @@ pub struct Snapshots {
     pub destination: Destination,
     /// The inventory API.
     pub api: ApiConfig,
-    /// `SNAPSHOT_HOUR`, or `SNAPSHOT_FROM` and `SNAPSHOT_TO`, or the hours that follow from the clock.
+    /// `SNAPSHOT_HOUR`, or `SNAPSHOT_FROM` and `SNAPSHOT_TO`, or the hours that follow from the
+    /// clock.
     pub hours: Hours,
-    /// Whether later runs ask again for an hour that is absent now. It is then an error only for the
-    /// first hour, which is asked for the last time.
+    /// Whether later runs ask again for an hour that is absent now. It is then an error only for
+    /// the first hour, which is asked for the last time.
     pub asks_again: bool,
 }
 
@@ -55,10 +56,11 @@ impl Task for Snapshots {
         &self.api.token
     }
 
-    /// Fetches and sends the hours that are not complete, one after the other; where all are, all once more.
+    /// Fetches and sends the hours that are not complete, one after the other; where all are, all
+    /// once more.
     ///
-    /// An hour that the API does not know does not keep those after it from being fetched. Any other
-    /// failure would most likely meet them, too, and ends the run.
+    /// An hour that the API does not know does not keep those after it from being fetched. Any
+    /// other failure would most likely meet them, too, and ends the run.
     async fn run(&self, ports: &Ports<'_>) -> Result<Delivered, TaskError> {
         tracing::info!(shop_id = %self.destination.shop, hours = %self.hours, "fetching");
         let dataset = Dataset::new("inventory_levels", SCHEMA, Some("on_hand"))?;

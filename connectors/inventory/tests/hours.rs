@@ -135,7 +135,8 @@ fn is_dirty(level: &Level) -> bool {
         || !level.snapshot_at.ends_with('Z')
 }
 
-/// Rows without exact repetitions, and the sum of the units on hand of those that the contract accepts.
+/// Rows without exact repetitions, and the sum of the units on hand of those that the contract
+/// accepts.
 fn total(levels: &[Level]) -> (u64, i64) {
     let unique: BTreeMap<_, _> =
         levels.iter().map(|level| (serde_json::to_string(level).unwrap(), level)).collect();
@@ -204,7 +205,8 @@ async fn given_a_task_that_dies_anywhere_in_the_range_then_the_next_one_goes_on_
     let undisturbed = Outside::default();
     undisturbed.run(&task, TOKEN).await.unwrap();
 
-    // The fourth hour's second page is refused once, as if the task's rights had been taken away in mid-range.
+    // The fourth hour's second page is refused once, as if the task's rights had been taken away in
+    // mid-range.
     let world = Outside::default();
     let refused = PutFailure::Refused("AccessDeniedException".to_owned());
     world.stream.reject(Times::First(1), refused, |record| {

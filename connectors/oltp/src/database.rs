@@ -24,8 +24,8 @@ const CA_CERTIFICATES: &str = "OLTP_CA_CERTIFICATES";
 const SILENCE: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Times in UTC, nothing changed by accident, floats with all their digits, and a table that another
-/// session has locked waited for no longer than this.
+/// Times in UTC, nothing changed by accident, floats with all their digits, and a table that
+/// another session has locked waited for no longer than this.
 const SESSION: &str = "set time zone 'UTC'; set default_transaction_read_only = on; \
                        set extra_float_digits = 1; set lock_timeout = '30s'";
 
@@ -51,8 +51,8 @@ const PARAMETERS: [&str; 18] = [
     "user",
 ];
 
-/// The values of `sslmode` that are understood. The connector checks the certificate with every one but
-/// `disable`.
+/// The values of `sslmode` that are understood. The connector checks the certificate with every one
+/// but `disable`.
 const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
 /// Which database, and how it is told from another one that answers in its place.
@@ -71,8 +71,8 @@ impl Database {
         Self::new(&required(URL)?, &optional(CA_CERTIFICATES, "")?)
     }
 
-    /// The database at `url`, whose certificate has to be signed by one of `ca_certificates` (PEM) if there
-    /// are any.
+    /// The database at `url`, whose certificate has to be signed by one of `ca_certificates` (PEM)
+    /// if there are any.
     ///
     /// # Errors
     /// Names the variable of the connector that has such a value.
@@ -139,7 +139,8 @@ fn config(url: &str) -> Result<Config, ConfigError> {
     }
     if config.get_password().is_some() {
         return Err(invalid(
-            "it has a password, which everyone can read who may see the task; store it where OLTP_PASSWORD_PARAMETER says"
+            "it has a password, which everyone can read who may see the task; store it where \
+             OLTP_PASSWORD_PARAMETER says"
                 .to_owned(),
         ));
     }
@@ -149,8 +150,8 @@ fn config(url: &str) -> Result<Config, ConfigError> {
     if !matches!(config.get_hosts(), [Host::Tcp(_)]) {
         return Err(invalid("it does not name one host".to_owned()));
     }
-    // The default of PostgreSQL's own clients would send everything in the open if a host in between
-    // refused TLS.
+    // The default of PostgreSQL's own clients would send everything in the open if a host in
+    // between refused TLS.
     config.ssl_mode(if is_plain { SslMode::Disable } else { SslMode::Require });
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_TIMEOUT);
@@ -159,9 +160,9 @@ fn config(url: &str) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-/// The certificate has to be of the host, and signed by an authority that the image trusts, or by one of
-/// `ca_certificates` if there are any: databases on RDS are signed by an authority of AWS that no system
-/// knows.
+/// The certificate has to be of the host, and signed by an authority that the image trusts, or by
+/// one of `ca_certificates` if there are any: databases on RDS are signed by an authority of AWS
+/// that no system knows.
 fn tls(ca_certificates: &str) -> Result<ClientConfig, ConfigError> {
     let invalid = |reason: String| ConfigError::Invalid {
         name: CA_CERTIFICATES.to_owned(),
@@ -215,15 +216,17 @@ pub(crate) fn source_error(error: Error, place: &str) -> SourceError {
 fn advice(code: &SqlState) -> Option<&'static str> {
     Some(match code.code() {
         "42P01" | "42703" => {
-            "expected the tables of the connector's README, or views of these names and columns on the user's search_path"
+            "expected the tables of the connector's README, or views of these names and columns on the \
+             user's search_path"
         }
         "42501" => "grant the user usage on the schema and select on the four tables",
         "57014" | "25P04" => {
-            "the server ended the query: raise the reader's limit (alter role ... set statement_timeout), add the indexes \
-             of the connector's README, or take fewer days with LOOKBACK_DAYS"
+            "the server ended the query: raise the reader's limit (alter role ... set statement_timeout), add \
+             the indexes of the connector's README, or take fewer days with LOOKBACK_DAYS"
         }
         "55P03" => {
-            "another session holds a lock on it for longer than 30 s: run again once that has ended (see pg_locks)"
+            "another session holds a lock on it for longer than 30 s: run again once that has ended (see \
+             pg_locks)"
         }
         code if code.starts_with("22") => {
             "correct the value, or give the reader a view of this name without it"
@@ -239,10 +242,11 @@ fn is_passing_fault_of_the_network(error: &Error) -> bool {
     cause.is_some_and(|cause| !is_refused.contains(&cause.kind()))
 }
 
-/// By class (PostgreSQL's manual, appendix "Error Codes"): lost connections, transactions that got in each
-/// other's way (on a standby: with what it replays), too little memory or too many connections, an
-/// operator who restarts the server, a lock. And a stream that was throttled for so long that the database
-/// ended the idle transaction. A query that took too long takes as long the next time.
+/// By class (PostgreSQL's manual, appendix "Error Codes"): lost connections, transactions that got
+/// in each other's way (on a standby: with what it replays), too little memory or too many
+/// connections, an operator who restarts the server, a lock. And a stream that was throttled for so
+/// long that the database ended the idle transaction. A query that took too long takes as long the
+/// next time.
 fn is_passing(code: &SqlState) -> bool {
     let classes = ["08", "40", "53", "57"];
     let is_of_class = classes.iter().any(|class| code.code().starts_with(class));
@@ -268,7 +272,7 @@ mod tests {
 
     #[test]
     fn parameters_of_a_url_are_kept() {
-        let url = "postgres://reader@db.example.com/shop?connect_timeout=3&sslmode=verify-full&options=-c%20geqo%3Doff";
+        let url = "postgres://reader@db/shop?connect_timeout=3&sslmode=verify-full&options=-c%20geqo%3Doff";
         let config = config(url).unwrap();
 
         assert_eq!(config.get_connect_timeout(), Some(&Duration::from_secs(3)));

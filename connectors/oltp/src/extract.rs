@@ -53,9 +53,9 @@ impl Task for Extract {
         &self.password
     }
 
-    /// Fetches and sends the tables that are not complete; where all are, all once more. A database that
-    /// is away for a while is waited for. A table that cannot be read does not keep those after it from
-    /// being fetched.
+    /// Fetches and sends the tables that are not complete; where all are, all once more. A database
+    /// that is away for a while is waited for. A table that cannot be read does not keep those
+    /// after it from being fetched.
     async fn run(&self, ports: &Ports<'_>) -> Result<Delivered, TaskError> {
         tracing::info!(shop_id = %self.destination.shop, date = %self.date, lookback = ?self.lookback, "extracting");
         let since = DateTime::<Utc>::MIN_UTC;
@@ -93,8 +93,8 @@ struct Failure {
 }
 
 impl Extract {
-    /// Takes the tables that are left, from the last one on, all as one transaction sees them: an order's
-    /// items are those that it had when the order was read.
+    /// Takes the tables that are left, from the last one on, all as one transaction sees them: an
+    /// order's items are those that it had when the order was read.
     async fn extract(
         &self,
         ports: &Ports<'_>,
@@ -148,7 +148,8 @@ impl Extract {
         self.lookback.since(self.date).filter(|_| table.is_incremental())
     }
 
-    /// Extracts that take other rows are other batches, or one would continue where another one stopped.
+    /// Extracts that take other rows are other batches, or one would continue where another one
+    /// stopped.
     fn batch(&self, table: Table) -> Batch {
         let since = self.since(table).map_or_else(|| "all".to_owned(), |day| day.to_string());
         Batch {

@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use chrono::{Days, NaiveDate};
 
-/// Which orders an extract takes. An order's row does not say when it was changed, so the orders of the
-/// newest days are taken again each time, long enough for what usually changes to have changed.
+/// Which orders an extract takes. An order's row does not say when it was changed, so the orders of
+/// the newest days are taken again each time, long enough for what usually changes to have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookback {
     /// Those of the day of the extract and of so many days before it.

@@ -17,11 +17,11 @@ use tokio_postgres::{
 
 use crate::{Table, database::source_error};
 
-/// The rows of one table as a transaction sees them, in the order of their ids. The cursor is the last
-/// id of a page.
+/// The rows of one table as a transaction sees them, in the order of their ids. The cursor is the
+/// last id of a page.
 ///
-/// The query is run once; the database keeps its place in the result between two pages. Only a run that
-/// continues what another one has begun asks for the rows after an id.
+/// The query is run once; the database keeps its place in the result between two pages. Only a run
+/// that continues what another one has begun asks for the rows after an id.
 pub(crate) struct Rows<'a> {
     transaction: &'a Transaction<'a>,
     table: Table,
@@ -35,8 +35,8 @@ pub(crate) struct Rows<'a> {
 struct Place {
     after: String,
     portal: Portal,
-    /// The first row after the page. It was fetched with the page, so that rows with one id are always
-    /// seen together, also by a run that continues after the page.
+    /// The first row after the page. It was fetched with the page, so that rows with one id are
+    /// always seen together, also by a run that continues after the page.
     next: TableRow,
 }
 
@@ -94,7 +94,8 @@ impl Source for Rows<'_> {
 }
 
 impl<'a> Rows<'a> {
-    /// The rows of `table`, of orders only those `since` a day. A page has at most `page_size` rows.
+    /// The rows of `table`, of orders only those `since` a day. A page has at most `page_size`
+    /// rows.
     pub(crate) fn new(
         transaction: &'a Transaction<'a>,
         table: Table,
@@ -169,8 +170,9 @@ impl<'a> Rows<'a> {
     fn not_unique(&self, one: &TableRow, other: &TableRow) -> SourceError {
         let key = self.table.key();
         self.permanent(format!(
-            "{key} is not unique: two rows have the value {:?} and differ in {}, so one of them would be lost; \
-             give the reader a view of this name whose {key} identifies a row, such as order_id || '/' || {key}",
+            "{key} is not unique: two rows have the value {:?} and differ in {}, so one of them would be \
+             lost; give the reader a view of this name whose {key} identifies a row, such as \
+             order_id || '/' || {key}",
             one.id,
             differing(&one.json, &other.json).join(", ")
         ))
@@ -194,8 +196,8 @@ fn differing(one: &str, other: &str) -> Vec<String> {
     one.iter().filter(is_other).map(|(name, _)| name.clone()).collect()
 }
 
-/// A parameter as it is written, which PostgreSQL reads as the type of the column that it is compared
-/// with: an id may be a number, a UUID or a text.
+/// A parameter as it is written, which PostgreSQL reads as the type of the column that it is
+/// compared with: an id may be a number, a UUID or a text.
 #[derive(Debug)]
 struct Text<'a>(&'a str);
 

@@ -105,12 +105,14 @@ impl Table {
         format!("select {} from {}", self.columns(), self.source())
     }
 
-    /// The query for its rows, in the order of their ids: two columns, the id as a text and the row as
-    /// JSON. `types` has the names of the columns' types. `$1` is the currency, `$2` the day from which on
-    /// rows are taken if `is_since`; the last parameter the id after which the rows begin if `is_after`.
+    /// The query for its rows, in the order of their ids: two columns, the id as a text and the row
+    /// as JSON. `types` has the names of the columns' types. `$1` is the currency, `$2` the day
+    /// from which on rows are taken if `is_since`; the last parameter the id after which the rows
+    /// begin if `is_after`.
     ///
-    /// Rows are sorted before any field is converted (`offset 0` keeps the planner from merging both), so
-    /// that a value that cannot be converted fails after all rows before it have been sent.
+    /// Rows are sorted before any field is converted (`offset 0` keeps the planner from merging
+    /// both), so that a value that cannot be converted fails after all rows before it have been
+    /// sent.
     ///
     /// # Errors
     /// Names the column whose type cannot be read.
@@ -143,8 +145,9 @@ impl Table {
             conditions => format!(" where {}", conditions.join(" and ")),
         };
         Ok(format!(
-            "select picked.row_key::text, json_build_object({})::text from (select {key} as row_key, {} from {}{conditions} \
-             order by {key} offset 0) as picked cross join (select $1::text as currency) as shop order by picked.row_key",
+            "select picked.row_key::text, json_build_object({})::text \
+             from (select {key} as row_key, {} from {}{conditions} order by {key} offset 0) as picked \
+             cross join (select $1::text as currency) as shop order by picked.row_key",
             fields.join(", "),
             self.columns(),
             self.source()
@@ -157,8 +160,8 @@ impl Table {
             _ => "timestamp with time zone, timestamp, date or text",
         };
         format!(
-            "table {}: column {field} has the type {column_type}, expected {expected}; give the reader a view of this \
-             name with such a column",
+            "table {}: column {field} has the type {column_type}, expected {expected}; give the reader a view \
+             of this name with such a column",
             self.name()
         )
     }
@@ -241,9 +244,9 @@ impl Reading {
     }
 }
 
-/// The SQL that reads an amount exactly. An amount that is not a plain number (`NaN`, `1,50`) stays the
-/// text that it is: its contract refuses it, and it is in quarantine, where a failing conversion would
-/// keep back the whole table.
+/// The SQL that reads an amount exactly. An amount that is not a plain number (`NaN`, `1,50`) stays
+/// the text that it is: its contract refuses it, and it is in quarantine, where a failing
+/// conversion would keep back the whole table.
 fn amount(column: &str, column_type: &str) -> Option<String> {
     let plain = |text: &str| format!("trim_scale({text}::numeric)::text");
     Some(match column_type {
@@ -303,9 +306,9 @@ mod tests {
     #[test]
     fn a_day_and_an_id_are_parameters_of_the_query() {
         let query = Orders.query(&types(Orders, "numeric"), true, true).unwrap();
-        let condition = "from orders where (orders.order_date >= $2 or orders.order_date is null) and orders.order_id > $3 \
-                         order by orders.order_id offset 0) as picked cross join (select $1::text as currency) as shop \
-                         order by picked.row_key";
+        let condition = "from orders where (orders.order_date >= $2 or orders.order_date is null) \
+                         and orders.order_id > $3 order by orders.order_id offset 0) as picked \
+                         cross join (select $1::text as currency) as shop order by picked.row_key";
         assert!(query.ends_with(condition), "{query}");
 
         let query = Customers.query(&types(Customers, ""), false, true).unwrap();

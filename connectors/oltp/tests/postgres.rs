@@ -1,5 +1,5 @@
-//! Tables of all kinds in a real PostgreSQL. Ignored unless asked for, as they need a server whose owner
-//! may create databases:
+//! Tables of all kinds in a real PostgreSQL. Ignored unless asked for, as they need a server whose
+//! owner may create databases:
 //! `OLTP_TEST_URL=postgres://owner@127.0.0.1:5432/postgres?sslmode=disable cargo test -p oltp-connector -- --ignored`
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
@@ -139,7 +139,8 @@ async fn amounts_are_what_psql_shows_whatever_their_type() {
 #[ignore = "needs a PostgreSQL, named by OLTP_TEST_URL"]
 async fn an_id_that_is_not_unique_is_named() {
     let items = "insert into orders values (7, 1, '2026-11-20', 'paid', 1), (8, 1, '2026-11-20', 'paid', 1);
-        insert into order_items select n, o, 1, 1, 1, 1 from generate_series(1, 3) as n, generate_series(7, 8) as o";
+        insert into order_items
+        select n, o, 1, 1, 1, 1 from generate_series(1, 3) as n, generate_series(7, 8) as o";
     for page_size in [1, 2, 3, 100] {
         let shop = Shop::new("repeated", "", items).await;
 

@@ -44,9 +44,9 @@ impl TradingDays {
         Self { dates: vec![date], since: DateTime::<Utc>::MIN_UTC }
     }
 
-    /// The last day that is over in the shop's time zone, and `refetched` days before it: tills that
-    /// were offline hand in their receipts later. Each of them is fetched once in a local day, and a run
-    /// that was killed continues with those that are left.
+    /// The last day that is over in the shop's time zone, and `refetched` days before it: tills
+    /// that were offline hand in their receipts later. Each of them is fetched once in a local day,
+    /// and a run that was killed continues with those that are left.
     #[must_use]
     pub fn until_yesterday(now: DateTime<Utc>, zone: Tz, refetched: u32) -> Self {
         let today = now.with_timezone(&zone).date_naive();
@@ -98,8 +98,8 @@ impl Task for Sales {
     /// Fetches and sends the days, one after the other.
     ///
     /// A day that the API does not know does not keep the others from being fetched. It is an error
-    /// only for the newest day: the others were asked for before. Any other failure would most likely
-    /// meet all days, and ends the run.
+    /// only for the newest day: the others were asked for before. Any other failure would most
+    /// likely meet all days, and ends the run.
     async fn run(&self, ports: &Ports<'_>) -> Result<Delivered, TaskError> {
         let TradingDays { dates, since } = &self.days;
         tracing::info!(shop_id = %self.destination.shop, days = ?dates, "fetching");

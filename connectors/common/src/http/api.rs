@@ -15,7 +15,8 @@ use serde_json::value::RawValue;
 use super::{ApiError, retry_after};
 use crate::{Page, RetryPolicy, Source, SourceError};
 
-/// No page should come near this; one that does would not fit into a small task's memory together with its envelopes.
+/// No page should come near this; one that does would not fit into a small task's memory together
+/// with its envelopes.
 const MAX_PAGE_BYTES: usize = 32 << 20;
 
 /// This much of an unexpected answer is shown.
@@ -26,7 +27,8 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// `GET <url>&cursor=<cursor>` with a bearer token, answered by `{"data": [...], "next_cursor": "..." | null}`.
+/// `GET <url>&cursor=<cursor>` with a bearer token, answered by `{"data": [...], "next_cursor":
+/// "..." | null}`.
 #[derive(Debug, Clone)]
 pub struct PagedApi {
     client: Client,
@@ -35,7 +37,8 @@ pub struct PagedApi {
     retry_policy: RetryPolicy,
 }
 
-/// A page as it travels. `next_cursor` must be there: an answer that lost it would end the batch early, unnoticed.
+/// A page as it travels. `next_cursor` must be there: an answer that lost it would end the batch
+/// early, unnoticed.
 #[derive(Deserialize)]
 struct Body {
     data: Vec<Box<RawValue>>,

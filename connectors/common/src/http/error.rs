@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
-/// An API did not give a page. URLs in messages are without the user and password that a base URL may have.
+/// An API did not give a page. URLs in messages are without the user and password that a base URL
+/// may have.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// Something about the request itself is wrong: no retry helps.
@@ -19,7 +20,8 @@ pub enum ApiError {
     },
     /// Too many requests, for longer than we waited.
     #[error(
-        "the source throttles {url} and asks to wait {}; run again later, or ask its vendor for a higher limit",
+        "the source throttles {url} and asks to wait {}; run again later, or ask its vendor for a higher \
+         limit",
         wait(*.retry_after)
     )]
     Throttled {
@@ -40,7 +42,8 @@ pub enum ApiError {
     },
     /// The answer ends in the middle of a page: a proxy or the source cut it short.
     #[error(
-        "the source's answer to {url} ends after {bytes} bytes in the middle of a page: {cause}; run again later"
+        "the source's answer to {url} ends after {bytes} bytes in the middle of a page: {cause}; run again \
+         later"
     )]
     CutShort {
         /// The request.
@@ -52,7 +55,9 @@ pub enum ApiError {
     },
     /// The answer is not a page: no retry helps.
     #[error(
-        "the source's answer to {url} (status 200, content type {content_type:?}) is not a page, expected {{\"data\": [...], \"next_cursor\": \"...\" or null}}: {cause}; it begins with {beginning:?}; check the base URL, and that the source speaks this API"
+        "the source's answer to {url} (status 200, content type {content_type:?}) is not a page, expected \
+         {{\"data\": [...], \"next_cursor\": \"...\" or null}}: {cause}; it begins with {beginning:?}; check \
+         the base URL, and that the source speaks this API"
     )]
     Malformed {
         /// The request.
