@@ -76,9 +76,8 @@ impl Dataset {
             }
             Err(reasons) => reasons,
         };
-        let key_is_refused = reasons.iter().any(|reason| {
-            reason.field.is_empty() || self.contract.key.iter().any(|column| *column == reason.field)
-        });
+        let key_is_refused =
+            reasons.iter().any(|reason| reason.field.is_empty() || self.contract.key.contains(&reason.field));
         let key = if key_is_refused { None } else { self.valid_key(row) };
         let key = key.unwrap_or_else(|| format!("row-{}", hex::encode(&Sha256::digest(data)[..8])));
         RowSummary { key, quantity: None, occurred_at: None }

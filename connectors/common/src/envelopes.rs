@@ -196,3 +196,72 @@ struct ControlTotal<'a> {
     quantity_sum: i128,
     completed_at: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCHEMA: &str = include_str!("../../../crates/contracts/schemas/pos_sales.json");
+
+    /// Has a writer of a batch do something.
+    fn with_writer<T>(backfill: Option<&str>, act: impl FnOnce(EnvelopeWriter<'_>) -> T) -> T {
+        let destination = Destination {
+            shop: "acme".parse().unwrap(),
+            stream_name: String::new(),
+            lake_bucket: String::new(),
+            backfill: backfill.map(|name| name.parse().unwrap()),
+        };
+        let batch = Batch {
+            shop: destination.shop.clone(),
+            connector: "pos",
+            name: "2010-12-01".to_owned(),
+            business_date: "2010-12-01".parse().unwrap(),
+        };
+        let dataset = Dataset::new("pos_sales", SCHEMA, Some("quantity")).unwrap();
+        act(EnvelopeWriter { batch: &batch, dataset: &dataset, destination: &destination })
+    }
+
+    fn wrap(backfill: Option<&str>, row: &str) -> String {
+        let rows = [RawValue::from_string(row.to_owned()).unwrap()];
+        let now = DateTime::UNIX_EPOCH;
+        let wrapped = with_writer(backfill, |writer| writer.wrap(&rows, now, &mut Totals::default()));
+        String::from_utf8(wrapped.unwrap().lines.remove(0)).unwrap()
+    }
+
+    #[test]
+    fn the_json_of_a_row_is_kept_digit_by_digit() {
+        let row = r#"{"z":1.10,"a":10000000000000000000000001,"note":"é \u00e9"}"#;
+
+        assert!(wrap(None, row).ends_with(&format!("\"data\":{row}}}\n")));
+    }
+
+    #[test]
+    fn a_backfill_is_in_the_envelopes_of_rows_and_totals() {
+        for backfill in [None, Some("history-2010")] {
+            let total = with_writer(backfill, |writer| {
+                writer.control_total(&Totals::default(), DateTime::UNIX_EPOCH).unwrap()
+            });
+            let lines = [wrap(backfill, "{}"), String::from_utf8(total).unwrap()];
+            for line in lines {
+                let envelope: Envelope<'_> = serde_json::from_str(&line).unwrap();
+                assert_eq!(envelope.backfill.as_deref(), backfill, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_control_total_says_what_was_sent() {
+        let totals = Totals { rows: 3, quantity_sum: -1, ..Totals::default() };
+
+        let line = with_writer(None, |writer| writer.control_total(&totals, DateTime::UNIX_EPOCH));
+
+        let line = line.unwrap();
+        let envelope: Envelope<'_> = serde_json::from_slice(&line).unwrap();
+        assert_eq!((&*envelope.id, &*envelope.dataset), ("pos/2010-12-01/control-total", "control_totals"));
+        let expected = concat!(
+            r#"{"dataset":"pos_sales","batch":"2010-12-01","business_date":"2010-12-01","#,
+            r#""row_count":3,"quantity_sum":-1,"completed_at":"1970-01-01T00:00:00.000000Z"}"#
+        );
+        assert_eq!(envelope.data.get(), expected);
+    }
+}

@@ -64,7 +64,7 @@ pub enum RunError {
     },
     /// The source has ever more pages, and nothing on them.
     #[error(
-        "batch {batch}: {MAX_PAGES_WITHOUT_NEW_ROWS} pages up to page {page} brought not a new row and still \
+        "batch {batch}: {MAX_PAGES_WITHOUT_NEW_ROWS} pages up to page {page} did not bring a new row and still \
          lead to a further one, expected rows or \"next_cursor\": null; the source is faulty, report it to \
          its vendor"
     )]

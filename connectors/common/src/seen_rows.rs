@@ -155,3 +155,72 @@ fn fingerprint(bytes: &[u8]) -> u64 {
     let digest = Sha256::digest(bytes);
     digest[..8].iter().fold(0, |number, byte| (number << 8) | u64::from(*byte))
 }
+
+#[cfg(test)]
+mod tests {
+    use shoplake_lake::MemoryStore;
+
+    use super::*;
+
+    fn batch() -> Batch {
+        Batch {
+            shop: "acme".parse().unwrap(),
+            connector: "pos",
+            name: "2010-12-01".to_owned(),
+            business_date: "2010-12-01".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_row_is_new_repeated_or_changed() {
+        let mut seen = SeenRows::default();
+        let changed = |quantity| Sighting::Changed { quantity };
+
+        assert_eq!(seen.record("a/1", "{1}", Some(1)), Sighting::New);
+        assert_eq!(seen.record("a/2", "{1}", Some(1)), Sighting::New, "another key");
+        assert_eq!(seen.record("a/1", "{1}", Some(1)), Sighting::Repeated);
+        assert_eq!(seen.record("a/1", "{5}", Some(5)), changed(1));
+        assert_eq!(seen.record("a/1", "{0}", None), changed(5), "refused: the row before it stays");
+        assert_eq!(seen.record("a/1", "{7}", Some(7)), changed(5));
+        assert_eq!(seen.record("a/3", "{x}", None), Sighting::New);
+        assert_eq!(seen.record("a/3", "{2}", Some(2)), changed(0));
+    }
+
+    #[tokio::test]
+    async fn rows_are_the_same_after_they_were_written_and_loaded() {
+        let (store, mut seen) = (MemoryStore::default(), SeenRows::default());
+        for number in 0..10_000_i64 {
+            let quantity = (number % 3 > 0).then_some(number - 5_000);
+            seen.record(&format!("t/{number}"), "{}", quantity);
+            if number % 999 == 0 {
+                seen.write_segments(&store, &batch()).await.unwrap();
+            }
+        }
+        seen.record("t/1", "{corrected}", Some(i64::MIN));
+        seen.write_segments(&store, &batch()).await.unwrap();
+        let (segments, tail) = seen.saved();
+        assert_eq!((segments.len(), tail.len()), (2, (10_001 - 2 * 4_096) * 2 * ENTRY_BYTES));
+
+        let load = async || SeenRows::load(&store, &batch(), &segments, &tail).await.unwrap();
+        let mut loaded = load().await.unwrap();
+        assert_eq!((&loaded.by_key, loaded.saved()), (&seen.by_key, (segments.clone(), tail.clone())));
+        assert_eq!(loaded.record("t/9999", "{}", None), Sighting::Repeated);
+        assert_eq!(loaded.record("t/1", "{}", None), Sighting::Changed { quantity: i64::MIN });
+
+        seen.discard(&store, &batch()).await.unwrap();
+        assert!(load().await.is_none(), "a segment is no longer what was written");
+    }
+
+    #[test]
+    fn a_million_rows_take_less_than_a_hundred_megabytes() {
+        let mut seen = SeenRows::default();
+        for number in 0..1_000_000 {
+            seen.record(&format!("t/{number}"), "{}", Some(1));
+        }
+        // The table doubles when it is seven eighths full, and has a byte per slot besides.
+        let slots = (seen.by_key.capacity() * 8 / 7).next_power_of_two();
+        let bytes = slots * (size_of::<(u64, SeenRow)>() + 1);
+        assert_eq!(seen.by_key.len(), 1_000_000);
+        assert!(bytes < 100 << 20, "{bytes}");
+    }
+}

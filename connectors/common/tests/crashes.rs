@@ -221,8 +221,8 @@ fn envelopes(world: &World) -> BTreeMap<String, String> {
 /// The last control total that was sent.
 fn control_total(world: &World) -> Value {
     let lines = world.stream.lines(STREAM);
-    let lines = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines.filter(|line| line["dataset"] == "control_totals").last().unwrap()["data"].clone()
+    let mut lines = lines.iter().rev().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.find(|line| line["dataset"] == "control_totals").unwrap()["data"].clone()
 }
 
 proptest! {
@@ -485,6 +485,35 @@ proptest! {
             let expected = (last.len() as u64, last.values().map(|quantity| i64::from(*quantity)).sum());
             assert_eq!(totals(&world), expected);
         });
+    }
+}
+
+#[tokio::test]
+async fn keys_of_earlier_pages_are_known_after_a_crash() {
+    let mut rows: Vec<_> = (0..9_000).map(|number| sale(number, "1")).collect();
+    rows.extend((0..500).map(|number| sale(number * 18, "1")));
+    for is_lost in [false, true] {
+        // Nine pages are acknowledged; the tenth, which repeats rows of all of them, meets the crash.
+        let mut world = World::default();
+        for life in 50.. {
+            run_for(&world, &rows, 1_000, life).await.unwrap_err();
+            if acknowledged(&world).await == 9_000 {
+                break;
+            }
+            world = World::default();
+        }
+        let objects = world.store.list("state/connectors/pos/acme/2010-12-01/").await.unwrap();
+        assert_eq!(objects.len(), 2, "of 4,096 keys each");
+        if is_lost {
+            world.store.delete(&objects[1].key).await.unwrap();
+        }
+        let before = world.stream.lines(STREAM).len();
+
+        run_to_the_end(&world, &rows, 1_000).await;
+
+        assert_eq!(totals(&world), (9_000, 9_000));
+        let sent_again = world.stream.lines(STREAM).len() - before - 1;
+        assert_eq!(sent_again, if is_lost { 9_000 } else { 0 }, "without its keys the batch starts over");
     }
 }
 
