@@ -58,7 +58,7 @@ mod tests {
 
         assert_eq!(since("0"), Some(date));
         assert_eq!(since("2"), NaiveDate::from_ymd_opt(2026, 2, 28));
-        assert_eq!(since("4294967295"), Some(NaiveDate::MIN), "before anybody sold anything");
+        assert_eq!(since("4294967295"), Some(NaiveDate::MIN), "before any sale");
         assert_eq!(since("all"), None);
     }
 

@@ -29,7 +29,7 @@ enum Reading {
     Amount,
     /// A time; one without a zone is in UTC, as the session is.
     Time,
-    /// The currency that the connector is told.
+    /// The currency, which the connector knows from its configuration.
     Currency,
     /// When the transaction began, by the database's clock.
     ExtractedAt,

@@ -70,7 +70,10 @@ pub enum ApiError {
         beginning: String,
     },
     /// The answer is larger than any page should be.
-    #[error("the source's answer to {url} has more than {limit} bytes; ask for smaller pages with PAGE_SIZE")]
+    #[error(
+        "the source's answer to {url} has more than {limit} bytes; ask for smaller pages with PAGE_SIZE, or \
+         have the source send less of each row"
+    )]
     TooLarge {
         /// The request.
         url: String,
