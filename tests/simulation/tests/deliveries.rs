@@ -1,5 +1,7 @@
 //! The simulation itself: what is delivered arrives in the tables, and nowhere else.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use serde_json::json;
 use simulation::{Event, Lake, texts};
 
