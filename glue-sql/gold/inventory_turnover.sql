@@ -9,13 +9,16 @@
 -- How often the average inventory was sold, at cost, within the 30 days that end with the business
 -- date. What was returned lowers the cost of goods sold, which may so be negative. A line whose
 -- cost is not known adds nothing to it, so the turnover is too low there: units_without_cost_30d
--- says by how many units, sold and returned ones alike. The average value is the sum over locations
--- and products of the average value of each, over its own snapshots: an item that was not counted
--- at some time was not gone then. An item whose cost changed its currency counts in each, over the
--- snapshots in that currency. The average is null without any snapshot, and the turnover is also
--- null if the stock was worth nothing on average (or less, which only a wrong count can be). A shop
--- has rows for a day on which it sold, took back or counted anything: then for every currency of
--- its 30 days.
+-- says by how many units, sold and returned ones alike.
+--
+-- The average value is the sum over locations and products of the average value of each, over its
+-- own snapshots: an item that was not counted at some time was not gone then. An item whose cost
+-- changed its currency counts in each, over the snapshots in that currency. The average is null
+-- without any snapshot, and the turnover is also null if the stock was worth nothing on average (or
+-- less, which only a wrong count can be).
+--
+-- A shop has rows for a day on which it sold, took back or counted anything: then for every
+-- currency of its 30 days.
 
 with amounts as (
     select

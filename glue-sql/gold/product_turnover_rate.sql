@@ -7,12 +7,15 @@
 -- warehouse = "sales.product_turnover_rate"
 
 -- How often the average stock was sold within the 30 days that end with the business date. Units
--- sold are those of lines with a positive quantity; a return does not take a sale back. The average
--- stock is the sum over locations of the average units on hand of each, over the snapshots of the
--- product there: a location that was not counted at some time was not empty then. It is null
--- without any snapshot, and the rate is also null if there was no stock on average (none, or a
--- negative one, which only a wrong count can be). A shop has rows for a day on which it sold, took
--- back or counted anything: then for every product of its 30 days.
+-- sold are those of lines with a positive quantity; a return does not take a sale back.
+--
+-- The average stock is the sum over locations of the average units on hand of each, over the
+-- snapshots of the product there: a location that was not counted at some time was not empty then.
+-- It is null without any snapshot, and the rate is also null if there was no stock on average
+-- (none, or a negative one, which only a wrong count can be).
+--
+-- A shop has rows for a day on which it sold, took back or counted anything: then for every product
+-- of its 30 days.
 
 with items as (
     select
