@@ -1,7 +1,7 @@
--- key: shop_id, session_date A session is a session_id, split where more than 30 minutes pass
--- without an event, and 24 hours after it started. What has gone on for a whole UTC day is split at
--- midnights instead. A session belongs to the day it started on; a bounce is one view and nothing
--- else.
+-- key: shop_id, session_date
+-- A session is a session_id, split where more than 30 minutes pass without an event, and 24 hours
+-- after it started. What has gone on for a whole UTC day is split at midnights instead. A session
+-- belongs to the day it started on; a bounce is one view and nothing else.
 with starts as (
     select *, coalesce(occurred_at - lag(occurred_at) over moments > interval 30 minutes, true) as is_start
     from web_traffic

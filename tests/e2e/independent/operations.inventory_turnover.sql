@@ -1,5 +1,6 @@
--- key: shop_id, business_date, currency The trailing 30 days. Average value: the mean of each
--- product in each location over its own snapshots, added up.
+-- key: shop_id, business_date, currency
+-- The trailing 30 days. Average value: the mean of each product in each location over its own
+-- snapshots, added up.
 with sold as (
     select
         shop_id,

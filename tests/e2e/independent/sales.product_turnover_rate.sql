@@ -1,6 +1,6 @@
--- key: shop_id, business_date, product_id The trailing 30 days are the day and the 29 before it.
--- Average stock: each location's mean over its own snapshots, added up. Without stock, or with a
--- debt of it, there is no rate.
+-- key: shop_id, business_date, product_id
+-- The trailing 30 days are the day and the 29 before it. Average stock: each location's mean over
+-- its own snapshots, added up. Without stock, or with a debt of it, there is no rate.
 with sold as (
     select shop_id, business_date as day, product_id, sum(greatest(quantity, 0)) as units
     from pos_sales

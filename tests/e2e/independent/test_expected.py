@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from . import TABLES, Expected, differences
+from .expected import HERE
 
 D = Decimal
 SHOP = "s"
@@ -57,6 +59,10 @@ def stock(at: str, on_hand: int, reserved: int = 0, place: str = "l1", product: 
 
 
 def test_every_kpi_has_a_definition() -> None:
+    # `Expected` counts the columns of the key in the first line.
+    for table in TABLES:
+        first = (HERE / f"{table}.sql").read_text().splitlines()[0]
+        assert re.fullmatch(r"-- key: \w+(, \w+)*", first), f"{table}: {first}"
     assert len(TABLES) == 14
 
 
