@@ -27,6 +27,12 @@ pub(crate) fn day(rng: &mut StdRng, shop: &str, day: NaiveDate, events: &mut Vec
         events.push(refused);
         lines.insert((99, 1), 0);
     }
+    if day == day_number(8) {
+        // So is a line with a character that no warehouse can store.
+        let nul = sale(rng, shop, day, (98, 1), 1).with(json!({"region": "no\u{0}rth"}));
+        events.push(nul.in_batch(&batch));
+        lines.insert((98, 1), 1);
+    }
     let mut rows = lines.len();
     if day == day_number(25) && shop == "z" {
         // A total that is not met: a warning.

@@ -7,7 +7,7 @@ use rand::{Rng, RngExt};
 use serde_json::Value;
 
 /// Texts that an engine may trim, fold, compare as UTF-16, normalise, quote or take for something else. No text holds the
-/// character NUL, which warehouses cannot store.
+/// character NUL, which contracts refuse.
 const TEXTS: [&str; 24] = [
     "a",
     "A",
