@@ -79,4 +79,49 @@ mod tests {
         assert_eq!(from_catalog("bigint", Some(64), Some(0)), Some(ColumnType::Bigint));
         assert_eq!(from_catalog("real", Some(24), None), None);
     }
+
+    /// The longest that a character is in UTF-8, in which Redshift measures a varchar.
+    const MOST_BYTES: u64 = 4;
+
+    /// Texts of a schema without a bound that fits into the columns of a warehouse, by their place.
+    fn unbounded(schema: &serde_json::Value, place: &str, found: &mut Vec<String>) {
+        let Some(fields) = schema.as_object() else { return };
+        let is_text = match &fields.get("type") {
+            Some(serde_json::Value::Array(types)) => types.iter().any(|name| name == "string"),
+            name => name.is_some_and(|name| name == "string"),
+        };
+        // These say themselves how long a text can be, or become a column that is not a varchar.
+        let keywords = ["enum", "const", "format", "x-type"];
+        let pattern = fields.get("pattern").and_then(serde_json::Value::as_str);
+        let is_bounded = keywords.iter().any(|keyword| fields.contains_key(*keyword))
+            || pattern.is_some_and(|pattern| {
+                pattern.ends_with('$') && !pattern.contains(['*', '+']) && !pattern.contains(",}")
+            });
+        let longest = fields.get("maxLength").and_then(serde_json::Value::as_u64).unwrap_or(u64::MAX);
+        if is_text && !is_bounded && longest.saturating_mul(MOST_BYTES) > 65_535 {
+            found.push(place.to_owned());
+        }
+        for (name, field) in fields {
+            unbounded(field, &format!("{place}/{name}"), found);
+        }
+    }
+
+    #[test]
+    fn every_text_that_a_contract_accepts_fits_its_column() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/schemas");
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
+            // What the pipeline itself writes is cut where it is written.
+            if schema["x-dataset"]["delivery"] != "internal" {
+                let name = path.file_stem().unwrap().to_string_lossy();
+                unbounded(&schema["properties"], &name, &mut found);
+            }
+        }
+        // The id of a shop has a type of its own, with a limit of its own.
+        found.retain(|place| !place.ends_with("/shop_id"));
+        assert_eq!(found, Vec::<String>::new(), "maxLength counts characters, a varchar counts bytes");
+    }
 }

@@ -3,11 +3,29 @@
 mod run;
 mod sdk;
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use crate::{Rows, Statement, Warehouse, WarehouseError, statement::Batch};
+
+tokio::task_local! {
+    static DEADLINE: Instant;
+}
+
+/// Runs `work`, whose process may end after `remaining`: a transaction that does not finish in that
+/// time is cancelled before, and one that cannot be cancelled in time is not begun.
+///
+/// A Lambda function calls this with the remaining time of each invocation.
+pub async fn within<T>(remaining: Duration, work: impl Future<Output = T>) -> T {
+    DEADLINE.scope(Instant::now() + remaining, work).await
+}
+
+/// When the process of this task's caller may end, if it said so.
+fn deadline() -> Option<Instant> {
+    DEADLINE.try_with(|deadline| *deadline).ok()
+}
 
 /// How patient the warehouse is.
 #[derive(Debug, Clone, Copy)]
@@ -16,8 +34,12 @@ pub struct Policy {
     pub first_poll: Duration,
     /// Longest wait between two looks.
     pub longest_poll: Duration,
-    /// How long one attempt may take before it is cancelled.
+    /// How long a transaction may take, attempts after conflicts included, if its caller has not
+    /// said how long (see [`within`]). Then it is cancelled.
     pub deadline: Duration,
+    /// How long the cancellation of a transaction may take. Of a caller's time, twice as much is
+    /// kept for it: for the request, and for the caller's answer.
+    pub cancel_time: Duration,
     /// How often a transaction that loses against a concurrent one is run again.
     pub conflict_retries: usize,
     /// Wait before the first such retry; it doubles with each, with jitter, so that two losers do not meet again.
@@ -31,8 +53,8 @@ impl Default for Policy {
         Self {
             first_poll: Duration::from_millis(40),
             longest_poll: Duration::from_secs(2),
-            // Below the 15 minutes that a Lambda may take, so that the function can still say what happened.
             deadline: Duration::from_secs(10 * 60),
+            cancel_time: Duration::from_secs(3),
             conflict_retries: 12,
             first_retry: Duration::from_millis(250),
             longest_retry: Duration::from_secs(8),

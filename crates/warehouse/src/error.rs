@@ -46,12 +46,23 @@ pub enum WarehouseError {
     },
     /// The transaction did not end in time and was cancelled.
     #[error(
-        "execution {id} did not finish within {deadline:?} and was cancelled; look for locks or a queue that is full, or raise the deadline"
+        "execution {id} did not finish within {deadline:?} and was cancelled; look for locks or a full queue in the warehouse, or give the \
+         caller more time"
     )]
     Deadline {
         /// The Data API's id of the execution.
         id: String,
         /// How long it was given.
+        deadline: Duration,
+    },
+    /// A request was not answered, or could not be made, in the time that was left.
+    #[error(
+        "{operation} was not answered within {deadline:?}; check that the workgroup is available, or give the caller more time"
+    )]
+    Unanswered {
+        /// The operation called.
+        operation: &'static str,
+        /// How long the transaction was given.
         deadline: Duration,
     },
     /// One transaction had no statement or too many.
@@ -109,6 +120,15 @@ impl WarehouseError {
         }
     }
 
+    /// Whether the database refused a value: it does not fit its column, or holds a character that
+    /// the warehouse cannot store. The same rows fail again.
+    pub fn is_data_error(&self) -> bool {
+        match self {
+            Self::Statement { message, .. } | Self::RolledBack { message, .. } => is_data_message(message),
+            _ => false,
+        }
+    }
+
     /// Whether an object that was to be created is there already, as when a concurrent creation won.
     pub fn is_duplicate(&self) -> bool {
         let Self::Statement { message, .. } = self else { return false };
@@ -132,6 +152,27 @@ fn is_conflict_message(message: &str) -> bool {
         "error: 1018",
         "40001",
         "40p01",
+    ]
+    .iter()
+    .any(|sign| message.contains(sign))
+}
+
+/// Redshift (COPY and casts) and PostgreSQL (class 22 of its error codes).
+fn is_data_message(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    [
+        "value too long for",
+        "length of the data column",
+        "exceeds ddl length",
+        "numeric data overflow",
+        "numeric field overflow",
+        "out of range",
+        "overflow occurred",
+        "invalid byte sequence for encoding",
+        "invalid or unsupported utf8",
+        "invalid input syntax for",
+        "incompatible parquet schema",
+        "unmatched number of columns between table and file",
     ]
     .iter()
     .any(|sign| message.contains(sign))
@@ -170,6 +211,29 @@ mod tests {
             assert!(failed(message).is_conflict(), "{message}");
         }
         assert!(!failed("ERROR: syntax error at or near \"form\"").is_conflict());
+    }
+
+    #[test]
+    fn values_that_a_column_cannot_hold_are_data_errors_and_outages_are_not() {
+        for message in [
+            "ERROR: value too long for type character varying(256)",
+            "ERROR: numeric field overflow DETAIL: A field with precision 18, scale 4 must round to less than 10^14.",
+            "ERROR: Numeric data overflow (result precision)",
+            "ERROR: invalid byte sequence for encoding \"UTF8\": 0x00",
+            "Spectrum Scan Error. File 's3://lake/a.parquet' has an incompatible Parquet schema for column 'net'.",
+            "ERROR: bigint out of range",
+        ] {
+            assert!(failed(message).is_data_error(), "{message}");
+            assert!(!failed(message).is_conflict(), "{message}");
+        }
+        for message in [
+            "ERROR: 1023 DETAIL: Serializable isolation violation on table - 100548",
+            "S3ServiceException: Access Denied, Status 403",
+            "ERROR: Query (25) canceled by user",
+            "terminating connection due to administrator command",
+        ] {
+            assert!(!failed(message).is_data_error(), "{message}");
+        }
     }
 
     #[test]

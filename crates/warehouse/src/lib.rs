@@ -19,7 +19,7 @@ mod table;
 
 pub use checks::{CheckFailure, CheckResult, CheckResults, Recorded};
 pub use column::Column;
-pub use data_api::{DataApi, Policy};
+pub use data_api::{DataApi, Policy, within};
 pub use error::WarehouseError;
 pub use identifier::{Identifier, InvalidIdentifier, TableName};
 pub use literal::{Literal, UnsafeLiteral};

@@ -39,6 +39,21 @@ pub enum LoadError {
     /// A transaction failed.
     #[error(transparent)]
     Warehouse(#[from] WarehouseError),
+    /// The rows hold a value that the table cannot.
+    #[error(
+        "{model} {partition} does not fit into {table}: {source}; correct the row at its source or widen the column in the model, then \
+         have the day computed again (backfill), which loads it"
+    )]
+    Data {
+        /// The model.
+        model: String,
+        /// The partition's value.
+        partition: String,
+        /// The table.
+        table: TableName,
+        /// What the database said.
+        source: WarehouseError,
+    },
     /// A column's type is not the one its table has.
     #[error(
         "column {column} of {table} is {actual} in the warehouse, but the model now gives {expected}; rename the column in the model, or \
@@ -80,8 +95,25 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// The same, with the place of a value that the warehouse refused.
+    fn of(self, copy: &PartitionCopy) -> Self {
+        match self {
+            Self::Warehouse(source) if source.is_data_error() => Self::Data {
+                model: copy.model.clone(),
+                partition: copy.partition.value.clone(),
+                table: copy.table.clone(),
+                source,
+            },
+            other => other,
+        }
+    }
+
     /// Whether running the same load again cannot help.
     pub fn is_permanent(&self) -> bool {
-        matches!(self, Self::TypeChanged { .. } | Self::Literal(_) | Self::NoVersion { .. })
+        match self {
+            Self::Data { .. } | Self::TypeChanged { .. } | Self::Literal(_) | Self::NoVersion { .. } => true,
+            Self::Warehouse(error) => error.is_data_error(),
+            Self::NotRegistered { .. } => false,
+        }
     }
 }

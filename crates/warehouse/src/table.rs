@@ -9,9 +9,6 @@ use crate::{
     column::{Redshift, from_catalog},
 };
 
-/// The column that takes the values of one that is widened, within one transaction.
-const BESIDE: &str = "\"load_wider\"";
-
 /// Asks for the columns of a table; no row means there is no such table.
 pub(crate) fn columns_query(table: &TableName) -> Statement {
     // Cast, as the catalog's own types are not those of ordinary columns.
@@ -50,12 +47,12 @@ impl CatalogColumn {
     }
 }
 
-/// The DDL that makes a table hold the wanted columns: nothing, its creation, or what it lacks.
-/// Each item is one transaction.
+/// The DDL that makes a table hold the wanted columns: nothing, its creation, or its new and its
+/// wider columns. Each item is one transaction.
 ///
 /// A column that the model has lost stays, and is null in new rows: dropping data is a human's
-/// decision. A decimal that holds more digits than before is widened with its values, as none of
-/// them changes. Any other change of a type is an error; loading it anyway could round silently.
+/// decision. An exact number of which the model gives more digits becomes wide enough for both, old
+/// rows and new. Every other change of a type is an error: loading it anyway could round silently.
 pub(crate) fn plan(
     table: &TableName,
     existing: &[CatalogColumn],
@@ -65,55 +62,82 @@ pub(crate) fn plan(
     if existing.is_empty() {
         return Ok(vec![create(table, wanted, sort)]);
     }
-    let mut transactions = Vec::new();
+    let mut changes = Vec::new();
     for column in wanted {
-        match existing.iter().find(|found| found.column_name == column.name.as_str()) {
+        let found = existing.iter().find(|found| found.column_name == column.name.as_str());
+        let Some(found) = found else {
+            changes.push(vec![Statement::new(format!("alter table {table} add column {column}"))]);
+            continue;
+        };
+        let actual = found.column_type();
+        match actual.and_then(|actual| common(actual, column.column_type)) {
+            Some(common) if Some(common) == actual => {}
+            Some(common) => {
+                changes.push(widen(table, &Column { name: column.name.clone(), column_type: common }));
+            }
             None => {
-                transactions.push(vec![Statement::new(format!("alter table {table} add column {column}"))])
-            }
-            Some(found) if found.column_type() == Some(column.column_type) => {}
-            Some(found) if is_wider(column.column_type, found.column_type()) => {
-                transactions.push(widen(table, column));
-            }
-            Some(found) => {
                 return Err(LoadError::TypeChanged {
                     table: table.clone(),
                     column: column.name.clone(),
                     expected: column.column_type,
-                    actual: found
-                        .column_type()
-                        .map_or_else(|| found.data_type.clone(), |actual| actual.to_string()),
+                    actual: actual.map_or_else(|| found.data_type.clone(), |actual| actual.to_string()),
                 });
             }
         }
     }
-    Ok(transactions)
+    Ok(changes)
 }
 
-/// Whether every value of the column fits into the wanted type as it is.
-fn is_wider(wanted: ColumnType, actual: Option<ColumnType>) -> bool {
-    match (wanted, actual) {
-        (
-            ColumnType::Decimal { precision, scale },
-            Some(ColumnType::Decimal { precision: narrower, scale: same }),
-        ) => scale == same && precision > narrower,
-        _ => false,
+/// The type that holds every value of both, if there is one: the same type, or a decimal for two
+/// kinds of exact numbers.
+fn common(one: ColumnType, other: ColumnType) -> Option<ColumnType> {
+    if one == other {
+        return Some(one);
+    }
+    let (one, other) = (Digits::of(one)?, Digits::of(other)?);
+    let (whole, scale) = (one.whole.max(other.whole), one.scale.max(other.scale));
+    let precision = whole + scale;
+    (precision <= MOST_DIGITS).then_some(ColumnType::Decimal { precision, scale })
+}
+
+/// The name that a column has until it takes the place of a narrower one.
+const WIDER: &str = "\"shoplake__wider\"";
+
+/// How many digits the widest decimal has.
+const MOST_DIGITS: u8 = 38;
+
+/// The digits of an exact number, before and after the point.
+struct Digits {
+    whole: u8,
+    scale: u8,
+}
+
+impl Digits {
+    fn of(column_type: ColumnType) -> Option<Self> {
+        match column_type {
+            // 9223372036854775807
+            ColumnType::Bigint => Some(Self { whole: 19, scale: 0 }),
+            ColumnType::Decimal { precision, scale } => Some(Self { whole: precision - scale, scale }),
+            _ => None,
+        }
     }
 }
 
-/// Replaces a column by a wider one with the same values. Redshift changes the type of a varchar
-/// only, so the values move to a column beside it, which takes its name. The order of columns does
-/// not matter, as every load names them.
+/// Gives a column another type. Neither Redshift nor its transactions can change that of a number
+/// in place, so its values move to a new column, which takes the old one's name.
+///
+/// A view that is bound to the column keeps it from being dropped, and with it the transaction: the
+/// error names the view.
 fn widen(table: &TableName, column: &Column) -> Vec<Statement> {
-    let (name, wider) = (&column.name, Redshift(column.column_type));
+    let name = &column.name;
     [
-        format!("alter table {table} add column {BESIDE} {wider}"),
-        format!("update {table} set {BESIDE} = {name}"),
+        format!("alter table {table} add column {WIDER} {}", Redshift(column.column_type)),
+        format!("update {table} set {WIDER} = {name}"),
         format!("alter table {table} drop column {name}"),
-        format!("alter table {table} rename column {BESIDE} to {name}"),
+        format!("alter table {table} rename column {WIDER} to {name}"),
     ]
     .map(Statement::new)
-    .into()
+    .to_vec()
 }
 
 fn create(table: &TableName, columns: &[Column], sort: &[Identifier]) -> Vec<Statement> {
@@ -147,8 +171,8 @@ mod tests {
         }
     }
 
-    fn sqls(transactions: &[Vec<Statement>]) -> String {
-        transactions.iter().flatten().map(Statement::sql).collect::<Vec<_>>().join(";\n")
+    fn sqls(changes: &[Vec<Statement>]) -> String {
+        changes.iter().flatten().map(Statement::sql).collect::<Vec<_>>().join(";\n")
     }
 
     fn table() -> TableName {
@@ -185,7 +209,7 @@ mod tests {
             found("units", "bigint", Some(64), Some(0)),
         ];
         let wanted = [column("shop_id", "string"), column("units", "bigint"), column("net", "decimal(18,4)")];
-        assert_eq!(plan(&table(), &existing, &wanted, &[]).unwrap(), Vec::<Vec<Statement>>::new());
+        assert!(plan(&table(), &existing, &wanted, &[]).unwrap().is_empty());
     }
 
     #[test]
@@ -199,34 +223,57 @@ mod tests {
         "#);
     }
 
-    #[test]
-    fn wider_decimal_replaces_the_column_in_one_transaction() {
-        let existing = [found("net", "numeric", Some(18), Some(4))];
-        let transactions = plan(&table(), &existing, &[column("net", "decimal(38,4)")], &[]).unwrap();
-        assert_eq!(transactions.len(), 1);
-        insta::assert_snapshot!(sqls(&transactions), @r#"
-        alter table "sales"."total_sales" add column "load_wider" decimal(38,4);
-        update "sales"."total_sales" set "load_wider" = "net";
-        alter table "sales"."total_sales" drop column "net";
-        alter table "sales"."total_sales" rename column "load_wider" to "net"
-        "#);
-    }
-
-    #[test]
-    fn narrower_decimal_or_another_scale_is_an_error() {
-        for actual in [(38, 4), (18, 2), (38, 2)] {
-            let existing = [found("net", "numeric", Some(actual.0), Some(actual.1))];
-            assert!(plan(&table(), &existing, &[column("net", "decimal(20,4)")], &[]).is_err(), "{actual:?}");
+    /// Whether a table with a column of one type holds another, and the type that its column gets
+    /// for that.
+    fn becomes(existing: CatalogColumn, wanted: &str) -> Option<String> {
+        let changes = plan(&table(), &[existing], &[column("net", wanted)], &[]).ok()?;
+        match &changes[..] {
+            [] => Some("as it is".to_owned()),
+            [widened] => {
+                let (_, added) = widened[0].sql().split_once("\"shoplake__wider\" ").unwrap();
+                Some(added.to_owned())
+            }
+            more => panic!("expected one change, got {more:?}"),
         }
     }
 
     #[test]
+    fn exact_numbers_get_a_column_that_holds_old_and_new_values() {
+        let decimal = |precision, scale| found("net", "numeric", Some(precision), Some(scale));
+        let bigint = || found("net", "bigint", Some(64), Some(0));
+        for (existing, wanted, expected) in [
+            (decimal(18, 4), "decimal(38,4)", Some("decimal(38,4)")),
+            (decimal(38, 4), "decimal(18,4)", Some("as it is")),
+            (decimal(18, 2), "decimal(18,4)", Some("decimal(20,4)")),
+            (bigint(), "decimal(38,0)", Some("decimal(38,0)")),
+            (bigint(), "decimal(9,4)", Some("decimal(23,4)")),
+            (decimal(19, 0), "bigint", Some("as it is")),
+            (decimal(38, 4), "decimal(38,10)", None),
+            (found("net", "double precision", Some(53), None), "decimal(38,4)", None),
+            (decimal(18, 4), "double", None),
+            (found("net", "character varying", None, None), "bigint", None),
+        ] {
+            let name = format!("{existing:?} for {wanted}");
+            assert_eq!(becomes(existing, wanted).as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn given_a_wider_number_when_planned_then_its_column_is_replaced_with_its_values() {
+        let wider = [column("net", "decimal(38,4)")];
+        let existing = [found("net", "numeric", Some(18), Some(4))];
+        let changes = plan(&table(), &existing, &wider, &[]).unwrap();
+        assert_eq!(changes.len(), 1, "in one transaction");
+        insta::assert_snapshot!(crate::statement::script(&changes[0]));
+    }
+
+    #[test]
     fn given_a_changed_type_when_planned_then_the_error_says_what_is_there() {
-        let existing = [found("net", "numeric", Some(18), Some(2))];
+        let existing = [found("net", "double precision", Some(53), None)];
         let error = plan(&table(), &existing, &[column("net", "decimal(18,4)")], &[]).unwrap_err();
         insta::assert_snapshot!(
             error,
-            @r#"column "net" of "sales"."total_sales" is decimal(18,2) in the warehouse, but the model now gives decimal(18,4); rename the column in the model, or migrate the table first"#
+            @r#"column "net" of "sales"."total_sales" is double in the warehouse, but the model now gives decimal(18,4); rename the column in the model, or migrate the table first"#
         );
     }
 }

@@ -18,7 +18,7 @@ mod shops;
 mod testing;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::Value;
@@ -29,7 +29,7 @@ use shoplake_platform::metrics::Metrics;
 use shoplake_platform::stream::KinesisStream;
 use shoplake_platform::topic::SnsTopic;
 use shoplake_platform::{aws, config, telemetry};
-use shoplake_warehouse::{DataApi, migrations::Migration};
+use shoplake_warehouse::{DataApi, migrations::Migration, within};
 
 use crate::freshness::Freshness;
 use crate::handler::Control;
@@ -90,7 +90,9 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let control = Arc::clone(&control);
         async move {
-            control.handle(event.payload).await.map_err(|failure| Diagnostic {
+            // Lambda ends the process then, and would leave a transaction running that holds locks.
+            let remaining = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+            within(remaining, control.handle(event.payload)).await.map_err(|failure| Diagnostic {
                 error_type: failure.error_type().to_owned(),
                 error_message: failure.to_string(),
             })

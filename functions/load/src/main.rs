@@ -3,11 +3,12 @@
 mod handler;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use shoplake_platform::{aws, clock::SystemClock, config, metrics::Metrics, telemetry};
-use shoplake_warehouse::{DataApi, Literal, Loader};
+use shoplake_warehouse::{DataApi, Literal, Loader, within};
 
 use crate::handler::Load;
 
@@ -30,7 +31,9 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let load = Arc::clone(&load);
         async move {
-            load.handle(event.payload).await.map_err(|failure| Diagnostic {
+            // Lambda ends the process then, and would leave a transaction running that holds locks.
+            let remaining = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+            within(remaining, load.handle(event.payload)).await.map_err(|failure| Diagnostic {
                 error_type: failure.error_type().to_owned(),
                 error_message: failure.to_string(),
             })

@@ -10,7 +10,7 @@ use super::{
     copy::{REPORT, Record, Report},
 };
 use crate::{
-    CheckResults, Column, Recorded, Rows, Statement, TableName, Warehouse, WarehouseError,
+    CheckResults, Column, Recorded, Rows, TableName, Warehouse, WarehouseError,
     table::{CatalogColumn, columns_query, plan},
 };
 
@@ -52,7 +52,7 @@ impl Loader {
             // The table may not be as remembered any more.
             self.tables().remove(&copy.table);
         }
-        copied
+        copied.map_err(|error| error.of(copy))
     }
 
     /// Records what the checks of a partition found, where there are no rows to bring.
@@ -126,8 +126,7 @@ impl Loader {
     async fn alter(&self, copy: &PartitionCopy) -> Result<(), LoadError> {
         let existing = CatalogColumn::read(self.warehouse.query(columns_query(&copy.table)).await?)?;
         for statements in plan(&copy.table, &existing, &copy.columns, &copy.sort)? {
-            let ddl = statements.first().map(Statement::sql);
-            tracing::info!(table = %copy.table, ddl, "changing a table for its model");
+            tracing::info!(table = %copy.table, statements = statements.len(), "changing a table for its model");
             self.warehouse.transaction(statements).await?;
         }
         Ok(())
@@ -157,7 +156,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{RecordingWarehouse, checks::tests, load::copy::tests::december_first};
+    use crate::{RecordingWarehouse, Statement, checks::tests, load::copy::tests::december_first};
 
     type Answer = Result<Vec<Option<Rows>>, WarehouseError>;
 
@@ -310,6 +309,55 @@ mod tests {
         assert!(!loader.load(&december_first(1), &checks).await.unwrap_err().is_permanent());
         assert!(loader.load(&december_first(1), &checks).await.is_err());
         assert_eq!(outline(&warehouse).iter().filter(|head| head.contains("column_name")).count(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_value_that_does_not_fit_fails_for_good_and_the_error_says_where() {
+        for (message, is_permanent) in
+            [("numeric field overflow", true), ("terminating connection due to administrator command", false)]
+        {
+            let warehouse = Arc::new(RecordingWarehouse::answering(move |statements| {
+                let first = statements[0].sql();
+                if first.starts_with("create temporary table") {
+                    Err(WarehouseError::Statement {
+                        id: "e".into(),
+                        number: 2,
+                        total: statements.len(),
+                        sql: statements[1].sql().to_owned(),
+                        message: message.into(),
+                    })
+                } else if first.starts_with("select version") {
+                    let known = [json!([{"version": 0, "row_count": null}]), json!([{"is_this_run": 0}])];
+                    Ok(known.map(rows).map(Some).to_vec())
+                } else if first.contains("information_schema") {
+                    Ok(vec![Some(rows(catalog()))])
+                } else {
+                    no_rows(statements)
+                }
+            }));
+            let error = load(&warehouse, 1).await.unwrap_err();
+            assert_eq!(error.is_permanent(), is_permanent, "{error}");
+            let text = error.to_string();
+            assert_eq!(text.starts_with("total_sales 2010-12-01 does not fit"), is_permanent, "{text}");
+            assert!(text.contains(message), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn given_a_model_with_wider_numbers_when_loaded_then_its_table_gets_them_before_the_copy() {
+        let warehouse = holding(Some(1), json!({"version": 2, "row_count": null, "staged_rows": 3}));
+        let mut copy = december_first(2);
+        copy.columns[2].column_type = "decimal(38,4)".parse().unwrap();
+        Loader::new(warehouse.clone()).load(&copy, &tests::december_first(2)).await.unwrap();
+        assert_eq!(
+            outline(&warehouse),
+            ["select version,", "select cast(column_name", "alter table", "create temporary"]
+        );
+        let altered: Vec<_> = warehouse.transactions()[2].iter().map(head).collect();
+        assert_eq!(
+            altered,
+            ["alter table", "update \"sales\".\"total_sales\"", "alter table", "alter table"]
+        );
     }
 
     #[tokio::test]
