@@ -10,10 +10,16 @@ use std::fmt::Write as _;
 
 use chrono::NaiveDate;
 use serde::Deserialize;
-use shoplake_contracts::ColumnType;
+use shoplake_contracts::{ColumnType, ShopId};
 
 /// Rows are part of the SQL of every job that reads them.
 const MAX_ROWS: usize = 10_000;
+
+/// The column that says for which shop a row is.
+const SHOP: &str = "shop_id";
+
+/// Stands for every shop that has no row of its own.
+const ALL_SHOPS: &str = "*";
 
 /// Longer than what anybody writes into such a table by hand.
 const MAX_TEXT: usize = 200;
@@ -38,6 +44,8 @@ pub struct ReferenceTable {
     order: Vec<String>,
     /// Values in the order of `csv`, spelt in one way only.
     rows: Vec<Vec<String>>,
+    /// The line of each row in its file.
+    lines: Vec<u64>,
 }
 
 /// Why a file is no reference table.
@@ -110,6 +118,7 @@ impl ReferenceTable {
             csv: String::new(),
             order: Vec::new(),
             rows: Vec::new(),
+            lines: Vec::new(),
         };
         declared.with_lines(csv, toml.lines().count() as u64)
     }
@@ -119,7 +128,41 @@ impl ReferenceTable {
     /// # Errors
     /// Says in which line and column what was expected and what came.
     pub fn with_rows(&self, csv: &str) -> Result<Self, ReferenceError> {
-        self.with_lines(csv, 0)
+        self.with_lines(without_mark(csv), 0)
+    }
+
+    /// The same table with rows that an operator has edited. More is expected of them than of rows
+    /// that are read: at least one row, shops that can exist (or `*`, all shops), and otherwise
+    /// keys that the packaged rows (`self`) have. A key with a typing error would match no event,
+    /// and a table without rows would take every event's weight away.
+    ///
+    /// # Errors
+    /// Says in which line and column what was expected and what came.
+    pub fn edited(&self, csv: &str) -> Result<Self, ReferenceError> {
+        let edited = self.with_rows(csv)?;
+        if edited.rows.is_empty() {
+            let line = without_mark(csv).lines().count().max(1) as u64 + 1;
+            let (expected, actual) = ("at least one row".to_owned(), "the end of the file".to_owned());
+            return Err(ReferenceError::Line { line, expected, actual });
+        }
+        for column in self.key.iter().filter(|column| self.columns[*column] == ColumnType::String) {
+            let known: BTreeSet<_> = self.rows.iter().map(|row| value_of(&self.order, row, column)).collect();
+            for (row, line) in edited.rows.iter().zip(&edited.lines) {
+                let actual = value_of(&edited.order, row, column);
+                let expected = if column == SHOP {
+                    let is_shop = actual == ALL_SHOPS || actual.parse::<ShopId>().is_ok();
+                    (!is_shop).then(|| format!("{ALL_SHOPS} for all shops, or the id of a shop"))
+                } else {
+                    let known_names = || known.iter().copied().collect::<Vec<_>>().join(", ");
+                    (!known.contains(actual)).then(|| format!("one of {}", known_names()))
+                };
+                if let Some(expected) = expected {
+                    let (line, column, actual) = (*line, column.clone(), actual.to_owned());
+                    return Err(ReferenceError::Value { line, column, expected, actual });
+                }
+            }
+        }
+        Ok(edited)
     }
 
     /// `skipped` lines of the file come before `csv`.
@@ -131,7 +174,7 @@ impl ReferenceTable {
             Some(record) => self.order(read(record, csv, skipped)?)?,
             None => return Err(self.wrong_names(skipped + 1, "an empty file".to_owned())),
         };
-        let mut rows = Vec::new();
+        let (mut rows, mut lines) = (Vec::new(), Vec::new());
         let mut keys = BTreeMap::new();
         for record in records {
             let (line, fields) = read(record, csv, skipped)?;
@@ -148,8 +191,9 @@ impl ReferenceTable {
                 return Err(ReferenceError::Line { line, expected, actual: "one more".to_owned() });
             }
             rows.push(row);
+            lines.push(line);
         }
-        Ok(Self { csv: csv.to_owned(), order, rows, ..self.clone() })
+        Ok(Self { csv: csv.to_owned(), order, rows, lines, ..self.clone() })
     }
 
     /// The names of the first line, which are those of the columns, in any order.
@@ -310,6 +354,11 @@ fn canonical(column_type: ColumnType, text: &str) -> Result<String, String> {
     }
 }
 
+/// The text without the mark with which spreadsheets begin a file of UTF-8.
+fn without_mark(csv: &str) -> &str {
+    csv.strip_prefix('\u{feff}').unwrap_or(csv)
+}
+
 /// `-1.5` as `-1.5000` if the scale is 4.
 fn decimal(text: &str, precision: u8, scale: u8) -> Option<String> {
     let (precision, scale) = (usize::from(precision), usize::from(scale));
@@ -408,6 +457,38 @@ acme,page_view,2.50
             error(&format!("{head}\n*,search,2\n")),
             "line 4: expected shop_id and activity to occur once, got * and search, which line 2 has already"
         );
+    }
+
+    #[test]
+    fn edited_rows_have_known_keys_and_at_least_one_row() {
+        let edited = |csv: &str| weights().edited(csv).map_err(|error| error.to_string());
+        let head = "shop_id,activity,weight\n";
+        let good = format!("\u{feff}{head}*,page_view,0\nacme,page_view,3\nshop-2,page_view,-1\n");
+        let table = edited(&good).unwrap();
+        assert_eq!((table.row_count(), table.csv.starts_with("shop_id")), (3, true));
+        for (csv, expected) in [
+            (
+                format!("{head}*,page_view,1\n*,pageview,1\n"),
+                "line 3, column \"activity\": expected one of page_view, got \"pageview\"",
+            ),
+            (
+                format!("{head}\nAcme Shop,page_view,1\n"),
+                "line 3, column \"shop_id\": expected * for all shops, or the id of a shop, got \"Acme Shop\"",
+            ),
+            (head.to_owned(), "line 2: expected at least one row, got the end of the file"),
+            (
+                format!("{head}*,page_view,1\n*,page_view,2\n"),
+                "line 3: expected shop_id and activity to occur once, got * and page_view, which line 2 has already",
+            ),
+            (
+                String::new(),
+                "line 1: expected the names of the columns in any order (activity, shop_id, weight), got an empty file",
+            ),
+        ] {
+            assert_eq!(edited(&csv).unwrap_err(), expected);
+        }
+        let nul = edited(&format!("{head}*,page\0view,1\n")).unwrap_err();
+        assert!(nul.starts_with("line 2, column \"activity\": expected 1 to 200 of A-Z"), "{nul}");
     }
 
     #[test]

@@ -25,10 +25,12 @@ pub(crate) async fn get(models: &Models, lake: &dyn Store, table: &str) -> Resul
 /// Replaces a table's rows, if they are what the table is declared to be; answers how many there are. The lake tells
 /// dispatch, which has everything computed again that was computed with the former rows.
 pub(crate) async fn set(models: &Models, lake: &dyn Store, table: &str, csv: &str) -> Result<Value, Failure> {
-    let edited = declared(models, table)?.with_rows(csv).map_err(|error| {
-        Failure::permanent(format!("the reference table {table} stays as it is: {error}"))
+    let edited = declared(models, table)?.edited(csv).map_err(|error| {
+        Failure::permanent(format!(
+            "the reference table {table} stays as it is: {error}; correct the line and set all rows again"
+        ))
     })?;
-    lake.put(&keys::reference(table), csv.to_owned().into(), Metadata::new(), Condition::Always)
+    lake.put(&keys::reference(table), edited.csv.clone().into(), Metadata::new(), Condition::Always)
         .await
         .map_err(Failure::retryable)?;
     tracing::info!(table, rows = edited.row_count(), "reference table edited");
@@ -56,6 +58,7 @@ mod tests {
 # columns = { activity = \"string\", weight = \"decimal(9,4)\" }
 activity,weight
 search,1
+click,1
 ";
 
     fn models() -> Models {
@@ -65,7 +68,7 @@ search,1
     #[tokio::test]
     async fn given_a_table_that_nobody_edited_then_its_packaged_rows_are_answered() {
         let answer = get(&models(), &MemoryStore::default(), "weights").await.unwrap();
-        assert_eq!(answer["csv"], "activity,weight\nsearch,1\n");
+        assert_eq!(answer["csv"], "activity,weight\nsearch,1\nclick,1\n");
         assert_eq!(answer["columns"], json!({"activity": "string", "weight": "decimal(9,4)"}));
         assert_eq!(answer["edited_at"], Value::Null);
     }
@@ -88,9 +91,34 @@ search,1
         assert_eq!(
             failure.to_string(),
             "the reference table weights stays as it is: line 2, column \"weight\": expected a number with at most 5 digits \
-             before and 4 after the point, got \"much\""
+             before and 4 after the point, got \"much\"; correct the line and set all rows again"
         );
         assert!(lake.keys().is_empty());
+    }
+
+    #[tokio::test]
+    async fn unknown_activities_and_tables_without_rows_change_nothing() {
+        for (csv, says) in [
+            (
+                "activity,weight\nsearch,1\nserach,2\n",
+                "line 3, column \"activity\": expected one of click, search",
+            ),
+            ("activity,weight\n", "line 2: expected at least one row"),
+            ("activity,weight\nsearch,1\nsearch,2\n", "line 3: expected activity to occur once"),
+            ("activity,weight\nsea\0rch,1\n", "line 2, column \"activity\""),
+        ] {
+            let lake = MemoryStore::default();
+            let failure = set(&models(), &lake, "weights", csv).await.unwrap_err();
+            assert!(failure.is_permanent() && failure.to_string().contains(says), "{failure}");
+            assert!(lake.keys().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_byte_order_mark_is_accepted_and_not_kept() {
+        let lake = MemoryStore::default();
+        set(&models(), &lake, "weights", "\u{feff}activity,weight\nsearch,2\n").await.unwrap();
+        assert_eq!(get(&models(), &lake, "weights").await.unwrap()["csv"], "activity,weight\nsearch,2\n");
     }
 
     #[tokio::test]
@@ -103,6 +131,7 @@ search,1
     async fn given_a_lake_that_is_down_then_it_is_worth_another_attempt() {
         let lake = MemoryStore::default();
         lake.fail([true]);
-        assert!(!set(&models(), &lake, "weights", "activity,weight\n").await.unwrap_err().is_permanent());
+        let csv = "activity,weight\nsearch,2\n";
+        assert!(!set(&models(), &lake, "weights", csv).await.unwrap_err().is_permanent());
     }
 }
