@@ -110,9 +110,10 @@ pub fn jobs(model: &str) -> String {
     format!("jobs/{model}/")
 }
 
-/// `notices/<model>/<partition value>/<id>.json`: the claim of whoever tells people of a row.
-pub fn notice(model: &str, partition: &str, id: &str) -> String {
-    format!("notices/{model}/{partition}/{id}.json")
+/// `notices/<model>/<id>.json`: what people know of the episodes of a subject, such as a product at
+/// a location.
+pub fn notice(model: &str, id: &str) -> String {
+    format!("notices/{model}/{id}.json")
 }
 
 /// `reference/<table>.csv`

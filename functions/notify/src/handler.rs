@@ -1,27 +1,30 @@
 //! Which rows people are told of, and that none is told twice.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 use serde::Serialize;
 use serde_json::Value;
-use shoplake_lake::{Store, StoreError};
+use shoplake_lake::{Object, Store, StoreError};
 use shoplake_models::NotifyRequest;
 use shoplake_platform::clock::Clock;
 use shoplake_platform::failure::Failure;
 use shoplake_platform::topic::{PublishError, Topic};
+use uuid::Uuid;
 
-use crate::claim::{Held, Slot, State};
+use crate::claim::Ledger;
+use crate::episode::{Episode, Found, Span, State, Subject};
 use crate::message::{Event, message};
 use crate::rows::{self, Row};
 
 /// Rows that are told of at once. A row takes three requests after each other, and most of the time is waiting.
 const AT_ONCE: usize = 16;
 
-/// How long a message may be under way. Whoever has been publishing for longer than this has ended.
+/// How long a message may be under way. A run that has been publishing for longer than this has
+/// ended.
 const LONGEST_PUBLICATION: TimeDelta = TimeDelta::minutes(2);
 
 /// What people want to know.
@@ -67,10 +70,20 @@ struct Told {
     unknown: bool,
 }
 
+impl Told {
+    fn add(&mut self, more: Self) {
+        self.sent |= more.sent;
+        self.ended |= more.ended;
+        self.expired |= more.expired;
+        self.unknown |= more.unknown;
+    }
+}
+
 /// Why a row was not told of now, and may be later.
 enum Hindered {
     Store(StoreError),
     Topic(PublishError),
+    Rows(Failure),
 }
 
 impl Notify {
@@ -81,22 +94,24 @@ impl Notify {
         let request: NotifyRequest = serde_json::from_value(event).map_err(|error| {
             Failure::permanent(format!("expected the notify object of the transform function: {error}"))
         })?;
-        let rows = self.rows(&request).await?;
-        let prefix = shoplake_lake::keys::notice(&request.model, &request.partition, "");
-        let prefix = prefix.trim_end_matches(".json");
-        let claimed = self.store.list(prefix).await.map_err(Failure::retryable)?;
-        let claimed: HashSet<String> = claimed.into_iter().map(|entry| entry.key).collect();
+        let partitions = Partitions::new(self, &request)?;
+        let rows = partitions.rows(&request.partition).await?.ok_or_else(|| {
+            Failure::permanent(format!(
+                "there is no gold object {:?} any more; mark its partition dirty, and its rows are notified then",
+                request.key
+            ))
+        })?;
 
         // What has begun is finished, whatever happens to the others: a row that is dropped between its claim and its
         // message would never be told of.
         let stop = AtomicBool::new(false);
-        let (stop, claimed, request) = (&stop, &claimed, &request);
-        let results: Vec<Option<Result<Told, Hindered>>> = futures::stream::iter(&rows)
+        let (stop, partitions, request) = (&stop, &partitions, &request);
+        let results: Vec<Option<Result<Told, Hindered>>> = futures::stream::iter(rows.iter())
             .map(|row| async move {
                 if stop.load(Ordering::Relaxed) || self.clock.now() >= until {
                     return None;
                 }
-                let told = self.row(request, row, claimed).await;
+                let told = self.row(partitions, row).await;
                 if told.is_err() {
                     stop.store(true, Ordering::Relaxed);
                 }
@@ -108,79 +123,148 @@ impl Notify {
         conclude(request, rows.len(), results)
     }
 
-    async fn rows(&self, request: &NotifyRequest) -> Result<Vec<Row>, Failure> {
-        let object = self.store.get(&request.key).await.map_err(Failure::retryable)?.ok_or_else(|| {
-            Failure::permanent(format!(
-                "there is no gold object {:?} any more; mark its partition dirty, and its rows are told of again",
-                request.key
-            ))
-        })?;
-        rows::read(object.bytes, &request.notice, &request.identity)
-            .map_err(|error| Failure::permanent(format!("the gold object {:?}: {error}", request.key)))
-    }
-
-    async fn row(
-        &self,
-        request: &NotifyRequest,
-        row: &Row,
-        claimed: &HashSet<String>,
-    ) -> Result<Told, Hindered> {
-        let Some(started) = row.started else {
-            tracing::warn!(model = request.model, row = ?row.columns, "a row without a beginning is nothing to tell of");
-            return Ok(Told::default());
-        };
-        let slot = Slot::new(self.store.as_ref(), request, row);
-        let is_news = |moment: DateTime<Utc>| self.clock.now() - moment <= self.policy.within;
-        let is_over = self.policy.ended && row.ended.is_some_and(is_news);
-        let mut told = Told::default();
-
-        let held = match (claimed.contains(&slot.key), is_news(started) || is_over) {
-            (true, false) => return Ok(told),
-            (true, true) => slot.get().await.map_err(Hindered::Store)?,
-            (false, _) => None,
-        };
-        let known = match held {
-            None if !is_news(started) => {
-                // Somebody raises the limit one day; history is no news even then.
-                let claim = slot.put(State::Expired, None, self.clock.now()).await;
-                told.expired = claim.map_err(Hindered::Store)?.is_some();
-                return Ok(told);
+    /// Notifies people of the row, and then of rows of the same subject in other partitions that
+    /// may be news because of it.
+    async fn row(&self, partitions: &Partitions<'_>, row: &Row) -> Result<Told, Hindered> {
+        let request = partitions.request;
+        let (mut told, again) = self.one(partitions, &request.partition, row, true).await?;
+        for partition in again {
+            let rows = partitions.of_subject(&partition, row).await?;
+            if let Some(other) = rows {
+                let (more, _) = self.one(partitions, &partition, &other, false).await?;
+                told.add(more);
             }
-            None => self.tell(request, row, &slot, None, Event::Started, &mut told).await?,
-            Some(held) => match held.claim.state {
-                State::Refused if is_news(started) => {
-                    self.tell(request, row, &slot, Some(&held), Event::Started, &mut told).await?
-                }
-                State::Sent => Some(held),
-                State::Sending | State::Ending => {
-                    told.unknown = self.is_abandoned(&slot, &held);
-                    None
-                }
-                State::Refused | State::Expired | State::Ended => None,
-            },
-        };
-        if let Some(held) = known.filter(|_| is_over) {
-            self.tell(request, row, &slot, Some(&held), Event::Ended, &mut told).await?;
         }
         Ok(told)
     }
 
-    /// Claims, publishes, and notes what became of it. Answers with the claim if people know now.
+    /// Notifies people of one row. Answers with the partitions whose row of the same subject has to
+    /// be looked at again: one that waited for this commit, and one that the episode has left.
+    async fn one(
+        &self,
+        partitions: &Partitions<'_>,
+        partition: &str,
+        row: &Row,
+        may_move: bool,
+    ) -> Result<(Told, BTreeSet<String>), Hindered> {
+        let mut told = Told::default();
+        let mut again = BTreeSet::new();
+        let Some(span) = Span::of(row) else {
+            tracing::warn!(
+                model = partitions.request.model,
+                partition,
+                "a row without a beginning is not notified"
+            );
+            return Ok((told, again));
+        };
+        let ledger = Ledger::new(self.store.as_ref(), &partitions.request.model, &partitions.subject(row));
+        loop {
+            let (before, condition) = ledger.read().await.map_err(Hindered::Store)?;
+            told.expired = false;
+            let mut others = BTreeMap::new();
+            for other in before.open_before(span, partition) {
+                if let Some(found) = partitions.of_subject(&other, row).await?.as_ref().and_then(Span::of) {
+                    others.insert(other, found);
+                }
+            }
+            let found = before.find(span, partition, &others);
+            let mut subject = before.clone();
+            if found != Found::Unclear {
+                subject.waiting.remove(partition);
+            }
+            again.extend(before.waiting.iter().filter(|waiting| *waiting != partition).cloned());
+            let event = self.decide(&mut subject, found, span, partition, may_move, &mut told, &mut again);
+            let written =
+                subject == before || ledger.write(&subject, condition).await.map_err(Hindered::Store)?;
+            let Some((event, writer)) = event else {
+                if written {
+                    return Ok((told, again));
+                }
+                continue;
+            };
+            // Another run has changed what is known: what there is to do depends on that.
+            if written {
+                let request = NotifyRequest { partition: partition.to_owned(), ..partitions.request.clone() };
+                if !self.tell(&request, row, &ledger, &writer, event, &mut told).await? {
+                    return Ok((told, again));
+                }
+            }
+        }
+    }
+
+    /// Notes in `subject` what the row is, and claims the message that people have to get, if any.
+    #[expect(clippy::too_many_arguments, reason = "what is known of a row, and what follows from it")]
+    fn decide(
+        &self,
+        subject: &mut Subject,
+        found: Found,
+        span: Span,
+        partition: &str,
+        may_move: bool,
+        told: &mut Told,
+        again: &mut BTreeSet<String>,
+    ) -> Option<(Event, String)> {
+        let now = self.clock.now();
+        let is_news = |time: DateTime<Utc>| now - time <= self.policy.within;
+        let is_over = self.policy.ended && span.ended.is_some_and(is_news);
+        let writer = Uuid::new_v4().to_string();
+        match found {
+            Found::Forgotten => None,
+            Found::Unclear => {
+                if is_news(span.started) {
+                    subject.waiting.insert(partition.to_owned());
+                }
+                None
+            }
+            Found::New => {
+                // The limit may be raised one day; history is no news even then.
+                let state = if is_news(span.started) { State::Sending } else { State::Expired };
+                told.expired = state == State::Expired;
+                subject.add(Episode {
+                    writer: writer.clone(),
+                    state,
+                    at: now,
+                    notified: span.started,
+                    started: span.started,
+                    ended: span.ended,
+                    partition: partition.to_owned(),
+                });
+                (state == State::Sending).then_some((Event::Started, writer))
+            }
+            Found::Known(place) => {
+                if may_move {
+                    again.extend(subject.see(place, span, partition));
+                }
+                let episode = &mut subject.episodes[place];
+                let (state, event) = match episode.state {
+                    State::Refused if is_news(span.started) => (State::Sending, Event::Started),
+                    State::Sent if is_over => (State::Ending, Event::Ended),
+                    State::Sending | State::Ending => {
+                        told.unknown = is_abandoned(episode, now);
+                        return None;
+                    }
+                    _ => return None,
+                };
+                (episode.state, episode.at, episode.writer) = (state, now, writer.clone());
+                Some((event, writer))
+            }
+        }
+    }
+
+    /// Publishes what `writer` has claimed, and notes what became of it. True if people know now.
     async fn tell(
         &self,
         request: &NotifyRequest,
         row: &Row,
-        slot: &Slot<'_>,
-        from: Option<&Held>,
+        ledger: &Ledger<'_>,
+        writer: &str,
         event: Event,
         told: &mut Told,
-    ) -> Result<Option<Held>, Hindered> {
-        let (under_way, done, not_done) = match event {
-            Event::Started => (State::Sending, State::Sent, State::Refused),
-            Event::Ended => (State::Ending, State::Ended, State::Sent),
+    ) -> Result<bool, Hindered> {
+        let (done, not_done) = match event {
+            Event::Started => (State::Sent, State::Refused),
+            Event::Ended => (State::Ended, State::Sent),
         };
-        let claim = slot.put(under_way, from, self.clock.now()).await.map_err(Hindered::Store)?;
-        let Some(claim) = claim else { return Ok(None) };
         match self.topic.publish(&message(request, row, event)).await {
             Ok(()) => {
                 match event {
@@ -188,19 +272,19 @@ impl Notify {
                     Event::Ended => told.ended = true,
                 }
                 // People know, whether that is noted or not; without the note they are only never told of the end.
-                match slot.put(done, Some(&claim), self.clock.now()).await {
-                    Ok(held) => Ok(held),
+                match ledger.settle(writer, done, self.clock.now()).await {
+                    Ok(()) => Ok(true),
                     Err(error) => {
-                        tracing::error!(%error, key = slot.key, "a message was published, which its claim does not say");
-                        Ok(None)
+                        tracing::error!(%error, key = ledger.key, "a message was published, which its claim does not say");
+                        Ok(false)
                     }
                 }
             }
             Err(error @ PublishError::Refused(_)) => {
-                if let Err(put) = slot.put(not_done, Some(&claim), self.clock.now()).await {
+                if let Err(put) = ledger.settle(writer, not_done, self.clock.now()).await {
                     tracing::error!(
-                        error = %put, key = slot.key, row = ?row.columns,
-                        "a message was refused, and its claim could not be given back: people are not told of this row"
+                        error = %put, key = ledger.key,
+                        "a message was refused, and its claim could not be given back: people are not notified"
                     );
                 }
                 Err(Hindered::Topic(error))
@@ -208,24 +292,84 @@ impl Notify {
             Err(error @ PublishError::Unknown(_)) => {
                 told.unknown = true;
                 tracing::error!(
-                    %error, key = slot.key, row = ?row.columns,
-                    "people may or may not have been told of this row; it is not told again"
+                    %error, key = ledger.key,
+                    "a message may or may not have arrived; it is not published again"
                 );
-                Ok(None)
+                Ok(false)
             }
         }
     }
+}
 
-    /// Whether a claim is that of a publisher who has ended. Says so, as nobody else will.
-    fn is_abandoned(&self, slot: &Slot<'_>, held: &Held) -> bool {
-        let is_abandoned = self.clock.now() - held.claim.at > LONGEST_PUBLICATION;
-        if is_abandoned {
-            tracing::error!(
-                key = slot.key, at = %held.claim.at, state = ?held.claim.state,
-                "a message was begun and never finished: people may or may not have been told of this row"
-            );
+/// Whether a claim is that of a publisher that has ended. Logs it, as no other run does.
+fn is_abandoned(episode: &Episode, now: DateTime<Utc>) -> bool {
+    let is_abandoned = now - episode.at > LONGEST_PUBLICATION;
+    if is_abandoned {
+        tracing::error!(
+            partition = episode.partition, at = %episode.at, state = ?episode.state, started = %episode.started,
+            "a message was begun and never finished: it may or may not have arrived"
+        );
+    }
+    is_abandoned
+}
+
+/// The partitions of a model, as they are in gold now.
+struct Partitions<'a> {
+    store: &'a dyn Store,
+    request: &'a NotifyRequest,
+    /// The column that names the partition.
+    column: String,
+    read: Mutex<HashMap<String, Option<Arc<Vec<Row>>>>>,
+}
+
+impl<'a> Partitions<'a> {
+    fn new(notify: &'a Notify, request: &'a NotifyRequest) -> Result<Self, Failure> {
+        let folder = format!("={}/", request.partition);
+        let column = request.key.split_once(&folder).and_then(|(before, _)| before.rsplit('/').next());
+        let column = column.ok_or_else(|| {
+            Failure::permanent(format!(
+                "expected a key such as gold/<model>/<column>={}/data.parquet, got {:?}",
+                request.partition, request.key
+            ))
+        })?;
+        Ok(Self { store: notify.store.as_ref(), request, column: column.to_owned(), read: Mutex::default() })
+    }
+
+    /// The rows of a partition; none if there is not such an object in gold.
+    async fn rows(&self, partition: &str) -> Result<Option<Arc<Vec<Row>>>, Failure> {
+        if let Some(known) = self.known().get(partition) {
+            return Ok(known.clone());
         }
-        is_abandoned
+        let folder = |partition: &str| format!("/{}={partition}/", self.column);
+        let key = self.request.key.replace(&folder(&self.request.partition), &folder(partition));
+        let object = self.store.get(&key).await.map_err(Failure::retryable)?;
+        let read = |object: Object| {
+            rows::read(object.bytes, &self.request.notice, &self.request.identity)
+                .map(Arc::new)
+                .map_err(|error| Failure::permanent(format!("the gold object {key:?}: {error}")))
+        };
+        let rows = object.map(read).transpose()?;
+        self.known().insert(partition.to_owned(), rows.clone());
+        Ok(rows)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Option<Arc<Vec<Row>>>>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The row that a partition has of the subject of `row`.
+    async fn of_subject(&self, partition: &str, row: &Row) -> Result<Option<Row>, Hindered> {
+        let subject = self.subject(row);
+        let rows = self.rows(partition).await.map_err(Hindered::Rows)?;
+        Ok(rows.and_then(|rows| rows.iter().find(|other| self.subject(other) == subject).cloned()))
+    }
+
+    /// What the row is about: its key without the partition. As JSON, so that no two subjects can
+    /// be spelt alike.
+    fn subject(&self, row: &Row) -> String {
+        let columns = self.request.identity.iter().filter(|column| **column != self.column);
+        let values: Vec<_> = columns.map(|column| row.columns.get(column)).collect();
+        serde_json::json!(values).to_string()
     }
 }
 
@@ -270,6 +414,7 @@ fn conclude(
     );
     match hindered {
         Some(Hindered::Store(error)) => Err(Failure::retryable(format!("{left} rows are left: {error}"))),
+        Some(Hindered::Rows(failure)) => Err(failure),
         Some(Hindered::Topic(error)) => Err(Failure::retryable(format!("{left} rows are left: {error}"))),
         None if left > 0 => Err(Failure::retryable(format!(
             "{left} of {rows} rows are left, as the time was up; another run goes on from there"

@@ -1,6 +1,7 @@
 //! The notify function: tells people of the new rows of a gold partition, of each once.
 
 mod claim;
+mod episode;
 mod handler;
 mod message;
 mod rows;

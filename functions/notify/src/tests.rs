@@ -75,6 +75,18 @@ fn gold(alerts: &[Alert]) -> Bytes {
     file.into()
 }
 
+fn gold_of(day: &str) -> String {
+    format!("gold/stockout_alerts/alert_date={day}/data.parquet")
+}
+
+/// The day of so many hours before noon.
+fn day_of(hours_ago: i64) -> String {
+    (noon() - TimeDelta::hours(hours_ago)).date_naive().to_string()
+}
+
+const TODAY: &str = "2026-11-21";
+const YESTERDAY: &str = "2026-11-20";
+
 fn event() -> Value {
     json!({
         "model": "stockout_alerts",
@@ -162,6 +174,34 @@ impl World {
 
     async fn run(&self) -> Result<Response, Failure> {
         self.notify.handle(event(), DateTime::<Utc>::MAX_UTC).await
+    }
+
+    /// Commits the rows of a day, without notifying people.
+    async fn commit_day(&self, day: &str, alerts: &[Alert]) {
+        self.store.put(&gold_of(day), gold(alerts), Metadata::new(), Condition::Always).await.unwrap();
+    }
+
+    /// Notifies people of the rows that a day has now.
+    async fn run_day(&self, day: &str) {
+        let mut event = event();
+        event["partition"] = json!(day);
+        event["key"] = json!(gold_of(day));
+        self.notify.handle(event, DateTime::<Utc>::MAX_UTC).await.unwrap();
+    }
+
+    async fn commit_and_run(&self, day: &str, alerts: &[Alert]) {
+        self.commit_day(day, alerts).await;
+        self.run_day(day).await;
+    }
+
+    /// Since when people were told that something lasts, in hours before noon.
+    fn beginnings(&self) -> Vec<i64> {
+        let since = |message: Message| {
+            let body: Value = serde_json::from_str(&message.body).unwrap();
+            let since: DateTime<Utc> = body["since"].as_str().unwrap().parse().unwrap();
+            (body["event"] == "started").then(|| (noon() - since).num_hours())
+        };
+        self.topic.messages().into_iter().filter_map(since).collect()
     }
 
     fn subjects(&self) -> Vec<String> {
@@ -433,6 +473,189 @@ async fn given_what_can_never_be_told_then_a_retry_is_not_worth_it() {
     assert!(message(event()).await.contains("no Parquet file"));
 }
 
+#[tokio::test]
+async fn a_beginning_that_moves_before_midnight_is_the_same_episode() {
+    let world = World::telling_ends();
+    world.commit_and_run(TODAY, &[out(1, 11)]).await;
+    // A snapshot of 23:00 arrives late, and the row becomes one of the day before.
+    world.commit_and_run(TODAY, &[]).await;
+    world.commit_and_run(YESTERDAY, &[out(1, 13)]).await;
+    assert_eq!(world.subjects(), ["p1 is out"]);
+    world.commit_and_run(YESTERDAY, &[over(1, 13, 3)]).await;
+    world.run_day(YESTERDAY).await;
+    assert_eq!(world.subjects(), ["Over: p1 is out", "p1 is out"]);
+}
+
+#[tokio::test]
+async fn a_beginning_that_moves_past_midnight_is_the_same_episode() {
+    for is_emptied_first in [true, false] {
+        let world = World::new();
+        world.commit_and_run(YESTERDAY, &[out(1, 13)]).await;
+        // The snapshot of 23:00 was wrong: it began at 01:00.
+        world.commit_day(YESTERDAY, &[]).await;
+        world.commit_day(TODAY, &[out(1, 11)]).await;
+        let [first, second] = if is_emptied_first { [YESTERDAY, TODAY] } else { [TODAY, YESTERDAY] };
+        for day in [first, second, first, second] {
+            world.run_day(day).await;
+        }
+        assert_eq!(world.beginnings(), [13]);
+    }
+}
+
+#[tokio::test]
+async fn two_episodes_are_two_messages_in_any_order_of_runs() {
+    for order in [[YESTERDAY, TODAY], [TODAY, YESTERDAY]] {
+        let world = World::new();
+        world.commit_and_run(YESTERDAY, &[out(1, 20)]).await;
+        // It was over at 04:00, and it is out again since 07:00: known at once, as the snapshots
+        // came late.
+        world.commit_day(YESTERDAY, &[over(1, 20, 8)]).await;
+        world.commit_day(TODAY, &[out(1, 5)]).await;
+        for day in order.into_iter().chain(order) {
+            world.run_day(day).await;
+        }
+        assert_eq!(world.beginnings(), [20, 5]);
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_its_neighbour_contradicts_waits_for_the_next_commit() {
+    // Both rows say that the product is out now, so one of them is about to be computed again.
+    // Which one?
+    let contradiction = async || {
+        let world = World::new();
+        world.commit_and_run(YESTERDAY, &[out(1, 13)]).await;
+        world.commit_and_run(TODAY, &[out(1, 5)]).await;
+        assert_eq!(world.beginnings(), [13]);
+        world
+    };
+    let two = contradiction().await;
+    two.commit_and_run(YESTERDAY, &[over(1, 13, 8)]).await;
+    assert_eq!(two.beginnings(), [13, 5]);
+
+    let one = contradiction().await;
+    one.commit_and_run(TODAY, &[]).await;
+    one.commit_and_run(YESTERDAY, &[over(1, 13, 2)]).await;
+    assert_eq!(one.beginnings(), [13]);
+}
+
+#[tokio::test]
+async fn an_episode_after_one_that_vanished_is_a_new_one() {
+    let world = World::new();
+    world.commit_and_run("2026-11-19", &[out(1, 47)]).await;
+    world.commit_and_run("2026-11-19", &[]).await;
+    world.commit_and_run(TODAY, &[out(1, 5)]).await;
+    assert_eq!(world.beginnings(), [47, 5]);
+}
+
+#[tokio::test]
+async fn many_episodes_of_a_subject_are_forgotten_and_stay_no_news() {
+    let world = World::with(Policy { within: TimeDelta::days(900), ended: false });
+    let days: Vec<_> = (1..=60).map(|day| day * 24).collect();
+    for hours in days.iter().rev() {
+        world.commit_and_run(&day_of(*hours), &[over(1, *hours, hours - 1)]).await;
+    }
+    for hours in &days {
+        world.run_day(&day_of(*hours)).await;
+    }
+    assert_eq!(world.beginnings().len(), days.len());
+}
+
+#[test]
+fn no_model_looks_further_ahead_than_a_row_without_an_end_counts() {
+    let model = include_str!("../../../glue-sql/gold/stockout_alerts.sql");
+    let days = model.split_once("-- lookahead_days = ").and_then(|(_, rest)| rest.split_whitespace().next());
+    assert_eq!(days.unwrap().parse::<i64>().unwrap(), crate::episode::KNOWN_END.num_days());
+}
+
+/// Snapshots of a product, by hours before noon, the earliest first: whether it is out.
+type Snapshots = BTreeMap<std::cmp::Reverse<i64>, bool>;
+
+/// The times from the first to the last snapshot of each stock-out.
+fn episodes(snapshots: &Snapshots) -> Vec<(i64, Option<i64>)> {
+    let mut episodes: Vec<(i64, Option<i64>)> = Vec::new();
+    let mut is_out_before = false;
+    for (hour, is_out) in snapshots {
+        match (is_out_before, is_out) {
+            (false, true) => episodes.push((hour.0, None)),
+            (true, false) => episodes.last_mut().unwrap().1 = Some(hour.0),
+            _ => {}
+        }
+        is_out_before = *is_out;
+    }
+    episodes
+}
+
+/// The rows of gold by day: the first episode that begins on it.
+fn alerts_by_day(snapshots: &Snapshots) -> BTreeMap<String, Alert> {
+    let mut days = BTreeMap::new();
+    for (started, ended) in episodes(snapshots) {
+        days.entry(day_of(started)).or_insert(Alert { product: 1, started, ended });
+    }
+    days
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// In whatever order snapshots arrive, and in whatever order the days that they change are
+    /// computed, people get at most one message of an episode, and one for each row in the end.
+    #[test]
+    fn shuffled_snapshots_give_each_episode_one_message(
+        snapshots in prop::collection::btree_map(0..72_i64, any::<bool>(), 1..14)
+            .prop_map(|snapshots| snapshots.into_iter().collect::<Vec<_>>())
+            .prop_shuffle(),
+        orders in prop::collection::vec(any::<bool>(), 14),
+        is_late in prop::collection::vec(any::<bool>(), 14),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let world = World::with(Policy { within: TimeDelta::days(9), ended: false });
+            let mut known = Snapshots::new();
+            let mut gold: BTreeMap<String, (i64, Option<i64>)> = BTreeMap::new();
+            for (number, (hour, is_out)) in snapshots.iter().enumerate() {
+                known.insert(std::cmp::Reverse(*hour), *is_out);
+                let now = alerts_by_day(&known);
+                let mut days: Vec<_> = (0..=72).step_by(24).map(day_of).collect();
+                if orders[number] {
+                    days.reverse();
+                }
+                let changed: Vec<_> = days
+                    .into_iter()
+                    .filter(|day| now.get(day).map(|row| (row.started, row.ended)) != gold.get(day).copied())
+                    .collect();
+                gold = now.iter().map(|(day, row)| (day.clone(), (row.started, row.ended))).collect();
+                let rows = |day: &String| now.get(day).map(|row| vec![*row]).unwrap_or_default();
+                for day in &changed {
+                    world.commit_day(day, &rows(day)).await;
+                    if !is_late[number] {
+                        world.run_day(day).await;
+                    }
+                }
+                for day in changed.iter().filter(|_| is_late[number]) {
+                    world.run_day(day).await;
+                }
+            }
+            let told = world.beginnings();
+            let of = |episode: &(i64, Option<i64>)| {
+                let (started, ended) = *episode;
+                told.iter().filter(|hour| **hour <= started && ended.is_none_or(|ended| **hour > ended)).count()
+            };
+            for episode in episodes(&known) {
+                assert!(of(&episode) <= 1, "{episode:?} of {known:?}: {told:?}");
+            }
+            // All episodes that begin on a day are one alert.
+            for day in alerts_by_day(&known).keys() {
+                let is_told = episodes(&known)
+                    .iter()
+                    .any(|episode| day_of(episode.0) == *day && of(episode) == 1)
+                    || told.iter().any(|hour| day_of(*hour) == *day);
+                assert!(is_told, "{day} of {known:?}: {told:?}");
+            }
+        });
+    }
+}
+
 /// What happens to one run.
 #[derive(Clone, Debug)]
 struct Run {
@@ -520,7 +743,7 @@ proptest! {
                 most = most.max(unharmed.iter().map(|run| usize::from(run.more)).sum());
                 handle(&world, &unharmed, &[]).await;
             }
-            // Whoever came second to the claim of a beginning has left its end to a later run.
+            // The run that came second to the claim of a beginning has left its end to a later run.
             world.run().await.unwrap();
             let told = told(&world);
             assert_eq!(told.len(), 2 * most);
