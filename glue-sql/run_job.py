@@ -80,7 +80,9 @@ class Transform:
         current = self._lake.get(key)
         if current and _is_of(job, current):
             # An earlier attempt ended between its commit and now. What it still owed is in the commit.
-            return self._finish(job, Gold.decode(key, current.body))
+            names = current.metadata.get("new-failures")
+            new = names.split(",") if names else []
+            return self._finish(job, Gold.decode(key, current.body), new)
         if (current and current.etag) != expected:
             return self._conflict(job, "another job has committed since it was planned")
         before = Gold.decode(key, current.body) if current else None
@@ -94,23 +96,33 @@ class Transform:
         finally:
             workspace.clear()
         stopped = any(check["severity"] == "stop" for check in gold.failed_checks)
-        if stopped or not changed:
+        failed_before = before.failed_checks if before else []
+        known = {failed["name"]: failed.get("shops", []) for failed in failed_before}
+        failing = {failed["name"]: failed["shops"] for failed in gold.failed_checks}
+        # A commit says which checks fail for which shops. So the same rows are committed again
+        # when that changes.
+        if stopped or not (changed or failing != known):
             outcome = "checks_failed" if stopped else "unchanged"
-            return {"outcome": outcome, "rows": gold.rows.num_rows, "failed_checks": gold.failed_checks}
+            failed_checks = gold.failed_checks
+            alerts = alert(job, failed_checks, list(failing)) if stopped else None
+            result = {"outcome": outcome, "rows": gold.rows.num_rows}
+            return {**result, "failed_checks": failed_checks, "alert": alerts}
 
+        new = [name for name in failing if name not in known or {*failing[name]} - {*known[name]}]
         body = gold.encode(job)
         condition = {"If-Match": expected} if expected else {"If-None-Match": "*"}
         try:
-            self._lake.put(key, body, commit_notes(job, gold.rows), condition)
+            notes = commit_notes(job, gold.rows) | ({"new-failures": ",".join(new)} if new else {})
+            self._lake.put(key, body, notes, condition)
         except Conflict:
             # A write whose answer was lost is sent again by the client, and then conflicts with itself.
             head = self._lake.head(key)
             if not (head and _is_of(job, head)):
                 return self._conflict(job, "another job committed while it ran")
         measure({"written_gold_rows_count": gold.rows.num_rows, "written_parquet_bytes": len(body)})
-        return self._finish(job, gold)
+        return self._finish(job, gold, new)
 
-    def _finish(self, job: Json, gold: Gold) -> Json:
+    def _finish(self, job: Json, gold: Gold, new_failures: list[str]) -> Json:
         """Announces what a commit of the job dirtied, and says what is to be loaded, and what people are to be told."""
         self._outbox.announce(gold.dirtied)
         own = {"model": job["model"], "key": job["output"]["key"]}
@@ -123,7 +135,8 @@ class Transform:
             **own, "partition": job["partition"]["value"], "identity": job["key"], "notice": job["notice"],
         }
         committed = {"outcome": "committed", "rows": gold.rows.num_rows, "failed_checks": gold.failed_checks}
-        return {**committed, "load": load, "notify": notify}
+        alerts = alert(job, gold.failed_checks, new_failures)
+        return {**committed, "alert": alerts, "load": load, "notify": notify}
 
     def _conflict(self, job: Json, reason: str) -> Json:
         """Has the partition planned again.
@@ -164,8 +177,23 @@ def _result(job: Json, planned_at: str) -> Json:
     return {
         "outcome": None, "model": job["model"], "partition": job["partition"]["value"], "job": job["id"],
         "version": job["output"]["version"], "planned_at": planned_at, "rows": 0, "checks": checks, "failed_checks": [],
-        "load": None, "notify": None,
+        "alert": None, "load": None, "notify": None,
     }
+
+
+def alert(job: Json, failed_checks: list[Json], names: list[str]) -> list[Json] | None:
+    """What people are alerted to, without rows, which may be personal data."""
+    descriptions = {check["name"]: check["description"] for check in job["checks"]}
+    alerts = [
+        {
+            "check": failed["name"], "severity": failed["severity"],
+            "description": descriptions.get(failed["name"], ""),
+            "rows": failed["rows"], "shops": failed["shops"],
+        }
+        for failed in failed_checks
+        if failed["name"] in names
+    ]
+    return alerts or None
 
 
 def shortened(result: Json) -> Json:

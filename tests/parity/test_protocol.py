@@ -64,7 +64,7 @@ def test_given_new_rows_then_they_are_committed_with_what_load_and_notify_need(w
     assert result == {
         "outcome": "committed", "model": "takings", "partition": DAY, "job": job["id"], "version": 1,
         "planned_at": "2026-11-21T10:00:00Z", "rows": 1, "checks": [], "failed_checks": [],
-        "load": {
+        "alert": None, "load": {
             "model": "takings", "warehouse": "finance.takings", "partition": {"column": "day", "type": "date", "value": DAY},
             "key": GOLD, "version": 1, "sort": ["shop_id", "day"],
             "columns": [
@@ -184,9 +184,18 @@ def test_given_a_check_that_stops_then_nothing_is_committed(world: World) -> Non
 
 
 def test_given_a_check_that_warns_then_the_rows_are_committed_and_the_failure_is_told(world: World) -> None:
-    result = world.run(plan(world.lake, checks=[check("select takings from gold__takings", severity="warn")]))
+    checks = [check("select shop_id, takings from gold__takings", severity="warn")]
+    result = world.run(plan(world.lake, checks=checks))
     assert result["outcome"] == "committed"
-    assert result["failed_checks"][0]["sample"] == [{"takings": "2.6000"}]
+    [failed] = result["failed_checks"]
+    assert failed["sample"][0]["takings"] == "2.6000"
+    assert result["alert"] == [{
+        "check": "takings_are_fine", "severity": "warn", "description": "takings are fine",
+        "rows": 1, "shops": failed["shops"],
+    }]
+    world.arrive("b", "1.0000")
+    result = world.run(plan(world.lake, checks=checks))
+    assert (result["outcome"], result["alert"]) == ("committed", None), "it is known"
 
 
 def test_failed_check_names_its_shops_and_masks_personal_values(world: World) -> None:

@@ -64,6 +64,7 @@ pub fn committed(
         rows,
         checks,
         failed_checks,
+        alert: None,
         load,
         notify: None,
     })
@@ -195,6 +196,7 @@ select shop_id from gold.daily where sales < 2
                     {"name": "few", "severity": "warn", "description": "a shop sells more than one thing a day"},
                 ],
                 "failed_checks": [{"name": "few", "severity": "warn", "rows": 1, "shops": ["acme"], "sample": [{"shop_id": "acme"}]}],
+                "alert": null,
                 "load": {
                     "model": "daily",
                     "warehouse": "sales.daily",

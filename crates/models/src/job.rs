@@ -207,6 +207,9 @@ pub mod metadata {
     pub const JOB: &str = "job";
     /// The number of rows.
     pub const ROWS: &str = "rows";
+    /// Names of the checks whose failure is new with this commit, separated by commas (only in the
+    /// S3 object, and only if there are any).
+    pub const NEW_FAILURES: &str = "new-failures";
     /// When the job was planned: what was written before that is in the commit (only in the S3 object).
     pub const PLANNED_AT: &str = "planned-at";
     /// When the oldest event was received that the commit brought (only in the S3 object, and only if its inputs tell).
@@ -297,6 +300,9 @@ pub struct JobResult {
     pub checks: Vec<CheckRun>,
     /// Those of them that returned rows, of both severities.
     pub failed_checks: Vec<FailedCheck>,
+    /// The failures that people have to be alerted to; none if they know of all of them.
+    #[serde(default)]
+    pub alert: Option<Vec<CheckAlert>>,
     /// What the load state has to copy, if there is something.
     pub load: Option<LoadRequest>,
     /// What the notify state has to look through, if there is something.
@@ -351,6 +357,32 @@ pub struct FailedCheck {
     pub shops: Vec<String>,
     /// The first few of the rows: column names to values as text, those of personal columns masked.
     pub sample: Vec<std::collections::BTreeMap<String, Option<String>>>,
+}
+
+impl FailedCheck {
+    /// Whether it fails for a shop for which `before`, the failed checks of the partition's last
+    /// commit, do not say so.
+    pub fn is_new(&self, before: &[Self]) -> bool {
+        match before.iter().find(|failed| failed.name == self.name) {
+            Some(known) => self.shops.iter().any(|shop| !known.shops.contains(shop)),
+            None => true,
+        }
+    }
+}
+
+/// A failed check as people are alerted to it: without rows, which may be personal data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckAlert {
+    /// The check.
+    pub check: String,
+    /// What it means for the commit.
+    pub severity: Severity,
+    /// What it makes sure of, in words.
+    pub description: String,
+    /// How many rows it returned.
+    pub rows: u64,
+    /// The shops whose rows they are.
+    pub shops: Vec<String>,
 }
 
 /// A committed partition to bring to the warehouse: the input of the load state.

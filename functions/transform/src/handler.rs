@@ -1,6 +1,7 @@
 //! The protocol of a commit: who may write a gold partition, and what is done so that nothing is lost if this process
 //! ends at any point of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -9,7 +10,8 @@ use shoplake_engine::{Arrival, EngineError, Gold, Limits, gold};
 use shoplake_lake::{Condition, ETag, Head, Metadata, Object, PutError, Store, keys, lease};
 use shoplake_models::job::{JOB_VERSION, metadata};
 use shoplake_models::{
-    CheckRun, JobDocument, JobResult, LoadRequest, NotifyRequest, Outcome, PartitionDirty,
+    CheckAlert, CheckRun, FailedCheck, JobDocument, JobResult, LoadRequest, NotifyRequest, Outcome,
+    PartitionDirty,
 };
 
 use crate::error::TransformError;
@@ -81,9 +83,9 @@ impl Transform {
         let current = self.store.get(&job.output.key).await?;
         if let Some(object) = current.as_ref().filter(|object| is_of(job, &object.head)) {
             // An earlier attempt ended between its commit and now. What it still owed is in the commit.
-            return self
-                .finish(planned, decode(job, object)?, moment(&object.head, metadata::RECEIVED_AT))
-                .await;
+            let (received_at, alert) =
+                (moment(&object.head, metadata::RECEIVED_AT), new_failures(&object.head));
+            return self.finish(planned, decode(job, object)?, received_at, &alert).await;
         }
         if current.as_ref().map(|object| object.head.etag.as_str()) != job.output.expected_etag.as_deref() {
             return self.conflict(planned, "another job has committed since it was planned").await;
@@ -98,12 +100,25 @@ impl Transform {
             }
             Err(error) => return Err(error.into()),
         };
-        if output.is_stopped() || !output.changed {
-            let outcome = if output.is_stopped() { Outcome::ChecksFailed } else { Outcome::Unchanged };
-            let rows = output.rows.num_rows();
-            return Ok(JobResult { failed_checks: output.failed_checks, ..result(planned, outcome, rows) });
+        let failed_before = before.as_ref().map_or(&[][..], |gold| &gold.failed_checks);
+        let rows = output.rows.num_rows();
+        if output.is_stopped() {
+            // Not committed, so that there is nothing to compare the next run with: every run of it
+            // is an alert.
+            let names: Vec<_> = output.failed_checks.iter().map(|failed| failed.name.clone()).collect();
+            let alert = alert(job, &output.failed_checks, &names);
+            let failed_checks = output.failed_checks;
+            return Ok(JobResult { failed_checks, alert, ..result(planned, Outcome::ChecksFailed, rows) });
+        }
+        // A commit says which checks fail for which shops. So the same rows are committed again
+        // when that changes: it is what the next run is compared with.
+        if !output.changed && fail_alike(failed_before, &output.failed_checks) {
+            let failed_checks = output.failed_checks;
+            return Ok(JobResult { failed_checks, ..result(planned, Outcome::Unchanged, rows) });
         }
 
+        let is_new = output.failed_checks.iter().filter(|failed| failed.is_new(failed_before));
+        let new_failures: Vec<_> = is_new.map(|failed| failed.name.clone()).collect();
         let received_at = oldest_news(&output.arrivals, current.as_ref().map(|object| &object.head));
         let committed = output.into_gold();
         let file = gold::encode(&committed, job)
@@ -112,15 +127,15 @@ impl Transform {
             Some(etag) => Condition::Matches(ETag::new(etag.as_str())),
             None => Condition::Absent,
         };
-        let notes = notes(planned, committed.rows.num_rows(), received_at);
+        let notes = notes(planned, rows, received_at, &new_failures);
         match self.store.put(&job.output.key, file, notes, condition).await {
-            Ok(_) => self.finish(planned, committed, received_at).await,
+            Ok(_) => self.finish(planned, committed, received_at, &new_failures).await,
             Err(PutError::Store(error)) => Err(error.into()),
             Err(PutError::Conflict { key }) => {
                 // A write whose answer was lost is sent again by the client, and then conflicts with itself.
                 let head = self.store.head(&key).await?;
                 if head.is_some_and(|head| is_of(job, &head)) {
-                    return self.finish(planned, committed, received_at).await;
+                    return self.finish(planned, committed, received_at, &new_failures).await;
                 }
                 self.conflict(planned, "another job committed while it ran").await
             }
@@ -133,6 +148,7 @@ impl Transform {
         planned: &Planned,
         committed: Gold,
         received_at: Option<DateTime<Utc>>,
+        new_failures: &[String],
     ) -> Result<JobResult, TransformError> {
         let job = &planned.job;
         self.announcer.announce(&committed.dirtied).await?;
@@ -153,7 +169,9 @@ impl Transform {
             notice: notice.clone(),
         });
         let result = result(planned, Outcome::Committed, committed.rows.num_rows());
-        Ok(JobResult { received_at, failed_checks: committed.failed_checks, load, notify, ..result })
+        let alert = alert(job, &committed.failed_checks, new_failures);
+        let failed_checks = committed.failed_checks;
+        Ok(JobResult { received_at, failed_checks, alert, load, notify, ..result })
     }
 
     /// Lets dispatch start the next job of the partition. A lease that cannot be given back ends by itself.
@@ -201,6 +219,35 @@ fn moment(head: &Head, name: &str) -> Option<DateTime<Utc>> {
     head.metadata.get(name)?.parse().ok()
 }
 
+/// The checks whose failure was new with a commit.
+fn new_failures(head: &Head) -> Vec<String> {
+    let names = head.metadata.get(metadata::NEW_FAILURES);
+    names.map(|names| names.split(',').map(str::to_owned).collect()).unwrap_or_default()
+}
+
+/// Whether the same checks fail for the same shops. How many rows they find does not matter.
+fn fail_alike(before: &[FailedCheck], now: &[FailedCheck]) -> bool {
+    fn shops(failed: &[FailedCheck]) -> BTreeMap<&str, &[String]> {
+        failed.iter().map(|failed| (failed.name.as_str(), &failed.shops[..])).collect()
+    }
+    shops(before) == shops(now)
+}
+
+/// What people are alerted to: those of the failures that have these names.
+fn alert(job: &JobDocument, failed: &[FailedCheck], names: &[String]) -> Option<Vec<CheckAlert>> {
+    let alerts = failed.iter().filter(|failed| names.contains(&failed.name)).map(|failed| {
+        let check = job.checks.iter().find(|check| check.name == failed.name);
+        CheckAlert {
+            check: failed.name.clone(),
+            severity: failed.severity,
+            description: check.map(|check| check.description.clone()).unwrap_or_default(),
+            rows: failed.rows,
+            shops: failed.shops.clone(),
+        }
+    });
+    Some(alerts.collect::<Vec<_>>()).filter(|alerts| !alerts.is_empty())
+}
+
 /// When the oldest event was received that `before`, the partition's last commit, does not know.
 ///
 /// S3 tells times to the second. An object of the very second in which that commit was planned counts as news, so that the
@@ -215,7 +262,12 @@ fn oldest_news(arrivals: &[Arrival], before: Option<&Head>) -> Option<DateTime<U
 }
 
 /// What a commit notes beside its rows.
-fn notes(planned: &Planned, rows: usize, received_at: Option<DateTime<Utc>>) -> Metadata {
+fn notes(
+    planned: &Planned,
+    rows: usize,
+    received_at: Option<DateTime<Utc>>,
+    new_failures: &[String],
+) -> Metadata {
     let job = &planned.job;
     let rfc3339 = |moment: DateTime<Utc>| moment.to_rfc3339_opts(SecondsFormat::AutoSi, true);
     [
@@ -227,6 +279,7 @@ fn notes(planned: &Planned, rows: usize, received_at: Option<DateTime<Utc>>) -> 
     ]
     .into_iter()
     .chain(received_at.map(|moment| (metadata::RECEIVED_AT, rfc3339(moment))))
+    .chain((!new_failures.is_empty()).then(|| (metadata::NEW_FAILURES, new_failures.join(","))))
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
 }
@@ -244,6 +297,7 @@ fn result(planned: &Planned, outcome: Outcome, rows: usize) -> JobResult {
         rows: rows as u64,
         checks: job.checks.iter().map(CheckRun::from).collect(),
         failed_checks: Vec::new(),
+        alert: None,
         load: None,
         notify: None,
     }

@@ -235,7 +235,7 @@ async fn given_new_rows_then_they_are_committed_with_what_the_load_needs() {
         serde_json::json!({"column": "business_date", "type": "date", "value": DAY})
     );
     assert_eq!((load["key"].as_str(), load["version"].as_u64()), (Some(GOLD), Some(1)));
-    assert_eq!(load["columns"][5], serde_json::json!({"name": "gross_sales", "type": "decimal(18,4)"}));
+    assert_eq!(load["columns"][5], serde_json::json!({"name": "gross_sales", "type": "decimal(38,4)"}));
     let (rows, notes) = world.gold().await;
     assert_eq!(rows, ["acme|2010-12-01|north|p1|GBP|5.0000|0.0000|5.0000|2|0|1"]);
     assert_eq!((notes["version"].as_str(), notes["rows"].as_str(), &notes["job"]), ("1", "1", &job.id));
@@ -362,52 +362,45 @@ async fn given_an_input_that_is_gone_then_the_partition_is_planned_again() {
 }
 
 #[tokio::test]
-async fn given_a_check_that_stops_then_nothing_is_committed() {
-    let world = World::new(Lake::new());
-    world.write("a", &[1]).await;
-    let total = row(
-        &[
-            ("shop_id", "acme"),
-            ("dataset", "pos_sales"),
-            ("batch", DAY),
-            ("business_date", DAY),
-            ("row_count", "2"),
-            ("quantity_sum", "2"),
-            ("completed_at", "2010-12-02T00:00:00Z"),
-            ("_received_at", "2010-12-02T00:00:00Z"),
-            ("_envelope_id", "e"),
-        ],
-        &[],
-    );
-    world.lake.write("control_totals", "dt=2010-12-01", "a", &[total]).await;
-    let result = world.run(&world.job().await).await;
-    assert_eq!(result.outcome, Outcome::ChecksFailed);
-    assert_eq!(
-        (result.failed_checks[0].name.as_str(), result.failed_checks[0].rows),
-        ("control_totals_pos_sales", 1)
-    );
-    assert_eq!(world.lake.store.get(GOLD).await.unwrap().map(|object| object.head), None);
+async fn given_a_check_that_stops_then_nothing_is_committed_and_each_run_alerts() {
+    let world = with_the_check("stop");
+    world.lake.write("pos_sales", "dt=2010-12-01", "a", &[gift(1)]).await;
+    for _ in 0..2 {
+        let result = world.run(&world.job().await).await;
+        assert_eq!(result.outcome, Outcome::ChecksFailed);
+        assert_eq!(alerted(&result), [CHECK]);
+        assert_eq!(world.lake.store.get(GOLD).await.unwrap().map(|object| object.head), None);
+    }
 
     world.write("b", &[2]).await;
-    assert_eq!(
-        world.run(&world.job().await).await.outcome,
-        Outcome::Committed,
-        "once the rows have come, it goes on"
-    );
+    let result = world.run(&world.job().await).await;
+    assert_eq!((result.outcome, alerted(&result)), (Outcome::Committed, vec![]), "right rows go on");
+}
+
+const CHECK: &str = "nothing_is_given_away";
+
+/// The checks that people are alerted to.
+fn alerted(result: &JobResult) -> Vec<String> {
+    result.alert.iter().flatten().map(|alert| alert.check.clone()).collect()
 }
 
 /// A world with a check that does not like what is given away, and lets it pass.
 fn with_a_check() -> World {
+    with_the_check("warn")
+}
+
+fn with_the_check(severity: &str) -> World {
     let model = include_str!("../../../glue-sql/gold/total_sales_by_region_product.sql");
     let check = r#"-- model = "total_sales_by_region_product"
 -- severity = "warn"
 -- description = "nothing is given away"
 
-select product_id, net_sales from gold.total_sales_by_region_product where net_sales <= 0
-"#;
+select shop_id, product_id, net_sales from gold.total_sales_by_region_product where net_sales <= 0
+"#
+    .replace("\"warn\"", &format!("\"{severity}\""));
     World::new(Lake::with_models(&[
         ("gold/total_sales_by_region_product.sql", model),
-        ("checks/nothing_is_given_away.sql", check),
+        ("checks/nothing_is_given_away.sql", &check),
     ]))
 }
 
@@ -459,6 +452,119 @@ async fn given_an_end_after_the_commit_then_a_retry_still_knows_which_checks_war
     assert_eq!(failed.sample[0]["net_sales"].as_deref(), Some("0.0000"));
 }
 
+/// A gift, or a line that is paid for, of a shop.
+fn line_of(shop: &str, line: u32, is_gift: bool) -> Row {
+    let mut row = if is_gift { gift(line) } else { sale(line) };
+    row.insert("shop_id", shop.to_owned());
+    row
+}
+
+#[tokio::test]
+async fn a_failed_check_alerts_once_for_each_shop_that_begins_to_fail() {
+    let world = with_a_check();
+    let write = async |name: &str, rows: &[Row]| {
+        world.lake.write("pos_sales", "dt=2010-12-01", name, rows).await;
+        let result = world.run(&world.job().await).await;
+        let shops = result.alert.iter().flatten().map(|alert| alert.shops.join(" ")).collect::<Vec<_>>();
+        (result.outcome, shops)
+    };
+    assert_eq!(write("a", &[line_of("acme", 1, true)]).await, (Outcome::Committed, vec!["acme".into()]));
+    assert_eq!(write("b", &[line_of("fine", 1, false)]).await, (Outcome::Committed, vec![]));
+    assert_eq!(
+        write("c", &[line_of("other", 1, true)]).await,
+        (Outcome::Committed, vec!["acme other".into()])
+    );
+    // The rows of one shop are right now: the other still fails, as people know.
+    assert_eq!(write("d", &[line_of("acme", 2, false)]).await, (Outcome::Committed, vec![]));
+    assert_eq!(write("e", &[line_of("other", 2, false)]).await, (Outcome::Committed, vec![]));
+    // It has passed in between, so that this failure is a new one.
+    let mut another = line_of("acme", 3, true);
+    another.insert("product_id", "p2".to_owned());
+    assert_eq!(write("f", &[another]).await, (Outcome::Committed, vec!["acme".into()]));
+}
+
+#[tokio::test]
+async fn given_an_end_after_the_commit_then_a_retry_still_alerts_and_the_next_job_does_not() {
+    let world = with_a_warning().await;
+    let job = world.job().await;
+    *world.events.faults.lock().unwrap() = 1;
+    world.transform.handle(&Request { job: key(&job) }).await.unwrap_err();
+    assert_eq!(alerted(&world.run(&job).await), [CHECK]);
+
+    world.lake.write("pos_sales", "dt=2010-12-01", "b", &[gift(1)]).await;
+    let result = world.run(&world.job().await).await;
+    assert_eq!((result.outcome, alerted(&result)), (Outcome::Unchanged, vec![]));
+}
+
+#[tokio::test]
+async fn given_the_same_rows_and_another_failure_then_they_are_committed_with_it_once() {
+    let check = r#"-- model = "total_sales_by_region_product"
+-- severity = "warn"
+-- inputs = ["silver.control_totals"]
+-- description = "no totals"
+
+select shop_id from silver.control_totals
+"#;
+    let model = include_str!("../../../glue-sql/gold/total_sales_by_region_product.sql")
+        .replace("-- every_seconds = 20\n", "");
+    let world = World::new(Lake::with_models(&[
+        ("gold/total_sales_by_region_product.sql", &model),
+        ("checks/no_totals.sql", check),
+    ]));
+    world.write("a", &[1]).await;
+    world.run(&world.job().await).await;
+
+    let totals = async |name: &str, shop: &str| {
+        let texts = [
+            ("shop_id", shop),
+            ("dataset", "pos_sales"),
+            ("batch", name),
+            ("business_date", DAY),
+            ("row_count", "2"),
+            ("quantity_sum", "2"),
+            ("completed_at", "2010-12-02T00:00:00Z"),
+            ("_received_at", "2010-12-02T00:00:00Z"),
+            ("_envelope_id", name),
+        ];
+        world.lake.write("control_totals", "dt=2010-12-01", name, &[row(&texts, &[])]).await;
+        let result = world.run(&world.job().await).await;
+        (result.outcome, result.version, alerted(&result).len())
+    };
+    assert_eq!(totals("a", "acme").await, (Outcome::Committed, 2, 1));
+    assert_eq!(totals("b", "acme").await, (Outcome::Unchanged, 3, 0));
+    assert_eq!(totals("c", "other").await, (Outcome::Committed, 3, 1));
+}
+
+/// A check that shows the customers of a model's rows.
+#[tokio::test]
+async fn no_result_of_a_failed_check_holds_a_customer() {
+    let model = r#"-- grain = "one row per shop, day and customer"
+-- key = ["shop_id", "business_date", "customer_id"]
+-- partition = "business_date"
+-- inputs = ["silver.pos_sales"]
+-- warehouse = "sales.buyers"
+
+select shop_id, business_date, customer_id, count(*) as lines from silver.pos_sales group by shop_id, business_date, customer_id
+"#;
+    for severity in ["warn", "stop"] {
+        let check = format!(
+            "-- model = \"total_sales_by_region_product\"\n-- severity = \"{severity}\"\n-- description = \"nothing is sold\"\n\n\
+             select shop_id, customer_id from gold.total_sales_by_region_product\n"
+        );
+        let world = World::new(Lake::with_models(&[
+            ("gold/total_sales_by_region_product.sql", model),
+            ("checks/nothing_is_sold.sql", &check),
+        ]));
+        let mut sale = sale(1);
+        sale.insert("customer_id", "customer-4711".to_owned());
+        world.lake.write("pos_sales", "dt=2010-12-01", "a", &[sale]).await;
+        let result = world.run(&world.job().await).await;
+        assert_eq!(alerted(&result), ["nothing_is_sold"]);
+        let text = serde_json::to_string(&result).unwrap();
+        assert!(text.contains("acme") && !text.contains("4711"), "{text}");
+    }
+}
+
 /// What a commit says of itself, when nobody has its result any more.
 async fn told_by_gold(world: &World) -> JobResult {
     let object = world.lake.store.get(GOLD).await.unwrap().unwrap();
@@ -479,7 +585,7 @@ proptest! {
                 let result = world.run(&world.job().await).await;
                 assert_eq!((result.outcome, result.version), (Outcome::Committed, line.into()));
                 assert!(result.received_at.is_some() && result.load.is_some());
-                assert_eq!(told_by_gold(&world).await, JobResult { received_at: None, ..result });
+                assert_eq!(told_by_gold(&world).await, JobResult { received_at: None, alert: None, ..result });
             }
         });
     }
