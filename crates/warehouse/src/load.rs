@@ -52,7 +52,7 @@ pub enum LoadError {
         /// The table.
         table: TableName,
         /// What the database said.
-        source: WarehouseError,
+        source: Box<WarehouseError>,
     },
     /// A column's type is not the one its table has.
     #[error(
@@ -102,7 +102,7 @@ impl LoadError {
                 model: copy.model.clone(),
                 partition: copy.partition.value.clone(),
                 table: copy.table.clone(),
-                source,
+                source: Box::new(source),
             },
             other => other,
         }
