@@ -26,7 +26,14 @@ def tasks(states: dict[str, Json]) -> Iterator[tuple[str, Json]]:
 def function_seconds(name: str) -> int:
     """How long Lambda lets a function run."""
     text = (ROOT / "infra" / f"{name}.tf").read_text()
-    [seconds] = re.findall(r"^ *timeout_seconds *= (\d+)", text, re.M)
+    [seconds] = re.findall(r"^ *(?:dispatch_)?timeout_seconds *= (\d+)", text, re.M)
+    return int(seconds)
+
+
+def call_seconds(name: str) -> int:
+    """How long a function waits for one call to AWS, retries included."""
+    text = (ROOT / "functions" / name / "src" / "main.rs").read_text()
+    [seconds] = re.findall(r"aws::config\(Duration::from_secs\((\d+)\)\)", text)
     return int(seconds)
 
 
@@ -49,3 +56,10 @@ def test_a_state_waits_longer_than_its_function_runs(state: str, function: str, 
     runs = function_seconds(function)
     assert runs < waits <= runs + 10, "otherwise an attempt begins while the one before still runs"
     assert 2 * waits < EXPRESS_SECONDS
+
+
+@pytest.mark.parametrize("function", sorted(path.name for path in (ROOT / "functions").iterdir()))
+def test_a_call_ends_before_its_function_does(function: str) -> None:
+    assert 2 * call_seconds(function) <= function_seconds(function), (
+        "otherwise Lambda ends the process before the call says what is wrong"
+    )

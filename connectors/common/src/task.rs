@@ -24,6 +24,9 @@ use crate::{
 /// give up.
 const STREAM_DEADLINE: Duration = Duration::from_secs(300);
 
+/// All attempts of one call to AWS together.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// What a connector is asked to fetch.
 #[async_trait]
 pub trait Task: Sized + Send + Sync {
@@ -173,7 +176,7 @@ pub async fn main<T: Task>() -> ExitCode {
 
 async fn run<T: Task>() -> Result<Delivered, TaskError> {
     let task = T::from_env(SystemClock.now())?;
-    let aws = aws::config().await;
+    let aws = aws::config(CALL_TIMEOUT).await;
     let ports = Ports {
         secret: task.secret().read(&aws).await?,
         retry_policy: RetryPolicy::default(),

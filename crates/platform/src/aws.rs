@@ -16,18 +16,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time from sending a request to the first byte of its response, an upload's body included.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// All attempts of one call together. Above it the caller's own retry (Lambda, Step Functions, SQS) takes over.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// Credentials, region and endpoint from the environment (`AWS_ENDPOINT_URL` is honoured), with bounded retries.
-pub async fn config() -> SdkConfig {
+///
+/// `operation_timeout` bounds all attempts of one call together. It must be shorter than the caller may run, so that the
+/// call fails with its reason, and the caller's own retry (Lambda, Step Functions, SQS) takes over, before the caller dies.
+pub async fn config(operation_timeout: Duration) -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
         .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS).with_max_backoff(MAX_BACKOFF))
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(CONNECT_TIMEOUT)
-                .read_timeout(READ_TIMEOUT)
-                .operation_timeout(OPERATION_TIMEOUT)
+                .read_timeout(READ_TIMEOUT.min(operation_timeout / 2))
+                .operation_timeout(operation_timeout)
                 .build(),
         )
         .load()

@@ -1,6 +1,7 @@
 //! The conform function: Kinesis batches and bronze objects in, silver and quarantine objects out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use conform::{Conform, LAYOUT};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
@@ -17,7 +18,7 @@ async fn main() -> Result<(), Error> {
     telemetry::init("conform");
     let contracts = Contracts::load(&config::definitions_dir()?.join("schemas"))?;
     let bucket = config::required("LAKE_BUCKET")?;
-    let lake = S3Store::new(&aws::config().await, bucket.clone());
+    let lake = S3Store::new(&aws::config(Duration::from_secs(50)).await, bucket.clone());
     let conform = Arc::new(Conform {
         conformer: Conformer::new(contracts, LAYOUT),
         bucket,

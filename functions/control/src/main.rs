@@ -47,7 +47,7 @@ async fn main() -> Result<(), Error> {
     telemetry::init("control");
     let definitions = config::definitions_dir()?;
     let contracts = Contracts::load(&definitions.join("schemas"))?;
-    let sdk = aws::config().await;
+    let sdk = aws::config(Duration::from_secs(60)).await;
     let sqs = aws_sdk_sqs::Client::new(&sdk);
     let bucket = config::required("LAKE_BUCKET")?;
     let machines: Arc<dyn Machines> = Arc::new(StepFunctions {

@@ -1,6 +1,7 @@
 //! The dispatch function: dirty partitions in, state machine executions out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lambda_events::event::sqs::SqsEvent;
 use dispatch::{Dispatch, Engines, SqsDelay, StepFunctions};
@@ -16,7 +17,7 @@ async fn main() -> Result<(), Error> {
     telemetry::init("dispatch");
     let definitions = config::definitions_dir()?;
     let contracts = Contracts::load(&definitions.join("schemas"))?;
-    let sdk = aws::config().await;
+    let sdk = aws::config(Duration::from_secs(25)).await;
     let silver_to_gold_glue = config::parsed("SILVER_TO_GOLD_GLUE_ARN")?;
     let engines = Engines {
         glue_above_bytes: config::parsed("GLUE_ABOVE_BYTES")?.unwrap_or(u64::MAX),

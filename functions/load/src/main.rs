@@ -3,7 +3,7 @@
 mod handler;
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::Value;
@@ -15,7 +15,7 @@ use crate::handler::Load;
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     telemetry::init("load");
-    let client = aws_sdk_redshiftdata::Client::new(&aws::config().await);
+    let client = aws_sdk_redshiftdata::Client::new(&aws::config(Duration::from_secs(25)).await);
     let warehouse = DataApi::new(
         client,
         config::required("WAREHOUSE_WORKGROUP")?,

@@ -9,6 +9,7 @@ mod rows;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
@@ -27,7 +28,7 @@ const LAST_ROW: TimeDelta = TimeDelta::seconds(8);
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     telemetry::init("notify");
-    let sdk = aws::config().await;
+    let sdk = aws::config(Duration::from_secs(12)).await;
     let notify = Notify {
         store: Arc::new(S3Store::new(&sdk, config::required("LAKE_BUCKET")?)),
         topic: Arc::new(SnsTopic::new(&sdk, config::required("TOPIC_ARN")?)),

@@ -1,6 +1,7 @@
 //! The transform function: runs one job document and commits its rows to gold.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use shoplake_engine::Limits;
@@ -11,7 +12,7 @@ use transform::{DirtyQueue, EventBridge, Request, Transform};
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     telemetry::init("transform");
-    let aws = shoplake_platform::aws::config().await;
+    let aws = shoplake_platform::aws::config(Duration::from_secs(45)).await;
     let transform = Transform {
         store: Arc::new(S3Store::new(&aws, config::required("LAKE_BUCKET")?)),
         announcer: Arc::new(EventBridge::new(&aws, config::optional("EVENT_BUS", "default")?)),

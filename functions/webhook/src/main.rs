@@ -11,7 +11,7 @@ mod route;
 mod signature;
 mod text;
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use lambda_http::{Error, service_fn};
 use shoplake_contracts::Contracts;
@@ -39,7 +39,7 @@ async fn main() -> Result<(), Error> {
     let bucket = config::required("LAKE_BUCKET")?;
     let partition_limit = config::parsed("NEW_PARTITIONS_PER_HOUR")?.unwrap_or(DEFAULT_LIMIT);
     let contracts = Contracts::load(&config::definitions_dir()?.join("schemas"))?;
-    let aws = aws::config().await;
+    let aws = aws::config(Duration::from_secs(9)).await;
     let list = LakeShopList::new(Arc::new(S3Store::new(&aws, bucket)));
     let shops = Arc::new(CachedShopList::new(Arc::new(list), Arc::new(SystemClock)));
     let app = App {
