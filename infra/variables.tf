@@ -252,7 +252,7 @@ variable "state_machine_log_level" {
 }
 
 variable "state_machine_log_data" {
-  description = "Whether the log of executions holds their inputs and outputs as well, for as long as somebody looks for a fault. They may hold rows of failed checks, and with them personal data."
+  description = "Whether the log of executions holds their inputs and outputs as well, for the time of a search for a fault. They may hold rows of failed checks, and with them personal data."
   type        = bool
   default     = false
 }

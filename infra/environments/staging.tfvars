@@ -17,8 +17,8 @@ warehouse_capacity = {
   max_rpus  = 16
 }
 
-# Steady loads keep the base busy: 192 RPU hours a day, 1,344 a week. Half as much again is told of in a day (from 80 % on), and
-# stops the warehouse in a week; it could scale to twice that.
+# Steady loads keep the base busy: 192 RPU hours a day, 1,344 a week. Half as much again rings the alarm in a day (from 80 % on),
+# and stops the warehouse in a week. A third more is possible.
 warehouse_usage_limits = {
   daily  = { period = "daily", rpu_hours = 288, action = "emit-metric" }
   weekly = { period = "weekly", rpu_hours = 2016, action = "deactivate" }

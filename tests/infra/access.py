@@ -57,8 +57,10 @@ def _open_to_the_internet(stack: Stack) -> Iterator[str]:
 def services_act_for_this_account(
     stack: Stack, exceptions: dict[str, dict[str, Any]] = EXCEPTIONS
 ) -> Iterator[str]:
-    """A service may be a role only on behalf of this account: otherwise whoever uses that
-    service elsewhere could have it be ours."""
+    """A service takes a role only on behalf of this account.
+
+    Otherwise another account's use of that service could take the role.
+    """
     for role, statement in stack.trust_statements():
         services = [
             principal for principal in statement.principals if principal.endswith(".amazonaws.com")

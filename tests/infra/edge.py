@@ -15,7 +15,7 @@ WAF_RULES: dict[str, dict[str, Any]] = tomllib.loads(
     Path(__file__).with_name("waf_rules.toml").read_text("utf-8")
 )
 
-# Headers that open something, or say where somebody is. WAF takes names in lower case.
+# Headers with credentials, or with addresses of people. WAF takes names in lower case.
 SECRET_HEADERS = {"authorization", "cookie", "webhook-signature", "x-api-key", "x-forwarded-for"}
 
 
@@ -89,9 +89,10 @@ def only_what_is_blocked_is_logged(stack: Stack) -> Iterator[str]:
 
 
 def floods_are_bounded(stack: Stack) -> Iterator[str]:
-    """Requests are limited by address, and by address and shop. Not by the shop's id alone, which
-    is no secret: anybody could have
-    a shop locked out."""
+    """Requests are limited by address, and by address and shop.
+
+    Not by the shop's id alone, which is no secret: a stranger could have the shop locked out.
+    """
     for acl in stack.of("aws_wafv2_web_acl"):
         limits = [
             _limited_by(rate)

@@ -33,8 +33,10 @@ FURTHEST_ZONE = timedelta(hours=14)
 
 
 def callers_wait_for_callees(stack: Stack) -> Iterator[str]:
-    """A caller's limit is longer than its callee's: otherwise a callee works on for nobody,
-    beside its own repetition."""
+    """A caller's limit is longer than its callee's.
+
+    Otherwise the callee works on after its caller has given up, beside its own repetition.
+    """
     functions = {function.values["arn"]: function for function in stack.of("aws_lambda_function")}
     behind_the_api = {
         permission.values["function_name"]

@@ -59,7 +59,7 @@ def without_rule(name: str) -> Callable[[Stack], None]:
 
 
 def by_shop_alone(stack: Stack) -> None:
-    """Limits requests by a shop's id, whoever sends them."""
+    """Limits requests by a shop's id, for all senders together."""
     (acl,) = stack.of("aws_wafv2_web_acl")
     (rule,) = [each for each in acl.values["rule"] if each["name"] == "rate-per-shop"]
     rate = rule["statement"][0]["rate_based_statement"][0]
@@ -118,7 +118,7 @@ def in_table(days: str) -> Callable[[Stack], None]:
 
 
 DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
-    "a role that Lambda may be for anybody": (
+    "a role that Lambda may take for any account": (
         access.services_act_for_this_account,
         edit(
             "module.load.aws_iam_role.this",
@@ -165,11 +165,11 @@ DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
         edge.bodies_are_data,
         in_acl("common", lambda group: group.update(version=None)),
     ),
-    "a group of a version that nobody has listed": (
+    "a group of a version that is not listed": (
         edge.bodies_are_data,
         in_acl("common", lambda group: group.update(version="Version_1.20")),
     ),
-    "a group that nobody has listed": (
+    "a group that is not listed": (
         edge.bodies_are_data,
         in_acl("common", lambda group: group.update(name="AWSManagedRulesSQLiRuleSet")),
     ),

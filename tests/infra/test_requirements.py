@@ -52,7 +52,10 @@ def test_an_installation_without_checksums_is_found() -> None:
 
 def test_checksums_replace_those_that_are_there_and_comments_stay() -> None:
     one, two, old = ("sha256:" + digit * 64 for digit in "120")
-    compiled = f"some-name==1 \\\n    --hash={two} \\\n    --hash={one}\nother==2 ; python_version < '4' \\\n    --hash={one}\n"
+    compiled = (
+        f"some-name==1 \\\n    --hash={two} \\\n    --hash={one}\n"
+        f"other==2 ; python_version < '4' \\\n    --hash={one}\n"
+    )
     file = f"# why\nSome.Name[extra]==1 \\\n    --hash={old}\n\nother==2; python_version < '4'\n"
     assert written(file, hashes(compiled)) == (
         f"# why\nSome.Name[extra]==1 \\\n    --hash={one} \\\n    --hash={two}\n\nother==2; "

@@ -1,5 +1,7 @@
-"""Events, requests that a shop signs, and bodies that are out of the ordinary. Standard
-Webhooks: https://www.standardwebhooks.com"""
+"""Events, requests that a shop signs, and bodies that are out of the ordinary.
+
+Standard Webhooks: https://www.standardwebhooks.com
+"""
 
 from __future__ import annotations
 
@@ -73,8 +75,7 @@ def suspicious_events(at: datetime) -> list[dict[str, Any]]:
 
 def body_of_quotes(size: int, at: datetime) -> bytes:
     """Returns valid events of exactly so many bytes, most of them escaped quotes: the body that
-    grows most when it becomes a string
-    in JSON, as Lambda gets it."""
+    grows most when it becomes a string in JSON, as Lambda gets it."""
     events = [page_view(at, page_title='"' * 512, referrer='"' * 2048) for _ in range(MOST_EVENTS)]
     # All are of one length: brackets around them, commas between them.
     each = len(json.dumps(events[0], separators=(",", ":"))) + 1
