@@ -5,6 +5,8 @@ SHELL := bash
 
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/shoplake/target
 PYTHON := .local/venv/bin/python
+# Runs a module or a script, and turns its failure into a message.
+RUN := -m tests.pipeline.command
 # End-to-end tests that take too long for every change.
 LONG := tests/e2e/test_replay.py tests/e2e/test_chaos.py tests/e2e/bulk
 
@@ -23,47 +25,47 @@ checkout:
 	fi
 
 setup: ## install what a fresh machine lacks into .local/ (a second run reuses it)
-	@python3 tests/localstack/bootstrap.py
+	@python3 $(RUN) tests/localstack/bootstrap.py
 
 build: checkout ## build everything with the development profile
 	@cargo build --locked --workspace --all-targets
 
-demo: setup checkout ## set up, build, deploy to a local cloud, send events, show the KPIs; leaves it running
-	@$(PYTHON) -m tests.pipeline.demo
+demo: setup checkout ## build, deploy to a local cloud, feed it, show the KPIs; HOSTILE=1 adds a hostile shop
+	@$(PYTHON) $(RUN) tests.pipeline.demo $(if $(HOSTILE),--hostile)
 
 report: setup ## the teams' KPIs of the running demo, in the terminal and as .local/report.html
-	@$(PYTHON) -m tests.pipeline.report
+	@$(PYTHON) $(RUN) tests.pipeline.report
 
-redrive: setup ## do again what failed in the demo, all of it or QUEUE=dirty|streams, or DATASET=<dataset> DAY=YYYY-MM-DD of quarantine
-	@$(PYTHON) -m tests.pipeline.redrive --queue "$(QUEUE)" --quarantine "$(DATASET)" --day "$(DAY)"
+redrive: setup ## run again what failed: all, QUEUE=dirty|streams, or DATASET=<dataset> DAY=YYYY-MM-DD
+	@$(PYTHON) $(RUN) tests.pipeline.redrive --queue "$(QUEUE)" --quarantine "$(DATASET)" --day "$(DAY)"
 
 down: ## stop the demo
-	@$(PYTHON) tests/localstack/cloud.py down --state .local/demo
+	@test ! -x $(PYTHON) || $(PYTHON) $(RUN) tests.pipeline.down
 
 pos-day: setup ## run one day of CSV sales through the demo: make pos-day DATA=<folder> DATE=YYYY-MM-DD
-	@$(PYTHON) -m tests.pipeline.pos_day --data "$(DATA)" --date "$(DATE)"
+	@$(PYTHON) $(RUN) tests.pipeline.pos_day --data "$(DATA)" --date "$(DATE)"
 
 test: setup checkout lint unit localstack-test infra-test report-test notebook-test parity e2e ## set up and run all tests
 	@echo "all tests passed"
 
-lint: checkout ## formatting, clippy, dependencies, Terraform
+lint: setup checkout ## formatting, clippy, dependencies, Terraform
 	@echo "==> lint"
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
-	@$(PYTHON) -m tests.pipeline.lint
+	@$(PYTHON) $(RUN) tests.pipeline.lint
 
-advisories: ## known weaknesses of the dependencies, from a database that not every network reaches
+advisories: setup ## known weaknesses of the dependencies, from a database that not every network reaches
 	@echo "==> advisories"
-	@$(PYTHON) -m tests.pipeline.lint advisories
+	@$(PYTHON) $(RUN) tests.pipeline.lint advisories
 
 unit: checkout ## unit and property tests
 	@echo "==> unit and property tests"
 	@cargo test --locked --workspace --all-targets
 
-localstack-test: setup ## tests of the local cloud itself, and of what runs on parts of it
-	@echo "==> tests of the local cloud, of the state machines and of the warehouse"
+localstack-test: setup ## tests of the local cloud, of what runs on parts of it, and of the commands
+	@echo "==> tests of the local cloud, of the state machines, of the warehouse and of the commands"
 	@$(PYTHON) -m pytest -q tests/localstack
-	@$(PYTHON) -m pytest -q tests/statemachines tests/warehouse
+	@$(PYTHON) -m pytest -q tests/statemachines tests/warehouse tests/commands
 
 infra-test: setup ## tests of the production stack: a plan per environment, what must hold for it, checkov
 	@echo "==> tests of the production stack"
@@ -75,12 +77,12 @@ report-test: setup ## tests of the report, in a browser
 
 notebook-test: setup build ## the notebooks, over customers whose groups are known
 	@echo "==> tests of the notebooks"
-	@python3 tests/localstack/bootstrap.py --notebooks
+	@python3 $(RUN) tests/localstack/bootstrap.py --notebooks
 	@.local/notebooks/bin/python -m pytest -q tests/notebooks
 
 parity: setup checkout ## every model gives the same rows on DataFusion and on Spark
 	@echo "==> parity of the engines"
-	@python3 tests/localstack/bootstrap.py --spark
+	@python3 $(RUN) tests/localstack/bootstrap.py --spark
 	@$(PYTHON) -m pytest -q tests/parity
 
 e2e: setup checkout ## end-to-end tests against a local cloud of their own
@@ -94,29 +96,29 @@ bench: checkout ## measure the hot path
 	@cargo bench --locked -p shoplake-conform
 
 costs: ## estimate what a month costs, by environment and rate of events (infra/COSTS.md)
-	@python3 infra/costs/estimate.py
+	@python3 $(RUN) infra/costs/estimate.py
 
 package: setup checkout ## build release packages, and with a container tool the connectors' images, for ARCH=arm64|x86_64|host into .local/packages
-	@$(PYTHON) -m tests.pipeline.release "$(or $(ARCH),arm64)"
+	@$(PYTHON) $(RUN) tests.pipeline.release "$(or $(ARCH),arm64)"
 
 plan: setup ## plan the production stack without AWS, for ENV=dev|staging|prod or for all three
-	@$(PYTHON) -m tests.pipeline.plan $(ENV)
+	@$(PYTHON) $(RUN) tests.pipeline.plan $(ENV)
 
 # What follows may run beside credentials, so it needs nothing but Python's standard library, Terraform and the AWS CLI.
 deploy: ## deploy ENV=dev|staging|prod to AWS: plan, ask, apply, migrate the warehouse (infra/DEPLOY.md)
-	@python3 -m tests.pipeline.deploy_aws deploy "$(ENV)"
+	@python3 $(RUN) tests.pipeline.deploy_aws deploy "$(ENV)"
 
 deploy-plan: ## what a deployment of ENV=dev|staging|prod would change on AWS
-	@python3 -m tests.pipeline.deploy_aws plan "$(ENV)"
+	@python3 $(RUN) tests.pipeline.deploy_aws plan "$(ENV)"
 
 push-images: ## push the connectors' images that `make package` built to the repositories of ENV=dev|staging|prod
-	@python3 -m tests.pipeline.deploy_aws outputs "$(ENV)" connector_repositories | python3 -m tests.pipeline.images
+	@python3 $(RUN) tests.pipeline.deploy_aws outputs "$(ENV)" connector_repositories | python3 $(RUN) tests.pipeline.images
 
 outputs: ## what the deployed ENV=dev|staging|prod is called, all of it or NAME=<output>
-	@python3 -m tests.pipeline.deploy_aws outputs "$(ENV)" $(NAME)
+	@python3 $(RUN) tests.pipeline.deploy_aws outputs "$(ENV)" $(NAME)
 
 destroy: ## take ENV=dev|staging|prod away from AWS, data and all: CONFIRM=shoplake-<ENV>
-	@CONFIRM="$(CONFIRM)" python3 -m tests.pipeline.deploy_aws destroy "$(ENV)"
+	@CONFIRM="$(CONFIRM)" python3 $(RUN) tests.pipeline.deploy_aws destroy "$(ENV)"
 
 clean: ## remove .local/ (stops the demo first)
 	@test ! -e .local/venv || $(MAKE) down

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from decimal import Decimal
+from functools import reduce
 from itertools import groupby
 from typing import Any, NoReturn
 
@@ -25,6 +26,8 @@ from job_lake import CONCURRENT_READS, InputGone, JobError, Json, Passing, Works
 PREFIX = "shoplake."
 SAMPLE_ROWS = 5
 SAMPLE_CHARS = 200
+MAX_FAILED_SHOPS = 50
+MASKED = "***"
 
 # What makes Spark mean by a text what DataFusion means by it.
 SETTINGS = {
@@ -116,28 +119,68 @@ def _register(session: SparkSession, job: Json, source: Json, workspace: Workspa
     with ThreadPoolExecutor(CONCURRENT_READS) as pool:
         placed = list(pool.map(place, enumerate(source["objects"])))
     columns = _columns(source, [schema for _, schema in placed])
+    # Spark 3.5 reads a decimal only as the one that was written, so objects are read by the types
+    # they have.
+    groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for uri, schema in placed:
+        groups.setdefault(tuple(_written(schema, columns).items()), []).append(uri)
     with _spark(job, f"input {source['name']}"):
         if placed:
-            # recursiveFileLookup: a folder named `business_date=...` is a name and no column.
-            reader = session.read.schema(", ".join(f"`{name}` {kind}" for name, kind in columns.items()))
-            frame = reader.option("recursiveFileLookup", "true").parquet(*(uri for uri, _ in placed))
+            frames = (_read(session, types, uris, columns) for types, uris in groups.items())
+            frame = reduce(DataFrame.unionAll, frames)
         else:
             nothing = ", ".join(f"cast(null as {kind}) as `{name}`" for name, kind in columns.items())
             frame = session.sql(f"select {nothing} where false")
         frame.createOrReplaceTempView(source["table"])
 
 
+def _written(schema: pa.Schema, columns: dict[str, str]) -> dict[str, str]:
+    """The columns with the types that an object has them in, which may be narrower decimals."""
+    actual = {field.name: portable(str(field.type)) for field in schema}
+    return {name: actual.get(name) or kind for name, kind in columns.items()}
+
+
+def _read(
+    session: SparkSession,
+    types: Iterable[tuple[str, str]],
+    uris: list[str],
+    columns: dict[str, str],
+) -> DataFrame:
+    """The rows of objects of the same types, in the table's types."""
+    reader = session.read.schema(", ".join(f"`{name}` {kind}" for name, kind in types))
+    # recursiveFileLookup: a folder named `business_date=...` is a name and no column.
+    frame = reader.option("recursiveFileLookup", "true").parquet(*uris)
+    if dict(types) == columns:
+        return frame
+    casts = (f"cast(`{name}` as {kind}) as `{name}`" for name, kind in columns.items())
+    return frame.selectExpr(*casts)
+
+
+def wider(one: str | None, other: str | None) -> str | None:
+    """The decimal that holds the values of both, if they are decimals of the same scale."""
+    found = [re.fullmatch(r"decimal\((\d+),(\d+)\)", kind or "") for kind in (one, other)]
+    if not all(found) or found[0][2] != found[1][2]:
+        return None
+    return f"decimal({max(int(match[1]) for match in found)},{found[0][2]})"
+
+
 def _columns(source: Json, schemas: list[pa.Schema]) -> dict[str, str]:
-    """The columns of a table with their types: the declared ones, with which every object has to agree, or else all found."""
+    """The columns of a table with their types: the declared ones, which every object has, or all found.
+
+    Of decimals that differ only in how many digits they hold, the wider one: a model whose sum was
+    widened is read together with the days that were computed before.
+    """
     declared = source["columns"]
     columns = {column["name"]: column["type"] for column in declared or ()}
     for key, schema in zip(source["objects"], schemas, strict=True):
         for field in schema:
             actual = portable(str(field.type))
             if declared is None and actual:
-                columns.setdefault(field.name, actual)
+                known = columns.get(field.name, actual)
+                columns[field.name] = wider(known, actual) or known
             expected = columns.get(field.name)
-            if expected not in (None, actual):
+            is_narrower = declared is None and expected == wider(expected, actual)
+            if expected not in (None, actual) and not is_narrower:
                 advice = "a contract changes only by adding optional fields, so write the object again"
                 found = f'has the column "{field.name}" as {actual or field.type}, expected {expected}; {advice}'
                 raise JobError(f"{source['name']}: the object {key} {found}")
@@ -224,8 +267,24 @@ def _run_check(session: SparkSession, job: Json, check: Json) -> Json | None:
         if not count:
             return None
         rows = frame.limit(SAMPLE_ROWS).collect()
-    sample = [dict(sorted((name, text(value)) for name, value in zip(frame.columns, row, strict=True))) for row in rows]
-    return {"name": check["name"], "severity": check["severity"], "rows": count, "sample": sample}
+        shops = _shops(frame)
+    personal = job.get("personal", [])
+    sample = [{name: _shown(name, row[name], personal) for name in sorted(frame.columns)} for row in rows]
+    failed = {"name": check["name"], "severity": check["severity"], "rows": count}
+    return {**failed, "shops": shops, "sample": sample}
+
+
+def _shops(frame: DataFrame) -> list[str]:
+    """The shops whose rows they are, if the check says so: the first few of them."""
+    if "shop_id" not in frame.columns:
+        return []
+    shops = frame.select("shop_id").where("shop_id is not null").distinct()
+    return [row[0] for row in shops.orderBy("shop_id").limit(MAX_FAILED_SHOPS).collect()]
+
+
+def _shown(name: str, value: Any, personal: list[str]) -> str | None:
+    """A value for a message, which more people read than tables: not a personal one."""
+    return MASKED if name in personal and value is not None else text(value)
 
 
 def text(value: Any) -> str | None:

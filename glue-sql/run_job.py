@@ -31,6 +31,7 @@ JOB_FIELDS = {
     "version", "id", "model", "partition", "inputs", "views", "sql", "key", "sort", "checks", "downstream", "output",
     "warehouse", "notice",
 }
+OPTIONAL_JOB_FIELDS = {"personal"}
 
 # Step Functions passes on 256 KB, as SNS does, and an alert on failed checks shows them twice.
 RESULT_BYTES = 100_000
@@ -63,7 +64,8 @@ class Transform:
         again = "it was written by another version, so plan the partition again"
         try:
             job = json.loads(found.body)
-            for what, names in (("missing", JOB_FIELDS - job.keys()), ("unknown", job.keys() - JOB_FIELDS)):
+            unknown = job.keys() - JOB_FIELDS - OPTIONAL_JOB_FIELDS
+            for what, names in (("missing", JOB_FIELDS - job.keys()), ("unknown", unknown)):
                 if names:
                     raise ValueError(f"{what} field `{min(names)}`")
         except (ValueError, AttributeError) as error:

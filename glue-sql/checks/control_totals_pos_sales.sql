@@ -1,5 +1,5 @@
 -- model = "total_sales_by_region_product"
--- severity = "stop"
+-- severity = "warn"
 -- inputs = ["silver.pos_sales", "silver.control_totals", "silver.quarantined"]
 -- description = "what a shop's point of sale says it sent on a day is what landed, in silver or in quarantine"
 

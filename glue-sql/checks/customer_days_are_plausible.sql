@@ -1,5 +1,5 @@
 -- model = "customer_days"
--- severity = "stop"
+-- severity = "warn"
 -- description = "a customer did something, a part of it is no more than all of it, and ratings are from 1 to 5"
 
 select

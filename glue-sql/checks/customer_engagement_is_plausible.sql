@@ -1,5 +1,5 @@
 -- model = "customer_engagement_score"
--- severity = "stop"
+-- severity = "warn"
 -- description = "a customer did something, and a rank is one more than the number of customers with a higher score"
 
 with ranked as (

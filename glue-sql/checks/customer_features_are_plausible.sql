@@ -1,5 +1,5 @@
 -- model = "customer_features"
--- severity = "stop"
+-- severity = "warn"
 -- description = "customers did something within the year, and have recency, currency and amounts exactly if they bought something"
 
 select

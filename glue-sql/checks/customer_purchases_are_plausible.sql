@@ -1,5 +1,5 @@
 -- model = "customer_purchases"
--- severity = "stop"
+-- severity = "warn"
 -- description = "units are not negative, and where there is a row something was sold or returned, for an amount"
 
 select

@@ -1,5 +1,5 @@
 -- model = "daily_stock"
--- severity = "stop"
+-- severity = "warn"
 -- description = "there are snapshots of the day, with levels, and restocks are some of them and have times where there are any"
 
 select

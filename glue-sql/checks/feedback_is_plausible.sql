@@ -1,5 +1,5 @@
 -- model = "feedback_score"
--- severity = "stop"
+-- severity = "warn"
 -- description = "ratings are from 1 to 5, satisfied are some of those who responded, and there is a score exactly where somebody did"
 
 select

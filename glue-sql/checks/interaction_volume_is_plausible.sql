@@ -1,5 +1,5 @@
 -- model = "interaction_volume_by_type"
--- severity = "stop"
+-- severity = "warn"
 -- description = "where there is a row there is an interaction, and no more customers than interactions"
 
 select

@@ -1,5 +1,5 @@
 -- model = "loyalty_activity_rate"
--- severity = "stop"
+-- severity = "warn"
 -- description = "loyal customers are active ones, and the rate is their share"
 
 select

@@ -1,5 +1,5 @@
 -- model = "product_turnover_rate"
--- severity = "stop"
+-- severity = "warn"
 -- description = "units sold are not negative, and there is a rate exactly where there was stock"
 
 select

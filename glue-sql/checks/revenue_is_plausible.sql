@@ -1,5 +1,5 @@
 -- model = "revenue_by_region"
--- severity = "stop"
+-- severity = "warn"
 -- description = "there are amounts, and what was sold, what was returned and the units without a cost are not negative"
 
 select

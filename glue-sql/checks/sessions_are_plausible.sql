@@ -1,6 +1,6 @@
 -- model = "session_duration_bounce_rate"
--- severity = "stop"
--- description = "there are sessions, at most as many bounces, a rate that says the same, and durations that are not negative"
+-- severity = "warn"
+-- description = "there are sessions, a rate that fits the bounces, and durations below 24 hours"
 
 select
     shop_id,
@@ -20,5 +20,7 @@ where
     or (bounce_rate is distinct from cast(bounces as double) / nullif(cast(sessions as double), 0))
     or average_duration_seconds is null
     or average_duration_seconds < 0
+    or average_duration_seconds >= 86400
     or median_duration_seconds is null
     or median_duration_seconds < 0
+    or median_duration_seconds >= 86400

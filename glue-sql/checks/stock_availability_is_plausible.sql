@@ -1,5 +1,5 @@
 -- model = "stock_availability"
--- severity = "stop"
+-- severity = "warn"
 -- description = "there are snapshots, what is available is what is in the place and not reserved, and the rate is a share"
 
 select

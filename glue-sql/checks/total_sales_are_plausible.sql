@@ -1,5 +1,5 @@
 -- model = "total_sales_by_region_product"
--- severity = "stop"
+-- severity = "warn"
 -- description = "units are not negative, and where there is a row something was sold or returned, in a transaction"
 
 select

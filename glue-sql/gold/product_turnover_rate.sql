@@ -1,35 +1,43 @@
 -- grain = "one row per shop, business date and product that was sold or counted within the 30 days that end with it"
 -- key = ["shop_id", "business_date", "product_id"]
 -- partition = "business_date"
--- inputs = ["gold.total_sales_by_region_product", "silver.daily_product_stock"]
+-- inputs = ["gold.total_sales_by_region_product", "silver.daily_stock_totals"]
 -- lookback_days = 29   # the trailing 30 days
 -- every_seconds = 60
 -- warehouse = "sales.product_turnover_rate"
 
--- How often the average stock was sold within the 30 days that end with the business date.
--- Units sold are those of lines with a positive quantity; a return does not take a sale back. The average is of the units
--- on hand in all locations, over the times at which the product was counted. It is null if it never was, and the rate is
--- also null if there was no stock on average (none, or a negative one, which only a wrong count can be).
--- A shop has rows for a day on which it sold, took back or counted anything: then for every product of its 30 days.
+-- How often the average stock was sold within the 30 days that end with the business date. Units
+-- sold are those of lines with a positive quantity; a return does not take a sale back.
+--
+-- The average stock is the sum over locations of the average units on hand of each, over the
+-- snapshots of the product there: a location that was not counted at some time was not empty then.
+-- It is null without any snapshot, and the rate is also null if there was no stock on average
+-- (none, or a negative one, which only a wrong count can be).
+--
+-- A shop has rows for a day on which it sold, took back or counted anything: then for every product
+-- of its 30 days.
 
 with items as (
     select
         shop_id,
         business_date as item_date,
         product_id,
+        -- sales have no part in any location's average
+        cast(null as string) as location_id,
         units_sold,
-        cast(0 as bigint) as on_hand_total,
-        cast(0 as bigint) as snapshot_times
+        cast(null as bigint) as on_hand_total,
+        cast(null as bigint) as snapshots
     from gold.total_sales_by_region_product
     union all
     select
         shop_id,
         stock_date as item_date,
         product_id,
+        location_id,
         cast(0 as bigint) as units_sold,
         on_hand_total,
-        snapshot_times
-    from silver.daily_product_stock
+        snapshots
+    from silver.daily_stock_totals
 ),
 
 days as (
@@ -42,14 +50,15 @@ days as (
         item_date
 ),
 
-months as (
+locations as (
     select
         days.shop_id,
         days.business_date,
         items.product_id,
-        sum(items.units_sold) as units_sold_30d,
+        items.location_id,
+        sum(items.units_sold) as units_sold,
         sum(items.on_hand_total) as on_hand_total,
-        sum(items.snapshot_times) as snapshot_times
+        sum(items.snapshots) as snapshots
     from days
     inner join items
         on
@@ -59,7 +68,59 @@ months as (
     group by
         days.shop_id,
         days.business_date,
-        items.product_id
+        items.product_id,
+        items.location_id
+),
+
+-- A location's average is its whole units and the rest in units of 1e-15, both whole numbers: their
+-- sums do not depend on the order of locations, as a sum of doubles would.
+averages as (
+    select
+        shop_id,
+        business_date,
+        product_id,
+        units_sold,
+        cast(
+            cast(on_hand_total - on_hand_total % snapshots as double)
+            / cast(snapshots as double) as bigint
+        ) as whole_units,
+        cast(
+            floor(
+                cast(on_hand_total % snapshots as double)
+                / cast(snapshots as double)
+                * cast(1000000000000000 as double)
+                + cast(0.5 as double)
+            ) as bigint
+        ) as rest_units
+    from locations
+),
+
+products as (
+    select
+        shop_id,
+        business_date,
+        product_id,
+        sum(units_sold) as units_sold_30d,
+        sum(whole_units) as whole_units,
+        -- more than 9,000 locations leave a bigint
+        cast(sum(cast(rest_units as decimal(16, 0))) as decimal(38, 0)) as rest_units
+    from averages
+    group by
+        shop_id,
+        business_date,
+        product_id
+),
+
+stocked as (
+    select
+        shop_id,
+        business_date,
+        product_id,
+        units_sold_30d,
+        cast(whole_units as double)
+        + cast(cast(rest_units as string) as double)
+        / cast(1000000000000000 as double) as average_on_hand_30d
+    from products
 ),
 
 final as (
@@ -68,12 +129,11 @@ final as (
         business_date,
         product_id,
         units_sold_30d,
-        cast(on_hand_total as double) / nullif(cast(snapshot_times as double), 0) as average_on_hand_30d,
-        -- units / (total / times), as one division of whole numbers
+        average_on_hand_30d,
         case
-            when on_hand_total > 0 then cast(units_sold_30d * snapshot_times as double) / cast(on_hand_total as double)
+            when average_on_hand_30d > 0 then cast(units_sold_30d as double) / average_on_hand_30d
         end as turnover_rate
-    from months
+    from stocked
 )
 
 select

@@ -30,10 +30,14 @@ totals as (
         business_date,
         region,
         currency,
-        cast(sum(case when quantity > 0 then amount else cast(0 as decimal(31, 4)) end) as decimal(18, 4)) as gross_sales,
-        cast(sum(case when quantity < 0 then -amount else cast(0 as decimal(31, 4)) end) as decimal(18, 4)) as returns,
-        cast(sum(discount) as decimal(18, 4)) as discounts,
-        cast(sum(coalesce(cost, cast(0 as decimal(31, 4)))) as decimal(18, 4)) as cost_of_goods,
+        cast(
+            sum(case when quantity > 0 then amount else cast(0 as decimal(31, 4)) end) as decimal(38, 4)
+        ) as gross_sales,
+        cast(
+            sum(case when quantity < 0 then -amount else cast(0 as decimal(31, 4)) end) as decimal(38, 4)
+        ) as returns,
+        cast(sum(discount) as decimal(38, 4)) as discounts,
+        cast(sum(coalesce(cost, cast(0 as decimal(31, 4)))) as decimal(38, 4)) as cost_of_goods,
         sum(case when cost is null then abs(quantity) else 0 end) as units_without_cost
     from lines
     group by
@@ -52,9 +56,9 @@ final as (
         gross_sales,
         returns,
         discounts,
-        cast(gross_sales - returns - discounts as decimal(18, 4)) as net_revenue,
+        cast(gross_sales - returns - discounts as decimal(38, 4)) as net_revenue,
         cost_of_goods,
-        cast(gross_sales - returns - discounts - cost_of_goods as decimal(18, 4)) as gross_margin,
+        cast(gross_sales - returns - discounts - cost_of_goods as decimal(38, 4)) as gross_margin,
         units_without_cost
     from totals
 )

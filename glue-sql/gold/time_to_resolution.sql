@@ -128,7 +128,8 @@ totals as (
         shop_id,
         resolution_date,
         count(duration_us) as tickets_resolved,
-        sum(duration_us) as total_us,
+        -- a bigint holds only a million of the longest durations
+        cast(sum(cast(duration_us as decimal(18, 0))) as decimal(38, 0)) as total_us,
         sum(duration_us * median_weight) as median_tenths_us,
         sum(duration_us * p90_weight) as p90_tenths_us,
         sum(without_opening) as tickets_without_opening,
@@ -148,7 +149,8 @@ final as (
         shop_id,
         resolution_date,
         tickets_resolved,
-        cast(total_us as double) / nullif(cast(tickets_resolved * 3600000000 as double), 0) as average_hours,
+        cast(cast(total_us as string) as double)
+        / nullif(cast(tickets_resolved * 3600000000 as double), 0) as average_hours,
         cast(median_tenths_us as double) / cast(36000000000 as double) as median_hours,
         cast(p90_tenths_us as double) / cast(36000000000 as double) as p90_hours,
         tickets_without_opening,

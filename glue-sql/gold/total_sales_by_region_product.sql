@@ -5,8 +5,10 @@
 -- every_seconds = 20
 -- warehouse = "sales.total_sales_by_region_product"
 
--- Returns are lines with a negative quantity, so they lower gross and net sales; the units of both are positive numbers.
--- Amounts of different currencies are never added up: the currency is part of the key.
+-- Returns are lines with a negative quantity, so they lower gross and net sales; the units of both
+-- are positive numbers. Amounts of different currencies are never added up: the currency is part of
+-- the key. Sums are wider than the amounts of one line: a price at its limit times the most units
+-- has 24 digits.
 
 with lines as (
     select
@@ -30,8 +32,8 @@ totals as (
         region,
         product_id,
         currency,
-        cast(sum(gross_amount) as decimal(18, 4)) as gross_sales,
-        cast(sum(discount) as decimal(18, 4)) as discounts,
+        cast(sum(gross_amount) as decimal(38, 4)) as gross_sales,
+        cast(sum(discount) as decimal(38, 4)) as discounts,
         sum(case when quantity > 0 then quantity else 0 end) as units_sold,
         sum(case when quantity < 0 then -quantity else 0 end) as units_returned,
         count(distinct transaction_id) as transactions
@@ -53,7 +55,7 @@ final as (
         currency,
         gross_sales,
         discounts,
-        cast(gross_sales - discounts as decimal(18, 4)) as net_sales,
+        cast(gross_sales - discounts as decimal(38, 4)) as net_sales,
         units_sold,
         units_returned,
         transactions

@@ -31,7 +31,7 @@ purchases as (
         transaction_id,
         product_id,
         currency,
-        cast(sum(net_amount) as decimal(18, 4)) as net_sales,
+        cast(sum(net_amount) as decimal(38, 4)) as net_sales,
         sum(case when quantity > 0 then quantity else 0 end) as units_sold,
         sum(case when quantity < 0 then -quantity else 0 end) as units_returned
     from lines

@@ -19,7 +19,14 @@ HERE = Path(__file__).resolve().parent
 
 # Those that fill the lake come last: what others count in the whole lake, they count object by object. And after them what
 # looks at the calls that all others led to.
-LAST = ("test_stockouts", "test_redrive", "test_replay", "test_chaos", "test_calls")
+LAST = (
+    "test_stockouts",
+    "test_hostile_shop",
+    "test_redrive",
+    "test_replay",
+    "test_chaos",
+    "test_calls",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from tests.pipeline.reconcile import arrived, received
 from .shop_database import ShopDatabase, certificate, create, tls_front
 
 TODAY = datetime.now(UTC).date()
+EXTRACT_DAY = str(TODAY - timedelta(days=90))
+"""Within the time window of control totals."""
 TABLES = ("customers", "products", "orders", "order_items")
 LOOKBACK_DAYS = 10
 
@@ -152,7 +154,7 @@ def database(pipeline: Pipeline) -> ShopDatabase:
 def extracted(pipeline: Pipeline, shop: Shop, database: ShopDatabase) -> Shop:
     """A shop all of whose tables have arrived in the lake."""
     before = received(pipeline)
-    settings = database.settings(LOOKBACK_DAYS="all", PAGE_SIZE="100", EXTRACT_DATE="2026-01-01")
+    settings = database.settings(LOOKBACK_DAYS="all", PAGE_SIZE="100", EXTRACT_DATE=EXTRACT_DAY)
     parameter = f"/connectors/oltp/{shop.shop_id}/token"
     pipeline.cloud.client("ssm").put_parameter(Name=parameter, Value=settings.pop("OLTP_PASSWORD"), Type="SecureString")
     pipeline.run_oltp_connector(shop.shop_id, OLTP_PASSWORD_PARAMETER=parameter, **settings)
@@ -175,7 +177,7 @@ def test_a_row_that_breaks_its_contract_is_in_quarantine(pipeline: Pipeline, ext
 
 
 def test_what_was_sent_is_what_the_control_totals_say(pipeline: Pipeline, extracted: Shop, database: ShopDatabase) -> None:
-    assert control_totals(pipeline, extracted, "2026-01-01") == sent(database)
+    assert control_totals(pipeline, extracted, EXTRACT_DAY) == sent(database)
 
 
 def test_the_next_extract_brings_what_changed_and_not_the_orders_of_long_ago(
@@ -218,7 +220,8 @@ def test_an_extract_that_is_killed_and_cut_off_goes_on_where_it_was(pipeline: Pi
     output, _ = second.communicate(timeout=300)
 
     assert second.returncode == 0, output
-    assert "going on with what is left" in output and "going on after the last acknowledged page" in output
+    assert "continuing with the batches that are left" in output
+    assert "continuing after the last acknowledged page" in output
     assert "trying again, from the last acknowledged page on" in output
     assert "terminating connection due to administrator command (SQLSTATE 57P01)" in output or "connection closed" in output
     for table in TABLES:
@@ -263,6 +266,50 @@ def test_what_somebody_has_to_put_right_is_named(pipeline: Pipeline, database: S
     bare = create(pipeline.cloud.warehouse_url, "bare", "create view customers as select 1 as id")
     code, error = failure(pipeline.start_oltp_connector("oltp-refused", **bare.settings()))
     assert code == 2 and "column customers.customer_id does not exist" in error and "views of these names" in error, error
+
+
+def test_a_table_that_cannot_be_read_is_named_and_keeps_no_other_back(pipeline: Pipeline) -> None:
+    shop = pipeline.add_shop("oltp-faulty")
+    tables = """
+        create table customers (
+            customer_id integer, first_name text, last_name text, email text, phone text, state text, city text,
+            created_at timestamptz
+        );
+        create table products (
+            product_id integer, product_name text, category text, price real, cost text,
+            created_at timestamptz not null default '2026-02-03'
+        );
+        create table orders (
+            order_id integer, customer_id integer, order_date timestamptz, status text, total_amount real
+        );
+        create table order_items (
+            order_item_id integer, order_id integer, product_id integer, quantity integer,
+            unit_price numeric, subtotal numeric
+        );
+        insert into products values
+            (1, 'Thing', null, 12345.67, '1.50'), (2, 'Thing', null, 54321.98, '1,50');
+        insert into orders values
+            (7, 1, '2026-02-03', 'paid', 1234567), (8, 1, '2026-02-03', 'paid', 1);
+        insert into order_items
+        select n, o, 1, 1, 1, 1 from generate_series(1, 3) as n, generate_series(7, 8) as o;
+    """
+    database = create(pipeline.cloud.warehouse_url, "faulty", tables)
+    settings = database.settings(LOOKBACK_DAYS="all", EXTRACT_DATE=str(TODAY))
+
+    code, error = failure(pipeline.start_oltp_connector(shop.shop_id, **settings))
+
+    assert code == 2 and "order_item_id is not unique" in error, error
+    assert 'two rows have the value "1" and differ in order_id' in error, error
+    wait_until("the product has arrived", lambda: silver(pipeline, "products", shop), 120)
+    [product] = silver(pipeline, "products", shop)
+    assert str(product[3]) == "12345.6700"
+    wait_until("the orders have arrived", lambda: len(silver(pipeline, "orders", shop)) == 2, 120)
+    amounts = {str(order[4]) for order in silver(pipeline, "orders", shop)}
+    assert amounts == {"1234567.0000", "1.0000"}
+    wait_until("a price is refused", lambda: pipeline.quarantined("oltp_products", shop), 120)
+    [line] = pipeline.quarantined("oltp_products", shop)
+    reasons = [(reason["field"], reason["actual"]) for reason in line["failure"]["reasons"]]
+    assert reasons == [("cost", '"1,50"')]
 
 
 def test_where_tables_look_otherwise_views_on_the_search_path_are_read(pipeline: Pipeline) -> None:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.pipeline.pipeline import Pipeline, Shop
 
 from .webhook import page_view, post, signed
 
-EVENT = json.dumps(page_view("s-1", "2026-01-01T00:00:00Z")).encode()
+EVENT = json.dumps(page_view("s-1", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")).encode()
 WRONG = json.dumps({**json.loads(EVENT), "event_type": "dance", "occurred_at": 5, "device": {"type": "desktop", "os": 1, "browser": "x"}}).encode()
 
 
@@ -31,7 +32,7 @@ CASES: dict[str, tuple[int, str, bytes, Callable[[Shop, bytes], dict[str, str]],
     "wrong field types": (422, "web_traffic", WRONG, ordinary, "event_type"),
     "another shop's event": (422, "web_traffic", json.dumps({**json.loads(EVENT), "shop_id": "other"}).encode(), ordinary, "shop_id"),
     "more than 500 events": (413, "web_traffic", b"[" + b",".join([EVENT] * 501) + b"]", ordinary, "500"),
-    "more than 5 MB": (413, "web_traffic", b'"' + b"x" * 5_300_000 + b'"', ordinary, "5"),
+    "more than 3 MB": (413, "web_traffic", b'"' + b"x" * 3_100_000 + b'"', ordinary, "3"),
     "not JSON": (400, "web_traffic", b"event=page_view", ordinary, "JSON"),
     "not application/json": (415, "web_traffic", EVENT, lambda shop, body: {**signed(shop, body), "content-type": "text/plain"}, "application/json"),
 }

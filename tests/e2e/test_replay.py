@@ -21,6 +21,8 @@ from .webhook import send
 
 DAYS = [date(2025, 9, 1) + timedelta(days=number) for number in range(2)]
 WEB_EVENTS, CRM_INTERACTIONS, POS_LINES, PRODUCTS, LOCATIONS = 400, 100, 100, 8, 2
+BACKFILL = "replayed-days"
+"""The days are older than the contracts' time window."""
 SEED = 71
 SETTLE_SECONDS = 300
 DATASETS = ("web_traffic", "crm_interactions", "pos_sales", "inventory_levels")
@@ -31,8 +33,8 @@ def deliver(feed: Feed) -> None:
     for day in DAYS:
         feed.post("web_traffic", day, WEB_EVENTS)
         feed.post("crm_interactions", day, CRM_INTERACTIONS)
-        feed.pos([day], POS_LINES)
-        feed.inventory([day], LOCATIONS)
+        feed.pos([day], POS_LINES, BACKFILL=BACKFILL)
+        feed.inventory([day], LOCATIONS, BACKFILL=BACKFILL)
 
 
 def deliver_shuffled(pipeline: Pipeline, shop: Shop, kept: Path, folder: Path) -> dict[str, int]:
@@ -41,7 +43,11 @@ def deliver_shuffled(pipeline: Pipeline, shop: Shop, kept: Path, folder: Path) -
     order = random.Random(5)
     counts = dict.fromkeys(DATASETS, 0)
     for dataset in ("web_traffic", "crm_interactions"):
-        lines = [line for file in sorted((kept / dataset).glob("*.ndjson")) for line in file.read_text().splitlines()]
+        lines = [
+            line
+            for file in sorted((kept / dataset).glob("*.ndjson"))
+            for line in file.read_text().splitlines()
+        ]
         counts[dataset] = len(lines)
         order.shuffle(lines)
         while lines:
@@ -50,8 +56,10 @@ def deliver_shuffled(pipeline: Pipeline, shop: Shop, kept: Path, folder: Path) -
             del lines[:size]
     feed = Feed(pipeline, shop, folder, SEED, PRODUCTS)
     for day in reversed(DAYS):
-        counts["inventory_levels"] += feed.inventory([day], LOCATIONS, PAGE_SIZE="7")
-        counts["pos_sales"] += feed.pos([day], POS_LINES, PAGE_SIZE="13")
+        counts["inventory_levels"] += feed.inventory(
+            [day], LOCATIONS, PAGE_SIZE="7", BACKFILL=BACKFILL
+        )
+        counts["pos_sales"] += feed.pos([day], POS_LINES, PAGE_SIZE="13", BACKFILL=BACKFILL)
     return counts
 
 
@@ -61,7 +69,9 @@ def tables(pipeline: Pipeline, shop: Shop, expected: Expected) -> dict[str, list
     for name in TABLES:
         table = expected.table(name)
         rows = read(pipeline, name, table.columns, [shop.shop_id])
-        found[name] = sorted((row[1:] for row in rows), key=lambda row: [str(cell) for cell in row[: table.keys - 1]])
+        found[name] = sorted(
+            (row[1:] for row in rows), key=lambda row: [str(cell) for cell in row[: table.keys - 1]]
+        )
     return found
 
 
@@ -78,9 +88,13 @@ class Deliveries:
 
 
 @pytest.fixture(scope="module")
-def deliveries(pipeline: Pipeline, shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Deliveries:
+def deliveries(
+    pipeline: Pipeline, shop: Shop, tmp_path_factory: pytest.TempPathFactory
+) -> Deliveries:
     """The deliveries, each of them wholly in the warehouse."""
     folder = tmp_path_factory.mktemp("deliveries")
+    other = pipeline.add_shop("replay-other")
+    pipeline.open_backfills([shop.shop_id, other.shop_id], BACKFILL)
     deliver(Feed(pipeline, shop, folder, SEED, PRODUCTS))
     expected = expected_from(folder)
     wait_until_right(pipeline, expected)
@@ -88,16 +102,21 @@ def deliveries(pipeline: Pipeline, shop: Shop, tmp_path_factory: pytest.TempPath
 
     received_before = received(pipeline)
     counts = deliver_shuffled(pipeline, shop, folder / shop.shop_id, folder / "again")
-    wait_until_settled(pipeline, {dataset: received_before[dataset] + count for dataset, count in counts.items()}, SETTLE_SECONDS)
+    wait_until_settled(
+        pipeline,
+        {dataset: received_before[dataset] + count for dataset, count in counts.items()},
+        SETTLE_SECONDS,
+    )
     again, versions_after = tables(pipeline, shop, expected), pipeline.gold_versions()
 
-    other = pipeline.add_shop("replay-other")
     deliver_shuffled(pipeline, other, folder / shop.shop_id, folder / "other")
     (folder / "posted" / other.shop_id).mkdir(parents=True)
     for dataset in DATASETS:
         (folder / "posted" / other.shop_id / dataset).symlink_to(folder / shop.shop_id / dataset)
     wait_until_right(pipeline, expected_from(folder / "posted"), seconds=SETTLE_SECONDS)
-    return Deliveries(expected, first, again, tables(pipeline, other, expected), versions, versions_after)
+    return Deliveries(
+        expected, first, again, tables(pipeline, other, expected), versions, versions_after
+    )
 
 
 def test_the_same_days_again_changes_no_row(deliveries: Deliveries) -> None:

@@ -189,6 +189,21 @@ def test_given_a_check_that_warns_then_the_rows_are_committed_and_the_failure_is
     assert result["failed_checks"][0]["sample"] == [{"takings": "2.6000"}]
 
 
+def test_failed_check_names_its_shops_and_masks_personal_values(world: World) -> None:
+    world.lake.write(f"silver/lines/dt={DAY}/b.parquet", lines("1.0000", shop="beta"))
+    sql = "select shop_id, note, line from silver__lines order by shop_id, line"
+    warning = check(sql, severity="warn")
+    result = world.run(plan(world.lake, checks=[warning], personal=["note"]))
+    [failed] = result["failed_checks"]
+    assert list(failed) == ["name", "severity", "rows", "shops", "sample"]
+    assert failed["shops"] == ["acme", "beta"]
+    assert failed["sample"] == [
+        {"line": "0", "note": "***", "shop_id": "acme"},
+        {"line": "1", "note": None, "shop_id": "acme"},
+        {"line": "0", "note": "***", "shop_id": "beta"},
+    ]
+
+
 def test_given_a_lease_that_became_another_s_then_it_is_left_alone(world: World) -> None:
     key = plan(world.lake)
     world.lease(key, holder="somebody else")

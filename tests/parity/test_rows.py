@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from job_engine import Gold, changed_rows, compute, read_by, runs, text
 from job_lake import InputGone, JobError, Json, LocalWorkspace, Workspace
 
-from .job import COLUMNS, DAY, lines, plan
+from .job import COLUMNS, DAY, SQL, lines, plan
 from .lake import MemoryLake
 
 OBJECT = f"silver/lines/dt={DAY}/a.parquet"
@@ -92,6 +92,16 @@ def test_given_rows_of_another_model_then_their_columns_are_the_objects(spark: S
     source = {"table": "silver__lines__objects", "name": "gold.other", "columns": None, "objects": [f"{folder}/data.parquet"]}
     gold = run(spark, lake, inputs=[source])
     assert values(gold, "sales") == [1]
+
+
+def test_decimals_of_two_widths_are_read_as_the_wider(spark: SparkSession, lake: MemoryLake) -> None:
+    wide = pa.array([Decimal("1000000000000000000.0001")], pa.decimal128(38, 4))
+    lake.write(OBJECT, lines("1.5000"))
+    lake.write(OBJECT.replace("/a.", "/b."), lines("0.0000", amount=wide))
+    source = {"table": "silver__lines__objects", "name": "silver.lines", "columns": None}
+    inputs = [{**source, "objects": lake.list("silver/lines/")}]
+    gold = run(spark, lake, inputs=inputs, sql=SQL.replace("decimal(18, 4)", "decimal(38, 4)"))
+    assert values(gold, "takings") == [Decimal("1000000000000000001.5001")]
 
 
 def test_given_rows_of_another_model_that_are_replaced_meanwhile_then_all_of_the_job_sees_the_same(

@@ -1,21 +1,30 @@
-"""`make demo`: the whole pipeline on this machine, fed with three days of a shop from all its sources."""
+"""`make demo`: the whole pipeline on this machine, fed with three days of a shop from all sources.
+
+`make demo HOSTILE=1` feeds a shop beside it whose systems do everything wrong, and prints what
+became of each item that it sent.
+"""
 
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from .package import ROOT
-from .pipeline import Cloud, Pipeline, Shop
+from .errors import Arguments, CommandError
+from .hostile import HostileShop, Sent, has_arrived, unaccounted
+from .package import ROOT, target_dir
+from .pipeline import Cloud, Pipeline, Shop, wait_until
 from .progress import step
-from .reconcile import Balance, received, wait_until_settled
+from .reconcile import Balance, received, reconcile, wait_until_settled
 from .report import report
 from .show import print_balances
 
 STATE = ROOT / ".local" / "demo"
 ENVIRONMENT_FILE = ROOT / ".local" / "demo.env"
 SHOP_ID = "acme"
+SECONDS, HOSTILE_SECONDS = 240, 600
+"""How long the warehouse may take for the good shop alone, and beside the hostile one."""
 DAYS = 3
 WEB_EVENTS = 1000
 CRM_INTERACTIONS = 300
@@ -25,40 +34,119 @@ WORLD = ("--seed", "7", "--products", "40")
 
 def main() -> int:
     """Runs the demo; it stays up afterwards."""
+    parser = Arguments(description=__doc__)
+    parser.add_argument(
+        "--hostile", action="store_true", help="feed a hostile shop beside the good one"
+    )
+    options = parser.parse_args()
     cloud = Cloud(STATE)
     is_new = not cloud.is_up()
     pipeline = Pipeline.deploy(cloud)
-    shop = pipeline.add_shop(SHOP_ID) if is_new else Shop(SHOP_ID, read_environment()["WEBHOOK_SECRET"])
+    shop = pipeline.add_shop(SHOP_ID) if is_new else known_shop()
     write_environment(pipeline, shop)
 
     today = datetime.now(UTC).date()
     days = [str(today - timedelta(days=age)) for age in range(DAYS, 0, -1)]
-    balances = feed(pipeline, shop, days)
+    problems: list[str] = []
+    if options.hostile:
+        # Added before the other shop is fed, so that the webhook knows it when its flood begins.
+        hostile = pipeline.add_shop(f"hostile-{datetime.now(UTC):%Y%m%d%H%M%S}")
+        with ThreadPoolExecutor(1) as background:
+            sending = background.submit(HostileShop(pipeline, hostile, today).send)
+            balances = feed(pipeline, shop, days, HOSTILE_SECONDS)
+            sent = sending.result()
+        problems = account(pipeline, hostile, sent)
+    else:
+        balances = feed(pipeline, shop, days)
     with step("report"):
         report(cloud.warehouse_url, ROOT / ".local" / "report.html")
-    print_balances(balances)
+    if options.hostile:
+        balances = print_hostile(pipeline, [shop, hostile], problems)
+    else:
+        print_balances(balances)
     print_connections(pipeline, shop)
-    return 0 if all(balance.holds for balance in balances) else 1
+    return 0 if all(balance.holds for balance in balances) and not problems else 1
 
 
-def feed(pipeline: Pipeline, shop: Shop, days: list[str]) -> list[Balance]:
-    """Sends the days' events, polls the days' batches, and waits until the warehouse shows what follows from them."""
-    before = received(pipeline)
+def feed(
+    pipeline: Pipeline, shop: Shop, days: list[str], seconds: float = SECONDS
+) -> list[Balance]:
+    """Sends the days' events, polls the days' batches, and waits until the warehouse has them."""
+    before = received(pipeline, shop.shop_id)
     posted = {"web_traffic": 0, "crm_interactions": 0}
     with step(f"post {DAYS * (WEB_EVENTS + CRM_INTERACTIONS)} signed events of web and CRM"):
         for day in days:
             of_day = (*WORLD, "--date", day, "--events")
-            posted["web_traffic"] += pipeline.send_web_events(shop, *of_day, str(WEB_EVENTS))["accepted"]
-            posted["crm_interactions"] += pipeline.send_crm_interactions(shop, *of_day, str(CRM_INTERACTIONS))["accepted"]
-    with step(f"poll the sales of {DAYS} days"), pipeline.pos_api(*WORLD, "--rows-per-day", "500") as api:
+            posted["web_traffic"] += pipeline.send_web_events(shop, *of_day, str(WEB_EVENTS))[
+                "accepted"
+            ]
+            posted["crm_interactions"] += pipeline.send_crm_interactions(
+                shop, *of_day, str(CRM_INTERACTIONS)
+            )["accepted"]
+    with (
+        step(f"poll the sales of {DAYS} days"),
+        pipeline.pos_api(*WORLD, "--rows-per-day", "500") as api,
+    ):
         for day in days:
             pipeline.run_pos_connector(shop.shop_id, api, day)
-    with step(f"poll the stock of {24 * DAYS} hours"), pipeline.inventory_api(*WORLD, "--locations", "3") as api:
+    with (
+        step(f"poll the stock of {24 * DAYS} hours"),
+        pipeline.inventory_api(*WORLD, "--locations", "3") as api,
+    ):
         pipeline.run_inventory_connector(shop.shop_id, api, f"{days[0]}T00", f"{days[-1]}T23")
     with step("wait until the warehouse has the KPIs"):
         # A connector sends its control total last, so where that is, all rows are.
         new = {**posted, "control_totals": DAYS + 24 * DAYS}
-        return wait_until_settled(pipeline, {dataset: before.get(dataset, 0) + count for dataset, count in new.items()})
+        at_least = {dataset: before.get(dataset, 0) + count for dataset, count in new.items()}
+        return wait_until_settled(pipeline, at_least, seconds, shop.shop_id)
+
+
+def account(pipeline: Pipeline, hostile: Shop, sent: Sent) -> list[str]:
+    """Waits until what the hostile shop sent has arrived; returns what is not as expected."""
+    with step("wait until each hostile row is in silver or in quarantine"):
+        wait_until(
+            "what the hostile shop sent has arrived",
+            lambda: has_arrived(pipeline, hostile, sent),
+            HOSTILE_SECONDS,
+            every=2,
+        )
+        pipeline.wait_until_calm(HOSTILE_SECONDS)
+    return unaccounted(pipeline, hostile, sent)
+
+
+def print_hostile(pipeline: Pipeline, shops: list[Shop], problems: list[str]) -> list[Balance]:
+    """Prints the shops' balances and what is wrong with hostile items; returns the balances."""
+    balances = []
+    for shop in shops:
+        own = reconcile(pipeline, shop.shop_id)
+        print(f"\nshop {shop.shop_id}", end="")
+        print_balances(own)
+        balances += own
+    print(
+        "\nEach hostile item is accounted for."
+        if not problems
+        else "\nHostile items that are not as expected:"
+    )
+    for problem in problems:
+        print(f"  {problem}")
+    return balances
+
+
+def running_demo(state: Path = STATE) -> Pipeline:
+    """The demo that runs on this machine."""
+    cloud = Cloud.recorded(state)
+    if not cloud.is_up():
+        raise CommandError("the demo does not run: start it with `make demo`")
+    return Pipeline(cloud, target_dir() / "debug", Pipeline.terraform(cloud).outputs())
+
+
+def known_shop(file: Path = ENVIRONMENT_FILE) -> Shop:
+    """The shop of the demo that runs."""
+    try:
+        return Shop(SHOP_ID, read_environment(file)["WEBHOOK_SECRET"])
+    except (FileNotFoundError, KeyError) as error:
+        advice = "stop the demo with `make down`, then run `make demo`"
+        raise CommandError(f"the demo runs, but {file} has no WEBHOOK_SECRET; {advice}") from error
 
 
 def read_environment(file: Path = ENVIRONMENT_FILE) -> dict[str, str]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .errors import CommandError
 from .package import ROOT
 from .progress import step
 
@@ -238,7 +239,13 @@ def git(*words: str) -> str:
 
 def main() -> int:
     """Reads the repositories, as `terraform output -json connector_repositories` prints them, and pushes."""
-    push(json.load(sys.stdin), ROOT / ".local" / "packages")
+    try:
+        repositories = json.load(sys.stdin)
+    except ValueError as error:
+        expected = "expected the connectors' repositories as JSON on standard input"
+        advice = "see the error above, or run `make outputs ENV=<environment>`"
+        raise CommandError(f"{expected}: {error}; {advice}") from error
+    push(repositories, ROOT / ".local" / "packages")
     return 0
 
 

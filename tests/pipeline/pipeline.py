@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from .deploy import Terraform
+from .errors import CommandError
 from .package import ROOT, build, catalog, package
 from .progress import step
 
@@ -30,6 +31,8 @@ from cloud import Cloud, free_port  # noqa: E402
 Answer = TypeVar("Answer")
 CALM_LOOKS = 3
 """Looks in a row that have to find nothing under way: between two stations an event is in no queue for a moment."""
+SHOP_LIST_SECONDS = 61
+"""The webhook reads the list of shops, which has their backfills, at most every 60 seconds."""
 SCHEMAS = ROOT / "crates" / "contracts" / "schemas"
 SQL = ROOT / "glue-sql"
 
@@ -104,12 +107,22 @@ class Pipeline:
         )
         payload = json.loads(answer["Payload"].read() or "null")
         if "FunctionError" in answer:
-            raise RuntimeError(f"control {request}: {payload}")
+            reason = payload.get("errorMessage", payload) if isinstance(payload, dict) else payload
+            raise CommandError(f"the control function refused {json.dumps(request)}: {reason}")
         return payload
 
     def add_shop(self, shop_id: str) -> Shop:
         """Onboards a tenant."""
         return Shop(shop_id, self.control(action="add_shop", shop_id=shop_id)["webhook_secret"])
+
+    def open_backfills(self, shop_ids: Iterable[str], name: str) -> None:
+        """Lets shops send events older than the datasets' time windows; waits until the webhook
+        knows of it."""
+        until = datetime.now(UTC) + timedelta(days=1)
+        backfill = {"name": name, "until": f"{until:%Y-%m-%dT%H:%M:%SZ}"}
+        for shop_id in shop_ids:
+            self.control(action="open_backfill", shop_id=shop_id, **backfill)
+        time.sleep(SHOP_LIST_SECONDS)
 
     def send_web_events(self, shop: Shop, *arguments: str) -> dict[str, Any]:
         """Has the sample source generate web traffic and post it; returns its summary."""
@@ -121,8 +134,8 @@ class Pipeline:
 
     def _send(self, source: str, shop: Shop, *arguments: str) -> dict[str, Any]:
         done = subprocess.run(
-            [self.binaries / "sample-source", source, "--api-url", self.api_url, "--shop", shop.shop_id,
-             "--secret", shop.webhook_secret, *arguments],
+            [self.binaries / "sample-source", *source.split(), "--api-url", self.api_url,
+             "--shop", shop.shop_id, "--secret", shop.webhook_secret, *arguments],
             env=self.environment, check=True, stdout=subprocess.PIPE,
         )
         return json.loads(done.stdout)
@@ -135,14 +148,22 @@ class Pipeline:
         """Has the sample source play an inventory API; yields its URL and token."""
         return self._api("inventory", *arguments)
 
+    def post_hostile_events(self, shop: Shop, seed: int) -> dict[str, Any]:
+        """Has the sample source post hostile events; returns the expected and the real answers."""
+        return self._send("hostile post", shop, "--seed", str(seed))
+
+    def hostile_api(self, source: str, *arguments: str) -> AbstractContextManager[tuple[str, str]]:
+        """Has the sample source play a hostile POS or inventory API; yields its URL and token."""
+        return self._api(f"hostile {source}", *arguments)
+
     @contextmanager
     def _api(self, source: str, *arguments: str) -> Iterator[tuple[str, str]]:
-        token = f"{source}-token-for-tests"
+        token = f"{source.replace(' ', '-')}-token-for-tests"
         with tempfile.TemporaryDirectory() as folder:
             port_file = Path(folder, "port")
             server = subprocess.Popen(
-                [self.binaries / "sample-source", source, "--token", token, "--listen", "127.0.0.1:0",
-                 "--port-file", port_file, *arguments],
+                [self.binaries / "sample-source", *source.split(), "--token", token,
+                 "--listen", "127.0.0.1:0", "--port-file", port_file, *arguments],
                 env={**self.environment, "RUST_LOG": "warn"}, stdout=subprocess.DEVNULL,
             )
             try:
@@ -297,7 +318,9 @@ class Pipeline:
 def _finish(connector: subprocess.Popen[str]) -> None:
     output, _ = connector.communicate()
     if connector.returncode:
-        raise RuntimeError(f"{Path(str(connector.args[0])).name} ended with {connector.returncode}:\n{output[-4000:]}")
+        name = Path(str(connector.args[0])).name
+        end = f"the end of its log:\n{output[-4000:]}"
+        raise CommandError(f"the {name} ended with exit code {connector.returncode}; {end}")
 
 
 def wait_until(what: str, condition: Callable[[], Answer], seconds: float = 120, every: float = 0.5) -> Answer:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .pipeline import CALM_LOOKS, SCHEMAS, Pipeline, wait_until
@@ -42,36 +43,50 @@ class Balance:
         return self.received == self.silver + self.quarantined + self.duplicates
 
 
-def reconcile(pipeline: Pipeline) -> list[Balance]:
-    """The balance of every dataset that anything was received for."""
+def reconcile(pipeline: Pipeline, shop_id: str | None = None) -> list[Balance]:
+    """The balance of every dataset that anything was received for, of all shops or of one."""
     received: defaultdict[str, set] = defaultdict(set)
     for line in pipeline.lines("bronze/"):
         dataset, event = _event(line)
-        received[dataset].add(event)
+        if _is_of(event, shop_id):
+            received[dataset].add(event)
     rejected: defaultdict[str, set] = defaultdict(set)
     for line in pipeline.quarantined():
         dataset, event = _event(line["envelope"].encode())
-        rejected[dataset].add(event)
+        if _is_of(event, shop_id):
+            rejected[dataset].add(event)
     datasets = sorted(received.keys() | rejected.keys())
-    return [_balance(pipeline, dataset, len(received[dataset]), rejected[dataset]) for dataset in datasets]
+    return [
+        _balance(pipeline, dataset, len(received[dataset]), rejected[dataset], shop_id)
+        for dataset in datasets
+    ]
 
 
-def received(pipeline: Pipeline) -> dict[str, int]:
-    """The number of events received so far, by dataset."""
-    return {balance.dataset: balance.received for balance in reconcile(pipeline)}
+def received(pipeline: Pipeline, shop_id: str | None = None) -> dict[str, int]:
+    """The number of events received so far, by dataset, of all shops or of one."""
+    return {balance.dataset: balance.received for balance in reconcile(pipeline, shop_id)}
 
 
-def arrived(pipeline: Pipeline, at_least: Mapping[str, int]) -> list[Balance]:
-    """The balance of every dataset, if so many events have been received and each is in silver or quarantine; else nothing."""
-    found = reconcile(pipeline)
+def arrived(
+    pipeline: Pipeline, at_least: Mapping[str, int], shop_id: str | None = None
+) -> list[Balance]:
+    """The balance of every dataset, of all shops or of one, if so many events have been received
+    and each is in silver or quarantine; else nothing."""
+    found = reconcile(pipeline, shop_id)
     counts = {balance.dataset: balance.received for balance in found}
     has_all = all(counts.get(dataset, 0) >= count for dataset, count in at_least.items())
     return found if has_all and all(balance.holds for balance in found) else []
 
 
-def wait_until_settled(pipeline: Pipeline, at_least: Mapping[str, int], seconds: float = 240) -> list[Balance]:
-    """Waits until so many events have been received and nothing is under way any more: all of them are in silver or
-    quarantine, nothing waits to be computed, and the warehouse holds what gold holds. Returns the balance."""
+def wait_until_settled(
+    pipeline: Pipeline,
+    at_least: Mapping[str, int],
+    seconds: float = 240,
+    shop_id: str | None = None,
+) -> list[Balance]:
+    """Waits until so many events have been received, of all shops or of one, and nothing is under
+    way: all of them are in silver or quarantine, nothing waits to be computed, and the warehouse
+    holds what gold holds. Returns the balance."""
     balances: list[Balance] = []
     looks = 0
 
@@ -80,33 +95,53 @@ def wait_until_settled(pipeline: Pipeline, at_least: Mapping[str, int], seconds:
         if not pipeline.is_calm():
             balances, looks = [], 0
             return None
-        if not balances:  # what takes longer comes once: an event that has got to its place stays there
-            balances = arrived(pipeline, at_least)
+        # What takes longer is done once: an event that has got to its place stays there.
+        if not balances:
+            balances = arrived(pipeline, at_least, shop_id)
         looks = looks + 1 if balances else 0
         return balances if looks > CALM_LOOKS else None
 
     return wait_until("everything has arrived in the warehouse", settled, seconds, every=1)
 
 
-def _balance(pipeline: Pipeline, dataset: str, received: int, rejected: set) -> Balance:
+def _is_of(event: object, shop_id: str | None) -> bool:
+    """Whether an event counts. A line that cannot be read is of no shop."""
+    return shop_id is None or (isinstance(event, tuple) and event[0] == shop_id)
+
+
+def _balance(
+    pipeline: Pipeline, dataset: str, received: int, rejected: set, shop_id: str | None
+) -> Balance:
     schema = SCHEMAS / f"{dataset}.json"
     key = json.loads(schema.read_text())["x-dataset"]["key"] if schema.exists() else ENVELOPE
     columns = list(dict.fromkeys([*key, *ENVELOPE]))
-    tables = [pq.read_table(io.BytesIO(body), columns=columns) for body in pipeline.bodies(pipeline.objects(f"silver/{dataset}/"))]
+    tables = [
+        pq.read_table(io.BytesIO(body), columns=columns)
+        for body in pipeline.bodies(pipeline.objects(f"silver/{dataset}/"))
+    ]
     if not tables:
         return Balance(dataset, received, 0, len(rejected), 0)
     rows = pa.concat_tables(tables)
+    if shop_id is not None:
+        rows = rows.filter(pc.equal(rows["shop_id"], shop_id))
     keys, events = (rows.group_by(names).aggregate([]) for names in (key, ENVELOPE))
     redriven = _table(rejected, events.schema).join(events, ENVELOPE, join_type="inner").num_rows
-    return Balance(dataset, received, keys.num_rows, len(rejected) - redriven, events.num_rows - keys.num_rows)
+    return Balance(
+        dataset, received, keys.num_rows, len(rejected) - redriven, events.num_rows - keys.num_rows
+    )
 
 
 def _table(events: set, schema: pa.Schema) -> pa.Table:
     """Events as the columns of ENVELOPE; those of unreadable lines have none."""
-    readable = [(shop, name, datetime.fromisoformat(at)) for shop, name, at in (event for event in events if isinstance(event, tuple))]
+    readable = [
+        (shop, name, datetime.fromisoformat(at))
+        for shop, name, at in (event for event in events if isinstance(event, tuple))
+    ]
     columns = zip(*readable, strict=True) if readable else ([] for _ in ENVELOPE)
     types = (schema.field(name).type for name in ENVELOPE)
-    return pa.table([pa.array(column, type) for column, type in zip(columns, types, strict=True)], ENVELOPE)
+    return pa.table(
+        [pa.array(column, type) for column, type in zip(columns, types, strict=True)], ENVELOPE
+    )
 
 
 def _event(line: bytes) -> tuple[str, object]:

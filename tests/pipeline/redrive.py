@@ -2,33 +2,60 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
+from datetime import date
 
-from .demo import STATE
-from .package import target_dir
-from .pipeline import Cloud, Pipeline
+from .demo import running_demo
+from .errors import Arguments, CommandError
+from .pipeline import SCHEMAS
+
+QUEUES = ("streams", "dirty")
+
+
+def requests(queue: str, dataset: str, day: str) -> list[dict[str, str]]:
+    """What to ask of the control function; everything that failed where nothing is named."""
+    if queue and queue not in QUEUES:
+        raise CommandError(
+            f'invalid QUEUE "{queue}": expected {" or ".join(QUEUES)}, or none for both'
+        )
+    if bool(dataset) != bool(day):
+        example = "make redrive DATASET=web_traffic DAY=2026-11-21"
+        raise CommandError(
+            f"{'DAY' if dataset else 'DATASET'} is empty, expected both: {example}"
+        )
+    if not dataset:
+        return [{"queue": name} for name in ([queue] if queue else QUEUES)]
+    if queue:
+        raise CommandError("QUEUE and DATASET exclude each other: name one of them")
+    datasets = sorted(path.stem for path in SCHEMAS.glob("*.json"))
+    if dataset not in datasets:
+        raise CommandError(f'invalid DATASET "{dataset}": expected one of {", ".join(datasets)}')
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        raise CommandError(
+            f'invalid DAY "{day}": expected the day of arrival as YYYY-MM-DD'
+        ) from None
+    return [{"quarantine": dataset, "day": day}]
 
 
 def main() -> int:
     """Prints what the control function answers."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--queue", default="", help="dirty (partitions that could not be planned) or streams (batches that conform gave up)")
-    parser.add_argument("--quarantine", default="", help="a dataset: its quarantined events that are right by now")
+    parser = Arguments(description=__doc__)
+    parser.add_argument(
+        "--queue",
+        default="",
+        help="dirty (partitions that failed) or streams (batches that failed)",
+    )
+    parser.add_argument(
+        "--quarantine", default="", help="a dataset: its quarantined events that are valid by now"
+    )
     parser.add_argument("--day", default="", help="the day on which those arrived, YYYY-MM-DD")
     options = parser.parse_args()
-    if options.quarantine and options.day:
-        requests = [{"quarantine": options.quarantine, "day": options.day}]
-    elif options.quarantine or options.day:
-        raise SystemExit("expected both a dataset and a day: make redrive DATASET=web_traffic DAY=2026-11-21")
-    else:
-        requests = [{"queue": queue} for queue in ([options.queue] if options.queue else ["streams", "dirty"])]
-    cloud = Cloud.recorded(STATE)
-    if not cloud.is_up():
-        raise SystemExit("the demo does not run: start it with `make demo`")
-    pipeline = Pipeline(cloud, target_dir() / "debug", Pipeline.terraform(cloud).outputs())
-    for request in requests:
+    wanted = requests(options.queue, options.quarantine, options.day)
+    pipeline = running_demo()
+    for request in wanted:
         print(json.dumps({**request, **pipeline.control(action="redrive", **request)}))
     return 0
 

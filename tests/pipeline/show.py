@@ -13,10 +13,10 @@ from .pipeline import Pipeline
 from .reconcile import Balance
 
 
-def print_table(pipeline: Pipeline, title: str, sql: str) -> None:
+def print_table(pipeline: Pipeline, title: str, sql: str, *parameters: Any) -> None:
     """The rows of a query to the warehouse."""
     with psycopg.connect(pipeline.cloud.warehouse_url) as connection:
-        cursor = connection.execute(sql)
+        cursor = connection.execute(sql, parameters or None)
         header = [column.name for column in cursor.description or ()]
         _print(title, header, cursor.fetchall())
 

@@ -20,7 +20,7 @@ from shoplake_localstack.local.waiting import wait_until_ready  # noqa: E402
 
 from tests.browser.chromium import Browser  # noqa: E402
 from tests.pipeline.report import page, read  # noqa: E402
-from tests.report.world import fill  # noqa: E402
+from tests.report.world import TODAY, fill  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +46,7 @@ def warehouse(server: str) -> str:
 def report_file(warehouse: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of it."""
     file = tmp_path_factory.mktemp("report") / "report.html"
-    file.write_text(page(read(warehouse)), encoding="utf-8")
+    file.write_text(page(read(warehouse, TODAY)), encoding="utf-8")
     return file
 
 

@@ -4,16 +4,20 @@ They are written in PostgreSQL's dialect, apart from the report's, which are Red
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import psycopg
 
-# Each query gives rows of (key, value); keys name a headline within its shop. {day} is the newest day of the table.
+# Each query gives rows of (key, value); keys name a headline within its shop. {day} is the newest
+# whole day of the table: today, which is not over, only where there is no other.
 HEADLINES = {
     "sales.total_sales_by_region_product": """
-        select 'sales-net-' || currency, (array_agg(net order by business_date desc))[1] from (
+        select 'sales-net-' || currency,
+            (array_agg(net order by business_date >= %(today)s, business_date desc))[1] from (
             select currency, business_date, sum(net_sales) as net from {table}
-            where shop_id = %(shop)s and business_date between {day} - 29 and {day} group by 1, 2) d group by currency
+            where shop_id = %(shop)s and business_date >= {day} - 29 group by 1, 2) d
+        group by currency
         union all select 'sales-units', sum(units_sold) from {table} where shop_id = %(shop)s and business_date = {day}
         having count(*) > 0""",
     "sales.stock_availability": """
@@ -39,7 +43,8 @@ HEADLINES = {
         from unnest(array['out', 'low']) wanted where exists (select from {table} where shop_id = %(shop)s)""",
     "operations.inventory_turnover": """
         select distinct on (currency) 'operations-turnover-' || currency, turnover from {table}
-        where shop_id = %(shop)s and business_date between {day} - 29 and {day} order by currency, business_date desc""",
+        where shop_id = %(shop)s and business_date >= {day} - 29
+        order by currency, business_date >= %(today)s, business_date desc""",
     "operations.restock_frequency": """
         select 'operations-restocks', sum(restocks_30d) from {table} where shop_id = %(shop)s and stock_date = {day}
         having count(*) > 0
@@ -61,8 +66,9 @@ HEADLINES = {
         with last as (
             select distinct on (currency) currency, sum(net_revenue) over w as net, sum(gross_margin) over w as margin
             from {table}
-            where shop_id = %(shop)s and business_date between {day} - 29 and {day}
-            window w as (partition by currency, business_date) order by currency, business_date desc)
+            where shop_id = %(shop)s and business_date >= {day} - 29
+            window w as (partition by currency, business_date)
+            order by currency, business_date >= %(today)s, business_date desc)
         select 'finance-revenue-' || currency, net from last
         union all select 'finance-margin-' || currency, margin from last
         union all select 'finance-share-' || currency, case when net > 0 then margin / net end from last""",
@@ -135,7 +141,9 @@ TABLES = {
         select 'sales-products-' || currency, product_id, net::text, sold::text, returned::text from (
             select currency, product_id, sum(net_sales) as net, sum(units_sold) as sold, sum(units_returned) as returned,
                 row_number() over (partition by currency order by sum(net_sales) desc, product_id) as place
-            from {table} where shop_id = %(shop)s and business_date >= {day} - 29 group by currency, product_id) p
+            from {table}
+            where shop_id = %(shop)s and business_date between {day} - 29 and {day}
+            group by currency, product_id) p
         where place <= 10 order by currency, place""",
     "sales.product_turnover_rate": """
         select 'sales-fast', product_id, units_sold_30d::text, average_on_hand_30d::text, turnover_rate::text from {table} t
@@ -152,12 +160,14 @@ TABLES = {
         where ended_at is null order by state desc, started_at, product_id, location_id""",
     "support.interaction_volume_by_type": """
         select 'support-types', interaction_type, channel, sum(interactions)::text from {table}
-        where shop_id = %(shop)s and interaction_date >= {day} - 29 group by interaction_type, channel
+        where shop_id = %(shop)s and interaction_date between {day} - 29 and {day}
+        group by interaction_type, channel
         order by sum(interactions) desc, interaction_type, channel limit 10""",
     "finance.revenue_by_region": """
         select 'finance-regions', region, currency, sum(gross_sales)::text, sum(returns)::text, sum(discounts)::text,
             sum(net_revenue)::text, sum(cost_of_goods)::text, sum(gross_margin)::text
-        from {table} where shop_id = %(shop)s and business_date >= {day} - 29 group by region, currency
+        from {table} where shop_id = %(shop)s and business_date between {day} - 29 and {day}
+        group by region, currency
         order by currency, sum(net_revenue) desc, region""",
 }
 DAYS = {
@@ -184,34 +194,48 @@ def shops(connection: psycopg.Connection) -> list[str]:
     return sorted(found)
 
 
-def headlines(connection: psycopg.Connection, shop: str) -> dict[str, Any]:
+def headlines(connection: psycopg.Connection, shop: str, today: date) -> dict[str, Any]:
     """Every headline number of a shop."""
-    return {key: value for query in HEADLINES.items() for key, value in _ask(connection, *query, shop)}
+    return {
+        key: value
+        for query in HEADLINES.items()
+        for key, value in _ask(connection, *query, shop, today)
+    }
 
 
-def charts(connection: psycopg.Connection, shop: str) -> dict[str, dict[tuple[str, str], Any]]:
+def charts(
+    connection: psycopg.Connection, shop: str, today: date
+) -> dict[str, dict[tuple[str, str], Any]]:
     """Every chart of a shop: value by label and series, those that are not known included."""
     found: dict[str, dict[tuple[str, str], Any]] = {}
     for query in CHARTS.items():
-        for key, label, series, value in _ask(connection, *query, shop):
+        for key, label, series, value in _ask(connection, *query, shop, today):
             found.setdefault(key, {})[label, series] = value
     return found
 
 
-def tables(connection: psycopg.Connection, shop: str) -> dict[str, list[tuple[str, ...]]]:
+def tables(
+    connection: psycopg.Connection, shop: str, today: date
+) -> dict[str, list[tuple[str, ...]]]:
     """The rows of a shop's tables: their first cells, as text."""
     found: dict[str, list[tuple[str, ...]]] = {}
     for query in TABLES.items():
-        for key, *cells in _ask(connection, *query, shop):
+        for key, *cells in _ask(connection, *query, shop, today):
             found.setdefault(key, []).append(tuple(cells))
     return found
 
 
-def _ask(connection: psycopg.Connection, table: str, query: str, shop: str) -> list[tuple]:
+def _ask(
+    connection: psycopg.Connection, table: str, query: str, shop: str, today: date
+) -> list[tuple]:
     if not _exists(connection, table):
         return []
-    day = f"(select max({DAYS.get(table, 'business_date')}) from {table} where shop_id = %(shop)s)"
-    return connection.execute(query.format(table=table, day=day), {"shop": shop}).fetchall()
+    column = DAYS.get(table, "business_date")
+    whole = f"select max({column}) from {table} where shop_id = %(shop)s and {column} < %(today)s"
+    day = f"coalesce(({whole}), (select max({column}) from {table} where shop_id = %(shop)s))"
+    return connection.execute(
+        query.format(table=table, day=day), {"shop": shop, "today": today}
+    ).fetchall()
 
 
 def _exists(connection: psycopg.Connection, table: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ READ = """(() => {
             key: e.dataset.chart, kind: e.classList[1], visible: e.checkVisibility(),
             box: box(e), zero: box(e.querySelector(".zero"))[1],
             title: e.querySelector(":scope > title").textContent, description: e.querySelector(":scope > desc").textContent,
+            partial: [...e.querySelectorAll(".mark")].map(
+                (m) => [m.dataset.label, m.classList.contains("partial")]),
             marks: [...e.querySelectorAll(".mark")].map(
                 (m) => [m.dataset.label, m.dataset.series, m.dataset.value, box(m), getComputedStyle(m).fill]),
         })),
@@ -48,21 +51,35 @@ READ = """(() => {
 CHOOSE = "(() => { const s = document.querySelector('#shop'); s.selectedIndex = %d; s.dispatchEvent(new Event('change')); })()"
 
 
-def check_report(browser: Browser, file: Path, warehouse_url: str) -> int:
+def check_report(
+    browser: Browser, file: Path, warehouse_url: str, today: date | None = None
+) -> int:
     """Compares the whole page with the warehouse and looks at it in all sizes; returns how many values were compared."""
     compared = 0
+    today = today or datetime.now(UTC).date()
     with psycopg.connect(warehouse_url) as connection, opened(browser, file, DESKTOP) as page:
         shops = expected.shops(connection)
-        assert page.evaluate("[...document.querySelector('#shop').options].map((o) => o.text)") == shops
+        assert (
+            page.evaluate("[...document.querySelector('#shop').options].map((o) => o.text)")
+            == shops
+        )
         for number, shop in enumerate(shops):
             page.evaluate(CHOOSE % number)
             seen = page.evaluate(READ)
             assert (seen["name"], seen["title"]) == (shop, shop)
-            assert [(team, visible) for team, visible, _ in seen["sections"]] == [(team, True) for team in TEAMS]
+            assert [(team, visible) for team, visible, _ in seen["sections"]] == [
+                (team, True) for team in TEAMS
+            ]
             check_places(seen)
-            compared += check_headlines(seen, f"shop{number}-", expected.headlines(connection, shop))
-            compared += check_charts(seen, f"shop{number}-", expected.charts(connection, shop))
-            compared += check_tables(seen, f"shop{number}-", expected.tables(connection, shop))
+            compared += check_headlines(
+                seen, f"shop{number}-", expected.headlines(connection, shop, today)
+            )
+            compared += check_charts(
+                seen, f"shop{number}-", expected.charts(connection, shop, today), today
+            )
+            compared += check_tables(
+                seen, f"shop{number}-", expected.tables(connection, shop, today)
+            )
         compared += check_data_quality(page, connection)
     for size in (PHONE, DESKTOP):
         for dark in (False, True):
@@ -73,7 +90,9 @@ def check_report(browser: Browser, file: Path, warehouse_url: str) -> int:
 
 
 @contextmanager
-def opened(browser: Browser, file: Path, size: tuple[int, int], *, dark: bool = False, scripts: bool = True) -> Iterator[Page]:
+def opened(
+    browser: Browser, file: Path, size: tuple[int, int], *, dark: bool = False, scripts: bool = True
+) -> Iterator[Page]:
     """The page, which must have asked for nothing but itself and complained about nothing, when it came and while it was used."""
     with browser.page(file.as_uri(), *size, dark=dark, scripts=scripts) as page:
         yield page
@@ -93,9 +112,12 @@ def check_places(seen: dict[str, Any]) -> None:
         assert chart["title"] and chart["description"], chart["key"]
         for _, _, _, (x, y, w, h), _ in chart["marks"]:
             assert w > 0 < h, chart["key"]
-            assert left - PIXEL <= x and x + w <= left + width + PIXEL and top - PIXEL <= y and y + h <= top + height + PIXEL, (
-                chart["key"]
-            )
+            assert (
+                left - PIXEL <= x
+                and x + w <= left + width + PIXEL
+                and top - PIXEL <= y
+                and y + h <= top + height + PIXEL
+            ), chart["key"]
 
 
 def check_headlines(seen: dict[str, Any], prefix: str, want: dict[str, Any]) -> int:
@@ -111,25 +133,49 @@ def check_headlines(seen: dict[str, Any], prefix: str, want: dict[str, Any]) -> 
     return len(want)
 
 
-def check_charts(seen: dict[str, Any], prefix: str, want: dict[str, dict[tuple[str, str], Any]]) -> int:
+def check_charts(
+    seen: dict[str, Any], prefix: str, want: dict[str, dict[tuple[str, str], Any]], today: date
+) -> int:
     """The same charts; in each the marks, the table behind it and the query say the same, and lengths are as the values are."""
     got = {chart["key"].removeprefix(prefix): chart for chart in seen["charts"]}
     assert got.keys() == want.keys()
     for key, values in want.items():
         chart = got[key]
         drawn = {
-            point: value for point, value in values.items() if value is not None and (value != 0 or chart["kind"] == "lines")
+            point: value
+            for point, value in values.items()
+            if value is not None and (value != 0 or chart["kind"] == "lines")
         }
         marks = {(label, series): value for label, series, value, _, _ in chart["marks"]}
         assert len(marks) == len(chart["marks"]), f"{key}: a value is drawn twice"
         assert marks.keys() == drawn.keys(), key
         assert all(same(marks[point], value) for point, value in drawn.items()), key
         table = seen["tables"][prefix + key]
-        cells = {(row[0], name): cell for row in table["rows"] for name, cell in zip(table["head"][1:], row[1:], strict=True)}
+        for label, *_ in table["rows"]:
+            assert label.endswith(" so far") == (is_day(label[:10]) and label[:10] >= str(today)), (
+                f"{key}: {label}"
+            )
+        cells = {
+            (row[0].removesuffix(" so far"), name): cell
+            for row in table["rows"]
+            for name, cell in zip(table["head"][1:], row[1:], strict=True)
+        }
+        assert all(
+            is_partial == (is_day(label) and label >= str(today))
+            for label, is_partial in chart["partial"]
+        ), key
         assert values.keys() <= cells.keys(), key
         assert all(same(cell, values.get(point)) for point, cell in cells.items()), key
         check_lengths(chart)
     return sum(map(len, want.values()))
+
+
+def is_day(text: str) -> bool:
+    """Whether a label is a day."""
+    try:
+        return bool(date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def check_tables(seen: dict[str, Any], prefix: str, want: dict[str, list[tuple[str, ...]]]) -> int:
@@ -138,7 +184,10 @@ def check_tables(seen: dict[str, Any], prefix: str, want: dict[str, list[tuple[s
         got = seen["tables"][prefix + key]["rows"]
         assert len(got) == len(rows), key
         for cells, wanted in zip(got, rows, strict=True):
-            shown = tuple("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cell) for cell in wanted)
+            shown = tuple(
+                "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cell)
+                for cell in wanted
+            )
             assert all(map(alike, cells, shown)), f"{key}: {cells} is not {shown}"
     return sum(map(len, want.values()))
 
@@ -147,16 +196,21 @@ def check_lengths(chart: dict[str, Any]) -> None:
     """Pixels per unit are the same for all marks: bars by their height, points by their distance from zero."""
     is_bars = chart["kind"] == "bars"
     lengths = [
-        (float(value), box[3] if is_bars else chart["zero"] - (box[1] + box[3] / 2)) for _, _, value, box, _ in chart["marks"]
+        (float(value), box[3] if is_bars else chart["zero"] - (box[1] + box[3] / 2))
+        for _, _, value, box, _ in chart["marks"]
     ]
     lengths = [(abs(value) if is_bars else value, pixels) for value, pixels in lengths]
     if lengths:
         value, pixels = max(lengths, key=lambda length: abs(length[0]))
         assert pixels or not value, chart["key"]
         for other, length in lengths:
-            assert length == pytest.approx(other * pixels / value if value else 0, abs=PIXEL), chart["key"]
+            assert length == pytest.approx(other * pixels / value if value else 0, abs=PIXEL), (
+                chart["key"]
+            )
         colours = {series: colour for _, series, _, _, colour in chart["marks"]}
-        assert len(set(colours.values())) == len(colours), f"{chart['key']}: two series have one colour"
+        assert len(set(colours.values())) == len(colours), (
+            f"{chart['key']}: two series have one colour"
+        )
 
 
 def check_data_quality(page: Page, connection: psycopg.Connection) -> int:
@@ -171,11 +225,15 @@ def check_data_quality(page: Page, connection: psycopg.Connection) -> int:
     assert {tuple(row) for row in tables.get("data-loads-table", [])} == wanted_loads
     wanted_failed = {tuple(row) for row in connection.execute(failed)}
     shown_failed = {tuple(row[:5]) for row in tables.get("data-failed-table", [])}
-    assert shown_failed <= wanted_failed and len(shown_failed) == min(len(wanted_failed), FAILED_AT_MOST)
+    assert shown_failed <= wanted_failed and len(shown_failed) == min(
+        len(wanted_failed), FAILED_AT_MOST
+    )
     results, bad = connection.execute(
         "select count(*), count(*) filter (where status = 'failed') from shoplake.check_results"
     ).fetchone()
-    said = page.evaluate("[...document.querySelectorAll('#data [data-headline] data')].map((d) => Number(d.value))")
+    said = page.evaluate(
+        "[...document.querySelectorAll('#data [data-headline] data')].map((d) => Number(d.value))"
+    )
     assert said == [results, bad]
     return len(wanted_loads) + len(wanted_failed)
 
@@ -212,7 +270,9 @@ def check_colours(page: Page, *, dark: bool) -> None:
 def luminance(colour: str) -> float:
     """Relative luminance of `rgb(r, g, b)`, by WCAG's formula."""
     parts = [int(part) / 255 for part in colour.removeprefix("rgb(").removesuffix(")").split(",")]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
@@ -228,6 +288,10 @@ def same(text: str, value: Any) -> bool:
     """Whether a number on the page is the one that was asked for: decimals and counts to the digit, doubles to nine."""
     if value is None or text == "":
         return value is None and text == ""
-    if isinstance(value, float) or "e" in text or (isinstance(value, Decimal) and -value.as_tuple().exponent > 4):
+    if (
+        isinstance(value, float)
+        or "e" in text
+        or (isinstance(value, Decimal) and -value.as_tuple().exponent > 4)
+    ):
         return float(text) == pytest.approx(float(value), rel=1e-9)
     return Decimal(text) == value

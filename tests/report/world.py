@@ -12,6 +12,7 @@ import psycopg
 HERE = Path(__file__).resolve().parent
 MIGRATIONS = HERE.parents[1] / "glue-sql" / "warehouse"
 LAST = date(2026, 11, 20)
+TODAY = LAST + timedelta(days=1)
 DAYS = [LAST - timedelta(days=age) for age in range(39, -1, -1)]
 NASTY = '<script>alert("sold")</script>'
 SHOPS = {
@@ -40,7 +41,9 @@ def fill(connection: psycopg.Connection, seed: int = 11) -> None:
 def _insert(connection: psycopg.Connection, table: str, *rows: tuple) -> None:
     if rows:
         with connection.cursor() as cursor:
-            cursor.executemany(f"insert into {table} values ({', '.join(['%s'] * len(rows[0]))})", rows)
+            cursor.executemany(
+                f"insert into {table} values ({', '.join(['%s'] * len(rows[0]))})", rows
+            )
 
 
 def _money(random_: random.Random, low: float, high: float) -> Decimal:
@@ -52,7 +55,11 @@ def _sales(connection, random_, shop, day, currencies, products) -> None:
         for region in REGIONS if number == 0 else REGIONS[:2]:
             lines = []
             for product in random_.sample(products, 2):
-                gross, discount, sold = _money(random_, 80, 900), _money(random_, 0, 40), random_.randint(1, 40)
+                gross, discount, sold = (
+                    _money(random_, 80, 900),
+                    _money(random_, 0, 40),
+                    random_.randint(1, 40),
+                )
                 lines.append(
                     (
                         shop,
@@ -88,9 +95,14 @@ def _sales(connection, random_, shop, day, currencies, products) -> None:
 
 def _stock(connection, random_, shop, day, currencies, products) -> None:
     for product in products:
-        sold, on_hand = random_.randint(20, 300), random_.choice([None, random_.uniform(30, 90), random_.uniform(30, 90)])
+        sold, on_hand = (
+            random_.randint(20, 300),
+            random_.choice([None, random_.uniform(30, 90), random_.uniform(30, 90)]),
+        )
         _insert(
-            connection, "sales.product_turnover_rate", (shop, day, product, sold, on_hand, sold / on_hand if on_hand else None)
+            connection,
+            "sales.product_turnover_rate",
+            (shop, day, product, sold, on_hand, sold / on_hand if on_hand else None),
         )
         for location in ("berlin", "leeds"):
             snapshots, has = random_.randint(20, 24), random_.choice([0, 3, 12, 40])
@@ -102,7 +114,10 @@ def _stock(connection, random_, shop, day, currencies, products) -> None:
                 (shop, day, location, product, snapshots, has + 2, 2, has, at, good / snapshots),
             )
             restocks = random_.randint(0, 4)
-            between, since = (random_.uniform(3, 9) if restocks > 1 else None), (random_.uniform(0, 12) if restocks else None)
+            between, since = (
+                (random_.uniform(3, 9) if restocks > 1 else None),
+                (random_.uniform(0, 12) if restocks else None),
+            )
             _insert(
                 connection,
                 "operations.restock_frequency",
@@ -110,11 +125,27 @@ def _stock(connection, random_, shop, day, currencies, products) -> None:
             )
             if has < 5 and random_.random() < 0.2:
                 start = datetime.combine(day, time(9))
-                end = None if day > DAYS[-5] and random_.random() < 0.7 else start + timedelta(hours=20)
+                end = (
+                    None
+                    if day > DAYS[-5] and random_.random() < 0.7
+                    else start + timedelta(hours=20)
+                )
                 _insert(
                     connection,
                     "operations.stockout_alerts",
-                    (shop, day, location, product, "out" if has == 0 else "low", start, end, has + 2, 2, has, 5),
+                    (
+                        shop,
+                        day,
+                        location,
+                        product,
+                        "out" if has == 0 else "low",
+                        start,
+                        end,
+                        has + 2,
+                        2,
+                        has,
+                        5,
+                    ),
                 )
 
 
@@ -127,7 +158,9 @@ def _customers(connection, random_, shop, day) -> None:
         (shop, day, sessions, 210.25, random_.uniform(80, 200), bounces, bounces / sessions),
     )
     active, loyal = random_.randint(60, 120), random_.randint(3, 30)
-    _insert(connection, "marketing.loyalty_activity_rate", (shop, day, loyal, active, loyal / active))
+    _insert(
+        connection, "marketing.loyalty_activity_rate", (shop, day, loyal, active, loyal / active)
+    )
     scores = sorted((Decimal(random_.randint(2, 400)) / 2 for _ in range(15)), reverse=True)
     _insert(
         connection,
@@ -155,17 +188,43 @@ def _customers(connection, random_, shop, day) -> None:
         _insert(connection, "support.interaction_volume_by_type", *kinds)
     ages = [random_.randint(0, 15) for _ in range(4)]
     resolved = random_.randint(0, 9)
-    hours = (random_.uniform(5, 9), random_.uniform(4, 8), random_.uniform(12, 40)) if resolved else (None, None, None)
-    _insert(connection, "support.time_to_resolution", (shop, day, resolved, *hours, random_.randint(0, 2), sum(ages), *ages))
+    hours = (
+        (random_.uniform(5, 9), random_.uniform(4, 8), random_.uniform(12, 40))
+        if resolved
+        else (None, None, None)
+    )
+    _insert(
+        connection,
+        "support.time_to_resolution",
+        (shop, day, resolved, *hours, random_.randint(0, 2), sum(ages), *ages),
+    )
 
 
 def _operation(connection: psycopg.Connection) -> None:
     """Loads and checks of some models, among them one check that fails with a nasty sample."""
     at = datetime.combine(LAST, time(23, 30))
-    for model in ("total_sales_by_region_product", "session_duration_bounce_rate", "stockout_alerts"):
+    for model in (
+        "total_sales_by_region_product",
+        "session_duration_bounce_rate",
+        "stockout_alerts",
+    ):
         for day in DAYS:
-            _insert(connection, "shoplake.loads", (model, str(day), 3, 120, f"gold/{model}/{day}", at))
-            row = (model, str(day), f"{model}_is_unique", "stop", "no key occurs twice", "passed", 0, None, "job-1", 3, at)
+            _insert(
+                connection, "shoplake.loads", (model, str(day), 3, 120, f"gold/{model}/{day}", at)
+            )
+            row = (
+                model,
+                str(day),
+                f"{model}_is_unique",
+                "stop",
+                "no key occurs twice",
+                "passed",
+                0,
+                None,
+                "job-1",
+                3,
+                at,
+            )
             _insert(connection, "shoplake.check_results", row)
     sample = f'[{{"product_id": "{NASTY}"}}]'
     failed = (

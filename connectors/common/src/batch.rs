@@ -10,9 +10,8 @@ pub struct Batch {
     pub shop: ShopId,
     /// The connector, which is also the rows' source: `pos`.
     pub connector: &'static str,
-    /// The rows' dataset.
-    pub dataset: &'static str,
-    /// Names the batch within its connector and shop, and so becomes part of keys and ids: `2010-12-01`.
+    /// Names the batch within its connector and shop, and so becomes part of keys and ids:
+    /// `2010-12-01`.
     pub name: String,
     /// The day that the batch is booked on.
     pub business_date: NaiveDate,
@@ -21,20 +20,24 @@ pub struct Batch {
 impl Batch {
     /// Where the lake keeps how far the batch got.
     pub fn checkpoint_key(&self) -> String {
-        format!("state/connectors/{}/{}/{}.json", self.connector, self.shop, self.name)
+        format!("{}.json", self.state())
     }
 
-    /// The envelope id of the row with this key. A row's key has a slash inside, so it never equals one of the two below.
+    /// Where the lake keeps a part of the keys that the batch has sent.
+    pub(crate) fn segment_key(&self, digest: &str) -> String {
+        format!("{}/{digest}.keys", self.state())
+    }
+
+    fn state(&self) -> String {
+        format!("state/connectors/{}/{}/{}", self.connector, self.shop, self.name)
+    }
+
+    /// The envelope id of the row with this key.
     pub(crate) fn row_id(&self, key: &str) -> String {
         self.id(key)
     }
 
-    /// The envelope id of a row without a usable key: its position in the batch, from 1.
-    pub(crate) fn position_id(&self, position: u64) -> String {
-        self.id(&format!("row-{position}"))
-    }
-
-    /// The envelope id of the control total.
+    /// The envelope id of the control total. It has no slash behind the batch, which every key has.
     pub(crate) fn control_total_id(&self) -> String {
         self.id("control-total")
     }
@@ -42,15 +45,4 @@ impl Batch {
     fn id(&self, end: &str) -> String {
         format!("{}/{}/{end}", self.connector, self.name)
     }
-}
-
-/// What a connector reads of a row. It is all optional: judging rows is not the connector's business.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// What makes the row unique within its batch, as `<parent>/<ordinal>`; none if a part of it is missing.
-    pub key: Option<String>,
-    /// What the control total sums; none if it is not a whole number of a sane size. Such a row is counted all the same.
-    pub quantity: Option<i32>,
-    /// When it happened, RFC 3339; none if it is something else.
-    pub occurred_at: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! How far a batch got, in the lake, so that a task that was killed goes on where it was.
+//! How far a batch got, in the lake, so that a task that was killed continues from there.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -14,12 +14,16 @@ pub struct Checkpoint {
     pub cursor: Option<String>,
     /// Pages done.
     pub page: u64,
-    /// Rows sent.
+    /// Rows sent: distinct keys.
     pub rows: u64,
     /// Sum of their quantities.
-    pub quantity_sum: i64,
-    /// Recognises the rows of the last page, should the next one repeat them.
-    pub last_page: Vec<String>,
+    pub quantity_sum: i128,
+    /// The latest `receivedat` that a row was sent with.
+    pub received_at: DateTime<Utc>,
+    /// Names of the objects that hold the keys of the first rows.
+    pub segments: Vec<String>,
+    /// The keys of the rows after those, as hexadecimal digits.
+    pub tail: String,
     /// When this was written.
     pub updated_at: DateTime<Utc>,
     /// When the control total had been sent; none while the batch is under way.
@@ -33,18 +37,15 @@ impl Checkpoint {
     }
 }
 
-/// Whether a run has taken the whole batch to its end. A checkpoint that cannot be read says nothing of the kind.
-///
-/// # Errors
-/// When the store does not answer.
-async fn is_complete(store: &dyn Store, batch: &Batch) -> Result<bool, StoreError> {
+/// Returns when a batch was completed; none if it was not, or if its checkpoint cannot be read.
+async fn completed_at(store: &dyn Store, batch: &Batch) -> Result<Option<DateTime<Utc>>, StoreError> {
     let object = store.get(&batch.checkpoint_key()).await?;
     let checkpoint = object.and_then(|object| serde_json::from_slice::<Checkpoint>(&object.bytes).ok());
-    Ok(checkpoint.is_some_and(|checkpoint| checkpoint.completed_at.is_some()))
+    Ok(checkpoint.and_then(|checkpoint| checkpoint.completed_at))
 }
 
-/// What is to be fetched of what is wanted, each of which is one batch. As with the pages of one batch, a run that was
-/// killed is gone on with, and one that had come to its end is repeated: where all are complete, it is all of them once more.
+/// Returns the batches that were not completed at `since` or later. If all were, returns all of
+/// them: a redelivery.
 ///
 /// # Errors
 /// When the store does not answer.
@@ -52,31 +53,36 @@ pub async fn due<T>(
     store: &dyn Store,
     wanted: impl IntoIterator<Item = T>,
     batch: impl Fn(&T) -> Batch,
+    since: DateTime<Utc>,
 ) -> Result<Vec<T>, StoreError> {
     let (mut due, mut complete) = (Vec::new(), Vec::new());
     for wanted in wanted {
-        let is_complete = is_complete(store, &batch(&wanted)).await?;
+        let is_complete = completed_at(store, &batch(&wanted)).await?.is_some_and(|at| at >= since);
         if is_complete { &mut complete } else { &mut due }.push(wanted);
     }
     if due.is_empty() {
         return Ok(complete);
     }
     if !complete.is_empty() {
-        tracing::info!(complete = complete.len(), due = due.len(), "going on with what is left");
+        tracing::info!(
+            complete = complete.len(),
+            due = due.len(),
+            "continuing with the batches that are left"
+        );
     }
     Ok(due)
 }
 
-/// Reads and writes one batch's checkpoint, and notices when somebody else writes it too.
-pub(crate) struct Notebook<'a> {
+/// Reads and writes one batch's checkpoint, and finds out when another run writes it too.
+pub(crate) struct CheckpointStore<'a> {
     store: &'a dyn Store,
     key: String,
     etag: Option<ETag>,
 }
 
-impl<'a> Notebook<'a> {
-    /// Opens the checkpoint at `key`; there is none before a batch's first page, and none that can be gone on from
-    /// after its last.
+impl<'a> CheckpointStore<'a> {
+    /// Opens the checkpoint at `key`. There is none before a batch's first page, and none to
+    /// continue from after its last.
     pub(crate) async fn open(
         store: &'a dyn Store,
         key: String,
@@ -86,7 +92,8 @@ impl<'a> Notebook<'a> {
         };
         let checkpoint = serde_json::from_slice::<Checkpoint>(&object.bytes)
             .inspect_err(|error| {
-                // Starting over is always right, only slower: every row has the id that it had before.
+                // Starting over is always right, only slower: every row has the id that it had
+                // before.
                 tracing::warn!(key, %error, "the checkpoint cannot be read; the batch starts over");
             })
             .ok()

@@ -1,23 +1,42 @@
 //! The parts of a task's configuration that every connector has.
 
-use std::num::NonZeroU32;
+use std::{fmt::Display, num::NonZeroU32, str::FromStr};
 
-use shoplake_contracts::ShopId;
-use shoplake_platform::config::{ConfigError, parsed, required};
+use chrono::{DateTime, Utc};
+use shoplake_contracts::{BackfillName, ShopId, Stamp};
+use shoplake_platform::config::{self, ConfigError, required};
 
 use crate::SecretSource;
 
 const DEFAULT_PAGE_SIZE: NonZeroU32 = NonZeroU32::new(500).expect("it is above 0");
 
+/// The variable's value as a `T`, or none where it is missing or empty. The error says what is
+/// `expected` in words.
+///
+/// # Errors
+/// When the value is not a `T`.
+pub fn parsed<T>(name: &str, expected: &str) -> Result<Option<T>, ConfigError>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    config::parsed(name).map_err(|error| match error {
+        ConfigError::Invalid { name, reason, .. } => {
+            ConfigError::Invalid { name, expected: expected.to_owned(), reason }
+        }
+        error => error,
+    })
+}
+
 /// Reads `PAGE_SIZE`, how many rows are fetched, sent and acknowledged at a time.
 ///
 /// # Errors
-/// When it is no number above 0.
+/// When it is not a number above 0.
 pub fn page_size() -> Result<NonZeroU32, ConfigError> {
-    Ok(parsed("PAGE_SIZE")?.unwrap_or(DEFAULT_PAGE_SIZE))
+    Ok(parsed("PAGE_SIZE", "a number of rows above 0, such as 500")?.unwrap_or(DEFAULT_PAGE_SIZE))
 }
 
-/// In whose name rows are sent, and where to.
+/// The shop whose rows are sent, and where to.
 #[derive(Debug, Clone)]
 pub struct Destination {
     /// `SHOP_ID`
@@ -26,6 +45,9 @@ pub struct Destination {
     pub stream_name: String,
     /// `LAKE_BUCKET`
     pub lake_bucket: String,
+    /// `BACKFILL`: names the backfill that the rows belong to, which may be older than their
+    /// datasets' windows.
+    pub backfill: Option<BackfillName>,
 }
 
 impl Destination {
@@ -34,13 +56,19 @@ impl Destination {
     /// # Errors
     /// Names the variable that is missing or cannot be read.
     pub fn from_env() -> Result<Self, ConfigError> {
-        let expected = "the shop's id".to_owned();
+        let (expected, name) = ("the shop's id, such as acme", "SHOP_ID".to_owned());
+        let missing = || ConfigError::Missing { name, expected: expected.to_owned() };
         Ok(Self {
-            shop: parsed("SHOP_ID")?
-                .ok_or_else(|| ConfigError::Missing { name: "SHOP_ID".to_owned(), expected })?,
+            shop: parsed("SHOP_ID", expected)?.ok_or_else(missing)?,
             stream_name: required("STREAM_NAME")?,
             lake_bucket: required("LAKE_BUCKET")?,
+            backfill: parsed("BACKFILL", "the name of a backfill, such as history-2024")?,
         })
+    }
+
+    /// What the envelope of a row says that is received now.
+    pub(crate) fn stamp(&self, received_at: DateTime<Utc>) -> Stamp<'_> {
+        Stamp::new(&self.shop, received_at).in_backfill(self.backfill.as_ref())
     }
 }
 
@@ -56,7 +84,8 @@ pub struct ApiConfig {
 }
 
 impl ApiConfig {
-    /// Reads the environment; `prefix` keeps the variables of one source apart from another's: `POS`.
+    /// Reads the environment; `prefix` keeps the variables of one source apart from another's:
+    /// `POS`.
     ///
     /// # Errors
     /// Names the variable that is missing or cannot be read.

@@ -1,71 +1,189 @@
 //! Turns a page of rows into envelope lines, and counts them.
 
-use std::collections::HashSet;
-
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use sha2::{Digest, Sha256};
-use shoplake_contracts::envelope::Envelope;
+use shoplake_contracts::{
+    Contracts, Reason,
+    envelope::{Envelope, MAX_RECORD_BYTES, oversized_beginning},
+};
 
-use crate::{Batch, Checkpoint, Facts, Page};
+use crate::seen_rows::{SeenRows, Sighting};
+use crate::{Batch, Dataset, Destination};
 
 /// The dataset of control totals.
 const CONTROL_TOTALS: &str = "control_totals";
+const CONTROL_TOTALS_SCHEMA: &str = include_str!("../../../crates/contracts/schemas/control_totals.json");
 
-/// What one page adds to a batch.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// What a batch has sent so far.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    /// Rows: distinct keys.
+    pub(crate) rows: u64,
+    /// Sum of the quantities of the rows that their contract accepts. Wider than a quantity, so
+    /// that no number of rows overflows it.
+    pub(crate) quantity_sum: i128,
+    /// The latest `receivedat` that a row was sent with.
+    pub(crate) received_at: DateTime<Utc>,
+    /// The rows themselves, where the source may repeat them.
+    pub(crate) seen: Option<SeenRows>,
+}
+
+/// What is sent of one page.
+#[derive(Debug, Default)]
 pub(crate) struct Lines {
     /// Envelopes, one per row.
     pub(crate) lines: Vec<Vec<u8>>,
-    /// Sum of the quantities that are numbers.
-    pub(crate) quantity_sum: i64,
-    /// Rows that the source handed out again.
+    /// Rows that the source handed out again; they are left out.
     pub(crate) repeated: usize,
-    /// Recognises the page's rows, should the next page repeat them.
-    pub(crate) fingerprints: Vec<String>,
+    /// Rows that the source handed out again with other content; they are sent.
+    pub(crate) changed: usize,
 }
 
-/// Wraps the rows of the page that follows `progress`.
-///
-/// A source whose data shifts between two requests hands out a row again, on the same page or the next one. Where key and
-/// bytes are the same it is the same row and is left out, or the control total would count it twice and match nothing.
-pub(crate) fn wrap(
-    batch: &Batch,
-    describe: fn(&RawValue) -> Facts,
-    progress: &Checkpoint,
-    page: &Page,
-    received_at: DateTime<Utc>,
-) -> Result<Lines, serde_json::Error> {
-    let mut seen: HashSet<String> = progress.last_page.iter().cloned().collect();
-    let mut wrapped = Lines::default();
-    for row in &page.rows {
-        let facts = describe(row);
-        if let Some(key) = &facts.key {
-            let fingerprint = fingerprint(key, row);
-            wrapped.fingerprints.push(fingerprint.clone());
-            if !seen.insert(fingerprint) {
-                wrapped.repeated += 1;
-                continue;
+/// Writes the envelopes of one batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EnvelopeWriter<'a> {
+    pub(crate) batch: &'a Batch,
+    pub(crate) dataset: &'a Dataset,
+    pub(crate) destination: &'a Destination,
+}
+
+impl EnvelopeWriter<'_> {
+    /// Wraps the rows of a page and adds them to the totals.
+    pub(crate) fn wrap(
+        &self,
+        rows: &[Box<RawValue>],
+        now: DateTime<Utc>,
+        totals: &mut Totals,
+    ) -> Result<Lines, serde_json::Error> {
+        let stamp = self.destination.stamp(now);
+        let mut wrapped = Lines::default();
+        for row in rows {
+            let mut summary = self.dataset.summarize(stamp, row);
+            let id = self.batch.row_id(&summary.key);
+            let time = summary.occurred_at.as_deref();
+            let mut line = self.row(&id, time, now, row)?;
+            if line.len() > MAX_RECORD_BYTES {
+                tracing::warn!(
+                    shop_id = %self.destination.shop,
+                    batch = self.batch.name,
+                    row = summary.key,
+                    row_bytes = row.get().len(),
+                    line_bytes = line.len(),
+                    limit_bytes = MAX_RECORD_BYTES,
+                    "a row is too large for a record of the stream: its beginning is sent and will be in \
+                     quarantine; have the source send less of it"
+                );
+                line = self.oversized(&id, now, row)?;
+                summary.quantity = None;
             }
+            let sighting = match &mut totals.seen {
+                Some(seen) => seen.record(&summary.key, row.get(), summary.quantity),
+                None => Sighting::New,
+            };
+            let quantity = i128::from(summary.quantity.unwrap_or(0));
+            match sighting {
+                Sighting::New => {
+                    totals.rows += 1;
+                    totals.quantity_sum += quantity;
+                    totals.received_at = totals.received_at.max(now);
+                }
+                Sighting::Repeated => {
+                    wrapped.repeated += 1;
+                    continue;
+                }
+                Sighting::Changed { quantity: replaced } => {
+                    wrapped.changed += 1;
+                    if summary.quantity.is_some() {
+                        totals.quantity_sum += quantity - i128::from(replaced);
+                        // Of rows with one key silver takes the one received last, so this one has
+                        // to be later.
+                        totals.received_at = totals.received_at.max(now) + TimeDelta::microseconds(1);
+                        line = self.row(&id, time, totals.received_at, row)?;
+                    }
+                }
+            }
+            wrapped.lines.push(line);
         }
-        let position = progress.rows + wrapped.lines.len() as u64 + 1;
-        let id = facts.key.map_or_else(|| batch.position_id(position), |key| batch.row_id(&key));
-        let envelope = Envelope::new(&batch.shop, batch.connector, batch.dataset, id, received_at, row)
-            .with_subject(&batch.name);
-        let envelope = match facts.occurred_at {
-            Some(time) => envelope.with_time(time),
-            None => envelope,
-        };
-        wrapped.lines.push(envelope.to_line()?);
-        wrapped.quantity_sum += facts.quantity.map_or(0, i64::from);
+        Ok(wrapped)
     }
-    Ok(wrapped)
-}
 
-fn fingerprint(key: &str, row: &RawValue) -> String {
-    let digest = Sha256::new().chain_update(key).chain_update([0]).chain_update(row.get()).finalize();
-    hex::encode(&digest[..8])
+    fn row(
+        &self,
+        id: &str,
+        time: Option<&str>,
+        received_at: DateTime<Utc>,
+        row: &RawValue,
+    ) -> Result<Vec<u8>, serde_json::Error> {
+        let mut envelope = self.envelope(self.dataset.name(), id, received_at, row);
+        if let Some(time) = time {
+            envelope = envelope.with_time(time);
+        }
+        envelope.to_line()
+    }
+
+    /// The envelope of a row that is too large for a record: the row's size and its beginning.
+    fn oversized(
+        &self,
+        id: &str,
+        received_at: DateTime<Utc>,
+        row: &RawValue,
+    ) -> Result<Vec<u8>, serde_json::Error> {
+        let beginning = oversized_beginning(row.get())?;
+        let envelope = self.envelope(self.dataset.name(), id, received_at, &beginning);
+        envelope.with_oversized_bytes(row.get().len()).to_line()
+    }
+
+    /// The control total: what the whole batch has sent.
+    pub(crate) fn control_total(
+        &self,
+        totals: &Totals,
+        completed_at: DateTime<Utc>,
+    ) -> Result<Vec<u8>, serde_json::Error> {
+        let completed = completed_at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+        let data = to_raw_value(&ControlTotal {
+            dataset: self.dataset.name(),
+            batch: &self.batch.name,
+            business_date: self.batch.business_date,
+            row_count: totals.rows,
+            quantity_sum: totals.quantity_sum,
+            completed_at: completed.clone(),
+        })?;
+        if let Some(reason) = self.reason_against(&data, completed_at) {
+            tracing::warn!(
+                shop_id = %self.destination.shop,
+                batch = self.batch.name,
+                %reason,
+                "control_totals refuses the batch's control total: it will be in quarantine, and nothing is \
+                 compared with it"
+            );
+        }
+        let id = self.batch.control_total_id();
+        self.envelope(CONTROL_TOTALS, &id, completed_at, &data).with_time(completed).to_line()
+    }
+
+    /// Why the contract of control totals refuses one: a sum beyond its bounds, for instance.
+    fn reason_against(&self, data: &RawValue, received_at: DateTime<Utc>) -> Option<Reason> {
+        let contracts = Contracts::from_sources([(CONTROL_TOTALS, CONTROL_TOTALS_SCHEMA)]).ok()?;
+        let stamp = self.destination.stamp(received_at);
+        let reasons = contracts.get(CONTROL_TOTALS)?.validate(stamp, data.get().as_bytes()).err()?;
+        reasons.into_iter().next()
+    }
+
+    fn envelope<'e>(
+        &'e self,
+        dataset: &'e str,
+        id: &'e str,
+        received_at: DateTime<Utc>,
+        data: &'e RawValue,
+    ) -> Envelope<'e> {
+        let envelope = Envelope::new(&self.batch.shop, self.batch.connector, dataset, id, received_at, data)
+            .with_subject(&self.batch.name);
+        match &self.destination.backfill {
+            Some(backfill) => envelope.with_backfill(backfill),
+            None => envelope,
+        }
+    }
 }
 
 /// One row of the dataset `control_totals`.
@@ -75,119 +193,75 @@ struct ControlTotal<'a> {
     batch: &'a str,
     business_date: NaiveDate,
     row_count: u64,
-    quantity_sum: i64,
+    quantity_sum: i128,
     completed_at: String,
-}
-
-/// What the whole batch came to.
-pub(crate) fn control_total(
-    batch: &Batch,
-    progress: &Checkpoint,
-    completed_at: DateTime<Utc>,
-) -> Result<Vec<u8>, serde_json::Error> {
-    let completed = completed_at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
-    let data = to_raw_value(&ControlTotal {
-        dataset: batch.dataset,
-        batch: &batch.name,
-        business_date: batch.business_date,
-        row_count: progress.rows,
-        quantity_sum: progress.quantity_sum,
-        completed_at: completed.clone(),
-    })?;
-    let id = batch.control_total_id();
-    Envelope::new(&batch.shop, batch.connector, CONTROL_TOTALS, id, completed_at, &data)
-        .with_subject(&batch.name)
-        .with_time(completed)
-        .to_line()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn batch() -> Batch {
-        Batch {
+    const SCHEMA: &str = include_str!("../../../crates/contracts/schemas/pos_sales.json");
+
+    /// Has a writer of a batch do something.
+    fn with_writer<T>(backfill: Option<&str>, act: impl FnOnce(EnvelopeWriter<'_>) -> T) -> T {
+        let destination = Destination {
             shop: "acme".parse().unwrap(),
+            stream_name: String::new(),
+            lake_bucket: String::new(),
+            backfill: backfill.map(|name| name.parse().unwrap()),
+        };
+        let batch = Batch {
+            shop: destination.shop.clone(),
             connector: "pos",
-            dataset: "pos_sales",
             name: "2010-12-01".to_owned(),
-            business_date: NaiveDate::from_ymd_opt(2010, 12, 1).unwrap(),
+            business_date: "2010-12-01".parse().unwrap(),
+        };
+        let dataset = Dataset::new("pos_sales", SCHEMA, Some("quantity")).unwrap();
+        act(EnvelopeWriter { batch: &batch, dataset: &dataset, destination: &destination })
+    }
+
+    fn wrap(backfill: Option<&str>, row: &str) -> String {
+        let rows = [RawValue::from_string(row.to_owned()).unwrap()];
+        let now = DateTime::UNIX_EPOCH;
+        let wrapped = with_writer(backfill, |writer| writer.wrap(&rows, now, &mut Totals::default()));
+        String::from_utf8(wrapped.unwrap().lines.remove(0)).unwrap()
+    }
+
+    #[test]
+    fn the_json_of_a_row_is_kept_digit_by_digit() {
+        let row = r#"{"z":1.10,"a":10000000000000000000000001,"note":"é \u00e9"}"#;
+
+        assert!(wrap(None, row).ends_with(&format!("\"data\":{row}}}\n")));
+    }
+
+    #[test]
+    fn a_backfill_is_in_the_envelopes_of_rows_and_totals() {
+        for backfill in [None, Some("history-2010")] {
+            let total = with_writer(backfill, |writer| {
+                writer.control_total(&Totals::default(), DateTime::UNIX_EPOCH).unwrap()
+            });
+            let lines = [wrap(backfill, "{}"), String::from_utf8(total).unwrap()];
+            for line in lines {
+                let envelope: Envelope<'_> = serde_json::from_str(&line).unwrap();
+                assert_eq!(envelope.backfill.as_deref(), backfill, "{line}");
+            }
         }
     }
 
-    /// A row is its own key, unless it starts with a minus.
-    fn describe(row: &RawValue) -> Facts {
-        let key = Some(format!("t/{}", row.get())).filter(|key| !key.contains('-'));
-        Facts { key, quantity: row.get().parse().ok(), occurred_at: None }
-    }
-
-    fn page(rows: &[&str]) -> Page {
-        let rows = rows.iter().map(|row| RawValue::from_string((*row).to_owned()).unwrap()).collect();
-        Page { rows, next_cursor: None }
-    }
-
-    fn wrap_page(progress: &Checkpoint, rows: &[&str]) -> Lines {
-        wrap(&batch(), describe, progress, &page(rows), DateTime::UNIX_EPOCH).unwrap()
-    }
-
-    fn ids(lines: &Lines) -> Vec<String> {
-        let id = |line: &Vec<u8>| serde_json::from_slice::<Envelope<'_>>(line).unwrap().id.into_owned();
-        lines.lines.iter().map(id).collect()
-    }
-
     #[test]
-    fn given_rows_then_their_json_is_kept_digit_by_digit() {
-        let row = r#"{"z":1.10,"a":10000000000000000000000001,"note":"é \u00e9"}"#;
+    fn a_control_total_says_what_was_sent() {
+        let totals = Totals { rows: 3, quantity_sum: -1, ..Totals::default() };
 
-        let line = wrap_page(&Checkpoint::default(), &[row]).lines.remove(0);
+        let line = with_writer(None, |writer| writer.control_total(&totals, DateTime::UNIX_EPOCH));
 
-        assert!(String::from_utf8(line).unwrap().ends_with(&format!("\"data\":{row}}}\n")));
-    }
-
-    #[test]
-    fn given_rows_without_a_key_then_their_id_is_their_position_in_the_batch() {
-        let progress = Checkpoint { rows: 10, ..Checkpoint::default() };
-
-        let lines = wrap_page(&progress, &["1", "-2", "-2"]);
-
-        assert_eq!(ids(&lines), ["pos/2010-12-01/t/1", "pos/2010-12-01/row-12", "pos/2010-12-01/row-13"]);
-        assert_eq!(
-            (lines.quantity_sum, lines.repeated),
-            (-3, 0),
-            "rows without a key are never the same row"
-        );
-    }
-
-    #[test]
-    fn given_a_row_on_two_pages_in_a_row_then_it_is_counted_once() {
-        let first = wrap_page(&Checkpoint::default(), &["1", "2", "2"]);
-        let progress = Checkpoint { rows: 2, last_page: first.fingerprints, ..Checkpoint::default() };
-
-        let second = wrap_page(&progress, &["2", "3"]);
-
-        assert_eq!((first.lines.len(), first.quantity_sum, first.repeated), (2, 3, 1));
-        assert_eq!((second.lines.len(), second.quantity_sum, second.repeated), (1, 3, 1));
-    }
-
-    #[test]
-    fn given_quantities_that_are_no_numbers_then_the_rows_count_and_add_nothing() {
-        let lines = wrap_page(&Checkpoint::default(), &["\"six\"", "null", "2.5", "99999999999", "4"]);
-
-        assert_eq!((lines.lines.len(), lines.quantity_sum), (5, 4));
-    }
-
-    #[test]
-    fn given_a_finished_batch_then_its_control_total_says_so() {
-        let progress = Checkpoint { rows: 3, quantity_sum: -1, ..Checkpoint::default() };
-
-        let line = control_total(&batch(), &progress, DateTime::UNIX_EPOCH).unwrap();
-
+        let line = line.unwrap();
         let envelope: Envelope<'_> = serde_json::from_slice(&line).unwrap();
-        assert_eq!(envelope.id, "pos/2010-12-01/control-total");
-        assert_eq!(envelope.dataset, "control_totals");
-        assert_eq!(
-            envelope.data.get(),
-            r#"{"dataset":"pos_sales","batch":"2010-12-01","business_date":"2010-12-01","row_count":3,"quantity_sum":-1,"completed_at":"1970-01-01T00:00:00.000000Z"}"#
+        assert_eq!((&*envelope.id, &*envelope.dataset), ("pos/2010-12-01/control-total", "control_totals"));
+        let expected = concat!(
+            r#"{"dataset":"pos_sales","batch":"2010-12-01","business_date":"2010-12-01","#,
+            r#""row_count":3,"quantity_sum":-1,"completed_at":"1970-01-01T00:00:00.000000Z"}"#
         );
+        assert_eq!(envelope.data.get(), expected);
     }
 }

@@ -1,33 +1,31 @@
 //! Batches of one paged API, to the stream.
 
-use serde_json::value::RawValue;
-
-use crate::{ApiConfig, Batch, Checkpoint, Destination, Facts, PagedApi, Ports, Run, TaskError};
+use crate::{ApiConfig, Batch, Checkpoint, Dataset, Destination, PagedApi, Ports, Run, TaskError};
 
 /// What is polled, and where it goes. All its batches go through one HTTP client.
 pub struct Poll<'a> {
     api: PagedApi,
     page_size: String,
+    dataset: &'a Dataset,
     destination: &'a Destination,
     ports: &'a Ports<'a>,
-    describe: fn(&RawValue) -> Facts,
 }
 
 impl<'a> Poll<'a> {
-    /// Polls `path`, of whose rows `describe` reads the little that is read.
+    /// Polls `path` for rows of `dataset`.
     ///
     /// # Errors
-    /// When the base URL is none.
+    /// When the base URL is not a URL.
     pub fn new(
         api: &ApiConfig,
         path: &str,
+        dataset: &'a Dataset,
         destination: &'a Destination,
         ports: &'a Ports<'a>,
-        describe: fn(&RawValue) -> Facts,
     ) -> Result<Self, TaskError> {
         let page_size = api.page_size.to_string();
-        let api = PagedApi::new(&api.base_url, path, &[], ports.secret.clone(), ports.patience)?;
-        Ok(Self { api, page_size, destination, ports, describe })
+        let api = PagedApi::new(&api.base_url, path, &[], ports.secret.clone(), ports.retry_policy)?;
+        Ok(Self { api, page_size, dataset, destination, ports })
     }
 
     /// Fetches and sends what is left of the batch that `query` asks for.
@@ -38,10 +36,10 @@ impl<'a> Poll<'a> {
         let source = self.api.with_query(query).with_query(&[("limit", &self.page_size)]);
         let run = Run {
             batch,
+            dataset: self.dataset,
             source: &source,
-            describe: self.describe,
+            destination: self.destination,
             stream: self.ports.stream,
-            stream_name: &self.destination.stream_name,
             store: self.ports.store,
             clock: self.ports.clock,
         };

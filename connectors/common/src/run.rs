@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use serde_json::value::RawValue;
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
 use shoplake_lake::{Store, StoreError};
 use shoplake_platform::{
     clock::Clock,
@@ -10,26 +11,32 @@ use shoplake_platform::{
 };
 
 use crate::{
-    Batch, Checkpoint, Facts, Page, Source, SourceError,
-    checkpoint::Notebook,
-    envelopes::{control_total, wrap},
+    Batch, Checkpoint, Dataset, Destination, Page, Source, SourceError,
+    checkpoint::CheckpointStore,
+    envelopes::{EnvelopeWriter, Lines, Totals},
+    seen_rows::SeenRows,
 };
+
+/// So many pages in a row may bring no new row. A source whose cursors never end would be asked for
+/// ever.
+const MAX_PAGES_WITHOUT_NEW_ROWS: u64 = 100;
 
 /// Takes one batch from its source to the stream.
 ///
-/// A run that failed is gone on with: the next one begins after the last acknowledged page, with the totals up to there.
-/// A run of a completed batch takes it again from the start, with the same ids: that is how a day is delivered again.
+/// A run that failed is continued: the next one begins after the last acknowledged page, with the
+/// totals up to there. A run of a completed batch takes it again from the start, with the same ids:
+/// that is how a day is delivered again.
 pub struct Run<'a> {
     /// What is fetched.
     pub batch: &'a Batch,
+    /// What its rows are.
+    pub dataset: &'a Dataset,
     /// Where from.
     pub source: &'a dyn Source,
-    /// Reads the few fields of a row that the connector uses.
-    pub describe: fn(&RawValue) -> Facts,
     /// Where to.
+    pub destination: &'a Destination,
+    /// Takes the rows.
     pub stream: &'a dyn Stream,
-    /// The stream's name.
-    pub stream_name: &'a str,
     /// Keeps the checkpoint.
     pub store: &'a dyn Store,
     /// Tells the time.
@@ -44,13 +51,28 @@ pub enum RunError {
     Source(#[from] SourceError),
     /// The source's pages lead in a circle.
     #[error(
-        "page {page} leads to the cursor {cursor:?} for the second time, expected a new one or null; the source is faulty"
+        "batch {batch}: page {page} leads to the cursor {cursor:?} for the second time, expected a new one \
+         or null; the source is faulty, report it to its vendor"
     )]
     Circle {
+        /// The batch.
+        batch: String,
         /// The page, from 1.
         page: u64,
         /// The cursor.
         cursor: String,
+    },
+    /// The source has ever more pages, and nothing on them.
+    #[error(
+        "batch {batch}: {MAX_PAGES_WITHOUT_NEW_ROWS} pages up to page {page} did not bring a new row and still \
+         lead to a further one, expected rows or \"next_cursor\": null; the source is faulty, report it to \
+         its vendor"
+    )]
+    Endless {
+        /// The batch.
+        batch: String,
+        /// The page, from 1.
+        page: u64,
     },
     /// The stream did not take everything.
     #[error(transparent)]
@@ -59,7 +81,7 @@ pub enum RunError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Two runs of one batch at the same time.
-    #[error("another run of this batch is writing {key:?}; this one leaves it to that")]
+    #[error("another run of this batch writes {key:?}; this one stops and leaves the batch to it")]
     AnotherRun {
         /// The checkpoint.
         key: String,
@@ -70,13 +92,38 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// Whether running again may succeed without anybody doing anything.
+    /// Whether a later run may succeed without any change.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Source(error) => error.is_transient(),
             Self::Stream(error) => error.reason.is_transient(),
             Self::Store(_) | Self::AnotherRun { .. } => true,
-            Self::Circle { .. } | Self::Json(_) => false,
+            Self::Circle { .. } | Self::Endless { .. } | Self::Json(_) => false,
+        }
+    }
+}
+
+/// How far a run is; the checkpoint is what was written of it.
+#[derive(Default)]
+struct Progress {
+    cursor: Option<String>,
+    page: u64,
+    totals: Totals,
+}
+
+impl Progress {
+    fn checkpoint(&self, now: DateTime<Utc>) -> Checkpoint {
+        let (segments, tail) = self.totals.seen.as_ref().map(SeenRows::saved).unwrap_or_default();
+        Checkpoint {
+            cursor: self.cursor.clone(),
+            page: self.page,
+            rows: self.totals.rows,
+            quantity_sum: self.totals.quantity_sum,
+            received_at: self.totals.received_at,
+            segments,
+            tail,
+            updated_at: now,
+            completed_at: None,
         }
     }
 }
@@ -87,82 +134,157 @@ impl Run<'_> {
     /// # Errors
     /// When the source, the stream or the store fails for longer than they are retried.
     pub async fn run(&self) -> Result<Checkpoint, RunError> {
-        let (mut notebook, checkpoint) = Notebook::open(self.store, self.batch.checkpoint_key()).await?;
-        if let Some(checkpoint) = &checkpoint {
-            tracing::info!(
-                page = checkpoint.page,
-                rows = checkpoint.rows,
-                "going on after the last acknowledged page"
-            );
-        }
-        let mut progress = checkpoint.unwrap_or_default();
+        let (mut checkpoints, checkpoint) =
+            CheckpointStore::open(self.store, self.batch.checkpoint_key()).await?;
+        let (mut progress, mut has_more) = match checkpoint {
+            Some(checkpoint) => self.resume(checkpoint).await?,
+            None => (self.start(), true),
+        };
         let mut visited = HashSet::new();
-        while progress.has_more() {
+        let mut without_new_rows = 0;
+        while has_more {
             let page = match self.source.page(progress.cursor.as_deref()).await {
-                // Cursors expire while a run waits to be gone on with. A day that starts over loses nothing.
+                // Cursors expire between two runs. A batch that starts over loses nothing.
                 Err(SourceError::CursorRefused(error)) if visited.is_empty() => {
                     tracing::warn!(%error, "the source no longer knows the checkpoint's cursor; the batch starts over");
-                    progress = Checkpoint::default();
+                    progress = self.start();
                     self.source.page(None).await?
                 }
                 page => page?,
             };
-            if let Some(cursor) = &page.next_cursor
-                && (!visited.insert(cursor.clone()) || progress.cursor.as_ref() == Some(cursor))
-            {
-                return Err(RunError::Circle { page: progress.page + 1, cursor: cursor.clone() });
+            self.check_cursor(&progress, &page, &mut visited)?;
+            let rows_before = progress.totals.rows;
+            let now = self.clock.now();
+            let sent = self.deliver(&mut progress, &page, now).await?;
+            has_more = progress.cursor.is_some();
+            without_new_rows = if progress.totals.rows > rows_before { 0 } else { without_new_rows + 1 };
+            if has_more && without_new_rows >= MAX_PAGES_WITHOUT_NEW_ROWS {
+                return Err(RunError::Endless { batch: self.batch.name.clone(), page: progress.page });
             }
-            progress = self.deliver(&progress, &page).await?;
-            notebook.write(&progress).await?;
+            // A page of which nothing was sent is asked for again if the run dies; no need to write
+            // that down.
+            if sent > 0 {
+                if let Some(seen) = &mut progress.totals.seen {
+                    seen.write_segments(self.store, self.batch).await?;
+                }
+                checkpoints.write(&progress.checkpoint(now)).await?;
+            }
             tracing::info!(
                 page = progress.page,
-                rows = progress.rows,
-                quantity_sum = progress.quantity_sum,
+                rows = progress.totals.rows,
+                quantity_sum = %progress.totals.quantity_sum,
                 "page acknowledged"
             );
         }
-        // The control total first: a run killed in between sends it once more, and the last one counts.
-        let completed_at = self.clock.now();
-        let total = control_total(self.batch, &progress, completed_at).map_err(RunError::Json)?;
-        self.put([total]).await?;
-        let completed = Checkpoint {
-            last_page: Vec::new(),
-            updated_at: completed_at,
-            completed_at: Some(completed_at),
-            ..progress
+        self.complete(&mut checkpoints, progress).await
+    }
+
+    fn start(&self) -> Progress {
+        let seen = self.source.may_repeat_rows().then(SeenRows::default);
+        Progress { totals: Totals { seen, ..Totals::default() }, ..Progress::default() }
+    }
+
+    /// Continues after the last acknowledged page, if the checkpoint says all that is needed for
+    /// it.
+    async fn resume(&self, checkpoint: Checkpoint) -> Result<(Progress, bool), StoreError> {
+        let mut seen = None;
+        if self.source.may_repeat_rows() {
+            let Checkpoint { segments, tail, .. } = &checkpoint;
+            seen = SeenRows::load(self.store, self.batch, segments, tail).await?;
+            if seen.is_none() {
+                tracing::warn!("the keys that the batch has sent cannot be read; the batch starts over");
+                return Ok((self.start(), true));
+            }
+        }
+        tracing::info!(
+            page = checkpoint.page,
+            rows = checkpoint.rows,
+            "continuing after the last acknowledged page"
+        );
+        let has_more = checkpoint.has_more();
+        let totals = Totals {
+            rows: checkpoint.rows,
+            quantity_sum: checkpoint.quantity_sum,
+            received_at: checkpoint.received_at,
+            seen,
         };
-        notebook.write(&completed).await?;
+        Ok((Progress { cursor: checkpoint.cursor, page: checkpoint.page, totals }, has_more))
+    }
+
+    fn check_cursor(
+        &self,
+        progress: &Progress,
+        page: &Page,
+        visited: &mut HashSet<[u8; 16]>,
+    ) -> Result<(), RunError> {
+        let Some(cursor) = &page.next_cursor else { return Ok(()) };
+        // A cursor may be long, and there may be many: 16 bytes tell them apart.
+        let mut fingerprint = [0; 16];
+        fingerprint.copy_from_slice(&Sha256::digest(cursor)[..16]);
+        if visited.insert(fingerprint) && progress.cursor.as_ref() != Some(cursor) {
+            return Ok(());
+        }
+        let (batch, page) = (self.batch.name.clone(), progress.page + 1);
+        Err(RunError::Circle { batch, page, cursor: cursor.clone() })
+    }
+
+    /// Sends one page; returns how many of its rows were sent.
+    async fn deliver(
+        &self,
+        progress: &mut Progress,
+        page: &Page,
+        now: DateTime<Utc>,
+    ) -> Result<usize, RunError> {
+        let Lines { lines, repeated, changed } =
+            self.envelopes().wrap(&page.rows, now, &mut progress.totals).map_err(RunError::Json)?;
+        progress.page += 1;
+        progress.cursor.clone_from(&page.next_cursor);
+        if repeated + changed > 0 {
+            tracing::warn!(
+                page = progress.page,
+                repeated,
+                changed,
+                "the source handed out rows again; each counts once, and of changed ones the last"
+            );
+        }
+        let sent = lines.len();
+        self.put(lines).await?;
+        Ok(sent)
+    }
+
+    async fn complete(
+        &self,
+        checkpoints: &mut CheckpointStore<'_>,
+        progress: Progress,
+    ) -> Result<Checkpoint, RunError> {
+        // The control total first: a run killed in between sends it once more, and the last one
+        // counts.
+        let completed_at = self.clock.now();
+        let total = self.envelopes().control_total(&progress.totals, completed_at);
+        self.put([total.map_err(RunError::Json)?]).await?;
+        let completed = Checkpoint {
+            segments: Vec::new(),
+            tail: String::new(),
+            completed_at: Some(completed_at),
+            ..progress.checkpoint(completed_at)
+        };
+        checkpoints.write(&completed).await?;
+        if let Some(seen) = &progress.totals.seen
+            && let Err(error) = seen.discard(self.store, self.batch).await
+        {
+            tracing::warn!(%error, "could not empty the keys of the completed batch; they only take space");
+        }
         Ok(completed)
     }
 
-    /// Sends one page; what comes back is true once it is written down.
-    async fn deliver(&self, progress: &Checkpoint, page: &Page) -> Result<Checkpoint, RunError> {
-        let now = self.clock.now();
-        let wrapped = wrap(self.batch, self.describe, progress, page, now).map_err(RunError::Json)?;
-        if wrapped.repeated > 0 {
-            tracing::warn!(
-                page = progress.page + 1,
-                rows = wrapped.repeated,
-                "the source handed out rows again; they are left out"
-            );
-        }
-        let rows = wrapped.lines.len() as u64;
-        self.put(wrapped.lines).await?;
-        Ok(Checkpoint {
-            cursor: page.next_cursor.clone(),
-            page: progress.page + 1,
-            rows: progress.rows + rows,
-            quantity_sum: progress.quantity_sum.saturating_add(wrapped.quantity_sum),
-            last_page: wrapped.fingerprints,
-            updated_at: now,
-            completed_at: None,
-        })
+    fn envelopes(&self) -> EnvelopeWriter<'_> {
+        EnvelopeWriter { batch: self.batch, dataset: self.dataset, destination: self.destination }
     }
 
     async fn put(&self, lines: impl IntoIterator<Item = Vec<u8>>) -> Result<(), RunError> {
         let records: Vec<_> = pack(lines).into_iter().map(|packed| packed.record).collect();
         if !records.is_empty() {
-            self.stream.put(self.stream_name, records).await?;
+            self.stream.put(&self.destination.stream_name, records).await?;
         }
         Ok(())
     }

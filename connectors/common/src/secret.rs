@@ -38,7 +38,7 @@ pub enum SecretError {
 }
 
 impl SecretError {
-    /// Whether asking again may help. A parameter that is not there, somebody has to store first.
+    /// Whether asking again may help. A parameter that does not exist has to be stored first.
     pub(crate) fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }

@@ -1,10 +1,12 @@
-//! The process around a connector: it reads the environment, does its work and ends with an exit code.
+//! The process around a connector: it reads the environment, does its work and ends with an exit
+//! code.
 
 use std::{process::ExitCode, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
+use shoplake_contracts::ContractError;
 use shoplake_lake::{S3Store, Store, StoreError};
 use shoplake_platform::{
     aws,
@@ -14,9 +16,12 @@ use shoplake_platform::{
     telemetry,
 };
 
-use crate::{ApiError, Checkpoint, Destination, Patience, RunError, SecretError, SecretSource, SourceError};
+use crate::{
+    ApiError, Checkpoint, Destination, RetryPolicy, RunError, SecretError, SecretSource, SourceError,
+};
 
-/// Nobody waits for a task, so it outlasts a throttled stream where a function would give up.
+/// A task has no caller that waits for it, so it outlasts a throttled stream where a function would
+/// give up.
 const STREAM_DEADLINE: Duration = Duration::from_secs(300);
 
 /// What a connector is asked to fetch.
@@ -31,7 +36,7 @@ pub trait Task: Sized + Send + Sync {
     /// Names the variable that is missing or cannot be read.
     fn from_env(now: DateTime<Utc>) -> Result<Self, ConfigError>;
 
-    /// In whose name rows are sent, and where to.
+    /// The shop whose rows are sent, and where to.
     fn destination(&self) -> &Destination;
 
     /// What opens the source: an API's token, a database's password.
@@ -44,12 +49,12 @@ pub trait Task: Sized + Send + Sync {
     async fn run(&self, ports: &Ports<'_>) -> Result<Delivered, TaskError>;
 }
 
-/// What a task needs of the world.
+/// What a task needs from outside.
 pub struct Ports<'a> {
     /// Opens the source.
     pub secret: SecretString,
     /// How long the source is waited for.
-    pub patience: Patience,
+    pub retry_policy: RetryPolicy,
     /// Takes the rows.
     pub stream: &'a dyn Stream,
     /// Keeps the checkpoints.
@@ -58,7 +63,7 @@ pub struct Ports<'a> {
     pub clock: &'a dyn Clock,
 }
 
-/// What a task came to.
+/// The result of a task.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Delivered {
     /// Batches that are complete now and were not before.
@@ -68,7 +73,7 @@ pub struct Delivered {
     /// Their rows.
     pub rows: u64,
     /// The sum of the rows' quantities.
-    pub quantity_sum: i64,
+    pub quantity_sum: i128,
 }
 
 impl Delivered {
@@ -77,7 +82,7 @@ impl Delivered {
         self.batches += 1;
         self.pages += batch.page;
         self.rows += batch.rows;
-        self.quantity_sum = self.quantity_sum.saturating_add(batch.quantity_sum);
+        self.quantity_sum += batch.quantity_sum;
     }
 }
 
@@ -92,9 +97,12 @@ impl From<&Checkpoint> for Delivered {
 /// Something that was asked for is not complete.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
-    /// The environment is not as it should be.
+    /// A variable of the environment is missing or wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The contract that the connector was built with is not one.
+    #[error(transparent)]
+    Contract(#[from] ContractError),
     /// There is no secret.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -103,7 +111,8 @@ pub enum TaskError {
     Run(#[from] RunError),
     /// The source has no such batches; all others are complete.
     #[error(
-        "the source answered 404 to {} of the batches, expected a page: {}; either it never had them, or the base URL is wrong",
+        "the source answered 404 to {} of the batches, expected a page: {}; either it never had them, or the \
+         base URL is wrong; run them again once it has them",
         batches.len(),
         batches.join(", ")
     )]
@@ -126,14 +135,18 @@ impl From<StoreError> for TaskError {
 }
 
 impl TaskError {
-    /// The process's exit code: 1 if running again may help, 2 if somebody has to do something first.
+    /// The process's exit code: 1 if running again may help, 2 if an operator has to act first.
     pub fn exit_code(&self) -> u8 {
-        let is_transient = match self {
-            Self::Config(_) | Self::Absent { .. } => false,
+        if self.is_transient() { 1 } else { 2 }
+    }
+
+    /// Whether a later run may succeed without any change.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Config(_) | Self::Contract(_) | Self::Absent { .. } => false,
             Self::Secret(error) => error.is_transient(),
             Self::Run(error) => error.is_transient(),
-        };
-        if is_transient { 1 } else { 2 }
+        }
     }
 
     /// Whether the source says that there is no such batch.
@@ -147,12 +160,12 @@ pub async fn main<T: Task>() -> ExitCode {
     telemetry::init(T::NAME);
     match run::<T>().await {
         Ok(Delivered { batches, pages, rows, quantity_sum }) => {
-            tracing::info!(batches, pages, rows, quantity_sum, "everything that was asked for is complete");
+            tracing::info!(batches, pages, rows, %quantity_sum, "everything that was asked for is complete");
             ExitCode::SUCCESS
         }
         Err(error) => {
             let exit_code = error.exit_code();
-            tracing::error!(%error, exit_code, "not complete; the next run goes on where this one stopped");
+            tracing::error!(%error, exit_code, "not complete; the next run continues where this one stopped");
             exit_code.into()
         }
     }
@@ -163,7 +176,7 @@ async fn run<T: Task>() -> Result<Delivered, TaskError> {
     let aws = aws::config().await;
     let ports = Ports {
         secret: task.secret().read(&aws).await?,
-        patience: Patience::default(),
+        retry_policy: RetryPolicy::default(),
         stream: &KinesisStream::new(&aws).with_deadline(STREAM_DEADLINE),
         store: &S3Store::new(&aws, task.destination().lake_bucket.clone()),
         clock: &SystemClock,

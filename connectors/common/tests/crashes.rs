@@ -1,4 +1,5 @@
-//! A run that is killed anywhere, any number of times, delivers in the end what an undisturbed one delivers.
+//! A run that is killed anywhere, any number of times, delivers in the end what an undisturbed one
+//! delivers.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -9,10 +10,11 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chrono::{DateTime, NaiveDate};
+use chrono::{DateTime, Utc};
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, value::RawValue};
-use shoplake_connector::{Batch, Checkpoint, Facts, Page, Run, RunError, Source, SourceError};
+use shoplake_connector::{Batch, Checkpoint, Dataset, Destination, Page, Run, RunError, Source, SourceError};
+use shoplake_contracts::envelope::MAX_RECORD_BYTES;
 use shoplake_lake::{
     Condition, ETag, Entry, Head, MemoryStore, Metadata, Object, PutError as StorePutError, Store, StoreError,
 };
@@ -22,6 +24,7 @@ use shoplake_platform::{
 };
 
 const STREAM: &str = "shoplake-test-pos";
+const SCHEMA: &str = include_str!("../../../crates/contracts/schemas/pos_sales.json");
 
 /// The process's remaining life, in steps. Each step may kill it before or after it took effect.
 #[derive(Default)]
@@ -58,13 +61,13 @@ impl Process<'_> {
     }
 
     async fn run(&self) -> Result<Checkpoint, RunError> {
-        let clock = ManualClock::new(DateTime::UNIX_EPOCH);
+        let clock = ManualClock::new(now());
         let run = Run {
             batch: &batch(),
+            dataset: &dataset(),
             source: self,
-            describe,
+            destination: &destination(),
             stream: self,
-            stream_name: STREAM,
             store: self,
             clock: &clock,
         };
@@ -77,7 +80,8 @@ impl Source for Process<'_> {
     async fn page(&self, cursor: Option<&str>) -> Result<Page, SourceError> {
         if self.life.is_over() {
             let url = "memory".to_owned();
-            let error = shoplake_connector::ApiError::Unavailable { url, cause: "killed".to_owned() };
+            let cause = "killed".to_owned();
+            let error = shoplake_connector::ApiError::Unavailable { url, cause, retry_after: None };
             return Err(error.into());
         }
         let start: usize = cursor.map_or(0, |cursor| cursor.parse().unwrap());
@@ -142,28 +146,50 @@ fn batch() -> Batch {
     Batch {
         shop: "acme".parse().unwrap(),
         connector: "pos",
-        dataset: "pos_sales",
         name: "2010-12-01".to_owned(),
-        business_date: NaiveDate::from_ymd_opt(2010, 12, 1).unwrap(),
+        business_date: "2010-12-01".parse().unwrap(),
     }
 }
 
-fn describe(row: &RawValue) -> Facts {
-    let value: Value = serde_json::from_str(row.get()).unwrap();
-    Facts {
-        key: value["id"].as_str().map(str::to_owned),
-        quantity: value["quantity"].as_i64().and_then(|quantity| quantity.try_into().ok()),
-        occurred_at: None,
+fn dataset() -> Dataset {
+    Dataset::new("pos_sales", SCHEMA, Some("quantity")).unwrap()
+}
+
+fn destination() -> Destination {
+    Destination {
+        shop: "acme".parse().unwrap(),
+        stream_name: STREAM.to_owned(),
+        lake_bucket: String::new(),
+        backfill: None,
     }
 }
 
-/// Every kind of row: with and without what makes the id, with and without a number to sum; `number` makes it unique.
+fn now() -> DateTime<Utc> {
+    "2010-12-02T05:00:00Z".parse().unwrap()
+}
+
+/// A line of the receipt `number`, with a quantity as it is written.
+fn sale(number: impl std::fmt::Display, quantity: &str) -> String {
+    format!(
+        concat!(
+            r#"{{"transaction_id":"t{number}","line_no":1,"store_id":"s1","region":"north","#,
+            r#""product_id":"p1","quantity":{quantity},"unit_price":"2.55","discount":"0","#,
+            r#""currency":"GBP","sold_at":"2010-12-01T08:26:00Z","business_date":"2010-12-01"}}"#
+        ),
+        number = number,
+        quantity = quantity
+    )
+}
+
+/// Every kind of row: with and without what makes the id, with and without a valid quantity;
+/// `number` makes it unique.
 fn row((number, kind, quantity): (usize, u8, i32)) -> String {
     match kind {
-        0 => format!(r#"{{"quantity":{quantity},"note":"no id"}}"#),
-        1 => format!(r#"{{"id":"t/{number}","quantity":"{quantity} pieces"}}"#),
-        2 => "17".to_owned(),
-        _ => format!(r#"{{"id":"t/{number}","quantity":{quantity}}}"#),
+        0 => format!(r#"{{"quantity":{quantity},"note":"no id {number}"}}"#),
+        1 => sale(number, &format!("\"{quantity} pieces\"")),
+        2 => number.to_string(),
+        // 0 is not a quantity.
+        _ => sale(number, &format!("{}.0", if quantity == 0 { 1 } else { quantity })),
     }
 }
 
@@ -192,8 +218,11 @@ fn envelopes(world: &World) -> BTreeMap<String, String> {
     envelopes
 }
 
+/// The last control total that was sent.
 fn control_total(world: &World) -> Value {
-    serde_json::from_str::<Value>(&envelopes(world)["pos/2010-12-01/control-total"]).unwrap()["data"].clone()
+    let lines = world.stream.lines(STREAM);
+    let mut lines = lines.iter().rev().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.find(|line| line["dataset"] == "control_totals").unwrap()["data"].clone()
 }
 
 proptest! {
@@ -211,7 +240,8 @@ proptest! {
 
             let world = World::default();
             for life in lives {
-                // One that lives long enough completes the batch, and the next one delivers it again.
+                // One that lives long enough completes the batch, and the next one delivers it
+                // again.
                 if let Err(error) = run_for(&world, &rows, page_size, life).await {
                     assert!(error.is_transient(), "{error}");
                 }
@@ -304,7 +334,7 @@ async fn given_a_stream_that_takes_only_some_records_then_the_page_is_not_acknow
     let refused = PutFailure::Refused("AccessDeniedException".to_owned());
     world
         .stream
-        .reject(Times::First(1), refused, |record| record.data.windows(6).any(|text| text == b"t/999\""));
+        .reject(Times::First(1), refused, |record| record.data.windows(6).any(|text| text == b"\"t999\""));
 
     let error = run_for(&world, &rows, 500, usize::MAX).await.unwrap_err();
     assert!(matches!(&error, RunError::Stream(_)) && !error.is_transient(), "{error}");
@@ -340,13 +370,13 @@ async fn given_two_runs_of_one_batch_then_the_one_that_comes_second_to_the_check
             self.0.page(cursor).await
         }
     }
-    let clock = ManualClock::new(DateTime::UNIX_EPOCH);
+    let clock = ManualClock::new(now());
     let run = Run {
         batch: &batch(),
+        dataset: &dataset(),
         source: &Overtaken(&slow, &world, &rows),
-        describe,
+        destination: &destination(),
         stream: &slow,
-        stream_name: STREAM,
         store: &world.store,
         clock: &clock,
     };
@@ -367,4 +397,296 @@ async fn given_a_checkpoint_that_cannot_be_read_then_the_batch_starts_over() {
 
     assert_eq!(completed.rows, 4);
     assert_eq!(envelopes(&world).len(), 5);
+}
+
+/// The lines of the dataset that the stream holds, in order.
+fn sent(world: &World) -> Vec<Value> {
+    let lines = world.stream.lines(STREAM);
+    let lines = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.filter(|line| line["dataset"] == "pos_sales").collect()
+}
+
+fn totals(world: &World) -> (u64, i64) {
+    let total = control_total(world);
+    (total["row_count"].as_u64().unwrap(), total["quantity_sum"].as_i64().unwrap())
+}
+
+#[tokio::test]
+async fn whole_quantities_count_as_their_contract_reads_them() {
+    let world = World::default();
+    let rows = [sale(1, "2.0"), sale(2, "1"), sale(3, "3.00"), sale(4, "2.5"), sale(5, "\"7\"")];
+
+    run_to_the_end(&world, &rows, 2).await;
+
+    assert_eq!(totals(&world), (5, 6), "the last two are in quarantine: they count as rows");
+}
+
+#[tokio::test]
+async fn a_row_that_is_repeated_on_a_later_page_counts_once() {
+    let world = World::default();
+    let bad = r#"{"note":"neither key nor quantity"}"#.to_owned();
+    let rows = [sale(1, "1"), bad.clone(), sale(3, "3"), sale(4, "4"), sale(1, "1"), sale(6, "6"), bad];
+
+    let completed = run_to_the_end(&world, &rows, 2).await;
+
+    assert_eq!((completed.rows, completed.quantity_sum), (5, 14));
+    assert_eq!((sent(&world).len(), totals(&world)), (5, (5, 14)));
+}
+
+#[tokio::test]
+async fn of_a_row_that_is_repeated_with_other_content_the_last_counts() {
+    for page_size in [1, 2, 10] {
+        let world = World::default();
+        let rows = [
+            sale(1, "1"),
+            sale(2, "2"),
+            sale(1, "5"),
+            // Refused: what landed before it stays.
+            sale(1, "0"),
+            sale(3, "\"three\""),
+            sale(3, "3"),
+        ];
+
+        run_to_the_end(&world, &rows, page_size).await;
+
+        assert_eq!(totals(&world), (3, 10), "{page_size}");
+        let sent = sent(&world);
+        assert_eq!(sent.len(), 6);
+        // Of rows with one key silver takes the one received last.
+        let times = |id: &str| -> Vec<&str> {
+            let of_key = sent.iter().filter(|line| line["id"] == id && line["data"]["quantity"] != 0);
+            of_key.map(|line| line["receivedat"].as_str().unwrap()).collect()
+        };
+        for id in ["pos/2010-12-01/t1/1", "pos/2010-12-01/t3/1"] {
+            let times = times(id);
+            assert!(times.len() >= 2 && times[0] < times[1], "{id}: {times:?}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn repeated_rows_count_once_whatever_crashes(
+        numbers in vec((0_usize..12, 1_i32..4), 0..60),
+        page_size in 1_usize..12,
+        lives in vec(0_usize..30, 0..8),
+    ) {
+        let rows: Vec<_> =
+            numbers.iter().map(|(number, quantity)| sale(number, &quantity.to_string())).collect();
+        let last: BTreeMap<_, _> = numbers.iter().copied().collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let world = World::default();
+            for life in lives {
+                let _ = run_for(&world, &rows, page_size, life).await;
+            }
+            run_to_the_end(&world, &rows, page_size).await;
+
+            let expected = (last.len() as u64, last.values().map(|quantity| i64::from(*quantity)).sum());
+            assert_eq!(totals(&world), expected);
+        });
+    }
+}
+
+#[tokio::test]
+async fn keys_of_earlier_pages_are_known_after_a_crash() {
+    let mut rows: Vec<_> = (0..9_000).map(|number| sale(number, "1")).collect();
+    rows.extend((0..500).map(|number| sale(number * 18, "1")));
+    for is_lost in [false, true] {
+        // Nine pages are acknowledged; the tenth, which repeats rows of all of them, meets the crash.
+        let mut world = World::default();
+        for life in 50.. {
+            run_for(&world, &rows, 1_000, life).await.unwrap_err();
+            if acknowledged(&world).await == 9_000 {
+                break;
+            }
+            world = World::default();
+        }
+        let objects = world.store.list("state/connectors/pos/acme/2010-12-01/").await.unwrap();
+        assert_eq!(objects.len(), 2, "of 4,096 keys each");
+        if is_lost {
+            world.store.delete(&objects[1].key).await.unwrap();
+        }
+        let before = world.stream.lines(STREAM).len();
+
+        run_to_the_end(&world, &rows, 1_000).await;
+
+        assert_eq!(totals(&world), (9_000, 9_000));
+        let sent_again = world.stream.lines(STREAM).len() - before - 1;
+        assert_eq!(sent_again, if is_lost { 9_000 } else { 0 }, "without its keys the batch starts over");
+    }
+}
+
+#[tokio::test]
+async fn the_largest_row_that_fits_is_sent_and_a_larger_one_becomes_its_beginning() {
+    let sizes = |note: usize| {
+        let large = sale("é", "7").replace('{', &format!(r#"{{"note":"{}","#, "é".repeat(note)));
+        [sale(1, "1"), large, sale(3, "3")]
+    };
+    let line_bytes = |world: &World| {
+        let lines = world.stream.lines(STREAM);
+        lines.iter().map(|line| line.len() + 1).max().unwrap()
+    };
+    let world = World::default();
+    run_to_the_end(&world, &sizes(400_000), 10).await;
+    let overhead = line_bytes(&world) - 2 * 400_000;
+    let largest = (MAX_RECORD_BYTES - overhead) / 2;
+
+    let world = World::default();
+    run_to_the_end(&world, &sizes(largest), 10).await;
+    assert!(line_bytes(&world) > MAX_RECORD_BYTES - 2);
+    assert_eq!(totals(&world), (3, 11));
+    assert!(sent(&world).iter().all(|line| line.get("oversizedbytes").is_none()));
+
+    let world = World::default();
+    let rows = sizes(largest + 1);
+    run_to_the_end(&world, &rows, 10).await;
+    assert_eq!(totals(&world), (3, 4), "it is a row, and in quarantine");
+    let sent = sent(&world);
+    assert_eq!(sent.len(), 3, "the others are delivered");
+    let oversized = &sent[1];
+    assert_eq!(oversized["id"], "pos/2010-12-01/té/1");
+    assert_eq!(oversized["oversizedbytes"], rows[1].len().to_string());
+    let beginning = oversized["data"].as_str().unwrap();
+    assert!(rows[1].starts_with(beginning) && (9_998..=10_000).contains(&beginning.len()));
+}
+
+#[tokio::test]
+async fn a_sum_beyond_its_bounds_is_exact_and_refused_by_the_contract() {
+    // A contract may allow quantities of which two overflow 64 bits.
+    let bounds = format!(r#""minimum": {}, "maximum": {}, "not""#, i64::MIN, i64::MAX);
+    let schema = SCHEMA.replace(r#""minimum": -1000000, "maximum": 1000000, "not""#, &bounds);
+    let dataset = Dataset::new("pos_sales", &schema, Some("quantity")).unwrap();
+    let world = World::default();
+    let rows: Vec<_> = (0..3).map(|number| sale(number, &i64::MAX.to_string())).collect();
+    let process =
+        Process { world: &world, life: Life(AtomicUsize::new(usize::MAX)), rows: &rows, page_size: 2 };
+    let clock = ManualClock::new(now());
+    let run = Run {
+        batch: &batch(),
+        dataset: &dataset,
+        source: &process,
+        destination: &destination(),
+        stream: &process,
+        store: &process,
+        clock: &clock,
+    };
+
+    let completed = run.run().await.unwrap();
+
+    assert_eq!(completed.quantity_sum, 3 * i128::from(i64::MAX));
+    let lines = world.stream.lines(STREAM);
+    assert!(lines[3].contains("\"quantity_sum\":27670116110564327421,"), "{}", lines[3]);
+    let schema = include_str!("../../../crates/contracts/schemas/control_totals.json");
+    let contracts = shoplake_contracts::Contracts::from_sources([("control_totals", schema)]).unwrap();
+    let envelope: shoplake_contracts::envelope::Envelope<'_> = serde_json::from_str(&lines[3]).unwrap();
+    let shop = batch().shop;
+    let stamp = shoplake_contracts::Stamp::new(&shop, now());
+    let reasons =
+        contracts.get("control_totals").unwrap().validate(stamp, envelope.data.get().as_bytes()).unwrap_err();
+    assert_eq!((reasons.len(), reasons[0].field.as_str()), (1, "quantity_sum"), "{reasons:?}");
+}
+
+/// A source whose pages have a cursor of their own each: `pages` of them, then the end.
+struct Cursors {
+    pages: usize,
+    rows: fn(usize) -> Vec<String>,
+}
+
+#[async_trait]
+impl Source for Cursors {
+    async fn page(&self, cursor: Option<&str>) -> Result<Page, SourceError> {
+        let number: usize = cursor.map_or(0, |cursor| cursor.parse().unwrap());
+        let rows = (self.rows)(number).into_iter().map(|row| RawValue::from_string(row).unwrap());
+        let next_cursor = (number + 1 < self.pages).then(|| (number + 1).to_string());
+        Ok(Page { rows: rows.collect(), next_cursor })
+    }
+}
+
+/// Counts what is written.
+#[derive(Default)]
+struct CountingStore {
+    store: MemoryStore,
+    writes: AtomicUsize,
+    bytes: AtomicUsize,
+    largest: AtomicUsize,
+}
+
+#[async_trait]
+impl Store for CountingStore {
+    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        self.store.get(key).await
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<Head>, StoreError> {
+        self.store.head(key).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+        self.store.list(prefix).await
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        metadata: Metadata,
+        condition: Condition,
+    ) -> Result<ETag, StorePutError> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes.len(), Ordering::Relaxed);
+        self.largest.fetch_max(bytes.len(), Ordering::Relaxed);
+        self.store.put(key, bytes, metadata, condition).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.store.delete(key).await
+    }
+}
+
+async fn run_cursors(source: &Cursors, store: &CountingStore) -> Result<Checkpoint, RunError> {
+    let (stream, clock) = (MemoryStream::default(), ManualClock::new(now()));
+    let run = Run {
+        batch: &batch(),
+        dataset: &dataset(),
+        source,
+        destination: &destination(),
+        stream: &stream,
+        store,
+        clock: &clock,
+    };
+    run.run().await
+}
+
+#[tokio::test]
+async fn pages_without_rows_are_followed_up_to_a_limit() {
+    let first_page_only = |number: usize| if number == 0 { vec![sale(1, "1")] } else { Vec::new() };
+    let store = CountingStore::default();
+    let completed = run_cursors(&Cursors { pages: 101, rows: first_page_only }, &store).await.unwrap();
+    assert_eq!((completed.page, completed.rows), (101, 1));
+    assert_eq!(store.writes.into_inner(), 2, "after the page with a row, and at the end");
+
+    let repeats = |_| vec![sale(1, "1")];
+    for rows in [first_page_only, repeats] {
+        let store = CountingStore::default();
+        let error = run_cursors(&Cursors { pages: usize::MAX, rows }, &store).await.unwrap_err();
+        assert!(matches!(error, RunError::Endless { page: 101, .. }) && !error.is_transient(), "{error}");
+        assert!(error.to_string().contains("batch 2010-12-01: 100 pages up to page 101"), "{error}");
+        assert_eq!(store.writes.into_inner(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_remembered_without_writing_all_pages_again() {
+    let store = CountingStore::default();
+    let thousand = |page: usize| (0..1_000).map(|row| sale(page * 1_000 + row, "1")).collect();
+
+    let completed = run_cursors(&Cursors { pages: 40, rows: thousand }, &store).await.unwrap();
+
+    assert_eq!((completed.rows, completed.quantity_sum), (40_000, 40_000));
+    assert!(store.largest.into_inner() < 300_000, "the largest object does not grow with the batch");
+    assert!(store.bytes.into_inner() < 40 * 300_000);
+    let objects: Vec<_> = store.store.list("state/connectors/pos/acme/").await.unwrap();
+    let kept: u64 = objects.iter().map(|object| object.size).sum();
+    assert!(objects.len() == 10 && kept < 1_000, "a completed batch keeps little: {objects:?}");
 }

@@ -14,12 +14,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use chrono::{DateTime, NaiveDate};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
 use shoplake_connector::{
-    ApiError, Batch, Checkpoint, Facts, PagedApi, Patience, Run, RunError, Source, SourceError,
+    ApiError, Batch, Checkpoint, Dataset, Destination, PagedApi, RetryPolicy, Run, RunError, Source,
+    SourceError,
 };
 use shoplake_lake::MemoryStore;
 use shoplake_platform::{clock::ManualClock, stream::MemoryStream};
@@ -42,7 +42,11 @@ struct Script {
 enum Answer {
     Status(StatusCode),
     Throttle(&'static str),
+    /// A status with `Retry-After`.
+    Wait(StatusCode, &'static str),
     Body(&'static str),
+    /// A body of this content type.
+    Typed(&'static str, &'static str),
 }
 
 #[derive(Deserialize)]
@@ -71,7 +75,9 @@ async fn answer(
             Answer::Throttle(wait) => {
                 (StatusCode::TOO_MANY_REQUESTS, [("retry-after", *wait)]).into_response()
             }
+            Answer::Wait(status, wait) => (*status, [("retry-after", *wait)]).into_response(),
             Answer::Body(body) => (*body).into_response(),
+            Answer::Typed(content_type, body) => ([("content-type", *content_type)], *body).into_response(),
         };
     }
     let page = match query.cursor.as_deref().map(|cursor| cursor.split_once(':').unwrap()) {
@@ -108,35 +114,38 @@ impl World {
     }
 
     fn api(&self, token: &str) -> PagedApi {
-        let patience = Patience {
+        let retry_policy = RetryPolicy {
             min_delay: Duration::from_millis(1),
             max_delay: Duration::from_millis(2),
             retries: 3,
-            ..Patience::default()
+            ..RetryPolicy::default()
         };
         let query = [("business_date", "2010-12-01")];
-        PagedApi::new(&self.base_url, "/v1/rows", &query, SecretString::from(token), patience).unwrap()
+        PagedApi::new(&self.base_url, "/v1/rows", &query, SecretString::from(token), retry_policy).unwrap()
     }
 
     async fn run_with(&self, token: &str) -> Result<Checkpoint, RunError> {
         let batch = Batch {
             shop: "acme".parse().unwrap(),
             connector: "pos",
-            dataset: "pos_sales",
             name: "2010-12-01".to_owned(),
-            business_date: NaiveDate::from_ymd_opt(2010, 12, 1).unwrap(),
+            business_date: "2010-12-01".parse().unwrap(),
         };
-        let (api, clock) = (self.api(token), ManualClock::new(DateTime::UNIX_EPOCH));
+        let destination = Destination {
+            shop: "acme".parse().unwrap(),
+            stream_name: STREAM.to_owned(),
+            lake_bucket: String::new(),
+            backfill: None,
+        };
+        let schema = include_str!("../../../crates/contracts/schemas/pos_sales.json");
+        let dataset = Dataset::new("pos_sales", schema, Some("quantity")).unwrap();
+        let (api, clock) = (self.api(token), ManualClock::new("2010-12-02T05:00:00Z".parse().unwrap()));
         let run = Run {
             batch: &batch,
+            dataset: &dataset,
             source: &api,
-            describe: |row| Facts {
-                key: Some(format!("t/{}", row.get())),
-                quantity: row.get().parse().ok(),
-                occurred_at: None,
-            },
+            destination: &destination,
             stream: &self.stream,
-            stream_name: STREAM,
             store: &self.store,
             clock: &clock,
         };
@@ -175,7 +184,7 @@ async fn given_pages_then_all_of_them_arrive_in_order() {
     let completed = world.run().await.unwrap();
 
     assert_eq!(world.sent(), ["1", "2", "3", "4"]);
-    assert_eq!((completed.page, completed.rows, completed.quantity_sum), (4, 4, 10));
+    assert_eq!((completed.page, completed.rows), (4, 4));
 }
 
 #[tokio::test]
@@ -210,18 +219,101 @@ async fn given_an_outage_that_lasts_then_the_run_fails_and_the_next_one_goes_on(
 }
 
 #[tokio::test]
-async fn given_a_broken_page_in_the_middle_that_stays_broken_then_it_is_never_the_end_of_the_batch() {
-    for body in [r#"{"data":[2],"next_cur"#, r#"{"data":[2]}"#, r#"{"next_cursor":null}"#, "<html>", ""] {
+async fn an_answer_that_is_cut_short_is_asked_for_again_and_is_never_the_end() {
+    for body in [r#"{"data":[2],"next_cur"#, r#"{"data":[2,"#, r#"{"data":["a"#, ""] {
         let broken: Vec<_> = (2..=5).map(|request| (request, Answer::Body(body))).collect();
         let world = World::new(&["1", "2", "3"], &broken).await;
 
         let error = world.run().await.unwrap_err();
-        assert!(error.is_transient() && error.to_string().contains("expected {\"data\": [...]"), "{error}");
-        assert_eq!(world.sent(), ["1"], "{body}");
+        assert!(error.is_transient() && error.to_string().contains("in the middle of a page"), "{error}");
+        assert_eq!((world.sent(), world.requests()), (vec!["1".to_owned()], 5), "{body}");
         let completed = world.run().await.unwrap();
 
         assert_eq!(world.sent(), ["1", "2", "3"]);
-        assert_eq!((completed.rows, completed.quantity_sum), (3, 6));
+        assert_eq!(completed.rows, 3);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_a_page_ends_the_run_at_once_and_is_shown() {
+    let long = Box::leak(format!("<!DOCTYPE html>\n\u{7}{}", "é".repeat(300)).into_boxed_str());
+    for (content_type, body, cause, beginning) in [
+        ("application/json", r#"{"data":[2]}"#, "missing field `next_cursor`", r#"{\"data\":[2]}"#),
+        ("application/json", r#"{"data":[2],"next_cursor":7}"#, "invalid type: integer `7`", "next_cursor"),
+        ("application/json", r#"{"data":[2],"next_cursor":""}"#, "next_cursor is empty", "next_cursor"),
+        ("application/json", r#"{"data":null,"next_cursor":null}"#, "invalid type: null", "null"),
+        ("application/json", r#"{"next_cursor":null}"#, "missing field `data`", "next_cursor"),
+        ("application/json", r#"{"error":"busy"}"#, "missing field", "busy"),
+        ("application/json", "[]", "invalid length 0", "\"[]\""),
+        ("text/html", "<html>Log in</html>", "expected value at line 1", "<html>Log in</html>"),
+        ("text/html", long, "expected value", r"<!DOCTYPE html>\n\u{7}é"),
+    ] {
+        let world = World::new(&["1", "2"], &[(2, Answer::Typed(content_type, body))]).await;
+
+        let error = world.run().await.unwrap_err();
+
+        assert!(!error.is_transient(), "{error}");
+        let text = error.to_string();
+        for part in [cause, beginning, content_type, "/api/v1/rows?", "status 200", "check the base URL"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(text.chars().count() < 800 && !text.contains('\n'), "{text}");
+        assert_eq!((world.sent(), world.requests()), (vec!["1".to_owned()], 2));
+    }
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_before_a_page_is_ignored() {
+    let page = "\u{feff}{\"data\":[2],\"next_cursor\":null}";
+    let world = World::new(&["1", "2"], &[(2, Answer::Body(page))]).await;
+
+    world.run().await.unwrap();
+
+    assert_eq!(world.sent(), ["1", "2"]);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_within_a_page_is_made_again() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}/api/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        for body in [r#"{"data":[1],"#, r#"{"data":[1],"next_cursor":null}"#] {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let _ = connection.read(&mut [0; 4_096]).await.unwrap();
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 31\r\n\r\n{body}");
+            connection.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let world = World { base_url, ..World::new(&[], &[]).await };
+
+    world.run().await.unwrap();
+
+    assert_eq!(world.sent(), ["1"]);
+}
+
+#[tokio::test]
+async fn a_source_that_fails_for_a_while_says_how_long_to_wait() {
+    for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE, StatusCode::BAD_GATEWAY] {
+        let world = World::new(&["1"], &[(1, Answer::Wait(status, "1"))]).await;
+        let started = std::time::Instant::now();
+
+        world.run().await.unwrap();
+
+        assert!(started.elapsed() >= Duration::from_secs(1), "{status}: {:?}", started.elapsed());
+    }
+    for wait in ["86400", "Friday, 31-Dec-99 23:59:59 GMT"] {
+        let world = World::new(&["1"], &[(1, Answer::Wait(StatusCode::SERVICE_UNAVAILABLE, wait))]).await;
+        let is_past = wait.starts_with("Friday");
+
+        let result = world.run().await;
+
+        // RFC 9110: a two-digit year that seems to be more than 50 years ahead is in the past.
+        assert_eq!(
+            (result.is_ok(), world.requests()),
+            if is_past { (true, 2) } else { (false, 1) },
+            "{wait}"
+        );
     }
 }
 
@@ -241,13 +333,13 @@ async fn given_an_expired_token_then_the_error_says_so_at_once_and_a_new_one_goe
 }
 
 #[tokio::test]
-async fn given_a_page_handed_out_twice_then_it_counts_once() {
+async fn a_page_that_is_handed_out_twice_counts_once() {
     let world = World::new(&["1,2", "1,2", "2,3"], &[]).await;
 
     let completed = world.run().await.unwrap();
 
     assert_eq!(world.sent(), ["1", "2", "3"]);
-    assert_eq!((completed.rows, completed.quantity_sum), (3, 6));
+    assert_eq!(completed.rows, 3);
 }
 
 #[tokio::test]

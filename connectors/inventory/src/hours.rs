@@ -11,7 +11,7 @@ pub struct Hour(DateTime<Utc>);
 
 /// Not an hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it is no hour in UTC, such as 2026-11-21T10")]
+#[error("it is not an hour in UTC, such as 2026-11-21T10")]
 pub struct NotAnHour;
 
 impl Hour {
@@ -59,20 +59,27 @@ pub struct Hours {
 }
 
 impl Hours {
-    /// What `SNAPSHOT_HOUR`, or else `SNAPSHOT_FROM` and `SNAPSHOT_TO`, ask for; without any the last full hour.
+    /// The last full hour at `now`, and `refetched` hours before it: a snapshot may be late.
+    #[must_use]
+    pub fn until_now(now: DateTime<Utc>, refetched: u16) -> Self {
+        let last = Hour::last(now);
+        let first = last.0.checked_sub_signed(TimeDelta::hours(refetched.into()));
+        Self { first: first.map_or(last, Hour), last }
+    }
+
+    /// The hour `hour`, or those from `from` to `to`; none if nothing is given.
     ///
     /// # Errors
-    /// When they contradict each other.
+    /// When both are given, or an end is missing, or the last hour comes before the first one.
     pub fn choose(
         hour: Option<Hour>,
         from: Option<Hour>,
         to: Option<Hour>,
-        now: DateTime<Utc>,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Option<Self>, ConfigError> {
         match (hour, from, to) {
-            (None, None, None) => Ok(Self::from(Hour::last(now))),
-            (Some(hour), None, None) => Ok(Self::from(hour)),
-            (None, Some(first), Some(last)) if first <= last => Ok(Self { first, last }),
+            (None, None, None) => Ok(None),
+            (Some(hour), None, None) => Ok(Some(Self::from(hour))),
+            (None, Some(first), Some(last)) if first <= last => Ok(Some(Self { first, last })),
             (None, Some(first), Some(last)) => Err(ConfigError::Invalid {
                 name: "SNAPSHOT_TO".to_owned(),
                 expected: format!("{first}, which is SNAPSHOT_FROM, or later"),
@@ -88,6 +95,12 @@ impl Hours {
                 expected: "the other end of the range, such as 2026-11-21T10".to_owned(),
             }),
         }
+    }
+
+    /// The first hour.
+    #[must_use]
+    pub fn first(self) -> Hour {
+        self.first
     }
 
     /// The hours, in order.
@@ -126,14 +139,16 @@ mod tests {
     }
 
     #[test]
-    fn given_nothing_then_it_is_the_last_full_hour_in_utc() {
-        assert_eq!(names(Hours::choose(None, None, None, now()).unwrap()), ["2026-11-20T23"]);
+    fn the_clock_gives_the_last_full_hour_in_utc_and_those_before_it() {
+        assert_eq!(Hours::choose(None, None, None).unwrap(), None);
+        assert_eq!(names(Hours::until_now(now(), 0)), ["2026-11-20T23"]);
+        assert_eq!(names(Hours::until_now(now(), 2)), ["2026-11-20T21", "2026-11-20T22", "2026-11-20T23"]);
     }
 
     #[test]
     fn given_a_range_then_both_ends_and_all_between_them_across_midnight() {
         let range =
-            Hours::choose(None, Some(hour("2026-02-28T22")), Some(hour("2026-03-01T01")), now()).unwrap();
+            Hours::choose(None, Some(hour("2026-02-28T22")), Some(hour("2026-03-01T01"))).unwrap().unwrap();
 
         assert_eq!(names(range), ["2026-02-28T22", "2026-02-28T23", "2026-03-01T00", "2026-03-01T01"]);
         assert_eq!(hour("2026-02-28T22").snapshot_at(), "2026-02-28T22:00:00Z");
@@ -142,7 +157,7 @@ mod tests {
     #[test]
     fn given_settings_that_contradict_each_other_then_the_error_names_the_variable() {
         let (early, late) = (Some(hour("2026-11-20T10")), Some(hour("2026-11-20T11")));
-        let error = |hour, from, to| Hours::choose(hour, from, to, now()).unwrap_err().to_string();
+        let error = |hour, from, to| Hours::choose(hour, from, to).unwrap_err().to_string();
 
         assert!(error(None, late, early).contains("SNAPSHOT_TO cannot be read, expected 2026-11-20T11"));
         assert!(error(early, early, late).contains("SNAPSHOT_HOUR cannot be read"));

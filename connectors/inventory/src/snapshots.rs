@@ -3,21 +3,32 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use shoplake_connector::{
-    ApiConfig, Batch, Delivered, Destination, Poll, Ports, SecretSource, Task, TaskError, due,
+    ApiConfig, Batch, Dataset, Delivered, Destination, Poll, Ports, SecretSource, Task, TaskError, due,
+    parsed,
 };
-use shoplake_platform::config::{ConfigError, parsed};
+use shoplake_platform::config::ConfigError;
 
-use crate::{Hour, Hours, describe};
+use crate::{Hour, Hours};
 
-/// What the task is told by its environment; the README says what each variable is.
+const SCHEMA: &str = include_str!("../../../crates/contracts/schemas/inventory_levels.json");
+
+/// Hours before the last one that are asked for if they are not complete, unless `REFETCH_HOURS`
+/// says otherwise.
+const DEFAULT_REFETCH_HOURS: u16 = 3;
+
+/// What the environment asks for; the README says what each variable is.
 #[derive(Debug, Clone)]
 pub struct Snapshots {
     /// Whose stock, and where to.
     pub destination: Destination,
     /// The inventory API.
     pub api: ApiConfig,
-    /// `SNAPSHOT_HOUR`, or `SNAPSHOT_FROM` and `SNAPSHOT_TO`
+    /// `SNAPSHOT_HOUR`, or `SNAPSHOT_FROM` and `SNAPSHOT_TO`, or the hours that follow from the
+    /// clock.
     pub hours: Hours,
+    /// Whether later runs ask again for an hour that is absent now. It is then an error only for
+    /// the first hour, which is asked for the last time.
+    pub asks_again: bool,
 }
 
 #[async_trait]
@@ -25,9 +36,16 @@ impl Task for Snapshots {
     const NAME: &'static str = "inventory-connector";
 
     fn from_env(now: DateTime<Utc>) -> Result<Self, ConfigError> {
-        let hours =
-            Hours::choose(parsed("SNAPSHOT_HOUR")?, parsed("SNAPSHOT_FROM")?, parsed("SNAPSHOT_TO")?, now)?;
-        Ok(Self { destination: Destination::from_env()?, api: ApiConfig::from_env("INVENTORY")?, hours })
+        let hour = |name| parsed(name, "an hour in UTC, such as 2026-11-21T10");
+        let chosen = Hours::choose(hour("SNAPSHOT_HOUR")?, hour("SNAPSHOT_FROM")?, hour("SNAPSHOT_TO")?)?;
+        let refetched = parsed("REFETCH_HOURS", "a number of hours, such as 3")?;
+        Ok(Self {
+            destination: Destination::from_env()?,
+            api: ApiConfig::from_env("INVENTORY")?,
+            asks_again: chosen.is_none(),
+            hours: chosen
+                .unwrap_or_else(|| Hours::until_now(now, refetched.unwrap_or(DEFAULT_REFETCH_HOURS))),
+        })
     }
 
     fn destination(&self) -> &Destination {
@@ -38,27 +56,33 @@ impl Task for Snapshots {
         &self.api.token
     }
 
-    /// Fetches and sends the hours that are not complete, one after the other; where all are, all once more.
+    /// Fetches and sends the hours that are not complete, one after the other; where all are, all
+    /// once more.
     ///
-    /// An hour that the API does not know does not keep those after it from being fetched. Any other failure would most
-    /// likely meet them, too, and ends the run.
+    /// An hour that the API does not know does not keep those after it from being fetched. Any
+    /// other failure would most likely meet them, too, and ends the run.
     async fn run(&self, ports: &Ports<'_>) -> Result<Delivered, TaskError> {
         tracing::info!(shop_id = %self.destination.shop, hours = %self.hours, "fetching");
-        let poll = Poll::new(&self.api, "v1/inventory", &self.destination, ports, describe)?;
+        let dataset = Dataset::new("inventory_levels", SCHEMA, Some("on_hand"))?;
+        let poll = Poll::new(&self.api, "v1/inventory", &dataset, &self.destination, ports)?;
         let mut delivered = Delivered::default();
         let mut absent = Vec::new();
-        for hour in due(ports.store, self.hours.iter(), |hour| self.batch(*hour)).await? {
+        // An hour that is complete stays so: stock is counted once.
+        let since = DateTime::<Utc>::MIN_UTC;
+        for hour in due(ports.store, self.hours.iter(), |hour| self.batch(*hour), since).await? {
             let batch = self.batch(hour);
             match poll.deliver(&batch, &[("snapshot_at", &hour.snapshot_at())]).await {
                 Ok(completed) => {
                     if completed.rows == 0 {
-                        tracing::warn!(%hour, "the snapshot is empty, expected a row per product and place");
+                        tracing::warn!(%hour, "the snapshot is empty, expected a row per product and location");
                     }
                     delivered.add(&completed);
                 }
                 Err(error) if error.is_absent() => {
                     tracing::warn!(%hour, %error, "the source has no such snapshot");
-                    absent.push(batch.name);
+                    if !self.asks_again || hour == self.hours.first() {
+                        absent.push(batch.name);
+                    }
                 }
                 Err(error) => return Err(error),
             }
@@ -72,7 +96,6 @@ impl Snapshots {
         Batch {
             shop: self.destination.shop.clone(),
             connector: "inventory",
-            dataset: "inventory_levels",
             name: hour.to_string(),
             business_date: hour.date(),
         }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use inventory_connector::{Hours, Snapshots};
 use sample_source::{
     api::{Faults, Server},
@@ -16,8 +16,10 @@ use sample_source::{
     world::World,
 };
 use serde_json::Value;
-use shoplake_connector::{ApiConfig, Delivered, Destination, Patience, Ports, SecretSource, Task, TaskError};
-use shoplake_contracts::{Contracts, envelope::Envelope};
+use shoplake_connector::{
+    ApiConfig, Delivered, Destination, Ports, RetryPolicy, SecretSource, Task, TaskError,
+};
+use shoplake_contracts::{Contracts, Stamp, envelope::Envelope};
 use shoplake_lake::MemoryStore;
 use shoplake_platform::{
     clock::ManualClock,
@@ -57,13 +59,15 @@ async fn start(generator: Generator, faults: Faults) -> Snapshots {
             shop: "acme".parse().unwrap(),
             stream_name: STREAM.to_owned(),
             lake_bucket: String::new(),
+            backfill: None,
         },
         api: ApiConfig {
             base_url,
             token: SecretSource::Value(TOKEN.into()),
             page_size: 100.try_into().unwrap(),
         },
-        hours: Hours::choose(None, Some(first), Some(last), DateTime::UNIX_EPOCH).unwrap(),
+        hours: Hours::choose(None, Some(first), Some(last)).unwrap().unwrap(),
+        asks_again: false,
     }
 }
 
@@ -76,14 +80,14 @@ struct Outside {
 
 impl Outside {
     async fn run(&self, task: &Snapshots, token: &str) -> Result<Delivered, TaskError> {
-        let clock = ManualClock::new(DateTime::UNIX_EPOCH);
-        let patience = Patience {
+        let clock = ManualClock::new(now());
+        let retry_policy = RetryPolicy {
             min_delay: Duration::from_millis(1),
             max_delay: Duration::from_millis(2),
-            ..Patience::default()
+            ..RetryPolicy::default()
         };
         let (stream, store) = (&self.stream, &self.store);
-        task.run(&Ports { secret: token.into(), patience, stream, store, clock: &clock }).await
+        task.run(&Ports { secret: token.into(), retry_policy, stream, store, clock: &clock }).await
     }
 
     /// The control totals' rows and sums, by batch.
@@ -117,12 +121,27 @@ impl Outside {
     }
 }
 
-/// Rows and sum of the units on hand, of what an hour's rows are without exact repetitions.
+/// The last of the hours has passed.
+fn now() -> DateTime<Utc> {
+    "2026-11-21T04:05:00Z".parse().unwrap()
+}
+
+/// Whether the contract refuses a level.
+fn is_dirty(level: &Level) -> bool {
+    level.product_id.is_none()
+        || level.on_hand.is_string()
+        || level.reserved < 0
+        || level.unit_cost == "n/a"
+        || !level.snapshot_at.ends_with('Z')
+}
+
+/// Rows without exact repetitions, and the sum of the units on hand of those that the contract
+/// accepts.
 fn total(levels: &[Level]) -> (u64, i64) {
-    let unique: BTreeSet<_> = levels.iter().map(|level| serde_json::to_string(level).unwrap()).collect();
-    let units =
-        unique.iter().filter_map(|level| serde_json::from_str::<Value>(level).unwrap()["on_hand"].as_i64());
-    (unique.len() as u64, units.sum())
+    let unique: BTreeMap<_, _> =
+        levels.iter().map(|level| (serde_json::to_string(level).unwrap(), level)).collect();
+    let valid = unique.values().filter(|level| !is_dirty(level));
+    (unique.len() as u64, valid.filter_map(|level| level.on_hand.as_i64()).sum())
 }
 
 fn expected_totals(generator: &Generator) -> BTreeMap<String, (u64, i64)> {
@@ -140,13 +159,17 @@ async fn given_a_moody_api_then_every_hour_is_a_batch_of_its_own_that_arrives_wh
     assert_eq!(world.control_totals(), expected);
     assert!(expected.values().all(|(rows, _)| *rows == 225), "{expected:?}");
     let units: i64 = expected.values().map(|(_, units)| units).sum();
-    assert_eq!(delivered, Delivered { batches: 6, pages: 18, rows: 6 * 225, quantity_sum: units });
+    let quantity_sum = i128::from(units);
+    assert_eq!(delivered, Delivered { batches: 6, pages: 18, rows: 6 * 225, quantity_sum });
     let repeated = hours().iter().filter(|hour| rows(&generator(), hour).len() > 225).count();
     assert!(repeated > 0, "some hour has a row twice, or the test shows less than it says");
     let sent = world.rows();
     assert_eq!(sent.len(), 6 * 225);
     let first = rows(&generator(), FIRST);
-    assert_eq!(sent["inventory/2026-11-20T22/wh-01/p000"], serde_json::to_string(&first[0]).unwrap());
+    assert_eq!(
+        sent["inventory/2026-11-20T22/wh-01/p000/2026-11-20T22:00:00.000000Z"],
+        serde_json::to_string(&first[0]).unwrap()
+    );
     let keys: BTreeSet<_> = world.store.keys().into_iter().collect();
     let checkpoints = hours().map(|hour| format!("state/connectors/inventory/acme/{hour}.json"));
     assert_eq!(keys, BTreeSet::from(checkpoints));
@@ -164,18 +187,12 @@ async fn given_the_hours_then_the_contracts_accept_all_of_them_but_the_dirt() {
     for line in world.stream.lines(STREAM) {
         let envelope: Envelope<'_> = serde_json::from_str(&line).unwrap();
         let contract = contracts.get(&envelope.dataset).unwrap();
-        if contract.validate(&task.destination.shop, envelope.data.get().as_bytes()).is_err() {
+        let stamp = Stamp::new(&task.destination.shop, now());
+        if contract.validate(stamp, envelope.data.get().as_bytes()).is_err() {
             assert_ne!(envelope.dataset, "control_totals");
             refused += 1;
         }
     }
-    let is_dirty = |level: &Level| {
-        level.product_id.is_none()
-            || level.on_hand.is_string()
-            || level.reserved < 0
-            || level.unit_cost == "n/a"
-            || !level.snapshot_at.ends_with('Z')
-    };
     let levels = hours().map(|hour| rows(&generator(), &hour));
     let dirty = levels.iter().flatten().filter(|level| is_dirty(level)).count();
     assert!(dirty > 0);
@@ -188,7 +205,8 @@ async fn given_a_task_that_dies_anywhere_in_the_range_then_the_next_one_goes_on_
     let undisturbed = Outside::default();
     undisturbed.run(&task, TOKEN).await.unwrap();
 
-    // The fourth hour's second page is refused once, as if the task's rights had been taken away in mid-range.
+    // The fourth hour's second page is refused once, as if the task's rights had been taken away in
+    // mid-range.
     let world = Outside::default();
     let refused = PutFailure::Refused("AccessDeniedException".to_owned());
     world.stream.reject(Times::First(1), refused, |record| {
@@ -236,6 +254,26 @@ async fn given_hours_that_were_never_counted_then_the_others_arrive_and_the_erro
     let mut expected = expected_totals(&generator);
     expected.remove("2026-11-21T00");
     assert_eq!(world.control_totals(), expected);
+}
+
+#[tokio::test]
+async fn an_hour_that_is_late_is_asked_for_again_before_it_is_an_error() {
+    // Every fourth hour since 1970: midnight is one of them.
+    let generator = Generator::new(World { products: 10, ..World::new(1) }, 1, 4);
+    let (mut task, world) = (start(generator.clone(), Faults::default()).await, Outside::default());
+    task.asks_again = true;
+    let until = |hour: &str| Hours::until_now(format!("2026-11-21T{hour}:05:00Z").parse().unwrap(), 2);
+
+    for (hour, batches) in [("00", 2), ("01", 1)] {
+        task.hours = until(hour);
+        assert_eq!(world.run(&task, TOKEN).await.unwrap().batches, batches, "{hour}");
+    }
+    task.hours = until("02");
+    let error = world.run(&task, TOKEN).await.unwrap_err();
+
+    assert!(matches!(&error, TaskError::Absent { batches } if *batches == ["2026-11-21T00"]), "{error}");
+    let hours: Vec<_> = world.control_totals().into_keys().collect();
+    assert_eq!(hours, ["2026-11-20T22", "2026-11-20T23", "2026-11-21T01", "2026-11-21T02"]);
 }
 
 #[tokio::test]

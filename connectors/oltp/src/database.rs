@@ -20,9 +20,40 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 const URL: &str = "OLTP_URL";
 const CA_CERTIFICATES: &str = "OLTP_CA_CERTIFICATES";
 
-/// A connection that says nothing for so long is taken for lost.
+/// A connection that is silent for so long is taken for lost.
 const SILENCE: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Times in UTC, nothing changed by accident, floats with all their digits, and a table that
+/// another session has locked waited for no longer than this.
+const SESSION: &str = "set time zone 'UTC'; set default_transaction_read_only = on; \
+                       set extra_float_digits = 1; set lock_timeout = '30s'";
+
+/// The parameters of a URL that are understood, as PostgreSQL's own clients call them.
+const PARAMETERS: [&str; 18] = [
+    "application_name",
+    "channel_binding",
+    "connect_timeout",
+    "dbname",
+    "host",
+    "hostaddr",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "load_balance_hosts",
+    "options",
+    "password",
+    "port",
+    "sslmode",
+    "target_session_attrs",
+    "tcp_user_timeout",
+    "user",
+];
+
+/// The values of `sslmode` that are understood. The connector checks the certificate with every one
+/// but `disable`.
+const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
 /// Which database, and how it is told from another one that answers in its place.
 #[derive(Clone)]
@@ -37,27 +68,30 @@ impl Database {
     /// # Errors
     /// Names the variable that is missing or cannot be read.
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
-        Ok(Self {
-            config: config(&required(URL)?)?,
-            tls: MakeRustlsConnect::new(tls(&optional(CA_CERTIFICATES, "")?)?),
-        })
+        Self::new(&required(URL)?, &optional(CA_CERTIFICATES, "")?)
     }
 
-    /// Connects; times are in UTC, and nothing can be changed by accident.
+    /// The database at `url`, whose certificate has to be signed by one of `ca_certificates` (PEM)
+    /// if there are any.
+    ///
+    /// # Errors
+    /// Names the variable of the connector that has such a value.
+    pub fn new(url: &str, ca_certificates: &str) -> Result<Self, ConfigError> {
+        Ok(Self { config: config(url)?, tls: MakeRustlsConnect::new(tls(ca_certificates)?) })
+    }
+
+    /// Connects and sets up the session.
     pub(crate) async fn connect(&self, password: &SecretString) -> Result<Client, SourceError> {
         let mut config = self.config.clone();
         config.password(password.expose_secret());
-        let (client, connection) = config.connect(self.tls.clone()).await.map_err(source_error)?;
+        let (client, connection) = config.connect(self.tls.clone()).await.map_err(connection_error)?;
         tokio::spawn(async move {
-            // Whoever uses the client hears of it, too.
+            // The user of the client gets this error, too.
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "the connection ended");
             }
         });
-        client
-            .batch_execute("set time zone 'UTC'; set default_transaction_read_only = on")
-            .await
-            .map_err(source_error)?;
+        client.batch_execute(SESSION).await.map_err(connection_error)?;
         Ok(client)
     }
 }
@@ -68,24 +102,57 @@ fn config(url: &str) -> Result<Config, ConfigError> {
         expected: "postgres://<user>@<host>:<port>/<database>".to_owned(),
         reason,
     };
-    // The error of the parser would show what it cannot read, a password among it.
-    let mut config: Config = url.parse().map_err(|_| invalid("it is no such URL".to_owned()))?;
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(invalid("it does not begin with postgres://".to_owned()));
+    }
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    // Errors name a parameter and never show its value, which may be a password.
+    let mut config: Config = base.parse().map_err(|_| invalid("it is not such a URL".to_owned()))?;
+    let mut is_plain = false;
+    let mut url = base.to_owned();
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        let Some((name, value)) = parameter.split_once('=') else {
+            return Err(invalid("a parameter after the question mark has no value".to_owned()));
+        };
+        if !PARAMETERS.contains(&name) {
+            let hint =
+                if name.starts_with("ssl") { "; certificates go into OLTP_CA_CERTIFICATES" } else { "" };
+            let supported = PARAMETERS.join(", ");
+            return Err(invalid(format!(
+                "the parameter {name} is not supported, expected one of {supported}{hint}"
+            )));
+        }
+        if name == "sslmode" {
+            if !SSL_MODES.contains(&value) {
+                return Err(invalid(format!(
+                    "sslmode is not supported, expected one of {}",
+                    SSL_MODES.join(", ")
+                )));
+            }
+            is_plain = value == "disable";
+            continue;
+        }
+        url = format!("{url}{}{parameter}", if url == base { '?' } else { '&' });
+        config = url
+            .parse()
+            .map_err(|_| invalid(format!("the parameter {name} has a value that cannot be read")))?;
+    }
     if config.get_password().is_some() {
         return Err(invalid(
-            "it has a password, which everybody can read who may see the task; put it where OLTP_PASSWORD_PARAMETER says"
+            "it has a password, which everyone can read who may see the task; store it where \
+             OLTP_PASSWORD_PARAMETER says"
                 .to_owned(),
         ));
     }
     if config.get_user().is_none() || config.get_dbname().is_none() {
-        return Err(invalid("it names no user or no database".to_owned()));
+        return Err(invalid("it lacks the user or the database".to_owned()));
     }
     if !matches!(config.get_hosts(), [Host::Tcp(_)]) {
         return Err(invalid("it does not name one host".to_owned()));
     }
-    // What PostgreSQL's own clients do by default would send everything in the open if somebody in between refused TLS.
-    if config.get_ssl_mode() != SslMode::Disable {
-        config.ssl_mode(SslMode::Require);
-    }
+    // The default of PostgreSQL's own clients would send everything in the open if a host in
+    // between refused TLS.
+    config.ssl_mode(if is_plain { SslMode::Disable } else { SslMode::Require });
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_TIMEOUT);
     }
@@ -93,8 +160,9 @@ fn config(url: &str) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-/// The certificate has to be of the host, and signed by somebody whom the image trusts, or by one of `ca_certificates` if
-/// there are any: databases on RDS are signed by an authority of AWS's own that no system knows.
+/// The certificate has to be of the host, and signed by an authority that the image trusts, or by
+/// one of `ca_certificates` if there are any: databases on RDS are signed by an authority of AWS
+/// that no system knows.
 fn tls(ca_certificates: &str) -> Result<ClientConfig, ConfigError> {
     let invalid = |reason: String| ConfigError::Invalid {
         name: CA_CERTIFICATES.to_owned(),
@@ -110,7 +178,7 @@ fn tls(ca_certificates: &str) -> Result<ClientConfig, ConfigError> {
             roots.add(certificate).map_err(|error| invalid(error.to_string()))?;
         }
         if roots.is_empty() {
-            return Err(invalid("there is none in it".to_owned()));
+            return Err(invalid("there is not a certificate in it".to_owned()));
         }
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -119,36 +187,71 @@ fn tls(ca_certificates: &str) -> Result<ClientConfig, ConfigError> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// What went wrong, in words, and whether it may pass.
-pub(crate) fn source_error(error: Error) -> SourceError {
+/// What went wrong before a table was read.
+pub(crate) fn connection_error(error: Error) -> SourceError {
+    source_error(error, "")
+}
+
+/// What went wrong at `place`, in words, and whether it may pass.
+pub(crate) fn source_error(error: Error, place: &str) -> SourceError {
     let Some(answer) = error.as_db_error() else {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         let is_transient = error.is_closed() || is_passing_fault_of_the_network(&error);
-        return SourceError::Unavailable { reason: format!("PostgreSQL: {error}{cause}"), is_transient };
+        return SourceError::Unavailable {
+            reason: format!("{place}PostgreSQL: {error}{cause}"),
+            is_transient,
+        };
     };
-    let mut reason = format!("PostgreSQL: {} (SQLSTATE {})", answer.message(), answer.code().code());
+    let mut reason = format!("{place}PostgreSQL: {} (SQLSTATE {})", answer.message(), answer.code().code());
     for more in [answer.detail(), answer.hint()].into_iter().flatten() {
         reason = format!("{reason}; {more}");
     }
-    if [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN].contains(answer.code()) {
-        reason.push_str("; expected the tables of the connector's README, or views of these names and columns on the user's search_path");
+    if let Some(advice) = advice(answer.code()) {
+        reason = format!("{reason}; {advice}");
     }
     SourceError::Unavailable { reason, is_transient: is_passing(answer.code()) }
 }
 
-/// Refused, reset or timed out; but not a certificate that is somebody else's.
+/// What to do, where PostgreSQL does not say it.
+fn advice(code: &SqlState) -> Option<&'static str> {
+    Some(match code.code() {
+        "42P01" | "42703" => {
+            "expected the tables of the connector's README, or views of these names and columns on the \
+             user's search_path"
+        }
+        "42501" => "grant the user usage on the schema and select on the four tables",
+        "57014" | "25P04" => {
+            "the server ended the query: raise the reader's limit (alter role ... set statement_timeout), add \
+             the indexes of the connector's README, or take fewer days with LOOKBACK_DAYS"
+        }
+        "55P03" => {
+            "another session holds a lock on it for longer than 30 s: run again once that has ended (see \
+             pg_locks)"
+        }
+        code if code.starts_with("22") => {
+            "correct the value, or give the reader a view of this name without it"
+        }
+        _ => return None,
+    })
+}
+
+/// Refused, reset or timed out; but not a certificate of another host.
 fn is_passing_fault_of_the_network(error: &Error) -> bool {
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
     let is_refused = [io::ErrorKind::InvalidData, io::ErrorKind::InvalidInput];
     cause.is_some_and(|cause| !is_refused.contains(&cause.kind()))
 }
 
-/// By class (PostgreSQL's manual, appendix "Error Codes"): lost connections, transactions that got in each other's way (on a
-/// standby: with what it replays), too little memory or too many connections, an operator who restarts the server. And a
-/// stream that was throttled for so long that the database took the transaction for forgotten.
+/// By class (PostgreSQL's manual, appendix "Error Codes"): lost connections, transactions that got
+/// in each other's way (on a standby: with what it replays), too little memory or too many
+/// connections, an operator who restarts the server, a lock. And a stream that was throttled for so
+/// long that the database ended the idle transaction. A query that took too long takes as long the
+/// next time.
 fn is_passing(code: &SqlState) -> bool {
-    ["08", "40", "53", "57"].iter().any(|class| code.code().starts_with(class))
-        || *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
+    let classes = ["08", "40", "53", "57"];
+    let is_of_class = classes.iter().any(|class| code.code().starts_with(class));
+    (is_of_class && *code != SqlState::QUERY_CANCELED)
+        || [SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT, SqlState::LOCK_NOT_AVAILABLE].contains(code)
 }
 
 #[cfg(test)]
@@ -156,23 +259,52 @@ mod tests {
     use super::*;
 
     #[test]
-    fn given_a_url_then_it_is_by_tls_unless_it_says_otherwise() {
+    fn a_url_connects_by_tls_unless_it_disables_it() {
         let mode = |url: &str| config(url).unwrap().get_ssl_mode();
 
         assert_eq!(mode("postgres://reader@db.example.com/shop"), SslMode::Require);
-        assert_eq!(mode("postgresql://reader@db.example.com:6432/shop?sslmode=prefer"), SslMode::Require);
+        for accepted in ["allow", "prefer", "require", "verify-ca", "verify-full"] {
+            let url = format!("postgresql://reader@db.example.com:6432/shop?sslmode={accepted}");
+            assert_eq!(mode(&url), SslMode::Require, "{accepted}");
+        }
         assert_eq!(mode("postgres://reader@127.0.0.1/shop?sslmode=disable"), SslMode::Disable);
     }
 
     #[test]
-    fn given_a_url_that_lacks_something_or_tells_a_secret_then_it_is_refused_without_telling_it() {
+    fn parameters_of_a_url_are_kept() {
+        let url = "postgres://reader@db/shop?connect_timeout=3&sslmode=verify-full&options=-c%20geqo%3Doff";
+        let config = config(url).unwrap();
+
+        assert_eq!(config.get_connect_timeout(), Some(&Duration::from_secs(3)));
+        assert_eq!((config.get_ssl_mode(), config.get_options()), (SslMode::Require, Some("-c geqo=off")));
+    }
+
+    #[test]
+    fn a_url_that_is_refused_is_explained_without_its_secrets() {
         for (url, reason) in [
             ("postgres://reader:hunter2@db.example.com/shop", "it has a password"),
-            ("postgres://db.example.com/shop", "no user or no database"),
-            ("postgres://reader@db.example.com", "no user or no database"),
+            ("postgres://reader@db.example.com/shop?password=hunter2", "it has a password"),
+            ("postgres://db.example.com/shop", "lacks the user or the database"),
+            ("postgres://reader@db.example.com", "lacks the user or the database"),
             ("postgres://reader@/shop", "one host"),
             ("postgres://reader@a.example.com,b.example.com/shop", "one host"),
-            ("hunter2 = db.example.com", "no such URL"),
+            ("hunter2 = db.example.com", "does not begin with postgres://"),
+            ("postgres://reader@db.example.com:hunter2/shop", "not such a URL"),
+            (
+                "postgres://reader@db/shop?sslmode=hunter2",
+                "sslmode is not supported, expected one of disable, allow",
+            ),
+            (
+                "postgres://reader@db/shop?sslrootcert=hunter2",
+                "the parameter sslrootcert is not supported, expected one of application_name,",
+            ),
+            ("postgres://reader@db/shop?sslrootcert=hunter2", "OLTP_CA_CERTIFICATES"),
+            ("postgres://reader@db/shop?service=hunter2", "the parameter service is not supported"),
+            (
+                "postgres://reader@db/shop?connect_timeout=hunter2",
+                "the parameter connect_timeout has a value",
+            ),
+            ("postgres://reader@db/shop?hunter2", "has no value"),
         ] {
             let error = config(url).unwrap_err().to_string();
             assert!(error.contains(reason) && error.contains("OLTP_URL"), "{url}: {error}");
@@ -181,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn given_no_certificates_where_some_are_expected_then_the_variable_is_named() {
+    fn a_variable_without_certificates_is_named() {
         let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         for text in ["not a certificate", pem] {
             let error = tls(text).unwrap_err().to_string();
@@ -194,18 +326,24 @@ mod tests {
     }
 
     #[test]
-    fn given_a_code_then_only_those_that_pass_by_themselves_are_waited_out() {
+    fn only_faults_that_pass_by_themselves_are_waited_out() {
         for code in [
             SqlState::ADMIN_SHUTDOWN,
             SqlState::CANNOT_CONNECT_NOW,
             SqlState::TOO_MANY_CONNECTIONS,
             SqlState::T_R_SERIALIZATION_FAILURE,
             SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+            SqlState::LOCK_NOT_AVAILABLE,
         ] {
             assert!(is_passing(&code), "{code:?}");
         }
-        for code in [SqlState::INVALID_PASSWORD, SqlState::UNDEFINED_TABLE, SqlState::INSUFFICIENT_PRIVILEGE]
-        {
+        for code in [
+            SqlState::INVALID_PASSWORD,
+            SqlState::UNDEFINED_TABLE,
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            SqlState::QUERY_CANCELED,
+            SqlState::UNTRANSLATABLE_CHARACTER,
+        ] {
             assert!(!is_passing(&code), "{code:?}");
         }
     }

@@ -3,15 +3,15 @@
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use shoplake_connector::{
-    Batch, Delivered, Destination, Ports, Run, RunError, SecretSource, Task, TaskError, due, page_size,
+    Batch, Checkpoint, Dataset, Delivered, Destination, Ports, Run, RunError, SecretSource, Task, TaskError,
+    due, page_size, parsed,
 };
-use shoplake_platform::config::{ConfigError, parsed, required};
-use tokio::sync::Mutex;
+use shoplake_platform::config::{ConfigError, required};
 use tokio_postgres::IsolationLevel;
 
-use crate::{Database, Lookback, Table, database::source_error, rows::Rows};
+use crate::{Database, Lookback, Table, database::connection_error, rows::Rows};
 
-/// What the task is told by its environment; the README says what each variable is.
+/// What the environment asks for; the README says what each variable is.
 pub struct Extract {
     /// Whose tables, and where to.
     pub destination: Destination,
@@ -26,7 +26,7 @@ pub struct Extract {
     /// `LOOKBACK_DAYS`
     pub lookback: Lookback,
     /// `PAGE_SIZE`
-    pub page_size: i32,
+    pub page_size: usize,
 }
 
 #[async_trait]
@@ -39,9 +39,9 @@ impl Task for Extract {
             database: Database::from_env()?,
             password: SecretSource::from_env("OLTP_PASSWORD")?,
             currency: currency(required("OLTP_CURRENCY")?)?,
-            date: parsed("EXTRACT_DATE")?.unwrap_or_else(|| now.date_naive()),
-            lookback: parsed("LOOKBACK_DAYS")?.unwrap_or_default(),
-            page_size: i32::try_from(page_size()?.get()).unwrap_or(i32::MAX),
+            date: parsed("EXTRACT_DATE", "a day, such as 2026-11-20")?.unwrap_or_else(|| now.date_naive()),
+            lookback: parsed("LOOKBACK_DAYS", "a number of days, such as 30, or all")?.unwrap_or_default(),
+            page_size: usize::try_from(page_size()?.get()).unwrap_or(usize::MAX - 1),
         })
     }
 
@@ -53,67 +53,71 @@ impl Task for Extract {
         &self.password
     }
 
-    /// Fetches and sends the tables that are not complete; where all are, all once more. A database that is away for a
-    /// while is waited for.
+    /// Fetches and sends the tables that are not complete; where all are, all once more. A database
+    /// that is away for a while is waited for. A table that cannot be read does not keep those
+    /// after it from being fetched.
     async fn run(&self, ports: &Ports<'_>) -> Result<Delivered, TaskError> {
         tracing::info!(shop_id = %self.destination.shop, date = %self.date, lookback = ?self.lookback, "extracting");
-        let mut left = due(ports.store, Table::ALL, |table| self.batch(*table)).await?;
+        let since = DateTime::<Utc>::MIN_UTC;
+        let mut left = due(ports.store, Table::ALL, |table| self.batch(*table), since).await?;
         left.reverse();
         let mut delivered = Delivered::default();
-        let mut delays = ports.patience.delays();
-        loop {
-            let error = match self.extract(ports, &mut left, &mut delivered).await {
-                Ok(()) => return Ok(delivered),
-                Err(error) => error,
-            };
-            let delay = match &error {
-                TaskError::Run(RunError::Source(error)) if error.is_transient() => delays.next(),
-                _ => None,
-            };
-            let Some(delay) = delay else { return Err(error) };
-            tracing::warn!(%error, delay_ms = delay.as_millis(), "trying again, from the last acknowledged page on");
-            tokio::time::sleep(delay).await;
+        let mut delays = ports.retry_policy.delays();
+        let mut first_error = None;
+        while let Err(failure) = self.extract(ports, &mut left, &mut delivered).await {
+            let Failure { table, error } = failure;
+            let is_of_source = matches!(error, TaskError::Run(RunError::Source(_)));
+            let is_transient = is_of_source && error.is_transient();
+            if let Some(delay) = if is_transient { delays.next() } else { None } {
+                tracing::warn!(%error, delay_ms = delay.as_millis(), "trying again, from the last acknowledged page on");
+                tokio::time::sleep(delay).await;
+                continue;
+            }
+            // Anything but a fault of this table would meet the others, too.
+            if is_transient || !is_of_source || table.is_none() {
+                return Err(first_error.unwrap_or(error));
+            }
+            tracing::error!(%error, "the table cannot be read; continuing with those after it");
+            first_error.get_or_insert(error);
+            left.pop();
         }
+        first_error.map_or(Ok(delivered), Err)
     }
 }
 
+/// Why an extract ended early.
+struct Failure {
+    /// The table that was read; none before the transaction began.
+    table: Option<Table>,
+    error: TaskError,
+}
+
 impl Extract {
-    /// Takes the tables that are left, from the last one on, all as one transaction sees them: an order's items are those
-    /// that it had when the order was read.
+    /// Takes the tables that are left, from the last one on, all as one transaction sees them: an
+    /// order's items are those that it had when the order was read.
     async fn extract(
         &self,
         ports: &Ports<'_>,
         left: &mut Vec<Table>,
         delivered: &mut Delivered,
-    ) -> Result<(), TaskError> {
-        let mut client = self.database.connect(&ports.secret).await.map_err(RunError::Source)?;
+    ) -> Result<(), Failure> {
+        if left.is_empty() {
+            return Ok(());
+        }
+        let failed = |error| Failure { table: None, error: RunError::Source(error).into() };
+        let mut client = self.database.connect(&ports.secret).await.map_err(failed)?;
         let transaction = client
             .build_transaction()
             .isolation_level(IsolationLevel::RepeatableRead)
             .read_only(true)
             .start()
             .await
-            .map_err(|error| RunError::Source(source_error(error)))?;
+            .map_err(|error| failed(connection_error(error)))?;
         while let Some(&table) = left.last() {
-            let batch = self.batch(table);
-            let source = Rows {
-                transaction: &transaction,
-                table,
-                currency: &self.currency,
-                since: self.since(table),
-                page_size: self.page_size,
-                place: Mutex::default(),
-            };
-            let run = Run {
-                batch: &batch,
-                source: &source,
-                describe: table.describe(),
-                stream: ports.stream,
-                stream_name: &self.destination.stream_name,
-                store: ports.store,
-                clock: ports.clock,
-            };
-            let completed = run.run().await?;
+            let since = self.since(table);
+            let source = Rows::new(&transaction, table, &self.currency, since, self.page_size);
+            let completed = self.deliver(ports, table, &source).await;
+            let completed = completed.map_err(|error| Failure { table: Some(table), error })?;
             tracing::info!(table = table.name(), rows = completed.rows, "complete");
             delivered.add(&completed);
             left.pop();
@@ -121,17 +125,36 @@ impl Extract {
         Ok(())
     }
 
+    async fn deliver(
+        &self,
+        ports: &Ports<'_>,
+        table: Table,
+        source: &Rows<'_>,
+    ) -> Result<Checkpoint, TaskError> {
+        let dataset = Dataset::new(table.dataset(), table.schema(), table.quantity())?;
+        let run = Run {
+            batch: &self.batch(table),
+            dataset: &dataset,
+            source,
+            destination: &self.destination,
+            stream: ports.stream,
+            store: ports.store,
+            clock: ports.clock,
+        };
+        Ok(run.run().await?)
+    }
+
     fn since(&self, table: Table) -> Option<NaiveDate> {
         self.lookback.since(self.date).filter(|_| table.is_incremental())
     }
 
-    /// Extracts that take other rows are other batches, or one would go on where another one stopped.
+    /// Extracts that take other rows are other batches, or one would continue where another one
+    /// stopped.
     fn batch(&self, table: Table) -> Batch {
         let since = self.since(table).map_or_else(|| "all".to_owned(), |day| day.to_string());
         Batch {
             shop: self.destination.shop.clone(),
             connector: "oltp",
-            dataset: table.dataset(),
             name: format!("{}_{}_{since}", self.date, table.name()),
             business_date: self.date,
         }
@@ -154,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn given_a_currency_then_it_is_three_capital_letters() {
+    fn a_currency_is_three_capital_letters() {
         assert_eq!(currency("GBP".to_owned()).unwrap(), "GBP");
         for code in ["gbp", "EURO", "€", ""] {
             let error = currency(code.to_owned()).unwrap_err().to_string();

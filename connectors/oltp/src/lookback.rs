@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use chrono::{Days, NaiveDate};
 
-/// Which orders an extract takes. An order's row does not say when it was changed, so its newest days are taken anew each
-/// time, long enough for what usually changes to have changed.
+/// Which orders an extract takes. An order's row does not say when it was changed, so the orders of
+/// the newest days are taken again each time, long enough for what usually changes to have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookback {
     /// Those of the day of the extract and of so many days before it.
@@ -58,7 +58,7 @@ mod tests {
 
         assert_eq!(since("0"), Some(date));
         assert_eq!(since("2"), NaiveDate::from_ymd_opt(2026, 2, 28));
-        assert_eq!(since("4294967295"), Some(NaiveDate::MIN), "before anybody sold anything");
+        assert_eq!(since("4294967295"), Some(NaiveDate::MIN), "before any sale");
         assert_eq!(since("all"), None);
     }
 

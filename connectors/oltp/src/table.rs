@@ -2,9 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::value::RawValue;
-use shoplake_connector::{Facts, read};
-
 /// A table, or a view of this name and these columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
@@ -19,6 +16,32 @@ pub enum Table {
 }
 
 use Table::{Customers, OrderItems, Orders, Products};
+
+/// How a field of a dataset is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// As a text, whatever its type: ids are text in the lake.
+    Text,
+    /// As JSON has it.
+    Json,
+    /// An amount of money: a text with as few digits as the amount has, so that no reader makes an
+    /// approximation of it.
+    Amount,
+    /// A time; one without a zone is in UTC, as the session is.
+    Time,
+    /// The currency, which the connector knows from its configuration.
+    Currency,
+    /// When the transaction began, by the database's clock.
+    ExtractedAt,
+}
+
+use Reading::{Amount, Currency, ExtractedAt, Json, Text, Time};
+
+/// Types whose values are whole numbers, texts or times, as PostgreSQL's catalog calls them.
+const INTEGERS: [&str; 3] = ["int2", "int4", "int8"];
+const FLOATS: [&str; 2] = ["float4", "float8"];
+const TEXTS: [&str; 4] = ["text", "varchar", "bpchar", "citext"];
+const TIMES: [&str; 3] = ["timestamptz", "timestamp", "date"];
 
 impl Table {
     /// All of them, in the order in which they are fetched.
@@ -46,39 +69,67 @@ impl Table {
         }
     }
 
+    /// The contract of its dataset.
+    pub(crate) fn schema(self) -> &'static str {
+        match self {
+            Customers => include_str!("../../../crates/contracts/schemas/oltp_customers.json"),
+            Products => include_str!("../../../crates/contracts/schemas/oltp_products.json"),
+            Orders => include_str!("../../../crates/contracts/schemas/oltp_orders.json"),
+            OrderItems => include_str!("../../../crates/contracts/schemas/oltp_order_items.json"),
+        }
+    }
+
+    /// The column that control totals sum.
+    pub(crate) fn quantity(self) -> Option<&'static str> {
+        (self == OrderItems).then_some("quantity")
+    }
+
     /// Whether only the rows from a day on are taken, where a day is given.
     #[must_use]
     pub fn is_incremental(self) -> bool {
         matches!(self, Orders | OrderItems)
     }
 
-    /// Reads what is readable: its id is the key, `quantity` is summed, the time is that of the order, or when a customer
-    /// or a product was created.
-    #[must_use]
-    pub fn describe(self) -> fn(&RawValue) -> Facts {
+    /// The column that identifies a row.
+    pub(crate) fn key(self) -> &'static str {
         match self {
-            Customers => |row| facts(row, Customers),
-            Products => |row| facts(row, Products),
-            Orders => |row| facts(row, Orders),
-            OrderItems => |row| facts(row, OrderItems),
+            Customers => "customer_id",
+            Products => "product_id",
+            Orders => "order_id",
+            OrderItems => "order_item_id",
         }
     }
 
-    /// The query for its rows, in the order of their ids: two columns, the id as a text and the row as JSON. `$1` is the
-    /// currency, `$2` the day from which on rows are taken if `is_since`; the last parameter the id after which the rows
+    /// A query that is prepared and never run: its result has the types of the columns.
+    pub(crate) fn columns_query(self) -> String {
+        format!("select {} from {}", self.columns(), self.source())
+    }
+
+    /// The query for its rows, in the order of their ids: two columns, the id as a text and the row
+    /// as JSON. `types` has the names of the columns' types. `$1` is the currency, `$2` the day
+    /// from which on rows are taken if `is_since`; the last parameter the id after which the rows
     /// begin if `is_after`.
     ///
-    /// Ids are text in the lake, whatever they are here. Amounts are written with as few digits as they have, as texts,
-    /// so that no reader makes an approximation of them. A time without a zone is one in UTC, as the session is.
-    pub(crate) fn query(self, is_since: bool, is_after: bool) -> String {
-        let name = self.name();
-        let key = format!("{name}.{}", self.key());
-        let fields: Vec<_> =
-            self.fields().iter().map(|(field, expression)| format!("'{field}', {expression}")).collect();
-        let source = match self {
-            OrderItems => "order_items left join orders on orders.order_id = order_items.order_id",
-            _ => name,
-        };
+    /// Rows are sorted before any field is converted (`offset 0` keeps the planner from merging
+    /// both), so that a value that cannot be converted fails after all rows before it have been
+    /// sent.
+    ///
+    /// # Errors
+    /// Names the column whose type cannot be read.
+    pub(crate) fn query(
+        self,
+        types: &BTreeMap<&str, &str>,
+        is_since: bool,
+        is_after: bool,
+    ) -> Result<String, String> {
+        let mut fields = Vec::new();
+        for (field, _, reading) in self.fields() {
+            let column_type = types.get(field).copied().unwrap_or_default();
+            let expression = reading.expression(&format!("picked.{field}"), column_type);
+            let expression = expression.ok_or_else(|| self.unreadable(field, *reading, column_type))?;
+            fields.push(format!("'{field}', {expression}"));
+        }
+        let key = format!("{}.{}", self.name(), self.key());
         let mut conditions = Vec::new();
         let mut parameters = 1;
         if is_since {
@@ -93,132 +144,205 @@ impl Table {
             [] => String::new(),
             conditions => format!(" where {}", conditions.join(" and ")),
         };
+        Ok(format!(
+            "select picked.row_key::text, json_build_object({})::text \
+             from (select {key} as row_key, {} from {}{conditions} order by {key} offset 0) as picked \
+             cross join (select $1::text as currency) as shop order by picked.row_key",
+            fields.join(", "),
+            self.columns(),
+            self.source()
+        ))
+    }
+
+    fn unreadable(self, field: &str, reading: Reading, column_type: &str) -> String {
+        let expected = match reading {
+            Amount => "numeric, an integer type, real, double precision, money or text",
+            _ => "timestamp with time zone, timestamp, date or text",
+        };
         format!(
-            "select {key}::text, json_build_object({})::text from {source} cross join (select $1::text as currency) as shop{conditions} order by {key}",
-            fields.join(", ")
+            "table {}: column {field} has the type {column_type}, expected {expected}; give the reader a view \
+             of this name with such a column",
+            self.name()
         )
     }
 
-    fn key(self) -> &'static str {
+    fn source(self) -> &'static str {
         match self {
-            Customers => "customer_id",
-            Products => "product_id",
-            Orders => "order_id",
-            OrderItems => "order_item_id",
+            OrderItems => "order_items left join orders on orders.order_id = order_items.order_id",
+            _ => self.name(),
         }
     }
 
-    fn time(self) -> &'static str {
-        if self.is_incremental() { "order_date" } else { "created_at" }
+    /// The columns that are read, under the names of the fields.
+    fn columns(self) -> String {
+        let columns = self.fields().iter().filter(|(_, table, _)| !table.is_empty());
+        columns.map(|(field, table, _)| format!("{table}.{field}")).collect::<Vec<_>>().join(", ")
     }
 
-    /// The fields of its dataset, and how they are read.
-    fn fields(self) -> &'static [(&'static str, &'static str)] {
+    /// The fields of its dataset, the table that each is a column of, and how they are read.
+    fn fields(self) -> &'static [(&'static str, &'static str, Reading)] {
         match self {
             Customers => &[
-                ("customer_id", "customers.customer_id::text"),
-                ("first_name", "customers.first_name"),
-                ("last_name", "customers.last_name"),
-                ("email", "customers.email"),
-                ("phone", "customers.phone"),
-                ("state", "customers.state"),
-                ("city", "customers.city"),
-                ("created_at", "customers.created_at::timestamptz"),
-                ("extracted_at", "transaction_timestamp()"),
+                ("customer_id", "customers", Text),
+                ("first_name", "customers", Json),
+                ("last_name", "customers", Json),
+                ("email", "customers", Json),
+                ("phone", "customers", Json),
+                ("state", "customers", Json),
+                ("city", "customers", Json),
+                ("created_at", "customers", Time),
+                ("extracted_at", "", ExtractedAt),
             ],
             Products => &[
-                ("product_id", "products.product_id::text"),
-                ("product_name", "products.product_name"),
-                ("category", "products.category"),
-                ("price", "trim_scale(products.price::numeric)::text"),
-                ("cost", "trim_scale(products.cost::numeric)::text"),
-                ("currency", "shop.currency"),
-                ("created_at", "products.created_at::timestamptz"),
-                ("extracted_at", "transaction_timestamp()"),
+                ("product_id", "products", Text),
+                ("product_name", "products", Json),
+                ("category", "products", Json),
+                ("price", "products", Amount),
+                ("cost", "products", Amount),
+                ("currency", "", Currency),
+                ("created_at", "products", Time),
+                ("extracted_at", "", ExtractedAt),
             ],
             Orders => &[
-                ("order_id", "orders.order_id::text"),
-                ("customer_id", "orders.customer_id::text"),
-                ("order_date", "orders.order_date::timestamptz"),
-                ("status", "orders.status::text"),
-                ("total_amount", "trim_scale(orders.total_amount::numeric)::text"),
-                ("currency", "shop.currency"),
-                ("extracted_at", "transaction_timestamp()"),
+                ("order_id", "orders", Text),
+                ("customer_id", "orders", Text),
+                ("order_date", "orders", Time),
+                ("status", "orders", Text),
+                ("total_amount", "orders", Amount),
+                ("currency", "", Currency),
+                ("extracted_at", "", ExtractedAt),
             ],
             OrderItems => &[
-                ("order_item_id", "order_items.order_item_id::text"),
-                ("order_id", "order_items.order_id::text"),
-                ("product_id", "order_items.product_id::text"),
-                ("quantity", "order_items.quantity"),
-                ("unit_price", "trim_scale(order_items.unit_price::numeric)::text"),
-                ("subtotal", "trim_scale(order_items.subtotal::numeric)::text"),
-                ("currency", "shop.currency"),
-                ("order_date", "orders.order_date::timestamptz"),
-                ("extracted_at", "transaction_timestamp()"),
+                ("order_item_id", "order_items", Text),
+                ("order_id", "order_items", Text),
+                ("product_id", "order_items", Text),
+                ("quantity", "order_items", Json),
+                ("unit_price", "order_items", Amount),
+                ("subtotal", "order_items", Amount),
+                ("currency", "", Currency),
+                ("order_date", "orders", Time),
+                ("extracted_at", "", ExtractedAt),
             ],
         }
     }
 }
 
-fn facts(row: &RawValue, table: Table) -> Facts {
-    let Ok(fields) = serde_json::from_str::<BTreeMap<&str, &RawValue>>(row.get()) else {
-        return Facts::default();
-    };
-    let field = |name: &str| fields.get(name).copied();
-    Facts {
-        // A slash before the id, as the envelopes' other ids have none.
-        key: read::id(field(table.key())).map(|id| format!("id/{id}")),
-        quantity: read::parse(field("quantity")),
-        occurred_at: read::moment(field(table.time())),
+impl Reading {
+    /// The SQL that reads a column of a type; none if that type cannot be read so.
+    fn expression(self, column: &str, column_type: &str) -> Option<String> {
+        Some(match self {
+            Text => format!("{column}::text"),
+            Json => column.to_owned(),
+            Amount => return amount(column, column_type),
+            Time if TIMES.contains(&column_type) || TEXTS.contains(&column_type) => {
+                format!("{column}::timestamptz")
+            }
+            Time => return None,
+            Currency => "shop.currency".to_owned(),
+            ExtractedAt => "transaction_timestamp()".to_owned(),
+        })
     }
+}
+
+/// The SQL that reads an amount exactly. An amount that is not a plain number (`NaN`, `1,50`) stays
+/// the text that it is: its contract refuses it, and it is in quarantine, where a failing
+/// conversion would keep back the whole table.
+fn amount(column: &str, column_type: &str) -> Option<String> {
+    let plain = |text: &str| format!("trim_scale({text}::numeric)::text");
+    Some(match column_type {
+        "numeric" | "money" => plain(column),
+        integer if INTEGERS.contains(&integer) => format!("{column}::text"),
+        // A cast to numeric rounds to 6 digits (real) or 15; the text has all that the value has.
+        float if FLOATS.contains(&float) => {
+            let text = format!("{column}::text");
+            format!(
+                "case when {text} in ('NaN', 'Infinity', '-Infinity') then {text} else {} end",
+                plain(&text)
+            )
+        }
+        text if TEXTS.contains(&text) => {
+            let text = format!("{column}::text");
+            let number = "^[[:space:]]*[-+]?([0-9]+([.][0-9]*)?|[.][0-9]+)[[:space:]]*$";
+            format!(
+                "case when length({text}) <= 100 and {text} ~ '{number}' then {} else {text} end",
+                plain(&text)
+            )
+        }
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::path::Path;
 
     use shoplake_contracts::Contracts;
 
     use super::*;
 
+    /// The types of a table whose amounts are of one type.
+    fn types(table: Table, amounts: &'static str) -> BTreeMap<&'static str, &'static str> {
+        let name_of = |reading| match reading {
+            Amount => amounts,
+            Time => "timestamp",
+            _ => "text",
+        };
+        table.fields().iter().map(|(field, _, reading)| (*field, name_of(*reading))).collect()
+    }
+
     #[test]
-    fn given_a_table_then_its_fields_are_those_of_its_dataset() {
-        let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/contracts/schemas");
-        let contracts = Contracts::load(&schemas).unwrap();
+    fn the_fields_of_a_table_are_those_of_its_dataset() {
         for table in Table::ALL {
+            let contracts = Contracts::from_sources([(table.dataset(), table.schema())]).unwrap();
             let contract = contracts.get(table.dataset()).unwrap();
             let declared: BTreeSet<_> = contract.columns.iter().map(|column| column.name.as_str()).collect();
             let added = ["shop_id", "_envelope_id", "_received_at"];
-            let sent: BTreeSet<_> = table.fields().iter().map(|(field, _)| *field).chain(added).collect();
+            let sent: BTreeSet<_> = table.fields().iter().map(|(field, ..)| *field).chain(added).collect();
             assert_eq!(sent, declared, "{table:?}");
+            assert_eq!(contract.key, ["shop_id", table.key()]);
         }
     }
 
     #[test]
-    fn given_a_day_and_an_id_then_both_are_parameters_of_the_query() {
-        let query = Orders.query(true, true);
-        let condition = "where (orders.order_date >= $2 or orders.order_date is null) and orders.order_id > $3 order by orders.order_id";
+    fn a_day_and_an_id_are_parameters_of_the_query() {
+        let query = Orders.query(&types(Orders, "numeric"), true, true).unwrap();
+        let condition = "from orders where (orders.order_date >= $2 or orders.order_date is null) \
+                         and orders.order_id > $3 order by orders.order_id offset 0) as picked \
+                         cross join (select $1::text as currency) as shop order by picked.row_key";
         assert!(query.ends_with(condition), "{query}");
 
-        assert!(
-            Customers
-                .query(false, true)
-                .ends_with(" where customers.customer_id > $2 order by customers.customer_id")
-        );
-        assert!(Products.query(false, false).ends_with("as shop order by products.product_id"));
+        let query = Customers.query(&types(Customers, ""), false, true).unwrap();
+        assert!(query.contains(" from customers where customers.customer_id > $2 order by"), "{query}");
+        let query = Products.query(&types(Products, "money"), false, false).unwrap();
+        assert!(query.contains(" from products order by products.product_id offset 0"), "{query}");
     }
 
     #[test]
-    fn given_a_row_then_its_id_its_quantity_and_the_order_s_time_are_read() {
-        let row = r#"{"order_item_id" : "7", "quantity" : 3, "order_date" : "2026-11-20T10:00:00+00:00"}"#;
-        let facts = OrderItems.describe()(&RawValue::from_string(row.to_owned()).unwrap());
+    fn a_float_is_read_by_its_text_and_never_cast_to_numeric() {
+        for float in FLOATS {
+            let query = Products.query(&types(Products, float), false, false).unwrap();
+            assert!(query.contains("trim_scale(picked.price::text::numeric)::text"), "{query}");
+            assert!(!query.contains("picked.price::numeric"), "{query}");
+        }
+    }
 
-        let expected = Facts {
-            key: Some("id/7".to_owned()),
-            quantity: Some(3),
-            occurred_at: Some("2026-11-20T10:00:00+00:00".to_owned()),
+    #[test]
+    fn a_type_that_is_not_an_amount_or_a_time_is_refused_by_name() {
+        let refused = |table: Table, field, column_type| {
+            let mut types = types(table, "numeric");
+            types.insert(field, column_type);
+            table.query(&types, false, false).unwrap_err()
         };
-        assert_eq!(facts, expected);
+
+        let reason = refused(Products, "cost", "jsonb");
+        assert!(
+            reason.starts_with("table products: column cost has the type jsonb, expected numeric"),
+            "{reason}"
+        );
+        let reason = refused(OrderItems, "order_date", "int4");
+        assert!(
+            reason.contains("order_items: column order_date has the type int4, expected timestamp"),
+            "{reason}"
+        );
     }
 }

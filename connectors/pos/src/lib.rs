@@ -1,7 +1,5 @@
-//! Takes the sales of a day from a shop's point-of-sale API to the stream of its source.
+//! Takes the sales of trading days from a shop's point-of-sale API to the stream of its source.
 
-mod day;
-mod sale;
+mod sales;
 
-pub use day::Day;
-pub use sale::describe;
+pub use sales::{Sales, TradingDays};

@@ -1,8 +1,8 @@
-//! The task: one shop, one business day, then the end.
+//! The task: one shop, its last trading days or a given one, then the end.
 
 use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    shoplake_connector::task::main::<pos_connector::Day>().await
+    shoplake_connector::task::main::<pos_connector::Sales>().await
 }

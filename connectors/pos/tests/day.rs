@@ -4,17 +4,22 @@
 
 use std::{path::Path, time::Duration};
 
-use chrono::{DateTime, NaiveDate};
-use pos_connector::Day;
+use chrono::{DateTime, NaiveDate, Utc};
+use pos_connector::{Sales, TradingDays};
 use sample_source::{
     api::{Faults, Server},
     pos::{Days, Generator, Sale},
     world::World,
 };
-use shoplake_connector::{ApiConfig, Delivered, Destination, Patience, Ports, SecretSource, Task, TaskError};
-use shoplake_contracts::{Contracts, envelope::Envelope};
+use shoplake_connector::{
+    ApiConfig, Delivered, Destination, Ports, RetryPolicy, SecretSource, Task, TaskError,
+};
+use shoplake_contracts::{Contracts, Stamp, envelope::Envelope};
 use shoplake_lake::MemoryStore;
-use shoplake_platform::{clock::ManualClock, stream::MemoryStream};
+use shoplake_platform::{
+    clock::ManualClock,
+    stream::{MemoryStream, PutFailure, Times},
+};
 use tokio::net::TcpListener;
 
 const TOKEN: &str = "a token";
@@ -25,38 +30,58 @@ fn day() -> NaiveDate {
     NaiveDate::from_ymd_opt(2010, 12, 1).unwrap()
 }
 
-async fn start(faults: Faults) -> Day {
+/// A day later, when the connector runs.
+fn now() -> DateTime<Utc> {
+    "2010-12-02T05:00:00Z".parse().unwrap()
+}
+
+async fn start(faults: Faults) -> Sales {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(Server::new(Days::Generated(DAY), TOKEN.to_owned(), faults).serve(listener));
-    Day {
+    Sales {
         destination: Destination {
             shop: "acme".parse().unwrap(),
             stream_name: STREAM.to_owned(),
             lake_bucket: String::new(),
+            backfill: None,
         },
         api: ApiConfig {
             base_url,
             token: SecretSource::Value(TOKEN.into()),
             page_size: 100.try_into().unwrap(),
         },
-        business_date: day(),
+        days: TradingDays::only(day()),
     }
 }
 
 async fn run(
-    task: &Day,
+    task: &Sales,
     token: &str,
     stream: &MemoryStream,
     store: &MemoryStore,
 ) -> Result<Delivered, TaskError> {
-    let clock = ManualClock::new(DateTime::UNIX_EPOCH);
-    let patience = Patience {
+    run_at(now(), task, token, stream, store).await
+}
+
+async fn run_at(
+    now: DateTime<Utc>,
+    task: &Sales,
+    token: &str,
+    stream: &MemoryStream,
+    store: &MemoryStore,
+) -> Result<Delivered, TaskError> {
+    let clock = ManualClock::new(now);
+    let retry_policy = RetryPolicy {
         min_delay: Duration::from_millis(1),
         max_delay: Duration::from_millis(2),
-        ..Patience::default()
+        ..RetryPolicy::default()
     };
-    task.run(&Ports { secret: token.into(), patience, stream, store, clock: &clock }).await
+    task.run(&Ports { secret: token.into(), retry_policy, stream, store, clock: &clock }).await
+}
+
+fn is_dirty(sale: &Sale) -> bool {
+    sale.unit_price == "0.00" || sale.product_id.is_none() || !sale.sold_at.ends_with('Z')
 }
 
 #[tokio::test]
@@ -77,8 +102,9 @@ async fn given_a_moody_pos_then_the_day_arrives_whole_and_as_it_was() {
         assert_eq!(envelope.source, "/shops/acme/pos");
         assert_eq!(envelope.data.get(), serde_json::to_string(sale).unwrap());
     }
-    let units: i64 = sales.iter().filter_map(|sale| sale.quantity.as_i64()).sum();
-    assert_eq!((completed.rows, completed.quantity_sum), (sales.len() as u64, units));
+    let valid = sales.iter().filter(|sale| !is_dirty(sale));
+    let units: i64 = valid.filter_map(|sale| sale.quantity.as_i64()).sum();
+    assert_eq!((completed.rows, completed.quantity_sum), (sales.len() as u64, i128::from(units)));
     assert!(control_total.contains(&format!("\"row_count\":{},\"quantity_sum\":{units},", sales.len())));
     assert_eq!(store.keys(), ["state/connectors/pos/acme/2010-12-01.json"]);
 }
@@ -97,20 +123,20 @@ async fn given_a_day_then_the_contracts_accept_all_of_it_but_the_dirt() {
     for line in stream.lines(STREAM) {
         let envelope: Envelope<'_> = serde_json::from_str(&line).unwrap();
         let contract = contracts.get(&envelope.dataset).unwrap();
-        if contract.validate(&task.destination.shop, envelope.data.get().as_bytes()).is_err() {
+        let received_at = envelope.receivedat.parse().unwrap();
+        let stamp = Stamp::new(&task.destination.shop, received_at);
+        if contract.validate(stamp, envelope.data.get().as_bytes()).is_err() {
             assert_ne!(envelope.dataset, "control_totals");
             refused += 1;
         }
     }
-    let is_dirty =
-        |sale: &Sale| sale.unit_price == "0.00" || sale.product_id.is_none() || !sale.sold_at.ends_with('Z');
     let dirty = DAY.sales(day()).iter().filter(|sale| is_dirty(sale)).count();
     assert!(dirty > 0);
     assert_eq!(refused, dirty);
 }
 
 #[tokio::test]
-async fn given_an_expired_token_then_somebody_has_to_act() {
+async fn an_expired_token_has_to_be_replaced() {
     let task = start(Faults::default()).await;
 
     let error = run(&task, "expired", &MemoryStream::default(), &MemoryStore::default()).await.unwrap_err();
@@ -126,4 +152,60 @@ async fn given_a_pos_that_is_down_then_running_again_may_help() {
     let error = run(&task, TOKEN, &MemoryStream::default(), &MemoryStore::default()).await.unwrap_err();
 
     assert_eq!(error.exit_code(), 1);
+}
+
+/// The days whose control totals were sent, in order.
+fn delivered_days(stream: &MemoryStream) -> Vec<String> {
+    let lines = stream.lines(STREAM);
+    let envelopes = lines.iter().map(|line| serde_json::from_str::<Envelope<'_>>(line).unwrap());
+    let totals = envelopes.filter(|envelope| envelope.dataset == "control_totals");
+    totals.map(|envelope| envelope.subject.unwrap().into_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_last_days_are_fetched_again_on_each_day() {
+    let at = |time: &str| time.parse::<DateTime<Utc>>().unwrap();
+    let mut task = start(Faults::default()).await;
+    let (stream, store) = (MemoryStream::default(), MemoryStore::default());
+    let zone = chrono_tz::America::Los_Angeles;
+
+    // It is still the evening of December 1st in Los Angeles.
+    let first = at("2010-12-02T04:30:00Z");
+    task.days = TradingDays::until_yesterday(first, zone, 2);
+    run_at(first, &task, TOKEN, &stream, &store).await.unwrap();
+    assert_eq!(delivered_days(&stream), ["2010-11-30", "2010-11-29", "2010-11-28"]);
+
+    let next = at("2010-12-03T04:30:00Z");
+    task.days = TradingDays::until_yesterday(next, zone, 2);
+    let refused = PutFailure::Refused("AccessDeniedException".to_owned());
+    stream.reject(Times::First(1), refused, |record| {
+        record.data.windows(14).any(|text| text == b"pos/2010-11-30")
+    });
+    run_at(next, &task, TOKEN, &stream, &store).await.unwrap_err();
+    assert_eq!(delivered_days(&stream)[3..], ["2010-12-01"]);
+
+    // Run again on the same day, it continues with the days that are left.
+    run_at(next, &task, TOKEN, &stream, &store).await.unwrap();
+    assert_eq!(delivered_days(&stream)[4..], ["2010-11-30", "2010-11-29"]);
+    run_at(next, &task, TOKEN, &stream, &store).await.unwrap();
+    assert_eq!(delivered_days(&stream)[6..], ["2010-12-01", "2010-11-30", "2010-11-29"]);
+}
+
+#[tokio::test]
+async fn a_day_beyond_the_window_counts_only_in_a_backfill() {
+    for (backfill, has_units) in [(None, false), (Some("history-2010"), true)] {
+        let mut task = start(Faults::default()).await;
+        task.destination.backfill = backfill.map(|name| name.parse().unwrap());
+        let (stream, store) = (MemoryStream::default(), MemoryStore::default());
+
+        let late = "2012-12-02T05:00:00Z".parse().unwrap();
+        let completed = run_at(late, &task, TOKEN, &stream, &store).await.unwrap();
+
+        assert_eq!(completed.rows, 2_345);
+        assert_eq!(completed.quantity_sum > 0, has_units, "{backfill:?}");
+        for line in stream.lines(STREAM) {
+            let envelope: Envelope<'_> = serde_json::from_str(&line).unwrap();
+            assert_eq!(envelope.backfill.as_deref(), backfill);
+        }
+    }
 }

@@ -28,10 +28,11 @@ pub(crate) fn name(key: &str) -> &str {
     file.strip_suffix(".gz").unwrap_or(file)
 }
 
-/// The day of arrival, from `.../dt=2026-11-21/...`, as microseconds since 1970-01-01T00:00:00Z.
-pub(crate) fn arrived_at(key: &str) -> i64 {
+/// The day of arrival, from `.../dt=2026-11-21/...`, as microseconds since 1970-01-01T00:00:00Z;
+/// `None` if the key has none.
+pub(crate) fn arrived_at(key: &str) -> Option<i64> {
     let day = key.split('/').find_map(|folder| folder.strip_prefix("dt=").and_then(text::parse_date));
-    i64::from(day.unwrap_or_default()) * text::MICROS_PER_DAY
+    day.map(|day| i64::from(day) * text::MICROS_PER_DAY)
 }
 
 #[cfg(test)]
@@ -42,8 +43,8 @@ mod tests {
     fn a_key_tells_the_name_and_the_day() {
         let key = "bronze/pos/dt=1970-01-02/hour=10/shoplake-local-pos-1.gz";
         assert_eq!(name(key), "shoplake-local-pos-1");
-        assert_eq!(arrived_at(key), text::MICROS_PER_DAY);
-        assert_eq!((name("x"), arrived_at("x")), ("x", 0));
+        assert_eq!(arrived_at(key), Some(text::MICROS_PER_DAY));
+        assert_eq!((name("x"), arrived_at("x")), ("x", None));
     }
 
     #[test]

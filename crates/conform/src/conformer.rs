@@ -6,15 +6,16 @@ use bytes::Bytes;
 use chrono::NaiveDate;
 use parquet::file::metadata::KeyValue;
 use serde::de::{DeserializeSeed, Error, MapAccess};
-use serde_json::json;
-use shoplake_contracts::envelope::UNKNOWN;
-use shoplake_contracts::{Code, Contract, Contracts, Delivery, PartitionValue, Reason, Row, Stamp, text};
+use shoplake_contracts::envelope::{MAX_RECORD_BYTES, UNKNOWN};
+use shoplake_contracts::{
+    Code, Contract, Contracts, Delivery, PartitionValue, ReadEnvelope, ReceiptDays, Row, text,
+};
 
 use crate::bronze;
-use crate::envelope::{DataReader, EnvelopeSeed, Head, Patient};
+use crate::envelope::{DataReader, EnvelopeHeader, EnvelopeSeed};
 use crate::kinesis::{self, Arena};
 use crate::outcome::{ConformError, Counts, Outcome, OutputObject};
-use crate::quarantine::{Kind, Origin, PROCESSOR, QuarantineFile};
+use crate::quarantine::{Kind, Origin, PROCESSOR, QuarantineFile, RejectedLine, summary};
 use crate::table::{Table, TableLayout};
 
 /// The dataset in which every rejected line is a row.
@@ -58,6 +59,7 @@ impl Conformer {
         let name = format!("{}-{}-{}-{}", first.stream, first.shard, first.sequence, records.len());
         let mut batch = Batch::new(self, name);
         for (record, data) in records.iter().zip(arena.iter()) {
+            let days = ReceiptDays::new(Some(record.arrived_at));
             for (line, bytes) in lines(data) {
                 let origin = Origin::Kinesis {
                     stream: record.stream,
@@ -65,7 +67,7 @@ impl Conformer {
                     sequence: record.sequence,
                     line,
                 };
-                batch.line(bytes, origin, record.arrived_at)?;
+                batch.line(bytes, origin, days)?;
             }
         }
         let origin = format!("{}/{}/{}+{}", first.stream, first.shard, first.sequence, records.len());
@@ -78,34 +80,24 @@ impl Conformer {
     /// When the Parquet library fails.
     pub fn conform_bronze(&self, bucket: &str, key: &str, object: &[u8]) -> Result<Outcome, ConformError> {
         let content = bronze::content(object);
-        let arrived_at = bronze::arrived_at(key);
+        let days = ReceiptDays::new(bronze::arrived_at(key));
         let mut batch = Batch::new(self, bronze::name(key).to_owned());
         let mut last = 0;
         for (line, bytes) in lines(&content.bytes) {
-            batch.line(bytes, Origin::Bronze { bucket, key, line }, arrived_at)?;
+            batch.line(bytes, Origin::Bronze { bucket, key, line }, days)?;
             last = line;
         }
         if let Some(damage) = content.damage {
-            let reason = Reason {
-                field: String::new(),
-                expected: "a whole gzip file".to_owned(),
-                actual: damage,
-                code: Code::Malformed,
-            };
-            let patient = Patient { reasons: vec![reason], ..Patient::default() };
-            batch.quarantine(
-                Kind::MalformedRecord,
-                &patient,
-                b"",
-                Origin::Bronze { bucket, key, line: last + 1 },
-                arrived_at,
-            )?;
+            let mut read = ReadEnvelope::default();
+            read.reject("", Code::Malformed, "a whole gzip file", &damage);
+            let origin = Origin::Bronze { bucket, key, line: last + 1 };
+            batch.quarantine(Kind::MalformedRecord, &read, b"", origin, days)?;
         }
         batch.finish(&format!("{bucket}/{key}"))
     }
 }
 
-/// Days of four-digit years are all dates.
+/// Days of four-digit years are all dates, and a quarantine has no other.
 fn date(days: i32) -> NaiveDate {
     NaiveDate::from_epoch_days(days).unwrap_or_default()
 }
@@ -125,22 +117,22 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     split
         .enumerate()
         .map(|(position, line)| (position + 1, line))
-        .filter(|(_, line)| !line.trim_ascii().is_empty())
+        .filter(|(_, line)| !text::without_bom(line).trim_ascii().is_empty())
 }
 
 /// The tables of one input.
 struct Batch<'c, 'a> {
     conformer: &'c Conformer,
     name: String,
-    lanes: Vec<Lane<'c, 'a>>,
-    /// The lane of the row that was decoded last.
+    writers: Vec<DatasetWriter<'c, 'a>>,
+    /// The writer of the row that was decoded last.
     current: usize,
     quarantine: BTreeMap<(String, i32), QuarantineFile>,
     counts: BTreeMap<String, Counts>,
 }
 
 /// One dataset of the batch.
-struct Lane<'c, 'a> {
+struct DatasetWriter<'c, 'a> {
     contract: &'c Contract,
     layout: &'c TableLayout,
     row: Row<'a>,
@@ -174,7 +166,7 @@ impl Partitions {
     }
 }
 
-impl<'c, 'a> Lane<'c, 'a> {
+impl<'c, 'a> DatasetWriter<'c, 'a> {
     fn new(conformer: &'c Conformer, contract: &'c Contract) -> Option<Self> {
         let children = contract.children.iter().map(|child| {
             let layout = conformer.tables.get(child)?;
@@ -206,10 +198,14 @@ impl<'c, 'a> Lane<'c, 'a> {
 
 impl<'de> DataReader<'de> for Batch<'_, 'de> {
     #[inline]
-    fn read<A: MapAccess<'de>>(&mut self, head: Head<'de>, fields: &mut A) -> Result<(), A::Error> {
-        self.current = self.lane(head.dataset).ok_or_else(|| A::Error::custom("no such dataset"))?;
-        let lane = &mut self.lanes[self.current];
-        fields.next_value_seed(lane.contract.decoder(head.stamp, &mut lane.row))
+    fn read<A: MapAccess<'de>>(
+        &mut self,
+        header: EnvelopeHeader<'de>,
+        fields: &mut A,
+    ) -> Result<(), A::Error> {
+        self.current = self.writer(header.dataset).ok_or_else(|| A::Error::custom("no such dataset"))?;
+        let writer = &mut self.writers[self.current];
+        fields.next_value_seed(writer.contract.decoder(header.stamp, &mut writer.row))
     }
 }
 
@@ -218,88 +214,87 @@ impl<'c, 'a> Batch<'c, 'a> {
         Self {
             conformer,
             name,
-            lanes: Vec::new(),
+            writers: Vec::new(),
             current: 0,
             quarantine: BTreeMap::new(),
             counts: BTreeMap::new(),
         }
     }
 
-    /// The lane of a dataset that can be sent.
-    fn lane(&mut self, dataset: &str) -> Option<usize> {
+    /// The writer of a dataset that can be sent.
+    fn writer(&mut self, dataset: &str) -> Option<usize> {
         let sendable =
             |contract: &&Contract| contract.delivery != Delivery::Internal && contract.parent.is_none();
-        let found = self.lanes.iter().position(|lane| lane.contract.dataset == dataset);
+        let found = self.writers.iter().position(|writer| writer.contract.dataset == dataset);
         match found {
-            Some(lane) => Some(lane).filter(|lane| sendable(&self.lanes[*lane].contract)),
+            Some(writer) => Some(writer).filter(|writer| sendable(&self.writers[*writer].contract)),
             None => {
                 let contract = self.conformer.contracts.get(dataset).filter(sendable)?;
-                self.lanes.push(Lane::new(self.conformer, contract)?);
-                Some(self.lanes.len() - 1)
+                self.writers.push(DatasetWriter::new(self.conformer, contract)?);
+                Some(self.writers.len() - 1)
             }
         }
     }
 
-    fn line(&mut self, bytes: &'a [u8], origin: Origin<'_>, arrived_at: i64) -> Result<(), ConformError> {
-        if self.quick(bytes).is_some() {
+    fn line(&mut self, bytes: &'a [u8], origin: Origin<'_>, days: ReceiptDays) -> Result<(), ConformError> {
+        if self.fast_path(text::without_bom(bytes), days).is_some() {
             return Ok(());
         }
-        self.patient(bytes, origin, arrived_at)
+        self.slow_path(bytes, origin, days)
     }
 
-    /// The one-pass way, for lines with nothing unusual about them.
-    fn quick(&mut self, bytes: &'a [u8]) -> Option<()> {
+    /// Reads a line with nothing unusual about it in one pass.
+    fn fast_path(&mut self, bytes: &'a [u8], days: ReceiptDays) -> Option<()> {
         let mut deserializer = sonic_rs::Deserializer::from_str(str::from_utf8(bytes).ok()?);
-        EnvelopeSeed(self).deserialize(&mut deserializer).ok()?;
+        EnvelopeSeed { reader: self, days }.deserialize(&mut deserializer).ok()?;
         deserializer.end().ok()?;
-        let lane = &mut self.lanes[self.current];
-        let row = std::mem::replace(&mut lane.row, Row { values: Vec::new(), children: Vec::new() });
-        let pushed = lane.push(&row);
-        lane.row = row;
+        let writer = &mut self.writers[self.current];
+        let row = std::mem::replace(&mut writer.row, Row { values: Vec::new(), children: Vec::new() });
+        let pushed = writer.push(&row);
+        writer.row = row;
         pushed
     }
 
-    /// The slow way: for lines whose envelope is spelt in another order, and for those that fail.
-    fn patient(&mut self, bytes: &[u8], origin: Origin<'_>, arrived_at: i64) -> Result<(), ConformError> {
-        let mut read = Patient::read(bytes);
+    /// Reads a line whose envelope is spelt in another order, or that fails.
+    fn slow_path(&mut self, bytes: &[u8], origin: Origin<'_>, days: ReceiptDays) -> Result<(), ConformError> {
+        let mut read = ReadEnvelope::read(bytes, days);
         if !read.reasons.is_empty() {
-            let kind = if read.json { Kind::MalformedEnvelope } else { Kind::MalformedRecord };
-            return self.quarantine(kind, &read, bytes, origin, arrived_at);
+            let kind = if read.is_json { Kind::MalformedEnvelope } else { Kind::MalformedRecord };
+            return self.quarantine(kind, &read, bytes, origin, days);
         }
         let dataset = read.dataset.clone().unwrap_or_default();
-        let Some(lane) = self.lane(&dataset) else {
-            read.reasons.push(Reason {
-                field: "dataset".to_owned(),
-                expected: "the name of a dataset that can be sent".to_owned(),
-                actual: dataset.chars().take(100).collect(),
-                code: Code::NotAllowed,
-            });
-            return self.quarantine(Kind::UnknownDataset, &read, bytes, origin, arrived_at);
+        let Some(writer) = self.writer(&dataset) else {
+            read.reject("dataset", Code::NotAllowed, "the name of a dataset that can be sent", &dataset);
+            return self.quarantine(Kind::UnknownDataset, &read, bytes, origin, days);
         };
-        let lane = &mut self.lanes[lane];
-        let (Some(shop), Some(id), Some(received_at), Some(data)) =
-            (&read.shop, &read.id, read.received_at, read.data)
-        else {
-            // No reason was found above, so all of them are there.
-            return self.quarantine(Kind::MalformedEnvelope, &read, bytes, origin, arrived_at);
+        if let Some(size) = read.oversized_bytes.take() {
+            let expected = format!("a row of at most {MAX_RECORD_BYTES} bytes in its envelope");
+            read.reject("", Code::TooLarge, &expected, &format!("{size} bytes"));
+            return self.quarantine(Kind::OversizedRow, &read, bytes, origin, days);
+        }
+        let writer = &mut self.writers[writer];
+        let Some((stamp, data)) = read.content() else {
+            // No reason was found above, so everything is there.
+            return self.quarantine(Kind::MalformedEnvelope, &read, bytes, origin, days);
         };
         let data = data.get().as_bytes();
-        let mut row = lane.contract.row();
-        let decoded = lane.contract.decode(Stamp { shop, envelope_id: id, received_at }, data, &mut row);
-        if decoded.is_ok() && lane.push(&row).is_some() {
+        let mut row = writer.contract.row();
+        let decoded = writer.contract.decode(stamp, data, &mut row);
+        if decoded.is_ok() && writer.push(&row).is_some() {
             return Ok(());
         }
-        read.reasons = lane.contract.explain(shop, data);
-        self.quarantine(Kind::ContractViolation, &read, bytes, origin, arrived_at)
+        read.reasons = writer.contract.explain(stamp, data);
+        self.quarantine(Kind::ContractViolation, &read, bytes, origin, days)
     }
 
+    /// Keeps a line that can't be a row, under a day that exists whatever the line says.
     fn quarantine(
         &mut self,
         kind: Kind,
-        read: &Patient<'_>,
+        read: &ReadEnvelope<'_>,
         bytes: &[u8],
         origin: Origin<'_>,
-        arrived_at: i64,
+        days: ReceiptDays,
     ) -> Result<(), ConformError> {
         let known = read.dataset.as_deref().filter(|dataset| {
             self.conformer
@@ -308,9 +303,10 @@ impl<'c, 'a> Batch<'c, 'a> {
                 .is_some_and(|contract| contract.delivery != Delivery::Internal)
         });
         let dataset = known.unwrap_or(UNKNOWN);
-        let arrived_at = read.received_at.unwrap_or(arrived_at);
-        let arrival_day = arrived_at.div_euclid(text::MICROS_PER_DAY) as i32;
-        let day = read.subject.as_deref().and_then(batch_day).unwrap_or(arrival_day);
+        let floor = i64::from(ReceiptDays::FIRST) * text::MICROS_PER_DAY;
+        let received_at = read.received_at.or(days.arrived_at()).unwrap_or(floor);
+        let batch_day = read.subject.as_deref().and_then(batch_day).filter(|day| days.contains(*day));
+        let day = batch_day.unwrap_or_else(|| text::day(received_at));
 
         let file = self.quarantine.entry((dataset.to_owned(), day)).or_default();
         file.add(kind, &read.reasons, known, bytes, origin)?;
@@ -319,54 +315,37 @@ impl<'c, 'a> Batch<'c, 'a> {
         counts.quarantined += 1;
 
         let Some(contract) = self.conformer.contracts.get(QUARANTINED) else { return Ok(()) };
-        let reason = read.reasons.first();
         let quarantine_key = (self.conformer.layout.quarantine)(dataset, date(day), &self.name);
-        let description = json!({
-            "dataset": dataset,
-            "envelope_id": read.id.as_deref().unwrap_or(UNKNOWN),
-            "batch": read.subject,
-            "kind": kind,
-            "field": reason.map(|reason| &reason.field),
-            "code": reason.map_or(Code::Malformed, |reason| reason.code),
-            "expected": reason.map_or("", |reason| &reason.expected),
-            "actual": reason.map_or("", |reason| &reason.actual),
-            "origin": origin.id(),
-            "quarantine_key": quarantine_key,
-            "day": text::Day(day).to_string(),
-        })
-        .to_string();
-        let stamp = Stamp {
-            shop: read.shop.as_deref().unwrap_or(UNKNOWN),
-            envelope_id: read.id.as_deref().unwrap_or(UNKNOWN),
-            received_at: arrived_at,
-        };
-        let mut row = contract.row();
-        let lane = self.internal_lane(contract);
-        let taken = contract.decode(stamp, description.as_bytes(), &mut row).is_ok()
-            && lane.is_some_and(|lane| lane.push(&row).is_some());
-        if taken { Ok(()) } else { Err(ConformError::Undescribable { dataset: QUARANTINED.to_owned() }) }
+        let quarantine_key = &quarantine_key;
+        let line = RejectedLine { kind, read, dataset, origin, quarantine_key, day, received_at };
+        let row = summary(contract, &line);
+        // Both are `None` only for a contract whose partition a neutral value can't decide, which
+        // does not compile.
+        let _ = self.internal_writer(contract).and_then(|writer| writer.push(&row));
+        Ok(())
     }
 
-    fn internal_lane(&mut self, contract: &'c Contract) -> Option<&mut Lane<'c, 'a>> {
-        let position = match self.lanes.iter().position(|lane| lane.contract.dataset == contract.dataset) {
-            Some(position) => position,
-            None => {
-                self.lanes.push(Lane::new(self.conformer, contract)?);
-                self.lanes.len() - 1
-            }
-        };
-        self.lanes.get_mut(position)
+    fn internal_writer(&mut self, contract: &'c Contract) -> Option<&mut DatasetWriter<'c, 'a>> {
+        let position =
+            match self.writers.iter().position(|writer| writer.contract.dataset == contract.dataset) {
+                Some(position) => position,
+                None => {
+                    self.writers.push(DatasetWriter::new(self.conformer, contract)?);
+                    self.writers.len() - 1
+                }
+            };
+        self.writers.get_mut(position)
     }
 
     fn finish(mut self, origin: &str) -> Result<Outcome, ConformError> {
         let mut objects = Vec::new();
         let layout = self.conformer.layout;
-        for lane in self.lanes {
-            if lane.contract.delivery != Delivery::Internal {
-                self.counts.entry(lane.contract.dataset.clone()).or_default().received += lane.received;
+        for writer in self.writers {
+            if writer.contract.delivery != Delivery::Internal {
+                self.counts.entry(writer.contract.dataset.clone()).or_default().received += writer.received;
             }
-            let own = (lane.contract.dataset.as_str(), lane.layout, lane.partitions);
-            for (dataset, table_layout, partitions) in std::iter::once(own).chain(lane.children) {
+            let own = (writer.contract.dataset.as_str(), writer.layout, writer.partitions);
+            for (dataset, table_layout, partitions) in std::iter::once(own).chain(writer.children) {
                 for (partition, table) in partitions.tables {
                     let rows = table.rows as u64;
                     let metadata = vec![
@@ -377,10 +356,10 @@ impl<'c, 'a> Batch<'c, 'a> {
                     let parquet = table_layout
                         .parquet(table, metadata)
                         .map_err(|source| ConformError::Parquet { dataset: dataset.to_owned(), source })?;
-                    if lane.contract.delivery != Delivery::Internal {
+                    if writer.contract.delivery != Delivery::Internal {
                         let counts = self.counts.entry(dataset.to_owned()).or_default();
                         counts.silver_rows += rows;
-                        if dataset != lane.contract.dataset {
+                        if dataset != writer.contract.dataset {
                             counts.received += rows;
                         }
                         counts.bytes += parquet.len() as u64;

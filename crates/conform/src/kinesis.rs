@@ -61,7 +61,8 @@ fn record(record: EventRecord<'_>) -> Result<Record<'_>, ConformError> {
         stream,
         shard,
         sequence: record.kinesis.sequence_number,
-        arrived_at: (record.kinesis.approximate_arrival_timestamp * 1e3).round() as i64 * 1000,
+        arrived_at: ((record.kinesis.approximate_arrival_timestamp * 1e3).round() as i64)
+            .saturating_mul(1000),
         base64: record.kinesis.data,
     })
 }

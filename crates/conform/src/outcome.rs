@@ -38,7 +38,8 @@ pub struct Counts {
     pub bytes: u64,
 }
 
-/// The input is not what this crate is for, or a library failed. Never the fault of a single line: those are quarantined.
+/// The input is not what this crate is for, or a library failed. Never because of a single line:
+/// those are quarantined.
 #[derive(Debug, thiserror::Error)]
 pub enum ConformError {
     /// The invocation's payload is no Kinesis event.
@@ -51,14 +52,6 @@ pub enum ConformError {
         dataset: String,
         /// What the library said.
         source: parquet::errors::ParquetError,
-    },
-    /// A rejected line could not be described as a row.
-    #[error(
-        "a row of {dataset:?} does not fulfil its own contract; the schema and this program do not fit together"
-    )]
-    Undescribable {
-        /// The internal dataset.
-        dataset: String,
     },
     /// A quarantine record could not be written.
     #[error("could not write a quarantine record: {0}")]

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Serialize;
-use shoplake_contracts::Reason;
+use shoplake_contracts::envelope::UNKNOWN;
+use shoplake_contracts::{Code, ColumnType, Contract, ReadEnvelope, Reason, Row, Value, text};
 
 /// At which stage a line failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -13,12 +14,27 @@ use shoplake_contracts::Reason;
 pub(crate) enum Kind {
     /// Not JSON, or not even readable.
     MalformedRecord,
-    /// JSON, but no envelope.
+    /// JSON, but not an envelope.
     MalformedEnvelope,
     /// An envelope for which there is no contract.
     UnknownDataset,
     /// The data is not what its contract says.
     ContractViolation,
+    /// The row is larger than a stream's record, so its envelope has only the beginning of it.
+    OversizedRow,
+}
+
+impl Kind {
+    /// The kind as it is written in JSON and in silver.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::MalformedRecord => "malformed_record",
+            Self::MalformedEnvelope => "malformed_envelope",
+            Self::UnknownDataset => "unknown_dataset",
+            Self::ContractViolation => "contract_violation",
+            Self::OversizedRow => "oversized_row",
+        }
+    }
 }
 
 /// Where a line came from.
@@ -47,7 +63,7 @@ struct Record<'a> {
     contract: Option<&'a str>,
     /// The original bytes.
     envelope: String,
-    /// How `envelope` holds them: `utf-8` as they were, `base64` when they are no UTF-8.
+    /// How `envelope` holds them: `utf-8` as they were, `base64` when they are not UTF-8.
     envelope_encoding: &'static str,
     origin: Origin<'a>,
     processor: Processor,
@@ -106,5 +122,80 @@ impl QuarantineFile {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(&self.ndjson)?;
         encoder.finish()
+    }
+}
+
+/// Characters of a text in a row of `quarantined`; the quarantine object has all of it.
+const MAX_SHOWN: usize = 1_000;
+
+/// The row of `quarantined` for a rejected line.
+///
+/// Built column by column instead of decoded, and of storable texts only: a line that was refused
+/// must not be refused again on its way to quarantine. A column that this program does not know
+/// gets a neutral value.
+pub(crate) fn summary(contract: &Contract, line: &RejectedLine<'_>) -> Row<'static> {
+    let mut row = contract.row();
+    for (column, value) in contract.columns.iter().zip(&mut row.values) {
+        *value = line
+            .value(&column.name)
+            .filter(|value| fits(column.column_type, value))
+            .unwrap_or_else(|| if column.nullable { Value::Null } else { neutral(column.column_type) });
+    }
+    row
+}
+
+/// What is known of a rejected line.
+pub(crate) struct RejectedLine<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) read: &'a ReadEnvelope<'a>,
+    pub(crate) dataset: &'a str,
+    pub(crate) origin: Origin<'a>,
+    pub(crate) quarantine_key: &'a str,
+    pub(crate) day: i32,
+    pub(crate) received_at: i64,
+}
+
+impl RejectedLine<'_> {
+    fn value(&self, column: &str) -> Option<Value<'static>> {
+        let shown = |text: &str| Value::Unescaped(text::storable(text, MAX_SHOWN).into());
+        let reason = self.read.reasons.first();
+        Some(match column {
+            "shop_id" => shown(self.read.shop.as_deref().unwrap_or(UNKNOWN)),
+            "dataset" => shown(self.dataset),
+            "envelope_id" | "_envelope_id" => shown(self.read.id.as_deref().unwrap_or(UNKNOWN)),
+            "batch" => shown(self.read.subject.as_deref()?),
+            "kind" => Value::Text(self.kind.as_str()),
+            "field" => shown(&reason?.field),
+            "code" => Value::Text(reason.map_or(Code::Malformed, |reason| reason.code).as_str()),
+            "expected" => shown(&reason?.expected),
+            "actual" => shown(&reason?.actual),
+            // Not cut short: it identifies the row, and the key leads to the object. Both are made
+            // of names of at most 1,024 bytes.
+            "origin" => Value::Unescaped(text::storable(&self.origin.id(), usize::MAX).into()),
+            "quarantine_key" => Value::Unescaped(text::storable(self.quarantine_key, usize::MAX).into()),
+            "day" => Value::Date(self.day),
+            "_received_at" => Value::Timestamp(self.received_at),
+            _ => return None,
+        })
+    }
+}
+
+fn fits(column_type: ColumnType, value: &Value<'_>) -> bool {
+    match value {
+        Value::Date(_) => column_type == ColumnType::Date,
+        Value::Timestamp(_) => column_type == ColumnType::Timestamp,
+        value => column_type == ColumnType::String && value.as_str().is_some(),
+    }
+}
+
+fn neutral(column_type: ColumnType) -> Value<'static> {
+    match column_type {
+        ColumnType::String => Value::Text(""),
+        ColumnType::Bigint => Value::Integer(0),
+        ColumnType::Double => Value::Double(0.0),
+        ColumnType::Boolean => Value::Boolean(false),
+        ColumnType::Date => Value::Date(0),
+        ColumnType::Timestamp => Value::Timestamp(0),
+        ColumnType::Decimal { .. } => Value::Decimal(0),
     }
 }

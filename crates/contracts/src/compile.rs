@@ -136,6 +136,13 @@ fn contracts(dataset: &str, document: &Json) -> Compiled<Vec<Contract>> {
         return problem("/x-dataset/personal", format!("{name:?} is a column neither here nor in a child"));
     }
     let partition_column = column(&columns, declared.partition.column()).map_or(0, |(position, _)| position);
+    let mut window_columns: Vec<usize> = [declared.event_time.as_str(), declared.partition.column()]
+        .into_iter()
+        .filter_map(|name| column(&columns, name))
+        .filter(|(_, column)| matches!(column.column_type, ColumnType::Timestamp | ColumnType::Date))
+        .map(|(position, _)| position)
+        .collect();
+    window_columns.dedup();
     let text = |name| document.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
     let parent = Contract {
         dataset: dataset.to_owned(),
@@ -150,12 +157,14 @@ fn contracts(dataset: &str, document: &Json) -> Compiled<Vec<Contract>> {
         sort: declared.sort,
         personal: declared.personal,
         fresh_within: declared.fresh_within,
+        accepts: declared.accepts,
         columns,
         children: children.iter().map(|child| child.dataset.clone()).collect(),
         parent: None,
         root,
         child_layouts: layouts,
         partition_column,
+        window_columns,
     };
     Ok(std::iter::once(parent).chain(children).collect())
 }
@@ -231,8 +240,10 @@ fn compile_child(
         personal: declared.personal.iter().filter(|name| names.contains(&name.as_str())).cloned().collect(),
         partition_column: column(&table.columns, declared.partition.column())
             .map_or(0, |(position, _)| position),
-        // Its rows come with the parent's.
+        // Its rows come with the parent's, whose times decide.
         fresh_within: None,
+        accepts: declared.accepts,
+        window_columns: Vec::new(),
         children: Vec::new(),
         parent: Some(parent.to_owned()),
         root: Object::default(),

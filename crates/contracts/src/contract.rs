@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::column::Column;
 use crate::decode::{Object, Row, Value};
 use crate::partition::Partition;
+use crate::window::TimeWindow;
 
 /// How a dataset's rows arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +48,8 @@ pub struct Contract {
     pub personal: Vec<String>,
     /// How long nothing may arrive, of all shops together, until somebody has to look; none if that is no sign of a fault.
     pub fresh_within: Option<Duration>,
+    /// How far from its receipt a row may have happened; none if the dataset accepts any time.
+    pub accepts: Option<TimeWindow>,
     /// All columns of the silver table: `shop_id` first, then the fields as declared, then `_envelope_id` and `_received_at`.
     pub columns: Vec<Column>,
     /// The datasets that its arrays of objects become, in the order of [`Row::children`].
@@ -59,6 +62,9 @@ pub struct Contract {
     pub(crate) child_layouts: Vec<ChildLayout>,
     /// Where [`Partition::column`] is among the columns.
     pub(crate) partition_column: usize,
+    /// The columns whose times [`accepts`](Self::accepts) limits: the event time, and the
+    /// partition's if it is a time or a date.
+    pub(crate) window_columns: Vec<usize>,
 }
 
 /// The columns of a child row that do not come out of the array's item.

@@ -3,17 +3,19 @@
 use std::fmt;
 use std::str;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 
-use crate::ShopId;
 use crate::contract::{ChildLayout, Contract};
 use crate::keys::KeyTable;
 use crate::reason::{Code, Reason};
-use crate::scalar::Scalar;
+use crate::scalar::{Kind, Scalar};
+use crate::text;
 pub use crate::value::{Row, Stamp, Value};
 
 /// How deeply containers may be nested: as deep as `serde_json` goes, which explains what fails here.
-const MAX_DEPTH: u8 = 127;
+pub(crate) const MAX_DEPTH: u8 = 127;
 
 /// The field table of an object.
 #[derive(Clone, Debug, Default)]
@@ -64,35 +66,65 @@ impl Object {
     }
 }
 
+impl Object {
+    /// The same without the fields whose columns are not kept.
+    fn only(&self, is_kept: &impl Fn(usize) -> bool) -> Self {
+        let kept = self.members.iter().filter_map(|member| {
+            let node = match &member.node {
+                Node::Scalar { column, .. } if is_kept(*column) => member.node.clone(),
+                Node::Object { null, object } => {
+                    let object = object.only(is_kept);
+                    if object.members.is_empty() {
+                        return None;
+                    }
+                    Node::Object { null: *null, object }
+                }
+                Node::Scalar { .. } | Node::Array(_) => return None,
+            };
+            Some(Member { name: member.name.clone(), required: member.required, node })
+        });
+        let members: Vec<Member> = kept.collect();
+        Self::new(KeyTable::new(members.iter().map(|member| member.name.as_str())), members)
+    }
+}
+
 /// The row is not what the contract says. [`Contract::explain`] says why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the data does not fulfil its contract")]
 pub struct Rejected;
 
 impl Contract {
-    /// Decodes the bytes of one event into `row`. What was in the row before is gone, whatever the outcome.
+    /// Decodes the bytes of one event into `row`; one byte order mark before them is ignored. What
+    /// was in the row before is gone, whatever the outcome.
     ///
     /// # Errors
     /// When the bytes are not JSON or not what the contract says; the row is then to be ignored.
     pub fn decode<'a>(&self, stamp: Stamp<'a>, data: &'a [u8], row: &mut Row<'a>) -> Result<(), Rejected> {
-        let data = str::from_utf8(data).map_err(|_| Rejected)?;
+        let data = str::from_utf8(text::without_bom(data)).map_err(|_| Rejected)?;
         let mut deserializer = sonic_rs::Deserializer::from_str(data);
         self.decoder(stamp, row).deserialize(&mut deserializer).map_err(|_| Rejected)?;
         deserializer.end().map_err(|_| Rejected)
     }
 
-    /// The same within a document that someone else reads, such as an envelope. Its deserializer must be given valid UTF-8.
+    /// The same within a document that another reader decodes, such as an envelope. Its
+    /// deserializer must be `sonic_rs`'s and be given valid UTF-8.
     pub fn decoder<'s, 'a>(&'s self, stamp: Stamp<'a>, row: &'s mut Row<'a>) -> Decode<'s, 'a> {
         Decode { contract: self, stamp, row }
+    }
+
+    /// The same contract for the columns of the key alone: it ignores all other fields, which stay
+    /// null, and accepts any time. Identifies a row that the whole contract refuses.
+    pub fn key_only(&self) -> Self {
+        let is_key = |column: usize| self.key.contains(&self.columns[column].name);
+        Self { root: self.root.only(&is_key), accepts: None, ..self.clone() }
     }
 
     /// Whether the bytes of one event are what the contract says; if not, everything that is wrong with them.
     ///
     /// # Errors
     /// At least one reason.
-    pub fn validate(&self, shop: &ShopId, data: &[u8]) -> Result<(), Vec<Reason>> {
-        let stamp = Stamp { shop: shop.as_str(), envelope_id: "", received_at: 0 };
-        self.decode(stamp, data, &mut self.row()).map_err(|Rejected| self.explain(shop.as_str(), data))
+    pub fn validate(&self, stamp: Stamp<'_>, data: &[u8]) -> Result<(), Vec<Reason>> {
+        self.decode(stamp, data, &mut self.row()).map_err(|Rejected| self.explain(stamp, data))
     }
 }
 
@@ -122,6 +154,12 @@ impl<'de> DeserializeSeed<'de> for Decode<'_, 'de> {
             depth: MAX_DEPTH,
         }
         .deserialize(deserializer)?;
+
+        if let Some(window) = &contract.accepts {
+            for column in &contract.window_columns {
+                window.check(&row.values[*column], stamp).map_err(rejected)?;
+            }
+        }
 
         fn sign<'a>(values: &mut [Value<'a>], stamp: Stamp<'a>) {
             if let [shop, .., envelope_id, received_at] = values {
@@ -293,6 +331,10 @@ impl<'de> DeserializeSeed<'de> for ScalarSeed<'_> {
 
     #[inline]
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value<'de>, D::Error> {
+        if matches!(self.0.kind, Kind::Integer { .. }) {
+            let json = sonic_rs::LazyValue::deserialize(deserializer)?;
+            return self.0.written_integer(json.as_raw_str()).map_err(rejected);
+        }
         deserializer.deserialize_any(self)
     }
 }
@@ -407,7 +449,7 @@ fn deeper<E: Error>(depth: u8) -> Result<u8, E> {
     depth.checked_sub(1).ok_or_else(|| E::custom("nested too deeply"))
 }
 
-/// The parser wants an error of its own kind; nobody reads it, [`Contract::explain`] has the words.
+/// The parser wants an error of its own kind; it is not shown, [`Contract::explain`] has the words.
 #[cold]
 fn rejected<E: Error>(code: Code) -> E {
     E::custom(code.as_str())

@@ -4,15 +4,39 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
-use crate::ShopId;
+use crate::{BackfillName, ShopId, text};
 
 /// The version of CloudEvents that every envelope is.
 pub const SPEC_VERSION: &str = "1.0";
 
 /// Stands for a shop, dataset or envelope that could not be read. No shop and no dataset can have this name.
 pub const UNKNOWN: &str = "_unknown";
+
+/// The most bytes of an envelope's id or subject: less than a text column of the warehouse holds.
+pub const MAX_TEXT_BYTES: usize = 16_384;
+
+/// The most bytes of a stream record (1,000 KiB), and so of one envelope.
+pub const MAX_RECORD_BYTES: usize = 1_000 * 1_024;
+
+/// Bytes of a row that is too large for an envelope which its envelope still has.
+pub const OVERSIZED_BEGINNING_BYTES: usize = 10_000;
+
+/// Whether a text of an envelope can become a value of the warehouse: not too long, and without
+/// characters that it can't store.
+pub fn is_storable(text: &str) -> bool {
+    text.len() <= MAX_TEXT_BYTES && text::unsupported_character(text).is_none()
+}
+
+/// The `data` of an envelope for a row that no stream record can hold: the beginning of the row as
+/// a JSON string, cut at a character.
+///
+/// # Errors
+/// None in practice: a text is a JSON string.
+pub fn oversized_beginning(row: &str) -> Result<Box<RawValue>, serde_json::Error> {
+    to_raw_value(&row[..row.floor_char_boundary(OVERSIZED_BEGINNING_BYTES)])
+}
 
 /// One event, one line. `data` is last, so that a reader knows the dataset before it meets the data.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,6 +71,14 @@ pub struct Envelope<'a> {
     /// Always `application/json`.
     #[serde(borrow)]
     pub datacontenttype: Cow<'a, str>,
+    /// The named backfill that it belongs to: its times may be older than the dataset's window. A
+    /// [`BackfillName`].
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<Cow<'a, str>>,
+    /// The size of a row, in digits, that no record can hold; `data` is then its beginning, and
+    /// conform quarantines it.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub oversizedbytes: Option<Cow<'a, str>>,
     /// The event as it came.
     #[serde(borrow)]
     pub data: &'a RawValue,
@@ -73,6 +105,8 @@ impl<'a> Envelope<'a> {
             dataset: Cow::Borrowed(dataset),
             receivedat: Cow::Owned(received_at.to_rfc3339_opts(SecondsFormat::Micros, true)),
             datacontenttype: Cow::Borrowed("application/json"),
+            backfill: None,
+            oversizedbytes: None,
             data,
         }
     }
@@ -87,6 +121,18 @@ impl<'a> Envelope<'a> {
     #[must_use]
     pub fn with_time(self, time: impl Into<Cow<'a, str>>) -> Self {
         Self { time: Some(time.into()), ..self }
+    }
+
+    /// Says that it belongs to a named backfill.
+    #[must_use]
+    pub fn with_backfill(self, name: &'a BackfillName) -> Self {
+        Self { backfill: Some(Cow::Borrowed(name.as_str())), ..self }
+    }
+
+    /// Says that `data` is only the [beginning](oversized_beginning) of a row of so many bytes.
+    #[must_use]
+    pub fn with_oversized_bytes(self, bytes: usize) -> Self {
+        Self { oversizedbytes: Some(Cow::Owned(bytes.to_string())), ..self }
     }
 
     /// The envelope as one line, its `\n` included. Line breaks that a pretty-printed event has between its tokens become blanks

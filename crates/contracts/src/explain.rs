@@ -1,9 +1,11 @@
 //! Why a row failed: the slow second reading, for the few rows that need it.
 
 use crate::contract::Contract;
-use crate::decode::{Array, Node, Object};
-use crate::json::Json;
+use crate::decode::{Array, Node, Object, Stamp};
+use crate::json::{self, Json};
 use crate::reason::{Code, Reason};
+use crate::text;
+use crate::window::TimeWindow;
 
 /// Reasons per row: enough to repair it, not enough to flood a log.
 const MAX_REASONS: usize = 20;
@@ -12,11 +14,15 @@ const MAX_ACTUAL: usize = 100;
 
 impl Contract {
     /// Everything that is wrong with data that could not be decoded, field by field; at least one reason.
-    pub fn explain(&self, shop: &str, data: &[u8]) -> Vec<Reason> {
-        let mut explanation = Explanation { shop, reasons: Vec::new() };
-        match serde_json::from_slice::<Json>(data) {
+    pub fn explain(&self, stamp: Stamp<'_>, data: &[u8]) -> Vec<Reason> {
+        let window = self.accepts.as_ref().map(|window| (window, &self.window_columns[..]));
+        let mut explanation = Explanation { stamp, window, reasons: Vec::new() };
+        match json::parse(data) {
             Ok(document) => explanation.object(&self.root, false, &document, ""),
-            Err(error) => explanation.add("", Code::Malformed, "a JSON object", error.to_string()),
+            Err(error) => {
+                let expected = if error.field.is_empty() { "a JSON object" } else { "well-formed JSON" };
+                explanation.add(&error.field, Code::Malformed, expected, error.problem);
+            }
         }
         if explanation.reasons.is_empty() {
             // The two parsers disagree. The decoder's word counts: better to refuse than to load what others read differently.
@@ -32,7 +38,9 @@ impl Contract {
 }
 
 struct Explanation<'e> {
-    shop: &'e str,
+    stamp: Stamp<'e>,
+    /// The window of accepted times, and the columns that it limits.
+    window: Option<(&'e TimeWindow, &'e [usize])>,
     reasons: Vec<Reason>,
 }
 
@@ -65,13 +73,21 @@ impl Explanation<'_> {
                 continue;
             }
             match &member.node {
-                Node::Scalar { scalar, shop, .. } => match scalar.json(value) {
-                    Err(code) => self.add(&at, code, scalar.expected(code), shortened(value)),
-                    Ok(()) if *shop && value.as_str() != Some(self.shop) => {
-                        let expected = format!("{:?}, the shop it was sent for", self.shop);
+                Node::Scalar { column, scalar, shop } => match scalar.json(value) {
+                    Err(code) => self.add(&at, code, scalar.expected(code), actual(code, value)),
+                    Ok(_) if *shop && value.as_str() != Some(self.stamp.shop) => {
+                        let expected = format!("{:?}, the shop it was sent for", self.stamp.shop);
                         self.add(&at, Code::ShopMismatch, expected, shortened(value));
                     }
-                    Ok(()) => {}
+                    Ok(typed) => {
+                        let limits = self.window.filter(|(_, columns)| columns.contains(column));
+                        if let Some((window, _)) = limits
+                            && let Err(code) = window.check(&typed, self.stamp)
+                        {
+                            let expected = window.expected(&typed, self.stamp);
+                            self.add(&at, code, expected, shortened(value));
+                        }
+                    }
                 },
                 Node::Object { null, object } => self.object(object, *null, value, &at),
                 Node::Array(array) => self.array(array, value, &at),
@@ -94,9 +110,12 @@ impl Explanation<'_> {
         if let Some(maximum) = array.maximum.filter(|maximum| items.len() > *maximum) {
             self.add(at, Code::TooManyItems, format!("at most {maximum} items"), actual());
         }
+        // The columns of the items are another table's.
+        let window = self.window.take();
         for (position, item) in items.iter().enumerate() {
             self.object(&array.items, false, item, &format!("{at}[{position}]"));
         }
+        self.window = window;
     }
 }
 
@@ -105,6 +124,15 @@ fn expected(node: &Node) -> String {
         Node::Scalar { scalar, .. } => scalar.expected(Code::Type),
         Node::Object { .. } => "an object".to_owned(),
         Node::Array(_) => "an array".to_owned(),
+    }
+}
+
+/// What came instead, as far as it matters.
+fn actual(code: Code, value: &Json) -> String {
+    let unsupported = value.as_str().and_then(text::unsupported_character);
+    match unsupported.filter(|_| code == Code::UnsupportedCharacter) {
+        Some((position, character)) => format!("U+{:04X} at character {position}", u32::from(character)),
+        None => shortened(value),
     }
 }
 

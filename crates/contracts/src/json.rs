@@ -1,8 +1,13 @@
-//! A JSON document that keeps what maps forget: the order of fields, and fields that occur twice.
+//! A JSON document that keeps what maps forget: the order of fields, fields that occur twice, and
+//! the digits of numbers.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::decode::MAX_DEPTH;
+use crate::text;
 
 /// A parsed document. Only for what is not hot: schemas, and rows that failed.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,7 +17,8 @@ pub(crate) enum Json {
     Integer(i64),
     /// Above `i64::MAX`.
     Unsigned(u64),
-    Double(f64),
+    /// The nearest double, and the number as it is written.
+    Double(f64, Box<str>),
     Text(String),
     Array(Vec<Json>),
     Object(Vec<(String, Json)>),
@@ -41,7 +47,7 @@ impl Json {
         match self {
             Self::Null => "null",
             Self::Boolean(_) => "a boolean",
-            Self::Integer(_) | Self::Unsigned(_) | Self::Double(_) => "a number",
+            Self::Integer(_) | Self::Unsigned(_) | Self::Double(..) => "a number",
             Self::Text(_) => "a string",
             Self::Array(_) => "an array",
             Self::Object(_) => "an object",
@@ -56,10 +62,138 @@ impl fmt::Display for Json {
             Self::Boolean(value) => write!(formatter, "{value}"),
             Self::Integer(value) => write!(formatter, "{value}"),
             Self::Unsigned(value) => write!(formatter, "{value}"),
-            Self::Double(value) => write!(formatter, "{value:?}"),
+            Self::Double(_, number) => formatter.write_str(number),
             Self::Text(value) => write!(formatter, "{value:?}"),
             Self::Null | Self::Array(_) | Self::Object(_) => formatter.write_str(self.kind()),
         }
+    }
+}
+
+/// Why bytes can't be read as a document.
+#[derive(Debug)]
+pub(crate) struct JsonError {
+    /// The field in which the problem is, if that much could be read.
+    pub(crate) field: String,
+    /// What is wrong, at which line and column.
+    pub(crate) problem: String,
+}
+
+/// Characters of a field's name, and of a path, that an error repeats.
+const MAX_NAME: usize = 64;
+const MAX_PATH: usize = 300;
+
+/// Reads a whole document.
+///
+/// Values are split off first and read one by one, so that an error knows its field, and a number
+/// its digits.
+pub(crate) fn parse(data: &[u8]) -> Result<Json, JsonError> {
+    let whole = |problem: String| JsonError { field: String::new(), problem };
+    let document = str::from_utf8(text::without_bom(data)).map_err(|error| {
+        let byte = error.valid_up_to() + 1;
+        whole(format!("bytes that are not UTF-8 at byte {byte}"))
+    })?;
+    let raw: &RawValue = serde_json::from_str(document).map_err(|error| whole(error.to_string()))?;
+    Reader { document, path: String::new() }.value(raw, MAX_DEPTH)
+}
+
+struct Reader<'a> {
+    document: &'a str,
+    /// Where the reader is: `device.type`, `line_items[2].quantity`.
+    path: String,
+}
+
+impl<'a> Reader<'a> {
+    fn value(&mut self, raw: &'a RawValue, depth: u8) -> Result<Json, JsonError> {
+        let text = raw.get();
+        match text.as_bytes().first() {
+            Some(b'{') => {
+                let depth = self.deeper(text, depth)?;
+                let Fields(fields) = self.read(text)?;
+                let mut read = Vec::with_capacity(fields.len());
+                for (name, raw) in fields {
+                    let shown = text::storable(&name, MAX_NAME);
+                    let separator = if self.path.is_empty() { "" } else { "." };
+                    let value = self.within(&format!("{separator}{shown}"), raw, depth)?;
+                    read.push((name, value));
+                }
+                Ok(Json::Object(read))
+            }
+            Some(b'[') => {
+                let depth = self.deeper(text, depth)?;
+                let items: Vec<&'a RawValue> = self.read(text)?;
+                let items = items.into_iter().enumerate();
+                items
+                    .map(|(position, raw)| self.within(&format!("[{position}]"), raw, depth))
+                    .collect::<Result<_, _>>()
+                    .map(Json::Array)
+            }
+            _ => Ok(match self.read(text)? {
+                Json::Double(value, _) => Json::Double(value, text.into()),
+                value => value,
+            }),
+        }
+    }
+
+    /// Reads a value that is one step further along the path; after an error the path stays where
+    /// it is.
+    fn within(&mut self, step: &str, raw: &'a RawValue, depth: u8) -> Result<Json, JsonError> {
+        let length = self.path.len();
+        self.path.push_str(step);
+        let value = self.value(raw, depth)?;
+        self.path.truncate(length);
+        Ok(value)
+    }
+
+    fn deeper(&self, text: &str, depth: u8) -> Result<u8, JsonError> {
+        let problem = format!("nested more than {MAX_DEPTH} levels deep");
+        depth.checked_sub(1).ok_or_else(|| self.error(text, 0, &problem))
+    }
+
+    fn read<T: Deserialize<'a>>(&self, text: &'a str) -> Result<T, JsonError> {
+        serde_json::from_str(text).map_err(|error| {
+            let problem = error.to_string();
+            let problem = problem.split(" at line ").next().unwrap_or_default();
+            // Only strings and numbers still fail here, and neither has a line break in it.
+            self.error(text, error.column().saturating_sub(1), problem)
+        })
+    }
+
+    fn error(&self, text: &str, offset: usize, problem: &str) -> JsonError {
+        let start = text.as_ptr() as usize - self.document.as_ptr() as usize;
+        let before = &self.document.as_bytes()[..(start + offset).min(self.document.len())];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+        JsonError {
+            field: text::storable(&self.path, MAX_PATH),
+            problem: format!("{problem} at line {line} column {column}"),
+        }
+    }
+}
+
+/// An object's fields, not yet read.
+struct Fields<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor;
+
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = access.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(FieldsVisitor)
     }
 }
 
@@ -95,7 +229,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
-        Ok(Json::Double(value))
+        Ok(Json::Double(value, format!("{value:?}").into()))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Json, E> {

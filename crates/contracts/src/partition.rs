@@ -34,9 +34,7 @@ impl Partition {
     pub fn of(&self, value: &Value<'_>) -> Option<PartitionValue> {
         match (self, value) {
             (Self::Day(_), Value::Date(day)) => Some(PartitionValue::Day(*day)),
-            (Self::Day(_), Value::Timestamp(micros)) => {
-                Some(PartitionValue::Day(micros.div_euclid(text::MICROS_PER_DAY) as i32))
-            }
+            (Self::Day(_), Value::Timestamp(micros)) => Some(PartitionValue::Day(text::day(*micros))),
             (Self::Hour(_), Value::Timestamp(micros)) => {
                 Some(PartitionValue::Hour(micros.div_euclid(text::MICROS_PER_DAY / 24)))
             }

@@ -1,4 +1,4 @@
-//! Why a row was refused, for machines (`code`) and for whoever has to repair it (the texts).
+//! Why a row was refused, for machines (`code`) and for the person who repairs it (the texts).
 
 use std::fmt;
 
@@ -56,6 +56,12 @@ pub enum Code {
     TooManyItems,
     /// The data names another shop than the one it was sent for.
     ShopMismatch,
+    /// A text has a character that the warehouse can't store.
+    UnsupportedCharacter,
+    /// A time before the window that the dataset accepts.
+    TooOld,
+    /// A time after the window that the dataset accepts.
+    InTheFuture,
 }
 
 impl Code {
@@ -76,6 +82,9 @@ impl Code {
             Self::TooFewItems => "too_few_items",
             Self::TooManyItems => "too_many_items",
             Self::ShopMismatch => "shop_mismatch",
+            Self::UnsupportedCharacter => "unsupported_character",
+            Self::TooOld => "too_old",
+            Self::InTheFuture => "in_the_future",
         }
     }
 }

@@ -60,6 +60,9 @@ pub(crate) struct TextRules {
 impl TextRules {
     #[inline]
     fn check(&self, value: &str) -> Result<(), Code> {
+        if text::unsupported_character(value).is_some() {
+            return Err(Code::UnsupportedCharacter);
+        }
         // A character has one to four bytes: mostly the number of bytes decides, and nothing has to be counted.
         if value.len() < self.minimum
             || (value.len() < self.minimum * 4 && value.chars().count() < self.minimum)
@@ -182,14 +185,19 @@ impl Scalar {
     }
 
     pub(crate) fn double<'a>(&self, value: f64) -> Result<Value<'a>, Code> {
-        // To JSON Schema, 1.0 is an integer. Beyond this, a double is no i64.
-        const LIMIT: f64 = 9_223_372_036_854_775_808.0;
         match &self.kind {
             Kind::Double(rules) => rules.check(value).map(|()| Value::Double(value)),
-            Kind::Integer { .. } if value.fract() != 0.0 => Err(Code::Type),
-            Kind::Integer { .. } if value >= LIMIT => Err(Code::TooLarge),
-            Kind::Integer { .. } if value < -LIMIT => Err(Code::TooSmall),
-            Kind::Integer { .. } => self.integer(value as i64),
+            _ => Err(Code::Type),
+        }
+    }
+
+    /// An integer's JSON, as it is written: its nearest double, as parsers give it, would hide
+    /// digits.
+    #[inline]
+    pub(crate) fn written_integer<'a>(&self, json: &str) -> Result<Value<'a>, Code> {
+        match json.as_bytes() {
+            b"null" => self.null(),
+            [b'-' | b'0'..=b'9', ..] => self.integer(text::parse_integer(json)?),
             _ => Err(Code::Type),
         }
     }
@@ -219,20 +227,22 @@ impl Scalar {
         }
     }
 
-    pub(crate) fn json(&self, value: &Json) -> Result<(), Code> {
+    pub(crate) fn json(&self, value: &Json) -> Result<Value<'static>, Code> {
         match value {
             Json::Null => self.null(),
             Json::Boolean(value) => self.boolean(*value),
             Json::Integer(value) => self.integer(*value),
             Json::Unsigned(value) => self.unsigned(*value),
-            Json::Double(value) => self.double(*value),
+            Json::Double(_, number) if matches!(self.kind, Kind::Integer { .. }) => {
+                self.written_integer(number)
+            }
+            Json::Double(value, _) => self.double(*value),
             Json::Text(value) => self.text(value, || Value::Null),
             Json::Array(_) | Json::Object(_) => Err(Code::Type),
         }
-        .map(|_| ())
     }
 
-    /// What was asked for, told to whoever sent something else.
+    /// What was asked for, for the sender of something else.
     pub(crate) fn expected(&self, code: Code) -> String {
         let rule = match (&self.kind, code) {
             (
@@ -274,10 +284,15 @@ impl TextRules {
             Code::TooLong => format!("at most {}", characters(self.maximum?)),
             Code::Pattern => format!("a string matching {}", self.pattern.as_ref()?.as_str()),
             Code::NotAllowed => self.listed.expected(),
+            Code::UnsupportedCharacter => UNSUPPORTED.to_owned(),
             _ => return None,
         })
     }
 }
+
+/// What a text must be without, whatever else its contract says.
+const UNSUPPORTED: &str = "a string without characters that the warehouse can't store: U+0000, \
+     U+FDD0 to U+FDEF and those that end in FFFE or FFFF";
 
 fn characters(count: usize) -> String {
     if count == 1 { "1 character".to_owned() } else { format!("{count} characters") }

@@ -1,4 +1,4 @@
-//! The tenant.
+//! The tenant, and the names of its backfills.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,11 +25,16 @@ impl ShopId {
 
     /// Whether `text` is a shop's identifier; for where nothing has to be allocated.
     pub fn is_valid(text: &str) -> bool {
-        let bytes = text.as_bytes();
-        (1..=63).contains(&bytes.len())
-            && bytes[0].is_ascii_alphanumeric()
-            && bytes.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
+        is_name(text)
     }
+}
+
+/// `^[a-z0-9][a-z0-9_-]{0,62}$`
+fn is_name(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    (1..=63).contains(&bytes.len())
+        && bytes[0].is_ascii_alphanumeric()
+        && bytes.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }
 
 impl FromStr for ShopId {
@@ -66,6 +71,60 @@ impl fmt::Display for ShopId {
     }
 }
 
+/// The name of a backfill, `^[a-z0-9][a-z0-9_-]{0,62}$`: rows that are sent in it may be older than
+/// their dataset's window.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BackfillName(String);
+
+/// The text is not the name of a backfill.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not the name of a backfill: expected 1 to 63 characters of a-z, 0-9, '_' and '-', \
+     the first one a letter or a digit, such as \"history-2024\""
+)]
+pub struct BackfillNameError(String);
+
+impl BackfillName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `text` is the name of a backfill; for where nothing has to be allocated.
+    pub fn is_valid(text: &str) -> bool {
+        is_name(text)
+    }
+}
+
+impl FromStr for BackfillName {
+    type Err = BackfillNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::try_from(text.to_owned())
+    }
+}
+
+impl TryFrom<String> for BackfillName {
+    type Error = BackfillNameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if Self::is_valid(&text) { Ok(Self(text)) } else { Err(BackfillNameError(text)) }
+    }
+}
+
+impl From<BackfillName> for String {
+    fn from(name: BackfillName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for BackfillName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,9 +133,11 @@ mod tests {
     fn only_the_narrow_alphabet_is_a_shop() {
         for good in ["acme", "0", "a-b_c", &"a".repeat(63)] {
             assert!(good.parse::<ShopId>().is_ok(), "{good}");
+            assert!(good.parse::<BackfillName>().is_ok(), "{good}");
         }
-        for bad in ["", "-a", "_unknown", "Acme", "a b", "a/b", "é", &"a".repeat(64)] {
+        for bad in ["", "a\0", "-a", "_unknown", "Acme", "a b", "a/b", "é", &"a".repeat(64)] {
             assert!(bad.parse::<ShopId>().is_err(), "{bad}");
+            assert!(bad.parse::<BackfillName>().is_err(), "{bad}");
         }
     }
 }

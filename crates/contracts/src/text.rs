@@ -1,6 +1,9 @@
-//! Texts with a meaning, parsed by hand: RFC 3339 times, dates and decimals. Pure arithmetic, nothing allocated.
+//! Texts with a meaning, parsed by hand: RFC 3339 times, dates, decimals and integers. Pure
+//! arithmetic, nothing allocated; and the characters that a text must not contain.
 
 use std::fmt;
+
+use crate::reason::Code;
 
 /// Microseconds of a UTC day.
 pub const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -97,6 +100,131 @@ pub fn parse_decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
     Some(if negative { -unscaled } else { unscaled })
 }
 
+/// A JSON number as an integer, decided by its exact value: `2.0` and `1e1` are integers,
+/// `1.0000000000000000001` and `1e-400` are not, although the nearest double of both is one.
+///
+/// # Errors
+/// [`Code::Malformed`] if the text is not a JSON number, [`Code::Type`] if its value is not an
+/// integer, [`Code::TooLarge`] or [`Code::TooSmall`] if 64 bits can't hold it.
+pub fn parse_integer(number: &str) -> Result<i64, Code> {
+    let (is_negative, rest) = match number.as_bytes() {
+        [b'-', rest @ ..] => (true, rest),
+        rest => (false, rest),
+    };
+    let (whole, rest) = digits(rest);
+    if whole.is_empty() || (whole.len() > 1 && whole[0] == b'0') {
+        return Err(Code::Malformed);
+    }
+    let (fraction, rest) = match rest {
+        [b'.', rest @ ..] => {
+            let (fraction, rest) = digits(rest);
+            if fraction.is_empty() {
+                return Err(Code::Malformed);
+            }
+            (fraction, rest)
+        }
+        rest => (&[][..], rest),
+    };
+    let exponent = match rest {
+        [] => 0,
+        [b'e' | b'E', rest @ ..] => exponent(rest).ok_or(Code::Malformed)?,
+        _ => return Err(Code::Malformed),
+    };
+    let out_of_range = if is_negative { Code::TooSmall } else { Code::TooLarge };
+    // The value is `significant` without its zeros at both ends, times ten to the power of `shift`.
+    let zeros = whole.iter().chain(fraction).rev().take_while(|digit| **digit == b'0').count();
+    let count = whole.len() + fraction.len() - zeros;
+    let significant = whole.iter().chain(fraction).take(count).skip_while(|digit| **digit == b'0');
+    if count == 0 {
+        return Ok(0);
+    }
+    let shift = exponent.saturating_sub(fraction.len() as i64).saturating_add(zeros as i64);
+    let Ok(shift) = u32::try_from(shift) else {
+        return Err(if shift < 0 { Code::Type } else { out_of_range });
+    };
+    // 64 bits hold at most 19 digits, and an i128 holds 38.
+    let length = significant.clone().count() as u64 + u64::from(shift);
+    if length > 19 {
+        return Err(out_of_range);
+    }
+    let magnitude =
+        significant.fold(0_i128, |value, digit| value * 10 + i128::from(digit - b'0')) * 10_i128.pow(shift);
+    i64::try_from(if is_negative { -magnitude } else { magnitude }).map_err(|_| out_of_range)
+}
+
+/// The digits that the bytes begin with, and what follows.
+fn digits(bytes: &[u8]) -> (&[u8], &[u8]) {
+    bytes.split_at(bytes.iter().take_while(|byte| byte.is_ascii_digit()).count())
+}
+
+/// What follows `e` in a number. One that is out of range stays so: no number has that many digits
+/// to make up for it.
+fn exponent(bytes: &[u8]) -> Option<i64> {
+    let (is_negative, bytes) = match bytes {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        rest => (false, rest),
+    };
+    let (digits, rest) = digits(bytes);
+    let value = digits
+        .iter()
+        .fold(0_i64, |value, digit| value.saturating_mul(10).saturating_add(i64::from(digit - b'0')));
+    (!digits.is_empty() && rest.is_empty()).then_some(if is_negative { -value } else { value })
+}
+
+/// The first character that the warehouse can't store, and its position in characters, from 1.
+///
+/// * U+0000: Redshift's COPY fails on it ("Preparing your input data": null terminators), and
+///   PostgreSQL stores it in no text type ("Character Types": the character with code zero can't be
+///   stored).
+/// * The noncharacters, U+FDD0 to U+FDEF and the last two of each plane (U+FFFE, U+FFFF, ...,
+///   U+10FFFE, U+10FFFF): Redshift lists them as invalid characters ("Multibyte character load
+///   errors"), which COPY takes or replaces depending on an option.
+///
+/// Lone surrogates and sequences of more than four bytes, which Redshift refuses as well, do not
+/// occur in Rust's texts.
+#[inline]
+pub fn unsupported_character(text: &str) -> Option<(usize, char)> {
+    // One pass without branches over nearly all texts: those characters have a byte that is 0, or
+    // at least 0xEF.
+    let is_suspect = text.bytes().fold(false, |found, byte| found | (byte == 0) | (byte >= 0xEF));
+    if is_suspect { first_unsupported(text) } else { None }
+}
+
+#[cold]
+fn first_unsupported(text: &str) -> Option<(usize, char)> {
+    (1..).zip(text.chars()).find(|(_, character)| is_unsupported(*character))
+}
+
+fn is_unsupported(character: char) -> bool {
+    let code = u32::from(character);
+    code == 0 || (0xFDD0..=0xFDEF).contains(&code) || code & 0xFFFE == 0xFFFE
+}
+
+/// The text as the warehouse can store it, for messages: unsupported characters as `\u{0}`, and at
+/// most `maximum` characters of it.
+pub fn storable(text: &str, maximum: usize) -> String {
+    let mut shown = String::with_capacity(text.len().min(maximum));
+    for (position, character) in text.chars().enumerate() {
+        if position == maximum {
+            shown.push_str("...");
+            break;
+        }
+        if is_unsupported(character) {
+            shown.extend(character.escape_unicode());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// The bytes without one UTF-8 byte order mark at their beginning, which some editors and exports
+/// write before JSON.
+pub fn without_bom(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)
+}
+
 fn two_digits(tens: u8, ones: u8) -> Option<i32> {
     (tens.is_ascii_digit() && ones.is_ascii_digit())
         .then(|| i32::from(tens - b'0') * 10 + i32::from(ones - b'0'))
@@ -119,6 +247,11 @@ fn days_from_civil(year: i32, month: i32, day: i32) -> i32 {
     let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     era * 146_097 + day_of_era - 719_468
+}
+
+/// The UTC day of a time, both since 1970-01-01. Every time of 64 bits has one.
+pub fn day(micros: i64) -> i32 {
+    micros.div_euclid(MICROS_PER_DAY) as i32
 }
 
 /// Days since 1970-01-01; its text is `YYYY-MM-DD`.
@@ -147,7 +280,7 @@ pub struct Timestamp(pub i64);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let day = Day(self.0.div_euclid(MICROS_PER_DAY) as i32);
+        let day = Day(day(self.0));
         let micros = self.0.rem_euclid(MICROS_PER_DAY);
         let seconds = micros / 1_000_000;
         let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -214,7 +347,77 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_integer_is_decided_by_its_exact_value() {
+        for (number, expected) in [
+            ("0", 0),
+            ("-0", 0),
+            ("0.000", 0),
+            ("0e999999999999999999999", 0),
+            ("2.0", 2),
+            ("3.00", 3),
+            ("1e0", 1),
+            ("-1.50e+2", -150),
+            ("1200e-2", 12),
+            ("9223372036854775807", i64::MAX),
+            ("-9223372036854775808.0", i64::MIN),
+            ("0.000000000000000000001e21", 1),
+        ] {
+            assert_eq!(parse_integer(number), Ok(expected), "{number}");
+        }
+        for (number, code) in [
+            ("1.5", Code::Type),
+            ("0.00012E4", Code::Type),
+            ("1.0000000000000000001", Code::Type),
+            ("1e-400", Code::Type),
+            ("-1e-99999999999999999999", Code::Type),
+            ("1e400", Code::TooLarge),
+            ("-1e99999999999999999999", Code::TooSmall),
+            ("9223372036854775808", Code::TooLarge),
+            ("-9223372036854775809", Code::TooSmall),
+        ] {
+            assert_eq!(parse_integer(number), Err(code), "{number}");
+        }
+        for number in
+            ["", "-", "+1", "01", "1.", ".5", "1e", "1e+", "1 ", "0x1", "1_0", "NaN", "--1", "1e1.0"]
+        {
+            assert_eq!(parse_integer(number), Err(Code::Malformed), "{number}");
+        }
+    }
+
+    #[test]
+    fn unsupported_characters_are_nul_and_the_noncharacters() {
+        for code in ['\0', '\u{FDD0}', '\u{FDEF}', '\u{FFFE}', '\u{FFFF}', '\u{1FFFE}', '\u{10FFFF}'] {
+            assert_eq!(unsupported_character(&format!("\u{20AC}b{code}d")), Some((3, code)), "{code:?}");
+        }
+        for text in
+            ["", "\u{1}\t\n\u{7F}", "\u{FDCF}\u{FDF0}\u{FFFD}\u{FEFF}", "\u{1F600}\u{10FFFD}", "\u{E000}"]
+        {
+            assert_eq!(unsupported_character(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_storable_text_shows_what_it_replaces() {
+        assert_eq!(storable("a\0b\u{FFFF}c", 10), r"a\u{0}b\u{ffff}c");
+        assert_eq!(storable("\u{1F600}bcd", 3), "\u{1F600}bc...");
+    }
+
     proptest! {
+        #[test]
+        fn a_storable_text_has_no_unsupported_character(text in any::<String>(), maximum in 0..50_usize) {
+            prop_assert_eq!(unsupported_character(&storable(&text, maximum)), None);
+            prop_assert_eq!(unsupported_character(&text).is_some(), text.chars().any(is_unsupported));
+        }
+
+        #[test]
+        fn any_integer_survives_its_exponent(value in any::<i64>(), zeros in 0..6_usize) {
+            let plain = value.to_string();
+            prop_assert_eq!(parse_integer(&plain), Ok(value));
+            prop_assert_eq!(parse_integer(&format!("{plain}.{}", "0".repeat(zeros + 1))), Ok(value));
+            prop_assert_eq!(parse_integer(&format!("{plain}{}e-{zeros}", "0".repeat(zeros))), Ok(value));
+        }
+
         #[test]
         fn any_time_survives_its_text(micros in -62_167_219_200_000_000_i64..253_402_300_800_000_000) {
             let text = Timestamp(micros).to_string();
@@ -232,6 +435,7 @@ mod tests {
             parse_date(&text);
             parse_timestamp(&text);
             parse_decimal(&text, 18, 4);
+            let _ = parse_integer(&text);
         }
     }
 }

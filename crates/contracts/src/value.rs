@@ -1,5 +1,9 @@
 //! A decoded row: one typed slot per column.
 
+use chrono::{DateTime, Utc};
+
+use crate::{BackfillName, ShopId};
+
 /// What a slot holds. Texts are borrowed from the input unless they had escapes in it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value<'a> {
@@ -63,6 +67,24 @@ pub struct Stamp<'a> {
     pub shop: &'a str,
     /// `_envelope_id`
     pub envelope_id: &'a str,
-    /// `_received_at`, microseconds since 1970-01-01T00:00:00Z.
+    /// `_received_at`, microseconds since 1970-01-01T00:00:00Z; the window of accepted times is
+    /// relative to it.
     pub received_at: i64,
+    /// The named backfill that the row belongs to, whose times may be older than the window.
+    pub backfill: Option<&'a str>,
+}
+
+impl<'a> Stamp<'a> {
+    /// What an envelope would say that a shop's event gets now; for rows that are validated before
+    /// they have an envelope.
+    pub fn new(shop: &'a ShopId, received_at: DateTime<Utc>) -> Self {
+        let received_at = received_at.timestamp_micros();
+        Self { shop: shop.as_str(), envelope_id: "", received_at, backfill: None }
+    }
+
+    /// The same, in this backfill if there is one.
+    #[must_use]
+    pub fn in_backfill(self, backfill: Option<&'a BackfillName>) -> Self {
+        Self { backfill: backfill.map(BackfillName::as_str), ..self }
+    }
 }

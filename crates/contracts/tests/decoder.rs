@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
-use shoplake_contracts::{Code, Contract, Contracts, ShopId, Stamp};
+use shoplake_contracts::{Code, Contract, Contracts, Delivery, Stamp, TimeWindow, text};
 
 struct Case {
     schema: Value,
@@ -48,15 +48,26 @@ fn for_documents(cases: u32, property: impl Fn(&Contract, &Case, &Value) -> Resu
 
 fn stamp(document: &Value) -> Stamp<'_> {
     // The rule about the shop is not JSON Schema's: here the data's shop is always the right one.
-    Stamp { shop: document["shop_id"].as_str().unwrap_or("acme"), envelope_id: "e1", received_at: 7 }
+    let shop = document["shop_id"].as_str().unwrap_or("acme");
+    Stamp { shop, envelope_id: "e1", received_at: received_at(), backfill: None }
+}
+
+fn received_at() -> i64 {
+    text::parse_timestamp(support::RECEIVED_AT).unwrap()
+}
+
+/// For the documents that are written out here.
+fn acme() -> Stamp<'static> {
+    let received_at = text::parse_timestamp("2026-11-21T12:00:00Z").unwrap();
+    Stamp { shop: "acme", envelope_id: "e1", received_at, backfill: None }
 }
 
 #[test]
-fn the_decoder_accepts_exactly_what_a_json_schema_validator_accepts() {
+fn the_decoder_accepts_what_a_validator_and_the_further_rules_accept() {
     let (mut accepted, mut refused) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
     for_documents(2000, |contract, case, document| {
         let bytes = document.to_string();
-        let valid = case.validator.is_valid(document);
+        let valid = case.validator.is_valid(document) && support::keeps_further_rules(&case.schema, document);
         let mut row = contract.row();
         let decoded = contract.decode(stamp(document), bytes.as_bytes(), &mut row);
         prop_assert_eq!(
@@ -80,7 +91,7 @@ fn the_explanation_finds_something_exactly_when_the_decoder_fails() {
         let bytes = document.to_string();
         let stamp = stamp(document);
         let failed = contract.decode(stamp, bytes.as_bytes(), &mut contract.row()).is_err();
-        let reasons = contract.explain(stamp.shop, bytes.as_bytes());
+        let reasons = contract.explain(stamp, bytes.as_bytes());
         // The parsers agree about documents like these, so the explanation's last resort must mean: nothing found.
         let found = reasons.iter().any(|reason| reason.code != Code::Malformed);
         prop_assert_eq!(found, failed, "{}\n{:?}", bytes, reasons);
@@ -103,7 +114,7 @@ fn a_row_survives_being_written_and_read_again() {
         let pretty = serde_json::to_string_pretty(&written).unwrap();
         let mut again = contract.row();
         let decoded = contract.decode(stamp, pretty.as_bytes(), &mut again);
-        prop_assert!(decoded.is_ok(), "{}\n{:?}", pretty, contract.explain(stamp.shop, pretty.as_bytes()));
+        prop_assert!(decoded.is_ok(), "{}\n{:?}", pretty, contract.explain(stamp, pretty.as_bytes()));
         prop_assert_eq!(format!("{:?}", texts(&again)), format!("{:?}", texts(&row)));
         Ok(())
     });
@@ -133,9 +144,8 @@ proptest! {
             bytes[position] = byte;
         }
         for contract in CONTRACTS.iter() {
-            let shop: ShopId = "acme".parse().unwrap();
             for bytes in [&bytes, &noise] {
-                if let Err(reasons) = contract.validate(&shop, bytes) {
+                if let Err(reasons) = contract.validate(acme(), bytes) {
                     prop_assert!(!reasons.is_empty());
                 } else {
                     // Whatever is taken is JSON to others as well.
@@ -149,13 +159,14 @@ proptest! {
 #[test]
 fn a_document_nested_too_deeply_is_refused_and_does_not_exhaust_the_stack() {
     let contract = CONTRACTS.get("control_totals").unwrap();
-    let shop: ShopId = "acme".parse().unwrap();
     let good = r#""dataset":"pos_sales","batch":"b","business_date":"2026-11-21","row_count":1,"quantity_sum":1,"completed_at":"2026-11-21T10:00:00Z""#;
     let nested = |levels: usize| format!(r#"{{{good},"deep":{}{}}}"#, "[".repeat(levels), "]".repeat(levels));
-    assert_eq!(contract.validate(&shop, nested(126).as_bytes()), Ok(()));
+    assert_eq!(contract.validate(acme(), nested(126).as_bytes()), Ok(()));
     assert!(serde_json::from_str::<Value>(&nested(126)).is_ok());
     for levels in [127, 300, 1_000_000] {
-        assert_eq!(contract.validate(&shop, nested(levels).as_bytes()).unwrap_err()[0].code, Code::Malformed);
+        let reasons = contract.validate(acme(), nested(levels).as_bytes()).unwrap_err();
+        assert_eq!(reasons[0].code, Code::Malformed);
+        assert!(reasons[0].field.starts_with("deep[0]"), "{reasons:?}");
         assert!(serde_json::from_str::<Value>(&nested(levels)).is_err());
     }
 }
@@ -168,26 +179,417 @@ fn a_reason_tells_what_was_expected_and_what_came() {
         "place": {"position": {"longitude": 1}}, "lines": [{"sku": "a"}, {"sku": 1}, 3, {}]
     }"#;
     let contract = CONTRACTS.get("synthetic").unwrap();
-    let reasons = contract.validate(&"acme".parse().unwrap(), document.as_bytes()).unwrap_err();
+    let reasons = contract.validate(acme(), document.as_bytes()).unwrap_err();
     insta::assert_snapshot!(
         reasons.iter().map(|reason| format!("[{}] {reason}\n", reason.code)).collect::<String>()
     );
 }
 
 #[test]
-fn bytes_that_are_not_json_are_told_so() {
+fn bytes_that_are_not_json_are_named_so() {
     let contract = CONTRACTS.get("web_traffic").unwrap();
-    let shop: ShopId = "acme".parse().unwrap();
-    let told = |bytes: &[u8]| {
+    let shown = |bytes: &[u8]| {
         contract
-            .validate(&shop, bytes)
+            .validate(acme(), bytes)
             .unwrap_err()
             .iter()
             .map(|reason| format!("[{}] {reason}", reason.code))
             .collect::<String>()
     };
-    insta::assert_snapshot!(told(b"{\"event_id\": "), @"[malformed] the document: expected a JSON object, got EOF while parsing a value at line 1 column 13");
-    insta::assert_snapshot!(told(b"[]"), @"[type] the document: expected an object, got an array");
+    insta::assert_snapshot!(shown(b"{\"event_id\": "), @"[malformed] the document: expected a JSON object, got EOF while parsing a value at line 1 column 13");
+    insta::assert_snapshot!(shown(b"[]"), @"[type] the document: expected an object, got an array");
+}
+
+/// A line of a receipt as text, with these values as they are written.
+fn sale(quantity: &str, product: &str, price: &str, more: &str) -> String {
+    format!(
+        concat!(
+            r#"{{"transaction_id":"t","line_no":1,"store_id":"s","region":"r","product_id":{product},"#,
+            r#""quantity":{quantity},"unit_price":{price},"discount":"0","currency":"EUR","#,
+            r#""sold_at":"2026-11-20T10:00:00Z","business_date":"2026-11-20"{more}}}"#,
+        ),
+        quantity = quantity,
+        product = product,
+        price = price,
+        more = more,
+    )
+}
+
+#[test]
+fn texts_of_json_are_read_as_a_validator_reads_them() {
+    let numbers = [
+        "1",
+        "-1",
+        "1.0",
+        "2.0",
+        "3.00",
+        "1e0",
+        "1E+2",
+        "10e-1",
+        "0.1e1",
+        "-0",
+        "0",
+        "1e400",
+        "01",
+        "+1",
+        "1.",
+        ".5",
+        "1e",
+        "0x1",
+        "NaN",
+        "Infinity",
+        "-",
+        "1 ",
+        " 1",
+        "1_0",
+        "\u{661}",
+        "999999999999999999999999",
+        "true",
+        "-9223372036854775809",
+        "1000000.0000000001",
+        "null",
+        "\"1\"",
+    ];
+    let products = [
+        r#""p""#,
+        r#""\u0070""#,
+        r#""\ud83d\ude00""#,
+        r#""\ud83d""#,
+        r#""\ude00x""#,
+        r#""\ud83d\u0041""#,
+        r#""a\/b""#,
+        r#""\x""#,
+        "\"a\tb\"",
+        "\"a\nb\"",
+        "\"\u{1}\"",
+        "\"\u{7f}\"",
+        "\"\u{feff}p\"",
+        r#""\u00e9""#,
+        r#""\U0041""#,
+        r#""\u004""#,
+        "'p'",
+        "\"\u{1F600}\u{10FFFD}\"",
+    ];
+    let prices = [
+        r#""1""#,
+        r#""1.0000""#,
+        r#""1.00000""#,
+        r#""0""#,
+        r#""0.0""#,
+        r#""0.0001""#,
+        r#""-1""#,
+        r#""+1""#,
+        r#"" 1""#,
+        r#""1 ""#,
+        r#""1\n""#,
+        "\"\u{661}\"",
+        r#""1e1""#,
+        r#""00.1""#,
+        r#""99999999999999.9999""#,
+        r#""100000000000000""#,
+        "1",
+        "1.5",
+    ];
+    let more = [
+        "",
+        r#","zz":1,"zz":2"#,
+        r#","zz":"\ud800""#,
+        r#","zz":1e400"#,
+        r#","zz":01"#,
+        r#","zz":{"a":1,"a":2}"#,
+        ",\"zz\":\"\u{1}\"",
+        r#","zz":[1,]"#,
+        r#","shop_id":"acme""#,
+        r#","shop_id":null"#,
+        r#","__proto__":1"#,
+        ",",
+        r#","zz":"\u0000""#,
+    ];
+    let documents = (numbers.iter().map(|number| sale(number, "\"p\"", "\"1\"", "")))
+        .chain(products.iter().map(|product| sale("1", product, "\"1\"", "")))
+        .chain(prices.iter().map(|price| sale("1", "\"p\"", price, "")))
+        .chain(more.iter().map(|more| sale("1", "\"p\"", "\"1\"", more)));
+    let schema = sources().into_iter().find(|(dataset, _)| dataset == "pos_sales").unwrap().1;
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+    let contract = CONTRACTS.get("pos_sales").unwrap();
+    for document in documents {
+        let decoded = contract.decode(acme(), document.as_bytes(), &mut contract.row()).is_ok();
+        let valid =
+            serde_json::from_str(&document).is_ok_and(|document: Value| validator.is_valid(&document));
+        assert_eq!(decoded, valid, "{document}");
+    }
+
+    // Here validators see only the nearest double, which is an integer; or the last of two fields;
+    // or another shop's row.
+    for (document, code) in [
+        (sale("1.0000000000000000001", "\"p\"", "\"1\"", ""), Code::Type),
+        (sale("1000000.00000000001", "\"p\"", "\"1\"", ""), Code::Type),
+        (sale("1e-400", "\"p\"", "\"1\"", ""), Code::Type),
+        (sale("1", "\"p\"", "\"1\"", r#","quantity":1"#), Code::Duplicate),
+        (sale("1", "\"p\"", "\"1\"", r#","quan\u0074ity":1"#), Code::Duplicate),
+        (sale("1", "\"p\"", "\"1\"", r#","shop_id":"other""#), Code::ShopMismatch),
+        (sale("1", r#""\u0000""#, "\"1\"", ""), Code::UnsupportedCharacter),
+        (sale("1", "\"\u{FFFF}\"", "\"1\"", ""), Code::UnsupportedCharacter),
+    ] {
+        let reasons = contract.validate(acme(), document.as_bytes()).unwrap_err();
+        assert_eq!(reasons.iter().map(|reason| reason.code).collect::<Vec<_>>(), [code], "{document}");
+    }
+}
+
+#[test]
+fn whole_quantities_are_integers_however_they_are_written() {
+    let contract = CONTRACTS.get("pos_sales").unwrap();
+    for (written, quantity) in [("2.0", 2), ("1", 1), ("3.00", 3), ("1e0", 1), ("-2.50e1", -25)] {
+        let line = sale(written, "\"p\"", "\"1\"", "");
+        let record = contract.read(acme(), line.as_bytes()).unwrap();
+        assert_eq!(record.integer("quantity"), Some(quantity), "{written}");
+    }
+}
+
+#[test]
+fn a_record_gives_its_key_as_silver_means_it() {
+    let contract = CONTRACTS.get("pos_sales").unwrap();
+    let line = sale("2.0", "\"p\"", "\"1.50\"", r#","customer_id":null"#)
+        .replace(r#""line_no":1"#, r#""line_no":1.0"#)
+        .replace(r#":"t""#, r#":"\u0074""#);
+    let record = contract.read(acme(), line.as_bytes()).unwrap();
+    assert_eq!(record.key(), ["t", "1"]);
+    assert_eq!((record.text("product_id"), record.text("customer_id")), (Some("p"), None));
+    assert_eq!(record.timestamp("sold_at"), text::parse_timestamp("2026-11-20T10:00:00Z"));
+    assert_eq!(record.date("business_date"), text::parse_date("2026-11-20"));
+    assert_eq!(record.shown("unit_price").as_deref(), Some("1.5"));
+    assert_eq!((record.value("nothing"), record.integer("product_id")), (None, None));
+
+    // Refused, and still the same receipt and line.
+    let refused = line.replace("1.50", "0.00").replace("2026-11-20", "2010-12-01");
+    assert!(contract.read(acme(), refused.as_bytes()).is_err());
+    assert_eq!(contract.key_only().read(acme(), refused.as_bytes()).unwrap().key(), ["t", "1"]);
+    let other_shop = refused.replace("}", r#","shop_id":"other"}"#);
+    assert!(contract.key_only().read(acme(), other_shop.as_bytes()).is_err());
+    assert!(contract.key_only().read(acme(), br#"{"transaction_id":"t","line_no":0}"#).is_err());
+}
+
+/// Every field of text in a schema: its path in reasons, a pointer to the object that it belongs
+/// to, its name.
+fn text_fields(schema: &Value, path: &str, pointer: &str, found: &mut Vec<(String, String, String)>) {
+    for (name, property) in schema["properties"].as_object().unwrap() {
+        let separator = if path.is_empty() { "" } else { "." };
+        let path = format!("{path}{separator}{name}");
+        if property["properties"].is_object() {
+            text_fields(property, &path, &format!("{pointer}/{name}"), found);
+        } else if property["items"].is_object() {
+            text_fields(&property["items"], &format!("{path}[0]"), &format!("{pointer}/{name}/0"), found);
+        } else if property["type"].to_string().contains("string") && name != "shop_id" {
+            found.push((path, pointer.to_owned(), name.clone()));
+        }
+    }
+}
+
+/// Data with every object and array there, and nothing in them.
+fn minimal(schema: &Value) -> Value {
+    let fields = schema["properties"].as_object().unwrap().iter().filter_map(|(name, property)| {
+        let value = match (&property["properties"], &property["items"]) {
+            (Value::Object(_), _) => minimal(property),
+            (_, items @ Value::Object(_)) => Value::Array(vec![minimal(items)]),
+            _ => return None,
+        };
+        Some((name.clone(), value))
+    });
+    Value::Object(fields.collect())
+}
+
+#[test]
+fn no_text_of_any_contract_takes_an_unsupported_character() {
+    let mut plain = 0;
+    for (dataset, schema) in sources() {
+        let contract = CONTRACTS.get(&dataset).unwrap();
+        let schema: Value = serde_json::from_str(&schema).unwrap();
+        let mut fields = Vec::new();
+        text_fields(&schema, "", "", &mut fields);
+        for (path, pointer, name) in fields {
+            for (character, shown) in [("\0", "U+0000"), ("\u{FFFF}", "U+FFFF"), ("\u{1FFFE}", "U+1FFFE")] {
+                let mut data = minimal(&schema);
+                data.pointer_mut(&pointer).unwrap()[&name] = format!("ab{character}c").into();
+                let reasons = contract.explain(acme(), data.to_string().as_bytes());
+                let reason = reasons.iter().find(|reason| reason.field == path).unwrap();
+                // Times, dates and amounts have formats, which are stricter.
+                if reason.code != Code::Format {
+                    assert_eq!(reason.code, Code::UnsupportedCharacter, "{dataset}.{path}");
+                    assert_eq!(reason.actual, format!("{shown} at character 3"), "{dataset}.{path}");
+                    plain += 1;
+                }
+            }
+        }
+    }
+    assert!(plain > 200, "{plain}");
+}
+
+/// Spark refuses to read times before 1900 that it did not write itself, and no engine has years of
+/// five digits.
+#[test]
+fn no_contract_takes_a_time_that_an_engine_does_not_read() {
+    let mut times = 0;
+    for (dataset, schema) in sources() {
+        let contract = CONTRACTS.get(&dataset).unwrap();
+        if contract.delivery == Delivery::Internal || dataset == "synthetic" {
+            continue;
+        }
+        let schema: Value = serde_json::from_str(&schema).unwrap();
+        for (name, property) in schema["properties"].as_object().unwrap() {
+            let odd = match property["format"].as_str() {
+                Some("date-time") => {
+                    ["0001-01-01T00:00:00Z", "1900-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"]
+                }
+                Some("date") => ["0001-01-01", "1899-12-31", "9999-12-31"],
+                _ => continue,
+            };
+            for time in odd {
+                let mut data = minimal(&schema);
+                data[name] = time.into();
+                let stamp = Stamp { backfill: Some("history"), ..acme() };
+                let reasons = contract.explain(stamp, data.to_string().as_bytes());
+                assert!(reasons.iter().any(|reason| reason.field == *name), "{dataset}.{name} takes {time}");
+                times += 1;
+            }
+        }
+    }
+    assert!(times > 30, "{times}");
+}
+
+/// A text column of the warehouse has 65,535 bytes, and a character at most four.
+#[test]
+fn every_text_of_a_contract_fits_a_column_of_the_warehouse() {
+    fn check(dataset: &str, schema: &Value) {
+        for (name, property) in schema["properties"].as_object().unwrap() {
+            for nested in [property, &property["items"]] {
+                if nested["properties"].is_object() {
+                    check(dataset, nested);
+                }
+            }
+            let is_text = property["type"].to_string().contains("string");
+            if !is_text || name == "shop_id" || property["format"].is_string() {
+                continue;
+            }
+            let pattern = property["pattern"].as_str();
+            let is_bounded = property["enum"].is_array()
+                || property["maxLength"].as_u64().is_some_and(|characters| characters * 4 <= 65_535)
+                || pattern.is_some_and(|pattern| pattern.ends_with('$') && !pattern.contains(['*', '+']));
+            assert!(is_bounded, "{dataset}.{name} has no greatest length: add maxLength");
+        }
+    }
+    for (dataset, schema) in sources() {
+        let contract = CONTRACTS.get(&dataset).unwrap();
+        if contract.delivery != Delivery::Internal && dataset != "synthetic" {
+            check(&dataset, &serde_json::from_str(&schema).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_time_outside_the_window_is_refused_unless_a_backfill_is_older() {
+    let contract = CONTRACTS.get("pos_sales").unwrap();
+    let check = |time: &str, date: &str, backfill: Option<&str>| {
+        let line =
+            sale("1", "\"p\"", "\"1\"", "").replace("2026-11-20T10:00:00Z", time).replace("2026-11-20", date);
+        let stamp = Stamp { backfill, ..acme() };
+        let reasons = contract.validate(stamp, line.as_bytes()).err().unwrap_or_default();
+        reasons.iter().map(|reason| format!("[{}] {reason}\n", reason.code)).collect::<String>()
+    };
+    assert_eq!(check("2025-10-17T12:00:00Z", "2025-10-17", None), "");
+    assert_eq!(check("2010-12-01T08:00:00Z", "2010-12-01", Some("history-2010")), "");
+    insta::assert_snapshot!(check("2010-12-01T08:00:00Z", "2025-10-16", None), @r#"
+    [too_old] sold_at: expected a time from 2025-10-17T12:00:00.000000Z to 2026-11-22T12:00:00.000000Z; send older data in a named backfill, got "2010-12-01T08:00:00Z"
+    [too_old] business_date: expected a date from 2025-10-17 to 2026-11-23; send older data in a named backfill, got "2025-10-16"
+    "#);
+    insta::assert_snapshot!(check("2099-01-01T00:00:00Z", "2026-11-24", Some("history-2010")), @r#"
+    [in_the_future] sold_at: expected a time not after 2026-11-22T12:00:00.000000Z (the backfill "history-2010" may be older, not newer), got "2099-01-01T00:00:00Z"
+    [in_the_future] business_date: expected a date not after 2026-11-23 (the backfill "history-2010" may be older, not newer), got "2026-11-24"
+    "#);
+    // Contracts without a window take any time, but for what their schema says.
+    let order = r#"{"order_id":"o","order_date":"2001-01-01T00:00:00Z","status":"s",
+        "total_amount":"1","currency":"EUR","extracted_at":"2026-11-21T00:00:00Z"}"#;
+    assert_eq!(CONTRACTS.get("oltp_orders").unwrap().validate(acme(), order.as_bytes()), Ok(()));
+}
+
+#[test]
+fn a_window_is_declared_or_follows_from_the_partition() {
+    let accepts = |delivery: &str, partition: &str, accepts: &str| {
+        let schema = format!(
+            r#"{{"type":"object","required":["id","at"],
+                "properties":{{"id":{{"type":"string"}},"at":{{"type":"string","format":"date-time"}}}},
+                "x-dataset":{{{delivery},"key":["shop_id","id"],"event_time":"at",
+                              "partition":"{partition}","sort":["shop_id"]{accepts}}}}}"#
+        );
+        Contracts::from_sources([("x", schema)])
+            .map(|contracts| contracts.get("x").unwrap().accepts)
+            .map_err(|error| error.to_string())
+    };
+    let (stream, internal) = (r#""source":"a","delivery":"stream""#, r#""delivery":"internal""#);
+    let day = std::time::Duration::from_secs(24 * 60 * 60);
+    assert_eq!(accepts(stream, "day(at)", ""), Ok(Some(TimeWindow { past: day * 400, future: day })));
+    assert_eq!(accepts(stream, "hour(at)", r#","accepts":null"#), Ok(Some(TimeWindow::DEFAULT)));
+    assert_eq!(accepts(stream, "bucket(id, 4)", ""), Ok(None));
+    assert_eq!(accepts(internal, "day(at)", ""), Ok(None));
+    let declared = r#","accepts":{"past":"P3650D","future":"PT1H"}"#;
+    let window = TimeWindow { past: day * 3650, future: day / 24 };
+    assert_eq!(accepts(stream, "bucket(id, 4)", declared), Ok(Some(window)));
+    let refused = [
+        accepts(internal, "day(at)", declared),
+        accepts(stream, "day(at)", r#","accepts":{"past":"P1Y","future":"P1D"}"#),
+        accepts(stream, "day(at)", r#","accepts":{"past":"P1D"}"#),
+        accepts(stream, "day(at)", r#","accepts":{"past":"P1D","future":"P1D","zone":"UTC"}"#),
+        accepts(stream, "day(at)", r#","accepts":"P1D""#),
+    ];
+    insta::assert_snapshot!(refused.map(Result::unwrap_err).join("\n"), @r#"
+    the schema of "x" at "/x-dataset/accepts": an internal dataset can't be sent, so it has no window of accepted times
+    the schema of "x" at "/x-dataset/accepts/past": expected days, hours and minutes such as P2D, PT3H or P1DT12H, found "P1Y"
+    the schema of "x" at "/x-dataset/accepts/future": expected a duration such as P400D
+    the schema of "x" at "/x-dataset/accepts/zone": not supported here; expected one of past, future or x-*
+    the schema of "x" at "/x-dataset/accepts": expected an object, found a string
+    "#);
+}
+
+#[test]
+fn what_is_not_json_is_named_with_its_field_and_its_place() {
+    let contract = CONTRACTS.get("pos_sales").unwrap();
+    let problems: Vec<String> = [
+        r#","zz":{"a":[1,1e400]}"#,
+        r#","zz":"\ud800""#,
+        r#","zz":{"\ud800":1}"#,
+        r#","zz":"\x""#,
+        r#","zz":01"#,
+        r#","quantity":2"#,
+        r#","z\u0000z":1e400"#,
+    ]
+    .iter()
+    .map(|more| {
+        let line = sale("1", "\"p\"", "\"1\"", more).replace(r#""quantity""#, "\n\"quantity\"");
+        let reasons = contract.validate(acme(), line.as_bytes()).unwrap_err();
+        format!("[{}] {}", reasons[0].code, reasons[0])
+    })
+    .collect();
+    insta::assert_snapshot!(problems.join("\n"), @r"
+    [malformed] zz.a[1]: expected well-formed JSON, got number out of range at line 2 column 142
+    [malformed] zz: expected well-formed JSON, got unexpected end of hex escape at line 2 column 137
+    [malformed] zz: expected well-formed JSON, got unexpected end of hex escape at line 2 column 138
+    [malformed] the document: expected a JSON object, got invalid escape at line 2 column 132
+    [malformed] the document: expected a JSON object, got invalid number at line 2 column 131
+    [duplicate] quantity: expected the field once, got the field more than once
+    [malformed] z\u{0}z: expected well-formed JSON, got number out of range at line 2 column 140
+    ");
+    let reasons = contract.validate(acme(), b"{\"a\":\"\xff\"}").unwrap_err();
+    insta::assert_snapshot!(reasons[0], @"the document: expected a JSON object, got bytes that are not UTF-8 at byte 7");
+}
+
+#[test]
+fn one_byte_order_mark_before_an_event_is_ignored() {
+    let contract = CONTRACTS.get("pos_sales").unwrap();
+    let line = sale("1", "\"p\"", "\"1\"", "");
+    assert_eq!(contract.validate(acme(), format!("\u{FEFF}{line}").as_bytes()), Ok(()));
+    assert!(contract.validate(acme(), format!("\u{FEFF}\u{FEFF}{line}").as_bytes()).is_err());
+    let wrong = format!("\u{FEFF}{}", line.replace("\"t\"", "1"));
+    assert_eq!(contract.validate(acme(), wrong.as_bytes()).unwrap_err()[0].field, "transaction_id");
 }
 
 #[test]

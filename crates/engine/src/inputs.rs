@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
@@ -131,7 +131,9 @@ fn failed(job: &JobDocument, input: &JobInput, error: impl Into<DataFusionError>
     EngineError::sql(&job.model, format!("input {}", input.name), error)
 }
 
-/// The schema of the table: the declared one, with which every object has to agree; or else what the objects have.
+/// The schema of the table: the declared one, with which every object has to agree; or else what
+/// the objects have. Of decimals that differ only in how many digits they hold, the wider one: a
+/// model whose sum was widened is read together with the days that were computed before.
 fn schema(input: &JobInput, objects: &[Fetched<'_>]) -> Result<SchemaRef, EngineError> {
     let mut found: Vec<FieldRef> = match &input.columns {
         Some(columns) => types::schema(columns).fields().to_vec(),
@@ -140,11 +142,17 @@ fn schema(input: &JobInput, objects: &[Fetched<'_>]) -> Result<SchemaRef, Engine
     for Fetched { key, footer, .. } in objects {
         let object = footer.schema();
         for actual in object.fields() {
-            let expected = found.iter().find(|field| field.name() == actual.name());
+            let expected = found.iter_mut().find(|field| field.name() == actual.name());
             let portable = shoplake_gold::portable(actual.data_type());
             match (expected, portable) {
                 (Some(expected), portable) => {
-                    if portable.map(|found| found.arrow()).as_ref() != Some(expected.data_type()) {
+                    let arrow = portable.map(|found| found.arrow());
+                    if input.columns.is_none()
+                        && let Some(wider) =
+                            arrow.as_ref().and_then(|arrow| wider(expected.data_type(), arrow))
+                    {
+                        *expected = Field::new(actual.name(), wider, true).into();
+                    } else if arrow.as_ref() != Some(expected.data_type()) {
                         return Err(EngineError::ColumnType {
                             table: input.name.clone(),
                             key: (*key).to_owned(),
@@ -171,6 +179,16 @@ fn schema(input: &JobInput, objects: &[Fetched<'_>]) -> Result<SchemaRef, Engine
         }
     }
     Ok(Schema::new(found).into())
+}
+
+/// The decimal that holds the values of both, if they are decimals of the same scale.
+fn wider(one: &DataType, other: &DataType) -> Option<DataType> {
+    match (one, other) {
+        (DataType::Decimal128(one, scale), DataType::Decimal128(other, same)) if scale == same => {
+            Some(DataType::Decimal128(*one.max(other), *scale))
+        }
+        _ => None,
+    }
 }
 
 /// A type's portable name, or else what Arrow calls it.

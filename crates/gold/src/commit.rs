@@ -141,7 +141,13 @@ select shop_id from gold.daily where sales < 2
             ("sales", Arc::new(Int64Array::from(vec![1, 5]))),
         ];
         let sample = vec![[("shop_id".to_owned(), Some("acme".to_owned()))].into()];
-        let failed = FailedCheck { name: "few".to_owned(), severity: Severity::Warn, rows: 1, sample };
+        let failed = FailedCheck {
+            name: "few".to_owned(),
+            severity: Severity::Warn,
+            rows: 1,
+            shops: vec!["acme".to_owned()],
+            sample,
+        };
         let gold = Gold {
             rows: RecordBatch::try_from_iter(columns).unwrap(),
             dirtied: vec![],
@@ -188,7 +194,7 @@ select shop_id from gold.daily where sales < 2
                     {"name": "daily_key_is_unique", "severity": "stop", "description": "no key occurs twice"},
                     {"name": "few", "severity": "warn", "description": "a shop sells more than one thing a day"},
                 ],
-                "failed_checks": [{"name": "few", "severity": "warn", "rows": 1, "sample": [{"shop_id": "acme"}]}],
+                "failed_checks": [{"name": "few", "severity": "warn", "rows": 1, "shops": ["acme"], "sample": [{"shop_id": "acme"}]}],
                 "load": {
                     "model": "daily",
                     "warehouse": "sales.daily",

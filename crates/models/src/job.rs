@@ -46,6 +46,10 @@ pub struct JobDocument {
     pub warehouse: Option<String>,
     /// How people are told of a new row; none if they are not.
     pub notice: Option<Notice>,
+    /// Names of columns that hold personal data, in any table: a failed check shows none of their
+    /// values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub personal: Vec<String>,
 }
 
 impl JobDocument {
@@ -330,6 +334,9 @@ pub enum Outcome {
     ChecksFailed,
 }
 
+/// How many shops a [`FailedCheck`] names at most: a message of Step Functions has little room.
+pub const MAX_FAILED_SHOPS: usize = 50;
+
 /// A check that returned rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedCheck {
@@ -339,7 +346,10 @@ pub struct FailedCheck {
     pub severity: Severity,
     /// How many rows it returned.
     pub rows: u64,
-    /// The first few of them: column names to values as text.
+    /// The shops whose rows they are, in order: the first [`MAX_FAILED_SHOPS`] of them.
+    #[serde(default)]
+    pub shops: Vec<String>,
+    /// The first few of the rows: column names to values as text, those of personal columns masked.
     pub sample: Vec<std::collections::BTreeMap<String, Option<String>>>,
 }
 

@@ -17,7 +17,8 @@ mod testing;
 pub use definition::{DefinitionError, Reason};
 pub use job::{
     CheckRun, Column, Downstream, FailedCheck, JobCheck, JobDocument, JobInput, JobOutput, JobResult,
-    LoadColumn, LoadRequest, Notice, NotifyRequest, Outcome, Partition, PartitionDirty, Severity, View,
+    LoadColumn, LoadRequest, MAX_FAILED_SHOPS, Notice, NotifyRequest, Outcome, Partition, PartitionDirty,
+    Severity, View,
 };
 pub use models::{Check, InputPrefix, InputRange, Model, Models};
 pub use partition::{PartitionValue, PartitionValueError};

@@ -116,6 +116,8 @@ pub struct Models {
     models: BTreeMap<String, Model>,
     datasets: BTreeMap<String, Dataset>,
     references: References,
+    /// Columns of datasets that hold personal data; models keep their names.
+    pub(crate) personal: BTreeSet<String>,
     /// Names, each after everything that it reads.
     order: Vec<String>,
 }
@@ -146,7 +148,8 @@ impl Models {
     ) -> Result<Self, DefinitionError> {
         let datasets = dataset::all(contracts);
         let Definitions { models, references, order } = definition::read(&datasets, sources)?;
-        Ok(Self { models, datasets, references, order })
+        let personal = contracts.iter().flat_map(|contract| contract.personal.iter().cloned()).collect();
+        Ok(Self { models, datasets, references, personal, order })
     }
 
     /// The model called `name`.

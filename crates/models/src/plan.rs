@@ -131,6 +131,7 @@ impl Models {
             },
             warehouse: model.warehouse.clone(),
             notice: model.notice.clone(),
+            personal: self.personal.iter().cloned().collect(),
             partition,
         }))
     }
@@ -234,6 +235,10 @@ fn empty_name(reference: &str) -> String {
 
 impl Model {
     /// What has to hold for new rows: that the key is one, which holds for every model, and the model's own checks.
+    ///
+    /// The checks of the key stop a commit. They hold for any input that keeps its contract, as a
+    /// model groups by its key, so they fail for a wrong model and not for a shop's data; and rows
+    /// that share a key cannot be compared, loaded or alerted on.
     pub fn job_checks(&self) -> Vec<JobCheck> {
         let rows = rows_table(&self.name);
         let own = self.checks.iter().map(|check| JobCheck {

@@ -4,7 +4,13 @@ use serde::Deserialize;
 
 use shoplake_contracts::ColumnType;
 
-use crate::{Column, Identifier, LoadError, Rows, Statement, TableName, column::from_catalog};
+use crate::{
+    Column, Identifier, LoadError, Rows, Statement, TableName,
+    column::{Redshift, from_catalog},
+};
+
+/// The column that takes the values of one that is widened, within one transaction.
+const BESIDE: &str = "\"load_wider\"";
 
 /// Asks for the columns of a table; no row means there is no such table.
 pub(crate) fn columns_query(table: &TableName) -> Statement {
@@ -44,24 +50,31 @@ impl CatalogColumn {
     }
 }
 
-/// The DDL that makes a table hold the wanted columns: nothing, its creation, or its new columns.
+/// The DDL that makes a table hold the wanted columns: nothing, its creation, or what it lacks.
+/// Each item is one transaction.
 ///
-/// A column that the model has lost stays, and is null in new rows: dropping data is a human's decision. A column whose type has changed
-/// is an error for the same reason; loading it anyway could round silently.
+/// A column that the model has lost stays, and is null in new rows: dropping data is a human's
+/// decision. A decimal that holds more digits than before is widened with its values, as none of
+/// them changes. Any other change of a type is an error; loading it anyway could round silently.
 pub(crate) fn plan(
     table: &TableName,
     existing: &[CatalogColumn],
     wanted: &[Column],
     sort: &[Identifier],
-) -> Result<Vec<Statement>, LoadError> {
+) -> Result<Vec<Vec<Statement>>, LoadError> {
     if existing.is_empty() {
-        return Ok(create(table, wanted, sort));
+        return Ok(vec![create(table, wanted, sort)]);
     }
-    let mut statements = Vec::new();
+    let mut transactions = Vec::new();
     for column in wanted {
         match existing.iter().find(|found| found.column_name == column.name.as_str()) {
-            None => statements.push(Statement::new(format!("alter table {table} add column {column}"))),
+            None => {
+                transactions.push(vec![Statement::new(format!("alter table {table} add column {column}"))])
+            }
             Some(found) if found.column_type() == Some(column.column_type) => {}
+            Some(found) if is_wider(column.column_type, found.column_type()) => {
+                transactions.push(widen(table, column));
+            }
             Some(found) => {
                 return Err(LoadError::TypeChanged {
                     table: table.clone(),
@@ -74,7 +87,33 @@ pub(crate) fn plan(
             }
         }
     }
-    Ok(statements)
+    Ok(transactions)
+}
+
+/// Whether every value of the column fits into the wanted type as it is.
+fn is_wider(wanted: ColumnType, actual: Option<ColumnType>) -> bool {
+    match (wanted, actual) {
+        (
+            ColumnType::Decimal { precision, scale },
+            Some(ColumnType::Decimal { precision: narrower, scale: same }),
+        ) => scale == same && precision > narrower,
+        _ => false,
+    }
+}
+
+/// Replaces a column by a wider one with the same values. Redshift changes the type of a varchar
+/// only, so the values move to a column beside it, which takes its name. The order of columns does
+/// not matter, as every load names them.
+fn widen(table: &TableName, column: &Column) -> Vec<Statement> {
+    let (name, wider) = (&column.name, Redshift(column.column_type));
+    [
+        format!("alter table {table} add column {BESIDE} {wider}"),
+        format!("update {table} set {BESIDE} = {name}"),
+        format!("alter table {table} drop column {name}"),
+        format!("alter table {table} rename column {BESIDE} to {name}"),
+    ]
+    .map(Statement::new)
+    .into()
 }
 
 fn create(table: &TableName, columns: &[Column], sort: &[Identifier]) -> Vec<Statement> {
@@ -108,8 +147,8 @@ mod tests {
         }
     }
 
-    fn sqls(statements: &[Statement]) -> String {
-        statements.iter().map(Statement::sql).collect::<Vec<_>>().join(";\n")
+    fn sqls(transactions: &[Vec<Statement>]) -> String {
+        transactions.iter().flatten().map(Statement::sql).collect::<Vec<_>>().join(";\n")
     }
 
     fn table() -> TableName {
@@ -146,7 +185,7 @@ mod tests {
             found("units", "bigint", Some(64), Some(0)),
         ];
         let wanted = [column("shop_id", "string"), column("units", "bigint"), column("net", "decimal(18,4)")];
-        assert_eq!(plan(&table(), &existing, &wanted, &[]).unwrap(), []);
+        assert_eq!(plan(&table(), &existing, &wanted, &[]).unwrap(), Vec::<Vec<Statement>>::new());
     }
 
     #[test]
@@ -158,6 +197,27 @@ mod tests {
         alter table "sales"."total_sales" add column "seen_at" timestamp;
         alter table "sales"."total_sales" add column "is_new" boolean
         "#);
+    }
+
+    #[test]
+    fn wider_decimal_replaces_the_column_in_one_transaction() {
+        let existing = [found("net", "numeric", Some(18), Some(4))];
+        let transactions = plan(&table(), &existing, &[column("net", "decimal(38,4)")], &[]).unwrap();
+        assert_eq!(transactions.len(), 1);
+        insta::assert_snapshot!(sqls(&transactions), @r#"
+        alter table "sales"."total_sales" add column "load_wider" decimal(38,4);
+        update "sales"."total_sales" set "load_wider" = "net";
+        alter table "sales"."total_sales" drop column "net";
+        alter table "sales"."total_sales" rename column "load_wider" to "net"
+        "#);
+    }
+
+    #[test]
+    fn narrower_decimal_or_another_scale_is_an_error() {
+        for actual in [(38, 4), (18, 2), (38, 2)] {
+            let existing = [found("net", "numeric", Some(actual.0), Some(actual.1))];
+            assert!(plan(&table(), &existing, &[column("net", "decimal(20,4)")], &[]).is_err(), "{actual:?}");
+        }
     }
 
     #[test]

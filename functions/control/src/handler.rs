@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use chrono::{NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shoplake_contracts::ShopId;
+use shoplake_contracts::{BackfillName, ShopId};
 use shoplake_lake::Store;
 use shoplake_models::Models;
 use shoplake_platform::failure::Failure;
@@ -20,8 +20,9 @@ use crate::{
     machines::Machines,
     queue::Queue,
     redrive::{Redrive, Source},
-    references, reload, shops,
-    vault::Vault,
+    references, reload,
+    secret_store::SecretStore,
+    shops,
 };
 
 /// What an operator may ask for.
@@ -34,6 +35,12 @@ enum Action {
     AddShop { shop_id: ShopId },
     /// Give a shop another webhook secret.
     RotateSecret { shop_id: ShopId },
+    /// Add the shops that have a secret to the list of shops.
+    SyncShops,
+    /// Let a shop send data that is older than its datasets' windows.
+    OpenBackfill { shop_id: ShopId, name: BackfillName, until: DateTime<Utc> },
+    /// End that.
+    CloseBackfill { shop_id: ShopId },
     /// Have a model's days computed again, both ends included.
     Backfill { model: String, from: NaiveDate, to: NaiveDate },
     /// Have a model's days loaded into the warehouse as they are in gold, both ends included.
@@ -49,7 +56,7 @@ enum Action {
 }
 
 /// The handler and what it works with.
-pub(crate) struct Control<W, V, Q> {
+pub(crate) struct Control<W, S, Q> {
     /// The models that are deployed.
     pub(crate) models: Models,
     /// The migrations that are deployed.
@@ -57,7 +64,7 @@ pub(crate) struct Control<W, V, Q> {
     /// Where they are applied.
     pub(crate) warehouse: W,
     /// Where the secrets of shops are kept.
-    pub(crate) vault: V,
+    pub(crate) secrets: S,
     /// Where dirty partitions are announced.
     pub(crate) queue: Q,
     /// The lake.
@@ -70,12 +77,12 @@ pub(crate) struct Control<W, V, Q> {
     pub(crate) freshness: Freshness,
 }
 
-impl<W: Warehouse, V: Vault, Q: Queue> Control<W, V, Q> {
+impl<W: Warehouse, S: SecretStore, Q: Queue> Control<W, S, Q> {
     /// Does what the event asks for.
     pub(crate) async fn handle(&self, event: Value) -> Result<Value, Failure> {
         let action = serde_json::from_value(event).map_err(|error| {
             Failure::permanent(format!(
-                "expected an action (migrate, add_shop, rotate_secret, backfill, reload, get_reference, set_reference, redrive or check_freshness): {error}"
+                "expected an action (migrate, add_shop, rotate_secret, sync_shops, open_backfill, close_backfill, backfill, reload, get_reference, set_reference, redrive or check_freshness): {error}"
             ))
         })?;
         match action {
@@ -85,12 +92,20 @@ impl<W: Warehouse, V: Vault, Q: Queue> Control<W, V, Q> {
                 Err(error) => Err(Failure::retryable(error)),
             },
             Action::AddShop { shop_id } => {
-                let secret = shops::add(&self.vault, &shop_id).await?;
+                let secret = shops::add(self.lake.as_ref(), &self.secrets, &shop_id).await?;
                 Ok(json!({"shop_id": shop_id, "webhook_secret": secret.expose()}))
             }
             Action::RotateSecret { shop_id } => {
-                let secret = shops::rotate(&self.vault, &shop_id).await?;
+                let secret = shops::rotate(self.lake.as_ref(), &self.secrets, &shop_id).await?;
                 Ok(json!({"shop_id": shop_id, "webhook_secret": secret.expose()}))
+            }
+            Action::SyncShops => shops::sync(self.lake.as_ref(), &self.secrets).await,
+            Action::OpenBackfill { shop_id, name, until } => {
+                let lake = self.lake.as_ref();
+                shops::open_backfill(lake, &self.secrets, &shop_id, &name, until, Utc::now()).await
+            }
+            Action::CloseBackfill { shop_id } => {
+                shops::close_backfill(self.lake.as_ref(), &self.secrets, &shop_id).await
             }
             Action::Backfill { model, from, to } => {
                 let partitions = backfill::backfill(&self.models, &self.queue, &model, from, to).await?;
@@ -125,17 +140,18 @@ mod tests {
 
     use super::*;
     use crate::{
-        machines::memory::MemoryMachines, queue::memory::MemoryQueue, testing, vault::memory::MemoryVault,
+        machines::memory::MemoryMachines, queue::memory::MemoryQueue,
+        secret_store::memory::MemorySecretStore, testing,
     };
 
-    fn control() -> Control<RecordingWarehouse, MemoryVault, MemoryQueue> {
+    fn control() -> Control<RecordingWarehouse, MemorySecretStore, MemoryQueue> {
         Control {
             models: Models::from_sources(&Contracts::default(), []).unwrap(),
             migrations: vec![],
             warehouse: RecordingWarehouse::answering(|statements| {
                 Ok(vec![Some(Default::default()); statements.len()])
             }),
-            vault: MemoryVault::default(),
+            secrets: MemorySecretStore::default(),
             queue: MemoryQueue::default(),
             lake: Arc::new(MemoryStore::default()),
             machines: Arc::new(MemoryMachines::default()),
@@ -154,6 +170,21 @@ mod tests {
         let answer = control.handle(json!({"action": "add_shop", "shop_id": "acme"})).await.unwrap();
         assert_eq!(answer["shop_id"], "acme");
         assert!(answer["webhook_secret"].as_str().unwrap().starts_with("whsec_"));
+    }
+
+    #[tokio::test]
+    async fn a_shop_is_added_and_its_backfill_opened_and_closed() {
+        let control = control();
+        control.handle(json!({"action": "add_shop", "shop_id": "acme"})).await.unwrap();
+        let until = Utc::now() + chrono::TimeDelta::days(7);
+        let open =
+            json!({"action": "open_backfill", "shop_id": "acme", "name": "history-2024", "until": until});
+        let answer = control.handle(open).await.unwrap();
+        assert_eq!(answer["backfill"]["name"], "history-2024");
+        let answer = control.handle(json!({"action": "sync_shops"})).await.unwrap();
+        assert_eq!(answer, json!({"shops": 1, "added": []}));
+        let close = json!({"action": "close_backfill", "shop_id": "acme"});
+        assert_eq!(control.handle(close).await.unwrap()["closed"], "history-2024");
     }
 
     #[tokio::test]
@@ -196,6 +227,8 @@ mod tests {
             json!({"action": "drop_everything"}),
             json!({"action": "add_shop", "shop_id": "../other"}),
             json!({"action": "rotate_secret", "shop_id": "acme", "surprise": 1}),
+            json!({"action": "open_backfill", "shop_id": "acme", "name": "History", "until": "2026-12-01T00:00:00Z"}),
+            json!({"action": "open_backfill", "shop_id": "acme", "name": "history", "until": "tomorrow"}),
             json!({"action": "backfill", "model": "m", "from": "yesterday", "to": "today"}),
             json!({"action": "reload", "model": "m", "from": "yesterday", "to": "today"}),
             json!({"action": "set_reference", "table": "weights"}),

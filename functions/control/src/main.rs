@@ -11,10 +11,11 @@ mod redrive;
 mod references;
 mod reload;
 mod secret;
+mod secret_store;
+mod shop_list;
 mod shops;
 #[cfg(test)]
 mod testing;
-mod vault;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +37,7 @@ use crate::letters::SqsLetters;
 use crate::machines::{Machines, StepFunctions};
 use crate::queue::SqsQueue;
 use crate::redrive::Redrive;
-use crate::vault::SsmVault;
+use crate::secret_store::SsmSecretStore;
 
 /// Nobody waits for a redrive as a shop waits for its webhook.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -63,7 +64,7 @@ async fn main() -> Result<(), Error> {
             config::required("WAREHOUSE_WORKGROUP")?,
             config::required("WAREHOUSE_DATABASE")?,
         ),
-        vault: SsmVault::new(
+        secrets: SsmSecretStore::new(
             aws_sdk_ssm::Client::new(&sdk),
             config::required("SHOPS_PARAMETER_PATH")?,
             config::required("SHOPS_KMS_KEY")?,

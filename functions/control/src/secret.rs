@@ -4,7 +4,7 @@ use std::fmt;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-/// What a webhook secret begins with.
+/// The prefix of a webhook secret.
 const PREFIX: &str = "whsec_";
 
 /// Bytes of randomness: as many as HMAC-SHA256 can make use of.
@@ -15,19 +15,19 @@ const KEY_BYTES: usize = 32;
 pub(crate) struct Secret(String);
 
 impl Secret {
-    /// A new one, from the operating system's random numbers.
+    /// Generates a secret from the operating system's random numbers.
     pub(crate) fn generate() -> Result<Self, getrandom::Error> {
         let mut key = [0; KEY_BYTES];
         getrandom::fill(&mut key)?;
         Ok(Self(format!("{PREFIX}{}", STANDARD.encode(key))))
     }
 
-    /// One that was kept.
+    /// Takes a secret that the store kept.
     pub(crate) fn from_kept(text: String) -> Self {
         Self(text)
     }
 
-    /// The text, for whoever is meant to know it.
+    /// Returns the text; only an operator's answer and the secret store may have it.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }

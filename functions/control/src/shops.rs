@@ -1,19 +1,38 @@
-//! The secrets of shops through their life.
+//! Shops through their life: their secrets, their place in the list of shops, and their backfills.
 
-use shoplake_contracts::ShopId;
-use shoplake_platform::failure::Failure;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use shoplake_contracts::{BackfillName, ShopId};
+use shoplake_lake::Store;
+use shoplake_platform::{
+    failure::Failure,
+    shops::{Backfill, Shops},
+};
 
 use crate::{
     secret::Secret,
-    vault::{Slot, Vault},
+    secret_store::{SecretStore, SecretVersion},
+    shop_list,
 };
 
+/// How long a backfill may stay open: one that is forgotten lets a wrong clock in for so long.
+const MAX_BACKFILL: TimeDelta = TimeDelta::days(31);
+
 /// Gives a new shop its secret. A shop that has one keeps it: losing it would shut the shop out.
-pub(crate) async fn add(vault: &dyn Vault, shop: &ShopId) -> Result<Secret, Failure> {
+///
+/// The shop is listed first: should the second step fail, running the action again completes it,
+/// while a secret whose answer got lost would have to be rotated.
+pub(crate) async fn add(
+    lake: &dyn Store,
+    secrets: &dyn SecretStore,
+    shop: &ShopId,
+) -> Result<Secret, Failure> {
     let secret = generate()?;
-    if !vault.create(shop, Slot::Current, &secret).await.map_err(unavailable)? {
+    enlist(lake, secrets, shop).await?;
+    if !secrets.create(shop, SecretVersion::Current, &secret).await.map_err(unavailable)? {
         return Err(Failure::permanent(format!(
-            "shop {shop} exists already; use rotate_secret to give it another secret"
+            "shop {shop} already has a secret, which add_shop does not replace; use rotate_secret to give it \
+             another one (the list of shops includes {shop})"
         )));
     }
     tracing::info!(%shop, "added a shop");
@@ -22,61 +41,244 @@ pub(crate) async fn add(vault: &dyn Vault, shop: &ShopId) -> Result<Secret, Fail
 
 /// Gives a shop another secret. The one before it stays valid, the one before that does not.
 ///
-/// The order matters: should the second write fail, the shop's secret is still valid. To be run by one operator at a time.
-pub(crate) async fn rotate(vault: &dyn Vault, shop: &ShopId) -> Result<Secret, Failure> {
-    let Some(current) = vault.get(shop, Slot::Current).await.map_err(unavailable)? else {
-        return Err(Failure::permanent(format!("shop {shop} does not exist; use add_shop")));
+/// The order matters: should the second write fail, the shop's secret is still valid. To be run by
+/// one operator at a time.
+pub(crate) async fn rotate(
+    lake: &dyn Store,
+    secrets: &dyn SecretStore,
+    shop: &ShopId,
+) -> Result<Secret, Failure> {
+    let Some(current) = secrets.get(shop, SecretVersion::Current).await.map_err(unavailable)? else {
+        return Err(Failure::permanent(format!("shop {shop} has no secret; use add_shop to give it one")));
     };
+    enlist(lake, secrets, shop).await?;
     let secret = generate()?;
-    vault.replace(shop, Slot::Previous, &current).await.map_err(unavailable)?;
-    vault.replace(shop, Slot::Current, &secret).await.map_err(unavailable)?;
+    secrets.replace(shop, SecretVersion::Previous, &current).await.map_err(unavailable)?;
+    secrets.replace(shop, SecretVersion::Current, &secret).await.map_err(unavailable)?;
     tracing::info!(%shop, "rotated a shop's secret");
     Ok(secret)
 }
 
+/// Adds each shop that has a secret to the list; returns how many are listed, and which were not.
+pub(crate) async fn sync(lake: &dyn Store, secrets: &dyn SecretStore) -> Result<Value, Failure> {
+    let with_secret = secrets.shops().await.map_err(unavailable)?;
+    let (listed, added) = shop_list::edit(lake, secrets, |list| {
+        let added: Vec<_> = with_secret.iter().filter(|shop| !list.contains(shop)).cloned().collect();
+        list.shops.extend(added.iter().map(|shop| (shop.clone(), Default::default())));
+        Ok((list.shops.len(), added))
+    })
+    .await?;
+    tracing::info!(listed, added = added.len(), "synchronized the list of shops");
+    Ok(json!({"shops": listed, "added": added}))
+}
+
+/// Lets a shop send data that is older than its datasets' windows, until a time.
+pub(crate) async fn open_backfill(
+    lake: &dyn Store,
+    secrets: &dyn SecretStore,
+    shop: &ShopId,
+    name: &BackfillName,
+    until: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<Value, Failure> {
+    let latest = now + MAX_BACKFILL;
+    if until <= now || until > latest {
+        return Err(Failure::permanent(format!(
+            "invalid until {until}: expected a time after now, {now}, and at most {} days ahead, {latest}; \
+             a longer backfill can be opened again under the same name",
+            MAX_BACKFILL.num_days()
+        )));
+    }
+    shop_list::edit(lake, secrets, |list| {
+        if let Some(open) = list.open_backfill(shop, now).filter(|open| *open != name) {
+            return Err(Failure::permanent(format!(
+                "shop {shop} has the open backfill {open}, expected none or {name}; close it first with \
+                 close_backfill"
+            )));
+        }
+        let shop = entry(list, shop)?;
+        shop.backfill = Some(Backfill { name: name.clone(), until });
+        Ok(())
+    })
+    .await?;
+    tracing::info!(%shop, %name, %until, "opened a backfill");
+    Ok(json!({"shop_id": shop, "backfill": {"name": name, "until": until}}))
+}
+
+/// Ends the shop's backfill; returns its name, or null if there was none.
+pub(crate) async fn close_backfill(
+    lake: &dyn Store,
+    secrets: &dyn SecretStore,
+    shop: &ShopId,
+) -> Result<Value, Failure> {
+    let closed = shop_list::edit(lake, secrets, |list| Ok(entry(list, shop)?.backfill.take())).await?;
+    let name = closed.map(|backfill| backfill.name);
+    tracing::info!(%shop, ?name, "closed a backfill");
+    Ok(json!({"shop_id": shop, "closed": name}))
+}
+
+async fn enlist(lake: &dyn Store, secrets: &dyn SecretStore, shop: &ShopId) -> Result<(), Failure> {
+    shop_list::edit(lake, secrets, |list| {
+        list.shops.entry(shop.clone()).or_default();
+        Ok(())
+    })
+    .await
+}
+
+fn entry<'l>(list: &'l mut Shops, shop: &ShopId) -> Result<&'l mut shoplake_platform::shops::Shop, Failure> {
+    list.shops.get_mut(shop).ok_or_else(|| {
+        Failure::permanent(format!(
+            "shop {shop} is not in the list of shops; add it with add_shop, or with sync_shops if it has a \
+             secret already"
+        ))
+    })
+}
+
 fn generate() -> Result<Secret, Failure> {
-    Secret::generate()
-        .map_err(|error| Failure::retryable(format!("the system has no random numbers: {error}")))
+    Secret::generate().map_err(|error| {
+        Failure::retryable(format!(
+            "the operating system gave no random numbers: {error}; run the action again"
+        ))
+    })
 }
 
 fn unavailable(error: anyhow::Error) -> Failure {
-    Failure::retryable(format!("{error:#}"))
+    Failure::retryable(format!("{error:#}; run the action again"))
 }
 
 #[cfg(test)]
 mod tests {
+    use shoplake_lake::MemoryStore;
+    use shoplake_platform::shops::KEY;
+
     use super::*;
-    use crate::vault::memory::MemoryVault;
+    use crate::secret_store::memory::MemorySecretStore;
 
     fn acme() -> ShopId {
         "acme".parse().unwrap()
     }
 
-    #[tokio::test]
-    async fn given_a_shop_when_added_again_then_it_is_refused_and_keeps_its_secret() {
-        let vault = MemoryVault::default();
-        let secret = add(&vault, &acme()).await.unwrap();
+    fn setup() -> (MemoryStore, MemorySecretStore) {
+        (MemoryStore::default(), MemorySecretStore::default())
+    }
 
-        let failure = add(&vault, &acme()).await.unwrap_err();
+    async fn list(lake: &MemoryStore) -> Shops {
+        Shops::from_json(&lake.get(KEY).await.unwrap().unwrap().bytes).unwrap()
+    }
 
-        assert!(failure.is_permanent());
-        assert_eq!(vault.get(&acme(), Slot::Current).await.unwrap(), Some(secret));
+    async fn listed(lake: &MemoryStore) -> Vec<String> {
+        list(lake).await.shops.into_keys().map(String::from).collect()
     }
 
     #[tokio::test]
-    async fn given_a_shop_when_rotated_twice_then_the_last_two_secrets_live() {
-        let vault = MemoryVault::default();
-        add(&vault, &acme()).await.unwrap();
-        let second = rotate(&vault, &acme()).await.unwrap();
-        let third = rotate(&vault, &acme()).await.unwrap();
-        assert_eq!(vault.get(&acme(), Slot::Previous).await.unwrap(), Some(second));
-        assert_eq!(vault.get(&acme(), Slot::Current).await.unwrap(), Some(third));
+    async fn a_new_shop_is_listed_and_keeps_its_secret_when_added_again() {
+        let (lake, secrets) = setup();
+        let secret = add(&lake, &secrets, &acme()).await.unwrap();
+        assert_eq!(listed(&lake).await, ["acme"]);
+
+        let failure = add(&lake, &secrets, &acme()).await.unwrap_err();
+        assert!(failure.is_permanent() && failure.to_string().contains("rotate_secret"), "{failure}");
+        assert_eq!(secrets.get(&acme(), SecretVersion::Current).await.unwrap(), Some(secret));
     }
 
     #[tokio::test]
-    async fn given_an_unknown_shop_when_rotated_then_none_is_made_up() {
-        let vault = MemoryVault::default();
-        assert!(rotate(&vault, &acme()).await.unwrap_err().is_permanent());
-        assert_eq!(vault.get(&acme(), Slot::Current).await.unwrap(), None);
+    async fn a_shop_that_could_not_be_listed_gets_its_secret_when_added_again() {
+        let (lake, secrets) = setup();
+        lake.fail([false, true]);
+        assert!(!add(&lake, &secrets, &acme()).await.unwrap_err().is_permanent());
+        assert_eq!(secrets.get(&acme(), SecretVersion::Current).await.unwrap(), None);
+        add(&lake, &secrets, &acme()).await.unwrap();
+        assert_eq!(listed(&lake).await, ["acme"]);
+    }
+
+    #[tokio::test]
+    async fn two_rotations_leave_the_last_two_secrets_and_list_the_shop() {
+        let (lake, secrets) = setup();
+        secrets.create(&acme(), SecretVersion::Current, &generate().unwrap()).await.unwrap();
+        let second = rotate(&lake, &secrets, &acme()).await.unwrap();
+        let third = rotate(&lake, &secrets, &acme()).await.unwrap();
+        assert_eq!(secrets.get(&acme(), SecretVersion::Previous).await.unwrap(), Some(second));
+        assert_eq!(secrets.get(&acme(), SecretVersion::Current).await.unwrap(), Some(third));
+        assert_eq!(listed(&lake).await, ["acme"]);
+    }
+
+    #[tokio::test]
+    async fn an_unknown_shop_is_not_rotated() {
+        let (lake, secrets) = setup();
+        let failure = rotate(&lake, &secrets, &acme()).await.unwrap_err();
+        assert!(failure.is_permanent() && failure.to_string().contains("add_shop"), "{failure}");
+        assert_eq!(secrets.get(&acme(), SecretVersion::Current).await.unwrap(), None);
+        assert!(lake.keys().is_empty());
+    }
+
+    /// A deployment from before there was a list.
+    #[tokio::test]
+    async fn the_first_list_has_every_shop_with_a_secret() {
+        let (lake, secrets) = setup();
+        for shop in ["one", "two"] {
+            let secret = generate().unwrap();
+            secrets.create(&shop.parse().unwrap(), SecretVersion::Current, &secret).await.unwrap();
+        }
+        add(&lake, &secrets, &acme()).await.unwrap();
+        assert_eq!(listed(&lake).await, ["acme", "one", "two"]);
+    }
+
+    #[tokio::test]
+    async fn a_sync_adds_what_is_missing_and_keeps_what_is_there() {
+        let (lake, secrets) = setup();
+        add(&lake, &secrets, &acme()).await.unwrap();
+        let now = DateTime::UNIX_EPOCH;
+        let (name, until) = ("history".parse().unwrap(), now + TimeDelta::days(1));
+        open_backfill(&lake, &secrets, &acme(), &name, until, now).await.unwrap();
+        let secret = generate().unwrap();
+        secrets.create(&"late".parse().unwrap(), SecretVersion::Current, &secret).await.unwrap();
+
+        assert_eq!(sync(&lake, &secrets).await.unwrap(), json!({"shops": 2, "added": ["late"]}));
+        assert_eq!(sync(&lake, &secrets).await.unwrap(), json!({"shops": 2, "added": []}));
+        assert_eq!(list(&lake).await.open_backfill(&acme(), now), Some(&name));
+    }
+
+    #[tokio::test]
+    async fn a_backfill_is_opened_extended_and_closed() {
+        let (lake, secrets) = setup();
+        add(&lake, &secrets, &acme()).await.unwrap();
+        let now = DateTime::UNIX_EPOCH;
+        let [name, other]: [BackfillName; 2] = ["history", "other"].map(|name| name.parse().unwrap());
+        let open = |name, days| {
+            let until = now + TimeDelta::days(days);
+            let (lake, secrets) = (&lake, &secrets);
+            async move { open_backfill(lake, secrets, &acme(), name, until, now).await }
+        };
+        open(&name, 1).await.unwrap();
+        open(&name, 31).await.unwrap();
+        let refused = open(&other, 1).await.unwrap_err();
+        assert!(refused.to_string().contains("close_backfill"), "{refused}");
+        for days in [-1, 0, 32] {
+            let failure = open(&name, days).await.unwrap_err();
+            assert!(failure.is_permanent() && failure.to_string().contains("until"), "{failure}");
+        }
+        let shops = list(&lake).await;
+        assert_eq!(shops.open_backfill(&acme(), now + TimeDelta::days(30)), Some(&name));
+        // One that has ended does not have to be closed.
+        let later = now + TimeDelta::days(32);
+        let until = later + TimeDelta::days(1);
+        open_backfill(&lake, &secrets, &acme(), &other, until, later).await.unwrap();
+
+        let closed = close_backfill(&lake, &secrets, &acme()).await.unwrap();
+        assert_eq!(closed, json!({"shop_id": "acme", "closed": "other"}));
+        assert_eq!(list(&lake).await.open_backfill(&acme(), later), None);
+        let closed = close_backfill(&lake, &secrets, &acme()).await.unwrap();
+        assert_eq!(closed["closed"], Value::Null);
+    }
+
+    #[tokio::test]
+    async fn a_backfill_of_a_shop_that_is_not_listed_is_refused() {
+        let (lake, secrets) = setup();
+        let now = DateTime::UNIX_EPOCH;
+        let name = "history".parse().unwrap();
+        let opened = open_backfill(&lake, &secrets, &acme(), &name, now + TimeDelta::days(1), now).await;
+        for failure in [opened.unwrap_err(), close_backfill(&lake, &secrets, &acme()).await.unwrap_err()] {
+            assert!(failure.is_permanent() && failure.to_string().contains("sync_shops"), "{failure}");
+        }
     }
 }

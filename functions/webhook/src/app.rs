@@ -7,7 +7,7 @@ use lambda_http::{
     http::{HeaderMap, header},
 };
 use serde_json::value::RawValue;
-use shoplake_contracts::{Code, Contract, Contracts, Delivery, Reason, ShopId};
+use shoplake_contracts::{Code, Contract, Contracts, Delivery, PartitionValue, Reason, Rejected, Stamp};
 use shoplake_platform::{
     clock::Clock,
     metrics::{
@@ -15,18 +15,21 @@ use shoplake_platform::{
         UNACCEPTED_EVENTS,
     },
     secrets::{Secrets, SecretsError},
+    shops::CachedShopList,
     stream::{MAX_RECORD_BYTES, Packed, Stream, pack},
 };
 use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
 use crate::{
+    accepted_ids::{AcceptedIds, Digest, RequestId},
     envelopes::{self, Wrapped},
     events::{self, MAX_BODY_BYTES},
+    partition_limit::PartitionLimit,
     problem::{EventError, Problem},
     response::{self, Receipt},
     route::Route,
-    signature::{Claim, Key, SignatureError},
+    signature::{Key, SignatureError, SignedRequest},
 };
 
 /// The webhook and what it depends on.
@@ -35,6 +38,8 @@ pub(crate) struct App {
     pub(crate) contracts: Contracts,
     /// The secrets of shops.
     pub(crate) secrets: Arc<dyn Secrets>,
+    /// The shops for which a backfill is open.
+    pub(crate) shops: Arc<CachedShopList>,
     /// Where accepted events go.
     pub(crate) stream: Arc<dyn Stream>,
     /// The time.
@@ -43,11 +48,15 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     /// A source's stream is called `<prefix>-<source>`.
     pub(crate) stream_prefix: String,
+    /// The ids of requests that were accepted.
+    pub(crate) accepted_ids: AcceptedIds,
+    /// The limit of old and future partitions.
+    pub(crate) partition_limit: PartitionLimit,
 }
 
 /// What became of the events of one request: received = accepted + unaccepted + rejected.
 #[derive(Debug, Default)]
-struct Tally {
+struct Counts {
     body_bytes: usize,
     received: usize,
     accepted: usize,
@@ -55,7 +64,7 @@ struct Tally {
 }
 
 impl App {
-    /// Answers a request; whatever is wrong with it, there is an answer.
+    /// Answers a request, also one that is wrong in any way.
     pub(crate) async fn handle(&self, request: Request) -> Response<Body> {
         // Lambda's own ids are UUIDs as well.
         let request_id = request
@@ -78,8 +87,10 @@ impl App {
         let outcome = match Route::of(request.method(), request.raw_http_path()) {
             Route::Health => return response::healthy(),
             Route::Events { dataset } => self.receive(dataset, request).await,
-            Route::MethodNotAllowed { allowed } => Err(Problem::method_not_allowed(allowed)),
-            Route::NotFound => Err(Problem::no_such_path()),
+            Route::MethodNotAllowed { allowed } => {
+                Err(Problem::method_not_allowed(request.method(), allowed))
+            }
+            Route::NotFound => Err(Problem::no_such_path(request.raw_http_path())),
         };
         match outcome {
             Ok(receipts) => {
@@ -95,72 +106,92 @@ impl App {
     }
 
     async fn receive(&self, dataset: &str, request: &Request) -> Result<Vec<Receipt>, Problem> {
-        // Only a dataset that exists is logged and counted: a path can say anything, and every name is a new metric.
+        // Only a dataset that exists is logged and counted: each name is a metric of its own.
         let contract = self
             .contracts
             .get(dataset)
             .filter(|contract| takes_events(contract))
-            .ok_or_else(|| Problem::no_such_dataset(&self.datasets()))?;
+            .ok_or_else(|| Problem::no_such_dataset(dataset, &self.datasets()))?;
         Span::current().record("dataset", dataset);
 
-        let mut tally = Tally::default();
-        let outcome = self.take(contract, request, &mut tally).await;
-        self.count(dataset, &tally);
+        let mut counts = Counts::default();
+        let outcome = self.take(contract, request, &mut counts).await;
+        self.count(dataset, &counts);
         outcome
     }
 
-    /// The steps, cheapest first: nothing is read before the request is known to come from a shop, and nothing is put
-    /// before all of it is known to be valid.
+    /// Takes the steps, cheapest first: reads no event before the request is authenticated, and puts
+    /// none before all of them are known to be valid.
     async fn take(
         &self,
         contract: &Contract,
         request: &Request,
-        tally: &mut Tally,
+        counts: &mut Counts,
     ) -> Result<Vec<Receipt>, Problem> {
         let body: &[u8] = request.body().as_ref();
-        tally.body_bytes = body.len();
+        counts.body_bytes = body.len();
         if !is_plain_json(request.headers()) {
-            return Err(Problem::not_json());
+            return Err(Problem::not_json(request.headers()));
         }
         if body.len() > MAX_BODY_BYTES {
             return Err(Problem::body_too_large(body.len()));
         }
 
-        let claim = Claim::read(request.headers(), self.clock.now())?;
-        Span::current().record("shop", field::display(&claim.shop)).record("webhook_id", claim.id);
-        self.authenticate(&claim, body).await?;
+        let now = self.clock.now();
+        let signed = SignedRequest::read(request.headers(), now)?;
+        let SignedRequest { shop, id, .. } = &signed;
+        Span::current().record("shop", field::display(shop)).record("webhook_id", id);
+        self.authenticate(&signed, body).await?;
+        let digest = Digest::of(body);
+        let request_id =
+            RequestId { shop: shop.clone(), dataset: contract.dataset.clone(), id: (*id).to_owned() };
+        self.accepted_ids
+            .check(&request_id, digest, now)
+            .map_err(|reused| Problem::webhook_id_reused(id, &reused))?;
 
         let events = events::split(body)?;
-        tally.received = events.len();
-        validate(contract, &claim.shop, &events)?;
+        counts.received = events.len();
+        let shops = self.shops.shops().await;
+        let backfill = shops.as_deref().and_then(|shops| shops.open_backfill(shop, now));
+        let stamp = Stamp::new(shop, now).in_backfill(backfill);
+        let partitions = validate(contract, stamp, &events)?;
 
         let source = contract.sources.first().map_or("", String::as_str);
-        let wrapped = envelopes::wrap(contract, source, &claim.shop, claim.id, self.clock.now(), &events)
-            .map_err(|error| {
+        let wrapped =
+            envelopes::wrap(contract, source, shop, id, now, backfill, &events).map_err(|error| {
                 tracing::error!(%error, "events could not be wrapped");
                 Problem::internal()
             })?;
         check_sizes(&wrapped)?;
-        self.put(source, wrapped, tally).await
+        if backfill.is_none() {
+            self.partition_limit
+                .check(shop, &contract.dataset, partitions, now)
+                .map_err(|refused| Problem::too_many_partitions(shop, &refused))?;
+        }
+        let outcome = self.put(source, wrapped, counts).await;
+        if counts.accepted > 0 {
+            self.accepted_ids.remember(request_id, digest, now);
+        }
+        outcome
     }
 
-    /// Whether the shop that the request names has signed it.
-    async fn authenticate(&self, claim: &Claim<'_>, body: &[u8]) -> Result<(), Problem> {
-        let (known, keys) = match self.secrets.webhook_secrets(&claim.shop).await {
+    /// Fails unless the shop that the request names has signed it.
+    async fn authenticate(&self, request: &SignedRequest<'_>, body: &[u8]) -> Result<(), Problem> {
+        let (known, keys) = match self.secrets.webhook_secrets(&request.shop).await {
             Ok(secrets) => (true, secrets.iter().filter_map(Key::read).collect()),
-            Err(SecretsError::UnknownShop { .. }) => (false, Vec::from_iter(Key::of_nobody())),
+            Err(SecretsError::UnknownShop { .. }) => (false, Vec::from_iter(Key::dummy_key())),
             Err(error @ SecretsError::Unavailable { .. }) => {
                 tracing::error!(%error, "secrets unavailable");
                 return Err(Problem::secrets_unavailable());
             }
         };
         if keys.is_empty() {
-            // The shop is not to blame: what we have stored is no secret.
-            tracing::error!("none of the shop's secrets is of the form whsec_<base64>; rotate it");
+            // A fault of the deployment, so the answer is not the shop's 401.
+            tracing::error!("none of the shop's secrets has the form whsec_<base64>; rotate the secret");
             return Err(Problem::secrets_unavailable());
         }
-        let proven = claim.is_proven_by(&keys, body);
-        if known && proven { Ok(()) } else { Err(SignatureError::Unproven.into()) }
+        let signed = request.is_signed_with(&keys, body);
+        if known && signed { Ok(()) } else { Err(SignatureError::InvalidSignature.into()) }
     }
 
     /// Puts the envelopes to the source's stream.
@@ -168,7 +199,7 @@ impl App {
         &self,
         source: &str,
         wrapped: Vec<Wrapped>,
-        tally: &mut Tally,
+        counts: &mut Counts,
     ) -> Result<Vec<Receipt>, Problem> {
         let (records, lines): (Vec<_>, Vec<_>) = pack(wrapped.iter().map(|event| &event.line))
             .into_iter()
@@ -179,7 +210,7 @@ impl App {
 
         let stream = format!("{}-{source}", self.stream_prefix);
         let Err(error) = self.stream.put(&stream, records).await else {
-            tally.accepted = receipts.len();
+            counts.accepted = receipts.len();
             return Ok(receipts);
         };
         tracing::error!(%error, "events not accepted by the stream");
@@ -189,8 +220,8 @@ impl App {
                 .iter()
                 .any(|&record| lines.get(record).is_some_and(|lines| lines.contains(&receipt.index)))
         });
-        tally.accepted = accepted.len();
-        tally.unaccepted = unaccepted.len();
+        counts.accepted = accepted.len();
+        counts.unaccepted = unaccepted.len();
         Err(Problem::unaccepted(&error, accepted, unaccepted))
     }
 
@@ -202,16 +233,16 @@ impl App {
             .collect()
     }
 
-    fn count(&self, dataset: &str, tally: &Tally) {
-        let mut values = vec![(RECEIVED_BODY, tally.body_bytes)];
-        if tally.received == 0 {
+    fn count(&self, dataset: &str, counts: &Counts) {
+        let mut values = vec![(RECEIVED_BODY, counts.body_bytes)];
+        if counts.received == 0 {
             values.push((REJECTED_REQUESTS, 1));
         } else {
             values.extend([
-                (RECEIVED_EVENTS, tally.received),
-                (ACCEPTED_EVENTS, tally.accepted),
-                (UNACCEPTED_EVENTS, tally.unaccepted),
-                (REJECTED_EVENTS, tally.received - tally.accepted - tally.unaccepted),
+                (RECEIVED_EVENTS, counts.received),
+                (ACCEPTED_EVENTS, counts.accepted),
+                (UNACCEPTED_EVENTS, counts.unaccepted),
+                (REJECTED_EVENTS, counts.received - counts.accepted - counts.unaccepted),
             ]);
         }
         let values: Vec<_> = values.into_iter().map(|(metric, value)| (metric, value as f64)).collect();
@@ -219,12 +250,14 @@ impl App {
     }
 }
 
-/// Whether the webhook is the way in. The child of another dataset comes with its parent.
+/// Returns whether the dataset's events arrive by webhook. The child of another dataset comes with
+/// its parent.
 fn takes_events(contract: &Contract) -> bool {
     contract.delivery == Delivery::Stream && contract.parent.is_none()
 }
 
-/// A compressed body would have to be unpacked before anybody knows who sent it.
+/// Returns whether the body is JSON as it is: a compressed one would have to be unpacked before its
+/// sender is authenticated.
 fn is_plain_json(headers: &HeaderMap) -> bool {
     let media_type = headers
         .get(header::CONTENT_TYPE)
@@ -235,21 +268,30 @@ fn is_plain_json(headers: &HeaderMap) -> bool {
     media_type.trim().eq_ignore_ascii_case("application/json") && !encoded
 }
 
-/// All or nothing: one event that does not keep the contract (or names another shop) refuses them all.
-fn validate(contract: &Contract, shop: &ShopId, events: &[&RawValue]) -> Result<(), Problem> {
-    let errors: Vec<EventError> = events
-        .iter()
-        .enumerate()
-        .filter_map(|(index, event)| {
-            let reasons = contract.validate(shop, event.get().as_bytes()).err()?;
-            Some(reasons.into_iter().map(move |reason| EventError { index, reason }))
-        })
-        .flatten()
-        .collect();
-    if errors.is_empty() { Ok(()) } else { Err(Problem::invalid_events(events.len(), errors)) }
+/// Returns the partitions of the events. All or nothing: one event that does not keep the contract
+/// (or names another shop) refuses all of them.
+fn validate(
+    contract: &Contract,
+    stamp: Stamp<'_>,
+    events: &[&RawValue],
+) -> Result<Vec<PartitionValue>, Problem> {
+    let mut row = contract.row();
+    let mut partitions = Vec::with_capacity(events.len());
+    let mut errors = Vec::new();
+    for (index, event) in events.iter().enumerate() {
+        let data = event.get().as_bytes();
+        match contract.decode(stamp, data, &mut row) {
+            Ok(()) => partitions.extend(contract.partition.of(contract.partition_value(&row))),
+            Err(Rejected) => {
+                let reasons = contract.explain(stamp, data).into_iter();
+                errors.extend(reasons.map(|reason| EventError { index, reason }));
+            }
+        }
+    }
+    if errors.is_empty() { Ok(partitions) } else { Err(Problem::invalid_events(events.len(), errors)) }
 }
 
-/// An envelope that no record can hold would fail for ever; better its sender knows now.
+/// Refuses an event whose envelope no record can hold: it would fail however often it is sent.
 fn check_sizes(wrapped: &[Wrapped]) -> Result<(), Problem> {
     let errors: Vec<EventError> = wrapped
         .iter()

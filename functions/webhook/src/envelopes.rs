@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashMap};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::value::RawValue;
-use shoplake_contracts::{Contract, ShopId, envelope::Envelope};
+use shoplake_contracts::{BackfillName, Contract, ShopId, envelope::Envelope};
 
 /// An event on its way.
 #[derive(Debug)]
@@ -15,13 +15,14 @@ pub(crate) struct Wrapped {
     pub(crate) line: Vec<u8>,
 }
 
-/// Wraps the events of one request of `shop` for `source`.
+/// Wraps the events of one request of `shop` for `source`, which may belong to a backfill.
 pub(crate) fn wrap(
     contract: &Contract,
     source: &str,
     shop: &ShopId,
     webhook_id: &str,
     received_at: DateTime<Utc>,
+    backfill: Option<&BackfillName>,
     events: &[&RawValue],
 ) -> Result<Vec<Wrapped>, serde_json::Error> {
     let wrap = |(index, &event): (usize, &&RawValue)| -> Result<Wrapped, serde_json::Error> {
@@ -29,6 +30,9 @@ pub(crate) fn wrap(
         let mut envelope = Envelope::new(shop, source, &contract.dataset, id.as_str(), received_at, event);
         if let Some(time) = event_time(event, &contract.event_time) {
             envelope = envelope.with_time(time);
+        }
+        if let Some(backfill) = backfill {
+            envelope = envelope.with_backfill(backfill);
         }
         let line = envelope.to_line()?;
         Ok(Wrapped { id, line })

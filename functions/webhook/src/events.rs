@@ -1,18 +1,26 @@
 //! Takes a body apart into its events, without touching their bytes.
 
 use serde_json::value::RawValue;
+use shoplake_contracts::text;
+
+use crate::text::quoted_bytes;
 
 /// Most events in one request.
 pub(crate) const MAX_EVENTS: usize = 500;
 
-/// Largest body. Lambda takes 6 MB of JSON-escaped request; this leaves room for the escapes and the headers.
-pub(crate) const MAX_BODY_BYTES: usize = 5_000_000;
+/// Largest body.
+///
+/// Lambda takes an event of 6,291,556 bytes, in which the body is a JSON string: a quote, a backslash
+/// or a line break takes two bytes there, so a valid JSON body at most doubles. The rest is for the
+/// headers (10,240 bytes, escaped and twice in the event) and the request's context. A larger limit
+/// would let API Gateway answer 5xx to some bodies below it, however often they are sent.
+pub(crate) const MAX_BODY_BYTES: usize = 3_000_000;
 
 /// Why there are no events in a body.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
     #[error("expected one JSON event ({{...}}) or an array of events ([{{...}}, ...]), got {actual}")]
-    NeitherObjectNorArray { actual: &'static str },
+    NeitherObjectNorArray { actual: String },
     #[error("expected valid JSON in UTF-8, got a body that is not: {0}")]
     Malformed(#[from] serde_json::Error),
     #[error("expected at least one event, got an empty array")]
@@ -23,18 +31,18 @@ pub(crate) enum BodyError {
     TooManyEvents { actual: usize },
 }
 
-/// The events of a body: itself, or the elements of its array.
+/// Returns the events of a body: itself, or the elements of its array.
 pub(crate) fn split(body: &[u8]) -> Result<Vec<&RawValue>, BodyError> {
+    // Some senders begin UTF-8 with a byte order mark. It is signed, but part of no event.
+    let body = text::without_bom(body);
     let events = match body.trim_ascii_start().first() {
         Some(b'{') => vec![serde_json::from_slice(body)?],
         Some(b'[') => serde_json::from_slice(body)?,
-        first => {
-            let actual = match first {
-                None => "an empty body",
-                Some(b'"') => "a string",
-                Some(b'-' | b'0'..=b'9') => "a number",
-                Some(_) => "something else",
-            };
+        None => {
+            return Err(BodyError::NeitherObjectNorArray { actual: "an empty body".to_owned() });
+        }
+        Some(_) => {
+            let actual = format!("a body that begins with {}", quoted_bytes(body));
             return Err(BodyError::NeitherObjectNorArray { actual });
         }
     };
@@ -65,11 +73,22 @@ mod tests {
     fn given_something_else_when_split_then_the_error_says_what_came() {
         let message = |body: &[u8]| split(body).unwrap_err().to_string();
         assert!(message(b"").ends_with("got an empty body"));
-        assert!(message(b"\"{}\"").ends_with("got a string"));
+        assert!(message(b"\"{}\"").ends_with(r#"got a body that begins with "\"{}\"""#));
+        assert!(message(b"event=view&x=1").ends_with(r#"begins with "event=view&x=1""#));
+        assert!(message(b"\xff\xfe{\0}\0").ends_with(r#"begins with "\xff\xfe{\x00}\x00""#));
+        assert!(message(&[b'x'; 60]).ends_with(&format!(r#"begins with "{}"..."#, "x".repeat(50))));
         assert!(message(b"{\"a\":").contains("EOF"));
         assert!(message(b"{} {}").contains("trailing"));
         assert!(message(b"[{\"a\":\"\xff\"}]").contains("UTF-8"));
         assert!(message(b"[]").ends_with("an empty array"));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_not_part_of_the_events() {
+        assert_eq!(texts(b"\xef\xbb\xbf {\"a\":1}"), [r#"{"a":1}"#]);
+        assert_eq!(texts(b"\xef\xbb\xbf[{},{}]"), ["{}", "{}"]);
+        let twice = split(b"\xef\xbb\xbf\xef\xbb\xbf{}").unwrap_err().to_string();
+        assert!(twice.contains(r"\xef\xbb\xbf{}"), "{twice}");
     }
 
     #[test]

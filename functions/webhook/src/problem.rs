@@ -1,24 +1,31 @@
 //! What went wrong, as `application/problem+json` (RFC 9457).
 
-use lambda_http::http::{StatusCode, header, header::HeaderName};
+use chrono::{DateTime, SecondsFormat, Utc};
+use lambda_http::http::{
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{self, HeaderName},
+};
 use serde::Serialize;
-use shoplake_contracts::Reason;
+use shoplake_contracts::{Reason, ShopId};
 use shoplake_platform::stream::{PutError, PutFailure};
 
 use crate::{
+    accepted_ids::ReusedId,
     events::{BodyError, MAX_BODY_BYTES},
+    partition_limit::TooManyPartitions,
     response::Receipt,
     signature::SignatureError,
+    text::{quoted, quoted_bytes},
 };
 
-/// Most reasons that an answer lists, so that it stays below Lambda's 6 MB whatever was sent.
-const MAX_ERRORS: usize = 2_000;
+/// Most reasons that an answer lists: enough to correct a sender, far below Lambda's 6 MB.
+const MAX_ERRORS: usize = 100;
 
 /// Seconds after which a throttled caller may come back: a shard's throughput is counted per second.
-const THROTTLED_RETRY_AFTER: &str = "5";
+const THROTTLED_RETRY_AFTER: u64 = 5;
 
 /// Seconds after which a caller may come back while something is down.
-const UNAVAILABLE_RETRY_AFTER: &str = "30";
+const UNAVAILABLE_RETRY_AFTER: u64 = 30;
 
 /// The kinds of problem: the last part of `type`, the status and the title.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +37,8 @@ pub(crate) enum Kind {
     TooLarge,
     UnsupportedMediaType,
     InvalidEvents,
+    WebhookIdReused,
+    TooManyPartitions,
     Throttled,
     Internal,
     Unavailable,
@@ -55,6 +64,14 @@ impl Kind {
             Self::InvalidEvents => {
                 ("invalid-events", StatusCode::UNPROCESSABLE_ENTITY, "Events do not keep the contract")
             }
+            Self::WebhookIdReused => {
+                ("webhook-id-reused", StatusCode::CONFLICT, "The webhook-id belongs to another request")
+            }
+            Self::TooManyPartitions => (
+                "too-many-partitions",
+                StatusCode::TOO_MANY_REQUESTS,
+                "Events of too many old or future days at once",
+            ),
             Self::Throttled => ("throttled", StatusCode::TOO_MANY_REQUESTS, "Too many events at once"),
             Self::Internal => {
                 ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something is wrong on our side")
@@ -82,14 +99,23 @@ struct Partial {
     unaccepted: Vec<Receipt>,
 }
 
+/// What is wrong with the events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Errors {
+    /// The first reasons.
+    errors: Vec<EventError>,
+    /// How many reasons there are.
+    error_count: usize,
+}
+
 /// A refusal: what was expected, what came, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     kind: Kind,
     detail: String,
-    header: Option<(HeaderName, &'static str)>,
-    errors: Vec<EventError>,
-    /// Boxed, as hardly any problem has it and every `Result` would carry its size.
+    header: Option<(HeaderName, HeaderValue)>,
+    // Boxed, because few problems have them and every `Result` would carry their size.
+    errors: Option<Box<Errors>>,
     partial: Option<Box<Partial>>,
 }
 
@@ -102,115 +128,147 @@ struct Document<'a> {
     status: u16,
     detail: &'a str,
     instance: String,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    errors: &'a [EventError],
+    #[serde(flatten)]
+    errors: Option<&'a Errors>,
     #[serde(flatten)]
     partial: Option<&'a Partial>,
 }
 
 impl Problem {
     fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), header: None, errors: Vec::new(), partial: None }
+        Self { kind, detail: detail.into(), header: None, errors: None, partial: None }
     }
 
-    fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, value));
+    fn with_header(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
+        self.header = Some((name, value.into()));
         self
     }
 
-    pub(crate) fn no_such_path() -> Self {
-        Self::new(Kind::NotFound, "expected POST /v1/events/{dataset} or GET /v1/health, got another path")
+    fn with_errors(mut self, mut errors: Vec<EventError>) -> Self {
+        let error_count = errors.len();
+        errors.truncate(MAX_ERRORS);
+        self.errors = Some(Box::new(Errors { errors, error_count }));
+        self
     }
 
-    /// The datasets are no secret, so whoever mistypes one is told which there are.
-    pub(crate) fn no_such_dataset(datasets: &[&str]) -> Self {
-        let datasets = datasets.join(", ");
-        Self::new(
-            Kind::NotFound,
-            format!("expected a dataset that takes events ({datasets}), got another one; correct the path"),
-        )
+    pub(crate) fn no_such_path(path: &str) -> Self {
+        let detail = format!(
+            "expected POST /v1/events/{{dataset}} or GET /v1/health, got the path {}; correct the path",
+            quoted(path)
+        );
+        Self::new(Kind::NotFound, detail)
     }
 
-    pub(crate) fn method_not_allowed(allowed: &'static str) -> Self {
-        Self::new(Kind::MethodNotAllowed, format!("expected {allowed}, got another method"))
-            .with_header(header::ALLOW, allowed)
+    /// The names of datasets are public, so an answer to a wrong one lists them.
+    pub(crate) fn no_such_dataset(dataset: &str, datasets: &[&str]) -> Self {
+        let detail = format!(
+            "expected a dataset that takes events ({}), got {}; correct the path",
+            datasets.join(", "),
+            quoted(dataset)
+        );
+        Self::new(Kind::NotFound, detail)
     }
 
-    pub(crate) fn not_json() -> Self {
-        Self::new(
-            Kind::UnsupportedMediaType,
-            "expected content-type: application/json and no content-encoding, got something else; send plain JSON",
-        )
+    pub(crate) fn method_not_allowed(method: &Method, allowed: &'static str) -> Self {
+        let detail = format!("expected {allowed} at this path, got {}", quoted(method.as_str()));
+        Self::new(Kind::MethodNotAllowed, detail)
+            .with_header(header::ALLOW, HeaderValue::from_static(allowed))
+    }
+
+    pub(crate) fn not_json(headers: &HeaderMap) -> Self {
+        let shown = |name: HeaderName| match headers.get(&name) {
+            Some(value) => format!("{name}: {}", quoted_bytes(value.as_bytes())),
+            None => format!("no {name}"),
+        };
+        let detail = format!(
+            "expected content-type: application/json and no content-encoding, got {} and {}; send plain JSON",
+            shown(header::CONTENT_TYPE),
+            shown(header::CONTENT_ENCODING)
+        );
+        Self::new(Kind::UnsupportedMediaType, detail)
     }
 
     pub(crate) fn body_too_large(actual: usize) -> Self {
-        Self::new(
-            Kind::TooLarge,
-            format!(
-                "expected a body of at most {MAX_BODY_BYTES} bytes, got {actual}; send the events in several requests"
-            ),
-        )
+        let detail = format!(
+            "expected a body of at most {MAX_BODY_BYTES} bytes, got {actual}; send the events in several \
+             requests"
+        );
+        Self::new(Kind::TooLarge, detail)
     }
 
     pub(crate) fn events_too_large(errors: Vec<EventError>) -> Self {
-        Self {
-            errors,
-            ..Self::new(
-                Kind::TooLarge,
-                "expected events that fit a stream's record, got larger ones; no event was taken; make the events \
-                 listed in errors smaller and send all events again",
-            )
-        }
+        let detail = "expected events that fit into a record of the stream, got larger ones; none of the \
+                      events was accepted; make the events listed in errors smaller and send all events again";
+        Self::new(Kind::TooLarge, detail).with_errors(errors)
     }
 
-    /// Any event that is wrong refuses the request, so that a sender never has to find out which half went through.
-    pub(crate) fn invalid_events(events: usize, mut errors: Vec<EventError>) -> Self {
-        let reasons = errors.len();
-        errors.truncate(MAX_ERRORS);
+    /// One invalid event refuses the request, so a sender never has to find out which half went through.
+    pub(crate) fn invalid_events(events: usize, errors: Vec<EventError>) -> Self {
         let mut invalid: Vec<usize> = errors.iter().map(|error| error.index).collect();
         invalid.dedup();
-        let listed = if reasons > MAX_ERRORS {
-            format!(" (the first {MAX_ERRORS} of {reasons} reasons)")
+        let listed = if errors.len() > MAX_ERRORS {
+            format!(" (the first {MAX_ERRORS} of {} reasons)", errors.len())
         } else {
             String::new()
         };
         let detail = format!(
-            "expected {events} event(s) that keep the contract, got {} that do not; no event was taken; correct or \
-             leave out what errors lists{listed} and send again",
+            "expected {events} event(s) that keep the contract, got {} that do not; none of the events was \
+             accepted; correct or leave out the events listed in errors{listed} and send again",
             invalid.len()
         );
-        Self { errors, ..Self::new(Kind::InvalidEvents, detail) }
+        Self::new(Kind::InvalidEvents, detail).with_errors(errors)
     }
 
-    /// The details are for our log, not for the caller.
+    /// The same id for other events would make two events share the id of an envelope.
+    pub(crate) fn webhook_id_reused(id: &str, reused: &ReusedId) -> Self {
+        let detail = format!(
+            "the webhook-id {} belongs to a request with another body, whose events this dataset accepted at \
+             {}; none of these events was accepted; send them under a new webhook-id, or send the same bytes \
+             to repeat the first request",
+            quoted(id),
+            timestamp(reused.accepted_at)
+        );
+        Self::new(Kind::WebhookIdReused, detail)
+    }
+
+    pub(crate) fn too_many_partitions(shop: &ShopId, refused: &TooManyPartitions) -> Self {
+        let TooManyPartitions { new, used, limit, until, retry_after_seconds } = *refused;
+        let detail = format!(
+            "expected events of at most {limit} partitions (days or hours) an hour that are over two days \
+             old or in the future, for the shop {shop}; this request has {new} and {used} were accepted \
+             since the hour began; none of the events was accepted; send fewer days in a request, send \
+             the rest after {}, or ask the operator to open a backfill for the shop",
+            timestamp(until)
+        );
+        Self::new(Kind::TooManyPartitions, detail).with_header(header::RETRY_AFTER, retry_after_seconds)
+    }
+
+    /// The details are in the log, under the request's id.
     pub(crate) fn internal() -> Self {
-        Self::new(
-            Kind::Internal,
-            "the events could not be wrapped; no event was taken; report the instance of this problem",
-        )
+        let detail = "the function could not write the events' envelopes; none of the events was accepted; \
+                      report the instance of this problem to the operator";
+        Self::new(Kind::Internal, detail)
     }
 
     pub(crate) fn secrets_unavailable() -> Self {
-        Self::new(
-            Kind::Unavailable,
-            "signatures cannot be checked right now; no event was taken; send the same request again later",
-        )
-        .with_header(header::RETRY_AFTER, UNAVAILABLE_RETRY_AFTER)
+        let detail = "signatures cannot be checked right now; none of the events was accepted; send the \
+                      same request again later";
+        Self::new(Kind::Unavailable, detail).with_header(header::RETRY_AFTER, UNAVAILABLE_RETRY_AFTER)
     }
 
     /// 429 where the caller can help by slowing down, 503 where nothing that the caller does would help.
     pub(crate) fn unaccepted(error: &PutError, accepted: Vec<Receipt>, unaccepted: Vec<Receipt>) -> Self {
         let (kind, cause, retry_after) = match error.reason {
             PutFailure::Throttled(_) => {
-                (Kind::Throttled, "more events arrive than the stream takes", THROTTLED_RETRY_AFTER)
+                (Kind::Throttled, "more events arrive than the stream accepts", THROTTLED_RETRY_AFTER)
             }
             PutFailure::Unavailable(_) | PutFailure::Refused(_) | PutFailure::TooLarge { .. } => {
-                (Kind::Unavailable, "the stream does not take events right now", UNAVAILABLE_RETRY_AFTER)
+                (Kind::Unavailable, "the stream does not accept events right now", UNAVAILABLE_RETRY_AFTER)
             }
         };
         let detail = format!(
             "{cause}: {} event(s) were accepted, {} were not; send the same request again later, with the same \
-             webhook-id: ids are idempotent, so events that were accepted already do no harm",
+             body and webhook-id: events that were accepted already count once",
             accepted.len(),
             unaccepted.len()
         );
@@ -223,7 +281,7 @@ impl Problem {
         self.kind.parts().1
     }
 
-    pub(crate) fn header(&self) -> Option<&(HeaderName, &'static str)> {
+    pub(crate) fn header(&self) -> Option<&(HeaderName, HeaderValue)> {
         self.header.as_ref()
     }
 
@@ -241,16 +299,21 @@ impl Problem {
             status: status.as_u16(),
             detail: &self.detail,
             instance: format!("urn:uuid:{request_id}"),
-            errors: &self.errors,
+            errors: self.errors.as_deref(),
             partial: self.partial.as_deref(),
         })
     }
 }
 
+/// A time as the texts of problems show it.
+fn timestamp(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
 impl From<SignatureError> for Problem {
     fn from(error: SignatureError) -> Self {
         Self::new(Kind::Unauthenticated, error.to_string())
-            .with_header(header::WWW_AUTHENTICATE, "StandardWebhooks")
+            .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("StandardWebhooks"))
     }
 }
 

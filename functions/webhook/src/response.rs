@@ -35,7 +35,7 @@ pub(crate) fn refused(problem: &Problem, request_id: &str) -> Response<Body> {
     let body = problem.to_json(request_id).unwrap_or_default();
     let mut response = respond(problem.status(), "application/problem+json", body);
     if let Some((name, value)) = problem.header() {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response.headers_mut().insert(name, value.clone());
     }
     response
 }

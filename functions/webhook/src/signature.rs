@@ -1,7 +1,8 @@
 //! Standard Webhooks: who sent this body, and when.
 //!
-//! The signature is an HMAC-SHA256 over `<webhook-id>.<webhook-timestamp>.<body>`, the body exactly as it came. There may
-//! be several signatures and several live secrets, so that a secret can be rotated without losing a request.
+//! The signature is an HMAC-SHA256 over `<webhook-id>.<webhook-timestamp>.<body>`, the body exactly as
+//! it arrived. There may be several signatures and several live secrets, so that a secret can be
+//! rotated without losing a request.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,8 +12,10 @@ use sha2::Sha256;
 use shoplake_contracts::ShopId;
 use shoplake_platform::secrets::{ExposeSecret, SecretString};
 
+use crate::text::quoted;
+
 /// A request older or newer than this is refused, so that a recorded one cannot be replayed for ever.
-const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+pub(crate) const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
 /// The id becomes part of every event's id, so it is kept short and plain.
 const MAX_ID_LENGTH: usize = 128;
@@ -25,35 +28,34 @@ const SIGNATURE: &str = "webhook-signature";
 
 type HmacSha256 = Hmac<Sha256>;
 
-/// Why a request is not believed. None of this says whether a shop exists.
+/// Why a request is not authenticated. None of this says whether a shop exists.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SignatureError {
     #[error(
-        "expected the headers {SHOP}, {ID}, {TIMESTAMP} and {SIGNATURE} (Standard Webhooks), got no readable {header}; \
-         sign the request"
+        "the header {header} is missing, expected the headers {SHOP}, {ID}, {TIMESTAMP} and {SIGNATURE} \
+         (Standard Webhooks); sign the request"
     )]
     Missing { header: &'static str },
+    #[error("expected {expected} in the header {header}, got {actual}; correct the header and sign again")]
+    Malformed { header: &'static str, expected: &'static str, actual: String },
     #[error(
-        "expected {expected} in the header {header}, got something else; correct the header and sign again"
-    )]
-    Malformed { header: &'static str, expected: &'static str },
-    #[error(
-        "expected a {TIMESTAMP} within {} seconds of the server's time {now}, got {timestamp}; sign again, by a clock \
-         that is right",
+        "expected a {TIMESTAMP} within {} seconds of the server's time {now}, got {timestamp}; set the \
+         clock of the sender and sign again",
         TOLERANCE.num_seconds()
     )]
     OutOfTolerance { timestamp: i64, now: i64 },
     #[error(
-        "expected a {SIGNATURE} made with a live secret of the shop that {SHOP} names, got none that is; check the \
-         shop, the secret, and that exactly the bytes sent were signed as \"<{ID}>.<{TIMESTAMP}>.<body>\""
+        "expected a {SIGNATURE} made with a live secret of the shop that {SHOP} names, got none; check \
+         the shop, the secret, and that exactly the bytes sent were signed as \
+         \"<{ID}>.<{TIMESTAMP}>.<body>\""
     )]
-    Unproven,
+    InvalidSignature,
 }
 
-/// What the headers claim.
+/// A request that names a shop and carries signatures; whether they are valid is not known yet.
 #[derive(Debug)]
-pub(crate) struct Claim<'a> {
-    /// The shop that the request says it comes from.
+pub(crate) struct SignedRequest<'a> {
+    /// The shop that the request names.
     pub(crate) shop: ShopId,
     /// The id that the sender gave the request; the same when it is sent again.
     pub(crate) id: &'a str,
@@ -62,7 +64,7 @@ pub(crate) struct Claim<'a> {
     signatures: Vec<[u8; 32]>,
 }
 
-impl<'a> Claim<'a> {
+impl<'a> SignedRequest<'a> {
     /// Reads the headers, and checks the time.
     pub(crate) fn read(headers: &'a HeaderMap, now: DateTime<Utc>) -> Result<Self, SignatureError> {
         let shop = header(headers, SHOP)?;
@@ -70,39 +72,43 @@ impl<'a> Claim<'a> {
         let timestamp = header(headers, TIMESTAMP)?;
         let signature = header(headers, SIGNATURE)?;
 
-        let shop = shop.parse().map_err(|_| SignatureError::Malformed {
-            header: SHOP,
-            expected: "1 to 63 characters of a-z, 0-9, _ and -, beginning with a letter or digit",
-        })?;
+        let malformed = |header, value: &str, expected| {
+            Err(SignatureError::Malformed { header, expected, actual: quoted(value) })
+        };
+        let Ok(shop) = shop.parse() else {
+            let expected = "1 to 63 characters of a-z, 0-9, _ and -, beginning with a letter or digit";
+            return malformed(SHOP, shop, expected);
+        };
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':');
         if id.is_empty() || id.len() > MAX_ID_LENGTH || !id.bytes().all(plain) {
-            return Err(SignatureError::Malformed {
-                header: ID,
-                expected: "1 to 128 characters of A-Z, a-z, 0-9, _, - and :",
-            });
+            return malformed(ID, id, "1 to 128 characters of A-Z, a-z, 0-9, _, - and :");
         }
-        let seconds: i64 = timestamp.parse().map_err(|_| SignatureError::Malformed {
-            header: TIMESTAMP,
-            expected: "whole seconds since 1970-01-01T00:00:00Z",
-        })?;
+        let Ok(seconds) = timestamp.parse::<i64>() else {
+            return malformed(TIMESTAMP, timestamp, "whole seconds since 1970-01-01T00:00:00Z");
+        };
         if now.timestamp().abs_diff(seconds) > TOLERANCE.num_seconds().unsigned_abs() {
             return Err(SignatureError::OutOfTolerance { timestamp: seconds, now: now.timestamp() });
         }
-        Ok(Self {
-            shop,
-            id,
-            timestamp,
-            // Signatures of other versions (v1a is asymmetric) may stand beside ours.
-            signatures: signature
-                .split_ascii_whitespace()
-                .filter_map(|signature| signature.strip_prefix("v1,"))
-                .filter_map(|signature| STANDARD.decode(signature).ok()?.try_into().ok())
-                .collect(),
-        })
+        // Signatures of other versions (v1a is asymmetric) may stand beside ours.
+        let signatures: Vec<_> = signature
+            .split_ascii_whitespace()
+            .filter_map(|signature| signature.strip_prefix("v1,"))
+            .filter_map(|signature| STANDARD.decode(signature).ok()?.try_into().ok())
+            .collect();
+        if signatures.is_empty() {
+            // The value is not repeated: a sender may have put the secret there.
+            return Err(SignatureError::Malformed {
+                header: SIGNATURE,
+                expected: "v1,<base64 of an HMAC-SHA256>, or several of them separated by blanks",
+                actual: "none".to_owned(),
+            });
+        }
+        Ok(Self { shop, id, timestamp, signatures })
     }
 
-    /// Whether one of the signatures was made over `body` with one of `keys`. Compares in constant time.
-    pub(crate) fn is_proven_by(&self, keys: &[Key], body: &[u8]) -> bool {
+    /// Returns whether one of the signatures was made over `body` with one of `keys`. Compares in
+    /// constant time.
+    pub(crate) fn is_signed_with(&self, keys: &[Key], body: &[u8]) -> bool {
         keys.iter().any(|key| {
             let mut mac = key.0.clone();
             for part in [self.id.as_bytes(), b".", self.timestamp.as_bytes(), b".", body] {
@@ -114,7 +120,12 @@ impl<'a> Claim<'a> {
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, SignatureError> {
-    headers.get(name).and_then(|value| value.to_str().ok()).ok_or(SignatureError::Missing { header: name })
+    let value = headers.get(name).ok_or(SignatureError::Missing { header: name })?;
+    value.to_str().map_err(|_| SignatureError::Malformed {
+        header: name,
+        expected: "printable ASCII characters",
+        actual: "others".to_owned(),
+    })
 }
 
 /// A key to check signatures with.
@@ -129,10 +140,11 @@ impl Key {
         HmacSha256::new_from_slice(&key).ok().map(Self)
     }
 
-    /// A key of no shop. Checking with it costs the same time, so that the time does not tell whether a shop exists;
-    /// as anybody may know this key, a signature made with it proves nothing.
-    pub(crate) fn of_nobody() -> Option<Self> {
-        HmacSha256::new_from_slice(b"nobody").ok().map(Self)
+    /// The key to check with when the shop is unknown. Checking costs the same time as for a known
+    /// shop, so the time does not tell whether a shop exists. The key is public: a signature made
+    /// with it authenticates no request.
+    pub(crate) fn dummy_key() -> Option<Self> {
+        HmacSha256::new_from_slice(b"dummy").ok().map(Self)
     }
 }
 
@@ -162,45 +174,45 @@ mod tests {
         DateTime::from_timestamp(seconds, 0).unwrap()
     }
 
-    fn proven(signature: &str, secrets: &[&str], body: &[u8]) -> bool {
+    fn is_signed(signature: &str, secrets: &[&str], body: &[u8]) -> bool {
         let keys: Vec<Key> =
             secrets.iter().filter_map(|&secret| Key::read(&SecretString::from(secret))).collect();
         let headers = headers(signature);
-        Claim::read(&headers, at(SECONDS)).unwrap().is_proven_by(&keys, body)
+        SignedRequest::read(&headers, at(SECONDS)).is_ok_and(|request| request.is_signed_with(&keys, body))
     }
 
     #[test]
     fn given_the_published_vector_when_verified_then_it_is_proven() {
-        assert!(proven(SIGNED, &[SECRET], BODY));
-        assert!(proven(SIGNED, &["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], BODY));
+        assert!(is_signed(SIGNED, &[SECRET], BODY));
+        assert!(is_signed(SIGNED, &["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], BODY));
     }
 
     #[test]
     fn given_another_body_or_key_or_version_when_verified_then_it_is_not_proven() {
-        assert!(!proven(SIGNED, &[SECRET], br#"{"test":2432232314}"#));
-        assert!(!proven(SIGNED, &["whsec_YQ=="], BODY));
-        assert!(!proven(SIGNED, &[], BODY));
-        assert!(!proven(&SIGNED.replace("v1,", "v2,"), &[SECRET], BODY));
+        assert!(!is_signed(SIGNED, &[SECRET], br#"{"test":2432232314}"#));
+        assert!(!is_signed(SIGNED, &["whsec_YQ=="], BODY));
+        assert!(!is_signed(SIGNED, &[], BODY));
+        assert!(!is_signed(&SIGNED.replace("v1,", "v2,"), &[SECRET], BODY));
         for garbage in ["", "v1", "v1,", "v1,%%%", "v1,AAAA"] {
-            assert!(!proven(garbage, &[SECRET], BODY), "{garbage}");
+            assert!(!is_signed(garbage, &[SECRET], BODY), "{garbage}");
         }
     }
 
     #[test]
     fn given_several_signatures_and_secrets_when_verified_then_one_pair_suffices() {
         let signatures = format!("v1a,xyz v1,AAAA  {SIGNED}");
-        assert!(proven(&signatures, &["whsec_YQ==", SECRET], BODY));
+        assert!(is_signed(&signatures, &["whsec_YQ==", SECRET], BODY));
     }
 
     #[test]
     fn given_a_timestamp_when_read_then_five_minutes_both_ways_are_tolerated() {
         let headers = headers(SIGNED);
         for seconds in [SECONDS - 300, SECONDS, SECONDS + 300] {
-            assert!(Claim::read(&headers, at(seconds)).is_ok(), "{seconds}");
+            assert!(SignedRequest::read(&headers, at(seconds)).is_ok(), "{seconds}");
         }
         for now in [SECONDS - 301, SECONDS + 301] {
             assert_eq!(
-                Claim::read(&headers, at(now)).unwrap_err(),
+                SignedRequest::read(&headers, at(now)).unwrap_err(),
                 SignatureError::OutOfTolerance { timestamp: SECONDS, now }
             );
         }
@@ -211,7 +223,7 @@ mod tests {
         for timestamp in [i64::MIN.to_string(), i64::MAX.to_string(), "1.5".to_owned(), String::new()] {
             let mut headers = headers(SIGNED);
             headers.insert(TIMESTAMP, timestamp.parse().unwrap());
-            assert!(Claim::read(&headers, at(SECONDS)).is_err(), "{timestamp}");
+            assert!(SignedRequest::read(&headers, at(SECONDS)).is_err(), "{timestamp}");
         }
     }
 
@@ -221,10 +233,28 @@ mod tests {
             let mut headers = headers(SIGNED);
             headers.remove(name);
             assert_eq!(
-                Claim::read(&headers, at(SECONDS)).unwrap_err(),
+                SignedRequest::read(&headers, at(SECONDS)).unwrap_err(),
                 SignatureError::Missing { header: name }
             );
+            headers.insert(name, HeaderValue::from_bytes(b"\xe9").unwrap());
+            let error = SignedRequest::read(&headers, at(SECONDS)).unwrap_err().to_string();
+            assert!(error.contains(&format!("printable ASCII characters in the header {name}")), "{error}");
         }
+    }
+
+    #[test]
+    fn a_malformed_header_is_named_with_what_was_found() {
+        let error = |name: &'static str, value: &str| {
+            let mut headers = headers(SIGNED);
+            headers.insert(name, value.parse().unwrap());
+            SignedRequest::read(&headers, at(SECONDS)).unwrap_err().to_string()
+        };
+        assert!(error(SHOP, "Acme").contains(r#"in the header x-shop-id, got "Acme""#));
+        assert!(error(ID, "msg 1").contains(r#"in the header webhook-id, got "msg 1""#));
+        assert!(error(TIMESTAMP, "1614265330.5").contains(r#"webhook-timestamp, got "1614265330.5""#));
+        let secret = error(SIGNATURE, SECRET);
+        assert!(secret.contains("in the header webhook-signature, got none"), "{secret}");
+        assert!(!secret.contains(SECRET), "{secret}");
     }
 
     #[test]
@@ -232,7 +262,7 @@ mod tests {
         for id in ["", "a.b", "a b", "a/b", &"a".repeat(MAX_ID_LENGTH + 1)] {
             let mut headers = headers(SIGNED);
             headers.insert(ID, id.parse().unwrap());
-            let error = Claim::read(&headers, at(SECONDS)).unwrap_err();
+            let error = SignedRequest::read(&headers, at(SECONDS)).unwrap_err();
             assert!(matches!(error, SignatureError::Malformed { header: ID, .. }), "{id}");
         }
     }

@@ -23,6 +23,8 @@ from ..webhook import send
 FIRST_DAY = date(2025, 11, 1)
 """A month that no other test writes to, long enough ago that none of its stockouts is news."""
 DAYS = [FIRST_DAY + timedelta(days=number) for number in range(30)]
+BACKFILL = "history"
+"""These are more days than the webhook takes of a shop in an hour, and soon too old."""
 SETTLE_SECONDS = 900
 REQUEST = ("--batch", "500", "--concurrency", "4")
 
@@ -66,6 +68,7 @@ def month(pipeline: Pipeline, stages: Stages, tmp_path_factory: pytest.TempPathF
     """The month, posted and polled day by day, the shops side by side."""
     folder = tmp_path_factory.mktemp("month")
     shops = {name: pipeline.add_shop(name) for name in SIZES}
+    pipeline.open_backfills(shops, BACKFILL)
     feeds = {name: Feed(pipeline, shops[name], folder, seed, SIZES[name].products) for seed, name in enumerate(SIZES, start=41)}
 
     def live(name: str, day: date) -> int:
@@ -73,8 +76,8 @@ def month(pipeline: Pipeline, stages: Stages, tmp_path_factory: pytest.TempPathF
         return sum([
             feed.post("web_traffic", day, size.web_events, *REQUEST),
             feed.post("crm_interactions", day, size.crm_interactions, *REQUEST),
-            feed.pos([day], size.pos_lines),
-            feed.inventory([day], size.locations, PAGE_SIZE="5000"),
+            feed.pos([day], size.pos_lines, BACKFILL=BACKFILL),
+            feed.inventory([day], size.locations, PAGE_SIZE="5000", BACKFILL=BACKFILL),
         ])
 
     with ThreadPoolExecutor(len(SIZES)) as workers, stages.stage("post and poll the month", "rows") as done:

@@ -50,7 +50,9 @@ class Connectors:
 
     def run(self, day: str) -> None:
         """Polls a day to its end; a page of the API's greatest size, as a day's file is parsed anew for each that is not the last."""
-        process = self._pipeline.start_pos_connector(self._shop_id, self._api, day, PAGE_SIZE="5000", RUST_LOG="warn")
+        process = self._pipeline.start_pos_connector(
+            self._shop_id, self._api, day, PAGE_SIZE="5000", RUST_LOG="warn", BACKFILL="real-days"
+        )
         with self._running_now(process):
             output, _ = process.communicate()
         assert process.returncode == 0, f"the sales of {day}: the connector ended with {process.returncode}\n{output[-2000:]}"

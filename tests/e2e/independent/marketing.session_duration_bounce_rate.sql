@@ -1,6 +1,7 @@
 -- key: shop_id, session_date
--- A session is a session_id, split where more than 30 minutes pass without an event; it belongs to the day it started on;
--- a bounce is one view and nothing else.
+-- A session is a session_id, split where more than 30 minutes pass without an event, and 24 hours
+-- after it started. What has gone on for a whole UTC day is split at midnights instead. A session
+-- belongs to the day it started on; a bounce is one view and nothing else.
 with starts as (
     select *, coalesce(occurred_at - lag(occurred_at) over moments > interval 30 minutes, true) as is_start
     from web_traffic
@@ -13,14 +14,30 @@ numbered as (
             over (partition by shop_id, session_id order by occurred_at, event_id rows unbounded preceding) as number
     from starts
 ),
+timed as (
+    select
+        *,
+        min(occurred_at) over (partition by shop_id, session_id, number) as began_at
+    from numbered
+),
+parts as (
+    select
+        *,
+        case
+            when datediff('day', began_at, occurred_at) > 1 then strftime(occurred_at, 'on %Y-%m-%d')
+            when occurred_at < began_at + interval 24 hours then 'first'
+            else 'second'
+        end as part
+    from timed
+),
 sessions as (
     select
         shop_id,
         cast(min(occurred_at) as date) as session_date,
         epoch_us(max(occurred_at)) - epoch_us(min(occurred_at)) as microseconds,
         count(*) = 1 and bool_and(event_type in ('page_view', 'product_view')) as is_bounce
-    from numbered
-    group by shop_id, session_id, number
+    from parts
+    group by shop_id, session_id, number, part
 )
 select
     shop_id,

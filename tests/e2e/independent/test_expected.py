@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-from datetime import date, datetime
+import re
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from . import TABLES, Expected, differences
+from .expected import HERE
 
 D = Decimal
 SHOP = "s"
@@ -57,6 +59,10 @@ def stock(at: str, on_hand: int, reserved: int = 0, place: str = "l1", product: 
 
 
 def test_every_kpi_has_a_definition() -> None:
+    # `Expected` counts the columns of the key in the first line.
+    for table in TABLES:
+        first = (HERE / f"{table}.sql").read_text().splitlines()[0]
+        assert re.fullmatch(r"-- key: \w+(, \w+)*", first), f"{table}: {first}"
     assert len(TABLES) == 14
 
 
@@ -152,9 +158,10 @@ def test_stock_availability() -> None:
 
 
 def test_product_turnover_rate() -> None:
-    # p1 on 1 March: 3 sold, 1 returned (returns do not count); on hand at two locations 10 + 20 at 0:00 and 10 at 1:00: 40 / 2 = 20.
-    # p2: sold on 1 March, never in stock: null. On 30 March (29 days later) 1 March still counts, on 31 March it does not:
-    # there p1 has the 5 of 30 March and the snapshot of that day, 0 on hand: no rate. p2 is gone.
+    # p1 on 1 March: 3 sold, 1 returned (returns do not count); on hand at l1 10 and 10, at l2 20,
+    # counted once: 10 + 20 = 30. p2: sold on 1 March, never in stock: null. On 30 March (29 days
+    # later) 1 March still counts, on 31 March it does not: there p1 has the 5 of 30 March and the
+    # snapshot of that day, 0 on hand: no rate. p2 is gone.
     expected = Expected()
     lines = [
         sale("t1", 1, "2026-03-01", 3, "1"),
@@ -171,11 +178,12 @@ def test_product_turnover_rate() -> None:
     ]
     expected.add_rows("pos_sales", SHOP, map(json.dumps, lines))
     expected.add_rows("inventory_levels", SHOP, map(json.dumps, levels))
-    # 30 March: (3 + 5) / ((40 + 0) / (2 + 1)) = 8 / 13.333... = 0.6; 31 March: 5 + 1 sold, average 0.
+    # 30 March: l1 has (10 + 10 + 0) / 3, l2 still 20: (3 + 5) / 26.666... = 0.3; 31 March: 5 + 1
+    # sold, average 0.
     want = [
-        (date(2026, 3, 1), "p1", 3, 20.0, 0.15),
+        (date(2026, 3, 1), "p1", 3, 30.0, 0.1),
         (date(2026, 3, 1), "p2", 7, None, None),
-        (date(2026, 3, 30), "p1", 8, 40 / 3, 0.6),
+        (date(2026, 3, 30), "p1", 8, 80 / 3, 0.3),
         (date(2026, 3, 30), "p2", 7, None, None),
         (date(2026, 3, 31), "p1", 6, 0.0, None),
     ]
@@ -183,8 +191,9 @@ def test_product_turnover_rate() -> None:
 
 
 def test_inventory_turnover() -> None:
-    # Value: (10 + 20) * 2.50 = 75 at 0:00 and 10 * 2.50 = 25 at 1:00: 100 / 2 = 50. Cost: 4 * 2.50 - 1 * 2.50 = 7.50 and a
-    # line without a cost: 7.50 / 50 = 0.15. EUR has sales and no stock.
+    # Value: 10 * 2.50 = 25 at l1, twice, and 20 * 2.50 = 50 at l2, once: 25 + 50 = 75. Cost: 4 *
+    # 2.50 - 1 * 2.50 = 7.50 and a line of 9 units without a cost: 7.50 / 75 = 0.1. EUR has sales
+    # and no stock.
     expected = Expected()
     lines = [
         sale("t1", 1, "2026-03-01", 4, "5", unit_cost="2.50"),
@@ -202,9 +211,9 @@ def test_inventory_turnover() -> None:
     expected.add_rows("inventory_levels", SHOP, map(json.dumps, levels))
     # 31 March: 1 March is the 31st day back; only the snapshot of the day is left, 4 * 2.50, and nothing was sold.
     want = [
-        (date(2026, 3, 1), "EUR", D(1), None, None),
-        (date(2026, 3, 1), "GBP", D("7.5"), 50.0, 0.15),
-        (date(2026, 3, 31), "GBP", D(0), 10.0, 0.0),
+        (date(2026, 3, 1), "EUR", D(1), None, None, 0),
+        (date(2026, 3, 1), "GBP", D("7.5"), 75.0, 0.1, 9),
+        (date(2026, 3, 31), "GBP", D(0), 10.0, 0.0, 0),
     ]
     assert read(expected, "operations.inventory_turnover") == want
 
@@ -237,6 +246,21 @@ def test_sessions() -> None:
         web("e6", "2026-03-01T09:00:00Z", "search", session="b"),
     ]
     want = [(date(2026, 3, 1), 4, 750.0, 600.0, 1, 0.25)]
+    assert rows("web_traffic", events, "marketing.session_duration_bounce_rate") == want
+
+
+def test_session_of_more_than_a_day_is_cut() -> None:
+    # An event every 25 minutes from 22:00, 120 of them. The first 24 hours are those of numbers 0
+    # to 57: 57 * 25 minutes. What is left of 2 March begins with number 58 at 22:10 and ends with
+    # 62 at 23:50: 4 * 25. Then 3 March is whole: from number 63 at 0:15 to 119 at 23:35, 56 * 25.
+    begin = datetime(2026, 3, 1, 22)
+    times = [begin + timedelta(minutes=25 * n) for n in range(120)]
+    events = [web(f"e{n:03}", f"{time:%Y-%m-%dT%H:%M:%SZ}") for n, time in enumerate(times)]
+    want = [
+        (date(2026, 3, 1), 1, 57 * 1500.0, 57 * 1500.0, 0, 0.0),
+        (date(2026, 3, 2), 1, 4 * 1500.0, 4 * 1500.0, 0, 0.0),
+        (date(2026, 3, 3), 1, 56 * 1500.0, 56 * 1500.0, 0, 0.0),
+    ]
     assert rows("web_traffic", events, "marketing.session_duration_bounce_rate") == want
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from .markup import Markup, element
-from .model import Chart, Number, Series
+from .model import SO_FAR, Chart, Number, Series
 from .numbers import brief, show
 
 WIDTH, HEIGHT = 440, 200
@@ -43,13 +43,22 @@ def describe(chart: Chart) -> str:
         return "No values."
     parts = [f"{len(chart.labels)} values from {chart.labels[0]} to {chart.labels[-1]}."]
     for series in chart.series:
-        known = [(value, label) for value, label in zip(series.values, chart.labels, strict=True) if value is not None]
+        known = [
+            (value, label)
+            for value, label in zip(series.values, chart.labels, strict=True)
+            if value is not None
+        ]
         if known:
-            (lowest, at_low), (highest, at_high), (last, at_last) = min(known), max(known), known[-1]
+            (lowest, at_low), (highest, at_high), (last, at_last) = (
+                min(known),
+                max(known),
+                known[-1],
+            )
             parts.append(
                 f"{series.name}: lowest {show(lowest, chart.unit)} ({at_low}), highest {show(highest, chart.unit)} ({at_high}),"
                 f" last {show(last, chart.unit)} ({at_last})."
             )
+    parts += [f"{day} is not over." for day in chart.partial]
     return " ".join(parts)
 
 
@@ -74,17 +83,27 @@ class _Scale:
         return LEFT + self.slot * (index + 0.5)
 
     def y(self, value: Number) -> float:
-        return TOP + (self.high - float(value)) / ((self.high - self.low) or 1) * (HEIGHT - TOP - BOTTOM)
+        return TOP + (self.high - float(value)) / ((self.high - self.low) or 1) * (
+            HEIGHT - TOP - BOTTOM
+        )
 
 
 def _extent(chart: Chart) -> tuple[float, float]:
     """The range of the values, always with zero in it: a bar's length and a line's height then mean something."""
     if chart.kind == "bars":
         columns = list(zip(*(series.values for series in chart.series), strict=True))
-        tops = [sum(float(value) for value in column if value is not None and value > 0) for column in columns]
-        bottoms = [sum(float(value) for value in column if value is not None and value < 0) for column in columns]
+        tops = [
+            sum(float(value) for value in column if value is not None and value > 0)
+            for column in columns
+        ]
+        bottoms = [
+            sum(float(value) for value in column if value is not None and value < 0)
+            for column in columns
+        ]
         return min([0.0, *bottoms]), max([0.0, *tops])
-    known = [float(value) for series in chart.series for value in series.values if value is not None]
+    known = [
+        float(value) for series in chart.series for value in series.values if value is not None
+    ]
     return min([0.0, *known]), max([0.0, *known])
 
 
@@ -93,15 +112,36 @@ def _axes(chart: Chart, scale: _Scale, ticks: Sequence[float]) -> list[Markup]:
     for tick in ticks:
         y = f"{scale.y(tick):.1f}"
         parts.append(
-            element("line", {"x1": LEFT, "x2": WIDTH - RIGHT, "y1": y, "y2": y, "class": "zero" if tick == 0 else "grid"})
+            element(
+                "line",
+                {
+                    "x1": LEFT,
+                    "x2": WIDTH - RIGHT,
+                    "y1": y,
+                    "y2": y,
+                    "class": "zero" if tick == 0 else "grid",
+                },
+            )
         )
-        parts.append(element("text", {"x": LEFT - 6, "y": f"{scale.y(tick) + 3.5:.1f}", "class": "end"}, brief(tick, chart.unit)))
+        parts.append(
+            element(
+                "text",
+                {"x": LEFT - 6, "y": f"{scale.y(tick) + 3.5:.1f}", "class": "end"},
+                brief(tick, chart.unit),
+            )
+        )
     widest = max((len(_short(label)) for label in chart.labels), default=1)
     every = max(1, math.ceil((widest * 6.5 + 14) / scale.slot))
     # Counted from the newest, which has to have its label.
     for index in range(len(chart.labels) - 1, -1, -every):
         x = min(scale.x(index), WIDTH - RIGHT - len(_short(chart.labels[index])) * 3)
-        parts.append(element("text", {"x": f"{x:.1f}", "y": HEIGHT - 7, "class": "middle"}, _short(chart.labels[index])))
+        parts.append(
+            element(
+                "text",
+                {"x": f"{x:.1f}", "y": HEIGHT - 7, "class": "middle"},
+                _short(chart.labels[index]),
+            )
+        )
     return parts
 
 
@@ -138,7 +178,9 @@ def _lines(chart: Chart, scale: _Scale) -> list[Markup]:
     parts = []
     for number, series in enumerate(chart.series):
         for run in _runs(series):
-            points = " L ".join(f"{scale.x(index):.2f} {scale.y(series.values[index]):.3f}" for index in run)
+            points = " L ".join(
+                f"{scale.x(index):.2f} {scale.y(series.values[index]):.3f}" for index in run
+            )
             parts.append(element("path", {"d": f"M {points}", "class": f"line s{number}"}))
         radius = 2.4 if len(chart.labels) > 12 else 3.2
         for index, (label, value) in enumerate(zip(chart.labels, series.values, strict=True)):
@@ -159,7 +201,17 @@ def _runs(series: Series) -> list[list[int]]:
     return [run for run in runs if len(run) > 1]
 
 
-def _mark(tag: str, chart: Chart, series: Series, number: int, label: str, value: Number, place: dict[str, object]) -> Markup:
+def _mark(
+    tag: str,
+    chart: Chart,
+    series: Series,
+    number: int,
+    label: str,
+    value: Number,
+    place: dict[str, object],
+) -> Markup:
     said = f"{label}, {series.name}: {show(value, chart.unit)}"
-    names = {"class": f"mark s{number}", "data-series": series.name, "data-label": label, "data-value": value}
+    said += f" {SO_FAR}" if label in chart.partial else ""
+    kind = f"mark s{number}" + (" partial" if label in chart.partial else "")
+    names = {"class": kind, "data-series": series.name, "data-label": label, "data-value": value}
     return element(tag, {**place, **names}, element("title", None, said))

@@ -27,7 +27,8 @@ def element(tag: str, attributes: dict[str, object] | None = None, *children: Ch
 def text(value: str) -> str:
     """Text as it may stand in a document: what no HTML document may contain (control characters) is made visible."""
     return "".join(
-        character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}" for character in value
+        character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}"
+        for character in value
     )
 
 

@@ -19,11 +19,21 @@ class Unit:
     currency: str = ""
 
 
-TEXT, COUNT, PERCENT, SCORE, RATIO = Unit("text"), Unit("count"), Unit("percent"), Unit("score"), Unit("ratio")
+TEXT, COUNT, PERCENT, SCORE, RATIO = (
+    Unit("text"),
+    Unit("count"),
+    Unit("percent"),
+    Unit("score"),
+    Unit("ratio"),
+)
 SECONDS, HOURS, DAYS, RATING = Unit("seconds"), Unit("hours"), Unit("days"), Unit("rating")
 DAY, MOMENT = Unit("day"), Unit("moment")
 AMOUNT = Unit("amount")
 """Money in a table whose rows name the currency in a column of its own."""
+
+
+SO_FAR = "so far"
+"""Marks numbers of a day that is not over."""
 
 
 def money(currency: str) -> Unit:
@@ -60,6 +70,8 @@ class Chart:
     unit: Unit
     labels: tuple[str, ...]
     series: tuple[Series, ...]
+    partial: tuple[str, ...] = ()
+    """The labels that are days which are not over."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,17 @@ class ShopReport:
 
     shop_id: str
     sections: Sequence[Section]
+
+    @property
+    def partial(self) -> str | None:
+        """What a reader must know of the day that is not over; None where it has no data."""
+        days = {
+            day for section in self.sections for chart in section.charts for day in chart.partial
+        }
+        if not days:
+            return None
+        said = "charts show it so far, headline numbers are of the last whole day."
+        return f"{min(days)} is not over: {said}"
 
 
 @dataclass(frozen=True)

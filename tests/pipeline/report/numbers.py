@@ -8,7 +8,14 @@ from decimal import ROUND_HALF_UP, Decimal
 from .model import Number, Unit, Value
 
 DASH = "–"
-_SUFFIX = {"percent": " %", "seconds": " s", "hours": " h", "days": " d", "rating": " / 5", "ratio": " ×"}
+_SUFFIX = {
+    "percent": " %",
+    "seconds": " s",
+    "hours": " h",
+    "days": " d",
+    "rating": " / 5",
+    "ratio": " ×",
+}
 _PLACES = {
     "count": 0,
     "amount": 2,
@@ -35,9 +42,13 @@ def show(value: Value, unit: Unit) -> str:
         return str(value)
     exact = Decimal(str(value)) * (100 if unit.kind == "percent" else 1)
     places = _PLACES[unit.kind]
-    rounded = exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP) + 0  # no minus sign before a zero
+    rounded = (
+        exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP) + 0
+    )  # no minus sign before a zero
     number = f"{rounded:,.{places}f}".replace("-", "−")
-    return f"{number} {unit.currency}" if unit.kind == "money" else number + _SUFFIX.get(unit.kind, "")
+    return (
+        f"{number} {unit.currency}" if unit.kind == "money" else number + _SUFFIX.get(unit.kind, "")
+    )
 
 
 def exact(value: Value) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .charts import draw
 from .markup import Markup, element
-from .model import Chart, Headline, Report, Section, ShopReport, Table, Unit, Value
+from .model import SO_FAR, Chart, Headline, Report, Section, ShopReport, Table, Unit, Value
 from .numbers import exact, is_number, show
 
 HERE = Path(__file__).resolve().parent
@@ -42,7 +42,10 @@ def page(report: Report) -> str:
             _data(report),
         ),
         element(
-            "footer", None, "Times and days are UTC. Amounts of different currencies are never added. A dash means: not known."
+            "footer",
+            None,
+            "Times and days are UTC. Amounts of different currencies are never added."
+            " A dash means: not known.",
         ),
         element("script", None, script),
     )
@@ -54,10 +57,16 @@ def _hash(source: str) -> str:
 
 
 def _header(report: Report) -> Markup:
-    options = [element("option", {"value": f"shop{number}"}, shop.shop_id) for number, shop in enumerate(report.shops)]
+    options = [
+        element("option", {"value": f"shop{number}"}, shop.shop_id)
+        for number, shop in enumerate(report.shops)
+    ]
     # Without scripts all shops are shown, one after the other, and there is nothing to select.
     choice = element(
-        "label", {"class": "choice", "hidden": True}, element("span", None, "Shop"), element("select", {"id": "shop"}, options)
+        "label",
+        {"class": "choice", "hidden": True},
+        element("span", None, "Shop"),
+        element("select", {"id": "shop"}, options),
     )
     return element(
         "header",
@@ -70,18 +79,29 @@ def _header(report: Report) -> Markup:
 
 def _shop(shop: ShopReport, number: int) -> Markup:
     prefix = f"shop{number}"
-    links = [element("a", {"href": f"#{prefix}-{section.team.lower()}"}, section.team) for section in shop.sections]
+    links = [
+        element("a", {"href": f"#{prefix}-{section.team.lower()}"}, section.team)
+        for section in shop.sections
+    ]
     return element(
         "article",
         {"class": "shop", "id": prefix, "data-shop": shop.shop_id},
         element("h2", {"class": "shop-name"}, shop.shop_id),
-        element("nav", {"aria-label": f"Teams of {shop.shop_id}"}, links, element("a", {"href": "#data"}, "Data quality")),
+        element("p", {"class": "so-far"}, shop.partial) if shop.partial else None,
+        element(
+            "nav",
+            {"aria-label": f"Teams of {shop.shop_id}"},
+            links,
+            element("a", {"href": "#data"}, "Data quality"),
+        ),
         [_section(section, f"{prefix}-{section.team.lower()}") for section in shop.sections],
     )
 
 
 def _section(section: Section, key: str) -> Markup:
-    content: list[Markup] = [element("p", {"class": "empty"}, "Nothing has reached these marts yet.")]
+    content: list[Markup] = [
+        element("p", {"class": "empty"}, "Nothing has reached these marts yet.")
+    ]
     if not section.is_empty:
         content = [
             _headlines(section.headlines),
@@ -90,7 +110,12 @@ def _section(section: Section, key: str) -> Markup:
         ]
     return element(
         "section",
-        {"id": key, "class": f"team {section.team.lower()}", "data-team": section.team, "aria-labelledby": f"{key}-title"},
+        {
+            "id": key,
+            "class": f"team {section.team.lower()}",
+            "data-team": section.team,
+            "aria-labelledby": f"{key}-title",
+        },
         element("h3", {"id": f"{key}-title"}, section.team),
         content,
     )
@@ -119,23 +144,37 @@ def _chart(chart: Chart) -> Markup:
         ]
         legend = element("ul", {"class": "legend"}, names)
     columns = (("", Unit("text")), *((series.name, chart.unit) for series in chart.series))
-    rows = [(label, *(series.values[index] for series in chart.series)) for index, label in enumerate(chart.labels)]
+    said = [f"{label} {SO_FAR}" if label in chart.partial else label for label in chart.labels]
+    rows = [
+        (said[index], *(series.values[index] for series in chart.series))
+        for index in range(len(said))
+    ]
     return element(
         "figure",
         {"class": "card"},
         element("figcaption", None, chart.title),
+        [element("p", {"class": "so-far"}, f"Lighter: {day} {SO_FAR}") for day in chart.partial],
         draw(chart),
         legend,
-        element("details", None, element("summary", None, "Numbers"), _grid(columns, rows[::-1], chart.title, chart.key)),
+        element(
+            "details",
+            None,
+            element("summary", None, "Numbers"),
+            _grid(columns, rows[::-1], chart.title, chart.key),
+        ),
     )
 
 
 def _table(table: Table) -> Markup:
     content = (
-        _grid(table.columns, table.rows, table.title, table.key) if table.rows else element("p", {"class": "empty"}, table.empty)
+        _grid(table.columns, table.rows, table.title, table.key)
+        if table.rows
+        else element("p", {"class": "empty"}, table.empty)
     )
     wide = " wide" if len(table.columns) > 6 else ""
-    return element("div", {"class": f"card{wide}", "id": table.key}, element("h4", None, table.title), content)
+    return element(
+        "div", {"class": f"card{wide}", "id": table.key}, element("h4", None, table.title), content
+    )
 
 
 def _grid(columns: tuple[tuple[str, Unit], ...], rows: object, title: str, key: str) -> Markup:
@@ -145,12 +184,22 @@ def _grid(columns: tuple[tuple[str, Unit], ...], rows: object, title: str, key: 
         element(
             "tr",
             None,
-            [element("td", {"class": _class(unit)}, _value(value, unit)) for value, (_, unit) in zip(row, columns, strict=True)],
+            [
+                element("td", {"class": _class(unit)}, _value(value, unit))
+                for value, (_, unit) in zip(row, columns, strict=True)
+            ],
         )
         for row in rows
     ]
-    table = element("table", {"data-table": key}, element("thead", None, element("tr", None, head)), element("tbody", None, body))
-    return element("div", {"class": "scroll", "tabindex": 0, "role": "region", "aria-label": title}, table)
+    table = element(
+        "table",
+        {"data-table": key},
+        element("thead", None, element("tr", None, head)),
+        element("tbody", None, body),
+    )
+    return element(
+        "div", {"class": "scroll", "tabindex": 0, "role": "region", "aria-label": title}, table
+    )
 
 
 def _value(value: Value, unit: Unit) -> Markup:
@@ -179,7 +228,12 @@ def _data(report: Report) -> Markup:
     tables = [_table(table) for table in (report.failed_checks, report.freshness, report.checks)]
     return element(
         "section",
-        {"id": "data", "class": "team data", "data-team": "Data quality", "aria-labelledby": "data-title"},
+        {
+            "id": "data",
+            "class": "team data",
+            "data-team": "Data quality",
+            "aria-labelledby": "data-title",
+        },
         element("h3", {"id": "data-title"}, "Data quality"),
         _headlines(report.health),
         element("div", {"class": "tables stacked"}, tables),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 
 import psycopg
 
-from .model import COUNT, DAY, MOMENT, TEXT, Headline, Report, ShopReport, Table
+from .model import COUNT, DAY, MOMENT, TEXT, Headline, Report, Section, ShopReport, Table
 from .teams import MARTS, sections
 from .warehouse import Warehouse
 
@@ -14,14 +15,20 @@ CHECKS, LOADS = "shoplake.check_results", "shoplake.loads"
 SAMPLE_CHARACTERS = 2000
 
 
-def read(warehouse_url: str) -> Report:
-    """The report as the warehouse is now: all queries see the same moment."""
+def read(warehouse_url: str, today: date | None = None) -> Report:
+    """The report as the warehouse is at one moment; `today` (UTC) is the day that is not over."""
+    now = datetime.now(UTC)
+    today = today or now.date()
     with psycopg.connect(warehouse_url) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
-        warehouse = Warehouse(connection)
+        warehouse = Warehouse(connection, today)
         shops = [
-            ShopReport(shop, sections(warehouse, shop, f"shop{number}")) for number, shop in enumerate(warehouse.shops(MARTS))
+            ShopReport(
+                shop,
+                [marked(section, today) for section in sections(warehouse, shop, f"shop{number}")],
+            )
+            for number, shop in enumerate(warehouse.shops(MARTS))
         ]
         failed, checks, freshness = _failed(warehouse), _checks(warehouse), _freshness(warehouse)
     run, bad = sum(row[2] for row in checks.rows), sum(row[3] for row in checks.rows)
@@ -36,7 +43,22 @@ def read(warehouse_url: str) -> Report:
             f"of {len(freshness.rows)} models",
         ),
     )
-    return Report(datetime.now(UTC), shops, failed, checks, freshness, health)
+    return Report(now, shops, failed, checks, freshness, health)
+
+
+def marked(section: Section, today: date) -> Section:
+    """The section, with the days that are not over marked in its charts."""
+
+    def is_partial(label: str) -> bool:
+        try:
+            return date.fromisoformat(label) >= today
+        except ValueError:  # a label such as an age
+            return False
+
+    charts = [
+        replace(chart, partial=tuple(filter(is_partial, chart.labels))) for chart in section.charts
+    ]
+    return replace(section, charts=charts)
 
 
 def _failed(warehouse: Warehouse) -> Table:
@@ -56,7 +78,10 @@ def _failed(warehouse: Warehouse) -> Table:
         ("Some of them", TEXT),
         ("Checked (UTC)", MOMENT),
     )
-    cut = [(*row[:6], row.sample[:SAMPLE_CHARACTERS] if row.sample else None, row.checked_at) for row in rows]
+    cut = [
+        (*row[:6], row.sample[:SAMPLE_CHARACTERS] if row.sample else None, row.checked_at)
+        for row in rows
+    ]
     return Table("data-failed-table", "Failed checks", columns, cut, "No check fails.")
 
 
@@ -75,7 +100,13 @@ def _checks(warehouse: Warehouse) -> Table:
         ("What it makes sure of", TEXT),
         ("Last run (UTC)", MOMENT),
     )
-    return Table("data-checks-table", "All checks", columns, [tuple(row) for row in rows], "No check has run yet.")
+    return Table(
+        "data-checks-table",
+        "All checks",
+        columns,
+        [tuple(row) for row in rows],
+        "No check has run yet.",
+    )
 
 
 def _freshness(warehouse: Warehouse) -> Table:
@@ -85,5 +116,17 @@ def _freshness(warehouse: Warehouse) -> Table:
         from {LOADS} group by model order by model""",
         [LOADS],
     )
-    columns = (("Model", TEXT), ("Newest partition", DAY), ("Partitions", COUNT), ("Rows", COUNT), ("Last load (UTC)", MOMENT))
-    return Table("data-loads-table", "Freshness", columns, [tuple(row) for row in rows], "Nothing has been loaded yet.")
+    columns = (
+        ("Model", TEXT),
+        ("Newest partition", DAY),
+        ("Partitions", COUNT),
+        ("Rows", COUNT),
+        ("Last load (UTC)", MOMENT),
+    )
+    return Table(
+        "data-loads-table",
+        "Freshness",
+        columns,
+        [tuple(row) for row in rows],
+        "Nothing has been loaded yet.",
+    )

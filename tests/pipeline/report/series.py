@@ -13,13 +13,17 @@ Point = tuple[date, str, Number | None]
 OTHER = "all others"
 
 
-def daily_chart(key: str, title: str, kind: str, unit: Unit, points: Iterable[Point], order: Iterable[str] = ()) -> Chart | None:
+def daily_chart(
+    key: str, title: str, kind: str, unit: Unit, points: Iterable[Point], order: Iterable[str] = ()
+) -> Chart | None:
     """A chart of (day, series, value): every day from the first to the last, days without a value left open."""
     values = {(day, name): value for day, name, value in points}
     if not values:
         return None
     days = [day for day, _ in values]
-    span = [min(days) + timedelta(days=number) for number in range((max(days) - min(days)).days + 1)]
+    span = [
+        min(days) + timedelta(days=number) for number in range((max(days) - min(days)).days + 1)
+    ]
     names = [name for name in order if any(name == known for _, known in values)] or list(
         dict.fromkeys(name for _, name in values)
     )

@@ -34,6 +34,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Web(web) => post(web.plan(), web.post).await,
         Command::Crm(crm) => post(crm.plan(), crm.post).await,
         Command::Dump(dump) => write(&dump),
+        Command::Hostile(hostile) => hostile.run().await,
     }
 }
 

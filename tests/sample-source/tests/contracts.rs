@@ -12,7 +12,7 @@ use sample_source::{
     web::Traffic,
     world::World,
 };
-use shoplake_contracts::Contracts;
+use shoplake_contracts::{Contracts, Stamp};
 
 fn contracts() -> Contracts {
     Contracts::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/contracts/schemas")).unwrap()
@@ -24,7 +24,8 @@ fn day() -> NaiveDate {
 
 fn is_accepted(contracts: &Contracts, dataset: &str, json: &str) -> bool {
     let shop = "acme".parse().unwrap();
-    contracts.get(dataset).unwrap().validate(&shop, json.as_bytes()).is_ok()
+    let stamp = Stamp::new(&shop, "2026-11-21T12:00:00Z".parse().unwrap());
+    contracts.get(dataset).unwrap().validate(stamp, json.as_bytes()).is_ok()
 }
 
 /// Checks every event of a plan; returns how many requests are dirt.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use anyhow::Context;
-use chrono::{DateTime, TimeZone, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeZone, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
@@ -13,7 +13,7 @@ use shoplake_contracts::{Contracts, ShopId};
 
 /// One event of a shop. In JSON `{"dataset", "shop_id", "data"}` and, if they matter, `id`, `batch` and `received_at`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "Sent")]
 pub struct Event {
     /// Names the contract.
     pub dataset: String,
@@ -22,32 +22,61 @@ pub struct Event {
     /// The fields, as the contract describes them.
     pub data: Value,
     /// The envelope's id; by default the event's content decides it, so that copies have the same.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// The batch it belongs to, such as a business date.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<String>,
-    /// When the pipeline took it. Of two rows with the same key the one that was taken later wins, unless the contract
-    /// has a version column.
-    #[serde(default = "taken")]
+    /// When the pipeline took it; by default when it happened. Of two rows with the same key the
+    /// one that was taken later wins, unless the contract has a version column.
     pub received_at: DateTime<Utc>,
 }
 
-/// When an event was taken that does not say so: always the same moment, so that the same events are the same bytes.
-fn taken() -> DateTime<Utc> {
-    Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).single().unwrap_or_default()
+/// An event as it is written in JSON.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sent {
+    dataset: String,
+    shop_id: String,
+    data: Value,
+    id: Option<String>,
+    batch: Option<String>,
+    received_at: Option<DateTime<Utc>>,
+}
+
+impl From<Sent> for Event {
+    fn from(sent: Sent) -> Self {
+        let Sent { dataset, shop_id, data, id, batch, received_at } = sent;
+        let received_at = received_at.unwrap_or_else(|| happened(&data));
+        Self { dataset, shop_id, data, id, batch, received_at }
+    }
+}
+
+/// Fields that say when something happened, in any dataset.
+const TIMES: [&str; 5] = ["occurred_at", "snapshot_at", "sold_at", "completed_at", "business_date"];
+
+/// The latest time that the event names, so that it lies in every window of accepted times;
+/// 2026-01-01 if it names none. A function of the event alone: the same events are the same bytes.
+fn happened(data: &Value) -> DateTime<Utc> {
+    let time = |text: &str| {
+        let day = || text.parse::<NaiveDate>().ok().map(|day| day.and_time(NaiveTime::MIN).and_utc());
+        text.parse().ok().or_else(day)
+    };
+    let named = TIMES.iter().filter_map(|field| data.get(field)?.as_str().and_then(time)).max();
+    named.or_else(|| Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).single()).unwrap_or_default()
 }
 
 impl Event {
     /// An event of `dataset`.
     pub fn new(dataset: &str, shop: &str, data: Value) -> Self {
+        let received_at = happened(&data);
         Self {
             dataset: dataset.to_owned(),
             shop_id: shop.to_owned(),
             data,
             id: None,
             batch: None,
-            received_at: taken(),
+            received_at,
         }
     }
 

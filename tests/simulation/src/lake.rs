@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, bail, ensure};
 use base64_simd::STANDARD;
-use chrono::{DateTime, Duration, TimeZone, Utc};
+use chrono::{DateTime, Datelike, Duration, TimeZone, Utc};
 use conform::{Answer, Conform, LAYOUT};
 use dispatch::{Dispatch, Engines};
 use flate2::Compression;
@@ -76,6 +76,19 @@ struct Line<'a> {
     dataset: std::borrow::Cow<'a, str>,
     #[serde(borrow)]
     source: std::borrow::Cow<'a, str>,
+}
+
+/// When a line says that it was received.
+#[derive(Deserialize)]
+struct Receipt {
+    receivedat: DateTime<Utc>,
+}
+
+/// When a stream takes the line: when its sender says that it was received, if it may be so, or
+/// else on the lake's first day.
+fn arrival(line: &[u8]) -> DateTime<Utc> {
+    let receipt = serde_json::from_slice(line).ok().map(|Receipt { receivedat }| receivedat);
+    receipt.filter(|receipt| (2000..2100).contains(&receipt.year())).unwrap_or_else(start)
 }
 
 impl Lake {
@@ -160,7 +173,9 @@ impl Lake {
             );
         }
         for (source, lines) in objects {
-            let arrival = self.clock.now().format("dt=%Y-%m-%d/hour=%H");
+            // Firehose writes an object after its last line came.
+            let now = lines.iter().map(|line| arrival(line)).fold(self.clock.now(), DateTime::max);
+            let arrival = now.format("dt=%Y-%m-%d/hour=%H");
             let mut object = GzEncoder::new(Vec::new(), Compression::fast());
             for line in lines {
                 object.write_all(line.trim_ascii_end())?;
@@ -453,7 +468,7 @@ fn kinesis_event(source: &str, name: &str, lines: &[&[u8]]) -> String {
             json!({
                 "kinesis": {
                     "data": STANDARD.encode_to_string(line), "sequenceNumber": sequence,
-                    "approximateArrivalTimestamp": start().timestamp() as f64,
+                    "approximateArrivalTimestamp": arrival(line).timestamp() as f64,
                 },
                 "eventID": format!("shardId-000000000000:{sequence}"),
                 "eventSourceARN":

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
-/// An API did not give a page.
+/// An API did not give a page. URLs in messages are without the user and password that a base URL
+/// may have.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// Something about the request itself is wrong: no retry helps.
@@ -19,7 +20,9 @@ pub enum ApiError {
     },
     /// Too many requests, for longer than we waited.
     #[error(
-        "the source throttles {url} and asks to wait {retry_after:?}; run again later, or ask for a higher limit"
+        "the source throttles {url} and asks to wait {}; run again later, or ask its vendor for a higher \
+         limit",
+        wait(*.retry_after)
     )]
     Throttled {
         /// The request.
@@ -34,38 +37,72 @@ pub enum ApiError {
         url: String,
         /// What went wrong.
         cause: String,
+        /// How long the source asked to wait.
+        retry_after: Option<Duration>,
     },
-    /// The answer is not a page.
+    /// The answer ends in the middle of a page: a proxy or the source cut it short.
     #[error(
-        "the source's answer to {url} is not a page, expected {{\"data\": [...], \"next_cursor\": \"...\" or null}}: {cause}"
+        "the source's answer to {url} ends after {bytes} bytes in the middle of a page: {cause}; run again \
+         later"
+    )]
+    CutShort {
+        /// The request.
+        url: String,
+        /// The body's length.
+        bytes: usize,
+        /// Where the page breaks off.
+        cause: String,
+    },
+    /// The answer is not a page: no retry helps.
+    #[error(
+        "the source's answer to {url} (status 200, content type {content_type:?}) is not a page, expected \
+         {{\"data\": [...], \"next_cursor\": \"...\" or null}}: {cause}; it begins with {beginning:?}; check \
+         the base URL, and that the source speaks this API"
     )]
     Malformed {
         /// The request.
         url: String,
+        /// What the source calls it.
+        content_type: String,
         /// What is wrong with it.
         cause: String,
+        /// Its first characters.
+        beginning: String,
     },
     /// The answer is larger than any page should be.
-    #[error("the source's answer to {url} has more than {limit} bytes; ask for smaller pages")]
+    #[error(
+        "the source's answer to {url} has more than {limit} bytes; ask for smaller pages with PAGE_SIZE, or \
+         have the source send less of each row"
+    )]
     TooLarge {
         /// The request.
         url: String,
         /// The most that is read.
         limit: usize,
     },
-    /// No client can be made of the settings.
+    /// A client cannot be made of the settings.
     #[error(
-        "no HTTP client could be made: {0}; check the base URL, the token and the machine's CA certificates"
+        "could not make an HTTP client: {0}; check the base URL, the token and the machine's CA certificates"
     )]
     Settings(String),
 }
 
 impl ApiError {
-    /// Whether the same request may succeed a moment later. A garbled answer may: proxies cut connections short.
+    /// Whether the same request may succeed a moment later.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Throttled { .. } | Self::Unavailable { .. } | Self::Malformed { .. } => true,
-            Self::Refused { .. } | Self::TooLarge { .. } | Self::Settings(_) => false,
+            Self::Throttled { .. } | Self::Unavailable { .. } | Self::CutShort { .. } => true,
+            Self::Refused { .. } | Self::Malformed { .. } | Self::TooLarge { .. } | Self::Settings(_) => {
+                false
+            }
+        }
+    }
+
+    /// How long the source asked to wait.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { retry_after, .. } | Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
         }
     }
 
@@ -74,7 +111,7 @@ impl ApiError {
         matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
     }
 
-    /// Whether it is the cursor that the source takes offence at.
+    /// Whether it may be the cursor that the source refuses.
     pub(super) fn may_be_the_cursor(&self) -> bool {
         let Self::Refused { status, .. } = self else { return false };
         matches!(
@@ -87,12 +124,16 @@ impl ApiError {
     }
 }
 
+fn wait(retry_after: Option<Duration>) -> String {
+    retry_after.map_or_else(|| "without saying how long".to_owned(), |wait| format!("{} s", wait.as_secs()))
+}
+
 fn advice(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED => "the token is wrong or has expired: store a new one",
         StatusCode::FORBIDDEN => "the token does not allow this: give it the right to read",
         StatusCode::NOT_FOUND => "check the base URL",
         status if status.is_redirection() => "it has moved: set the base URL to its new address",
-        _ => "the connector and the source do not agree on the API",
+        _ => "the connector and the source do not agree on the API: check its version",
     }
 }

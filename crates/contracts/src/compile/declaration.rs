@@ -7,6 +7,7 @@ use crate::column::{Column, ColumnType};
 use crate::contract::Delivery;
 use crate::json::Json;
 use crate::partition::Partition;
+use crate::window::TimeWindow;
 
 /// `x-dataset`.
 pub(super) struct Declaration {
@@ -19,6 +20,7 @@ pub(super) struct Declaration {
     pub(super) sort: Vec<String>,
     pub(super) personal: Vec<String>,
     pub(super) fresh_within: Option<Duration>,
+    pub(super) accepts: Option<TimeWindow>,
 }
 
 impl Declaration {
@@ -34,6 +36,7 @@ impl Declaration {
             "sort",
             "personal",
             "fresh_within",
+            "accepts",
         ];
         only_keywords(block, at, &known)?;
         let texts = |name: &str| -> Compiled<Vec<String>> {
@@ -82,18 +85,7 @@ impl Declaration {
         };
         let fresh_within = match block.get("fresh_within") {
             None | Some(Json::Null) => None,
-            Some(_) => {
-                let text = text("fresh_within")?;
-                let Some(within) = duration(&text) else {
-                    return problem(
-                        &format!("{at}/fresh_within"),
-                        format!(
-                            "expected days, hours and minutes such as P2D, PT3H or P1DT12H, found {text:?}"
-                        ),
-                    );
-                };
-                Some(within)
-            }
+            Some(_) => Some(duration_at(&format!("{at}/fresh_within"), &text("fresh_within")?)?),
         };
         if fresh_within.is_some() && delivery == Delivery::Internal {
             return problem(
@@ -101,6 +93,7 @@ impl Declaration {
                 "an internal dataset is written when there is something to write, so it cannot be late",
             );
         }
+        let accepts = accepts(block, at, delivery, &partition)?;
         Ok(Self {
             sources,
             delivery,
@@ -111,6 +104,7 @@ impl Declaration {
             sort: texts("sort")?,
             personal: texts("personal")?,
             fresh_within,
+            accepts,
         })
     }
 
@@ -165,6 +159,44 @@ impl Declaration {
         }
         Ok(())
     }
+}
+
+/// The window of accepted times: the declared one, else the default of what is partitioned by time
+/// and can be sent.
+fn accepts(
+    block: &Json,
+    at: &str,
+    delivery: Delivery,
+    partition: &Partition,
+) -> Compiled<Option<TimeWindow>> {
+    let at = format!("{at}/accepts");
+    let declared = match block.get("accepts") {
+        None | Some(Json::Null) => {
+            let is_by_time = matches!(partition, Partition::Day(_) | Partition::Hour(_));
+            let has_default = delivery != Delivery::Internal && is_by_time;
+            return Ok(has_default.then_some(TimeWindow::DEFAULT));
+        }
+        Some(declared) => declared,
+    };
+    if delivery == Delivery::Internal {
+        return problem(&at, "an internal dataset can't be sent, so it has no window of accepted times");
+    }
+    only_keywords(declared, &at, &["past", "future"])?;
+    let bound = |name: &str| match declared.get(name) {
+        Some(Json::Text(text)) => duration_at(&format!("{at}/{name}"), text),
+        _ => problem(&format!("{at}/{name}"), "expected a duration such as P400D"),
+    };
+    Ok(Some(TimeWindow { past: bound("past")?, future: bound("future")? }))
+}
+
+fn duration_at(at: &str, text: &str) -> Compiled<Duration> {
+    duration(text).map_or_else(
+        || {
+            let expected = "expected days, hours and minutes such as P2D, PT3H or P1DT12H";
+            problem(at, format!("{expected}, found {text:?}"))
+        },
+        Ok,
+    )
 }
 
 /// An ISO 8601 duration of whole days, hours and minutes, longer than nothing. Months and years have no length of their own.

@@ -73,7 +73,7 @@ pub(super) fn double(schema: &Json, at: &str, name: &str) -> Compiled<Option<f64
     let value = match schema.get(name) {
         None => return Ok(None),
         Some(Json::Integer(value)) => *value as f64,
-        Some(Json::Double(value)) => *value,
+        Some(Json::Double(value, _)) => *value,
         Some(_) => f64::NAN,
     };
     if value.abs() < EXACT_INTEGERS {

@@ -1,5 +1,6 @@
 //! Documents that are nearly what a schema asks for, made from the schema itself.
 
+use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use shoplake_contracts::{Contract, Row, text};
@@ -11,7 +12,8 @@ pub(crate) const SYNTHETIC: &str = r#"{
     "description": "Every keyword that a contract may use.",
     "type": "object",
     "x-dataset": {"source": ["a", "b"], "delivery": "stream", "key": ["shop_id", "id"], "version": "changed_at", "event_time": "changed_at",
-                  "partition": "bucket(id, 16)", "sort": ["shop_id", "id"], "personal": ["note"]},
+                  "partition": "bucket(id, 16)", "sort": ["shop_id", "id"], "personal": ["note"],
+                  "accepts": {"past": "P400D", "future": "P1D"}},
     "required": ["id", "changed_at", "count", "place"],
     "properties": {
         "shop_id": {"type": "string"},
@@ -80,6 +82,12 @@ fn junk() -> impl Strategy<Value = Value> {
             json!(""),
             json!("x"),
             json!("ééé"),
+            json!("\0"),
+            json!("a\u{FFFF}"),
+            json!("\u{FDD0}\u{1FFFE}"),
+            json!("\u{1F600}\u{10FFFD}"),
+            json!("\u{FEFF}x"),
+            json!("4006381333931"),
             json!("0"),
             json!("-0"),
             json!("0.00"),
@@ -87,6 +95,9 @@ fn junk() -> impl Strategy<Value = Value> {
             json!("2026-02-29"),
             json!("2026-11-21"),
             json!("2026-11-21T10:00:00Z"),
+            json!("2000-01-01T00:00:00Z"),
+            json!("2099-12-31T23:59:59Z"),
+            json!("0000-01-01T00:00:00+23:59"),
             json!("2016-12-31T23:59:60Z"),
             json!([]),
             json!({}),
@@ -106,9 +117,45 @@ fn time() -> impl Strategy<Value = Value> {
         .prop_map(|(time, zone)| format!("{time}{zone}").into())
 }
 
-/// Not in the first year of the century: written again in UTC, its first hours may be of the one before, which contracts refuse.
+/// When the documents are received: their good times are in the window of accepted times by then.
+pub(crate) const RECEIVED_AT: &str = "2026-10-01T12:00:00Z";
+
 fn good_time() -> impl Strategy<Value = Value> {
-    "20[0-9][1-9]-0[1-9]-[0-2][1-8][Tt][01][0-9]:[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|z|[+-][01][0-9]:[0-5][0-9])".prop_map(Value::from)
+    "2026-0[1-9]-[0-2][1-8][Tt][01][0-9]:[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|z|[+-][01][0-9]:[0-5][0-9])"
+        .prop_map(Value::from)
+}
+
+/// Around the ends of the window, and anywhere in the century.
+fn odd_time() -> impl Strategy<Value = Value> {
+    let near_the_ends = proptest::sample::select(vec![
+        "2025-08-27T12:00:00Z",
+        "2025-08-27T11:59:59.999999Z",
+        "2025-08-27T23:59:59.999999+12:00",
+        "2026-10-02T12:00:00Z",
+        "2026-10-02T12:00:00.000001Z",
+        "2026-10-02T23:30:00+12:00",
+    ]);
+    prop_oneof![
+        near_the_ends.prop_map(Value::from),
+        "20[0-9]{2}-(0[1-9]|1[0-2])-[0-2][1-8]T[01][0-9]:00:00Z".prop_map(Value::from),
+        time(),
+    ]
+}
+
+fn odd_date() -> impl Strategy<Value = Value> {
+    let near_the_ends = vec![
+        "2025-08-25",
+        "2025-08-26",
+        "2025-08-27",
+        "2025-08-28",
+        "2026-10-02",
+        "2026-10-03",
+        "2026-10-04",
+    ];
+    prop_oneof![
+        proptest::sample::select(near_the_ends).prop_map(Value::from),
+        "[0-9]{4}-[0-9]{2}-[0-9]{2}".prop_map(Value::from),
+    ]
 }
 
 fn mostly(good: BoxedStrategy<Value>) -> BoxedStrategy<Value> {
@@ -161,21 +208,53 @@ fn integer(schema: &Value) -> BoxedStrategy<Value> {
     .boxed()
 }
 
+/// The largest amounts that a decimal holds, of both signs, and the next larger ones.
+fn largest_amounts(schema: &Value) -> Option<Vec<String>> {
+    let digits = schema["x-type"].as_str()?.strip_prefix("decimal(")?.strip_suffix(')')?;
+    let (precision, scale) = digits.split_once(',')?;
+    let (precision, scale): (usize, usize) = (precision.parse().ok()?, scale.parse().ok()?);
+    let (whole, point) = ("9".repeat(precision - scale), if scale == 0 { "" } else { "." });
+    let largest = format!("{whole}{point}{}", "9".repeat(scale));
+    let larger = format!("1{}", "0".repeat(precision - scale));
+    Some(vec![format!("-{largest}"), format!("-{larger}"), largest, larger])
+}
+
 fn text_value(schema: &Value) -> BoxedStrategy<Value> {
     let most = schema["maxLength"].as_u64().unwrap_or(8).min(12);
     match (schema["format"].as_str(), schema["pattern"].as_str()) {
-        (Some("date-time"), _) => prop_oneof![40 => good_time(), 1 => time()].boxed(),
-        (Some(_), _) => prop_oneof![40 => "20[0-9]{2}-0[1-9]-[0-2][1-8]", 1 => "[0-9]{4}-[0-9]{2}-[0-9]{2}"]
-            .prop_map(Value::from)
-            .boxed(),
+        (Some("date-time"), _) => prop_oneof![40 => good_time(), 2 => odd_time()].boxed(),
+        (Some(_), _) => {
+            prop_oneof![40 => "2026-0[1-9]-[0-2][1-8]".prop_map(Value::from), 2 => odd_date()].boxed()
+        }
         (None, Some(pattern)) => {
             let body = pattern.trim_start_matches('^').trim_end_matches('$');
-            proptest::string::string_regex(body).expect("a pattern").prop_map(Value::from).boxed()
+            let text = proptest::string::string_regex(body).expect("a pattern").prop_map(Value::from);
+            match largest_amounts(schema) {
+                Some(amounts) => prop_oneof![
+                    10 => text,
+                    1 => proptest::sample::select(amounts).prop_map(Value::from),
+                ]
+                .boxed(),
+                None => text.boxed(),
+            }
         }
-        (None, None) => proptest::string::string_regex(&format!("[a-zé\"\\\\\n]{{2,{}}}", most.max(2)))
-            .expect("a pattern")
-            .prop_map(Value::from)
-            .boxed(),
+        (None, None) => {
+            let text = |characters: &str| {
+                proptest::string::string_regex(&format!("[{characters}]{{2,{}}}", most.max(2)))
+                    .expect("a pattern")
+                    .prop_map(Value::from)
+            };
+            let longest = schema["maxLength"].as_u64().unwrap_or(8);
+            let of_size = move |size: u64| Value::from("\u{1F600}".repeat(size as usize));
+            prop_oneof![
+                60 => text("a-zé\"\\\\\n\u{1F600}"),
+                // Of four bytes each: exactly as many as there may be, and one more.
+                1 => Just(of_size(longest)),
+                1 => Just(of_size(longest + 1)),
+                1 => text("a\0\u{FFFE}\u{FFFD}"),
+            ]
+            .boxed()
+        }
     }
 }
 
@@ -260,4 +339,47 @@ fn encode_value(value: &shoplake_contracts::Value<'_>, scale: u8) -> Option<Valu
         Slot::Timestamp(micros) => text::Timestamp(*micros).to_string().into(),
         Slot::Decimal(unscaled) => text::Decimal { unscaled: *unscaled, scale }.to_string().into(),
     })
+}
+
+/// Whether the data keeps the rules that no JSON Schema has: texts that the warehouse can store,
+/// and times in the window. Written from the rules, without the contracts' code, for data that a
+/// validator accepts.
+pub(crate) fn keeps_further_rules(schema: &Value, data: &Value) -> bool {
+    let declared = &schema["x-dataset"];
+    let partition = declared["partition"].as_str().unwrap_or_default();
+    let has_window = !declared["accepts"].is_null()
+        || (declared["delivery"] != "internal" && !partition.starts_with("bucket"));
+    let column = partition.trim_end_matches(')').rsplit('(').next().unwrap_or_default();
+    let is_in_window = |field: &str| {
+        let text = data[field].as_str().unwrap_or_default();
+        let received_at = RECEIVED_AT.parse::<DateTime<Utc>>().expect("a time");
+        if schema["properties"][field]["format"] == "date" {
+            // 400 days and half a day back, one day and 14 hours ahead.
+            ("2025-08-27"..="2026-10-03").contains(&text)
+        } else if schema["properties"][field]["format"] == "date-time" {
+            // The decoder cuts off what comes after the microseconds, and a leap second.
+            let time = DateTime::parse_from_rfc3339(&text.replace(":60", ":59")).expect("a time").to_utc();
+            let micros = time.timestamp_micros() - received_at.timestamp_micros();
+            (-400 * 86_400_000_000..=86_400_000_000).contains(&micros)
+        } else {
+            true
+        }
+    };
+    let times = [declared["event_time"].as_str().unwrap_or_default(), column];
+    has_storable_texts(schema, data) && (!has_window || times.into_iter().all(is_in_window))
+}
+
+fn has_storable_texts(schema: &Value, data: &Value) -> bool {
+    match data {
+        Value::String(text) => text.chars().all(|character| {
+            let code = character as u32;
+            code != 0 && !(0xFDD0..0xFDF0).contains(&code) && code % 0x1_0000 < 0xFFFE
+        }),
+        Value::Array(items) => items.iter().all(|item| has_storable_texts(&schema["items"], item)),
+        Value::Object(fields) => fields.iter().all(|(name, value)| {
+            let property = &schema["properties"][name];
+            property.is_null() || has_storable_texts(property, value)
+        }),
+        _ => true,
+    }
 }

@@ -27,6 +27,11 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         (now - *since < lifetime).then(|| value.clone())
     }
 
+    /// Returns whether there is a value, expired or not.
+    pub(super) fn contains(&self, key: &K) -> bool {
+        self.entries.contains_key(key)
+    }
+
     /// Stores the value; a full cache gives up its oldest entry.
     pub(super) fn insert(&mut self, key: K, value: V, now: DateTime<Utc>) {
         if self.entries.len() >= self.capacity && !self.entries.contains_key(&key) {

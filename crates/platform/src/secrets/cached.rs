@@ -1,13 +1,16 @@
 //! Remembers secrets, so that a request costs no call to Parameter Store.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use shoplake_contracts::ShopId;
 
-use super::{SecretString, Secrets, SecretsError, cache::Cache};
-use crate::clock::{Clock, SystemClock};
+use super::{SecretString, Secrets, SecretsError, bucket::TokenBucket, cache::Cache};
+use crate::{
+    clock::{Clock, SystemClock},
+    shops::CachedShopList,
+};
 
 /// How long secrets are remembered; so long after its removal a secret may still be accepted.
 const LIFETIME: TimeDelta = TimeDelta::minutes(5);
@@ -15,39 +18,79 @@ const LIFETIME: TimeDelta = TimeDelta::minutes(5);
 /// How long remembered secrets may stand in while Parameter Store is down: its outage should not be ours.
 const LIFETIME_WHILE_UNAVAILABLE: TimeDelta = TimeDelta::minutes(30);
 
-/// How long it is remembered that a shop is unknown: short, as somebody may be adding it right now.
+/// How long it is remembered that a listed shop has no secret: short, as it may be given one now.
 const UNKNOWN_LIFETIME: TimeDelta = TimeDelta::seconds(30);
 
-/// Bounds of the memory. Known and unknown shops are apart, so that a caller who invents names cannot push out the
+/// Names that are not in the list of shops and that are looked for all the same, in one process:
+/// so many at once, and one more in each interval. A shop that was added a moment ago needs one.
+const UNLISTED_BURST: u32 = 5;
+const UNLISTED_INTERVAL: TimeDelta = TimeDelta::seconds(10);
+
+/// Bounds of the memory. Known and unknown shops are apart, so that unknown ones cannot push out the
 /// shops that exist.
 const MAX_SHOPS: usize = 10_000;
 const MAX_UNKNOWN_SHOPS: usize = 1_000;
 
-/// Secrets, remembered for a while. Any number of tasks may ask at once; two that miss at once both ask the source.
-#[derive(Debug)]
+/// Secrets, remembered for a while. Any number of tasks may ask at once; two that miss at once both
+/// ask the source.
+///
+/// Only a shop that is in the list of shops, or whose secret was found before, is looked up. Any
+/// other name is answered without a call, so inventing names costs the source nothing.
 pub struct CachedSecrets<S, C = SystemClock> {
     source: S,
+    shops: Arc<CachedShopList>,
     clock: C,
     known: Mutex<Cache<ShopId, Vec<SecretString>>>,
     unknown: Mutex<Cache<ShopId, ()>>,
+    unlisted: Mutex<TokenBucket>,
 }
 
 impl<S: Secrets> CachedSecrets<S> {
-    /// Remembers what `source` says, by the machine's clock.
-    pub fn new(source: S) -> Self {
-        Self::with_clock(source, SystemClock)
+    /// Remembers what `source` says of the listed shops, by the machine's clock.
+    pub fn new(source: S, shops: Arc<CachedShopList>) -> Self {
+        Self::with_clock(source, shops, SystemClock)
     }
 }
 
 impl<S: Secrets, C: Clock> CachedSecrets<S, C> {
-    /// Remembers what `source` says, by `clock`.
-    pub fn with_clock(source: S, clock: C) -> Self {
+    /// Remembers what `source` says of the listed shops, by `clock`.
+    pub fn with_clock(source: S, shops: Arc<CachedShopList>, clock: C) -> Self {
+        let unlisted = TokenBucket::new(UNLISTED_BURST, UNLISTED_INTERVAL, clock.now());
         Self {
             source,
+            shops,
             clock,
             known: Mutex::new(Cache::new(LIFETIME, MAX_SHOPS)),
             unknown: Mutex::new(Cache::new(UNKNOWN_LIFETIME, MAX_UNKNOWN_SHOPS)),
+            unlisted: Mutex::new(unlisted),
         }
+    }
+
+    /// Fails unless the source may be asked about a shop whose secret was never found here.
+    async fn check_listed(&self, shop: &ShopId, now: DateTime<Utc>) -> Result<(), SecretsError> {
+        let unknown = || SecretsError::UnknownShop { shop: shop.clone() };
+        let list = self.shops.shops().await;
+        if list.as_ref().is_some_and(|list| list.contains(shop)) {
+            return Ok(());
+        }
+        if !lock(&self.unlisted).take(now) {
+            // Without a list, a shop that exists must not be told that it does not.
+            return Err(if list.is_some() { unknown() } else { unlisted() });
+        }
+        // The copy of the list may be older than the shop.
+        match self.shops.refresh().await {
+            Some(list) if !list.contains(shop) => Err(unknown()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn unlisted() -> SecretsError {
+    SecretsError::Unavailable {
+        reason: format!(
+            "there is no list of shops, and without it at most {UNLISTED_BURST} new names are looked up \
+             at once; write the list with the control action sync_shops"
+        ),
     }
 }
 
@@ -55,11 +98,18 @@ impl<S: Secrets, C: Clock> CachedSecrets<S, C> {
 impl<S: Secrets, C: Clock> Secrets for CachedSecrets<S, C> {
     async fn webhook_secrets(&self, shop: &ShopId) -> Result<Vec<SecretString>, SecretsError> {
         let now = self.clock.now();
-        if let Some(secrets) = lock(&self.known).get(shop, now) {
-            return Ok(secrets);
-        }
+        let found_before = {
+            let known = lock(&self.known);
+            if let Some(secrets) = known.get(shop, now) {
+                return Ok(secrets);
+            }
+            known.contains(shop)
+        };
         if lock(&self.unknown).get(shop, now).is_some() {
             return Err(SecretsError::UnknownShop { shop: shop.clone() });
+        }
+        if !found_before {
+            self.check_listed(shop, now).await?;
         }
         match self.source.webhook_secrets(shop).await {
             Ok(secrets) => {
@@ -82,28 +132,41 @@ impl<S: Secrets, C: Clock> Secrets for CachedSecrets<S, C> {
     }
 }
 
-/// A poisoned lock only means that some other request panicked; the cache itself is always whole.
+/// A poisoned lock only means that another request panicked; the cache itself is always whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use chrono::DateTime;
-
     use super::*;
-    use crate::{clock::ManualClock, secrets::MemorySecrets};
+    use crate::{
+        clock::ManualClock,
+        secrets::MemorySecrets,
+        shops::{MemoryShopList, ShopListError},
+    };
 
     type Cached = CachedSecrets<Arc<MemorySecrets>, Arc<ManualClock>>;
 
+    /// The shops acme and new are listed; acme has a secret.
     fn setup() -> (Arc<MemorySecrets>, Arc<ManualClock>, Cached) {
+        let (source, _, clock, cached) = setup_with_list();
+        (source, clock, cached)
+    }
+
+    fn setup_with_list() -> (Arc<MemorySecrets>, Arc<MemoryShopList>, Arc<ManualClock>, Cached) {
         let source = Arc::new(MemorySecrets::default());
         source.set(acme(), ["whsec_YQ=="]);
-        let clock = Arc::new(ManualClock::new(DateTime::from_timestamp(0, 0).unwrap()));
-        let cached = CachedSecrets::with_clock(source.clone(), clock.clone());
-        (source, clock, cached)
+        let list = Arc::new(MemoryShopList::default());
+        list.set_shops(["acme", "new"]);
+        let clock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
+        let shops = Arc::new(CachedShopList::new(list.clone(), clock.clone()));
+        let cached = CachedSecrets::with_clock(source.clone(), shops, clock.clone());
+        (source, list, clock, cached)
+    }
+
+    fn shop(name: impl AsRef<str>) -> ShopId {
+        name.as_ref().parse().unwrap()
     }
 
     fn acme() -> ShopId {
@@ -175,6 +238,74 @@ mod tests {
     async fn given_secrets_when_printed_for_debugging_then_they_do_not_show() {
         let (_, _, cached) = setup();
         let secrets = cached.webhook_secrets(&acme()).await.unwrap();
-        assert!(!format!("{secrets:?} {cached:?}").contains("YQ=="));
+        assert!(!format!("{secrets:?}").contains("YQ=="));
+    }
+
+    #[tokio::test]
+    async fn invented_names_cost_no_look_up_and_known_shops_are_answered() {
+        let (source, list, _, cached) = setup_with_list();
+        for number in 0..10_000 {
+            let error = cached.webhook_secrets(&shop(format!("invented-{number}"))).await.unwrap_err();
+            assert!(matches!(error, SecretsError::UnknownShop { .. }), "{error}");
+        }
+        assert_eq!(source.requests(), 0);
+        assert!(list.requests() <= 1 + UNLISTED_BURST as usize, "{} readings", list.requests());
+
+        assert_eq!(cached.webhook_secrets(&acme()).await.unwrap().len(), 1);
+        assert_eq!(source.requests(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_shop_added_a_moment_ago_is_known_at_once() {
+        let (source, list, _, cached) = setup_with_list();
+        cached.webhook_secrets(&acme()).await.unwrap();
+        list.set_shops(["acme", "new", "newer"]);
+        source.set(shop("newer"), ["whsec_YQ=="]);
+        assert!(cached.webhook_secrets(&shop("newer")).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_shop_added_during_a_flood_is_known_within_a_minute() {
+        let (source, list, clock, cached) = setup_with_list();
+        for number in 0..100 {
+            cached.webhook_secrets(&shop(format!("invented-{number}"))).await.unwrap_err();
+        }
+        list.set_shops(["newer"]);
+        source.set(shop("newer"), ["whsec_YQ=="]);
+        cached.webhook_secrets(&shop("newer")).await.unwrap_err();
+        clock.advance(TimeDelta::seconds(60));
+        assert!(cached.webhook_secrets(&shop("newer")).await.is_ok());
+    }
+
+    /// A deployment whose list was never written, and one whose list S3 does not give, go on.
+    #[tokio::test]
+    async fn without_a_list_few_names_are_looked_up_and_no_shop_is_called_unknown() {
+        for answer in [Ok(None), Err(ShopListError { reason: "timeout".to_owned() })] {
+            let (source, list, clock, cached) = setup_with_list();
+            list.set(answer);
+            assert!(cached.webhook_secrets(&acme()).await.is_ok());
+            for number in 0..10_000 {
+                cached.webhook_secrets(&shop(format!("invented-{number}"))).await.unwrap_err();
+            }
+            assert_eq!(source.requests(), UNLISTED_BURST as usize);
+
+            source.set(shop("new"), ["whsec_YQ=="]);
+            let error = cached.webhook_secrets(&shop("new")).await.unwrap_err();
+            assert!(matches!(error, SecretsError::Unavailable { .. }), "{error}");
+            clock.advance(UNLISTED_INTERVAL);
+            assert!(cached.webhook_secrets(&shop("new")).await.is_ok());
+
+            // Both were found, so both are read again however many names are invented.
+            for number in 0..100 {
+                cached.webhook_secrets(&shop(format!("again-{number}"))).await.unwrap_err();
+            }
+            clock.advance(LIFETIME - UNLISTED_INTERVAL);
+            for number in 0..100 {
+                cached.webhook_secrets(&shop(format!("more-{number}"))).await.unwrap_err();
+            }
+            for known in [acme(), shop("new")] {
+                assert!(cached.webhook_secrets(&known).await.is_ok());
+            }
+        }
     }
 }

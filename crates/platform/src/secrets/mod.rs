@@ -1,5 +1,6 @@
 //! The secrets with which shops sign their webhooks.
 
+mod bucket;
 mod cache;
 mod cached;
 mod memory;
@@ -20,8 +21,8 @@ pub trait Secrets: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`SecretsError::UnknownShop`] is an answer. [`SecretsError::Unavailable`] is none, and must never be mistaken
-    /// for one: it says nothing about the shop.
+    /// [`SecretsError::UnknownShop`] is an answer about the shop. [`SecretsError::Unavailable`] is not:
+    /// it must never be taken for one.
     async fn webhook_secrets(&self, shop: &ShopId) -> Result<Vec<SecretString>, SecretsError>;
 }
 

@@ -10,7 +10,7 @@ use super::{
     copy::{REPORT, Record, Report},
 };
 use crate::{
-    CheckResults, Column, MAX_STATEMENTS, Recorded, Rows, TableName, Warehouse, WarehouseError,
+    CheckResults, Column, Recorded, Rows, Statement, TableName, Warehouse, WarehouseError,
     table::{CatalogColumn, columns_query, plan},
 };
 
@@ -125,10 +125,10 @@ impl Loader {
 
     async fn alter(&self, copy: &PartitionCopy) -> Result<(), LoadError> {
         let existing = CatalogColumn::read(self.warehouse.query(columns_query(&copy.table)).await?)?;
-        let ddl = plan(&copy.table, &existing, &copy.columns, &copy.sort)?;
-        for statements in ddl.chunks(MAX_STATEMENTS) {
-            tracing::info!(table = %copy.table, statements = statements.len(), "changing a table for its model");
-            self.warehouse.transaction(statements.to_vec()).await?;
+        for statements in plan(&copy.table, &existing, &copy.columns, &copy.sort)? {
+            let ddl = statements.first().map(Statement::sql);
+            tracing::info!(table = %copy.table, ddl, "changing a table for its model");
+            self.warehouse.transaction(statements).await?;
         }
         Ok(())
     }
@@ -157,7 +157,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{RecordingWarehouse, Statement, checks::tests, load::copy::tests::december_first};
+    use crate::{RecordingWarehouse, checks::tests, load::copy::tests::december_first};
 
     type Answer = Result<Vec<Option<Rows>>, WarehouseError>;
 

@@ -7,9 +7,9 @@ use anyhow::Context;
 use chrono::NaiveDate;
 use flate2::read::GzDecoder;
 use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
 use shoplake_contracts::envelope::UNKNOWN;
-use shoplake_contracts::{Contracts, Delivery, ShopId, text};
+use shoplake_contracts::{Contracts, Delivery, ReadEnvelope, ReceiptDays};
 use shoplake_lake::keys::{self, LakeKey};
 use shoplake_lake::{Store, keys::quarantine_day};
 use shoplake_platform::failure::Failure;
@@ -32,17 +32,6 @@ struct Quarantined<'a> {
 enum Origin<'a> {
     Kinesis { stream: &'a str },
     Bronze { key: &'a str },
-}
-
-/// An envelope, as far as it has to be right.
-#[derive(Debug, Deserialize)]
-struct Envelope<'a> {
-    id: String,
-    shopid: String,
-    dataset: String,
-    receivedat: String,
-    #[serde(borrow)]
-    data: &'a RawValue,
 }
 
 impl Redrive {
@@ -117,14 +106,14 @@ fn shop_if_right(contracts: &Contracts, line: &Quarantined<'_>) -> Option<String
     if line.envelope_encoding != "utf-8" {
         return None;
     }
-    let envelope: Envelope<'_> = serde_json::from_str(&line.envelope).ok()?;
-    let shop: ShopId = envelope.shopid.parse().ok()?;
-    let contract = contracts.get(&envelope.dataset)?;
-    let is_right = !envelope.id.is_empty()
-        && text::parse_timestamp(&envelope.receivedat).is_some()
-        && contract.delivery != Delivery::Internal
-        && contract.validate(&shop, envelope.data.get().as_bytes()).is_ok();
-    is_right.then_some(envelope.shopid)
+    // When it arrives again is not known yet; its receipt stays what it was.
+    let envelope = ReadEnvelope::read(line.envelope.as_bytes(), ReceiptDays::new(None));
+    let (stamp, data) = envelope.content()?;
+    let contract = contracts.get(envelope.dataset.as_deref()?)?;
+    let is_right = contract.delivery != Delivery::Internal
+        && envelope.oversized_bytes.is_none()
+        && contract.validate(stamp, data.get().as_bytes()).is_ok();
+    is_right.then(|| stamp.shop.to_owned())
 }
 
 #[cfg(test)]
@@ -218,6 +207,28 @@ mod tests {
         let answer = redrive.quarantined(&lake(&lines).await, "visits", day()).await.unwrap();
         assert_eq!(answer["lines"], json!({"objects": 1, "sent": 1, "still_wrong": 6}));
         assert_eq!(stream.lines("shoplake-local-web").len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_line_that_conform_would_refuse_again_is_not_sent() {
+        let (redrive, stream) = redrive();
+        let with = |attribute: &str, line: String| line.replacen('{', &format!("{{{attribute},"), 1);
+        let right = |id: &str| envelope("a", "visits", id, visit(id));
+        let old = |id: &str| right(id).replace(r#""at":"2026"#, r#""at":"2010"#);
+        let lines = [
+            right("a\0b"),
+            old("m1"),
+            right("m2").replace(r#""receivedat":"2026"#, r#""receivedat":"1926"#),
+            with(r#""oversizedbytes":"2000000""#, right("m3")),
+            with(r#""backfill":"No Name""#, right("m4")),
+            with(r#""subject":7"#, right("m5")),
+            envelope("a", "visits", "m6", visit("\u{FFFF}")),
+            with(r#""backfill":"history-2010""#, old("m7")),
+        ];
+        let lines: Vec<_> = lines.iter().map(|line| quarantined(line, &kinesis())).collect();
+        let answer = redrive.quarantined(&lake(&lines).await, "visits", day()).await.unwrap();
+        assert_eq!(answer["lines"], json!({"objects": 1, "sent": 1, "still_wrong": 7}));
+        assert!(stream.lines("shoplake-local-web")[0].contains("m7"));
     }
 
     #[tokio::test]

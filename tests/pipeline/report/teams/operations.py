@@ -10,24 +10,47 @@ from ..warehouse import Mart, Warehouse, first
 from .common import TOP, WEIGHTED, currencies, days, plain, section, table
 
 
-def operations(turnover: Mart, restocks: Mart, alerts: Mart, open_alerts: list[Any], key: str) -> Section:
+def operations(
+    turnover: Mart, restocks: Mart, alerts: Mart, open_alerts: list[Any], key: str
+) -> Section:
     """The section of the operations team."""
     headlines, charts, tables = [], [], []
     if alerts.newest:
         for state in ("out", "low"):
             count = sum(alert.state == state for alert in open_alerts)
             label = "Out of stock" if state == "out" else "Low on stock"
-            headlines.append(Headline(f"{key}-{state}", label, count, COUNT, "items with an open alert"))
+            headlines.append(
+                Headline(f"{key}-{state}", label, count, COUNT, "items with an open alert")
+            )
         daily = alerts.daily("count(*) as alerts", "state")
         points = [(row.day, row.state, row.alerts) for row in daily]
         charts.append(
-            daily_chart(f"{key}-alerts-chart", "Stock alerts that began per day", "bars", COUNT, points, ("out", "low"))
+            daily_chart(
+                f"{key}-alerts-chart",
+                "Stock alerts that began per day",
+                "bars",
+                COUNT,
+                points,
+                ("out", "low"),
+            )
         )
-    daily = turnover.daily("max(turnover) as turnover, max(cost_of_goods_sold_30d) as cost", "currency")
+    daily = turnover.daily(
+        "max(turnover) as turnover, max(cost_of_goods_sold_30d) as cost", "currency"
+    )
     for currency in currencies(daily):
         own = [row for row in daily if row.currency == currency]
-        note = f"cost of goods sold, 30 days to {own[-1].day}: {plain(own[-1].cost)} {currency}"
-        headlines.append(Headline(f"{key}-turnover-{currency}", f"Inventory turnover, {currency}", own[-1].turnover, RATIO, note))
+        last = turnover.whole(own)[-1]
+        days_to = turnover.say(last.day)
+        note = f"cost of goods sold, 30 days to {days_to}: {plain(last.cost)} {currency}"
+        headlines.append(
+            Headline(
+                f"{key}-turnover-{currency}",
+                f"Inventory turnover, {currency}",
+                last.turnover,
+                RATIO,
+                note,
+            )
+        )
         charts.append(
             days(
                 f"{key}-turnover-chart-{currency}",
@@ -39,18 +62,44 @@ def operations(turnover: Mart, restocks: Mart, alerts: Mart, open_alerts: list[A
             )
         )
     if restocks.newest:
-        now = first(restocks.on_newest("sum(restocks_30d) as restocks, sum(restocked_quantity_30d) as quantity"))
+        now = first(
+            restocks.on_newest(
+                "sum(restocks_30d) as restocks, sum(restocked_quantity_30d) as quantity"
+            )
+        )
         between = first(
-            restocks.on_newest(f"{WEIGHTED.format('mean_days_between', '(restocks_30d - 1)')} as days", "restocks_30d > 1")
+            restocks.on_newest(
+                f"{WEIGHTED.format('mean_days_between', '(restocks_30d - 1)')} as days",
+                "restocks_30d > 1",
+            )
         ).days
         headlines += [
             Headline(
-                f"{key}-restocks", "Restocks", now.restocks, COUNT, f"{now.quantity:,} units in 30 days to {restocks.newest}"
+                f"{key}-restocks",
+                "Restocks",
+                now.restocks,
+                COUNT,
+                f"{now.quantity:,} units in 30 days to {restocks.day}",
             ),
-            Headline(f"{key}-between", "Between restocks", between, DAYS, "mean of all items restocked twice or more"),
+            Headline(
+                f"{key}-between",
+                "Between restocks",
+                between,
+                DAYS,
+                "mean of all items restocked twice or more",
+            ),
         ]
         daily = restocks.daily("sum(restocks_30d) as restocks")
-        charts.append(days(f"{key}-restocks-chart", "Restocks, trailing 30 days", "lines", COUNT, daily, "restocks"))
+        charts.append(
+            days(
+                f"{key}-restocks-chart",
+                "Restocks, trailing 30 days",
+                "lines",
+                COUNT,
+                daily,
+                "restocks",
+            )
+        )
     tables.append(
         table(
             f"{key}-open",
@@ -65,7 +114,15 @@ def operations(turnover: Mart, restocks: Mart, alerts: Mart, open_alerts: list[A
                 ("Reorder point", COUNT),
             ),
             [
-                (a.product_id, a.location_id, a.state, a.started_at, a.available, a.available_now, a.reorder_point)
+                (
+                    a.product_id,
+                    a.location_id,
+                    a.state,
+                    a.started_at,
+                    a.available,
+                    a.available_now,
+                    a.reorder_point,
+                )
                 for a in open_alerts
             ],
             "No item is out of stock or low.",
@@ -80,8 +137,14 @@ def operations(turnover: Mart, restocks: Mart, alerts: Mart, open_alerts: list[A
     tables.append(
         table(
             f"{key}-stale",
-            f"Longest without a restock, {restocks.newest or ''}",
-            (("Product", TEXT), ("Location", TEXT), ("Restocks, 30 days", COUNT), ("Between", DAYS), ("Since the last", DAYS)),
+            f"Longest without a restock, {restocks.day}",
+            (
+                ("Product", TEXT),
+                ("Location", TEXT),
+                ("Restocks, 30 days", COUNT),
+                ("Between", DAYS),
+                ("Since the last", DAYS),
+            ),
             stale,
         )
     )

@@ -13,33 +13,68 @@ def sales(totals: Mart, stock: Mart, turnover: Mart, key: str) -> Section:
     daily = totals.daily("sum(net_sales) as net_sales, sum(units_sold) as units_sold", "currency")
     for currency in currencies(daily):
         own = [row for row in daily if row.currency == currency]
-        headlines.append(amount(f"{key}-net-{currency}", "Net sales", currency, own, "net_sales"))
+        headlines.append(
+            amount(f"{key}-net-{currency}", "Net sales", currency, own, "net_sales", totals)
+        )
         charts.append(
-            days(f"{key}-net-chart-{currency}", f"Net sales per day, {currency}", "bars", money(currency), own, "net_sales")
+            days(
+                f"{key}-net-chart-{currency}",
+                f"Net sales per day, {currency}",
+                "bars",
+                money(currency),
+                own,
+                "net_sales",
+            )
         )
     if daily:
         sold = first(totals.on_newest("sum(units_sold) as sold, sum(units_returned) as returned"))
         headlines.append(
-            Headline(f"{key}-units", "Units sold", sold.sold, COUNT, f"on {totals.newest}, {sold.returned:,} returned")
+            Headline(
+                f"{key}-units",
+                "Units sold",
+                sold.sold,
+                COUNT,
+                f"on {totals.day}, {sold.returned:,} returned",
+            )
         )
     if stock.newest:
-        now = first(stock.on_newest("count(*) as items, sum(case when available > 0 then 1 else 0 end) as available"))
-        rate = first(stock.on_newest(f"{WEIGHTED.format('availability_rate', 'snapshots')} as rate")).rate
+        now = first(
+            stock.on_newest(
+                "count(*) as items, sum(case when available > 0 then 1 else 0 end) as available"
+            )
+        )
+        rate = first(
+            stock.on_newest(f"{WEIGHTED.format('availability_rate', 'snapshots')} as rate")
+        ).rate
         headlines.append(
             Headline(
                 f"{key}-availability",
                 "Stock availability",
                 rate,
                 PERCENT,
-                f"of snapshots on {stock.newest}; {now.available:,} of {now.items:,} items available at the last one",
+                f"of snapshots on {stock.day}; {now.available:,} of {now.items:,} items available"
+                " at the last one",
             )
         )
         rates = stock.daily(f"{WEIGHTED.format('availability_rate', 'snapshots')} as rate")
-        charts.append(days(f"{key}-availability-chart", "Stock availability per day", "lines", PERCENT, rates, "rate"))
+        charts.append(
+            days(
+                f"{key}-availability-chart",
+                "Stock availability per day",
+                "lines",
+                PERCENT,
+                rates,
+                "rate",
+            )
+        )
     if turnover.newest:
         both = "turnover_rate is not null"
         whole = first(
-            turnover.on_newest("sum(units_sold_30d) / nullif(sum(average_on_hand_30d), 0) as rate, count(*) as products", both)
+            turnover.on_newest(
+                "sum(units_sold_30d) / nullif(sum(average_on_hand_30d), 0) as rate,"
+                " count(*) as products",
+                both,
+            )
         )
         headlines.append(
             Headline(
@@ -47,7 +82,8 @@ def sales(totals: Mart, stock: Mart, turnover: Mart, key: str) -> Section:
                 "Product turnover",
                 whole.rate,
                 RATIO,
-                f"units sold in 30 days to {turnover.newest} per unit on hand, {whole.products:,} products",
+                f"units sold in 30 days to {turnover.day} per unit on hand,"
+                f" {whole.products:,} products",
             )
         )
     sold = totals.total(
@@ -60,7 +96,12 @@ def sales(totals: Mart, stock: Mart, turnover: Mart, key: str) -> Section:
             table(
                 f"{key}-products-{currency}",
                 f"Best-selling products, {currency}, {span(totals)}",
-                (("Product", TEXT), ("Net sales", money(currency)), ("Units sold", COUNT), ("Returned", COUNT)),
+                (
+                    ("Product", TEXT),
+                    ("Net sales", money(currency)),
+                    ("Units sold", COUNT),
+                    ("Returned", COUNT),
+                ),
                 [row[1:] for row in sold if row.currency == currency][:TOP],
             )
         )
@@ -72,7 +113,7 @@ def sales(totals: Mart, stock: Mart, turnover: Mart, key: str) -> Section:
     tables.append(
         table(
             f"{key}-scarce",
-            f"Least available items, {stock.newest or ''}",
+            f"Least available items, {stock.day}",
             (
                 ("Product", TEXT),
                 ("Location", TEXT),
@@ -93,8 +134,13 @@ def sales(totals: Mart, stock: Mart, turnover: Mart, key: str) -> Section:
     tables.append(
         table(
             f"{key}-fast",
-            f"Fastest-turning products, 30 days to {turnover.newest or ''}",
-            (("Product", TEXT), ("Units sold", COUNT), ("Average on hand", SCORE), ("Turnover", RATIO)),
+            f"Fastest-turning products, 30 days to {turnover.day}",
+            (
+                ("Product", TEXT),
+                ("Units sold", COUNT),
+                ("Average on hand", SCORE),
+                ("Turnover", RATIO),
+            ),
             fast,
         )
     )

@@ -31,26 +31,47 @@ def support(feedback: Mart, volume: Mart, tickets: Mart, key: str) -> Section:
     """The section of the support team."""
     headlines, charts, tables = [], [], []
     if feedback.newest:
-        now = first(feedback.on_newest(f"sum(responses) as responses, {CSAT} as csat, {RATING_MEAN} as rating"))
+        now = first(
+            feedback.on_newest(
+                f"sum(responses) as responses, {CSAT} as csat, {RATING_MEAN} as rating"
+            )
+        )
         headlines += [
             Headline(
                 f"{key}-csat",
                 "Satisfied customers",
                 now.csat,
                 PERCENT,
-                f"rated 4 or 5, {now.responses:,} ratings on {feedback.newest}",
+                f"rated 4 or 5, {now.responses:,} ratings on {feedback.day}",
             ),
-            Headline(f"{key}-rating", "Average rating", now.rating, RATING, f"on {feedback.newest}"),
+            Headline(f"{key}-rating", "Average rating", now.rating, RATING, f"on {feedback.day}"),
         ]
         daily = feedback.daily(f"{CSAT} as csat")
-        charts.append(days(f"{key}-csat-chart", "Satisfied customers per day", "lines", PERCENT, daily, "csat"))
+        charts.append(
+            days(
+                f"{key}-csat-chart", "Satisfied customers per day", "lines", PERCENT, daily, "csat"
+            )
+        )
     if volume.newest:
         now = first(volume.on_newest("sum(interactions) as interactions"))
-        headlines.append(Headline(f"{key}-interactions", "Interactions", now.interactions, COUNT, f"on {volume.newest}"))
+        headlines.append(
+            Headline(
+                f"{key}-interactions", "Interactions", now.interactions, COUNT, f"on {volume.day}"
+            )
+        )
         points = [
-            (row.day, row.channel, row.interactions) for row in volume.daily("sum(interactions) as interactions", "channel")
+            (row.day, row.channel, row.interactions)
+            for row in volume.daily("sum(interactions) as interactions", "channel")
         ]
-        charts.append(daily_chart(f"{key}-interactions-chart", "Interactions per day by channel", "bars", COUNT, largest(points)))
+        charts.append(
+            daily_chart(
+                f"{key}-interactions-chart",
+                "Interactions per day by channel",
+                "bars",
+                COUNT,
+                largest(points),
+            )
+        )
     if tickets.newest:
         ages = ", ".join(column for _, column in AGES)
         now = first(
@@ -64,19 +85,33 @@ def support(feedback: Mart, volume: Mart, tickets: Mart, key: str) -> Section:
                 "Median time to resolution",
                 now.median_hours,
                 HOURS,
-                f"{now.tickets_resolved:,} tickets resolved on {tickets.newest}",
+                f"{now.tickets_resolved:,} tickets resolved on {tickets.day}",
             ),
-            Headline(f"{key}-p90", "90 % resolved within", now.p90_hours, HOURS, f"on {tickets.newest}"),
-            Headline(f"{key}-open", "Open tickets", now.open_tickets, COUNT, f"at the end of {tickets.newest}"),
+            Headline(
+                f"{key}-p90", "90 % resolved within", now.p90_hours, HOURS, f"on {tickets.day}"
+            ),
+            Headline(
+                f"{key}-open",
+                "Open tickets",
+                now.open_tickets,
+                COUNT,
+                f"at the end of {tickets.day}",
+            ),
         ]
         daily = tickets.daily("max(median_hours) as median, max(p90_hours) as p90")
-        points = [(row.day, "median", row.median) for row in daily] + [(row.day, "90th percentile", row.p90) for row in daily]
-        charts.append(daily_chart(f"{key}-resolution-chart", "Hours to resolution by day", "lines", HOURS, points))
+        points = [(row.day, "median", row.median) for row in daily] + [
+            (row.day, "90th percentile", row.p90) for row in daily
+        ]
+        charts.append(
+            daily_chart(
+                f"{key}-resolution-chart", "Hours to resolution by day", "lines", HOURS, points
+            )
+        )
         by_age = Series("open tickets", tuple(getattr(now, column) for _, column in AGES))
         charts.append(
             Chart(
                 f"{key}-ages-chart",
-                f"Open tickets by age, {tickets.newest}",
+                f"Open tickets by age, {tickets.day}",
                 "bars",
                 COUNT,
                 tuple(name for name, _ in AGES),
@@ -89,7 +124,9 @@ def support(feedback: Mart, volume: Mart, tickets: Mart, key: str) -> Section:
             f"Interactions by type, {span(volume)}",
             (("Type", TEXT), ("Channel", TEXT), ("Interactions", COUNT)),
             volume.total(
-                "sum(interactions) as interactions", "interaction_type, channel", "interactions desc, interaction_type, channel"
+                "sum(interactions) as interactions",
+                "interaction_type, channel",
+                "interactions desc, interaction_type, channel",
             )[:TOP],
         )
     )

@@ -3,6 +3,7 @@
 mod books;
 mod dump;
 mod feeds;
+mod hostile;
 mod serve;
 
 use chrono::{Days, NaiveDate, Utc};
@@ -12,7 +13,8 @@ use sample_source::world::World;
 pub(crate) use books::{InventorySource, PosSource};
 pub(crate) use dump::{Book, Dump};
 pub(crate) use feeds::{Crm, Post, Web};
-pub(crate) use serve::Serve;
+pub(crate) use hostile::Hostile;
+pub(crate) use serve::{Listen, Serve};
 
 /// Test equipment: plays the systems that feed Shoplake.
 #[derive(Debug, Parser)]
@@ -33,6 +35,9 @@ pub(crate) enum Command {
     Crm(Crm),
     /// Writes what an API would hand out to a file, a row per line; prints a summary as JSON.
     Dump(Dump),
+    /// Plays a shop whose systems do everything wrong; each item has a known fate.
+    #[command(subcommand)]
+    Hostile(Hostile),
 }
 
 #[derive(Debug, Args)]
@@ -118,5 +123,14 @@ mod tests {
             "dump inventory --seed 1 --locations 3 --date 2026-11-01 --to 2026-11-30 --out rows.ndjson"
         ));
         assert!(!is_understood("dump inventory --seed 1 --out rows.ndjson"));
+    }
+
+    #[test]
+    fn given_a_hostile_source_then_a_day_or_hours_and_the_kind_of_answer_are_understood() {
+        assert!(is_understood("hostile pos --token t --date 2026-11-01 --corrected --answer null-data"));
+        assert!(is_understood("hostile inventory --token t --from 2026-11-01T22 --to 2026-11-02T03"));
+        assert!(is_understood("hostile post --api-url http://a --shop s --secret whsec_AAAA"));
+        assert!(!is_understood("hostile inventory --token t --from 2026-11-01 --to 2026-11-02"));
+        assert!(!is_understood("hostile pos --token t --date 2026-11-01 --answer poem"));
     }
 }

@@ -1,5 +1,5 @@
-//! Amounts at the limits of decimal(18,4), and days at the limits of the calendar of contracts. Each amount is alone in its
-//! currency, so that no sum of a group leaves what can be represented.
+//! Amounts at the limits of contracts, alone and many of them in a group, and days at the limits of
+//! their calendar.
 
 use chrono::{Days, NaiveDate};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::event::Event;
 /// The greatest amount.
 const MOST: &str = "99999999999999.9999";
 
-/// Amounts that just fit.
+/// Amounts at the limits, each alone in its currency; then many of the greatest line in one group.
 pub(crate) fn amounts(events: &mut Vec<Event>) {
     let cases = [
         // currency, quantity, price, discount, cost
@@ -31,11 +31,24 @@ pub(crate) fn amounts(events: &mut Vec<Event>) {
             "unit_cost": cost, "currency": currency, "customer_id": "c", "sold_at": format!("{day}T12:00:00Z"), "business_date": day,
         })));
     }
+    for line in 1..=40 {
+        let (day, quantity) = (day_number(11), if line % 4 == 0 { -1_000_000 } else { 1_000_000 });
+        events.push(Event::new("pos_sales", LIMITS, json!({
+            "transaction_id": "limit-XAI", "line_no": line, "store_id": "s", "region": "limit", "product_id": "limit-XAI",
+            "quantity": quantity, "unit_price": MOST, "discount": MOST, "unit_cost": MOST, "currency": "XAI",
+            "customer_id": "c", "sold_at": format!("{day}T12:00:00Z"), "business_date": day,
+        })));
+    }
     // Stock whose value is at the limit, with the turnover of the currencies above; and a currency that is only stock.
-    for (number, (currency, on_hand, cost)) in
-        [("XAA", 1_000_000_000, MOST), ("XAB", -1_000_000_000, MOST), ("XAE", 1, "0.0001"), ("XBA", 0, "0")]
-            .into_iter()
-            .enumerate()
+    for (number, (currency, on_hand, cost)) in [
+        ("XAA", 1_000_000_000, MOST),
+        ("XAB", -1_000_000_000, MOST),
+        ("XAE", 1, "0.0001"),
+        ("XAI", 1_000_000_000, MOST),
+        ("XBA", 0, "0"),
+    ]
+    .into_iter()
+    .enumerate()
     {
         events.push(level(day_number(12 + number as u64), currency, on_hand, cost, Value::Null));
     }

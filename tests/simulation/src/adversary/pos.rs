@@ -27,9 +27,15 @@ pub(crate) fn day(rng: &mut StdRng, shop: &str, day: NaiveDate, events: &mut Vec
         events.push(refused);
         lines.insert((99, 1), 0);
     }
+    if day == day_number(8) {
+        // So is a line with a character that no warehouse can store.
+        let nul = sale(rng, shop, day, (98, 1), 1).with(json!({"region": "no\u{0}rth"}));
+        events.push(nul.in_batch(&batch));
+        lines.insert((98, 1), 1);
+    }
     let mut rows = lines.len();
     if day == day_number(25) && shop == "z" {
-        // A total that is not met: nothing of the day may be committed.
+        // A total that is not met: a warning.
         rows += 1;
     }
     if rng.random_bool(0.8) || rows != lines.len() {
@@ -41,7 +47,8 @@ fn quantity(rng: &mut StdRng) -> i64 {
     match rng.random_range(0..10) {
         0 => -1,
         1 => rng.random_range(-5..0),
-        2 => 1_000,
+        2 => 1_000_000,
+        3 => -1_000_000,
         _ => rng.random_range(1..5),
     }
 }
@@ -62,6 +69,8 @@ fn sale(
         ["0".to_owned(), format!("{sign}0.0001"), format!("{sign}{}", values::money(rng)), "-0".to_owned()];
     // Tills close after midnight: the trading day decides.
     let sold_on = if rng.random_bool(0.2) { day.succ_opt().unwrap_or(day) } else { day };
+    // Many tills write whole numbers with a decimal point.
+    let quantity = if rng.random_bool(0.2) { json!(quantity as f64) } else { json!(quantity) };
     let data = json!({
         "transaction_id": format!("{}-{transaction}-{day}", ["t", "日"][transaction as usize % 2]), "line_no": line,
         "store_id": values::id(rng, "st", 4), "region": values::id(rng, "r", 6), "product_id": values::id(rng, "p", 5),

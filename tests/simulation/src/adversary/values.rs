@@ -7,7 +7,7 @@ use rand::{Rng, RngExt};
 use serde_json::Value;
 
 /// Texts that an engine may trim, fold, compare as UTF-16, normalise, quote or take for something else. No text holds the
-/// character NUL, which warehouses cannot store.
+/// character NUL, which contracts refuse.
 const TEXTS: [&str; 24] = [
     "a",
     "A",
@@ -79,12 +79,15 @@ pub(crate) fn count(rng: &mut StdRng, least: i64, most: i64) -> Value {
     }
 }
 
-/// An amount of money that is not negative, as text with 0 to 4 decimals; at most 10 million, so that any sum of a group
-/// fits into decimal(18,4) even if each is of a million units.
+/// An amount of money that is not negative, as text with 0 to 4 decimals: now and then of as many
+/// digits as a contract allows, so that sums have more.
 pub(crate) fn money(rng: &mut impl Rng) -> String {
-    let whole = match rng.random_range(0..6) {
+    let whole = match rng.random_range(0..12) {
         0 => 0,
         1 => rng.random_range(0..10_000_000),
+        // a barcode in the field of the price
+        2 => 4_006_381_333_931,
+        3 => 99_999_999_999_999_i64,
         _ => rng.random_range(0..100),
     };
     let decimals = ["", ".5", ".50", ".05", ".3333", ".9999", ".0001"];

@@ -1,10 +1,10 @@
 //! What is said of data that is not as it should be.
 
 use serde_json::json;
-use shoplake_models::Severity;
+use shoplake_models::{Models, Severity};
 use simulation::{Event, Lake};
 
-use crate::given::{SHOP, failed, lake, of_shop, sale, show, stock, then};
+use crate::given::{SHOP, failed, inquiry, lake, of_shop, sale, show, stock, then};
 
 const CONTROL_TOTALS: &str = "control_totals_inventory_levels";
 
@@ -74,6 +74,85 @@ async fn given_a_refused_row_then_it_has_landed_in_quarantine_on_the_day_of_its_
     // refused once more, it is still the same row
     deliver(&lake, "again", &[refused]).await;
     assert!(failed(&lake).is_empty(), "{:?}", lake.failed_checks());
+}
+
+/// The till of one shop says two lines of which one landed.
+#[tokio::test]
+async fn till_that_does_not_add_up_hides_no_sales() {
+    let total = |shop: &str, rows: i64| {
+        let data = json!({
+            "dataset": "pos_sales", "batch": "2026-03-01", "business_date": "2026-03-01", "row_count": rows,
+            "quantity_sum": 2, "completed_at": "2026-03-02T00:00:00Z",
+        });
+        of_shop(shop, Event::new("control_totals", SHOP, data).in_batch("2026-03-01"))
+    };
+    let lake = lake(&[
+        sale("t1", "2026-03-01", "p1", 1),
+        total(SHOP, 2),
+        of_shop("other", sale("t1", "2026-03-01", "p1", 2)),
+        total("other", 1),
+    ])
+    .await;
+    assert_eq!(
+        show(&lake, "total_sales_by_region_product", "shop_id units_sold").await,
+        ["acme 1", "other 2"]
+    );
+    assert_eq!(failed(&lake), ["control_totals_pos_sales"]);
+    let warning = &lake.failed_checks()[0];
+    assert_eq!((warning.severity, &warning.shops[..]), (Severity::Warn, &[SHOP.to_owned()][..]));
+}
+
+#[tokio::test]
+async fn failed_check_names_all_its_shops_and_no_customer() {
+    let shops: Vec<_> = (0..7).map(|number| format!("shop-{number}")).collect();
+    let events: Vec<_> =
+        shops.iter().map(|shop| of_shop(shop, inquiry("i1", "c1", "2026-03-01T10:00:00Z"))).collect();
+    let mut models: Vec<(String, String)> = Vec::new();
+    models.push((
+        "gold/loyalty_activity_rate.sql".to_owned(),
+        std::fs::read_to_string(root().join("glue-sql/gold/loyalty_activity_rate.sql")).unwrap(),
+    ));
+    let check = "-- model = \"loyalty_activity_rate\"\n-- severity = \"warn\"\n\
+        -- inputs = [\"silver.crm_interactions\"]\n-- description = \"no customer asks\"\n\
+        select shop_id, customer_id, agent_id, channel from silver.crm_interactions\n";
+    models.push(("checks/silence.sql".to_owned(), check.to_owned()));
+    let contracts = Lake::of_repository().unwrap().contracts().clone();
+    let sources = models.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    let lake = Lake::new(contracts.clone(), Models::from_sources(&contracts, sources).unwrap());
+    then(&lake, "first", &events).await;
+
+    let failed = &lake.failed_checks()[0];
+    assert_eq!((failed.name.as_str(), failed.rows, &failed.shops), ("silence", 7, &shops));
+    assert_eq!(failed.sample.len(), 5);
+    for row in &failed.sample {
+        assert_eq!(row["customer_id"].as_deref(), Some("***"));
+        assert_eq!((row["agent_id"].as_deref(), row["channel"].as_deref()), (None, Some("email")));
+    }
+}
+
+/// A check whose failure one shop's data can cause keeps no other shop's rows back.
+#[tokio::test]
+async fn only_checks_of_the_key_stop_a_commit_and_every_check_says_whose_rows() {
+    let lake = Lake::of_repository().unwrap();
+    for model in lake.models().iter() {
+        for check in &model.checks {
+            assert_eq!(check.severity, Severity::Warn, "{}", check.name);
+            let text =
+                std::fs::read_to_string(root().join(format!("glue-sql/checks/{}.sql", check.name))).unwrap();
+            let (_, columns) = text.rsplit_once("\nselect\n").unwrap();
+            let first = columns.split(',').next().unwrap().trim();
+            assert_eq!(first.rsplit('.').next(), Some("shop_id"), "{}", check.name);
+        }
+        let of_key = model.job_checks().into_iter().filter(|check| check.severity == Severity::Stop);
+        let names: Vec<_> = of_key.map(|check| check.name).collect();
+        let name = &model.name;
+        assert_eq!(names, [format!("{name}_key_is_not_null"), format!("{name}_key_is_unique")]);
+        assert_eq!(model.key[0], "shop_id", "{name}");
+    }
+}
+
+fn root() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 #[tokio::test]

@@ -2,8 +2,6 @@
 
 use serde_json::json;
 
-use simulation::Lake;
-
 use crate::given::{failed, lake, sale, show};
 
 #[tokio::test]
@@ -60,14 +58,26 @@ async fn given_the_same_lines_then_the_two_views_of_a_day_agree() {
 }
 
 #[tokio::test]
-async fn given_more_money_than_there_can_be_then_the_day_is_an_error_and_no_other_amount() {
-    let most = json!({"unit_price": "99999999999999.9999", "unit_cost": null});
-    let lake = lake(&[sale("t1", "2026-03-01", "p1", 1).with(most.clone())]).await;
-    assert_eq!(show(&lake, "revenue_by_region", "gross_sales").await, ["99999999999999.9999"]);
-
-    let lake = Lake::of_repository().unwrap();
-    lake.deliver(&[sale("t1", "2026-03-01", "p1", 2).with(most)], "too much").await.unwrap();
-    let error = format!("{:#}", lake.settle().await.unwrap_err());
-    assert!(error.contains("too large to store in a Decimal128 of precision 18"), "{error}");
-    assert!(show(&lake, "revenue_by_region", "gross_sales").await.is_empty());
+async fn sums_of_the_greatest_lines_are_exact() {
+    let most = json!({"unit_price": "99999999999999.9999", "unit_cost": "99999999999999.9999"});
+    let line = |receipt, quantity| sale(receipt, "2026-03-01", "p1", quantity).with(most.clone());
+    let of_customer = line("t3", 1_000_000).with(json!({"customer_id": "c1"}));
+    let lake = lake(&[line("t1", 1_000_000), line("t2", 1_000_000), of_customer, line("t4", -1)]).await;
+    // three times 99,999,999,999,999,999,900, less one unit of 99,999,999,999,999.9999
+    assert_eq!(
+        show(&lake, "revenue_by_region", "gross_sales returns net_revenue cost_of_goods").await,
+        [
+            "299999999999999999700.0000 99999999999999.9999 299999899999999999700.0001 299999899999999999700.0001"
+        ]
+    );
+    assert_eq!(
+        show(&lake, "total_sales_by_region_product", "gross_sales").await,
+        ["299999899999999999700.0001"]
+    );
+    assert_eq!(
+        show(&lake, "inventory_turnover", "cost_of_goods_sold_30d turnover").await,
+        ["299999899999999999700.0001 null"]
+    );
+    assert_eq!(show(&lake, "customer_features", "monetary").await, ["99999999999999999900.0000"]);
+    assert!(failed(&lake).is_empty(), "{:?}", lake.failed_checks());
 }

@@ -5,7 +5,8 @@ use simulation::Event;
 
 use crate::given::{failed, lake, sale, show, stock, then};
 
-const TURNOVER: &str = "business_date currency cost_of_goods_sold_30d average_inventory_value_30d turnover";
+const TURNOVER: &str = "business_date currency cost_of_goods_sold_30d average_inventory_value_30d turnover \
+     units_without_cost_30d";
 
 #[tokio::test]
 async fn given_sales_and_stock_then_turnover_is_cost_by_average_value_in_each_currency() {
@@ -24,12 +25,12 @@ async fn given_sales_and_stock_then_turnover_is_cost_by_average_value_in_each_cu
     assert_eq!(
         show(&lake, "inventory_turnover", TURNOVER).await,
         [
-            // 100.00 at two times; 7.50 / 50
-            "2026-03-01 EUR 7.5000 50.0 0.15",
-            "2026-03-01 USD 4.0000 null null",
-            // 120.00 at three times; 7.50 / 40
-            "2026-03-02 EUR 7.5000 40.0 0.1875",
-            "2026-03-02 USD 4.0000 null null",
+            // (50.00 + 40.00) / 2 of p1 and 10.00 of p2, which was counted once; 7.50 / 55
+            "2026-03-01 EUR 7.5000 55.0 0.13636363636363635 3",
+            "2026-03-01 USD 4.0000 null null 0",
+            // (50.00 + 40.00 + 20.00) / 3 and 10.00; 7.50 / 46.666...
+            "2026-03-02 EUR 7.5000 46.666666666666664 0.16071428571428573 3",
+            "2026-03-02 USD 4.0000 null null 0",
         ]
     );
 }
@@ -45,7 +46,7 @@ async fn given_worthless_stock_or_only_returns_then_turnover_is_null_or_negative
     .await;
     assert_eq!(
         show(&lake, "inventory_turnover", TURNOVER).await,
-        ["2026-03-01 EUR 4.0000 0.0 null", "2026-03-01 USD -4.0000 10.0 -0.4"]
+        ["2026-03-01 EUR 4.0000 0.0 null 0", "2026-03-01 USD -4.0000 10.0 -0.4 0"]
     );
 }
 
@@ -61,11 +62,11 @@ async fn given_thirty_days_then_the_cost_of_an_older_sale_and_an_older_stock_do_
     assert_eq!(
         show(&lake, "inventory_turnover", TURNOVER).await,
         [
-            "2026-03-01 EUR 20.0000 75.0 0.26666666666666666",
+            "2026-03-01 EUR 20.0000 75.0 0.26666666666666666 0",
             // (75 + 25) / 2
-            "2026-03-30 EUR 20.0000 50.0 0.4",
+            "2026-03-30 EUR 20.0000 50.0 0.4 0",
             // (25 + 55) / 2
-            "2026-03-31 EUR 0.0000 40.0 0.0",
+            "2026-03-31 EUR 0.0000 40.0 0.0 0",
         ]
     );
 }
@@ -78,7 +79,7 @@ async fn given_the_greatest_values_there_can_be_then_they_are_added_up() {
     };
     let lake = lake(&[most("p1"), most("p2")]).await;
     // twice 99999999999999999900000.0000 is 199999999999999999800000, next to which 2e23 is the nearest double
-    assert_eq!(show(&lake, "inventory_turnover", TURNOVER).await, ["2026-03-01 EUR 0.0000 2e+23 0.0"]);
+    assert_eq!(show(&lake, "inventory_turnover", TURNOVER).await, ["2026-03-01 EUR 0.0000 2e+23 0.0 0"]);
 }
 
 const RESTOCKS: &str = "stock_date restocks_30d restocked_quantity_30d mean_days_between days_since_last";

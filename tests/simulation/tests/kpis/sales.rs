@@ -81,9 +81,50 @@ async fn given_sales_and_stock_then_the_average_stock_is_that_of_all_locations_t
         [
             // 20 + 10 units at one time; 6 / 30
             "acme 2026-03-01 p1 6 30.0 0.2",
-            // 20 + 10 + 14 + 10 + 12 = 66 units at three times; 10 / 22
-            "acme 2026-03-02 p1 10 22.0 0.45454545454545453",
+            // (20 + 14 + 12) / 3 units at l1 and (10 + 10) / 2 at l2; 10 / 25.333...
+            "acme 2026-03-02 p1 10 25.333333333333332 0.39473684210526316",
         ]
+    );
+}
+
+#[tokio::test]
+async fn location_that_was_not_counted_is_not_empty() {
+    let at_l2 = |event: simulation::Event| event.with(json!({"location_id": "l2"}));
+    let lake = lake(&[
+        stock("p1", "2026-03-01T10:00:00Z", 10),
+        at_l2(stock("p1", "2026-03-01T10:00:00Z", 10)),
+        stock("p1", "2026-03-01T11:00:00Z", 10),
+        // an item that was counted once and one that was counted twice
+        stock("p2", "2026-03-01T10:00:00Z", 3),
+        sale("t1", "2026-03-01", "p1", 5),
+    ])
+    .await;
+    assert_eq!(
+        show(&lake, "product_turnover_rate", TURNOVER).await,
+        ["acme 2026-03-01 p1 5 20.0 0.25", "acme 2026-03-01 p2 0 3.0 0.0"]
+    );
+    // p1 at each location 10 * 2.50, p2 3 * 2.50; 5 * 4.00 / 57.50
+    assert_eq!(
+        show(&lake, "inventory_turnover", "average_inventory_value_30d turnover").await,
+        ["57.5 0.34782608695652173"]
+    );
+}
+
+/// 25 units at a barcode (EAN-13) that was scanned into the field of the price.
+#[tokio::test]
+async fn barcode_as_a_price_hides_no_sale_of_another_shop() {
+    let lake = lake(&[
+        sale("t1", "2026-03-01", "p1", 25).with(json!({"unit_price": "4006381333931"})),
+        of_shop("other", sale("t1", "2026-03-01", "p1", 2)),
+    ])
+    .await;
+    assert_eq!(
+        show(&lake, "total_sales_by_region_product", "shop_id units_sold gross_sales").await,
+        ["acme 25 100159533348275.0000", "other 2 20.0000"]
+    );
+    assert_eq!(
+        show(&lake, "revenue_by_region", "shop_id net_revenue").await,
+        ["acme 100159533348275.0000", "other 20.0000"]
     );
 }
 

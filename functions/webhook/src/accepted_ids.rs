@@ -1,0 +1,121 @@
+//! Finds a `webhook-id` that is used again for other events.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use lru::LruCache;
+use sha2::{Digest as _, Sha256};
+use shoplake_contracts::ShopId;
+
+use crate::signature::TOLERANCE;
+
+/// How long an id is remembered: its request could be sent at either end of the tolerated times.
+const LIFETIME: TimeDelta = TimeDelta::seconds(TOLERANCE.num_seconds() + TOLERANCE.num_seconds());
+
+/// Most ids that are remembered, of all shops: some 4 MB.
+const CAPACITY: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+
+/// The ids of requests whose events this process accepted.
+pub(crate) struct AcceptedIds(Mutex<LruCache<RequestId, Accepted>>);
+
+/// A `webhook-id`, which belongs to one shop and one dataset, as the ids of envelopes do.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct RequestId {
+    pub(crate) shop: ShopId,
+    pub(crate) dataset: String,
+    pub(crate) id: String,
+}
+
+struct Accepted {
+    body: Digest,
+    at: DateTime<Utc>,
+}
+
+/// The id belongs to another request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ReusedId {
+    /// When that request's events were accepted.
+    pub(crate) accepted_at: DateTime<Utc>,
+}
+
+/// Tells the body of one request from that of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Digest([u8; 32]);
+
+impl Digest {
+    pub(crate) fn of(body: &[u8]) -> Self {
+        Self(Sha256::digest(body).into())
+    }
+}
+
+impl Default for AcceptedIds {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(CAPACITY)))
+    }
+}
+
+impl AcceptedIds {
+    /// Fails if the id was used a short while ago for another body, whose events were accepted.
+    pub(crate) fn check(&self, id: &RequestId, body: Digest, now: DateTime<Utc>) -> Result<(), ReusedId> {
+        match self.lock().peek(id) {
+            Some(accepted) if accepted.body != body && now - accepted.at < LIFETIME => {
+                Err(ReusedId { accepted_at: accepted.at })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Remembers that events of this body were accepted under the id.
+    pub(crate) fn remember(&self, id: RequestId, body: Digest, now: DateTime<Utc>) {
+        self.lock().put(id, Accepted { body, at: now });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LruCache<RequestId, Accepted>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).unwrap()
+    }
+
+    fn request(shop: &str, dataset: &str, id: &str) -> RequestId {
+        RequestId { shop: shop.parse().unwrap(), dataset: dataset.to_owned(), id: id.to_owned() }
+    }
+
+    #[test]
+    fn an_id_belongs_to_its_first_body_for_ten_minutes() {
+        let ids = AcceptedIds::default();
+        let id = request("acme", "visits", "m1");
+        let [first, other] = [b"{}".as_slice(), b"{} "].map(Digest::of);
+        assert_eq!(ids.check(&id, first, at(0)), Ok(()));
+        ids.remember(id.clone(), first, at(0));
+
+        assert_eq!(ids.check(&id, first, at(1)), Ok(()));
+        assert_eq!(ids.check(&id, other, at(599)), Err(ReusedId { accepted_at: at(0) }));
+        assert_eq!(ids.check(&id, other, at(600)), Ok(()));
+        for id in [("acme", "visits", "m2"), ("acme", "sales", "m1"), ("other", "visits", "m1")] {
+            assert_eq!(ids.check(&request(id.0, id.1, id.2), other, at(1)), Ok(()), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_newest_ids_are_remembered() {
+        let ids = AcceptedIds::default();
+        let [first, other] = [b"1", b"2"].map(|body| Digest::of(body));
+        let id = |number: usize| request("acme", "visits", &number.to_string());
+        for number in 0..=CAPACITY.get() {
+            ids.remember(id(number), first, at(0));
+        }
+        assert_eq!(ids.check(&id(0), other, at(1)), Ok(()));
+        assert!(ids.check(&id(1), other, at(1)).is_err());
+        assert_eq!(ids.lock().len(), CAPACITY.get());
+    }
+}

@@ -1,0 +1,38 @@
+"""What `make pos-day` waits for, on the deployed pipeline: the day that it sent, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.pipeline.errors import CommandError
+from tests.pipeline.pipeline import Pipeline, Shop
+from tests.pipeline.pos_day import BACKFILL, Delivery, wait_until_complete
+
+from .test_pos import DAYS, expected, read
+
+DAY = DAYS[0]
+
+
+def lines(folder: Path, *, kept: bool) -> int:
+    """How many lines of the day are sales, or are refused."""
+    return duckdb.sql(f"select count(*) from {read(folder, DAY, kept=kept)}").fetchall()[0][0]
+
+
+def test_pos_day_sees_its_own_day_arrive(pipeline: Pipeline, shop: Shop, sales_days: Path) -> None:
+    kept, refused = lines(sales_days, kept=True), lines(sales_days, kept=False)
+    for _ in range(2):  # a day that is delivered again is waited for again
+        delivery = Delivery.begin(pipeline, shop.shop_id, DAY)
+        with pytest.raises(CommandError, match="control total"):
+            wait_until_complete(pipeline, delivery, seconds=0)
+        with pipeline.pos_api("--csv", str(sales_days)) as api:
+            pipeline.run_pos_connector(shop.shop_id, api, DAY, BACKFILL=BACKFILL)
+        balance = wait_until_complete(pipeline, delivery, seconds=120)
+        assert (balance.received, balance.silver, balance.quarantined) == (
+            kept + refused,
+            kept,
+            refused,
+        )
+        assert pipeline.totals(DAY, shop.shop_id) == expected(sales_days, DAY)

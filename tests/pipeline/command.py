@@ -1,0 +1,182 @@
+"""Runs what a make target runs, so that a failure is a message and never a traceback.
+
+    python -m tests.pipeline.command tests.pipeline.demo [arguments ...]
+    python -m tests.pipeline.command tests/localstack/bootstrap.py [arguments ...]
+
+An expected failure prints `error: <what is wrong, where, what to do>`. An unexpected one is a
+defect: its traceback goes to a file in .local/logs/. Only the standard library is
+imported here, as the first command of a fresh machine runs before any package is installed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import runpy
+import subprocess
+import sys
+import traceback
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Callable, Optional
+
+from .errors import CommandError
+
+ROOT = Path(__file__).resolve().parents[2]
+LOGS = ROOT / ".local" / "logs"
+START_DEMO = "start the demo with `make demo`"
+INTERRUPTED = 130
+"""The exit code that shells give a command ended by Ctrl-C."""
+LAST_LINES = 20
+"""How many lines of a failed program's output are printed."""
+INSTALL = {
+    "cargo": "install Rust (https://rustup.rs)",
+    "rustc": "install Rust (https://rustup.rs)",
+    "terraform": "install Terraform (https://developer.hashicorp.com/terraform/install)",
+    "git": "install git",
+    "aws": "install the AWS CLI (https://aws.amazon.com/cli)",
+}
+"""What to do where a program is missing."""
+
+
+def guard(run: Callable[[], Optional[int]], name: str, logs: Path = LOGS) -> int:
+    """Runs a command and returns its exit code; says what went wrong, if anything."""
+    try:
+        return run() or 0
+    except SystemExit as ended:
+        return _exit_code(ended)
+    except KeyboardInterrupt:
+        _say(f"{name} was interrupted; it is safe to run it again")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader, such as `head`, has ended. Python would complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001: the last place where any failure becomes a message
+        message = explain(error)
+        if message is None:
+            message = _unexpected(error, name, logs)
+        _say(f"error: {message}")
+        return 1
+
+
+def explain(error: BaseException) -> Optional[str]:
+    """The message of a failure that a person can act on; None for a defect of the program."""
+    if isinstance(error, CommandError) or type(error).__name__ in ("CloudError", "BootstrapError"):
+        return str(error)
+    if isinstance(error, subprocess.CalledProcessError):
+        return _failed_program(error)
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("tests"):
+        return f"the Python package {error.name} is missing in {sys.prefix}: run `make setup`"
+    family = {f"{kind.__module__}.{kind.__name__}" for kind in type(error).__mro__}
+    if "botocore.exceptions.BotoCoreError" in family or "botocore.exceptions.ClientError" in family:
+        return _aws(error, family)
+    if "psycopg.Error" in family:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return f"the warehouse does not answer as expected: {first}; {START_DEMO}"
+    if isinstance(error, TimeoutError):
+        what = error or "a request took too long"
+        return f"{what}; look at .local/demo/logs, run `make redrive`, then try again"
+    if isinstance(error, OSError):
+        return _operating_system(error)
+    return None
+
+
+def _aws(error: BaseException, family: "set[str]") -> str:
+    unreachable = {
+        "EndpointConnectionError",
+        "ConnectTimeoutError",
+        "ConnectionClosedError",
+        "ReadTimeoutError",
+    }
+    if unreachable & {kind.rpartition(".")[2] for kind in family}:
+        return f"AWS does not answer: {error}; {START_DEMO}, or check the network"
+    if "botocore.exceptions.ClientError" in family:
+        return f"AWS refused the request: {error}; check permissions and the resource's name"
+    return f"AWS: {error}; `aws sts get-caller-identity` must answer first"
+
+
+def _failed_program(error: subprocess.CalledProcessError) -> str:
+    words = [error.cmd] if isinstance(error.cmd, (str, Path)) else error.cmd
+    command = " ".join(str(word) for word in words[:3])
+    output = error.stderr or error.output
+    if not output:
+        return f"{command} ended with {error.returncode}: see its output above"
+    text = output.decode("utf-8", "replace") if isinstance(output, bytes) else output
+    return f"{command} ended with {error.returncode}:\n" + "\n".join(
+        text.strip().splitlines()[-LAST_LINES:]
+    )
+
+
+def _operating_system(error: OSError) -> Optional[str]:
+    if isinstance(error, ConnectionError):
+        return f"the connection failed: {error}; {START_DEMO} if it does not run"
+    name = (
+        error.filename.decode(errors="replace")
+        if isinstance(error.filename, bytes)
+        else str(error.filename or "")
+    )
+    if isinstance(error, FileNotFoundError) and name in INSTALL:
+        return f"the program {name} is not on the PATH: {INSTALL[name]}"
+    if error.errno == errno.ENOSPC:
+        return f"the disk is full ({name or 'unknown file'}): free space and run the command again"
+    if (
+        isinstance(
+            error, (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+        )
+        and name
+    ):
+        return f"{name}: {error.strerror}; check the path and who may read and write it"
+    # What urllib raises where nothing listens.
+    reason = getattr(error, "reason", None)
+    return f"the connection failed: {reason}; {START_DEMO} if it does not run" if reason else None
+
+
+def _exit_code(ended: SystemExit) -> int:
+    if ended.code is None or isinstance(ended.code, int):
+        return ended.code or 0
+    _say(f"error: {ended.code}")
+    return 1
+
+
+def _unexpected(error: BaseException, name: str, logs: Path) -> str:
+    at = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    log = logs / f"{name}-{at}-{os.getpid()}.log"
+    first = (str(error).splitlines() or ["no message"])[0]
+    what = f"unexpected {type(error).__name__} in {name}: {first}"
+    try:
+        logs.mkdir(parents=True, exist_ok=True)
+        log.write_text(
+            "".join(traceback.format_exception(type(error), error, error.__traceback__)),
+            encoding="utf-8",
+        )
+    except OSError as refused:
+        return f"{what}; its traceback could not be written to {log}: {refused}"
+    return f"{what}; this is a defect of Shoplake: report it with {log}"
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(words: list[str]) -> int:
+    """Runs a module, or a script by its path, as `python -m` or `python` would."""
+    if not words:
+        _say("error: expected a module or a script to run, such as tests.pipeline.demo")
+        return 2
+    target, *arguments = words
+    is_script = target.endswith(".py")
+
+    def run() -> None:
+        sys.argv = [target, *arguments]
+        if is_script:
+            sys.path.insert(0, str(Path(target).resolve().parent))
+            runpy.run_path(target, run_name="__main__")
+        else:
+            runpy.run_module(target, run_name="__main__", alter_sys=True)
+
+    return guard(run, Path(target).stem if is_script else target.rpartition(".")[2])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,64 @@
+//! JSON objects whose values are written as text, so that they can be what a serializer never
+//! writes: `3.00`, `1e400`.
+
+use serde_json::Value;
+
+/// An object's members, in order. A name may be there twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Object(Vec<(String, String)>);
+
+impl Object {
+    /// The members of a value; none if it is not an object.
+    pub(crate) fn of(value: &Value) -> Self {
+        let members = value.as_object().into_iter().flatten();
+        Self(members.map(|(name, value)| (name.clone(), value.to_string())).collect())
+    }
+
+    /// With a member as this JSON text, valid or not.
+    pub(crate) fn raw(mut self, name: &str, json: impl Into<String>) -> Self {
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, value)) => *value = json.into(),
+            None => self.0.push((name.to_owned(), json.into())),
+        }
+        self
+    }
+
+    /// With a member as this text.
+    pub(crate) fn text(self, name: &str, text: &str) -> Self {
+        self.raw(name, Value::from(text).to_string())
+    }
+
+    /// Without a member.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.0.retain(|(known, _)| known != name);
+        self
+    }
+
+    /// With a member twice.
+    pub(crate) fn twice(mut self, name: &str) -> Self {
+        self.0.extend(self.0.iter().find(|(known, _)| known == name).cloned());
+        self
+    }
+
+    /// A member as text, if it is one; of what this module writes itself.
+    pub(crate) fn get(&self, name: &str) -> String {
+        let value = self.0.iter().find(|(known, _)| known == name).map(|(_, json)| json.as_str());
+        match value.map(serde_json::from_str) {
+            Some(Ok(Value::String(text))) => text,
+            Some(Ok(other)) => other.to_string(),
+            _ => String::new(),
+        }
+    }
+
+    /// The object as it travels.
+    pub(crate) fn json(&self) -> String {
+        let members: Vec<_> =
+            self.0.iter().map(|(name, value)| format!("{}:{value}", Value::from(name.as_str()))).collect();
+        format!("{{{}}}", members.join(","))
+    }
+}
+
+/// The largest text of so many characters: each takes four bytes.
+pub(crate) fn widest(characters: usize, first: &str) -> String {
+    first.chars().chain(std::iter::repeat('\u{1F6D2}')).take(characters).collect()
+}
