@@ -140,9 +140,10 @@ def test_a_mark_is_looked_at_when_it_comes_and_when_it_comes_back() -> None:
 def test_sessions_concern_yesterday_too() -> None:
     today, yesterday = [jobs for jobs in month().jobs if jobs.model.name == "session_duration_bounce_rate"]
     objects_per_day = month().flows["silver.web_traffic"].objects_per_day
-    # Of today the half that is there, and the day before; of yesterday both days before, and the half of today.
-    assert today.objects == pytest.approx(1.5 * objects_per_day)
-    assert yesterday.objects == pytest.approx(2.5 * objects_per_day)
+    # Of today the half that is there, and the two days before. Of yesterday the whole day, the
+    # two days before, and the half of today.
+    assert today.objects == pytest.approx(2.5 * objects_per_day)
+    assert yesterday.objects == pytest.approx(3.5 * objects_per_day)
 
 
 def test_control_looks_by_its_schedule_and_lists_by_the_thousand() -> None:
