@@ -10,7 +10,7 @@ RUN := -m tests.pipeline.command
 # End-to-end tests that take too long for every change.
 LONG := tests/e2e/test_replay.py tests/e2e/test_chaos.py tests/e2e/bulk
 
-.PHONY: help checkout setup build demo report down pos-day redrive test lint unit localstack-test infra-test report-test notebook-test parity e2e e2e-long bench costs package plan deploy deploy-plan push-images outputs destroy clean
+.PHONY: help checkout setup build demo report down pos-day redrive test lint advisories unit localstack-test infra-test report-test notebook-test parity e2e e2e-long bench costs package plan deploy deploy-plan push-images outputs destroy clean
 
 help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ lint: setup checkout ## formatting, clippy, dependencies, Terraform
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@$(PYTHON) $(RUN) tests.pipeline.lint
+
+advisories: setup ## known weaknesses of the dependencies, from a database that not every network reaches
+	@echo "==> advisories"
+	@$(PYTHON) $(RUN) tests.pipeline.lint advisories
 
 unit: checkout ## unit and property tests
 	@echo "==> unit and property tests"
@@ -100,20 +104,21 @@ package: setup checkout ## build release packages, and with a container tool the
 plan: setup ## plan the production stack without AWS, for ENV=dev|staging|prod or for all three
 	@$(PYTHON) $(RUN) tests.pipeline.plan $(ENV)
 
-deploy: setup ## deploy ENV=dev|staging|prod to AWS: plan, ask, apply, migrate the warehouse (infra/DEPLOY.md)
-	@$(PYTHON) $(RUN) tests.pipeline.deploy_aws deploy "$(ENV)"
+# What follows may run beside credentials, so it needs nothing but Python's standard library, Terraform and the AWS CLI.
+deploy: ## deploy ENV=dev|staging|prod to AWS: plan, ask, apply, migrate the warehouse (infra/DEPLOY.md)
+	@python3 $(RUN) tests.pipeline.deploy_aws deploy "$(ENV)"
 
-deploy-plan: setup ## what a deployment of ENV=dev|staging|prod would change on AWS
-	@$(PYTHON) $(RUN) tests.pipeline.deploy_aws plan "$(ENV)"
+deploy-plan: ## what a deployment of ENV=dev|staging|prod would change on AWS
+	@python3 $(RUN) tests.pipeline.deploy_aws plan "$(ENV)"
 
-push-images: setup ## push the connectors' images that `make package` built to the repositories of ENV=dev|staging|prod
-	@$(PYTHON) $(RUN) tests.pipeline.deploy_aws outputs "$(ENV)" connector_repositories | $(PYTHON) $(RUN) tests.pipeline.images
+push-images: ## push the connectors' images that `make package` built to the repositories of ENV=dev|staging|prod
+	@python3 $(RUN) tests.pipeline.deploy_aws outputs "$(ENV)" connector_repositories | python3 $(RUN) tests.pipeline.images
 
-outputs: setup ## what the deployed ENV=dev|staging|prod is called, all of it or NAME=<output>
-	@$(PYTHON) $(RUN) tests.pipeline.deploy_aws outputs "$(ENV)" $(NAME)
+outputs: ## what the deployed ENV=dev|staging|prod is called, all of it or NAME=<output>
+	@python3 $(RUN) tests.pipeline.deploy_aws outputs "$(ENV)" $(NAME)
 
-destroy: setup ## take ENV=dev|staging|prod away from AWS, data and all: CONFIRM=shoplake-<ENV>
-	@CONFIRM="$(CONFIRM)" $(PYTHON) $(RUN) tests.pipeline.deploy_aws destroy "$(ENV)"
+destroy: ## take ENV=dev|staging|prod away from AWS, data and all: CONFIRM=shoplake-<ENV>
+	@CONFIRM="$(CONFIRM)" python3 $(RUN) tests.pipeline.deploy_aws destroy "$(ENV)"
 
 clean: ## remove .local/ (stops the demo first)
 	@test ! -e .local/venv || $(MAKE) down

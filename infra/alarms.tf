@@ -24,6 +24,7 @@ locals {
     module.dirty_queue.rules,
     { check-freshness = { name = aws_cloudwatch_event_rule.freshness.name, bus = "default" } },
     { for failure, rule in aws_cloudwatch_event_rule.connector_failed : "connector-${failure}" => { name = rule.name, bus = "default" } },
+    { for severity, rule in aws_cloudwatch_event_rule.image_findings : "image-findings-${severity}" => { name = rule.name, bus = "default" } },
   )
   watched_usage = merge([for warehouse in module.warehouse : warehouse.usage_limit_ids]...)
 
@@ -78,6 +79,17 @@ locals {
           received = { namespace = "Shoplake", name = "received_events_count", stat = "Sum", dimensions = { function = module.webhook.name, dataset = dataset } }
         }
       } }
+    }
+    secrets-unavailable = {
+      area      = "ingest"
+      title     = "Webhook: shops' secrets that could not be read"
+      says      = "Parameter Store throttles or fails, or the list of shops cannot be read: requests of shops may be answered 503."
+      threshold = 5
+      periods   = 2
+      of        = 3
+      series = { "" = { math = null, metrics = {
+        failures = { namespace = "Shoplake/Logs/${local.prefix}", name = "secrets-unavailable", stat = "Sum", dimensions = {} }
+      } } }
     }
     stream-throttled = {
       area           = "ingest"

@@ -141,8 +141,9 @@ data "aws_iam_policy_document" "crawler" {
 resource "aws_iam_role" "crawler" {
   for_each = local.bronze_crawlers
 
-  name               = "${each.value}-crawler"
-  assume_role_policy = data.aws_iam_policy_document.glue_assume.json
+  name                 = "${each.value}-crawler"
+  assume_role_policy   = data.aws_iam_policy_document.glue_assume.json
+  permissions_boundary = local.permissions_boundary
 }
 
 resource "aws_iam_role_policy" "crawler" {

@@ -4,8 +4,9 @@ locals {
   # A further connector is one entry here. `url` and `secret` are what its task calls the source's URL and the parameter with
   # what opens it.
   #
-  # A task computes from the clock what it fetches, in UTC. It must not start so late that the clock says something else:
-  # the stock of an hour within that hour, the sales of the day before on the same day. A database is read as it is.
+  # A task computes from the clock what it fetches, in the shop's time zone, and its schedule keeps the same clock. It must not
+  # start so late that the clock says something else: the stock of an hour within that hour, the sales of the day before on the
+  # same day. A database is read as it is.
   #
   # A source without a contract has no stream, and its connector nowhere to put anything.
   scheduled_connectors = { for name, connector in local.known_connectors : name => connector if contains(local.sources, connector.source) }
@@ -25,15 +26,16 @@ locals {
         tokens      = [for shop in values(local.polled[name]) : shop.token_parameter]
         runs = {
           for id, shop in local.polled[name] : id => {
-            schedule = coalesce(shop.schedule, connector.schedule)
-            timezone = shop.timezone
-            enabled  = shop.enabled
+            schedule  = coalesce(shop.schedule, connector.schedule)
+            time_zone = shop.time_zone
+            enabled   = shop.enabled
             environment = merge(shop.settings, {
               SHOP_ID            = id
+              TIME_ZONE          = shop.time_zone
               (connector.url)    = shop.base_url
               (connector.secret) = shop.token_parameter
               PAGE_SIZE          = tostring(shop.page_size)
-            })
+            }, shop.refetch_days == null ? {} : { REFETCH_DAYS = tostring(shop.refetch_days) })
           }
         }
       })
@@ -195,6 +197,7 @@ module "connector" {
   key_arn              = module.keys.data_key_arn
   secrets_key_arn      = module.keys.secrets_key_arn
   dead_letters_arn     = module.schedules_dead_letters[0].arn
+  permissions_boundary = local.permissions_boundary
   log_retention_days   = var.log_retention_days
 }
 
@@ -207,7 +210,7 @@ module "schedules_dead_letters" {
 
   name              = "${local.prefix}-schedules-dlq"
   region            = var.region
-  sending_rule_arns = [for rule in aws_cloudwatch_event_rule.connector_failed : rule.arn]
+  sending_rule_arns = [for rule in merge(aws_cloudwatch_event_rule.connector_failed, aws_cloudwatch_event_rule.image_findings) : rule.arn]
 }
 
 locals {
@@ -267,10 +270,66 @@ resource "aws_cloudwatch_event_target" "connector_failed" {
       [local.connector_failures[each.key].headline],
       local.connector_failures[each.key].advice,
       [
-        "It was to fetch what is due at <created>: pos the day before, inventory the last full hour, both in UTC; oltp the tables as they are.",
+        "It was to fetch what is due at <created> (UTC): pos the day before by the shop's clock (time_zone), inventory the last full hour; oltp the tables as they are.",
         "Task: <task>. Log: /aws/ecs/${local.prefix}-...-connector. How to run it again: Connectors in infra/README.md. Running it twice is harmless.",
       ],
     ) : "\"${line}\""])
+  }
+
+  dead_letter_config {
+    arn = module.schedules_dead_letters[0].arn
+  }
+  retry_policy {
+    maximum_event_age_in_seconds = 24 * 60 * 60
+    maximum_retry_attempts       = 185
+  }
+}
+
+# ---- what ECR finds in the images ------------------------------------------------------------------------------------
+
+locals {
+  image_findings = {
+    critical = "CRITICAL"
+    high     = "HIGH"
+  }
+}
+
+# Each image is scanned when it is pushed; a result that nothing reads would protect from nothing.
+resource "aws_cloudwatch_event_rule" "image_findings" {
+  for_each = { for name, severity in local.image_findings : name => severity if local.aws }
+
+  name        = "${local.prefix}-image-findings-${each.key}"
+  description = "The scan of a connector's image found a weakness of severity ${each.value}."
+  event_pattern = jsonencode({
+    source        = ["aws.ecr"]
+    "detail-type" = ["ECR Image Scan"]
+    detail = {
+      scan-status             = ["COMPLETE"]
+      repository-name         = [{ prefix = "${local.prefix}-" }]
+      finding-severity-counts = { (each.value) = [{ numeric = [">", 0] }] }
+    }
+  })
+}
+
+resource "aws_cloudwatch_event_target" "image_findings" {
+  for_each = aws_cloudwatch_event_rule.image_findings
+
+  rule      = each.value.name
+  target_id = "alerts"
+  arn       = module.alerts.topic_arn
+
+  input_transformer {
+    input_paths = {
+      count      = "$.detail.finding-severity-counts.${local.image_findings[each.key]}"
+      digest     = "$.detail.image-digest"
+      repository = "$.detail.repository-name"
+      tags       = "$.detail.image-tags"
+    }
+    input_template = join("\n", [for line in [
+      "The image <repository>, tags <tags>, has <count> findings of severity ${local.image_findings[each.key]}.",
+      "List them: aws ecr describe-image-scan-findings --repository-name <repository> --image-id imageDigest=<digest>",
+      "Update the crate or the base image that they name, build and push again (infra/DEPLOY.md, step 8).",
+    ] : "\"${line}\""])
   }
 
   dead_letter_config {

@@ -16,6 +16,33 @@ data "aws_iam_policy_document" "control" {
     resources = ["${module.lake.bucket_arn}/reference/*"]
   }
 
+  # The webhook reads it; writes are conditional.
+  statement {
+    sid       = "EditTheListOfShops"
+    actions   = ["s3:GetObject", "s3:PutObject"]
+    resources = ["${module.lake.bucket_arn}/shops/shops.json"]
+  }
+
+  # For the 404 of a list that was never written; see list_partitions.
+  statement {
+    sid       = "FindTheListOfShops"
+    actions   = ["s3:ListBucket"]
+    resources = [module.lake.bucket_arn]
+
+    condition {
+      test     = "StringLikeIfExists"
+      variable = "s3:prefix"
+      values   = ["shops/*"]
+    }
+  }
+
+  # Names only, to write the list from what is there.
+  statement {
+    sid       = "ListShopsSecrets"
+    actions   = ["ssm:GetParametersByPath"]
+    resources = [local.shops_parameter_arn, "${local.shops_parameter_arn}/*"]
+  }
+
   # Reading is for a rotation, where the current secret becomes the previous one.
   statement {
     sid       = "KeepShopsSecrets"

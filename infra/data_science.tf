@@ -147,8 +147,9 @@ data "aws_iam_policy_document" "notebook_queries" {
 resource "aws_iam_role" "notebook" {
   for_each = local.notebooks
 
-  name               = "${each.value}-notebook"
-  assume_role_policy = data.aws_iam_policy_document.notebook_assume[each.key].json
+  name                 = "${each.value}-notebook"
+  assume_role_policy   = data.aws_iam_policy_document.notebook_assume[each.key].json
+  permissions_boundary = local.permissions_boundary
 }
 
 resource "aws_iam_role_policy" "notebook" {

@@ -10,7 +10,8 @@ locals {
   glue_files   = local.aws ? toset(concat(["run_job.py"], local.glue_modules)) : toset([])
   glue_code    = substr(sha256(join("", [for file in local.glue_files : filesha256("${local.glue_dir}/${file}")])), 0, 16)
 
-  # Glue makes up the names of a job's log groups, of these three; nothing else would have them kept for a while only.
+  # With a security configuration, Glue 5 logs to <prefix>/<security configuration>-role/<role>/error and .../output, and would
+  # create the groups without retention. Role and security configuration share the job's name.
   glue_log_prefix = "/aws-glue/jobs/${local.glue_job}"
   glue_log_groups = local.aws ? {
     for stream in ["error", "output"] : stream => "${local.glue_log_prefix}/${local.glue_job}-role/${local.glue_job}/${stream}"
@@ -69,6 +70,11 @@ data "aws_iam_policy_document" "glue_assume" {
     principals {
       type        = "Service"
       identifiers = ["glue.amazonaws.com"]
+    }
+    condition {
+      test     = "StringEqualsIfExists"
+      variable = "aws:SourceAccount"
+      values   = [local.account]
     }
   }
 }
@@ -136,8 +142,9 @@ data "aws_iam_policy_document" "glue" {
 resource "aws_iam_role" "glue" {
   count = local.aws ? 1 : 0
 
-  name               = local.glue_job
-  assume_role_policy = data.aws_iam_policy_document.glue_assume.json
+  name                 = local.glue_job
+  assume_role_policy   = data.aws_iam_policy_document.glue_assume.json
+  permissions_boundary = local.permissions_boundary
 }
 
 resource "aws_iam_role_policy" "glue" {

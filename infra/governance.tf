@@ -42,6 +42,11 @@ data "aws_iam_policy_document" "lake_formation_assume" {
       type        = "Service"
       identifiers = ["lakeformation.amazonaws.com"]
     }
+    condition {
+      test     = "StringEqualsIfExists"
+      variable = "aws:SourceAccount"
+      values   = [local.account]
+    }
   }
 }
 
@@ -83,9 +88,10 @@ data "aws_iam_policy_document" "lake_formation" {
 resource "aws_iam_role" "lake_formation" {
   count = local.governs ? 1 : 0
 
-  name               = "${local.prefix}-lake-formation"
-  description        = "What Lake Formation reads the lake with, on behalf of whoever was granted rows."
-  assume_role_policy = data.aws_iam_policy_document.lake_formation_assume[0].json
+  name                 = "${local.prefix}-lake-formation"
+  description          = "What Lake Formation reads the lake with, on behalf of whoever was granted rows."
+  assume_role_policy   = data.aws_iam_policy_document.lake_formation_assume[0].json
+  permissions_boundary = local.permissions_boundary
 }
 
 resource "aws_iam_role_policy" "lake_formation" {
@@ -121,7 +127,8 @@ resource "aws_lakeformation_data_cells_filter" "shop" {
       filter_expression = "shop_id = '${each.value.shop}'"
     }
     column_wildcard {
-      excluded_column_names = each.value.personal
+      # Null for none: newer providers take an empty list for a change at every apply.
+      excluded_column_names = length(each.value.personal) == 0 ? null : each.value.personal
     }
   }
 

@@ -29,12 +29,17 @@ locals {
 
   warehouse_workgroup = coalesce(var.warehouse_workgroup, local.prefix)
 
+  # How far any role of the environment can reach, whatever its own policy says. The bootstrap makes the policy, and the deploy
+  # role makes no role without it.
+  permissions_boundary = local.aws && var.has_permissions_boundary ? "arn:${local.partition}:iam::${local.account}:policy/shoplake-boundary-${var.environment}" : null
+
   # What the functions have in common.
   function_defaults = {
-    prefix             = local.prefix
-    packages_dir       = var.packages_dir
-    architecture       = var.lambda_architecture
-    log_retention_days = var.log_retention_days
-    log_key_arn        = module.keys.data_key_arn
+    prefix               = local.prefix
+    packages_dir         = var.packages_dir
+    architecture         = var.lambda_architecture
+    log_retention_days   = var.log_retention_days
+    log_key_arn          = module.keys.data_key_arn
+    permissions_boundary = local.permissions_boundary
   }
 }

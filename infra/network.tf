@@ -123,4 +123,5 @@ module "network" {
   s3_policy                = data.aws_iam_policy_document.s3_endpoint.json
   log_retention_days       = var.log_retention_days
   log_key_arn              = module.keys.data_key_arn
+  permissions_boundary     = local.permissions_boundary
 }

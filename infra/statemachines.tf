@@ -10,13 +10,15 @@ module "bronze_to_silver" {
     alerts_topic_arn = module.alerts.topic_arn
   })
 
-  function_arns      = [module.conform.arn]
-  alerts_topic_arn   = module.alerts.topic_arn
-  alerts_key_arn     = module.keys.data_key_arn
-  log_level          = var.state_machine_log_level
-  tracing            = !var.local # LocalStack has no X-Ray and forgets the setting, which every plan would want to set again.
-  log_retention_days = var.log_retention_days
-  log_key_arn        = module.keys.data_key_arn
+  function_arns        = [module.conform.arn]
+  alerts_topic_arn     = module.alerts.topic_arn
+  alerts_key_arn       = module.keys.data_key_arn
+  log_level            = var.state_machine_log_level
+  log_data             = var.state_machine_log_data
+  permissions_boundary = local.permissions_boundary
+  tracing              = !var.local # LocalStack has no X-Ray and forgets the setting, which every plan would want to set again.
+  log_retention_days   = var.log_retention_days
+  log_key_arn          = module.keys.data_key_arn
 }
 
 module "silver_to_gold" {
@@ -31,13 +33,15 @@ module "silver_to_gold" {
     alerts_topic_arn = module.alerts.topic_arn
   })
 
-  function_arns      = [module.transform.arn, module.load.arn, module.notify.arn]
-  alerts_topic_arn   = module.alerts.topic_arn
-  alerts_key_arn     = module.keys.data_key_arn
-  log_level          = var.state_machine_log_level
-  tracing            = !var.local # LocalStack has no X-Ray and forgets the setting, which every plan would want to set again.
-  log_retention_days = var.log_retention_days
-  log_key_arn        = module.keys.data_key_arn
+  function_arns        = [module.transform.arn, module.load.arn, module.notify.arn]
+  alerts_topic_arn     = module.alerts.topic_arn
+  alerts_key_arn       = module.keys.data_key_arn
+  log_level            = var.state_machine_log_level
+  log_data             = var.state_machine_log_data
+  permissions_boundary = local.permissions_boundary
+  tracing              = !var.local # LocalStack has no X-Ray and forgets the setting, which every plan would want to set again.
+  log_retention_days   = var.log_retention_days
+  log_key_arn          = module.keys.data_key_arn
 }
 
 # On AWS only, as Glue is.
@@ -86,11 +90,13 @@ module "silver_to_gold_glue" {
     alerts_topic_arn   = module.alerts.topic_arn
   })
 
-  policies           = [data.aws_iam_policy_document.silver_to_gold_glue[0].json]
-  alerts_topic_arn   = module.alerts.topic_arn
-  alerts_key_arn     = module.keys.data_key_arn
-  log_level          = var.state_machine_log_level
-  tracing            = true
-  log_retention_days = var.log_retention_days
-  log_key_arn        = module.keys.data_key_arn
+  policies             = [data.aws_iam_policy_document.silver_to_gold_glue[0].json]
+  alerts_topic_arn     = module.alerts.topic_arn
+  alerts_key_arn       = module.keys.data_key_arn
+  log_level            = var.state_machine_log_level
+  log_data             = var.state_machine_log_data
+  permissions_boundary = local.permissions_boundary
+  tracing              = true
+  log_retention_days   = var.log_retention_days
+  log_key_arn          = module.keys.data_key_arn
 }

@@ -35,10 +35,11 @@ module "alerts" {
 module "warehouse_access" {
   source = "./modules/warehouse-access"
 
-  prefix              = local.prefix
-  region              = var.region
-  workgroup_arn       = local.creates_warehouse ? module.warehouse[0].workgroup_arn : var.warehouse_workgroup_arn
-  lake_bucket_arn     = module.lake.bucket_arn
-  lake_key_arn        = module.keys.data_key_arn
-  readable_by_copying = ["gold/*"]
+  prefix               = local.prefix
+  region               = var.region
+  workgroup_arn        = local.creates_warehouse ? module.warehouse[0].workgroup_arn : var.warehouse_workgroup_arn
+  lake_bucket_arn      = module.lake.bucket_arn
+  lake_key_arn         = module.keys.data_key_arn
+  readable_by_copying  = ["gold/*"]
+  permissions_boundary = local.permissions_boundary
 }

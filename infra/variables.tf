@@ -44,6 +44,12 @@ variable "force_destroy" {
   default     = false
 }
 
+variable "has_permissions_boundary" {
+  description = "Whether every role has the permissions boundary shoplake-boundary-<environment>, which the bootstrap makes. Without it the deploy role of GitHub Actions is refused; only for an account that was never bootstrapped."
+  type        = bool
+  default     = true
+}
+
 # ---- what is deployed -----------------------------------------------------------------------------------------------
 
 variable "packages_dir" {
@@ -245,6 +251,12 @@ variable "state_machine_log_level" {
   }
 }
 
+variable "state_machine_log_data" {
+  description = "Whether the log of executions holds their inputs and outputs as well, for the time of a search for a fault. They may hold rows of failed checks, and with them personal data."
+  type        = bool
+  default     = false
+}
+
 # ---- jobs too big for a function ------------------------------------------------------------------------------------
 
 variable "glue_above_mb" {
@@ -353,16 +365,21 @@ variable "warehouse_database" {
 # ---- edge -----------------------------------------------------------------------------------------------------------
 
 variable "waf" {
-  description = "Whether a web ACL stands before the API (on AWS only; about 10 USD a month and 0.60 USD per million requests), and the requests that it takes of one address in five minutes. Many shops behind one provider's address need more."
+  description = "Whether a web ACL stands before the API (on AWS only; about 10 USD a month and 0.60 USD per million requests), and the requests that it takes of one address in five minutes: of all its shops together, and of each shop. Many shops behind one provider's address need more of the former."
   type = object({
-    enabled         = optional(bool, true)
-    requests_per_ip = optional(number, 20000)
+    enabled           = optional(bool, true)
+    requests_per_ip   = optional(number, 20000)
+    requests_per_shop = optional(number, 10000)
   })
   default = {}
 
   validation {
-    condition     = var.waf.requests_per_ip >= 10 && var.waf.requests_per_ip <= 2000000000
-    error_message = "WAF counts 10 to 2,000,000,000 requests per address."
+    condition     = alltrue([for limit in [var.waf.requests_per_ip, var.waf.requests_per_shop] : limit >= 10 && limit <= 2000000000])
+    error_message = "WAF counts 10 to 2,000,000,000 requests, per address and per shop."
+  }
+  validation {
+    condition     = var.waf.requests_per_shop <= var.waf.requests_per_ip
+    error_message = "requests_per_shop must be at most requests_per_ip: an address cannot send more for one shop than for all."
   }
 }
 
@@ -541,15 +558,17 @@ variable "connectors" {
   description = <<-TEXT
     Connector (pos, inventory, oltp) -> shop -> its API or database: base_url; token_parameter, the SecureString with its token or password (default
     /shoplake-<environment>/connectors/<connector>/<shop>/token); schedule (default 04:30 for pos, the fifth minute of each hour for inventory,
-    03:30 for oltp) and its timezone; page_size; settings, further variables of the connector's README; enabled. A run of pos fetches the day before,
-    of inventory the last full hour, both in UTC: choose an hour at which it is the same date in UTC as in the shop, and that leaves 45 minutes of
-    the hour for inventory. The base_url of oltp is postgres://<user>@<host>/<database>, and its settings have OLTP_CURRENCY.
+    03:30 for oltp), by the clock of time_zone; time_zone, the IANA name of the shop's time zone, such as America/Los_Angeles (default UTC);
+    refetch_days, how many of the last days a run of pos fetches again, for tills that deliver late (default: the connector's own); page_size;
+    settings, further variables of the connector's README; enabled. A run of pos fetches yesterday by the shop's clock, of inventory the last full
+    hour: leave 45 minutes of the hour for it. The base_url of oltp is postgres://<user>@<host>/<database>, and its settings have OLTP_CURRENCY.
   TEXT
   type = map(map(object({
     base_url        = string
     token_parameter = optional(string)
     schedule        = optional(string)
-    timezone        = optional(string, "UTC")
+    time_zone       = optional(string, "UTC")
+    refetch_days    = optional(number)
     page_size       = optional(number, 500)
     settings        = optional(map(string), {})
     enabled         = optional(bool, true)
@@ -587,6 +606,14 @@ variable "connectors" {
   validation {
     condition     = alltrue([for shops in values(var.connectors) : alltrue([for shop in values(shops) : shop.schedule == null || can(regex("^(rate|cron)\\(.+\\)$", shop.schedule))])])
     error_message = "A schedule must be an expression of EventBridge Scheduler, such as cron(30 4 * * ? *)."
+  }
+  validation {
+    condition     = alltrue([for shops in values(var.connectors) : alltrue([for shop in values(shops) : can(regex("^(UTC|[A-Z][A-Za-z_]+(/[A-Za-z0-9_+-]+){1,2})$", shop.time_zone))])])
+    error_message = "A time zone must be UTC or an IANA name such as Europe/Berlin: an abbreviation or an offset does not know when clocks change."
+  }
+  validation {
+    condition     = alltrue([for name, shops in var.connectors : alltrue([for shop in values(shops) : shop.refetch_days == null || try(name == "pos" && shop.refetch_days >= 0 && shop.refetch_days <= 31 && shop.refetch_days == floor(shop.refetch_days), false)])])
+    error_message = "refetch_days is a whole number of 0 to 31, and only for pos: the other connectors fetch no days."
   }
   validation {
     condition     = alltrue([for shops in values(var.connectors) : alltrue([for shop in values(shops) : shop.page_size >= 1 && shop.page_size == floor(shop.page_size)])])
@@ -709,14 +736,14 @@ variable "warehouse_capacity" {
 }
 
 variable "warehouse_usage_limits" {
-  description = "At most four limits of RPU hours per daily, weekly or monthly period, and the action beyond: log, emit-metric (CloudWatch), or deactivate, which ends all queries, loads included, until the period is over. By default half a day of 8 RPUs is remarked on, and a week of 16 RPUs stops a runaway."
+  description = "At most four limits of RPU hours per daily, weekly or monthly period, and the action beyond: log, emit-metric (CloudWatch), or deactivate, which ends all queries, loads included, until the period is over. An alarm rings at 80 percent of each. By default that is above a day of 8 RPUs, which steady loads use, and a week of 16 RPUs stops a runaway."
   type = map(object({
     period    = string
     rpu_hours = number
     action    = string
   }))
   default = {
-    daily  = { period = "daily", rpu_hours = 96, action = "emit-metric" }
+    daily  = { period = "daily", rpu_hours = 288, action = "emit-metric" }
     weekly = { period = "weekly", rpu_hours = 2688, action = "deactivate" }
   }
 
@@ -769,13 +796,13 @@ variable "warehouse_admin_password_days" {
 # ---- catalog, queries, governance -----------------------------------------------------------------------------------
 
 variable "catalog_first_day" {
-  description = "First day that the catalog's tables show. Earlier days are in the lake and not seen; the earlier it is, the more folders a query without a condition on the day has to list."
+  description = "First day that the catalog's tables show. The default is the first day that a contract accepts, which a backfill may reach. A later one makes fewer folders for a query without a condition on the day to list, and hides the days before it, which stay in the lake."
   type        = string
-  default     = "2009-01-01"
+  default     = "2000-01-01"
 
   validation {
     condition     = can(formatdate("YYYY-MM-DD", "${var.catalog_first_day}T00:00:00Z"))
-    error_message = "The first day must be a day such as 2009-01-01."
+    error_message = "The first day must be a day such as 2000-01-01."
   }
 }
 

@@ -19,9 +19,10 @@ data "aws_iam_policy_document" "webhook" {
     }
   }
 
+  # By their exact names: a shop's secret and the one before it.
   statement {
     sid       = "ReadShopsSecrets"
-    actions   = ["ssm:GetParametersByPath"]
+    actions   = ["ssm:GetParameters"]
     resources = ["${local.shops_parameter_arn}/*"]
   }
 
@@ -34,6 +35,38 @@ data "aws_iam_policy_document" "webhook" {
       test     = "StringLike"
       variable = "kms:EncryptionContext:PARAMETER_ARN"
       values   = ["${local.shops_parameter_arn}/*"]
+    }
+  }
+
+  # Which shops there are, so that names made up by strangers cost no look-up of a secret.
+  statement {
+    sid       = "ReadTheListOfShops"
+    actions   = ["s3:GetObject"]
+    resources = ["${module.lake.bucket_arn}/shops/shops.json"]
+  }
+
+  # For the 404 of a list that was never written; see list_partitions.
+  statement {
+    sid       = "FindTheListOfShops"
+    actions   = ["s3:ListBucket"]
+    resources = [module.lake.bucket_arn]
+
+    condition {
+      test     = "StringLikeIfExists"
+      variable = "s3:prefix"
+      values   = ["shops/*"]
+    }
+  }
+
+  statement {
+    sid       = "DecryptTheListOfShops"
+    actions   = ["kms:Decrypt"]
+    resources = [module.keys.data_key_arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = ["s3.${var.region}.amazonaws.com"]
     }
   }
 }
@@ -49,6 +82,7 @@ module "webhook" {
   policy          = data.aws_iam_policy_document.webhook.json
 
   environment = {
+    LAKE_BUCKET          = module.lake.bucket
     STREAM_PREFIX        = local.prefix
     SHOPS_PARAMETER_PATH = local.shops_parameter_path
   }
@@ -64,9 +98,23 @@ module "api" {
   requires_api_key    = var.api_key_required
   shop_limits         = var.shop_limits
   custom_domain       = var.custom_domain
-  # LocalStack would answer in its own form.
-  required_headers   = var.local ? [] : ["x-shop-id", "webhook-id", "webhook-timestamp", "webhook-signature"]
-  tls_policy         = var.local ? null : "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
-  log_retention_days = var.log_retention_days
-  log_key_arn        = module.keys.data_key_arn
+  tls_policy          = var.local ? null : "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
+  log_retention_days  = var.log_retention_days
+  log_key_arn         = module.keys.data_key_arn
+}
+
+# A secret that cannot be read, or a list of shops that cannot, is in the function's log only: Parameter Store has no metric of what
+# it throttles. The words are those of functions/webhook.
+resource "aws_cloudwatch_log_metric_filter" "secrets_unavailable" {
+  count = local.aws ? 1 : 0
+
+  name           = "${local.prefix}-secrets-unavailable"
+  log_group_name = module.webhook.log_group_name
+  pattern        = "?\"secrets unavailable\" ?\"the list of shops\""
+
+  metric_transformation {
+    name      = "secrets-unavailable"
+    namespace = "Shoplake/Logs/${local.prefix}"
+    value     = "1"
+  }
 }

@@ -9,6 +9,11 @@ data "aws_iam_policy_document" "api_gateway" {
       type        = "Service"
       identifiers = ["apigateway.amazonaws.com"]
     }
+    condition {
+      test     = "StringEqualsIfExists"
+      variable = "aws:SourceAccount"
+      values   = [local.account]
+    }
   }
 }
 

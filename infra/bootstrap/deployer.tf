@@ -10,10 +10,16 @@ resource "aws_iam_openid_connect_provider" "github" {
 locals {
   github_provider_arn = "arn:${local.partition}:iam::${local.account}:oidc-provider/token.actions.githubusercontent.com"
 
+  # The repository as GitHub's tokens name it. Exact names: a wildcard in place of the ids would let in names made to fit.
+  github_repositories = var.github_repository == null ? [] : distinct(concat(
+    [var.github_repository],
+    var.github_names_without_ids ? [replace(var.github_repository, "/@[0-9]+/", "")] : [],
+  ))
+
   # What a job may be, by what GitHub says of it in the token: one that runs in the environment whose stack it deploys. Who
   # may run there, and from which branch, are settings of the environment in GitHub.
   deployers = var.github_repository == null ? {} : {
-    for environment in var.environments : environment => ["repo:${var.github_repository}:environment:${environment}"]
+    for environment in var.environments : environment => [for repository in local.github_repositories : "repo:${repository}:environment:${environment}"]
   }
 }
 
@@ -27,7 +33,7 @@ locals {
     "wafv2",
   ]
   named_resources = {
-    for environment in keys(local.deployers) : environment => concat(
+    for environment in var.environments : environment => concat(
       # IAM takes no wildcard for the service.
       [for service in local.named_services : "arn:${local.partition}:${service}:${var.region}:${local.account}:*shoplake-${environment}*" if service != "s3"],
       [
@@ -84,7 +90,7 @@ data "aws_iam_policy_document" "deploy" {
   for_each = local.deployers
 
   #checkov:skip=CKV_AWS_108: it creates what holds the data, and the boundary of what it creates is the name of its environment
-  #checkov:skip=CKV_AWS_109: it sets the policies of what it creates, roles among them: who deploys is an administrator, and is said to be one
+  #checkov:skip=CKV_AWS_109: it sets the policies of what it creates; roles among them have the permissions boundary
   #checkov:skip=CKV_AWS_111: services whose resources have names that AWS makes up know no narrower resource when they are created
   #checkov:skip=CKV_AWS_356: services whose resources have names that AWS makes up know no narrower resource when they are created
 
@@ -152,17 +158,29 @@ data "aws_iam_policy_document" "deploy" {
     resources = ["arn:${local.partition}:lambda:${var.region}:${local.account}:event-source-mapping:*"]
   }
 
-  # Roles are the environment's own. Whoever makes roles and their policies can give one of them everything: who may deploy is
-  # as good as an administrator of the account, which is why an account for each environment is better.
+  # Roles are the environment's own.
   statement {
     sid = "ManageRoles"
     actions = [
-      "iam:AttachRolePolicy", "iam:CreateRole", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:GetRole",
-      "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole", "iam:ListRolePolicies", "iam:ListRoleTags",
-      "iam:PassRole", "iam:PutRolePolicy", "iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
-      "iam:UpdateRoleDescription",
+      "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:GetRole", "iam:GetRolePolicy",
+      "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole", "iam:ListRolePolicies", "iam:ListRoleTags", "iam:PassRole",
+      "iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole", "iam:UpdateRoleDescription",
     ]
     resources = ["arn:${local.partition}:iam::${local.account}:role/shoplake-${each.key}-*"]
+  }
+
+  # What gives a role permissions is allowed only for a role that has the boundary: whatever a deployment writes into a policy,
+  # the role stays within its environment.
+  statement {
+    sid       = "ManageBoundedRoles"
+    actions   = ["iam:AttachRolePolicy", "iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"]
+    resources = ["arn:${local.partition}:iam::${local.account}:role/shoplake-${each.key}-*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PermissionsBoundary"
+      values   = [aws_iam_policy.boundary[each.key].arn]
+    }
   }
 
   statement {
@@ -171,12 +189,35 @@ data "aws_iam_policy_document" "deploy" {
     resources = ["arn:${local.partition}:iam::${local.account}:role/aws-service-role/*"]
   }
 
-  # Whatever it may do by name, who deploys is not for a deployment to decide.
+  # Whatever it may do by name, who deploys and how far roles reach is not for a deployment to decide.
   statement {
-    sid       = "LeaveDeployersAlone"
+    sid     = "LeaveDeployersAlone"
+    effect  = "Deny"
+    actions = ["iam:*"]
+    resources = [
+      "arn:${local.partition}:iam::${local.account}:role/shoplake-deploy-*",
+      "arn:${local.partition}:iam::${local.account}:policy/shoplake-*",
+    ]
+  }
+
+  # Keys, the warehouse, the API and the web ACL have names that AWS makes up, so their tag says whose they are. A resource
+  # without the tag is of no environment.
+  statement {
+    sid       = "LeaveOtherEnvironmentsAlone"
     effect    = "Deny"
-    actions   = ["iam:*"]
-    resources = ["arn:${local.partition}:iam::${local.account}:role/shoplake-deploy-*"]
+    actions   = ["*"]
+    resources = ["*"]
+
+    condition {
+      test     = "Null"
+      variable = "aws:ResourceTag/Environment"
+      values   = ["false"]
+    }
+    condition {
+      test     = "StringNotEquals"
+      variable = "aws:ResourceTag/Environment"
+      values   = [each.key]
+    }
   }
 }
 

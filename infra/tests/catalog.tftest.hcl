@@ -38,7 +38,7 @@ run "every_dataset_and_model_has_a_table_that_projects_its_days" {
       "projection.business_date.format"        = "yyyy-MM-dd"
       "projection.business_date.interval"      = "1"
       "projection.business_date.interval.unit" = "DAYS"
-      "projection.business_date.range"         = "2009-01-01,NOW+1YEARS"
+      "projection.business_date.range"         = "2000-01-01,NOW+2DAYS"
       "storage.location.template"              = "s3://shoplake-test-lake-000000000000/gold/revenue_by_region/business_date=$${business_date}/"
       row_key                                  = "shop_id,business_date,region,currency"
       rows_repeat                              = "false"

@@ -39,7 +39,7 @@ variables {
   runs = {
     acme = {
       schedule    = "cron(30 4 * * ? *)"
-      timezone    = "Europe/Berlin"
+      time_zone   = "Europe/Berlin"
       enabled     = true
       environment = { SHOP_ID = "acme", POS_BASE_URL = "https://pos.example.com", POS_TOKEN_PARAMETER = "/shoplake-test/connectors/pos/acme/token" }
     }
@@ -59,6 +59,7 @@ variables {
   secrets_key_arn      = "arn:aws:kms:eu-west-1:000000000000:key/secrets"
   dead_letters_arn     = "arn:aws:sqs:eu-west-1:000000000000:shoplake-test-schedules-dlq"
   log_retention_days   = 30
+  permissions_boundary = null
 }
 
 run "a_task_is_locked_down" {
@@ -170,7 +171,7 @@ run "a_run_is_told_its_shop_and_retried_and_then_parked" {
   }
   assert {
     condition     = aws_scheduler_schedule.this["acme"].schedule_expression_timezone == "Europe/Berlin" && aws_scheduler_schedule.this["acme"].kms_key_arn == var.key_arn
-    error_message = "The schedule should be in the shop's timezone, and encrypted."
+    error_message = "The schedule should be in the shop's time zone, and encrypted."
   }
   assert {
     condition     = aws_scheduler_schedule.this["acme"].target[0].ecs_parameters[0].group == "pos:acme"
@@ -240,7 +241,7 @@ run "shops_are_polled_in_time_and_failures_are_reported" {
     packages_dir        = "./tests/fixtures/packages"
     connector_image_tag = "1"
     connectors = {
-      pos       = { acme = { base_url = "https://pos.example.com", timezone = "Europe/Berlin" }, other = { base_url = "https://other.example.com" } }
+      pos       = { acme = { base_url = "https://pos.example.com", time_zone = "Europe/Berlin", refetch_days = 2 }, other = { base_url = "https://other.example.com" } }
       inventory = { acme = { base_url = "https://stock.example.com", schedule = "cron(10 * * * ? *)" } }
       oltp      = { acme = { base_url = "postgres://reader@db.example.com/shop", settings = { OLTP_CURRENCY = "EUR", SHOP_ID = "other" } } }
     }
@@ -265,6 +266,7 @@ run "shops_are_polled_in_time_and_failures_are_reported" {
       OLTP_PASSWORD_PARAMETER = "/shoplake-test/connectors/oltp/acme/token"
       OLTP_CURRENCY           = "EUR"
       PAGE_SIZE               = "500"
+      TIME_ZONE               = "UTC"
     }
     error_message = "A shop's settings should be added to what its task is told, and replace none of it."
   }
@@ -277,7 +279,16 @@ run "shops_are_polled_in_time_and_failures_are_reported" {
     error_message = "A token's place should follow from connector and shop."
   }
 
-  # The clock says what a run fetches: 04:30, and half an hour, and six hours of retries are the same day in UTC.
+  assert {
+    condition     = local.connectors.pos.runs.acme.time_zone == "Europe/Berlin" && local.connectors.pos.runs.acme.environment.TIME_ZONE == "Europe/Berlin"
+    error_message = "The schedule and the task should keep the same clock: the shop's."
+  }
+  assert {
+    condition     = local.connectors.pos.runs.acme.environment.REFETCH_DAYS == "2" && !can(local.connectors.pos.runs.other.environment.REFETCH_DAYS)
+    error_message = "The connector decides how many days it fetches again, unless said otherwise."
+  }
+
+  # The clock says what a run fetches: 04:30, and half an hour, and six hours of retries are the same day by the shop's clock.
   assert {
     condition     = 5 + local.known_connectors.inventory.start_within_minutes + local.known_connectors.inventory.give_up_after_minutes < 60
     error_message = "A run of inventory that starts in another hour would fetch that one, and this one would be missing."
@@ -309,6 +320,28 @@ run "shops_are_polled_in_time_and_failures_are_reported" {
     ])
     error_message = "Every variable of an alert's text should have a path."
   }
+}
+
+run "a_time_zone_knows_when_clocks_change" {
+  command = plan
+  variables {
+    environment         = "test"
+    packages_dir        = "./tests/fixtures/packages"
+    connector_image_tag = "1"
+    connectors          = { pos = { acme = { base_url = "https://pos.example.com", time_zone = "+02:00" } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "only_a_connector_of_days_fetches_days_again" {
+  command = plan
+  variables {
+    environment         = "test"
+    packages_dir        = "./tests/fixtures/packages"
+    connector_image_tag = "1"
+    connectors          = { inventory = { acme = { base_url = "https://stock.example.com", refetch_days = 2 } } }
+  }
+  expect_failures = [var.connectors]
 }
 
 run "a_token_is_sent_over_https_only" {

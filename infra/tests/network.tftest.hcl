@@ -19,6 +19,7 @@ variables {
   s3_policy                = "{}"
   log_retention_days       = 30
   log_key_arn              = "arn:aws:kms:eu-west-1:000000000000:key/data"
+  permissions_boundary     = null
 }
 
 run "three_zones_of_the_region" {

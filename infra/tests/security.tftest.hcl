@@ -5,11 +5,12 @@ mock_provider "aws" {
 }
 
 variables {
-  prefix             = "shoplake-test"
-  region             = "eu-west-1"
-  key_arn            = "arn:aws:kms:eu-west-1:000000000000:key/data"
-  log_key_arn        = "arn:aws:kms:eu-west-1:000000000000:key/data"
-  log_retention_days = 30
+  prefix               = "shoplake-test"
+  region               = "eu-west-1"
+  key_arn              = "arn:aws:kms:eu-west-1:000000000000:key/data"
+  log_key_arn          = "arn:aws:kms:eu-west-1:000000000000:key/data"
+  log_retention_days   = 30
+  permissions_boundary = null
 }
 
 run "the_lake_is_encrypted_closed_and_versioned" {
@@ -159,11 +160,12 @@ run "a_function_logs_into_its_own_encrypted_group" {
     policy          = "{}"
     environment     = {}
     defaults = {
-      prefix             = "shoplake-test"
-      packages_dir       = "./tests/fixtures/packages"
-      architecture       = "arm64"
-      log_retention_days = 30
-      log_key_arn        = "arn:aws:kms:eu-west-1:000000000000:key/data"
+      prefix               = "shoplake-test"
+      packages_dir         = "./tests/fixtures/packages"
+      architecture         = "arm64"
+      log_retention_days   = 30
+      log_key_arn          = "arn:aws:kms:eu-west-1:000000000000:key/data"
+      permissions_boundary = null
     }
   }
 

@@ -54,6 +54,47 @@ def _open_to_the_internet(stack: Stack) -> Iterator[str]:
             yield f"{notebook.address} has the internet or root"
 
 
+def services_act_for_this_account(
+    stack: Stack, exceptions: dict[str, dict[str, Any]] = EXCEPTIONS
+) -> Iterator[str]:
+    """A service takes a role only on behalf of this account.
+
+    Otherwise another account's use of that service could take the role.
+    """
+    for role, statement in stack.trust_statements():
+        services = [
+            principal for principal in statement.principals if principal.endswith(".amazonaws.com")
+        ]
+        tests = [
+            (operator, key)
+            for operator, key, values in statement.tests
+            if values == (stack.account,)
+        ]
+        for service in services if statement.allows else []:
+            if service in exceptions["says_no_account"]:
+                wanted = ("StringEqualsIfExists", "aws:SourceAccount")
+            else:
+                wanted = (
+                    "StringEquals",
+                    exceptions["says_the_account_as"]
+                    .get(service, {})
+                    .get("key", "aws:SourceAccount"),
+                )
+            if wanted not in tests:
+                yield (
+                    f"{role.address} lets {service} be it for any account: {' '.join(wanted)} is "
+                    f"missing"
+                )
+
+
+def roles_are_bounded(stack: Stack) -> Iterator[str]:
+    """Every role has the environment's boundary, without which the deploy role may not make it."""
+    wanted = f"arn:aws:iam::{stack.account}:policy/shoplake-boundary-{stack.environment}"
+    for role in stack.of("aws_iam_role"):
+        if role.values.get("permissions_boundary") != wanted:
+            yield f"{role.address} has not the boundary {wanted}"
+
+
 def plain_policies(stack: Stack) -> Iterator[str]:
     """A policy says what it is about; one that says what it is not about grows with AWS, and no rule here could read it."""
     for resource, statement in (*stack.identity_statements(), *stack.resource_statements(), *stack.trust_statements()):

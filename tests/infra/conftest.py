@@ -32,7 +32,18 @@ def environment_of(scenario: str) -> str:
 def planner_of(scenario: str, folder: Path) -> Planner:
     """Plans a scenario, or the root that is applied once per account."""
     if scenario == BOOTSTRAP:
-        return Planner(INFRA / "bootstrap", folder / scenario, "eu-central-1", "-var=github_repository=acme/shoplake")
+        shared = ",".join(f'"{environment}"' for environment in ENVIRONMENTS)
+        variables = (
+            f"-var={name}=[{shared}]"
+            for name in ("environments", "environments_sharing_the_account")
+        )
+        return Planner(
+            INFRA / "bootstrap",
+            folder / scenario,
+            "eu-central-1",
+            "-var=github_repository=acme/shoplake",
+            *variables,
+        )
     more = [EVERYTHING] if scenario == "everything" else []
     return Planner.of(environment_of(scenario), folder / scenario, *more)
 

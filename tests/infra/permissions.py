@@ -32,7 +32,7 @@ KEYS = {
     "kinesis.put_records": ["kms:GenerateDataKey"],
     "sns.publish": ["kms:Decrypt", "kms:GenerateDataKey"],
     "ssm.get_parameter": ["kms:Decrypt"],
-    "ssm.get_parameters_by_path": ["kms:Decrypt"],
+    "ssm.get_parameters": ["kms:Decrypt"],
     "ssm.put_parameter": ["kms:Encrypt"],
 }
 # Which of our keys that is, by its alias; Parameter Store also says for which parameter it uses one.

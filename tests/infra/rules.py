@@ -7,8 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from .access import EXCEPTIONS, narrow_permissions, no_managed_policies, nothing_public, plain_policies
+from .access import (
+    EXCEPTIONS,
+    narrow_permissions,
+    no_managed_policies,
+    nothing_public,
+    plain_policies,
+    roles_are_bounded,
+    services_act_for_this_account,
+)
 from .delivery import alarms_reach_somebody, nothing_is_lost, queues_take_what_is_sent, topics_take_what_is_sent
+from .edge import (
+    bodies_are_data,
+    floods_are_bounded,
+    only_what_is_blocked_is_logged,
+    the_function_answers,
+)
+from .limits import (
+    callers_wait_for_callees,
+    executions_log_no_data,
+    failures_have_names_of_their_own,
+    tables_show_what_contracts_accept,
+)
 from .stack import Resource, Stack, statements
 
 Finding = str
@@ -151,5 +171,15 @@ RULES: tuple[Rule, ...] = (
     plain_policies,
     narrow_permissions,
     no_managed_policies,
+    services_act_for_this_account,
+    roles_are_bounded,
+    bodies_are_data,
+    only_what_is_blocked_is_logged,
+    floods_are_bounded,
+    the_function_answers,
+    callers_wait_for_callees,
+    failures_have_names_of_their_own,
+    executions_log_no_data,
+    tables_show_what_contracts_accept,
     tagged,
 )

@@ -83,6 +83,8 @@ def read(package: str, folder: Path) -> Source:
 def read_text(package: str, text: str, source: Source) -> None:
     """Adds what a file holds."""
     code = without_tests(NOISE.sub(lambda noise: '""' if '"' in noise.group() else " ", text))
+    # `(**self).put()` of an `impl Trait for Arc<T>` is of the same trait.
+    code = re.sub(r"\(\*+self\)", "self", code)
     bounds: dict[str, set[str]] = {}
     for bound in BOUND.finditer(code):
         bounds.setdefault(bound["name"], set()).update(re.findall(r"[A-Z]\w*", bound["type"]))

@@ -18,21 +18,31 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
 
 from tests.pipeline import deploy_aws, offline_aws
-from tests.pipeline.deploy import cloud_settings, provider_mirror, terraform_settings
-from tests.pipeline.deploy_aws import Boto, Refused, Target, Terraform, assemble, check_commit, check_packages, deploy, destroy, target_of
+from tests.pipeline.deploy import cloud_settings, init_arguments, terraform_settings
+from tests.pipeline.deploy_aws import (
+    Cli,
+    Refused,
+    Target,
+    Terraform,
+    assemble,
+    check_commit,
+    check_packages,
+    deploy,
+    destroy,
+    target_of,
+)
 from tests.pipeline.images import Commit
-from tests.pipeline.package import FUNCTIONS, ROOT
+from tests.pipeline.package import FUNCTIONS, RECORD, ROOT
 from tests.pipeline.plan import ENVIRONMENTS, INFRA, PACKAGES, Planner, created
-from tests.pipeline.release import RECORD
 
 DEV = Target("dev", "eu-central-1", "123456789012", "shoplake-state-123456789012-eu-central-1")
 PROD = Target("prod", "eu-central-1", "123456789012", "shoplake-state-123456789012-eu-central-1")
 COMMIT = Commit("0123456789ab")
 DIRTY = COMMIT.marked(True)
+LOCK = ".terraform.lock.hcl"
 
 # Writes down how it was called, and answers what the deployment reads of it.
 FAKE_TERRAFORM = """#!/bin/sh
@@ -242,11 +252,51 @@ def test_the_assembled_root_is_the_root(tmp_path: Path) -> None:
     assert {path.name for path in root.glob("*.tf")} == {path.name for path in INFRA.glob("*.tf")} | {"backend_override.tf"}
     assert not (INFRA / "backend_override.tf").exists()
 
-    mirror = provider_mirror()
     settings = {**os.environ, **terraform_settings(tmp_path / "data")}
-    for verb in (["init", "-backend=false", "-input=false", *([f"-plugin-dir={mirror}"] if mirror else [])], ["validate"]):
+    for verb in (["init", "-backend=false", "-input=false", *init_arguments()], ["validate"]):
         done = subprocess.run(["terraform", f"-chdir={root}", *verb, "-no-color"], env=settings, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
+    assert (root / LOCK).read_text("utf-8") == (INFRA / LOCK).read_text("utf-8")
+
+
+def test_a_provider_of_another_checksum_is_refused(tmp_path: Path) -> None:
+    root = assemble(tmp_path, DEV)
+    locked = (root / LOCK).read_text("utf-8")
+    (root / LOCK).write_text(re.sub(r'"(h1|zh):.{8}', r'"\1:00000000', locked), "utf-8")
+    command = [
+        "terraform",
+        f"-chdir={root}",
+        "init",
+        "-backend=false",
+        "-input=false",
+        "-no-color",
+        *init_arguments(),
+    ]
+    done = subprocess.run(
+        command,
+        env={**os.environ, **terraform_settings(tmp_path / "data")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0 and "checksums" in done.stderr
+
+
+@pytest.mark.parametrize("root", ["infra", "infra/bootstrap"])
+def test_the_lock_file_is_kept_and_knows_every_platform(root: str) -> None:
+    """Those of the registry's archives (zh:) are of all platforms; HashiCorp signs fifteen for
+    this provider."""
+    locked = (ROOT / root / LOCK).read_text("utf-8")
+    assert (
+        subprocess.run(
+            ["git", "ls-files", "--error-unmatch", f"{root}/{LOCK}"], cwd=ROOT, capture_output=True
+        ).returncode
+        == 0
+    )
+    assert len(re.findall(r'"zh:[0-9a-f]{64}"', locked)) == 15
+    (pinned,) = re.findall(
+        r'version = "(5[0-9.]+)"', (ROOT / root / "versions.tf").read_text("utf-8")
+    )
+    assert f'version     = "{pinned}"' in locked
 
 
 class Bucket(BaseHTTPRequestHandler):
@@ -331,34 +381,87 @@ def test_a_state_is_encrypted_as_its_bucket_says(tmp_path: Path) -> None:
     assert written_state(asked, tmp_path / "asked") == {state: "AES256", f"{state}.tflock": "AES256"}
 
 
-def test_control_is_waited_for_and_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    clients: dict[str, Any] = {}
+# Answers as the AWS CLI does, and writes down how it was called.
+FAKE_CLI = """#!/bin/sh
+echo "$AWS_MAX_ATTEMPTS $@" >> "$CALLS"
+case "$1 $2" in
+  "lambda invoke") for last; do :; done; case "$*" in *--payload*) ;; *) exit 1 ;; esac
+    shift 2; while [ "$1" != --cli-read-timeout ]; do shift; done; printf '%s' "$ANSWER" > "$3"; echo "$STATUS" ;;
+  "redshift-data describe-statement") echo '{"Status": "FINISHED", "ResultRows": 3}' ;;
+  "redshift-data "*) echo '{"Id": "one"}' ;;
+esac
+"""
 
-    class Session:
-        def __init__(self, **_: str) -> None: ...
 
-        def client(self, service: str, config: Any = None) -> Any:
-            clients[service] = config
-            return self
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where calls of the AWS CLI are written down."""
+    program = tmp_path / "bin" / "aws"
+    program.parent.mkdir()
+    program.write_text(FAKE_CLI, "utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    monkeypatch.setenv("ANSWER", '{"applied": []}')
+    monkeypatch.setenv("STATUS", '{"StatusCode": 200}')
+    return tmp_path / "calls"
 
-        def invoke(self, **_: Any) -> dict[str, Any]:
-            return {"Payload": io.BytesIO(b'{"applied": []}')}
 
-    monkeypatch.setattr(boto3, "Session", Session)
-    assert Boto("eu-central-1").invoke("shoplake-dev-control", {"action": "migrate"}) == {"applied": []}
+def test_control_is_waited_for_and_asked_once(cli: Path) -> None:
+    assert Cli("eu-central-1").invoke("shoplake-dev-control", {"action": "migrate"}) == {
+        "applied": []
+    }
+    (call,) = cli.read_text("utf-8").splitlines()
     longest = re.search(r"timeout_seconds = (\d+)", (INFRA / "control.tf").read_text("utf-8"))
-    assert longest and clients["lambda"].read_timeout > int(longest[1])
-    assert clients["lambda"].retries == {"total_max_attempts": 1}
+    waits = re.search(r"--cli-read-timeout (\d+)", call)
+    assert longest and waits and int(waits[1]) > int(longest[1])
+    assert call.startswith("1 lambda invoke --function-name shoplake-dev-control")
+
+
+def test_what_control_refuses_is_said(cli: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANSWER", '{"errorMessage": "the warehouse has migration 9"}')
+    monkeypatch.setenv("STATUS", '{"StatusCode": 200, "FunctionError": "Unhandled"}')
+    with pytest.raises(Refused, match="the warehouse has migration 9"):
+        Cli("eu-central-1").invoke("shoplake-dev-control", {"action": "migrate"})
+
+
+def test_one_statement_is_executed_and_several_are_one_transaction(cli: Path) -> None:
+    assert Cli("eu-central-1").sql({"WorkgroupName": "shoplake-dev"}, "select 1") == 3
+    assert Cli("eu-central-1").sql({"WorkgroupName": "shoplake-dev"}, "select 1", "select 2") == 3
+    calls = cli.read_text("utf-8").splitlines()
+    assert [re.findall(r"redshift-data (\S+)", call)[0] for call in calls] == [
+        "execute-statement", "describe-statement", "batch-execute-statement", "describe-statement",
+    ]  # fmt: skip
+    assert '"Sqls": ["select 1", "select 2"]' in calls[2]
+
+
+def test_a_deployment_needs_nothing_of_pypi() -> None:
+    """Beside credentials runs the standard library: -S leaves every installed package out."""
+    for module in ("deploy_aws", "images"):
+        done = subprocess.run(
+            [sys.executable, "-S", "-c", f"import tests.pipeline.{module}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for target in ("deploy", "deploy-plan", "push-images", "outputs", "destroy"):
+        (recipe,) = re.findall(rf"^{target}:([^\n]*)\n((?:\t[^\n]*\n)+)", makefile, re.MULTILINE)
+        assert "setup" not in recipe[0].partition("##")[0] and "$(PYTHON)" not in recipe[1], target
 
 
 def test_without_credentials_it_is_said_what_is_missing() -> None:
     settings = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     settings |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
+    settings["PATH"] = (
+        f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # with the AWS CLI of the environment
+    )
     for more, what in (({}, "Unable to locate credentials"), ({"AWS_PROFILE": "nobody"}, "The config profile (nobody) could not be found")):
         command = [sys.executable, "-m", "tests.pipeline.deploy_aws", "outputs", "dev"]
         done = subprocess.run(command, cwd=ROOT, env=settings | more, capture_output=True, text=True)
         assert done.returncode == 1
-        assert done.stderr.startswith(f"AWS: {what}")
+        assert done.stderr.startswith("AWS: ") and what in done.stderr
         assert "aws sts get-caller-identity" in done.stderr and "Traceback" not in done.stderr
 
 
@@ -395,6 +498,11 @@ def test_a_cloud_of_this_machine_is_all_that_a_tool_is_told_of(monkeypatch: pyte
 
 @pytest.mark.parametrize("arguments", [["deploy", ""], ["deploy", "test"], ["destroy", "production"]])
 def test_an_environment_that_is_none_is_refused(arguments: list[str]) -> None:
-    done = subprocess.run([".local/venv/bin/python", "-m", "tests.pipeline.deploy_aws", *arguments], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.pipeline.deploy_aws", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode != 0
     assert "dev" in done.stderr and "staging" in done.stderr and "prod" in done.stderr

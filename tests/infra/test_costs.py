@@ -19,6 +19,9 @@ import estimate  # noqa: E402
 import shape  # noqa: E402
 from month import Month, read, values  # noqa: E402
 
+from .limits import limits_bind_above_normal_use  # noqa: E402
+from .stack import Stack  # noqa: E402
+
 PRICES = values("prices.toml", "usd")
 RENEW = "Terraform has changed what is billed; run: make plan && python3 infra/costs/estimate.py --plans .local/plan --markdown"
 
@@ -137,9 +140,10 @@ def test_a_mark_is_looked_at_when_it_comes_and_when_it_comes_back() -> None:
 def test_sessions_concern_yesterday_too() -> None:
     today, yesterday = [jobs for jobs in month().jobs if jobs.model.name == "session_duration_bounce_rate"]
     objects_per_day = month().flows["silver.web_traffic"].objects_per_day
-    # Of today the half that is there, and the day before; of yesterday both days before, and the half of today.
-    assert today.objects == pytest.approx(1.5 * objects_per_day)
-    assert yesterday.objects == pytest.approx(2.5 * objects_per_day)
+    # Of today the half that is there, and the two days before. Of yesterday the whole day, the
+    # two days before, and the half of today.
+    assert today.objects == pytest.approx(2.5 * objects_per_day)
+    assert yesterday.objects == pytest.approx(3.5 * objects_per_day)
 
 
 def test_control_looks_by_its_schedule_and_lists_by_the_thousand() -> None:
@@ -186,6 +190,69 @@ def test_what_the_warehouse_may_scale_to_is_said() -> None:
     (limited,) = estimate.capacity(month(warehouse_max_rpus=64, warehouse_limit_rpu_hours_month=1000).environment, PRICES)
     assert "375 USD" in limited
     assert estimate.capacity(month(warehouse_max_rpus=8).environment, PRICES) == []
+
+
+# ---- limits, and what is normal ------------------------------------------------------------------
+
+
+def normal(environment: str) -> tuple[float, float]:
+    """RPU hours a day and US dollars a month of an environment's normal use, if no limit
+    stopped it."""
+    rate = read("normal.toml")[environment]["events_per_second"] or estimate.QUIET
+    use = Month(
+        rate, {**read("environments.toml")[environment], "warehouse_limit_rpu_hours_month": 0}
+    )
+    return use.warehouse_seconds / 3600 * use.environment["warehouse_rpus"] / (730 / 24), use.total
+
+
+@pytest.mark.parametrize("environment", list(read("environments.toml")))
+def test_limits_and_notices_are_above_normal_use_and_bind(environment: str, documents: Any) -> None:
+    assert (
+        list(
+            limits_bind_above_normal_use(
+                Stack(environment, documents(environment)), *normal(environment)
+            )
+        )
+        == []
+    )
+
+
+def test_normal_use_keeps_the_base_busy() -> None:
+    # A load a minute keeps 8 RPUs awake all day; nothing at all leaves them to the polled sources
+    # and an hour of people's queries.
+    assert normal("prod")[0] == pytest.approx(8 * 24, rel=0.01)
+    assert normal("dev")[0] < 16
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "finding"),
+    [
+        (
+            "aws_redshiftserverless_usage_limit",
+            {"amount": 192, "period": "daily"},
+            "rings at normal use",
+        ),
+        (
+            "aws_redshiftserverless_usage_limit",
+            {"amount": 240, "period": "daily"},
+            "rings at normal use",
+        ),
+        (
+            "aws_redshiftserverless_usage_limit",
+            {"amount": 10752, "period": "weekly"},
+            "never reached",
+        ),
+        ("aws_redshiftserverless_usage_limit", {"breach_action": "log"}, "no limit that stops it"),
+        ("aws_budgets_budget", {"limit_amount": "4000"}, "comes at normal use"),
+    ],
+)
+def test_a_limit_at_normal_use_or_out_of_reach_is_found(
+    kind: str, values: dict[str, Any], finding: str, documents: Any
+) -> None:
+    stack = copy.deepcopy(Stack("prod", documents("prod")))
+    for resource in stack.of(kind):
+        resource.values.update(values)
+    assert any(finding in found for found in limits_bind_above_normal_use(stack, *normal("prod")))
 
 
 @pytest.mark.parametrize("rate", estimate.RATES)

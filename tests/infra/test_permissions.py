@@ -237,3 +237,11 @@ def test_tests_and_comments_call_nothing() -> None:
     assert calls_in(rows, {"aws-sdk-dynamodb": frozenset({"query", "put_item", "get_object"})}) == {"dynamodb.query"}
     assert after.calls == {Call("lake", "get", True)}
     assert "Store" in source.types["lake"]
+
+
+def test_a_pointer_to_a_port_leads_to_that_port_alone() -> None:
+    source = Source()
+    text = "impl<T: Stream + ?Sized> Stream for Arc<T> { async fn put(&self) { (**self).put().await } }"
+    read_text("package", text, source)
+    (put,) = source.functions
+    assert put.calls == {Call("self", "put", True)}

@@ -90,12 +90,23 @@ def test_whatever_is_deployed_is_planned_when_it_changes(deploy: dict[Any, Any])
     assert set(deploy["on"]["pull_request"]["paths"]) == {f"{folder}/**" for folder in folders} | files
 
 
-def test_a_pull_request_gets_no_credentials(deploy: dict[Any, Any]) -> None:
+def test_only_the_deployment_gets_credentials(deploy: dict[Any, Any]) -> None:
     assert deploy["permissions"] == {"contents": "read"}
-    for name, job in deploy["jobs"].items():
-        on_pull_requests = job["if"] == "github.event_name == 'pull_request'"
-        assert on_pull_requests == (name == "plan")
-        assert ("id-token" in job.get("permissions", {})) == ("environment" in job) == (not on_pull_requests)
+    assert [
+        name
+        for name, job in deploy["jobs"].items()
+        if "environment" in job or "id-token" in job.get("permissions", {})
+    ] == ["deploy"]
+    assert (
+        deploy["jobs"]["deploy"]["if"]
+        == "github.event_name == 'push' || github.event_name == 'workflow_dispatch'"
+    )
+    assert deploy["on"]["push"]["branches"] == ["main"]
+
+
+def test_a_pull_request_is_planned_and_tested(deploy: dict[Any, Any]) -> None:
+    assert deploy["jobs"]["plan"]["if"] == "github.event_name == 'pull_request'"
+    assert deploy["jobs"]["test"]["if"] == "github.event_name != 'schedule'"
 
 
 def test_a_deployment_signs_in_by_a_role_and_is_alone(deploy: dict[Any, Any]) -> None:
@@ -108,6 +119,66 @@ def test_a_deployment_signs_in_by_a_role_and_is_alone(deploy: dict[Any, Any]) ->
     assert deploy["on"]["workflow_dispatch"]["inputs"]["environment"]["options"] == list(ENVIRONMENTS)
 
 
-def test_packages_are_built_before_there_are_credentials(deploy: dict[Any, Any]) -> None:
-    names = [step.get("uses", "").partition("@")[0] or step.get("run", "") for step in deploy["jobs"]["deploy"]["steps"]]
-    assert names.index("make package ARCH=arm64") < names.index("aws-actions/configure-aws-credentials") < names.index('make deploy ENV="$ENV"')
+def untested(workflow: dict[Any, Any]) -> list[str]:
+    """What a deployment does not wait for: Rust's tests and lints, and the packages."""
+    jobs = workflow["jobs"]
+    waited_for = [jobs[name] for name in jobs["deploy"].get("needs", [])]
+    made = {
+        target
+        for job in waited_for
+        for step in job["steps"]
+        for target in re.findall(r"(?<=make )[a-z -]+", step.get("run", ""))
+        for target in target.split()
+    }
+    return sorted({"lint", "unit", "package"} - made)
+
+
+def test_a_deployment_waits_for_the_tests(deploy: dict[Any, Any]) -> None:
+    assert untested(deploy) == []
+    del deploy["jobs"]["deploy"]["needs"][0]
+    assert untested(deploy) == ["lint", "unit"]
+
+
+def beside_credentials(workflow: dict[Any, Any]) -> list[str]:
+    """What the job with credentials runs, and brings code of others."""
+    steps = workflow["jobs"]["deploy"]["steps"]
+    used = [step["uses"].partition("@")[0] for step in steps if "uses" in step]
+    made = [
+        target for step in steps for target in re.findall(r"\bmake ([a-z-]+)", step.get("run", ""))
+    ]
+    foreign = [
+        step["run"]
+        for step in steps
+        if re.search(r"\b(pip|npm|npx|cargo|curl|wget)\b", step.get("run", ""))
+    ]
+    known = {
+        "actions/checkout",
+        "actions/download-artifact",
+        "aws-actions/configure-aws-credentials",
+        "hashicorp/setup-terraform",
+    }
+    return sorted({*used} - known) + sorted({*made} - {"deploy", "push-images"}) + foreign
+
+
+def test_nothing_is_installed_beside_credentials(deploy: dict[Any, Any]) -> None:
+    assert beside_credentials(deploy) == []
+    deploy["jobs"]["deploy"]["steps"].append({"run": "make package && pip install boto3"})
+    assert beside_credentials(deploy) == ["package", "make package && pip install boto3"]
+
+
+def test_what_is_deployed_is_what_was_built(deploy: dict[Any, Any]) -> None:
+    given, taken = (
+        next(
+            step["with"]
+            for job in deploy["jobs"].values()
+            for step in job["steps"]
+            if step.get("uses", "").startswith(f"actions/{verb}-artifact@")
+        )
+        for verb in ("upload", "download")
+    )
+    assert (
+        (given["name"], given["path"])
+        == (taken["name"], taken["path"])
+        == ("packages", ".local/packages")
+    )
+    assert given["include-hidden-files"] is True, "the folder's name begins with a dot"

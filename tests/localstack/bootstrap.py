@@ -50,7 +50,7 @@ def make(environment: Path) -> None:
     """Builds or completes the environment."""
     python = _create(environment)
     requirements = HERE / "requirements.txt"
-    _run("Python packages", [*_pip(python), "-r", requirements], count="Collecting", of=_count_requirements(requirements))
+    _install("Python packages", python, requirements)
     _run("shoplake-localstack", [*_pip(python), "--no-deps", "-e", HERE])
     _install_kinesis(environment, python)
 
@@ -73,13 +73,19 @@ def requirements_stamp(requirements: Path) -> str:
 def add_spark(environment: Path) -> None:
     """Puts Spark into the environment."""
     python = environment / "bin" / "python"
-    _run("Spark (355 MB)", [*_pip(python), "-r", SPARK], count="Collecting", of=_count_requirements(SPARK))
+    _install("Spark (355 MB)", python, SPARK)
 
 
 def make_notebooks(environment: Path) -> None:
     """Builds or completes the environment of the notebooks."""
     python = _create(environment)
-    _run("what notebooks need", [*_pip(python), "-r", NOTEBOOKS], count="Collecting", of=_count_requirements(NOTEBOOKS))
+    _install("what notebooks need", python, NOTEBOOKS)
+
+
+def _install(what: str, python: Path, requirements: Path) -> None:
+    """Installs pinned packages whose checksums are in the file; pip refuses any other file of theirs."""
+    command = [*_pip(python), "--require-hashes", "-r", requirements]
+    _run(what, command, count="Collecting", of=_count_requirements(requirements))
 
 
 def _pip(python: Path) -> list[str | Path]:

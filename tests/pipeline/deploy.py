@@ -26,6 +26,13 @@ def provider_mirror() -> Path | None:
     return None
 
 
+def init_arguments() -> list[str]:
+    """What each `terraform init` is told: the provider is the one of the lock file, whose
+    checksums stay as they are."""
+    mirror = provider_mirror()
+    return ["-lockfile=readonly", *([f"-plugin-dir={mirror}"] if mirror else [])]
+
+
 def terraform_settings(data: Path) -> dict[str, str]:
     """What each of our Terraform commands is told, whichever account it talks to; `data` is where its modules and providers go."""
     settings = {"TF_DATA_DIR": str(data), "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
@@ -96,9 +103,8 @@ class Terraform:
         return {name: output["value"] for name, output in json.loads(text).items()}
 
     def _init(self) -> None:
-        mirror = provider_mirror()
         backend = f"-backend-config=path={self._state / 'terraform.tfstate'}"
-        self._run("init", "-input=false", "-reconfigure", backend, *([f"-plugin-dir={mirror}"] if mirror else []))
+        self._run("init", "-input=false", "-reconfigure", backend, *init_arguments())
 
     def _inputs(self) -> list[str]:
         return [f"-var-file={ROOT / 'infra' / 'environments' / 'local.tfvars'}", *self._variables]

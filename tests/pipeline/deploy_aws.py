@@ -3,6 +3,8 @@
     python -m tests.pipeline.deploy_aws deploy|plan|outputs|destroy dev|staging|prod [name of an output]
 
 Credentials come from the environment, as for every AWS tool. infra/DEPLOY.md says what has to be there the first time.
+Beside credentials runs nothing but Python's standard library, Terraform with the provider of the
+lock file, and the AWS CLI.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Mapping
@@ -20,18 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
-from .deploy import provider_mirror, terraform_settings
+from .deploy import init_arguments, terraform_settings
 from .images import Commit
-from .package import FUNCTIONS, ROOT
+from .package import FUNCTIONS, RECORD, RELEASED, ROOT
 from .plan import ENVIRONMENTS, region_of, variables_file
 from .plan import PACKAGES as PLACEHOLDERS
 from .progress import step
-from .release import OUT as PACKAGES
-from .release import RECORD
 
 # What the ELF header of a binary says of its processor.
 PROCESSORS = {0x3E: "x86_64", 0xB7: "arm64"}
@@ -39,8 +37,9 @@ PROCESSORS = {0x3E: "x86_64", 0xB7: "arm64"}
 # What the root reads beside its own folder.
 BESIDE_THE_ROOT = ("crates", "glue-sql", "statemachines")
 
-# A function may take as long as control does (infra/control.tf). Who gives up before and asks again has it migrate twice.
-PATIENT = Config(read_timeout=310, retries={"total_max_attempts": 1}, tcp_keepalive=True)
+# A function may take as long as control does (infra/control.tf). Giving up before and asking again
+# would have it migrate twice.
+INVOKE_SECONDS = 310
 
 
 class Refused(Exception):
@@ -86,8 +85,7 @@ class Terraform:
     def init(self) -> None:
         """Assembles the root and finds the state."""
         assemble(self._folder, self._target)
-        mirror = provider_mirror()
-        self._run("init", "-reconfigure", *([f"-plugin-dir={mirror}"] if mirror else []))
+        self._run("init", "-reconfigure", *init_arguments())
 
     def plan(self, *, destroy: bool = False) -> None:
         """Shows what would change, and keeps the plan."""
@@ -136,6 +134,8 @@ def assemble(folder: Path, target: Target) -> Path:
     for path in (ROOT / "infra").iterdir():
         if path.is_dir() or path.suffix == ".tf":
             (root / path.name).symlink_to(path)
+    # A copy, as Terraform would follow a link and write to the checkout.
+    shutil.copy(ROOT / "infra" / ".terraform.lock.hcl", root)
     (root / "backend_override.tf").write_text(backend(target), "utf-8")
     return root
 
@@ -253,36 +253,76 @@ def chosen(outputs: dict[str, Any], name: str | None) -> object:
     return outputs[name]
 
 
-class Boto:
-    """AWS itself."""
+class AwsError(Exception):
+    """What the AWS CLI says went wrong."""
+
+
+class Cli:
+    """AWS itself, by its CLI."""
 
     def __init__(self, region: str) -> None:
-        self._session = boto3.Session(region_name=region)
+        self._region = region
 
     def account(self) -> str:
         """Whose credentials these are."""
-        return str(self._session.client("sts").get_caller_identity()["Account"])
+        return str(self._answer("sts", "get-caller-identity")["Account"])
 
     def invoke(self, function: str, event: Mapping[str, str]) -> dict[str, Any]:
-        """What a function answers."""
-        answer = self._session.client("lambda", config=PATIENT).invoke(FunctionName=function, Payload=json.dumps(event).encode())
-        body = json.loads(answer["Payload"].read())
+        """What a function answers. It is asked once."""
+        with tempfile.TemporaryDirectory() as folder:
+            payload, written = Path(folder, "payload"), Path(folder, "answer")
+            payload.write_text(json.dumps(event), "utf-8")
+            arguments = (
+                "--function-name",
+                function,
+                "--payload",
+                f"fileb://{payload}",
+                "--cli-read-timeout",
+                str(INVOKE_SECONDS),
+                str(written),
+            )
+            answer = self._answer("lambda", "invoke", *arguments, AWS_MAX_ATTEMPTS="1")
+            body = json.loads(written.read_text("utf-8") or "null")
         if "FunctionError" in answer:
             raise Refused(f"{function} refused {event}: {body.get('errorMessage', body)}")
         return dict(body or {})
 
     def sql(self, request: Mapping[str, Any], *statements: str) -> int:
         """Runs statements as one transaction of the Redshift Data API and returns how many rows the last one has."""
-        data = self._session.client("redshift-data")
-        if len(statements) == 1:
-            execution = data.execute_statement(**request, Sql=statements[0])["Id"]
-        else:
-            execution = data.batch_execute_statement(**request, Sqls=list(statements))["Id"]
-        while (state := data.describe_statement(Id=execution))["Status"] not in ("FINISHED", "FAILED", "ABORTED"):
+        verb, sql = (
+            ("execute-statement", {"Sql": statements[0]})
+            if len(statements) == 1
+            else ("batch-execute-statement", {"Sqls": list(statements)})
+        )
+        execution = self._answer(
+            "redshift-data", verb, "--cli-input-json", json.dumps({**request, **sql})
+        )["Id"]
+        while (state := self._answer("redshift-data", "describe-statement", "--id", execution))[
+            "Status"
+        ] not in ("FINISHED", "FAILED", "ABORTED"):
             time.sleep(1)
         if state["Status"] != "FINISHED":
             raise Refused(f"the warehouse refused {statements[0]!r} and what follows: {state.get('Error', state['Status'])}")
         return int(state.get("ResultRows", 0))
+
+    def _answer(self, *words: str, **environment: str) -> dict[str, Any]:
+        command = ["aws", *words, "--region", self._region, "--output", "json"]
+        try:
+            done = subprocess.run(
+                command,
+                env={**os.environ, "AWS_PAGER": "", **environment},
+                capture_output=True,
+                text=True,
+            )
+        except FileNotFoundError as error:
+            raise Refused(
+                "the AWS CLI is missing: install version 2 (infra/DEPLOY.md, step 0)"
+            ) from error
+        if done.returncode:
+            raise AwsError(
+                done.stderr.strip() or f"aws {words[0]} {words[1]} ended with {done.returncode}"
+            )
+        return dict(json.loads(done.stdout or "{}"))
 
 
 def target_of(environment: str, aws: Aws) -> Target:
@@ -301,18 +341,26 @@ def main() -> int:
     arguments = parser.parse_args()
     confirmed = os.environ.get("CONFIRM") or None
     try:
-        aws = Boto(region_of(arguments.environment))
+        aws = Cli(region_of(arguments.environment))
         target = target_of(arguments.environment, aws)
-        terraform = Terraform(target, ROOT / ".local" / "deploy" / target.environment, PACKAGES)
+        terraform = Terraform(target, ROOT / ".local" / "deploy" / target.environment, RELEASED)
         match arguments.verb:
             case "plan":
                 architecture = architecture_of(target.environment)
-                check_packages(PACKAGES, architecture)
-                check_commit(PACKAGES, architecture, Commit.of_checkout(), strict=False)
+                check_packages(RELEASED, architecture)
+                check_commit(RELEASED, architecture, Commit.of_checkout(), strict=False)
                 terraform.init()
                 terraform.plan()
             case "deploy":
-                outputs = deploy(target, terraform, aws, PACKAGES, Commit.of_checkout(), ask="CI" not in os.environ, confirmed=confirmed)
+                outputs = deploy(
+                    target,
+                    terraform,
+                    aws,
+                    RELEASED,
+                    Commit.of_checkout(),
+                    ask="CI" not in os.environ,
+                    confirmed=confirmed,
+                )
                 print(json.dumps(outputs, indent=2))
             case "outputs":
                 terraform.init()
@@ -323,7 +371,7 @@ def main() -> int:
     except Refused as refusal:
         print(refusal, file=sys.stderr)
         return 1
-    except (BotoCoreError, ClientError) as error:
+    except AwsError as error:
         print(f"AWS: {error}\nIf this is about credentials: `aws sts get-caller-identity` has to answer first.", file=sys.stderr)
         return 1
     return 0

@@ -13,10 +13,14 @@ from .tools import cargo_deny
 
 
 def main() -> int:
-    """Stops at the first finding."""
+    """Stops at the first finding. Advisories are apart: they need a database that not every
+    network reaches."""
     deny = cargo_deny()
+    if sys.argv[1:] == ["advisories"]:
+        with step("cargo deny: advisories"):
+            check(deny, "check", "advisories")
+        return 0
     with step("cargo deny"):
-        # Advisories need a database that not every network reaches: `cargo deny check advisories` where it does.
         check(deny, "check", "bans", "licenses", "sources")
     with step("terraform fmt, validate and test"):
         check("terraform", "fmt", "-check", "-recursive", "-diff", "infra")

@@ -14,6 +14,10 @@ from .progress import step
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = ("webhook", "conform", "dispatch", "transform", "load", "notify", "control")
 
+# Where `make package` puts release packages, and what it writes down of how they were built.
+RELEASED = ROOT / ".local" / "packages"
+RECORD = "packages.json"
+
 
 def target_dir() -> Path:
     """Where cargo builds: outside the checkout, so that every clone on a machine shares it."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from . import offline_aws
-from .deploy import provider_mirror, terraform_settings
+from .deploy import init_arguments, terraform_settings
 from .package import ROOT
 from .progress import run, step
 
@@ -76,8 +76,7 @@ class Planner:
         self.folder.mkdir(parents=True, exist_ok=True)
         endpoint = self._open.enter_context(offline_aws.account(self.region))
         self._settings = offline_aws.environment(endpoint, self.region) | terraform_settings(self.folder / "terraform")
-        mirror = provider_mirror()
-        self._run("init", *([f"-plugin-dir={mirror}"] if mirror else []))
+        self._run("init", *init_arguments())
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from . import images
-from .package import FUNCTIONS, ROOT, catalog, package, target_dir
+from .package import FUNCTIONS, RECORD, ROOT, catalog, package, target_dir
+from .package import RELEASED as OUT
 from .package import build as build_for_this_machine
 from .pipeline import SCHEMAS, SQL
 from .progress import step
 from .tools import cargo_lambda
 
-OUT = ROOT / ".local" / "packages"
-RECORD = "packages.json"
 HOST = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
 
 

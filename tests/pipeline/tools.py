@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -13,8 +14,7 @@ from .progress import run, step
 
 TOOLS = ROOT / ".local" / "tools"
 CARGO_DENY = "0.20.2"
-CARGO_LAMBDA = "1.9.2"
-ZIG = "0.17.1"
+CARGO_LAMBDA = Path(__file__).with_name("cargo-lambda-requirements.txt")
 
 
 def cargo_deny() -> Path:
@@ -35,13 +35,18 @@ def cargo_deny() -> Path:
 
 def cargo_lambda() -> Path:
     """cargo-lambda, from PyPI, where it is published with its binary; and Zig, its C compiler and linker, of which it would take any."""
-    folder = TOOLS / f"cargo-lambda-{CARGO_LAMBDA}"
+    (version,) = re.findall(
+        r"^cargo-lambda==([\w.]+)", CARGO_LAMBDA.read_text("utf-8"), re.MULTILINE
+    )
+    folder = TOOLS / f"cargo-lambda-{version}"
     binary = folder / "bin" / "cargo-lambda"
     if not binary.exists():
-        with step(f"install cargo-lambda {CARGO_LAMBDA}"):
+        with step(f"install cargo-lambda {version}"):
             venv.create(folder, with_pip=True)
             pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            subprocess.run([*pip, f"cargo-lambda=={CARGO_LAMBDA}", f"ziglang=={ZIG}"], stdout=sys.stderr, check=True)
+            subprocess.run(
+                [*pip, "--require-hashes", "-r", CARGO_LAMBDA], stdout=sys.stderr, check=True
+            )
     return binary
 
 
@@ -55,6 +60,6 @@ def checkov() -> Path:
         with step("install checkov (96 packages)"):
             venv.create(folder, clear=folder.exists(), with_pip=True)
             pip = [folder / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"]
-            run([*pip, "-r", requirements], TOOLS / "checkov.log", cwd=ROOT)
+            run([*pip, "--require-hashes", "-r", requirements], TOOLS / "checkov.log", cwd=ROOT)
             made_from.write_text(wanted, "utf-8")
     return folder / "bin" / "checkov"

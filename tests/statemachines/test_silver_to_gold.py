@@ -80,17 +80,17 @@ AFTERWARDS = {
     ),
     "the_warehouse_is_down": (
         COMMITTED,
-        Route({"Load": PERMANENT, "NotifyLoadFailed": PUBLISHED, "Notify": DONE}, "Shoplake.Permanent", {LOAD_ALERT}),
+        Route({"Load": PERMANENT, "NotifyLoadFailed": PUBLISHED, "Notify": DONE}, "Shoplake.LoadFailed", {LOAD_ALERT}),
     ),
     "people_cannot_be_told": (
         COMMITTED,
-        Route({"Load": DONE, "Notify": PERMANENT, "NotifyNoticesFailed": PUBLISHED}, "Shoplake.Permanent", {NOTIFY_ALERT}),
+        Route({"Load": DONE, "Notify": PERMANENT, "NotifyNoticesFailed": PUBLISHED}, "Shoplake.NotifyFailed", {NOTIFY_ALERT}),
     ),
     "neither_works": (
         COMMITTED,
         Route(
             {"Load": PERMANENT, "NotifyLoadFailed": PUBLISHED, "Notify": PERMANENT, "NotifyNoticesFailed": PUBLISHED},
-            "Shoplake.Permanent",
+            "Shoplake.LoadFailed",
             {LOAD_ALERT, NOTIFY_ALERT},
         ),
     ),
@@ -111,7 +111,7 @@ ROUTES = {
     **{case: computed_here(*route) for case, route in AFTERWARDS.items()},
     **{f"{case}_on_glue": computed_on_glue(*route) for case, route in AFTERWARDS.items()},
     "transform_fails": Route(
-        {"Transform": PERMANENT, "NotifyTransformFailed": PUBLISHED}, "Shoplake.Permanent", {TRANSFORM_ALERT}
+        {"Transform": PERMANENT, "NotifyTransformFailed": PUBLISHED}, "Shoplake.TransformFailed", {TRANSFORM_ALERT}
     ),
     "transform_fails_and_then_works": Route(
         {"Transform": [{"Throw": {"Error": "Lambda.TooManyRequestsException", "Cause": "later"}}, answered(result("conflict"))]}

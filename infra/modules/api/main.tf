@@ -1,4 +1,5 @@
-# The public door. The function checks signatures and contents: API Gateway cannot sign-check a raw body.
+# The public door. The function checks headers, signatures and contents. API Gateway cannot check the signature of a raw body,
+# and its request validator compares names of headers by their case: it would refuse `Webhook-Id`, as HTTP/1.1 clients send it.
 
 locals {
   stage = "api"
@@ -10,22 +11,6 @@ locals {
   }
   # messageString is the message as a JSON string, quotes included.
   problem = { "application/problem+json" = "{\"type\":\"about:blank\",\"title\":\"$context.error.responseType\",\"detail\":$context.error.messageString}" }
-  # As the function itself would answer a request that lacks a header.
-  unsigned = {
-    statusCode = 401
-    responseTemplates = {
-      "application/problem+json" = "{\"type\":\"urn:problem-type:shoplake:unauthenticated\",\"title\":\"The request is not signed by a shop\",\"status\":401,\"detail\":$context.error.messageString}"
-    }
-  }
-
-  # What no shop can have sent never wakes the function.
-  validates  = length(var.required_headers) > 0
-  validation = local.validates ? { "x-amazon-apigateway-request-validator" = "headers" } : {}
-  validators = local.validates ? {
-    "x-amazon-apigateway-request-validators" = { headers = { validateRequestBody = false, validateRequestParameters = true } }
-  } : {}
-  headers = [for name in var.required_headers : { name = name, in = "header", required = true, schema = { type = "string" } }]
-
   # A key says whose limits a request counts against, and nothing else: who sent it proves the signature.
   key = var.requires_api_key ? { security = [{ shop_key = [] }] } : {}
   keys = { for name, value in {
@@ -40,15 +25,15 @@ locals {
     "x-amazon-apigateway-endpoint-access-mode" = "BASIC"
   }
 
-  body = jsonencode(merge(local.validators, local.keys, local.tls, {
+  body = jsonencode(merge(local.keys, local.tls, {
     openapi = "3.0.1"
     info    = { title = var.name, version = "1" }
 
     paths = {
       "/v1/events/{dataset}" = {
-        post = merge(local.validation, local.key, {
+        post = merge(local.key, {
           operationId                       = "postEvents"
-          parameters                        = concat([{ name = "dataset", in = "path", required = true, schema = { type = "string" } }], local.headers)
+          parameters                        = [{ name = "dataset", in = "path", required = true, schema = { type = "string" } }]
           responses                         = { "202" = { description = "Accepted" } }
           "x-amazon-apigateway-integration" = local.integration
         })
@@ -63,15 +48,19 @@ locals {
     }
 
     # What never reaches the function is answered in the same form as what does. (LocalStack keeps its own answers.)
-    "x-amazon-apigateway-gateway-responses" = merge(local.validates ? { BAD_REQUEST_PARAMETERS = local.unsigned } : {}, {
+    "x-amazon-apigateway-gateway-responses" = {
       DEFAULT_4XX = { responseTemplates = local.problem }
       DEFAULT_5XX = { responseTemplates = local.problem }
+      # Above 10 MB; the function answers the same from 3 MB on.
+      REQUEST_TOO_LARGE = {
+        responseTemplates = { "application/problem+json" = "{\"type\":\"urn:problem-type:shoplake:too-large\",\"title\":\"The request is too large\",\"status\":413,\"detail\":$context.error.messageString}" }
+      }
       # API Gateway calls an unknown path a missing token.
       MISSING_AUTHENTICATION_TOKEN = {
         statusCode        = 404
         responseTemplates = { "application/problem+json" = jsonencode({ type = "about:blank", title = "Not Found", status = 404 }) }
       }
-    })
+    }
   }))
 }
 

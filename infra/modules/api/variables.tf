@@ -33,11 +33,6 @@ variable "log_key_arn" {
   type        = string
 }
 
-variable "required_headers" {
-  description = "Headers without which API Gateway itself refuses an event; none lets the function do it."
-  type        = list(string)
-}
-
 variable "requires_api_key" {
   description = "Whether events are taken only with the API key of a shop in shop_limits."
   type        = bool

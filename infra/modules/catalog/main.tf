@@ -11,6 +11,10 @@ locals {
     }
   ]...)
 
+  # The last day that tables project: contracts accept a day ahead of receipt (x-dataset.accepts.future), and Athena's NOW is in
+  # UTC, so that a shop ahead of UTC may already be a date further.
+  last_day = "NOW+2DAYS"
+
   # What Athena has to know of each kind of partition key.
   projections = {
     for id, table in local.tables : id => merge([
@@ -20,7 +24,7 @@ locals {
           format          = key.projection.type == "date" ? "yyyy-MM-dd" : null
           interval        = key.projection.type == "date" ? "1" : null
           "interval.unit" = key.projection.type == "date" ? "DAYS" : null
-          range           = key.projection.type == "date" ? "${var.first_day},NOW+1YEARS" : try("0,${key.projection.last}", null)
+          range           = key.projection.type == "date" ? "${var.first_day},${local.last_day}" : try("0,${key.projection.last}", null)
           digits          = try(tostring(key.projection.digits), null)
           values          = try(join(",", key.projection.values), null)
         } : "projection.${key.name}.${property}" => value if value != null

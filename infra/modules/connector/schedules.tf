@@ -81,8 +81,9 @@ data "aws_iam_policy_document" "schedule" {
 }
 
 resource "aws_iam_role" "schedule" {
-  name               = "${local.name}-schedule"
-  assume_role_policy = data.aws_iam_policy_document.assume_schedule.json
+  name                 = "${local.name}-schedule"
+  assume_role_policy   = data.aws_iam_policy_document.assume_schedule.json
+  permissions_boundary = var.permissions_boundary
 }
 
 resource "aws_iam_role_policy" "schedule" {
@@ -99,7 +100,7 @@ resource "aws_scheduler_schedule" "this" {
   description                  = "Runs the ${var.name} connector for the shop ${each.key}."
   state                        = each.value.enabled ? "ENABLED" : "DISABLED"
   schedule_expression          = each.value.schedule
-  schedule_expression_timezone = each.value.timezone
+  schedule_expression_timezone = each.value.time_zone
   kms_key_arn                  = var.key_arn
 
   # Shops that share a schedule do not all start in the same second.

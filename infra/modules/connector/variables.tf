@@ -43,7 +43,7 @@ variable "runs" {
   description = "By shop: when it is polled, and the environment variables that say what. Empty for a connector that runs as a service."
   type = map(object({
     schedule    = string
-    timezone    = string
+    time_zone   = string
     enabled     = bool
     environment = map(string)
   }))
@@ -141,4 +141,9 @@ variable "dead_letters_arn" {
 variable "log_retention_days" {
   description = "Days that logs are kept."
   type        = number
+}
+
+variable "permissions_boundary" {
+  description = "ARN of the policy that bounds the module's roles; null for none."
+  type        = string
 }

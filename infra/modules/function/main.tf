@@ -1,5 +1,7 @@
 # A Rust function, its role, its logs. Every role has what is below and the caller's policy, and nothing else.
 
+data "aws_caller_identity" "current" {}
+
 locals {
   name    = "${var.defaults.prefix}-${var.name}"
   package = "${var.defaults.packages_dir}/${var.name}.zip"
@@ -20,6 +22,11 @@ data "aws_iam_policy_document" "assume" {
     principals {
       type        = "Service"
       identifiers = ["lambda.amazonaws.com"]
+    }
+    condition {
+      test     = "StringEqualsIfExists"
+      variable = "aws:SourceAccount"
+      values   = [data.aws_caller_identity.current.account_id]
     }
   }
 }
@@ -42,8 +49,9 @@ data "aws_iam_policy_document" "this" {
 }
 
 resource "aws_iam_role" "this" {
-  name               = local.name
-  assume_role_policy = data.aws_iam_policy_document.assume.json
+  name                 = local.name
+  assume_role_policy   = data.aws_iam_policy_document.assume.json
+  permissions_boundary = var.defaults.permissions_boundary
 }
 
 resource "aws_iam_role_policy" "this" {

@@ -17,3 +17,8 @@ output "timeout_seconds" {
   description = "How long one invocation may take."
   value       = aws_lambda_function.this.timeout
 }
+
+output "log_group_name" {
+  description = "Where it logs."
+  value       = aws_cloudwatch_log_group.this.name
+}

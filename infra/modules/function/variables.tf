@@ -1,11 +1,12 @@
 variable "defaults" {
   description = "What all functions have in common."
   type = object({
-    prefix             = string
-    packages_dir       = string
-    architecture       = string
-    log_retention_days = number
-    log_key_arn        = string
+    prefix               = string
+    packages_dir         = string
+    architecture         = string
+    log_retention_days   = number
+    log_key_arn          = string
+    permissions_boundary = string
   })
 }
 

@@ -1,4 +1,4 @@
-# One bucket; bronze/ silver/ gold/ quarantine/ jobs/ notices/ reference/ state/ are prefixes of it.
+# One bucket; bronze/ silver/ gold/ quarantine/ jobs/ notices/ reference/ shops/ state/ are prefixes of it.
 
 resource "aws_s3_bucket" "this" {
   #checkov:skip=CKV_AWS_18: who reads and writes is a handful of roles of this root; where an audit asks for more, CloudTrail records data events

@@ -240,8 +240,9 @@ data "aws_iam_policy_document" "flow" {
 }
 
 resource "aws_iam_role" "flow" {
-  name               = "${var.prefix}-flow-logs"
-  assume_role_policy = data.aws_iam_policy_document.assume.json
+  name                 = "${var.prefix}-flow-logs"
+  assume_role_policy   = data.aws_iam_policy_document.assume.json
+  permissions_boundary = var.permissions_boundary
 }
 
 resource "aws_iam_role_policy" "flow" {

@@ -47,3 +47,8 @@ variable "log_key_arn" {
   description = "KMS key of the flow logs."
   type        = string
 }
+
+variable "permissions_boundary" {
+  description = "ARN of the policy that bounds the module's roles; null for none."
+  type        = string
+}

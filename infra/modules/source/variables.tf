@@ -52,3 +52,8 @@ variable "log_retention_days" {
   description = "Days that Firehose's errors are kept."
   type        = number
 }
+
+variable "permissions_boundary" {
+  description = "ARN of the policy that bounds the module's roles; null for none."
+  type        = string
+}

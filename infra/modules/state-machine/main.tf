@@ -82,8 +82,9 @@ data "aws_iam_policy_document" "this" {
 }
 
 resource "aws_iam_role" "this" {
-  name               = var.name
-  assume_role_policy = data.aws_iam_policy_document.assume.json
+  name                 = var.name
+  assume_role_policy   = data.aws_iam_policy_document.assume.json
+  permissions_boundary = var.permissions_boundary
 }
 
 resource "aws_iam_role_policy" "this" {
@@ -98,11 +99,12 @@ resource "aws_sfn_state_machine" "this" {
   role_arn   = aws_iam_role.this.arn
   definition = var.definition
 
-  # Express keeps no history of its own, so what is not logged is not known; Standard forgets its own after 90 days. Inputs and
-  # outputs are keys of objects, and of a failed check a sample of its rows, which is why the group is encrypted.
+  # Express keeps no history of its own, so what is not logged is not known; Standard forgets its own after 90 days. Without
+  # execution data the log has which step failed, its error and cause, but not what went in and out: a transform's result may
+  # hold rows of a failed check.
   logging_configuration {
     log_destination        = "${aws_cloudwatch_log_group.this.arn}:*"
-    include_execution_data = true
+    include_execution_data = var.log_data
     level                  = var.log_level
   }
 

@@ -51,6 +51,11 @@ variable "log_level" {
   type        = string
 }
 
+variable "log_data" {
+  description = "Whether inputs and outputs are logged with them."
+  type        = bool
+}
+
 variable "tracing" {
   description = "Whether executions appear in X-Ray."
   type        = bool
@@ -63,5 +68,10 @@ variable "log_retention_days" {
 
 variable "log_key_arn" {
   description = "KMS key of the logs."
+  type        = string
+}
+
+variable "permissions_boundary" {
+  description = "ARN of the policy that bounds the module's roles; null for none."
   type        = string
 }

@@ -18,6 +18,11 @@ variable "requests_per_ip" {
   type        = number
 }
 
+variable "requests_per_shop" {
+  description = "Requests that name one shop, of one address, within the window before they are refused."
+  type        = number
+}
+
 variable "rate_window_seconds" {
   description = "The window in which they are counted: 60, 120, 300 or 600."
   type        = number

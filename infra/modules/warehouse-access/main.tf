@@ -47,6 +47,11 @@ data "aws_iam_policy_document" "assume" {
       type        = "Service"
       identifiers = ["redshift.amazonaws.com", "redshift-serverless.amazonaws.com"]
     }
+    condition {
+      test     = "StringEqualsIfExists"
+      variable = "aws:SourceAccount"
+      values   = [data.aws_caller_identity.current.account_id]
+    }
   }
 }
 
@@ -89,9 +94,10 @@ data "aws_iam_policy_document" "copy" {
 }
 
 resource "aws_iam_role" "copy" {
-  name               = "${var.prefix}-warehouse-copy"
-  description        = "What the warehouse's COPY reads the lake with."
-  assume_role_policy = data.aws_iam_policy_document.assume.json
+  name                 = "${var.prefix}-warehouse-copy"
+  description          = "What the warehouse's COPY reads the lake with."
+  assume_role_policy   = data.aws_iam_policy_document.assume.json
+  permissions_boundary = var.permissions_boundary
 }
 
 resource "aws_iam_role_policy" "copy" {

@@ -27,3 +27,8 @@ variable "readable_by_copying" {
   description = "Key patterns that COPY may read."
   type        = list(string)
 }
+
+variable "permissions_boundary" {
+  description = "ARN of the policy that bounds the module's roles; null for none."
+  type        = string
+}

@@ -64,8 +64,9 @@ data "aws_iam_policy_document" "snapshots" {
 resource "aws_iam_role" "snapshots" {
   for_each = local.snapshots
 
-  name               = "${var.name}-warehouse-snapshots"
-  assume_role_policy = data.aws_iam_policy_document.assume[each.key].json
+  name                 = "${var.name}-warehouse-snapshots"
+  assume_role_policy   = data.aws_iam_policy_document.assume[each.key].json
+  permissions_boundary = var.permissions_boundary
 }
 
 resource "aws_iam_role_policy" "snapshots" {

@@ -93,3 +93,8 @@ variable "log_key_arn" {
   description = "KMS key of the audit logs."
   type        = string
 }
+
+variable "permissions_boundary" {
+  description = "ARN of the policy that bounds the module's roles; null for none."
+  type        = string
+}
