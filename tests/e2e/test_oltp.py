@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.pipeline.package import ROOT, target_dir
 from tests.pipeline.pipeline import Pipeline, Shop, wait_until
 from tests.pipeline.reconcile import arrived, received
 
@@ -341,3 +343,18 @@ def test_where_tables_look_otherwise_views_on_the_search_path_are_read(pipeline:
         ("2", *nothing, datetime(2026, 2, 4, tzinfo=UTC)),
     }
     wait_until("the customers have arrived", lambda: silver(pipeline, "customers", shop) == want, 120)
+
+
+def test_tables_of_all_kinds_are_read_from_a_real_server(pipeline: Pipeline) -> None:
+    """The connector's own tests of types, errors and limits, which need a server."""
+    # The whole workspace is named, so that dependencies keep the features they were built with.
+    command = ["cargo", "test", "--locked", "--workspace", "--test", "postgres", "--", "--ignored"]
+    settings = {
+        "CARGO_TARGET_DIR": str(target_dir()),
+        "OLTP_TEST_URL": f"{pipeline.cloud.warehouse_url}?sslmode=disable",
+    }
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert "test result: ok. 8 passed" in done.stdout
