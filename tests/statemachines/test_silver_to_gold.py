@@ -55,7 +55,7 @@ AFTERWARDS = {
         CHECKS_WARNED,
         Route(
             {"Load": PERMANENT, "NotifyLoadFailed": PUBLISHED, "NotifyChecksWarned": PUBLISHED},
-            "Shoplake.Permanent",
+            "Shoplake.LoadFailed",
             {LOAD_ALERT, WARNED_ALERT},
         ),
     ),
@@ -63,7 +63,7 @@ AFTERWARDS = {
         CHECKS_WARNED,
         Route(
             {"Load": DONE, "NotifyChecksWarned": [REFUSED] * 4},
-            "SNS.InternalErrorException",
+            "Shoplake.AlertFailed",
             {WARNED_ALERT},
         ),
     ),
