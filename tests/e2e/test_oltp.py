@@ -119,8 +119,8 @@ def wanted(database: ShopDatabase, table: str) -> set[tuple[Any, ...]]:
 
 
 def sent(database: ShopDatabase) -> dict[str, tuple[int, int]]:
-    """Rows and units that there are to be sent, by dataset."""
-    [(units,)] = database.rows("select sum(quantity) from order_items")
+    """Rows that there are to be sent, and units of those that the contract takes, by dataset."""
+    [(units,)] = database.rows("select sum(quantity) from order_items join orders using (order_id)")
     counts = {table: database.rows(f"select count(*) from {table}")[0][0] for table in TABLES}
     return {f"oltp_{table}": (count, units if table == "order_items" else 0) for table, count in counts.items()}
 
