@@ -101,6 +101,21 @@ impl RunError {
             Self::Circle { .. } | Self::Endless { .. } | Self::Json(_) => false,
         }
     }
+
+    /// Whether the source is faulty in this batch, which says nothing of its others.
+    pub(crate) fn is_of_batch(&self) -> bool {
+        match self {
+            Self::Source(SourceError::Api(error) | SourceError::CursorRefused(error)) => {
+                error.is_of_request()
+            }
+            Self::Circle { .. } | Self::Endless { .. } => true,
+            Self::Source(SourceError::Unavailable { .. })
+            | Self::Stream(_)
+            | Self::Store(_)
+            | Self::AnotherRun { .. }
+            | Self::Json(_) => false,
+        }
+    }
 }
 
 /// How far a run is; the checkpoint is what was written of it.

@@ -152,6 +152,11 @@ impl TaskError {
         }
     }
 
+    /// Whether the source is faulty in one batch only, so that its others may well be fetched.
+    pub fn is_of_batch(&self) -> bool {
+        matches!(self, Self::Run(error) if error.is_of_batch())
+    }
+
     /// Whether the source says that there is no such batch.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Run(RunError::Source(SourceError::Api(error))) if error.is_not_found())

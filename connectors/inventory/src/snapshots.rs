@@ -59,17 +59,23 @@ impl Task for Snapshots {
     /// Fetches and sends the hours that are not complete, one after the other; where all are, all
     /// once more.
     ///
-    /// An hour that the API does not know does not keep those after it from being fetched. Any
-    /// other failure would most likely meet them, too, and ends the run.
+    /// An hour that the API does not know, or of which its answers are faulty, does not keep the
+    /// others from being fetched. Any other failure would most likely meet them, too, and ends the
+    /// run. Where later runs ask again, the newest hour comes first, so that one that fails at each
+    /// attempt holds up only those before it.
     async fn run(&self, ports: &Ports<'_>) -> Result<Delivered, TaskError> {
         tracing::info!(shop_id = %self.destination.shop, hours = %self.hours, "fetching");
         let dataset = Dataset::new("inventory_levels", SCHEMA, Some("on_hand"))?;
         let poll = Poll::new(&self.api, "v1/inventory", &dataset, &self.destination, ports)?;
         let mut delivered = Delivered::default();
-        let mut absent = Vec::new();
+        let (mut absent, mut first_error) = (Vec::new(), None);
         // An hour that is complete stays so: stock is counted once.
         let since = DateTime::<Utc>::MIN_UTC;
-        for hour in due(ports.store, self.hours.iter(), |hour| self.batch(*hour), since).await? {
+        let mut due = due(ports.store, self.hours.iter(), |hour| self.batch(*hour), since).await?;
+        if self.asks_again {
+            due.reverse();
+        }
+        for hour in due {
             let batch = self.batch(hour);
             match poll.deliver(&batch, &[("snapshot_at", &hour.snapshot_at())]).await {
                 Ok(completed) => {
@@ -84,10 +90,18 @@ impl Task for Snapshots {
                         absent.push(batch.name);
                     }
                 }
-                Err(error) => return Err(error),
+                Err(error) if error.is_of_batch() => {
+                    tracing::error!(%hour, %error, "the hour cannot be fetched; continuing");
+                    first_error.get_or_insert(error);
+                }
+                Err(error) => return Err(first_error.unwrap_or(error)),
             }
         }
-        if absent.is_empty() { Ok(delivered) } else { Err(TaskError::Absent { batches: absent }) }
+        match first_error {
+            Some(error) => Err(error),
+            None if absent.is_empty() => Ok(delivered),
+            None => Err(TaskError::Absent { batches: absent }),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use axum::{Router, extract::Query, http::StatusCode, routing::get};
 use chrono::{DateTime, Utc};
 use inventory_connector::{Hours, Snapshots};
 use sample_source::{
@@ -300,4 +301,45 @@ async fn given_an_expired_token_or_an_api_that_is_down_then_the_exit_code_says_w
     let error = world.run(&start(generator(), is_down).await, TOKEN).await.unwrap_err();
     assert_eq!(error.exit_code(), 1);
     assert!(world.stream.lines(STREAM).is_empty());
+}
+
+/// An API whose answer for one hour is `faulty`, and that has no stock at the others.
+async fn start_with_a_faulty_hour(hour: &'static str, faulty: (StatusCode, &'static str)) -> Snapshots {
+    let answer = move |Query(query): Query<BTreeMap<String, String>>| async move {
+        let page = (StatusCode::OK, r#"{"data":[],"next_cursor":null}"#);
+        if query["snapshot_at"].starts_with(hour) { faulty } else { page }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().route("/v1/inventory", get(answer));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let mut task = start(generator(), Faults::default()).await;
+    task.api.base_url = base_url;
+    task.hours = Hours::until_now(now(), 3);
+    task.asks_again = true;
+    task
+}
+
+#[tokio::test]
+async fn an_hour_with_faulty_answers_does_not_keep_the_others_back() {
+    let task = start_with_a_faulty_hour("2026-11-21T02", (StatusCode::OK, "<html>")).await;
+    let world = Outside::default();
+
+    let error = world.run(&task, TOKEN).await.unwrap_err();
+
+    assert_eq!(error.exit_code(), 2);
+    assert!(error.to_string().contains("2026-11-21T02"), "{error}");
+    let hours: Vec<_> = world.control_totals().into_keys().collect();
+    assert_eq!(hours, ["2026-11-21T01", "2026-11-21T03", "2026-11-21T04"]);
+}
+
+#[tokio::test]
+async fn an_hour_whose_answer_is_always_an_error_does_not_hold_up_newer_ones() {
+    let task = start_with_a_faulty_hour("2026-11-21T02", (StatusCode::INTERNAL_SERVER_ERROR, "")).await;
+    let world = Outside::default();
+
+    assert_eq!(world.run(&task, TOKEN).await.unwrap_err().exit_code(), 1);
+
+    let hours: Vec<_> = world.control_totals().into_keys().collect();
+    assert_eq!(hours, ["2026-11-21T03", "2026-11-21T04"]);
 }

@@ -97,16 +97,16 @@ impl Task for Sales {
 
     /// Fetches and sends the days, one after the other.
     ///
-    /// A day that the API does not know does not keep the others from being fetched. It is an error
-    /// only for the newest day: the others were asked for before. Any other failure would most
-    /// likely meet all days, and ends the run.
+    /// A day that the API does not know, or of which its answers are faulty, does not keep the others
+    /// from being fetched. An unknown day is an error only if it is the newest one: the others were
+    /// asked for before. Any other failure would most likely meet all days, and ends the run.
     async fn run(&self, ports: &Ports<'_>) -> Result<Delivered, TaskError> {
         let TradingDays { dates, since } = &self.days;
         tracing::info!(shop_id = %self.destination.shop, days = ?dates, "fetching");
         let dataset = Dataset::new("pos_sales", SCHEMA, Some("quantity"))?;
         let poll = Poll::new(&self.api, "v1/sales", &dataset, &self.destination, ports)?;
         let mut delivered = Delivered::default();
-        let mut absent = Vec::new();
+        let (mut absent, mut first_error) = (Vec::new(), None);
         for date in due(ports.store, dates.iter().copied(), |date| self.batch(*date), *since).await? {
             let batch = self.batch(date);
             match poll.deliver(&batch, &[("business_date", &batch.name)]).await {
@@ -117,10 +117,18 @@ impl Task for Sales {
                         absent.push(batch.name);
                     }
                 }
-                Err(error) => return Err(error),
+                Err(error) if error.is_of_batch() => {
+                    tracing::error!(business_date = %date, %error, "the day cannot be fetched; continuing");
+                    first_error.get_or_insert(error);
+                }
+                Err(error) => return Err(first_error.unwrap_or(error)),
             }
         }
-        if absent.is_empty() { Ok(delivered) } else { Err(TaskError::Absent { batches: absent }) }
+        match first_error {
+            Some(error) => Err(error),
+            None if absent.is_empty() => Ok(delivered),
+            None => Err(TaskError::Absent { batches: absent }),
+        }
     }
 }
 

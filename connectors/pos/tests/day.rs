@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-use std::{path::Path, time::Duration};
+use std::{collections::HashMap, path::Path, time::Duration};
 
+use axum::{Router, extract::Query, routing::get};
 use chrono::{DateTime, NaiveDate, Utc};
 use pos_connector::{Sales, TradingDays};
 use sample_source::{
@@ -208,4 +209,31 @@ async fn a_day_beyond_the_window_counts_only_in_a_backfill() {
             assert_eq!(envelope.backfill.as_deref(), backfill);
         }
     }
+}
+
+/// An API whose answer for one day is not a page, and that has a sale of no other day.
+async fn start_with_a_faulty_day(faulty: &'static str) -> Sales {
+    let answer = move |Query(query): Query<HashMap<String, String>>| async move {
+        if query["business_date"] == faulty { "<html>" } else { r#"{"data":[],"next_cursor":null}"# }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().route("/v1/sales", get(answer));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let mut task = start(Faults::default()).await;
+    task.api.base_url = base_url;
+    task
+}
+
+#[tokio::test]
+async fn a_day_with_faulty_answers_does_not_keep_the_others_back() {
+    let mut task = start_with_a_faulty_day("2010-12-01").await;
+    task.days = TradingDays::until_yesterday(now(), chrono_tz::UTC, 2);
+    let (stream, store) = (MemoryStream::default(), MemoryStore::default());
+
+    let error = run(&task, TOKEN, &stream, &store).await.unwrap_err();
+
+    assert_eq!(error.exit_code(), 2);
+    assert!(error.to_string().contains("business_date=2010-12-01"), "{error}");
+    assert_eq!(delivered_days(&stream), ["2010-11-30", "2010-11-29"]);
 }

@@ -111,6 +111,11 @@ impl ApiError {
         matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
     }
 
+    /// Whether it is about what was asked for, so that another request may well succeed.
+    pub(crate) fn is_of_request(&self) -> bool {
+        matches!(self, Self::Malformed { .. } | Self::TooLarge { .. }) || self.may_be_the_cursor()
+    }
+
     /// Whether it may be the cursor that the source refuses.
     pub(super) fn may_be_the_cursor(&self) -> bool {
         let Self::Refused { status, .. } = self else { return false };
