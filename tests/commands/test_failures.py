@@ -15,6 +15,7 @@ from tests.pipeline.command import guard
 from tests.pipeline.demo import running_demo
 from tests.pipeline.errors import CommandError
 from tests.pipeline.package import ROOT
+from tests.pipeline.redrive import requests
 
 PYTHON_CALL = re.compile(
     r"(?<=[\s@])(?:\$\(PYTHON\)|python3) (?=[-$\w])(.*?)(?= \||$)", re.MULTILINE
@@ -210,6 +211,10 @@ def test_every_target_runs_its_python_through_the_guard() -> None:
             ["tests.pipeline.redrive", "--quarantine", "pos_sales", "--day", "1.1.2026"],
             ['invalid DAY "1.1.2026"', "YYYY-MM-DD"],
         ),
+        (
+            ["tests.pipeline.redrive", "--quarantine", "pos_sales", "--day", "20260101"],
+            ['invalid DAY "20260101"', "YYYY-MM-DD"],
+        ),
         (["tests.pipeline.plan", "production"], ["'production'", "dev, staging, prod"]),
         (["tests.pipeline.deploy_aws", "plan", "production"], ["'production'", "staging"]),
         (["tests.pipeline.release", "sparc"], ["'sparc'", "arm64, x86_64 or host"]),
@@ -227,6 +232,11 @@ def test_wrong_arguments_are_named(words: list[str], mentions: list[str]) -> Non
     assert "Traceback" not in done.stderr
     for word in mentions:
         assert word in done.stderr
+
+
+def test_lines_of_an_unknown_dataset_can_be_redriven() -> None:
+    asked = requests("", "_unknown", "2026-11-21")
+    assert asked == [{"quarantine": "_unknown", "day": "2026-11-21"}]
 
 
 def test_a_command_that_needs_the_demo_says_how_to_start_it(tmp_path: Path) -> None:

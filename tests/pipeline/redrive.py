@@ -9,6 +9,7 @@ from datetime import date
 from .demo import running_demo
 from .errors import Arguments, CommandError
 from .pipeline import SCHEMAS
+from .reconcile import UNREADABLE
 
 QUEUES = ("streams", "dirty")
 
@@ -28,15 +29,16 @@ def requests(queue: str, dataset: str, day: str) -> list[dict[str, str]]:
         return [{"queue": name} for name in ([queue] if queue else QUEUES)]
     if queue:
         raise CommandError("QUEUE and DATASET exclude each other: name one of them")
-    datasets = sorted(path.stem for path in SCHEMAS.glob("*.json"))
+    # Lines of a dataset that was not deployed yet are in quarantine as those of an unknown one.
+    datasets = [*sorted(path.stem for path in SCHEMAS.glob("*.json")), UNREADABLE]
     if dataset not in datasets:
         raise CommandError(f'invalid DATASET "{dataset}": expected one of {", ".join(datasets)}')
     try:
-        date.fromisoformat(day)
+        is_day = date.fromisoformat(day).isoformat() == day
     except ValueError:
-        raise CommandError(
-            f'invalid DAY "{day}": expected the day of arrival as YYYY-MM-DD'
-        ) from None
+        is_day = False
+    if not is_day:
+        raise CommandError(f'invalid DAY "{day}": expected the day of arrival as YYYY-MM-DD')
     return [{"quarantine": dataset, "day": day}]
 
 

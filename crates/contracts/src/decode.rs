@@ -66,28 +66,6 @@ impl Object {
     }
 }
 
-impl Object {
-    /// The same without the fields whose columns are not kept.
-    fn only(&self, is_kept: &impl Fn(usize) -> bool) -> Self {
-        let kept = self.members.iter().filter_map(|member| {
-            let node = match &member.node {
-                Node::Scalar { column, .. } if is_kept(*column) => member.node.clone(),
-                Node::Object { null, object } => {
-                    let object = object.only(is_kept);
-                    if object.members.is_empty() {
-                        return None;
-                    }
-                    Node::Object { null: *null, object }
-                }
-                Node::Scalar { .. } | Node::Array(_) => return None,
-            };
-            Some(Member { name: member.name.clone(), required: member.required, node })
-        });
-        let members: Vec<Member> = kept.collect();
-        Self::new(KeyTable::new(members.iter().map(|member| member.name.as_str())), members)
-    }
-}
-
 /// The row is not what the contract says. [`Contract::explain`] says why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the data does not fulfil its contract")]
@@ -110,13 +88,6 @@ impl Contract {
     /// deserializer must be `sonic_rs`'s and be given valid UTF-8.
     pub fn decoder<'s, 'a>(&'s self, stamp: Stamp<'a>, row: &'s mut Row<'a>) -> Decode<'s, 'a> {
         Decode { contract: self, stamp, row }
-    }
-
-    /// The same contract for the columns of the key alone: it ignores all other fields, which stay
-    /// null, and accepts any time. Identifies a row that the whole contract refuses.
-    pub fn key_only(&self) -> Self {
-        let is_key = |column: usize| self.key.contains(&self.columns[column].name);
-        Self { root: self.root.only(&is_key), accepts: None, ..self.clone() }
     }
 
     /// Whether the bytes of one event are what the contract says; if not, everything that is wrong with them.
