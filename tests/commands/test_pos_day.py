@@ -136,6 +136,9 @@ def lake() -> Lake:
     lake.shown = {"acme": {"GBP": Decimal("-5.0000")}}
     lake.bronze += [envelope("other", f"o-{n}", "pos_sales", at, {}) for n in range(9)]
     lake.bronze.append(envelope("acme", "web/1", "web_traffic", at, {}))
+    for time in ("0001-01-01T00:00:00+14:00", "soon", None, 7):
+        odd = envelope("acme", "odd", "pos_sales", at, {})
+        lake.bronze.append({**odd, "receivedat": time})
     return lake
 
 

@@ -56,3 +56,30 @@ def test_all_shops_include_the_lines_that_cannot_be_read() -> None:
     unreadable, web = reconcile(Lake())
     assert (unreadable.dataset, unreadable.received, unreadable.quarantined) == ("_unknown", 1, 1)
     assert web == Balance("web_traffic", 5, 3, 1, 1)
+
+
+class OddLake(Lake):
+    """The same, with lines that no program of ours writes: their members are anything."""
+
+    def __init__(self) -> None:
+        whole = json.loads(envelope("a", "odd"))
+        self.odd = [
+            {**whole, "receivedat": "0001-01-01T00:00:00+14:00"},
+            {**whole, "receivedat": "soon"},
+            {**whole, "shopid": ["a"]},
+            {**whole, "dataset": {}},
+            {**whole, "dataset": None},
+        ]
+
+    def lines(self, prefix: str) -> Iterator[bytes]:
+        yield from super().lines(prefix)
+        yield from (json.dumps(line).encode() for line in self.odd)
+
+    def quarantined(self) -> list[dict[str, Any]]:
+        return [*super().quarantined(), *({"envelope": json.dumps(line)} for line in self.odd)]
+
+
+def test_lines_with_odd_members_are_counted() -> None:
+    unreadable, web = reconcile(OddLake())
+    assert (unreadable.dataset, unreadable.received, unreadable.quarantined) == ("_unknown", 4, 4)
+    assert web == Balance("web_traffic", 7, 3, 3, 1)

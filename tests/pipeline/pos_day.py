@@ -98,7 +98,7 @@ class Delivery:
             return (
                 envelope if is_own and moment(envelope["receivedat"]) >= self.rows_since else None
             )
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             return None
 
     def _read_silver(self, lake: Lake, progress: Progress) -> None:

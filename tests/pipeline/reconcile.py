@@ -11,7 +11,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -134,8 +134,9 @@ def _balance(
 def _table(events: set, schema: pa.Schema) -> pa.Table:
     """Events as the columns of ENVELOPE; those of unreadable lines have none."""
     readable = [
-        (shop, name, datetime.fromisoformat(at))
+        (shop, name, time)
         for shop, name, at in (event for event in events if isinstance(event, tuple))
+        if (time := _time(at)) is not None
     ]
     columns = zip(*readable, strict=True) if readable else ([] for _ in ENVELOPE)
     types = (schema.field(name).type for name in ENVELOPE)
@@ -144,10 +145,21 @@ def _table(events: set, schema: pa.Schema) -> pa.Table:
     )
 
 
+def _time(text: str) -> datetime | None:
+    """A time of an envelope, if it is one. Without one no row is in silver."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (OverflowError, ValueError):
+        return None
+
+
 def _event(line: bytes) -> tuple[str, object]:
     """The dataset that an envelope names, and what tells it from others; an unreadable line is only equal to itself."""
     try:
         envelope = json.loads(line)
-        return envelope["dataset"], (envelope["shopid"], envelope["id"], envelope["receivedat"])
+        names = ("dataset", "shopid", "id", "receivedat")
+        dataset, *event = (envelope[name] for name in names)
+        is_readable = all(isinstance(value, str) for value in (dataset, *event))
+        return (dataset, tuple(event)) if is_readable else (UNREADABLE, line)
     except (KeyError, TypeError, ValueError):
         return UNREADABLE, line
