@@ -551,6 +551,21 @@ async fn the_largest_row_that_fits_is_sent_and_a_larger_one_becomes_its_beginnin
     assert!(rows[1].starts_with(beginning) && (9_998..=10_000).contains(&beginning.len()));
 }
 
+/// The contract does not get as far as the key of such a row, which is larger than a record itself.
+#[tokio::test]
+async fn a_row_that_is_not_json_with_a_huge_key_keeps_no_other_back() {
+    let huge = sale(1, "1").replace('{', r#"{"unknown":1e400,"#);
+    let key = r#""transaction_id":""#;
+    let huge = huge.replace(key, &format!("{key}{}", "x".repeat(MAX_RECORD_BYTES)));
+    let world = World::default();
+
+    run_to_the_end(&world, &[sale(0, "1"), huge, sale(2, "1")], 10).await;
+
+    assert_eq!(totals(&world), (3, 2));
+    assert_eq!(sent(&world).len(), 3);
+    assert!(world.stream.lines(STREAM).iter().all(|line| line.len() < MAX_RECORD_BYTES));
+}
+
 #[tokio::test]
 async fn a_sum_beyond_its_bounds_is_exact_and_refused_by_the_contract() {
     // A contract may allow quantities of which two overflow 64 bits.
