@@ -77,9 +77,10 @@ impl<S: Secrets, C: Clock> CachedSecrets<S, C> {
             // Without a list, a shop that exists must not be told that it does not.
             return Err(if list.is_some() { unknown() } else { unlisted() });
         }
-        // The copy of the list may be older than the shop.
+        // The copy of the list may be older than the shop; where the list cannot be read, only the
+        // source knows.
         match self.shops.refresh().await {
-            Some(list) if !list.contains(shop) => Err(unknown()),
+            Ok(Some(list)) if !list.contains(shop) => Err(unknown()),
             _ => Ok(()),
         }
     }
@@ -262,6 +263,19 @@ mod tests {
         list.set_shops(["acme", "new", "newer"]);
         source.set(shop("newer"), ["whsec_YQ=="]);
         assert!(cached.webhook_secrets(&shop("newer")).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_shop_added_a_moment_ago_is_known_while_the_list_cannot_be_read() {
+        let (source, list, _, cached) = setup_with_list();
+        cached.webhook_secrets(&acme()).await.unwrap();
+        list.set(Err(ShopListError { reason: "timeout".to_owned() }));
+        source.set(shop("newer"), ["whsec_YQ=="]);
+        assert!(cached.webhook_secrets(&shop("newer")).await.is_ok());
+        for number in 0..100 {
+            cached.webhook_secrets(&shop(format!("invented-{number}"))).await.unwrap_err();
+        }
+        assert!(source.requests() <= 1 + UNLISTED_BURST as usize, "{} look-ups", source.requests());
     }
 
     #[tokio::test]

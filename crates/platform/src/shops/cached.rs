@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{KEY, ShopList, Shops};
+use super::{KEY, ShopList, ShopListError, Shops};
 use crate::clock::Clock;
 
 /// Age at which the copy is read again: so long a new shop or an opened backfill may go unnoticed.
@@ -41,30 +41,31 @@ impl CachedShopList {
         };
         match copy {
             Some(shops) => shops,
-            None => self.refresh().await,
+            None => self.refresh().await.unwrap_or_else(|_| self.copy().shops.clone()),
         }
     }
 
-    /// Reads the list now, and returns it as [`shops`](Self::shops) does.
-    pub async fn refresh(&self) -> Option<Arc<Shops>> {
+    /// Reads the list now; `None` if it was never written.
+    ///
+    /// # Errors
+    ///
+    /// If the list cannot be read; the last copy stays in use, and may lack a new shop.
+    pub async fn refresh(&self) -> Result<Option<Arc<Shops>>, ShopListError> {
         let now = self.clock.now();
         // Requests that arrive meanwhile use the last copy instead of reading as well.
         self.copy().fresh_until = Some(now + RETRY_AFTER);
-        let read = self.source.read().await;
-        let mut copy = self.copy();
-        match read {
-            Ok(shops) => {
-                if shops.is_none() {
-                    tracing::warn!(
-                        key = KEY,
-                        "the list of shops was never written; run the control action sync_shops"
-                    );
-                }
-                *copy = Copy { shops: shops.map(Arc::new), fresh_until: Some(now + MAX_AGE) };
-            }
-            Err(error) => tracing::warn!(%error, "the list of shops cannot be read; using the last copy"),
+        let shops = self.source.read().await.inspect_err(
+            |error| tracing::warn!(%error, "the list of shops cannot be read; using the last copy"),
+        )?;
+        if shops.is_none() {
+            tracing::warn!(
+                key = KEY,
+                "the list of shops was never written; run the control action sync_shops"
+            );
         }
-        copy.shops.clone()
+        let shops = shops.map(Arc::new);
+        *self.copy() = Copy { shops: shops.clone(), fresh_until: Some(now + MAX_AGE) };
+        Ok(shops)
     }
 
     /// A poisoned lock only means that another request panicked; the copy itself is always whole.
