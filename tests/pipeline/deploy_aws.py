@@ -217,6 +217,9 @@ def deploy(
     with step("prepare the warehouse"):
         grant(json.loads(outputs["warehouse_grants"]), aws)
         migrate(outputs["functions"]["control"], aws)
+    with step("list the shops"):
+        # An environment from before there was a list has shops that are not in it.
+        aws.invoke(outputs["functions"]["control"], {"action": "sync_shops"})
     return outputs
 
 

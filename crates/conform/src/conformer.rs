@@ -8,7 +8,8 @@ use parquet::file::metadata::KeyValue;
 use serde::de::{DeserializeSeed, Error, MapAccess};
 use shoplake_contracts::envelope::{MAX_RECORD_BYTES, UNKNOWN};
 use shoplake_contracts::{
-    Code, Contract, Contracts, Delivery, PartitionValue, ReadEnvelope, ReceiptDays, Row, text,
+    BackfillName, Code, Contract, Contracts, Delivery, PartitionValue, ReadEnvelope, ReceiptDays, Row, Stamp,
+    text,
 };
 
 use crate::bronze;
@@ -76,12 +77,22 @@ impl Conformer {
 
     /// Conforms a bronze object. Its objects bear its name.
     ///
+    /// `backfill` is the named backfill of lines that name none: bronze from before there was a time
+    /// window may hold rows that are older than it.
+    ///
     /// # Errors
     /// When the Parquet library fails.
-    pub fn conform_bronze(&self, bucket: &str, key: &str, object: &[u8]) -> Result<Outcome, ConformError> {
+    pub fn conform_bronze(
+        &self,
+        bucket: &str,
+        key: &str,
+        object: &[u8],
+        backfill: Option<&BackfillName>,
+    ) -> Result<Outcome, ConformError> {
         let content = bronze::content(object);
         let days = ReceiptDays::new(bronze::arrived_at(key));
         let mut batch = Batch::new(self, bronze::name(key).to_owned());
+        batch.backfill = backfill.map(BackfillName::as_str);
         let mut last = 0;
         for (line, bytes) in lines(&content.bytes) {
             batch.line(bytes, Origin::Bronze { bucket, key, line }, days)?;
@@ -124,6 +135,8 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
 struct Batch<'c, 'a> {
     conformer: &'c Conformer,
     name: String,
+    /// The backfill of lines that name none.
+    backfill: Option<&'a str>,
     writers: Vec<DatasetWriter<'c, 'a>>,
     /// The writer of the row that was decoded last.
     current: usize,
@@ -205,7 +218,8 @@ impl<'de> DataReader<'de> for Batch<'_, 'de> {
     ) -> Result<(), A::Error> {
         self.current = self.writer(header.dataset).ok_or_else(|| A::Error::custom("no such dataset"))?;
         let writer = &mut self.writers[self.current];
-        fields.next_value_seed(writer.contract.decoder(header.stamp, &mut writer.row))
+        let stamp = Stamp { backfill: header.stamp.backfill.or(self.backfill), ..header.stamp };
+        fields.next_value_seed(writer.contract.decoder(stamp, &mut writer.row))
     }
 }
 
@@ -214,6 +228,7 @@ impl<'c, 'a> Batch<'c, 'a> {
         Self {
             conformer,
             name,
+            backfill: None,
             writers: Vec::new(),
             current: 0,
             quarantine: BTreeMap::new(),
@@ -277,6 +292,7 @@ impl<'c, 'a> Batch<'c, 'a> {
             // No reason was found above, so everything is there.
             return self.quarantine(Kind::MalformedEnvelope, &read, bytes, origin, days);
         };
+        let stamp = Stamp { backfill: stamp.backfill.or(self.backfill), ..stamp };
         let data = data.get().as_bytes();
         let mut row = writer.contract.row();
         let decoded = writer.contract.decode(stamp, data, &mut row);

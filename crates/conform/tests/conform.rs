@@ -234,8 +234,8 @@ fn a_bronze_object_gives_what_is_readable_of_it() {
     let whole = encoder.finish().unwrap();
     let key = "bronze/pos/dt=2026-11-21/hour=10/shoplake-local-pos-1.gz";
 
-    let intact = conformer().conform_bronze("lake", key, &whole).unwrap();
-    let cut_short = conformer().conform_bronze("lake", key, &whole[..whole.len() - 8]).unwrap();
+    let intact = conformer().conform_bronze("lake", key, &whole, None).unwrap();
+    let cut_short = conformer().conform_bronze("lake", key, &whole[..whole.len() - 8], None).unwrap();
 
     assert_eq!(intact.objects[0].key, "silver/web_traffic/dt=2026-11-20/shoplake-local-pos-1.parquet");
     assert_eq!(intact.counts["web_traffic"].silver_rows, 2);
@@ -315,8 +315,9 @@ fn a_line_with_any_clock_is_quarantined_under_a_day_that_exists() {
 #[test]
 fn a_bronze_object_without_a_day_has_a_floor_for_its_bad_lines() {
     for (key, day) in [("bronze/pos/x.gz", "2000-01-01"), ("bronze/pos/dt=9999-12-31/x.gz", "2000-01-01")] {
-        let outcome =
-            conformer().conform_bronze("lake", key, format!("{}\nnot json", good()).as_bytes()).unwrap();
+        let outcome = conformer()
+            .conform_bronze("lake", key, format!("{}\nnot json", good()).as_bytes(), None)
+            .unwrap();
         assert_eq!(result(&outcome), (1, vec![format!("malformed_record malformed {day}")]), "{key}");
     }
 }
@@ -380,6 +381,25 @@ fn an_old_event_is_taken_in_a_named_backfill_only() {
     ] {
         assert_eq!(result(&conform_lines(&[good(), line])), (1, vec![expected.to_owned()]));
     }
+}
+
+#[test]
+fn old_bronze_is_conformed_again_in_a_named_backfill() {
+    let old = envelope("m", "web_traffic", event("old", "2010-12-01T12:00:00Z"));
+    // The slow path takes a line whose id is escaped.
+    let escaped = old.replace(r#""id":"m""#, r#""id":"\u006d2""#);
+    let key = "bronze/web/dt=2026-11-21/hour=10/shoplake-local-web-1";
+    let lines = format!("{old}\n{escaped}\n");
+    let conform = |name: Option<&str>| {
+        let backfill = name.map(|name| name.parse().unwrap());
+        conformer().conform_bronze("lake", key, lines.as_bytes(), backfill.as_ref()).unwrap()
+    };
+    let counts = |name| {
+        let counts = &conform(name).counts["web_traffic"];
+        (counts.silver_rows, counts.quarantined)
+    };
+    assert_eq!(counts(None), (0, 2));
+    assert_eq!(counts(Some("history-2010")), (2, 0));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use shoplake_conform::{Conformer, Counts, Layout, Outcome};
+use shoplake_contracts::BackfillName;
 use shoplake_lake::{Condition, Metadata, PutError, Store, keys};
 use shoplake_platform::failure::Failure;
 use shoplake_platform::metrics::{
@@ -39,6 +40,7 @@ struct Payload<'a> {
     records: Option<sonic_rs::LazyValue<'a>>,
     bucket: Option<String>,
     key: Option<String>,
+    backfill: Option<BackfillName>,
 }
 
 /// The function's answer.
@@ -67,7 +69,8 @@ pub struct BatchItemFailure {
 }
 
 impl<S: Store> Conform<S> {
-    /// Handles a Kinesis event, or the name of a bronze object.
+    /// Handles a Kinesis event, or the name of a bronze object, with a named backfill if its old
+    /// rows are to be accepted.
     ///
     /// Bad data is quarantined and never fails an invocation. A fault of the system fails the whole batch from its first record on: objects are
     /// named after their batch, so the next attempt writes the same ones.
@@ -82,7 +85,9 @@ impl<S: Store> Conform<S> {
             sonic_rs::from_str(payload).map_err(|error| unexpected(&error.to_string()))?;
         match event {
             Payload { records: Some(_), .. } => self.batch(payload).await,
-            Payload { bucket: Some(bucket), key: Some(key), .. } => self.object(&bucket, &key).await,
+            Payload { bucket: Some(bucket), key: Some(key), backfill, .. } => {
+                self.object(&bucket, &key, backfill.as_ref()).await
+            }
             Payload { .. } => Err(unexpected("it has neither Records nor bucket and key")),
         }
     }
@@ -100,7 +105,12 @@ impl<S: Store> Conform<S> {
         Ok(Answer::Batch { batch_item_failures })
     }
 
-    async fn object(&self, bucket: &str, key: &str) -> Result<Answer, Failure> {
+    async fn object(
+        &self,
+        bucket: &str,
+        key: &str,
+        backfill: Option<&BackfillName>,
+    ) -> Result<Answer, Failure> {
         if bucket != self.bucket {
             let problem =
                 format!("expected an object of the lake's bucket {:?}, got {bucket:?}", self.bucket);
@@ -109,8 +119,10 @@ impl<S: Store> Conform<S> {
         let object = self.lake.get(key).await.map_err(Failure::retryable)?;
         let object =
             object.ok_or_else(|| Failure::permanent(format!("there is no object {key:?} in {bucket:?}")))?;
-        let outcome =
-            self.conformer.conform_bronze(bucket, key, &object.bytes).map_err(Failure::permanent)?;
+        let outcome = self
+            .conformer
+            .conform_bronze(bucket, key, &object.bytes, backfill)
+            .map_err(Failure::permanent)?;
         let counts = self.write(outcome).await.map_err(Failure::retryable)?;
         Ok(Answer::Object { counts })
     }
