@@ -130,15 +130,23 @@ def test_a_deployment_plans_applies_that_plan_and_migrates(calls: Path, packages
     )
     assert apply == f"-chdir={root} apply -input=false {tmp_path / 'deploy' / 'plan'}"
     assert output == f"-chdir={root} output -json"
-    assert aws.asked == ["select role_name from svv_roles where role_name = 'shoplake_pipeline'", "create role r", "grant r", "shoplake-dev-control migrate"]
+    assert aws.asked == [
+        "select role_name from svv_roles where role_name = 'shoplake_pipeline'",
+        "create role r",
+        "grant r",
+        "shoplake-dev-control migrate",
+        "shoplake-dev-control sync_shops",
+    ]
     assert "password" not in outputs
 
 
 def test_grants_are_made_once(calls: Path, packages: Path, tmp_path: Path) -> None:
     aws = FakeAws(granted=True)
     deploy(DEV, Terraform(DEV, tmp_path / "deploy", packages), aws, packages, COMMIT, ask=False, confirmed=None)
-    assert "create role r" not in aws.asked
-    assert aws.asked[-1] == "shoplake-dev-control migrate"
+    assert [asked for asked in aws.asked if not asked.startswith("select")] == [
+        "shoplake-dev-control migrate",
+        "shoplake-dev-control sync_shops",
+    ]
 
 
 def test_nothing_is_applied_without_a_yes(calls: Path, packages: Path, tmp_path: Path) -> None:
