@@ -219,13 +219,34 @@ def target(api: type[Any], cloud: Cloud, minutes: int = 1) -> Target:
     )
 
 
+def listing(*objects: tuple[str, str]) -> dict[str, Any]:
+    """What a listing of a partition's jobs answers, from names and times."""
+    found = [{"Key": f"jobs/m/d/{name}", "LastModified": time} for name, time in objects]
+    return {"Contents": found}
+
+
+def test_the_newest_job_is_neither_a_lease_nor_a_result() -> None:
+    # The lease is written twice: before the job document, and when the job gives it back.
+    objects = listing(
+        ("1.json", "2026-11-29T12:00:01+00:00"),
+        ("2.json", "2026-11-29T12:00:02+00:00"),
+        ("2.result.json", "2026-11-29T12:00:03+00:00"),
+        ("running.json", "2026-11-29T12:00:04+00:00"),
+    )
+    found = Aws("dev", Cloud({"list-objects-v2": objects})).newest_job("lake", "jobs/m/")
+    assert found == {"Key": "jobs/m/d/2.json", "LastModified": "2026-11-29T12:00:02+00:00"}
+    # Without an object the CLI's answer has no contents, or there is no answer.
+    for nothing in (None, {"RequestCharged": None}, listing(("running.json", "2026"))):
+        assert Aws("dev", Cloud({"list-objects-v2": nothing})).newest_job("lake", "jobs/m/") is None
+
+
 def test_a_partition_is_held_and_then_computed(api: type[Any]) -> None:
     later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     cloud = Cloud(
         {
             "get-caller-identity": {"Account": "1"},
             "get-metric-statistics": {"Datapoints": []},
-            "list-objects-v2": {"Key": "jobs/m/d/1.json", "LastModified": later},
+            "list-objects-v2": listing(("1.json", later), ("running.json", later)),
         }
     )
     held = target(api, cloud, minutes=0)
@@ -249,11 +270,17 @@ def test_invocations_that_lambda_drops_are_noticed(api: type[Any]) -> None:
 
 
 def test_a_partition_that_is_never_computed_is_noticed(api: type[Any]) -> None:
-    cloud = Cloud(
-        {"get-caller-identity": {"Account": "1"}, "get-metric-statistics": {"Datapoints": []}}
-    )
-    with pytest.raises(Failed, match="no job below"):
-        busy_partition(target(api, cloud))
+    later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    for found in ([], [("running.json", later)]):
+        cloud = Cloud(
+            {
+                "get-caller-identity": {"Account": "1"},
+                "get-metric-statistics": {"Datapoints": []},
+                "list-objects-v2": listing(*found),
+            }
+        )
+        with pytest.raises(Failed, match="no job below"):
+            busy_partition(target(api, cloud))
 
 
 def test_what_glue_is_given_follows_from_the_job_document() -> None:

@@ -55,13 +55,15 @@ class Aws:
         """The lake's bucket."""
         return f"{self.prefix}-lake-{self.ask('sts', 'get-caller-identity')['Account']}"
 
-    def newest(self, bucket: str, prefix: str, ends: str) -> dict[str, Any] | None:
-        """The object below a prefix that was written last."""
-        query = f"sort_by(Contents[?ends_with(Key, '{ends}')], &LastModified)[-1]"
-        found: dict[str, Any] | None = self.ask(
-            "s3api", "list-objects-v2", "--bucket", bucket, "--prefix", prefix, "--query", query
-        )
-        return found
+    def newest_job(self, bucket: str, prefix: str) -> dict[str, Any] | None:
+        """The job document below a prefix that was written last.
+
+        Beside it are results, and the lease, which is written again when the job gives it back: it
+        would be the newest object after every job.
+        """
+        answer = self.ask("s3api", "list-objects-v2", "--bucket", bucket, "--prefix", prefix)
+        jobs = [found for found in (answer or {}).get("Contents", []) if _is_job(found["Key"])]
+        return max(jobs, key=lambda found: str(found["LastModified"]), default=None)
 
     def dropped(self, since: datetime) -> float:
         """Invocations that Lambda dropped because it took them for a loop."""
@@ -71,6 +73,11 @@ class Aws:
         statistic = ("--dimensions", function, "--period", "60", "--statistics", "Sum")
         answer = self.ask("cloudwatch", "get-metric-statistics", *metric, *statistic, *window)
         return float(sum(point["Sum"] for point in answer["Datapoints"]))
+
+
+def _is_job(key: str) -> bool:
+    """Whether it is the key of a job document, `jobs/<model>/<partition>/<id>.json`."""
+    return key.endswith(".json") and not key.endswith(("/running.json", ".result.json"))
 
 
 def _run(command: list[str], stdin: str | None) -> tuple[int, str, str]:
@@ -150,13 +157,8 @@ def busy_partition(target: Target) -> str:
                 f"Lambda dropped {dropped:.0f} invocations of dispatch as a loop, "
                 f"{datetime.now(UTC) - began} after the partition became busy"
             )
-        job = target.aws.newest(lake, folder, ".json")
-        if (
-            datetime.now(UTC) > until
-            and job
-            and "running.json" not in job["Key"]
-            and job["LastModified"] > until.isoformat()
-        ):
+        job = target.aws.newest_job(lake, folder)
+        if job and datetime.fromisoformat(job["LastModified"]) > until:
             return f"computed after {target.held_minutes} busy minutes, and nothing was dropped"
     raise Failed(
         f"no job below {folder} {target.held_minutes + 15} minutes after the partition became "
@@ -168,8 +170,8 @@ def glue(target: Target) -> str:
     """A job runs on Glue, and logs where its log groups are declared, encrypted and with a
     retention."""
     lake = target.aws.lake()
-    found = target.aws.newest(lake, f"jobs/{MODEL}/", ".json")
-    if not found or found["Key"].endswith(("running.json", ".result.json")):
+    found = target.aws.newest_job(lake, f"jobs/{MODEL}/")
+    if not found:
         raise Skipped(
             f"no job document below jobs/{MODEL}/: send events first, and run this within a "
             f"week of them"
