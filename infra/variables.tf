@@ -365,20 +365,20 @@ variable "warehouse_database" {
 # ---- edge -----------------------------------------------------------------------------------------------------------
 
 variable "waf" {
-  description = "Whether a web ACL stands before the API (on AWS only; about 10 USD a month and 0.60 USD per million requests), and the requests that it takes of one address in five minutes: of all its shops together, and of each shop. Many shops behind one provider's address need more of the former."
+  description = "Whether a web ACL stands before the API (on AWS only; about 10 USD a month and 0.60 USD per million requests), and the requests that it takes of one address in five minutes: of all its shops together, and of each shop (default 10000, or requests_per_ip if that is less). Many shops behind one provider's address need more of the former."
   type = object({
     enabled           = optional(bool, true)
     requests_per_ip   = optional(number, 20000)
-    requests_per_shop = optional(number, 10000)
+    requests_per_shop = optional(number)
   })
   default = {}
 
   validation {
-    condition     = alltrue([for limit in [var.waf.requests_per_ip, var.waf.requests_per_shop] : limit >= 10 && limit <= 2000000000])
+    condition     = alltrue([for limit in [var.waf.requests_per_ip, coalesce(var.waf.requests_per_shop, 10000)] : limit >= 10 && limit <= 2000000000])
     error_message = "WAF counts 10 to 2,000,000,000 requests, per address and per shop."
   }
   validation {
-    condition     = var.waf.requests_per_shop <= var.waf.requests_per_ip
+    condition     = coalesce(var.waf.requests_per_shop, 10) <= var.waf.requests_per_ip
     error_message = "requests_per_shop must be at most requests_per_ip: an address cannot send more for one shop than for all."
   }
 }

@@ -8,7 +8,7 @@ module "waf" {
   region             = var.region
   stage_arn          = module.api.stage_arn
   requests_per_ip    = var.waf.requests_per_ip
-  requests_per_shop  = var.waf.requests_per_shop
+  requests_per_shop  = coalesce(var.waf.requests_per_shop, min(10000, var.waf.requests_per_ip))
   log_retention_days = var.log_retention_days
   log_key_arn        = module.keys.data_key_arn
 }

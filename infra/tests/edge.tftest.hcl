@@ -75,6 +75,29 @@ run "on_aws_there_is_a_web_acl" {
   }
 }
 
+run "few_requests_of_an_address_are_as_few_of_its_shops" {
+  command = plan
+
+  variables {
+    waf = { requests_per_ip = 5000 }
+  }
+
+  assert {
+    condition     = length(module.waf) == 1
+    error_message = "A lower limit of an address should not need one of its shops."
+  }
+}
+
+run "more_requests_of_a_shop_than_of_its_address_are_refused" {
+  command = plan
+
+  variables {
+    waf = { requests_per_ip = 5000, requests_per_shop = 5001 }
+  }
+
+  expect_failures = [var.waf]
+}
+
 run "the_local_cloud_has_none_of_it" {
   command = plan
 
