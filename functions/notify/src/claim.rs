@@ -10,9 +10,11 @@
 //! (none) ──────────────> expired
 //! (none) ─┬> sending ─┬> sent ──> ending ──> ended
 //! refused ┘           └> refused  sent <── (refused)
+//! ```
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use shoplake_lake::{Condition, Metadata, PutError, Store, StoreError, keys};
 
@@ -76,5 +78,44 @@ impl<'a> Ledger<'a> {
                 return Ok(());
             }
         }
+    }
+}
+
+/// A row that waits for the next commit of another partition, as both cannot be right.
+///
+/// That commit may take its own row away, and then nothing in it leads to the subject: the note
+/// does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Waiting {
+    pub(crate) partition: String,
+    pub(crate) subject: String,
+}
+
+impl Waiting {
+    /// Notes that it waits for `other`.
+    pub(crate) async fn note(&self, store: &dyn Store, model: &str, other: &str) -> Result<(), StoreError> {
+        let text = serde_json::json!(self).to_string();
+        let id = hex::encode(&Sha256::digest(&text)[..16]);
+        let key = keys::notice(model, &format!("waiting/{other}/{id}"));
+        match store.put(&key, text.into(), Metadata::new(), Condition::Always).await {
+            // Without a condition there is no conflict, and with the same content no harm in one.
+            Ok(_) | Err(PutError::Conflict { .. }) => Ok(()),
+            Err(PutError::Store(error)) => Err(error),
+        }
+    }
+
+    /// Those that wait, or have waited, for `partition`.
+    pub(crate) async fn list(
+        store: &dyn Store,
+        model: &str,
+        partition: &str,
+    ) -> Result<Vec<Self>, StoreError> {
+        let prefix = keys::notice(model, &format!("waiting/{partition}/"));
+        let mut found = Vec::new();
+        for entry in store.list(prefix.trim_end_matches(".json")).await? {
+            let object = store.get(&entry.key).await?;
+            found.extend(object.and_then(|object| serde_json::from_slice(&object.bytes).ok()));
+        }
+        Ok(found)
     }
 }

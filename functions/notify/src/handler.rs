@@ -15,7 +15,7 @@ use shoplake_platform::failure::Failure;
 use shoplake_platform::topic::{PublishError, Topic};
 use uuid::Uuid;
 
-use crate::claim::Ledger;
+use crate::claim::{Ledger, Waiting};
 use crate::episode::{Episode, Found, Span, State, Subject};
 use crate::message::{Event, message};
 use crate::rows::{self, Row};
@@ -106,7 +106,7 @@ impl Notify {
         // message would never be told of.
         let stop = AtomicBool::new(false);
         let (stop, partitions, request) = (&stop, &partitions, &request);
-        let results: Vec<Option<Result<Told, Hindered>>> = futures::stream::iter(rows.iter())
+        let mut results: Vec<Option<Result<Told, Hindered>>> = futures::stream::iter(rows.iter())
             .map(|row| async move {
                 if stop.load(Ordering::Relaxed) || self.clock.now() >= until {
                     return None;
@@ -120,7 +120,38 @@ impl Notify {
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
+        if !stop.load(Ordering::Relaxed) {
+            results.extend(self.waiting(partitions, until).await);
+        }
         conclude(request, rows.len(), results)
+    }
+
+    /// Notifies people of rows of other partitions that have waited for this commit.
+    async fn waiting(
+        &self,
+        partitions: &Partitions<'_>,
+        until: DateTime<Utc>,
+    ) -> Vec<Option<Result<Told, Hindered>>> {
+        let NotifyRequest { model, partition, .. } = partitions.request;
+        let waiting = match Waiting::list(self.store.as_ref(), model, partition).await {
+            Ok(waiting) => waiting,
+            Err(error) => return vec![Some(Err(Hindered::Store(error)))],
+        };
+        let mut results = Vec::new();
+        for Waiting { partition, subject } in waiting {
+            if self.clock.now() >= until {
+                results.push(None);
+                continue;
+            }
+            let told = async {
+                match partitions.with_subject(&partition, &subject).await? {
+                    Some(row) => Ok(self.one(partitions, &partition, &row, false).await?.0),
+                    None => Ok(Told::default()),
+                }
+            };
+            results.push(Some(told.await));
+        }
+        results
     }
 
     /// Notifies people of the row, and then of rows of the same subject in other partitions that
@@ -157,7 +188,10 @@ impl Notify {
             );
             return Ok((told, again));
         };
-        let ledger = Ledger::new(self.store.as_ref(), &partitions.request.model, &partitions.subject(row));
+        let (model, name) = (&partitions.request.model, partitions.subject(row));
+        let ledger = Ledger::new(self.store.as_ref(), model, &name);
+        let waiting = Waiting { partition: partition.to_owned(), subject: name };
+        let mut is_noted = false;
         loop {
             let (before, condition) = ledger.read().await.map_err(Hindered::Store)?;
             told.expired = false;
@@ -168,6 +202,16 @@ impl Notify {
                 }
             }
             let found = before.find(span, partition, &others);
+            if found == Found::Unclear && !is_noted && self.is_news(span.started) {
+                // A commit after the note finds it, and one before it is read now.
+                for other in others.keys() {
+                    let noted = waiting.note(self.store.as_ref(), model, other).await;
+                    noted.map_err(Hindered::Store)?;
+                    partitions.forget(other);
+                }
+                is_noted = true;
+                continue;
+            }
             let mut subject = before.clone();
             if found != Found::Unclear {
                 subject.waiting.remove(partition);
@@ -192,6 +236,10 @@ impl Notify {
         }
     }
 
+    fn is_news(&self, time: DateTime<Utc>) -> bool {
+        self.clock.now() - time <= self.policy.within
+    }
+
     /// Notes in `subject` what the row is, and claims the message that people have to get, if any.
     #[expect(clippy::too_many_arguments, reason = "what is known of a row, and what follows from it")]
     fn decide(
@@ -205,7 +253,7 @@ impl Notify {
         again: &mut BTreeSet<String>,
     ) -> Option<(Event, String)> {
         let now = self.clock.now();
-        let is_news = |time: DateTime<Utc>| now - time <= self.policy.within;
+        let is_news = |time| self.is_news(time);
         let is_over = self.policy.ended && span.ended.is_some_and(is_news);
         let writer = Uuid::new_v4().to_string();
         match found {
@@ -357,9 +405,17 @@ impl<'a> Partitions<'a> {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Has the partition read again, as it may have changed.
+    fn forget(&self, partition: &str) {
+        self.known().remove(partition);
+    }
+
     /// The row that a partition has of the subject of `row`.
     async fn of_subject(&self, partition: &str, row: &Row) -> Result<Option<Row>, Hindered> {
-        let subject = self.subject(row);
+        self.with_subject(partition, &self.subject(row)).await
+    }
+
+    async fn with_subject(&self, partition: &str, subject: &str) -> Result<Option<Row>, Hindered> {
         let rows = self.rows(partition).await.map_err(Hindered::Rows)?;
         Ok(rows.and_then(|rows| rows.iter().find(|other| self.subject(other) == subject).cloned()))
     }

@@ -549,6 +549,20 @@ async fn an_episode_after_one_that_vanished_is_a_new_one() {
 }
 
 #[tokio::test]
+async fn a_row_whose_contradiction_vanishes_is_a_new_episode() {
+    let first = "2026-11-19";
+    let world = World::new();
+    world.commit_and_run(first, &[out(1, 47)]).await;
+    world.commit_and_run(TODAY, &[out(1, 5)]).await;
+    assert_eq!(world.beginnings(), [47], "it is not clear yet whether these are two");
+    // The first was none. Its day has no row of the product any more, which would say whom it is
+    // about.
+    world.commit_and_run(first, &[]).await;
+    world.run_day(first).await;
+    assert_eq!(world.beginnings(), [47, 5]);
+}
+
+#[tokio::test]
 async fn many_episodes_of_a_subject_are_forgotten_and_stay_no_news() {
     let world = World::with(Policy { within: TimeDelta::days(900), ended: false });
     let days: Vec<_> = (1..=60).map(|day| day * 24).collect();
