@@ -23,7 +23,10 @@ BOUND = re.compile(r"\b(?P<name>[A-Z])\s*:\s*(?P<type>[^,>{]+)")
 
 @dataclass(frozen=True)
 class Call:
-    """A call of a method: on what, if that has a name, and whether what it gives is awaited."""
+    """A call of a method: on what, if that has a name, and whether what it gives is awaited.
+
+    It is awaited as well where it is the last argument of a call that is: `within(time, a.b()).await`.
+    """
 
     receiver: str
     name: str
@@ -46,7 +49,7 @@ class Function:
     def calls(self) -> frozenset[Call]:
         """The methods that it calls."""
         return frozenset(
-            Call(found["receiver"] or "", found["name"], bool(re.match(r"\s*\.await\b", self.body[_closed(self.body, found.end() - 1) :])))
+            Call(found["receiver"] or "", found["name"], bool(re.match(r"[\s,)]*\.await\b", self.body[_closed(self.body, found.end() - 1) :])))
             for found in METHOD_CALL.finditer(self.body)
         )
 
