@@ -33,7 +33,9 @@ def function_seconds(name: str) -> int:
 def call_seconds(name: str) -> int:
     """How long a function waits for one call to AWS, retries included."""
     text = (ROOT / "functions" / name / "src" / "main.rs").read_text()
-    [seconds] = re.findall(r"aws::config\(Duration::from_secs\((\d+)\)\)", text)
+    # Written where the clients are made, or as a constant.
+    call = r"(?:aws::config\(|CALL_TIMEOUT: Duration = )Duration::from_secs\((\d+)\)"
+    [seconds] = re.findall(call, text)
     return int(seconds)
 
 

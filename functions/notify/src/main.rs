@@ -23,12 +23,15 @@ use crate::handler::{Notify, Policy};
 
 /// What a row that has just been started may still take before Lambda ends the process: a row that is cut off between its
 /// claim and its message is never told of.
-const LAST_ROW: TimeDelta = TimeDelta::seconds(8);
+const LAST_ROW: TimeDelta = TimeDelta::seconds(18);
+
+/// One call: three of them, a claim, a message and its settlement, fit into the time of the last row.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     telemetry::init("notify");
-    let sdk = aws::config(Duration::from_secs(12)).await;
+    let sdk = aws::config(CALL_TIMEOUT).await;
     let notify = Notify {
         store: Arc::new(S3Store::new(&sdk, config::required("LAKE_BUCKET")?)),
         topic: Arc::new(SnsTopic::new(&sdk, config::required("TOPIC_ARN")?)),
