@@ -29,7 +29,11 @@ const TABLES: &str = "
 
 /// A database of its own, and what outlives a task.
 struct Shop {
+    /// Without a password, as the connector takes it.
     url: String,
+    password: String,
+    /// The owner's, with a password.
+    owner: String,
     stream: MemoryStream,
     store: MemoryStore,
 }
@@ -42,11 +46,15 @@ impl Shop {
         admin.batch_execute(&format!("drop database if exists {name} with (force)")).await.unwrap();
         admin.batch_execute(&format!("create database {name} {options}")).await.unwrap();
         let (base, _) = server.rsplit_once('/').unwrap();
-        let url = format!("{base}/{name}?sslmode=disable");
-        let owner = connect(&url).await;
-        owner.batch_execute(TABLES).await.unwrap();
-        owner.batch_execute(sql).await.unwrap();
-        Self { url, stream: MemoryStream::default(), store: MemoryStore::default() }
+        let owner = format!("{base}/{name}?sslmode=disable");
+        let client = connect(&owner).await;
+        client.batch_execute(TABLES).await.unwrap();
+        client.batch_execute(sql).await.unwrap();
+        let config: tokio_postgres::Config = server.parse().unwrap();
+        let password = String::from_utf8(config.get_password().unwrap_or_default().to_vec()).unwrap();
+        let (user, port) = (config.get_user().unwrap(), config.get_ports()[0]);
+        let url = format!("postgres://{user}@127.0.0.1:{port}/{name}?sslmode=disable");
+        Self { url, password, owner, stream: MemoryStream::default(), store: MemoryStore::default() }
     }
 
     async fn run(&self, page_size: usize) -> Result<Delivered, TaskError> {
@@ -58,7 +66,7 @@ impl Shop {
                 backfill: None,
             },
             database: Database::new(&self.url, "").unwrap(),
-            password: SecretSource::Value("".into()),
+            password: SecretSource::Value(self.password.as_str().into()),
             currency: "GBP".to_owned(),
             date: "2026-11-21".parse().unwrap(),
             lookback: Lookback::All,
@@ -67,7 +75,8 @@ impl Shop {
         let retry_policy = RetryPolicy { retries: 0, ..RetryPolicy::default() };
         let clock = ManualClock::new("2026-11-21T03:30:00Z".parse().unwrap());
         let (stream, store) = (&self.stream, &self.store);
-        task.run(&Ports { secret: "".into(), retry_policy, stream, store, clock: &clock }).await
+        let secret = self.password.as_str().into();
+        task.run(&Ports { secret, retry_policy, stream, store, clock: &clock }).await
     }
 
     /// A field of the rows that were sent of a dataset, in order.
@@ -243,7 +252,7 @@ async fn a_query_that_the_server_ends_is_not_tried_again() {
 #[ignore = "needs a PostgreSQL, named by OLTP_TEST_URL"]
 async fn a_locked_table_is_named_and_left_to_a_later_run() {
     let shop = Shop::new("locked", "", "").await;
-    let mut other = connect(&shop.url).await;
+    let mut other = connect(&shop.owner).await;
     let transaction = other.transaction().await.unwrap();
     transaction.batch_execute("lock table orders").await.unwrap();
 

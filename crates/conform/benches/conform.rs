@@ -103,7 +103,7 @@ fn payload(record_bytes: usize) -> (String, u64) {
         }
         let sequence = format!("4959033827149025660855969253836157109592157598{number:010}");
         let record = format!(
-            "{{\"kinesis\":{{\"kinesisSchemaVersion\":\"1.0\",\"partitionKey\":\"{}\",\"sequenceNumber\":\"{sequence}\",\"data\":\"{}\",\"approximateArrivalTimestamp\":1763640000.987}},\"eventSource\":\"aws:kinesis\",\"eventVersion\":\"1.0\",\"eventID\":\"shardId-000000000006:{sequence}\",\"eventName\":\"aws:kinesis:record\",\"invokeIdentityArn\":\"arn:aws:iam::123456789012:role/lambda-role\",\"awsRegion\":\"us-east-1\",\"eventSourceARN\":\"arn:aws:kinesis:us-east-1:123456789012:stream/shoplake-prod-web\"}}",
+            "{{\"kinesis\":{{\"kinesisSchemaVersion\":\"1.0\",\"partitionKey\":\"{}\",\"sequenceNumber\":\"{sequence}\",\"data\":\"{}\",\"approximateArrivalTimestamp\":1795179600.987}},\"eventSource\":\"aws:kinesis\",\"eventVersion\":\"1.0\",\"eventID\":\"shardId-000000000006:{sequence}\",\"eventName\":\"aws:kinesis:record\",\"invokeIdentityArn\":\"arn:aws:iam::123456789012:role/lambda-role\",\"awsRegion\":\"us-east-1\",\"eventSourceARN\":\"arn:aws:kinesis:us-east-1:123456789012:stream/shoplake-prod-web\"}}",
             random.next_u32(),
             base64_simd::STANDARD.encode_to_string(record),
         );
