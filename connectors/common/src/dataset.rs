@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use shoplake_contracts::{
-    Code, ColumnType, Contract, ContractError, Contracts, Stamp,
+    Code, ColumnType, Contract, ContractError, Contracts, PartitionValue, Stamp,
     text::{Day, Timestamp, parse_date, parse_integer, parse_timestamp},
 };
 
@@ -27,6 +27,9 @@ pub(crate) struct RowSummary {
     pub(crate) quantity: Option<i64>,
     /// When it happened, RFC 3339; none for a row that its contract refuses.
     pub(crate) occurred_at: Option<String>,
+    /// The day or hour that silver will have it in; none for a row that its contract refuses, and
+    /// for a dataset in buckets, of which there is a fixed number.
+    pub(crate) partition: Option<PartitionValue>,
 }
 
 impl Dataset {
@@ -68,10 +71,13 @@ impl Dataset {
         let reasons = match self.contract.read(stamp, data) {
             Ok(record) => {
                 let occurred_at = record.timestamp(&self.contract.event_time);
+                let partition = &self.contract.partition;
+                let partition = record.value(partition.column()).and_then(|value| partition.of(value));
                 return RowSummary {
                     key: join(record.key()),
                     quantity: Some(self.quantity.and_then(|column| record.integer(column)).unwrap_or(0)),
                     occurred_at: occurred_at.map(|micros| Timestamp(micros).to_string()),
+                    partition: partition.filter(|value| !matches!(value, PartitionValue::Bucket(_))),
                 };
             }
             Err(reasons) => reasons,
@@ -85,7 +91,7 @@ impl Dataset {
         });
         let key = if key_is_refused { None } else { self.valid_key(row) };
         let key = key.unwrap_or_else(|| format!("row-{}", hex::encode(&Sha256::digest(data)[..8])));
-        RowSummary { key, quantity: None, occurred_at: None }
+        RowSummary { key, quantity: None, occurred_at: None, partition: None }
     }
 
     /// The key of a row whose columns of the key are valid.
@@ -165,6 +171,7 @@ mod tests {
             key: "5363/2".to_owned(),
             quantity: Some(6),
             occurred_at: Some("2026-11-21T08:26:00.000000Z".to_owned()),
+            partition: Some(PartitionValue::Day(20_778)),
         };
         assert_eq!(summary(&sales(), &sale(json!({}))), expected);
         let escaped = sale(json!({})).replace("5363", "536\\u0033").replace(":2,", ":2.0,");
@@ -193,7 +200,8 @@ mod tests {
             json!({"line_no": 2.0, "region": ""}),
         ] {
             let row = sale(changes);
-            let expected = RowSummary { key: "5363/2".to_owned(), quantity: None, occurred_at: None };
+            let expected =
+                RowSummary { key: "5363/2".to_owned(), quantity: None, occurred_at: None, partition: None };
             assert_eq!(summary(&sales(), &row), expected, "{row}");
         }
     }

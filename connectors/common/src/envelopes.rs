@@ -1,10 +1,12 @@
 //! Turns a page of rows into envelope lines, and counts them.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use shoplake_contracts::{
-    Contracts, Reason,
+    Contracts, PartitionValue, Reason,
     envelope::{Envelope, MAX_RECORD_BYTES, oversized_beginning},
 };
 
@@ -27,6 +29,8 @@ pub(crate) struct Totals {
     pub(crate) received_at: DateTime<Utc>,
     /// The rows themselves, where the source may repeat them.
     pub(crate) seen: Option<SeenRows>,
+    /// The days or hours of the rows since the run began.
+    pub(crate) partitions: HashSet<PartitionValue>,
 }
 
 /// What is sent of one page.
@@ -60,6 +64,7 @@ impl EnvelopeWriter<'_> {
         let mut wrapped = Lines::default();
         for row in rows {
             let mut summary = self.dataset.summarize(stamp, row);
+            totals.partitions.extend(summary.partition);
             let id = self.batch.row_id(&summary.key);
             let time = summary.occurred_at.as_deref();
             let mut line = self.row(&id, time, now, row)?;

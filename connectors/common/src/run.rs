@@ -21,6 +21,10 @@ use crate::{
 /// ever.
 const MAX_PAGES_WITHOUT_NEW_ROWS: u64 = 100;
 
+/// Days or hours that the rows of one run may be of, unless it is a named backfill: each of them is
+/// computed again in all models. A batch is of one; the webhook has the same limit an hour.
+const MAX_PARTITIONS: usize = 48;
+
 /// Takes one batch from its source to the stream.
 ///
 /// A run that failed is continued: the next one begins after the last acknowledged page, with the
@@ -74,6 +78,20 @@ pub enum RunError {
         /// The page, from 1.
         page: u64,
     },
+    /// The rows are of more days or hours than a batch has.
+    #[error(
+        "batch {batch} of shop {shop}: page {page} brings rows of more than {MAX_PARTITIONS} days or hours, \
+         expected those of the batch; correct the source, or fetch old data in a named backfill \
+         (BACKFILL=<name>)"
+    )]
+    TooManyPartitions {
+        /// The batch.
+        batch: String,
+        /// Whose it is.
+        shop: String,
+        /// The page, from 1.
+        page: u64,
+    },
     /// The stream did not take everything.
     #[error(transparent)]
     Stream(#[from] PutError),
@@ -98,7 +116,9 @@ impl RunError {
             Self::Source(error) => error.is_transient(),
             Self::Stream(error) => error.reason.is_transient(),
             Self::Store(_) | Self::AnotherRun { .. } => true,
-            Self::Circle { .. } | Self::Endless { .. } | Self::Json(_) => false,
+            Self::Circle { .. } | Self::Endless { .. } | Self::TooManyPartitions { .. } | Self::Json(_) => {
+                false
+            }
         }
     }
 
@@ -108,7 +128,7 @@ impl RunError {
             Self::Source(SourceError::Api(error) | SourceError::CursorRefused(error)) => {
                 error.is_of_request()
             }
-            Self::Circle { .. } | Self::Endless { .. } => true,
+            Self::Circle { .. } | Self::Endless { .. } | Self::TooManyPartitions { .. } => true,
             Self::Source(SourceError::Unavailable { .. })
             | Self::Stream(_)
             | Self::Store(_)
@@ -222,6 +242,7 @@ impl Run<'_> {
             quantity_sum: checkpoint.quantity_sum,
             received_at: checkpoint.received_at,
             seen,
+            ..Totals::default()
         };
         Ok((Progress { cursor: checkpoint.cursor, page: checkpoint.page, totals }, has_more))
     }
@@ -253,6 +274,10 @@ impl Run<'_> {
         let Lines { lines, repeated, changed } =
             self.envelopes().wrap(&page.rows, now, &mut progress.totals).map_err(RunError::Json)?;
         progress.page += 1;
+        if self.destination.backfill.is_none() && progress.totals.partitions.len() > MAX_PARTITIONS {
+            let (batch, shop) = (self.batch.name.clone(), self.batch.shop.to_string());
+            return Err(RunError::TooManyPartitions { batch, shop, page: progress.page });
+        }
         progress.cursor.clone_from(&page.next_cursor);
         if repeated + changed > 0 {
             tracing::warn!(

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, value::RawValue};
 use shoplake_connector::{Batch, Checkpoint, Dataset, Destination, Page, Run, RunError, Source, SourceError};
@@ -704,4 +704,24 @@ async fn a_page_is_remembered_without_writing_all_pages_again() {
     let objects: Vec<_> = store.store.list("state/connectors/pos/acme/").await.unwrap();
     let kept: u64 = objects.iter().map(|object| object.size).sum();
     assert!(objects.len() == 10 && kept < 1_000, "a completed batch keeps little: {objects:?}");
+}
+
+#[tokio::test]
+async fn rows_of_too_many_days_are_not_sent_and_the_error_says_what_to_do() {
+    let day = |number: i64| "2010-12-01".parse::<NaiveDate>().unwrap() - TimeDelta::days(number);
+    let rows = |days: i64| -> Vec<String> {
+        let row = |n: i64| sale(n, "1").replace("\"2010-12-01\"}", &format!("\"{}\"}}", day(n)));
+        (0..days).map(row).collect()
+    };
+    let within = World::default();
+    run_to_the_end(&within, &rows(48), 20).await;
+    assert_eq!(envelopes(&within).len(), 49);
+
+    let beyond = World::default();
+    let error = run_for(&beyond, &rows(100), 20, usize::MAX).await.unwrap_err();
+    assert!(!error.is_transient());
+    let expected = "batch 2010-12-01 of shop acme: page 3 brings rows of more than 48 days or hours";
+    assert!(error.to_string().starts_with(expected), "{error}");
+    assert!(error.to_string().contains("BACKFILL=<name>"), "{error}");
+    assert_eq!(envelopes(&beyond).len(), 40, "two pages");
 }
