@@ -89,7 +89,7 @@ resource "aws_iam_role" "lake_formation" {
   count = local.governs ? 1 : 0
 
   name                 = "${local.prefix}-lake-formation"
-  description          = "What Lake Formation reads the lake with, on behalf of whoever was granted rows."
+  description          = "What Lake Formation reads the lake with, on behalf of readers to whom rows were granted."
   assume_role_policy   = data.aws_iam_policy_document.lake_formation_assume[0].json
   permissions_boundary = local.permissions_boundary
 }

@@ -16,7 +16,7 @@ use simulation::{Event, Lake};
 /// The greatest amount of every contract.
 const MOST: &str = "99999999999999.9999";
 
-/// Checks that tell of a shop's data. All others hold whatever was sent.
+/// Checks of what a shop sends. All others hold for any input.
 const OF_DATA: [&str; 5] = [
     "activities_have_a_weight",
     "control_totals_inventory_levels",
