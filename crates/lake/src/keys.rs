@@ -116,6 +116,12 @@ pub fn notice(model: &str, id: &str) -> String {
     format!("notices/{model}/{id}.json")
 }
 
+/// `notices/<model>/waiting/<partition>/`: the rows that wait for the next commit of the partition
+/// before people are notified.
+pub fn waiting_notices(model: &str, partition: &str) -> String {
+    format!("notices/{model}/waiting/{partition}/")
+}
+
 /// `reference/<table>.csv`
 pub fn reference(table: &str) -> String {
     format!("reference/{table}.csv")

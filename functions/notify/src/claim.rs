@@ -96,7 +96,7 @@ impl Waiting {
     pub(crate) async fn note(&self, store: &dyn Store, model: &str, other: &str) -> Result<(), StoreError> {
         let text = serde_json::json!(self).to_string();
         let id = hex::encode(&Sha256::digest(&text)[..16]);
-        let key = keys::notice(model, &format!("waiting/{other}/{id}"));
+        let key = format!("{}{id}.json", keys::waiting_notices(model, other));
         match store.put(&key, text.into(), Metadata::new(), Condition::Always).await {
             // Without a condition there is no conflict, and with the same content no harm in one.
             Ok(_) | Err(PutError::Conflict { .. }) => Ok(()),
@@ -110,9 +110,8 @@ impl Waiting {
         model: &str,
         partition: &str,
     ) -> Result<Vec<Self>, StoreError> {
-        let prefix = keys::notice(model, &format!("waiting/{partition}/"));
         let mut found = Vec::new();
-        for entry in store.list(prefix.trim_end_matches(".json")).await? {
+        for entry in store.list(&keys::waiting_notices(model, partition)).await? {
             let object = store.get(&entry.key).await?;
             found.extend(object.and_then(|object| serde_json::from_slice(&object.bytes).ok()));
         }

@@ -11,9 +11,7 @@ pub use kinesis::{DEFAULT_DEADLINE, KinesisStream};
 pub use memory::{MemoryStream, Times};
 pub use pack::{Packed, RECORD_TARGET_BYTES, pack};
 
-/// Largest record that every consumer of a stream takes. Kinesis takes 1 MiB (partition key included) by default,
-/// Firehose 1,000 KiB, and the smaller limit holds for all: a record that Firehose cannot read never reaches bronze.
-pub const MAX_RECORD_BYTES: usize = 1_000 * 1_024;
+pub use shoplake_contracts::envelope::MAX_RECORD_BYTES;
 
 /// One record of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
