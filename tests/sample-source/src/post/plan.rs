@@ -11,7 +11,7 @@ use crate::{record::Recorder, seed::rng_of_day};
 /// One event in this many is sent a second time.
 const DUPLICATE_EVERY: u32 = 100;
 
-/// One request in this many is followed by one that must be refused.
+/// The first request, and one in this many after it, is followed by one that must be refused.
 const DIRTY_EVERY: u32 = 20;
 
 /// Keeps the random numbers of the plan apart from those of the events.
@@ -142,8 +142,9 @@ impl<F: Feed> Requests<'_, F> {
         if fresh.is_empty() {
             return Ok(());
         }
+        let is_first = self.requests == 0;
         self.request(Purpose::Fresh, fresh);
-        if self.rng.random_ratio(1, DIRTY_EVERY) {
+        if self.rng.random_ratio(1, DIRTY_EVERY) || is_first {
             let dirt = self.plan.feed.dirt(self.requests)?;
             let dirt = dirt.iter().map(|event| Ok(Planned { json: to_raw_value(event)?, late: false }));
             let dirt = dirt.collect::<Result<_, serde_json::Error>>()?;
@@ -204,6 +205,14 @@ mod tests {
         assert!(count(Purpose::Dirt) > 3);
         assert!(count(Purpose::Duplicates) >= 1);
         assert!(requests.iter().flat_map(|request| &request.events).any(|event| event.late));
+    }
+
+    #[test]
+    fn a_short_plan_has_an_invalid_request_on_every_day() {
+        for day in (0..60).map(|days| chrono::NaiveDate::from_ymd_opt(2026, 11, 1).unwrap() + chrono::Days::new(days)) {
+            let plan = Plan { feed: Traffic { world: World::new(3), day, events: 50 }, batch: 50 };
+            assert!(requests(plan).iter().any(|request| request.purpose == Purpose::Dirt), "{day}");
+        }
     }
 
     #[test]
