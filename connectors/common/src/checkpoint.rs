@@ -38,9 +38,13 @@ impl Checkpoint {
 }
 
 /// Returns when a batch was completed; none if it was not, or if its checkpoint cannot be read.
-async fn completed_at(store: &dyn Store, batch: &Batch) -> Result<Option<DateTime<Utc>>, StoreError> {
+async fn completed_at(
+    store: &dyn Store,
+    batch: &Batch,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
     let object = store.get(&batch.checkpoint_key()).await?;
-    let checkpoint = object.and_then(|object| serde_json::from_slice::<Checkpoint>(&object.bytes).ok());
+    let checkpoint =
+        object.and_then(|object| serde_json::from_slice::<Checkpoint>(&object.bytes).ok());
     Ok(checkpoint.and_then(|checkpoint| checkpoint.completed_at))
 }
 
@@ -105,7 +109,8 @@ impl<'a> CheckpointStore<'a> {
     pub(crate) async fn write(&mut self, checkpoint: &Checkpoint) -> Result<(), RunError> {
         let bytes = Bytes::from(serde_json::to_vec(checkpoint).map_err(RunError::Json)?);
         let condition = self.etag.clone().map_or(Condition::Absent, Condition::Matches);
-        let etag = match self.store.put(&self.key, bytes.clone(), Metadata::new(), condition).await {
+        let etag = match self.store.put(&self.key, bytes.clone(), Metadata::new(), condition).await
+        {
             Ok(etag) => etag,
             Err(PutError::Conflict { key }) => {
                 self.own_write(&bytes).await?.ok_or(RunError::AnotherRun { key })?

@@ -38,7 +38,11 @@ impl Dataset {
     ///
     /// # Errors
     /// When the schema is not a contract, or has no such column of whole numbers.
-    pub fn new(dataset: &str, schema: &str, quantity: Option<&'static str>) -> Result<Self, ContractError> {
+    pub fn new(
+        dataset: &str,
+        schema: &str,
+        quantity: Option<&'static str>,
+    ) -> Result<Self, ContractError> {
         let contracts = Contracts::from_sources([(dataset, schema)])?;
         let contract = contracts.get(dataset);
         let is_summable = |contract: &&Contract| {
@@ -72,12 +76,16 @@ impl Dataset {
             Ok(record) => {
                 let occurred_at = record.timestamp(&self.contract.event_time);
                 let partition = &self.contract.partition;
-                let partition = record.value(partition.column()).and_then(|value| partition.of(value));
+                let partition =
+                    record.value(partition.column()).and_then(|value| partition.of(value));
                 return RowSummary {
                     key: join(record.key()),
-                    quantity: Some(self.quantity.and_then(|column| record.integer(column)).unwrap_or(0)),
+                    quantity: Some(
+                        self.quantity.and_then(|column| record.integer(column)).unwrap_or(0),
+                    ),
                     occurred_at: occurred_at.map(|micros| Timestamp(micros).to_string()),
-                    partition: partition.filter(|value| !matches!(value, PartitionValue::Bucket(_))),
+                    partition: partition
+                        .filter(|value| !matches!(value, PartitionValue::Bucket(_))),
                 };
             }
             Err(reasons) => reasons,
@@ -98,7 +106,8 @@ impl Dataset {
     fn valid_key(&self, row: &RawValue) -> Option<String> {
         let fields: HashMap<String, &RawValue> = serde_json::from_str(row.get()).ok()?;
         let columns = self.contract.columns.iter();
-        let types: HashMap<_, _> = columns.map(|column| (&column.name, column.column_type)).collect();
+        let types: HashMap<_, _> =
+            columns.map(|column| (&column.name, column.column_type)).collect();
         let mut parts = Vec::with_capacity(self.contract.key.len());
         for column in self.contract.key.iter().filter(|column| *column != "shop_id") {
             parts.push(valid_part(*types.get(column)?, fields.get(column)?.get())?);
@@ -143,7 +152,8 @@ mod tests {
     const CUSTOMERS: &str = include_str!("../../../crates/contracts/schemas/oltp_customers.json");
 
     fn summary(dataset: &Dataset, row: &str) -> RowSummary {
-        let (shop, received_at) = ("acme".parse().unwrap(), "2026-11-22T05:00:00Z".parse().unwrap());
+        let (shop, received_at) =
+            ("acme".parse().unwrap(), "2026-11-22T05:00:00Z".parse().unwrap());
         let row = RawValue::from_string(row.to_owned()).unwrap();
         dataset.summarize(Stamp::new(&shop, received_at), &row)
     }
@@ -184,7 +194,9 @@ mod tests {
             let row = sale(json!({})).replace("\"quantity\":6", &format!("\"quantity\":{written}"));
             assert_eq!(summary(&sales(), &row).quantity, Some(quantity), "{written}");
         }
-        for refused in ["2.5", "\"6\"", "null", "0", "1000001", "99999999999999999999", "1e400", "[6]"] {
+        for refused in
+            ["2.5", "\"6\"", "null", "0", "1000001", "99999999999999999999", "1e400", "[6]"]
+        {
             let row = sale(json!({})).replace("\"quantity\":6", &format!("\"quantity\":{refused}"));
             let summary = summary(&sales(), &row);
             assert_eq!((summary.quantity, summary.occurred_at), (None, None), "{refused}");
@@ -200,8 +212,12 @@ mod tests {
             json!({"line_no": 2.0, "region": ""}),
         ] {
             let row = sale(changes);
-            let expected =
-                RowSummary { key: "5363/2".to_owned(), quantity: None, occurred_at: None, partition: None };
+            let expected = RowSummary {
+                key: "5363/2".to_owned(),
+                quantity: None,
+                occurred_at: None,
+                partition: None,
+            };
             assert_eq!(summary(&sales(), &row), expected, "{row}");
         }
     }

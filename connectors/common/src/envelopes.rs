@@ -15,7 +15,8 @@ use crate::{Batch, Dataset, Destination};
 
 /// The dataset of control totals.
 const CONTROL_TOTALS: &str = "control_totals";
-const CONTROL_TOTALS_SCHEMA: &str = include_str!("../../../crates/contracts/schemas/control_totals.json");
+const CONTROL_TOTALS_SCHEMA: &str =
+    include_str!("../../../crates/contracts/schemas/control_totals.json");
 
 /// What a batch has sent so far.
 #[derive(Debug, Default)]
@@ -103,7 +104,8 @@ impl EnvelopeWriter<'_> {
                         totals.quantity_sum += quantity - i128::from(replaced);
                         // Of rows with one key silver takes the one received last, so this one has
                         // to be later.
-                        totals.received_at = totals.received_at.max(now) + TimeDelta::microseconds(1);
+                        totals.received_at =
+                            totals.received_at.max(now) + TimeDelta::microseconds(1);
                         line = self.row(&id, time, totals.received_at, row)?;
                     }
                 }
@@ -171,7 +173,8 @@ impl EnvelopeWriter<'_> {
     fn reason_against(&self, data: &RawValue, received_at: DateTime<Utc>) -> Option<Reason> {
         let contracts = Contracts::from_sources([(CONTROL_TOTALS, CONTROL_TOTALS_SCHEMA)]).ok()?;
         let stamp = self.destination.stamp(received_at);
-        let reasons = contracts.get(CONTROL_TOTALS)?.validate(stamp, data.get().as_bytes()).err()?;
+        let reasons =
+            contracts.get(CONTROL_TOTALS)?.validate(stamp, data.get().as_bytes()).err()?;
         reasons.into_iter().next()
     }
 
@@ -182,8 +185,9 @@ impl EnvelopeWriter<'_> {
         received_at: DateTime<Utc>,
         data: &'e RawValue,
     ) -> Envelope<'e> {
-        let envelope = Envelope::new(&self.batch.shop, self.batch.connector, dataset, id, received_at, data)
-            .with_subject(&self.batch.name);
+        let envelope =
+            Envelope::new(&self.batch.shop, self.batch.connector, dataset, id, received_at, data)
+                .with_subject(&self.batch.name);
         match &self.destination.backfill {
             Some(backfill) => envelope.with_backfill(backfill),
             None => envelope,
@@ -229,7 +233,8 @@ mod tests {
     fn wrap(backfill: Option<&str>, row: &str) -> String {
         let rows = [RawValue::from_string(row.to_owned()).unwrap()];
         let now = DateTime::UNIX_EPOCH;
-        let wrapped = with_writer(backfill, |writer| writer.wrap(&rows, now, &mut Totals::default()));
+        let wrapped =
+            with_writer(backfill, |writer| writer.wrap(&rows, now, &mut Totals::default()));
         String::from_utf8(wrapped.unwrap().lines.remove(0)).unwrap()
     }
 
@@ -262,7 +267,10 @@ mod tests {
 
         let line = line.unwrap();
         let envelope: Envelope<'_> = serde_json::from_slice(&line).unwrap();
-        assert_eq!((&*envelope.id, &*envelope.dataset), ("pos/2010-12-01/control-total", "control_totals"));
+        assert_eq!(
+            (&*envelope.id, &*envelope.dataset),
+            ("pos/2010-12-01/control-total", "control_totals")
+        );
         let expected = concat!(
             r#"{"dataset":"pos_sales","batch":"2010-12-01","business_date":"2010-12-01","#,
             r#""row_count":3,"quantity_sum":-1,"completed_at":"1970-01-01T00:00:00.000000Z"}"#

@@ -24,7 +24,8 @@ impl<'a> Poll<'a> {
         ports: &'a Ports<'a>,
     ) -> Result<Self, TaskError> {
         let page_size = api.page_size.to_string();
-        let api = PagedApi::new(&api.base_url, path, &[], ports.secret.clone(), ports.retry_policy)?;
+        let api =
+            PagedApi::new(&api.base_url, path, &[], ports.secret.clone(), ports.retry_policy)?;
         Ok(Self { api, page_size, dataset, destination, ports })
     }
 
@@ -32,7 +33,11 @@ impl<'a> Poll<'a> {
     ///
     /// # Errors
     /// Nothing is lost by any of them: run the batch again.
-    pub async fn deliver(&self, batch: &Batch, query: &[(&str, &str)]) -> Result<Checkpoint, TaskError> {
+    pub async fn deliver(
+        &self,
+        batch: &Batch,
+        query: &[(&str, &str)],
+    ) -> Result<Checkpoint, TaskError> {
         let source = self.api.with_query(query).with_query(&[("limit", &self.page_size)]);
         let run = Run {
             batch,

@@ -116,9 +116,10 @@ impl RunError {
             Self::Source(error) => error.is_transient(),
             Self::Stream(error) => error.reason.is_transient(),
             Self::Store(_) | Self::AnotherRun { .. } => true,
-            Self::Circle { .. } | Self::Endless { .. } | Self::TooManyPartitions { .. } | Self::Json(_) => {
-                false
-            }
+            Self::Circle { .. }
+            | Self::Endless { .. }
+            | Self::TooManyPartitions { .. }
+            | Self::Json(_) => false,
         }
     }
 
@@ -192,9 +193,13 @@ impl Run<'_> {
             let now = self.clock.now();
             let sent = self.deliver(&mut progress, &page, now).await?;
             has_more = progress.cursor.is_some();
-            without_new_rows = if progress.totals.rows > rows_before { 0 } else { without_new_rows + 1 };
+            without_new_rows =
+                if progress.totals.rows > rows_before { 0 } else { without_new_rows + 1 };
             if has_more && without_new_rows >= MAX_PAGES_WITHOUT_NEW_ROWS {
-                return Err(RunError::Endless { batch: self.batch.name.clone(), page: progress.page });
+                return Err(RunError::Endless {
+                    batch: self.batch.name.clone(),
+                    page: progress.page,
+                });
             }
             // A page of which nothing was sent is asked for again if the run dies; no need to write
             // that down.
@@ -227,7 +232,9 @@ impl Run<'_> {
             let Checkpoint { segments, tail, .. } = &checkpoint;
             seen = SeenRows::load(self.store, self.batch, segments, tail).await?;
             if seen.is_none() {
-                tracing::warn!("the keys that the batch has sent cannot be read; the batch starts over");
+                tracing::warn!(
+                    "the keys that the batch has sent cannot be read; the batch starts over"
+                );
                 return Ok((self.start(), true));
             }
         }
@@ -274,7 +281,8 @@ impl Run<'_> {
         let Lines { lines, repeated, changed } =
             self.envelopes().wrap(&page.rows, now, &mut progress.totals).map_err(RunError::Json)?;
         progress.page += 1;
-        if self.destination.backfill.is_none() && progress.totals.partitions.len() > MAX_PARTITIONS {
+        if self.destination.backfill.is_none() && progress.totals.partitions.len() > MAX_PARTITIONS
+        {
             let (batch, shop) = (self.batch.name.clone(), self.batch.shop.to_string());
             return Err(RunError::TooManyPartitions { batch, shop, page: progress.page });
         }

@@ -78,7 +78,9 @@ impl SecretSource {
         match answer {
             Ok(answer) => {
                 let value = answer.parameter.and_then(|parameter| parameter.value);
-                value.map(SecretString::from).ok_or_else(|| SecretError::Missing { name: name.clone() })
+                value
+                    .map(SecretString::from)
+                    .ok_or_else(|| SecretError::Missing { name: name.clone() })
             }
             Err(error) => Err(failure(name, &error)),
         }
@@ -107,6 +109,9 @@ mod tests {
         assert!(matches!(source("", "/p"), Ok(SecretSource::Parameter(_))));
         assert!(source("", "").is_err());
         let error = source("hunter2", "/p").unwrap_err().to_string();
-        assert!(!error.contains("hunter2") && error.contains("either it or POS_TOKEN, not both"), "{error}");
+        assert!(
+            !error.contains("hunter2") && error.contains("either it or POS_TOKEN, not both"),
+            "{error}"
+        );
     }
 }

@@ -61,7 +61,9 @@ impl SeenRows {
                 entry.insert(row);
                 Sighting::New
             }
-            Entry::Occupied(entry) if entry.get().content == row.content => return Sighting::Repeated,
+            Entry::Occupied(entry) if entry.get().content == row.content => {
+                return Sighting::Repeated;
+            }
             Entry::Occupied(mut entry) => {
                 let replaced = entry.get().quantity;
                 row.quantity = quantity.or(replaced);
@@ -78,7 +80,11 @@ impl SeenRows {
 
     /// Writes the segments that are complete. What [`saved`](Self::saved) returns is then enough to
     /// load all rows again.
-    pub(crate) async fn write_segments(&mut self, store: &dyn Store, batch: &Batch) -> Result<(), RunError> {
+    pub(crate) async fn write_segments(
+        &mut self,
+        store: &dyn Store,
+        batch: &Batch,
+    ) -> Result<(), RunError> {
         while self.tail.len() >= SEGMENT_ENTRIES * ENTRY_BYTES {
             let rest = self.tail.split_off(SEGMENT_ENTRIES * ENTRY_BYTES);
             let segment = std::mem::replace(&mut self.tail, rest);
@@ -142,7 +148,12 @@ impl SeenRows {
     }
 }
 
-async fn put(store: &dyn Store, batch: &Batch, digest: &str, bytes: Vec<u8>) -> Result<(), RunError> {
+async fn put(
+    store: &dyn Store,
+    batch: &Batch,
+    digest: &str,
+    bytes: Vec<u8>,
+) -> Result<(), RunError> {
     let key = batch.segment_key(digest);
     match store.put(&key, Bytes::from(bytes), Metadata::new(), Condition::Always).await {
         Ok(_) => Ok(()),
@@ -203,7 +214,10 @@ mod tests {
 
         let load = async || SeenRows::load(&store, &batch(), &segments, &tail).await.unwrap();
         let mut loaded = load().await.unwrap();
-        assert_eq!((&loaded.by_key, loaded.saved()), (&seen.by_key, (segments.clone(), tail.clone())));
+        assert_eq!(
+            (&loaded.by_key, loaded.saved()),
+            (&seen.by_key, (segments.clone(), tail.clone()))
+        );
         assert_eq!(loaded.record("t/9999", "{}", None), Sighting::Repeated);
         assert_eq!(loaded.record("t/1", "{}", None), Sighting::Changed { quantity: i64::MIN });
 

@@ -17,7 +17,8 @@ use shoplake_platform::{
 };
 
 use crate::{
-    ApiError, Checkpoint, Destination, RetryPolicy, RunError, SecretError, SecretSource, SourceError,
+    ApiError, Checkpoint, Destination, RetryPolicy, RunError, SecretError, SecretSource,
+    SourceError,
 };
 
 /// A task has no caller that waits for it, so it outlasts a throttled stream where a function would

@@ -13,10 +13,13 @@ use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, value::RawValue};
-use shoplake_connector::{Batch, Checkpoint, Dataset, Destination, Page, Run, RunError, Source, SourceError};
+use shoplake_connector::{
+    Batch, Checkpoint, Dataset, Destination, Page, Run, RunError, Source, SourceError,
+};
 use shoplake_contracts::envelope::MAX_RECORD_BYTES;
 use shoplake_lake::{
-    Condition, ETag, Entry, Head, MemoryStore, Metadata, Object, PutError as StorePutError, Store, StoreError,
+    Condition, ETag, Entry, Head, MemoryStore, Metadata, Object, PutError as StorePutError, Store,
+    StoreError,
 };
 use shoplake_platform::{
     clock::ManualClock,
@@ -32,7 +35,9 @@ struct Life(AtomicUsize);
 
 impl Life {
     fn is_over(&self) -> bool {
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+            .is_err()
     }
 }
 
@@ -86,8 +91,10 @@ impl Source for Process<'_> {
         }
         let start: usize = cursor.map_or(0, |cursor| cursor.parse().unwrap());
         let end = self.rows.len().min(start + self.page_size);
-        let rows =
-            self.rows[start..end].iter().map(|row| RawValue::from_string(row.clone()).unwrap()).collect();
+        let rows = self.rows[start..end]
+            .iter()
+            .map(|row| RawValue::from_string(row.clone()).unwrap())
+            .collect();
         Ok(Page { rows, next_cursor: (end < self.rows.len()).then(|| end.to_string()) })
     }
 }
@@ -112,7 +119,11 @@ impl Stream for Process<'_> {
 #[async_trait]
 impl Store for Process<'_> {
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
-        if self.life.is_over() { Err(Self::store_error(key)) } else { self.world.store.get(key).await }
+        if self.life.is_over() {
+            Err(Self::store_error(key))
+        } else {
+            self.world.store.get(key).await
+        }
     }
 
     async fn head(&self, key: &str) -> Result<Option<Head>, StoreError> {
@@ -284,7 +295,8 @@ async fn acknowledged(world: &World) -> usize {
 }
 
 #[tokio::test]
-async fn given_every_crash_point_of_a_small_batch_then_the_next_run_sends_only_what_was_not_acknowledged() {
+async fn given_every_crash_point_of_a_small_batch_then_the_next_run_sends_only_what_was_not_acknowledged()
+ {
     let rows = rows(10);
     for life in 0.. {
         let world = World::default();
@@ -293,14 +305,19 @@ async fn given_every_crash_point_of_a_small_batch_then_the_next_run_sends_only_w
             return;
         }
         let (sent, acknowledged) = (world.stream.lines(STREAM).len(), acknowledged(&world).await);
-        let is_complete = world.store.get(&batch().checkpoint_key()).await.unwrap().is_some_and(|object| {
-            serde_json::from_slice::<Checkpoint>(&object.bytes).unwrap().completed_at.is_some()
-        });
+        let is_complete =
+            world.store.get(&batch().checkpoint_key()).await.unwrap().is_some_and(|object| {
+                serde_json::from_slice::<Checkpoint>(&object.bytes).unwrap().completed_at.is_some()
+            });
         run_to_the_end(&world, &rows, 3).await;
 
         // Killed after its very last step, the batch was complete, and is delivered again.
         let left = if is_complete { rows.len() } else { rows.len() - acknowledged };
-        assert_eq!(world.stream.lines(STREAM).len(), sent + left + 1, "the rows left, and the control total");
+        assert_eq!(
+            world.stream.lines(STREAM).len(),
+            sent + left + 1,
+            "the rows left, and the control total"
+        );
         assert_eq!(control_total(&world)["row_count"], 10);
         assert_eq!(control_total(&world)["quantity_sum"], 20);
     }
@@ -332,9 +349,9 @@ async fn given_an_empty_batch_then_its_control_total_says_so() {
 async fn given_a_stream_that_takes_only_some_records_then_the_page_is_not_acknowledged() {
     let (world, rows) = (World::default(), rows(1_000));
     let refused = PutFailure::Refused("AccessDeniedException".to_owned());
-    world
-        .stream
-        .reject(Times::First(1), refused, |record| record.data.windows(6).any(|text| text == b"\"t999\""));
+    world.stream.reject(Times::First(1), refused, |record| {
+        record.data.windows(6).any(|text| text == b"\"t999\"")
+    });
 
     let error = run_for(&world, &rows, 500, usize::MAX).await.unwrap_err();
     assert!(matches!(&error, RunError::Stream(_)) && !error.is_transient(), "{error}");
@@ -361,7 +378,12 @@ async fn given_two_runs_of_one_batch_then_the_one_that_comes_second_to_the_check
     let (world, rows) = (World::default(), rows(7));
     // Killed right after its first page was written down.
     run_for(&world, &rows, 3, 6).await.unwrap_err();
-    let slow = Process { world: &world, life: Life(AtomicUsize::new(usize::MAX)), rows: &rows, page_size: 3 };
+    let slow = Process {
+        world: &world,
+        life: Life(AtomicUsize::new(usize::MAX)),
+        rows: &rows,
+        page_size: 3,
+    };
     struct Overtaken<'a>(&'a Process<'a>, &'a World, &'a [String]);
     #[async_trait]
     impl Source for Overtaken<'_> {
@@ -391,7 +413,11 @@ async fn given_two_runs_of_one_batch_then_the_one_that_comes_second_to_the_check
 async fn given_a_checkpoint_that_cannot_be_read_then_the_batch_starts_over() {
     let (world, rows) = (World::default(), rows(4));
     let bytes = Bytes::from_static(b"{\"version\":99}");
-    world.store.put(&batch().checkpoint_key(), bytes, Metadata::new(), Condition::Absent).await.unwrap();
+    world
+        .store
+        .put(&batch().checkpoint_key(), bytes, Metadata::new(), Condition::Absent)
+        .await
+        .unwrap();
 
     let completed = run_to_the_end(&world, &rows, 3).await;
 
@@ -425,7 +451,8 @@ async fn whole_quantities_count_as_their_contract_reads_them() {
 async fn a_row_that_is_repeated_on_a_later_page_counts_once() {
     let world = World::default();
     let bad = r#"{"note":"neither key nor quantity"}"#.to_owned();
-    let rows = [sale(1, "1"), bad.clone(), sale(3, "3"), sale(4, "4"), sale(1, "1"), sale(6, "6"), bad];
+    let rows =
+        [sale(1, "1"), bad.clone(), sale(3, "3"), sale(4, "4"), sale(1, "1"), sale(6, "6"), bad];
 
     let completed = run_to_the_end(&world, &rows, 2).await;
 
@@ -454,7 +481,8 @@ async fn of_a_row_that_is_repeated_with_other_content_the_last_counts() {
         assert_eq!(sent.len(), 6);
         // Of rows with one key silver takes the one received last.
         let times = |id: &str| -> Vec<&str> {
-            let of_key = sent.iter().filter(|line| line["id"] == id && line["data"]["quantity"] != 0);
+            let of_key =
+                sent.iter().filter(|line| line["id"] == id && line["data"]["quantity"] != 0);
             of_key.map(|line| line["receivedat"].as_str().unwrap()).collect()
         };
         for id in ["pos/2010-12-01/t1/1", "pos/2010-12-01/t3/1"] {
@@ -513,7 +541,11 @@ async fn keys_of_earlier_pages_are_known_after_a_crash() {
 
         assert_eq!(totals(&world), (9_000, 9_000));
         let sent_again = world.stream.lines(STREAM).len() - before - 1;
-        assert_eq!(sent_again, if is_lost { 9_000 } else { 0 }, "without its keys the batch starts over");
+        assert_eq!(
+            sent_again,
+            if is_lost { 9_000 } else { 0 },
+            "without its keys the batch starts over"
+        );
     }
 }
 
@@ -574,8 +606,12 @@ async fn a_sum_beyond_its_bounds_is_exact_and_refused_by_the_contract() {
     let dataset = Dataset::new("pos_sales", &schema, Some("quantity")).unwrap();
     let world = World::default();
     let rows: Vec<_> = (0..3).map(|number| sale(number, &i64::MAX.to_string())).collect();
-    let process =
-        Process { world: &world, life: Life(AtomicUsize::new(usize::MAX)), rows: &rows, page_size: 2 };
+    let process = Process {
+        world: &world,
+        life: Life(AtomicUsize::new(usize::MAX)),
+        rows: &rows,
+        page_size: 2,
+    };
     let clock = ManualClock::new(now());
     let run = Run {
         batch: &batch(),
@@ -593,12 +629,17 @@ async fn a_sum_beyond_its_bounds_is_exact_and_refused_by_the_contract() {
     let lines = world.stream.lines(STREAM);
     assert!(lines[3].contains("\"quantity_sum\":27670116110564327421,"), "{}", lines[3]);
     let schema = include_str!("../../../crates/contracts/schemas/control_totals.json");
-    let contracts = shoplake_contracts::Contracts::from_sources([("control_totals", schema)]).unwrap();
-    let envelope: shoplake_contracts::envelope::Envelope<'_> = serde_json::from_str(&lines[3]).unwrap();
+    let contracts =
+        shoplake_contracts::Contracts::from_sources([("control_totals", schema)]).unwrap();
+    let envelope: shoplake_contracts::envelope::Envelope<'_> =
+        serde_json::from_str(&lines[3]).unwrap();
     let shop = batch().shop;
     let stamp = shoplake_contracts::Stamp::new(&shop, now());
-    let reasons =
-        contracts.get("control_totals").unwrap().validate(stamp, envelope.data.get().as_bytes()).unwrap_err();
+    let reasons = contracts
+        .get("control_totals")
+        .unwrap()
+        .validate(stamp, envelope.data.get().as_bytes())
+        .unwrap_err();
     assert_eq!((reasons.len(), reasons[0].field.as_str()), (1, "quantity_sum"), "{reasons:?}");
 }
 
@@ -677,7 +718,8 @@ async fn run_cursors(source: &Cursors, store: &CountingStore) -> Result<Checkpoi
 async fn pages_without_rows_are_followed_up_to_a_limit() {
     let first_page_only = |number: usize| if number == 0 { vec![sale(1, "1")] } else { Vec::new() };
     let store = CountingStore::default();
-    let completed = run_cursors(&Cursors { pages: 101, rows: first_page_only }, &store).await.unwrap();
+    let completed =
+        run_cursors(&Cursors { pages: 101, rows: first_page_only }, &store).await.unwrap();
     assert_eq!((completed.page, completed.rows), (101, 1));
     assert_eq!(store.writes.into_inner(), 2, "after the page with a row, and at the end");
 
@@ -685,8 +727,14 @@ async fn pages_without_rows_are_followed_up_to_a_limit() {
     for rows in [first_page_only, repeats] {
         let store = CountingStore::default();
         let error = run_cursors(&Cursors { pages: usize::MAX, rows }, &store).await.unwrap_err();
-        assert!(matches!(error, RunError::Endless { page: 101, .. }) && !error.is_transient(), "{error}");
-        assert!(error.to_string().contains("batch 2010-12-01: 100 pages up to page 101"), "{error}");
+        assert!(
+            matches!(error, RunError::Endless { page: 101, .. }) && !error.is_transient(),
+            "{error}"
+        );
+        assert!(
+            error.to_string().contains("batch 2010-12-01: 100 pages up to page 101"),
+            "{error}"
+        );
         assert_eq!(store.writes.into_inner(), 1);
     }
 }
@@ -699,7 +747,10 @@ async fn a_page_is_remembered_without_writing_all_pages_again() {
     let completed = run_cursors(&Cursors { pages: 40, rows: thousand }, &store).await.unwrap();
 
     assert_eq!((completed.rows, completed.quantity_sum), (40_000, 40_000));
-    assert!(store.largest.into_inner() < 300_000, "the largest object does not grow with the batch");
+    assert!(
+        store.largest.into_inner() < 300_000,
+        "the largest object does not grow with the batch"
+    );
     assert!(store.bytes.into_inner() < 40 * 300_000);
     let objects: Vec<_> = store.store.list("state/connectors/pos/acme/").await.unwrap();
     let kept: u64 = objects.iter().map(|object| object.size).sum();
@@ -720,7 +771,8 @@ async fn rows_of_too_many_days_are_not_sent_and_the_error_says_what_to_do() {
     let beyond = World::default();
     let error = run_for(&beyond, &rows(100), 20, usize::MAX).await.unwrap_err();
     assert!(!error.is_transient());
-    let expected = "batch 2010-12-01 of shop acme: page 3 brings rows of more than 48 days or hours";
+    let expected =
+        "batch 2010-12-01 of shop acme: page 3 brings rows of more than 48 days or hours";
     assert!(error.to_string().starts_with(expected), "{error}");
     assert!(error.to_string().contains("BACKFILL=<name>"), "{error}");
     assert_eq!(envelopes(&beyond).len(), 40, "two pages");

@@ -18,8 +18,8 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
 use shoplake_connector::{
-    ApiError, Batch, Checkpoint, Dataset, Destination, PagedApi, RetryPolicy, Run, RunError, Source,
-    SourceError,
+    ApiError, Batch, Checkpoint, Dataset, Destination, PagedApi, RetryPolicy, Run, RunError,
+    Source, SourceError,
 };
 use shoplake_lake::MemoryStore;
 use shoplake_platform::{clock::ManualClock, stream::MemoryStream};
@@ -77,7 +77,9 @@ async fn answer(
             }
             Answer::Wait(status, wait) => (*status, [("retry-after", *wait)]).into_response(),
             Answer::Body(body) => (*body).into_response(),
-            Answer::Typed(content_type, body) => ([("content-type", *content_type)], *body).into_response(),
+            Answer::Typed(content_type, body) => {
+                ([("content-type", *content_type)], *body).into_response()
+            }
         };
     }
     let page = match query.cursor.as_deref().map(|cursor| cursor.split_once(':').unwrap()) {
@@ -104,11 +106,15 @@ struct World {
 impl World {
     async fn new(pages: &[&str], detours: &[(usize, Answer)]) -> Self {
         let pages = pages.iter().map(|page| (*page).to_owned()).collect();
-        let script =
-            Shared::new(Mutex::new(Script { pages, detours: detours.to_vec(), ..Script::default() }));
+        let script = Shared::new(Mutex::new(Script {
+            pages,
+            detours: detours.to_vec(),
+            ..Script::default()
+        }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base_url = format!("http://{}/api/", listener.local_addr().unwrap());
-        let router = Router::new().route("/api/v1/rows", get(answer)).with_state(Arc::clone(&script));
+        let router =
+            Router::new().route("/api/v1/rows", get(answer)).with_state(Arc::clone(&script));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { script, base_url, store: MemoryStore::default(), stream: MemoryStream::default() }
     }
@@ -121,7 +127,8 @@ impl World {
             ..RetryPolicy::default()
         };
         let query = [("business_date", "2010-12-01")];
-        PagedApi::new(&self.base_url, "/v1/rows", &query, SecretString::from(token), retry_policy).unwrap()
+        PagedApi::new(&self.base_url, "/v1/rows", &query, SecretString::from(token), retry_policy)
+            .unwrap()
     }
 
     async fn run_with(&self, token: &str) -> Result<Checkpoint, RunError> {
@@ -139,7 +146,8 @@ impl World {
         };
         let schema = include_str!("../../../crates/contracts/schemas/pos_sales.json");
         let dataset = Dataset::new("pos_sales", schema, Some("quantity")).unwrap();
-        let (api, clock) = (self.api(token), ManualClock::new("2010-12-02T05:00:00Z".parse().unwrap()));
+        let (api, clock) =
+            (self.api(token), ManualClock::new("2010-12-02T05:00:00Z".parse().unwrap()));
         let run = Run {
             batch: &batch,
             dataset: &dataset,
@@ -205,7 +213,8 @@ async fn given_throttling_and_outages_then_the_page_is_asked_for_again() {
 
 #[tokio::test]
 async fn given_an_outage_that_lasts_then_the_run_fails_and_the_next_one_goes_on() {
-    let outage: Vec<_> = (2..=5).map(|request| (request, Answer::Status(StatusCode::BAD_GATEWAY))).collect();
+    let outage: Vec<_> =
+        (2..=5).map(|request| (request, Answer::Status(StatusCode::BAD_GATEWAY))).collect();
     let world = World::new(&["1", "2"], &outage).await;
 
     let error = world.run().await.unwrap_err();
@@ -225,7 +234,10 @@ async fn an_answer_that_is_cut_short_is_asked_for_again_and_is_never_the_end() {
         let world = World::new(&["1", "2", "3"], &broken).await;
 
         let error = world.run().await.unwrap_err();
-        assert!(error.is_transient() && error.to_string().contains("in the middle of a page"), "{error}");
+        assert!(
+            error.is_transient() && error.to_string().contains("in the middle of a page"),
+            "{error}"
+        );
         assert_eq!((world.sent(), world.requests()), (vec!["1".to_owned()], 5), "{body}");
         let completed = world.run().await.unwrap();
 
@@ -239,8 +251,18 @@ async fn an_answer_that_is_not_a_page_ends_the_run_at_once_and_is_shown() {
     let long = Box::leak(format!("<!DOCTYPE html>\n\u{7}{}", "é".repeat(300)).into_boxed_str());
     for (content_type, body, cause, beginning) in [
         ("application/json", r#"{"data":[2]}"#, "missing field `next_cursor`", r#"{\"data\":[2]}"#),
-        ("application/json", r#"{"data":[2],"next_cursor":7}"#, "invalid type: integer `7`", "next_cursor"),
-        ("application/json", r#"{"data":[2],"next_cursor":""}"#, "next_cursor is empty", "next_cursor"),
+        (
+            "application/json",
+            r#"{"data":[2],"next_cursor":7}"#,
+            "invalid type: integer `7`",
+            "next_cursor",
+        ),
+        (
+            "application/json",
+            r#"{"data":[2],"next_cursor":""}"#,
+            "next_cursor is empty",
+            "next_cursor",
+        ),
         ("application/json", r#"{"data":null,"next_cursor":null}"#, "invalid type: null", "null"),
         ("application/json", r#"{"next_cursor":null}"#, "missing field `data`", "next_cursor"),
         ("application/json", r#"{"error":"busy"}"#, "missing field", "busy"),
@@ -254,7 +276,9 @@ async fn an_answer_that_is_not_a_page_ends_the_run_at_once_and_is_shown() {
 
         assert!(!error.is_transient(), "{error}");
         let text = error.to_string();
-        for part in [cause, beginning, content_type, "/api/v1/rows?", "status 200", "check the base URL"] {
+        for part in
+            [cause, beginning, content_type, "/api/v1/rows?", "status 200", "check the base URL"]
+        {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(text.chars().count() < 800 && !text.contains('\n'), "{text}");
@@ -294,7 +318,9 @@ async fn a_connection_that_is_cut_within_a_page_is_made_again() {
 
 #[tokio::test]
 async fn a_source_that_fails_for_a_while_says_how_long_to_wait() {
-    for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE, StatusCode::BAD_GATEWAY] {
+    for status in
+        [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE, StatusCode::BAD_GATEWAY]
+    {
         let world = World::new(&["1"], &[(1, Answer::Wait(status, "1"))]).await;
         let started = std::time::Instant::now();
 
@@ -303,7 +329,8 @@ async fn a_source_that_fails_for_a_while_says_how_long_to_wait() {
         assert!(started.elapsed() >= Duration::from_secs(1), "{status}: {:?}", started.elapsed());
     }
     for wait in ["86400", "Friday, 31-Dec-99 23:59:59 GMT"] {
-        let world = World::new(&["1"], &[(1, Answer::Wait(StatusCode::SERVICE_UNAVAILABLE, wait))]).await;
+        let world =
+            World::new(&["1"], &[(1, Answer::Wait(StatusCode::SERVICE_UNAVAILABLE, wait))]).await;
         let is_past = wait.starts_with("Friday");
 
         let result = world.run().await;
@@ -345,7 +372,8 @@ async fn a_page_that_is_handed_out_twice_counts_once() {
 #[tokio::test]
 async fn given_a_cursor_that_leads_back_then_the_run_ends_instead_of_turning_forever() {
     let world =
-        World::new(&["1", "2", "3"], &[(3, Answer::Body(r#"{"data":[3],"next_cursor":"0:1"}"#))]).await;
+        World::new(&["1", "2", "3"], &[(3, Answer::Body(r#"{"data":[3],"next_cursor":"0:1"}"#))])
+            .await;
 
     let error = world.run().await.unwrap_err();
 
@@ -354,7 +382,8 @@ async fn given_a_cursor_that_leads_back_then_the_run_ends_instead_of_turning_for
 
 #[tokio::test]
 async fn given_a_cursor_that_expired_between_two_runs_then_the_batch_starts_over() {
-    let outage: Vec<_> = (3..=6).map(|request| (request, Answer::Status(StatusCode::BAD_GATEWAY))).collect();
+    let outage: Vec<_> =
+        (3..=6).map(|request| (request, Answer::Status(StatusCode::BAD_GATEWAY))).collect();
     let world = World::new(&["1", "2", "3"], &outage).await;
     world.run().await.unwrap_err();
     world.script.lock().unwrap().cursor_generation = 1;

@@ -142,15 +142,22 @@ mod tests {
     fn the_clock_gives_the_last_full_hour_in_utc_and_those_before_it() {
         assert_eq!(Hours::choose(None, None, None).unwrap(), None);
         assert_eq!(names(Hours::until_now(now(), 0)), ["2026-11-20T23"]);
-        assert_eq!(names(Hours::until_now(now(), 2)), ["2026-11-20T21", "2026-11-20T22", "2026-11-20T23"]);
+        assert_eq!(
+            names(Hours::until_now(now(), 2)),
+            ["2026-11-20T21", "2026-11-20T22", "2026-11-20T23"]
+        );
     }
 
     #[test]
     fn given_a_range_then_both_ends_and_all_between_them_across_midnight() {
-        let range =
-            Hours::choose(None, Some(hour("2026-02-28T22")), Some(hour("2026-03-01T01"))).unwrap().unwrap();
+        let range = Hours::choose(None, Some(hour("2026-02-28T22")), Some(hour("2026-03-01T01")))
+            .unwrap()
+            .unwrap();
 
-        assert_eq!(names(range), ["2026-02-28T22", "2026-02-28T23", "2026-03-01T00", "2026-03-01T01"]);
+        assert_eq!(
+            names(range),
+            ["2026-02-28T22", "2026-02-28T23", "2026-03-01T00", "2026-03-01T01"]
+        );
         assert_eq!(hour("2026-02-28T22").snapshot_at(), "2026-02-28T22:00:00Z");
     }
 
@@ -159,7 +166,9 @@ mod tests {
         let (early, late) = (Some(hour("2026-11-20T10")), Some(hour("2026-11-20T11")));
         let error = |hour, from, to| Hours::choose(hour, from, to).unwrap_err().to_string();
 
-        assert!(error(None, late, early).contains("SNAPSHOT_TO cannot be read, expected 2026-11-20T11"));
+        assert!(
+            error(None, late, early).contains("SNAPSHOT_TO cannot be read, expected 2026-11-20T11")
+        );
         assert!(error(early, early, late).contains("SNAPSHOT_HOUR cannot be read"));
         assert!(error(None, early, None).contains("SNAPSHOT_TO is not set"));
         assert!(error(None, None, late).contains("SNAPSHOT_FROM is not set"));
@@ -167,7 +176,9 @@ mod tests {
 
     #[test]
     fn given_something_else_than_an_hour_then_it_is_refused() {
-        for text in ["", "2026-11-21", "2026-11-21T24", "2026-11-21T10:00", "2026-1-2T3", "yesterday"] {
+        for text in
+            ["", "2026-11-21", "2026-11-21T24", "2026-11-21T10:00", "2026-1-2T3", "yesterday"]
+        {
             assert_eq!(text.parse::<Hour>(), Err(NotAnHour), "{text}");
         }
     }

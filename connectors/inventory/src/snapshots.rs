@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use shoplake_connector::{
-    ApiConfig, Batch, Dataset, Delivered, Destination, Poll, Ports, SecretSource, Task, TaskError, due,
-    parsed,
+    ApiConfig, Batch, Dataset, Delivered, Destination, Poll, Ports, SecretSource, Task, TaskError,
+    due, parsed,
 };
 use shoplake_platform::config::ConfigError;
 
@@ -37,14 +37,16 @@ impl Task for Snapshots {
 
     fn from_env(now: DateTime<Utc>) -> Result<Self, ConfigError> {
         let hour = |name| parsed(name, "an hour in UTC, such as 2026-11-21T10");
-        let chosen = Hours::choose(hour("SNAPSHOT_HOUR")?, hour("SNAPSHOT_FROM")?, hour("SNAPSHOT_TO")?)?;
+        let chosen =
+            Hours::choose(hour("SNAPSHOT_HOUR")?, hour("SNAPSHOT_FROM")?, hour("SNAPSHOT_TO")?)?;
         let refetched = parsed("REFETCH_HOURS", "a number of hours, such as 3")?;
         Ok(Self {
             destination: Destination::from_env()?,
             api: ApiConfig::from_env("INVENTORY")?,
             asks_again: chosen.is_none(),
-            hours: chosen
-                .unwrap_or_else(|| Hours::until_now(now, refetched.unwrap_or(DEFAULT_REFETCH_HOURS))),
+            hours: chosen.unwrap_or_else(|| {
+                Hours::until_now(now, refetched.unwrap_or(DEFAULT_REFETCH_HOURS))
+            }),
         })
     }
 

@@ -46,8 +46,15 @@ fn rows(generator: &Generator, hour: &str) -> Vec<Level> {
 }
 
 fn hours() -> [String; 6] {
-    ["2026-11-20T22", "2026-11-20T23", "2026-11-21T00", "2026-11-21T01", "2026-11-21T02", "2026-11-21T03"]
-        .map(str::to_owned)
+    [
+        "2026-11-20T22",
+        "2026-11-20T23",
+        "2026-11-21T00",
+        "2026-11-21T01",
+        "2026-11-21T02",
+        "2026-11-21T03",
+    ]
+    .map(str::to_owned)
 }
 
 async fn start(generator: Generator, faults: Faults) -> Snapshots {
@@ -101,7 +108,8 @@ impl Outside {
                 assert_eq!(data["dataset"], "inventory_levels");
                 let batch = data["batch"].as_str().unwrap().to_owned();
                 assert_eq!(data["business_date"].as_str().unwrap(), &batch[..10]);
-                let total = (data["row_count"].as_u64().unwrap(), data["quantity_sum"].as_i64().unwrap());
+                let total =
+                    (data["row_count"].as_u64().unwrap(), data["quantity_sum"].as_i64().unwrap());
                 totals.insert(batch, total);
             }
         }
@@ -150,7 +158,8 @@ fn expected_totals(generator: &Generator) -> BTreeMap<String, (u64, i64)> {
 }
 
 #[tokio::test]
-async fn given_a_moody_api_then_every_hour_is_a_batch_of_its_own_that_arrives_whole_and_as_it_was() {
+async fn given_a_moody_api_then_every_hour_is_a_batch_of_its_own_that_arrives_whole_and_as_it_was()
+{
     let faults = Faults { fail_every: 3, throttle_every: 4, retry_after_seconds: 0 };
     let (task, world) = (start(generator(), faults).await, Outside::default());
 
@@ -201,7 +210,8 @@ async fn given_the_hours_then_the_contracts_accept_all_of_them_but_the_dirt() {
 }
 
 #[tokio::test]
-async fn given_a_task_that_dies_anywhere_in_the_range_then_the_next_one_goes_on_and_nothing_is_lost() {
+async fn given_a_task_that_dies_anywhere_in_the_range_then_the_next_one_goes_on_and_nothing_is_lost()
+ {
     let task = start(generator(), Faults::default()).await;
     let undisturbed = Outside::default();
     undisturbed.run(&task, TOKEN).await.unwrap();
@@ -227,7 +237,8 @@ async fn given_a_task_that_dies_anywhere_in_the_range_then_the_next_one_goes_on_
 }
 
 #[tokio::test]
-async fn given_a_complete_range_when_run_again_then_all_of_it_is_delivered_again_with_the_same_ids() {
+async fn given_a_complete_range_when_run_again_then_all_of_it_is_delivered_again_with_the_same_ids()
+{
     let (task, world) = (start(generator(), Faults::default()).await, Outside::default());
 
     let first = world.run(&task, TOKEN).await.unwrap();
@@ -247,7 +258,10 @@ async fn given_hours_that_were_never_counted_then_the_others_arrive_and_the_erro
     let error = world.run(&task, TOKEN).await.unwrap_err();
 
     assert_eq!(error.exit_code(), 2);
-    assert!(matches!(&error, TaskError::Absent { batches } if *batches == ["2026-11-21T00"]), "{error}");
+    assert!(
+        matches!(&error, TaskError::Absent { batches } if *batches == ["2026-11-21T00"]),
+        "{error}"
+    );
     assert!(
         error.to_string().contains("404 to 1 of the batches, expected a page: 2026-11-21T00;"),
         "{error}"
@@ -263,7 +277,8 @@ async fn an_hour_that_is_late_is_asked_for_again_before_it_is_an_error() {
     let generator = Generator::new(World { products: 10, ..World::new(1) }, 1, 4);
     let (mut task, world) = (start(generator.clone(), Faults::default()).await, Outside::default());
     task.asks_again = true;
-    let until = |hour: &str| Hours::until_now(format!("2026-11-21T{hour}:05:00Z").parse().unwrap(), 2);
+    let until =
+        |hour: &str| Hours::until_now(format!("2026-11-21T{hour}:05:00Z").parse().unwrap(), 2);
 
     for (hour, batches) in [("00", 2), ("01", 1)] {
         task.hours = until(hour);
@@ -272,7 +287,10 @@ async fn an_hour_that_is_late_is_asked_for_again_before_it_is_an_error() {
     task.hours = until("02");
     let error = world.run(&task, TOKEN).await.unwrap_err();
 
-    assert!(matches!(&error, TaskError::Absent { batches } if *batches == ["2026-11-21T00"]), "{error}");
+    assert!(
+        matches!(&error, TaskError::Absent { batches } if *batches == ["2026-11-21T00"]),
+        "{error}"
+    );
     let hours: Vec<_> = world.control_totals().into_keys().collect();
     assert_eq!(hours, ["2026-11-20T22", "2026-11-20T23", "2026-11-21T01", "2026-11-21T02"]);
 }
@@ -293,7 +311,8 @@ async fn given_a_snapshot_without_rows_then_its_control_total_says_so() {
 async fn given_an_expired_token_or_an_api_that_is_down_then_the_exit_code_says_who_can_help() {
     let world = Outside::default();
 
-    let error = world.run(&start(generator(), Faults::default()).await, "expired").await.unwrap_err();
+    let error =
+        world.run(&start(generator(), Faults::default()).await, "expired").await.unwrap_err();
     assert_eq!(error.exit_code(), 2);
     assert!(error.to_string().contains("store a new one"), "{error}");
 
@@ -304,7 +323,10 @@ async fn given_an_expired_token_or_an_api_that_is_down_then_the_exit_code_says_w
 }
 
 /// An API whose answer for one hour is `faulty`, and that has no stock at the others.
-async fn start_with_a_faulty_hour(hour: &'static str, faulty: (StatusCode, &'static str)) -> Snapshots {
+async fn start_with_a_faulty_hour(
+    hour: &'static str,
+    faulty: (StatusCode, &'static str),
+) -> Snapshots {
     let answer = move |Query(query): Query<BTreeMap<String, String>>| async move {
         let page = (StatusCode::OK, r#"{"data":[],"next_cursor":null}"#);
         if query["snapshot_at"].starts_with(hour) { faulty } else { page }
@@ -335,7 +357,8 @@ async fn an_hour_with_faulty_answers_does_not_keep_the_others_back() {
 
 #[tokio::test]
 async fn an_hour_whose_answer_is_always_an_error_does_not_hold_up_newer_ones() {
-    let task = start_with_a_faulty_hour("2026-11-21T02", (StatusCode::INTERNAL_SERVER_ERROR, "")).await;
+    let task =
+        start_with_a_faulty_hour("2026-11-21T02", (StatusCode::INTERNAL_SERVER_ERROR, "")).await;
     let world = Outside::default();
 
     assert_eq!(world.run(&task, TOKEN).await.unwrap_err().exit_code(), 1);

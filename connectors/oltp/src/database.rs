@@ -84,7 +84,8 @@ impl Database {
     pub(crate) async fn connect(&self, password: &SecretString) -> Result<Client, SourceError> {
         let mut config = self.config.clone();
         config.password(password.expose_secret());
-        let (client, connection) = config.connect(self.tls.clone()).await.map_err(connection_error)?;
+        let (client, connection) =
+            config.connect(self.tls.clone()).await.map_err(connection_error)?;
         tokio::spawn(async move {
             // The user of the client gets this error, too.
             if let Err(error) = connection.await {
@@ -107,7 +108,8 @@ fn config(url: &str) -> Result<Config, ConfigError> {
     }
     let (base, query) = url.split_once('?').unwrap_or((url, ""));
     // Errors name a parameter and never show its value, which may be a password.
-    let mut config: Config = base.parse().map_err(|_| invalid("it is not such a URL".to_owned()))?;
+    let mut config: Config =
+        base.parse().map_err(|_| invalid("it is not such a URL".to_owned()))?;
     let mut is_plain = false;
     let mut url = base.to_owned();
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
@@ -115,8 +117,11 @@ fn config(url: &str) -> Result<Config, ConfigError> {
             return Err(invalid("a parameter after the question mark has no value".to_owned()));
         };
         if !PARAMETERS.contains(&name) {
-            let hint =
-                if name.starts_with("ssl") { "; certificates go into OLTP_CA_CERTIFICATES" } else { "" };
+            let hint = if name.starts_with("ssl") {
+                "; certificates go into OLTP_CA_CERTIFICATES"
+            } else {
+                ""
+            };
             let supported = PARAMETERS.join(", ");
             return Err(invalid(format!(
                 "the parameter {name} is not supported, expected one of {supported}{hint}"
@@ -133,9 +138,9 @@ fn config(url: &str) -> Result<Config, ConfigError> {
             continue;
         }
         url = format!("{url}{}{parameter}", if url == base { '?' } else { '&' });
-        config = url
-            .parse()
-            .map_err(|_| invalid(format!("the parameter {name} has a value that cannot be read")))?;
+        config = url.parse().map_err(|_| {
+            invalid(format!("the parameter {name} has a value that cannot be read"))
+        })?;
     }
     if config.get_password().is_some() {
         return Err(invalid(
@@ -156,7 +161,10 @@ fn config(url: &str) -> Result<Config, ConfigError> {
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_TIMEOUT);
     }
-    config.application_name("shoplake-oltp-connector").keepalives_idle(SILENCE).tcp_user_timeout(SILENCE);
+    config
+        .application_name("shoplake-oltp-connector")
+        .keepalives_idle(SILENCE)
+        .tcp_user_timeout(SILENCE);
     Ok(config)
 }
 
@@ -195,14 +203,16 @@ pub(crate) fn connection_error(error: Error) -> SourceError {
 /// What went wrong at `place`, in words, and whether it may pass.
 pub(crate) fn source_error(error: Error, place: &str) -> SourceError {
     let Some(answer) = error.as_db_error() else {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        let cause =
+            std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         let is_transient = error.is_closed() || is_passing_fault_of_the_network(&error);
         return SourceError::Unavailable {
             reason: format!("{place}PostgreSQL: {error}{cause}"),
             is_transient,
         };
     };
-    let mut reason = format!("{place}PostgreSQL: {} (SQLSTATE {})", answer.message(), answer.code().code());
+    let mut reason =
+        format!("{place}PostgreSQL: {} (SQLSTATE {})", answer.message(), answer.code().code());
     for more in [answer.detail(), answer.hint()].into_iter().flatten() {
         reason = format!("{reason}; {more}");
     }
@@ -237,7 +247,8 @@ fn advice(code: &SqlState) -> Option<&'static str> {
 
 /// Refused, reset or timed out; but not a certificate of another host.
 fn is_passing_fault_of_the_network(error: &Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    let cause =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
     let is_refused = [io::ErrorKind::InvalidData, io::ErrorKind::InvalidInput];
     cause.is_some_and(|cause| !is_refused.contains(&cause.kind()))
 }
@@ -251,7 +262,8 @@ fn is_passing(code: &SqlState) -> bool {
     let classes = ["08", "40", "53", "57"];
     let is_of_class = classes.iter().any(|class| code.code().starts_with(class));
     (is_of_class && *code != SqlState::QUERY_CANCELED)
-        || [SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT, SqlState::LOCK_NOT_AVAILABLE].contains(code)
+        || [SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT, SqlState::LOCK_NOT_AVAILABLE]
+            .contains(code)
 }
 
 #[cfg(test)]
@@ -276,7 +288,10 @@ mod tests {
         let config = config(url).unwrap();
 
         assert_eq!(config.get_connect_timeout(), Some(&Duration::from_secs(3)));
-        assert_eq!((config.get_ssl_mode(), config.get_options()), (SslMode::Require, Some("-c geqo=off")));
+        assert_eq!(
+            (config.get_ssl_mode(), config.get_options()),
+            (SslMode::Require, Some("-c geqo=off"))
+        );
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use shoplake_connector::{
-    Batch, Checkpoint, Dataset, Delivered, Destination, Ports, Run, RunError, SecretSource, Task, TaskError,
-    due, page_size, parsed,
+    Batch, Checkpoint, Dataset, Delivered, Destination, Ports, Run, RunError, SecretSource, Task,
+    TaskError, due, page_size, parsed,
 };
 use shoplake_platform::config::{ConfigError, required};
 use tokio_postgres::IsolationLevel;
@@ -39,8 +39,10 @@ impl Task for Extract {
             database: Database::from_env()?,
             password: SecretSource::from_env("OLTP_PASSWORD")?,
             currency: currency(required("OLTP_CURRENCY")?)?,
-            date: parsed("EXTRACT_DATE", "a day, such as 2026-11-20")?.unwrap_or_else(|| now.date_naive()),
-            lookback: parsed("LOOKBACK_DAYS", "a number of days, such as 30, or all")?.unwrap_or_default(),
+            date: parsed("EXTRACT_DATE", "a day, such as 2026-11-20")?
+                .unwrap_or_else(|| now.date_naive()),
+            lookback: parsed("LOOKBACK_DAYS", "a number of days, such as 30, or all")?
+                .unwrap_or_default(),
             page_size: usize::try_from(page_size()?.get()).unwrap_or(usize::MAX - 1),
         })
     }

@@ -24,7 +24,9 @@ impl Lookback {
     #[must_use]
     pub fn since(self, date: NaiveDate) -> Option<NaiveDate> {
         match self {
-            Self::Days(days) => Some(date.checked_sub_days(Days::new(days.into())).unwrap_or(NaiveDate::MIN)),
+            Self::Days(days) => {
+                Some(date.checked_sub_days(Days::new(days.into())).unwrap_or(NaiveDate::MIN))
+            }
             Self::All => None,
         }
     }

@@ -64,8 +64,12 @@ impl Source for Rows<'_> {
             is_exhausted = fetched.len() < wanted;
             for row in fetched {
                 match rows.last() {
-                    Some(previous) if previous.id == row.id && previous.json == row.json => repeated += 1,
-                    Some(previous) if previous.id == row.id => return Err(self.not_unique(previous, &row)),
+                    Some(previous) if previous.id == row.id && previous.json == row.json => {
+                        repeated += 1
+                    }
+                    Some(previous) if previous.id == row.id => {
+                        return Err(self.not_unique(previous, &row));
+                    }
                     _ => rows.push(row),
                 }
             }
@@ -108,7 +112,8 @@ impl<'a> Rows<'a> {
 
     async fn open(&self, after: Option<&str>) -> Result<Portal, SourceError> {
         let failed = |error| source_error(error, &format!("table {}: ", self.table.name()));
-        let columns = self.transaction.prepare(&self.table.columns_query()).await.map_err(failed)?;
+        let columns =
+            self.transaction.prepare(&self.table.columns_query()).await.map_err(failed)?;
         let types: BTreeMap<_, _> =
             columns.columns().iter().map(|column| (column.name(), column.type_().name())).collect();
         let query = self
@@ -138,7 +143,8 @@ impl<'a> Rows<'a> {
         let found = self.transaction.query_portal_raw(portal, wanted).await;
         let mut found = pin!(found.map_err(|error| failed(error, &rows))?);
         while let Some(row) = found.try_next().await.map_err(|error| failed(error, &rows))? {
-            let columns = row.try_get::<_, Option<String>>(0).and_then(|id| Ok((id, row.try_get(1)?)));
+            let columns =
+                row.try_get::<_, Option<String>>(0).and_then(|id| Ok((id, row.try_get(1)?)));
             let (id, json) = columns.map_err(|error| failed(error, &rows))?;
             rows.push(TableRow { id: id.ok_or_else(|| self.no_id())?, json });
         }
@@ -148,7 +154,9 @@ impl<'a> Rows<'a> {
     fn place_after(&self, id: Option<&str>) -> String {
         let (table, key) = (self.table.name(), self.table.key());
         match id {
-            Some(id) => format!("table {table}, at the first row after {key} {id:?} or at a later one: "),
+            Some(id) => {
+                format!("table {table}, at the first row after {key} {id:?} or at a later one: ")
+            }
             None => format!("table {table}, at its first row or at a later one: "),
         }
     }
@@ -156,7 +164,10 @@ impl<'a> Rows<'a> {
     fn raw(&self, row: TableRow) -> Result<Box<RawValue>, SourceError> {
         let TableRow { id, json } = row;
         RawValue::from_string(json).map_err(|error| {
-            self.permanent(format!("{} {id:?}: expected JSON from PostgreSQL: {error}", self.table.key()))
+            self.permanent(format!(
+                "{} {id:?}: expected JSON from PostgreSQL: {error}",
+                self.table.key()
+            ))
         })
     }
 
@@ -188,7 +199,8 @@ impl<'a> Rows<'a> {
 
 /// The names of the fields in which two rows differ. Not their values, which may be personal.
 fn differing(one: &str, other: &str) -> Vec<String> {
-    let fields = |json| serde_json::from_str::<BTreeMap<String, &RawValue>>(json).unwrap_or_default();
+    let fields =
+        |json| serde_json::from_str::<BTreeMap<String, &RawValue>>(json).unwrap_or_default();
     let (one, other) = (fields(one), fields(other));
     let is_other = |(name, value): &(&String, &&RawValue)| {
         other.get(*name).map(|value| value.get()) != Some(value.get())
@@ -224,8 +236,10 @@ mod tests {
 
     #[test]
     fn two_rows_differ_in_the_named_fields() {
-        let one = r#"{"order_item_id" : "1", "order_id" : "7", "unit_price" : "1", "quantity" : 2}"#;
-        let other = r#"{"order_item_id" : "1", "order_id" : "8", "unit_price" : "1", "quantity" : 3}"#;
+        let one =
+            r#"{"order_item_id" : "1", "order_id" : "7", "unit_price" : "1", "quantity" : 2}"#;
+        let other =
+            r#"{"order_item_id" : "1", "order_id" : "8", "unit_price" : "1", "quantity" : 3}"#;
 
         assert_eq!(differing(one, other), ["order_id", "quantity"]);
     }

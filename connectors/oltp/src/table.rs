@@ -126,7 +126,8 @@ impl Table {
         for (field, _, reading) in self.fields() {
             let column_type = types.get(field).copied().unwrap_or_default();
             let expression = reading.expression(&format!("picked.{field}"), column_type);
-            let expression = expression.ok_or_else(|| self.unreadable(field, *reading, column_type))?;
+            let expression =
+                expression.ok_or_else(|| self.unreadable(field, *reading, column_type))?;
             fields.push(format!("'{field}', {expression}"));
         }
         let key = format!("{}.{}", self.name(), self.key());
@@ -134,7 +135,8 @@ impl Table {
         let mut parameters = 1;
         if is_since {
             parameters += 1;
-            conditions.push(format!("(orders.order_date >= ${parameters} or orders.order_date is null)"));
+            conditions
+                .push(format!("(orders.order_date >= ${parameters} or orders.order_date is null)"));
         }
         if is_after {
             parameters += 1;
@@ -295,9 +297,11 @@ mod tests {
         for table in Table::ALL {
             let contracts = Contracts::from_sources([(table.dataset(), table.schema())]).unwrap();
             let contract = contracts.get(table.dataset()).unwrap();
-            let declared: BTreeSet<_> = contract.columns.iter().map(|column| column.name.as_str()).collect();
+            let declared: BTreeSet<_> =
+                contract.columns.iter().map(|column| column.name.as_str()).collect();
             let added = ["shop_id", "_envelope_id", "_received_at"];
-            let sent: BTreeSet<_> = table.fields().iter().map(|(field, ..)| *field).chain(added).collect();
+            let sent: BTreeSet<_> =
+                table.fields().iter().map(|(field, ..)| *field).chain(added).collect();
             assert_eq!(sent, declared, "{table:?}");
             assert_eq!(contract.key, ["shop_id", table.key()]);
         }
@@ -312,7 +316,10 @@ mod tests {
         assert!(query.ends_with(condition), "{query}");
 
         let query = Customers.query(&types(Customers, ""), false, true).unwrap();
-        assert!(query.contains(" from customers where customers.customer_id > $2 order by"), "{query}");
+        assert!(
+            query.contains(" from customers where customers.customer_id > $2 order by"),
+            "{query}"
+        );
         let query = Products.query(&types(Products, "money"), false, false).unwrap();
         assert!(query.contains(" from products order by products.product_id offset 0"), "{query}");
     }

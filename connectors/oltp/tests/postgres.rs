@@ -8,7 +8,9 @@ use std::{env, time::Duration};
 
 use oltp_connector::{Database, Extract, Lookback};
 use serde_json::Value;
-use shoplake_connector::{Delivered, Destination, Ports, RetryPolicy, SecretSource, Task, TaskError};
+use shoplake_connector::{
+    Delivered, Destination, Ports, RetryPolicy, SecretSource, Task, TaskError,
+};
 use shoplake_lake::MemoryStore;
 use shoplake_platform::{clock::ManualClock, stream::MemoryStream};
 use tokio_postgres::{Client, NoTls};
@@ -51,10 +53,17 @@ impl Shop {
         client.batch_execute(TABLES).await.unwrap();
         client.batch_execute(sql).await.unwrap();
         let config: tokio_postgres::Config = server.parse().unwrap();
-        let password = String::from_utf8(config.get_password().unwrap_or_default().to_vec()).unwrap();
+        let password =
+            String::from_utf8(config.get_password().unwrap_or_default().to_vec()).unwrap();
         let (user, port) = (config.get_user().unwrap(), config.get_ports()[0]);
         let url = format!("postgres://{user}@127.0.0.1:{port}/{name}?sslmode=disable");
-        Self { url, password, owner, stream: MemoryStream::default(), store: MemoryStore::default() }
+        Self {
+            url,
+            password,
+            owner,
+            stream: MemoryStream::default(),
+            store: MemoryStore::default(),
+        }
     }
 
     async fn run(&self, page_size: usize) -> Result<Delivered, TaskError> {
@@ -83,7 +92,10 @@ impl Shop {
     fn sent(&self, dataset: &str, field: &str) -> Vec<Value> {
         let lines = self.stream.lines(STREAM);
         let lines = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        lines.filter(|line| line["dataset"] == dataset).map(|line| line["data"][field].clone()).collect()
+        lines
+            .filter(|line| line["dataset"] == dataset)
+            .map(|line| line["data"][field].clone())
+            .collect()
     }
 
     /// The datasets that are complete.
@@ -124,7 +136,11 @@ async fn amounts_are_what_psql_shows_whatever_their_type() {
         ("numeric", "'NaN', 12345678901234.5678", "NaN 12345678901234.5678"),
         ("money", "12345.67, -1", "12345.67 -1"),
         ("bigint", "9007199254740993, -100", "9007199254740993 -100"),
-        ("text", "'1,50', ' 2.50 ', '1.5e3', '', '007', 'free', '.5'", "1,50 2.5 1.5e3  7 free 0.5"),
+        (
+            "text",
+            "'1,50', ' 2.50 ', '1.5e3', '', '007', 'free', '.5'",
+            "1,50 2.5 1.5e3  7 free 0.5",
+        ),
         ("varchar(9)", "'2.50'", "2.5"),
     ] {
         let rows: Vec<_> =
@@ -171,7 +187,8 @@ async fn an_id_that_is_not_unique_is_named() {
 #[tokio::test]
 #[ignore = "needs a PostgreSQL, named by OLTP_TEST_URL"]
 async fn rows_that_are_alike_in_all_columns_count_once() {
-    let sql = "insert into order_items select n / 3, 7, 1, 2, 1, 1 from generate_series(0, 29) as n";
+    let sql =
+        "insert into order_items select n / 3, 7, 1, 2, 1, 1 from generate_series(0, 29) as n";
     for page_size in [1, 2, 3, 10, 100] {
         let shop = Shop::new("alike", "", sql).await;
 
@@ -185,11 +202,15 @@ async fn rows_that_are_alike_in_all_columns_count_once() {
 #[tokio::test]
 #[ignore = "needs a PostgreSQL, named by OLTP_TEST_URL"]
 async fn a_column_of_a_type_that_cannot_be_read_keeps_no_other_table_back() {
-    let shop = Shop::new("types", "", "alter table products alter price type jsonb using null").await;
+    let shop =
+        Shop::new("types", "", "alter table products alter price type jsonb using null").await;
 
     let error = refused(&shop, 100).await;
 
-    assert!(error.contains("table products: column price has the type jsonb, expected numeric"), "{error}");
+    assert!(
+        error.contains("table products: column price has the type jsonb, expected numeric"),
+        "{error}"
+    );
     assert_eq!(shop.complete(), ["oltp_customers", "oltp_orders", "oltp_order_items"]);
 }
 
@@ -203,8 +224,12 @@ async fn a_value_that_cannot_be_converted_is_found_after_the_rows_before_it() {
 
     let error = refused(&shop, 15).await;
 
-    let place = "table products, at the first row after product_id \"39\" or at a later one: PostgreSQL: ";
-    assert!(error.starts_with(place) && error.contains("31.02.2026") && error.contains("22008"), "{error}");
+    let place =
+        "table products, at the first row after product_id \"39\" or at a later one: PostgreSQL: ";
+    assert!(
+        error.starts_with(place) && error.contains("31.02.2026") && error.contains("22008"),
+        "{error}"
+    );
     assert_eq!(shop.sent("oltp_products", "product_id").len(), 30, "two whole pages");
 }
 
@@ -256,11 +281,15 @@ async fn a_locked_table_is_named_and_left_to_a_later_run() {
     let transaction = other.transaction().await.unwrap();
     transaction.batch_execute("lock table orders").await.unwrap();
 
-    let error = tokio::time::timeout(Duration::from_secs(60), shop.run(100)).await.unwrap().unwrap_err();
+    let error =
+        tokio::time::timeout(Duration::from_secs(60), shop.run(100)).await.unwrap().unwrap_err();
 
     assert_eq!(error.exit_code(), 1);
     let error = error.to_string();
-    assert!(error.starts_with("table orders: PostgreSQL: ") && error.contains("pg_locks"), "{error}");
+    assert!(
+        error.starts_with("table orders: PostgreSQL: ") && error.contains("pg_locks"),
+        "{error}"
+    );
     assert_eq!(shop.complete(), ["oltp_customers", "oltp_products"]);
     transaction.rollback().await.unwrap();
     shop.run(100).await.unwrap();

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use shoplake_connector::{
-    ApiConfig, Batch, Dataset, Delivered, Destination, Poll, Ports, SecretSource, Task, TaskError, due,
-    parsed,
+    ApiConfig, Batch, Dataset, Delivered, Destination, Poll, Ports, SecretSource, Task, TaskError,
+    due, parsed,
 };
 use shoplake_platform::config::ConfigError;
 
@@ -54,14 +54,16 @@ impl TradingDays {
         let dates = (1..=refetched.saturating_add(1)).filter_map(before).collect();
         // Where the clocks are put forward at midnight, the day begins at one.
         let midnight = today.and_time(chrono::NaiveTime::MIN);
-        let start = |hours| zone.from_local_datetime(&(midnight + TimeDelta::hours(hours))).earliest();
+        let start =
+            |hours| zone.from_local_datetime(&(midnight + TimeDelta::hours(hours))).earliest();
         let since = start(0).or_else(|| start(1)).map_or(now, |start| start.to_utc());
         Self { dates, since }
     }
 
     fn from_env(now: DateTime<Utc>) -> Result<Self, ConfigError> {
         let date = parsed("BUSINESS_DATE", "a day, such as 2026-11-20")?;
-        let zone = parsed("TIME_ZONE", "an IANA time zone, such as Europe/Berlin")?.unwrap_or(Tz::UTC);
+        let zone =
+            parsed("TIME_ZONE", "an IANA time zone, such as Europe/Berlin")?.unwrap_or(Tz::UTC);
         let (name, expected) = ("REFETCH_DAYS", "a number of days from 0 to 366");
         let refetched = parsed(name, expected)?.unwrap_or(DEFAULT_REFETCH_DAYS);
         if refetched > MAX_REFETCH_DAYS {
@@ -107,7 +109,9 @@ impl Task for Sales {
         let poll = Poll::new(&self.api, "v1/sales", &dataset, &self.destination, ports)?;
         let mut delivered = Delivered::default();
         let (mut absent, mut first_error) = (Vec::new(), None);
-        for date in due(ports.store, dates.iter().copied(), |date| self.batch(*date), *since).await? {
+        for date in
+            due(ports.store, dates.iter().copied(), |date| self.batch(*date), *since).await?
+        {
             let batch = self.batch(date);
             match poll.deliver(&batch, &[("business_date", &batch.name)]).await {
                 Ok(completed) => delivered.add(&completed),

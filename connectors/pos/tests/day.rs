@@ -106,15 +106,18 @@ async fn given_a_moody_pos_then_the_day_arrives_whole_and_as_it_was() {
     let valid = sales.iter().filter(|sale| !is_dirty(sale));
     let units: i64 = valid.filter_map(|sale| sale.quantity.as_i64()).sum();
     assert_eq!((completed.rows, completed.quantity_sum), (sales.len() as u64, i128::from(units)));
-    assert!(control_total.contains(&format!("\"row_count\":{},\"quantity_sum\":{units},", sales.len())));
+    assert!(
+        control_total.contains(&format!("\"row_count\":{},\"quantity_sum\":{units},", sales.len()))
+    );
     assert_eq!(store.keys(), ["state/connectors/pos/acme/2010-12-01.json"]);
 }
 
 #[tokio::test]
 async fn given_a_day_then_the_contracts_accept_all_of_it_but_the_dirt() {
-    let contracts =
-        Contracts::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/contracts/schemas"))
-            .unwrap();
+    let contracts = Contracts::load(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/contracts/schemas"),
+    )
+    .unwrap();
     let task = start(Faults::default()).await;
     let (stream, store) = (MemoryStream::default(), MemoryStore::default());
 
@@ -140,7 +143,8 @@ async fn given_a_day_then_the_contracts_accept_all_of_it_but_the_dirt() {
 async fn an_expired_token_has_to_be_replaced() {
     let task = start(Faults::default()).await;
 
-    let error = run(&task, "expired", &MemoryStream::default(), &MemoryStore::default()).await.unwrap_err();
+    let error =
+        run(&task, "expired", &MemoryStream::default(), &MemoryStore::default()).await.unwrap_err();
 
     assert_eq!(error.exit_code(), 2);
     assert!(error.to_string().contains("store a new one"), "{error}");
@@ -150,7 +154,8 @@ async fn an_expired_token_has_to_be_replaced() {
 async fn given_a_pos_that_is_down_then_running_again_may_help() {
     let task = start(Faults { fail_every: 1, ..Faults::default() }).await;
 
-    let error = run(&task, TOKEN, &MemoryStream::default(), &MemoryStore::default()).await.unwrap_err();
+    let error =
+        run(&task, TOKEN, &MemoryStream::default(), &MemoryStore::default()).await.unwrap_err();
 
     assert_eq!(error.exit_code(), 1);
 }
@@ -214,7 +219,11 @@ async fn a_day_beyond_the_window_counts_only_in_a_backfill() {
 /// An API whose answer for one day is not a page, and that has a sale of no other day.
 async fn start_with_a_faulty_day(faulty: &'static str) -> Sales {
     let answer = move |Query(query): Query<HashMap<String, String>>| async move {
-        if query["business_date"] == faulty { "<html>" } else { r#"{"data":[],"next_cursor":null}"# }
+        if query["business_date"] == faulty {
+            "<html>"
+        } else {
+            r#"{"data":[],"next_cursor":null}"#
+        }
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}", listener.local_addr().unwrap());

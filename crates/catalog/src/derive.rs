@@ -67,7 +67,8 @@ pub enum CatalogError {
 pub async fn catalog(contracts: &Contracts, models: &Models) -> Result<Catalog, CatalogError> {
     let sources: BTreeSet<_> =
         contracts.iter().flat_map(|contract| &contract.sources).map(String::as_str).collect();
-    let bronze = sources.into_iter().map(|source| (source.to_owned(), envelopes::bronze(source))).collect();
+    let bronze =
+        sources.into_iter().map(|source| (source.to_owned(), envelopes::bronze(source))).collect();
 
     let mut silver = BTreeMap::new();
     for contract in contracts.iter() {
@@ -81,7 +82,9 @@ pub async fn catalog(contracts: &Contracts, models: &Models) -> Result<Catalog, 
         database.insert(model.name.clone(), table);
     }
 
-    let sent = contracts.iter().filter(|contract| contract.parent.is_none() && !contract.sources.is_empty());
+    let sent = contracts
+        .iter()
+        .filter(|contract| contract.parent.is_none() && !contract.sources.is_empty());
     let lines = envelopes::quarantine(sent.map(|contract| contract.dataset.as_str()));
     let quarantine = BTreeMap::from([("lines".to_owned(), lines)]);
     Ok(Catalog {
@@ -117,7 +120,10 @@ fn dataset(contract: &Contract) -> Result<Table, CatalogError> {
         ),
     };
     if let Some(key) = partition_keys.iter().find(|key| contract.position(&key.name).is_some()) {
-        return Err(CatalogError::NameTaken { dataset: contract.dataset.clone(), column: key.name.clone() });
+        return Err(CatalogError::NameTaken {
+            dataset: contract.dataset.clone(),
+            column: key.name.clone(),
+        });
     }
     let columns = contract
         .columns
@@ -152,7 +158,8 @@ fn model_table(model: &Model, columns: &[LoadColumn]) -> Result<Table, CatalogEr
             return Err(CatalogError::PartitionType {
                 model: model.name.clone(),
                 column: model.partition.clone(),
-                actual: other.map_or_else(|| "missing".to_owned(), |column| column.column_type.to_string()),
+                actual: other
+                    .map_or_else(|| "missing".to_owned(), |column| column.column_type.to_string()),
             });
         }
     }
@@ -160,13 +167,20 @@ fn model_table(model: &Model, columns: &[LoadColumn]) -> Result<Table, CatalogEr
         description: capitalised(&model.grain),
         format: Format::Parquet,
         location: keys::gold_model(&model.name),
-        template: format!("{}${{{}}}/", keys::gold_values(&model.name, &model.partition), model.partition),
+        template: format!(
+            "{}${{{}}}/",
+            keys::gold_values(&model.name, &model.partition),
+            model.partition
+        ),
         columns: columns
             .iter()
             .filter(|column| column.name != model.partition)
             .map(|column| Column::new(&column.name, column.column_type, ""))
             .collect(),
-        partition_keys: vec![envelopes::day(&model.partition, "The day (UTC) that the row is about.")],
+        partition_keys: vec![envelopes::day(
+            &model.partition,
+            "The day (UTC) that the row is about.",
+        )],
         key: model.key.clone(),
         repeats: false,
         personal: Vec::new(),
@@ -177,18 +191,24 @@ fn model_table(model: &Model, columns: &[LoadColumn]) -> Result<Table, CatalogEr
 async fn columns(models: &Models, model: &Model) -> Result<Vec<LoadColumn>, CatalogError> {
     let day: PartitionValue = "2000-01-01".parse()?;
     // As if something had been committed once: a partition that has nothing of its own day would not be planned.
-    let head = GoldHead { etag: ETag::new("\"\""), version: 0, inputs: String::new(), job: String::new() };
+    let head =
+        GoldHead { etag: ETag::new("\"\""), version: 0, inputs: String::new(), job: String::new() };
     let Plan::Job(job) = models.plan(model, day, &Listing::new(), Some(&head)) else {
         return Err(CatalogError::Unplanned { model: model.name.clone() });
     };
     let output = shoplake_engine::run(&MemoryStore::default(), &job, None, Limits::default())
         .await
-        .map_err(|source| CatalogError::Columns { model: model.name.clone(), source: Box::new(source) })?;
+        .map_err(|source| CatalogError::Columns {
+            model: model.name.clone(),
+            source: Box::new(source),
+        })?;
     Ok(gold::columns(&output.rows.schema()))
 }
 
 /// `one row per shop` as a sentence.
 fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+    letters
+        .next()
+        .map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }

@@ -28,7 +28,10 @@ pub(crate) fn bronze(source: &str) -> Table {
             text("receivedat", "When the pipeline took it (RFC 3339, UTC)."),
             text("datacontenttype", "Always application/json."),
             text("backfill", "The named backfill that it was sent in, if any."),
-            text("oversizedbytes", "The row's size if it was too large for a record; data is its beginning."),
+            text(
+                "oversizedbytes",
+                "The row's size if it was too large for a record; data is its beginning.",
+            ),
             text("data", "The event as it came, as JSON."),
         ],
         partition_keys: vec![

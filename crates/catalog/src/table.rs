@@ -20,7 +20,10 @@ impl Catalog {
 
     /// The table that the object at `key` belongs to, and the values of its partition keys.
     pub fn table_of(&self, key: &str) -> Option<(&Table, BTreeMap<&str, String>)> {
-        self.databases.values().flat_map(BTreeMap::values).find_map(|table| Some((table, table.values(key)?)))
+        self.databases
+            .values()
+            .flat_map(BTreeMap::values)
+            .find_map(|table| Some((table, table.values(key)?)))
     }
 }
 
@@ -55,7 +58,10 @@ impl Table {
         let mut places = self.template.trim_end_matches('/').split('/');
         for segment in folder.split('/') {
             let place = places.next()?;
-            match place.split_once("${").and_then(|(before, name)| Some((before, name.strip_suffix('}')?))) {
+            match place
+                .split_once("${")
+                .and_then(|(before, name)| Some((before, name.strip_suffix('}')?)))
+            {
                 Some((before, name)) => {
                     let key = self.partition_keys.iter().find(|key| key.name == name)?;
                     let value = segment.strip_prefix(before)?;
@@ -141,7 +147,8 @@ impl Projection {
         match self {
             Self::Date => value.parse::<shoplake_models::PartitionValue>().is_ok(),
             Self::Integer { last, digits } => {
-                value.len() == *digits as usize && value.parse::<u32>().is_ok_and(|number| number <= *last)
+                value.len() == *digits as usize
+                    && value.parse::<u32>().is_ok_and(|number| number <= *last)
             }
             Self::Enum { values } => values.iter().any(|known| known == value),
         }

@@ -86,7 +86,11 @@ async fn every_source_dataset_and_model_has_a_table() {
     }
     let tables: usize = catalog.databases.values().map(BTreeMap::len).sum();
     let sources = catalog.databases["bronze"].len();
-    assert_eq!(tables, contracts.iter().count() + models.iter().count() + sources + 1, "and no other");
+    assert_eq!(
+        tables,
+        contracts.iter().count() + models.iter().count() + sources + 1,
+        "and no other"
+    );
 }
 
 #[tokio::test]
@@ -120,7 +124,10 @@ async fn a_dataset_has_the_columns_of_its_contract_and_a_partition_that_is_none_
         (sales.location.as_str(), sales.template.as_str()),
         ("silver/pos_sales/", "silver/pos_sales/dt=${dt}/")
     );
-    assert_eq!((sales.partition_keys[0].name.as_str(), sales.partition_keys[0].key_type), ("dt", "date"));
+    assert_eq!(
+        (sales.partition_keys[0].name.as_str(), sales.partition_keys[0].key_type),
+        ("dt", "date")
+    );
     assert_eq!(sales.partition_keys.len(), 1);
 }
 
@@ -145,11 +152,21 @@ async fn a_model_has_its_partition_column_as_partition_key_only() {
     );
     assert_eq!(sales.partition_keys[0].name, "business_date");
     assert_eq!(sales.partition_keys[0].projection, Projection::Date);
-    assert_eq!(sales.template, "gold/total_sales_by_region_product/business_date=${business_date}/");
-    assert!(sales.description.starts_with("One row per shop, business date"), "{}", sales.description);
+    assert_eq!(
+        sales.template,
+        "gold/total_sales_by_region_product/business_date=${business_date}/"
+    );
+    assert!(
+        sales.description.starts_with("One row per shop, business date"),
+        "{}",
+        sales.description
+    );
 
     let stock = catalog.table("silver", "daily_stock").unwrap();
-    assert_eq!(stock.location, "gold/daily_stock/", "models of silver are committed as those of gold are");
+    assert_eq!(
+        stock.location, "gold/daily_stock/",
+        "models of silver are committed as those of gold are"
+    );
 }
 
 #[tokio::test]
@@ -182,17 +199,29 @@ async fn given_nested_fields_and_lines_then_both_tables_are_flat() {
             "_received_at timestamp",
         ]
     );
-    assert_eq!((lines.template.as_str(), lines.personal.len()), ("silver/order_lines/dt=${dt}/", 0));
+    assert_eq!(
+        (lines.template.as_str(), lines.personal.len()),
+        ("silver/order_lines/dt=${dt}/", 0)
+    );
 }
 
 #[tokio::test]
 async fn hours_and_buckets_are_projected_as_their_folders_are_named() {
     let catalog = of_contract("orders", &orders("hour(placed_at)", "total")).await.unwrap();
-    let (table, values) = catalog.table_of("silver/orders/dt=2026-11-21/hour=09/a.parquet").unwrap();
+    let (table, values) =
+        catalog.table_of("silver/orders/dt=2026-11-21/hour=09/a.parquet").unwrap();
     assert_eq!(table.template, "silver/orders/dt=${dt}/hour=${hour}/");
-    assert_eq!(values, BTreeMap::from([("dt", "2026-11-21".to_owned()), ("hour", "09".to_owned())]));
-    for unknown in ["dt=2026-11-21/hour=9", "dt=2026-11-21/hour=24", "dt=2026-11-21", "dt=20261121/hour=09"] {
-        assert!(catalog.table_of(&format!("silver/orders/{unknown}/a.parquet")).is_none(), "{unknown}");
+    assert_eq!(
+        values,
+        BTreeMap::from([("dt", "2026-11-21".to_owned()), ("hour", "09".to_owned())])
+    );
+    for unknown in
+        ["dt=2026-11-21/hour=9", "dt=2026-11-21/hour=24", "dt=2026-11-21", "dt=20261121/hour=09"]
+    {
+        assert!(
+            catalog.table_of(&format!("silver/orders/{unknown}/a.parquet")).is_none(),
+            "{unknown}"
+        );
     }
 
     let catalog = of_contract("orders", &orders("bucket(order_id, 64)", "total")).await.unwrap();

@@ -55,7 +55,9 @@ fn line(random: &mut StdRng, sessions: &[(String, String)], number: usize) -> St
         0 => "null".to_owned(),
         1 => "\"https://www.google.com/\"".to_owned(),
         2 => "\"https://www.facebook.com/\"".to_owned(),
-        _ => format!("\"https://shop{shop}.example.com/collections/{}\"", random.random_range(1..40)),
+        _ => {
+            format!("\"https://shop{shop}.example.com/collections/{}\"", random.random_range(1..40))
+        }
     };
     let utm = if random.random_bool(0.35) {
         let source = ["google", "facebook", "tiktok"][random.random_range(0..3)];
@@ -125,7 +127,8 @@ fn conform(criterion: &mut Criterion) {
         silver: |dataset, partition, name| format!("silver/{dataset}/{partition}/{name}.parquet"),
         quarantine: |dataset, day, name| format!("quarantine/{dataset}/dt={day}/{name}.ndjson.gz"),
     };
-    let contracts = Contracts::from_sources([("web_traffic", SCHEMA)]).expect("the schema compiles");
+    let contracts =
+        Contracts::from_sources([("web_traffic", SCHEMA)]).expect("the schema compiles");
     let conformer = Conformer::new(contracts, layout);
     let mut group = criterion.benchmark_group("kinesis payload to parquet");
     group.sample_size(30);
@@ -136,7 +139,9 @@ fn conform(criterion: &mut Criterion) {
         println!("{name}: {} bytes, {events} events -> {parquet} bytes of Parquet", payload.len());
         assert_eq!(outcome.counts["web_traffic"].silver_rows, events, "every event is valid");
         group.throughput(Throughput::Elements(events));
-        group.bench_function(name, |bencher| bencher.iter(|| conformer.conform_kinesis(black_box(&payload))));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| conformer.conform_kinesis(black_box(&payload)))
+        });
     }
     group.finish();
 }

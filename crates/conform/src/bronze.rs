@@ -18,7 +18,8 @@ pub(crate) fn content(object: &[u8]) -> Content {
         return Content { bytes: object.to_vec(), damage: None };
     }
     let mut bytes = Vec::with_capacity(object.len() * 8);
-    let damage = MultiGzDecoder::new(object).read_to_end(&mut bytes).err().map(|error| error.to_string());
+    let damage =
+        MultiGzDecoder::new(object).read_to_end(&mut bytes).err().map(|error| error.to_string());
     Content { bytes, damage }
 }
 
@@ -31,7 +32,8 @@ pub(crate) fn name(key: &str) -> &str {
 /// The day of arrival, from `.../dt=2026-11-21/...`, as microseconds since 1970-01-01T00:00:00Z;
 /// `None` if the key has none.
 pub(crate) fn arrived_at(key: &str) -> Option<i64> {
-    let day = key.split('/').find_map(|folder| folder.strip_prefix("dt=").and_then(text::parse_date));
+    let day =
+        key.split('/').find_map(|folder| folder.strip_prefix("dt=").and_then(text::parse_date));
     day.map(|day| i64::from(day) * text::MICROS_PER_DAY)
 }
 

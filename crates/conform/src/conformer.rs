@@ -8,8 +8,8 @@ use parquet::file::metadata::KeyValue;
 use serde::de::{DeserializeSeed, Error, MapAccess};
 use shoplake_contracts::envelope::{MAX_RECORD_BYTES, UNKNOWN};
 use shoplake_contracts::{
-    BackfillName, Code, Contract, Contracts, Delivery, PartitionValue, ReadEnvelope, ReceiptDays, Row, Stamp,
-    text,
+    BackfillName, Code, Contract, Contracts, Delivery, PartitionValue, ReadEnvelope, ReceiptDays,
+    Row, Stamp, text,
 };
 
 use crate::bronze;
@@ -42,8 +42,10 @@ pub struct Conformer {
 impl Conformer {
     /// A conformer of these datasets.
     pub fn new(contracts: Contracts, layout: Layout) -> Self {
-        let tables =
-            contracts.iter().map(|contract| (contract.dataset.clone(), TableLayout::new(contract))).collect();
+        let tables = contracts
+            .iter()
+            .map(|contract| (contract.dataset.clone(), TableLayout::new(contract)))
+            .collect();
         Self { contracts, tables, layout }
     }
 
@@ -71,7 +73,8 @@ impl Conformer {
                 batch.line(bytes, origin, days)?;
             }
         }
-        let origin = format!("{}/{}/{}+{}", first.stream, first.shard, first.sequence, records.len());
+        let origin =
+            format!("{}/{}/{}+{}", first.stream, first.shard, first.sequence, records.len());
         Ok(Outcome { first_sequence: Some(first.sequence.to_owned()), ..batch.finish(&origin)? })
     }
 
@@ -165,15 +168,18 @@ struct Partitions {
 impl Partitions {
     #[inline]
     fn table(&mut self, partition: PartitionValue, layout: &TableLayout) -> &mut Table {
-        let is_current = self.tables.get(self.current).is_some_and(|(found, _)| *found == partition);
+        let is_current =
+            self.tables.get(self.current).is_some_and(|(found, _)| *found == partition);
         if !is_current {
             self.current =
-                self.tables.iter().position(|(found, _)| *found == partition).unwrap_or_else(|| {
-                    // Room for a whole Lambda payload in the first table; further ones are usually small.
-                    let rows = if self.tables.is_empty() { 4096 } else { 64 };
-                    self.tables.push((partition, layout.table(rows)));
-                    self.tables.len() - 1
-                });
+                self.tables.iter().position(|(found, _)| *found == partition).unwrap_or_else(
+                    || {
+                        // Room for a whole Lambda payload in the first table; further ones are usually small.
+                        let rows = if self.tables.is_empty() { 4096 } else { 64 };
+                        self.tables.push((partition, layout.table(rows)));
+                        self.tables.len() - 1
+                    },
+                );
         }
         &mut self.tables[self.current].1
     }
@@ -216,7 +222,8 @@ impl<'de> DataReader<'de> for Batch<'_, 'de> {
         header: EnvelopeHeader<'de>,
         fields: &mut A,
     ) -> Result<(), A::Error> {
-        self.current = self.writer(header.dataset).ok_or_else(|| A::Error::custom("no such dataset"))?;
+        self.current =
+            self.writer(header.dataset).ok_or_else(|| A::Error::custom("no such dataset"))?;
         let writer = &mut self.writers[self.current];
         let stamp = Stamp { backfill: header.stamp.backfill.or(self.backfill), ..header.stamp };
         fields.next_value_seed(writer.contract.decoder(stamp, &mut writer.row))
@@ -238,8 +245,9 @@ impl<'c, 'a> Batch<'c, 'a> {
 
     /// The writer of a dataset that can be sent.
     fn writer(&mut self, dataset: &str) -> Option<usize> {
-        let sendable =
-            |contract: &&Contract| contract.delivery != Delivery::Internal && contract.parent.is_none();
+        let sendable = |contract: &&Contract| {
+            contract.delivery != Delivery::Internal && contract.parent.is_none()
+        };
         let found = self.writers.iter().position(|writer| writer.contract.dataset == dataset);
         match found {
             Some(writer) => Some(writer).filter(|writer| sendable(&self.writers[*writer].contract)),
@@ -251,7 +259,12 @@ impl<'c, 'a> Batch<'c, 'a> {
         }
     }
 
-    fn line(&mut self, bytes: &'a [u8], origin: Origin<'_>, days: ReceiptDays) -> Result<(), ConformError> {
+    fn line(
+        &mut self,
+        bytes: &'a [u8],
+        origin: Origin<'_>,
+        days: ReceiptDays,
+    ) -> Result<(), ConformError> {
         if self.fast_path(text::without_bom(bytes), days).is_some() {
             return Ok(());
         }
@@ -264,14 +277,20 @@ impl<'c, 'a> Batch<'c, 'a> {
         EnvelopeSeed { reader: self, days }.deserialize(&mut deserializer).ok()?;
         deserializer.end().ok()?;
         let writer = &mut self.writers[self.current];
-        let row = std::mem::replace(&mut writer.row, Row { values: Vec::new(), children: Vec::new() });
+        let row =
+            std::mem::replace(&mut writer.row, Row { values: Vec::new(), children: Vec::new() });
         let pushed = writer.push(&row);
         writer.row = row;
         pushed
     }
 
     /// Reads a line whose envelope is spelt in another order, or that fails.
-    fn slow_path(&mut self, bytes: &[u8], origin: Origin<'_>, days: ReceiptDays) -> Result<(), ConformError> {
+    fn slow_path(
+        &mut self,
+        bytes: &[u8],
+        origin: Origin<'_>,
+        days: ReceiptDays,
+    ) -> Result<(), ConformError> {
         let mut read = ReadEnvelope::read(bytes, days);
         if !read.reasons.is_empty() {
             let kind = if read.is_json { Kind::MalformedEnvelope } else { Kind::MalformedRecord };
@@ -279,7 +298,12 @@ impl<'c, 'a> Batch<'c, 'a> {
         }
         let dataset = read.dataset.clone().unwrap_or_default();
         let Some(writer) = self.writer(&dataset) else {
-            read.reject("dataset", Code::NotAllowed, "the name of a dataset that can be sent", &dataset);
+            read.reject(
+                "dataset",
+                Code::NotAllowed,
+                "the name of a dataset that can be sent",
+                &dataset,
+            );
             return self.quarantine(Kind::UnknownDataset, &read, bytes, origin, days);
         };
         if let Some(size) = read.oversized_bytes.take() {
@@ -321,7 +345,8 @@ impl<'c, 'a> Batch<'c, 'a> {
         let dataset = known.unwrap_or(UNKNOWN);
         let floor = i64::from(ReceiptDays::FIRST) * text::MICROS_PER_DAY;
         let received_at = read.received_at.or(days.arrived_at()).unwrap_or(floor);
-        let batch_day = read.subject.as_deref().and_then(batch_day).filter(|day| days.contains(*day));
+        let batch_day =
+            read.subject.as_deref().and_then(batch_day).filter(|day| days.contains(*day));
         let day = batch_day.unwrap_or_else(|| text::day(received_at));
 
         let file = self.quarantine.entry((dataset.to_owned(), day)).or_default();
@@ -342,14 +367,17 @@ impl<'c, 'a> Batch<'c, 'a> {
     }
 
     fn internal_writer(&mut self, contract: &'c Contract) -> Option<&mut DatasetWriter<'c, 'a>> {
-        let position =
-            match self.writers.iter().position(|writer| writer.contract.dataset == contract.dataset) {
-                Some(position) => position,
-                None => {
-                    self.writers.push(DatasetWriter::new(self.conformer, contract)?);
-                    self.writers.len() - 1
-                }
-            };
+        let position = match self
+            .writers
+            .iter()
+            .position(|writer| writer.contract.dataset == contract.dataset)
+        {
+            Some(position) => position,
+            None => {
+                self.writers.push(DatasetWriter::new(self.conformer, contract)?);
+                self.writers.len() - 1
+            }
+        };
         self.writers.get_mut(position)
     }
 
@@ -358,7 +386,8 @@ impl<'c, 'a> Batch<'c, 'a> {
         let layout = self.conformer.layout;
         for writer in self.writers {
             if writer.contract.delivery != Delivery::Internal {
-                self.counts.entry(writer.contract.dataset.clone()).or_default().received += writer.received;
+                self.counts.entry(writer.contract.dataset.clone()).or_default().received +=
+                    writer.received;
             }
             let own = (writer.contract.dataset.as_str(), writer.layout, writer.partitions);
             for (dataset, table_layout, partitions) in std::iter::once(own).chain(writer.children) {
@@ -369,9 +398,9 @@ impl<'c, 'a> Batch<'c, 'a> {
                         KeyValue::new("shoplake.origin".to_owned(), origin.to_owned()),
                         KeyValue::new("shoplake.processor".to_owned(), PROCESSOR.id()),
                     ];
-                    let parquet = table_layout
-                        .parquet(table, metadata)
-                        .map_err(|source| ConformError::Parquet { dataset: dataset.to_owned(), source })?;
+                    let parquet = table_layout.parquet(table, metadata).map_err(|source| {
+                        ConformError::Parquet { dataset: dataset.to_owned(), source }
+                    })?;
                     if writer.contract.delivery != Delivery::Internal {
                         let counts = self.counts.entry(dataset.to_owned()).or_default();
                         counts.silver_rows += rows;

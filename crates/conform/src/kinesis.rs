@@ -54,9 +54,13 @@ pub(crate) fn records(payload: &str) -> Result<Vec<Record<'_>>, ConformError> {
 
 fn record(record: EventRecord<'_>) -> Result<Record<'_>, ConformError> {
     let Some((shard, _)) = record.event_id.split_once(':') else {
-        return Err(ConformError::NotAnEvent(format!("eventID {:?} names no shard", record.event_id)));
+        return Err(ConformError::NotAnEvent(format!(
+            "eventID {:?} names no shard",
+            record.event_id
+        )));
     };
-    let (_, stream) = record.event_source_arn.rsplit_once('/').unwrap_or(("", record.event_source_arn));
+    let (_, stream) =
+        record.event_source_arn.rsplit_once('/').unwrap_or(("", record.event_source_arn));
     Ok(Record {
         stream,
         shard,
@@ -78,7 +82,8 @@ impl Arena {
     /// Decodes all records. Data that is not base64 is kept as it is: as JSON it fails, so it ends up in quarantine like anything malformed.
     pub(crate) fn decode(records: &[Record<'_>]) -> Self {
         let capacity = records.iter().map(|record| record.base64.len()).sum();
-        let mut arena = Self { bytes: Vec::with_capacity(capacity), ends: Vec::with_capacity(records.len()) };
+        let mut arena =
+            Self { bytes: Vec::with_capacity(capacity), ends: Vec::with_capacity(records.len()) };
         for record in records {
             let start = arena.bytes.len();
             if base64_simd::STANDARD.decode_append(record.base64, &mut arena.bytes).is_err() {
@@ -92,6 +97,8 @@ impl Arena {
 
     /// The data of each record.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.ends.iter().scan(0, |start, end| Some(&self.bytes[std::mem::replace(start, *end)..*end]))
+        self.ends
+            .iter()
+            .scan(0, |start, end| Some(&self.bytes[std::mem::replace(start, *end)..*end]))
     }
 }

@@ -49,7 +49,9 @@ impl Origin<'_> {
     /// One text that identifies the line.
     pub(crate) fn id(&self) -> String {
         match self {
-            Self::Kinesis { stream, shard, sequence, line } => format!("{stream}:{shard}/{sequence}:{line}"),
+            Self::Kinesis { stream, shard, sequence, line } => {
+                format!("{stream}:{shard}/{sequence}:{line}")
+            }
             Self::Bronze { bucket, key, line } => format!("{bucket}:{key}:{line}"),
         }
     }
@@ -111,7 +113,8 @@ impl QuarantineFile {
             Err(_) => (base64_simd::STANDARD.encode_to_string(line), "base64"),
         };
         let failure = Failure { kind, reasons };
-        let record = Record { failure, contract, envelope, envelope_encoding, origin, processor: PROCESSOR };
+        let record =
+            Record { failure, contract, envelope, envelope_encoding, origin, processor: PROCESSOR };
         serde_json::to_writer(&mut self.ndjson, &record)?;
         self.ndjson.push(b'\n');
         Ok(())
@@ -139,7 +142,9 @@ pub(crate) fn summary(contract: &Contract, line: &RejectedLine<'_>) -> Row<'stat
         *value = line
             .value(&column.name)
             .filter(|value| fits(column.column_type, value))
-            .unwrap_or_else(|| if column.nullable { Value::Null } else { neutral(column.column_type) });
+            .unwrap_or_else(|| {
+                if column.nullable { Value::Null } else { neutral(column.column_type) }
+            });
     }
     row
 }
@@ -172,7 +177,9 @@ impl RejectedLine<'_> {
             // Not cut short: it identifies the row, and the key leads to the object. Both are made
             // of names of at most 1,024 bytes.
             "origin" => Value::Unescaped(text::storable(&self.origin.id(), usize::MAX).into()),
-            "quarantine_key" => Value::Unescaped(text::storable(self.quarantine_key, usize::MAX).into()),
+            "quarantine_key" => {
+                Value::Unescaped(text::storable(self.quarantine_key, usize::MAX).into())
+            }
             "day" => Value::Date(self.day),
             "_received_at" => Value::Timestamp(self.received_at),
             _ => return None,

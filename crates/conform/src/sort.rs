@@ -2,7 +2,9 @@
 
 use std::cmp::Ordering;
 
-use arrow::array::{Array, ArrayRef, AsArray, DynComparator, RecordBatch, UInt32Array, make_comparator};
+use arrow::array::{
+    Array, ArrayRef, AsArray, DynComparator, RecordBatch, UInt32Array, make_comparator,
+};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
@@ -11,12 +13,15 @@ use arrow::error::ArrowError;
 ///
 /// Nearly every comparison is decided by eight bytes per column, where a general comparison calls through a pointer per column.
 pub(crate) fn order(batch: &RecordBatch, columns: &[usize]) -> Result<UInt32Array, ArrowError> {
-    let keys: Vec<Key> =
-        columns.iter().map(|position| Key::new(batch.column(*position))).collect::<Result<_, _>>()?;
+    let keys: Vec<Key> = columns
+        .iter()
+        .map(|position| Key::new(batch.column(*position)))
+        .collect::<Result<_, _>>()?;
     let mut rows: Vec<u32> = (0..batch.num_rows() as u32).collect();
     rows.sort_unstable_by(|one, other| {
         let (left, right) = (*one as usize, *other as usize);
-        let decided = keys.iter().map(|key| key.compare(left, right)).find(|ordering| ordering.is_ne());
+        let decided =
+            keys.iter().map(|key| key.compare(left, right)).find(|ordering| ordering.is_ne());
         decided.unwrap_or_else(|| one.cmp(other))
     });
     Ok(UInt32Array::from(rows))
@@ -61,9 +66,9 @@ fn text_prefixes(column: &ArrayRef) -> Vec<u64> {
         let rest = text.map_or(&[][..], |text| &text.as_bytes()[common..]);
         match rest.first_chunk::<8>() {
             Some(bytes) => u64::from_be_bytes(*bytes),
-            None => {
-                (0..8).fold(0, |word, place| (word << 8) | u64::from(rest.get(place).copied().unwrap_or(0)))
-            }
+            None => (0..8).fold(0, |word, place| {
+                (word << 8) | u64::from(rest.get(place).copied().unwrap_or(0))
+            }),
         }
     };
     texts.iter().map(prefix).collect()

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder,
-    RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
+    Array, ArrayRef, AsArray, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder,
+    Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{
@@ -45,13 +45,21 @@ impl TableLayout {
     /// An empty table with room for `rows`.
     pub(crate) fn table(&self, rows: usize) -> Table {
         Table {
-            columns: self.types.iter().map(|column_type| ColumnBuilder::new(*column_type, rows)).collect(),
+            columns: self
+                .types
+                .iter()
+                .map(|column_type| ColumnBuilder::new(*column_type, rows))
+                .collect(),
             rows: 0,
         }
     }
 
     /// The table as a Parquet object.
-    pub(crate) fn parquet(&self, table: Table, metadata: Vec<KeyValue>) -> Result<Vec<u8>, ParquetError> {
+    pub(crate) fn parquet(
+        &self,
+        table: Table,
+        metadata: Vec<KeyValue>,
+    ) -> Result<Vec<u8>, ParquetError> {
         let batch = self.sorted(table)?;
         let properties = properties(&batch, metadata)?;
         let mut writer = ArrowWriter::try_new(
@@ -105,12 +113,12 @@ impl ColumnBuilder {
             ColumnType::Double => Self::Double(Float64Builder::with_capacity(rows)),
             ColumnType::Boolean => Self::Boolean(BooleanBuilder::with_capacity(rows)),
             ColumnType::Date => Self::Date(Date32Builder::with_capacity(rows)),
-            ColumnType::Timestamp => {
-                Self::Timestamp(TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC"))
-            }
-            ColumnType::Decimal { .. } => {
-                Self::Decimal(Decimal128Builder::with_capacity(rows).with_data_type(column_type.arrow()))
-            }
+            ColumnType::Timestamp => Self::Timestamp(
+                TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC"),
+            ),
+            ColumnType::Decimal { .. } => Self::Decimal(
+                Decimal128Builder::with_capacity(rows).with_data_type(column_type.arrow()),
+            ),
         }
     }
 
@@ -150,22 +158,31 @@ impl ColumnBuilder {
 
 /// zstd 1: the level at which the writer is not the bottleneck. Statistics per column chunk are what readers skip by; per page they only
 /// cost. A dictionary pays where values repeat, and costs a fifth of the whole where they do not.
-fn properties(batch: &RecordBatch, metadata: Vec<KeyValue>) -> Result<WriterProperties, ParquetError> {
+fn properties(
+    batch: &RecordBatch,
+    metadata: Vec<KeyValue>,
+) -> Result<WriterProperties, ParquetError> {
     let builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_key_value_metadata(Some(metadata));
     let schema = batch.schema();
-    let properties = schema.fields().iter().zip(batch.columns()).fold(builder, |builder, (field, column)| {
-        builder.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), repeats(column))
-    });
+    let properties =
+        schema.fields().iter().zip(batch.columns()).fold(builder, |builder, (field, column)| {
+            builder.set_column_dictionary_enabled(
+                ColumnPath::from(field.name().as_str()),
+                repeats(column),
+            )
+        });
     Ok(properties.build())
 }
 
 /// Whether fewer than half of a sample's values are distinct. The sample is spread over all rows, which are sorted.
 fn repeats(column: &ArrayRef) -> bool {
     const SAMPLE: usize = 64;
-    let rows = (0..column.len()).step_by((column.len() / SAMPLE).max(1)).filter(|row| column.is_valid(*row));
+    let rows = (0..column.len())
+        .step_by((column.len() / SAMPLE).max(1))
+        .filter(|row| column.is_valid(*row));
     let (mut values, mut distinct) = (0, HashSet::new());
     for row in rows {
         let bytes: u128 = match column.data_type() {
@@ -174,11 +191,15 @@ fn repeats(column: &ArrayRef) -> bool {
                 distinct.insert(fingerprint(column.as_string::<i32>().value(row).as_bytes()));
                 continue;
             }
-            arrow::datatypes::DataType::Int64 => column.as_primitive::<Int64Type>().value(row) as u128,
+            arrow::datatypes::DataType::Int64 => {
+                column.as_primitive::<Int64Type>().value(row) as u128
+            }
             arrow::datatypes::DataType::Float64 => {
                 u128::from(column.as_primitive::<Float64Type>().value(row).to_bits())
             }
-            arrow::datatypes::DataType::Date32 => column.as_primitive::<Date32Type>().value(row) as u128,
+            arrow::datatypes::DataType::Date32 => {
+                column.as_primitive::<Date32Type>().value(row) as u128
+            }
             arrow::datatypes::DataType::Timestamp(..) => {
                 column.as_primitive::<TimestampMicrosecondType>().value(row) as u128
             }

@@ -33,7 +33,8 @@ const ORDERS: &str = r#"{
 
 fn conformer() -> Conformer {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/schemas");
-    let schema = |dataset: &str| std::fs::read_to_string(folder.join(format!("{dataset}.json"))).unwrap();
+    let schema =
+        |dataset: &str| std::fs::read_to_string(folder.join(format!("{dataset}.json"))).unwrap();
     let mut sources: Vec<_> = ["web_traffic", "pos_sales", "control_totals", "quarantined"]
         .map(|dataset| (dataset.to_owned(), schema(dataset)))
         .into();
@@ -81,7 +82,13 @@ fn object(outcome: &Outcome, prefix: &str) -> Bytes {
 }
 
 fn batch(bytes: Bytes) -> RecordBatch {
-    ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap().next().unwrap().unwrap()
+    ParquetRecordBatchReaderBuilder::try_new(bytes)
+        .unwrap()
+        .build()
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
 }
 
 fn texts(batch: &RecordBatch, column: &str) -> Vec<String> {
@@ -120,7 +127,8 @@ fn events_of_two_days_become_two_objects_in_the_contracts_order() {
     assert_eq!(texts(&first, "shop_id"), ["acme", "acme"]);
     let counts = outcome.counts["web_traffic"];
     assert_eq!((counts.received, counts.silver_rows, counts.quarantined), (3, 3, 0));
-    let metadata = ParquetRecordBatchReaderBuilder::try_new(outcome.objects[0].bytes.clone()).unwrap();
+    let metadata =
+        ParquetRecordBatchReaderBuilder::try_new(outcome.objects[0].bytes.clone()).unwrap();
     let metadata: BTreeMap<_, _> = metadata
         .metadata()
         .file_metadata()
@@ -154,8 +162,11 @@ fn every_kind_of_bad_line_is_kept_whole_with_its_reason() {
 
     let unknown = quarantined(&object(&outcome, "quarantine/_unknown/"));
     let known = quarantined(&object(&outcome, "quarantine/web_traffic/"));
-    let kinds: Vec<_> =
-        unknown.iter().chain(&known).map(|record| record["failure"]["kind"].as_str().unwrap()).collect();
+    let kinds: Vec<_> = unknown
+        .iter()
+        .chain(&known)
+        .map(|record| record["failure"]["kind"].as_str().unwrap())
+        .collect();
     assert_eq!(
         kinds,
         [
@@ -183,12 +194,23 @@ fn every_kind_of_bad_line_is_kept_whole_with_its_reason() {
     codes.sort();
     assert_eq!(
         codes,
-        ["format", "format", "malformed", "malformed", "not_allowed", "not_allowed", "shop_mismatch"]
+        [
+            "format",
+            "format",
+            "malformed",
+            "malformed",
+            "not_allowed",
+            "not_allowed",
+            "shop_mismatch"
+        ]
     );
     assert!(texts(&rows, "shop_id").contains(&"_unknown".to_owned()));
     let counts = outcome.counts["web_traffic"];
     assert_eq!((counts.received, counts.silver_rows, counts.quarantined), (4, 1, 3));
-    assert_eq!(outcome.counts["_unknown"], Counts { received: 4, quarantined: 4, ..Counts::default() });
+    assert_eq!(
+        outcome.counts["_unknown"],
+        Counts { received: 4, quarantined: 4, ..Counts::default() }
+    );
 }
 
 #[test]
@@ -204,7 +226,10 @@ fn an_envelope_in_another_order_or_with_escapes_is_as_good() {
         ),
     );
     let outcome = conformer().conform_kinesis(&payload(&[record.as_bytes()])).unwrap();
-    assert_eq!(texts(&batch(object(&outcome, "silver/web_traffic/")), "_envelope_id"), ["m1", "m2"]);
+    assert_eq!(
+        texts(&batch(object(&outcome, "silver/web_traffic/")), "_envelope_id"),
+        ["m1", "m2"]
+    );
 }
 
 #[test]
@@ -235,9 +260,13 @@ fn a_bronze_object_gives_what_is_readable_of_it() {
     let key = "bronze/pos/dt=2026-11-21/hour=10/shoplake-local-pos-1.gz";
 
     let intact = conformer().conform_bronze("lake", key, &whole, None).unwrap();
-    let cut_short = conformer().conform_bronze("lake", key, &whole[..whole.len() - 8], None).unwrap();
+    let cut_short =
+        conformer().conform_bronze("lake", key, &whole[..whole.len() - 8], None).unwrap();
 
-    assert_eq!(intact.objects[0].key, "silver/web_traffic/dt=2026-11-20/shoplake-local-pos-1.parquet");
+    assert_eq!(
+        intact.objects[0].key,
+        "silver/web_traffic/dt=2026-11-20/shoplake-local-pos-1.parquet"
+    );
     assert_eq!(intact.counts["web_traffic"].silver_rows, 2);
     let damage = quarantined(&object(&cut_short, "quarantine/_unknown/dt=2026-11-21/"));
     assert_eq!(damage[0]["origin"], json!({"bucket": "lake", "key": key, "line": 3}));
@@ -262,8 +291,9 @@ fn result(outcome: &Outcome) -> (usize, Vec<String>) {
             let (_, day) = object.key.split_once("/dt=").unwrap();
             let batch = batch(object.bytes.clone());
             let (kinds, codes) = (texts(&batch, "kind"), texts(&batch, "code"));
-            rejected
-                .extend(kinds.iter().zip(codes).map(|(kind, code)| format!("{kind} {code} {}", &day[..10])));
+            rejected.extend(
+                kinds.iter().zip(codes).map(|(kind, code)| format!("{kind} {code} {}", &day[..10])),
+            );
         }
     }
     rejected.sort();
@@ -285,7 +315,10 @@ fn a_line_with_any_clock_is_quarantined_under_a_day_that_exists() {
     let wrong = envelope("m", "web_traffic", event("e", "never"));
     let received = |time: &str| wrong.replace("2026-11-21T10:00:00.000000Z", time);
     let of_batch = |line: String, batch: &str| {
-        line.replace(r#""specversion":"1.0""#, &format!(r#""specversion":"1.0","subject":"{batch}""#))
+        line.replace(
+            r#""specversion":"1.0""#,
+            &format!(r#""specversion":"1.0","subject":"{batch}""#),
+        )
     };
     for (line, expected) in [
         (wrong.clone(), "contract_violation format 2026-11-21"),
@@ -314,19 +347,26 @@ fn a_line_with_any_clock_is_quarantined_under_a_day_that_exists() {
 
 #[test]
 fn a_bronze_object_without_a_day_has_a_floor_for_its_bad_lines() {
-    for (key, day) in [("bronze/pos/x.gz", "2000-01-01"), ("bronze/pos/dt=9999-12-31/x.gz", "2000-01-01")] {
+    for (key, day) in
+        [("bronze/pos/x.gz", "2000-01-01"), ("bronze/pos/dt=9999-12-31/x.gz", "2000-01-01")]
+    {
         let outcome = conformer()
             .conform_bronze("lake", key, format!("{}\nnot json", good()).as_bytes(), None)
             .unwrap();
-        assert_eq!(result(&outcome), (1, vec![format!("malformed_record malformed {day}")]), "{key}");
+        assert_eq!(
+            result(&outcome),
+            (1, vec![format!("malformed_record malformed {day}")]),
+            "{key}"
+        );
     }
 }
 
 #[test]
 fn texts_of_an_envelope_that_the_warehouse_cannot_store_are_quarantined() {
     let id = |id: &str| good().replace(r#""id":"good""#, &format!(r#""id":"{id}""#));
-    let with =
-        |field: &str| good().replace(r#""specversion":"1.0""#, &format!(r#""specversion":"1.0",{field}"#));
+    let with = |field: &str| {
+        good().replace(r#""specversion":"1.0""#, &format!(r#""specversion":"1.0",{field}"#))
+    };
     let unsupported = "malformed_envelope unsupported_character 2026-11-21";
     for (line, expected) in [
         (id(r"a\u0000b"), unsupported),
@@ -361,10 +401,13 @@ fn texts_of_an_envelope_that_the_warehouse_cannot_store_are_quarantined() {
 #[test]
 fn an_old_event_is_taken_in_a_named_backfill_only() {
     let old = envelope("m", "web_traffic", event("old", "2010-12-01T12:00:00Z"));
-    let backfill =
-        |name: &str| old.replace(r#""datacontenttype""#, &format!(r#""backfill":{name},"datacontenttype""#));
+    let backfill = |name: &str| {
+        old.replace(r#""datacontenttype""#, &format!(r#""backfill":{name},"datacontenttype""#))
+    };
     // The same with the attribute after the data, where one pass would see it too late.
-    let last = |name: &str| old.strip_suffix('}').unwrap().to_owned() + &format!(r#","backfill":{name}}}"#);
+    let last = |name: &str| {
+        old.strip_suffix('}').unwrap().to_owned() + &format!(r#","backfill":{name}}}"#)
+    };
     for line in [backfill(r#""history-2010""#), last(r#""history-2010""#)] {
         assert_eq!(result(&conform_lines(&[line])), (1, Vec::new()));
     }
@@ -408,9 +451,10 @@ fn a_row_larger_than_a_record_is_quarantined_with_its_size() {
     let row = format!(r#"{{"note":"{}"}}"#, "\u{1F600}".repeat(400_000));
     let beginning = oversized_beginning(&row).unwrap();
     let received_at = "2026-11-21T10:00:00Z".parse().unwrap();
-    let envelope = Envelope::new(&shop, "pos", "pos_sales", "pos/2010-12-01/row-7", received_at, &beginning)
-        .with_subject("2010-12-01")
-        .with_oversized_bytes(row.len());
+    let envelope =
+        Envelope::new(&shop, "pos", "pos_sales", "pos/2010-12-01/row-7", received_at, &beginning)
+            .with_subject("2010-12-01")
+            .with_oversized_bytes(row.len());
     let line = envelope.to_line().unwrap();
     assert!(line.len() < 12_000, "{}", line.len());
 
@@ -475,8 +519,8 @@ fn any_envelope() -> impl Strategy<Value = (Vec<(&'static str, String)>, String)
         1 => Just("2010-12-01T12:00:00Z"),
         1 => Just("2098-01-01T00:00:00Z"),
     ];
-    (text("m"), text("acme"), text("web_traffic"), time, (subject, backfill, size), occurred_at).prop_map(
-        |(id, shop, dataset, received_at, (subject, backfill, size), occurred_at)| {
+    (text("m"), text("acme"), text("web_traffic"), time, (subject, backfill, size), occurred_at)
+        .prop_map(|(id, shop, dataset, received_at, (subject, backfill, size), occurred_at)| {
             let attributes = [
                 ("id", Some(id)),
                 ("shopid", Some(shop)),
@@ -486,15 +530,16 @@ fn any_envelope() -> impl Strategy<Value = (Vec<(&'static str, String)>, String)
                 ("backfill", backfill),
                 ("oversizedbytes", size),
             ];
-            let attributes = attributes.into_iter().filter_map(|(name, value)| Some((name, value?)));
+            let attributes =
+                attributes.into_iter().filter_map(|(name, value)| Some((name, value?)));
             (attributes.collect(), event("e", occurred_at).to_string())
-        },
-    )
+        })
 }
 
 /// The envelope with its data before the attribute at this position, or at its end.
 fn written(attributes: &[(&str, String)], data: &str, position: usize) -> String {
-    let mut fields: Vec<_> = attributes.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+    let mut fields: Vec<_> =
+        attributes.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
     fields.insert(position.min(fields.len()), format!("\"data\":{data}"));
     format!("{{{}}}", fields.join(","))
 }
@@ -566,7 +611,8 @@ proptest! {
 #[test]
 fn a_quarantined_line_is_a_row_of_its_contract() {
     let contracts =
-        Contracts::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/schemas")).unwrap();
+        Contracts::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/schemas"))
+            .unwrap();
     let contract = contracts.get("quarantined").unwrap();
     let odd = envelope("m", "web_traffic", event("e", "never"));
     let lines = [
@@ -582,9 +628,11 @@ fn a_quarantined_line_is_a_row_of_its_contract() {
     let columns = contract.columns.iter().map(|column| column.name.as_str());
     let columns: Vec<_> = columns.filter(|name| *name != "day" && !name.starts_with('_')).collect();
     for row in 0..rows.num_rows() {
-        let fields =
-            columns.iter().map(|name| ((*name).to_owned(), Value::from(texts(&rows, name)[row].clone())));
-        let mut data: serde_json::Map<_, _> = fields.filter(|(_, value)| *value != "null").collect();
+        let fields = columns
+            .iter()
+            .map(|name| ((*name).to_owned(), Value::from(texts(&rows, name)[row].clone())));
+        let mut data: serde_json::Map<_, _> =
+            fields.filter(|(_, value)| *value != "null").collect();
         data.insert("day".to_owned(), "2026-11-21".into());
         let shop = data["shop_id"].as_str().unwrap().to_owned();
         let stamp = Stamp { shop: &shop, envelope_id: "m", received_at: 0, backfill: None };
@@ -599,7 +647,8 @@ fn any_line() -> impl Strategy<Value = Vec<u8>> {
         proptest::collection::vec(any::<u8>(), 0..40),
         Just(envelope("m", "web_traffic", event("e", "2026-11-20T12:00:00Z")).into_bytes()),
         Just(envelope("m", "telepathy", json!({})).into_bytes()),
-        any_envelope().prop_map(|(attributes, data)| written(&attributes, &data, usize::MAX).into_bytes()),
+        any_envelope()
+            .prop_map(|(attributes, data)| written(&attributes, &data, usize::MAX).into_bytes()),
         any_envelope().prop_map(|(attributes, data)| written(&attributes, &data, 0).into_bytes()),
         // Any text anywhere in an event, and in the name of a field.
         (any::<String>(), any::<String>()).prop_map(|(text, name)| {
@@ -613,11 +662,16 @@ fn any_line() -> impl Strategy<Value = Vec<u8>> {
             let nested = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
             good().replace(r#"{"event_id""#, &format!(r#"{{"zz":{nested},"event_id""#)).into_bytes()
         }),
-        (1..60_000_usize)
-            .prop_map(|size| envelope(&"\u{1F600}".repeat(size), "web_traffic", json!({})).into_bytes()),
+        (1..60_000_usize).prop_map(|size| envelope(
+            &"\u{1F600}".repeat(size),
+            "web_traffic",
+            json!({})
+        )
+        .into_bytes()),
         // A good line, damaged in one place.
         (any::<prop::sample::Index>(), any::<u8>()).prop_map(|(position, byte)| {
-            let mut line = envelope("m", "web_traffic", event("e", "2026-11-20T12:00:00Z")).into_bytes();
+            let mut line =
+                envelope("m", "web_traffic", event("e", "2026-11-20T12:00:00Z")).into_bytes();
             let position = position.index(line.len());
             line[position] = byte;
             line

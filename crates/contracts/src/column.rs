@@ -131,10 +131,20 @@ mod tests {
 
     #[test]
     fn a_type_is_its_name() {
-        for name in
-            ["string", "bigint", "double", "boolean", "date", "timestamp", "decimal(18,4)", "decimal(38,0)"]
-        {
-            assert_eq!(name.parse::<ColumnType>().map(|found| found.to_string()), Ok(name.to_owned()));
+        for name in [
+            "string",
+            "bigint",
+            "double",
+            "boolean",
+            "date",
+            "timestamp",
+            "decimal(18,4)",
+            "decimal(38,0)",
+        ] {
+            assert_eq!(
+                name.parse::<ColumnType>().map(|found| found.to_string()),
+                Ok(name.to_owned())
+            );
         }
         for name in ["", "int", "decimal", "decimal(4,4)", "decimal(39,1)", "decimal(18, 4)"] {
             assert!(name.parse::<ColumnType>().is_err(), "{name}");

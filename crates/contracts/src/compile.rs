@@ -24,8 +24,11 @@ const MAX_PROPERTIES: usize = 128;
 pub(crate) fn compile(dataset: &str, schema: &str) -> Result<Vec<Contract>, ContractError> {
     let document: Json = serde_json::from_str(schema)
         .map_err(|source| ContractError::Json { dataset: dataset.to_owned(), source })?;
-    let schema_error =
-        |Problem { at, text }| ContractError::Schema { dataset: dataset.to_owned(), at, problem: text };
+    let schema_error = |Problem { at, text }| ContractError::Schema {
+        dataset: dataset.to_owned(),
+        at,
+        problem: text,
+    };
     contracts(dataset, &document).map_err(schema_error)
 }
 
@@ -62,7 +65,12 @@ impl Table {
                 ),
             );
         }
-        self.columns.push(Column { name, column_type, nullable, description: description.to_owned() });
+        self.columns.push(Column {
+            name,
+            column_type,
+            nullable,
+            description: description.to_owned(),
+        });
         Ok(self.columns.len() - 1)
     }
 
@@ -74,8 +82,16 @@ impl Table {
             nullable: false,
             description: description.to_owned(),
         };
-        self.columns.push(column(envelope_id, ColumnType::String, "The envelope that the row came in."));
-        self.columns.push(column(received_at, ColumnType::Timestamp, "When the pipeline took the envelope."));
+        self.columns.push(column(
+            envelope_id,
+            ColumnType::String,
+            "The envelope that the row came in.",
+        ));
+        self.columns.push(column(
+            received_at,
+            ColumnType::Timestamp,
+            "When the pipeline took the envelope.",
+        ));
     }
 }
 
@@ -130,18 +146,27 @@ fn contracts(dataset: &str, document: &Json) -> Compiled<Vec<Contract>> {
     let columns = mem::take(&mut table.columns);
     declared.check(&columns)?;
     let tables = || std::iter::once(&columns).chain(children.iter().map(|child| &child.columns));
-    if let Some(name) =
-        declared.personal.iter().find(|name| tables().all(|columns| column(columns, name).is_none()))
+    if let Some(name) = declared
+        .personal
+        .iter()
+        .find(|name| tables().all(|columns| column(columns, name).is_none()))
     {
-        return problem("/x-dataset/personal", format!("{name:?} is a column neither here nor in a child"));
+        return problem(
+            "/x-dataset/personal",
+            format!("{name:?} is a column neither here nor in a child"),
+        );
     }
-    let partition_column = column(&columns, declared.partition.column()).map_or(0, |(position, _)| position);
-    let mut window_columns: Vec<usize> = [declared.event_time.as_str(), declared.partition.column()]
-        .into_iter()
-        .filter_map(|name| column(&columns, name))
-        .filter(|(_, column)| matches!(column.column_type, ColumnType::Timestamp | ColumnType::Date))
-        .map(|(position, _)| position)
-        .collect();
+    let partition_column =
+        column(&columns, declared.partition.column()).map_or(0, |(position, _)| position);
+    let mut window_columns: Vec<usize> =
+        [declared.event_time.as_str(), declared.partition.column()]
+            .into_iter()
+            .filter_map(|name| column(&columns, name))
+            .filter(|(_, column)| {
+                matches!(column.column_type, ColumnType::Timestamp | ColumnType::Date)
+            })
+            .map(|(position, _)| position)
+            .collect();
     window_columns.dedup();
     let text = |name| document.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
     let parent = Contract {
@@ -198,7 +223,9 @@ fn compile_child(
         .chain([declared.partition.column(), &declared.event_time]);
     for name in carried {
         let Some((position, column)) = column(parent_columns, name) else { continue };
-        if Contract::METADATA.contains(&name) || table.columns.iter().any(|column| column.name == name) {
+        if Contract::METADATA.contains(&name)
+            || table.columns.iter().any(|column| column.name == name)
+        {
             continue;
         }
         let own = table.add(
@@ -228,7 +255,9 @@ fn compile_child(
     let key: Vec<String> = declared.key.iter().cloned().chain([child.ordinal]).collect();
     let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
     let contract = Contract {
-        description: format!("The rows of an array of {parent}. {}", child.title).trim_end().to_owned(),
+        description: format!("The rows of an array of {parent}. {}", child.title)
+            .trim_end()
+            .to_owned(),
         title: child.title,
         sources: declared.sources.clone(),
         delivery: declared.delivery,
@@ -237,7 +266,12 @@ fn compile_child(
         version: declared.version.clone(),
         event_time: declared.event_time.clone(),
         partition: declared.partition.clone(),
-        personal: declared.personal.iter().filter(|name| names.contains(&name.as_str())).cloned().collect(),
+        personal: declared
+            .personal
+            .iter()
+            .filter(|name| names.contains(&name.as_str()))
+            .cloned()
+            .collect(),
         partition_column: column(&table.columns, declared.partition.column())
             .map_or(0, |(position, _)| position),
         // Its rows come with the parent's, whose times decide.
@@ -270,13 +304,20 @@ fn object(schema: &Json, at: &str, walk: &mut Walk<'_>) -> Compiled<Object> {
         return problem(at, "an object needs \"properties\": only declared fields become columns");
     };
     if properties.is_empty() || properties.len() > MAX_PROPERTIES {
-        return problem(at, format!("expected 1 to {MAX_PROPERTIES} properties, found {}", properties.len()));
+        return problem(
+            at,
+            format!("expected 1 to {MAX_PROPERTIES} properties, found {}", properties.len()),
+        );
     }
     let mut required = Vec::new();
     for name in list(schema, at, "required")? {
-        let Some(name) = name.as_str().filter(|name| properties.iter().any(|(property, _)| property == name))
+        let Some(name) =
+            name.as_str().filter(|name| properties.iter().any(|(property, _)| property == name))
         else {
-            return problem(&format!("{at}/required"), format!("{name} is not a declared property"));
+            return problem(
+                &format!("{at}/required"),
+                format!("{name} is not a declared property"),
+            );
         };
         required.push(name);
     }
@@ -293,17 +334,30 @@ fn object(schema: &Json, at: &str, walk: &mut Walk<'_>) -> Compiled<Object> {
     Ok(Object::new(KeyTable::new(members.iter().map(|member| member.name.as_str())), members))
 }
 
-fn node(name: &str, schema: &Json, at: &str, required: bool, walk: &mut Walk<'_>) -> Compiled<Node> {
+fn node(
+    name: &str,
+    schema: &Json,
+    at: &str,
+    required: bool,
+    walk: &mut Walk<'_>,
+) -> Compiled<Node> {
     let (kind, null) = type_of(schema, at)?;
     let column_name = format!("{}{name}", walk.prefix);
     let optional = walk.optional || null || !required;
     match kind {
         "object" => {
-            only_keywords(schema, at, &[&ANNOTATIONS[..], &["type", "required", "properties"]].concat())?;
+            only_keywords(
+                schema,
+                at,
+                &[&ANNOTATIONS[..], &["type", "required", "properties"]].concat(),
+            )?;
             let prefix = format!("{column_name}_");
             let children = walk.children.as_deref_mut();
-            let object =
-                object(schema, at, &mut Walk { table: walk.table, prefix: &prefix, optional, children })?;
+            let object = object(
+                schema,
+                at,
+                &mut Walk { table: walk.table, prefix: &prefix, optional, children },
+            )?;
             Ok(Node::Object { null, object })
         }
         "array" => {
@@ -345,7 +399,8 @@ fn node(name: &str, schema: &Json, at: &str, required: bool, walk: &mut Walk<'_>
                 }
                 return Ok(Node::Scalar { column: 0, scalar, shop: true });
             }
-            let column = walk.table.add(at, column_name, scalar.column_type(), optional, description)?;
+            let column =
+                walk.table.add(at, column_name, scalar.column_type(), optional, description)?;
             Ok(Node::Scalar { column, scalar, shop: false })
         }
     }
@@ -363,9 +418,16 @@ fn pending_child(schema: &Json, at: &str) -> Compiled<PendingChild> {
         return problem(at, "an array needs \"items\" of type object");
     };
     if type_of(items, &items_at)? != ("object", false) {
-        return problem(&items_at, "only arrays of objects are supported: expected \"type\": \"object\"");
+        return problem(
+            &items_at,
+            "only arrays of objects are supported: expected \"type\": \"object\"",
+        );
     }
-    only_keywords(items, &items_at, &[&ANNOTATIONS[..], &["type", "required", "properties"]].concat())?;
+    only_keywords(
+        items,
+        &items_at,
+        &[&ANNOTATIONS[..], &["type", "required", "properties"]].concat(),
+    )?;
     let title = schema.get("description").and_then(Json::as_str).unwrap_or_default().to_owned();
     Ok(PendingChild { at: at.to_owned(), dataset, ordinal, schema: items.clone(), title })
 }

@@ -62,7 +62,11 @@ impl Object {
     /// `keys` finds each member at its position.
     pub(crate) fn new(keys: KeyTable, members: Vec<Member>) -> Self {
         let bit = |(position, member): (usize, &Member)| u128::from(member.required) << position;
-        Self { keys, required: members.iter().enumerate().map(bit).fold(0, |all, bit| all | bit), members }
+        Self {
+            keys,
+            required: members.iter().enumerate().map(bit).fold(0, |all, bit| all | bit),
+            members,
+        }
     }
 }
 
@@ -77,7 +81,12 @@ impl Contract {
     ///
     /// # Errors
     /// When the bytes are not JSON or not what the contract says; the row is then to be ignored.
-    pub fn decode<'a>(&self, stamp: Stamp<'a>, data: &'a [u8], row: &mut Row<'a>) -> Result<(), Rejected> {
+    pub fn decode<'a>(
+        &self,
+        stamp: Stamp<'a>,
+        data: &'a [u8],
+        row: &mut Row<'a>,
+    ) -> Result<(), Rejected> {
         let data = str::from_utf8(text::without_bom(data)).map_err(|_| Rejected)?;
         let mut deserializer = sonic_rs::Deserializer::from_str(data);
         self.decoder(stamp, row).deserialize(&mut deserializer).map_err(|_| Rejected)?;

@@ -20,7 +20,8 @@ impl Contract {
         match json::parse(data) {
             Ok(document) => explanation.object(&self.root, false, &document, ""),
             Err(error) => {
-                let expected = if error.field.is_empty() { "a JSON object" } else { "well-formed JSON" };
+                let expected =
+                    if error.field.is_empty() { "a JSON object" } else { "well-formed JSON" };
                 explanation.add(&error.field, Code::Malformed, expected, error.problem);
             }
         }
@@ -47,7 +48,12 @@ struct Explanation<'e> {
 impl Explanation<'_> {
     fn add(&mut self, field: &str, code: Code, expected: impl Into<String>, actual: String) {
         if self.reasons.len() < MAX_REASONS {
-            self.reasons.push(Reason { field: field.to_owned(), expected: expected.into(), actual, code });
+            self.reasons.push(Reason {
+                field: field.to_owned(),
+                expected: expected.into(),
+                actual,
+                code,
+            });
         }
     }
 
@@ -60,8 +66,10 @@ impl Explanation<'_> {
             return;
         };
         for member in &object.members {
-            let at = if at.is_empty() { member.name.clone() } else { format!("{at}.{}", member.name) };
-            let mut found = fields.iter().filter(|(name, _)| *name == member.name).map(|(_, value)| value);
+            let at =
+                if at.is_empty() { member.name.clone() } else { format!("{at}.{}", member.name) };
+            let mut found =
+                fields.iter().filter(|(name, _)| *name == member.name).map(|(_, value)| value);
             let Some(value) = found.next() else {
                 if member.required {
                     self.add(&at, Code::Missing, expected(&member.node), "nothing".to_owned());
@@ -69,7 +77,12 @@ impl Explanation<'_> {
                 continue;
             };
             if found.next().is_some() {
-                self.add(&at, Code::Duplicate, "the field once", "the field more than once".to_owned());
+                self.add(
+                    &at,
+                    Code::Duplicate,
+                    "the field once",
+                    "the field more than once".to_owned(),
+                );
                 continue;
             }
             match &member.node {
@@ -131,7 +144,9 @@ fn expected(node: &Node) -> String {
 fn actual(code: Code, value: &Json) -> String {
     let unsupported = value.as_str().and_then(text::unsupported_character);
     match unsupported.filter(|_| code == Code::UnsupportedCharacter) {
-        Some((position, character)) => format!("U+{:04X} at character {position}", u32::from(character)),
+        Some((position, character)) => {
+            format!("U+{:04X} at character {position}", u32::from(character))
+        }
         None => shortened(value),
     }
 }

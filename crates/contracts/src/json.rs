@@ -92,7 +92,8 @@ pub(crate) fn parse(data: &[u8]) -> Result<Json, JsonError> {
         let byte = error.valid_up_to() + 1;
         whole(format!("bytes that are not UTF-8 at byte {byte}"))
     })?;
-    let raw: &RawValue = serde_json::from_str(document).map_err(|error| whole(error.to_string()))?;
+    let raw: &RawValue =
+        serde_json::from_str(document).map_err(|error| whole(error.to_string()))?;
     Reader { document, path: String::new() }.value(raw, MAX_DEPTH)
 }
 

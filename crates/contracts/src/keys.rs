@@ -63,7 +63,8 @@ impl Words {
     fn hash(&self) -> usize {
         // An odd constant with its bits well spread (from the golden ratio).
         const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
-        let mixed = (self.first ^ self.last.rotate_left(23) ^ self.length as u64).wrapping_mul(SPREAD);
+        let mixed =
+            (self.first ^ self.last.rotate_left(23) ^ self.length as u64).wrapping_mul(SPREAD);
         (mixed >> 40) as usize
     }
 }

@@ -34,7 +34,9 @@ impl Partition {
     pub fn of(&self, value: &Value<'_>) -> Option<PartitionValue> {
         match (self, value) {
             (Self::Day(_), Value::Date(day)) => Some(PartitionValue::Day(*day)),
-            (Self::Day(_), Value::Timestamp(micros)) => Some(PartitionValue::Day(text::day(*micros))),
+            (Self::Day(_), Value::Timestamp(micros)) => {
+                Some(PartitionValue::Day(text::day(*micros)))
+            }
             (Self::Hour(_), Value::Timestamp(micros)) => {
                 Some(PartitionValue::Hour(micros.div_euclid(text::MICROS_PER_DAY / 24)))
             }
@@ -61,7 +63,9 @@ impl fmt::Display for Partition {
 
 /// The text declares no partition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a partition: expected day(column), hour(column) or bucket(column, 1 to 9999)")]
+#[error(
+    "{0:?} is not a partition: expected day(column), hour(column) or bucket(column, 1 to 9999)"
+)]
 pub struct PartitionError(String);
 
 impl FromStr for Partition {
@@ -117,7 +121,9 @@ impl fmt::Display for PartitionValue {
 /// CRC-32 (IEEE 802.3), as Spark's `crc32()`.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
+        })
     })
 }
 
@@ -128,11 +134,21 @@ mod tests {
     #[test]
     fn a_partition_is_its_declaration() {
         for text in ["day(occurred_at)", "hour(occurred_at)", "bucket(order_id, 64)"] {
-            assert_eq!(text.parse::<Partition>().map(|parsed| parsed.to_string()), Ok(text.to_owned()));
+            assert_eq!(
+                text.parse::<Partition>().map(|parsed| parsed.to_string()),
+                Ok(text.to_owned())
+            );
         }
-        for text in
-            ["", "day", "day()x", "week(a)", "bucket(a)", "bucket(a, 0)", "bucket(a, 10000)", "day(a, 1)"]
-        {
+        for text in [
+            "",
+            "day",
+            "day()x",
+            "week(a)",
+            "bucket(a)",
+            "bucket(a, 0)",
+            "bucket(a, 10000)",
+            "day(a, 1)",
+        ] {
             assert!(text.parse::<Partition>().is_err(), "{text}");
         }
     }
@@ -143,8 +159,9 @@ mod tests {
         let day = Partition::Day("at".into());
         let hour = Partition::Hour("at".into());
         let bucket = Partition::Bucket { column: "id".into(), buckets: 64 };
-        let folder =
-            |partition: &Partition, value: &Value<'_>| partition.of(value).map(|found| found.to_string());
+        let folder = |partition: &Partition, value: &Value<'_>| {
+            partition.of(value).map(|found| found.to_string())
+        };
         assert_eq!(folder(&day, &before_1970).as_deref(), Some("dt=1969-12-31"));
         assert_eq!(folder(&day, &Value::Date(0)).as_deref(), Some("dt=1970-01-01"));
         assert_eq!(folder(&hour, &before_1970).as_deref(), Some("dt=1969-12-31/hour=23"));

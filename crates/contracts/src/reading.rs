@@ -31,7 +31,8 @@ impl ReceiptDays {
 
     /// For a record that arrived at this time, in microseconds since 1970-01-01T00:00:00Z.
     pub fn new(arrived_at: Option<i64>) -> Self {
-        let arrived_at = arrived_at.filter(|at| (Self::FIRST..Self::LAST).contains(&text::day(*at)));
+        let arrived_at =
+            arrived_at.filter(|at| (Self::FIRST..Self::LAST).contains(&text::day(*at)));
         Self { arrived_at, last: arrived_at.map_or(Self::LAST, |at| text::day(at) + 1) }
     }
 
@@ -107,7 +108,8 @@ impl<'a> ReadEnvelope<'a> {
             }
         };
         read.is_json = true;
-        let id = format!("the event's id: 1 to {MAX_TEXT_BYTES} bytes that the warehouse can store");
+        let id =
+            format!("the event's id: 1 to {MAX_TEXT_BYTES} bytes that the warehouse can store");
         read.id = read.text("id", fields.id, &id, |id| !id.is_empty() && is_storable(id));
         let shop = "a shop id (a-z, 0-9, '_', '-'; at most 63 characters)";
         read.shop = read.text("shopid", fields.shopid, shop, ShopId::is_valid);
@@ -117,18 +119,25 @@ impl<'a> ReadEnvelope<'a> {
             text::Day(ReceiptDays::FIRST),
             text::Day(days.last)
         );
-        let time = |text: &str| text::parse_timestamp(text).filter(|at| days.contains(text::day(*at)));
-        let received_at = read.text("receivedat", fields.receivedat, &receipt, |text| time(text).is_some());
+        let time =
+            |text: &str| text::parse_timestamp(text).filter(|at| days.contains(text::day(*at)));
+        let received_at =
+            read.text("receivedat", fields.receivedat, &receipt, |text| time(text).is_some());
         read.received_at = received_at.as_deref().and_then(time);
-        let subject =
-            format!("a batch's name: at most {MAX_TEXT_BYTES} bytes that the warehouse can store, or null");
+        let subject = format!(
+            "a batch's name: at most {MAX_TEXT_BYTES} bytes that the warehouse can store, or null"
+        );
         read.subject = read.optional("subject", fields.subject, &subject, is_storable);
-        let backfill = "the name of a backfill (a-z, 0-9, '_', '-'; at most 63 characters), or null";
-        read.backfill = read.optional("backfill", fields.backfill, backfill, BackfillName::is_valid);
-        let is_size =
-            |text: &str| (1..=15).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        let backfill =
+            "the name of a backfill (a-z, 0-9, '_', '-'; at most 63 characters), or null";
+        read.backfill =
+            read.optional("backfill", fields.backfill, backfill, BackfillName::is_valid);
+        let is_size = |text: &str| {
+            (1..=15).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+        };
         let size = "a size in bytes, as 1 to 15 digits in a string, or null";
-        read.oversized_bytes = read.optional("oversizedbytes", fields.oversizedbytes, size, is_size);
+        read.oversized_bytes =
+            read.optional("oversizedbytes", fields.oversizedbytes, size, is_size);
         read.data = fields.data;
         if read.data.is_none() {
             read.reject("data", Code::Missing, "the event", "nothing");
@@ -144,7 +153,8 @@ impl<'a> ReadEnvelope<'a> {
         else {
             return None;
         };
-        let stamp = Stamp { shop, envelope_id: id, received_at, backfill: self.backfill.as_deref() };
+        let stamp =
+            Stamp { shop, envelope_id: id, received_at, backfill: self.backfill.as_deref() };
         Some((stamp, data))
     }
 
@@ -181,7 +191,8 @@ impl<'a> ReadEnvelope<'a> {
             Ok(text) => {
                 match text::unsupported_character(&text) {
                     Some((position, character)) => {
-                        let actual = format!("U+{:04X} at character {position}", u32::from(character));
+                        let actual =
+                            format!("U+{:04X} at character {position}", u32::from(character));
                         self.reject(field, Code::UnsupportedCharacter, expected, &actual);
                     }
                     None => self.reject(field, Code::Format, expected, raw.get()),

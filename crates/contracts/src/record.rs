@@ -19,7 +19,11 @@ impl Contract {
     ///
     /// # Errors
     /// What is wrong with the event: at least one reason.
-    pub fn read<'a>(&self, stamp: Stamp<'a>, data: &'a [u8]) -> Result<Record<'_, 'a>, Vec<Reason>> {
+    pub fn read<'a>(
+        &self,
+        stamp: Stamp<'a>,
+        data: &'a [u8],
+    ) -> Result<Record<'_, 'a>, Vec<Reason>> {
         let mut row = self.row();
         match self.decode(stamp, data, &mut row) {
             Ok(()) => Ok(Record { contract: self, row }),

@@ -69,7 +69,10 @@ impl TextRules {
         {
             return Err(Code::TooShort);
         }
-        if self.maximum.is_some_and(|maximum| value.len() > maximum && value.chars().count() > maximum) {
+        if self
+            .maximum
+            .is_some_and(|maximum| value.len() > maximum && value.chars().count() > maximum)
+        {
             return Err(Code::TooLong);
         }
         self.listed.check(|listed| **listed == *value)?;
@@ -157,7 +160,9 @@ impl Scalar {
 
     pub(crate) fn boolean<'a>(&self, value: bool) -> Result<Value<'a>, Code> {
         match &self.kind {
-            Kind::Boolean(listed) => listed.check(|listed| *listed == value).map(|()| Value::Boolean(value)),
+            Kind::Boolean(listed) => {
+                listed.check(|listed| *listed == value).map(|()| Value::Boolean(value))
+            }
             _ => Err(Code::Type),
         }
     }
@@ -179,7 +184,9 @@ impl Scalar {
         match (i64::try_from(value), &self.kind) {
             (Ok(value), _) => self.integer(value),
             (Err(_), Kind::Integer { .. }) => Err(Code::TooLarge),
-            (Err(_), Kind::Double(rules)) => rules.check(value as f64).map(|()| Value::Double(value as f64)),
+            (Err(_), Kind::Double(rules)) => {
+                rules.check(value as f64).map(|()| Value::Double(value as f64))
+            }
             (Err(_), _) => Err(Code::Type),
         }
     }
@@ -204,7 +211,11 @@ impl Scalar {
 
     /// `keep` makes the text last as long as the row.
     #[inline]
-    pub(crate) fn text<'a>(&self, value: &str, keep: impl FnOnce() -> Value<'a>) -> Result<Value<'a>, Code> {
+    pub(crate) fn text<'a>(
+        &self,
+        value: &str,
+        keep: impl FnOnce() -> Value<'a>,
+    ) -> Result<Value<'a>, Code> {
         match &self.kind {
             Kind::Text(rules) => rules.check(value).map(|()| keep()),
             Kind::Timestamp(rules) => {
@@ -216,7 +227,8 @@ impl Scalar {
                 rules.check(value).map(|()| Value::Date(day))
             }
             Kind::Decimal { precision, scale, sign, rules } => {
-                let unscaled = text::parse_decimal(value, *precision, *scale).ok_or(Code::Format)?;
+                let unscaled =
+                    text::parse_decimal(value, *precision, *scale).ok_or(Code::Format)?;
                 match sign {
                     Sign::NotNegative if value.starts_with('-') => Err(Code::TooSmall),
                     Sign::Positive if unscaled <= 0 => Err(Code::TooSmall),
@@ -246,7 +258,10 @@ impl Scalar {
     pub(crate) fn expected(&self, code: Code) -> String {
         let rule = match (&self.kind, code) {
             (
-                Kind::Text(rules) | Kind::Timestamp(rules) | Kind::Date(rules) | Kind::Decimal { rules, .. },
+                Kind::Text(rules)
+                | Kind::Timestamp(rules)
+                | Kind::Date(rules)
+                | Kind::Decimal { rules, .. },
                 _,
             ) => rules.expected(code),
             (Kind::Integer { rules, .. }, Code::NotAllowed) => Some(rules.expected()),
@@ -312,8 +327,9 @@ impl DoubleRules {
 
 impl<T: std::fmt::Debug> Listed<T> {
     fn expected(&self) -> String {
-        let list =
-            |values: &[T]| values.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(", ");
+        let list = |values: &[T]| {
+            values.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(", ")
+        };
         match &self.allowed {
             Some(allowed) if allowed.len() == 1 => list(allowed),
             Some(allowed) => format!("one of {}", list(allowed)),

@@ -25,7 +25,11 @@ pub fn parse_date(text: &str) -> Option<i32> {
 /// microsecond of its day, so that it stays on that day.
 pub fn parse_timestamp(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
-    if bytes.len() < 20 || !matches!(bytes[10], b'T' | b't') || bytes[13] != b':' || bytes[16] != b':' {
+    if bytes.len() < 20
+        || !matches!(bytes[10], b'T' | b't')
+        || bytes[13] != b':'
+        || bytes[16] != b':'
+    {
         return None;
     }
     // `get`: the tenth byte may lie inside of a character.
@@ -52,7 +56,8 @@ fn fraction(bytes: &[u8]) -> Option<(i64, &[u8])> {
         return None;
     }
     let shown = digits[..count].iter().map(|digit| i64::from(digit - b'0'));
-    let micros = shown.chain(std::iter::repeat(0)).take(6).fold(0, |micros, digit| micros * 10 + digit);
+    let micros =
+        shown.chain(std::iter::repeat(0)).take(6).fold(0, |micros, digit| micros * 10 + digit);
     Some((micros, &digits[count..]))
 }
 
@@ -61,7 +66,8 @@ fn offset_minutes(zone: &[u8]) -> Option<i64> {
     match zone {
         b"Z" | b"z" => Some(0),
         [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
-            let (hours, minutes) = (i64::from(two_digits(*h1, *h2)?), i64::from(two_digits(*m1, *m2)?));
+            let (hours, minutes) =
+                (i64::from(two_digits(*h1, *h2)?), i64::from(two_digits(*m1, *m2)?));
             let offset = hours * 60 + minutes;
             (hours <= 23 && minutes <= 59).then_some(if *sign == b'+' { offset } else { -offset })
         }
@@ -147,8 +153,8 @@ pub fn parse_integer(number: &str) -> Result<i64, Code> {
     if length > 19 {
         return Err(out_of_range);
     }
-    let magnitude =
-        significant.fold(0_i128, |value, digit| value * 10 + i128::from(digit - b'0')) * 10_i128.pow(shift);
+    let magnitude = significant.fold(0_i128, |value, digit| value * 10 + i128::from(digit - b'0'))
+        * 10_i128.pow(shift);
     i64::try_from(if is_negative { -magnitude } else { magnitude }).map_err(|_| out_of_range)
 }
 
@@ -166,9 +172,9 @@ fn exponent(bytes: &[u8]) -> Option<i64> {
         rest => (false, rest),
     };
     let (digits, rest) = digits(bytes);
-    let value = digits
-        .iter()
-        .fold(0_i64, |value, digit| value.saturating_mul(10).saturating_add(i64::from(digit - b'0')));
+    let value = digits.iter().fold(0_i64, |value, digit| {
+        value.saturating_mul(10).saturating_add(i64::from(digit - b'0'))
+    });
     (!digits.is_empty() && rest.is_empty()).then_some(if is_negative { -value } else { value })
 }
 
@@ -264,7 +270,8 @@ impl fmt::Display for Day {
         let days = i64::from(self.0) + 719_468;
         let era = days.div_euclid(146_097);
         let day_of_era = days.rem_euclid(146_097);
-        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let year_of_era =
+            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let shifted_month = (5 * day_of_year + 2) / 153;
         let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
@@ -342,7 +349,9 @@ mod tests {
     fn a_decimal_is_exact() {
         assert_eq!(parse_decimal("12.5", 18, 4), Some(125_000));
         assert_eq!(parse_decimal("-0.0001", 18, 4), Some(-1));
-        for wrong in ["", "-", ".5", "5.", "05", "+1", "1e3", "1.00001", "123456789012345", " 1", "1 "] {
+        for wrong in
+            ["", "-", ".5", "5.", "05", "+1", "1e3", "1.00001", "123456789012345", " 1", "1 "]
+        {
             assert_eq!(parse_decimal(wrong, 18, 4), None, "{wrong}");
         }
     }
@@ -378,21 +387,31 @@ mod tests {
         ] {
             assert_eq!(parse_integer(number), Err(code), "{number}");
         }
-        for number in
-            ["", "-", "+1", "01", "1.", ".5", "1e", "1e+", "1 ", "0x1", "1_0", "NaN", "--1", "1e1.0"]
-        {
+        for number in [
+            "", "-", "+1", "01", "1.", ".5", "1e", "1e+", "1 ", "0x1", "1_0", "NaN", "--1", "1e1.0",
+        ] {
             assert_eq!(parse_integer(number), Err(Code::Malformed), "{number}");
         }
     }
 
     #[test]
     fn unsupported_characters_are_nul_and_the_noncharacters() {
-        for code in ['\0', '\u{FDD0}', '\u{FDEF}', '\u{FFFE}', '\u{FFFF}', '\u{1FFFE}', '\u{10FFFF}'] {
-            assert_eq!(unsupported_character(&format!("\u{20AC}b{code}d")), Some((3, code)), "{code:?}");
-        }
-        for text in
-            ["", "\u{1}\t\n\u{7F}", "\u{FDCF}\u{FDF0}\u{FFFD}\u{FEFF}", "\u{1F600}\u{10FFFD}", "\u{E000}"]
+        for code in
+            ['\0', '\u{FDD0}', '\u{FDEF}', '\u{FFFE}', '\u{FFFF}', '\u{1FFFE}', '\u{10FFFF}']
         {
+            assert_eq!(
+                unsupported_character(&format!("\u{20AC}b{code}d")),
+                Some((3, code)),
+                "{code:?}"
+            );
+        }
+        for text in [
+            "",
+            "\u{1}\t\n\u{7F}",
+            "\u{FDCF}\u{FDF0}\u{FFFD}\u{FEFF}",
+            "\u{1F600}\u{10FFFD}",
+            "\u{E000}",
+        ] {
             assert_eq!(unsupported_character(text), None, "{text:?}");
         }
     }

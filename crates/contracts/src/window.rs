@@ -34,7 +34,10 @@ impl TimeWindow {
     /// microseconds since 1970-01-01T00:00:00Z.
     pub fn times(&self, received_at: i64) -> (i64, i64) {
         let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-        (received_at.saturating_sub(micros(self.past)), received_at.saturating_add(micros(self.future)))
+        (
+            received_at.saturating_sub(micros(self.past)),
+            received_at.saturating_add(micros(self.future)),
+        )
     }
 
     /// The first and the last accepted date for a row received at `received_at`, in days since

@@ -25,7 +25,10 @@ fn sources() -> Vec<(String, String)> {
     let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
     let mut sources: Vec<_> = files
         .map(|path| {
-            (path.file_stem().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(path).unwrap())
+            (
+                path.file_stem().unwrap().to_str().unwrap().to_owned(),
+                std::fs::read_to_string(path).unwrap(),
+            )
         })
         .collect();
     sources.push(("synthetic".to_owned(), support::SYNTHETIC.to_owned()));
@@ -33,13 +36,17 @@ fn sources() -> Vec<(String, String)> {
 }
 
 /// Runs `property` on documents near each schema.
-fn for_documents(cases: u32, property: impl Fn(&Contract, &Case, &Value) -> Result<(), TestCaseError>) {
+fn for_documents(
+    cases: u32,
+    property: impl Fn(&Contract, &Case, &Value) -> Result<(), TestCaseError>,
+) {
     for (dataset, schema) in sources() {
         let contract = CONTRACTS.get(&dataset).unwrap();
         let schema: Value = serde_json::from_str(&schema).unwrap();
         let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
         let case = Case { schema, validator };
-        let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+        let mut runner =
+            TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
         runner
             .run(&support::near(&case.schema), |document| property(contract, &case, &document))
             .unwrap_or_else(|error| panic!("{dataset}: {error}"));
@@ -67,7 +74,8 @@ fn the_decoder_accepts_what_a_validator_and_the_further_rules_accept() {
     let (mut accepted, mut refused) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
     for_documents(2000, |contract, case, document| {
         let bytes = document.to_string();
-        let valid = case.validator.is_valid(document) && support::keeps_further_rules(&case.schema, document);
+        let valid = case.validator.is_valid(document)
+            && support::keeps_further_rules(&case.schema, document);
         let mut row = contract.row();
         let decoded = contract.decode(stamp(document), bytes.as_bytes(), &mut row);
         prop_assert_eq!(
@@ -114,7 +122,12 @@ fn a_row_survives_being_written_and_read_again() {
         let pretty = serde_json::to_string_pretty(&written).unwrap();
         let mut again = contract.row();
         let decoded = contract.decode(stamp, pretty.as_bytes(), &mut again);
-        prop_assert!(decoded.is_ok(), "{}\n{:?}", pretty, contract.explain(stamp, pretty.as_bytes()));
+        prop_assert!(
+            decoded.is_ok(),
+            "{}\n{:?}",
+            pretty,
+            contract.explain(stamp, pretty.as_bytes())
+        );
         prop_assert_eq!(format!("{:?}", texts(&again)), format!("{:?}", texts(&row)));
         Ok(())
     });
@@ -160,7 +173,9 @@ proptest! {
 fn a_document_nested_too_deeply_is_refused_and_does_not_exhaust_the_stack() {
     let contract = CONTRACTS.get("control_totals").unwrap();
     let good = r#""dataset":"pos_sales","batch":"b","business_date":"2026-11-21","row_count":1,"quantity_sum":1,"completed_at":"2026-11-21T10:00:00Z""#;
-    let nested = |levels: usize| format!(r#"{{{good},"deep":{}{}}}"#, "[".repeat(levels), "]".repeat(levels));
+    let nested = |levels: usize| {
+        format!(r#"{{{good},"deep":{}{}}}"#, "[".repeat(levels), "]".repeat(levels))
+    };
     assert_eq!(contract.validate(acme(), nested(126).as_bytes()), Ok(()));
     assert!(serde_json::from_str::<Value>(&nested(126)).is_ok());
     for levels in [127, 300, 1_000_000] {
@@ -315,8 +330,8 @@ fn texts_of_json_are_read_as_a_validator_reads_them() {
     let contract = CONTRACTS.get("pos_sales").unwrap();
     for document in documents {
         let decoded = contract.decode(acme(), document.as_bytes(), &mut contract.row()).is_ok();
-        let valid =
-            serde_json::from_str(&document).is_ok_and(|document: Value| validator.is_valid(&document));
+        let valid = serde_json::from_str(&document)
+            .is_ok_and(|document: Value| validator.is_valid(&document));
         assert_eq!(decoded, valid, "{document}");
     }
 
@@ -333,7 +348,11 @@ fn texts_of_json_are_read_as_a_validator_reads_them() {
         (sale("1", "\"\u{FFFF}\"", "\"1\"", ""), Code::UnsupportedCharacter),
     ] {
         let reasons = contract.validate(acme(), document.as_bytes()).unwrap_err();
-        assert_eq!(reasons.iter().map(|reason| reason.code).collect::<Vec<_>>(), [code], "{document}");
+        assert_eq!(
+            reasons.iter().map(|reason| reason.code).collect::<Vec<_>>(),
+            [code],
+            "{document}"
+        );
     }
 }
 
@@ -364,14 +383,24 @@ fn a_record_gives_its_key_as_silver_means_it() {
 
 /// Every field of text in a schema: its path in reasons, a pointer to the object that it belongs
 /// to, its name.
-fn text_fields(schema: &Value, path: &str, pointer: &str, found: &mut Vec<(String, String, String)>) {
+fn text_fields(
+    schema: &Value,
+    path: &str,
+    pointer: &str,
+    found: &mut Vec<(String, String, String)>,
+) {
     for (name, property) in schema["properties"].as_object().unwrap() {
         let separator = if path.is_empty() { "" } else { "." };
         let path = format!("{path}{separator}{name}");
         if property["properties"].is_object() {
             text_fields(property, &path, &format!("{pointer}/{name}"), found);
         } else if property["items"].is_object() {
-            text_fields(&property["items"], &format!("{path}[0]"), &format!("{pointer}/{name}/0"), found);
+            text_fields(
+                &property["items"],
+                &format!("{path}[0]"),
+                &format!("{pointer}/{name}/0"),
+                found,
+            );
         } else if property["type"].to_string().contains("string") && name != "shop_id" {
             found.push((path, pointer.to_owned(), name.clone()));
         }
@@ -400,7 +429,9 @@ fn no_text_of_any_contract_takes_an_unsupported_character() {
         let mut fields = Vec::new();
         text_fields(&schema, "", "", &mut fields);
         for (path, pointer, name) in fields {
-            for (character, shown) in [("\0", "U+0000"), ("\u{FFFF}", "U+FFFF"), ("\u{1FFFE}", "U+1FFFE")] {
+            for (character, shown) in
+                [("\0", "U+0000"), ("\u{FFFF}", "U+FFFF"), ("\u{1FFFE}", "U+1FFFE")]
+            {
                 let mut data = minimal(&schema);
                 data.pointer_mut(&pointer).unwrap()[&name] = format!("ab{character}c").into();
                 let reasons = contract.explain(acme(), data.to_string().as_bytes());
@@ -408,7 +439,11 @@ fn no_text_of_any_contract_takes_an_unsupported_character() {
                 // Times, dates and amounts have formats, which are stricter.
                 if reason.code != Code::Format {
                     assert_eq!(reason.code, Code::UnsupportedCharacter, "{dataset}.{path}");
-                    assert_eq!(reason.actual, format!("{shown} at character 3"), "{dataset}.{path}");
+                    assert_eq!(
+                        reason.actual,
+                        format!("{shown} at character 3"),
+                        "{dataset}.{path}"
+                    );
                     plain += 1;
                 }
             }
@@ -430,9 +465,11 @@ fn no_contract_takes_a_time_that_an_engine_does_not_read() {
         let schema: Value = serde_json::from_str(&schema).unwrap();
         for (name, property) in schema["properties"].as_object().unwrap() {
             let odd = match property["format"].as_str() {
-                Some("date-time") => {
-                    ["0001-01-01T00:00:00Z", "1900-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"]
-                }
+                Some("date-time") => [
+                    "0001-01-01T00:00:00Z",
+                    "1900-01-01T00:00:00+14:00",
+                    "9999-12-31T23:59:59-12:00",
+                ],
                 Some("date") => ["0001-01-01", "1899-12-31", "9999-12-31"],
                 _ => continue,
             };
@@ -441,7 +478,10 @@ fn no_contract_takes_a_time_that_an_engine_does_not_read() {
                 data[name] = time.into();
                 let stamp = Stamp { backfill: Some("history"), ..acme() };
                 let reasons = contract.explain(stamp, data.to_string().as_bytes());
-                assert!(reasons.iter().any(|reason| reason.field == *name), "{dataset}.{name} takes {time}");
+                assert!(
+                    reasons.iter().any(|reason| reason.field == *name),
+                    "{dataset}.{name} takes {time}"
+                );
                 times += 1;
             }
         }
@@ -465,8 +505,11 @@ fn every_text_of_a_contract_fits_a_column_of_the_warehouse() {
             }
             let pattern = property["pattern"].as_str();
             let is_bounded = property["enum"].is_array()
-                || property["maxLength"].as_u64().is_some_and(|characters| characters * 4 <= 65_535)
-                || pattern.is_some_and(|pattern| pattern.ends_with('$') && !pattern.contains(['*', '+']));
+                || property["maxLength"]
+                    .as_u64()
+                    .is_some_and(|characters| characters * 4 <= 65_535)
+                || pattern
+                    .is_some_and(|pattern| pattern.ends_with('$') && !pattern.contains(['*', '+']));
             assert!(is_bounded, "{dataset}.{name} has no greatest length: add maxLength");
         }
     }
@@ -482,8 +525,9 @@ fn every_text_of_a_contract_fits_a_column_of_the_warehouse() {
 fn a_time_outside_the_window_is_refused_unless_a_backfill_is_older() {
     let contract = CONTRACTS.get("pos_sales").unwrap();
     let check = |time: &str, date: &str, backfill: Option<&str>| {
-        let line =
-            sale("1", "\"p\"", "\"1\"", "").replace("2026-11-20T10:00:00Z", time).replace("2026-11-20", date);
+        let line = sale("1", "\"p\"", "\"1\"", "")
+            .replace("2026-11-20T10:00:00Z", time)
+            .replace("2026-11-20", date);
         let stamp = Stamp { backfill, ..acme() };
         let reasons = contract.validate(stamp, line.as_bytes()).err().unwrap_or_default();
         reasons.iter().map(|reason| format!("[{}] {reason}\n", reason.code)).collect::<String>()
@@ -519,7 +563,10 @@ fn a_window_is_declared_or_follows_from_the_partition() {
     };
     let (stream, internal) = (r#""source":"a","delivery":"stream""#, r#""delivery":"internal""#);
     let day = std::time::Duration::from_secs(24 * 60 * 60);
-    assert_eq!(accepts(stream, "day(at)", ""), Ok(Some(TimeWindow { past: day * 400, future: day })));
+    assert_eq!(
+        accepts(stream, "day(at)", ""),
+        Ok(Some(TimeWindow { past: day * 400, future: day }))
+    );
     assert_eq!(accepts(stream, "hour(at)", r#","accepts":null"#), Ok(Some(TimeWindow::DEFAULT)));
     assert_eq!(accepts(stream, "bucket(id, 4)", ""), Ok(None));
     assert_eq!(accepts(internal, "day(at)", ""), Ok(None));
@@ -607,10 +654,8 @@ fn a_contract_knows_its_table() {
     for contract in CONTRACTS.iter() {
         assert_eq!(contract.columns[0].name, "shop_id");
         assert!(
-            contract
-                .columns
-                .iter()
-                .all(|column| !column.description.is_empty() || contract.dataset.starts_with("synthetic")),
+            contract.columns.iter().all(|column| !column.description.is_empty()
+                || contract.dataset.starts_with("synthetic")),
             "{}: describe every column",
             contract.dataset
         );

@@ -34,9 +34,9 @@ pub(crate) async fn run(
 ) -> Result<Vec<FailedCheck>, EngineError> {
     let mut failed = Vec::new();
     for check in &job.checks {
-        let found = run_one(session, check, &job.personal)
-            .await
-            .map_err(|error| EngineError::sql(&job.model, format!("check {}", check.name), error))?;
+        let found = run_one(session, check, &job.personal).await.map_err(|error| {
+            EngineError::sql(&job.model, format!("check {}", check.name), error)
+        })?;
         failed.extend(found);
     }
     Ok(failed)
@@ -89,7 +89,9 @@ fn texts(
         .columns()
         .iter()
         .zip(schema.fields())
-        .map(|(column, field)| Ok((field.name(), column, ArrayFormatter::try_new(column, &options)?)))
+        .map(|(column, field)| {
+            Ok((field.name(), column, ArrayFormatter::try_new(column, &options)?))
+        })
         .collect::<Result<Vec<_>, ArrowError>>()?;
     Ok((0..batch.num_rows())
         .map(|row| {

@@ -20,9 +20,16 @@ pub(crate) struct Difference {
 
 impl Difference {
     /// Compares two batches that are both in the order of `sort`. A column more or less makes every row another one.
-    pub(crate) fn between(old: &RecordBatch, new: &RecordBatch, sort: &[String]) -> Result<Self, ArrowError> {
+    pub(crate) fn between(
+        old: &RecordBatch,
+        new: &RecordBatch,
+        sort: &[String],
+    ) -> Result<Self, ArrowError> {
         if !same_columns(&old.schema(), &new.schema()) {
-            return Ok(Self { removed: (0..old.num_rows()).collect(), added: (0..new.num_rows()).collect() });
+            return Ok(Self {
+                removed: (0..old.num_rows()).collect(),
+                added: (0..new.num_rows()).collect(),
+            });
         }
         let (old, new) = (comparable(old, sort)?, comparable(new, sort)?);
         let mut difference = Self::default();
@@ -65,7 +72,9 @@ impl Difference {
             dirtied.entry(&downstream.model).or_default().extend(partitions);
         }
         let reason = format!("{} changed {}", job.model, job.partition.value);
-        let runs = dirtied.into_iter().flat_map(|(model, days)| PartitionDirty::runs(model, &days, &reason));
+        let runs = dirtied
+            .into_iter()
+            .flat_map(|(model, days)| PartitionDirty::runs(model, &days, &reason));
         Ok(runs.collect())
     }
 }
@@ -77,8 +86,9 @@ fn days(
     batch: &RecordBatch,
     rows: &[usize],
 ) -> Result<BTreeSet<PartitionValue>, EngineError> {
-    let column =
-        batch.column_by_name(&downstream.column).filter(|column| *column.data_type() == DataType::Date32);
+    let column = batch
+        .column_by_name(&downstream.column)
+        .filter(|column| *column.data_type() == DataType::Date32);
     let Some(column) = column else {
         return Err(EngineError::OutputColumn {
             model: job.model.clone(),

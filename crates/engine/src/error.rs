@@ -106,7 +106,11 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    pub(crate) fn sql(model: &str, what: impl Into<String>, cause: impl Into<DataFusionError>) -> Self {
+    pub(crate) fn sql(
+        model: &str,
+        what: impl Into<String>,
+        cause: impl Into<DataFusionError>,
+    ) -> Self {
         let (model, what, cause) = (model.to_owned(), what.into(), Box::new(cause.into()));
         match cause.find_root() {
             DataFusionError::ResourcesExhausted(_) => Self::Memory { model, what, cause },

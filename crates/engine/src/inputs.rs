@@ -6,7 +6,9 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::datasource::listing::{
+    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
+};
 use datafusion::error::DataFusionError;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::object_store::memory::InMemory;
@@ -93,8 +95,8 @@ pub(crate) async fn register(
             objects.put(&path, bytes.into()).await.map_err(|error| failed(job, input, error))?;
         }
     }
-    let root =
-        ObjectStoreUrl::parse(ROOT).map_err(|error| EngineError::sql(&job.model, "its inputs", error))?;
+    let root = ObjectStoreUrl::parse(ROOT)
+        .map_err(|error| EngineError::sql(&job.model, "its inputs", error))?;
     session::register_objects(session, &root, objects);
     for (input, schema) in job.inputs.iter().zip(schemas) {
         table(session, input, schema).map_err(|error| failed(job, input, error))?;
@@ -102,27 +104,35 @@ pub(crate) async fn register(
     Ok(arrivals)
 }
 
-async fn fetch<'j>(store: &dyn Store, input: &JobInput, key: &'j str) -> Result<Fetched<'j>, EngineError> {
+async fn fetch<'j>(
+    store: &dyn Store,
+    input: &JobInput,
+    key: &'j str,
+) -> Result<Fetched<'j>, EngineError> {
     let Some(object) = store.get(key).await? else {
         return Err(EngineError::MissingObject { table: input.name.clone(), key: key.to_owned() });
     };
-    let footer =
-        ArrowReaderMetadata::load(&object.bytes, ArrowReaderOptions::default()).map_err(|error| {
-            EngineError::Unreadable {
-                table: input.name.clone(),
-                key: key.to_owned(),
-                cause: error.to_string(),
-            }
-        })?;
+    let footer = ArrowReaderMetadata::load(&object.bytes, ArrowReaderOptions::default()).map_err(
+        |error| EngineError::Unreadable {
+            table: input.name.clone(),
+            key: key.to_owned(),
+            cause: error.to_string(),
+        },
+    )?;
     Ok(Fetched { key, object, footer })
 }
 
-fn table(session: &SessionContext, input: &JobInput, schema: SchemaRef) -> Result<(), DataFusionError> {
+fn table(
+    session: &SessionContext,
+    input: &JobInput,
+    schema: SchemaRef,
+) -> Result<(), DataFusionError> {
     if input.objects.is_empty() {
         return session.register_table(&input.table, Arc::new(EmptyTable::new(schema))).map(drop);
     }
     let url = ListingTableUrl::parse(format!("{ROOT}{}/", input.table))?;
-    let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
+    let options =
+        ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
     let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
     session.register_table(&input.table, Arc::new(ListingTable::try_new(config)?)).map(drop)
 }
@@ -170,7 +180,9 @@ fn schema(input: &JobInput, objects: &[Fetched<'_>]) -> Result<SchemaRef, Engine
             }
         }
         let required = input.columns.iter().flatten().filter(|column| !column.nullable);
-        if let Some(missing) = required.into_iter().find(|column| object.index_of(&column.name).is_err()) {
+        if let Some(missing) =
+            required.into_iter().find(|column| object.index_of(&column.name).is_err())
+        {
             return Err(EngineError::MissingColumn {
                 table: input.name.clone(),
                 key: (*key).to_owned(),
@@ -193,5 +205,6 @@ fn wider(one: &DataType, other: &DataType) -> Option<DataType> {
 
 /// A type's portable name, or else what Arrow calls it.
 fn name(data_type: &DataType) -> String {
-    shoplake_gold::portable(data_type).map_or_else(|| data_type.to_string(), |portable| portable.to_string())
+    shoplake_gold::portable(data_type)
+        .map_or_else(|| data_type.to_string(), |portable| portable.to_string())
 }

@@ -24,11 +24,18 @@ pub(crate) fn stored_schema(job: &JobDocument, schema: &Schema) -> Result<Schema
             }),
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let named =
-        job.key.iter().map(|column| ("key", column)).chain(job.sort.iter().map(|column| ("sort", column)));
+    let named = job
+        .key
+        .iter()
+        .map(|column| ("key", column))
+        .chain(job.sort.iter().map(|column| ("sort", column)));
     for (what, column) in named.chain([("partition", &job.partition.column)]) {
         if schema.index_of(column).is_err() {
-            return Err(EngineError::OutputColumn { model: job.model.clone(), column: column.clone(), what });
+            return Err(EngineError::OutputColumn {
+                model: job.model.clone(),
+                column: column.clone(),
+                what,
+            });
         }
     }
     Ok(Schema::new(fields).into())
@@ -67,7 +74,8 @@ pub(crate) fn comparable(batch: &RecordBatch, sort: &[String]) -> Result<Rows, A
     let (mut fields, mut columns) = (Vec::new(), Vec::new());
     let schema = batch.schema();
     let first = sort.iter().filter_map(|column| schema.index_of(column).ok());
-    let others = (0..batch.num_columns()).filter(|column| !sort.contains(schema.field(*column).name()));
+    let others =
+        (0..batch.num_columns()).filter(|column| !sort.contains(schema.field(*column).name()));
     for column in first.chain(others) {
         fields.push(SortField::new(schema.field(column).data_type().clone()));
         columns.push(batch.column(column).clone());
@@ -78,5 +86,8 @@ pub(crate) fn comparable(batch: &RecordBatch, sort: &[String]) -> Result<Rows, A
 /// Whether two schemas store the same: by name and type, in order.
 pub(crate) fn same_columns(one: &Schema, other: &Schema) -> bool {
     let column = |field: &Field| (field.name().clone(), field.data_type().clone());
-    one.fields().iter().map(|field| column(field)).eq(other.fields().iter().map(|field| column(field)))
+    one.fields()
+        .iter()
+        .map(|field| column(field))
+        .eq(other.fields().iter().map(|field| column(field)))
 }

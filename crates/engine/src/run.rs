@@ -69,8 +69,8 @@ pub async fn run(
         Some(gold) => gold.rows.clone(),
         None => RecordBatch::new_empty(rows.schema()),
     };
-    let difference =
-        Difference::between(&old, &rows, &job.sort).map_err(|error| failed("its old rows", error.into()))?;
+    let difference = Difference::between(&old, &rows, &job.sort)
+        .map_err(|error| failed("its old rows", error.into()))?;
     let dirtied = difference.dirtied(job, &old, &rows)?;
     Ok(Output { changed: !difference.is_empty(), rows, dirtied, failed_checks, arrivals })
 }

@@ -37,7 +37,8 @@ impl Default for Limits {
 
 /// A new session: nothing is shared between jobs, so none sees another one's tables.
 pub(crate) fn session(limits: Limits) -> Result<SessionContext> {
-    let runtime = RuntimeEnvBuilder::new().with_memory_limit(limits.memory_bytes, 1.0).build_arc()?;
+    let runtime =
+        RuntimeEnvBuilder::new().with_memory_limit(limits.memory_bytes, 1.0).build_arc()?;
     let state = SessionStateBuilder::new()
         .with_config(SessionConfig::new().with_target_partitions(limits.parallelism))
         .with_runtime_env(runtime)

@@ -11,6 +11,8 @@ pub(crate) fn field(name: &str, column_type: ColumnType) -> FieldRef {
 
 /// The schema of a table with the given columns.
 pub(crate) fn schema(columns: &[Column]) -> SchemaRef {
-    Schema::new(columns.iter().map(|column| field(&column.name, column.column_type)).collect::<Vec<_>>())
-        .into()
+    Schema::new(
+        columns.iter().map(|column| field(&column.name, column.column_type)).collect::<Vec<_>>(),
+    )
+    .into()
 }

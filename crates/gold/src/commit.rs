@@ -4,7 +4,8 @@ use parquet::errors::ParquetError;
 use shoplake_lake::Object;
 use shoplake_models::job::metadata;
 use shoplake_models::{
-    CheckRun, GoldHead, GoldHeadError, JobResult, LoadRequest, Model, Outcome, Partition, PartitionValue,
+    CheckRun, GoldHead, GoldHeadError, JobResult, LoadRequest, Model, Outcome, Partition,
+    PartitionValue,
 };
 
 use crate::file::Footer;
@@ -37,7 +38,8 @@ pub fn committed(
     let Footer { rows, columns, mut failed_checks } = Footer::decode(object.bytes.clone())?;
     let checks: Vec<_> = model.job_checks().iter().map(CheckRun::from).collect();
     failed_checks.retain(|failed| checks.iter().any(|check| check.name == failed.name));
-    let planned_at = object.head.metadata.get(metadata::PLANNED_AT).and_then(|moment| moment.parse().ok());
+    let planned_at =
+        object.head.metadata.get(metadata::PLANNED_AT).and_then(|moment| moment.parse().ok());
     let load = model.warehouse.as_ref().map(|warehouse| LoadRequest {
         model: model.name.clone(),
         warehouse: warehouse.clone(),
@@ -128,7 +130,12 @@ select shop_id from gold.daily where sales < 2
             last_modified: at("00:00:00"),
         };
         let listing = Listing::from([("silver.sales".to_owned(), vec![sales])]);
-        match models.plan(models.get("daily").unwrap(), "2010-12-01".parse().unwrap(), &listing, None) {
+        match models.plan(
+            models.get("daily").unwrap(),
+            "2010-12-01".parse().unwrap(),
+            &listing,
+            None,
+        ) {
             Plan::Job(job) => *job,
             Plan::UpToDate => panic!("expected a job"),
         }
@@ -158,7 +165,8 @@ select shop_id from gold.daily where sales < 2
             notes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let bytes = encode(&gold, job).unwrap();
         let size = bytes.len() as u64;
-        let head = Head { etag: ETag::new("\"gold\""), size, last_modified: at("03:04:20"), metadata };
+        let head =
+            Head { etag: ETag::new("\"gold\""), size, last_modified: at("03:04:20"), metadata };
         Object { head, bytes }
     }
 
@@ -253,7 +261,10 @@ select shop_id from gold.daily where sales < 2
         for object in [foreign, broken] {
             let model = models.get("daily").unwrap();
             let error = committed(model, "2010-12-01".parse().unwrap(), &object).unwrap_err();
-            assert!(error.to_string().contains("delete it and mark its partition dirty"), "{error}");
+            assert!(
+                error.to_string().contains("delete it and mark its partition dirty"),
+                "{error}"
+            );
         }
     }
 }

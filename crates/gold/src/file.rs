@@ -78,7 +78,9 @@ fn note<T: DeserializeOwned>(
     let notes = file.metadata().file_metadata().key_value_metadata().map_or(&[][..], Vec::as_slice);
     let note = notes.iter().find(|note| note.key.strip_prefix(PREFIX) == Some(name));
     match note.and_then(|note| note.value.as_deref()) {
-        Some(json) => serde_json::from_str(json).map_err(|error| ParquetError::External(Box::new(error))),
+        Some(json) => {
+            serde_json::from_str(json).map_err(|error| ParquetError::External(Box::new(error)))
+        }
         None => Ok(Vec::new()),
     }
 }
@@ -110,8 +112,10 @@ pub fn encode(gold: &Gold, job: &JobDocument) -> Result<Bytes, ParquetError> {
         (metadata::DIRTIED, json(&gold.dirtied)?),
         (metadata::FAILED_CHECKS, json(&gold.failed_checks)?),
     ];
-    let notes =
-        notes.into_iter().map(|(name, value)| KeyValue::new(format!("{PREFIX}{name}"), value)).collect();
+    let notes = notes
+        .into_iter()
+        .map(|(name, value)| KeyValue::new(format!("{PREFIX}{name}"), value))
+        .collect();
     let properties = WriterProperties::builder()
         // Gold is written once and read often.
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))

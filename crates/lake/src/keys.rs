@@ -142,7 +142,9 @@ pub fn parse(key: &str) -> Option<LakeKey<'_>> {
             arrival: folder,
             name: file.strip_suffix(".gz").unwrap_or(file),
         }),
-        "silver" if file.ends_with(".parquet") => Some(LakeKey::Silver { dataset: owner, partition: folder }),
+        "silver" if file.ends_with(".parquet") => {
+            Some(LakeKey::Silver { dataset: owner, partition: folder })
+        }
         "gold" if file == "data.parquet" => {
             let (_, value) = folder.split_once('=')?;
             Some(LakeKey::Gold { model: owner, partition: value })

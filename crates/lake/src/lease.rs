@@ -74,7 +74,11 @@ pub async fn acquire(
 ///
 /// # Errors
 /// When the store fails. The lease then ends by itself.
-pub async fn release(store: &(impl Store + ?Sized), key: &str, job: &str) -> Result<bool, StoreError> {
+pub async fn release(
+    store: &(impl Store + ?Sized),
+    key: &str,
+    job: &str,
+) -> Result<bool, StoreError> {
     let Some(object) = store.get(key).await? else { return Ok(false) };
     let released = Lease { job: job.to_owned(), until: DateTime::UNIX_EPOCH };
     match parse(&object.bytes) {
@@ -132,12 +136,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_an_expired_lease_then_it_is_taken_over_and_its_former_holder_can_not_give_it_back() {
+    async fn given_an_expired_lease_then_it_is_taken_over_and_its_former_holder_can_not_give_it_back()
+     {
         let store = MemoryStore::default();
         take(&store, "a", 0).await;
         assert_eq!(take(&store, "b", 10).await, Acquired::Granted);
         assert!(!release(&store, KEY, "a").await.unwrap());
-        assert_eq!(take(&store, "c", 19).await, Acquired::Held(Lease { job: "b".into(), until: at(20) }));
+        assert_eq!(
+            take(&store, "c", 19).await,
+            Acquired::Held(Lease { job: "b".into(), until: at(20) })
+        );
     }
 
     #[tokio::test]
@@ -229,8 +237,10 @@ mod tests {
             let attempts = jobs.iter().map(|job| acquire(&racing, KEY, job, at(0), at(10)));
             let outcomes = futures::future::join_all(attempts).await;
 
-            let granted = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Acquired::Granted))).count();
-            let held = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Acquired::Held(_)))).count();
+            let granted =
+                outcomes.iter().filter(|outcome| matches!(outcome, Ok(Acquired::Granted))).count();
+            let held =
+                outcomes.iter().filter(|outcome| matches!(outcome, Ok(Acquired::Held(_)))).count();
             assert_eq!((granted, held), (1, 7), "{outcomes:?}");
         }
     }
@@ -252,7 +262,13 @@ mod tests {
             self.0.list(prefix).await
         }
 
-        async fn put(&self, key: &str, _: Bytes, _: Metadata, _: Condition) -> Result<crate::ETag, PutError> {
+        async fn put(
+            &self,
+            key: &str,
+            _: Bytes,
+            _: Metadata,
+            _: Condition,
+        ) -> Result<crate::ETag, PutError> {
             Err(PutError::Conflict { key: key.to_owned() })
         }
 

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
-use crate::store::{Condition, ETag, Entry, Folders, Head, Metadata, Object, PutError, Store, StoreError};
+use crate::store::{
+    Condition, ETag, Entry, Folders, Head, Metadata, Object, PutError, Store, StoreError,
+};
 
 /// Objects in memory. Its clock stands still until it is set, so that a test decides what is old.
 #[derive(Debug, Default)]
@@ -45,7 +47,11 @@ impl MemoryStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn operate(&self, action: &'static str, key: &str) -> Result<MutexGuard<'_, State>, StoreError> {
+    fn operate(
+        &self,
+        action: &'static str,
+        key: &str,
+    ) -> Result<MutexGuard<'_, State>, StoreError> {
         let mut state = self.state();
         if state.faults.pop_front().unwrap_or(false) {
             return Err(StoreError {
@@ -78,7 +84,12 @@ impl Store for MemoryStore {
             .collect())
     }
 
-    async fn list_range(&self, prefix: &str, first: &str, last: &str) -> Result<Vec<Entry>, StoreError> {
+    async fn list_range(
+        &self,
+        prefix: &str,
+        first: &str,
+        last: &str,
+    ) -> Result<Vec<Entry>, StoreError> {
         let folders = Folders::new(prefix, first, last);
         let state = self.operate("list", prefix)?;
         let range = (Bound::Excluded(folders.start_after()), Bound::Unbounded);
@@ -110,7 +121,12 @@ impl Store for MemoryStore {
             return Err(PutError::Conflict { key: key.to_owned() });
         }
         let etag = ETag::new(format!("\"{}\"", hex::encode(&Sha256::digest(&bytes)[..16])));
-        let head = Head { etag: etag.clone(), size: bytes.len() as u64, last_modified: state.now, metadata };
+        let head = Head {
+            etag: etag.clone(),
+            size: bytes.len() as u64,
+            last_modified: state.now,
+            metadata,
+        };
         state.objects.insert(key.to_owned(), Object { head, bytes });
         Ok(etag)
     }
@@ -136,7 +152,11 @@ mod tests {
 
     use super::*;
 
-    async fn put(store: &MemoryStore, text: &'static str, condition: Condition) -> Result<ETag, PutError> {
+    async fn put(
+        store: &MemoryStore,
+        text: &'static str,
+        condition: Condition,
+    ) -> Result<ETag, PutError> {
         store.put("gold/a", Bytes::from_static(text.as_bytes()), Metadata::new(), condition).await
     }
 
@@ -144,10 +164,16 @@ mod tests {
     async fn of_two_writers_from_the_same_version_one_conflicts() {
         let store = MemoryStore::default();
         let first = put(&store, "1", Condition::Absent).await.unwrap();
-        assert!(matches!(put(&store, "x", Condition::Absent).await, Err(PutError::Conflict { .. })));
+        assert!(matches!(
+            put(&store, "x", Condition::Absent).await,
+            Err(PutError::Conflict { .. })
+        ));
 
         put(&store, "2", Condition::Matches(first.clone())).await.unwrap();
-        assert!(matches!(put(&store, "3", Condition::Matches(first)).await, Err(PutError::Conflict { .. })));
+        assert!(matches!(
+            put(&store, "3", Condition::Matches(first)).await,
+            Err(PutError::Conflict { .. })
+        ));
         assert_eq!(store.get("gold/a").await.unwrap().unwrap().bytes, "2");
     }
 
@@ -157,7 +183,8 @@ mod tests {
         for key in ["a/1", "a/2", "a0", "b/1"] {
             store.put(key, Bytes::new(), Metadata::new(), Condition::Always).await.unwrap();
         }
-        let keys: Vec<_> = store.list("a/").await.unwrap().into_iter().map(|entry| entry.key).collect();
+        let keys: Vec<_> =
+            store.list("a/").await.unwrap().into_iter().map(|entry| entry.key).collect();
         assert_eq!(keys, ["a/1", "a/2"]);
     }
 

@@ -10,7 +10,9 @@ use aws_sdk_s3::primitives::DateTime as SdkDateTime;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use crate::store::{Condition, ETag, Entry, Folders, Head, Metadata, Object, PutError, Store, StoreError};
+use crate::store::{
+    Condition, ETag, Entry, Folders, Head, Metadata, Object, PutError, Store, StoreError,
+};
 
 /// A bucket as a lake.
 #[derive(Clone, Debug)]
@@ -36,7 +38,9 @@ impl Store for S3Store {
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
         let output = match self.client.get_object().bucket(&self.bucket).key(key).send().await {
             Ok(output) => output,
-            Err(error) if matches!(error.as_service_error(), Some(GetObjectError::NoSuchKey(_))) => {
+            Err(error)
+                if matches!(error.as_service_error(), Some(GetObjectError::NoSuchKey(_))) =>
+            {
                 return Ok(None);
             }
             Err(error) => return Err(failed("read", key, error)),
@@ -54,7 +58,9 @@ impl Store for S3Store {
     async fn head(&self, key: &str) -> Result<Option<Head>, StoreError> {
         let output = match self.client.head_object().bucket(&self.bucket).key(key).send().await {
             Ok(output) => output,
-            Err(error) if matches!(error.as_service_error(), Some(HeadObjectError::NotFound(_))) => {
+            Err(error)
+                if matches!(error.as_service_error(), Some(HeadObjectError::NotFound(_))) =>
+            {
                 return Ok(None);
             }
             Err(error) => return Err(failed("look at", key, error)),
@@ -68,8 +74,13 @@ impl Store for S3Store {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
-        let mut pages =
-            self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
+        let mut pages = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .prefix(prefix)
+            .into_paginator()
+            .send();
         let mut entries = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| failed("list", prefix, error))?;
@@ -78,7 +89,12 @@ impl Store for S3Store {
         Ok(entries)
     }
 
-    async fn list_range(&self, prefix: &str, first: &str, last: &str) -> Result<Vec<Entry>, StoreError> {
+    async fn list_range(
+        &self,
+        prefix: &str,
+        first: &str,
+        last: &str,
+    ) -> Result<Vec<Entry>, StoreError> {
         let folders = Folders::new(prefix, first, last);
         let end = folders.end();
         let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
@@ -154,5 +170,7 @@ fn entry(object: aws_sdk_s3::types::Object) -> Entry {
 }
 
 fn time(value: Option<SdkDateTime>) -> DateTime<Utc> {
-    value.and_then(|time| DateTime::from_timestamp(time.secs(), time.subsec_nanos())).unwrap_or_default()
+    value
+        .and_then(|time| DateTime::from_timestamp(time.secs(), time.subsec_nanos()))
+        .unwrap_or_default()
 }

@@ -96,7 +96,9 @@ pub struct StoreError {
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
     /// Another writer was there first: what this writer knew is out of date, and it has to start over.
-    #[error("{key:?} is no longer the version that this writer started from; read it again and start over")]
+    #[error(
+        "{key:?} is no longer the version that this writer started from; read it again and start over"
+    )]
     Conflict {
         /// The key that was to be written.
         key: String,
@@ -153,7 +155,12 @@ pub trait Store: Send + Sync {
     /// All objects in the folders from `<prefix><first>/` to `<prefix><last>/`, both included, in the order of their keys:
     /// what listing each of these folders gives, without a request for each. Only folders whose names are as long as
     /// `first` and `last` count, because only among those the order of keys is the order of names; days are such names.
-    async fn list_range(&self, prefix: &str, first: &str, last: &str) -> Result<Vec<Entry>, StoreError> {
+    async fn list_range(
+        &self,
+        prefix: &str,
+        first: &str,
+        last: &str,
+    ) -> Result<Vec<Entry>, StoreError> {
         let folders = Folders::new(prefix, first, last);
         let mut entries = self.list(prefix).await?;
         entries.retain(|entry| folders.hold(&entry.key));

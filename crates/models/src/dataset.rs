@@ -24,7 +24,10 @@ pub(crate) struct Dataset {
 
 /// All datasets, by the name that queries call them: `silver.<dataset>`.
 pub(crate) fn all(contracts: &Contracts) -> BTreeMap<String, Dataset> {
-    contracts.iter().map(|contract| (format!("silver.{}", contract.dataset), dataset(contract))).collect()
+    contracts
+        .iter()
+        .map(|contract| (format!("silver.{}", contract.dataset), dataset(contract)))
+        .collect()
 }
 
 fn dataset(contract: &Contract) -> Dataset {

@@ -91,7 +91,9 @@ pub enum Reason {
     )]
     Undeclared(String),
     /// A table that the header names and the query does not read.
-    #[error("its input {0:?} is not read by the query; it would be computed again for nothing, so remove it")]
+    #[error(
+        "its input {0:?} is not read by the query; it would be computed again for nothing, so remove it"
+    )]
     Unused(String),
     /// A check of a model that does not exist.
     #[error("it checks the model {0:?}, which does not exist")]
@@ -178,10 +180,18 @@ fn model(folder: &str, name: &str, text: &str) -> Result<Model, Reason> {
     let (header, query): (ModelHeader, _) = header::read(text)?;
     let reference = format!("{folder}.{name}");
     if header.grain.trim().is_empty() {
-        return Err(value("grain", header.grain, "what one row is, such as \"one row per shop and day\""));
+        return Err(value(
+            "grain",
+            header.grain,
+            "what one row is, such as \"one row per shop and day\"",
+        ));
     }
     if header.inputs.is_empty() {
-        return Err(value("inputs", String::new(), "at least one table such as \"silver.pos_sales\""));
+        return Err(value(
+            "inputs",
+            String::new(),
+            "at least one table such as \"silver.pos_sales\"",
+        ));
     }
     if header.inputs.iter().all(|input| is_reference(input)) {
         return Err(Reason::NoDays);
@@ -204,8 +214,10 @@ fn model(folder: &str, name: &str, text: &str) -> Result<Model, Reason> {
     let query = Query::parse(query)?;
     let columns = query.columns()?;
     let of_notice = header.notice.iter().flat_map(|notice| {
-        let in_subject =
-            notice.placeholders().into_iter().chain([notice.started.as_str(), notice.ended.as_str()]);
+        let in_subject = notice
+            .placeholders()
+            .into_iter()
+            .chain([notice.started.as_str(), notice.ended.as_str()]);
         in_subject.map(|column| ("notice", column))
     });
     let named = header.key.iter().map(|column| ("key", column.as_str()));
@@ -314,8 +326,12 @@ fn order(models: &BTreeMap<String, Model>) -> Result<Vec<String>, DefinitionErro
             return Ok(());
         }
         if let Some(start) = path.iter().position(|name| *name == model.name) {
-            let circle =
-                path[start..].iter().copied().chain([model.name.as_str()]).map(str::to_owned).collect();
+            let circle = path[start..]
+                .iter()
+                .copied()
+                .chain([model.name.as_str()])
+                .map(str::to_owned)
+                .collect();
             return Err(DefinitionError { file: file(model), reason: Reason::Cycle(circle) });
         }
         path.push(&model.name);
@@ -343,9 +359,12 @@ mod tests {
     use crate::testing::{REFERENCE, check, contracts, model, models};
 
     fn error(sources: &[(&str, String)]) -> String {
-        Models::from_sources(&contracts(), sources.iter().map(|(name, text)| (*name, text.as_str())))
-            .unwrap_err()
-            .to_string()
+        Models::from_sources(
+            &contracts(),
+            sources.iter().map(|(name, text)| (*name, text.as_str())),
+        )
+        .unwrap_err()
+        .to_string()
     }
 
     fn daily(change: impl FnOnce(String) -> String) -> String {
@@ -372,13 +391,16 @@ mod tests {
 
     #[test]
     fn given_a_table_that_the_header_does_not_name_then_the_error_does() {
-        let error = daily(|text| text.replace("from rows", "from rows join gold.other using (day)"));
+        let error =
+            daily(|text| text.replace("from rows", "from rows join gold.other using (day)"));
         assert!(error.contains("reads \"gold.other\", which is not among its inputs"), "{error}");
     }
 
     #[test]
     fn given_an_input_that_the_query_does_not_read_then_the_error_names_it() {
-        let error = daily(|text| text.replace("[\"silver.sales\"]", "[\"silver.sales\", \"silver.clicks\"]"));
+        let error = daily(|text| {
+            text.replace("[\"silver.sales\"]", "[\"silver.sales\", \"silver.clicks\"]")
+        });
         assert!(error.contains("\"silver.clicks\" is not read"), "{error}");
     }
 
@@ -429,19 +451,23 @@ mod tests {
             assert!(error(&[(file, text())]).contains(message), "{file}");
         }
         assert!(
-            error(&[("silver/daily.sql", text()), ("gold/daily.sql", text())]).contains("\"daily\" is taken")
+            error(&[("silver/daily.sql", text()), ("gold/daily.sql", text())])
+                .contains("\"daily\" is taken")
         );
-        assert!(error(&[("checks/c.sql", check("daily", &[]))]).contains("checks the model \"daily\""));
-        let warehouse = error(&[("gold/daily.sql", model(&["silver.sales"], "-- warehouse = \"daily\""))]);
+        assert!(
+            error(&[("checks/c.sql", check("daily", &[]))]).contains("checks the model \"daily\"")
+        );
+        let warehouse =
+            error(&[("gold/daily.sql", model(&["silver.sales"], "-- warehouse = \"daily\""))]);
         assert!(warehouse.contains("expected \"<schema>.<table>\""), "{warehouse}");
     }
 
-    const NOTICE: &str =
-        "-- notice = { subject = \"{shop_id} has {row_count}\", started = \"day\", ended = \"day\" }";
+    const NOTICE: &str = "-- notice = { subject = \"{shop_id} has {row_count}\", started = \"day\", ended = \"day\" }";
 
     #[test]
     fn given_a_notice_then_its_columns_are_columns_of_the_query() {
-        let daily = |notice: String| error(&[("gold/daily.sql", model(&["silver.sales"], &notice))]);
+        let daily =
+            |notice: String| error(&[("gold/daily.sql", model(&["silver.sales"], &notice))]);
         let columns = "but the query returns shop_id, day, row_count";
         assert_eq!(
             daily(NOTICE.replace("{row_count}", "{rows}")),
@@ -479,7 +505,10 @@ mod tests {
             ("reference/weights.csv", REFERENCE.to_owned()),
             ("gold/daily.sql", model(&["silver.sales", "reference.wages"], "")),
         ]);
-        assert!(error.contains("\"reference.wages\" is no dataset, model or reference table"), "{error}");
+        assert!(
+            error.contains("\"reference.wages\" is no dataset, model or reference table"),
+            "{error}"
+        );
         assert!(error.ends_with("gold.daily, reference.weights"), "{error}");
     }
 

@@ -73,8 +73,9 @@ select 1;
 
     #[test]
     fn given_an_unknown_key_then_the_error_names_it_and_its_line() {
-        let error =
-            read::<ModelHeader>(&MODEL.replace("lookback_days", "look_back_days")).unwrap_err().to_string();
+        let error = read::<ModelHeader>(&MODEL.replace("lookback_days", "look_back_days"))
+            .unwrap_err()
+            .to_string();
         insta::assert_snapshot!(error, @r"
         TOML parse error at line 5, column 2
           |

@@ -263,7 +263,9 @@ impl PartitionDirty {
     ///
     /// # Errors
     /// When the message names none.
-    pub fn partitions(&self) -> Result<impl Iterator<Item = PartitionValue> + use<>, PartitionValueError> {
+    pub fn partitions(
+        &self,
+    ) -> Result<impl Iterator<Item = PartitionValue> + use<>, PartitionValueError> {
         let first: PartitionValue = self.partition.parse()?;
         let last = self.until.as_deref().map_or(Ok(first), str::parse)?;
         Ok(first.through(last))
@@ -322,7 +324,11 @@ pub struct CheckRun {
 
 impl From<&JobCheck> for CheckRun {
     fn from(check: &JobCheck) -> Self {
-        Self { name: check.name.clone(), severity: check.severity, description: check.description.clone() }
+        Self {
+            name: check.name.clone(),
+            severity: check.severity,
+            description: check.description.clone(),
+        }
     }
 }
 
@@ -440,8 +446,10 @@ mod tests {
 
     #[test]
     fn a_partition_names_its_column_type_and_value() {
-        let partition = Partition { column: "business_date".into(), value: "2010-12-01".parse().unwrap() };
-        let json = serde_json::json!({"column": "business_date", "type": "date", "value": "2010-12-01"});
+        let partition =
+            Partition { column: "business_date".into(), value: "2010-12-01".parse().unwrap() };
+        let json =
+            serde_json::json!({"column": "business_date", "type": "date", "value": "2010-12-01"});
         assert_eq!(serde_json::to_value(&partition).unwrap(), json);
         assert_eq!(serde_json::from_value::<Partition>(json).unwrap(), partition);
     }
@@ -473,10 +481,16 @@ mod tests {
 
     #[test]
     fn given_a_window_then_a_change_dirties_every_day_that_reads_it() {
-        let downstream =
-            Downstream { model: "m".into(), column: "day".into(), lookback_days: 2, lookahead_days: 1 };
-        let dirtied: Vec<_> =
-            downstream.dirtied_by("2010-12-10".parse().unwrap()).map(|day| day.to_string()).collect();
+        let downstream = Downstream {
+            model: "m".into(),
+            column: "day".into(),
+            lookback_days: 2,
+            lookahead_days: 1,
+        };
+        let dirtied: Vec<_> = downstream
+            .dirtied_by("2010-12-10".parse().unwrap())
+            .map(|day| day.to_string())
+            .collect();
         assert_eq!(dirtied, ["2010-12-09", "2010-12-10", "2010-12-11", "2010-12-12"]);
     }
 }

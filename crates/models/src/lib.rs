@@ -16,9 +16,9 @@ mod testing;
 
 pub use definition::{DefinitionError, Reason};
 pub use job::{
-    CheckAlert, CheckRun, Column, Downstream, FailedCheck, JobCheck, JobDocument, JobInput, JobOutput,
-    JobResult, LoadColumn, LoadRequest, MAX_FAILED_SHOPS, Notice, NotifyRequest, Outcome, Partition,
-    PartitionDirty, Severity, View,
+    CheckAlert, CheckRun, Column, Downstream, FailedCheck, JobCheck, JobDocument, JobInput,
+    JobOutput, JobResult, LoadColumn, LoadRequest, MAX_FAILED_SHOPS, Notice, NotifyRequest,
+    Outcome, Partition, PartitionDirty, Severity, View,
 };
 pub use models::{Check, InputPrefix, InputRange, Model, Models};
 pub use partition::{PartitionValue, PartitionValueError};

@@ -100,7 +100,10 @@ impl Model {
     }
 
     /// The input partitions that `partition` is computed from.
-    pub fn input_partitions(&self, partition: PartitionValue) -> impl Iterator<Item = PartitionValue> {
+    pub fn input_partitions(
+        &self,
+        partition: PartitionValue,
+    ) -> impl Iterator<Item = PartitionValue> {
         partition.window(self.lookback_days, self.lookahead_days)
     }
 
@@ -129,16 +132,22 @@ impl Models {
         for (folder, extension) in
             [("reference", "csv"), ("silver", "sql"), ("gold", "sql"), ("checks", "sql")]
         {
-            let files = files(&directory.join(folder), extension)
-                .map_err(|error| DefinitionError::new(folder, Reason::Unreadable(error.to_string())))?;
+            let files = files(&directory.join(folder), extension).map_err(|error| {
+                DefinitionError::new(folder, Reason::Unreadable(error.to_string()))
+            })?;
             for file in files {
-                let name = format!("{folder}/{}", file.file_name().unwrap_or_default().to_string_lossy());
-                let text = std::fs::read_to_string(&file)
-                    .map_err(|error| DefinitionError::new(&name, Reason::Unreadable(error.to_string())))?;
+                let name =
+                    format!("{folder}/{}", file.file_name().unwrap_or_default().to_string_lossy());
+                let text = std::fs::read_to_string(&file).map_err(|error| {
+                    DefinitionError::new(&name, Reason::Unreadable(error.to_string()))
+                })?;
                 sources.push((name, text));
             }
         }
-        Self::from_sources(contracts, sources.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+        Self::from_sources(
+            contracts,
+            sources.iter().map(|(name, text)| (name.as_str(), text.as_str())),
+        )
     }
 
     /// Reads files given as pairs of path (such as `gold/total_sales.sql`) and text.
@@ -148,7 +157,8 @@ impl Models {
     ) -> Result<Self, DefinitionError> {
         let datasets = dataset::all(contracts);
         let Definitions { models, references, order } = definition::read(&datasets, sources)?;
-        let personal = contracts.iter().flat_map(|contract| contract.personal.iter().cloned()).collect();
+        let personal =
+            contracts.iter().flat_map(|contract| contract.personal.iter().cloned()).collect();
         Ok(Self { models, datasets, references, personal, order })
     }
 
@@ -180,7 +190,11 @@ impl Models {
     /// The partitions of models that have to be computed again when `partition` of a dataset or a model changes.
     ///
     /// `name` is the bare name, as in keys. Every partition is named once, and in the order of the models.
-    pub fn dirtied_by(&self, name: &str, partition: PartitionValue) -> Vec<(String, PartitionValue)> {
+    pub fn dirtied_by(
+        &self,
+        name: &str,
+        partition: PartitionValue,
+    ) -> Vec<(String, PartitionValue)> {
         self.downstream(name)
             .iter()
             .flat_map(|downstream| {
@@ -212,7 +226,12 @@ impl Models {
         self.ranges(model, partition, partition)
     }
 
-    fn ranges(&self, model: &Model, first: PartitionValue, last: PartitionValue) -> Vec<InputRange> {
+    fn ranges(
+        &self,
+        model: &Model,
+        first: PartitionValue,
+        last: PartitionValue,
+    ) -> Vec<InputRange> {
         let range = |input: &str| InputRange {
             input: input.to_owned(),
             prefix: self.days_prefix(input),
@@ -247,7 +266,10 @@ impl Models {
             .map(|model| Downstream {
                 model: model.name.clone(),
                 // Models are partitioned by day, and read each other day by day.
-                column: self.models.get(name).map_or_else(String::new, |upstream| upstream.partition.clone()),
+                column: self
+                    .models
+                    .get(name)
+                    .map_or_else(String::new, |upstream| upstream.partition.clone()),
                 lookback_days: model.lookback_days,
                 lookahead_days: model.lookahead_days,
             })
@@ -316,7 +338,8 @@ mod tests {
     #[test]
     fn the_prefixes_hold_every_object_of_the_window() {
         let models = world();
-        let prefixes = |name: &str| models.input_prefixes(models.get(name).unwrap(), day("2010-12-31"));
+        let prefixes =
+            |name: &str| models.input_prefixes(models.get(name).unwrap(), day("2010-12-31"));
         assert_eq!(
             prefixes("daily"),
             [
@@ -351,7 +374,8 @@ mod tests {
                 .input_ranges(model, partition)
                 .into_iter()
                 .map(|range| {
-                    [range.first, range.last].map(|day| format!("{} {}{day}/", range.input, range.prefix))
+                    [range.first, range.last]
+                        .map(|day| format!("{} {}{day}/", range.input, range.prefix))
                 })
                 .collect();
             let expected: Vec<_> = prefixes
@@ -382,7 +406,10 @@ mod tests {
         assert_eq!(readers, ["a", "b"]);
         assert_eq!(models.readers_of_reference("wages").count(), 0);
         let listed = models.input_ranges(models.get("a").unwrap(), day("2010-12-31"));
-        assert_eq!(listed.iter().map(|range| range.input.as_str()).collect::<Vec<_>>(), ["silver.sales"]);
+        assert_eq!(
+            listed.iter().map(|range| range.input.as_str()).collect::<Vec<_>>(),
+            ["silver.sales"]
+        );
         assert_eq!(models.reference("weights").unwrap().row_count(), 1);
     }
 

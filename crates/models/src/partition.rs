@@ -65,9 +65,11 @@ impl PartitionValue {
     pub(crate) fn ends(self, before: u16, after: u16) -> (Self, Self) {
         let Self::Date(day) = self;
         // A window that leaves the years of four digits simply ends there: only among those, days sort as their texts do.
-        let first =
-            day.checked_sub_days(Days::new(before.into())).map_or(FIRST_DAY, |day| day.max(FIRST_DAY));
-        let last = day.checked_add_days(Days::new(after.into())).map_or(LAST_DAY, |day| day.min(LAST_DAY));
+        let first = day
+            .checked_sub_days(Days::new(before.into()))
+            .map_or(FIRST_DAY, |day| day.max(FIRST_DAY));
+        let last =
+            day.checked_add_days(Days::new(after.into())).map_or(LAST_DAY, |day| day.min(LAST_DAY));
         (Self::Date(first), Self::Date(last))
     }
 }
@@ -108,7 +110,11 @@ mod tests {
     #[test]
     fn given_a_day_or_an_hour_of_silver_then_its_partition_is_the_day() {
         for folder in ["dt=2010-12-01", "dt=2010-12-01/hour=23"] {
-            assert_eq!(PartitionValue::from_silver_folder(folder), Some(day("2010-12-01")), "{folder}");
+            assert_eq!(
+                PartitionValue::from_silver_folder(folder),
+                Some(day("2010-12-01")),
+                "{folder}"
+            );
         }
         for folder in ["bucket=0007", "dt=x", "2010-12-01", "dt=2010-12-01/minute=1"] {
             assert_eq!(PartitionValue::from_silver_folder(folder), None, "{folder}");

@@ -8,7 +8,8 @@ use shoplake_lake::{ETag, Entry, Head};
 
 use crate::definition::is_reference;
 use crate::job::{
-    JOB_VERSION, JobCheck, JobDocument, JobInput, JobOutput, Partition, Severity, View, metadata, rows_table,
+    JOB_VERSION, JobCheck, JobDocument, JobInput, JobOutput, Partition, Severity, View, metadata,
+    rows_table,
 };
 use crate::models::{Model, Models, bare};
 use crate::partition::PartitionValue;
@@ -138,14 +139,19 @@ impl Models {
 
     /// Whether any input has an object of the partition's own day.
     fn has_own_day(&self, partition: PartitionValue, listing: &Listing) -> bool {
-        listing
-            .iter()
-            .any(|(input, entries)| entries.iter().any(|entry| self.is_of_day(input, partition, &entry.key)))
+        listing.iter().any(|(input, entries)| {
+            entries.iter().any(|entry| self.is_of_day(input, partition, &entry.key))
+        })
     }
 
     /// The reference table that queries call `input`, with the rows that count.
-    fn reference_table<'a>(&'a self, input: &str, references: &'a References) -> Option<&'a ReferenceTable> {
-        is_reference(input).then(|| references.get(bare(input)).or_else(|| self.reference(bare(input))))?
+    fn reference_table<'a>(
+        &'a self,
+        input: &str,
+        references: &'a References,
+    ) -> Option<&'a ReferenceTable> {
+        is_reference(input)
+            .then(|| references.get(bare(input)).or_else(|| self.reference(bare(input))))?
     }
 
     /// The tables and views that the model and its checks read.
@@ -194,11 +200,14 @@ impl Models {
         for input in &model.inputs {
             if let Some(upstream) = self.by_reference(input) {
                 self.without_rows(upstream, tables);
-            } else if let Some(table) =
-                self.reference(bare(input)).filter(|_| is_reference(input) && !tables.has(&empty_name(input)))
+            } else if let Some(table) = self
+                .reference(bare(input))
+                .filter(|_| is_reference(input) && !tables.has(&empty_name(input)))
             {
                 tables.view(empty_name(input), table.empty_sql());
-            } else if let Some(dataset) = self.dataset(input).filter(|_| !tables.has(&empty_name(input))) {
+            } else if let Some(dataset) =
+                self.dataset(input).filter(|_| !tables.has(&empty_name(input)))
+            {
                 tables.inputs.push(JobInput {
                     table: empty_name(input),
                     name: input.clone(),
@@ -224,7 +233,8 @@ impl Tables {
     }
 
     fn has(&self, name: &str) -> bool {
-        self.inputs.iter().any(|input| input.table == name) || self.views.iter().any(|view| view.name == name)
+        self.inputs.iter().any(|input| input.table == name)
+            || self.views.iter().any(|view| view.name == name)
     }
 }
 
@@ -245,12 +255,16 @@ impl Model {
             name: check.name.clone(),
             severity: check.severity,
             description: check.description.clone(),
-            sql: check
-                .query
-                .render(|table| if bare(table) == self.name { rows.clone() } else { view_name(table) }),
+            sql: check.query.render(|table| {
+                if bare(table) == self.name { rows.clone() } else { view_name(table) }
+            }),
         });
         let of_key = [
-            ("key_is_not_null", "no column of the key is null", render::key_is_null(&rows, &self.key)),
+            (
+                "key_is_not_null",
+                "no column of the key is null",
+                render::key_is_null(&rows, &self.key),
+            ),
             ("key_is_unique", "no key occurs twice", render::key_repeats(&rows, &self.key)),
         ];
         of_key
@@ -277,14 +291,17 @@ fn inputs_digest(
     let objects: BTreeSet<_> = listing
         .iter()
         .flat_map(|(input, entries)| {
-            entries.iter().map(move |entry| [input.as_str(), entry.key.as_str(), entry.etag.as_str()])
+            entries
+                .iter()
+                .map(move |entry| [input.as_str(), entry.key.as_str(), entry.etag.as_str()])
         })
         .collect();
     let mut texts: Vec<Cow<'_, str>> = objects.into_iter().flatten().map(Cow::Borrowed).collect();
     for input in &tables.inputs {
         texts.push((&input.table).into());
         for column in input.columns.iter().flatten() {
-            texts.push(format!("{} {} {}", column.name, column.column_type, column.nullable).into());
+            texts
+                .push(format!("{} {} {}", column.name, column.column_type, column.nullable).into());
         }
     }
     for view in &tables.views {
@@ -293,7 +310,11 @@ fn inputs_digest(
     texts.push(sql.into());
     texts.extend(key.iter().map(Cow::from));
     for check in checks {
-        texts.extend([Cow::from(&check.name), format!("{:?}", check.severity).into(), Cow::from(&check.sql)]);
+        texts.extend([
+            Cow::from(&check.name),
+            format!("{:?}", check.severity).into(),
+            Cow::from(&check.sql),
+        ]);
     }
     digest(texts.iter().map(AsRef::as_ref))
 }
@@ -317,7 +338,12 @@ mod tests {
     use crate::testing::{day, world};
 
     fn entry(key: &str, etag: &str) -> Entry {
-        Entry { key: key.into(), etag: ETag::new(etag), size: 1, last_modified: DateTime::UNIX_EPOCH }
+        Entry {
+            key: key.into(),
+            etag: ETag::new(etag),
+            size: 1,
+            last_modified: DateTime::UNIX_EPOCH,
+        }
     }
 
     fn listing(objects: &[(&str, &str, &str)]) -> Listing {
@@ -339,7 +365,13 @@ mod tests {
         head: Option<&GoldHead>,
         references: &References,
     ) -> JobDocument {
-        match models.plan_with(models.get(model).unwrap(), day("2010-12-01"), listing, head, references) {
+        match models.plan_with(
+            models.get(model).unwrap(),
+            day("2010-12-01"),
+            listing,
+            head,
+            references,
+        ) {
             Plan::Job(job) => *job,
             Plan::UpToDate => panic!("expected a job"),
         }
@@ -372,7 +404,8 @@ mod tests {
     #[test]
     fn the_sql_of_a_job_reads_well() {
         let job = job("daily", &sales(), None);
-        let views: Vec<_> = job.views.iter().map(|view| format!("-- {}\n{}", view.name, view.sql)).collect();
+        let views: Vec<_> =
+            job.views.iter().map(|view| format!("-- {}\n{}", view.name, view.sql)).collect();
         insta::assert_snapshot!(format!("{}\n-- query\n{}", views.join("\n"), job.sql));
     }
 
@@ -396,7 +429,10 @@ mod tests {
         let rewritten = listing(&[("silver.sales", "silver/sales/dt=2010-12-01/a.parquet", "9")]);
         let second = job("daily", &rewritten, Some(&head(&first)));
         assert_ne!(first.id, second.id);
-        assert_eq!((second.output.version, second.output.expected_etag.as_deref()), (2, Some("\"gold\"")));
+        assert_eq!(
+            (second.output.version, second.output.expected_etag.as_deref()),
+            (2, Some("\"gold\""))
+        );
         assert_ne!(job("daily", &rewritten, None).id, second.id);
         assert_eq!(job("daily", &sales(), None).id, first.id, "planning again gives the same job");
     }
@@ -404,11 +440,15 @@ mod tests {
     #[test]
     fn given_another_query_then_the_same_inputs_are_not_up_to_date() {
         let first = job("daily", &sales(), None);
-        let text =
-            crate::testing::model(&["silver.sales"], "-- lookahead_days = 1").replace("count(*)", "sum(1)");
+        let text = crate::testing::model(&["silver.sales"], "-- lookahead_days = 1")
+            .replace("count(*)", "sum(1)");
         let models = crate::testing::models(&[("gold/daily.sql", text)]);
-        let plan =
-            models.plan(models.get("daily").unwrap(), day("2010-12-01"), &sales(), Some(&head(&first)));
+        let plan = models.plan(
+            models.get("daily").unwrap(),
+            day("2010-12-01"),
+            &sales(),
+            Some(&head(&first)),
+        );
         assert!(matches!(plan, Plan::Job(_)));
     }
 
@@ -424,8 +464,12 @@ mod tests {
         let yesterday = listing(&[("gold.daily", "gold/daily/day=2010-11-30/data.parquet", "1")]);
         assert_eq!(plan("weekly", &yesterday, None), Plan::UpToDate);
 
-        let of_hour = listing(&[("silver.clicks", "silver/clicks/dt=2010-12-01/hour=09/a.parquet", "1")]);
-        assert!(matches!(plan("daily", &of_hour, None), Plan::Job(_)), "an input of a check counts");
+        let of_hour =
+            listing(&[("silver.clicks", "silver/clicks/dt=2010-12-01/hour=09/a.parquet", "1")]);
+        assert!(
+            matches!(plan("daily", &of_hour, None), Plan::Job(_)),
+            "an input of a check counts"
+        );
         let today = listing(&[("gold.daily", "gold/daily/day=2010-12-01/data.parquet", "1")]);
         assert!(matches!(plan("weekly", &today, None), Plan::Job(_)));
 
@@ -448,7 +492,8 @@ mod tests {
         assert!(packaged.sql.contains("from reference__weights"), "{}", packaged.sql);
         assert!(packaged.inputs.iter().all(|input| input.name == "silver.sales"));
 
-        let weights = models.reference("weights").unwrap().with_rows("shop_id,weight\na,2\n").unwrap();
+        let weights =
+            models.reference("weights").unwrap().with_rows("shop_id,weight\na,2\n").unwrap();
         let references = References::from([("weights".to_owned(), weights)]);
         let edited = job_of(&models, "daily", &sales(), Some(&head(&packaged)), &references);
         assert!(edited.views[0].sql.contains("('a', '2')"), "{}", edited.views[0].sql);
@@ -456,7 +501,8 @@ mod tests {
         // Downstream, where the columns of a model without rows are found by its query.
         let own_day = listing(&[("gold.next", "gold/next/day=2010-12-01/data.parquet", "1")]);
         let next = job_of(&models, "next", &own_day, Some(&head(&packaged)), &references);
-        let empty = next.views.iter().find(|view| view.name == "reference__weights__empty").unwrap();
+        let empty =
+            next.views.iter().find(|view| view.name == "reference__weights__empty").unwrap();
         assert!(empty.sql.contains("where 1 = 0"), "{}", empty.sql);
     }
 
@@ -474,8 +520,11 @@ mod tests {
 
     #[test]
     fn given_a_gold_input_with_objects_then_it_is_read_as_it_is() {
-        let job =
-            job("weekly", &listing(&[("gold.daily", "gold/daily/day=2010-12-01/data.parquet", "1")]), None);
+        let job = job(
+            "weekly",
+            &listing(&[("gold.daily", "gold/daily/day=2010-12-01/data.parquet", "1")]),
+            None,
+        );
         assert_eq!((job.inputs[0].columns.as_ref(), job.inputs[0].objects.len()), (None, 1));
         assert_eq!(job.views[0].sql, "select *\nfrom gold__daily__objects\n");
     }

@@ -164,7 +164,10 @@ mod tests {
         let query = parse(
             "select 'silver.no', /* gold.no */ \"silver.no\" as x -- silver.no 'é\nfrom silver.yes join gold.too on silver.yes.a = 'it''s gold.no'",
         );
-        assert_eq!(query.references().collect::<Vec<_>>(), ["silver.yes", "gold.too", "silver.yes"]);
+        assert_eq!(
+            query.references().collect::<Vec<_>>(),
+            ["silver.yes", "gold.too", "silver.yes"]
+        );
         let rendered = query.render(|name| name.replace('.', "__"));
         assert!(
             rendered.contains("from silver__yes join gold__too on silver__yes.a = 'it''s gold.no'"),

@@ -142,11 +142,13 @@ impl ReferenceTable {
         let edited = self.with_rows(csv)?;
         if edited.rows.is_empty() {
             let line = without_mark(csv).lines().count().max(1) as u64 + 1;
-            let (expected, actual) = ("at least one row".to_owned(), "the end of the file".to_owned());
+            let (expected, actual) =
+                ("at least one row".to_owned(), "the end of the file".to_owned());
             return Err(ReferenceError::Line { line, expected, actual });
         }
         for column in self.key.iter().filter(|column| self.columns[*column] == ColumnType::String) {
-            let known: BTreeSet<_> = self.rows.iter().map(|row| value_of(&self.order, row, column)).collect();
+            let known: BTreeSet<_> =
+                self.rows.iter().map(|row| value_of(&self.order, row, column)).collect();
             for (row, line) in edited.rows.iter().zip(&edited.lines) {
                 let actual = value_of(&edited.order, row, column);
                 let expected = if column == SHOP {
@@ -211,7 +213,12 @@ impl ReferenceTable {
         ReferenceError::Line { line, expected, actual }
     }
 
-    fn row(&self, line: u64, order: &[String], fields: &[String]) -> Result<Vec<String>, ReferenceError> {
+    fn row(
+        &self,
+        line: u64,
+        order: &[String],
+        fields: &[String],
+    ) -> Result<Vec<String>, ReferenceError> {
         if fields.len() != order.len() {
             let expected = format!("{} values ({})", order.len(), order.join(", "));
             return Err(ReferenceError::Line { line, expected, actual: fields.len().to_string() });
@@ -269,16 +276,21 @@ impl ReferenceTable {
 
 impl Header {
     fn check(&self) -> Result<(), ReferenceError> {
-        let wrong =
-            |key, actual: String, expected| Err(ReferenceError::HeaderValue { key, actual, expected });
+        let wrong = |key, actual: String, expected| {
+            Err(ReferenceError::HeaderValue { key, actual, expected })
+        };
         if self.description.trim().is_empty() {
             return wrong("description", self.description.clone(), "what the table is for");
         }
-        if let Some(column) = self.columns.keys().find(|column| !crate::definition::is_identifier(column)) {
+        if let Some(column) =
+            self.columns.keys().find(|column| !crate::definition::is_identifier(column))
+        {
             return wrong("columns", column.clone(), "names of a-z, 0-9 and _");
         }
-        if let Some((column, of)) =
-            self.columns.iter().find(|(_, of)| matches!(of, ColumnType::Double | ColumnType::Timestamp))
+        if let Some((column, of)) = self
+            .columns
+            .iter()
+            .find(|(_, of)| matches!(of, ColumnType::Double | ColumnType::Timestamp))
         {
             let expected = "the types string, bigint, decimal(p,s), date or boolean";
             return wrong("columns", format!("{column} = {of}"), expected);
@@ -337,9 +349,14 @@ fn canonical(column_type: ColumnType, text: &str) -> Result<String, String> {
             .parse::<i64>()
             .map(|number| number.to_string())
             .map_err(|_| "a whole number of 64 bits".to_owned()),
-        ColumnType::Decimal { precision, scale } => decimal(text, precision, scale).ok_or_else(|| {
-            format!("a number with at most {} digits before and {scale} after the point", precision - scale)
-        }),
+        ColumnType::Decimal { precision, scale } => {
+            decimal(text, precision, scale).ok_or_else(|| {
+                format!(
+                    "a number with at most {} digits before and {scale} after the point",
+                    precision - scale
+                )
+            })
+        }
         ColumnType::Date => text
             .parse::<NaiveDate>()
             .ok()
@@ -376,7 +393,11 @@ fn decimal(text: &str, precision: u8, scale: u8) -> Option<String> {
     }
     let sign = if whole.is_empty() && fraction.is_empty() { "" } else { sign };
     let whole = if whole.is_empty() { "0" } else { whole };
-    Some(if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction:0<scale$}") })
+    Some(if scale == 0 {
+        format!("{sign}{whole}")
+    } else {
+        format!("{sign}{whole}.{fraction:0<scale$}")
+    })
 }
 
 #[cfg(test)]
@@ -419,7 +440,8 @@ acme,page_view,2.50
 
     #[test]
     fn given_other_rows_then_the_declaration_stays_and_columns_may_come_in_another_order() {
-        let other = weights().with_rows("weight,activity,shop_id\r\n-0.5,\"search\",*\r\n").unwrap();
+        let other =
+            weights().with_rows("weight,activity,shop_id\r\n-0.5,\"search\",*\r\n").unwrap();
         assert_eq!((other.row_count(), other.key.clone()), (1, weights().key));
         assert!(other.sql().contains("('-0.5000', 'search', '*')"), "{}", other.sql());
         assert!(other.sql().ends_with("(weight, activity, shop_id)\n"), "{}", other.sql());
@@ -510,7 +532,10 @@ acme,page_view,2.50
             std::iter::once("shop_id,activity,weight\n".to_owned()).chain(rows).collect()
         };
         assert_eq!(weights().with_rows(&rows(MAX_ROWS)).unwrap().row_count(), MAX_ROWS);
-        assert_eq!(error(&rows(MAX_ROWS + 1)), "line 10002: expected at most 10000 rows, got one more");
+        assert_eq!(
+            error(&rows(MAX_ROWS + 1)),
+            "line 10002: expected at most 10000 rows, got one more"
+        );
     }
 
     #[test]
@@ -519,7 +544,8 @@ acme,page_view,2.50
         assert!(error(&WEIGHTS.replace("2.50", "x")).starts_with("line 6, column \"weight\""));
         assert!(error(&WEIGHTS.replace("# key", "# keys")).contains("unknown field `keys`"));
         assert!(
-            error(&WEIGHTS.replace("\"activity\"]", "\"action\"]")).contains("one or more of the columns")
+            error(&WEIGHTS.replace("\"activity\"]", "\"action\"]"))
+                .contains("one or more of the columns")
         );
         assert!(error(&WEIGHTS.replace("decimal(9,4)", "double")).contains("weight = double"));
         assert!(error(&WEIGHTS.replace("decimal(9,4)", "money")).contains("not a column type"));
@@ -530,9 +556,13 @@ acme,page_view,2.50
     #[test]
     fn given_values_of_every_type_then_each_has_one_spelling() {
         let decimal = |text: &str| decimal(text, 6, 2);
-        for (text, expected) in
-            [("0", "0.00"), ("-0.00", "0.00"), ("007.5", "7.50"), ("-9999.99", "-9999.99"), ("1.500", "1.50")]
-        {
+        for (text, expected) in [
+            ("0", "0.00"),
+            ("-0.00", "0.00"),
+            ("007.5", "7.50"),
+            ("-9999.99", "-9999.99"),
+            ("1.500", "1.50"),
+        ] {
             assert_eq!(decimal(text).as_deref(), Some(expected), "{text}");
         }
         for text in ["", "-", ".5", "1.", "1e3", "+1", "10000", "0.005", "1,5", "--1", "1 "] {

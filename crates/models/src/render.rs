@@ -14,7 +14,11 @@ pub(crate) fn objects_name(reference: &str) -> String {
 
 /// The query of a model, restricted to one partition.
 pub(crate) fn partition_query(query: &str, partition: &Partition) -> String {
-    format!("select *\nfrom (\n{query}\n) as model\nwhere {} = {}\n", partition.column, partition.value.sql())
+    format!(
+        "select *\nfrom (\n{query}\n) as model\nwhere {} = {}\n",
+        partition.column,
+        partition.value.sql()
+    )
 }
 
 /// What decides which of several rows with one key is the one that counts.
@@ -42,14 +46,16 @@ impl Deduplication<'_> {
         let same_key: Vec<_> =
             key.iter().map(|column| format!("candidates.{column} = repeated.{column}")).collect();
         let same_key = same_key.join(" and ");
-        let others = columns.iter().filter(|column| !key.contains(column) && !precedence.contains(column));
+        let others =
+            columns.iter().filter(|column| !key.contains(column) && !precedence.contains(column));
         let order: Vec<_> = precedence
             .iter()
             .chain(others)
             .map(|column| format!("candidates.{column} desc nulls last"))
             .collect();
         let order = order.join(",\n                ");
-        let candidates: Vec<_> = columns.iter().map(|column| format!("candidates.{column}")).collect();
+        let candidates: Vec<_> =
+            columns.iter().map(|column| format!("candidates.{column}")).collect();
         let candidates = candidates.join(",\n        ");
         let partition: Vec<_> = key.iter().map(|column| format!("candidates.{column}")).collect();
         let partition = partition.join(", ");
@@ -96,5 +102,7 @@ pub(crate) fn key_is_null(table: &str, key: &[String]) -> String {
 /// A query for the keys that `table` has more than once.
 pub(crate) fn key_repeats(table: &str, key: &[String]) -> String {
     let key = key.join(", ");
-    format!("select {key}, count(*) as row_count\nfrom {table}\ngroup by {key}\nhaving count(*) > 1\n")
+    format!(
+        "select {key}, count(*) as row_count\nfrom {table}\ngroup by {key}\nhaving count(*) > 1\n"
+    )
 }

@@ -43,7 +43,8 @@ pub(crate) fn contracts() -> Contracts {
 /// A model that reads `inputs`, with more header lines if need be.
 pub(crate) fn model(inputs: &[&str], more: &str) -> String {
     let quoted: Vec<_> = inputs.iter().map(|input| format!("\"{input}\"")).collect();
-    let tables: Vec<_> = inputs.iter().map(|input| format!("select shop_id, day from {input}")).collect();
+    let tables: Vec<_> =
+        inputs.iter().map(|input| format!("select shop_id, day from {input}")).collect();
     format!(
         "-- grain = \"one row per shop and day\"\n-- key = [\"shop_id\", \"day\"]\n-- partition = \"day\"\n\
          -- inputs = [{}]\n{more}\nwith rows as (\n{}\n)\n\nselect shop_id, day, count(*) as row_count from rows group by shop_id, day\n",
@@ -74,14 +75,18 @@ pub(crate) fn check(model: &str, inputs: &[&str]) -> String {
 }
 
 pub(crate) fn models(sources: &[(&str, String)]) -> Models {
-    Models::from_sources(&contracts(), sources.iter().map(|(name, text)| (*name, text.as_str()))).unwrap()
+    Models::from_sources(&contracts(), sources.iter().map(|(name, text)| (*name, text.as_str())))
+        .unwrap()
 }
 
 /// `daily` reads sales (and clicks in a check); `weekly` reads `daily`, six days back.
 pub(crate) fn world() -> Models {
     models(&[
         ("gold/weekly.sql", model(&["gold.daily"], "-- lookback_days = 6")),
-        ("gold/daily.sql", model(&["silver.sales"], "-- lookahead_days = 1\n-- warehouse = \"sales.daily\"")),
+        (
+            "gold/daily.sql",
+            model(&["silver.sales"], "-- lookahead_days = 1\n-- warehouse = \"sales.daily\""),
+        ),
         ("checks/clicks_match.sql", check("daily", &["silver.clicks"])),
     ])
 }

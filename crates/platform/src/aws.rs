@@ -22,7 +22,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// call fails with its reason, and the caller's own retry (Lambda, Step Functions, SQS) takes over, before the caller dies.
 pub async fn config(operation_timeout: Duration) -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
-        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS).with_max_backoff(MAX_BACKOFF))
+        .retry_config(
+            RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS).with_max_backoff(MAX_BACKOFF),
+        )
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(CONNECT_TIMEOUT)

@@ -32,8 +32,10 @@ pub enum ConfigError {
 
 /// The variable's value; empty counts as missing, as Terraform cannot pass an absent value.
 pub fn required(name: &str) -> Result<String, ConfigError> {
-    read(name)?
-        .ok_or_else(|| ConfigError::Missing { name: name.to_owned(), expected: purpose(name).to_owned() })
+    read(name)?.ok_or_else(|| ConfigError::Missing {
+        name: name.to_owned(),
+        expected: purpose(name).to_owned(),
+    })
 }
 
 /// The variable's value, or `default` where it is missing or empty.
@@ -87,18 +89,26 @@ fn read(name: &str) -> Result<Option<String>, ConfigError> {
 fn purpose(name: &str) -> &'static str {
     match name {
         "BRONZE_TO_SILVER_ARN" => "the ARN of the bronze-to-silver state machine",
-        "CONFORM_FAILED_QUEUE_URL" => "the URL of the SQS queue of batches that conform has given up",
+        "CONFORM_FAILED_QUEUE_URL" => {
+            "the URL of the SQS queue of batches that conform has given up"
+        }
         "DEFINITIONS_DIR" => "the directory that holds schemas/ and glue-sql/",
-        "DIRTY_DEAD_LETTERS_URL" => "the URL of the SQS queue of dirty marks that could not be dispatched",
+        "DIRTY_DEAD_LETTERS_URL" => {
+            "the URL of the SQS queue of dirty marks that could not be dispatched"
+        }
         "DIRTY_QUEUE_URL" => "the URL of the SQS queue of dirty partitions",
         "EVENT_BUS" => "the name of the EventBridge bus",
         "FIREHOSE_BUFFER_SECONDS" => "how many seconds Firehose gathers what it writes to bronze",
         "GLUE_ABOVE_BYTES" => "from how many bytes of input on a job runs on Glue",
         "LAKE_BUCKET" => "the name of the S3 bucket that holds the lake",
         "SHOPS_KMS_KEY" => "the KMS key that encrypts the secrets of shops",
-        "SHOPS_PARAMETER_PATH" => "the Parameter Store path of the shops, for instance /shoplake-local/shops",
+        "SHOPS_PARAMETER_PATH" => {
+            "the Parameter Store path of the shops, for instance /shoplake-local/shops"
+        }
         "SILVER_TO_GOLD_ARN" => "the ARN of the silver-to-gold state machine",
-        "STREAM_PREFIX" => "the part of a stream's name before -<source>, for instance shoplake-local",
+        "STREAM_PREFIX" => {
+            "the part of a stream's name before -<source>, for instance shoplake-local"
+        }
         "WAREHOUSE_COPY_ROLE_ARN" => "the ARN of the IAM role with which Redshift reads the lake",
         "WAREHOUSE_DATABASE" => "the name of the Redshift database",
         "WAREHOUSE_WORKGROUP" => "the name of the Redshift Serverless workgroup",

@@ -166,7 +166,8 @@ impl Metrics {
     pub fn emit(&self, dataset: Option<&str>, values: &[(Metric, f64)]) {
         if !values.is_empty() {
             let owners = Vec::from_iter(dataset.map(|dataset| ("dataset", dataset)));
-            let dimensions = std::iter::once("function").chain(owners.iter().map(|(name, _)| *name));
+            let dimensions =
+                std::iter::once("function").chain(owners.iter().map(|(name, _)| *name));
             let line = line(&self.function, &owners, &[dimensions.collect()], values, Utc::now());
             self.sink.write(&line.to_string());
         }
@@ -269,6 +270,9 @@ mod tests {
             line["_aws"]["CloudWatchMetrics"][0]["Dimensions"],
             json!([["function"], ["function", "model"]])
         );
-        assert_eq!((&line["model"], &line["event_to_kpi_seconds"]), (&json!("total_sales"), &json!(42.0)));
+        assert_eq!(
+            (&line["model"], &line["event_to_kpi_seconds"]),
+            (&json!("total_sales"), &json!(42.0))
+        );
     }
 }

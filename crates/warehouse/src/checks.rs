@@ -12,8 +12,7 @@ const DESCRIPTION_BYTES: usize = 1_024;
 const SAMPLE_BYTES: usize = 16_384;
 
 /// Picks what stands for the partition, in both tables.
-const THIS_PARTITION: &str =
-    "model = cast(:model as varchar(256)) and partition_value = cast(:partition_value as varchar(256))";
+const THIS_PARTITION: &str = "model = cast(:model as varchar(256)) and partition_value = cast(:partition_value as varchar(256))";
 
 /// Holds if the results of this run are the ones that are shown.
 const THIS_RUN: &str = "job = cast(:run_job as varchar(256)) and version = cast(:run_version as bigint) and planned_at = cast(:run_planned_at as timestamp)";
@@ -98,14 +97,21 @@ impl CheckResults {
     }
 
     /// What the answer to [`statements`](Self::statements), with which `results` end, says; none if the partition is not registered.
-    pub(crate) fn read(&self, mut results: Vec<Option<Rows>>) -> Result<Option<Recorded>, WarehouseError> {
+    pub(crate) fn read(
+        &self,
+        mut results: Vec<Option<Rows>>,
+    ) -> Result<Option<Recorded>, WarehouseError> {
         let report = results.pop().flatten().unwrap_or_default().decode::<Report>()?.pop();
-        Ok(report
-            .map(|report| if report.is_this_run > 0 { Recorded::Recorded } else { Recorded::Superseded }))
+        Ok(report.map(|report| {
+            if report.is_this_run > 0 { Recorded::Recorded } else { Recorded::Superseded }
+        }))
     }
 
     pub(crate) fn not_registered(&self) -> WarehouseError {
-        WarehouseError::NotRegistered { model: self.model.clone(), partition: self.partition.clone() }
+        WarehouseError::NotRegistered {
+            model: self.model.clone(),
+            partition: self.partition.clone(),
+        }
     }
 
     /// What has to come first in a transaction that registers, before it has its snapshot.
@@ -140,8 +146,9 @@ where {THIS_PARTITION}"
     /// Whoever claims second waits for the first, then sees its run (READ COMMITTED) or is aborted and run again (SNAPSHOT,
     /// SERIALIZABLE); what is not claimed touches nothing.
     pub(crate) fn statements(&self) -> Vec<Statement> {
-        let claimed =
-            format!("exists (select 1 from shoplake.check_runs where {THIS_PARTITION} and {THIS_RUN})");
+        let claimed = format!(
+            "exists (select 1 from shoplake.check_runs where {THIS_PARTITION} and {THIS_RUN})"
+        );
         let claim = self.run(format!(
             "update shoplake.check_runs
 set job = cast(:run_job as varchar(256)), version = cast(:run_version as bigint), planned_at = cast(:run_planned_at as timestamp)
@@ -152,8 +159,9 @@ where {THIS_PARTITION}
         or (planned_at = cast(:run_planned_at as timestamp) and version <= cast(:run_version as bigint))
     )"
         ));
-        let replace = self
-            .run(format!("delete from shoplake.check_results\nwhere {THIS_PARTITION}\n    and {claimed}"));
+        let replace = self.run(format!(
+            "delete from shoplake.check_results\nwhere {THIS_PARTITION}\n    and {claimed}"
+        ));
         let mut statements = vec![claim, replace];
         // Without a check there is no row to insert, and `union all` of nothing is no query.
         if !self.checks.is_empty() {
@@ -164,7 +172,8 @@ where {THIS_PARTITION}
     }
 
     fn insert(&self, claimed: &str) -> Statement {
-        let rows: Vec<_> = self.checks.iter().enumerate().map(|(number, check)| check.row(number)).collect();
+        let rows: Vec<_> =
+            self.checks.iter().enumerate().map(|(number, check)| check.row(number)).collect();
         let insert = self.run(format!(
             "insert into shoplake.check_results (
     model, partition_value, check_name, severity, description, status, failed_rows, sample, job, version, checked_at
@@ -179,7 +188,10 @@ from (
 where {claimed}",
             rows.join("\n    union all\n    ")
         ));
-        self.checks.iter().enumerate().fold(insert, |insert, (number, check)| check.bind(insert, number))
+        self.checks
+            .iter()
+            .enumerate()
+            .fold(insert, |insert, (number, check)| check.bind(insert, number))
     }
 
     fn name(&self, sql: String) -> Statement {
@@ -202,7 +214,8 @@ impl CheckResult {
             let value = if is_there { format!(":{name}_{number}") } else { "null".to_owned() };
             format!("cast({value} as varchar({width})) as {name}")
         };
-        let (status, rows) = self.failure.as_ref().map_or(("passed", 0), |failure| ("failed", failure.rows));
+        let (status, rows) =
+            self.failure.as_ref().map_or(("passed", 0), |failure| ("failed", failure.rows));
         format!(
             "select cast(:check_name_{number} as varchar(256)) as check_name, cast('{}' as varchar(16)) as severity, {}, cast('{status}' as varchar(16)) as status, cast({rows} as bigint) as failed_rows, {}",
             self.severity,
@@ -214,11 +227,14 @@ impl CheckResult {
     fn bind(&self, statement: Statement, number: usize) -> Statement {
         let mut statement = statement.bind(format!("check_name_{number}"), &self.name);
         if !self.description.is_empty() {
-            statement =
-                statement.bind(format!("description_{number}"), prefix(&self.description, DESCRIPTION_BYTES));
+            statement = statement.bind(
+                format!("description_{number}"),
+                prefix(&self.description, DESCRIPTION_BYTES),
+            );
         }
         if let Some(failure) = &self.failure {
-            statement = statement.bind(format!("sample_{number}"), array(&failure.sample, SAMPLE_BYTES));
+            statement =
+                statement.bind(format!("sample_{number}"), array(&failure.sample, SAMPLE_BYTES));
         }
         statement
     }
@@ -275,7 +291,10 @@ pub(crate) mod tests {
                     description: String::new(),
                     failure: Some(CheckFailure {
                         rows: 7,
-                        sample: vec![r#"{"product_id":"p1"}"#.into(), r#"{"product_id":null}"#.into()],
+                        sample: vec![
+                            r#"{"product_id":"p1"}"#.into(),
+                            r#"{"product_id":null}"#.into(),
+                        ],
                     }),
                 },
             ],
@@ -298,8 +317,10 @@ pub(crate) mod tests {
     fn given_no_check_when_rendered_then_what_was_shown_goes_and_nothing_comes() {
         let results = CheckResults { checks: vec![], ..december_first(7) };
         let statements = results.statements();
-        let heads: Vec<_> =
-            statements.iter().filter_map(|statement| statement.sql().split_whitespace().next()).collect();
+        let heads: Vec<_> = statements
+            .iter()
+            .filter_map(|statement| statement.sql().split_whitespace().next())
+            .collect();
         assert_eq!(heads, ["update", "delete", "select"]);
     }
 
@@ -320,7 +341,9 @@ pub(crate) mod tests {
         let transactions = warehouse.transactions();
         transactions
             .iter()
-            .map(|statements| statements[0].sql().split_whitespace().take(2).collect::<Vec<_>>().join(" "))
+            .map(|statements| {
+                statements[0].sql().split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+            })
             .collect()
     }
 
@@ -346,7 +369,9 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn given_a_row_that_somebody_deletes_when_recorded_then_the_error_says_so() {
         let error = december_first(7).record(warehouse(9, 1).as_ref()).await.unwrap_err();
-        assert!(error.to_string().contains("shoplake.check_runs has no row for total_sales 2010-12-01"));
+        assert!(
+            error.to_string().contains("shoplake.check_runs has no row for total_sales 2010-12-01")
+        );
     }
 
     proptest! {

@@ -40,7 +40,11 @@ impl fmt::Display for Redshift {
 }
 
 /// The portable type of a column as `information_schema.columns` reports it, or `None` if no load creates such a column.
-pub(crate) fn from_catalog(data_type: &str, precision: Option<u8>, scale: Option<u8>) -> Option<ColumnType> {
+pub(crate) fn from_catalog(
+    data_type: &str,
+    precision: Option<u8>,
+    scale: Option<u8>,
+) -> Option<ColumnType> {
     Some(match data_type {
         "character varying" => ColumnType::String,
         "bigint" => ColumnType::Bigint,
@@ -59,8 +63,9 @@ mod tests {
 
     #[test]
     fn given_each_portable_type_when_rendered_then_it_is_redshift() {
-        let rendered = ["string", "bigint", "double", "boolean", "date", "timestamp", "decimal(18,4)"]
-            .map(|name| format!("{name} -> {}", Redshift(name.parse().unwrap())));
+        let rendered =
+            ["string", "bigint", "double", "boolean", "date", "timestamp", "decimal(18,4)"]
+                .map(|name| format!("{name} -> {}", Redshift(name.parse().unwrap())));
         insta::assert_snapshot!(rendered.join("\n"), @r"
         string -> varchar(65535)
         bigint -> bigint
@@ -97,7 +102,8 @@ mod tests {
             || pattern.is_some_and(|pattern| {
                 pattern.ends_with('$') && !pattern.contains(['*', '+']) && !pattern.contains(",}")
             });
-        let longest = fields.get("maxLength").and_then(serde_json::Value::as_u64).unwrap_or(u64::MAX);
+        let longest =
+            fields.get("maxLength").and_then(serde_json::Value::as_u64).unwrap_or(u64::MAX);
         if is_text && !is_bounded && longest.saturating_mul(MOST_BYTES) > 65_535 {
             found.push(place.to_owned());
         }
@@ -122,6 +128,10 @@ mod tests {
         }
         // The id of a shop has a type of its own, with a limit of its own.
         found.retain(|place| !place.ends_with("/shop_id"));
-        assert_eq!(found, Vec::<String>::new(), "maxLength counts characters, a varchar counts bytes");
+        assert_eq!(
+            found,
+            Vec::<String>::new(),
+            "maxLength counts characters, a varchar counts bytes"
+        );
     }
 }

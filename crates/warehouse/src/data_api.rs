@@ -91,7 +91,10 @@ impl DataApi {
 
 #[async_trait]
 impl Warehouse for DataApi {
-    async fn transaction(&self, statements: Vec<Statement>) -> Result<Vec<Option<Rows>>, WarehouseError> {
+    async fn transaction(
+        &self,
+        statements: Vec<Statement>,
+    ) -> Result<Vec<Option<Rows>>, WarehouseError> {
         run::run(&self.api, &self.policy, &Batch::new(statements)?).await
     }
 }

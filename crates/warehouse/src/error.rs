@@ -72,7 +72,9 @@ pub enum WarehouseError {
         actual: usize,
     },
     /// Two statements of one transaction gave one parameter two values.
-    #[error("parameter :{name} has two different values in one transaction; give one of them another name")]
+    #[error(
+        "parameter :{name} has two different values in one transaction; give one of them another name"
+    )]
     ParameterClash {
         /// The parameter.
         name: String,
@@ -124,7 +126,9 @@ impl WarehouseError {
     /// the warehouse cannot store. The same rows fail again.
     pub fn is_data_error(&self) -> bool {
         match self {
-            Self::Statement { message, .. } | Self::RolledBack { message, .. } => is_data_message(message),
+            Self::Statement { message, .. } | Self::RolledBack { message, .. } => {
+                is_data_message(message)
+            }
             _ => false,
         }
     }
@@ -246,7 +250,9 @@ mod tests {
             failed("duplicate key value violates unique constraint \"pg_namespace_nspname_index\"")
                 .is_duplicate()
         );
-        assert!(!failed("duplicate key value violates unique constraint \"loads_pkey\"").is_duplicate());
+        assert!(
+            !failed("duplicate key value violates unique constraint \"loads_pkey\"").is_duplicate()
+        );
     }
 
     #[test]

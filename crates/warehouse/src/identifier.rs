@@ -21,7 +21,8 @@ impl FromStr for Identifier {
 
     fn from_str(name: &str) -> Result<Self, InvalidIdentifier> {
         let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-        let goes_on_well = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        let goes_on_well =
+            name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         if starts_well && goes_on_well && name.len() <= MAX_BYTES {
             Ok(Self(name.to_owned()))
         } else {

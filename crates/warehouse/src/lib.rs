@@ -40,7 +40,10 @@ pub trait Warehouse: Send + Sync {
     ///
     /// Answers with one entry per statement: its rows, or `None` if it is not one that returns rows. A serialization conflict is retried
     /// before it is reported, so a transaction must not depend on what was read in an earlier one without checking it again in SQL.
-    async fn transaction(&self, statements: Vec<Statement>) -> Result<Vec<Option<Rows>>, WarehouseError>;
+    async fn transaction(
+        &self,
+        statements: Vec<Statement>,
+    ) -> Result<Vec<Option<Rows>>, WarehouseError>;
 
     /// Runs one statement and answers with its rows.
     async fn query(&self, statement: Statement) -> Result<Rows, WarehouseError> {

@@ -111,7 +111,10 @@ impl LoadError {
     /// Whether running the same load again cannot help.
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Data { .. } | Self::TypeChanged { .. } | Self::Literal(_) | Self::NoVersion { .. } => true,
+            Self::Data { .. }
+            | Self::TypeChanged { .. }
+            | Self::Literal(_)
+            | Self::NoVersion { .. } => true,
             Self::Warehouse(error) => error.is_data_error(),
             Self::NotRegistered { .. } => false,
         }

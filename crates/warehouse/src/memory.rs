@@ -33,7 +33,10 @@ impl RecordingWarehouse {
 
 #[async_trait]
 impl Warehouse for RecordingWarehouse {
-    async fn transaction(&self, statements: Vec<Statement>) -> Result<Vec<Option<Rows>>, WarehouseError> {
+    async fn transaction(
+        &self,
+        statements: Vec<Statement>,
+    ) -> Result<Vec<Option<Rows>>, WarehouseError> {
         // The same rules as the real one has, so that a batch it would refuse does not pass a test.
         crate::statement::Batch::new(statements.clone())?;
         let results = (self.answer.lock().unwrap_or_else(PoisonError::into_inner))(&statements);

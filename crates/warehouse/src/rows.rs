@@ -60,7 +60,8 @@ mod tests {
 
     #[test]
     fn given_rows_when_decoded_then_columns_become_fields_and_null_becomes_none() {
-        let rows = Rows::new(vec![json!({"version": 3, "row_count": null}).as_object().cloned().unwrap()]);
+        let rows =
+            Rows::new(vec![json!({"version": 3, "row_count": null}).as_object().cloned().unwrap()]);
         assert_eq!(rows.decode::<Record>().unwrap(), vec![Record { version: 3, row_count: None }]);
     }
 

@@ -64,7 +64,10 @@ mod tests {
 
     #[test]
     fn given_a_script_when_split_then_each_statement_stands_alone() {
-        assert_eq!(split("create schema a;\ncreate schema b;"), ["create schema a", "create schema b"]);
+        assert_eq!(
+            split("create schema a;\ncreate schema b;"),
+            ["create schema a", "create schema b"]
+        );
         assert_eq!(split("select 1"), ["select 1"]);
         assert!(split(" ;; -- nothing; here\n /* nor; here */ ;").is_empty());
     }

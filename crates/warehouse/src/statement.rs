@@ -52,7 +52,8 @@ impl Batch {
         if statements.is_empty() || statements.len() > MAX_STATEMENTS {
             return Err(WarehouseError::StatementCount { actual: statements.len() });
         }
-        let mut batch = Self { sqls: Vec::with_capacity(statements.len()), parameters: BTreeMap::new() };
+        let mut batch =
+            Self { sqls: Vec::with_capacity(statements.len()), parameters: BTreeMap::new() };
         for statement in statements {
             for (name, value) in statement.parameters {
                 if value.is_empty() {
@@ -114,7 +115,9 @@ mod tests {
     fn given_no_or_too_many_statements_when_batched_then_they_are_refused() {
         for count in [0, MAX_STATEMENTS + 1] {
             let refused = Batch::new(vec![Statement::new("select 1"); count]);
-            assert!(matches!(refused, Err(WarehouseError::StatementCount { actual }) if actual == count));
+            assert!(
+                matches!(refused, Err(WarehouseError::StatementCount { actual }) if actual == count)
+            );
         }
     }
 }

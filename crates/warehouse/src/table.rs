@@ -73,14 +73,16 @@ pub(crate) fn plan(
         match actual.and_then(|actual| common(actual, column.column_type)) {
             Some(common) if Some(common) == actual => {}
             Some(common) => {
-                changes.push(widen(table, &Column { name: column.name.clone(), column_type: common }));
+                changes
+                    .push(widen(table, &Column { name: column.name.clone(), column_type: common }));
             }
             None => {
                 return Err(LoadError::TypeChanged {
                     table: table.clone(),
                     column: column.name.clone(),
                     expected: column.column_type,
-                    actual: actual.map_or_else(|| found.data_type.clone(), |actual| actual.to_string()),
+                    actual: actual
+                        .map_or_else(|| found.data_type.clone(), |actual| actual.to_string()),
                 });
             }
         }
@@ -117,7 +119,9 @@ impl Digits {
         match column_type {
             // 9223372036854775807
             ColumnType::Bigint => Some(Self { whole: 19, scale: 0 }),
-            ColumnType::Decimal { precision, scale } => Some(Self { whole: precision - scale, scale }),
+            ColumnType::Decimal { precision, scale } => {
+                Some(Self { whole: precision - scale, scale })
+            }
             _ => None,
         }
     }
@@ -141,12 +145,16 @@ fn widen(table: &TableName, column: &Column) -> Vec<Statement> {
 }
 
 fn create(table: &TableName, columns: &[Column], sort: &[Identifier]) -> Vec<Statement> {
-    let mut ddl = format!("create table if not exists {table} (\n    {}\n)", join(columns, ",\n    "));
+    let mut ddl =
+        format!("create table if not exists {table} (\n    {}\n)", join(columns, ",\n    "));
     // Sorted as its queries filter (shop first). The distribution is left to Redshift (AUTO), which knows the table's size.
     if !sort.is_empty() {
         ddl.push_str(&format!("\ncompound sortkey ({})", join(sort, ", ")));
     }
-    vec![Statement::new(format!("create schema if not exists {}", table.schema)), Statement::new(ddl)]
+    vec![
+        Statement::new(format!("create schema if not exists {}", table.schema)),
+        Statement::new(ddl),
+    ]
 }
 
 /// The items side by side.
@@ -162,7 +170,12 @@ mod tests {
         Column { name: name.parse().unwrap(), column_type: portable_type.parse().unwrap() }
     }
 
-    fn found(name: &str, data_type: &str, precision: Option<u8>, scale: Option<u8>) -> CatalogColumn {
+    fn found(
+        name: &str,
+        data_type: &str,
+        precision: Option<u8>,
+        scale: Option<u8>,
+    ) -> CatalogColumn {
         CatalogColumn {
             column_name: name.into(),
             data_type: data_type.into(),
@@ -208,15 +221,22 @@ mod tests {
             found("dropped", "bigint", Some(64), Some(0)),
             found("units", "bigint", Some(64), Some(0)),
         ];
-        let wanted = [column("shop_id", "string"), column("units", "bigint"), column("net", "decimal(18,4)")];
+        let wanted = [
+            column("shop_id", "string"),
+            column("units", "bigint"),
+            column("net", "decimal(18,4)"),
+        ];
         assert!(plan(&table(), &existing, &wanted, &[]).unwrap().is_empty());
     }
 
     #[test]
     fn given_new_columns_when_planned_then_each_is_added() {
         let existing = [found("shop_id", "character varying", None, None)];
-        let wanted =
-            [column("shop_id", "string"), column("seen_at", "timestamp"), column("is_new", "boolean")];
+        let wanted = [
+            column("shop_id", "string"),
+            column("seen_at", "timestamp"),
+            column("is_new", "boolean"),
+        ];
         insta::assert_snapshot!(sqls(&plan(&table(), &existing, &wanted, &[]).unwrap()), @r#"
         alter table "sales"."total_sales" add column "seen_at" timestamp;
         alter table "sales"."total_sales" add column "is_new" boolean

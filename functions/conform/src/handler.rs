@@ -99,7 +99,10 @@ impl<S: Store> Conform<S> {
             Ok(_) => Vec::new(),
             Err(error) => {
                 tracing::warn!(%error, first_sequence = first, "the batch will be delivered again");
-                first.into_iter().map(|item_identifier| BatchItemFailure { item_identifier }).collect()
+                first
+                    .into_iter()
+                    .map(|item_identifier| BatchItemFailure { item_identifier })
+                    .collect()
             }
         };
         Ok(Answer::Batch { batch_item_failures })
@@ -112,13 +115,16 @@ impl<S: Store> Conform<S> {
         backfill: Option<&BackfillName>,
     ) -> Result<Answer, Failure> {
         if bucket != self.bucket {
-            let problem =
-                format!("expected an object of the lake's bucket {:?}, got {bucket:?}", self.bucket);
+            let problem = format!(
+                "expected an object of the lake's bucket {:?}, got {bucket:?}",
+                self.bucket
+            );
             return Err(Failure::permanent(problem));
         }
         let object = self.lake.get(key).await.map_err(Failure::retryable)?;
-        let object =
-            object.ok_or_else(|| Failure::permanent(format!("there is no object {key:?} in {bucket:?}")))?;
+        let object = object.ok_or_else(|| {
+            Failure::permanent(format!("there is no object {key:?} in {bucket:?}"))
+        })?;
         let outcome = self
             .conformer
             .conform_bronze(bucket, key, &object.bytes, backfill)
@@ -205,7 +211,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_lake_that_is_down_when_handled_then_the_batch_starts_again_at_its_first_record() {
+    async fn given_a_lake_that_is_down_when_handled_then_the_batch_starts_again_at_its_first_record()
+     {
         let (conform, sink) = conform();
         conform.lake.fail([true]);
 
@@ -225,11 +232,14 @@ mod tests {
         let lines = Bytes::from(format!("{}\n", envelope("m1", event("e1"))));
         conform.lake.put(key, lines, Metadata::new(), Condition::Always).await.unwrap();
 
-        let answer = conform.handle(&format!(r#"{{"bucket":"lake","key":"{key}"}}"#)).await.unwrap();
+        let answer =
+            conform.handle(&format!(r#"{{"bucket":"lake","key":"{key}"}}"#)).await.unwrap();
 
         let Answer::Object { counts } = answer else { panic!("{answer:?}") };
         assert_eq!(counts["web_traffic"].silver_rows, 1);
-        assert!(conform.lake.keys().contains(&"silver/web_traffic/dt=2026-11-20/x.parquet".to_owned()));
+        assert!(
+            conform.lake.keys().contains(&"silver/web_traffic/dt=2026-11-20/x.parquet".to_owned())
+        );
     }
 
     #[tokio::test]
@@ -250,6 +260,8 @@ mod tests {
     async fn given_a_lake_that_is_down_when_an_object_is_read_then_the_failure_is_retryable() {
         let (conform, _) = conform();
         conform.lake.fail([true]);
-        assert!(!conform.handle(r#"{"bucket":"lake","key":"k"}"#).await.unwrap_err().is_permanent());
+        assert!(
+            !conform.handle(r#"{"bucket":"lake","key":"k"}"#).await.unwrap_err().is_permanent()
+        );
     }
 }

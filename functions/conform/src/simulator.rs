@@ -20,7 +20,8 @@ use shoplake_platform::metrics::{MemorySink, Metrics};
 use crate::handler::{Answer, Conform, LAYOUT};
 
 pub(crate) fn contracts() -> Contracts {
-    Contracts::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/contracts/schemas")).unwrap()
+    Contracts::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/contracts/schemas"))
+        .unwrap()
 }
 
 pub(crate) fn event(id: &str) -> Value {
@@ -61,11 +62,16 @@ struct Weather {
 }
 
 /// Delivers every record at least once, in order, until the function has taken all of them.
-async fn deliver(conform: &Conform<MemoryStore>, records: &[(usize, String)], mut weather: Weather) {
+async fn deliver(
+    conform: &Conform<MemoryStore>,
+    records: &[(usize, String)],
+    mut weather: Weather,
+) {
     conform.lake.fail(weather.faults.clone());
     let mut next = 0;
     while next < records.len() {
-        let size = weather.batch_sizes.pop_front().unwrap_or(records.len()).clamp(1, records.len() - next);
+        let size =
+            weather.batch_sizes.pop_front().unwrap_or(records.len()).clamp(1, records.len() - next);
         let mut pending = VecDeque::new();
         pending.push_back(next..next + size);
         while let Some(range) = pending.pop_front() {
@@ -110,8 +116,11 @@ struct Contents {
 }
 
 async fn contents(lake: &MemoryStore) -> Contents {
-    let mut found =
-        Contents { silver: BTreeSet::new(), quarantine: BTreeMap::new(), described: BTreeSet::new() };
+    let mut found = Contents {
+        silver: BTreeSet::new(),
+        quarantine: BTreeMap::new(),
+        described: BTreeSet::new(),
+    };
     for key in lake.keys() {
         let bytes = lake.get(&key).await.unwrap().unwrap().bytes;
         if key.starts_with("quarantine/") {
@@ -119,9 +128,10 @@ async fn contents(lake: &MemoryStore) -> Contents {
             GzDecoder::new(&bytes[..]).read_to_string(&mut ndjson).unwrap();
             for line in ndjson.lines() {
                 let record: Value = serde_json::from_str(line).unwrap();
-                found
-                    .quarantine
-                    .insert(record["origin"].to_string(), record["envelope"].as_str().unwrap().to_owned());
+                found.quarantine.insert(
+                    record["origin"].to_string(),
+                    record["envelope"].as_str().unwrap().to_owned(),
+                );
             }
             continue;
         }
@@ -133,7 +143,13 @@ async fn contents(lake: &MemoryStore) -> Contents {
         for batch in ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap() {
             let batch = batch.unwrap();
             rows.extend(
-                batch.column_by_name(column).unwrap().as_string::<i32>().iter().flatten().map(str::to_owned),
+                batch
+                    .column_by_name(column)
+                    .unwrap()
+                    .as_string::<i32>()
+                    .iter()
+                    .flatten()
+                    .map(str::to_owned),
             );
         }
     }
@@ -158,7 +174,8 @@ fn run(conform: &Conform<MemoryStore>, records: &[(usize, String)], weather: Wea
 }
 
 #[test]
-fn given_a_poller_that_lost_its_shard_when_it_delivers_less_of_a_batch_then_the_rest_is_still_there() {
+fn given_a_poller_that_lost_its_shard_when_it_delivers_less_of_a_batch_then_the_rest_is_still_there()
+ {
     let records: Vec<_> =
         (0..4).map(|number| (number, envelope("m", event(&format!("e{number}"))))).collect();
     let calm = Weather {
@@ -177,10 +194,17 @@ fn given_a_poller_that_lost_its_shard_when_it_delivers_less_of_a_batch_then_the_
 }
 
 fn weather() -> impl Strategy<Value = Weather> {
-    let flags =
-        |likely: f64, most: usize| proptest::collection::vec(proptest::bool::weighted(likely), 0..most);
+    let flags = |likely: f64, most: usize| {
+        proptest::collection::vec(proptest::bool::weighted(likely), 0..most)
+    };
     let zombies = proptest::collection::vec((any::<prop::sample::Index>(), 1..8_usize), 0..3);
-    (proptest::collection::vec(1..7_usize, 0..12), flags(0.4, 30), any::<bool>(), flags(0.3, 12), zombies)
+    (
+        proptest::collection::vec(1..7_usize, 0..12),
+        flags(0.4, 30),
+        any::<bool>(),
+        flags(0.3, 12),
+        zombies,
+    )
         .prop_map(|(batch_sizes, faults, bisect, lost_answers, zombies)| Weather {
             batch_sizes: batch_sizes.into(),
             faults,

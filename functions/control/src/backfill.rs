@@ -50,7 +50,8 @@ mod tests {
     async fn given_a_range_when_backfilled_then_each_day_is_sent_once_in_batches() {
         let queue = MemoryQueue::default();
 
-        let sent = backfill(&models(), &queue, MODEL, day("2010-12-25"), day("2011-01-05")).await.unwrap();
+        let sent =
+            backfill(&models(), &queue, MODEL, day("2010-12-25"), day("2011-01-05")).await.unwrap();
 
         assert_eq!(sent, 12);
         let batches = queue.0.into_inner().unwrap();
@@ -59,14 +60,22 @@ mod tests {
             let event: serde_json::Value = serde_json::from_str(event).unwrap();
             event["detail"]["partition"].as_str().unwrap().to_owned()
         };
-        assert_eq!([partition(&batches[0][0]), partition(&batches[1][1])], ["2010-12-25", "2011-01-05"]);
+        assert_eq!(
+            [partition(&batches[0][0]), partition(&batches[1][1])],
+            ["2010-12-25", "2011-01-05"]
+        );
     }
 
     #[tokio::test]
     async fn given_a_range_that_is_none_or_too_long_when_backfilled_then_nothing_is_sent() {
         let queue = MemoryQueue::default();
         for (from, to) in [("2010-12-02", "2010-12-01"), ("1910-12-01", "2010-12-01")] {
-            assert!(backfill(&models(), &queue, MODEL, day(from), day(to)).await.unwrap_err().is_permanent());
+            assert!(
+                backfill(&models(), &queue, MODEL, day(from), day(to))
+                    .await
+                    .unwrap_err()
+                    .is_permanent()
+            );
         }
         assert!(queue.0.into_inner().unwrap().is_empty());
     }
@@ -74,7 +83,8 @@ mod tests {
     #[tokio::test]
     async fn given_an_unknown_model_when_backfilled_then_the_error_lists_the_known_ones() {
         let day = day("2010-12-01");
-        let failure = backfill(&models(), &MemoryQueue::default(), "totals", day, day).await.unwrap_err();
+        let failure =
+            backfill(&models(), &MemoryQueue::default(), "totals", day, day).await.unwrap_err();
         assert!(failure.is_permanent() && failure.to_string().contains(MODEL), "{failure}");
     }
 }

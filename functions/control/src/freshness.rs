@@ -115,17 +115,25 @@ impl Freshness {
         warehouse: &dyn Warehouse,
         now: DateTime<Utc>,
     ) -> Result<Finding<'d>, Failure> {
-        let mut finding =
-            Finding { dataset: &dataset.name, newest_object_at: None, is_fresh: None, alerted: false };
-        let Some(newest_object_at) = dataset.newest(lake, now).await.map_err(Failure::retryable)? else {
+        let mut finding = Finding {
+            dataset: &dataset.name,
+            newest_object_at: None,
+            is_fresh: None,
+            alerted: false,
+        };
+        let Some(newest_object_at) = dataset.newest(lake, now).await.map_err(Failure::retryable)?
+        else {
             return Ok(finding);
         };
         let is_fresh = dataset.is_fresh(newest_object_at, now);
         finding.newest_object_at = Some(newest_object_at);
         finding.is_fresh = Some(is_fresh);
 
-        let turn = Standing { is_fresh, newest_object_at, at: now, told: is_fresh, recorded: false };
-        let Some((mut standing, etag)) = self.claim(dataset, lake, turn).await? else { return Ok(finding) };
+        let turn =
+            Standing { is_fresh, newest_object_at, at: now, told: is_fresh, recorded: false };
+        let Some((mut standing, etag)) = self.claim(dataset, lake, turn).await? else {
+            return Ok(finding);
+        };
         let mut failures = Vec::new();
         if !standing.told {
             match self.topic.publish(&dataset.alert(&standing)).await {
@@ -200,7 +208,8 @@ impl Dataset {
     }
 
     fn is_fresh(&self, newest_object_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-        (now - newest_object_at).to_std().is_ok_and(|age| age <= self.within) || newest_object_at > now
+        (now - newest_object_at).to_std().is_ok_and(|age| age <= self.within)
+            || newest_object_at > now
     }
 
     /// When the newest object of silver arrived.
@@ -212,13 +221,19 @@ impl Dataset {
         lake: &dyn Store,
         now: DateTime<Utc>,
     ) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let newest =
-            |entries: Vec<shoplake_lake::Entry>| entries.iter().map(|entry| entry.last_modified).max();
+        let newest = |entries: Vec<shoplake_lake::Entry>| {
+            entries.iter().map(|entry| entry.last_modified).max()
+        };
         if !matches!(self.partition, Partition::Bucket { .. }) {
             let within = TimeDelta::from_std(self.within).unwrap_or(TimeDelta::MAX);
-            let day = |moment: DateTime<Utc>, more: u64| (moment.date_naive() + Days::new(more)).to_string();
-            let first = now.checked_sub_signed(within + TimeDelta::days(1)).unwrap_or(DateTime::UNIX_EPOCH);
-            let days = lake.list_range(&keys::silver_days(&self.name), &day(first, 0), &day(now, 1)).await?;
+            let day = |moment: DateTime<Utc>, more: u64| {
+                (moment.date_naive() + Days::new(more)).to_string()
+            };
+            let first =
+                now.checked_sub_signed(within + TimeDelta::days(1)).unwrap_or(DateTime::UNIX_EPOCH);
+            let days = lake
+                .list_range(&keys::silver_days(&self.name), &day(first, 0), &day(now, 1))
+                .await?;
             if let Some(newest) = newest(days).filter(|newest| self.is_fresh(*newest, now)) {
                 return Ok(Some(newest));
             }
@@ -255,7 +270,8 @@ impl Dataset {
     /// that is paid for by the second.
     fn result(&self, standing: &Standing) -> CheckResults {
         let row = json!({"newest_object_at": rfc3339(standing.newest_object_at)});
-        let failure = (!standing.is_fresh).then(|| CheckFailure { rows: 1, sample: vec![row.to_string()] });
+        let failure =
+            (!standing.is_fresh).then(|| CheckFailure { rows: 1, sample: vec![row.to_string()] });
         CheckResults {
             model: self.name.clone(),
             partition: "-".to_owned(),
@@ -280,8 +296,10 @@ fn rfc3339(moment: DateTime<Utc>) -> String {
 fn words(duration: Duration) -> String {
     let minutes = duration.as_secs() / 60;
     let units = [(24 * 60, "day"), (60, "hour"), (1, "minute")];
-    let (of_minutes, unit) =
-        units.into_iter().find(|(of_minutes, _)| minutes.is_multiple_of(*of_minutes)).unwrap_or(units[2]);
+    let (of_minutes, unit) = units
+        .into_iter()
+        .find(|(of_minutes, _)| minutes.is_multiple_of(*of_minutes))
+        .unwrap_or(units[2]);
     let number = minutes / of_minutes;
     format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
 }
@@ -323,8 +341,10 @@ mod tests {
                     "properties": {{"id": {{"type": "string"}}, "at": {{"type": "string", "format": "date-time"}}}}}}"#
                 )
             };
-            let contracts =
-                Contracts::from_sources([("levels", schema(r#""PT3H""#)), ("others", schema("null"))]);
+            let contracts = Contracts::from_sources([
+                ("levels", schema(r#""PT3H""#)),
+                ("others", schema("null")),
+            ]);
             let faults = Arc::new(AtomicUsize::new(0));
             let (topic, failing) = (Arc::new(MemoryTopic::default()), faults.clone());
             let metrics = Arc::new(MemorySink::default());
@@ -334,7 +354,9 @@ mod tests {
                 metrics: metrics.clone(),
                 warehouse: RecordingWarehouse::answering(move |statements| {
                     if failing
-                        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+                        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                            left.checked_sub(1)
+                        })
                         .is_ok()
                     {
                         return Err(WarehouseError::RolledBack {
@@ -349,7 +371,11 @@ mod tests {
                     Ok(answers)
                 }),
                 faults,
-                freshness: Freshness::new(&contracts.unwrap(), topic, Metrics::new("control", metrics)),
+                freshness: Freshness::new(
+                    &contracts.unwrap(),
+                    topic,
+                    Metrics::new("control", metrics),
+                ),
             }
         }
 
@@ -361,7 +387,11 @@ mod tests {
 
         async fn check(&self, hour: i64) -> Result<Value, Failure> {
             let answer = self.freshness.check(&self.lake, &self.warehouse, at(hour)).await?;
-            assert_eq!(answer["datasets"].as_array().unwrap().len(), 1, "the other one need not arrive");
+            assert_eq!(
+                answer["datasets"].as_array().unwrap().len(),
+                1,
+                "the other one need not arrive"
+            );
             Ok(answer["datasets"][0].clone())
         }
 
@@ -372,8 +402,8 @@ mod tests {
         /// The statuses recorded so far, in order.
         fn recorded(&self) -> Vec<&'static str> {
             let statements = self.warehouse.transactions().into_iter().flatten();
-            let inserts =
-                statements.filter(|statement| statement.sql().contains("insert into shoplake.check_results"));
+            let inserts = statements
+                .filter(|statement| statement.sql().contains("insert into shoplake.check_results"));
             inserts
                 .map(|insert| if insert.sql().contains("'failed'") { "failed" } else { "passed" })
                 .collect()
@@ -400,7 +430,10 @@ mod tests {
         world.arrive("dt=2026-11-22", 30).await;
         assert_eq!(world.check(31).await.unwrap()["is_fresh"], true);
         assert_eq!(world.check(40).await.unwrap()["alerted"], true);
-        assert_eq!((world.alerts(), world.recorded()), (2, vec!["passed", "failed", "passed", "failed"]));
+        assert_eq!(
+            (world.alerts(), world.recorded()),
+            (2, vec!["passed", "failed", "passed", "failed"])
+        );
     }
 
     #[tokio::test]
@@ -451,7 +484,10 @@ mod tests {
     async fn given_nothing_at_all_then_nothing_is_late() {
         let world = World::new();
         let finding = world.check(5).await.unwrap();
-        assert_eq!((&finding["is_fresh"], &finding["newest_object_at"]), (&Value::Null, &Value::Null));
+        assert_eq!(
+            (&finding["is_fresh"], &finding["newest_object_at"]),
+            (&Value::Null, &Value::Null)
+        );
         assert_eq!((world.alerts(), world.recorded(), world.lake.keys().len()), (0, vec![], 0));
     }
 
@@ -488,9 +524,15 @@ mod tests {
         let world = World::new();
         world.arrive("dt=2026-11-21", 1).await;
         let dataset = &world.freshness.datasets[0];
-        let turn =
-            Standing { is_fresh: false, newest_object_at: at(1), at: at(5), told: false, recorded: false };
-        let claim = async || world.freshness.claim(dataset, &world.lake, turn.clone()).await.unwrap();
+        let turn = Standing {
+            is_fresh: false,
+            newest_object_at: at(1),
+            at: at(5),
+            told: false,
+            recorded: false,
+        };
+        let claim =
+            async || world.freshness.claim(dataset, &world.lake, turn.clone()).await.unwrap();
         assert!(claim().await.is_some());
         assert!(claim().await.is_none(), "somebody is at it");
         assert_eq!(world.check(5).await.unwrap()["alerted"], false);

@@ -108,14 +108,17 @@ impl<W: Warehouse, S: SecretStore, Q: Queue> Control<W, S, Q> {
                 shops::close_backfill(self.lake.as_ref(), &self.secrets, &shop_id).await
             }
             Action::Backfill { model, from, to } => {
-                let partitions = backfill::backfill(&self.models, &self.queue, &model, from, to).await?;
+                let partitions =
+                    backfill::backfill(&self.models, &self.queue, &model, from, to).await?;
                 Ok(json!({"model": model, "partitions": partitions}))
             }
             Action::Reload { model, from, to } => {
                 let (lake, machines) = (self.lake.as_ref(), self.machines.as_ref());
                 reload::reload(&self.models, lake, machines, &model, from, to).await
             }
-            Action::GetReference { table } => references::get(&self.models, self.lake.as_ref(), &table).await,
+            Action::GetReference { table } => {
+                references::get(&self.models, self.lake.as_ref(), &table).await
+            }
             Action::SetReference { table, csv } => {
                 references::set(&self.models, self.lake.as_ref(), &table, &csv).await
             }
@@ -167,7 +170,8 @@ mod tests {
     #[tokio::test]
     async fn given_a_new_shop_when_added_then_the_answer_has_its_secret() {
         let control = control();
-        let answer = control.handle(json!({"action": "add_shop", "shop_id": "acme"})).await.unwrap();
+        let answer =
+            control.handle(json!({"action": "add_shop", "shop_id": "acme"})).await.unwrap();
         assert_eq!(answer["shop_id"], "acme");
         assert!(answer["webhook_secret"].as_str().unwrap().starts_with("whsec_"));
     }
@@ -177,8 +181,7 @@ mod tests {
         let control = control();
         control.handle(json!({"action": "add_shop", "shop_id": "acme"})).await.unwrap();
         let until = Utc::now() + chrono::TimeDelta::days(7);
-        let open =
-            json!({"action": "open_backfill", "shop_id": "acme", "name": "history-2024", "until": until});
+        let open = json!({"action": "open_backfill", "shop_id": "acme", "name": "history-2024", "until": until});
         let answer = control.handle(open).await.unwrap();
         assert_eq!(answer["backfill"]["name"], "history-2024");
         let answer = control.handle(json!({"action": "sync_shops"})).await.unwrap();
@@ -196,8 +199,7 @@ mod tests {
     #[tokio::test]
     async fn given_days_that_nobody_has_computed_when_reloaded_then_the_answer_says_so() {
         let control = Control { models: testing::models(), ..control() };
-        let event =
-            json!({"action": "reload", "model": "feedback_score", "from": "2026-11-21", "to": "2026-11-22"});
+        let event = json!({"action": "reload", "model": "feedback_score", "from": "2026-11-21", "to": "2026-11-22"});
         let answer = control.handle(event).await.unwrap();
         assert_eq!(answer, json!({"model": "feedback_score", "started": 0, "absent": 2}));
     }
@@ -207,7 +209,8 @@ mod tests {
         let control = control();
         let dirty = control.handle(json!({"action": "redrive", "queue": "dirty"})).await.unwrap();
         assert_eq!(dirty["moved"], 0);
-        let streams = control.handle(json!({"action": "redrive", "queue": "streams"})).await.unwrap();
+        let streams =
+            control.handle(json!({"action": "redrive", "queue": "streams"})).await.unwrap();
         assert_eq!(streams["batches"], 0);
         let event = json!({"action": "redrive", "quarantine": "visits", "day": "2026-11-21"});
         assert_eq!(control.handle(event).await.unwrap()["lines"]["sent"], 0);
@@ -215,7 +218,7 @@ mod tests {
 
     #[tokio::test]
     async fn given_no_dataset_that_has_to_arrive_when_its_freshness_is_checked_then_there_is_nothing_to_say()
-    {
+     {
         let answer = control().handle(json!({"action": "check_freshness"})).await.unwrap();
         assert_eq!(answer, json!({"datasets": []}));
     }

@@ -55,8 +55,12 @@ impl Letters for SqsLetters {
     }
 
     async fn delete(&self, letter: &Letter) -> anyhow::Result<()> {
-        let request = self.client.delete_message().queue_url(&self.url).receipt_handle(&letter.receipt);
-        request.send().await.with_context(|| format!("could not delete {} from {}", letter.id, self.url))?;
+        let request =
+            self.client.delete_message().queue_url(&self.url).receipt_handle(&letter.receipt);
+        request
+            .send()
+            .await
+            .with_context(|| format!("could not delete {} from {}", letter.id, self.url))?;
         Ok(())
     }
 }

@@ -79,19 +79,25 @@ async fn main() -> Result<(), Error> {
         machines: Arc::clone(&machines),
         redrive: Redrive {
             contracts,
-            dirty: Arc::new(SqsLetters::new(sqs.clone(), config::required("DIRTY_DEAD_LETTERS_URL")?)),
+            dirty: Arc::new(SqsLetters::new(
+                sqs.clone(),
+                config::required("DIRTY_DEAD_LETTERS_URL")?,
+            )),
             streams: Arc::new(SqsLetters::new(sqs, config::required("CONFORM_FAILED_QUEUE_URL")?)),
             machines,
             stream: Arc::new(KinesisStream::new(&sdk).with_deadline(PATIENCE)),
             stream_prefix: config::required("STREAM_PREFIX")?,
-            firehose_buffer: Duration::from_secs(config::required("FIREHOSE_BUFFER_SECONDS")?.parse()?),
+            firehose_buffer: Duration::from_secs(
+                config::required("FIREHOSE_BUFFER_SECONDS")?.parse()?,
+            ),
         },
     });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let control = Arc::clone(&control);
         async move {
             // Lambda ends the process then, and would leave a transaction running that holds locks.
-            let remaining = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+            let remaining =
+                event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
             within(remaining, control.handle(event.payload)).await.map_err(|failure| Diagnostic {
                 error_type: failure.error_type().to_owned(),
                 error_message: failure.to_string(),

@@ -34,11 +34,19 @@ impl Queue for SqsQueue {
             .iter()
             .enumerate()
             .map(|(index, event)| {
-                SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(event).build()
+                SendMessageBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .message_body(event)
+                    .build()
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let sent =
-            self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
+        let sent = self
+            .client
+            .send_message_batch()
+            .queue_url(&self.url)
+            .set_entries(Some(entries))
+            .send()
+            .await;
         let output = sent.with_context(|| format!("could not send to {}", self.url))?;
         // The call succeeds even if some of its messages do not.
         if let Some(failed) = output.failed.first() {
@@ -69,7 +77,10 @@ pub(crate) mod memory {
     #[async_trait]
     impl Queue for MemoryQueue {
         async fn send(&self, events: &[String]) -> anyhow::Result<()> {
-            anyhow::ensure!((1..=MAX_BATCH).contains(&events.len()), "a batch has 1 to {MAX_BATCH} messages");
+            anyhow::ensure!(
+                (1..=MAX_BATCH).contains(&events.len()),
+                "a batch has 1 to {MAX_BATCH} messages"
+            );
             self.0.lock().unwrap().push(events.to_vec());
             Ok(())
         }

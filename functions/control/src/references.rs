@@ -24,15 +24,25 @@ pub(crate) async fn get(models: &Models, lake: &dyn Store, table: &str) -> Resul
 
 /// Replaces a table's rows, if they are what the table is declared to be; answers how many there are. The lake tells
 /// dispatch, which has everything computed again that was computed with the former rows.
-pub(crate) async fn set(models: &Models, lake: &dyn Store, table: &str, csv: &str) -> Result<Value, Failure> {
+pub(crate) async fn set(
+    models: &Models,
+    lake: &dyn Store,
+    table: &str,
+    csv: &str,
+) -> Result<Value, Failure> {
     let edited = declared(models, table)?.edited(csv).map_err(|error| {
         Failure::permanent(format!(
             "the reference table {table} stays as it is: {error}; correct the line and set all rows again"
         ))
     })?;
-    lake.put(&keys::reference(table), edited.csv.clone().into(), Metadata::new(), Condition::Always)
-        .await
-        .map_err(Failure::retryable)?;
+    lake.put(
+        &keys::reference(table),
+        edited.csv.clone().into(),
+        Metadata::new(),
+        Condition::Always,
+    )
+    .await
+    .map_err(Failure::retryable)?;
     tracing::info!(table, rows = edited.row_count(), "reference table edited");
     let models = models.readers_of_reference(table).map(|model| &model.name).collect::<Vec<_>>();
     Ok(json!({"table": table, "rows": edited.row_count(), "computed_again": models}))
@@ -86,7 +96,8 @@ click,1
     #[tokio::test]
     async fn given_rows_that_can_not_be_when_set_then_nothing_changes_and_the_error_says_where() {
         let lake = MemoryStore::default();
-        let failure = set(&models(), &lake, "weights", "activity,weight\nsearch,much\n").await.unwrap_err();
+        let failure =
+            set(&models(), &lake, "weights", "activity,weight\nsearch,much\n").await.unwrap_err();
         assert!(failure.is_permanent());
         assert_eq!(
             failure.to_string(),
@@ -118,13 +129,19 @@ click,1
     async fn a_byte_order_mark_is_accepted_and_not_kept() {
         let lake = MemoryStore::default();
         set(&models(), &lake, "weights", "\u{feff}activity,weight\nsearch,2\n").await.unwrap();
-        assert_eq!(get(&models(), &lake, "weights").await.unwrap()["csv"], "activity,weight\nsearch,2\n");
+        assert_eq!(
+            get(&models(), &lake, "weights").await.unwrap()["csv"],
+            "activity,weight\nsearch,2\n"
+        );
     }
 
     #[tokio::test]
     async fn given_an_unknown_table_then_the_error_lists_those_there_are() {
         let failure = get(&models(), &MemoryStore::default(), "wages").await.unwrap_err();
-        assert_eq!(failure.to_string(), "expected one of the reference tables weights, got \"wages\"");
+        assert_eq!(
+            failure.to_string(),
+            "expected one of the reference tables weights, got \"wages\""
+        );
     }
 
     #[tokio::test]

@@ -50,7 +50,9 @@ pub(crate) async fn reload(
 }
 
 fn retryable(error: impl std::fmt::Display) -> Failure {
-    Failure::retryable(format!("{error}; run the same reload again, as what is loaded twice is loaded once"))
+    Failure::retryable(format!(
+        "{error}; run the same reload again, as what is loaded twice is loaded once"
+    ))
 }
 
 #[cfg(test)]
@@ -113,13 +115,18 @@ mod tests {
     }
 
     /// Reloads the first days of December 2010.
-    async fn december(lake: &MemoryStore, machines: &MemoryMachines, to: &str) -> Result<Value, Failure> {
+    async fn december(
+        lake: &MemoryStore,
+        machines: &MemoryMachines,
+        to: &str,
+    ) -> Result<Value, Failure> {
         reload(&models(), lake, machines, MODEL, day("2010-12-01"), day(to)).await
     }
 
     #[tokio::test]
     async fn given_days_with_gold_then_each_is_handed_over_as_its_job_would_have_been() {
-        let (lake, machines, models) = (MemoryStore::default(), MemoryMachines::default(), models());
+        let (lake, machines, models) =
+            (MemoryStore::default(), MemoryMachines::default(), models());
         let first = commit(&lake, &models, "2010-12-01").await;
         let third = commit(&lake, &models, "2010-12-03").await;
         commit(&lake, &models, "2010-12-05").await;
@@ -160,7 +167,8 @@ mod tests {
 
     #[tokio::test]
     async fn given_an_execution_that_can_not_be_started_then_the_same_reload_again_starts_all() {
-        let (lake, machines, models) = (MemoryStore::default(), MemoryMachines::default(), models());
+        let (lake, machines, models) =
+            (MemoryStore::default(), MemoryMachines::default(), models());
         for text in ["2010-12-01", "2010-12-02"] {
             commit(&lake, &models, text).await;
         }
@@ -180,7 +188,12 @@ mod tests {
     async fn given_a_lake_that_is_down_then_it_is_worth_another_attempt() {
         let lake = MemoryStore::default();
         lake.fail([true]);
-        assert!(!december(&lake, &MemoryMachines::default(), "2010-12-01").await.unwrap_err().is_permanent());
+        assert!(
+            !december(&lake, &MemoryMachines::default(), "2010-12-01")
+                .await
+                .unwrap_err()
+                .is_permanent()
+        );
     }
 
     #[tokio::test]
@@ -206,12 +219,14 @@ mod tests {
             (MODEL, "2010-12-01", "2011-12-02", "1 to 366 days"),
         ] {
             let (lake, machines) = (MemoryStore::default(), MemoryMachines::default());
-            let failure = reload(&models(), &lake, &machines, model, day(from), day(to)).await.unwrap_err();
+            let failure =
+                reload(&models(), &lake, &machines, model, day(from), day(to)).await.unwrap_err();
             assert!(failure.is_permanent() && failure.to_string().contains(says), "{failure}");
         }
         // The longest there is.
         let (lake, machines) = (MemoryStore::default(), MemoryMachines::default());
-        let year = reload(&models(), &lake, &machines, MODEL, day("2011-03-01"), day("2012-02-29")).await;
+        let year =
+            reload(&models(), &lake, &machines, MODEL, day("2011-03-01"), day("2012-02-29")).await;
         assert_eq!(year.unwrap()["absent"], 366);
     }
 }

@@ -47,7 +47,10 @@ mod tests {
     fn given_two_new_secrets_when_compared_then_they_differ_and_have_32_bytes() {
         let [one, other] = [Secret::generate().unwrap(), Secret::generate().unwrap()];
         assert_ne!(one, other);
-        assert_eq!(STANDARD.decode(one.expose().strip_prefix(PREFIX).unwrap()).unwrap().len(), KEY_BYTES);
+        assert_eq!(
+            STANDARD.decode(one.expose().strip_prefix(PREFIX).unwrap()).unwrap().len(),
+            KEY_BYTES
+        );
     }
 
     #[test]

@@ -33,9 +33,19 @@ pub(crate) trait SecretStore: Send + Sync {
     /// Returns the secret, if there is one.
     async fn get(&self, shop: &ShopId, version: SecretVersion) -> anyhow::Result<Option<Secret>>;
     /// Keeps the secret if there is none; returns whether it did.
-    async fn create(&self, shop: &ShopId, version: SecretVersion, secret: &Secret) -> anyhow::Result<bool>;
+    async fn create(
+        &self,
+        shop: &ShopId,
+        version: SecretVersion,
+        secret: &Secret,
+    ) -> anyhow::Result<bool>;
     /// Keeps the secret in place of the one before.
-    async fn replace(&self, shop: &ShopId, version: SecretVersion, secret: &Secret) -> anyhow::Result<()>;
+    async fn replace(
+        &self,
+        shop: &ShopId,
+        version: SecretVersion,
+        secret: &Secret,
+    ) -> anyhow::Result<()>;
     /// Returns the shops that have a current secret.
     async fn shops(&self) -> anyhow::Result<BTreeSet<ShopId>>;
 }
@@ -83,28 +93,47 @@ impl SecretStore for SsmSecretStore {
     async fn get(&self, shop: &ShopId, version: SecretVersion) -> anyhow::Result<Option<Secret>> {
         let name = self.name(shop, version);
         match self.client.get_parameter().name(&name).with_decryption(true).send().await {
-            Ok(output) => Ok(output.parameter.and_then(|parameter| parameter.value).map(Secret::from_kept)),
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_parameter_not_found()) => {
+            Ok(output) => {
+                Ok(output.parameter.and_then(|parameter| parameter.value).map(Secret::from_kept))
+            }
+            Err(error)
+                if error.as_service_error().is_some_and(|error| error.is_parameter_not_found()) =>
+            {
                 Ok(None)
             }
-            Err(error) => Err(error).with_context(|| format!("could not read the parameter {name}")),
+            Err(error) => {
+                Err(error).with_context(|| format!("could not read the parameter {name}"))
+            }
         }
     }
 
-    async fn create(&self, shop: &ShopId, version: SecretVersion, secret: &Secret) -> anyhow::Result<bool> {
+    async fn create(
+        &self,
+        shop: &ShopId,
+        version: SecretVersion,
+        secret: &Secret,
+    ) -> anyhow::Result<bool> {
         match self.put(shop, version, secret).overwrite(false).send().await {
             Ok(_) => Ok(true),
             Err(error)
-                if error.as_service_error().is_some_and(|error| error.is_parameter_already_exists()) =>
+                if error
+                    .as_service_error()
+                    .is_some_and(|error| error.is_parameter_already_exists()) =>
             {
                 Ok(false)
             }
-            Err(error) => Err(error)
-                .with_context(|| format!("could not create the parameter {}", self.name(shop, version))),
+            Err(error) => Err(error).with_context(|| {
+                format!("could not create the parameter {}", self.name(shop, version))
+            }),
         }
     }
 
-    async fn replace(&self, shop: &ShopId, version: SecretVersion, secret: &Secret) -> anyhow::Result<()> {
+    async fn replace(
+        &self,
+        shop: &ShopId,
+        version: SecretVersion,
+        secret: &Secret,
+    ) -> anyhow::Result<()> {
         let put = self.put(shop, version, secret).overwrite(true).send().await;
         put.with_context(|| format!("could not write the parameter {}", self.name(shop, version)))?;
         Ok(())
@@ -121,7 +150,8 @@ impl SecretStore for SsmSecretStore {
             .send();
         let mut shops = BTreeSet::new();
         while let Some(page) = pages.next().await {
-            let page = page.with_context(|| format!("could not list the parameters below {}", self.path))?;
+            let page =
+                page.with_context(|| format!("could not list the parameters below {}", self.path))?;
             let names = page.parameters().iter().filter_map(|parameter| parameter.name());
             shops.extend(names.filter_map(|name| shop_of(&self.path, name)));
         }
@@ -148,7 +178,11 @@ pub(crate) mod memory {
 
     #[async_trait]
     impl SecretStore for MemorySecretStore {
-        async fn get(&self, shop: &ShopId, version: SecretVersion) -> anyhow::Result<Option<Secret>> {
+        async fn get(
+            &self,
+            shop: &ShopId,
+            version: SecretVersion,
+        ) -> anyhow::Result<Option<Secret>> {
             Ok(self.0.lock().unwrap().get(&(shop.clone(), version)).cloned())
         }
 

@@ -59,7 +59,8 @@ fn read(document: &[u8]) -> Result<Shops, Failure> {
 
 async fn first_list(secrets: &dyn SecretStore) -> Result<Shops, Failure> {
     let shops = secrets.shops().await.context("could not begin the list of shops");
-    let shops = shops.map_err(|error| Failure::retryable(format!("{error:#}; run the action again")))?;
+    let shops =
+        shops.map_err(|error| Failure::retryable(format!("{error:#}; run the action again")))?;
     Ok(Shops { shops: shops.into_iter().map(|shop| (shop, Default::default())).collect() })
 }
 

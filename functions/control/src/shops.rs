@@ -48,8 +48,11 @@ pub(crate) async fn rotate(
     secrets: &dyn SecretStore,
     shop: &ShopId,
 ) -> Result<Secret, Failure> {
-    let Some(current) = secrets.get(shop, SecretVersion::Current).await.map_err(unavailable)? else {
-        return Err(Failure::permanent(format!("shop {shop} has no secret; use add_shop to give it one")));
+    let Some(current) = secrets.get(shop, SecretVersion::Current).await.map_err(unavailable)?
+    else {
+        return Err(Failure::permanent(format!(
+            "shop {shop} has no secret; use add_shop to give it one"
+        )));
     };
     enlist(lake, secrets, shop).await?;
     let secret = generate()?;
@@ -63,7 +66,8 @@ pub(crate) async fn rotate(
 pub(crate) async fn sync(lake: &dyn Store, secrets: &dyn SecretStore) -> Result<Value, Failure> {
     let with_secret = secrets.shops().await.map_err(unavailable)?;
     let (listed, added) = shop_list::edit(lake, secrets, |list| {
-        let added: Vec<_> = with_secret.iter().filter(|shop| !list.contains(shop)).cloned().collect();
+        let added: Vec<_> =
+            with_secret.iter().filter(|shop| !list.contains(shop)).cloned().collect();
         list.shops.extend(added.iter().map(|shop| (shop.clone(), Default::default())));
         Ok((list.shops.len(), added))
     })
@@ -111,7 +115,8 @@ pub(crate) async fn close_backfill(
     secrets: &dyn SecretStore,
     shop: &ShopId,
 ) -> Result<Value, Failure> {
-    let closed = shop_list::edit(lake, secrets, |list| Ok(entry(list, shop)?.backfill.take())).await?;
+    let closed =
+        shop_list::edit(lake, secrets, |list| Ok(entry(list, shop)?.backfill.take())).await?;
     let name = closed.map(|backfill| backfill.name);
     tracing::info!(%shop, ?name, "closed a backfill");
     Ok(json!({"shop_id": shop, "closed": name}))
@@ -125,7 +130,10 @@ async fn enlist(lake: &dyn Store, secrets: &dyn SecretStore, shop: &ShopId) -> R
     .await
 }
 
-fn entry<'l>(list: &'l mut Shops, shop: &ShopId) -> Result<&'l mut shoplake_platform::shops::Shop, Failure> {
+fn entry<'l>(
+    list: &'l mut Shops,
+    shop: &ShopId,
+) -> Result<&'l mut shoplake_platform::shops::Shop, Failure> {
     list.shops.get_mut(shop).ok_or_else(|| {
         Failure::permanent(format!(
             "shop {shop} is not in the list of shops; add it with add_shop, or with sync_shops if it has a \
@@ -177,7 +185,10 @@ mod tests {
         assert_eq!(listed(&lake).await, ["acme"]);
 
         let failure = add(&lake, &secrets, &acme()).await.unwrap_err();
-        assert!(failure.is_permanent() && failure.to_string().contains("rotate_secret"), "{failure}");
+        assert!(
+            failure.is_permanent() && failure.to_string().contains("rotate_secret"),
+            "{failure}"
+        );
         assert_eq!(secrets.get(&acme(), SecretVersion::Current).await.unwrap(), Some(secret));
     }
 
@@ -243,7 +254,8 @@ mod tests {
         let (lake, secrets) = setup();
         add(&lake, &secrets, &acme()).await.unwrap();
         let now = DateTime::UNIX_EPOCH;
-        let [name, other]: [BackfillName; 2] = ["history", "other"].map(|name| name.parse().unwrap());
+        let [name, other]: [BackfillName; 2] =
+            ["history", "other"].map(|name| name.parse().unwrap());
         let open = |name, days| {
             let until = now + TimeDelta::days(days);
             let (lake, secrets) = (&lake, &secrets);
@@ -276,9 +288,15 @@ mod tests {
         let (lake, secrets) = setup();
         let now = DateTime::UNIX_EPOCH;
         let name = "history".parse().unwrap();
-        let opened = open_backfill(&lake, &secrets, &acme(), &name, now + TimeDelta::days(1), now).await;
-        for failure in [opened.unwrap_err(), close_backfill(&lake, &secrets, &acme()).await.unwrap_err()] {
-            assert!(failure.is_permanent() && failure.to_string().contains("sync_shops"), "{failure}");
+        let opened =
+            open_backfill(&lake, &secrets, &acme(), &name, now + TimeDelta::days(1), now).await;
+        for failure in
+            [opened.unwrap_err(), close_backfill(&lake, &secrets, &acme()).await.unwrap_err()]
+        {
+            assert!(
+                failure.is_permanent() && failure.to_string().contains("sync_shops"),
+                "{failure}"
+            );
         }
     }
 }

@@ -105,12 +105,16 @@ impl Change {
                 let partitions = dirty.partitions().map(Iterator::collect);
                 match partitions {
                     Ok(partitions) => Ok(Self::Dirty { model: dirty.model, partitions }),
-                    Err(error) => {
-                        Err(ChangeError::UnknownPartition { model: dirty.model, reason: error.to_string() })
-                    }
+                    Err(error) => Err(ChangeError::UnknownPartition {
+                        model: dirty.model,
+                        reason: error.to_string(),
+                    }),
                 }
             }
-            _ => Err(ChangeError::UnknownEvent { source_name: event.source, detail_type: event.detail_type }),
+            _ => Err(ChangeError::UnknownEvent {
+                source_name: event.source,
+                detail_type: event.detail_type,
+            }),
         }
     }
 
@@ -120,9 +124,13 @@ impl Change {
         let key = percent_decode_str(&key).decode_utf8_lossy().into_owned();
         let change = match keys::parse(&key) {
             Some(LakeKey::Bronze { .. }) => Some(Self::Bronze { bucket, key: key.clone() }),
-            Some(LakeKey::Silver { partition, .. }) if is_bucket(partition) => Some(Self::SilverBucket),
-            Some(LakeKey::Silver { dataset, partition }) => PartitionValue::from_silver_folder(partition)
-                .map(|partition| Self::Silver { dataset: dataset.to_owned(), partition }),
+            Some(LakeKey::Silver { partition, .. }) if is_bucket(partition) => {
+                Some(Self::SilverBucket)
+            }
+            Some(LakeKey::Silver { dataset, partition }) => {
+                PartitionValue::from_silver_folder(partition)
+                    .map(|partition| Self::Silver { dataset: dataset.to_owned(), partition })
+            }
             Some(LakeKey::Reference { table }) => Some(Self::Reference { table: table.to_owned() }),
             Some(LakeKey::Gold { .. }) | None => None,
         };
@@ -163,14 +171,20 @@ mod tests {
         assert_eq!(change, Change::SilverBucket);
         for folder in ["bucket=", "bucket=x", "bucket=0001/hour=09"] {
             let key = format!("silver/oltp_orders/{folder}/x.parquet");
-            assert!(matches!(Change::parse(&created(&key)), Err(ChangeError::UnknownKey(_))), "{key}");
+            assert!(
+                matches!(Change::parse(&created(&key)), Err(ChangeError::UnknownKey(_))),
+                "{key}"
+            );
         }
     }
 
     #[test]
     fn given_a_percent_encoded_key_then_it_means_the_same() {
         let change = Change::parse(&created("silver/pos_sales/dt%3D2010-12-01/x.parquet")).unwrap();
-        assert_eq!(change, Change::parse(&created("silver/pos_sales/dt=2010-12-01/x.parquet")).unwrap());
+        assert_eq!(
+            change,
+            Change::parse(&created("silver/pos_sales/dt=2010-12-01/x.parquet")).unwrap()
+        );
     }
 
     #[test]

@@ -18,7 +18,11 @@ use crate::ports::{Delay, GlueRun, Machines};
 
 impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
     /// Starts the job that computes the partition, if it needs one now.
-    pub(crate) async fn compute(&self, model: &Model, partition: PartitionValue) -> anyhow::Result<()> {
+    pub(crate) async fn compute(
+        &self,
+        model: &Model,
+        partition: PartitionValue,
+    ) -> anyhow::Result<()> {
         // The order is the protocol: first the version that the commit will replace, then the inputs. So whoever commits
         // on top of that version has seen at least the inputs that its writer saw.
         let head = self.lake.head(&model.output_key(partition)).await?;
@@ -28,7 +32,8 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
             return Ok(());
         }
         let ranges = self.models.input_ranges(model, partition);
-        let (listing, references) = future::try_join(self.list(ranges), self.references(model)).await?;
+        let (listing, references) =
+            future::try_join(self.list(ranges), self.references(model)).await?;
 
         let plan = self.models.plan_with(model, partition, &listing, gold.as_ref(), &references);
         let Plan::Job(job) = plan else {
@@ -43,11 +48,12 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
         let engine = self.engines.choose(bytes);
         let lease = keys::lease(&model.name, &partition.to_string());
         let now = self.clock.now();
-        let reason = match lease::acquire(&self.lake, &lease, &job.id, now, now + engine.lease()).await? {
-            Acquired::Granted => None,
-            Acquired::Held(by) => Some(format!("job {} is computing it", by.job)),
-            Acquired::Contended => Some("others want to compute it, too".to_owned()),
-        };
+        let reason =
+            match lease::acquire(&self.lake, &lease, &job.id, now, now + engine.lease()).await? {
+                Acquired::Granted => None,
+                Acquired::Held(by) => Some(format!("job {} is computing it", by.job)),
+                Acquired::Contended => Some("others want to compute it, too".to_owned()),
+            };
         if let Some(reason) = reason {
             return self.postpone(model, partition, engine.wait(), reason).await;
         }
@@ -61,7 +67,12 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
         started
     }
 
-    async fn run(&self, job: &JobDocument, engine: Engine, now: DateTime<Utc>) -> anyhow::Result<()> {
+    async fn run(
+        &self,
+        job: &JobDocument,
+        engine: Engine,
+        now: DateTime<Utc>,
+    ) -> anyhow::Result<()> {
         let partition = job.partition.value.to_string();
         let key = keys::job(&job.model, &partition, &job.id);
         let document = serde_json::to_vec(job)?;
@@ -106,20 +117,27 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
             return Ok(BTreeSet::new());
         };
         let (first, last) = (first.to_string(), last.to_string());
-        let prefixes = self.models.own_day_ranges(model, days[0]).into_iter().map(|range| range.prefix);
+        let prefixes =
+            self.models.own_day_ranges(model, days[0]).into_iter().map(|range| range.prefix);
         let prefixes = prefixes.chain([keys::gold_values(&model.name, &model.partition)]);
         let listings = prefixes.map(async |prefix| {
             let entries = self.lake.list_range(&prefix, &first, &last).await?;
-            let day =
-                |key: &str| key.strip_prefix(&prefix)?.split('/').next()?.parse::<PartitionValue>().ok();
+            let day = |key: &str| {
+                key.strip_prefix(&prefix)?.split('/').next()?.parse::<PartitionValue>().ok()
+            };
             anyhow::Ok(entries.iter().filter_map(|entry| day(&entry.key)).collect::<BTreeSet<_>>())
         });
-        let found: BTreeSet<_> = future::try_join_all(listings).await?.into_iter().flatten().collect();
+        let found: BTreeSet<_> =
+            future::try_join_all(listings).await?.into_iter().flatten().collect();
         Ok(days.iter().copied().filter(|day| found.contains(day)).collect())
     }
 
     /// Asked before the whole window is listed.
-    async fn has_no_own_day(&self, model: &Model, partition: PartitionValue) -> anyhow::Result<bool> {
+    async fn has_no_own_day(
+        &self,
+        model: &Model,
+        partition: PartitionValue,
+    ) -> anyhow::Result<bool> {
         let listing = self.list(self.models.own_day_ranges(model, partition)).await?;
         Ok(listing.values().all(Vec::is_empty))
     }
@@ -136,8 +154,12 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
 
     /// What is left of the time for which a partition is not computed again, in whole seconds, at least one.
     fn remaining(&self, model: &Model, computed: DateTime<Utc>) -> Option<Duration> {
-        let rest = computed + chrono::Duration::seconds(model.every_seconds.into()) - self.clock.now();
-        rest.to_std().ok().filter(|rest| !rest.is_zero()).map(|rest| Duration::from_secs(rest.as_secs() + 1))
+        let rest =
+            computed + chrono::Duration::seconds(model.every_seconds.into()) - self.clock.now();
+        rest.to_std()
+            .ok()
+            .filter(|rest| !rest.is_zero())
+            .map(|rest| Duration::from_secs(rest.as_secs() + 1))
     }
 }
 
@@ -195,7 +217,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_day_without_anything_of_its_own_then_it_is_not_computed_until_it_has_something() {
+    async fn given_a_day_without_anything_of_its_own_then_it_is_not_computed_until_it_has_something()
+     {
         let dispatch = dispatch();
         silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
         let tomorrow = dirty("visits_per_day", "2010-12-02");
@@ -242,14 +265,20 @@ mod tests {
 
         dispatch.clock.advance(Engine::Lambda.lease());
         dispatch.handle(event(&[message])).await;
-        assert_eq!(started(&dispatch).await, crashed, "the same job from the same state of the lake");
+        assert_eq!(
+            started(&dispatch).await,
+            crashed,
+            "the same job from the same state of the lake"
+        );
     }
 
     #[tokio::test]
-    async fn given_more_input_than_fits_into_a_function_then_the_job_runs_on_glue_under_a_longer_lease() {
+    async fn given_more_input_than_fits_into_a_function_then_the_job_runs_on_glue_under_a_longer_lease()
+     {
         let mut dispatch = dispatch();
         let message = dirty("visits_per_day", "2010-12-01");
-        let objects = ["silver/visits/dt=2010-12-01/a.parquet", "silver/visits/dt=2010-11-30/b.parquet"];
+        let objects =
+            ["silver/visits/dt=2010-12-01/a.parquet", "silver/visits/dt=2010-11-30/b.parquet"];
         dispatch.engines.glue_above_bytes = objects.map(str::len).into_iter().sum::<usize>() as u64;
         for key in objects {
             silver(&dispatch, key).await;
@@ -257,20 +286,28 @@ mod tests {
         dispatch.handle(event(std::slice::from_ref(&message))).await;
         let [small] = started(&dispatch).await.try_into().unwrap();
         commit(&dispatch, &small).await;
-        assert!(dispatch.machines.glue_runs.lock().unwrap().is_empty(), "as much as the threshold fits");
+        assert!(
+            dispatch.machines.glue_runs.lock().unwrap().is_empty(),
+            "as much as the threshold fits"
+        );
 
         silver(&dispatch, "silver/visits/dt=2010-12-01/c.parquet").await;
         dispatch.clock.advance(chrono::Duration::seconds(20));
         dispatch.handle(event(std::slice::from_ref(&message))).await;
         assert!(started(&dispatch).await.is_empty());
-        let [run] = std::mem::take(&mut *dispatch.machines.glue_runs.lock().unwrap()).try_into().unwrap();
+        let [run] =
+            std::mem::take(&mut *dispatch.machines.glue_runs.lock().unwrap()).try_into().unwrap();
         let big = job(&dispatch, &run.job).await;
         assert_eq!((&run.id, big.inputs[0].objects.len()), (&big.id, 3));
         assert!(run.name.starts_with(&big.id) && run.name.len() <= 80, "{}", run.name);
         assert_eq!(
             [run.job, run.result, run.lease],
-            [format!("{}.json", big.id), format!("{}.result.json", big.id), "running.json".to_owned()]
-                .map(|name| format!("jobs/visits_per_day/2010-12-01/{name}"))
+            [
+                format!("{}.json", big.id),
+                format!("{}.result.json", big.id),
+                "running.json".to_owned()
+            ]
+            .map(|name| format!("jobs/visits_per_day/2010-12-01/{name}"))
         );
 
         dispatch.clock.advance(Engine::Lambda.lease());
@@ -282,7 +319,10 @@ mod tests {
         dispatch.handle(event(&[message])).await;
         let again = dispatch.machines.glue_runs.lock().unwrap().pop().unwrap();
         assert_eq!(again.id, big.id, "the same job from the same state of the lake");
-        assert_ne!(again.name, run.name, "the name of an execution that failed stays taken for 90 days");
+        assert_ne!(
+            again.name, run.name,
+            "the name of an execution that failed stays taken for 90 days"
+        );
     }
 
     #[tokio::test]
@@ -296,12 +336,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_an_execution_that_can_not_be_started_then_the_partition_is_free_for_the_next_attempt() {
+    async fn given_an_execution_that_can_not_be_started_then_the_partition_is_free_for_the_next_attempt()
+     {
         let dispatch = dispatch();
         let message = dirty("visits_per_day", "2010-12-01");
         silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
         dispatch.machines.out_of_order.store(true, Ordering::Relaxed);
-        assert_eq!(failures(&dispatch.handle(event(std::slice::from_ref(&message))).await), ["message-0"]);
+        assert_eq!(
+            failures(&dispatch.handle(event(std::slice::from_ref(&message))).await),
+            ["message-0"]
+        );
 
         dispatch.machines.out_of_order.store(false, Ordering::Relaxed);
         assert!(failures(&dispatch.handle(event(&[message])).await).is_empty());

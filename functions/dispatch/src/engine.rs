@@ -49,7 +49,11 @@ impl Engines {
             (false, _) => Engine::Lambda,
             (true, true) => Engine::Glue,
             (true, false) => {
-                tracing::warn!(bytes, limit = self.glue_above_bytes, "a job is for Glue, but there is none");
+                tracing::warn!(
+                    bytes,
+                    limit = self.glue_above_bytes,
+                    "a job is for Glue, but there is none"
+                );
                 Engine::Lambda
             }
         }

@@ -107,7 +107,11 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
                 let work = Work::Compute { model: model.clone(), partition };
                 let messages = requested.remove(&work).unwrap_or_default();
                 if let Some(error) = &lost {
-                    tracing::error!(?work, error, "the lake could not be listed; its messages come back");
+                    tracing::error!(
+                        ?work,
+                        error,
+                        "the lake could not be listed; its messages come back"
+                    );
                     failed.extend(messages);
                 }
             }
@@ -173,7 +177,8 @@ mod tests {
     use crate::testing::{created, dirty, dispatch, event, failures, job, silver, started};
 
     #[tokio::test]
-    async fn given_many_days_then_only_those_with_something_of_their_own_or_in_gold_are_asked_about() {
+    async fn given_many_days_then_only_those_with_something_of_their_own_or_in_gold_are_asked_about()
+     {
         let dispatch = dispatch();
         for day in ["2010-12-01", "2010-12-05"] {
             silver(&dispatch, &format!("silver/visits/dt={day}/a.parquet")).await;
@@ -183,9 +188,14 @@ mod tests {
         let notes = [("version", "1"), ("inputs", "x"), ("job", "y")]
             .map(|(name, value)| (name.into(), value.into()));
         let rows = "rows".into();
-        dispatch.lake.put(emptied, rows, notes.into(), shoplake_lake::Condition::Always).await.unwrap();
+        dispatch
+            .lake
+            .put(emptied, rows, notes.into(), shoplake_lake::Condition::Always)
+            .await
+            .unwrap();
 
-        let marks: Vec<_> = (1..=9).map(|day| dirty("visits_per_day", &format!("2010-12-0{day}"))).collect();
+        let marks: Vec<_> =
+            (1..=9).map(|day| dirty("visits_per_day", &format!("2010-12-0{day}"))).collect();
         let response = dispatch.handle(event(&marks)).await;
 
         assert!(failures(&response).is_empty());
@@ -209,14 +219,17 @@ mod tests {
     async fn given_many_days_and_a_lake_that_does_not_answer_then_all_their_messages_come_back() {
         let dispatch = dispatch();
         dispatch.lake.fail([true]);
-        let marks: Vec<_> = (1..=9).map(|day| dirty("visits_per_day", &format!("2010-12-0{day}"))).collect();
+        let marks: Vec<_> =
+            (1..=9).map(|day| dirty("visits_per_day", &format!("2010-12-0{day}"))).collect();
         assert_eq!(failures(&dispatch.handle(event(&marks)).await).len(), 9);
     }
 
     #[tokio::test]
-    async fn given_many_messages_of_one_partition_then_each_partition_it_dirties_is_computed_once() {
+    async fn given_many_messages_of_one_partition_then_each_partition_it_dirties_is_computed_once()
+    {
         let dispatch = dispatch();
-        let keys = ["a", "b", "c"].map(|name| format!("silver/visits/dt=2010-12-01/{name}.parquet"));
+        let keys =
+            ["a", "b", "c"].map(|name| format!("silver/visits/dt=2010-12-01/{name}.parquet"));
         let next_day = "silver/visits/dt=2010-12-02/a.parquet";
         for key in keys.iter().map(String::as_str).chain([next_day]) {
             silver(&dispatch, key).await;
@@ -248,7 +261,8 @@ mod tests {
     async fn given_a_broken_message_among_good_ones_then_only_it_fails() {
         let dispatch = dispatch();
         let good = created("bronze/pos/dt=2026-11-21/hour=10/x.gz");
-        let response = dispatch.handle(event(&["{".into(), good, dirty("gone", "2010-12-01")])).await;
+        let response =
+            dispatch.handle(event(&["{".into(), good, dirty("gone", "2010-12-01")])).await;
         assert_eq!(failures(&response), ["message-0", "message-2"]);
         assert_eq!(dispatch.machines.conformed.lock().unwrap().len(), 1);
     }

@@ -84,10 +84,19 @@ impl StepFunctions {
         }
     }
 
-    async fn start(&self, machine: &str, name: Option<&str>, input: serde_json::Value) -> anyhow::Result<()> {
-        let request = self.client.start_execution().state_machine_arn(machine).input(input.to_string());
+    async fn start(
+        &self,
+        machine: &str,
+        name: Option<&str>,
+        input: serde_json::Value,
+    ) -> anyhow::Result<()> {
+        let request =
+            self.client.start_execution().state_machine_arn(machine).input(input.to_string());
         let request = request.set_name(name.map(str::to_owned));
-        request.send().await.with_context(|| format!("could not start an execution of {machine}"))?;
+        request
+            .send()
+            .await
+            .with_context(|| format!("could not start an execution of {machine}"))?;
         Ok(())
     }
 }
@@ -104,7 +113,8 @@ impl Machines for StepFunctions {
 
     async fn silver_to_gold_on_glue(&self, run: &GlueRun) -> anyhow::Result<()> {
         let machine = self.silver_to_gold_glue.as_deref();
-        let machine = machine.context("there is no state machine for Glue: set SILVER_TO_GOLD_GLUE_ARN")?;
+        let machine =
+            machine.context("there is no state machine for Glue: set SILVER_TO_GOLD_GLUE_ARN")?;
         self.start(machine, Some(&run.name), serde_json::to_value(run)?).await
     }
 }
@@ -144,10 +154,15 @@ impl Delay for SqsDelay {
                     .build()
             });
             let entries = entries.collect::<Result<Vec<_>, _>>()?;
-            let request =
-                self.client.send_message_batch().queue_url(&self.queue_url).set_entries(Some(entries));
-            let output =
-                request.send().await.with_context(|| format!("could not send to {}", self.queue_url))?;
+            let request = self
+                .client
+                .send_message_batch()
+                .queue_url(&self.queue_url)
+                .set_entries(Some(entries));
+            let output = request
+                .send()
+                .await
+                .with_context(|| format!("could not send to {}", self.queue_url))?;
             // The call succeeds even if some of its messages do not.
             if let Some(failed) = output.failed.first() {
                 anyhow::bail!(

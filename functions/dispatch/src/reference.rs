@@ -34,12 +34,17 @@ impl<L: Store, M: Machines, D: Delay, C> Dispatch<L, M, D, C> {
 
     /// Marks all partitions dirty that have been computed with the table's former rows.
     pub(crate) async fn reread(&self, table: &str) -> anyhow::Result<()> {
-        self.models
-            .reference(table)
-            .with_context(|| format!("there is no reference table {table:?}: was it removed or renamed?"))?;
+        self.models.reference(table).with_context(|| {
+            format!("there is no reference table {table:?}: was it removed or renamed?")
+        })?;
         for model in self.models.readers_of_reference(table) {
             let partitions = self.known_partitions(model).await?;
-            tracing::info!(table, model = model.name, partitions = partitions.len(), "computing again");
+            tracing::info!(
+                table,
+                model = model.name,
+                partitions = partitions.len(),
+                "computing again"
+            );
             let reason = format!("the reference table {table} was edited");
             let dirty = partitions
                 .into_iter()
@@ -51,7 +56,10 @@ impl<L: Store, M: Machines, D: Delay, C> Dispatch<L, M, D, C> {
 
     /// The model's partitions that are in gold, and those that have been planned lately: one that is being computed for
     /// the first time right now may have been planned with the former rows, and is not in gold yet.
-    async fn known_partitions(&self, model: &Model) -> Result<BTreeSet<PartitionValue>, StoreError> {
+    async fn known_partitions(
+        &self,
+        model: &Model,
+    ) -> Result<BTreeSet<PartitionValue>, StoreError> {
         let gold = self.lake.list(&keys::gold_values(&model.name, &model.partition)).await?;
         let of_gold = gold.iter().filter_map(|entry| match keys::parse(&entry.key) {
             Some(LakeKey::Gold { partition, .. }) => partition.parse().ok(),
@@ -71,7 +79,9 @@ impl<L: Store, M: Machines, D: Delay, C> Dispatch<L, M, D, C> {
 mod tests {
     use shoplake_lake::{Condition, Metadata};
 
-    use crate::testing::{TestDispatch, commit, created, dirty, dispatch, event, failures, silver, started};
+    use crate::testing::{
+        TestDispatch, commit, created, dirty, dispatch, event, failures, silver, started,
+    };
 
     use super::*;
 
@@ -83,7 +93,10 @@ mod tests {
 
     fn marked(dispatch: &TestDispatch) -> Vec<String> {
         let marked = std::mem::take(&mut *dispatch.queue.0.lock().unwrap());
-        marked.into_iter().map(|(dirty, _)| format!("{} {}", dirty.model, dirty.partition)).collect()
+        marked
+            .into_iter()
+            .map(|(dirty, _)| format!("{} {}", dirty.model, dirty.partition))
+            .collect()
     }
 
     #[tokio::test]
@@ -119,8 +132,11 @@ mod tests {
         let response = dispatch.handle(event(&[message.clone(), message])).await;
 
         assert!(failures(&response).is_empty());
-        let expected =
-            ["weighted_visits 2010-12-01", "weighted_visits 2010-12-05", "weighted_visits 2010-12-06"];
+        let expected = [
+            "weighted_visits 2010-12-01",
+            "weighted_visits 2010-12-05",
+            "weighted_visits 2010-12-06",
+        ];
         assert_eq!(marked(&dispatch), expected);
     }
 
@@ -135,7 +151,10 @@ mod tests {
 
         let model = dispatch.models.get("weighted_visits").unwrap();
         let error = format!("{:#}", dispatch.references(model).await.unwrap_err());
-        assert!(error.contains("set_reference") && error.contains("line 2, column \"weight\""), "{error}");
+        assert!(
+            error.contains("set_reference") && error.contains("line 2, column \"weight\""),
+            "{error}"
+        );
     }
 
     #[tokio::test]

@@ -119,7 +119,11 @@ pub(crate) fn failures(response: &SqsBatchResponse) -> Vec<&str> {
 
 /// Writes an object that says its own name.
 pub(crate) async fn silver(dispatch: &TestDispatch, key: &str) {
-    dispatch.lake.put(key, key.to_owned().into(), Metadata::new(), Condition::Always).await.unwrap();
+    dispatch
+        .lake
+        .put(key, key.to_owned().into(), Metadata::new(), Condition::Always)
+        .await
+        .unwrap();
 }
 
 /// The jobs that were started since the last look.
@@ -145,7 +149,11 @@ pub(crate) async fn commit(dispatch: &TestDispatch, job: &JobDocument) {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
-    dispatch.lake.put(&job.output.key, job.id.clone().into(), metadata, Condition::Always).await.unwrap();
+    dispatch
+        .lake
+        .put(&job.output.key, job.id.clone().into(), metadata, Condition::Always)
+        .await
+        .unwrap();
     let lease = shoplake_lake::keys::lease(&job.model, &job.partition.value.to_string());
     assert!(shoplake_lake::lease::release(&dispatch.lake, &lease, &job.id).await.unwrap());
 }

@@ -10,8 +10,8 @@ use shoplake_platform::clock::Clock;
 use shoplake_platform::failure::Failure;
 use shoplake_platform::metrics::{EVENT_TO_KPI, Metrics};
 use shoplake_warehouse::{
-    CheckFailure, CheckResult, CheckResults, Column, Literal, LoadError, Loader, Outcome, PartitionCopy,
-    Recorded, WarehouseError,
+    CheckFailure, CheckResult, CheckResults, Column, Literal, LoadError, Loader, Outcome,
+    PartitionCopy, Recorded, WarehouseError,
 };
 
 /// The handler and what it works with.
@@ -66,11 +66,16 @@ impl Load {
         let (load, recorded) = match (&copy, &checks) {
             (Some(copy), Some(checks)) => {
                 let loaded = self.loader.load(copy, checks).await.map_err(failure)?;
-                let copied = Copied { version: copy.version, outcome: loaded.outcome, rows: loaded.rows };
+                let copied =
+                    Copied { version: copy.version, outcome: loaded.outcome, rows: loaded.rows };
                 (Some(copied), Some(loaded.checks))
             }
-            (None, Some(checks)) => (None, Some(self.loader.record(checks).await.map_err(unavailable)?)),
-            (Some(_), None) => return Err(invalid("there is something to load, but no check ran over it")),
+            (None, Some(checks)) => {
+                (None, Some(self.loader.record(checks).await.map_err(unavailable)?))
+            }
+            (Some(_), None) => {
+                return Err(invalid("there is something to load, but no check ran over it"));
+            }
             (None, None) => (None, None),
         };
         tracing::info!(
@@ -88,7 +93,11 @@ impl Load {
         let failed = result.failed_checks.len();
         Ok(Response {
             load,
-            checks: recorded.map(|outcome| Checks { outcome, passed: result.checks.len() - failed, failed }),
+            checks: recorded.map(|outcome| Checks {
+                outcome,
+                passed: result.checks.len() - failed,
+                failed,
+            }),
             model: result.model,
             partition: result.partition,
         })
@@ -106,7 +115,9 @@ impl Load {
         let columns = request
             .columns
             .iter()
-            .map(|column| Ok(Column { name: column.name.parse()?, column_type: column.column_type }))
+            .map(|column| {
+                Ok(Column { name: column.name.parse()?, column_type: column.column_type })
+            })
             .collect::<Result<_, shoplake_warehouse::InvalidIdentifier>>()
             .map_err(invalid)?;
         Ok(PartitionCopy {
@@ -127,7 +138,8 @@ impl Load {
                 value: request.partition.value.to_string(),
             },
             version: request.version,
-            source: Literal::new(format!("s3://{}/{}", self.bucket, request.key)).map_err(invalid)?,
+            source: Literal::new(format!("s3://{}/{}", self.bucket, request.key))
+                .map_err(invalid)?,
             key: request.key.clone(),
             role: self.role.clone(),
         })
@@ -309,8 +321,12 @@ mod tests {
             .iter()
             .find(|statement| statement.sql().starts_with("insert into shoplake.check_results"))
             .unwrap();
-        assert!(insert.sql().contains("cast('passed' as varchar(16)) as status, cast(0 as bigint)"));
-        assert!(insert.sql().contains("cast('failed' as varchar(16)) as status, cast(7 as bigint)"));
+        assert!(
+            insert.sql().contains("cast('passed' as varchar(16)) as status, cast(0 as bigint)")
+        );
+        assert!(
+            insert.sql().contains("cast('failed' as varchar(16)) as status, cast(7 as bigint)")
+        );
         let parameter = |name| insert.parameters()[name].as_str();
         assert_eq!(parameter("check_name_0"), "total_sales_key_is_unique");
         assert_eq!(parameter("sample_1"), r#"[{"product_id":"p1"},{"product_id":null}]"#);
@@ -318,7 +334,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_job_that_committed_nothing_when_handled_then_only_its_check_results_are_recorded() {
+    async fn given_a_job_that_committed_nothing_when_handled_then_only_its_check_results_are_recorded()
+     {
         for outcome in ["unchanged", "checks_failed"] {
             let warehouse = empty();
             let mut event = event_with("/load", Value::Null);
@@ -358,7 +375,10 @@ mod tests {
     #[tokio::test]
     async fn given_a_warehouse_that_fails_when_handled_then_it_may_be_tried_again() {
         let down = RecordingWarehouse::answering(|_| {
-            Err(WarehouseError::Request { operation: "BatchExecuteStatement", source: "timed out".into() })
+            Err(WarehouseError::Request {
+                operation: "BatchExecuteStatement",
+                source: "timed out".into(),
+            })
         });
         assert!(!handler(Arc::new(down)).handle(event()).await.unwrap_err().is_permanent());
     }

@@ -32,7 +32,8 @@ async fn main() -> Result<(), Error> {
         let load = Arc::clone(&load);
         async move {
             // Lambda ends the process then, and would leave a transaction running that holds locks.
-            let remaining = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+            let remaining =
+                event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
             within(remaining, load.handle(event.payload)).await.map_err(|failure| Diagnostic {
                 error_type: failure.error_type().to_owned(),
                 error_message: failure.to_string(),

@@ -49,7 +49,11 @@ impl<'a> Ledger<'a> {
     }
 
     /// Writes it; false if it is not as it was read any more.
-    pub(crate) async fn write(&self, subject: &Subject, condition: Condition) -> Result<bool, StoreError> {
+    pub(crate) async fn write(
+        &self,
+        subject: &Subject,
+        condition: Condition,
+    ) -> Result<bool, StoreError> {
         let bytes: Bytes = serde_json::json!(subject).to_string().into();
         match self.store.put(&self.key, bytes.clone(), Metadata::new(), condition).await {
             Ok(_) => Ok(true),
@@ -93,7 +97,12 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     /// Notes that it waits for `other`.
-    pub(crate) async fn note(&self, store: &dyn Store, model: &str, other: &str) -> Result<(), StoreError> {
+    pub(crate) async fn note(
+        &self,
+        store: &dyn Store,
+        model: &str,
+        other: &str,
+    ) -> Result<(), StoreError> {
         let text = serde_json::json!(self).to_string();
         let id = hex::encode(&Sha256::digest(&text)[..16]);
         let key = format!("{}{id}.json", keys::waiting_notices(model, other));

@@ -119,18 +119,23 @@ impl Subject {
 
     fn open(&self, span: Span, partition: &str) -> impl Iterator<Item = (usize, &Episode)> {
         self.episodes.iter().enumerate().filter(move |(_, episode)| {
-            episode.ended.is_none() && episode.started < span.started && episode.partition != partition
+            episode.ended.is_none()
+                && episode.started < span.started
+                && episode.partition != partition
         })
     }
 
     /// What the row of `partition` is. `rows` are the rows that the subject has now in other
     /// partitions.
     pub(crate) fn find(&self, span: Span, partition: &str, rows: &BTreeMap<String, Span>) -> Found {
-        let is_within = |episode: &Episode| span.contains(episode.started) || span.contains(episode.notified);
+        let is_within =
+            |episode: &Episode| span.contains(episode.started) || span.contains(episode.notified);
         if let Some(place) = self.episodes.iter().position(is_within) {
             return Found::Known(place);
         }
-        if let Some(place) = self.episodes.iter().rposition(|episode| episode.partition == partition) {
+        if let Some(place) =
+            self.episodes.iter().rposition(|episode| episode.partition == partition)
+        {
             return Found::Known(place);
         }
         if self.forgotten.is_some_and(|forgotten| span.started <= forgotten) {
@@ -138,11 +143,15 @@ impl Subject {
         }
         for (place, episode) in self.open(span, partition) {
             match rows.get(&episode.partition) {
-                Some(row) if row.contains(span.started) && span.started - row.started < KNOWN_END => {
+                Some(row)
+                    if row.contains(span.started) && span.started - row.started < KNOWN_END =>
+                {
                     return Found::Unclear;
                 }
                 Some(_) => {}
-                None if span.started - episode.started <= LONGEST_MOVE => return Found::Known(place),
+                None if span.started - episode.started <= LONGEST_MOVE => {
+                    return Found::Known(place);
+                }
                 None => {}
             }
         }

@@ -90,9 +90,15 @@ impl Notify {
     /// Tells people of the rows of the committed partition that they have not been told of, until it is `until`.
     ///
     /// Any number of these may run at once, and any may be repeated.
-    pub(crate) async fn handle(&self, event: Value, until: DateTime<Utc>) -> Result<Response, Failure> {
+    pub(crate) async fn handle(
+        &self,
+        event: Value,
+        until: DateTime<Utc>,
+    ) -> Result<Response, Failure> {
         let request: NotifyRequest = serde_json::from_value(event).map_err(|error| {
-            Failure::permanent(format!("expected the notify object of the transform function: {error}"))
+            Failure::permanent(format!(
+                "expected the notify object of the transform function: {error}"
+            ))
         })?;
         let partitions = Partitions::new(self, &request)?;
         let rows = partitions.rows(&request.partition).await?.ok_or_else(|| {
@@ -197,7 +203,9 @@ impl Notify {
             told.expired = false;
             let mut others = BTreeMap::new();
             for other in before.open_before(span, partition) {
-                if let Some(found) = partitions.of_subject(&other, row).await?.as_ref().and_then(Span::of) {
+                if let Some(found) =
+                    partitions.of_subject(&other, row).await?.as_ref().and_then(Span::of)
+                {
                     others.insert(other, found);
                 }
             }
@@ -217,9 +225,10 @@ impl Notify {
                 subject.waiting.remove(partition);
             }
             again.extend(before.waiting.iter().filter(|waiting| *waiting != partition).cloned());
-            let event = self.decide(&mut subject, found, span, partition, may_move, &mut told, &mut again);
-            let written =
-                subject == before || ledger.write(&subject, condition).await.map_err(Hindered::Store)?;
+            let event =
+                self.decide(&mut subject, found, span, partition, may_move, &mut told, &mut again);
+            let written = subject == before
+                || ledger.write(&subject, condition).await.map_err(Hindered::Store)?;
             let Some((event, writer)) = event else {
                 if written {
                     return Ok((told, again));
@@ -228,7 +237,8 @@ impl Notify {
             };
             // Another run has changed what is known: what there is to do depends on that.
             if written {
-                let request = NotifyRequest { partition: partition.to_owned(), ..partitions.request.clone() };
+                let request =
+                    NotifyRequest { partition: partition.to_owned(), ..partitions.request.clone() };
                 if !self.tell(&request, row, &ledger, &writer, event, &mut told).await? {
                     return Ok((told, again));
                 }
@@ -241,7 +251,10 @@ impl Notify {
     }
 
     /// Notes in `subject` what the row is, and claims the message that people have to get, if any.
-    #[expect(clippy::too_many_arguments, reason = "what is known of a row, and what follows from it")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what is known of a row, and what follows from it"
+    )]
     fn decide(
         &self,
         subject: &mut Subject,
@@ -373,14 +386,20 @@ struct Partitions<'a> {
 impl<'a> Partitions<'a> {
     fn new(notify: &'a Notify, request: &'a NotifyRequest) -> Result<Self, Failure> {
         let folder = format!("={}/", request.partition);
-        let column = request.key.split_once(&folder).and_then(|(before, _)| before.rsplit('/').next());
+        let column =
+            request.key.split_once(&folder).and_then(|(before, _)| before.rsplit('/').next());
         let column = column.ok_or_else(|| {
             Failure::permanent(format!(
                 "expected a key such as gold/<model>/<column>={}/data.parquet, got {:?}",
                 request.partition, request.key
             ))
         })?;
-        Ok(Self { store: notify.store.as_ref(), request, column: column.to_owned(), read: Mutex::default() })
+        Ok(Self {
+            store: notify.store.as_ref(),
+            request,
+            column: column.to_owned(),
+            read: Mutex::default(),
+        })
     }
 
     /// The rows of a partition; none if there is not such an object in gold.
@@ -469,9 +488,13 @@ fn conclude(
         "notify"
     );
     match hindered {
-        Some(Hindered::Store(error)) => Err(Failure::retryable(format!("{left} rows are left: {error}"))),
+        Some(Hindered::Store(error)) => {
+            Err(Failure::retryable(format!("{left} rows are left: {error}")))
+        }
         Some(Hindered::Rows(failure)) => Err(failure),
-        Some(Hindered::Topic(error)) => Err(Failure::retryable(format!("{left} rows are left: {error}"))),
+        Some(Hindered::Topic(error)) => {
+            Err(Failure::retryable(format!("{left} rows are left: {error}")))
+        }
         None if left > 0 => Err(Failure::retryable(format!(
             "{left} of {rows} rows are left, as the time was up; another run goes on from there"
         ))),

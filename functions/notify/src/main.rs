@@ -37,13 +37,16 @@ async fn main() -> Result<(), Error> {
         topic: Arc::new(SnsTopic::new(&sdk, config::required("TOPIC_ARN")?)),
         clock: Arc::new(SystemClock),
         policy: Policy {
-            within: TimeDelta::hours(config::parsed("NOTIFY_WITHIN_HOURS")?.unwrap_or(48_u32).into()),
+            within: TimeDelta::hours(
+                config::parsed("NOTIFY_WITHIN_HOURS")?.unwrap_or(48_u32).into(),
+            ),
             ended: config::parsed("NOTIFY_ENDED")?.unwrap_or(false),
         },
     };
     let notify = &notify;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
-        let ends = i64::try_from(event.context.deadline).ok().and_then(DateTime::from_timestamp_millis);
+        let ends =
+            i64::try_from(event.context.deadline).ok().and_then(DateTime::from_timestamp_millis);
         let until = ends.unwrap_or(DateTime::<chrono::Utc>::MAX_UTC) - LAST_ROW;
         notify.handle(event.payload, until).await.map_err(|failure| Diagnostic {
             error_type: failure.error_type().to_owned(),

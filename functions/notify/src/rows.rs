@@ -42,7 +42,8 @@ pub(crate) enum RowsError {
 pub(crate) fn read(file: Bytes, notice: &Notice, named: &[String]) -> Result<Vec<Row>, RowsError> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
     let schema = reader.schema().clone();
-    let in_notice = notice.placeholders().into_iter().chain([notice.started.as_str(), notice.ended.as_str()]);
+    let in_notice =
+        notice.placeholders().into_iter().chain([notice.started.as_str(), notice.ended.as_str()]);
     for column in named.iter().map(String::as_str).chain(in_notice) {
         if schema.field_with_name(column).is_err() {
             let found = schema.fields().iter().map(|field| field.name().clone()).collect();
@@ -78,7 +79,10 @@ fn moments(batch: &RecordBatch, name: &str) -> Result<Vec<Option<DateTime<Utc>>>
     // It is there, which `read` has seen to.
     let Some(column) = batch.column_by_name(name) else { return Ok(vec![None; batch.num_rows()]) };
     if !matches!(column.data_type(), DataType::Timestamp(..)) {
-        return Err(RowsError::NoTimestamp { column: name.to_owned(), actual: column.data_type().clone() });
+        return Err(RowsError::NoTimestamp {
+            column: name.to_owned(),
+            actual: column.data_type().clone(),
+        });
     }
     timestamps(column)
 }

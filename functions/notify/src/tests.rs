@@ -178,7 +178,10 @@ impl World {
 
     /// Commits the rows of a day, without notifying people.
     async fn commit_day(&self, day: &str, alerts: &[Alert]) {
-        self.store.put(&gold_of(day), gold(alerts), Metadata::new(), Condition::Always).await.unwrap();
+        self.store
+            .put(&gold_of(day), gold(alerts), Metadata::new(), Condition::Always)
+            .await
+            .unwrap();
     }
 
     /// Notifies people of the rows that a day has now.
@@ -205,7 +208,8 @@ impl World {
     }
 
     fn subjects(&self) -> Vec<String> {
-        let mut subjects: Vec<_> = self.topic.messages().into_iter().map(|message| message.subject).collect();
+        let mut subjects: Vec<_> =
+            self.topic.messages().into_iter().map(|message| message.subject).collect();
         subjects.sort();
         subjects
     }
@@ -286,7 +290,8 @@ async fn given_history_when_handled_then_nobody_is_told_even_if_the_limit_is_rai
     assert_eq!(world.subjects(), ["p2 is out"]);
     assert_eq!(world.run().await.unwrap().expired, 0, "it is noted once");
 
-    let patient = Notify { policy: Policy { within: TimeDelta::days(30), ended: true }, ..world.notify };
+    let patient =
+        Notify { policy: Policy { within: TimeDelta::days(30), ended: true }, ..world.notify };
     let response = patient.handle(event(), DateTime::<Utc>::MAX_UTC).await.unwrap();
     assert_eq!((response.sent, response.ended), (0, 0));
 }
@@ -355,8 +360,11 @@ async fn given_a_topic_that_refuses_then_a_retry_tells_people_once() {
         assert!(world.subjects().is_empty());
         let _ = world.run().await;
         let _ = world.run().await;
-        let wanted: &[_] =
-            if world.notify.policy.ended { &["Over: p1 is out", "p1 is out"] } else { &["p1 is out"] };
+        let wanted: &[_] = if world.notify.policy.ended {
+            &["Over: p1 is out", "p1 is out"]
+        } else {
+            &["p1 is out"]
+        };
         assert_eq!(world.subjects(), wanted);
     }
 }
@@ -462,7 +470,11 @@ async fn given_what_can_never_be_told_then_a_retry_is_not_worth_it() {
         event
     };
     assert!(message(with("/identity/0", "shop")).await.contains("expected the column \"shop\""));
-    assert!(message(with("/notice/subject", "{what} is out")).await.contains("expected the column \"what\""));
+    assert!(
+        message(with("/notice/subject", "{what} is out"))
+            .await
+            .contains("expected the column \"what\"")
+    );
     assert!(
         message(with("/notice/started", "state"))
             .await
@@ -494,7 +506,8 @@ async fn a_beginning_that_moves_past_midnight_is_the_same_episode() {
         // The snapshot of 23:00 was wrong: it began at 01:00.
         world.commit_day(YESTERDAY, &[]).await;
         world.commit_day(TODAY, &[out(1, 11)]).await;
-        let [first, second] = if is_emptied_first { [YESTERDAY, TODAY] } else { [TODAY, YESTERDAY] };
+        let [first, second] =
+            if is_emptied_first { [YESTERDAY, TODAY] } else { [TODAY, YESTERDAY] };
         for day in [first, second, first, second] {
             world.run_day(day).await;
         }
@@ -578,7 +591,9 @@ async fn many_episodes_of_a_subject_are_forgotten_and_stay_no_news() {
 #[test]
 fn no_model_looks_further_ahead_than_a_row_without_an_end_counts() {
     let model = include_str!("../../../glue-sql/gold/stockout_alerts.sql");
-    let days = model.split_once("-- lookahead_days = ").and_then(|(_, rest)| rest.split_whitespace().next());
+    let days = model
+        .split_once("-- lookahead_days = ")
+        .and_then(|(_, rest)| rest.split_whitespace().next());
     assert_eq!(days.unwrap().parse::<i64>().unwrap(), crate::episode::KNOWN_END.num_days());
 }
 

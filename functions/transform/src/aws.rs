@@ -27,7 +27,8 @@ impl EventBridge {
 #[async_trait]
 impl Announcer for EventBridge {
     async fn announce(&self, dirtied: &[PartitionDirty]) -> Result<(), PortError> {
-        let failed = |cause: String| PortError { action: "announce dirty partitions on EventBridge", cause };
+        let failed =
+            |cause: String| PortError { action: "announce dirty partitions on EventBridge", cause };
         for chunk in dirtied.chunks(MAX_ENTRIES) {
             let entries = chunk.iter().map(|dirty| {
                 PutEventsRequestEntry::builder()
@@ -45,9 +46,13 @@ impl Announcer for EventBridge {
                 .await
                 .map_err(|error| failed(DisplayErrorContext(error).to_string()))?;
             // Part of a call may fail. Announcing the rest again with the whole is harmless: a partition is dirty or not.
-            if let Some(entry) = output.entries().iter().find(|entry| entry.error_code().is_some()) {
+            if let Some(entry) = output.entries().iter().find(|entry| entry.error_code().is_some())
+            {
                 let code = entry.error_code().unwrap_or_default();
-                return Err(failed(format!("{code}: {}", entry.error_message().unwrap_or_default())));
+                return Err(failed(format!(
+                    "{code}: {}",
+                    entry.error_message().unwrap_or_default()
+                )));
             }
         }
         Ok(())
@@ -70,7 +75,8 @@ impl DirtyQueue {
 #[async_trait]
 impl Queue for DirtyQueue {
     async fn mark(&self, dirty: &PartitionDirty) -> Result<(), PortError> {
-        let message = self.client.send_message().queue_url(&self.url).message_body(dirty.event().to_string());
+        let message =
+            self.client.send_message().queue_url(&self.url).message_body(dirty.event().to_string());
         message.send().await.map(|_| ()).map_err(|error| PortError {
             action: "mark a partition dirty on SQS",
             cause: DisplayErrorContext(error).to_string(),

@@ -36,7 +36,9 @@ pub enum TransformError {
         version: u32,
     },
     /// What is in gold was not written by a job.
-    #[error("the gold object {key:?} cannot be read: {cause}; delete it and mark its partition dirty")]
+    #[error(
+        "the gold object {key:?} cannot be read: {cause}; delete it and mark its partition dirty"
+    )]
     UnreadableGold {
         /// Where it is.
         key: String,
@@ -79,8 +81,11 @@ impl TransformError {
 
 impl From<TransformError> for Diagnostic {
     fn from(error: TransformError) -> Self {
-        let failure =
-            if error.is_retryable() { Failure::retryable(&error) } else { Failure::permanent(&error) };
+        let failure = if error.is_retryable() {
+            Failure::retryable(&error)
+        } else {
+            Failure::permanent(&error)
+        };
         Self { error_type: failure.error_type().to_owned(), error_message: failure.to_string() }
     }
 }

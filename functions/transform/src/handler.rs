@@ -69,7 +69,8 @@ impl Transform {
     }
 
     async fn job(&self, key: &str) -> Result<Planned, TransformError> {
-        let object = self.store.get(key).await?.ok_or_else(|| TransformError::NoJob(key.to_owned()))?;
+        let object =
+            self.store.get(key).await?.ok_or_else(|| TransformError::NoJob(key.to_owned()))?;
         let job: JobDocument = serde_json::from_slice(&object.bytes)
             .map_err(|cause| TransformError::UnreadableJob { key: key.to_owned(), cause })?;
         if job.version != JOB_VERSION {
@@ -87,12 +88,20 @@ impl Transform {
                 (moment(&object.head, metadata::RECEIVED_AT), new_failures(&object.head));
             return self.finish(planned, decode(job, object)?, received_at, &alert).await;
         }
-        if current.as_ref().map(|object| object.head.etag.as_str()) != job.output.expected_etag.as_deref() {
+        if current.as_ref().map(|object| object.head.etag.as_str())
+            != job.output.expected_etag.as_deref()
+        {
             return self.conflict(planned, "another job has committed since it was planned").await;
         }
         let before = current.as_ref().map(|object| decode(job, object)).transpose()?;
 
-        let output = match shoplake_engine::run(self.store.as_ref(), job, before.as_ref(), self.limits).await
+        let output = match shoplake_engine::run(
+            self.store.as_ref(),
+            job,
+            before.as_ref(),
+            self.limits,
+        )
+        .await
         {
             Ok(output) => output,
             Err(error @ EngineError::MissingObject { .. }) => {
@@ -105,10 +114,15 @@ impl Transform {
         if output.is_stopped() {
             // Not committed, so that there is nothing to compare the next run with: every run of it
             // is an alert.
-            let names: Vec<_> = output.failed_checks.iter().map(|failed| failed.name.clone()).collect();
+            let names: Vec<_> =
+                output.failed_checks.iter().map(|failed| failed.name.clone()).collect();
             let alert = alert(job, &output.failed_checks, &names);
             let failed_checks = output.failed_checks;
-            return Ok(JobResult { failed_checks, alert, ..result(planned, Outcome::ChecksFailed, rows) });
+            return Ok(JobResult {
+                failed_checks,
+                alert,
+                ..result(planned, Outcome::ChecksFailed, rows)
+            });
         }
         // A commit says which checks fail for which shops. So the same rows are committed again
         // when that changes: it is what the next run is compared with.
@@ -119,7 +133,8 @@ impl Transform {
 
         let is_new = output.failed_checks.iter().filter(|failed| failed.is_new(failed_before));
         let new_failures: Vec<_> = is_new.map(|failed| failed.name.clone()).collect();
-        let received_at = oldest_news(&output.arrivals, current.as_ref().map(|object| &object.head));
+        let received_at =
+            oldest_news(&output.arrivals, current.as_ref().map(|object| &object.head));
         let committed = output.into_gold();
         let file = gold::encode(&committed, job)
             .map_err(|cause| TransformError::Encode { model: job.model.clone(), cause })?;
@@ -253,7 +268,8 @@ fn alert(job: &JobDocument, failed: &[FailedCheck], names: &[String]) -> Option<
 /// S3 tells times to the second. An object of the very second in which that commit was planned counts as news, so that the
 /// pipeline never seems faster than it is.
 fn oldest_news(arrivals: &[Arrival], before: Option<&Head>) -> Option<DateTime<Utc>> {
-    let known_until = before.map(|head| moment(head, metadata::PLANNED_AT).unwrap_or(head.last_modified));
+    let known_until =
+        before.map(|head| moment(head, metadata::PLANNED_AT).unwrap_or(head.last_modified));
     arrivals
         .iter()
         .filter(|arrival| known_until.is_none_or(|known_until| arrival.written_at >= known_until))

@@ -5,7 +5,9 @@ use shoplake_models::PartitionDirty;
 
 /// Something outside did not answer as it should. Always a fault of the system: retry it.
 #[derive(Debug, thiserror::Error)]
-#[error("could not {action}: {cause}; retry, and if it persists check the name of the target and the role")]
+#[error(
+    "could not {action}: {cause}; retry, and if it persists check the name of the target and the role"
+)]
 pub struct PortError {
     /// What was tried.
     pub action: &'static str,

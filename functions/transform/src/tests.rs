@@ -97,7 +97,8 @@ impl Store for Meddled {
         notes: Metadata,
         condition: Condition,
     ) -> Result<ETag, PutError> {
-        let meddling = if key.starts_with("gold/") { self.meddling.lock().unwrap().take() } else { None };
+        let meddling =
+            if key.starts_with("gold/") { self.meddling.lock().unwrap().take() } else { None };
         match meddling {
             Some(Meddling::Commit(other)) => {
                 self.inner().put(key, other, Metadata::new(), Condition::Always).await?;
@@ -170,7 +171,11 @@ select shop_id, business_date, region from gold.total_sales_by_region_product
     async fn plan(&self) -> Option<JobDocument> {
         let Plan::Job(job) = self.lake.plan(MODEL, DAY).await else { return None };
         let document = serde_json::to_vec(&job).unwrap();
-        self.lake.store.put(&key(&job), document.into(), Metadata::new(), Condition::Always).await.unwrap();
+        self.lake
+            .store
+            .put(&key(&job), document.into(), Metadata::new(), Condition::Always)
+            .await
+            .unwrap();
         Some(*job)
     }
 
@@ -235,10 +240,16 @@ async fn given_new_rows_then_they_are_committed_with_what_the_load_needs() {
         serde_json::json!({"column": "business_date", "type": "date", "value": DAY})
     );
     assert_eq!((load["key"].as_str(), load["version"].as_u64()), (Some(GOLD), Some(1)));
-    assert_eq!(load["columns"][5], serde_json::json!({"name": "gross_sales", "type": "decimal(38,4)"}));
+    assert_eq!(
+        load["columns"][5],
+        serde_json::json!({"name": "gross_sales", "type": "decimal(38,4)"})
+    );
     let (rows, notes) = world.gold().await;
     assert_eq!(rows, ["acme|2010-12-01|north|p1|GBP|5.0000|0.0000|5.0000|2|0|1"]);
-    assert_eq!((notes["version"].as_str(), notes["rows"].as_str(), &notes["job"]), ("1", "1", &job.id));
+    assert_eq!(
+        (notes["version"].as_str(), notes["rows"].as_str(), &notes["job"]),
+        ("1", "1", &job.id)
+    );
     assert_eq!(notes["inputs"], job.output.inputs_digest);
     assert_eq!(world.plan().await, None, "and then it is up to date");
 }
@@ -248,10 +259,13 @@ async fn given_new_events_then_the_result_says_since_when_the_oldest_of_them_wai
     let world = World::with_downstream();
     let write = async |name: &str, line: u32, received_at: &str, written_at: &str| {
         world.lake.store.set_now(written_at.parse().unwrap());
-        let sale = Row::from_iter(sale(line).into_iter().chain([("_received_at", received_at.to_owned())]));
+        let sale = Row::from_iter(
+            sale(line).into_iter().chain([("_received_at", received_at.to_owned())]),
+        );
         world.lake.write("pos_sales", "dt=2010-12-01", name, &[sale]).await;
     };
-    let received = async || world.run(&world.job().await).await.received_at.map(|moment| moment.to_rfc3339());
+    let received =
+        async || world.run(&world.job().await).await.received_at.map(|moment| moment.to_rfc3339());
 
     write("a", 1, "2010-12-02T00:00:00.5Z", "2010-12-02T00:00:10Z").await;
     write("b", 2, "2010-12-02T00:00:07Z", "2010-12-02T00:00:11Z").await;
@@ -267,9 +281,16 @@ async fn given_new_events_then_the_result_says_since_when_the_oldest_of_them_wai
     assert_eq!(again.received_at, result.received_at, "a retry finds it in the commit");
 
     // A model of a model knows it from the commit that it reads.
-    let Plan::Job(job) = world.lake.plan("downstream", DAY).await else { panic!("there is something to do") };
+    let Plan::Job(job) = world.lake.plan("downstream", DAY).await else {
+        panic!("there is something to do")
+    };
     let document = serde_json::to_vec(&job).unwrap();
-    world.lake.store.put(&key(&job), document.into(), Metadata::new(), Condition::Always).await.unwrap();
+    world
+        .lake
+        .store
+        .put(&key(&job), document.into(), Metadata::new(), Condition::Always)
+        .await
+        .unwrap();
     assert_eq!(world.run(&job).await.received_at, result.received_at);
 
     // The same rows again bring nothing.
@@ -282,7 +303,10 @@ async fn given_the_same_rows_then_nothing_is_committed_and_nothing_announced() {
     let world = World::with_downstream();
     world.write("a", &[1]).await;
     world.run(&world.job().await).await;
-    assert_eq!(partitions(&world.events.take()), ["downstream 2010-12-01", "downstream 2010-12-02"]);
+    assert_eq!(
+        partitions(&world.events.take()),
+        ["downstream 2010-12-01", "downstream 2010-12-02"]
+    );
 
     world.write("b", &[1]).await;
     let result = world.run(&world.job().await).await;
@@ -303,12 +327,16 @@ async fn given_an_end_between_commit_and_announcement_then_a_retry_announces_and
     let result = world.run(&job).await;
     assert_eq!(result.outcome, Outcome::Committed);
     assert_eq!(result.load.unwrap().version, 1);
-    assert_eq!(partitions(&world.events.take()), ["downstream 2010-12-01", "downstream 2010-12-02"]);
+    assert_eq!(
+        partitions(&world.events.take()),
+        ["downstream 2010-12-01", "downstream 2010-12-02"]
+    );
     assert_eq!(world.gold().await.1["version"], "1", "it is not committed twice");
 }
 
 #[tokio::test]
-async fn given_a_commit_that_was_replaced_before_it_was_announced_then_a_retry_announces_all_that_reads_it() {
+async fn given_a_commit_that_was_replaced_before_it_was_announced_then_a_retry_announces_all_that_reads_it()
+ {
     let world = World::with_downstream();
     world.write("a", &[1]).await;
     let first = world.job().await;
@@ -319,7 +347,10 @@ async fn given_a_commit_that_was_replaced_before_it_was_announced_then_a_retry_a
     world.events.take();
 
     assert_eq!(world.run(&first).await.outcome, Outcome::Conflict);
-    assert_eq!(partitions(&world.events.take()), ["downstream 2010-12-01", "downstream 2010-12-02"]);
+    assert_eq!(
+        partitions(&world.events.take()),
+        ["downstream 2010-12-01", "downstream 2010-12-02"]
+    );
 }
 
 #[tokio::test]
@@ -374,7 +405,11 @@ async fn given_a_check_that_stops_then_nothing_is_committed_and_each_run_alerts(
 
     world.write("b", &[2]).await;
     let result = world.run(&world.job().await).await;
-    assert_eq!((result.outcome, alerted(&result)), (Outcome::Committed, vec![]), "right rows go on");
+    assert_eq!(
+        (result.outcome, alerted(&result)),
+        (Outcome::Committed, vec![]),
+        "right rows go on"
+    );
 }
 
 const CHECK: &str = "nothing_is_given_away";
@@ -465,10 +500,14 @@ async fn a_failed_check_alerts_once_for_each_shop_that_begins_to_fail() {
     let write = async |name: &str, rows: &[Row]| {
         world.lake.write("pos_sales", "dt=2010-12-01", name, rows).await;
         let result = world.run(&world.job().await).await;
-        let shops = result.alert.iter().flatten().map(|alert| alert.shops.join(" ")).collect::<Vec<_>>();
+        let shops =
+            result.alert.iter().flatten().map(|alert| alert.shops.join(" ")).collect::<Vec<_>>();
         (result.outcome, shops)
     };
-    assert_eq!(write("a", &[line_of("acme", 1, true)]).await, (Outcome::Committed, vec!["acme".into()]));
+    assert_eq!(
+        write("a", &[line_of("acme", 1, true)]).await,
+        (Outcome::Committed, vec!["acme".into()])
+    );
     assert_eq!(write("b", &[line_of("fine", 1, false)]).await, (Outcome::Committed, vec![]));
     assert_eq!(
         write("c", &[line_of("other", 1, true)]).await,
@@ -614,7 +653,8 @@ async fn given_a_model_with_a_notice_then_people_are_told_of_a_commit_and_of_not
 select shop_id, business_date, transaction_id, line_no, product_id, sold_at, cast(null as timestamp) as ended_at
 from silver.pos_sales
 "#;
-    let world = World::new(Lake::with_models(&[("gold/total_sales_by_region_product.sql", source)]));
+    let world =
+        World::new(Lake::with_models(&[("gold/total_sales_by_region_product.sql", source)]));
     world.write("a", &[1]).await;
     let job = world.job().await;
     let notify = world.run(&job).await.notify.unwrap();
@@ -623,7 +663,11 @@ from silver.pos_sales
         (DAY, GOLD, "sold_at")
     );
     assert_eq!(notify.identity, ["shop_id", "business_date", "transaction_id", "line_no"]);
-    assert_eq!(world.run(&job).await.notify, Some(notify), "a retry after the commit owes it still");
+    assert_eq!(
+        world.run(&job).await.notify,
+        Some(notify),
+        "a retry after the commit owes it still"
+    );
 
     world.write("b", &[1]).await;
     let result = world.run(&world.job().await).await;
@@ -638,13 +682,18 @@ async fn given_a_job_that_ended_then_its_lease_is_free_and_another_s_is_not_touc
     let now = DateTime::UNIX_EPOCH;
     let lease = shoplake_lake::keys::lease(MODEL, DAY);
     let take = async |holder: &str| {
-        lease::acquire(&world.lake.store, &lease, holder, now, now + TimeDelta::seconds(310)).await.unwrap()
+        lease::acquire(&world.lake.store, &lease, holder, now, now + TimeDelta::seconds(310))
+            .await
+            .unwrap()
     };
 
     take(&job.id).await;
     *world.events.faults.lock().unwrap() = 1;
     world.transform.handle(&Request { job: key(&job) }).await.unwrap_err();
-    assert!(matches!(take("next").await, Acquired::Held(_)), "a passing fault: the job is tried again");
+    assert!(
+        matches!(take("next").await, Acquired::Held(_)),
+        "a passing fault: the job is tried again"
+    );
 
     world.run(&job).await;
     assert_eq!(take("next").await, Acquired::Granted);
@@ -663,14 +712,24 @@ async fn given_a_job_that_cannot_be_read_then_a_retry_is_not_worth_it() {
     };
     assert!(error("jobs/none.json").await.contains("no job document"));
 
-    world.lake.store.put("jobs/x.json", "{}".into(), Metadata::new(), Condition::Always).await.unwrap();
+    world
+        .lake
+        .store
+        .put("jobs/x.json", "{}".into(), Metadata::new(), Condition::Always)
+        .await
+        .unwrap();
     assert!(error("jobs/x.json").await.contains("missing field"));
 
     world.write("a", &[1]).await;
     let mut job = world.job().await;
     job.version = 1;
     let document = serde_json::to_vec(&job).unwrap();
-    world.lake.store.put("jobs/x.json", document.into(), Metadata::new(), Condition::Always).await.unwrap();
+    world
+        .lake
+        .store
+        .put("jobs/x.json", document.into(), Metadata::new(), Condition::Always)
+        .await
+        .unwrap();
     assert!(error("jobs/x.json").await.contains("has version 1, expected 2"));
 }
 
@@ -741,5 +800,8 @@ proptest! {
 
 /// The units sold in all rows.
 fn units(rows: &[String]) -> usize {
-    rows.iter().filter_map(|row| row.split('|').nth(8)).filter_map(|units| units.parse::<usize>().ok()).sum()
+    rows.iter()
+        .filter_map(|row| row.split('|').nth(8))
+        .filter_map(|units| units.parse::<usize>().ok())
+        .sum()
 }

@@ -59,7 +59,12 @@ impl Default for AcceptedIds {
 
 impl AcceptedIds {
     /// Fails if the id was used a short while ago for another body, whose events were accepted.
-    pub(crate) fn check(&self, id: &RequestId, body: Digest, now: DateTime<Utc>) -> Result<(), ReusedId> {
+    pub(crate) fn check(
+        &self,
+        id: &RequestId,
+        body: Digest,
+        now: DateTime<Utc>,
+    ) -> Result<(), ReusedId> {
         match self.lock().peek(id) {
             Some(accepted) if accepted.body != body && now - accepted.at < LIFETIME => {
                 Err(ReusedId { accepted_at: accepted.at })

@@ -7,12 +7,14 @@ use lambda_http::{
     http::{HeaderMap, header},
 };
 use serde_json::value::RawValue;
-use shoplake_contracts::{Code, Contract, Contracts, Delivery, PartitionValue, Reason, Rejected, Stamp};
+use shoplake_contracts::{
+    Code, Contract, Contracts, Delivery, PartitionValue, Reason, Rejected, Stamp,
+};
 use shoplake_platform::{
     clock::Clock,
     metrics::{
-        ACCEPTED_EVENTS, Metrics, RECEIVED_BODY, RECEIVED_EVENTS, REJECTED_EVENTS, REJECTED_REQUESTS,
-        UNACCEPTED_EVENTS,
+        ACCEPTED_EVENTS, Metrics, RECEIVED_BODY, RECEIVED_EVENTS, REJECTED_EVENTS,
+        REJECTED_REQUESTS, UNACCEPTED_EVENTS,
     },
     secrets::{Secrets, SecretsError},
     shops::CachedShopList,
@@ -143,8 +145,11 @@ impl App {
         Span::current().record("shop", field::display(shop)).record("webhook_id", id);
         self.authenticate(&signed, body).await?;
         let digest = Digest::of(body);
-        let request_id =
-            RequestId { shop: shop.clone(), dataset: contract.dataset.clone(), id: (*id).to_owned() };
+        let request_id = RequestId {
+            shop: shop.clone(),
+            dataset: contract.dataset.clone(),
+            id: (*id).to_owned(),
+        };
         self.accepted_ids
             .check(&request_id, digest, now)
             .map_err(|reused| Problem::webhook_id_reused(id, &reused))?;
@@ -157,11 +162,12 @@ impl App {
         let partitions = validate(contract, stamp, &events)?;
 
         let source = contract.sources.first().map_or("", String::as_str);
-        let wrapped =
-            envelopes::wrap(contract, source, shop, id, now, backfill, &events).map_err(|error| {
+        let wrapped = envelopes::wrap(contract, source, shop, id, now, backfill, &events).map_err(
+            |error| {
                 tracing::error!(%error, "events could not be wrapped");
                 Problem::internal()
-            })?;
+            },
+        )?;
         check_sizes(&wrapped)?;
         if backfill.is_none() {
             self.partition_limit
@@ -187,7 +193,9 @@ impl App {
         };
         if keys.is_empty() {
             // A fault of the deployment, so the answer is not the shop's 401.
-            tracing::error!("none of the shop's secrets has the form whsec_<base64>; rotate the secret");
+            tracing::error!(
+                "none of the shop's secrets has the form whsec_<base64>; rotate the secret"
+            );
             return Err(Problem::secrets_unavailable());
         }
         let signed = request.is_signed_with(&keys, body);
@@ -205,8 +213,11 @@ impl App {
             .into_iter()
             .map(|Packed { record, line_indexes }| (record, line_indexes))
             .unzip();
-        let receipts: Vec<Receipt> =
-            wrapped.into_iter().enumerate().map(|(index, event)| Receipt { index, id: event.id }).collect();
+        let receipts: Vec<Receipt> = wrapped
+            .into_iter()
+            .enumerate()
+            .map(|(index, event)| Receipt { index, id: event.id })
+            .collect();
 
         let stream = format!("{}-{source}", self.stream_prefix);
         let Err(error) = self.stream.put(&stream, records).await else {
@@ -215,10 +226,9 @@ impl App {
         };
         tracing::error!(%error, "events not accepted by the stream");
         let (unaccepted, accepted): (Vec<_>, Vec<_>) = receipts.into_iter().partition(|receipt| {
-            error
-                .unaccepted
-                .iter()
-                .any(|&record| lines.get(record).is_some_and(|lines| lines.contains(&receipt.index)))
+            error.unaccepted.iter().any(|&record| {
+                lines.get(record).is_some_and(|lines| lines.contains(&receipt.index))
+            })
         });
         counts.accepted = accepted.len();
         counts.unaccepted = unaccepted.len();
@@ -245,7 +255,8 @@ impl App {
                 (REJECTED_EVENTS, counts.received - counts.accepted - counts.unaccepted),
             ]);
         }
-        let values: Vec<_> = values.into_iter().map(|(metric, value)| (metric, value as f64)).collect();
+        let values: Vec<_> =
+            values.into_iter().map(|(metric, value)| (metric, value as f64)).collect();
         self.metrics.emit(Some(dataset), &values);
     }
 }
@@ -264,7 +275,8 @@ fn is_plain_json(headers: &HeaderMap) -> bool {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split(';').next())
         .unwrap_or_default();
-    let encoded = headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
+    let encoded =
+        headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
     media_type.trim().eq_ignore_ascii_case("application/json") && !encoded
 }
 
@@ -288,7 +300,11 @@ fn validate(
             }
         }
     }
-    if errors.is_empty() { Ok(partitions) } else { Err(Problem::invalid_events(events.len(), errors)) }
+    if errors.is_empty() {
+        Ok(partitions)
+    } else {
+        Err(Problem::invalid_events(events.len(), errors))
+    }
 }
 
 /// Refuses an event whose envelope no record can hold: it would fail however often it is sent.

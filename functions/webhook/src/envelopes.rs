@@ -27,7 +27,8 @@ pub(crate) fn wrap(
 ) -> Result<Vec<Wrapped>, serde_json::Error> {
     let wrap = |(index, &event): (usize, &&RawValue)| -> Result<Wrapped, serde_json::Error> {
         let id = format!("{webhook_id}.{index}");
-        let mut envelope = Envelope::new(shop, source, &contract.dataset, id.as_str(), received_at, event);
+        let mut envelope =
+            Envelope::new(shop, source, &contract.dataset, id.as_str(), received_at, event);
         if let Some(time) = event_time(event, &contract.event_time) {
             envelope = envelope.with_time(time);
         }
@@ -59,14 +60,16 @@ mod tests {
     #[test]
     fn given_a_readable_event_time_when_read_then_it_is_in_utc() {
         assert_eq!(
-            time(r#"{"a":{"occurred_at":1},"occurred_at":"2026-11-21T12:00:00.5+02:00"}"#).as_deref(),
+            time(r#"{"a":{"occurred_at":1},"occurred_at":"2026-11-21T12:00:00.5+02:00"}"#)
+                .as_deref(),
             Some("2026-11-21T10:00:00.500000Z")
         );
     }
 
     #[test]
     fn given_no_readable_event_time_when_read_then_it_is_left_out() {
-        for event in [r#"{}"#, r#"{"occurred_at":1}"#, r#"{"occurred_at":"yesterday"}"#, "[]", "1"] {
+        for event in [r#"{}"#, r#"{"occurred_at":1}"#, r#"{"occurred_at":"yesterday"}"#, "[]", "1"]
+        {
             assert_eq!(time(event), None, "{event}");
         }
     }

@@ -19,7 +19,9 @@ pub(crate) const MAX_BODY_BYTES: usize = 3_000_000;
 /// Why there are no events in a body.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
-    #[error("expected one JSON event ({{...}}) or an array of events ([{{...}}, ...]), got {actual}")]
+    #[error(
+        "expected one JSON event ({{...}}) or an array of events ([{{...}}, ...]), got {actual}"
+    )]
     NeitherObjectNorArray { actual: String },
     #[error("expected valid JSON in UTF-8, got a body that is not: {0}")]
     Malformed(#[from] serde_json::Error),

@@ -44,7 +44,10 @@ async fn main() -> Result<(), Error> {
     let shops = Arc::new(CachedShopList::new(Arc::new(list), Arc::new(SystemClock)));
     let app = App {
         contracts,
-        secrets: Arc::new(CachedSecrets::new(SsmSecrets::new(&aws, &shops_path), Arc::clone(&shops))),
+        secrets: Arc::new(CachedSecrets::new(
+            SsmSecrets::new(&aws, &shops_path),
+            Arc::clone(&shops),
+        )),
         shops,
         stream: Arc::new(KinesisStream::new(&aws)),
         clock: Arc::new(SystemClock),
@@ -54,6 +57,8 @@ async fn main() -> Result<(), Error> {
         partition_limit: PartitionLimit::new(partition_limit),
     };
     let app = &app;
-    lambda_http::run(service_fn(move |request| async move { Ok::<_, Infallible>(app.handle(request).await) }))
-        .await
+    lambda_http::run(service_fn(move |request| async move {
+        Ok::<_, Infallible>(app.handle(request).await)
+    }))
+    .await
 }

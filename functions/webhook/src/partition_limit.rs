@@ -82,7 +82,8 @@ impl PartitionLimit {
         let touched = hour.touched.entry(shop.clone()).or_default();
         let new = outside.difference(touched).count();
         if touched.len() + new > self.limit {
-            let until = now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now) + TimeDelta::hours(1);
+            let until =
+                now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now) + TimeDelta::hours(1);
             return Err(TooManyPartitions {
                 new,
                 used: touched.len(),
@@ -148,10 +149,13 @@ mod tests {
     #[test]
     fn recent_days_and_buckets_are_not_counted() {
         let limit = PartitionLimit::new(0);
-        let check = |partitions: Vec<PartitionValue>| limit.check(&shop("acme"), "visits", partitions, at(0));
+        let check = |partitions: Vec<PartitionValue>| {
+            limit.check(&shop("acme"), "visits", partitions, at(0))
+        };
         check(days([-2, -1, 0]).collect()).unwrap();
         check((0..1_000).map(PartitionValue::Bucket).collect()).unwrap();
-        check((0..72).map(|hour| PartitionValue::Hour(i64::from(TODAY - 2) * 24 + hour)).collect()).unwrap();
+        check((0..72).map(|hour| PartitionValue::Hour(i64::from(TODAY - 2) * 24 + hour)).collect())
+            .unwrap();
         for outside in [
             PartitionValue::Day(TODAY - 3),
             PartitionValue::Day(TODAY + 1),

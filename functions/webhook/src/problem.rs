@@ -47,32 +47,44 @@ pub(crate) enum Kind {
 impl Kind {
     fn parts(self) -> (&'static str, StatusCode, &'static str) {
         match self {
-            Self::MalformedBody => ("malformed-body", StatusCode::BAD_REQUEST, "The body cannot be read"),
+            Self::MalformedBody => {
+                ("malformed-body", StatusCode::BAD_REQUEST, "The body cannot be read")
+            }
             Self::Unauthenticated => {
                 ("unauthenticated", StatusCode::UNAUTHORIZED, "The request is not signed by a shop")
             }
             Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "There is nothing here"),
-            Self::MethodNotAllowed => {
-                ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed here")
+            Self::MethodNotAllowed => (
+                "method-not-allowed",
+                StatusCode::METHOD_NOT_ALLOWED,
+                "The method is not allowed here",
+            ),
+            Self::TooLarge => {
+                ("too-large", StatusCode::PAYLOAD_TOO_LARGE, "The request is too large")
             }
-            Self::TooLarge => ("too-large", StatusCode::PAYLOAD_TOO_LARGE, "The request is too large"),
             Self::UnsupportedMediaType => (
                 "unsupported-media-type",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "The body is not in a supported format",
             ),
-            Self::InvalidEvents => {
-                ("invalid-events", StatusCode::UNPROCESSABLE_ENTITY, "Events do not keep the contract")
-            }
-            Self::WebhookIdReused => {
-                ("webhook-id-reused", StatusCode::CONFLICT, "The webhook-id belongs to another request")
-            }
+            Self::InvalidEvents => (
+                "invalid-events",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Events do not keep the contract",
+            ),
+            Self::WebhookIdReused => (
+                "webhook-id-reused",
+                StatusCode::CONFLICT,
+                "The webhook-id belongs to another request",
+            ),
             Self::TooManyPartitions => (
                 "too-many-partitions",
                 StatusCode::TOO_MANY_REQUESTS,
                 "Events of too many old or future days at once",
             ),
-            Self::Throttled => ("throttled", StatusCode::TOO_MANY_REQUESTS, "Too many events at once"),
+            Self::Throttled => {
+                ("throttled", StatusCode::TOO_MANY_REQUESTS, "Too many events at once")
+            }
             Self::Internal => {
                 ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something is wrong on our side")
             }
@@ -240,7 +252,8 @@ impl Problem {
              the rest after {}, or ask the operator to open a backfill for the shop",
             timestamp(until)
         );
-        Self::new(Kind::TooManyPartitions, detail).with_header(header::RETRY_AFTER, retry_after_seconds)
+        Self::new(Kind::TooManyPartitions, detail)
+            .with_header(header::RETRY_AFTER, retry_after_seconds)
     }
 
     /// The details are in the log, under the request's id.
@@ -253,18 +266,27 @@ impl Problem {
     pub(crate) fn secrets_unavailable() -> Self {
         let detail = "signatures cannot be checked right now; none of the events was accepted; send the \
                       same request again later";
-        Self::new(Kind::Unavailable, detail).with_header(header::RETRY_AFTER, UNAVAILABLE_RETRY_AFTER)
+        Self::new(Kind::Unavailable, detail)
+            .with_header(header::RETRY_AFTER, UNAVAILABLE_RETRY_AFTER)
     }
 
     /// 429 where the caller can help by slowing down, 503 where nothing that the caller does would help.
-    pub(crate) fn unaccepted(error: &PutError, accepted: Vec<Receipt>, unaccepted: Vec<Receipt>) -> Self {
+    pub(crate) fn unaccepted(
+        error: &PutError,
+        accepted: Vec<Receipt>,
+        unaccepted: Vec<Receipt>,
+    ) -> Self {
         let (kind, cause, retry_after) = match error.reason {
-            PutFailure::Throttled(_) => {
-                (Kind::Throttled, "more events arrive than the stream accepts", THROTTLED_RETRY_AFTER)
-            }
-            PutFailure::Unavailable(_) | PutFailure::Refused(_) | PutFailure::TooLarge { .. } => {
-                (Kind::Unavailable, "the stream does not accept events right now", UNAVAILABLE_RETRY_AFTER)
-            }
+            PutFailure::Throttled(_) => (
+                Kind::Throttled,
+                "more events arrive than the stream accepts",
+                THROTTLED_RETRY_AFTER,
+            ),
+            PutFailure::Unavailable(_) | PutFailure::Refused(_) | PutFailure::TooLarge { .. } => (
+                Kind::Unavailable,
+                "the stream does not accept events right now",
+                UNAVAILABLE_RETRY_AFTER,
+            ),
         };
         let detail = format!(
             "{cause}: {} event(s) were accepted, {} were not; send the same request again later, with the same \

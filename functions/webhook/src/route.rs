@@ -55,7 +55,10 @@ mod tests {
             Route::of(&Method::GET, "/v1/events/web_traffic"),
             Route::MethodNotAllowed { allowed: "POST" }
         );
-        assert_eq!(Route::of(&Method::POST, "/v1/health"), Route::MethodNotAllowed { allowed: "GET" });
+        assert_eq!(
+            Route::of(&Method::POST, "/v1/health"),
+            Route::MethodNotAllowed { allowed: "GET" }
+        );
         for path in ["", "/", "/v1", "/v1/", "/v1/events", "/v2/health", "v1/health"] {
             assert_eq!(Route::of(&Method::GET, path), Route::NotFound, "{path}");
         }

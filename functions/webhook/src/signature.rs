@@ -36,7 +36,9 @@ pub(crate) enum SignatureError {
          (Standard Webhooks); sign the request"
     )]
     Missing { header: &'static str },
-    #[error("expected {expected} in the header {header}, got {actual}; correct the header and sign again")]
+    #[error(
+        "expected {expected} in the header {header}, got {actual}; correct the header and sign again"
+    )]
     Malformed { header: &'static str, expected: &'static str, actual: String },
     #[error(
         "expected a {TIMESTAMP} within {} seconds of the server's time {now}, got {timestamp}; set the \
@@ -76,7 +78,8 @@ impl<'a> SignedRequest<'a> {
             Err(SignatureError::Malformed { header, expected, actual: quoted(value) })
         };
         let Ok(shop) = shop.parse() else {
-            let expected = "1 to 63 characters of a-z, 0-9, _ and -, beginning with a letter or digit";
+            let expected =
+                "1 to 63 characters of a-z, 0-9, _ and -, beginning with a letter or digit";
             return malformed(SHOP, shop, expected);
         };
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':');
@@ -87,7 +90,10 @@ impl<'a> SignedRequest<'a> {
             return malformed(TIMESTAMP, timestamp, "whole seconds since 1970-01-01T00:00:00Z");
         };
         if now.timestamp().abs_diff(seconds) > TOLERANCE.num_seconds().unsigned_abs() {
-            return Err(SignatureError::OutOfTolerance { timestamp: seconds, now: now.timestamp() });
+            return Err(SignatureError::OutOfTolerance {
+                timestamp: seconds,
+                now: now.timestamp(),
+            });
         }
         // Signatures of other versions (v1a is asymmetric) may stand beside ours.
         let signatures: Vec<_> = signature
@@ -178,7 +184,8 @@ mod tests {
         let keys: Vec<Key> =
             secrets.iter().filter_map(|&secret| Key::read(&SecretString::from(secret))).collect();
         let headers = headers(signature);
-        SignedRequest::read(&headers, at(SECONDS)).is_ok_and(|request| request.is_signed_with(&keys, body))
+        SignedRequest::read(&headers, at(SECONDS))
+            .is_ok_and(|request| request.is_signed_with(&keys, body))
     }
 
     #[test]
@@ -220,7 +227,9 @@ mod tests {
 
     #[test]
     fn given_extreme_timestamps_when_read_then_they_are_refused() {
-        for timestamp in [i64::MIN.to_string(), i64::MAX.to_string(), "1.5".to_owned(), String::new()] {
+        for timestamp in
+            [i64::MIN.to_string(), i64::MAX.to_string(), "1.5".to_owned(), String::new()]
+        {
             let mut headers = headers(SIGNED);
             headers.insert(TIMESTAMP, timestamp.parse().unwrap());
             assert!(SignedRequest::read(&headers, at(SECONDS)).is_err(), "{timestamp}");
@@ -238,7 +247,10 @@ mod tests {
             );
             headers.insert(name, HeaderValue::from_bytes(b"\xe9").unwrap());
             let error = SignedRequest::read(&headers, at(SECONDS)).unwrap_err().to_string();
-            assert!(error.contains(&format!("printable ASCII characters in the header {name}")), "{error}");
+            assert!(
+                error.contains(&format!("printable ASCII characters in the header {name}")),
+                "{error}"
+            );
         }
     }
 
@@ -251,7 +263,9 @@ mod tests {
         };
         assert!(error(SHOP, "Acme").contains(r#"in the header x-shop-id, got "Acme""#));
         assert!(error(ID, "msg 1").contains(r#"in the header webhook-id, got "msg 1""#));
-        assert!(error(TIMESTAMP, "1614265330.5").contains(r#"webhook-timestamp, got "1614265330.5""#));
+        assert!(
+            error(TIMESTAMP, "1614265330.5").contains(r#"webhook-timestamp, got "1614265330.5""#)
+        );
         let secret = error(SIGNATURE, SECRET);
         assert!(secret.contains("in the header webhook-signature, got none"), "{secret}");
         assert!(!secret.contains(SECRET), "{secret}");

@@ -19,7 +19,8 @@ use arguments::{Book, Command, Dump, Post};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let levels = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
+    let levels =
+        EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
     // stdout is the summary's alone, so that a script can read it.
     tracing_subscriber::fmt()
         .with_env_filter(levels)
@@ -68,7 +69,10 @@ async fn post<F: Feed>(plan: Plan<F>, arguments: Post) -> anyhow::Result<()> {
     let surprises = summary.surprises;
     let events_per_second = (summary.sent as f64 / seconds).round();
     println!("{}", serde_json::to_string(&Report { summary, seconds, events_per_second })?);
-    ensure!(surprises == 0, "{surprises} requests did not get the expected answer; the log names them");
+    ensure!(
+        surprises == 0,
+        "{surprises} requests did not get the expected answer; the log names them"
+    );
     Ok(())
 }
 

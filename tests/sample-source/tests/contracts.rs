@@ -15,7 +15,8 @@ use sample_source::{
 use shoplake_contracts::{Contracts, Stamp};
 
 fn contracts() -> Contracts {
-    Contracts::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/contracts/schemas")).unwrap()
+    Contracts::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/contracts/schemas"))
+        .unwrap()
 }
 
 fn day() -> NaiveDate {

@@ -93,10 +93,15 @@ fn events_are_valid_exactly_where_their_request_is_accepted() {
             Ok(events) => events,
             Err(_) => vec![serde_json::from_str(&body).unwrap()],
         };
-        let reasons: Vec<_> = events.iter().flat_map(|event| reasons(contract, event.get())).collect();
+        let reasons: Vec<_> =
+            events.iter().flat_map(|event| reasons(contract, event.get())).collect();
         assert_eq!(!reasons.is_empty(), is_refused, "{}: {reasons:?}", request.name);
         if let Some(code) = request.expected.code {
-            assert!(reasons.iter().any(|(found, _)| *found == code), "{}: {reasons:?}", request.name);
+            assert!(
+                reasons.iter().any(|(found, _)| *found == code),
+                "{}: {reasons:?}",
+                request.name
+            );
         }
         compared += 1;
     }
@@ -149,9 +154,14 @@ async fn a_client_that_retries_gets_every_row_of_every_page() {
         }
     }
 
-    let wanted: Vec<_> = sales(1, day(), now(), Delivery::First).into_iter().map(|row| row.json).collect();
+    let wanted: Vec<_> =
+        sales(1, day(), now(), Delivery::First).into_iter().map(|row| row.json).collect();
     assert_eq!(rows, wanted);
-    assert_eq!(failures, [(503, false), (429, false), (200, true), (502, false)], "200: cut within a row");
+    assert_eq!(
+        failures,
+        [(503, false), (429, false), (200, true), (502, false)],
+        "200: cut within a row"
+    );
 }
 
 #[tokio::test]

@@ -48,7 +48,8 @@ async fn given_an_hour_when_paged_by_a_thousand_then_it_is_what_the_generator_sa
     }
 
     let levels = generator.levels(HOUR.parse::<Hour>().unwrap()).unwrap();
-    let expected: Vec<_> = levels.iter().map(|level| serde_json::to_value(level).unwrap()).collect();
+    let expected: Vec<_> =
+        levels.iter().map(|level| serde_json::to_value(level).unwrap()).collect();
     assert_eq!(rows, expected);
     assert_eq!(sizes[..2], [1_000, 1_000]);
 }
@@ -58,6 +59,9 @@ async fn given_an_hour_that_was_not_counted_then_404_and_no_hour_at_all_then_400
     let url = start(Generator::new(World::new(1), 1, 1)).await;
 
     assert_eq!(get(&url, &[("snapshot_at", HOUR)]).await.0, StatusCode::NOT_FOUND);
-    assert_eq!(get(&url, &[("snapshot_at", "2026-11-20T10:30:00Z")]).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        get(&url, &[("snapshot_at", "2026-11-20T10:30:00Z")]).await.0,
+        StatusCode::BAD_REQUEST
+    );
     assert_eq!(get(&url, &[]).await.0, StatusCode::BAD_REQUEST);
 }

@@ -65,7 +65,8 @@ async fn given_a_generated_day_when_paged_at_any_size_then_it_is_the_day() {
 async fn given_a_day_file_when_paged_then_it_is_the_file() {
     let folder = std::env::temp_dir().join(format!("sample-source-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country";
+    let header =
+        "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country";
     let line = |number: u32| {
         format!("{},8512{number},MUG,{number},2010-12-01 08:26:00,2.55,17850.0,EIRE", number / 3)
     };
@@ -98,8 +99,11 @@ async fn given_the_real_data_when_paged_then_every_line_of_the_file_came() {
 
 #[tokio::test]
 async fn given_a_wrong_token_then_401() {
-    let url =
-        start(Days::Generated(Generator { world: World::new(1), rows_per_day: 1 }), Faults::default()).await;
+    let url = start(
+        Days::Generated(Generator { world: World::new(1), rows_per_day: 1 }),
+        Faults::default(),
+    )
+    .await;
 
     let response = Client::new().get(&url).bearer_auth("expired").send().await.unwrap();
 
@@ -108,8 +112,11 @@ async fn given_a_wrong_token_then_401() {
 
 #[tokio::test]
 async fn given_a_cursor_of_nobody_then_400() {
-    let url =
-        start(Days::Generated(Generator { world: World::new(1), rows_per_day: 1 }), Faults::default()).await;
+    let url = start(
+        Days::Generated(Generator { world: World::new(1), rows_per_day: 1 }),
+        Faults::default(),
+    )
+    .await;
 
     assert_eq!(get(&format!("{url}&cursor=nonsense")).await.0, StatusCode::BAD_REQUEST);
     assert_eq!(get(&format!("{url}&limit=0")).await.0, StatusCode::BAD_REQUEST);
@@ -119,7 +126,8 @@ async fn given_a_cursor_of_nobody_then_400() {
 #[tokio::test]
 async fn given_faults_then_they_fall_on_the_requests_that_were_named() {
     let faults = Faults { fail_every: 3, throttle_every: 2, retry_after_seconds: 4 };
-    let url = start(Days::Generated(Generator { world: World::new(1), rows_per_day: 1 }), faults).await;
+    let url =
+        start(Days::Generated(Generator { world: World::new(1), rows_per_day: 1 }), faults).await;
 
     let mut statuses = Vec::new();
     for _ in 0..6 {

@@ -59,8 +59,9 @@ async fn take(
     }
     let header = |name: &str| headers[name].to_str().unwrap();
     let secret: Secret = SECRET.parse().unwrap();
-    let expected =
-        secret.sign(header("webhook-id"), header("webhook-timestamp").parse().unwrap(), &body).unwrap();
+    let expected = secret
+        .sign(header("webhook-id"), header("webhook-timestamp").parse().unwrap(), &body)
+        .unwrap();
     assert_eq!(header("webhook-signature"), expected);
     assert_eq!(header("x-shop-id"), "acme");
     let events: Vec<&RawValue> = serde_json::from_slice(&body).unwrap();
@@ -92,7 +93,8 @@ fn crm() -> Plan<Interactions> {
 }
 
 fn lines(path: &std::path::Path) -> Vec<String> {
-    let mut lines: Vec<_> = std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect();
+    let mut lines: Vec<_> =
+        std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect();
     lines.sort_unstable();
     std::fs::remove_file(path).unwrap();
     lines
@@ -102,11 +104,16 @@ async fn check<F: Feed>(plan: Plan<F>) {
     let api = Arc::new(Mutex::new(Api::new()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api_url = format!("http://{}/local/", listener.local_addr().unwrap());
-    let router = Router::new().route("/local/v1/events/{dataset}", post(take)).with_state(Arc::clone(&api));
+    let router =
+        Router::new().route("/local/v1/events/{dataset}", post(take)).with_state(Arc::clone(&api));
     tokio::spawn(async move { axum::serve(listener, router).await });
     let target = Target { api_url, shop: "acme".to_owned(), secret: SECRET.parse().unwrap() };
     let file = |name: &str| {
-        std::env::temp_dir().join(format!("sample-source-{}-{}-{name}", std::process::id(), F::DATASET))
+        std::env::temp_dir().join(format!(
+            "sample-source-{}-{}-{name}",
+            std::process::id(),
+            F::DATASET
+        ))
     };
     let (sent_file, rehearsed_file) = (file("sent.ndjson"), file("rehearsed.ndjson"));
 
@@ -122,7 +129,12 @@ async fn check<F: Feed>(plan: Plan<F>) {
     assert_eq!(Summary { retries: 0, ..sent.clone() }, rehearsed);
     assert_eq!(sent.sent, sent.accepted + sent.rejected);
     assert_eq!(sent.sent, fresh + sent.duplicates_sent + sent.dirty_sent);
-    assert!(sent.duplicates_sent > 0 && sent.dirty_sent > 0 && sent.late_sent > 0 && sent.surprises == 0);
+    assert!(
+        sent.duplicates_sent > 0
+            && sent.dirty_sent > 0
+            && sent.late_sent > 0
+            && sent.surprises == 0
+    );
     let api = api.lock().unwrap();
     assert_eq!(api.accepted.len() as u64, fresh);
     assert_eq!(api.accepted.values().sum::<u64>(), sent.accepted);
@@ -130,13 +142,15 @@ async fn check<F: Feed>(plan: Plan<F>) {
 }
 
 #[tokio::test]
-async fn given_a_strict_and_throttled_api_then_all_web_events_arrive_and_the_record_is_the_rehearsal() {
+async fn given_a_strict_and_throttled_api_then_all_web_events_arrive_and_the_record_is_the_rehearsal()
+ {
     check(web()).await;
     assert_eq!(web().feed.events().count() as u64, EVENTS);
 }
 
 #[tokio::test]
-async fn given_a_strict_and_throttled_api_then_all_interactions_arrive_and_the_record_is_the_rehearsal() {
+async fn given_a_strict_and_throttled_api_then_all_interactions_arrive_and_the_record_is_the_rehearsal()
+ {
     check(crm()).await;
 }
 
@@ -148,7 +162,8 @@ async fn given_an_api_that_refuses_everything_then_good_events_refused_are_surpr
     tokio::spawn(async move { axum::serve(listener, router).await });
     let target = Target { api_url, shop: "acme".to_owned(), secret: SECRET.parse().unwrap() };
 
-    let summary = Sender::new(target, 4).unwrap().send(&web(), &mut Recorder::default()).await.unwrap();
+    let summary =
+        Sender::new(target, 4).unwrap().send(&web(), &mut Recorder::default()).await.unwrap();
 
     assert_eq!(summary.accepted, 0);
     assert_eq!(summary.surprises, summary.requests);

@@ -51,7 +51,12 @@ impl Store for Bucket {
         self.objects.list(prefix).await
     }
 
-    async fn list_range(&self, prefix: &str, first: &str, last: &str) -> Result<Vec<Entry>, StoreError> {
+    async fn list_range(
+        &self,
+        prefix: &str,
+        first: &str,
+        last: &str,
+    ) -> Result<Vec<Entry>, StoreError> {
         self.objects.list_range(prefix, first, last).await
     }
 

@@ -59,7 +59,8 @@ const TIMES: [&str; 5] = ["occurred_at", "snapshot_at", "sold_at", "completed_at
 /// 2026-01-01 if it names none. A function of the event alone: the same events are the same bytes.
 fn happened(data: &Value) -> DateTime<Utc> {
     let time = |text: &str| {
-        let day = || text.parse::<NaiveDate>().ok().map(|day| day.and_time(NaiveTime::MIN).and_utc());
+        let day =
+            || text.parse::<NaiveDate>().ok().map(|day| day.and_time(NaiveTime::MIN).and_utc());
         text.parse().ok().or_else(day)
     };
     let named = TIMES.iter().filter_map(|field| data.get(field)?.as_str().and_then(time)).max();

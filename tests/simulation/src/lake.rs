@@ -141,7 +141,8 @@ impl Lake {
     /// # Errors
     /// When conform fails. What is merely wrong ends in [quarantine](Self::quarantined).
     pub async fn deliver(&self, events: &[Event], name: &str) -> anyhow::Result<()> {
-        let lines: Vec<_> = events.iter().map(|event| self.envelope(event)).collect::<Result<_, _>>()?;
+        let lines: Vec<_> =
+            events.iter().map(|event| self.envelope(event)).collect::<Result<_, _>>()?;
         self.deliver_lines(&lines, name).await
     }
 
@@ -157,7 +158,11 @@ impl Lake {
     ///
     /// # Errors
     /// When conform fails.
-    pub async fn deliver_lines(&self, lines: &[impl AsRef<[u8]>], name: &str) -> anyhow::Result<()> {
+    pub async fn deliver_lines(
+        &self,
+        lines: &[impl AsRef<[u8]>],
+        name: &str,
+    ) -> anyhow::Result<()> {
         let mut streams: BTreeMap<String, Vec<&[u8]>> = BTreeMap::new();
         let mut objects = streams.clone();
         for line in lines.iter().map(AsRef::as_ref) {
@@ -237,7 +242,8 @@ impl Lake {
     /// # Errors
     /// When there is no such model, or what is in gold cannot be read.
     pub async fn rows(&self, model: &str) -> anyhow::Result<Vec<Row>> {
-        let names = || self.models().iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ");
+        let names =
+            || self.models().iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ");
         let model = self
             .models()
             .get(model)
@@ -259,7 +265,8 @@ impl Lake {
         let mut found = Vec::new();
         for entry in self.bucket.list("quarantine/").await? {
             let object = self.bucket.get(&entry.key).await?.context("what is listed is there")?;
-            let lines = std::io::read_to_string(flate2::read::MultiGzDecoder::new(&object.bytes[..]))?;
+            let lines =
+                std::io::read_to_string(flate2::read::MultiGzDecoder::new(&object.bytes[..]))?;
             for line in lines.lines() {
                 found.push(serde_json::from_str(line)?);
             }
@@ -295,7 +302,9 @@ impl Lake {
     /// The source of a line, and whether it is one that is delivered in batches.
     fn way(&self, line: &[u8]) -> (String, bool) {
         // What is no envelope comes by a stream, where anybody can send anything.
-        let Ok(line) = serde_json::from_slice::<Line<'_>>(line) else { return ("web".to_owned(), false) };
+        let Ok(line) = serde_json::from_slice::<Line<'_>>(line) else {
+            return ("web".to_owned(), false);
+        };
         let contract = self.contracts.get(&line.dataset);
         let is_batch = contract.is_some_and(|contract| contract.delivery == Delivery::Batch);
         let source = line.source.rsplit('/').next().unwrap_or_default();
@@ -323,8 +332,12 @@ impl Lake {
     /// Runs everything that was started: model by model, each after what it reads, so that it does not matter how many run
     /// at the same time.
     async fn run_all(&self, settled: &mut Settled) -> anyhow::Result<()> {
-        let order: BTreeMap<_, _> =
-            self.models().iter().enumerate().map(|(place, model)| (model.name.as_str(), place)).collect();
+        let order: BTreeMap<_, _> = self
+            .models()
+            .iter()
+            .enumerate()
+            .map(|(place, model)| (model.name.as_str(), place))
+            .collect();
         let mut groups: BTreeMap<Option<usize>, Vec<Execution>> = BTreeMap::new();
         for execution in self.executions.take_all() {
             let group = match &execution {
@@ -337,8 +350,12 @@ impl Lake {
         }
         for executions in groups.into_values() {
             // Each on a thread, as many as there are.
-            for chunk in executions.chunks(std::thread::available_parallelism().map_or(1, usize::from)) {
-                for ran in try_join_all(chunk.iter().map(|execution| self.persist(execution))).await? {
+            for chunk in
+                executions.chunks(std::thread::available_parallelism().map_or(1, usize::from))
+            {
+                for ran in
+                    try_join_all(chunk.iter().map(|execution| self.persist(execution))).await?
+                {
                     settled.count(ran);
                 }
             }
@@ -375,7 +392,10 @@ impl Lake {
                 if outcome != Outcome::Conflict {
                     let partition = (result.model.clone(), result.partition.clone());
                     let ended = Ended { job: job.clone(), result };
-                    self.ended.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, ended);
+                    self.ended
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .insert(partition, ended);
                 }
                 Ok(Some(outcome))
             }
@@ -398,7 +418,8 @@ impl Lake {
             }
             Gust::RunTwice { place } => {
                 if let Some(execution) = self.executions.take(place) {
-                    let (one, other) = join(self.persist(&execution), self.persist(&execution)).await;
+                    let (one, other) =
+                        join(self.persist(&execution), self.persist(&execution)).await;
                     settled.count(one?);
                     settled.count(other?);
                 }

@@ -41,7 +41,8 @@ impl Messages {
     pub(crate) fn take(&self, place: usize, most: usize) -> Vec<String> {
         let mut state = self.state();
         let now = self.clock.now();
-        let (due, later): (Vec<_>, Vec<_>) = state.delayed.drain(..).partition(|(from, _)| *from <= now);
+        let (due, later): (Vec<_>, Vec<_>) =
+            state.delayed.drain(..).partition(|(from, _)| *from <= now);
         state.delayed = later;
         state.ready.extend(due.into_iter().map(|(_, body)| body));
         if !state.ready.is_empty() {

@@ -29,7 +29,10 @@ fn values(column: &ArrayRef) -> anyhow::Result<Vec<Value>> {
         DataType::Int64 => column.as_primitive::<Int64Type>().iter().map(Value::from).collect(),
         DataType::Float64 => column.as_primitive::<Float64Type>().iter().map(Value::from).collect(),
         DataType::Boolean => column.as_boolean().iter().map(Value::from).collect(),
-        DataType::Utf8 | DataType::Date32 | DataType::Timestamp(_, _) | DataType::Decimal128(_, _) => {
+        DataType::Utf8
+        | DataType::Date32
+        | DataType::Timestamp(_, _)
+        | DataType::Decimal128(_, _) => {
             let formatter = ArrayFormatter::try_new(column, &FormatOptions::default())?;
             let text = |row| column.is_valid(row).then(|| formatter.value(row).to_string());
             (0..column.len()).map(|row| Value::from(text(row))).collect()
@@ -70,6 +73,8 @@ pub fn texts(rows: &[Row], columns: &str) -> Vec<String> {
         None => panic!("there is no column {column:?} in {row:?}"),
     };
     rows.iter()
-        .map(|row| columns.split_whitespace().map(|column| text(row, column)).collect::<Vec<_>>().join(" "))
+        .map(|row| {
+            columns.split_whitespace().map(|column| text(row, column)).collect::<Vec<_>>().join(" ")
+        })
         .collect()
 }

@@ -34,7 +34,10 @@ async fn lake() -> Lake {
 fn shop_database() -> impl Iterator<Item = Event> {
     let at = "2028-02-01T10:00:00+00:00";
     let rows = [
-        ("oltp_customers", json!({"customer_id": "1", "state": "NY", "created_at": at, "extracted_at": at})),
+        (
+            "oltp_customers",
+            json!({"customer_id": "1", "state": "NY", "created_at": at, "extracted_at": at}),
+        ),
         (
             "oltp_products",
             json!({
@@ -69,13 +72,16 @@ async fn every_object_of_the_lake_is_in_a_table_that_has_its_columns() {
         if key.starts_with("jobs/") {
             continue;
         }
-        let (table, values) = catalog.table_of(&key).unwrap_or_else(|| panic!("no table projects {key}"));
+        let (table, values) =
+            catalog.table_of(&key).unwrap_or_else(|| panic!("no table projects {key}"));
         seen.insert(table.location.clone());
         let bytes = lake.objects().get(&key).await.unwrap().unwrap().bytes;
         match table.format {
             Format::Json => {
-                let text = std::io::read_to_string(flate2::read::MultiGzDecoder::new(&bytes[..])).unwrap();
-                for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+                let text =
+                    std::io::read_to_string(flate2::read::MultiGzDecoder::new(&bytes[..])).unwrap();
+                for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok())
+                {
                     for (name, value) in line.as_object().unwrap() {
                         fits(value, type_of(table, name, &key), &format!("{name} of {key}"));
                     }
@@ -124,7 +130,12 @@ async fn every_object_of_the_lake_is_in_a_table_that_has_its_columns() {
 const NOT_BY_BRONZE: [&str; 2] = ["bronze/crm/", "bronze/web/"];
 
 fn locations(catalog: &Catalog) -> BTreeSet<String> {
-    catalog.databases.values().flat_map(BTreeMap::values).map(|table| table.location.clone()).collect()
+    catalog
+        .databases
+        .values()
+        .flat_map(BTreeMap::values)
+        .map(|table| table.location.clone())
+        .collect()
 }
 
 fn type_of<'a>(table: &'a Table, name: &str, key: &str) -> &'a str {
@@ -162,7 +173,9 @@ fn fits(value: &Value, hive: &str, what: &str) {
         Value::Null => {}
         // The serializer gives what is nested as its text where a string is declared.
         Value::String(_) | Value::Object(_) | Value::Array(_) if hive == "string" => {}
-        Value::Number(number) => assert!(hive == "bigint" && number.is_i64(), "{what}: {number} as {hive}"),
+        Value::Number(number) => {
+            assert!(hive == "bigint" && number.is_i64(), "{what}: {number} as {hive}")
+        }
         Value::Array(items) => {
             let inner = hive.strip_prefix("array<").and_then(|rest| rest.strip_suffix('>'));
             let inner = inner.unwrap_or_else(|| panic!("{what}: a list as {hive}"));
@@ -172,8 +185,9 @@ fn fits(value: &Value, hive: &str, what: &str) {
             let inner = hive.strip_prefix("struct<").and_then(|rest| rest.strip_suffix('>'));
             let known = members(inner.unwrap_or_else(|| panic!("{what}: an object as {hive}")));
             for (name, value) in fields {
-                let hive =
-                    known.get(name.as_str()).unwrap_or_else(|| panic!("{what}: {name:?} is not in {hive}"));
+                let hive = known
+                    .get(name.as_str())
+                    .unwrap_or_else(|| panic!("{what}: {name:?} is not in {hive}"));
                 fits(value, hive, &format!("{what}.{name}"));
             }
         }

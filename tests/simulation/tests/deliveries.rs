@@ -35,7 +35,10 @@ async fn given_events_of_a_stream_and_of_a_batch_then_both_are_in_the_tables() {
     assert!(settled.commits > 0 && settled.conflicts == 0, "{settled:?}");
     let sales = lake.rows("total_sales_by_region_product").await.unwrap();
     // 2 lines of 2 units at 2.50 are 10.00, less 0.50 on each line
-    assert_eq!(texts(&sales, "shop_id business_date units_sold net_sales"), ["acme 2026-03-01 4 9.0000"]);
+    assert_eq!(
+        texts(&sales, "shop_id business_date units_sold net_sales"),
+        ["acme 2026-03-01 4 9.0000"]
+    );
     let sessions = lake.rows("session_duration_bounce_rate").await.unwrap();
     assert_eq!(texts(&sessions, "session_date sessions bounce_rate"), ["2026-03-01 1 1.0"]);
     assert_eq!(lake.failed_checks(), []);
@@ -57,9 +60,12 @@ async fn given_the_same_batch_again_then_nothing_is_committed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn given_an_event_that_breaks_its_contract_then_it_is_in_quarantine() {
     let lake = Lake::of_repository().unwrap();
-    lake.deliver(&[sale(1).with(json!({"quantity": 0})), view("e1").with(json!({"event_id": ""}))], "a")
-        .await
-        .unwrap();
+    lake.deliver(
+        &[sale(1).with(json!({"quantity": 0})), view("e1").with(json!({"event_id": ""}))],
+        "a",
+    )
+    .await
+    .unwrap();
     lake.settle().await.unwrap();
 
     assert_eq!(lake.quarantined().await.unwrap().len(), 2);
@@ -115,7 +121,8 @@ async fn text_with_nul_is_in_quarantine_and_the_other_rows_in_the_tables() {
 async fn bad_line_never_fails_its_batch() {
     let lake = Lake::of_repository().unwrap();
     let mut lines = vec![lake.envelope(&view("e1")).unwrap(), lake.envelope(&sale(1)).unwrap()];
-    let odd = ["0000-01-01T00:00:00+23:00", "9999-12-31T23:59:59-23:59", "2026-03-01T10:00:00Z", "never"];
+    let odd =
+        ["0000-01-01T00:00:00+23:00", "9999-12-31T23:59:59-23:59", "2026-03-01T10:00:00Z", "never"];
     for (number, receipt) in odd.iter().enumerate() {
         for event in [view(&format!("bad{number}")), sale(50 + number as u32)] {
             let at = event.received_at;
@@ -138,7 +145,10 @@ async fn bad_line_never_fails_its_batch() {
     assert_eq!(texts(&sales, "units_sold"), ["2"]);
     for key in lake.objects().keys() {
         let day = key.split("dt=").nth(1).map_or("2026-01-01", |rest| &rest[..10]);
-        assert!(("2025-12-31".."2026-03-03").contains(&day), "{key} is of a day on which nothing came");
+        assert!(
+            ("2025-12-31".."2026-03-03").contains(&day),
+            "{key} is of a day on which nothing came"
+        );
     }
 }
 
@@ -149,8 +159,9 @@ async fn events_of_other_years_are_in_quarantine_and_make_no_partition() {
     let at = |id: &str, time: &str| {
         view(id).with(json!({"occurred_at": time})).received_at("2026-03-01T10:00:00Z")
     };
-    let mut events: Vec<_> =
-        (2000..2100).map(|year| at(&format!("e{year}"), &format!("{year}-03-01T10:00:00Z"))).collect();
+    let mut events: Vec<_> = (2000..2100)
+        .map(|year| at(&format!("e{year}"), &format!("{year}-03-01T10:00:00Z")))
+        .collect();
     // the window's edges: 400 days before the receipt and one day after it, and a microsecond
     // beyond them
     events.push(at("oldest", "2025-01-25T10:00:00Z"));
@@ -163,7 +174,11 @@ async fn events_of_other_years_are_in_quarantine_and_make_no_partition() {
     let reasons = reasons(&lake).await;
     let count = |reason: &str| reasons.iter().filter(|found| *found == reason).count();
     // of the years, only 2025 and 2026 are within 400 days
-    assert_eq!((count("too_old occurred_at"), count("in_the_future occurred_at")), (26, 74), "{reasons:?}");
+    assert_eq!(
+        (count("too_old occurred_at"), count("in_the_future occurred_at")),
+        (26, 74),
+        "{reasons:?}"
+    );
     let sessions = lake.rows("session_duration_bounce_rate").await.unwrap();
     assert_eq!(
         texts(&sessions, "session_date sessions"),

@@ -66,7 +66,8 @@ fn shop() -> impl Strategy<Value = &'static str> {
 }
 
 fn sale() -> impl Strategy<Value = Event> {
-    let quantity = select(vec![json!(1_000_000), json!(-1_000_000), json!(1), json!(2.0), json!(-1e6)]);
+    let quantity =
+        select(vec![json!(1_000_000), json!(-1_000_000), json!(1), json!(2.0), json!(-1e6)]);
     let discount = select(vec![MOST, "-99999999999999.9999", "0", "-0.0001"]);
     let cost = prop::option::of(prop_oneof![money(), Just("0")]);
     let line = (shop(), select(DAYS.to_vec()), id(), 1..4_u32, id(), prop::option::of(id()));
@@ -135,7 +136,8 @@ fn crm() -> impl Strategy<Value = Event> {
 
 fn total() -> impl Strategy<Value = Event> {
     let dataset = select(vec!["pos_sales", "inventory_levels"]);
-    let counts = (select(vec![0, 1_000_000_000_000_i64]), select(vec![1_000_000_000_000_000_i64, 0, -1]));
+    let counts =
+        (select(vec![0, 1_000_000_000_000_i64]), select(vec![1_000_000_000_000_000_i64, 0, -1]));
     (shop(), select(DAYS.to_vec()), dataset, counts).prop_map(|(shop, day, dataset, (rows, sum))| {
         let data = json!({
             "dataset": dataset, "batch": day, "business_date": day, "row_count": rows, "quantity_sum": sum,
@@ -156,7 +158,8 @@ async fn misfits(lake: &Lake, load: &LoadRequest) -> Vec<String> {
     let rows = lake.rows(&load.model).await.unwrap();
     for column in &load.columns {
         let declared =
-            Column { name: column.name.parse().unwrap(), column_type: column.column_type }.to_string();
+            Column { name: column.name.parse().unwrap(), column_type: column.column_type }
+                .to_string();
         let (_, declared) = declared.split_once(' ').unwrap();
         for row in &rows {
             let value = &row[&column.name];
@@ -207,8 +210,14 @@ fn column_that_is_too_narrow_is_found() {
 }
 
 fn config() -> ProptestConfig {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(8);
-    ProptestConfig { cases, failure_persistence: None, max_shrink_time: 300_000, ..ProptestConfig::default() }
+    let cases =
+        std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(8);
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_time: 300_000,
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {

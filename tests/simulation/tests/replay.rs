@@ -58,7 +58,8 @@ impl Taken {
 }
 
 fn taken() -> impl Strategy<Value = Taken> {
-    (0..2_u8, prop::bool::weighted(0.3)).prop_map(|(second, same_envelope)| Taken { second, same_envelope })
+    (0..2_u8, prop::bool::weighted(0.3))
+        .prop_map(|(second, same_envelope)| Taken { second, same_envelope })
 }
 
 fn shop() -> impl Strategy<Value = &'static str> {
@@ -88,7 +89,8 @@ fn web() -> impl Strategy<Value = Event> {
 }
 
 fn crm() -> impl Strategy<Value = Event> {
-    let status = prop::sample::select(vec![None, Some("opened"), Some("pending"), Some("resolved")]);
+    let status =
+        prop::sample::select(vec![None, Some("opened"), Some("pending"), Some("resolved")]);
     let kind = prop::sample::select(vec!["inquiry", "feedback", "loyalty_earn"]);
     (shop(), 0..6_u8, 0..2_u8, kind, 0..2_u8, status, prop::option::of(1..6_u8), at(), taken()).prop_map(
         |(shop, id, customer, kind, ticket, status, rating, at, taken)| {
@@ -212,7 +214,8 @@ fn delivery(events: Vec<Event>) -> impl Strategy<Value = Delivery> {
 
 impl Delivery {
     async fn play(&self, lake: &Lake) {
-        let cuts: BTreeSet<usize> = self.cuts.iter().map(|cut| cut.index(self.events.len())).collect();
+        let cuts: BTreeSet<usize> =
+            self.cuts.iter().map(|cut| cut.index(self.events.len())).collect();
         let starts: Vec<usize> = [0].into_iter().chain(cuts).collect();
         let ends = starts.iter().copied().skip(1).chain([self.events.len()]);
         let batches: Vec<_> =
@@ -237,8 +240,14 @@ fn runtime() -> Runtime {
 }
 
 fn config() -> ProptestConfig {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(5);
-    ProptestConfig { cases, failure_persistence: None, max_shrink_time: 300_000, ..ProptestConfig::default() }
+    let cases =
+        std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(5);
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_time: 300_000,
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {
@@ -282,7 +291,8 @@ fn sales(lines: std::ops::Range<u32>) -> Vec<Event> {
 const ALL: Gust = Gust::Dispatch { place: 0, most: usize::MAX, twice: false };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn given_two_jobs_of_a_partition_under_way_at_the_same_time_then_one_conflicts_and_nothing_is_lost() {
+async fn given_two_jobs_of_a_partition_under_way_at_the_same_time_then_one_conflicts_and_nothing_is_lost()
+ {
     let models = "-- grain = \"one row per shop and day\"\n-- key = [\"shop_id\", \"business_date\"]\n\
          -- partition = \"business_date\"\n-- inputs = [\"silver.pos_sales\"]\n\
          select shop_id, business_date, count(*) as line_count from silver.pos_sales group by shop_id, business_date\n";
@@ -303,7 +313,8 @@ async fn given_two_jobs_of_a_partition_under_way_at_the_same_time_then_one_confl
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn given_a_job_killed_between_commit_and_announcement_then_what_reads_it_is_computed_all_the_same() {
+async fn given_a_job_killed_between_commit_and_announcement_then_what_reads_it_is_computed_all_the_same()
+ {
     let lake = lake();
     lake.deliver(&sales(1..3), "first").await.unwrap();
     lake.endure(&[ALL, Gust::Run { place: 0 }, ALL]).await.unwrap();

@@ -27,7 +27,8 @@ fn sessions(times: &[DateTime<Utc>]) -> Vec<Vec<DateTime<Utc>>> {
     for time in times.iter().copied() {
         let goes_on = previous.filter(|previous| time - *previous <= Duration::minutes(30));
         let is_cut = goes_on.is_none_or(|previous| {
-            let is_past_a_whole_day = day(time) != day(previous) && day(activity_start) < day(time) - 1;
+            let is_past_a_whole_day =
+                day(time) != day(previous) && day(activity_start) < day(time) - 1;
             let end = activity_start + Duration::hours(24);
             let is_past_24_hours = previous < end && time >= end;
             is_past_a_whole_day || is_past_24_hours
@@ -61,7 +62,10 @@ fn expected(sessions: impl Iterator<Item = Vec<DateTime<Utc>>>) -> Vec<String> {
             let bounces = sessions.iter().filter(|(_, is_bounce)| *is_bounce).count();
             let seconds = |micros: i64, many: usize| micros as f64 / (many as f64 * 1e6);
             let (average, median) = (seconds(total, count), seconds(middle[0] + middle[1], 2));
-            format!("{day} {count} {average:?} {median:?} {bounces} {:?}", bounces as f64 / count as f64)
+            format!(
+                "{day} {count} {average:?} {median:?} {bounces} {:?}",
+                bounces as f64 / count as f64
+            )
         })
         .collect()
 }
@@ -113,8 +117,14 @@ fn history() -> impl Strategy<Value = Vec<DateTime<Utc>>> {
 }
 
 fn config() -> ProptestConfig {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(8);
-    ProptestConfig { cases, failure_persistence: None, max_shrink_time: 300_000, ..ProptestConfig::default() }
+    let cases =
+        std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(8);
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_time: 300_000,
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {
@@ -151,8 +161,10 @@ async fn session_ends_after_24_hours() {
 /// A robot that asks every half hour for six days has a session a day.
 #[tokio::test(flavor = "multi_thread")]
 async fn session_of_a_robot_is_one_a_day() {
-    let times: Vec<_> = (0..6 * 48).map(|number| start() + Duration::minutes(30 * number)).collect();
-    let days: Vec<_> = (1..=6).map(|day| format!("2026-03-0{day} 1 84600.0 84600.0 0 0.0")).collect();
+    let times: Vec<_> =
+        (0..6 * 48).map(|number| start() + Duration::minutes(30 * number)).collect();
+    let days: Vec<_> =
+        (1..=6).map(|day| format!("2026-03-0{day} 1 84600.0 84600.0 0 0.0")).collect();
     assert_eq!(computed(&[times]).await, days);
 }
 

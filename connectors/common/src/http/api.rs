@@ -59,7 +59,8 @@ impl PagedApi {
         retry_policy: RetryPolicy,
     ) -> Result<Self, ApiError> {
         let text = format!("{}/{}", base_url.trim_end_matches('/'), path.trim_start_matches('/'));
-        let mut url: Url = text.parse().map_err(|error| ApiError::Settings(format!("{text:?}: {error}")))?;
+        let mut url: Url =
+            text.parse().map_err(|error| ApiError::Settings(format!("{text:?}: {error}")))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(ApiError::Settings(format!("{text:?}: expected http or https")));
         }
@@ -93,8 +94,8 @@ impl PagedApi {
             .await
             .map_err(|error| unavailable(url, &error))?;
         let status = response.status();
-        let retry_after =
-            header(&response, RETRY_AFTER).and_then(|value| retry_after::parse(value, SystemTime::now()));
+        let retry_after = header(&response, RETRY_AFTER)
+            .and_then(|value| retry_after::parse(value, SystemTime::now()));
         if status == StatusCode::TOO_MANY_REQUESTS {
             return Err(ApiError::Throttled { url: shown(url), retry_after });
         }
@@ -122,9 +123,15 @@ impl PagedApi {
 
     /// How long to wait before the next attempt; none if there is to be no other. The source knows
     /// best how long, and without its word the backoff decides.
-    fn next_delay(&self, error: &ApiError, backoff: Option<Duration>, elapsed: Duration) -> Option<Duration> {
+    fn next_delay(
+        &self,
+        error: &ApiError,
+        backoff: Option<Duration>,
+        elapsed: Duration,
+    ) -> Option<Duration> {
         let delay = backoff?.max(error.retry_after().unwrap_or_default());
-        let is_in_time = elapsed.checked_add(delay).is_some_and(|end| end <= self.retry_policy.deadline);
+        let is_in_time =
+            elapsed.checked_add(delay).is_some_and(|end| end <= self.retry_policy.deadline);
         (error.is_transient() && is_in_time).then_some(delay)
     }
 }
@@ -225,7 +232,13 @@ mod tests {
     use super::*;
 
     fn api(base_url: &str) -> Result<PagedApi, ApiError> {
-        PagedApi::new(base_url, "/v1/sales", &[], SecretString::from("hunter2"), RetryPolicy::default())
+        PagedApi::new(
+            base_url,
+            "/v1/sales",
+            &[],
+            SecretString::from("hunter2"),
+            RetryPolicy::default(),
+        )
     }
 
     fn throttled(seconds: u64) -> ApiError {
@@ -257,7 +270,10 @@ mod tests {
         let second = Duration::from_secs(1);
 
         for error in [throttled, unavailable] {
-            assert_eq!(api.next_delay(&error(900), Some(second), Duration::ZERO), Some(900 * second));
+            assert_eq!(
+                api.next_delay(&error(900), Some(second), Duration::ZERO),
+                Some(900 * second)
+            );
             assert_eq!(api.next_delay(&error(901), Some(second), Duration::ZERO), None);
             assert_eq!(api.next_delay(&error(700), Some(second), 201 * second), None);
             assert_eq!(api.next_delay(&error(u64::MAX), Some(second), second), None);

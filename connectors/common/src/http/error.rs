@@ -92,16 +92,19 @@ impl ApiError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Throttled { .. } | Self::Unavailable { .. } | Self::CutShort { .. } => true,
-            Self::Refused { .. } | Self::Malformed { .. } | Self::TooLarge { .. } | Self::Settings(_) => {
-                false
-            }
+            Self::Refused { .. }
+            | Self::Malformed { .. }
+            | Self::TooLarge { .. }
+            | Self::Settings(_) => false,
         }
     }
 
     /// How long the source asked to wait.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Throttled { retry_after, .. } | Self::Unavailable { retry_after, .. } => *retry_after,
+            Self::Throttled { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
+                *retry_after
+            }
             _ => None,
         }
     }
@@ -130,7 +133,10 @@ impl ApiError {
 }
 
 fn wait(retry_after: Option<Duration>) -> String {
-    retry_after.map_or_else(|| "without saying how long".to_owned(), |wait| format!("{} s", wait.as_secs()))
+    retry_after.map_or_else(
+        || "without saying how long".to_owned(),
+        |wait| format!("{} s", wait.as_secs()),
+    )
 }
 
 fn advice(status: StatusCode) -> &'static str {

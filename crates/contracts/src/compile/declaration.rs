@@ -136,7 +136,11 @@ impl Declaration {
         if let Some(version) = &self.version
             && find("version", version)?.nullable
         {
-            return complain("version", version, "may be null; then nobody could tell which row wins");
+            return complain(
+                "version",
+                version,
+                "may be null; then nobody could tell which row wins",
+            );
         }
         if find("event_time", &self.event_time)?.column_type != ColumnType::Timestamp {
             return complain("event_time", &self.event_time, "must be a date-time");
@@ -144,7 +148,9 @@ impl Declaration {
         let name = self.partition.column();
         let decides = find("partition", name)?;
         let possible = match self.partition {
-            Partition::Day(_) => matches!(decides.column_type, ColumnType::Timestamp | ColumnType::Date),
+            Partition::Day(_) => {
+                matches!(decides.column_type, ColumnType::Timestamp | ColumnType::Date)
+            }
             Partition::Hour(_) => decides.column_type == ColumnType::Timestamp,
             Partition::Bucket { .. } => {
                 matches!(decides.column_type, ColumnType::String | ColumnType::Bigint)
@@ -179,7 +185,10 @@ fn accepts(
         Some(declared) => declared,
     };
     if delivery == Delivery::Internal {
-        return problem(&at, "an internal dataset can't be sent, so it has no window of accepted times");
+        return problem(
+            &at,
+            "an internal dataset can't be sent, so it has no window of accepted times",
+        );
     }
     only_keywords(declared, &at, &["past", "future"])?;
     let bound = |name: &str| match declared.get(name) {
@@ -218,7 +227,8 @@ fn duration(text: &str) -> Option<Duration> {
 /// How many of `unit` the text begins with, and what comes after; 0 if it does not have the unit at all.
 fn amount(text: &str, unit: char) -> Option<(u64, &str)> {
     let Some((number, rest)) = text.split_once(unit) else { return Some((0, text)) };
-    let is_number = (1..=5).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number =
+        (1..=5).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| Some((number.parse().ok()?, rest)))?
 }
 
@@ -238,8 +248,8 @@ mod tests {
         assert_eq!(minutes("PT90M"), Some(90));
         assert_eq!(minutes("P1DT12H30M"), Some(36 * 60 + 30));
         for text in [
-            "", "P", "PT", "P1DT", "2D", "P2", "P0D", "PT0H", "P1M", "P1Y", "P-1D", "PT1S", "PT1M1H",
-            "P1.5D", "PD", "P2D3",
+            "", "P", "PT", "P1DT", "2D", "P2", "P0D", "PT0H", "P1M", "P1Y", "P-1D", "PT1S",
+            "PT1M1H", "P1.5D", "PD", "P2D3",
         ] {
             assert_eq!(minutes(text), None, "{text}");
         }

@@ -44,7 +44,9 @@ pub(super) fn type_of<'s>(schema: &'s Json, at: &str) -> Compiled<(&'s str, bool
     match schema.get("type") {
         Some(Json::Text(name)) => Ok((name, false)),
         Some(Json::Array(names)) => match names.as_slice() {
-            [Json::Text(name), Json::Text(null)] | [Json::Text(null), Json::Text(name)] if null == "null" => {
+            [Json::Text(name), Json::Text(null)] | [Json::Text(null), Json::Text(name)]
+                if null == "null" =>
+            {
                 Ok((name, true))
             }
             _ => problem(&at, "expected a type, or [a type, \"null\"]"),
@@ -57,7 +59,9 @@ pub(super) fn list<'s>(schema: &'s Json, at: &str, name: &str) -> Compiled<&'s [
     match schema.get(name) {
         None => Ok(&[]),
         Some(Json::Array(values)) => Ok(values),
-        Some(other) => problem(&format!("{at}/{name}"), format!("expected an array, found {}", other.kind())),
+        Some(other) => {
+            problem(&format!("{at}/{name}"), format!("expected an array, found {}", other.kind()))
+        }
     }
 }
 

@@ -25,8 +25,11 @@ pub(super) fn scalar(kind: &str, null: bool, schema: &Json, at: &str) -> Compile
             only_keywords(
                 schema,
                 at,
-                &[&ANNOTATIONS[..], &["type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"]]
-                    .concat(),
+                &[
+                    &ANNOTATIONS[..],
+                    &["type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"],
+                ]
+                .concat(),
             )?;
             Kind::Double(DoubleRules {
                 minimum: double(schema, at, "minimum")?,
@@ -37,7 +40,8 @@ pub(super) fn scalar(kind: &str, null: bool, schema: &Json, at: &str) -> Compile
         }
         "boolean" => {
             allow(&[])?;
-            let boolean = |value: &Json| if let Json::Boolean(value) = value { Some(*value) } else { None };
+            let boolean =
+                |value: &Json| if let Json::Boolean(value) = value { Some(*value) } else { None };
             Kind::Boolean(listed(schema, at, null, "a boolean", boolean)?)
         }
         other => {
@@ -72,7 +76,8 @@ fn text_kind(schema: &Json, at: &str, null: bool) -> Compiled<Kind> {
         None => None,
     };
     if let Some(declared) = schema.get("x-type") {
-        let Some(Ok(ColumnType::Decimal { precision, scale })) = declared.as_str().map(str::parse) else {
+        let Some(Ok(ColumnType::Decimal { precision, scale })) = declared.as_str().map(str::parse)
+        else {
             return problem(
                 &format!("{at}/x-type"),
                 format!("expected \"decimal(p,s)\" with s < p <= 38, found {declared}"),
@@ -81,8 +86,9 @@ fn text_kind(schema: &Json, at: &str, null: bool) -> Compiled<Kind> {
         if schema.get("format").is_some() {
             return problem(at, "a decimal has no format");
         }
-        let Some(sign) =
-            Sign::ALL.into_iter().find(|sign| declared_pattern == Some(&sign.pattern(precision, scale)))
+        let Some(sign) = Sign::ALL
+            .into_iter()
+            .find(|sign| declared_pattern == Some(&sign.pattern(precision, scale)))
         else {
             let patterns = Sign::ALL.map(|sign| sign.pattern(precision, scale));
             return problem(
@@ -102,7 +108,9 @@ fn text_kind(schema: &Json, at: &str, null: bool) -> Compiled<Kind> {
         Some("date") => Ok(Kind::Date(rules)),
         Some(other) => problem(
             &format!("{at}/format"),
-            format!("{other:?} is not supported: expected date-time or date; a pattern can say the rest"),
+            format!(
+                "{other:?} is not supported: expected date-time or date; a pattern can say the rest"
+            ),
         ),
     }
 }
@@ -152,7 +160,9 @@ fn integer_kind(schema: &Json, at: &str, null: bool) -> Compiled<Kind> {
     let bound = |name: &str| match schema.get(name) {
         None => Ok(None),
         Some(Json::Integer(value)) => Ok(Some(*value)),
-        Some(other) => problem(&format!("{at}/{name}"), format!("expected a 64-bit integer, found {other}")),
+        Some(other) => {
+            problem(&format!("{at}/{name}"), format!("expected a 64-bit integer, found {other}"))
+        }
     };
     let above = bound("exclusiveMinimum")?.map(|value| value.saturating_add(1));
     let below = bound("exclusiveMaximum")?.map(|value| value.saturating_sub(1));
@@ -185,7 +195,9 @@ fn listed<T>(
                     list(schema, at, "enum")?.iter().map(|value| read(value, &at_enum)).collect();
                 Ok(Some(values?.into_iter().flatten().collect()))
             }
-            (None, Some(value)) => Ok(Some(read(value, &format!("{at}/const"))?.into_iter().collect())),
+            (None, Some(value)) => {
+                Ok(Some(read(value, &format!("{at}/const"))?.into_iter().collect()))
+            }
             (Some(_), Some(_)) => problem(at, "enum and const together: keep one"),
         }
     };
@@ -195,7 +207,10 @@ fn listed<T>(
             let at = format!("{at}/not");
             only_keywords(refused, &at, &["enum", "const"])?;
             let Some(values) = values(refused, &at)? else {
-                return problem(&at, "only {\"const\": ...} and {\"enum\": [...]} can be ruled out");
+                return problem(
+                    &at,
+                    "only {\"const\": ...} and {\"enum\": [...]} can be ruled out",
+                );
             };
             values
         }

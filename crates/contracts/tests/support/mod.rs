@@ -112,7 +112,8 @@ fn junk() -> impl Strategy<Value = Value> {
 }
 
 fn time() -> impl Strategy<Value = Value> {
-    let zone = prop_oneof![Just("Z"), Just("z"), Just("+01:00"), Just("-23:59"), Just("+24:00"), Just("")];
+    let zone =
+        prop_oneof![Just("Z"), Just("z"), Just("+01:00"), Just("-23:59"), Just("+24:00"), Just("")];
     ("20[0-9]{2}-[01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-5][0-9]:[0-6][0-9](\\.[0-9]{1,9})?", zone)
         .prop_map(|(time, zone)| format!("{time}{zone}").into())
 }
@@ -183,12 +184,18 @@ pub(crate) fn near(schema: &Value) -> BoxedStrategy<Value> {
             .boxed()
         }
         ("integer", _) => integer(schema),
-        ("number", _) => prop_oneof![(0.001..1.9_f64).prop_map(Value::from), Just(json!(1))].boxed(),
+        ("number", _) => {
+            prop_oneof![(0.001..1.9_f64).prop_map(Value::from), Just(json!(1))].boxed()
+        }
         ("boolean", _) => any::<bool>().prop_map(Value::from).boxed(),
         _ => text_value(schema),
     };
     let good = mostly(good);
-    if types.contains(&"null") { prop_oneof![6 => good, 1 => Just(Value::Null)].boxed() } else { good }
+    if types.contains(&"null") {
+        prop_oneof![6 => good, 1 => Just(Value::Null)].boxed()
+    } else {
+        good
+    }
 }
 
 fn integer(schema: &Value) -> BoxedStrategy<Value> {
@@ -224,11 +231,13 @@ fn text_value(schema: &Value) -> BoxedStrategy<Value> {
     match (schema["format"].as_str(), schema["pattern"].as_str()) {
         (Some("date-time"), _) => prop_oneof![40 => good_time(), 2 => odd_time()].boxed(),
         (Some(_), _) => {
-            prop_oneof![40 => "2026-0[1-9]-[0-2][1-8]".prop_map(Value::from), 2 => odd_date()].boxed()
+            prop_oneof![40 => "2026-0[1-9]-[0-2][1-8]".prop_map(Value::from), 2 => odd_date()]
+                .boxed()
         }
         (None, Some(pattern)) => {
             let body = pattern.trim_start_matches('^').trim_end_matches('$');
-            let text = proptest::string::string_regex(body).expect("a pattern").prop_map(Value::from);
+            let text =
+                proptest::string::string_regex(body).expect("a pattern").prop_map(Value::from);
             match largest_amounts(schema) {
                 Some(amounts) => prop_oneof![
                     10 => text,
@@ -267,12 +276,16 @@ fn object(schema: &Value) -> BoxedStrategy<Value> {
         .map(|(name, property)| {
             let present = if required.contains(&name.as_str()) { 0.995 } else { 0.7 };
             let name = name.clone();
-            proptest::option::weighted(present, near(property).prop_map(move |value| (name.clone(), value)))
-                .boxed()
+            proptest::option::weighted(
+                present,
+                near(property).prop_map(move |value| (name.clone(), value)),
+            )
+            .boxed()
         })
         .collect();
     // A field that no contract knows.
-    let unknown = proptest::option::weighted(0.3, junk().prop_map(|value| ("zz_unknown".to_owned(), value)));
+    let unknown =
+        proptest::option::weighted(0.3, junk().prop_map(|value| ("zz_unknown".to_owned(), value)));
     (fields, unknown)
         .prop_map(|(fields, unknown)| {
             Value::Object(fields.into_iter().chain([unknown]).flatten().collect::<Map<_, _>>())
@@ -281,7 +294,12 @@ fn object(schema: &Value) -> BoxedStrategy<Value> {
 }
 
 /// A row as the JSON that it was, or could have been, decoded from.
-pub(crate) fn encode(contract: &Contract, children: &[&Contract], row: &Row<'_>, schema: &Value) -> Value {
+pub(crate) fn encode(
+    contract: &Contract,
+    children: &[&Contract],
+    row: &Row<'_>,
+    schema: &Value,
+) -> Value {
     encode_object(contract, &row.values, schema, "", &|name| {
         let position = contract.children.iter().position(|child| child == name)?;
         Some((children[position], &row.children[position]))
@@ -309,8 +327,9 @@ fn encode_object<'r>(
         } else if let Some(dataset) = property["x-child"]["dataset"].as_str() {
             let (child, rows) = children(dataset).expect("a child");
             if !rows.is_empty() {
-                let items =
-                    rows.iter().map(|values| encode_object(child, values, &property["items"], "", &|_| None));
+                let items = rows
+                    .iter()
+                    .map(|values| encode_object(child, values, &property["items"], "", &|_| None));
                 fields.insert(name.clone(), items.collect());
             }
         } else {
@@ -358,7 +377,8 @@ pub(crate) fn keeps_further_rules(schema: &Value, data: &Value) -> bool {
             ("2025-08-27"..="2026-10-03").contains(&text)
         } else if schema["properties"][field]["format"] == "date-time" {
             // The decoder cuts off what comes after the microseconds, and a leap second.
-            let time = DateTime::parse_from_rfc3339(&text.replace(":60", ":59")).expect("a time").to_utc();
+            let time =
+                DateTime::parse_from_rfc3339(&text.replace(":60", ":59")).expect("a time").to_utc();
             let micros = time.timestamp_micros() - received_at.timestamp_micros();
             (-400 * 86_400_000_000..=86_400_000_000).contains(&micros)
         } else {

@@ -35,7 +35,10 @@ async fn given_an_object_without_a_required_column_then_the_error_names_it() {
     columns.retain(|column| column.name != "session_id");
     lake.write_columns("web_traffic", FOLDER, "a", &columns, &[]).await;
     let error = error(&lake).await;
-    assert!(matches!(&error, EngineError::MissingColumn { column, .. } if column == "session_id"), "{error}");
+    assert!(
+        matches!(&error, EngineError::MissingColumn { column, .. } if column == "session_id"),
+        "{error}"
+    );
     assert!(!error.is_retryable());
 }
 
@@ -45,7 +48,10 @@ async fn given_an_object_that_is_no_parquet_then_the_error_names_it() {
     let key = "silver/web_traffic/dt=2026-03-01/a.parquet";
     lake.store.put(key, "no parquet".into(), Metadata::new(), Condition::Always).await.unwrap();
     let error = error(&lake).await;
-    assert!(matches!(&error, EngineError::Unreadable { key: found, .. } if found == key), "{error}");
+    assert!(
+        matches!(&error, EngineError::Unreadable { key: found, .. } if found == key),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -55,7 +61,10 @@ async fn given_an_object_that_is_gone_then_another_plan_may_succeed() {
     let job = lake.job(MODEL, DAY).await;
     lake.store.delete(&key).await.unwrap();
     let error = shoplake_engine::run(&lake.store, &job, None, Limits::default()).await.unwrap_err();
-    assert!(matches!(&error, EngineError::MissingObject { key: gone, .. } if *gone == key), "{error}");
+    assert!(
+        matches!(&error, EngineError::MissingObject { key: gone, .. } if *gone == key),
+        "{error}"
+    );
     assert!(error.is_retryable());
 }
 
@@ -75,9 +84,14 @@ async fn given_a_query_that_does_not_run_then_the_error_names_the_model_and_the_
     lake.write("web_traffic", FOLDER, "a", &[]).await;
     let mut job = lake.job(MODEL, DAY).await;
     job.sql = "select no_such_column from silver__web_traffic".to_owned();
-    let run = async |job| shoplake_engine::run(&lake.store, &job, None, Limits::default()).await.unwrap_err();
+    let run = async |job| {
+        shoplake_engine::run(&lake.store, &job, None, Limits::default()).await.unwrap_err()
+    };
     let error = run(job.clone()).await;
-    assert!(error.to_string().starts_with("model session_duration_bounce_rate, its query: "), "{error}");
+    assert!(
+        error.to_string().starts_with("model session_duration_bounce_rate, its query: "),
+        "{error}"
+    );
     assert!(error.to_string().contains("no_such_column") && !error.is_retryable(), "{error}");
 
     job.sql = "select shop_id, null as session_date from silver__web_traffic".to_owned();
@@ -86,7 +100,9 @@ async fn given_a_query_that_does_not_run_then_the_error_names_the_model_and_the_
     );
 
     job.sql = "select shop_id from silver__web_traffic".to_owned();
-    assert!(matches!(run(job).await, EngineError::OutputColumn { column, .. } if column == "session_date"));
+    assert!(
+        matches!(run(job).await, EngineError::OutputColumn { column, .. } if column == "session_date")
+    );
 }
 
 #[tokio::test]
@@ -107,7 +123,10 @@ async fn given_too_little_memory_then_the_error_says_so() {
                     ("device_browser", "safari"),
                     ("_received_at", "2026-03-01T10:00:00Z"),
                 ],
-                &[("event_id", &format!("event-{number}")), ("_envelope_id", &format!("envelope-{number}"))],
+                &[
+                    ("event_id", &format!("event-{number}")),
+                    ("_envelope_id", &format!("envelope-{number}")),
+                ],
             )
         })
         .collect();

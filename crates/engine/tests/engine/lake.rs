@@ -41,7 +41,13 @@ impl Lake {
     }
 
     /// Writes one object of silver.
-    pub(crate) async fn write(&self, dataset: &str, folder: &str, name: &str, rows: &[Row]) -> String {
+    pub(crate) async fn write(
+        &self,
+        dataset: &str,
+        folder: &str,
+        name: &str,
+        rows: &[Row],
+    ) -> String {
         let columns = self.contracts.get(dataset).unwrap().columns.clone();
         self.write_columns(dataset, folder, name, &columns, rows).await
     }
@@ -56,7 +62,10 @@ impl Lake {
         rows: &[Row],
     ) -> String {
         let key = shoplake_lake::keys::silver(dataset, folder, name);
-        self.store.put(&key, parquet(columns, rows), Metadata::new(), Condition::Always).await.unwrap();
+        self.store
+            .put(&key, parquet(columns, rows), Metadata::new(), Condition::Always)
+            .await
+            .unwrap();
         key
     }
 
@@ -132,10 +141,15 @@ fn parquet(columns: &[Column], rows: &[Row]) -> bytes::Bytes {
 /// Every row as one text, its values divided by `|`.
 pub(crate) fn texts(rows: &RecordBatch) -> Vec<String> {
     let options = FormatOptions::default().with_null("null");
-    let columns: Vec<_> =
-        rows.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+    let columns: Vec<_> = rows
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
+        .collect();
     (0..rows.num_rows())
-        .map(|row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join("|"))
+        .map(|row| {
+            columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join("|")
+        })
         .collect()
 }
 

@@ -23,7 +23,10 @@ fn events() -> impl Strategy<Value = Vec<Row>> {
                     ("event_id", &format!("e{id}")),
                     ("session_id", &format!("s{session}")),
                     ("event_type", ["page_view", "product_view", "search"][event_type]),
-                    ("occurred_at", &format!("2026-03-01T{:02}:{:02}:00Z", minute / 60, minute % 60)),
+                    (
+                        "occurred_at",
+                        &format!("2026-03-01T{:02}:{:02}:00Z", minute / 60, minute % 60),
+                    ),
                     ("_received_at", &format!("2026-03-01T12:00:0{received}Z")),
                     ("country", ["GB", "DE"][country as usize]),
                 ],

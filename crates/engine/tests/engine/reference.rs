@@ -64,7 +64,8 @@ fn sale(line: &str, product: &str) -> Row {
 }
 
 async fn lake() -> Lake {
-    let lake = Lake::with_models(&[("reference/weights.csv", WEIGHTS), ("gold/weighted.sql", MODEL)]);
+    let lake =
+        Lake::with_models(&[("reference/weights.csv", WEIGHTS), ("gold/weighted.sql", MODEL)]);
     let rows = [sale("1", "p1"), sale("2", "p2"), sale("3", "p3")];
     lake.write("pos_sales", "dt=2010-12-01", "a", &rows).await;
     lake
@@ -90,11 +91,15 @@ async fn texts_with(lake: &Lake, csv: &str) -> Vec<String> {
     let mut listing = Listing::new();
     for range in lake.models.input_ranges(model, partition) {
         let (first, last) = (range.first.to_string(), range.last.to_string());
-        listing.insert(range.input, lake.store.list_range(&range.prefix, &first, &last).await.unwrap());
+        listing.insert(
+            range.input,
+            lake.store.list_range(&range.prefix, &first, &last).await.unwrap(),
+        );
     }
     let table = lake.models.reference("weights").unwrap().with_rows(csv).unwrap();
     let references = References::from([("weights".to_owned(), table)]);
-    let Plan::Job(job) = lake.models.plan_with(model, partition, &listing, None::<&GoldHead>, &references)
+    let Plan::Job(job) =
+        lake.models.plan_with(model, partition, &listing, None::<&GoldHead>, &references)
     else {
         panic!("expected a job");
     };

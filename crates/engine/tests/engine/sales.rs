@@ -28,7 +28,8 @@ fn sale(pairs: &[(&'static str, &str)]) -> Row {
         ],
         pairs,
     );
-    let envelope = format!("pos/{}/{}/{}", row["business_date"], row["transaction_id"], row["line_no"]);
+    let envelope =
+        format!("pos/{}/{}/{}", row["business_date"], row["transaction_id"], row["line_no"]);
     row.entry("_envelope_id").or_insert(envelope);
     row
 }
@@ -73,7 +74,12 @@ async fn given_sales_and_returns_then_the_totals_are_those_computed_by_hand() {
     let first = [
         sale(&[("quantity", "6"), ("unit_price", "2.55"), ("discount", "0.30")]),
         sale(&[("line_no", "2"), ("quantity", "3"), ("unit_price", "0.3333")]),
-        sale(&[("transaction_id", "t2"), ("quantity", "-2"), ("unit_price", "2.55"), ("discount", "-0.10")]),
+        sale(&[
+            ("transaction_id", "t2"),
+            ("quantity", "-2"),
+            ("unit_price", "2.55"),
+            ("discount", "-0.10"),
+        ]),
         sale(&[("transaction_id", "t3"), ("currency", "EUR"), ("unit_price", "3")]),
     ];
     let second = [
@@ -134,9 +140,17 @@ async fn given_an_object_from_before_a_column_then_the_column_is_null_there() {
     let lake = Lake::new();
     let mut columns = lake.contracts.get("pos_sales").unwrap().columns.clone();
     columns.retain(|column| !matches!(column.name.as_str(), "unit_cost" | "product_name"));
-    lake.write_columns("pos_sales", FOLDER, "old", &columns, &[sale(&[]), sale(&[("line_no", "2")])]).await;
+    lake.write_columns(
+        "pos_sales",
+        FOLDER,
+        "old",
+        &columns,
+        &[sale(&[]), sale(&[("line_no", "2")])],
+    )
+    .await;
     // The newer copy of line 2 has the column, and the same line must not count twice for it.
-    lake.write("pos_sales", FOLDER, "new", &[sale(&[("line_no", "2"), ("unit_cost", "0.5")])]).await;
+    lake.write("pos_sales", FOLDER, "new", &[sale(&[("line_no", "2"), ("unit_cost", "0.5")])])
+        .await;
     let output = lake.run(MODEL, DAY).await.unwrap();
     assert_eq!(texts(&output.rows), ["acme|2010-12-01|north|p1|GBP|2.0000|0.0000|2.0000|2|0|1"]);
 }
@@ -181,13 +195,19 @@ async fn given_control_totals_that_agree_then_no_check_fails() {
 
     // A rejected line counts, once however often it was rejected; without it, the quantities cannot be compared.
     let rejected = quarantined("pos/2010-12-01/t9/1", "pos:shard/1:0");
-    lake.write("quarantined", FOLDER, "a", &[rejected, quarantined("pos/2010-12-01/t9/1", "pos:shard/2:0")])
-        .await;
+    lake.write(
+        "quarantined",
+        FOLDER,
+        "a",
+        &[rejected, quarantined("pos/2010-12-01/t9/1", "pos:shard/2:0")],
+    )
+    .await;
     lake.write("control_totals", FOLDER, "a", &[total("3", "12")]).await;
     assert_eq!(lake.run(MODEL, DAY).await.unwrap().failed_checks, []);
 
     // What was replayed after it was rejected has landed.
-    lake.write("pos_sales", FOLDER, "b", &[sale(&[("transaction_id", "t9"), ("quantity", "10")])]).await;
+    lake.write("pos_sales", FOLDER, "b", &[sale(&[("transaction_id", "t9"), ("quantity", "10")])])
+        .await;
     assert_eq!(lake.run(MODEL, DAY).await.unwrap().failed_checks, []);
 }
 
@@ -254,13 +274,18 @@ select shop_id, business_date, units_sold from days
     lake.commit(MODEL, "2010-12-03").await;
     assert_eq!(texts(&lake.commit("weekly", "2010-12-03").await.rows), ["acme|2010-12-03|6"]);
 
-    let gold = |day: &str| format!("gold/total_sales_by_region_product/business_date={day}/data.parquet");
+    let gold =
+        |day: &str| format!("gold/total_sales_by_region_product/business_date={day}/data.parquet");
     let written = lake.store.get(&gold(DAY)).await;
     for day in [DAY, "2010-12-03"] {
         lake.store.delete(&gold(day)).await.unwrap();
     }
     let empty = lake.run("weekly", "2010-12-03").await.unwrap();
-    assert_eq!((empty.rows.num_rows(), empty.changed), (0, true), "its columns are known without any object");
+    assert_eq!(
+        (empty.rows.num_rows(), empty.changed),
+        (0, true),
+        "its columns are known without any object"
+    );
     let gold = shoplake_engine::Gold::decode(written.unwrap().unwrap().bytes).unwrap();
     assert_eq!(gold.dirtied, output.dirtied, "the commit says what it dirtied");
     assert_eq!(gold.rows, output.rows);
@@ -312,11 +337,13 @@ with final as (
 select shop_id, business_date, region from final
 "#;
     let lake = Lake::with_models(&[("gold/wrong.sql", model)]);
-    let lines = ["1", "2", "3"]
-        .map(|line| sale(&[("line_no", line), ("region", if line == "1" { "north" } else { "south" })]));
+    let lines = ["1", "2", "3"].map(|line| {
+        sale(&[("line_no", line), ("region", if line == "1" { "north" } else { "south" })])
+    });
     lake.write("pos_sales", FOLDER, "a", &lines).await;
     let output = lake.run("wrong", DAY).await.unwrap();
-    let failed: Vec<_> = output.failed_checks.iter().map(|check| (check.name.as_str(), check.rows)).collect();
+    let failed: Vec<_> =
+        output.failed_checks.iter().map(|check| (check.name.as_str(), check.rows)).collect();
     assert_eq!(failed, [("wrong_key_is_not_null", 1), ("wrong_key_is_unique", 1)]);
     assert_eq!(output.failed_checks[0].sample[0]["region"], None);
     assert_eq!(output.failed_checks[1].sample[0]["row_count"].as_deref(), Some("2"));

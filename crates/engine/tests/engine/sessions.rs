@@ -65,7 +65,10 @@ async fn given_sessions_then_durations_and_bounces_are_those_computed_by_hand() 
 #[tokio::test]
 async fn given_more_than_thirty_minutes_without_an_event_then_it_is_two_sessions() {
     let at = |second_event| {
-        [event("e1", "s1", "page_view", "2026-03-01T10:00:00Z"), event("e2", "s1", "page_view", second_event)]
+        [
+            event("e1", "s1", "page_view", "2026-03-01T10:00:00Z"),
+            event("e2", "s1", "page_view", second_event),
+        ]
     };
     assert_eq!(
         rows(&at("2026-03-01T10:30:00Z"), "2026-03-01").await,
@@ -96,7 +99,10 @@ async fn given_a_session_past_midnight_then_it_belongs_wholly_to_the_day_it_star
 #[tokio::test]
 async fn given_an_event_twice_then_a_bounce_stays_a_bounce() {
     let bounce = || event("e1", "s1", "page_view", "2026-03-01T10:00:00Z");
-    assert_eq!(rows(&[bounce(), bounce()], "2026-03-01").await, ["acme|2026-03-01|1|0.0|0.0|1|1.0"]);
+    assert_eq!(
+        rows(&[bounce(), bounce()], "2026-03-01").await,
+        ["acme|2026-03-01|1|0.0|0.0|1|1.0"]
+    );
 }
 
 #[tokio::test]

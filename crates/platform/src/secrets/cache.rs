@@ -35,7 +35,11 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
     /// Stores the value; a full cache gives up its oldest entry.
     pub(super) fn insert(&mut self, key: K, value: V, now: DateTime<Utc>) {
         if self.entries.len() >= self.capacity && !self.entries.contains_key(&key) {
-            let oldest = self.entries.iter().min_by_key(|(_, (since, _))| *since).map(|(key, _)| key.clone());
+            let oldest = self
+                .entries
+                .iter()
+                .min_by_key(|(_, (since, _))| *since)
+                .map(|(key, _)| key.clone());
             if let Some(oldest) = oldest {
                 self.entries.remove(&oldest);
             }

@@ -246,7 +246,8 @@ mod tests {
     async fn invented_names_cost_no_look_up_and_known_shops_are_answered() {
         let (source, list, _, cached) = setup_with_list();
         for number in 0..10_000 {
-            let error = cached.webhook_secrets(&shop(format!("invented-{number}"))).await.unwrap_err();
+            let error =
+                cached.webhook_secrets(&shop(format!("invented-{number}"))).await.unwrap_err();
             assert!(matches!(error, SecretsError::UnknownShop { .. }), "{error}");
         }
         assert_eq!(source.requests(), 0);

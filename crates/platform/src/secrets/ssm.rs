@@ -28,10 +28,16 @@ pub struct SsmSecrets {
 impl SsmSecrets {
     /// The shops below `path`, for instance `/shoplake-local/shops`.
     pub fn new(config: &SdkConfig, path: &str) -> Self {
-        let timeouts =
-            TimeoutConfig::builder().connect_timeout(TIMEOUT / 4).operation_timeout(TIMEOUT).build();
-        let client_config = aws_sdk_ssm::config::Builder::from(config).timeout_config(timeouts).build();
-        Self { client: Client::from_conf(client_config), path: path.trim_end_matches('/').to_owned() }
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(TIMEOUT / 4)
+            .operation_timeout(TIMEOUT)
+            .build();
+        let client_config =
+            aws_sdk_ssm::config::Builder::from(config).timeout_config(timeouts).build();
+        Self {
+            client: Client::from_conf(client_config),
+            path: path.trim_end_matches('/').to_owned(),
+        }
     }
 
     // A shop's name has no slash, so it cannot reach outside of its own path.
@@ -50,7 +56,9 @@ impl Secrets for SsmSecrets {
             .with_decryption(true)
             .send()
             .await
-            .map_err(|error| SecretsError::Unavailable { reason: DisplayErrorContext(error).to_string() })?;
+            .map_err(|error| SecretsError::Unavailable {
+                reason: DisplayErrorContext(error).to_string(),
+            })?;
         let secrets: Vec<SecretString> = output
             .parameters()
             .iter()
@@ -70,7 +78,8 @@ mod tests {
 
     #[test]
     fn a_shop_has_two_exact_parameter_names() {
-        let config = SdkConfig::builder().behavior_version(aws_config::BehaviorVersion::latest()).build();
+        let config =
+            SdkConfig::builder().behavior_version(aws_config::BehaviorVersion::latest()).build();
         for path in ["/shoplake-local/shops", "/shoplake-local/shops/"] {
             let secrets = SsmSecrets::new(&config, path);
             assert_eq!(

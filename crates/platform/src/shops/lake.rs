@@ -47,7 +47,8 @@ mod tests {
         let list = LakeShopList::new(lake.clone());
         assert_eq!(list.read().await, Ok(None));
 
-        let put = |text: &'static str| lake.put(KEY, text.into(), Metadata::new(), Condition::Always);
+        let put =
+            |text: &'static str| lake.put(KEY, text.into(), Metadata::new(), Condition::Always);
         put(r#"{"shops": {"acme": {}}}"#).await.unwrap();
         assert!(list.read().await.unwrap().unwrap().contains(&"acme".parse().unwrap()));
 

@@ -30,7 +30,8 @@ impl MemoryShopList {
 
     /// Sets the list to shops without a backfill.
     pub fn set_shops<'a>(&self, shops: impl IntoIterator<Item = &'a str>) {
-        let shops = shops.into_iter().filter_map(|shop| Some((shop.parse().ok()?, Default::default())));
+        let shops =
+            shops.into_iter().filter_map(|shop| Some((shop.parse().ok()?, Default::default())));
         self.set(Ok(Some(Shops { shops: shops.collect() })));
     }
 

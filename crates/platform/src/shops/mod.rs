@@ -109,14 +109,18 @@ mod tests {
     fn the_list_reads_back_as_it_was_written() {
         let shops = Shops::from_json(LIST.as_bytes()).unwrap();
         assert_eq!(Shops::from_json(&shops.to_json().unwrap()).unwrap(), shops);
-        assert!(shops.contains(&"other".parse().unwrap()) && !shops.contains(&"third".parse().unwrap()));
+        assert!(
+            shops.contains(&"other".parse().unwrap()) && !shops.contains(&"third".parse().unwrap())
+        );
     }
 
     #[test]
     fn a_backfill_is_open_until_its_end() {
         let shops = Shops::from_json(LIST.as_bytes()).unwrap();
         let open = |shop: &str, now: &str| {
-            shops.open_backfill(&shop.parse().unwrap(), now.parse().unwrap()).map(BackfillName::to_string)
+            shops
+                .open_backfill(&shop.parse().unwrap(), now.parse().unwrap())
+                .map(BackfillName::to_string)
         };
         assert_eq!(open("acme", "2026-12-30T23:59:59Z").as_deref(), Some("history-2024"));
         assert_eq!(open("acme", "2026-12-31T00:00:00Z"), None);

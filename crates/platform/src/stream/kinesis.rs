@@ -37,8 +37,9 @@ impl KinesisStream {
     pub fn new(config: &SdkConfig) -> Self {
         // The SDK would repeat whole requests, inside of our own retry: attempts would multiply, and records that were
         // accepted would be put again.
-        let config =
-            aws_sdk_kinesis::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();
+        let config = aws_sdk_kinesis::config::Builder::from(config)
+            .retry_config(RetryConfig::disabled())
+            .build();
         Self { client: Client::from_conf(config), deadline: DEFAULT_DEADLINE }
     }
 
@@ -74,10 +75,13 @@ impl Attempt for KinesisStream {
                 .build();
             match entry {
                 Ok(entry) => entries.push(entry),
-                Err(error) => return vec![Err(PutFailure::Refused(error.to_string())); batch.len()],
+                Err(error) => {
+                    return vec![Err(PutFailure::Refused(error.to_string())); batch.len()];
+                }
             }
         }
-        let response = self.client.put_records().stream_name(stream).set_records(Some(entries)).send().await;
+        let response =
+            self.client.put_records().stream_name(stream).set_records(Some(entries)).send().await;
         match response {
             Ok(response) => response.records().iter().map(outcome).collect(),
             Err(error) => vec![Err(request_failure(&error)); batch.len()],
@@ -105,9 +109,11 @@ fn request_failure(error: &SdkError<PutRecordsError>) -> PutFailure {
         |code| format!("{code}: {}", error.message().unwrap_or_default()),
     );
     match error {
-        SdkError::ServiceError(service) => {
-            answered(error.code().unwrap_or_default(), service.raw().status().is_server_error(), detail)
-        }
+        SdkError::ServiceError(service) => answered(
+            error.code().unwrap_or_default(),
+            service.raw().status().is_server_error(),
+            detail,
+        ),
         SdkError::ConstructionFailure(_) => PutFailure::Refused(detail),
         _ => PutFailure::Unavailable(detail),
     }
@@ -155,11 +161,22 @@ mod tests {
     #[test]
     fn given_a_request_that_was_answered_with_an_error_when_read_then_only_a_refusal_is_final() {
         for code in ["ProvisionedThroughputExceededException", "KMSThrottlingException"] {
-            assert!(matches!(answered(code, false, String::new()), PutFailure::Throttled(_)), "{code}");
+            assert!(
+                matches!(answered(code, false, String::new()), PutFailure::Throttled(_)),
+                "{code}"
+            );
         }
-        assert!(matches!(answered("InternalFailure", true, String::new()), PutFailure::Unavailable(_)));
-        for code in ["ResourceNotFoundException", "AccessDeniedException", "KMSDisabledException", ""] {
-            assert!(matches!(answered(code, false, String::new()), PutFailure::Refused(_)), "{code}");
+        assert!(matches!(
+            answered("InternalFailure", true, String::new()),
+            PutFailure::Unavailable(_)
+        ));
+        for code in
+            ["ResourceNotFoundException", "AccessDeniedException", "KMSDisabledException", ""]
+        {
+            assert!(
+                matches!(answered(code, false, String::new()), PutFailure::Refused(_)),
+                "{code}"
+            );
         }
     }
 }

@@ -168,7 +168,8 @@ mod tests {
     #[tokio::test]
     async fn given_a_record_that_is_too_large_when_put_then_it_does_not_take_others_with_it() {
         let stream = MemoryStream::default();
-        let large = Record { partition_key: "large".to_owned(), data: vec![b'x'; MAX_RECORD_BYTES + 1] };
+        let large =
+            Record { partition_key: "large".to_owned(), data: vec![b'x'; MAX_RECORD_BYTES + 1] };
         let error = stream.put("s", vec![record(0), large]).await.unwrap_err();
         assert_eq!(error.unaccepted, [1]);
         assert_eq!(error.reason, PutFailure::TooLarge { bytes: MAX_RECORD_BYTES + 1 });

@@ -59,7 +59,9 @@ pub struct PutError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PutFailure {
     /// The stream's throughput was exceeded for as long as we were ready to wait.
-    #[error("its throughput is exceeded ({0}); put the records again later, or give the stream more shards")]
+    #[error(
+        "its throughput is exceeded ({0}); put the records again later, or give the stream more shards"
+    )]
     Throttled(String),
     /// No answer, or one that says the service itself is failing.
     #[error("it is unavailable ({0}); put the records again later")]

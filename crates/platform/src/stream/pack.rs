@@ -51,7 +51,10 @@ pub fn pack<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>) -> Vec<Packed> {
 fn seal(data: Vec<u8>, line_indexes: Range<usize>) -> Packed {
     let mut hasher = DefaultHasher::new();
     hasher.write(&data);
-    Packed { record: Record { partition_key: format!("{:016x}", hasher.finish()), data }, line_indexes }
+    Packed {
+        record: Record { partition_key: format!("{:016x}", hasher.finish()), data },
+        line_indexes,
+    }
 }
 
 #[cfg(test)]

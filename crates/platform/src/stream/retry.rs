@@ -74,10 +74,12 @@ pub(super) async fn put_all(
         let mut failed = Vec::new();
         for request in requests(records, &pending) {
             let batch: Vec<&Record> = request.iter().map(|&index| &records[index]).collect();
-            let outcomes = timeout_at(deadline, service.attempt(stream, &batch)).await.unwrap_or_default();
+            let outcomes =
+                timeout_at(deadline, service.attempt(stream, &batch)).await.unwrap_or_default();
             let unanswered =
                 iter::repeat_with(|| Err(PutFailure::Unavailable("no answer in time".to_owned())));
-            for (index, outcome) in request.into_iter().zip(outcomes.into_iter().chain(unanswered)) {
+            for (index, outcome) in request.into_iter().zip(outcomes.into_iter().chain(unanswered))
+            {
                 match outcome {
                     Ok(()) => {}
                     Err(failure) if failure.is_transient() => {
@@ -126,7 +128,9 @@ fn requests(records: &[Record], pending: &[usize]) -> Vec<Vec<usize>> {
     for &index in pending {
         let size = records[index].data.len() + records[index].partition_key.len();
         match requests.last_mut() {
-            Some(request) if request.len() < MAX_REQUEST_RECORDS && bytes + size <= MAX_REQUEST_BYTES => {
+            Some(request)
+                if request.len() < MAX_REQUEST_RECORDS && bytes + size <= MAX_REQUEST_BYTES =>
+            {
                 request.push(index);
                 bytes += size;
             }

@@ -31,7 +31,9 @@ pub enum PublishError {
     )]
     Refused(String),
     /// There was no answer, or none that says what became of it. Publishing it again may make it two.
-    #[error("the topic may or may not have taken the message ({0}); its subscribers know whether it arrived")]
+    #[error(
+        "the topic may or may not have taken the message ({0}); its subscribers know whether it arrived"
+    )]
     Unknown(String),
 }
 

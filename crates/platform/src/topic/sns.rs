@@ -25,7 +25,9 @@ impl SnsTopic {
     /// The topic of that ARN.
     pub fn new(config: &SdkConfig, arn: impl Into<String>) -> Self {
         // The SDK would repeat a request that got no answer, and a message could be heard twice.
-        let config = aws_sdk_sns::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();
+        let config = aws_sdk_sns::config::Builder::from(config)
+            .retry_config(RetryConfig::disabled())
+            .build();
         Self { client: Client::from_conf(config), arn: arn.into() }
     }
 }
@@ -33,8 +35,12 @@ impl SnsTopic {
 #[async_trait]
 impl Topic for SnsTopic {
     async fn publish(&self, message: &Message) -> Result<(), PublishError> {
-        let mut request =
-            self.client.publish().topic_arn(&self.arn).subject(&message.subject).message(&message.body);
+        let mut request = self
+            .client
+            .publish()
+            .topic_arn(&self.arn)
+            .subject(&message.subject)
+            .message(&message.body);
         for (name, value) in &message.attributes {
             let value = MessageAttributeValue::builder()
                 .data_type("String")
@@ -67,7 +73,9 @@ fn was_never_connected(error: &(dyn Error + 'static)) -> bool {
         if let Some(error) = error.downcast_ref::<std::io::Error>()
             && matches!(
                 error.kind(),
-                ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
+                ErrorKind::ConnectionRefused
+                    | ErrorKind::HostUnreachable
+                    | ErrorKind::NetworkUnreachable
             )
         {
             return true;
@@ -84,7 +92,10 @@ mod tests {
     #[test]
     fn given_a_request_that_got_no_answer_when_read_then_nobody_knows() {
         assert!(matches!(failure(&SdkError::timeout_error("no answer")), PublishError::Unknown(_)));
-        assert!(matches!(failure(&SdkError::construction_failure("no topic")), PublishError::Refused(_)));
+        assert!(matches!(
+            failure(&SdkError::construction_failure("no topic")),
+            PublishError::Refused(_)
+        ));
     }
 
     #[test]
@@ -104,7 +115,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_listener_that_hangs_up_when_published_then_nobody_knows_and_it_is_not_repeated() {
+    async fn given_a_listener_that_hangs_up_when_published_then_nobody_knows_and_it_is_not_repeated()
+     {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let requests = tokio::spawn(async move {

@@ -63,7 +63,9 @@ pub(super) async fn run(
             Err(error) if error.is_conflict() => {
                 // The caller's own retry has a whole new deadline, an attempt without enough time
                 // only holds locks.
-                let Some(delay) = delays.next().filter(|delay| Instant::now() + *delay < limit.until) else {
+                let Some(delay) =
+                    delays.next().filter(|delay| Instant::now() + *delay < limit.until)
+                else {
                     return Err(error);
                 };
                 tracing::info!(%error, retry_in_ms = delay.as_millis(), "lost against a concurrent transaction");
@@ -86,8 +88,8 @@ impl Limit {
     fn new(policy: &Policy) -> Self {
         let now = Instant::now();
         let own = now + policy.deadline;
-        let until =
-            deadline().map_or(own, |end| end.checked_sub(2 * policy.cancel_time).unwrap_or(now).min(own));
+        let until = deadline()
+            .map_or(own, |end| end.checked_sub(2 * policy.cancel_time).unwrap_or(now).min(own));
         Self { until, time: until.saturating_duration_since(now) }
     }
 
@@ -112,7 +114,10 @@ async fn attempt(
     if limit.is_over() {
         return Err(unanswered("BatchExecuteStatement"));
     }
-    let id = limit.on(api.submit(batch)).await.unwrap_or_else(|| Err(unanswered("BatchExecuteStatement")))?;
+    let id = limit
+        .on(api.submit(batch))
+        .await
+        .unwrap_or_else(|| Err(unanswered("BatchExecuteStatement")))?;
     let results = wait(api, policy, batch, &id, limit).await?;
     let mut rows = Vec::with_capacity(results.len());
     for statement_id in results {
@@ -292,7 +297,12 @@ mod tests {
     #[tokio::test]
     async fn given_a_race_lost_too_often_when_run_then_the_conflict_is_reported() {
         let api = Scripted::new([conflict(), conflict(), conflict(), finished()]);
-        assert!(run(&api, &impatient(Duration::from_secs(60)), &batch()).await.unwrap_err().is_conflict());
+        assert!(
+            run(&api, &impatient(Duration::from_secs(60)), &batch())
+                .await
+                .unwrap_err()
+                .is_conflict()
+        );
     }
 
     #[tokio::test]
@@ -321,7 +331,11 @@ mod tests {
 
     fn patient() -> Policy {
         let millis = Duration::from_millis;
-        Policy { first_poll: millis(1), longest_poll: millis(20), ..impatient(Duration::from_secs(600)) }
+        Policy {
+            first_poll: millis(1),
+            longest_poll: millis(20),
+            ..impatient(Duration::from_secs(600))
+        }
     }
 
     /// Runs a batch in an invocation; answers with the error, and whether it came before the
@@ -351,7 +365,11 @@ mod tests {
             }
             let (error, is_in_time) = invoke(&api, &patient()).await;
             assert!(is_in_time, "{hangs}: {error}");
-            assert_eq!(api.cancelled.into_inner(), usize::from(hangs != "submit"), "{hangs}: {error}");
+            assert_eq!(
+                api.cancelled.into_inner(),
+                usize::from(hangs != "submit"),
+                "{hangs}: {error}"
+            );
         }
     }
 
@@ -359,7 +377,12 @@ mod tests {
     async fn conflicts_are_not_retried_beyond_the_caller_s_time() {
         let api = Scripted::new((0..1000).map(|_| conflict()));
         let retry = Duration::from_millis(100);
-        let policy = Policy { first_retry: retry, longest_retry: retry, conflict_retries: 1000, ..patient() };
+        let policy = Policy {
+            first_retry: retry,
+            longest_retry: retry,
+            conflict_retries: 1000,
+            ..patient()
+        };
         let (error, is_in_time) = invoke(&api, &policy).await;
         assert!(is_in_time && error.is_conflict(), "{error}");
         assert!(api.submitted.into_inner() > 1);

@@ -98,7 +98,9 @@ fn progress(output: &DescribeStatementOutput) -> Progress {
         Some(StatusString::Finished) => Progress::Finished {
             results: statements
                 .iter()
-                .map(|statement| (statement.has_result_set == Some(true)).then(|| statement.id.clone()))
+                .map(|statement| {
+                    (statement.has_result_set == Some(true)).then(|| statement.id.clone())
+                })
                 .collect(),
         },
         Some(StatusString::Failed | StatusString::Aborted) => {
@@ -168,7 +170,10 @@ mod tests {
         SubStatementData::builder().id(format!("e-1:{number}")).status(status)
     }
 
-    fn described(status: StatusString, statements: Vec<SubStatementData>) -> DescribeStatementOutput {
+    fn described(
+        status: StatusString,
+        statements: Vec<SubStatementData>,
+    ) -> DescribeStatementOutput {
         DescribeStatementOutput::builder()
             .id("e-1")
             .status(status)
@@ -183,11 +188,17 @@ mod tests {
         let output = described(
             StatusString::Finished,
             vec![
-                statement(1, StatementStatusString::Finished).has_result_set(false).build().unwrap(),
+                statement(1, StatementStatusString::Finished)
+                    .has_result_set(false)
+                    .build()
+                    .unwrap(),
                 statement(2, StatementStatusString::Finished).has_result_set(true).build().unwrap(),
             ],
         );
-        assert_eq!(progress(&output), Progress::Finished { results: vec![None, Some("e-1:2".into())] });
+        assert_eq!(
+            progress(&output),
+            Progress::Finished { results: vec![None, Some("e-1:2".into())] }
+        );
     }
 
     #[test]

@@ -10,8 +10,7 @@ const STAGE: &str = "\"load_stage\"";
 
 /// Picks the row of `shoplake.loads` that stands for the partition. Parameters are cast alike wherever they are used, as the server
 /// infers one type for each.
-const THIS_PARTITION: &str =
-    "model = cast(:model as varchar(256)) and partition_value = cast(:partition_value as varchar(256))";
+const THIS_PARTITION: &str = "model = cast(:model as varchar(256)) and partition_value = cast(:partition_value as varchar(256))";
 
 /// Holds in the transaction that has just claimed this version, and only there: a committed version has its row count.
 const CLAIMED: &str = "version = cast(:version as bigint) and row_count is null";
@@ -97,7 +96,8 @@ where not exists (select 1 from shoplake.loads where {THIS_PARTITION})"
     /// claims second waits for the first, then sees its version (READ COMMITTED) or is aborted and run again (SNAPSHOT, SERIALIZABLE).
     pub(super) fn statements(&self) -> Vec<Statement> {
         let (table, partition) = (&self.table, &self.partition);
-        let columns = join(&self.columns.iter().map(|column| &column.name).collect::<Vec<_>>(), ", ");
+        let columns =
+            join(&self.columns.iter().map(|column| &column.name).collect::<Vec<_>>(), ", ");
         vec![
             Statement::new(format!(
                 "create temporary table {STAGE} (\n    {}\n)",
@@ -144,7 +144,9 @@ where {THIS_PARTITION} and {CLAIMED}"
     }
 
     fn name(&self, sql: String) -> Statement {
-        Statement::new(sql).bind("model", &self.model).bind("partition_value", &self.partition.value)
+        Statement::new(sql)
+            .bind("model", &self.model)
+            .bind("partition_value", &self.partition.value)
     }
 
     fn claim(&self, sql: String) -> Statement {
@@ -178,7 +180,10 @@ pub(super) mod tests {
             },
             version,
             key: "gold/total_sales/business_date=2010-12-01/data.parquet".into(),
-            source: Literal::new("s3://lake/gold/total_sales/business_date=2010-12-01/data.parquet").unwrap(),
+            source: Literal::new(
+                "s3://lake/gold/total_sales/business_date=2010-12-01/data.parquet",
+            )
+            .unwrap(),
             role: Literal::new("arn:aws:iam::000000000000:role/copy").unwrap(),
         }
     }

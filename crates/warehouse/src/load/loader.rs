@@ -30,7 +30,11 @@ impl Loader {
     /// records what its checks found, in the same transaction if there is one.
     ///
     /// Any number of copies may run at once, of one partition too, and any may be repeated.
-    pub async fn load(&self, copy: &PartitionCopy, checks: &CheckResults) -> Result<Loaded, LoadError> {
+    pub async fn load(
+        &self,
+        copy: &PartitionCopy,
+        checks: &CheckResults,
+    ) -> Result<Loaded, LoadError> {
         if copy.version == 0 {
             return Err(LoadError::NoVersion {
                 model: copy.model.clone(),
@@ -61,9 +65,13 @@ impl Loader {
     }
 
     async fn look(&self, copy: &PartitionCopy, checks: &CheckResults) -> Result<Known, LoadError> {
-        let mut answers = self.warehouse.transaction(vec![copy.record(), checks.report()]).await?.into_iter();
+        let mut answers =
+            self.warehouse.transaction(vec![copy.record(), checks.report()]).await?.into_iter();
         let mut rows = || -> Rows { answers.next().flatten().unwrap_or_default() };
-        Ok(Known { record: rows().decode::<Record>()?.pop(), checks_are_registered: !rows().is_empty() })
+        Ok(Known {
+            record: rows().decode::<Record>()?.pop(),
+            checks_are_registered: !rows().is_empty(),
+        })
     }
 
     /// Makes sure that both guards have their rows, in one transaction, whose locks have to come first.
@@ -124,7 +132,8 @@ impl Loader {
     }
 
     async fn alter(&self, copy: &PartitionCopy) -> Result<(), LoadError> {
-        let existing = CatalogColumn::read(self.warehouse.query(columns_query(&copy.table)).await?)?;
+        let existing =
+            CatalogColumn::read(self.warehouse.query(columns_query(&copy.table)).await?)?;
         for statements in plan(&copy.table, &existing, &copy.columns, &copy.sort)? {
             tracing::info!(table = %copy.table, statements = statements.len(), "changing a table for its model");
             self.warehouse.transaction(statements).await?;
@@ -177,7 +186,9 @@ mod tests {
     }
 
     async fn load(warehouse: &Arc<RecordingWarehouse>, version: u64) -> Result<Loaded, LoadError> {
-        Loader::new(warehouse.clone()).load(&december_first(version), &tests::december_first(version)).await
+        Loader::new(warehouse.clone())
+            .load(&december_first(version), &tests::december_first(version))
+            .await
     }
 
     /// A warehouse that holds `version` of the partition, in a table with all columns, and reports `copied` of a copy. It
@@ -188,7 +199,10 @@ mod tests {
             if first.starts_with("select version") {
                 let record = version.map(|version| json!({"version": version, "row_count": 11}));
                 let run = version.map(|_| json!({"is_this_run": 0}));
-                Ok([json!(Vec::from_iter(record)), json!(Vec::from_iter(run))].map(rows).map(Some).to_vec())
+                Ok([json!(Vec::from_iter(record)), json!(Vec::from_iter(run))]
+                    .map(rows)
+                    .map(Some)
+                    .to_vec())
             } else if first.starts_with("update shoplake.check_runs") {
                 Ok(vec![None, None, None, Some(rows(json!([{"is_this_run": 1}])))])
             } else if first.contains("information_schema") {
@@ -225,7 +239,10 @@ mod tests {
 
         let loaded = load(&warehouse, 1).await.unwrap();
 
-        assert_eq!(loaded, Loaded { outcome: Outcome::Loaded, rows: 3, checks: Recorded::Recorded });
+        assert_eq!(
+            loaded,
+            Loaded { outcome: Outcome::Loaded, rows: 3, checks: Recorded::Recorded }
+        );
         assert_eq!(
             outline(&warehouse),
             ["select version,", "lock table", "select cast(column_name", "create temporary"]
@@ -233,7 +250,8 @@ mod tests {
         let registered: Vec<_> = warehouse.transactions()[1].iter().map(head).collect();
         assert_eq!(registered, ["lock table", "lock table", "insert into", "insert into"]);
         let copied = warehouse.transactions().pop().unwrap();
-        let results = copied.iter().filter(|statement| statement.sql().contains("shoplake.check_results"));
+        let results =
+            copied.iter().filter(|statement| statement.sql().contains("shoplake.check_results"));
         assert_eq!(results.count(), 2, "the results are replaced in the transaction of the rows");
     }
 
@@ -250,7 +268,8 @@ mod tests {
     #[tokio::test]
     async fn given_a_newer_version_that_wins_meanwhile_when_loaded_then_the_copy_says_so() {
         for (winner, expected) in [(5, Outcome::AlreadyLoaded), (9, Outcome::Superseded)] {
-            let warehouse = holding(Some(4), json!({"version": winner, "row_count": 8, "staged_rows": 3}));
+            let warehouse =
+                holding(Some(4), json!({"version": winner, "row_count": 8, "staged_rows": 3}));
             let loaded = load(&warehouse, 5).await.unwrap();
             assert_eq!(loaded, Loaded { outcome: expected, rows: 8, checks: Recorded::Recorded });
         }
@@ -258,7 +277,8 @@ mod tests {
 
     #[tokio::test]
     async fn given_a_second_partition_when_loaded_then_the_table_is_not_looked_at_again() {
-        let warehouse = holding(Some(1), json!({"version": 2, "row_count": null, "staged_rows": 3}));
+        let warehouse =
+            holding(Some(1), json!({"version": 2, "row_count": null, "staged_rows": 3}));
         let loader = Loader::new(warehouse.clone());
         for version in [2, 3] {
             loader.load(&december_first(version), &tests::december_first(version)).await.unwrap();
@@ -277,9 +297,13 @@ mod tests {
 
     #[tokio::test]
     async fn given_a_model_that_gained_a_column_when_loaded_then_its_table_does_before_the_copy() {
-        let warehouse = holding(Some(1), json!({"version": 2, "row_count": null, "staged_rows": 3}));
+        let warehouse =
+            holding(Some(1), json!({"version": 2, "row_count": null, "staged_rows": 3}));
         let mut copy = december_first(2);
-        copy.columns.push(Column { name: "units".parse().unwrap(), column_type: "bigint".parse().unwrap() });
+        copy.columns.push(Column {
+            name: "units".parse().unwrap(),
+            column_type: "bigint".parse().unwrap(),
+        });
         Loader::new(warehouse.clone()).load(&copy, &tests::december_first(2)).await.unwrap();
         assert_eq!(
             outline(&warehouse),
@@ -292,7 +316,8 @@ mod tests {
         let warehouse = Arc::new(RecordingWarehouse::answering(|statements| {
             let first = statements[0].sql();
             if first.starts_with("select version") {
-                let known = [json!([{"version": 0, "row_count": null}]), json!([{"is_this_run": 0}])];
+                let known =
+                    [json!([{"version": 0, "row_count": null}]), json!([{"is_this_run": 0}])];
                 Ok(known.map(rows).map(Some).to_vec())
             } else if first.contains("information_schema") {
                 Ok(vec![Some(rows(catalog()))])
@@ -308,14 +333,18 @@ mod tests {
         let checks = tests::december_first(1);
         assert!(!loader.load(&december_first(1), &checks).await.unwrap_err().is_permanent());
         assert!(loader.load(&december_first(1), &checks).await.is_err());
-        assert_eq!(outline(&warehouse).iter().filter(|head| head.contains("column_name")).count(), 2);
+        assert_eq!(
+            outline(&warehouse).iter().filter(|head| head.contains("column_name")).count(),
+            2
+        );
     }
 
     #[tokio::test]
     async fn a_value_that_does_not_fit_fails_for_good_and_the_error_says_where() {
-        for (message, is_permanent) in
-            [("numeric field overflow", true), ("terminating connection due to administrator command", false)]
-        {
+        for (message, is_permanent) in [
+            ("numeric field overflow", true),
+            ("terminating connection due to administrator command", false),
+        ] {
             let warehouse = Arc::new(RecordingWarehouse::answering(move |statements| {
                 let first = statements[0].sql();
                 if first.starts_with("create temporary table") {
@@ -327,7 +356,8 @@ mod tests {
                         message: message.into(),
                     })
                 } else if first.starts_with("select version") {
-                    let known = [json!([{"version": 0, "row_count": null}]), json!([{"is_this_run": 0}])];
+                    let known =
+                        [json!([{"version": 0, "row_count": null}]), json!([{"is_this_run": 0}])];
                     Ok(known.map(rows).map(Some).to_vec())
                 } else if first.contains("information_schema") {
                     Ok(vec![Some(rows(catalog()))])
@@ -338,14 +368,20 @@ mod tests {
             let error = load(&warehouse, 1).await.unwrap_err();
             assert_eq!(error.is_permanent(), is_permanent, "{error}");
             let text = error.to_string();
-            assert_eq!(text.starts_with("total_sales 2010-12-01 does not fit"), is_permanent, "{text}");
+            assert_eq!(
+                text.starts_with("total_sales 2010-12-01 does not fit"),
+                is_permanent,
+                "{text}"
+            );
             assert!(text.contains(message), "{text}");
         }
     }
 
     #[tokio::test]
-    async fn given_a_model_with_wider_numbers_when_loaded_then_its_table_gets_them_before_the_copy() {
-        let warehouse = holding(Some(1), json!({"version": 2, "row_count": null, "staged_rows": 3}));
+    async fn given_a_model_with_wider_numbers_when_loaded_then_its_table_gets_them_before_the_copy()
+    {
+        let warehouse =
+            holding(Some(1), json!({"version": 2, "row_count": null, "staged_rows": 3}));
         let mut copy = december_first(2);
         copy.columns[2].column_type = "decimal(38,4)".parse().unwrap();
         Loader::new(warehouse.clone()).load(&copy, &tests::december_first(2)).await.unwrap();

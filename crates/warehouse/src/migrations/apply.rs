@@ -63,7 +63,10 @@ impl MigrationError {
 /// Applies, in order, the migrations that the warehouse does not have yet, each in a transaction together with its record.
 ///
 /// Any number of runs may be under way at once: each migration is applied by one of them.
-pub async fn migrate(warehouse: &dyn Warehouse, migrations: &[Migration]) -> Result<Applied, MigrationError> {
+pub async fn migrate(
+    warehouse: &dyn Warehouse,
+    migrations: &[Migration],
+) -> Result<Applied, MigrationError> {
     let mut ledger = ledger(warehouse).await?;
     verify(&ledger, migrations)?;
     let mut report = Applied::default();
@@ -82,7 +85,10 @@ pub async fn migrate(warehouse: &dyn Warehouse, migrations: &[Migration]) -> Res
                 ledger = self::ledger(warehouse).await?;
                 verify(&ledger, migrations)?;
                 if !ledger.contains_key(migration.name()) {
-                    return Err(MigrationError::Failed { name: migration.name().to_owned(), source });
+                    return Err(MigrationError::Failed {
+                        name: migration.name().to_owned(),
+                        source,
+                    });
                 }
                 report.already_applied += 1;
             }
@@ -98,8 +104,10 @@ fn transaction(migration: &Migration, creates_ledger: bool) -> Vec<Statement> {
         statements.push(Statement::new("lock table shoplake.migrations"));
         // Divides by zero, and so rolls back, if another run has applied it since the ledger was read: a batch has no `if`.
         statements.push(
-            Statement::new("select 1 / (1 - count(*)) as is_new from shoplake.migrations where name = :name")
-                .bind("name", migration.name()),
+            Statement::new(
+                "select 1 / (1 - count(*)) as is_new from shoplake.migrations where name = :name",
+            )
+            .bind("name", migration.name()),
         );
     }
     statements.extend(migration.statements().iter().map(Statement::new));
@@ -135,7 +143,10 @@ where table_schema = 'shoplake' and table_name = 'migrations'",
     Ok(records.into_iter().map(|record| (record.name, record.checksum)).collect())
 }
 
-fn verify(ledger: &BTreeMap<String, String>, migrations: &[Migration]) -> Result<(), MigrationError> {
+fn verify(
+    ledger: &BTreeMap<String, String>,
+    migrations: &[Migration],
+) -> Result<(), MigrationError> {
     for (name, checksum) in ledger {
         let Some(migration) = migrations.iter().find(|migration| migration.name() == name) else {
             return Err(MigrationError::Unknown { name: name.clone() });
@@ -164,7 +175,10 @@ mod tests {
 
     fn migrations() -> Vec<Migration> {
         vec![
-            Migration::new("0001_a", "create schema shoplake; create table shoplake.migrations (name text);"),
+            Migration::new(
+                "0001_a",
+                "create schema shoplake; create table shoplake.migrations (name text);",
+            ),
             Migration::new("0002_b", "create schema b;"),
         ]
     }
@@ -223,16 +237,21 @@ mod tests {
         let warehouse = keeping(records(&[]), |_| ());
         let first = migrate(&warehouse, &migrations()).await.unwrap();
         let second = migrate(&warehouse, &migrations()).await.unwrap();
-        assert_eq!(first, Applied { applied: vec!["0001_a".into(), "0002_b".into()], already_applied: 0 });
+        assert_eq!(
+            first,
+            Applied { applied: vec!["0001_a".into(), "0002_b".into()], already_applied: 0 }
+        );
         assert_eq!(second, Applied { applied: vec![], already_applied: 2 });
     }
 
     #[tokio::test]
     async fn given_a_later_migration_when_applied_then_it_is_locked_guarded_and_recorded_in_one_transaction()
-    {
+     {
         let [first, second] = &migrations()[..] else { panic!("two migrations") };
-        let sqls =
-            transaction(second, false).iter().map(|statement| statement.sql().to_owned()).collect::<Vec<_>>();
+        let sqls = transaction(second, false)
+            .iter()
+            .map(|statement| statement.sql().to_owned())
+            .collect::<Vec<_>>();
         insta::assert_snapshot!(sqls.join(";\n"), @r"
         lock table shoplake.migrations;
         select 1 / (1 - count(*)) as is_new from shoplake.migrations where name = :name;

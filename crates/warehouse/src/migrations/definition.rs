@@ -51,7 +51,8 @@ impl Migration {
                 expected: format!("{expected}<what it does>.sql"),
                 actual: file.clone(),
             })?;
-            migrations.push(Self::new(name, &fs::read_to_string(folder.join(file)).map_err(unreadable)?));
+            migrations
+                .push(Self::new(name, &fs::read_to_string(folder.join(file)).map_err(unreadable)?));
         }
         Ok(migrations)
     }
@@ -100,7 +101,8 @@ mod tests {
     use super::*;
 
     fn shipped() -> Vec<Migration> {
-        Migration::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../glue-sql/warehouse")).unwrap()
+        Migration::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../glue-sql/warehouse"))
+            .unwrap()
     }
 
     #[test]
@@ -120,7 +122,12 @@ mod tests {
     #[test]
     fn given_the_first_migration_when_read_then_it_creates_the_ledger() {
         // Without `if not exists`: of two runners that both begin, one must fail and look again.
-        assert!(shipped()[0].statements().iter().any(|sql| sql.contains("create table shoplake.migrations")));
+        assert!(
+            shipped()[0]
+                .statements()
+                .iter()
+                .any(|sql| sql.contains("create table shoplake.migrations"))
+        );
     }
 
     #[test]
@@ -133,7 +140,8 @@ mod tests {
 
     #[test]
     fn given_a_gap_or_a_stranger_when_read_then_the_error_says_what_was_expected() {
-        let folder = std::env::temp_dir().join(format!("shoplake-migrations-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("shoplake-migrations-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("0001_first.sql"), "select 1").unwrap();
         fs::write(folder.join("0003_third.sql"), "select 3").unwrap();

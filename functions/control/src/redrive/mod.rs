@@ -72,5 +72,7 @@ impl Redrive {
 }
 
 fn retryable(error: anyhow::Error) -> Failure {
-    Failure::retryable(format!("{error:#}; run the same redrive again, which goes on where this one ended"))
+    Failure::retryable(format!(
+        "{error:#}; run the same redrive again, which goes on where this one ended"
+    ))
 }

@@ -45,7 +45,8 @@ impl Redrive {
         day: NaiveDate,
     ) -> Result<Value, Failure> {
         if dataset != UNKNOWN && self.contracts.get(dataset).is_none() {
-            let known = self.contracts.iter().map(|contract| contract.dataset.as_str()).collect::<Vec<_>>();
+            let known =
+                self.contracts.iter().map(|contract| contract.dataset.as_str()).collect::<Vec<_>>();
             let known = known.join(", ");
             return Err(Failure::permanent(format!(
                 "expected one of the datasets {known} or {UNKNOWN}, got {dataset:?}"
@@ -53,7 +54,9 @@ impl Redrive {
         }
         let (mut objects, mut sent, mut still_wrong) = (0, 0, 0);
         for entry in lake.list(&quarantine_day(dataset, day)).await.map_err(Failure::retryable)? {
-            let Some(object) = lake.get(&entry.key).await.map_err(Failure::retryable)? else { continue };
+            let Some(object) = lake.get(&entry.key).await.map_err(Failure::retryable)? else {
+                continue;
+            };
             let (lines, wrong) = self
                 .lines(&object.bytes)
                 .with_context(|| format!("{} is not what conform writes", entry.key))
@@ -73,7 +76,10 @@ impl Redrive {
 
     /// The lines of a quarantine object that are right by now, by stream and shop, and how many are not.
     #[expect(clippy::type_complexity, reason = "a name would say no more than the words above")]
-    fn lines(&self, object: &[u8]) -> anyhow::Result<(BTreeMap<(String, String), Vec<String>>, usize)> {
+    fn lines(
+        &self,
+        object: &[u8],
+    ) -> anyhow::Result<(BTreeMap<(String, String), Vec<String>>, usize)> {
         let mut ndjson = String::new();
         GzDecoder::new(object).read_to_string(&mut ndjson)?;
         let mut lines: BTreeMap<_, Vec<String>> = BTreeMap::new();
@@ -82,7 +88,10 @@ impl Redrive {
             let line: Quarantined<'_> = serde_json::from_str(line)?;
             match shop_if_right(&self.contracts, &line) {
                 Some(shop) => {
-                    lines.entry((self.stream_of(&line.origin)?, shop)).or_default().push(line.envelope);
+                    lines
+                        .entry((self.stream_of(&line.origin)?, shop))
+                        .or_default()
+                        .push(line.envelope);
                 }
                 None => wrong += 1,
             }
@@ -94,7 +103,9 @@ impl Redrive {
         match origin {
             Origin::Kinesis { stream } => Ok((*stream).to_owned()),
             Origin::Bronze { key } => match keys::parse(key) {
-                Some(LakeKey::Bronze { source, .. }) => Ok(format!("{}-{source}", self.stream_prefix)),
+                Some(LakeKey::Bronze { source, .. }) => {
+                    Ok(format!("{}-{source}", self.stream_prefix))
+                }
                 _ => anyhow::bail!("expected the key of a bronze object as origin, got {key:?}"),
             },
         }
@@ -155,7 +166,9 @@ mod tests {
             writeln!(encoder, "{line}").unwrap();
         }
         let key = keys::quarantine("visits", day(), "x");
-        lake.put(&key, encoder.finish().unwrap().into(), Metadata::new(), Condition::Always).await.unwrap();
+        lake.put(&key, encoder.finish().unwrap().into(), Metadata::new(), Condition::Always)
+            .await
+            .unwrap();
         lake
     }
 
@@ -177,7 +190,8 @@ mod tests {
         let (redrive, stream) = redrive();
         let (web, pos) =
             (envelope("a", "visits", "m1", visit("1")), envelope("b", "visits", "m2", visit("2")));
-        let bronze = json!({"bucket": "lake", "key": "bronze/pos/dt=2026-11-21/hour=10/x.gz", "line": 3});
+        let bronze =
+            json!({"bucket": "lake", "key": "bronze/pos/dt=2026-11-21/hour=10/x.gz", "line": 3});
         let lake = lake(&[quarantined(&web, &kinesis()), quarantined(&pos, &bronze)]).await;
 
         let answer = redrive.quarantined(&lake, "visits", day()).await.unwrap();
@@ -185,7 +199,11 @@ mod tests {
         assert_eq!(answer["lines"], json!({"objects": 1, "sent": 2, "still_wrong": 0}));
         assert_eq!(stream.lines("shoplake-local-web"), [web]);
         assert_eq!(stream.lines("shoplake-local-pos"), [pos]);
-        assert_eq!(lake.keys().len(), 1, "the quarantine object stays, as a record of what happened");
+        assert_eq!(
+            lake.keys().len(),
+            1,
+            "the quarantine object stays, as a record of what happened"
+        );
     }
 
     #[tokio::test]
@@ -212,7 +230,8 @@ mod tests {
     #[tokio::test]
     async fn a_line_that_conform_would_refuse_again_is_not_sent() {
         let (redrive, stream) = redrive();
-        let with = |attribute: &str, line: String| line.replacen('{', &format!("{{{attribute},"), 1);
+        let with =
+            |attribute: &str, line: String| line.replacen('{', &format!("{{{attribute},"), 1);
         let right = |id: &str| envelope("a", "visits", id, visit(id));
         let old = |id: &str| right(id).replace(r#""at":"2026"#, r#""at":"2010"#);
         let lines = [
@@ -236,7 +255,8 @@ mod tests {
         let (redrive, stream) = redrive();
         let down = PutFailure::Unavailable("no answer".to_owned());
         stream.reject(Times::First(5), down, |_| true);
-        let lake = lake(&[quarantined(&envelope("a", "visits", "m1", visit("1")), &kinesis())]).await;
+        let lake =
+            lake(&[quarantined(&envelope("a", "visits", "m1", visit("1")), &kinesis())]).await;
         assert!(!redrive.quarantined(&lake, "visits", day()).await.unwrap_err().is_permanent());
         redrive.quarantined(&lake, "visits", day()).await.unwrap();
         assert_eq!(stream.lines("shoplake-local-web").len(), 1);
@@ -249,6 +269,9 @@ mod tests {
         let answer = redrive.quarantined(&lake, "_unknown", day()).await.unwrap();
         assert_eq!(answer["lines"]["objects"], 0);
         let failure = redrive.quarantined(&lake, "visit", day()).await.unwrap_err();
-        assert_eq!(failure.to_string(), "expected one of the datasets visits or _unknown, got \"visit\"");
+        assert_eq!(
+            failure.to_string(),
+            "expected one of the datasets visits or _unknown, got \"visit\""
+        );
     }
 }

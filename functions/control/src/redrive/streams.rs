@@ -37,7 +37,11 @@ impl Redrive {
     ///
     /// A letter stays for the next time if Firehose may not have written all of its batch yet, or has written nothing
     /// of that time.
-    pub(crate) async fn batches(&self, lake: &dyn Store, now: DateTime<Utc>) -> Result<Value, Failure> {
+    pub(crate) async fn batches(
+        &self,
+        lake: &dyn Store,
+        now: DateTime<Utc>,
+    ) -> Result<Value, Failure> {
         let mut seen = BTreeSet::new();
         let mut started = BTreeSet::new();
         let (mut batches, mut too_recent, mut not_in_bronze, mut not_understood) = (0, 0, 0, 0);
@@ -63,7 +67,12 @@ impl Redrive {
                 }
                 let objects = bronze(lake, &source, &batch).await.map_err(Failure::retryable)?;
                 if objects.is_empty() {
-                    tracing::warn!(letter = letter.id, source, ?batch, "nothing of that time in bronze");
+                    tracing::warn!(
+                        letter = letter.id,
+                        source,
+                        ?batch,
+                        "nothing of that time in bronze"
+                    );
                     not_in_bronze += 1;
                     continue;
                 }
@@ -77,7 +86,13 @@ impl Redrive {
                 batches += 1;
             }
         }
-        tracing::info!(batches, objects = started.len(), too_recent, not_in_bronze, "redrive of batches");
+        tracing::info!(
+            batches,
+            objects = started.len(),
+            too_recent,
+            not_in_bronze,
+            "redrive of batches"
+        );
         Ok(json!({
             "queue": "streams",
             "batches": batches,
@@ -105,7 +120,8 @@ impl Redrive {
 /// The bronze objects that can hold a record of the batch: in the folders of the hours in which their first record can
 /// have arrived, and written after the batch began to arrive.
 async fn bronze(lake: &dyn Store, source: &str, batch: &Batch) -> Result<Vec<String>, StoreError> {
-    let (first, last) = (batch.approximate_arrival_of_first_record, batch.approximate_arrival_of_last_record);
+    let (first, last) =
+        (batch.approximate_arrival_of_first_record, batch.approximate_arrival_of_last_record);
     let floor = |time: DateTime<Utc>| time.duration_trunc(TimeDelta::hours(1)).unwrap_or(time);
     let mut hour = floor(first - LONGEST_BUFFER);
     let mut objects = Vec::new();
@@ -115,7 +131,11 @@ async fn bronze(lake: &dyn Store, source: &str, batch: &Batch) -> Result<Vec<Str
     }
     // S3 dates objects by the second.
     let began = first - TimeDelta::seconds(1);
-    Ok(objects.into_iter().filter(|entry| entry.last_modified >= began).map(|entry| entry.key).collect())
+    Ok(objects
+        .into_iter()
+        .filter(|entry| entry.last_modified >= began)
+        .map(|entry| entry.key)
+        .collect())
 }
 
 #[cfg(test)]
@@ -170,8 +190,10 @@ mod tests {
     }
 
     fn redrive(letters: Vec<String>) -> (Redrive, Arc<MemoryLetters>, Arc<MemoryMachines>) {
-        let (letters, machines) = (Arc::new(MemoryLetters::of(letters)), Arc::new(MemoryMachines::default()));
-        let redrive = Redrive { streams: letters.clone(), machines: machines.clone(), ..testing::redrive() };
+        let (letters, machines) =
+            (Arc::new(MemoryLetters::of(letters)), Arc::new(MemoryMachines::default()));
+        let redrive =
+            Redrive { streams: letters.clone(), machines: machines.clone(), ..testing::redrive() };
         (redrive, letters, machines)
     }
 
@@ -208,11 +230,15 @@ mod tests {
         let recent = given_up("shoplake-local-web", "10:02:00", "10:05:00");
         let missing = given_up("shoplake-local-crm", "08:00:00", "08:00:01");
         let foreign = given_up("someone-else-web", "08:00:00", "08:00:01");
-        let (redrive, letters, machines) = redrive(vec![recent.clone(), missing, foreign, "?".to_owned()]);
+        let (redrive, letters, machines) =
+            redrive(vec![recent.clone(), missing, foreign, "?".to_owned()]);
         let lake = lake(&[LATE]).await;
         // A minute of gathering: two minutes and ten seconds until all is there.
         let answer = redrive.batches(&lake, at("10:07:09")).await.unwrap();
-        assert_eq!(answer["left"], json!({"too_recent": 1, "not_in_bronze": 1, "not_understood": 2}));
+        assert_eq!(
+            answer["left"],
+            json!({"too_recent": 1, "not_in_bronze": 1, "not_understood": 2})
+        );
         assert_eq!((letters.bodies().len(), machines.conformed.lock().unwrap().len()), (4, 0));
 
         letters.reappear();
@@ -223,7 +249,7 @@ mod tests {
 
     #[tokio::test]
     async fn given_an_execution_that_can_not_be_started_then_the_letter_stays_and_the_next_time_does_it_all()
-    {
+     {
         let lake = lake(&[LATE, SAME_HOUR]).await;
         let (redrive, letters, machines) =
             redrive(vec![given_up("shoplake-local-web", "10:02:00", "10:05:00")]);
@@ -242,7 +268,8 @@ mod tests {
     async fn given_a_batch_around_midnight_then_the_folders_of_both_days_count() {
         let yesterday = ("bronze/web/dt=2026-11-20/hour=23/a.gz", "00:05:00");
         let today = ("bronze/web/dt=2026-11-21/hour=00/b.gz", "00:08:00");
-        let (redrive, _, machines) = redrive(vec![given_up("shoplake-local-web", "00:01:00", "00:06:00")]);
+        let (redrive, _, machines) =
+            redrive(vec![given_up("shoplake-local-web", "00:01:00", "00:06:00")]);
         redrive.batches(&lake(&[yesterday, today]).await, at("12:00:00")).await.unwrap();
         assert_eq!(*machines.conformed.lock().unwrap(), [yesterday.0, today.0]);
     }

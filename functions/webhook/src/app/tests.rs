@@ -140,7 +140,11 @@ fn parsed(response: &Response<Body>) -> Value {
 }
 
 /// Sends the request, and checks what every problem has in common.
-async fn refused(fixture: &Fixture, request: Request, status: StatusCode) -> (Response<Body>, Value) {
+async fn refused(
+    fixture: &Fixture,
+    request: Request,
+    status: StatusCode,
+) -> (Response<Body>, Value) {
     let response = fixture.app.handle(request).await;
     let problem = parsed(&response);
     assert_eq!(response.status(), status, "{problem}");
@@ -173,7 +177,10 @@ async fn given_one_signed_event_when_posted_then_202_and_its_envelope_is_in_the_
     let fixture = fixture();
     let response = fixture.app.handle(signed(event("e1"))).await;
     assert_eq!(response.status(), StatusCode::ACCEPTED);
-    assert_eq!(parsed(&response), json!({"accepted": 1, "receipts": [{"index": 0, "id": "msg_1.0"}]}));
+    assert_eq!(
+        parsed(&response),
+        json!({"accepted": 1, "receipts": [{"index": 0, "id": "msg_1.0"}]})
+    );
     let lines = fixture.stream.lines(STREAM);
     assert_eq!(lines.len(), 1);
     assert_eq!(
@@ -279,7 +286,8 @@ async fn header_names_in_any_case_give_the_same_answer() {
             .into_iter()
             .map(|(name, value)| (case(name), value))
             .collect();
-        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        let headers: Vec<_> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
         for (body, is_base64) in [(body.clone(), false), (STANDARD.encode(&body), true)] {
             let response = handle_event(&fixture, &proxy_event(&headers, &body, is_base64)).await;
             assert_eq!(response.status(), StatusCode::ACCEPTED, "{headers:?}");
@@ -353,10 +361,12 @@ async fn the_largest_body_full_of_quotes_fits_into_an_invocation() {
 #[tokio::test]
 async fn an_answer_lists_the_first_reasons_and_counts_all() {
     let fixture = fixture();
-    let wrong = format!(r#"{{"event_id":"{}","occurred_at":"{0}","quantity":"{0}"}}"#, "\"'".repeat(40));
+    let wrong =
+        format!(r#"{{"event_id":"{}","occurred_at":"{0}","quantity":"{0}"}}"#, "\"'".repeat(40));
     let wrong = wrong.replace("\"'", "\\\"'");
     let body = format!("[{}]", vec![wrong; events::MAX_EVENTS].join(","));
-    let (response, problem) = refused(&fixture, signed(body), StatusCode::UNPROCESSABLE_ENTITY).await;
+    let (response, problem) =
+        refused(&fixture, signed(body), StatusCode::UNPROCESSABLE_ENTITY).await;
     assert_eq!(problem["errors"].as_array().unwrap().len(), 100);
     assert_eq!(problem["error_count"], 3 * events::MAX_EVENTS);
     let detail = problem["detail"].as_str().unwrap();
@@ -369,13 +379,17 @@ async fn an_answer_lists_the_first_reasons_and_counts_all() {
 #[tokio::test]
 async fn given_a_bad_signature_or_an_unknown_shop_when_posted_then_the_answers_are_the_same() {
     let fixture = fixture();
-    let forged =
-        with_header(signed(event("e1")), "webhook-signature", &signature(b"forged", event("e1").as_bytes()));
+    let forged = with_header(
+        signed(event("e1")),
+        "webhook-signature",
+        &signature(b"forged", event("e1").as_bytes()),
+    );
     let (response, mut forged) = refused(&fixture, forged, StatusCode::UNAUTHORIZED).await;
     assert_eq!(response.headers()["www-authenticate"], "StandardWebhooks");
 
     let unknown = with_header(signed(event("e1")), "x-shop-id", "nobody");
-    let (unknown_response, mut unknown) = refused(&fixture, unknown, StatusCode::UNAUTHORIZED).await;
+    let (unknown_response, mut unknown) =
+        refused(&fixture, unknown, StatusCode::UNAUTHORIZED).await;
     assert_eq!(response.headers(), unknown_response.headers());
     forged["instance"] = Value::Null;
     unknown["instance"] = Value::Null;
@@ -411,15 +425,26 @@ async fn given_a_body_changed_on_the_way_when_posted_then_401() {
 #[tokio::test]
 async fn given_an_unknown_path_or_dataset_when_posted_then_404_names_what_there_is() {
     let fixture = fixture();
-    for path in
-        ["/", "/v1/event", "/v1/events/", "/v1/events/visits/", "/v1/events/sales", "/v1/events/..%2f"]
-    {
+    for path in [
+        "/",
+        "/v1/event",
+        "/v1/events/",
+        "/v1/events/visits/",
+        "/v1/events/sales",
+        "/v1/events/..%2f",
+    ] {
         let request = signed(event("e1")).with_raw_http_path(path);
         let (_, problem) = refused(&fixture, request, StatusCode::NOT_FOUND).await;
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains("(visits)") || detail.contains("/v1/events/{dataset}"), "{detail}");
-        let found = path.strip_prefix("/v1/events/").filter(|_| detail.contains("(visits)")).unwrap_or(path);
-        assert!(detail.contains(&format!("got {found:?}")) || detail.contains(&format!("path {found:?}")));
+        let found = path
+            .strip_prefix("/v1/events/")
+            .filter(|_| detail.contains("(visits)"))
+            .unwrap_or(path);
+        assert!(
+            detail.contains(&format!("got {found:?}"))
+                || detail.contains(&format!("path {found:?}"))
+        );
     }
     assert!(fixture.metrics.lines().is_empty());
 }
@@ -440,7 +465,10 @@ async fn given_something_else_than_plain_json_when_posted_then_415() {
     let request = with_header(signed(event("e1")), "content-type", "text/plain");
     let (_, problem) = refused(&fixture, request, StatusCode::UNSUPPORTED_MEDIA_TYPE).await;
     let detail = problem["detail"].as_str().unwrap();
-    assert!(detail.contains(r#"got content-type: "text/plain" and no content-encoding"#), "{detail}");
+    assert!(
+        detail.contains(r#"got content-type: "text/plain" and no content-encoding"#),
+        "{detail}"
+    );
     let request = with_header(signed(event("e1")), "content-encoding", "gzip");
     refused(&fixture, request, StatusCode::UNSUPPORTED_MEDIA_TYPE).await;
     let mut request = signed(event("e1"));
@@ -476,8 +504,11 @@ async fn given_a_body_that_is_no_json_when_posted_then_400() {
 #[tokio::test]
 async fn given_some_invalid_events_when_posted_then_422_lists_each_and_nothing_is_taken() {
     let fixture = fixture();
-    let body =
-        format!(r#"[{},{{"event_id":7}},{}]"#, event("e1"), event("e2").replace('}', r#","quantity":10}"#));
+    let body = format!(
+        r#"[{},{{"event_id":7}},{}]"#,
+        event("e1"),
+        event("e2").replace('}', r#","quantity":10}"#)
+    );
     let (_, problem) = refused(&fixture, signed(body), StatusCode::UNPROCESSABLE_ENTITY).await;
     let errors: Vec<_> = problem["errors"]
         .as_array()
@@ -583,7 +614,8 @@ async fn given_secrets_that_cannot_be_read_when_posted_then_503_and_not_401() {
     fixture.secrets.set("acme".parse().unwrap(), ["whsec_%%%"]);
     refused(&fixture, signed(event("e1")), StatusCode::SERVICE_UNAVAILABLE).await;
     fixture.secrets.set_available(false);
-    let (response, _) = refused(&fixture, signed(event("e1")), StatusCode::SERVICE_UNAVAILABLE).await;
+    let (response, _) =
+        refused(&fixture, signed(event("e1")), StatusCode::SERVICE_UNAVAILABLE).await;
     assert_eq!(response.headers()["retry-after"], "30");
 }
 
@@ -626,7 +658,8 @@ async fn a_flood_of_invented_shops_costs_no_look_up_and_harms_no_shop() {
         assert_eq!(response.status(), StatusCode::ACCEPTED);
     }
     // A wrong signature of a shop that exists is answered alike.
-    let forged = with_header(signed(&body), "webhook-signature", &signature(b"forged", body.as_bytes()));
+    let forged =
+        with_header(signed(&body), "webhook-signature", &signature(b"forged", body.as_bytes()));
     let (_, forged) = refused(&fixture, forged, StatusCode::UNAUTHORIZED).await;
     assert!(answers.iter().all(|answer| *answer == forged["detail"]), "{answers:?}");
 }
@@ -642,7 +675,10 @@ async fn a_webhook_id_with_other_events_is_refused_once_accepted() {
     assert_eq!(problem["type"], "urn:problem-type:shoplake:webhook-id-reused");
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains(r#"the webhook-id "msg_1""#), "{detail}");
-    assert!(detail.contains("new webhook-id") && detail.contains("2026-11-21T10:00:00Z"), "{detail}");
+    assert!(
+        detail.contains("new webhook-id") && detail.contains("2026-11-21T10:00:00Z"),
+        "{detail}"
+    );
     assert_eq!(fixture.stream.lines(STREAM).len(), 2);
 
     for (shop, id) in [("acme", "msg_2"), ("other", "msg_1")] {
@@ -773,7 +809,9 @@ async fn events_of_many_old_days_at_once_are_refused_for_their_shop_only() {
     assert_eq!(problem["type"], "urn:problem-type:shoplake:too-many-partitions");
     assert_eq!(response.headers()["retry-after"], "3511");
     let detail = problem["detail"].as_str().unwrap();
-    for part in ["at most 48 partitions", "the shop acme", "this request has 100", "open a backfill"] {
+    for part in
+        ["at most 48 partitions", "the shop acme", "this request has 100", "open a backfill"]
+    {
         assert!(detail.contains(part), "{detail}");
     }
     assert!(fixture.stream.lines(STREAM).is_empty());

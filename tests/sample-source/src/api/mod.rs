@@ -42,7 +42,8 @@ pub fn dump<B: Book>(
     periods: impl IntoIterator<Item = B::Period>,
     path: &Path,
 ) -> anyhow::Result<u64> {
-    let mut recorder = Recorder::create(path).with_context(|| format!("creating {}", path.display()))?;
+    let mut recorder =
+        Recorder::create(path).with_context(|| format!("creating {}", path.display()))?;
     let mut count = 0;
     for period in periods {
         for row in book.rows(period)?.unwrap_or_default() {

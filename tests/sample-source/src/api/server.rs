@@ -94,15 +94,23 @@ impl<B: Book> Server<B> {
     }
 }
 
-async fn misbehave<B: Book>(State(server): State<Arc<Server<B>>>, request: Request, next: Next) -> Response {
+async fn misbehave<B: Book>(
+    State(server): State<Arc<Server<B>>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let number = server.requests.fetch_add(1, Ordering::Relaxed) + 1;
     let falls_on = |every: u64| every > 0 && number.is_multiple_of(every);
     if falls_on(server.faults.fail_every) {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the system is busy with itself, try again");
+        return refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the system is busy with itself, try again",
+        );
     }
     if falls_on(server.faults.throttle_every) {
         let retry_after = [(header::RETRY_AFTER, server.faults.retry_after_seconds.to_string())];
-        return (retry_after, refuse(StatusCode::TOO_MANY_REQUESTS, "too many requests")).into_response();
+        return (retry_after, refuse(StatusCode::TOO_MANY_REQUESTS, "too many requests"))
+            .into_response();
     }
     next.run(request).await
 }
@@ -113,8 +121,9 @@ async fn authorised<B: Book>(
     request: Request,
     next: Next,
 ) -> Response {
-    let token =
-        headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let token = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     if token == Some(server.token.as_str()) {
         next.run(request).await
     } else {
@@ -128,7 +137,10 @@ async fn page<B: Book>(
 ) -> Response {
     let parameter = |name: &str| query.get(name).map(String::as_str);
     let Some(Ok(period)) = parameter(B::PARAMETER).map(str::parse::<B::Period>) else {
-        return refuse(StatusCode::BAD_REQUEST, &format!("{} is missing or cannot be read", B::PARAMETER));
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            &format!("{} is missing or cannot be read", B::PARAMETER),
+        );
     };
     let limit = match parameter("limit").map_or(Ok(500), str::parse) {
         Ok(limit @ 1..) => LARGEST_PAGE.min(limit),
@@ -152,9 +164,10 @@ async fn page<B: Book>(
             let next_cursor = (end < rows.len()).then(|| cursor::encode(period, end));
             Json(Page { data: page, next_cursor }).into_response()
         }
-        Ok(None) => {
-            refuse(StatusCode::NOT_FOUND, &format!("there is no record of {} {period}", B::PARAMETER))
-        }
+        Ok(None) => refuse(
+            StatusCode::NOT_FOUND,
+            &format!("there is no record of {} {period}", B::PARAMETER),
+        ),
         Err(error) => {
             tracing::error!(%period, error = format!("{error:#}"), "the rows cannot be read");
             refuse(StatusCode::INTERNAL_SERVER_ERROR, "the rows cannot be read")

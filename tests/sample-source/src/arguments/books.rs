@@ -54,6 +54,10 @@ pub(crate) struct InventorySource {
 
 impl InventorySource {
     pub(crate) fn book(&self) -> inventory::Generator {
-        inventory::Generator::new(self.sizes.world(self.seed), usize::from(self.locations), self.gap_every)
+        inventory::Generator::new(
+            self.sizes.world(self.seed),
+            usize::from(self.locations),
+            self.gap_every,
+        )
     }
 }

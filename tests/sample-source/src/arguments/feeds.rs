@@ -25,7 +25,10 @@ pub(crate) struct Web {
 impl Web {
     pub(crate) fn plan(&self) -> Plan<Traffic> {
         let Post { seed, sizes, batch, .. } = self.post;
-        Plan { feed: Traffic { world: sizes.world(seed), day: self.post.day(), events: self.events }, batch }
+        Plan {
+            feed: Traffic { world: sizes.world(seed), day: self.post.day(), events: self.events },
+            batch,
+        }
     }
 }
 
@@ -41,7 +44,8 @@ pub(crate) struct Crm {
 impl Crm {
     pub(crate) fn plan(&self) -> Plan<Interactions> {
         let Post { seed, sizes, batch, .. } = self.post;
-        let feed = Interactions { world: sizes.world(seed), day: self.post.day(), events: self.events };
+        let feed =
+            Interactions { world: sizes.world(seed), day: self.post.day(), events: self.events };
         Plan { feed, batch }
     }
 }
@@ -55,7 +59,12 @@ pub(crate) struct Post {
     #[arg(long, required_unless_present = "dry_run")]
     shop: Option<String>,
     /// The shop's webhook secret, whsec_<base64>.
-    #[arg(long, env = "WEBHOOK_SECRET", hide_env_values = true, required_unless_present = "dry_run")]
+    #[arg(
+        long,
+        env = "WEBHOOK_SECRET",
+        hide_env_values = true,
+        required_unless_present = "dry_run"
+    )]
     secret: Option<Secret>,
     /// The same seed and date send the same requests.
     #[arg(long, default_value_t = 1)]

@@ -100,12 +100,16 @@ impl Hostile {
             }
             Self::Inventory(HostileInventory { api, from, to }) => {
                 ensure!(from <= to, "expected --from before --to");
-                let hours = std::iter::successors(Some(from), |hour| Some(*hour + Duration::hours(1)));
+                let hours =
+                    std::iter::successors(Some(from), |hour| Some(*hour + Duration::hours(1)));
                 let seed = api.seed;
-                let account =
-                    hours.take_while(|hour| *hour <= to).flat_map(|hour| stock(seed, hour)).collect();
-                let of =
-                    move |text: &str| Some(stock(seed, DateTime::parse_from_rfc3339(text).ok()?.to_utc()));
+                let account = hours
+                    .take_while(|hour| *hour <= to)
+                    .flat_map(|hour| stock(seed, hour))
+                    .collect();
+                let of = move |text: &str| {
+                    Some(stock(seed, DateTime::parse_from_rfc3339(text).ok()?.to_utc()))
+                };
                 api.serve("/v1/inventory", "snapshot_at", account, Box::new(of)).await
             }
         }

@@ -127,8 +127,12 @@ mod tests {
 
     #[test]
     fn given_a_hostile_source_then_a_day_or_hours_and_the_kind_of_answer_are_understood() {
-        assert!(is_understood("hostile pos --token t --date 2026-11-01 --corrected --answer null-data"));
-        assert!(is_understood("hostile inventory --token t --from 2026-11-01T22 --to 2026-11-02T03"));
+        assert!(is_understood(
+            "hostile pos --token t --date 2026-11-01 --corrected --answer null-data"
+        ));
+        assert!(is_understood(
+            "hostile inventory --token t --from 2026-11-01T22 --to 2026-11-02T03"
+        ));
         assert!(is_understood("hostile post --api-url http://a --shop s --secret whsec_AAAA"));
         assert!(!is_understood("hostile inventory --token t --from 2026-11-01 --to 2026-11-02"));
         assert!(!is_understood("hostile pos --token t --date 2026-11-01 --answer poem"));

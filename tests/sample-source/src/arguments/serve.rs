@@ -25,7 +25,8 @@ impl Listen {
         if let Some(path) = &self.port_file {
             // Renamed into place: a reader that waits for the file never reads half a number.
             let partial = path.with_extension("partial");
-            std::fs::write(&partial, address.port().to_string()).context("writing the port file")?;
+            std::fs::write(&partial, address.port().to_string())
+                .context("writing the port file")?;
             std::fs::rename(&partial, path).context("writing the port file")?;
         }
         tracing::info!(%address, "playing the API");

@@ -35,7 +35,8 @@ pub(super) fn happened(crm: &Interactions, day: NaiveDate) -> Vec<Interaction> {
     // Tickets come on top of a quiet day, and take the place of other interactions on a busy one.
     for number in happened.len() as u64..crm.events {
         let interaction = anything(crm, day, number, &mut rng);
-        if interaction.interaction_type == InteractionType::Feedback && rng.random_bool(CHANCE_OF_CORRECTION)
+        if interaction.interaction_type == InteractionType::Feedback
+            && rng.random_bool(CHANCE_OF_CORRECTION)
         {
             happened.extend(correction(&interaction, &mut rng));
         }
@@ -57,7 +58,9 @@ fn ticket_steps(crm: &Interactions, day: NaiveDate) -> Vec<Interaction> {
 
 /// Something other than a ticket.
 fn anything(crm: &Interactions, day: NaiveDate, number: u64, rng: &mut StdRng) -> Interaction {
-    use InteractionType::{Complaint, Feedback, Inquiry, LoyaltyEarn, LoyaltyRedeem, LoyaltySignup};
+    use InteractionType::{
+        Complaint, Feedback, Inquiry, LoyaltyEarn, LoyaltyRedeem, LoyaltySignup,
+    };
     let interaction_type = match rng.random_range(0..100) {
         0..30 => Inquiry,
         30..55 => Feedback,

@@ -18,7 +18,8 @@ pub enum Channel {
 }
 
 impl Channel {
-    pub(super) const ALL: [Self; 5] = [Self::Email, Self::Phone, Self::Chat, Self::Social, Self::InStore];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Email, Self::Phone, Self::Chat, Self::Social, Self::InStore];
 }
 
 /// What it was about.

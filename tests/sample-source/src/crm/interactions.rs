@@ -46,7 +46,10 @@ impl Interactions {
     fn on_time_or_late(&self, day: NaiveDate, late: bool) -> impl Iterator<Item = Interaction> {
         let (seed, day_number) = (self.world.seed, number_of(day));
         let is_late = move |index| mix(seed, &[LATE, day_number, index]).is_multiple_of(LATE_EVERY);
-        (0..).zip(happened(self, day)).filter(move |(index, _)| is_late(*index) == late).map(|(_, sent)| sent)
+        (0..)
+            .zip(happened(self, day))
+            .filter(move |(index, _)| is_late(*index) == late)
+            .map(|(_, sent)| sent)
     }
 }
 
@@ -111,7 +114,10 @@ mod tests {
 
         assert_eq!(events(crm(20, 500)), events(crm(20, 500)));
         assert_ne!(events(crm(20, 500)), events(crm(21, 500)));
-        assert_ne!(events(crm(20, 500)), events(Interactions { world: World::new(4), ..crm(20, 500) }));
+        assert_ne!(
+            events(crm(20, 500)),
+            events(Interactions { world: World::new(4), ..crm(20, 500) })
+        );
     }
 
     #[test]
@@ -130,7 +136,8 @@ mod tests {
     }
 
     #[test]
-    fn given_a_day_then_it_has_about_the_number_that_was_asked_for_and_a_little_of_the_day_before() {
+    fn given_a_day_then_it_has_about_the_number_that_was_asked_for_and_a_little_of_the_day_before()
+    {
         let crm = crm(20, 2_000);
         let events: Vec<_> = crm.events().collect();
 
@@ -151,13 +158,19 @@ mod tests {
         for event in &events {
             versions.entry(&event.interaction_id).or_default().push(event.occurred_at);
         }
-        assert!(versions.values().all(|times| times.iter().collect::<HashSet<_>>().len() == times.len()));
+        assert!(
+            versions
+                .values()
+                .all(|times| times.iter().collect::<HashSet<_>>().len() == times.len())
+        );
         let corrected = versions.values().filter(|times| times.len() > 1).count();
         assert!((5..60).contains(&corrected), "{corrected}");
         let unanswered = |event: &Interaction| event.rating == Some(None);
         assert!(events.iter().any(unanswered));
-        assert!(events.iter().any(|event| event.interaction_type == InteractionType::SupportTicket
-            && event.ticket_status == Some(TicketStatus::Pending)));
+        assert!(
+            events.iter().any(|event| event.interaction_type == InteractionType::SupportTicket
+                && event.ticket_status == Some(TicketStatus::Pending))
+        );
     }
 
     #[test]
@@ -169,7 +182,8 @@ mod tests {
                 match event.ticket_status {
                     Some(TicketStatus::Opened) => drop(opened_on.insert(event.ticket_id, day)),
                     Some(TicketStatus::Resolved) => {
-                        days_later.extend(opened_on.get(&event.ticket_id).map(|opened| day - opened));
+                        days_later
+                            .extend(opened_on.get(&event.ticket_id).map(|opened| day - opened));
                     }
                     _ => {}
                 }

@@ -44,7 +44,10 @@ pub(super) fn steps(world: &World, opened_on: NaiveDate, number: u64) -> Vec<Int
         0..3 => {}
         // An agent's clock was wrong: resolved before it was opened, and never after.
         3..5 => {
-            ticket.step(TicketStatus::Resolved, opened_at - Duration::minutes(rng.random_range(1..5)));
+            ticket.step(
+                TicketStatus::Resolved,
+                opened_at - Duration::minutes(rng.random_range(1..5)),
+            );
             ticket.step(TicketStatus::Opened, opened_at);
             return ticket.steps;
         }
@@ -78,7 +81,10 @@ impl Ticket {
             // It was not: the customer came back.
             let again_at = resolved_at + Duration::minutes(rng.random_range(30..2_000));
             self.step(TicketStatus::Pending, again_at);
-            self.step(TicketStatus::Resolved, again_at + Duration::minutes(rng.random_range(10..1_000)));
+            self.step(
+                TicketStatus::Resolved,
+                again_at + Duration::minutes(rng.random_range(10..1_000)),
+            );
         }
     }
 
@@ -105,9 +111,12 @@ fn duration(rng: &mut impl Rng) -> Duration {
 
 /// Some moment of a day, mostly while people are awake.
 pub(super) fn moment(day: NaiveDate, rng: &mut impl Rng) -> DateTime<Utc> {
-    let hour = if rng.random_bool(0.95) { rng.random_range(7..23) } else { rng.random_range(0..24) };
+    let hour =
+        if rng.random_bool(0.95) { rng.random_range(7..23) } else { rng.random_range(0..24) };
     let microseconds = rng.random_range(0..3_600_000_000);
-    day.and_time(NaiveTime::MIN).and_utc() + Duration::hours(hour) + Duration::microseconds(microseconds)
+    day.and_time(NaiveTime::MIN).and_utc()
+        + Duration::hours(hour)
+        + Duration::microseconds(microseconds)
 }
 
 /// Most customers are content.
@@ -133,17 +142,22 @@ mod tests {
     fn given_many_tickets_then_every_kind_of_life_is_among_them() {
         let world = World::new(1);
         let tickets: Vec<_> = (0..2_000).map(|number| steps(&world, day(), number)).collect();
-        let has = |is: fn(&[TicketStatus]) -> bool| tickets.iter().any(|steps| is(&statuses(steps)));
+        let has =
+            |is: fn(&[TicketStatus]) -> bool| tickets.iter().any(|steps| is(&statuses(steps)));
         use TicketStatus::{Opened, Resolved};
 
         assert!(has(|steps| steps.first() == Some(&Opened) && steps.last() == Some(&Resolved)));
-        assert!(has(|steps| steps.first() == Some(&Opened) && !steps.contains(&Resolved)), "still open");
+        assert!(
+            has(|steps| steps.first() == Some(&Opened) && !steps.contains(&Resolved)),
+            "still open"
+        );
         assert!(has(|steps| !steps.contains(&Opened)), "the opening was lost");
         assert!(has(|steps| steps == [Resolved, Opened]), "before it was opened");
         assert!(has(|steps| steps.iter().filter(|step| **step == Resolved).count() == 2), "twice");
         let has_step = |is: fn(&Interaction) -> bool| tickets.iter().flatten().any(is);
         assert!(
-            has_step(|step| step.rating == Some(None)) && has_step(|step| step.rating.flatten().is_some())
+            has_step(|step| step.rating == Some(None))
+                && has_step(|step| step.rating.flatten().is_some())
         );
         assert!(has_step(|step| (step.occurred_at.date_naive() - day()).num_days() > 15));
     }

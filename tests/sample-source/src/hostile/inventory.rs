@@ -18,14 +18,24 @@ pub fn stock(seed: u64, hour: DateTime<Utc>) -> Vec<Row> {
     let level = |location: &str, product: &str| level(location, product, &at);
     let mut rows = vec![Row::tables("a level", &level("l1", "counted"), &KEY)];
     if hour.hour().is_multiple_of(2) {
-        rows.push(Row::tables("a location that is counted now and then", &level("l2", "counted"), &KEY));
+        rows.push(Row::tables(
+            "a location that is counted now and then",
+            &level("l2", "counted"),
+            &KEY,
+        ));
     }
     let is_out = !(2..22).contains(&hour.hour());
-    let around_midnight = level("l1", "out-at-midnight").raw("on_hand", if is_out { "0" } else { "9.0" });
+    let around_midnight =
+        level("l1", "out-at-midnight").raw("on_hand", if is_out { "0" } else { "9.0" });
     rows.push(Row::tables("out at midnight", &around_midnight, &KEY));
-    let dear = level("l1", "dear").raw("on_hand", "1000000000").text("unit_cost", "99999999999999.9999");
+    let dear =
+        level("l1", "dear").raw("on_hand", "1000000000").text("unit_cost", "99999999999999.9999");
     rows.push(Row::tables("the dearest stock", &dear, &KEY));
-    rows.push(Row::tables("a level below zero", &level("l1", "owed").raw("on_hand", "-1000000000"), &KEY));
+    rows.push(Row::tables(
+        "a level below zero",
+        &level("l1", "owed").raw("on_hand", "-1000000000"),
+        &KEY,
+    ));
     let wide = level(&widest(64, ""), &widest(64, &seed.to_string()))
         .text("location_name", &widest(512, ""))
         .text("product_name", &widest(512, ""));
@@ -48,7 +58,12 @@ pub fn stock(seed: u64, hour: DateTime<Utc>) -> Vec<Row> {
         Some("product_name"),
     ));
     let late = level("l1", "late").text("snapshot_at", "2099-01-01T00:00:00Z").json();
-    rows.push(Row::quarantined("a clock of 2099", late, Some("in_the_future"), Some("snapshot_at")));
+    rows.push(Row::quarantined(
+        "a clock of 2099",
+        late,
+        Some("in_the_future"),
+        Some("snapshot_at"),
+    ));
     let again: Vec<_> = rows.iter().take(2).map(Row::again).collect();
     rows.extend(again);
     rows

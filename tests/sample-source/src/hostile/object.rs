@@ -52,8 +52,11 @@ impl Object {
 
     /// The object as it travels.
     pub(crate) fn json(&self) -> String {
-        let members: Vec<_> =
-            self.0.iter().map(|(name, value)| format!("{}:{value}", Value::from(name.as_str()))).collect();
+        let members: Vec<_> = self
+            .0
+            .iter()
+            .map(|(name, value)| format!("{}:{value}", Value::from(name.as_str())))
+            .collect();
         format!("{{{}}}", members.join(","))
     }
 }

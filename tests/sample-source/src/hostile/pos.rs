@@ -67,13 +67,14 @@ pub fn sales(seed: u64, day: NaiveDate, now: DateTime<Utc>, delivery: Delivery) 
 
 /// Lines that break the contract.
 fn refused(line: &impl Fn(&str) -> Object, day: NaiveDate, now: DateTime<Utc>) -> Vec<Row> {
-    let mut rows: Vec<Row> = ["product_id", "quantity", "unit_price", "currency", "sold_at", "business_date"]
-        .into_iter()
-        .map(|field| {
-            let json = line(&format!("lost-{field}")).without(field).json();
-            Row::quarantined(format!("no {field}"), json, Some("missing"), Some(field))
-        })
-        .collect();
+    let mut rows: Vec<Row> =
+        ["product_id", "quantity", "unit_price", "currency", "sold_at", "business_date"]
+            .into_iter()
+            .map(|field| {
+                let json = line(&format!("lost-{field}")).without(field).json();
+                Row::quarantined(format!("no {field}"), json, Some("missing"), Some(field))
+            })
+            .collect();
     let without_key = line("lost-key").without("transaction_id").json();
     rows.push(Row::quarantined("no key", without_key, Some("missing"), Some("transaction_id")));
     for field in ["product_name", "region", "store_id", "customer_id"] {
@@ -181,7 +182,8 @@ mod tests {
     #[test]
     fn a_second_delivery_corrects_one_receipt_and_voids_another() {
         let first: HashSet<_> = rows(Delivery::First).into_iter().map(|row| row.json).collect();
-        let second: HashSet<_> = rows(Delivery::Corrected).into_iter().map(|row| row.json).collect();
+        let second: HashSet<_> =
+            rows(Delivery::Corrected).into_iter().map(|row| row.json).collect();
 
         let (gone, new): (Vec<_>, Vec<_>) =
             (first.difference(&second).collect(), second.difference(&first).collect());

@@ -120,13 +120,21 @@ impl Plan {
             let event = event(&self.key("nul", field), now).raw(field, NUL);
             self.refused(&format!("NUL in {field}"), WEB, &event, "unsupported_character");
         }
-        for (parent, child) in [("device", "os"), ("device", "browser"), ("utm", "source"), ("utm", "term")] {
-            let event = event(&self.key(parent, child), now).raw(parent, format!(r#"{{"{child}":{NUL}}}"#));
+        for (parent, child) in
+            [("device", "os"), ("device", "browser"), ("utm", "source"), ("utm", "term")]
+        {
+            let event =
+                event(&self.key(parent, child), now).raw(parent, format!(r#"{{"{child}":{NUL}}}"#));
             self.refused(&format!("NUL in {parent}.{child}"), WEB, &event, "unsupported_character");
         }
         for field in ["interaction_id", "customer_id", "subject", "comment", "agent_id"] {
             let interaction = interaction(&self.key("nul", field), now).raw(field, NUL);
-            self.refused(&format!("NUL in {field} of the CRM"), CRM, &interaction, "unsupported_character");
+            self.refused(
+                &format!("NUL in {field} of the CRM"),
+                CRM,
+                &interaction,
+                "unsupported_character",
+            );
         }
         // Whether a text may have these is the contracts' choice; what is accepted must arrive.
         for (name, text) in [
@@ -140,7 +148,13 @@ impl Plan {
         ] {
             let key = self.key("odd", name);
             let event = event(&key, now).raw("page_title", text);
-            self.push(name, WEB, event.json().into_bytes(), 1, Self::either(&[202, 422], vec![key]));
+            self.push(
+                name,
+                WEB,
+                event.json().into_bytes(),
+                1,
+                Self::either(&[202, 422], vec![key]),
+            );
         }
         let key = self.key("widest", "");
         let event = widest_event(&key, now);
@@ -157,9 +171,15 @@ impl Plan {
             let event = event(&self.key("quantity", name), now).raw("quantity", json);
             self.accepted(&format!("a quantity of {name}"), WEB, &[event], "event_id");
         }
-        let barcode =
-            event(&self.key("barcode", ""), now).text("order_value", "4006381333931").text("currency", "GBP");
-        self.accepted("a barcode as the order's value", WEB, std::slice::from_ref(&barcode), "event_id");
+        let barcode = event(&self.key("barcode", ""), now)
+            .text("order_value", "4006381333931")
+            .text("currency", "GBP");
+        self.accepted(
+            "a barcode as the order's value",
+            WEB,
+            std::slice::from_ref(&barcode),
+            "event_id",
+        );
         let long = barcode.text("order_value", "400638133393100000").json().into_bytes();
         self.push("an amount of 18 digits", WEB, long, 1, Self::either(&[422], Vec::new()));
         let half = event(&self.key("half", ""), now).raw("quantity", "2.5").json().into_bytes();
@@ -198,7 +218,8 @@ impl Plan {
         let expected = Expected { statuses: vec![429], code: None, keys: Vec::new() };
         self.push("many days at once", WEB, array(&days), days.len(), expected);
         let session = endless_session(now - Duration::hours(1));
-        let session: Vec<_> = session.into_iter().map(|event| self.tagged(event, "event_id")).collect();
+        let session: Vec<_> =
+            session.into_iter().map(|event| self.tagged(event, "event_id")).collect();
         self.accepted("a session of 50 hours", WEB, &session, "event_id");
     }
 
@@ -233,14 +254,21 @@ impl Plan {
         ] {
             self.push(name, WEB, body, 1, Self::either(&statuses, Vec::new()));
         }
-        let wrong = event(&self.key("bad", ""), now).text("event_type", "dance").without("visitor_id");
+        let wrong =
+            event(&self.key("bad", ""), now).text("event_type", "dance").without("visitor_id");
         let good = event(&self.key("beside", ""), now);
         let expected = Expected { statuses: vec![422], code: Some("missing"), keys: Vec::new() };
         self.push("a bad event beside a good one", WEB, array(&[good, wrong]), 2, expected);
         let other = event(&self.key("other", ""), now).text("shop_id", "another-shop");
         self.refused("an event of another shop", WEB, &other, "shop_mismatch");
         let lost = event(&self.key("lost", ""), now).json().into_bytes();
-        self.push("an unknown dataset", "no_such_dataset", lost, 1, Self::either(&[404], Vec::new()));
+        self.push(
+            "an unknown dataset",
+            "no_such_dataset",
+            lost,
+            1,
+            Self::either(&[404], Vec::new()),
+        );
     }
 
     /// Bodies of the largest size, and beyond.
@@ -249,13 +277,20 @@ impl Plan {
         let quotes = format!("\"{}\"", r#"\""#.repeat(LARGEST_BODY / 13));
         let events: Vec<_> = (0..6)
             .map(|number| {
-                event(&self.key("quotes", &number.to_string()), now).raw("unknown_member", quotes.clone())
+                event(&self.key("quotes", &number.to_string()), now)
+                    .raw("unknown_member", quotes.clone())
             })
             .collect();
         let keys = events.iter().map(|event| event.get("event_id")).collect();
         let mut body = array(&events);
         body.resize(LARGEST_BODY, b' ');
-        self.push("the largest body, full of quotes", WEB, body.clone(), 6, Self::either(&[202], keys));
+        self.push(
+            "the largest body, full of quotes",
+            WEB,
+            body.clone(),
+            6,
+            Self::either(&[202], keys),
+        );
         body.push(b' ');
         self.push("a body one byte too large", WEB, body, 6, Self::either(&[413], Vec::new()));
         let huge = event(&self.key("record", ""), now)
@@ -267,9 +302,16 @@ impl Plan {
             1,
             Self::either(&[413], Vec::new()),
         );
-        let many: Vec<_> =
-            (0..=MOST_EVENTS).map(|number| event(&self.key("many", &number.to_string()), now)).collect();
-        self.push("one event too many", WEB, array(&many), many.len(), Self::either(&[413], Vec::new()));
+        let many: Vec<_> = (0..=MOST_EVENTS)
+            .map(|number| event(&self.key("many", &number.to_string()), now))
+            .collect();
+        self.push(
+            "one event too many",
+            WEB,
+            array(&many),
+            many.len(),
+            Self::either(&[413], Vec::new()),
+        );
         self.accepted("the most events of a request", WEB, &many[1..], "event_id");
     }
 
@@ -285,7 +327,12 @@ impl Plan {
         let key = self.key("corrected", "");
         for (rating, at) in [("1", now - Duration::days(1)), ("5", now)] {
             let interaction = interaction(&key, at).raw("rating", rating);
-            self.accepted(&format!("a rating corrected to {rating}"), CRM, &[interaction], "interaction_id");
+            self.accepted(
+                &format!("a rating corrected to {rating}"),
+                CRM,
+                &[interaction],
+                "interaction_id",
+            );
         }
         let first = event(&self.key("id", "first"), now);
         self.accepted("a webhook-id", WEB, &[first], "event_id");
@@ -353,10 +400,25 @@ impl Plan {
         self.push(name, dataset, event.json().into_bytes(), 1, expected);
     }
 
-    fn push(&mut self, name: &str, dataset: &'static str, body: Vec<u8>, events: usize, expected: Expected) {
+    fn push(
+        &mut self,
+        name: &str,
+        dataset: &'static str,
+        body: Vec<u8>,
+        events: usize,
+        expected: Expected,
+    ) {
         let id = format!("hostile-{}-{}", self.tag, self.requests.len());
         let name = name.to_owned();
-        self.requests.push(Request { name, dataset, id, body, events, expected, signing: Signing::Valid });
+        self.requests.push(Request {
+            name,
+            dataset,
+            id,
+            body,
+            events,
+            expected,
+            signing: Signing::Valid,
+        });
     }
 }
 
@@ -417,9 +479,11 @@ mod tests {
     #[test]
     fn a_webhook_id_comes_again_with_the_same_body_and_with_another() {
         let requests = requests(1, now());
-        let position = requests.iter().position(|request| request.name == REUSED_ID).unwrap_or_default();
+        let position =
+            requests.iter().position(|request| request.name == REUSED_ID).unwrap_or_default();
 
-        let [first, again, reused] = [position - 2, position - 1, position].map(|index| &requests[index]);
+        let [first, again, reused] =
+            [position - 2, position - 1, position].map(|index| &requests[index]);
         assert_eq!((&first.id, &first.body), (&again.id, &again.body));
         assert_eq!(first.id, reused.id);
         assert_ne!(first.body, reused.body);

@@ -41,7 +41,11 @@ pub struct Account {
 ///
 /// # Errors
 /// When the API stays out of reach.
-pub async fn send(target: &Target, requests: Vec<Request>, flood: usize) -> anyhow::Result<Vec<Account>> {
+pub async fn send(
+    target: &Target,
+    requests: Vec<Request>,
+    flood: usize,
+) -> anyhow::Result<Vec<Account>> {
     let http = Client::builder().timeout(Duration::from_secs(60)).build()?;
     let (unknown, known): (Vec<_>, Vec<_>) =
         requests.into_iter().partition(|request| matches!(request.signing, Signing::As(_)));
@@ -50,7 +54,8 @@ pub async fn send(target: &Target, requests: Vec<Request>, flood: usize) -> anyh
         .map(|request| account(&http, target, request))
         .buffer_unordered(flood.max(1))
         .try_collect::<Vec<_>>();
-    let sent = stream::iter(known).then(|request| account(&http, target, request)).try_collect::<Vec<_>>();
+    let sent =
+        stream::iter(known).then(|request| account(&http, target, request)).try_collect::<Vec<_>>();
     let (mut sent, flooded) = futures::try_join!(sent, flooded)?;
     sent.extend(flooded);
     Ok(sent)
@@ -87,14 +92,20 @@ fn names(answer: &str, code: &str) -> bool {
     errors.iter().any(|error| error["code"] == code)
 }
 
-async fn post(http: &Client, target: &Target, request: &Request) -> anyhow::Result<(StatusCode, String)> {
+async fn post(
+    http: &Client,
+    target: &Target,
+    request: &Request,
+) -> anyhow::Result<(StatusCode, String)> {
     let Request { dataset, id, body, signing, .. } = request;
     let stale = if *signing == Signing::Stale { STALE_SECONDS } else { 0 };
     let timestamp = Utc::now().timestamp() - stale;
     let signed_body: &[u8] = if *signing == Signing::OtherBody { b"{}" } else { body };
     let (shop, secret) = match signing {
         // Signed with a secret all the same: only the shop is unknown.
-        Signing::As(shop) => (shop.as_str(), "whsec_YSBzZWNyZXQgb2Ygbm8gc2hvcCBhdCBhbGw=".parse::<Secret>()?),
+        Signing::As(shop) => {
+            (shop.as_str(), "whsec_YSBzZWNyZXQgb2Ygbm8gc2hvcCBhdCBhbGw=".parse::<Secret>()?)
+        }
         _ => (target.shop.as_str(), target.secret.clone()),
     };
     let content_type = match signing {
@@ -108,7 +119,8 @@ async fn post(http: &Client, target: &Target, request: &Request) -> anyhow::Resu
         ("webhook-timestamp", timestamp.to_string()),
         ("webhook-signature", secret.sign(id, timestamp, signed_body)?),
     ];
-    let mut builder = http.post(format!("{}/v1/events/{dataset}", target.api_url.trim_end_matches('/')));
+    let mut builder =
+        http.post(format!("{}/v1/events/{dataset}", target.api_url.trim_end_matches('/')));
     for (name, value) in headers {
         if *signing != Signing::Without(name) {
             builder = builder.header(name, value);

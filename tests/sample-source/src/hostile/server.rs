@@ -111,12 +111,13 @@ async fn answer(
         }
         Answer::Bom => format!("\u{FEFF}{}", page(&rows, None)),
         Answer::Html => {
-            let html =
-                "<!doctype html><html><title>Sign in</title><body>Your session has expired.</body></html>";
+            let html = "<!doctype html><html><title>Sign in</title><body>Your session has expired.</body></html>";
             return text(StatusCode::OK, "text/html", html);
         }
         Answer::NullData => r#"{"data":null,"next_cursor":null}"#.to_owned(),
-        Answer::NumberCursor => page(first, None).replace(r#""next_cursor":null"#, r#""next_cursor":2"#),
+        Answer::NumberCursor => {
+            page(first, None).replace(r#""next_cursor":null"#, r#""next_cursor":2"#)
+        }
         Answer::NoCursor => page(first, None).replace(r#","next_cursor":null"#, ""),
         Answer::Circle => page(first, Some("1".to_owned())),
         Answer::Endless => page(&[], Some((number + 1).to_string())),
@@ -150,7 +151,10 @@ fn passing(request: u64) -> Option<Response<Body>> {
         0 => Some(busy(StatusCode::SERVICE_UNAVAILABLE, "1".to_owned())),
         2 => {
             let at = Utc::now() + Duration::seconds(1);
-            Some(busy(StatusCode::TOO_MANY_REQUESTS, at.format("%a, %d %b %Y %H:%M:%S GMT").to_string()))
+            Some(busy(
+                StatusCode::TOO_MANY_REQUESTS,
+                at.format("%a, %d %b %Y %H:%M:%S GMT").to_string(),
+            ))
         }
         // Half a page: the connection is cut in the middle of a row.
         4 => {
@@ -190,11 +194,16 @@ mod tests {
     fn all_rows_are_on_one_page_each_and_some_pages_are_empty() {
         for count in [0, 1, 6, 7, 8, 100] {
             let rows = rows(count);
-            let found: Vec<_> =
-                (0..pages(&rows)).flat_map(|number| of(&rows, number)).map(|row| row.json.clone()).collect();
+            let found: Vec<_> = (0..pages(&rows))
+                .flat_map(|number| of(&rows, number))
+                .map(|row| row.json.clone())
+                .collect();
 
             assert_eq!(found, rows.iter().map(|row| row.json.clone()).collect::<Vec<_>>());
-            assert!((0..pages(&rows)).filter(|number| of(&rows, *number).is_empty()).count() >= EMPTY_PAGES);
+            assert!(
+                (0..pages(&rows)).filter(|number| of(&rows, *number).is_empty()).count()
+                    >= EMPTY_PAGES
+            );
         }
     }
 }

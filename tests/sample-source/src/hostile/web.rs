@@ -50,7 +50,9 @@ pub(super) fn endless_session(last: DateTime<Utc>) -> Vec<Object> {
     (0..=120)
         .map(|number| {
             let at = last - Duration::minutes(25 * (120 - number));
-            event(&format!("robot-{number}"), at).text("session_id", "robot").text("customer_id", "robot")
+            event(&format!("robot-{number}"), at)
+                .text("session_id", "robot")
+                .text("customer_id", "robot")
         })
         .collect()
 }

@@ -27,7 +27,8 @@ impl Generator {
     pub fn new(world: World, locations: usize, gap_every: u32) -> Self {
         let locations = 0..locations.min(LOCATIONS.len());
         let places = locations.flat_map(|at| (0..world.products).map(move |product| (at, product)));
-        let items = places.map(|(at, product)| (at, product, Item::new(&world, at, product))).collect();
+        let items =
+            places.map(|(at, product)| (at, product, Item::new(&world, at, product))).collect();
         Self { world, items, gap_every }
     }
 
@@ -50,7 +51,8 @@ impl Generator {
     }
 
     fn level(&self, at: usize, product: u32, item: &Item, hour: Hour, snapshot_at: &str) -> Level {
-        let (location, product, stock) = (&LOCATIONS[at], self.world.product(product), item.at(hour));
+        let (location, product, stock) =
+            (&LOCATIONS[at], self.world.product(product), item.at(hour));
         Level {
             location_id: location.id,
             location_name: location.name,

@@ -106,7 +106,8 @@ impl Item {
             on_hand,
             reserved: self.reserved(now),
             restocked_quantity,
-            last_restocked_at: last_restocked_at.map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true)),
+            last_restocked_at: last_restocked_at
+                .map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true)),
         }
     }
 
@@ -119,8 +120,10 @@ impl Item {
 
     /// The cycle that `now` lies in, and its start. Starts wander by at most a quarter, so they never overtake each other.
     fn cycle(&self, every: u32, now: i64) -> (i64, i64) {
-        let estimate = (now - (self.seed % u64::from(every)) as i64).div_euclid(i64::from(every)) + 1;
-        let starts = (0..).map(|back| estimate - back).map(|cycle| (cycle, self.start(every, cycle)));
+        let estimate =
+            (now - (self.seed % u64::from(every)) as i64).div_euclid(i64::from(every)) + 1;
+        let starts =
+            (0..).map(|back| estimate - back).map(|cycle| (cycle, self.start(every, cycle)));
         let mut begun = starts.skip_while(|(_, start)| *start > now);
         // The sequence has no end; the default is only there for the type.
         begun.next().unwrap_or((estimate, now))
@@ -149,7 +152,11 @@ impl Item {
     /// A few units are promised to customers for some hours; now and then more than there are.
     fn reserved(&self, now: i64) -> u32 {
         let draw = mix(self.seed, &[RESERVED, now.div_euclid(5) as u64]);
-        if draw.is_multiple_of(3) { 1 + ((draw >> 8) % u64::from(self.full / 20 + 1)) as u32 } else { 0 }
+        if draw.is_multiple_of(3) {
+            1 + ((draw >> 8) % u64::from(self.full / 20 + 1)) as u32
+        } else {
+            0
+        }
     }
 
     /// Lorries come some time within the hour before the count.
@@ -176,7 +183,8 @@ mod tests {
 
     #[test]
     fn given_a_month_then_some_items_run_out_some_run_low_and_most_are_there() {
-        let items: Vec<_> = (0..4).flat_map(|at| (0..100).map(move |product| item(1, at, product))).collect();
+        let items: Vec<_> =
+            (0..4).flat_map(|at| (0..100).map(move |product| item(1, at, product))).collect();
         let (mut out, mut low, mut all) = (0, 0, 0);
         for number in hours(30) {
             for item in &items {

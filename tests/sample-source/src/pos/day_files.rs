@@ -50,10 +50,14 @@ impl DayFiles {
         for (extension, compressed) in [("csv", false), ("csv.gz", true)] {
             let path = self.folder.join(format!("{day}.{extension}"));
             match File::open(&path) {
-                Ok(file) if compressed => return Ok(Some((path, Box::new(MultiGzDecoder::new(file))))),
+                Ok(file) if compressed => {
+                    return Ok(Some((path, Box::new(MultiGzDecoder::new(file)))));
+                }
                 Ok(file) => return Ok(Some((path, Box::new(file)))),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error).with_context(|| format!("opening {}", path.display())),
+                Err(error) => {
+                    return Err(error).with_context(|| format!("opening {}", path.display()));
+                }
             }
         }
         Ok(None)
@@ -134,7 +138,8 @@ C536379,D,Discount,-1,2010-12-01 09:41:00,27.50,14527.0,United Kingdom
     fn given_a_file_then_each_line_is_a_sale_and_its_number_the_position_in_its_invoice() {
         let sales = read(DAY.as_bytes(), day()).unwrap();
 
-        let ids: Vec<_> = sales.iter().map(|sale| (sale.transaction_id.as_str(), sale.line_no)).collect();
+        let ids: Vec<_> =
+            sales.iter().map(|sale| (sale.transaction_id.as_str(), sale.line_no)).collect();
         assert_eq!(ids, [("536365", 1), ("536365", 2), ("C536379", 1), ("536365", 3)]);
         assert_eq!(sales[0].product_name.as_deref(), Some("WHITE HANGING HEART, T-LIGHT"));
         assert_eq!(sales[0].customer_id.as_deref(), Some("17850"));

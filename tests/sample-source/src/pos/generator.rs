@@ -81,7 +81,8 @@ impl Generator {
         // One till in twenty has lost touch with the price list.
         sale.unit_cost = rng.random_bool(0.95).then(|| store.amount(product.cost).to_string());
         if !is_return && rng.random_bool(0.1) {
-            sale.discount = (unit_price * Decimal::from(units) / Decimal::TEN).round_dp(2).to_string();
+            sale.discount =
+                (unit_price * Decimal::from(units) / Decimal::TEN).round_dp(2).to_string();
         }
     }
 }
@@ -114,7 +115,10 @@ mod tests {
 
         assert_eq!(generator.sales(day()), generator.sales(day()));
         assert_ne!(generator.sales(day()), generator.sales(day().succ_opt().unwrap()));
-        assert_ne!(generator.sales(day()), Generator { world: World::new(8), ..generator }.sales(day()));
+        assert_ne!(
+            generator.sales(day()),
+            Generator { world: World::new(8), ..generator }.sales(day())
+        );
     }
 
     #[test]

@@ -45,6 +45,9 @@ pub trait Feed {
 }
 
 /// Times as the senders write them: in microseconds.
-pub(crate) fn rfc3339<S: serde::Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn rfc3339<S: serde::Serializer>(
+    time: &DateTime<Utc>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&time.format("%Y-%m-%dT%H:%M:%S%.6fZ"))
 }

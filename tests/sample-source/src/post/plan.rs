@@ -116,7 +116,8 @@ struct Requests<'a, F: Feed> {
 impl<F: Feed> Requests<'_, F> {
     fn request(&mut self, purpose: Purpose, events: Vec<Planned>) {
         let feed = &self.plan.feed;
-        let id = format!("msg_{}_{}_{:08}", feed.day().format("%Y%m%d"), feed.seed(), self.requests);
+        let id =
+            format!("msg_{}_{}_{:08}", feed.day().format("%Y%m%d"), feed.seed(), self.requests);
         self.requests += 1;
         self.ready.push_back(Request { id, purpose, events });
     }
@@ -146,7 +147,8 @@ impl<F: Feed> Requests<'_, F> {
         self.request(Purpose::Fresh, fresh);
         if self.rng.random_ratio(1, DIRTY_EVERY) || is_first {
             let dirt = self.plan.feed.dirt(self.requests)?;
-            let dirt = dirt.iter().map(|event| Ok(Planned { json: to_raw_value(event)?, late: false }));
+            let dirt =
+                dirt.iter().map(|event| Ok(Planned { json: to_raw_value(event)?, late: false }));
             let dirt = dirt.collect::<Result<_, serde_json::Error>>()?;
             self.request(Purpose::Dirt, dirt);
         }
@@ -186,8 +188,9 @@ mod tests {
     }
 
     fn texts(requests: &[Request]) -> Vec<(String, Vec<String>)> {
-        let events =
-            |request: &Request| request.events.iter().map(|event| event.json.get().to_owned()).collect();
+        let events = |request: &Request| {
+            request.events.iter().map(|event| event.json.get().to_owned()).collect()
+        };
         requests.iter().map(|request| (request.id.clone(), events(request))).collect()
     }
 
@@ -209,7 +212,9 @@ mod tests {
 
     #[test]
     fn a_short_plan_has_an_invalid_request_on_every_day() {
-        for day in (0..60).map(|days| chrono::NaiveDate::from_ymd_opt(2026, 11, 1).unwrap() + chrono::Days::new(days)) {
+        for day in (0..60).map(|days| {
+            chrono::NaiveDate::from_ymd_opt(2026, 11, 1).unwrap() + chrono::Days::new(days)
+        }) {
             let plan = Plan { feed: Traffic { world: World::new(3), day, events: 50 }, batch: 50 };
             assert!(requests(plan).iter().any(|request| request.purpose == Purpose::Dirt), "{day}");
         }

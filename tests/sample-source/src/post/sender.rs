@@ -73,7 +73,11 @@ impl Sender {
     ///
     /// # Errors
     /// When the API stays out of reach, or a record cannot be written.
-    pub async fn send<F: Feed>(&self, plan: &Plan<F>, recorder: &mut Recorder) -> anyhow::Result<Summary> {
+    pub async fn send<F: Feed>(
+        &self,
+        plan: &Plan<F>,
+        recorder: &mut Recorder,
+    ) -> anyhow::Result<Summary> {
         let url = self.target.url(F::DATASET)?;
         let mut summary = Summary::default();
         let mut told = Instant::now();
@@ -134,7 +138,10 @@ impl Sender {
                 serde_json::from_slice(&answer).context("reading the API's receipt")?;
             return Ok(Verdict::Accepted(accepted));
         }
-        Ok(Verdict::Refused { status, detail: String::from_utf8_lossy(&answer).chars().take(500).collect() })
+        Ok(Verdict::Refused {
+            status,
+            detail: String::from_utf8_lossy(&answer).chars().take(500).collect(),
+        })
     }
 
     fn judge(

@@ -20,21 +20,38 @@ const EVENTS_PER_VISIT: f64 = 4.3;
 /// A longer pause than this begins a new session in the KPIs, under the same session id.
 const LONG_BREAK_MINUTES: i64 = 31;
 
-const SEARCHES: [&str; 6] = ["teapot", "gift for mum", "lantern weiß", "blue mug", "50% off", "christmas"];
+const SEARCHES: [&str; 6] =
+    ["teapot", "gift for mum", "lantern weiß", "blue mug", "50% off", "christmas"];
 const COUNTRIES: [&str; 8] = ["GB", "GB", "GB", "DE", "FR", "IE", "NL", "US"];
-const REFERRERS: [&str; 3] =
-    ["https://www.google.com/", "https://www.instagram.com/", "https://news.example.org/best-teapots"];
-const CAMPAIGNS: [(&str, &str, &str); 3] =
-    [("google", "cpc", "autumn"), ("newsletter", "email", "weekly"), ("instagram", "social", "teapots")];
+const REFERRERS: [&str; 3] = [
+    "https://www.google.com/",
+    "https://www.instagram.com/",
+    "https://news.example.org/best-teapots",
+];
+const CAMPAIGNS: [(&str, &str, &str); 3] = [
+    ("google", "cpc", "autumn"),
+    ("newsletter", "email", "weekly"),
+    ("instagram", "social", "teapots"),
+];
 const MACHINES: [(&str, &str, &str, &str); 4] = [
-    ("mobile", "iOS", "Safari", "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) Safari/604.1"),
+    (
+        "mobile",
+        "iOS",
+        "Safari",
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) Safari/604.1",
+    ),
     (
         "mobile",
         "Android",
         "Chrome",
         "Mozilla/5.0 (Linux; Android 15; Pixel 9) Chrome/131.0 Mobile Safari/537.36",
     ),
-    ("desktop", "Windows", "Edge", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/131.0 Edg/131.0"),
+    (
+        "desktop",
+        "Windows",
+        "Edge",
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/131.0 Edg/131.0",
+    ),
     ("tablet", "iPadOS", "Safari", "Mozilla/5.0 (iPad; CPU OS 18_1 like Mac OS X) Safari/604.1"),
 ];
 
@@ -53,7 +70,14 @@ impl Visitors {
     #[must_use]
     pub fn new(world: World, day: NaiveDate, events: u64) -> Self {
         let expected_visits = (events as f64 / EVENTS_PER_VISIT).max(1.0);
-        Self { rng: rng_of_day(world.seed, day), world, day, expected_visits, visits: 0, on_site: Vec::new() }
+        Self {
+            rng: rng_of_day(world.seed, day),
+            world,
+            day,
+            expected_visits,
+            visits: 0,
+            on_site: Vec::new(),
+        }
     }
 
     fn visit(&mut self) -> VecDeque<Event> {
@@ -101,7 +125,8 @@ impl Iterator for Visitors {
 /// The moment of a visit when `share` of the day's visits have begun, give or take a minute.
 fn through_the_day(share: f64, rng: &mut impl Rng) -> Duration {
     let second = (share.fract() * 86_400.0) as i64 + rng.random_range(-60..60);
-    Duration::seconds(second.clamp(0, 86_399)) + Duration::microseconds(rng.random_range(0..1_000_000))
+    Duration::seconds(second.clamp(0, 86_399))
+        + Duration::microseconds(rng.random_range(0..1_000_000))
 }
 
 /// One visit, step by step. A visit has at least one event.
@@ -178,17 +203,23 @@ impl Visit {
         self.product(rng, EventType::AddToCart);
         self.step(rng, EventType::Checkout, "/checkout".to_owned(), |_| {});
         let order_id = format!("o-{}", self.id);
-        self.step(rng, EventType::Purchase, "/thank-you".to_owned(), |event| event.order_id = Some(order_id));
+        self.step(rng, EventType::Purchase, "/thank-you".to_owned(), |event| {
+            event.order_id = Some(order_id)
+        });
     }
 
     fn page(&mut self, rng: &mut impl Rng, path: &str) {
         let seconds = rng.random_range(2_000..90_000);
-        self.step(rng, EventType::PageView, path.to_owned(), |event| event.duration_ms = Some(seconds));
+        self.step(rng, EventType::PageView, path.to_owned(), |event| {
+            event.duration_ms = Some(seconds)
+        });
     }
 
     fn search(&mut self, rng: &mut impl Rng) {
         let term = SEARCHES[rng.random_range(0..SEARCHES.len())];
-        self.step(rng, EventType::Search, "/search".to_owned(), |event| event.search_term = Some(term));
+        self.step(rng, EventType::Search, "/search".to_owned(), |event| {
+            event.search_term = Some(term)
+        });
     }
 
     fn product(&mut self, rng: &mut impl Rng, event_type: EventType) {
@@ -243,7 +274,8 @@ mod tests {
 
     #[test]
     fn given_the_same_seed_and_day_then_the_same_events_and_otherwise_others() {
-        let events = |seed, day| Visitors::new(World::new(seed), day, 1_000).take(1_000).collect::<Vec<_>>();
+        let events =
+            |seed, day| Visitors::new(World::new(seed), day, 1_000).take(1_000).collect::<Vec<_>>();
 
         assert_eq!(events(1, day()), events(1, day()));
         assert_ne!(events(1, day()), events(2, day()));

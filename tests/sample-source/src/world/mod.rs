@@ -80,10 +80,13 @@ mod tests {
         for customers in [1_u32, 2, 5, 7, 100] {
             let world = World { customers, ..World::new(1) };
 
-            let online: HashSet<_> = (0..1_000).map(|browser| world.online_customer(browser)).collect();
+            let online: HashSet<_> =
+                (0..1_000).map(|browser| world.online_customer(browser)).collect();
 
             assert_eq!(online.len() as u32, customers - customers / 5);
-            assert!(online.iter().all(|id| (1..=customers).any(|number| customer_id(number) == *id)));
+            assert!(
+                online.iter().all(|id| (1..=customers).any(|number| customer_id(number) == *id))
+            );
         }
     }
 

@@ -5,8 +5,8 @@ use rust_decimal::Decimal;
 use crate::seed::mix;
 
 const THINGS: [&str; 20] = [
-    "lantern", "mug", "teapot", "cushion", "candle", "clock", "basket", "blanket", "vase", "frame", "bowl",
-    "tray", "hook", "mirror", "doormat", "jug", "stool", "lamp", "rug", "tin",
+    "lantern", "mug", "teapot", "cushion", "candle", "clock", "basket", "blanket", "vase", "frame",
+    "bowl", "tray", "hook", "mirror", "doormat", "jug", "stool", "lamp", "rug", "tin",
 ];
 const COLOURS: [&str; 10] =
     ["white", "red", "blue", "green", "copper", "striped", "grey", "yellow", "black", "spotted"];
@@ -64,7 +64,10 @@ mod tests {
         let ids: HashSet<_> = products.iter().map(|product| &product.id).collect();
         assert_eq!((names.len(), ids.len()), (1_200, 1_200));
         for Product { price, cost, id, .. } in &products {
-            assert!(*cost > *price * Decimal::new(34, 2) && *cost < *price * Decimal::new(75, 2), "{id}");
+            assert!(
+                *cost > *price * Decimal::new(34, 2) && *cost < *price * Decimal::new(75, 2),
+                "{id}"
+            );
         }
     }
 }

@@ -24,7 +24,8 @@ const STATUSES: [&str; 3] = ["opened", "pending", "resolved"];
 /// are opened or at the same moment, or never.
 pub(crate) fn day(rng: &mut StdRng, shop: &str, day: NaiveDate, events: &mut Vec<Event>) {
     for number in 0..rng.random_range(0..8) {
-        let ticket = if rng.random_bool(0.4) { Value::Null } else { values::id(rng, "t", 40).into() };
+        let ticket =
+            if rng.random_bool(0.4) { Value::Null } else { values::id(rng, "t", 40).into() };
         let interaction_id = if rng.random_bool(0.1) {
             // A later version of the same interaction, or another one at the same moment.
             format!("i-{day}-0")
@@ -49,7 +50,8 @@ pub(crate) fn tickets_at_the_edges_of_their_windows(events: &mut Vec<Event>) {
     let resolved_on = day_number(20);
     for age in [0, 1, 3, 7, 89, 90, 91] {
         let opened_on = resolved_on - Days::new(age);
-        for (kind, time) in [("start", "00:00:00"), ("later", "00:00:00.000001"), ("end", "23:59:59.999999")]
+        for (kind, time) in
+            [("start", "00:00:00"), ("later", "00:00:00.000001"), ("end", "23:59:59.999999")]
         {
             let ticket = format!("edge-{age}-{kind}");
             let at = |day: NaiveDate, time: &str| format!("{day}T{time}Z");

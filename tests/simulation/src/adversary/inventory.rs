@@ -47,7 +47,13 @@ fn on_hand(rng: &mut StdRng) -> i64 {
     }
 }
 
-fn level(rng: &mut StdRng, shop: &str, (location, product): (&str, u32), at: &str, on_hand: i64) -> Event {
+fn level(
+    rng: &mut StdRng,
+    shop: &str,
+    (location, product): (&str, u32),
+    at: &str,
+    on_hand: i64,
+) -> Event {
     let day: NaiveDate = at[..10].parse().unwrap_or_default();
     let restocked = match rng.random_range(0..8) {
         0 => rng.random_range(1..5),

@@ -68,8 +68,9 @@ pub(crate) fn years(events: &mut Vec<Event>) {
 
 /// Single events on the first and the last day that contracts allow, far from all others.
 pub(crate) fn days(events: &mut Vec<Event>) {
-    for day in
-        [NaiveDate::from_ymd_opt(2000, 1, 1), NaiveDate::from_ymd_opt(2099, 12, 31)].into_iter().flatten()
+    for day in [NaiveDate::from_ymd_opt(2000, 1, 1), NaiveDate::from_ymd_opt(2099, 12, 31)]
+        .into_iter()
+        .flatten()
     {
         for (status, time) in [("opened", "00:00:00"), ("resolved", "23:59:59.999999")] {
             let at = format!("{day}T{time}Z");
@@ -87,7 +88,13 @@ pub(crate) fn days(events: &mut Vec<Event>) {
     }
 }
 
-fn level(day: NaiveDate, currency: &str, on_hand: i64, cost: &str, last_restocked_at: Value) -> Event {
+fn level(
+    day: NaiveDate,
+    currency: &str,
+    on_hand: i64,
+    cost: &str,
+    last_restocked_at: Value,
+) -> Event {
     Event::new(
         "inventory_levels",
         LIMITS,

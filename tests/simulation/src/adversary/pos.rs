@@ -23,7 +23,8 @@ pub(crate) fn day(rng: &mut StdRng, shop: &str, day: NaiveDate, events: &mut Vec
     }
     if day == day_number(7) {
         // A line that is refused: it counts for the total, and is found in quarantine.
-        let refused = sale(rng, shop, day, (99, 1), 1).with(json!({"quantity": 0})).in_batch(&batch);
+        let refused =
+            sale(rng, shop, day, (99, 1), 1).with(json!({"quantity": 0})).in_batch(&batch);
         events.push(refused);
         lines.insert((99, 1), 0);
     }
@@ -62,11 +63,18 @@ fn sale(
 ) -> Event {
     let price = values::money(rng);
     // The contract wants a price above 0.
-    let price =
-        if price.bytes().all(|byte| matches!(byte, b'0' | b'.')) { "0.0001".to_owned() } else { price };
+    let price = if price.bytes().all(|byte| matches!(byte, b'0' | b'.')) {
+        "0.0001".to_owned()
+    } else {
+        price
+    };
     let sign = if quantity < 0 { "-" } else { "" };
-    let discount =
-        ["0".to_owned(), format!("{sign}0.0001"), format!("{sign}{}", values::money(rng)), "-0".to_owned()];
+    let discount = [
+        "0".to_owned(),
+        format!("{sign}0.0001"),
+        format!("{sign}{}", values::money(rng)),
+        "-0".to_owned(),
+    ];
     // Tills close after midnight: the trading day decides.
     let sold_on = if rng.random_bool(0.2) { day.succ_opt().unwrap_or(day) } else { day };
     // Many tills write whole numbers with a decimal point.

@@ -9,8 +9,15 @@ use serde_json::{Value, json};
 use super::values;
 use crate::event::Event;
 
-const TYPES: [&str; 7] =
-    ["page_view", "product_view", "search", "add_to_cart", "remove_from_cart", "checkout", "purchase"];
+const TYPES: [&str; 7] = [
+    "page_view",
+    "product_view",
+    "search",
+    "add_to_cart",
+    "remove_from_cart",
+    "checkout",
+    "purchase",
+];
 
 /// The distances of the events of a session in microseconds. A session ends after more than 30 minutes.
 const PAUSES: [i64; 6] = [0, 1, 1_000_000, 1_799_999_999, 1_800_000_000, 1_800_000_001];
@@ -19,9 +26,13 @@ const PAUSES: [i64; 6] = [0, 1, 1_000_000, 1_799_999_999, 1_800_000_000, 1_800_0
 pub(crate) fn day(rng: &mut StdRng, shop: &str, day: NaiveDate, events: &mut Vec<Event>) {
     for session in 0..rng.random_range(1..5) {
         // A tracker's session may come back on another day.
-        let session_id =
-            if rng.random_bool(0.2) { values::id(rng, "s", 4) } else { format!("s-{day}-{session}") };
-        let customer = if rng.random_bool(0.5) { Value::Null } else { values::id(rng, "c", 9).into() };
+        let session_id = if rng.random_bool(0.2) {
+            values::id(rng, "s", 4)
+        } else {
+            format!("s-{day}-{session}")
+        };
+        let customer =
+            if rng.random_bool(0.5) { Value::Null } else { values::id(rng, "c", 9).into() };
         let mut at = first(rng, day);
         for number in 0..rng.random_range(1..5) {
             // The same key may come back with other content: then the later copy counts, or else the greater envelope.

@@ -98,13 +98,15 @@ async fn main() -> anyhow::Result<()> {
 fn read(lake: &Lake, path: &Path, lines: &mut Vec<Vec<u8>>) -> anyhow::Result<()> {
     let mut file = BufReader::new(fs::File::open(path)?);
     let is_gzip = file.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-    let content: Box<dyn Read> = if is_gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let content: Box<dyn Read> =
+        if is_gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     for (number, line) in BufReader::new(content).split(b'\n').enumerate() {
         let line = line?;
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let value: Value = serde_json::from_slice(&line).with_context(|| format!("line {}", number + 1))?;
+        let value: Value =
+            serde_json::from_slice(&line).with_context(|| format!("line {}", number + 1))?;
         if value.get("specversion").is_some() {
             lines.push(line);
         } else {
@@ -124,8 +126,13 @@ async fn export(lake: &Lake, out: &Path) -> anyhow::Result<()> {
         for ((_, partition), ended) in ended.iter().filter(|((name, _), _)| *name == model.name) {
             let key = model.output_key(partition.parse()?);
             let gold = lake.objects().head(&key).await?.map(|_| key);
-            let line =
-                ResultLine { model: &model.name, partition, job: &ended.job, gold, result: &ended.result };
+            let line = ResultLine {
+                model: &model.name,
+                partition,
+                job: &ended.job,
+                gold,
+                result: &ended.result,
+            };
             serde_json::to_writer(&mut results, &line)?;
             results.push(b'\n');
         }

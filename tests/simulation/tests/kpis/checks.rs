@@ -19,8 +19,9 @@ fn total(rows: i64, on_hand: i64) -> Event {
 
 /// Three rows of 10 o'clock, 12 units together.
 fn hour() -> [Event; 3] {
-    [("p1", 3), ("p2", 4), ("p3", 5)]
-        .map(|(product, on_hand)| stock(product, "2026-03-01T10:00:00Z", on_hand).in_batch("2026-03-01T10"))
+    [("p1", 3), ("p2", 4), ("p3", 5)].map(|(product, on_hand)| {
+        stock(product, "2026-03-01T10:00:00Z", on_hand).in_batch("2026-03-01T10")
+    })
 }
 
 async fn deliver(lake: &Lake, name: &str, events: &[Event]) {
@@ -48,9 +49,12 @@ async fn given_a_lost_row_or_a_changed_one_then_it_is_a_warning_until_it_lands()
     let warning = &lake.failed_checks()[0];
     assert_eq!(warning.severity, Severity::Warn);
     let row = &warning.sample[0];
-    for (column, expected) in
-        [("batch", "2026-03-01T10"), ("expected_rows", "3"), ("actual_rows", "2"), ("actual_on_hand", "7")]
-    {
+    for (column, expected) in [
+        ("batch", "2026-03-01T10"),
+        ("expected_rows", "3"),
+        ("actual_rows", "2"),
+        ("actual_on_hand", "7"),
+    ] {
         assert_eq!(row[column].as_deref(), Some(expected), "{column}");
     }
     // what did land is shown all the same
@@ -105,8 +109,10 @@ async fn till_that_does_not_add_up_hides_no_sales() {
 #[tokio::test]
 async fn failed_check_names_all_its_shops_and_no_customer() {
     let shops: Vec<_> = (0..7).map(|number| format!("shop-{number}")).collect();
-    let events: Vec<_> =
-        shops.iter().map(|shop| of_shop(shop, inquiry("i1", "c1", "2026-03-01T10:00:00Z"))).collect();
+    let events: Vec<_> = shops
+        .iter()
+        .map(|shop| of_shop(shop, inquiry("i1", "c1", "2026-03-01T10:00:00Z")))
+        .collect();
     let mut models: Vec<(String, String)> = Vec::new();
     models.push((
         "gold/loyalty_activity_rate.sql".to_owned(),
@@ -138,12 +144,14 @@ async fn only_checks_of_the_key_stop_a_commit_and_every_check_says_whose_rows() 
         for check in &model.checks {
             assert_eq!(check.severity, Severity::Warn, "{}", check.name);
             let text =
-                std::fs::read_to_string(root().join(format!("glue-sql/checks/{}.sql", check.name))).unwrap();
+                std::fs::read_to_string(root().join(format!("glue-sql/checks/{}.sql", check.name)))
+                    .unwrap();
             let (_, columns) = text.rsplit_once("\nselect\n").unwrap();
             let first = columns.split(',').next().unwrap().trim();
             assert_eq!(first.rsplit('.').next(), Some("shop_id"), "{}", check.name);
         }
-        let of_key = model.job_checks().into_iter().filter(|check| check.severity == Severity::Stop);
+        let of_key =
+            model.job_checks().into_iter().filter(|check| check.severity == Severity::Stop);
         let names: Vec<_> = of_key.map(|check| check.name).collect();
         let name = &model.name;
         assert_eq!(names, [format!("{name}_key_is_not_null"), format!("{name}_key_is_unique")]);

@@ -46,7 +46,8 @@ async fn given_purchases_and_returns_then_value_is_net_and_a_return_alone_is_no_
 }
 
 #[tokio::test]
-async fn given_several_currencies_then_value_is_in_the_one_of_most_purchases_and_nothing_is_converted() {
+async fn given_several_currencies_then_value_is_in_the_one_of_most_purchases_and_nothing_is_converted()
+ {
     let in_ = |currency: &str, event: Event| event.with(json!({"currency": currency}));
     let lake = lake(&[
         in_("USD", bought("c1", "t1", "2026-03-01", "p1", 5)),
@@ -76,7 +77,8 @@ async fn given_several_currencies_then_value_is_in_the_one_of_most_purchases_and
 
 #[tokio::test]
 async fn given_visits_and_interactions_then_they_are_counted_as_far_as_the_customer_is_known() {
-    let visit = |id: &str, session: &str, at: &str| page_view(id, at).with(json!({"session_id": session}));
+    let visit =
+        |id: &str, session: &str, at: &str| page_view(id, at).with(json!({"session_id": session}));
     let kind = |kind: &str, event: Event| event.with(json!({"interaction_type": kind}));
     let opened = |id: &str, at: &str| {
         kind("support_ticket", inquiry(id, "c1", at))
@@ -114,7 +116,8 @@ async fn given_visits_and_interactions_then_they_are_counted_as_far_as_the_custo
 
 #[tokio::test]
 async fn given_a_year_then_its_first_day_counts_the_day_before_does_not_and_what_comes_late_does() {
-    const VALUE: &str = "as_of_date customer_id recency_days frequency monetary tenure_days inactive_days";
+    const VALUE: &str =
+        "as_of_date customer_id recency_days frequency monetary tenure_days inactive_days";
     let lake = lake(&[
         bought("c1", "t1", "2025-03-01", "p1", 1),
         bought("c1", "t2", "2025-03-02", "p1", 2),

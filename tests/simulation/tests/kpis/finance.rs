@@ -50,7 +50,12 @@ async fn given_the_same_lines_then_the_two_views_of_a_day_agree() {
     .await;
     // 30.00 - 10.00 - 1.50 and 20.00
     assert_eq!(
-        show(&lake, "total_sales_by_region_product", "product_id net_sales units_sold units_returned").await,
+        show(
+            &lake,
+            "total_sales_by_region_product",
+            "product_id net_sales units_sold units_returned"
+        )
+        .await,
         ["p1 18.5000 3 1", "p2 20.0000 2 0"]
     );
     // 18.50 + 20.00
@@ -62,7 +67,8 @@ async fn sums_of_the_greatest_lines_are_exact() {
     let most = json!({"unit_price": "99999999999999.9999", "unit_cost": "99999999999999.9999"});
     let line = |receipt, quantity| sale(receipt, "2026-03-01", "p1", quantity).with(most.clone());
     let of_customer = line("t3", 1_000_000).with(json!({"customer_id": "c1"}));
-    let lake = lake(&[line("t1", 1_000_000), line("t2", 1_000_000), of_customer, line("t4", -1)]).await;
+    let lake =
+        lake(&[line("t1", 1_000_000), line("t2", 1_000_000), of_customer, line("t4", -1)]).await;
     // three times 99,999,999,999,999,999,900, less one unit of 99,999,999,999,999.9999
     assert_eq!(
         show(&lake, "revenue_by_region", "gross_sales returns net_revenue cost_of_goods").await,

@@ -10,7 +10,8 @@ const ENGAGEMENT: &str = "shop_id activity_date customer_id events score score_r
 
 #[tokio::test]
 async fn given_activities_then_scores_are_weighted_and_ties_share_a_rank() {
-    let loyalty = |kind: &str, event: simulation::Event| event.with(json!({"interaction_type": kind}));
+    let loyalty =
+        |kind: &str, event: simulation::Event| event.with(json!({"interaction_type": kind}));
     let lake = lake(&[
         // 1 + 5 + 3 = 9
         web("e1", "c1", "page_view", "2026-03-01T10:00:00Z"),
@@ -27,7 +28,8 @@ async fn given_activities_then_scores_are_weighted_and_ties_share_a_rank() {
         // 0
         web("e6", "c5", "remove_from_cart", "2026-03-01T10:00:00Z"),
         // nobody
-        page_view("e7", "2026-03-01T10:00:00Z").with(json!({"event_type": "purchase", "customer_id": null})),
+        page_view("e7", "2026-03-01T10:00:00Z")
+            .with(json!({"event_type": "purchase", "customer_id": null})),
         // another day: 2 + 8 = 10
         web("e8", "c4", "product_view", "2026-03-02T00:00:00Z"),
         web("e9", "c4", "checkout", "2026-03-02T00:01:00Z"),
@@ -88,7 +90,10 @@ async fn given_an_activity_without_a_weight_then_it_adds_nothing_and_there_is_a_
     ])
     .await;
     set_weights(&lake, "*,page_view,4\nother,search,10\n").await;
-    assert_eq!(show(&lake, "customer_engagement_score", ENGAGEMENT).await, ["acme 2026-03-01 c1 2 4.0000 1"]);
+    assert_eq!(
+        show(&lake, "customer_engagement_score", ENGAGEMENT).await,
+        ["acme 2026-03-01 c1 2 4.0000 1"]
+    );
     assert_eq!(failed(&lake), ["activities_have_a_weight"]);
     let warning = &lake.failed_checks()[0];
     assert_eq!((warning.severity, warning.rows), (Severity::Warn, 1));
@@ -101,8 +106,10 @@ async fn given_customers_then_the_loyal_ones_are_a_share_of_the_active_ones() {
     let lake = lake(&[
         page_view("e1", "2026-03-01T10:00:00Z"), // c1
         web("e2", "c2", "search", "2026-03-01T10:00:00Z"),
-        inquiry("i1", "c2", "2026-03-01T10:00:00Z").with(json!({"interaction_type": "loyalty_redeem"})),
-        inquiry("i2", "c2", "2026-03-01T11:00:00Z").with(json!({"interaction_type": "loyalty_earn"})),
+        inquiry("i1", "c2", "2026-03-01T10:00:00Z")
+            .with(json!({"interaction_type": "loyalty_redeem"})),
+        inquiry("i2", "c2", "2026-03-01T11:00:00Z")
+            .with(json!({"interaction_type": "loyalty_earn"})),
         inquiry("i3", "c3", "2026-03-01T10:00:00Z"),
         anonymous("e3", "2026-03-01T10:00:00Z"),
         anonymous("e4", "2026-03-02T10:00:00Z"),

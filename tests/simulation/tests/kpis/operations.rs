@@ -79,10 +79,14 @@ async fn given_the_greatest_values_there_can_be_then_they_are_added_up() {
     };
     let lake = lake(&[most("p1"), most("p2")]).await;
     // twice 99999999999999999900000.0000 is 199999999999999999800000, next to which 2e23 is the nearest double
-    assert_eq!(show(&lake, "inventory_turnover", TURNOVER).await, ["2026-03-01 EUR 0.0000 2e+23 0.0 0"]);
+    assert_eq!(
+        show(&lake, "inventory_turnover", TURNOVER).await,
+        ["2026-03-01 EUR 0.0000 2e+23 0.0 0"]
+    );
 }
 
-const RESTOCKS: &str = "stock_date restocks_30d restocked_quantity_30d mean_days_between days_since_last";
+const RESTOCKS: &str =
+    "stock_date restocks_30d restocked_quantity_30d mean_days_between days_since_last";
 
 fn restock(at: &str, quantity: i64) -> Event {
     stock("p1", at, 9).with(json!({"restocked_quantity": quantity}))
@@ -120,8 +124,9 @@ async fn given_restocks_then_their_number_and_distances_are_those_of_thirty_days
 
 #[tokio::test]
 async fn given_what_the_inventory_system_remembers_then_the_last_restock_may_be_an_older_one() {
-    let remembered =
-        |product, at: &str| stock(product, "2026-03-01T10:00:00Z", 9).with(json!({"last_restocked_at": at}));
+    let remembered = |product, at: &str| {
+        stock(product, "2026-03-01T10:00:00Z", 9).with(json!({"last_restocked_at": at}))
+    };
     let lake = lake(&[
         stock("p1", "2026-03-01T10:00:00Z", 9),
         // 1 day to the end of the year, 31 of January, 28 of February
@@ -134,7 +139,12 @@ async fn given_what_the_inventory_system_remembers_then_the_last_restock_may_be_
     ])
     .await;
     assert_eq!(
-        show(&lake, "restock_frequency", "product_id restocks_30d mean_days_between days_since_last").await,
+        show(
+            &lake,
+            "restock_frequency",
+            "product_id restocks_30d mean_days_between days_since_last"
+        )
+        .await,
         ["p1 0 null null", "p2 0 null 60.0", "p3 0 null 0.0", "p4 1 null 0.125"]
     );
 }
@@ -233,7 +243,9 @@ async fn given_a_long_time_then_it_is_remembered_for_31_days_and_looked_ahead_fo
 
 #[tokio::test]
 async fn given_a_late_snapshot_then_the_alert_starts_when_it_really_did() {
-    let lake = lake(&[stock("p1", "2026-03-01T08:00:00Z", 9), stock("p1", "2026-03-02T01:00:00Z", 2)]).await;
+    let lake =
+        lake(&[stock("p1", "2026-03-01T08:00:00Z", 9), stock("p1", "2026-03-02T01:00:00Z", 2)])
+            .await;
     assert_eq!(
         show(&lake, "stockout_alerts", ALERTS).await,
         ["2026-03-02 low 2026-03-02T01:00:00Z null 2 2"]

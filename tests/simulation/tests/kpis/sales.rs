@@ -49,8 +49,11 @@ async fn given_snapshots_then_the_last_one_tells_the_levels_and_all_of_them_the_
 
 #[tokio::test]
 async fn given_snapshots_around_midnight_then_each_belongs_to_its_own_day() {
-    let lake =
-        lake(&[stock("p1", "2026-03-01T23:59:59.999999Z", 0), stock("p1", "2026-03-02T00:00:00Z", 8)]).await;
+    let lake = lake(&[
+        stock("p1", "2026-03-01T23:59:59.999999Z", 0),
+        stock("p1", "2026-03-02T00:00:00Z", 8),
+    ])
+    .await;
     assert_eq!(
         show(&lake, "stock_availability", AVAILABILITY).await,
         [
@@ -60,7 +63,8 @@ async fn given_snapshots_around_midnight_then_each_belongs_to_its_own_day() {
     );
 }
 
-const TURNOVER: &str = "shop_id business_date product_id units_sold_30d average_on_hand_30d turnover_rate";
+const TURNOVER: &str =
+    "shop_id business_date product_id units_sold_30d average_on_hand_30d turnover_rate";
 
 #[tokio::test]
 async fn given_sales_and_stock_then_the_average_stock_is_that_of_all_locations_together() {

@@ -7,8 +7,9 @@ use crate::given::{failed, inquiry, lake, show, then, ticket};
 
 #[tokio::test]
 async fn given_ratings_then_satisfied_are_those_of_4_and_5() {
-    let rated =
-        |id, rating: Option<i64>| inquiry(id, "c1", "2026-03-01T10:00:00Z").with(json!({"rating": rating}));
+    let rated = |id, rating: Option<i64>| {
+        inquiry(id, "c1", "2026-03-01T10:00:00Z").with(json!({"rating": rating}))
+    };
     let lake = lake(&[
         rated("i1", Some(5)),
         rated("i2", Some(4)),
@@ -46,7 +47,11 @@ async fn given_interactions_then_customers_are_counted_once_by_channel_and_type(
             "interaction_date channel interaction_type interactions distinct_customers"
         )
         .await,
-        ["2026-03-01 chat complaint 1 1", "2026-03-01 chat inquiry 3 2", "2026-03-01 email inquiry 1 1"]
+        [
+            "2026-03-01 chat complaint 1 1",
+            "2026-03-01 chat inquiry 3 2",
+            "2026-03-01 email inquiry 1 1"
+        ]
     );
 }
 
@@ -60,8 +65,7 @@ async fn given_an_interaction_that_is_corrected_then_the_one_with_the_later_cloc
 }
 
 const TIMES: &str = "resolution_date tickets_resolved average_hours median_hours p90_hours tickets_without_opening open_tickets";
-const AGES: &str =
-    "resolution_date open_tickets open_under_1_day open_1_to_3_days open_3_to_7_days open_over_7_days";
+const AGES: &str = "resolution_date open_tickets open_under_1_day open_1_to_3_days open_3_to_7_days open_over_7_days";
 
 fn opened_and_resolved(name: &str, opened: &str, resolved: &str) -> [Event; 2] {
     [ticket(name, "opened", opened), ticket(name, "resolved", resolved)]
@@ -100,7 +104,8 @@ async fn given_resolved_tickets_then_percentiles_lie_between_the_ranks() {
 
 #[tokio::test]
 async fn given_a_resolution_that_arrives_before_the_opening_then_both_count_once_they_are_there() {
-    let [opened, resolved] = opened_and_resolved("t1", "2026-03-01T23:00:00Z", "2026-03-02T01:00:00Z");
+    let [opened, resolved] =
+        opened_and_resolved("t1", "2026-03-01T23:00:00Z", "2026-03-02T01:00:00Z");
     let lake = lake(&[resolved]).await;
     assert_eq!(show(&lake, "time_to_resolution", TIMES).await, ["2026-03-02 0 null null null 1 0"]);
     assert_eq!(failed(&lake), ["resolved_tickets_were_opened"]);
@@ -130,7 +135,10 @@ async fn given_a_resolution_before_the_opening_by_its_clock_then_the_ticket_stay
     then(
         &lake,
         "resolved",
-        &[ticket("t1", "resolved", "2026-03-01T12:00:00Z"), ticket("t1", "resolved", "2026-03-01T11:00:00Z")],
+        &[
+            ticket("t1", "resolved", "2026-03-01T12:00:00Z"),
+            ticket("t1", "resolved", "2026-03-01T11:00:00Z"),
+        ],
     )
     .await;
     assert_eq!(
@@ -141,7 +149,8 @@ async fn given_a_resolution_before_the_opening_by_its_clock_then_the_ticket_stay
 
 #[tokio::test]
 async fn given_a_ticket_that_is_opened_and_resolved_at_the_same_time_then_it_took_nothing() {
-    let lake = lake(&opened_and_resolved("t1", "2026-03-01T10:00:00Z", "2026-03-01T10:00:00Z")).await;
+    let lake =
+        lake(&opened_and_resolved("t1", "2026-03-01T10:00:00Z", "2026-03-01T10:00:00Z")).await;
     assert_eq!(show(&lake, "time_to_resolution", TIMES).await, ["2026-03-01 1 0.0 0.0 0.0 0 0"]);
 }
 
@@ -182,7 +191,10 @@ async fn given_a_ticket_that_is_open_for_ten_days_then_it_grows_older() {
         ]
     );
     // 10 days of 24 hours
-    assert_eq!(show(&lake, "time_to_resolution", TIMES).await[4], "2026-03-11 1 240.0 240.0 240.0 0 0");
+    assert_eq!(
+        show(&lake, "time_to_resolution", TIMES).await[4],
+        "2026-03-11 1 240.0 240.0 240.0 0 0"
+    );
 }
 
 #[tokio::test]
@@ -212,5 +224,8 @@ async fn given_ninety_days_then_an_older_opening_is_not_known_any_more() {
     )
     .await;
     // 90 * 24 hours
-    assert_eq!(show(&lake, "time_to_resolution", TIMES).await[2], "2026-05-30 1 2160.0 2160.0 2160.0 1 0");
+    assert_eq!(
+        show(&lake, "time_to_resolution", TIMES).await[2],
+        "2026-05-30 1 2160.0 2160.0 2160.0 1 0"
+    );
 }
