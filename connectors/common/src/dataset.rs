@@ -90,8 +90,9 @@ impl Dataset {
             }
             Err(reasons) => reasons,
         };
-        // Of a row that is not JSON as a whole, the contract has not looked at the key: it may have any
-        // length and any characters, and would make an envelope that no stream or conform takes.
+        // Of a row that is not JSON as a whole, the contract has not looked at the key: it may have
+        // any length and any characters, and would make an envelope that no stream or conform
+        // takes.
         let key_is_refused = reasons.iter().any(|reason| {
             reason.field.is_empty()
                 || reason.code == Code::Malformed

@@ -521,7 +521,8 @@ async fn keys_of_earlier_pages_are_known_after_a_crash() {
     let mut rows: Vec<_> = (0..9_000).map(|number| sale(number, "1")).collect();
     rows.extend((0..500).map(|number| sale(number * 18, "1")));
     for is_lost in [false, true] {
-        // Nine pages are acknowledged; the tenth, which repeats rows of all of them, meets the crash.
+        // Nine pages are acknowledged; the tenth, which repeats rows of all of them, meets the
+        // crash.
         let mut world = World::default();
         for life in 50.. {
             run_for(&world, &rows, 1_000, life).await.unwrap_err();

@@ -1,4 +1,5 @@
-//! Takes a shop's customers, products, orders and order items from its PostgreSQL to the stream of their source.
+//! Takes a shop's customers, products, orders and order items from its PostgreSQL to the stream of
+//! their source.
 
 mod database;
 mod extract;

@@ -1,6 +1,7 @@
 //! Tables of all kinds in a real PostgreSQL. Ignored unless asked for, as they need a server whose
 //! owner may create databases:
-//! `OLTP_TEST_URL=postgres://owner@127.0.0.1:5432/postgres?sslmode=disable cargo test -p oltp-connector -- --ignored`
+//! `OLTP_TEST_URL=postgres://owner@127.0.0.1:5432/postgres?sslmode=disable cargo test -p
+//! oltp-connector -- --ignored`
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 

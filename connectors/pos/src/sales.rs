@@ -99,9 +99,10 @@ impl Task for Sales {
 
     /// Fetches and sends the days, one after the other.
     ///
-    /// A day that the API does not know, or of which its answers are faulty, does not keep the others
-    /// from being fetched. An unknown day is an error only if it is the newest one: the others were
-    /// asked for before. Any other failure would most likely meet all days, and ends the run.
+    /// A day that the API does not know, or of which its answers are faulty, does not keep the
+    /// others from being fetched. An unknown day is an error only if it is the newest one: the
+    /// others were asked for before. Any other failure would most likely meet all days, and ends
+    /// the run.
     async fn run(&self, ports: &Ports<'_>) -> Result<Delivered, TaskError> {
         let TradingDays { dates, since } = &self.days;
         tracing::info!(shop_id = %self.destination.shop, days = ?dates, "fetching");

@@ -148,8 +148,9 @@ fn dataset(contract: &Contract) -> Result<Table, CatalogError> {
     })
 }
 
-/// The partition column of a model is also in its objects, where whoever reads an object by itself finds it. A table has it
-/// only once: as the partition key. Columns of a Parquet file that a table does not have are not read.
+/// The partition column of a model is also in its objects, where whoever reads an object by itself
+/// finds it. A table has it only once: as the partition key. Columns of a Parquet file that a table
+/// does not have are not read.
 fn model_table(model: &Model, columns: &[LoadColumn]) -> Result<Table, CatalogError> {
     let partition = columns.iter().find(|column| column.name == model.partition);
     match partition {
@@ -187,10 +188,12 @@ fn model_table(model: &Model, columns: &[LoadColumn]) -> Result<Table, CatalogEr
     })
 }
 
-/// What a model's query returns if there is no row at all: the types are the same as ever, since every input is declared.
+/// What a model's query returns if there is no row at all: the types are the same as ever, since
+/// every input is declared.
 async fn columns(models: &Models, model: &Model) -> Result<Vec<LoadColumn>, CatalogError> {
     let day: PartitionValue = "2000-01-01".parse()?;
-    // As if something had been committed once: a partition that has nothing of its own day would not be planned.
+    // As if something had been committed once: a partition that has nothing of its own day would
+    // not be planned.
     let head =
         GoldHead { etag: ETag::new("\"\""), version: 0, inputs: String::new(), job: String::new() };
     let Plan::Job(job) = models.plan(model, day, &Listing::new(), Some(&head)) else {

@@ -1,5 +1,5 @@
-//! The tables of what is kept as it came: bronze, and quarantine. Their columns are those of the envelope and of the
-//! quarantine record, which are the same for every dataset.
+//! The tables of what is kept as it came: bronze, and quarantine. Their columns are those of the
+//! envelope and of the quarantine record, which are the same for every dataset.
 
 use shoplake_contracts::envelope::UNKNOWN;
 use shoplake_lake::keys;

@@ -1,7 +1,8 @@
-//! What the lake's tables look like to whoever queries them in place: databases, tables, columns, partitions.
+//! What the lake's tables look like to whoever queries them in place: databases, tables, columns,
+//! partitions.
 //!
-//! One description for Athena, Spark and Lake Formation, derived from what the pipeline itself runs on: contracts and
-//! models. Terraform makes the Glue Data Catalog of it.
+//! One description for Athena, Spark and Lake Formation, derived from what the pipeline itself runs
+//! on: contracts and models. Terraform makes the Glue Data Catalog of it.
 
 mod derive;
 mod envelopes;

@@ -9,8 +9,8 @@ use shoplake_catalog::catalog;
 use shoplake_contracts::Contracts;
 use shoplake_models::Models;
 
-/// Writes what the lake's tables look like, as JSON: what Terraform makes the Glue Data Catalog of. The same definitions
-/// give the same file.
+/// Writes what the lake's tables look like, as JSON: what Terraform makes the Glue Data Catalog of.
+/// The same definitions give the same file.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The contracts.

@@ -44,7 +44,8 @@ pub struct Table {
     pub partition_keys: Vec<PartitionKey>,
     /// Columns that identify a row; empty where lines are just lines.
     pub key: Vec<String>,
-    /// Whether the same row may be there more than once: then of those with the same key one counts.
+    /// Whether the same row may be there more than once: then of those with the same key one
+    /// counts.
     pub repeats: bool,
     /// Columns that hold personal data.
     pub personal: Vec<String>,
@@ -107,7 +108,8 @@ impl Column {
     }
 }
 
-/// A column whose value is the same in all of a folder's objects, and is read from the folder's name.
+/// A column whose value is the same in all of a folder's objects, and is read from the folder's
+/// name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PartitionKey {
     /// Its name.

@@ -238,7 +238,8 @@ async fn given_a_field_called_as_the_partition_key_then_the_error_says_so() {
     assert!(of_contract("orders", &orders("hour(placed_at)", "bucket")).await.is_ok());
 }
 
-/// The file is what Terraform's tests and offline plans read, and shows what a changed definition does to the catalog.
+/// The file is what Terraform's tests and offline plans read, and shows what a changed definition
+/// does to the catalog.
 #[tokio::test]
 async fn the_catalog_of_the_infrastructure_tests_is_the_current_one() {
     let (_, _, catalog) = of_repository().await;

@@ -1,4 +1,5 @@
-//! Whole Lambda payloads of web events, from Kinesis event JSON to Parquet, on one core; throughput in events.
+//! Whole Lambda payloads of web events, from Kinesis event JSON to Parquet, on one core; throughput
+//! in events.
 
 use std::hint::black_box;
 
@@ -85,7 +86,8 @@ fn line(random: &mut StdRng, sessions: &[(String, String)], number: usize) -> St
     )
 }
 
-/// A payload as large as Lambda's limit, of records of at most `record_bytes`; and how many events are in it.
+/// A payload as large as Lambda's limit, of records of at most `record_bytes`; and how many events
+/// are in it.
 fn payload(record_bytes: usize) -> (String, u64) {
     let mut random = StdRng::seed_from_u64(42);
     let sessions: Vec<_> = (0..400).map(|_| (uuid(&mut random), uuid(&mut random))).collect();

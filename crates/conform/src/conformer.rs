@@ -49,9 +49,10 @@ impl Conformer {
         Self { contracts, tables, layout }
     }
 
-    /// Conforms the payload of a Lambda invocation by a Kinesis event source mapping. Its objects are named after the stream, the shard, the
-    /// first sequence number and the number of records: with the first number alone, a shorter batch that is delivered late (by a poller that
-    /// has lost its shard) would overwrite a longer one, and lose the rest of it.
+    /// Conforms the payload of a Lambda invocation by a Kinesis event source mapping. Its objects
+    /// are named after the stream, the shard, the first sequence number and the number of records:
+    /// with the first number alone, a shorter batch that is delivered late (by a poller that has
+    /// lost its shard) would overwrite a longer one, and lose the rest of it.
     ///
     /// # Errors
     /// When the payload is no Kinesis event, or the Parquet library fails.
@@ -80,8 +81,8 @@ impl Conformer {
 
     /// Conforms a bronze object. Its objects bear its name.
     ///
-    /// `backfill` is the named backfill of lines that name none: bronze from before there was a time
-    /// window may hold rows that are older than it.
+    /// `backfill` is the named backfill of lines that name none: bronze from before there was a
+    /// time window may hold rows that are older than it.
     ///
     /// # Errors
     /// When the Parquet library fails.
@@ -174,7 +175,8 @@ impl Partitions {
             self.current =
                 self.tables.iter().position(|(found, _)| *found == partition).unwrap_or_else(
                     || {
-                        // Room for a whole Lambda payload in the first table; further ones are usually small.
+                        // Room for a whole Lambda payload in the first table; further ones are
+                        // usually small.
                         let rows = if self.tables.is_empty() { 4096 } else { 64 };
                         self.tables.push((partition, layout.table(rows)));
                         self.tables.len() - 1
@@ -423,7 +425,8 @@ impl<'c, 'a> Batch<'c, 'a> {
     }
 }
 
-/// The day that a batch is of: it is named after it (`2010-12-01`), or after an hour of it (`2026-11-21T10`).
+/// The day that a batch is of: it is named after it (`2010-12-01`), or after an hour of it
+/// (`2026-11-21T10`).
 fn batch_day(subject: &str) -> Option<i32> {
     text::parse_date(subject.split_once('T').map_or(subject, |(day, _)| day))
 }

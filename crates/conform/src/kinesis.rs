@@ -1,4 +1,5 @@
-//! The event that Lambda delivers for a Kinesis stream, as far as it is needed, borrowed from the payload.
+//! The event that Lambda delivers for a Kinesis stream, as far as it is needed, borrowed from the
+//! payload.
 
 use serde::Deserialize;
 
@@ -79,7 +80,8 @@ pub(crate) struct Arena {
 }
 
 impl Arena {
-    /// Decodes all records. Data that is not base64 is kept as it is: as JSON it fails, so it ends up in quarantine like anything malformed.
+    /// Decodes all records. Data that is not base64 is kept as it is: as JSON it fails, so it ends
+    /// up in quarantine like anything malformed.
     pub(crate) fn decode(records: &[Record<'_>]) -> Self {
         let capacity = records.iter().map(|record| record.base64.len()).sum();
         let mut arena =

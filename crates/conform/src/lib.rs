@@ -1,5 +1,6 @@
-//! From envelope lines to silver Parquet, and to quarantine what cannot be silver. Pure: the same input gives the same objects,
-//! byte for byte and under the same keys, so that a retry overwrites itself.
+//! From envelope lines to silver Parquet, and to quarantine what cannot be silver. Pure: the same
+//! input gives the same objects, byte for byte and under the same keys, so that a retry overwrites
+//! itself.
 
 mod bronze;
 mod conformer;

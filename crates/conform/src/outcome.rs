@@ -10,7 +10,8 @@ use serde::Serialize;
 pub struct Outcome {
     /// Silver and quarantine objects, by key.
     pub objects: Vec<OutputObject>,
-    /// Per dataset; `_unknown` for lines of no dataset. `received = silver_rows + quarantined` holds for each.
+    /// Per dataset; `_unknown` for lines of no dataset. `received = silver_rows + quarantined`
+    /// holds for each.
     pub counts: BTreeMap<String, Counts>,
     /// Of a Kinesis batch: its first sequence number, where a failed batch has to start again.
     pub first_sequence: Option<String>,

@@ -1,4 +1,5 @@
-//! Lines that could not become rows: kept whole, with the reasons, so that they can be repaired and sent again.
+//! Lines that could not become rows: kept whole, with the reasons, so that they can be repaired and
+//! sent again.
 
 use std::io::{self, Write};
 

@@ -9,9 +9,11 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 
-/// The rows' positions in ascending order of the columns, nulls first; rows that are alike stay in their order.
+/// The rows' positions in ascending order of the columns, nulls first; rows that are alike stay in
+/// their order.
 ///
-/// Nearly every comparison is decided by eight bytes per column, where a general comparison calls through a pointer per column.
+/// Nearly every comparison is decided by eight bytes per column, where a general comparison calls
+/// through a pointer per column.
 pub(crate) fn order(batch: &RecordBatch, columns: &[usize]) -> Result<UInt32Array, ArrowError> {
     let keys: Vec<Key> = columns
         .iter()

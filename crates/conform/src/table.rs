@@ -156,8 +156,9 @@ impl ColumnBuilder {
     }
 }
 
-/// zstd 1: the level at which the writer is not the bottleneck. Statistics per column chunk are what readers skip by; per page they only
-/// cost. A dictionary pays where values repeat, and costs a fifth of the whole where they do not.
+/// zstd 1: the level at which the writer is not the bottleneck. Statistics per column chunk are
+/// what readers skip by; per page they only cost. A dictionary pays where values repeat, and costs
+/// a fifth of the whole where they do not.
 fn properties(
     batch: &RecordBatch,
     metadata: Vec<KeyValue>,
@@ -177,7 +178,8 @@ fn properties(
     Ok(properties.build())
 }
 
-/// Whether fewer than half of a sample's values are distinct. The sample is spread over all rows, which are sorted.
+/// Whether fewer than half of a sample's values are distinct. The sample is spread over all rows,
+/// which are sorted.
 fn repeats(column: &ArrayRef) -> bool {
     const SAMPLE: usize = 64;
     let rows = (0..column.len())

@@ -547,7 +547,8 @@ fn written(attributes: &[(&str, String)], data: &str, position: usize) -> String
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// An envelope whose data is not its last field takes the slow path if the header needs what follows.
+    /// An envelope whose data is not its last field takes the slow path if the header needs what
+    /// follows.
     #[test]
     fn both_ways_to_read_a_line_have_one_result(
         (attributes, data) in any_envelope(),

@@ -28,7 +28,8 @@ impl Column {
     }
 }
 
-/// A portable type. Its text (`bigint`, `decimal(18,4)`) means the same in job documents, DDL, the catalog, DataFusion and Spark.
+/// A portable type. Its text (`bigint`, `decimal(18,4)`) means the same in job documents, DDL, the
+/// catalog, DataFusion and Spark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum ColumnType {

@@ -1,5 +1,5 @@
-//! From a JSON Schema to a contract. Whatever the decoder could not honour is an error here: a keyword that is silently ignored
-//! would be a promise that nobody keeps.
+//! From a JSON Schema to a contract. Whatever the decoder could not honour is an error here: a
+//! keyword that is silently ignored would be a promise that nobody keeps.
 
 mod declaration;
 mod keyword;
@@ -205,7 +205,8 @@ fn attach(object: &mut Object, items: &mut [Object]) {
     }
 }
 
-/// Rows of an array of objects: what identifies, orders and places the parent's row, the item's position, the item's fields.
+/// Rows of an array of objects: what identifies, orders and places the parent's row, the item's
+/// position, the item's fields.
 fn compile_child(
     parent: &str,
     child: PendingChild,
@@ -214,7 +215,8 @@ fn compile_child(
 ) -> Compiled<(Contract, ChildLayout, Object)> {
     let mut table = Table::default();
     let mut inherited = Vec::new();
-    // The version comes along because without it nobody could tell the lines of an order from those of its predecessor.
+    // The version comes along because without it nobody could tell the lines of an order from those
+    // of its predecessor.
     let carried = declared
         .key
         .iter()

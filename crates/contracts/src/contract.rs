@@ -36,7 +36,8 @@ pub struct Contract {
     pub delivery: Delivery,
     /// Two rows with the same key are the same thing; always starts with `shop_id`.
     pub key: Vec<String>,
-    /// Of two rows with the same key the one with the greater value here wins; `None` if they are copies of each other.
+    /// Of two rows with the same key the one with the greater value here wins; `None` if they are
+    /// copies of each other.
     pub version: Option<String>,
     /// When the thing happened.
     pub event_time: String,
@@ -46,11 +47,13 @@ pub struct Contract {
     pub sort: Vec<String>,
     /// Columns that hold personal data.
     pub personal: Vec<String>,
-    /// How long nothing may arrive, of all shops together, until somebody has to look; none if that is no sign of a fault.
+    /// How long nothing may arrive, of all shops together, until somebody has to look; none if that
+    /// is no sign of a fault.
     pub fresh_within: Option<Duration>,
     /// How far from its receipt a row may have happened; none if the dataset accepts any time.
     pub accepts: Option<TimeWindow>,
-    /// All columns of the silver table: `shop_id` first, then the fields as declared, then `_envelope_id` and `_received_at`.
+    /// All columns of the silver table: `shop_id` first, then the fields as declared, then
+    /// `_envelope_id` and `_received_at`.
     pub columns: Vec<Column>,
     /// The datasets that its arrays of objects become, in the order of [`Row::children`].
     pub children: Vec<String>,

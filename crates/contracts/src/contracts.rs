@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::compile;
 use crate::contract::Contract;
 
-/// A schema that cannot be a contract. Found when a function starts, or in a test; never while data flows.
+/// A schema that cannot be a contract. Found when a function starts, or in a test; never while data
+/// flows.
 #[derive(Debug, thiserror::Error)]
 pub enum ContractError {
     /// The file or the folder could not be read.

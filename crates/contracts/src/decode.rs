@@ -14,7 +14,8 @@ use crate::scalar::{Kind, Scalar};
 use crate::text;
 pub use crate::value::{Row, Stamp, Value};
 
-/// How deeply containers may be nested: as deep as `serde_json` goes, which explains what fails here.
+/// How deeply containers may be nested: as deep as `serde_json` goes, which explains what fails
+/// here.
 pub(crate) const MAX_DEPTH: u8 = 127;
 
 /// The field table of an object.
@@ -99,7 +100,8 @@ impl Contract {
         Decode { contract: self, stamp, row }
     }
 
-    /// Whether the bytes of one event are what the contract says; if not, everything that is wrong with them.
+    /// Whether the bytes of one event are what the contract says; if not, everything that is wrong
+    /// with them.
     ///
     /// # Errors
     /// At least one reason.
@@ -356,8 +358,9 @@ impl<'de> Visitor<'de> for ScalarSeed<'_> {
     }
 }
 
-/// Reads over a value that nobody asked for. Not [`IgnoredAny`] alone: skipping is laxer than parsing (it does not look at escapes), and
-/// then two readers could see different documents in the same bytes.
+/// Reads over a value that nobody asked for. Not [`IgnoredAny`] alone: skipping is laxer than
+/// parsing (it does not look at escapes), and then two readers could see different documents in the
+/// same bytes.
 #[derive(Debug)]
 pub struct Ignore(u8);
 

@@ -1,4 +1,5 @@
-//! What surrounds every event on the wire: a CloudEvents 1.0 event in structured JSON, one per line.
+//! What surrounds every event on the wire: a CloudEvents 1.0 event in structured JSON, one per
+//! line.
 
 use std::borrow::Cow;
 
@@ -11,7 +12,8 @@ use crate::{BackfillName, ShopId, text};
 /// The version of CloudEvents that every envelope is.
 pub const SPEC_VERSION: &str = "1.0";
 
-/// Stands for a shop, dataset or envelope that could not be read. No shop and no dataset can have this name.
+/// Stands for a shop, dataset or envelope that could not be read. No shop and no dataset can have
+/// this name.
 pub const UNKNOWN: &str = "_unknown";
 
 /// The most bytes of an envelope's id or subject: less than a text column of the warehouse holds.
@@ -40,7 +42,8 @@ pub fn oversized_beginning(row: &str) -> Result<Box<RawValue>, serde_json::Error
     to_raw_value(&row[..row.floor_char_boundary(OVERSIZED_BEGINNING_BYTES)])
 }
 
-/// One event, one line. `data` is last, so that a reader knows the dataset before it meets the data.
+/// One event, one line. `data` is last, so that a reader knows the dataset before it meets the
+/// data.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Envelope<'a> {
     /// Always [`SPEC_VERSION`].
@@ -137,8 +140,9 @@ impl<'a> Envelope<'a> {
         Self { oversizedbytes: Some(Cow::Owned(bytes.to_string())), ..self }
     }
 
-    /// The envelope as one line, its `\n` included. Line breaks that a pretty-printed event has between its tokens become blanks
-    /// (inside a JSON string there are none), so that one envelope stays one line.
+    /// The envelope as one line, its `\n` included. Line breaks that a pretty-printed event has
+    /// between its tokens become blanks (inside a JSON string there are none), so that one envelope
+    /// stays one line.
     ///
     /// # Errors
     /// None in practice: every field is text or raw JSON.

@@ -13,7 +13,8 @@ const MAX_REASONS: usize = 20;
 const MAX_ACTUAL: usize = 100;
 
 impl Contract {
-    /// Everything that is wrong with data that could not be decoded, field by field; at least one reason.
+    /// Everything that is wrong with data that could not be decoded, field by field; at least one
+    /// reason.
     pub fn explain(&self, stamp: Stamp<'_>, data: &[u8]) -> Vec<Reason> {
         let window = self.accepts.as_ref().map(|window| (window, &self.window_columns[..]));
         let mut explanation = Explanation { stamp, window, reasons: Vec::new() };
@@ -26,7 +27,8 @@ impl Contract {
             }
         }
         if explanation.reasons.is_empty() {
-            // The two parsers disagree. The decoder's word counts: better to refuse than to load what others read differently.
+            // The two parsers disagree. The decoder's word counts: better to refuse than to load
+            // what others read differently.
             explanation.add(
                 "",
                 Code::Malformed,

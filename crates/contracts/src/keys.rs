@@ -1,7 +1,8 @@
 //! From a field's name to its number, in a few nanoseconds.
 
-/// An open-addressing table that is built once. At most a quarter of it is filled, so that a look-up is nearly always one comparison; and
-/// a name of up to 16 bytes, as most are, is compared as two words without a call.
+/// An open-addressing table that is built once. At most a quarter of it is filled, so that a
+/// look-up is nearly always one comparison; and a name of up to 16 bytes, as most are, is compared
+/// as two words without a call.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KeyTable {
     names: Vec<(Words, Box<str>)>,
@@ -41,7 +42,8 @@ impl KeyTable {
     }
 }
 
-/// The length, the first eight bytes and the last eight: everything that is in a name of up to 16 bytes.
+/// The length, the first eight bytes and the last eight: everything that is in a name of up to 16
+/// bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Words {
     length: usize,

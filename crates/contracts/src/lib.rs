@@ -1,8 +1,10 @@
-//! What a dataset is, declared once: `schemas/<dataset>.json`, and everything that is read out of that file.
+//! What a dataset is, declared once: `schemas/<dataset>.json`, and everything that is read out of
+//! that file.
 //!
-//! A [`Contract`] is a compiled schema. It names the columns of the silver table and decodes bytes into a typed [`Row`]
-//! without building a document; only a row that fails is read a second time, to [explain](Contract::explain) why.
-//! No Arrow arrays here: the webhook links this crate and has to start quickly.
+//! A [`Contract`] is a compiled schema. It names the columns of the silver table and decodes bytes
+//! into a typed [`Row`] without building a document; only a row that fails is read a second time,
+//! to [explain](Contract::explain) why. No Arrow arrays here: the webhook links this crate and has
+//! to start quickly.
 
 mod column;
 mod compile;

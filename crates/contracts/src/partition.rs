@@ -13,7 +13,8 @@ pub enum Partition {
     Day(String),
     /// By the UTC hour of a timestamp column: where a day is too much to recompute every minute.
     Hour(String),
-    /// By a stable hash (CRC-32 of the text, modulo `buckets`; `crc32()` in Spark): for what lives on, such as orders.
+    /// By a stable hash (CRC-32 of the text, modulo `buckets`; `crc32()` in Spark): for what lives
+    /// on, such as orders.
     Bucket {
         /// The column that is hashed.
         column: String,
@@ -30,7 +31,8 @@ impl Partition {
         }
     }
 
-    /// The partition of a row whose deciding column is `value`; `None` for a value that cannot decide, which a compiled contract rules out.
+    /// The partition of a row whose deciding column is `value`; `None` for a value that cannot
+    /// decide, which a compiled contract rules out.
     pub fn of(&self, value: &Value<'_>) -> Option<PartitionValue> {
         match (self, value) {
             (Self::Day(_), Value::Date(day)) => Some(PartitionValue::Day(*day)),
@@ -90,7 +92,8 @@ impl FromStr for Partition {
     }
 }
 
-/// One partition. Its text is the folder of its objects: `dt=2026-11-21`, `dt=2026-11-21/hour=09` or `bucket=0007`.
+/// One partition. Its text is the folder of its objects: `dt=2026-11-21`, `dt=2026-11-21/hour=09`
+/// or `bucket=0007`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PartitionValue {
     /// Days since 1970-01-01.

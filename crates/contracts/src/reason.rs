@@ -24,7 +24,8 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The kinds of mistakes. Their names are part of the interface: dashboards and clients group by them.
+/// The kinds of mistakes. Their names are part of the interface: dashboards and clients group by
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {

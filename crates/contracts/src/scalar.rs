@@ -1,4 +1,5 @@
-//! One column's type and constraints, checked on the typed value. The decoder and the explanation both ask here, so they cannot disagree.
+//! One column's type and constraints, checked on the typed value. The decoder and the explanation
+//! both ask here, so they cannot disagree.
 
 use regex::Regex;
 
@@ -63,7 +64,8 @@ impl TextRules {
         if text::unsupported_character(value).is_some() {
             return Err(Code::UnsupportedCharacter);
         }
-        // A character has one to four bytes: mostly the number of bytes decides, and nothing has to be counted.
+        // A character has one to four bytes: mostly the number of bytes decides, and nothing has to
+        // be counted.
         if value.len() < self.minimum
             || (value.len() < self.minimum * 4 && value.chars().count() < self.minimum)
         {
@@ -118,7 +120,8 @@ pub(crate) enum Sign {
 impl Sign {
     pub(crate) const ALL: [Self; 3] = [Self::Any, Self::NotNegative, Self::Positive];
 
-    /// The `pattern` that a decimal of this sign must declare, so that any validator accepts what the column can hold, and nothing else.
+    /// The `pattern` that a decimal of this sign must declare, so that any validator accepts what
+    /// the column can hold, and nothing else.
     pub(crate) fn pattern(self, precision: u8, scale: u8) -> String {
         let more = precision - scale - 1;
         let decimals = if scale == 0 { String::new() } else { format!(r"(\.[0-9]{{1,{scale}}})?") };

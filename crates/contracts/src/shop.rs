@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A shop's identifier: `^[a-z0-9][a-z0-9_-]{0,62}$`. It becomes part of keys, parameter names and SQL identifiers, hence the narrow alphabet.
+/// A shop's identifier: `^[a-z0-9][a-z0-9_-]{0,62}$`. It becomes part of keys, parameter names and
+/// SQL identifiers, hence the narrow alphabet.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ShopId(String);

@@ -21,8 +21,8 @@ pub fn parse_date(text: &str) -> Option<i32> {
         .then(|| days_from_civil(year, month, day))
 }
 
-/// An RFC 3339 time as microseconds since 1970-01-01T00:00:00Z. Digits beyond microseconds are cut off. A leap second is the last
-/// microsecond of its day, so that it stays on that day.
+/// An RFC 3339 time as microseconds since 1970-01-01T00:00:00Z. Digits beyond microseconds are cut
+/// off. A leap second is the last microsecond of its day, so that it stays on that day.
 pub fn parse_timestamp(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     if bytes.len() < 20
@@ -75,7 +75,8 @@ fn offset_minutes(zone: &[u8]) -> Option<i64> {
     }
 }
 
-/// A plain decimal (`-12.50`; no exponent, no leading zero, no bare point) as its unscaled value: `12.5` at scale 4 is 125000.
+/// A plain decimal (`-12.50`; no exponent, no leading zero, no bare point) as its unscaled value:
+/// `12.5` at scale 4 is 125000.
 pub fn parse_decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
     let (negative, digits) = match text.as_bytes() {
         [b'-', digits @ ..] => (true, digits),

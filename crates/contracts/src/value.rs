@@ -40,7 +40,8 @@ impl Value<'_> {
     }
 }
 
-/// A row and the rows of its arrays. Made once by [`Contract::row`](crate::Contract::row) and decoded into again and again.
+/// A row and the rows of its arrays. Made once by [`Contract::row`](crate::Contract::row) and
+/// decoded into again and again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row<'a> {
     /// One value per column of the contract.

@@ -1,4 +1,5 @@
-//! What a compiled contract promises, for every schema of the project and one that uses every keyword.
+//! What a compiled contract promises, for every schema of the project and one that uses every
+//! keyword.
 
 #![allow(clippy::unwrap_used, reason = "what cannot be set up has failed")]
 
@@ -100,7 +101,8 @@ fn the_explanation_finds_something_exactly_when_the_decoder_fails() {
         let stamp = stamp(document);
         let failed = contract.decode(stamp, bytes.as_bytes(), &mut contract.row()).is_err();
         let reasons = contract.explain(stamp, bytes.as_bytes());
-        // The parsers agree about documents like these, so the explanation's last resort must mean: nothing found.
+        // The parsers agree about documents like these, so the explanation's last resort must mean:
+        // nothing found.
         let found = reasons.iter().any(|reason| reason.code != Code::Malformed);
         prop_assert_eq!(found, failed, "{}\n{:?}", bytes, reasons);
         Ok(())

@@ -14,10 +14,12 @@ use shoplake_models::{FailedCheck, JobCheck, JobDocument, MAX_FAILED_SHOPS};
 
 use crate::error::EngineError;
 
-/// Rows that a failure shows: enough to see the pattern, and few enough for a message of Step Functions and SNS.
+/// Rows that a failure shows: enough to see the pattern, and few enough for a message of Step
+/// Functions and SNS.
 const SAMPLE_ROWS: usize = 5;
 
-/// Characters of a value that a failure shows: a text may be as long as its contract allows, a message may not.
+/// Characters of a value that a failure shows: a text may be as long as its contract allows, a
+/// message may not.
 const SAMPLE_CHARS: usize = 200;
 
 /// The column that says whose row it is.
@@ -27,7 +29,8 @@ const SHOP: &str = "shop_id";
 /// people than tables.
 const MASKED: &str = "***";
 
-/// Runs the checks of `job` in `session`, where its new rows are a table already. Gives those that returned rows.
+/// Runs the checks of `job` in `session`, where its new rows are a table already. Gives those that
+/// returned rows.
 pub(crate) async fn run(
     session: &SessionContext,
     job: &JobDocument,
@@ -78,7 +81,8 @@ fn add_shops(batch: &RecordBatch, shops: &mut BTreeSet<String>) -> Result<(), Ar
     Ok(())
 }
 
-/// Each row as a map from column to value. All values are texts: a JSON number could not hold every amount of money.
+/// Each row as a map from column to value. All values are texts: a JSON number could not hold every
+/// amount of money.
 fn texts(
     batch: &RecordBatch,
     personal: &[String],

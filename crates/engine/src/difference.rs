@@ -19,7 +19,8 @@ pub(crate) struct Difference {
 }
 
 impl Difference {
-    /// Compares two batches that are both in the order of `sort`. A column more or less makes every row another one.
+    /// Compares two batches that are both in the order of `sort`. A column more or less makes every
+    /// row another one.
     pub(crate) fn between(
         old: &RecordBatch,
         new: &RecordBatch,

@@ -1,4 +1,5 @@
-//! The tables of a job: fetched whole, looked at before anything runs, then read by DataFusion column by column.
+//! The tables of a job: fetched whole, looked at before anything runs, then read by DataFusion
+//! column by column.
 
 use std::sync::Arc;
 
@@ -25,7 +26,8 @@ use shoplake_models::{JobDocument, JobInput, job::metadata};
 use crate::error::EngineError;
 use crate::{session, types};
 
-/// Requests under way at once. S3 serves one in tens of milliseconds, so this is what keeps a day of small objects short.
+/// Requests under way at once. S3 serves one in tens of milliseconds, so this is what keeps a day
+/// of small objects short.
 const CONCURRENT_READS: usize = 32;
 
 /// The root of the objects in memory.

@@ -1,7 +1,8 @@
-//! Runs a job document with DataFusion: reads its objects, runs its SQL, and says what is new and whether it is right.
+//! Runs a job document with DataFusion: reads its objects, runs its SQL, and says what is new and
+//! whether it is right.
 //!
-//! Nothing is committed here. Whoever calls decides what to do with an [`Output`], so that running a job any number of
-//! times changes nothing.
+//! Nothing is committed here. Whoever calls decides what to do with an [`Output`], so that running
+//! a job any number of times changes nothing.
 
 mod checks;
 mod difference;

@@ -1,4 +1,5 @@
-//! A model's rows in the form in which they are compared and stored: portable types, one batch, one order.
+//! A model's rows in the form in which they are compared and stored: portable types, one batch, one
+//! order.
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{CastOptions, cast_with_options, concat_batches, take_record_batch};
@@ -41,8 +42,8 @@ pub(crate) fn stored_schema(job: &JobDocument, schema: &Schema) -> Result<Schema
     Ok(Schema::new(fields).into())
 }
 
-/// One batch of `schema` with the rows of `batches`, in the order of `sort` and then of the other columns: the same rows
-/// always give the same batch.
+/// One batch of `schema` with the rows of `batches`, in the order of `sort` and then of the other
+/// columns: the same rows always give the same batch.
 pub(crate) fn stored(
     schema: SchemaRef,
     sort: &[String],

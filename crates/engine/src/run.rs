@@ -43,10 +43,11 @@ impl Output {
     }
 }
 
-/// Runs `job` over the objects of `store`, and compares the rows with those of `before`, the partition's last commit.
+/// Runs `job` over the objects of `store`, and compares the rows with those of `before`, the
+/// partition's last commit.
 ///
-/// The checks run also if no row changed, because what they compare the rows with may have: control totals often come
-/// after the rows.
+/// The checks run also if no row changed, because what they compare the rows with may have: control
+/// totals often come after the rows.
 pub async fn run(
     store: &dyn Store,
     job: &JobDocument,

@@ -12,16 +12,16 @@ use crate::functions;
 /// What a job may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes that sorts, joins and aggregations may hold together, on top of the inputs themselves; beyond it they spill
-    /// to disk, and those that cannot fail.
+    /// Bytes that sorts, joins and aggregations may hold together, on top of the inputs themselves;
+    /// beyond it they spill to disk, and those that cannot fail.
     pub memory_bytes: usize,
     /// Threads of work.
     pub parallelism: usize,
 }
 
 impl Limits {
-    /// The limits of a process that has `memory_megabytes` in all: half for operators, the other half for the inputs,
-    /// the result and the process itself.
+    /// The limits of a process that has `memory_megabytes` in all: half for operators, the other
+    /// half for the inputs, the result and the process itself.
     pub fn of_process(memory_megabytes: usize) -> Self {
         let parallelism = std::thread::available_parallelism().map_or(1, usize::from);
         Self { memory_bytes: memory_megabytes * 1024 * 1024 / 2, parallelism }

@@ -4,7 +4,8 @@ use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use shoplake_contracts::ColumnType;
 use shoplake_models::Column;
 
-/// A field of a table. Always nullable, as in the files of every engine: that a column is never null is a check's business.
+/// A field of a table. Always nullable, as in the files of every engine: that a column is never
+/// null is a check's business.
 pub(crate) fn field(name: &str, column_type: ColumnType) -> FieldRef {
     Field::new(name, column_type.arrow(), true).into()
 }

@@ -21,11 +21,13 @@ pub enum UnreadableCommit {
     File(#[from] ParquetError),
 }
 
-/// What the job came to that committed `object`, so that the warehouse can be shown it when nobody has that result any more. Nobody
-/// is told of its rows again, and no time is measured that has passed long ago.
+/// What the job came to that committed `object`, so that the warehouse can be shown it when nobody
+/// has that result any more. Nobody is told of its rows again, and no time is measured that has
+/// passed long ago.
 ///
-/// Version, rows, columns and what was found wrong are the commit's. Table, key and checks are those of the model as it
-/// is now: a check that is gone is left out, and one that is new has found nothing. If the model is as it was, all is as it was.
+/// Version, rows, columns and what was found wrong are the commit's. Table, key and checks are
+/// those of the model as it is now: a check that is gone is left out, and one that is new has found
+/// nothing. If the model is as it was, all is as it was.
 ///
 /// # Errors
 /// When `object` was not written by a job.

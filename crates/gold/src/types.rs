@@ -17,7 +17,8 @@ pub fn portable(data_type: &DataType) -> Option<ColumnType> {
         | DataType::UInt8
         | DataType::UInt16
         | DataType::UInt32
-        // What DataFusion counts is unsigned here and there, and never near 2^63; the cast would fail, not wrap.
+        // What DataFusion counts is unsigned here and there, and never near 2^63; the cast would
+        // fail, not wrap.
         | DataType::UInt64 => ColumnType::Bigint,
         DataType::Float16 | DataType::Float32 | DataType::Float64 => ColumnType::Double,
         DataType::Boolean => ColumnType::Boolean,

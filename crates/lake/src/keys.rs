@@ -1,4 +1,5 @@
-//! The lake's layout: which key an object has, and what a key says. Pure, so that a retry computes the same name.
+//! The lake's layout: which key an object has, and what a key says. Pure, so that a retry computes
+//! the same name.
 
 use chrono::{DateTime, NaiveDate, Utc};
 
@@ -50,7 +51,8 @@ pub fn silver_prefix(dataset: &str, partition: &str) -> String {
     format!("{}{partition}/", silver_dataset(dataset))
 }
 
-/// `silver/<dataset>/dt=`: what comes before the day in the keys of a dataset partitioned by day or hour.
+/// `silver/<dataset>/dt=`: what comes before the day in the keys of a dataset partitioned by day or
+/// hour.
 pub fn silver_days(dataset: &str) -> String {
     format!("silver/{dataset}/dt=")
 }
@@ -95,12 +97,14 @@ pub fn job(model: &str, partition: &str, id: &str) -> String {
     format!("{}{partition}/{id}.json", jobs(model))
 }
 
-/// `jobs/<model>/<partition value>/<id>.result.json`: where a job that runs on Spark leaves what it came to.
+/// `jobs/<model>/<partition value>/<id>.result.json`: where a job that runs on Spark leaves what it
+/// came to.
 pub fn job_result(model: &str, partition: &str, id: &str) -> String {
     format!("{}{partition}/{id}.result.json", jobs(model))
 }
 
-/// `jobs/<model>/<partition value>/running.json`: the lease of whoever computes the partition. No id of a job is called that.
+/// `jobs/<model>/<partition value>/running.json`: the lease of whoever computes the partition. No
+/// id of a job is called that.
 pub fn lease(model: &str, partition: &str) -> String {
     format!("{}{partition}/running.json", jobs(model))
 }

@@ -1,16 +1,16 @@
 //! Who is at work on something, so that nobody else starts the same meanwhile.
 //!
-//! A lease saves work; it protects nothing. It ends by itself, because its holder may have crashed, and a holder that is
-//! slower than its lease goes on beside the next one. What must not happen twice is guarded where it happens, by a
-//! conditional write.
+//! A lease saves work; it protects nothing. It ends by itself, because its holder may have crashed,
+//! and a holder that is slower than its lease goes on beside the next one. What must not happen
+//! twice is guarded where it happens, by a conditional write.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::store::{Condition, Metadata, PutError, Store, StoreError};
 
-/// How often somebody else may be faster before an attempt is given up. Each time means that a lease was taken or given
-/// back in that moment.
+/// How often somebody else may be faster before an attempt is given up. Each time means that a
+/// lease was taken or given back in that moment.
 const ATTEMPTS: usize = 5;
 
 /// Who holds a lease, and until when. In JSON `{"job": "...", "until": "2026-11-21T10:05:10Z"}`.
@@ -50,7 +50,8 @@ pub async fn acquire(
         let condition = match store.get(key).await? {
             None => Condition::Absent,
             Some(object) => match parse(&object.bytes) {
-                // A write whose answer was lost is sent again by the client, and then conflicts with itself.
+                // A write whose answer was lost is sent again by the client, and then conflicts
+                // with itself.
                 Some(lease) if asked && lease == wanted => return Ok(Acquired::Granted),
                 Some(lease) if lease.until > now => return Ok(Acquired::Held(lease)),
                 // Expired, given back, or not a lease at all, which is nobody's.
@@ -66,11 +67,11 @@ pub async fn acquire(
     Ok(Acquired::Contended)
 }
 
-/// Gives the lease back, if it still is `job`'s; says whether it was. Otherwise nothing happens: it has expired, and
-/// whoever has taken it over keeps it.
+/// Gives the lease back, if it still is `job`'s; says whether it was. Otherwise nothing happens: it
+/// has expired, and whoever has taken it over keeps it.
 ///
-/// The lease is overwritten by one that has expired and not deleted, because a write can be made to depend on what it
-/// replaces: between a look and a deletion the lease could have become another's.
+/// The lease is overwritten by one that has expired and not deleted, because a write can be made to
+/// depend on what it replaces: between a look and a deletion the lease could have become another's.
 ///
 /// # Errors
 /// When the store fails. The lease then ends by itself.
@@ -284,7 +285,8 @@ mod tests {
     }
 
     proptest! {
-        /// Compared with the plainest of models, a map from job to the end of its lease: at no time do two hold it.
+        /// Compared with the plainest of models, a map from job to the end of its lease: at no time
+        /// do two hold it.
         #[test]
         fn given_any_history_then_the_lease_has_at_most_one_holder(
             steps in prop::collection::vec((0_usize..4, 0_i64..8, any::<bool>()), 1..60),

@@ -1,4 +1,5 @@
-//! Where the lake's objects live and how they are read and written; knows S3 keys, knows no business.
+//! Where the lake's objects live and how they are read and written; knows S3 keys, knows no
+//! business.
 
 pub mod keys;
 pub mod lease;

@@ -1,4 +1,5 @@
-//! A lake in memory, with the promises of S3: strong consistency, atomic conditional writes, ETags that name the content.
+//! A lake in memory, with the promises of S3: strong consistency, atomic conditional writes, ETags
+//! that name the content.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -32,7 +33,8 @@ impl MemoryStore {
         self.state().now = now;
     }
 
-    /// Decides, operation by operation from now on, which fail; after the schedule's end they all succeed.
+    /// Decides, operation by operation from now on, which fail; after the schedule's end they all
+    /// succeed.
     pub fn fail(&self, schedule: impl IntoIterator<Item = bool>) {
         self.state().faults = schedule.into_iter().collect();
     }
@@ -197,7 +199,8 @@ mod tests {
     }
 
     proptest! {
-        /// One ranged listing is what a listing of each of its days would be, whatever else lies about.
+        /// One ranged listing is what a listing of each of its days would be, whatever else lies
+        /// about.
         #[test]
         fn given_any_keys_when_a_range_is_listed_then_it_is_its_folders_listed_one_by_one(
             keys in prop::collection::btree_set(

@@ -100,7 +100,8 @@ impl Store for S3Store {
         let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
         let mut pages = request.start_after(folders.start_after()).into_paginator().send();
         let mut entries = Vec::new();
-        // S3 knows no end but the prefix's, so the page that passes the range's end is the last one asked for.
+        // S3 knows no end but the prefix's, so the page that passes the range's end is the last one
+        // asked for.
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| failed("list", prefix, error))?;
             let mut page = page.contents.unwrap_or_default().into_iter().map(entry).peekable();
@@ -150,7 +151,8 @@ impl Store for S3Store {
     }
 }
 
-/// 412: the condition does not hold. 409: another conditional write is under way. 404: `If-Match` on what was deleted.
+/// 412: the condition does not hold. 409: another conditional write is under way. 404: `If-Match`
+/// on what was deleted.
 fn lost_the_race<E>(error: &SdkError<E>) -> bool {
     let status = error.raw_response().map(|response| response.status().as_u16());
     matches!(status, Some(404 | 409 | 412))

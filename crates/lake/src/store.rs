@@ -70,7 +70,8 @@ pub struct Object {
 /// When a write may happen. S3 decides this atomically, which makes it the pipeline's only lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Whatever is there is replaced: for names that are computed from the content's input, so that a retry overwrites itself.
+    /// Whatever is there is replaced: for names that are computed from the content's input, so that
+    /// a retry overwrites itself.
     Always,
     /// Only if there is no object of that key (`If-None-Match: *`).
     Absent,
@@ -95,7 +96,8 @@ pub struct StoreError {
 /// A write that did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
-    /// Another writer was there first: what this writer knew is out of date, and it has to start over.
+    /// Another writer was there first: what this writer knew is out of date, and it has to start
+    /// over.
     #[error(
         "{key:?} is no longer the version that this writer started from; read it again and start over"
     )]
@@ -152,9 +154,10 @@ pub trait Store: Send + Sync {
     /// All objects whose key starts with `prefix`, in the order of their keys.
     async fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError>;
 
-    /// All objects in the folders from `<prefix><first>/` to `<prefix><last>/`, both included, in the order of their keys:
-    /// what listing each of these folders gives, without a request for each. Only folders whose names are as long as
-    /// `first` and `last` count, because only among those the order of keys is the order of names; days are such names.
+    /// All objects in the folders from `<prefix><first>/` to `<prefix><last>/`, both included, in
+    /// the order of their keys: what listing each of these folders gives, without a request for
+    /// each. Only folders whose names are as long as `first` and `last` count, because only among
+    /// those the order of keys is the order of names; days are such names.
     async fn list_range(
         &self,
         prefix: &str,

@@ -7,7 +7,8 @@ use shoplake_contracts::{Contract, Contracts, Partition};
 use crate::job::Column;
 use crate::render::{Deduplication, objects_name};
 
-/// Columns that tell when a row arrived and in which envelope: what decides between rows that are otherwise equal.
+/// Columns that tell when a row arrived and in which envelope: what decides between rows that are
+/// otherwise equal.
 const RECEIVED_AT: &str = "_received_at";
 const ENVELOPE_ID: &str = "_envelope_id";
 

@@ -260,7 +260,8 @@ fn check(name: &str, text: &str) -> Result<(String, Check), Reason> {
     Ok((header.model, check))
 }
 
-/// The header's inputs are the tables that the query reads; a check also sees the rows that it checks.
+/// The header's inputs are the tables that the query reads; a check also sees the rows that it
+/// checks.
 fn agree(inputs: &[String], query: &Query, checked: Option<&str>) -> Result<(), Reason> {
     let read: BTreeSet<&str> = query.references().collect();
     if let Some(unused) = inputs.iter().find(|input| !read.contains(input.as_str())) {

@@ -1,5 +1,5 @@
-//! The documents that travel between functions. They are the contract between whoever plans a job (dispatch), whoever
-//! runs it (DataFusion in Lambda, Spark on Glue) and whoever loads its result.
+//! The documents that travel between functions. They are the contract between whoever plans a job
+//! (dispatch), whoever runs it (DataFusion in Lambda, Spark on Glue) and whoever loads its result.
 
 use std::collections::BTreeSet;
 
@@ -12,15 +12,15 @@ use crate::partition::{PartitionValue, PartitionValueError};
 /// The version of [`JobDocument`] that this crate writes and its readers understand.
 pub const JOB_VERSION: u32 = 2;
 
-/// Everything needed to compute one partition of one model, with nothing left to decide: an engine reads the objects,
-/// runs the SQL and commits the rows.
+/// Everything needed to compute one partition of one model, with nothing left to decide: an engine
+/// reads the objects, runs the SQL and commits the rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobDocument {
     /// [`JOB_VERSION`]
     pub version: u32,
-    /// Names the job by its content: the same inputs and the same starting point give the same id, so that a retry can
-    /// recognise what it has committed itself.
+    /// Names the job by its content: the same inputs and the same starting point give the same id,
+    /// so that a retry can recognise what it has committed itself.
     pub id: String,
     /// The model, such as `total_sales_by_region_product`.
     pub model: String,
@@ -42,7 +42,8 @@ pub struct JobDocument {
     pub downstream: Vec<Downstream>,
     /// Where the rows go.
     pub output: JobOutput,
-    /// The warehouse table that shows the model, as `schema.table`; none if it only serves other models.
+    /// The warehouse table that shows the model, as `schema.table`; none if it only serves other
+    /// models.
     pub warehouse: Option<String>,
     /// How people are told of a new row; none if they are not.
     pub notice: Option<Notice>,
@@ -64,7 +65,8 @@ pub(crate) fn rows_table(model: &str) -> String {
     format!("gold__{model}")
 }
 
-/// One partition of a model. In JSON `{"column": "business_date", "type": "date", "value": "2010-12-01"}`.
+/// One partition of a model. In JSON `{"column": "business_date", "type": "date", "value":
+/// "2010-12-01"}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partition {
     /// The model's partition column.
@@ -82,8 +84,9 @@ pub struct JobInput {
     pub table: String,
     /// What a human calls it, such as `silver.pos_sales`.
     pub name: String,
-    /// The table's columns. An older object may lack nullable ones, which then read as null. None means "as the objects
-    /// say": rows of another model, whose types only an engine knows. Such an input has at least one object.
+    /// The table's columns. An older object may lack nullable ones, which then read as null. None
+    /// means "as the objects say": rows of another model, whose types only an engine knows. Such an
+    /// input has at least one object.
     pub columns: Option<Vec<Column>>,
     /// Keys of the objects, in order. None at all is an empty table.
     pub objects: Vec<String>,
@@ -136,11 +139,13 @@ pub enum Severity {
     Warn,
 }
 
-/// How people are told of the rows of a model: once when a row is new, and once more when it ends, if they want that.
+/// How people are told of the rows of a model: once when a row is new, and once more when it ends,
+/// if they want that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Notice {
-    /// What the message says in one line, with columns in braces: `{product_id} is {state} at {location_id}`.
+    /// What the message says in one line, with columns in braces: `{product_id} is {state} at
+    /// {location_id}`.
     pub subject: String,
     /// The timestamp column that says when it began.
     pub started: String,
@@ -188,7 +193,8 @@ impl Downstream {
 pub struct JobOutput {
     /// The object that holds the partition.
     pub key: String,
-    /// The version of the object that is to be replaced, none if there must be none: the condition of the commit.
+    /// The version of the object that is to be replaced, none if there must be none: the condition
+    /// of the commit.
     pub expected_etag: Option<String>,
     /// The number of the commit, starting with 1.
     pub version: u64,
@@ -196,8 +202,8 @@ pub struct JobOutput {
     pub inputs_digest: String,
 }
 
-/// Names of what a commit notes beside its rows, in the metadata of the S3 object; with the prefix `shoplake.` also in
-/// the Parquet file's key-value metadata.
+/// Names of what a commit notes beside its rows, in the metadata of the S3 object; with the prefix
+/// `shoplake.` also in the Parquet file's key-value metadata.
 pub mod metadata {
     /// [`JobOutput::version`](super::JobOutput::version)
     pub const VERSION: &str = "version";
@@ -210,9 +216,11 @@ pub mod metadata {
     /// Names of the checks whose failure is new with this commit, separated by commas (only in the
     /// S3 object, and only if there are any).
     pub const NEW_FAILURES: &str = "new-failures";
-    /// When the job was planned: what was written before that is in the commit (only in the S3 object).
+    /// When the job was planned: what was written before that is in the commit (only in the S3
+    /// object).
     pub const PLANNED_AT: &str = "planned-at";
-    /// When the oldest event was received that the commit brought (only in the S3 object, and only if its inputs tell).
+    /// When the oldest event was received that the commit brought (only in the S3 object, and only
+    /// if its inputs tell).
     pub const RECEIVED_AT: &str = "received-at";
     /// The partitions of other models that the commit dirtied, as JSON (only in the Parquet file).
     pub const DIRTIED: &str = "dirtied";
@@ -220,8 +228,8 @@ pub mod metadata {
     pub const FAILED_CHECKS: &str = "failed_checks";
 }
 
-/// Partitions of a model that have to be computed again, as they travel in an event's `detail`: one, or several in a row, as
-/// a day that changes concerns all that look back at it.
+/// Partitions of a model that have to be computed again, as they travel in an event's `detail`:
+/// one, or several in a row, as a day that changes concerns all that look back at it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PartitionDirty {
     /// The model.
@@ -290,10 +298,12 @@ pub struct JobResult {
     pub job: String,
     /// The number of the commit that the job made, or would have made.
     pub version: u64,
-    /// When the job was planned, by the clock of the lake's store: of two results for one partition, the one that was
-    /// planned later has seen at least what the other one has, as silver only grows.
+    /// When the job was planned, by the clock of the lake's store: of two results for one
+    /// partition, the one that was planned later has seen at least what the other one has, as
+    /// silver only grows.
     pub planned_at: DateTime<Utc>,
-    /// When the oldest event was received that the commit brought; none if nothing was committed, or if its inputs do not tell.
+    /// When the oldest event was received that the commit brought; none if nothing was committed,
+    /// or if its inputs do not tell.
     #[serde(default)]
     pub received_at: Option<DateTime<Utc>>,
     /// Rows of the partition as computed.
@@ -340,7 +350,8 @@ pub enum Outcome {
     Committed,
     /// The rows are those that were there already.
     Unchanged,
-    /// Somebody else has committed since the job was planned, or an input is gone; the partition is marked dirty again.
+    /// Somebody else has committed since the job was planned, or an input is gone; the partition is
+    /// marked dirty again.
     Conflict,
     /// A check with severity stop returned rows; nothing was committed.
     ChecksFailed,

@@ -26,7 +26,8 @@ pub struct Model {
     pub key: Vec<String>,
     /// The column that says which partition a row belongs to.
     pub partition: String,
-    /// Tables that it reads: `silver.<dataset>`, `silver.<model>`, `gold.<model>` or `reference.<table>`.
+    /// Tables that it reads: `silver.<dataset>`, `silver.<model>`, `gold.<model>` or
+    /// `reference.<table>`.
     pub inputs: Vec<String>,
     /// Its partition D reads the input days from D - lookback_days ...
     pub lookback_days: u16,
@@ -68,8 +69,8 @@ pub struct InputPrefix {
     pub prefixes: Vec<String>,
 }
 
-/// The folders of objects that a model's partition is computed from, for one input, as one range: what
-/// [`Store::list_range`](shoplake_lake::Store::list_range) takes.
+/// The folders of objects that a model's partition is computed from, for one input, as one range:
+/// what [`Store::list_range`](shoplake_lake::Store::list_range) takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputRange {
     /// The input, such as `silver.pos_sales`.
@@ -187,9 +188,11 @@ impl Models {
         self.iter().filter(move |model| model.references().any(|read| read == name))
     }
 
-    /// The partitions of models that have to be computed again when `partition` of a dataset or a model changes.
+    /// The partitions of models that have to be computed again when `partition` of a dataset or a
+    /// model changes.
     ///
-    /// `name` is the bare name, as in keys. Every partition is named once, and in the order of the models.
+    /// `name` is the bare name, as in keys. Every partition is named once, and in the order of the
+    /// models.
     pub fn dirtied_by(
         &self,
         name: &str,
@@ -214,14 +217,15 @@ impl Models {
             .collect()
     }
 
-    /// What has to be listed to compute `partition` of `model`: the same objects as by [`Models::input_prefixes`], in one
-    /// listing for each input.
+    /// What has to be listed to compute `partition` of `model`: the same objects as by
+    /// [`Models::input_prefixes`], in one listing for each input.
     pub fn input_ranges(&self, model: &Model, partition: PartitionValue) -> Vec<InputRange> {
         let (first, last) = partition.ends(model.lookback_days, model.lookahead_days);
         self.ranges(model, first, last)
     }
 
-    /// What has to be listed to know whether there is anything of `partition`'s own day: see [`Models::plan`].
+    /// What has to be listed to know whether there is anything of `partition`'s own day: see
+    /// [`Models::plan`].
     pub fn own_day_ranges(&self, model: &Model, partition: PartitionValue) -> Vec<InputRange> {
         self.ranges(model, partition, partition)
     }
@@ -414,7 +418,8 @@ mod tests {
     }
 
     proptest! {
-        /// X dirties D exactly if D is computed from X: nothing goes stale, and nothing is computed for nothing.
+        /// X dirties D exactly if D is computed from X: nothing goes stale, and nothing is computed
+        /// for nothing.
         #[test]
         fn dirtied_by_is_the_inverse_of_input_partitions(
             lookback in 0_u16..40, lookahead in 0_u16..40, changed in 0_u64..20_000, distance in 0_u64..100,

@@ -12,7 +12,8 @@ const LAST_DAY: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).expect("a day"
 
 /// The value of a model's partition column. Written `2010-12-01` in keys, messages and SQL.
 ///
-/// Models are partitioned by day; a dataset partitioned by hour dirties the day that the hour belongs to.
+/// Models are partitioned by day; a dataset partitioned by hour dirties the day that the hour
+/// belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "type", content = "value", rename_all = "snake_case")]
 pub enum PartitionValue {
@@ -21,8 +22,8 @@ pub enum PartitionValue {
 }
 
 impl PartitionValue {
-    /// The partition that a folder of silver belongs to: `dt=2010-12-01`, or `dt=2010-12-01/hour=09`.
-    /// `None` for other kinds of folders, which no model can read yet.
+    /// The partition that a folder of silver belongs to: `dt=2010-12-01`, or
+    /// `dt=2010-12-01/hour=09`. `None` for other kinds of folders, which no model can read yet.
     pub fn from_silver_folder(folder: &str) -> Option<Self> {
         let day = folder.strip_prefix("dt=")?;
         let day = day.split_once("/hour=").map_or(day, |(day, _)| day);
@@ -64,7 +65,8 @@ impl PartitionValue {
     /// The first and the last partition of that window.
     pub(crate) fn ends(self, before: u16, after: u16) -> (Self, Self) {
         let Self::Date(day) = self;
-        // A window that leaves the years of four digits simply ends there: only among those, days sort as their texts do.
+        // A window that leaves the years of four digits simply ends there: only among those, days
+        // sort as their texts do.
         let first = day
             .checked_sub_days(Days::new(before.into()))
             .map_or(FIRST_DAY, |day| day.max(FIRST_DAY));

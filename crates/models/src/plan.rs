@@ -16,11 +16,12 @@ use crate::partition::PartitionValue;
 use crate::reference::{ReferenceTable, References};
 use crate::render::{self, objects_name, view_name};
 
-/// The objects there are, per input (`silver.pos_sales`): the listings of [`Models::input_prefixes`].
+/// The objects there are, per input (`silver.pos_sales`): the listings of
+/// [`Models::input_prefixes`].
 pub type Listing = BTreeMap<String, Vec<Entry>>;
 
-/// What is known of the partition's last commit. It has to be read *before* the inputs are listed: then whoever commits
-/// on top of it has seen at least what its writer saw.
+/// What is known of the partition's last commit. It has to be read *before* the inputs are listed:
+/// then whoever commits on top of it has seen at least what its writer saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GoldHead {
     /// The version of the object.
@@ -61,20 +62,21 @@ impl TryFrom<&Head> for GoldHead {
 /// What to do about a dirty partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// Nothing: gold was computed from exactly these inputs, by these definitions. Or there is neither gold nor an input of
-    /// the partition's own day.
+    /// Nothing: gold was computed from exactly these inputs, by these definitions. Or there is
+    /// neither gold nor an input of the partition's own day.
     UpToDate,
     /// Run this job.
     Job(Box<JobDocument>),
 }
 
 impl Models {
-    /// Plans the computation of `partition` of `model`. An input that `listing` does not name has no objects. Reference
-    /// tables have their packaged rows.
+    /// Plans the computation of `partition` of `model`. An input that `listing` does not name has
+    /// no objects. Reference tables have their packaged rows.
     ///
-    /// A partition is a fact about its own day: as long as no input has an object of that day, there is nothing to say
-    /// about it, although other days of its window may have some. Otherwise a look back of 30 days would compute 30 days
-    /// of the future. Once it is in gold it is kept up to date.
+    /// A partition is a fact about its own day: as long as no input has an object of that day,
+    /// there is nothing to say about it, although other days of its window may have some. Otherwise
+    /// a look back of 30 days would compute 30 days of the future. Once it is in gold it is kept up
+    /// to date.
     pub fn plan(
         &self,
         model: &Model,
@@ -85,7 +87,8 @@ impl Models {
         self.plan_with(model, partition, listing, head, &References::new())
     }
 
-    /// The same, but a reference table that `references` names has those rows: see [`ReferenceTable::with_rows`].
+    /// The same, but a reference table that `references` names has those rows: see
+    /// [`ReferenceTable::with_rows`].
     pub fn plan_with(
         &self,
         model: &Model,
@@ -191,8 +194,8 @@ impl Models {
         tables
     }
 
-    /// Defines the rows of a model as its query over tables without rows: that is how its columns have the right types
-    /// although there is no object that could tell them.
+    /// Defines the rows of a model as its query over tables without rows: that is how its columns
+    /// have the right types although there is no object that could tell them.
     fn without_rows(&self, model: &Model, tables: &mut Tables) {
         if tables.has(&empty_name(&model.reference)) {
             return;
@@ -244,7 +247,8 @@ fn empty_name(reference: &str) -> String {
 }
 
 impl Model {
-    /// What has to hold for new rows: that the key is one, which holds for every model, and the model's own checks.
+    /// What has to hold for new rows: that the key is one, which holds for every model, and the
+    /// model's own checks.
     ///
     /// The checks of the key stop a commit. They hold for any input that keeps its contract, as a
     /// model groups by its key, so they fail for a wrong model and not for a shop's data; and rows
@@ -280,7 +284,8 @@ impl Model {
     }
 }
 
-/// Names everything that the rows and the verdict on them are a function of: the objects, and the definitions.
+/// Names everything that the rows and the verdict on them are a function of: the objects, and the
+/// definitions.
 fn inputs_digest(
     listing: &Listing,
     tables: &Tables,

@@ -1,7 +1,8 @@
-//! What can be read from the text of a query without an engine: which tables it refers to and which columns it returns.
+//! What can be read from the text of a query without an engine: which tables it refers to and which
+//! columns it returns.
 //!
-//! The models keep to a style (lower case, one statement, explicit columns), so a scanner is enough. What does not keep to
-//! it is an error, never a guess.
+//! The models keep to a style (lower case, one statement, explicit columns), so a scanner is
+//! enough. What does not keep to it is an error, never a guess.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -138,7 +139,8 @@ fn code_only(text: &str) -> String {
         } else if rest.starts_with("/*") {
             rest.find("*/").map_or(rest.len(), |end| end + 2)
         } else if matches!(character, '\'' | '"' | '`') {
-            // A doubled quote inside a literal ends one literal and starts the next: blanked all the same.
+            // A doubled quote inside a literal ends one literal and starts the next: blanked all
+            // the same.
             rest[1..].find(character).map_or(rest.len(), |end| end + 2)
         } else {
             code.push(character);

@@ -1,9 +1,9 @@
-//! Reference tables: small tables that people edit, such as the weights of a score. Models read them as
-//! `reference.<name>`.
+//! Reference tables: small tables that people edit, such as the weights of a score. Models read
+//! them as `reference.<name>`.
 //!
-//! The packaged file `glue-sql/reference/<name>.csv` declares a table and gives its default rows; the lake's object
-//! `reference/<name>.csv` replaces the rows. A job carries the rows in its SQL, so an engine reads no other file, and
-//! other rows make another job.
+//! The packaged file `glue-sql/reference/<name>.csv` declares a table and gives its default rows;
+//! the lake's object `reference/<name>.csv` replaces the rows. A job carries the rows in its SQL,
+//! so an engine reads no other file, and other rows make another job.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -241,7 +241,8 @@ impl ReferenceTable {
 
     /// The rows as a query that every engine understands: texts, cast to their types.
     ///
-    /// One `values` and not a `union all` of as many queries as there are rows, which engines plan as a tree of that depth.
+    /// One `values` and not a `union all` of as many queries as there are rows, which engines plan
+    /// as a tree of that depth.
     pub(crate) fn sql(&self) -> String {
         if self.rows.is_empty() {
             return self.empty_sql();
@@ -322,7 +323,8 @@ fn read(
     }
 }
 
-/// The number of the first line from `start` on that is not blank: the reader counts blank ones to what follows them.
+/// The number of the first line from `start` on that is not blank: the reader counts blank ones to
+/// what follows them.
 fn line_at(csv: &str, start: usize) -> u64 {
     let blank = csv[start..].len() - csv[start..].trim_start_matches(['\r', '\n']).len();
     csv[..start + blank].matches('\n').count() as u64 + 1
@@ -576,7 +578,8 @@ acme,page_view,2.50
     }
 
     proptest! {
-        /// What cannot be read is an error that tells where, and what is taken can close no literal.
+        /// What cannot be read is an error that tells where, and what is taken can close no
+        /// literal.
         #[test]
         fn given_any_text_then_it_is_rows_without_quotes_or_an_error_with_its_line(text in "(shop_id,activity,weight\n)?[a-z*,'\"\\\\0-9.\n\r é-]{0,60}") {
             match weights().with_rows(&text) {

@@ -36,9 +36,10 @@ pub(crate) struct Deduplication<'a> {
 impl Deduplication<'_> {
     /// A query for the rows without duplicates.
     ///
-    /// Numbering all rows would sort the whole table for the few keys that occur twice, which is the weak spot of
-    /// DataFusion; so only those keys are numbered, and the other rows are taken as they are. Every column takes part in
-    /// the order, so that which row wins never depends on the order of files.
+    /// Numbering all rows would sort the whole table for the few keys that occur twice, which is
+    /// the weak spot of DataFusion; so only those keys are numbered, and the other rows are taken
+    /// as they are. Every column takes part in the order, so that which row wins never depends on
+    /// the order of files.
     pub(crate) fn sql(&self) -> String {
         let Self { table, columns, key, precedence } = self;
         let columns_list = columns.join(", ");

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 
-/// Attempts of one call, the first included. The SDK waits with exponential backoff and jitter between them.
+/// Attempts of one call, the first included. The SDK waits with exponential backoff and jitter
+/// between them.
 const MAX_ATTEMPTS: u32 = 4;
 
 /// Longest wait between two attempts: a Lambda's caller is waiting.
@@ -16,10 +17,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time from sending a request to the first byte of its response, an upload's body included.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Credentials, region and endpoint from the environment (`AWS_ENDPOINT_URL` is honoured), with bounded retries.
+/// Credentials, region and endpoint from the environment (`AWS_ENDPOINT_URL` is honoured), with
+/// bounded retries.
 ///
-/// `operation_timeout` bounds all attempts of one call together. It must be shorter than the caller may run, so that the
-/// call fails with its reason, and the caller's own retry (Lambda, Step Functions, SQS) takes over, before the caller dies.
+/// `operation_timeout` bounds all attempts of one call together. It must be shorter than the caller
+/// may run, so that the call fails with its reason, and the caller's own retry (Lambda, Step
+/// Functions, SQS) takes over, before the caller dies.
 pub async fn config(operation_timeout: Duration) -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
         .retry_config(

@@ -1,11 +1,12 @@
 //! Configuration from environment variables.
 //!
-//! A function reads all of its variables before it serves anything, so that a missing one stops the deployment and not
-//! the first customer.
+//! A function reads all of its variables before it serves anything, so that a missing one stops the
+//! deployment and not the first customer.
 
 use std::{env, fmt::Display, path::PathBuf, str::FromStr};
 
-/// An environment variable that is missing or unreadable. The message does not repeat the value, which may be a secret.
+/// An environment variable that is missing or unreadable. The message does not repeat the value,
+/// which may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The variable is not set, or empty.
@@ -61,7 +62,8 @@ where
     })
 }
 
-/// The directory that holds the definitions (`schemas/`, `glue-sql/`): `DEFINITIONS_DIR`, or else the Lambda package.
+/// The directory that holds the definitions (`schemas/`, `glue-sql/`): `DEFINITIONS_DIR`, or else
+/// the Lambda package.
 pub fn definitions_dir() -> Result<PathBuf, ConfigError> {
     if let Some(directory) = read("DEFINITIONS_DIR")? {
         return Ok(directory.into());
@@ -120,7 +122,8 @@ fn purpose(name: &str) -> &'static str {
 mod tests {
     use super::*;
 
-    // Setting a variable is unsafe (and process-wide), so the tests read what cargo sets for every test.
+    // Setting a variable is unsafe (and process-wide), so the tests read what cargo sets for every
+    // test.
 
     #[test]
     fn given_a_missing_variable_when_required_then_the_error_says_what_it_is_for() {

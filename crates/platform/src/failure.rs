@@ -1,7 +1,7 @@
 //! How a function fails, as its caller sees it.
 //!
-//! State machines retry by an error's type. What a retry cannot mend (an unreadable input, a wrong definition) fails as
-//! [`Failure::PERMANENT`]; everything else may be over in a moment.
+//! State machines retry by an error's type. What a retry cannot mend (an unreadable input, a wrong
+//! definition) fails as [`Failure::PERMANENT`]; everything else may be over in a moment.
 
 use std::fmt::Display;
 

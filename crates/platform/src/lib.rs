@@ -2,7 +2,8 @@
 //! clients, the stream that events are put to, the topics that alerts are published to, the list of
 //! shops and their secrets.
 //!
-//! Every port has an implementation in memory, so that code which depends on one is tested without a cloud.
+//! Every port has an implementation in memory, so that code which depends on one is tested without
+//! a cloud.
 
 pub mod aws;
 pub mod clock;

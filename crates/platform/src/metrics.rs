@@ -1,12 +1,14 @@
-//! Metrics in CloudWatch's embedded metric format: a JSON line on stdout that CloudWatch turns into metrics, so that
-//! counting costs no network call.
+//! Metrics in CloudWatch's embedded metric format: a JSON line on stdout that CloudWatch turns into
+//! metrics, so that counting costs no network call.
 //!
-//! Names follow one grammar, `<what happened>_<to what>_<unit>`: `received_events_count`, `received_body_bytes`. A
-//! [`Metric`] is made of its stem and its unit, so a name without a unit cannot be written.
+//! Names follow one grammar, `<what happened>_<to what>_<unit>`: `received_events_count`,
+//! `received_body_bytes`. A [`Metric`] is made of its stem and its unit, so a name without a unit
+//! cannot be written.
 //!
-//! Dimensions are `function` and, where there is one, `dataset` or `model`. A function's name is the deployed one
-//! (`shoplake-prod-webhook`), so that the environments of an account are told apart. CloudWatch bills each combination, so a
-//! dimension only ever holds the name of a dataset or model that exists, never what a caller sent.
+//! Dimensions are `function` and, where there is one, `dataset` or `model`. A function's name is
+//! the deployed one (`shoplake-prod-webhook`), so that the environments of an account are told
+//! apart. CloudWatch bills each combination, so a dimension only ever holds the name of a dataset
+//! or model that exists, never what a caller sent.
 
 use std::{
     io::Write,
@@ -37,7 +39,8 @@ pub const WRITTEN_SILVER_ROWS: Metric = Metric::new("written_silver_rows", Unit:
 pub const QUARANTINED_LINES: Metric = Metric::new("quarantined_lines", Unit::Count);
 /// Size of the Parquet objects written.
 pub const WRITTEN_PARQUET: Metric = Metric::new("written_parquet", Unit::Bytes);
-/// From when an event was received until the warehouse shows a KPI that knows it: of the oldest event that a load brought.
+/// From when an event was received until the warehouse shows a KPI that knows it: of the oldest
+/// event that a load brought.
 pub const EVENT_TO_KPI: Metric = Metric::new("event_to_kpi", Unit::Seconds);
 /// Datasets that were looked at for whether they still arrive.
 pub const WATCHED_DATASETS: Metric = Metric::new("watched_datasets", Unit::Count);
@@ -151,7 +154,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The metrics of `function`, on standard output; in Lambda, under the name that it is deployed as.
+    /// The metrics of `function`, on standard output; in Lambda, under the name that it is deployed
+    /// as.
     pub fn stdout(function: &str) -> Self {
         let deployed = std::env::var("AWS_LAMBDA_FUNCTION_NAME");
         Self::new(deployed.as_deref().unwrap_or(function), Arc::new(Stdout))
@@ -162,7 +166,8 @@ impl Metrics {
         Self { function: function.to_owned(), sink }
     }
 
-    /// Records values, of `dataset` where they belong to one. One call is one line; no value, no line.
+    /// Records values, of `dataset` where they belong to one. One call is one line; no value, no
+    /// line.
     pub fn emit(&self, dataset: Option<&str>, values: &[(Metric, f64)]) {
         if !values.is_empty() {
             let owners = Vec::from_iter(dataset.map(|dataset| ("dataset", dataset)));
@@ -173,7 +178,8 @@ impl Metrics {
         }
     }
 
-    /// Records values of `model`, and the same for all models together, so that one alarm can watch over all of them.
+    /// Records values of `model`, and the same for all models together, so that one alarm can watch
+    /// over all of them.
     pub fn emit_of_model(&self, model: &str, values: &[(Metric, f64)]) {
         if !values.is_empty() {
             let dimensions = [vec!["function"], vec!["function", "model"]];

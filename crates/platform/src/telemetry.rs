@@ -1,10 +1,12 @@
-//! Logs: one JSON object per line on stdout, where CloudWatch Logs Insights finds every field by name.
+//! Logs: one JSON object per line on stdout, where CloudWatch Logs Insights finds every field by
+//! name.
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{EnvFilter, filter::Directive};
 
-/// Crates that write payloads, headers or credentials when asked for more than `info`. They are held at `info` whatever
-/// `RUST_LOG` says: nobody who debugs in production should be able to log a customer's data by accident.
+/// Crates that write payloads, headers or credentials when asked for more than `info`. They are
+/// held at `info` whatever `RUST_LOG` says: nobody who debugs in production should be able to log a
+/// customer's data by accident.
 const NEVER_VERBOSE: [&str; 9] = [
     "aws_config",
     "aws_sdk_ssm",
@@ -17,7 +19,8 @@ const NEVER_VERBOSE: [&str; 9] = [
     "reqwest",
 ];
 
-/// Starts logging for the function or task called `name`, at the levels of `RUST_LOG` (default `info`).
+/// Starts logging for the function or task called `name`, at the levels of `RUST_LOG` (default
+/// `info`).
 ///
 /// May be called any number of times; only the first call in a process has an effect.
 pub fn init(name: &str) {

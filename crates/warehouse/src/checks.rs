@@ -19,10 +19,11 @@ const THIS_RUN: &str = "job = cast(:run_job as varchar(256)) and version = cast(
 
 /// What all checks of a partition, or of a dataset, came to in one run.
 ///
-/// Results are a function of a listing of the lake, and silver only grows, so of two runs the one whose inputs were listed
-/// later knows at least what the other one knew: it wins, whichever of them arrives last. That moment is `planned_at`, by
-/// the clock of S3, which all runs share. The number of the gold commit alone would not do, as runs that commit nothing
-/// (unchanged, or stopped by a check) have the number of the next commit like the run that makes it; it decides where two
+/// Results are a function of a listing of the lake, and silver only grows, so of two runs the one
+/// whose inputs were listed later knows at least what the other one knew: it wins, whichever of
+/// them arrives last. That moment is `planned_at`, by the clock of S3, which all runs share. The
+/// number of the gold commit alone would not do, as runs that commit nothing (unchanged, or stopped
+/// by a check) have the number of the next commit like the run that makes it; it decides where two
 /// plans fall into one second, S3's clock having no smaller hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckResults {
@@ -72,14 +73,16 @@ pub enum Recorded {
     Superseded,
 }
 
-/// The row that the last of [`CheckResults::statements`] answers with; there is none before the partition is registered.
+/// The row that the last of [`CheckResults::statements`] answers with; there is none before the
+/// partition is registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 struct Report {
     is_this_run: u64,
 }
 
 impl CheckResults {
-    /// Makes these results the ones that are shown, all at once, unless `warehouse` has those of a later run.
+    /// Makes these results the ones that are shown, all at once, unless `warehouse` has those of a
+    /// later run.
     ///
     /// Any number of runs may be recorded at once, of one partition too, and each may be repeated.
     ///
@@ -96,7 +99,8 @@ impl CheckResults {
         recorded.ok_or_else(|| self.not_registered())
     }
 
-    /// What the answer to [`statements`](Self::statements), with which `results` end, says; none if the partition is not registered.
+    /// What the answer to [`statements`](Self::statements), with which `results` end, says; none if
+    /// the partition is not registered.
     pub(crate) fn read(
         &self,
         mut results: Vec<Option<Rows>>,
@@ -121,9 +125,10 @@ impl CheckResults {
 
     /// Makes sure that the partition has its row in `shoplake.check_runs`, once.
     ///
-    /// Recordings of one partition take turns by updating that row, as two updates of one row conflict in every isolation
-    /// level. Two inserts do not, as Redshift enforces no key, which is why the row is there before the first recording, and
-    /// why nothing relies on the keys of `shoplake.check_results`.
+    /// Recordings of one partition take turns by updating that row, as two updates of one row
+    /// conflict in every isolation level. Two inserts do not, as Redshift enforces no key, which is
+    /// why the row is there before the first recording, and why nothing relies on the keys of
+    /// `shoplake.check_results`.
     pub(crate) fn register(&self) -> Statement {
         self.name(format!(
             "insert into shoplake.check_runs (model, partition_value)
@@ -143,8 +148,8 @@ where {THIS_PARTITION}"
 
     /// The recording, as part of one transaction. The last statement says what became of it.
     ///
-    /// Whoever claims second waits for the first, then sees its run (READ COMMITTED) or is aborted and run again (SNAPSHOT,
-    /// SERIALIZABLE); what is not claimed touches nothing.
+    /// Whoever claims second waits for the first, then sees its run (READ COMMITTED) or is aborted
+    /// and run again (SNAPSHOT, SERIALIZABLE); what is not claimed touches nothing.
     pub(crate) fn statements(&self) -> Vec<Statement> {
         let claimed = format!(
             "exists (select 1 from shoplake.check_runs where {THIS_PARTITION} and {THIS_RUN})"
@@ -240,7 +245,8 @@ impl CheckResult {
     }
 }
 
-/// The longest beginning of `text` that has at most `bytes` bytes, which is how Redshift measures a varchar.
+/// The longest beginning of `text` that has at most `bytes` bytes, which is how Redshift measures a
+/// varchar.
 fn prefix(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
@@ -324,7 +330,8 @@ pub(crate) mod tests {
         assert_eq!(heads, ["update", "delete", "select"]);
     }
 
-    /// A warehouse in which the partition is registered from the `after`th transaction on, and shows this run or another.
+    /// A warehouse in which the partition is registered from the `after`th transaction on, and
+    /// shows this run or another.
     fn warehouse(after: usize, is_this_run: u64) -> Arc<RecordingWarehouse> {
         let mut transactions = 0;
         Arc::new(RecordingWarehouse::answering(move |statements| {

@@ -27,7 +27,8 @@ pub(crate) struct Redshift(pub(crate) ColumnType);
 impl fmt::Display for Redshift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            // The widest there is: a value longer than its column would stop the load, while unused width costs no storage.
+            // The widest there is: a value longer than its column would stop the load, while unused
+            // width costs no storage.
             ColumnType::String => f.write_str("varchar(65535)"),
             ColumnType::Bigint => f.write_str("bigint"),
             ColumnType::Double => f.write_str("double precision"),
@@ -39,7 +40,8 @@ impl fmt::Display for Redshift {
     }
 }
 
-/// The portable type of a column as `information_schema.columns` reports it, or `None` if no load creates such a column.
+/// The portable type of a column as `information_schema.columns` reports it, or `None` if no load
+/// creates such a column.
 pub(crate) fn from_catalog(
     data_type: &str,
     precision: Option<u8>,

@@ -1,4 +1,5 @@
-//! Redshift Serverless through the Data API: a transaction is submitted, waited for, and its results are fetched.
+//! Redshift Serverless through the Data API: a transaction is submitted, waited for, and its
+//! results are fetched.
 
 mod run;
 mod sdk;
@@ -42,7 +43,8 @@ pub struct Policy {
     pub cancel_time: Duration,
     /// How often a transaction that loses against a concurrent one is run again.
     pub conflict_retries: usize,
-    /// Wait before the first such retry; it doubles with each, with jitter, so that two losers do not meet again.
+    /// Wait before the first such retry; it doubles with each, with jitter, so that two losers do
+    /// not meet again.
     pub first_retry: Duration,
     /// Longest wait between two such retries, before jitter.
     pub longest_retry: Duration,

@@ -112,7 +112,8 @@ pub enum WarehouseError {
 }
 
 impl WarehouseError {
-    /// Whether the transaction lost against a concurrent one and would succeed if it were simply run again.
+    /// Whether the transaction lost against a concurrent one and would succeed if it were simply
+    /// run again.
     pub fn is_conflict(&self) -> bool {
         match self {
             Self::Statement { message, .. } | Self::RolledBack { message, .. } => {
@@ -133,17 +134,20 @@ impl WarehouseError {
         }
     }
 
-    /// Whether an object that was to be created is there already, as when a concurrent creation won.
+    /// Whether an object that was to be created is there already, as when a concurrent creation
+    /// won.
     pub fn is_duplicate(&self) -> bool {
         let Self::Statement { message, .. } = self else { return false };
         let message = message.to_ascii_lowercase();
-        // PostgreSQL reports a lost race of two `create ... if not exists` as a violated index of its own catalog.
+        // PostgreSQL reports a lost race of two `create ... if not exists` as a violated index of
+        // its own catalog.
         message.contains("already exists")
             || message.contains("duplicate key value violates unique constraint \"pg_")
     }
 }
 
-/// Redshift: 1023 (serializable isolation violation) and 1018 (a relation changed since the snapshot). PostgreSQL: 40001 and 40P01.
+/// Redshift: 1023 (serializable isolation violation) and 1018 (a relation changed since the
+/// snapshot). PostgreSQL: 40001 and 40P01.
 fn is_conflict_message(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     [

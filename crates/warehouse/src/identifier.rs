@@ -5,7 +5,8 @@ use std::{fmt, str::FromStr};
 /// Redshift's limit for a name, in bytes.
 const MAX_BYTES: usize = 127;
 
-/// A name in lower case, `[a-z_][a-z0-9_]*`, rendered in double quotes so that a reserved word is a name like any other.
+/// A name in lower case, `[a-z_][a-z0-9_]*`, rendered in double quotes so that a reserved word is a
+/// name like any other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identifier(String);
 

@@ -1,7 +1,9 @@
-//! The warehouse: transactions through the Redshift Data API, copies of gold partitions, and migrations.
+//! The warehouse: transactions through the Redshift Data API, copies of gold partitions, and
+//! migrations.
 //!
-//! Everything that can be decided without a database is a pure function here (statements, DDL, splitting, retry decisions) and is tested
-//! as such. What only a database can show (locks, isolation, types) is shown by the end-to-end tests.
+//! Everything that can be decided without a database is a pure function here (statements, DDL,
+//! splitting, retry decisions) and is tested as such. What only a database can show (locks,
+//! isolation, types) is shown by the end-to-end tests.
 
 mod checks;
 mod column;
@@ -38,8 +40,9 @@ pub const MAX_STATEMENTS: usize = 40;
 pub trait Warehouse: Send + Sync {
     /// Runs the statements in order as one transaction: all of them take effect, or none.
     ///
-    /// Answers with one entry per statement: its rows, or `None` if it is not one that returns rows. A serialization conflict is retried
-    /// before it is reported, so a transaction must not depend on what was read in an earlier one without checking it again in SQL.
+    /// Answers with one entry per statement: its rows, or `None` if it is not one that returns
+    /// rows. A serialization conflict is retried before it is reported, so a transaction must not
+    /// depend on what was read in an earlier one without checking it again in SQL.
     async fn transaction(
         &self,
         statements: Vec<Statement>,

@@ -4,8 +4,9 @@ use std::fmt;
 
 /// A string that is safe between single quotes: printable ASCII without quote, backslash and space.
 ///
-/// Everything else is a named parameter. COPY is not a query, so its source and its role cannot be bound; both are of this narrow kind
-/// (an S3 URI and an ARN). Backslash is left out because Redshift reads it as an escape and PostgreSQL does not.
+/// Everything else is a named parameter. COPY is not a query, so its source and its role cannot be
+/// bound; both are of this narrow kind (an S3 URI and an ARN). Backslash is left out because
+/// Redshift reads it as an escape and PostgreSQL does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Literal(String);
 

@@ -10,8 +10,8 @@ type Answer = Box<dyn FnMut(&[Statement]) -> Result<Vec<Option<Rows>>, Warehouse
 
 /// Records the transactions it is given and answers as it is told.
 ///
-/// It shows which statements are sent and what is made of the answers. It runs no SQL: that the statements do what they say, under
-/// concurrency above all, is for the end-to-end tests.
+/// It shows which statements are sent and what is made of the answers. It runs no SQL: that the
+/// statements do what they say, under concurrency above all, is for the end-to-end tests.
 pub struct RecordingWarehouse {
     transactions: Mutex<Vec<Vec<Statement>>>,
     answer: Mutex<Answer>,

@@ -1,8 +1,10 @@
 //! Cuts a SQL file into its statements.
 
-/// The statements of a script, without their semicolons; text that is only space and comments is not a statement.
+/// The statements of a script, without their semicolons; text that is only space and comments is
+/// not a statement.
 ///
-/// A semicolon inside a string, a quoted name, a comment or a dollar-quoted body does not end a statement.
+/// A semicolon inside a string, a quoted name, a comment or a dollar-quoted body does not end a
+/// statement.
 pub(crate) fn split(script: &str) -> Vec<&str> {
     let mut statements = Vec::new();
     let (mut start, mut at, mut has_content) = (0, 0, false);
@@ -42,7 +44,8 @@ fn comment(text: &str) -> Option<usize> {
 fn quoted(text: &str) -> Option<usize> {
     let quote = text.chars().next()?;
     if quote == '\'' || quote == '"' {
-        // A doubled quote is seen as the end of one string and the beginning of the next, which cuts at the same places.
+        // A doubled quote is seen as the end of one string and the beginning of the next, which
+        // cuts at the same places.
         return Some(text[1..].find(quote).map_or(text.len(), |end| end + 2));
     }
     if quote == '$' {

@@ -7,8 +7,9 @@ use crate::{MAX_STATEMENTS, WarehouseError};
 
 /// A SQL statement and the values of the `:name` parameters it uses.
 ///
-/// A value is text and is cast where it is used (`cast(:version as bigint)`): the Data API knows no other kind, and neither null nor ''.
-/// A name should be used with one type only: the server infers one type per name.
+/// A value is text and is cast where it is used (`cast(:version as bigint)`): the Data API knows no
+/// other kind, and neither null nor ''. A name should be used with one type only: the server infers
+/// one type per name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     sql: String,
@@ -47,7 +48,8 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Merges the statements' parameters; two statements may share a name only if they mean the same value.
+    /// Merges the statements' parameters; two statements may share a name only if they mean the
+    /// same value.
     pub(crate) fn new(statements: Vec<Statement>) -> Result<Self, WarehouseError> {
         if statements.is_empty() || statements.len() > MAX_STATEMENTS {
             return Err(WarehouseError::StatementCount { actual: statements.len() });

@@ -147,7 +147,8 @@ fn widen(table: &TableName, column: &Column) -> Vec<Statement> {
 fn create(table: &TableName, columns: &[Column], sort: &[Identifier]) -> Vec<Statement> {
     let mut ddl =
         format!("create table if not exists {table} (\n    {}\n)", join(columns, ",\n    "));
-    // Sorted as its queries filter (shop first). The distribution is left to Redshift (AUTO), which knows the table's size.
+    // Sorted as its queries filter (shop first). The distribution is left to Redshift (AUTO), which
+    // knows the table's size.
     if !sort.is_empty() {
         ddl.push_str(&format!("\ncompound sortkey ({})", join(sort, ", ")));
     }

@@ -18,7 +18,8 @@ pub const LAYOUT: Layout = Layout { silver: keys::silver, quarantine: keys::quar
 /// Objects written at the same time: a batch makes a handful, a replay of many days makes many.
 const CONCURRENT_WRITES: usize = 16;
 
-/// Bytes. A key has at most 1,024 of them, so anything longer is a Kinesis event, and megabytes need not be read twice to find that out.
+/// Bytes. A key has at most 1,024 of them, so anything longer is a Kinesis event, and megabytes
+/// need not be read twice to find that out.
 const LONGEST_OBJECT_EVENT: usize = 16_384;
 
 /// The function and its ports.
@@ -72,11 +73,13 @@ impl<S: Store> Conform<S> {
     /// Handles a Kinesis event, or the name of a bronze object, with a named backfill if its old
     /// rows are to be accepted.
     ///
-    /// Bad data is quarantined and never fails an invocation. A fault of the system fails the whole batch from its first record on: objects are
-    /// named after their batch, so the next attempt writes the same ones.
+    /// Bad data is quarantined and never fails an invocation. A fault of the system fails the whole
+    /// batch from its first record on: objects are named after their batch, so the next attempt
+    /// writes the same ones.
     ///
     /// # Errors
-    /// When the payload is neither, or when the lake does not give or take an object; [`Failure::is_permanent`] tells which.
+    /// When the payload is neither, or when the lake does not give or take an object;
+    /// [`Failure::is_permanent`] tells which.
     pub async fn handle(&self, payload: &str) -> Result<Answer, Failure> {
         if payload.len() > LONGEST_OBJECT_EVENT {
             return self.batch(payload).await;

@@ -1,5 +1,6 @@
-//! A Kinesis shard and its event source mapping, exactly as AWS documents them, against the real function on a lake in memory: batches of any
-//! size, retries, `batchItemFailures`, bisection, records delivered again by a poller that has lost its shard, a lake that fails.
+//! A Kinesis shard and its event source mapping, exactly as AWS documents them, against the real
+//! function on a lake in memory: batches of any size, retries, `batchItemFailures`, bisection,
+//! records delivered again by a poller that has lost its shard, a lake that fails.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::Read;
@@ -46,7 +47,8 @@ pub(crate) fn payload(records: &[(usize, String)]) -> String {
     json!({"Records": records.iter().map(record).collect::<Vec<_>>()}).to_string()
 }
 
-/// How the mapping behaves in one run. Every list is used up one step at a time, and what comes after its end is the calm case.
+/// How the mapping behaves in one run. Every list is used up one step at a time, and what comes
+/// after its end is the calm case.
 #[derive(Clone, Debug)]
 struct Weather {
     /// Sizes of the batches that are polled.
@@ -78,7 +80,8 @@ async fn deliver(
             let answer = conform.handle(&payload(&records[range.clone()])).await.unwrap();
             let lost = weather.lost_answers.pop_front().unwrap_or(false);
             let Answer::Batch { batch_item_failures } = answer else { panic!("{answer:?}") };
-            // The mapping starts again at the lowest sequence number; without one, an error means the whole batch.
+            // The mapping starts again at the lowest sequence number; without one, an error means
+            // the whole batch.
             let failed = batch_item_failures
                 .iter()
                 .map(|failure| {
@@ -107,7 +110,8 @@ async fn deliver(
     }
 }
 
-/// What the lake holds: silver rows by key, quarantined lines by their origin, described lines by theirs.
+/// What the lake holds: silver rows by key, quarantined lines by their origin, described lines by
+/// theirs.
 #[derive(Debug, PartialEq, Eq)]
 struct Contents {
     silver: BTreeSet<String>,

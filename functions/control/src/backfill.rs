@@ -7,10 +7,12 @@ use shoplake_platform::failure::Failure;
 use crate::days;
 use crate::queue::{MAX_BATCH, Queue};
 
-/// The most days of one backfill, ten years: a mistyped year should not keep the lake busy for a week.
+/// The most days of one backfill, ten years: a mistyped year should not keep the lake busy for a
+/// week.
 const MAX_DAYS: usize = 3_660;
 
-/// Marks each of the model's days dirty, both ends included; answers how many. Should it fail half way, run it again.
+/// Marks each of the model's days dirty, both ends included; answers how many. Should it fail half
+/// way, run it again.
 pub(crate) async fn backfill(
     models: &Models,
     queue: &dyn Queue,

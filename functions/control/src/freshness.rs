@@ -1,7 +1,7 @@
 //! Notices when a dataset has stopped arriving.
 //!
-//! A connector that is not started and a shop that has lost its secret fail nowhere in the pipeline: nothing happens, which
-//! no other alert is about.
+//! A connector that is not started and a shop that has lost its secret fail nowhere in the
+//! pipeline: nothing happens, which no other alert is about.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,8 @@ use shoplake_platform::metrics::{Metrics, NEWEST_OBJECT_AGE, WATCHED_DATASETS};
 use shoplake_platform::topic::{Message, Topic, subject};
 use shoplake_warehouse::{CheckFailure, CheckResult, CheckResults, Warehouse};
 
-/// How long a check may be at telling people. What it has not told them by then, another check does.
+/// How long a check may be at telling people. What it has not told them by then, another check
+/// does.
 const LONGEST_TELLING: TimeDelta = TimeDelta::minutes(5);
 
 /// Watches the datasets whose contracts say how often they arrive.
@@ -34,7 +35,8 @@ struct Dataset {
     within: Duration,
 }
 
-/// What is known of a dataset since it last turned fresh or stale: `state/freshness/<dataset>.json`.
+/// What is known of a dataset since it last turned fresh or stale:
+/// `state/freshness/<dataset>.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Standing {
     is_fresh: bool,
@@ -138,7 +140,8 @@ impl Freshness {
         if !standing.told {
             match self.topic.publish(&dataset.alert(&standing)).await {
                 Ok(()) => (standing.told, finding.alerted) = (true, true),
-                // A later check tries again: an alert that is heard twice is better than one that is not heard.
+                // A later check tries again: an alert that is heard twice is better than one that
+                // is not heard.
                 Err(error) => failures.push(error.to_string()),
             }
         }
@@ -156,8 +159,8 @@ impl Freshness {
         if failures.is_empty() { Ok(finding) } else { Err(Failure::retryable(failures.join("; "))) }
     }
 
-    /// What this check has to tell, if the dataset has turned, or if nobody has told of its turn; none if there is nothing to
-    /// tell, or somebody else is at it.
+    /// What this check has to tell, if the dataset has turned, or if nobody has told of its turn;
+    /// none if there is nothing to tell, or somebody else is at it.
     async fn claim(
         &self,
         dataset: &Dataset,
@@ -214,8 +217,9 @@ impl Dataset {
 
     /// When the newest object of silver arrived.
     ///
-    /// It is looked for among the recent days first, where all but late rows are. Only a dataset that seems stale is listed
-    /// as a whole, because a backfill of last year is an arrival as well.
+    /// It is looked for among the recent days first, where all but late rows are. Only a dataset
+    /// that seems stale is listed as a whole, because a backfill of last year is an arrival as
+    /// well.
     async fn newest(
         &self,
         lake: &dyn Store,
@@ -266,8 +270,8 @@ impl Dataset {
         }
     }
 
-    /// The same for the warehouse. It is recorded when the dataset turns, not at each look, which would keep a warehouse awake
-    /// that is paid for by the second.
+    /// The same for the warehouse. It is recorded when the dataset turns, not at each look, which
+    /// would keep a warehouse awake that is paid for by the second.
     fn result(&self, standing: &Standing) -> CheckResults {
         let row = json!({"newest_object_at": rfc3339(standing.newest_object_at)});
         let failure =

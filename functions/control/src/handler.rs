@@ -49,7 +49,8 @@ enum Action {
     GetReference { table: String },
     /// Replace the rows of a reference table.
     SetReference { table: String, csv: String },
-    /// Have done again what failed: the letters of a queue, or the quarantined lines of a dataset and day.
+    /// Have done again what failed: the letters of a queue, or the quarantined lines of a dataset
+    /// and day.
     Redrive { queue: Option<Source>, quarantine: Option<String>, day: Option<NaiveDate> },
     /// Alert people if a dataset has stopped arriving.
     CheckFreshness,

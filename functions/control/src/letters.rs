@@ -3,7 +3,8 @@
 use anyhow::Context;
 use async_trait::async_trait;
 
-/// How long a receive waits, in seconds. Waiting at all makes SQS ask all of its servers, so that "none" means none.
+/// How long a receive waits, in seconds. Waiting at all makes SQS ask all of its servers, so that
+/// "none" means none.
 const WAIT_SECONDS: i32 = 1;
 
 /// A message that was received, and comes back by itself unless it is deleted.
@@ -67,7 +68,8 @@ impl Letters for SqsLetters {
 
 #[cfg(test)]
 pub(crate) mod memory {
-    //! The same in memory. A letter that was received comes back at the next call of [`MemoryLetters::reappear`].
+    //! The same in memory. A letter that was received comes back at the next call of
+    //! [`MemoryLetters::reappear`].
 
     use std::collections::VecDeque;
     use std::sync::Mutex;

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use shoplake_lake::keys;
 use shoplake_models::JobResult;
 
-/// Starts executions. Starting one twice is harmless: whatever it writes has a deterministic name, or a version.
+/// Starts executions. Starting one twice is harmless: whatever it writes has a deterministic name,
+/// or a version.
 #[async_trait]
 pub(crate) trait Machines: Send + Sync {
     /// Has the bronze object of this key conformed into silver.
@@ -47,7 +48,8 @@ impl Machines for StepFunctions {
     }
 }
 
-/// The input of silver-to-gold for a job that has been computed elsewhere, as silver-to-gold-glue hands it over.
+/// The input of silver-to-gold for a job that has been computed elsewhere, as silver-to-gold-glue
+/// hands it over.
 fn computed(result: &JobResult) -> Value {
     let job = keys::job(&result.model, &result.partition, &result.job);
     json!({"job": job, "transform": {"result": result}})

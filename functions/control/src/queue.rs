@@ -7,7 +7,8 @@ use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 /// How many messages one call takes (`SendMessageBatch`).
 pub(crate) const MAX_BATCH: usize = 10;
 
-/// Takes dirty partitions, as events. One that arrives twice is computed once, or twice with the same answer.
+/// Takes dirty partitions, as events. One that arrives twice is computed once, or twice with the
+/// same answer.
 #[async_trait]
 pub(crate) trait Queue: Send + Sync {
     /// Sends at most [`MAX_BATCH`] of them; an error if any of them was not taken.

@@ -22,8 +22,9 @@ pub(crate) async fn get(models: &Models, lake: &dyn Store, table: &str) -> Resul
     }))
 }
 
-/// Replaces a table's rows, if they are what the table is declared to be; answers how many there are. The lake tells
-/// dispatch, which has everything computed again that was computed with the former rows.
+/// Replaces a table's rows, if they are what the table is declared to be; answers how many there
+/// are. The lake tells dispatch, which has everything computed again that was computed with the
+/// former rows.
 pub(crate) async fn set(
     models: &Models,
     lake: &dyn Store,

@@ -1,4 +1,5 @@
-//! Has the warehouse show what gold holds already: after loads that failed, or a warehouse that was lost.
+//! Has the warehouse show what gold holds already: after loads that failed, or a warehouse that was
+//! lost.
 
 use chrono::NaiveDate;
 use serde_json::{Value, json};
@@ -9,15 +10,17 @@ use shoplake_platform::failure::Failure;
 use crate::days;
 use crate::machines::Machines;
 
-/// The most days of one reload, a leap year: each is an execution, and all of them meet in one warehouse.
+/// The most days of one reload, a leap year: each is an execution, and all of them meet in one
+/// warehouse.
 const MAX_DAYS: usize = 366;
 
-/// Hands what was committed for each of the model's days, both ends included, to the state machine that shows it; answers how many
-/// executions that started, and for how many days there is no gold. Should it fail half way, run it again: the
-/// warehouse takes only what is newer than what it has.
+/// Hands what was committed for each of the model's days, both ends included, to the state machine
+/// that shows it; answers how many executions that started, and for how many days there is no gold.
+/// Should it fail half way, run it again: the warehouse takes only what is newer than what it has.
 ///
-/// An object that was committed before its model changed is loaded as it is. A column that its table lacks is added; one that only
-/// the table has is null in its rows; one of another type fails the load, until the day is computed again.
+/// An object that was committed before its model changed is loaded as it is. A column that its
+/// table lacks is added; one that only the table has is null in its rows; one of another type fails
+/// the load, until the day is computed again.
 pub(crate) async fn reload(
     models: &Models,
     lake: &dyn Store,

@@ -50,7 +50,8 @@ pub(crate) trait SecretStore: Send + Sync {
     async fn shops(&self) -> anyhow::Result<BTreeSet<ShopId>>;
 }
 
-/// Parameter Store: SecureString parameters `<path>/<shop>/webhook-secrets/<version>` under a KMS key.
+/// Parameter Store: SecureString parameters `<path>/<shop>/webhook-secrets/<version>` under a KMS
+/// key.
 pub(crate) struct SsmSecretStore {
     client: aws_sdk_ssm::Client,
     path: String,

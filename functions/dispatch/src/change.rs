@@ -23,7 +23,8 @@ pub(crate) enum Change {
         /// Which partition.
         partition: PartitionValue,
     },
-    /// A bucket of a dataset has grown. Models are computed by day, and none can read a dataset by bucket.
+    /// A bucket of a dataset has grown. Models are computed by day, and none can read a dataset by
+    /// bucket.
     SilverBucket,
     /// An operator has edited a reference table.
     Reference {
@@ -120,7 +121,8 @@ impl Change {
 
     fn of_object(created: ObjectCreated) -> Result<Self, ChangeError> {
         let ObjectCreated { bucket: Bucket { name: bucket }, object: Object { key } } = created;
-        // S3 gives EventBridge keys as they are, LocalStack percent-encodes them. No key of the lake holds a percent sign.
+        // S3 gives EventBridge keys as they are, LocalStack percent-encodes them. No key of the
+        // lake holds a percent sign.
         let key = percent_decode_str(&key).decode_utf8_lossy().into_owned();
         let change = match keys::parse(&key) {
             Some(LakeKey::Bronze { .. }) => Some(Self::Bronze { bucket, key: key.clone() }),

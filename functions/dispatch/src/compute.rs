@@ -23,8 +23,9 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
         model: &Model,
         partition: PartitionValue,
     ) -> anyhow::Result<()> {
-        // The order is the protocol: first the version that the commit will replace, then the inputs. So whoever commits
-        // on top of that version has seen at least the inputs that its writer saw.
+        // The order is the protocol: first the version that the commit will replace, then the
+        // inputs. So whoever commits on top of that version has seen at least the inputs that its
+        // writer saw.
         let head = self.lake.head(&model.output_key(partition)).await?;
         let gold = head.as_ref().map(GoldHead::try_from).transpose()?;
         if gold.is_none() && self.has_no_own_day(model, partition).await? {
@@ -81,7 +82,8 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
             Engine::Lambda => self.machines.silver_to_gold(&key).await,
             Engine::Glue => {
                 let run = GlueRun {
-                    // Started once for each lease: a job that failed can be started again, under a name of its own.
+                    // Started once for each lease: a job that failed can be started again, under a
+                    // name of its own.
                     name: format!("{}-{}", job.id, now.timestamp()),
                     job: key,
                     result: keys::job_result(&job.model, &partition, &job.id),
@@ -104,10 +106,11 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
         self.queue.postpone(&PartitionDirty::one(&model.name, partition, reason), delay).await
     }
 
-    /// Those of the days that the model has to be asked about: they have something of their own, or are there already.
+    /// Those of the days that the model has to be asked about: they have something of their own, or
+    /// are there already.
     ///
-    /// A change dirties all days that look back at it, and most of them are yet to come. For many days, one listing of each
-    /// input is cheaper than a look at every day.
+    /// A change dirties all days that look back at it, and most of them are yet to come. For many
+    /// days, one listing of each input is cheaper than a look at every day.
     pub(crate) async fn with_own_day(
         &self,
         model: &Model,
@@ -152,7 +155,8 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
         Ok(future::try_join_all(listings).await?.into_iter().collect())
     }
 
-    /// What is left of the time for which a partition is not computed again, in whole seconds, at least one.
+    /// What is left of the time for which a partition is not computed again, in whole seconds, at
+    /// least one.
     fn remaining(&self, model: &Model, computed: DateTime<Utc>) -> Option<Duration> {
         let rest =
             computed + chrono::Duration::seconds(model.every_seconds.into()) - self.clock.now();

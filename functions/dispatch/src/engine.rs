@@ -9,13 +9,14 @@ use shoplake_models::Listing;
 pub enum Engine {
     /// DataFusion in a function, by an Express execution: done in seconds.
     Lambda,
-    /// Spark on Glue, by a Standard execution: minutes until it begins, and no limit that a partition of a lake reaches.
+    /// Spark on Glue, by a Standard execution: minutes until it begins, and no limit that a
+    /// partition of a lake reaches.
     Glue,
 }
 
 impl Engine {
-    /// How long a job may hold its partition: a little longer than its execution lasts at most (`TimeoutSeconds` of the
-    /// state machine). A job that ends earlier gives its lease back.
+    /// How long a job may hold its partition: a little longer than its execution lasts at most
+    /// (`TimeoutSeconds` of the state machine). A job that ends earlier gives its lease back.
     pub(crate) const fn lease(self) -> chrono::Duration {
         match self {
             Self::Lambda => chrono::Duration::seconds(310),
@@ -23,7 +24,8 @@ impl Engine {
         }
     }
 
-    /// How long a mark waits while a job of this size holds its partition: about as long as most of them take.
+    /// How long a mark waits while a job of this size holds its partition: about as long as most of
+    /// them take.
     pub(crate) const fn wait(self) -> Duration {
         match self {
             Self::Lambda => Duration::from_secs(3),
@@ -42,8 +44,8 @@ pub struct Engines {
 }
 
 impl Engines {
-    /// The engine for a job that reads so much. Where there is no Glue, a job that is too big is tried all the same: the
-    /// threshold is what is sure to fit, and not what is sure to fail.
+    /// The engine for a job that reads so much. Where there is no Glue, a job that is too big is
+    /// tried all the same: the threshold is what is sure to fit, and not what is sure to fail.
     pub(crate) fn choose(self, bytes: u64) -> Engine {
         match (bytes > self.glue_above_bytes, self.glue) {
             (false, _) => Engine::Lambda,
@@ -96,7 +98,8 @@ mod tests {
     }
 
     proptest! {
-        /// A partition that grows changes its engine at most once, and only where there is another one.
+        /// A partition that grows changes its engine at most once, and only where there is another
+        /// one.
         #[test]
         fn given_more_bytes_then_the_engine_is_never_a_smaller_one(
             glue_above_bytes: u64,

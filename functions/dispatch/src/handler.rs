@@ -13,10 +13,12 @@ use crate::change::Change;
 use crate::engine::Engines;
 use crate::ports::{Delay, Machines};
 
-/// How many partitions are planned at a time. Planning waits for S3 listings, not for the processor.
+/// How many partitions are planned at a time. Planning waits for S3 listings, not for the
+/// processor.
 const CONCURRENCY: usize = 16;
 
-/// From how many days of a model on it is cheaper to look which of them there are than to look at each.
+/// From how many days of a model on it is cheaper to look which of them there are than to look at
+/// each.
 const MANY_DAYS: usize = 4;
 
 /// The function with its ports.
@@ -44,7 +46,8 @@ enum Work {
 }
 
 impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
-    /// Starts what the messages ask for. Names the messages whose work could not be started, so that only they come back.
+    /// Starts what the messages ask for. Names the messages whose work could not be started, so
+    /// that only they come back.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
         let mut failed = BTreeSet::new();
         let mut requested: BTreeMap<Work, BTreeSet<String>> = BTreeMap::new();
@@ -57,7 +60,8 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
                     }
                 }
                 Err(error) => {
-                    // Not dropped: after its last attempt the queue moves it to the dead letters, where somebody looks.
+                    // Not dropped: after its last attempt the queue moves it to the dead letters,
+                    // where somebody looks.
                     tracing::error!(message_id = id, %error, "a message cannot be understood");
                     failed.insert(id);
                 }
@@ -81,7 +85,8 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
         batch_response(failed)
     }
 
-    /// Leaves out the partitions that have nothing of their own day, where a model has so many that this is worth a listing.
+    /// Leaves out the partitions that have nothing of their own day, where a model has so many that
+    /// this is worth a listing.
     async fn without_days_to_come(
         &self,
         mut requested: BTreeMap<Work, BTreeSet<String>>,
@@ -183,7 +188,8 @@ mod tests {
         for day in ["2010-12-01", "2010-12-05"] {
             silver(&dispatch, &format!("silver/visits/dt={day}/a.parquet")).await;
         }
-        // Somebody has removed this day's objects since it was computed: it has to be computed once more.
+        // Somebody has removed this day's objects since it was computed: it has to be computed once
+        // more.
         let emptied = "gold/visits_per_day/day=2010-12-08/data.parquet";
         let notes = [("version", "1"), ("inputs", "x"), ("job", "y")]
             .map(|(name, value)| (name.into(), value.into()));

@@ -1,6 +1,7 @@
 //! The dispatch function: dirty partitions in, state machine executions out.
 //!
-//! A library besides the function, so that the simulation decides what to compute with the very same code.
+//! A library besides the function, so that the simulation decides what to compute with the very
+//! same code.
 
 mod change;
 mod compute;

@@ -1,4 +1,5 @@
-//! What dispatch needs of the world besides the lake: state machines to start, and a queue to wait on.
+//! What dispatch needs of the world besides the lake: state machines to start, and a queue to wait
+//! on.
 
 use std::time::Duration;
 
@@ -29,10 +30,12 @@ pub trait Machines: Send + Sync {
     async fn silver_to_gold_on_glue(&self, run: &GlueRun) -> anyhow::Result<()>;
 }
 
-/// What the state machine for Glue is told: it moves objects between services and knows no layout of the lake.
+/// What the state machine for Glue is told: it moves objects between services and knows no layout
+/// of the lake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GlueRun {
-    /// Names the execution. Whoever starts it again under this name, after an answer that was lost, starts nothing.
+    /// Names the execution. Whoever starts it again under this name, after an answer that was lost,
+    /// starts nothing.
     #[serde(skip)]
     pub name: String,
     /// The key of the job document.
@@ -180,7 +183,8 @@ impl Delay for SqsDelay {
 
 #[cfg(test)]
 pub(crate) mod memory {
-    //! The same in memory: what was started or postponed can be looked at, and starting can be told to fail.
+    //! The same in memory: what was started or postponed can be looked at, and starting can be told
+    //! to fail.
 
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, Ordering};

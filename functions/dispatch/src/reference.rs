@@ -1,4 +1,5 @@
-//! Reference tables: their rows in the lake, and what has to be computed again when an operator has edited them.
+//! Reference tables: their rows in the lake, and what has to be computed again when an operator has
+//! edited them.
 
 use std::collections::BTreeSet;
 
@@ -54,8 +55,9 @@ impl<L: Store, M: Machines, D: Delay, C> Dispatch<L, M, D, C> {
         Ok(())
     }
 
-    /// The model's partitions that are in gold, and those that have been planned lately: one that is being computed for
-    /// the first time right now may have been planned with the former rows, and is not in gold yet.
+    /// The model's partitions that are in gold, and those that have been planned lately: one that
+    /// is being computed for the first time right now may have been planned with the former rows,
+    /// and is not in gold yet.
     async fn known_partitions(
         &self,
         model: &Model,

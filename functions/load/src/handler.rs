@@ -57,7 +57,8 @@ struct Checks {
 }
 
 impl Load {
-    /// Brings the partition that the job has committed to its table, if it has, and what the job's checks found to theirs.
+    /// Brings the partition that the job has committed to its table, if it has, and what the job's
+    /// checks found to theirs.
     pub(crate) async fn handle(&self, event: Value) -> Result<Response, Failure> {
         let result: JobResult = serde_json::from_value(event).map_err(invalid)?;
         // A job that lost against another one has checked nothing, and leaves nothing to do.
@@ -103,7 +104,8 @@ impl Load {
         })
     }
 
-    /// How long the oldest event that the load brought was on its way, from its receipt until now, when everybody can see it.
+    /// How long the oldest event that the load brought was on its way, from its receipt until now,
+    /// when everybody can see it.
     fn measure(&self, result: &JobResult) {
         if let Some(received_at) = result.received_at {
             let way = (self.clock.now() - received_at).as_seconds_f64().max(0.0);

@@ -58,7 +58,8 @@ impl<'a> Ledger<'a> {
         match self.store.put(&self.key, bytes.clone(), Metadata::new(), condition).await {
             Ok(_) => Ok(true),
             Err(PutError::Store(error)) => Err(error),
-            // A write whose answer was lost is sent again by the client, and then conflicts with itself.
+            // A write whose answer was lost is sent again by the client, and then conflicts with
+            // itself.
             Err(PutError::Conflict { .. }) => {
                 Ok(self.store.get(&self.key).await?.is_some_and(|object| object.bytes == bytes))
             }

@@ -20,7 +20,8 @@ use crate::episode::{Episode, Found, Span, State, Subject};
 use crate::message::{Event, message};
 use crate::rows::{self, Row};
 
-/// Rows that are told of at once. A row takes three requests after each other, and most of the time is waiting.
+/// Rows that are told of at once. A row takes three requests after each other, and most of the time
+/// is waiting.
 const AT_ONCE: usize = 16;
 
 /// How long a message may be under way. A run that has been publishing for longer than this has
@@ -30,7 +31,8 @@ const LONGEST_PUBLICATION: TimeDelta = TimeDelta::minutes(2);
 /// What people want to know.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Policy {
-    /// How long ago something may have begun, or ended, that they are told of: a backfill is no news.
+    /// How long ago something may have begun, or ended, that they are told of: a backfill is no
+    /// news.
     pub(crate) within: TimeDelta,
     /// Whether they are told that something is over.
     pub(crate) ended: bool,
@@ -87,7 +89,8 @@ enum Hindered {
 }
 
 impl Notify {
-    /// Tells people of the rows of the committed partition that they have not been told of, until it is `until`.
+    /// Tells people of the rows of the committed partition that they have not been told of, until
+    /// it is `until`.
     ///
     /// Any number of these may run at once, and any may be repeated.
     pub(crate) async fn handle(
@@ -108,8 +111,8 @@ impl Notify {
             ))
         })?;
 
-        // What has begun is finished, whatever happens to the others: a row that is dropped between its claim and its
-        // message would never be told of.
+        // What has begun is finished, whatever happens to the others: a row that is dropped between
+        // its claim and its message would never be told of.
         let stop = AtomicBool::new(false);
         let (stop, partitions, request) = (&stop, &partitions, &request);
         let mut results: Vec<Option<Result<Told, Hindered>>> = futures::stream::iter(rows.iter())
@@ -332,7 +335,8 @@ impl Notify {
                     Event::Started => told.sent = true,
                     Event::Ended => told.ended = true,
                 }
-                // People know, whether that is noted or not; without the note they are only never told of the end.
+                // People know, whether that is noted or not; without the note they are only never
+                // told of the end.
                 match ledger.settle(writer, done, self.clock.now()).await {
                     Ok(()) => Ok(true),
                     Err(error) => {

@@ -21,11 +21,12 @@ use shoplake_platform::{aws, config, telemetry};
 
 use crate::handler::{Notify, Policy};
 
-/// What a row that has just been started may still take before Lambda ends the process: a row that is cut off between its
-/// claim and its message is never told of.
+/// What a row that has just been started may still take before Lambda ends the process: a row that
+/// is cut off between its claim and its message is never told of.
 const LAST_ROW: TimeDelta = TimeDelta::seconds(18);
 
-/// One call: three of them, a claim, a message and its settlement, fit into the time of the last row.
+/// One call: three of them, a claim, a message and its settlement, fit into the time of the last
+/// row.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[tokio::main]

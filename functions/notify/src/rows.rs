@@ -15,7 +15,8 @@ use shoplake_models::Notice;
 /// A row of a model with a notice.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Row {
-    /// All columns. Amounts are texts, as a JSON number could not hold each of them; times are RFC 3339 (UTC).
+    /// All columns. Amounts are texts, as a JSON number could not hold each of them; times are RFC
+    /// 3339 (UTC).
     pub(crate) columns: Map<String, Value>,
     /// When it began; a row without that is nothing to tell of.
     pub(crate) started: Option<DateTime<Utc>>,

@@ -97,7 +97,8 @@ fn event() -> Value {
     })
 }
 
-/// Gives way before and after each step, so that what runs at once is mixed, and so that a run can be killed anywhere.
+/// Gives way before and after each step, so that what runs at once is mixed, and so that a run can
+/// be killed anywhere.
 struct Stepwise<T>(Arc<T>);
 
 #[async_trait]
@@ -215,7 +216,8 @@ impl World {
     }
 }
 
-/// Runs `future` for `polls` steps, and drops it, as the end of a process does; true if it came to its end before.
+/// Runs `future` for `polls` steps, and drops it, as the end of a process does; true if it came to
+/// its end before.
 async fn killed_after(polls: usize, future: impl Future<Output = impl Sized>) -> bool {
     let mut future = pin!(future);
     let mut left = polls;
@@ -387,7 +389,8 @@ async fn given_a_message_that_nobody_answered_for_then_it_is_never_repeated() {
 async fn given_an_end_between_claim_and_message_then_the_row_is_reported_and_not_told_again() {
     let world = World::new();
     world.commit(&[out(1, 2)]).await;
-    // Steps: the gold object, the listing, the claim before and after it is written; then comes the message.
+    // Steps: the gold object, the listing, the claim before and after it is written; then comes the
+    // message.
     assert!(!killed_after(4, world.run()).await);
     assert_eq!(world.store.list("notices/").await.unwrap().len(), 1, "it is claimed");
     assert_eq!(world.subjects().len(), 0, "and not published");
@@ -719,7 +722,8 @@ fn told(world: &World) -> BTreeMap<String, usize> {
     told
 }
 
-/// Commits what the runs may see, and handles it once for each of them, all at once, over a store that fails like this.
+/// Commits what the runs may see, and handles it once for each of them, all at once, over a store
+/// that fails like this.
 async fn handle(world: &World, runs: &[Run], store: &[bool]) {
     let seen = runs.iter().map(|run| run.more).sum();
     let alerts: Vec<_> = (0..seen).map(|product| over(product, 5, 3)).collect();
@@ -736,7 +740,8 @@ async fn handle(world: &World, runs: &[Run], store: &[bool]) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// However runs overlap, are killed, or meet a store and a topic that fail, people are told of nothing twice.
+    /// However runs overlap, are killed, or meet a store and a topic that fail, people are told of
+    /// nothing twice.
     #[test]
     fn people_are_told_of_a_row_at_most_once(
         rounds in prop::collection::vec(runs(), 1..4),

@@ -1,4 +1,5 @@
-//! The ports on AWS: EventBridge for what others may want to know, SQS for what dispatch has to do again.
+//! The ports on AWS: EventBridge for what others may want to know, SQS for what dispatch has to do
+//! again.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -45,7 +46,8 @@ impl Announcer for EventBridge {
                 .send()
                 .await
                 .map_err(|error| failed(DisplayErrorContext(error).to_string()))?;
-            // Part of a call may fail. Announcing the rest again with the whole is harmless: a partition is dirty or not.
+            // Part of a call may fail. Announcing the rest again with the whole is harmless: a
+            // partition is dirty or not.
             if let Some(entry) = output.entries().iter().find(|entry| entry.error_code().is_some())
             {
                 let code = entry.error_code().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The protocol of a commit: who may write a gold partition, and what is done so that nothing is lost if this process
-//! ends at any point of it.
+//! The protocol of a commit: who may write a gold partition, and what is done so that nothing is
+//! lost if this process ends at any point of it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,7 +47,8 @@ impl Transform {
     /// Runs the job, and commits its rows if they are new and right.
     ///
     /// # Errors
-    /// When the job cannot be read or run, or when the lake or a port fails; [`TransformError::is_retryable`] tells which.
+    /// When the job cannot be read or run, or when the lake or a port fails;
+    /// [`TransformError::is_retryable`] tells which.
     pub async fn handle(&self, request: &Request) -> Result<JobResult, TransformError> {
         let planned = self.job(&request.job).await?;
         let result = self.run(&planned).await;
@@ -83,7 +84,8 @@ impl Transform {
         let job = &planned.job;
         let current = self.store.get(&job.output.key).await?;
         if let Some(object) = current.as_ref().filter(|object| is_of(job, &object.head)) {
-            // An earlier attempt ended between its commit and now. What it still owed is in the commit.
+            // An earlier attempt ended between its commit and now. What it still owed is in the
+            // commit.
             let (received_at, alert) =
                 (moment(&object.head, metadata::RECEIVED_AT), new_failures(&object.head));
             return self.finish(planned, decode(job, object)?, received_at, &alert).await;
@@ -147,7 +149,8 @@ impl Transform {
             Ok(_) => self.finish(planned, committed, received_at, &new_failures).await,
             Err(PutError::Store(error)) => Err(error.into()),
             Err(PutError::Conflict { key }) => {
-                // A write whose answer was lost is sent again by the client, and then conflicts with itself.
+                // A write whose answer was lost is sent again by the client, and then conflicts
+                // with itself.
                 let head = self.store.head(&key).await?;
                 if head.is_some_and(|head| is_of(job, &head)) {
                     return self.finish(planned, committed, received_at, &new_failures).await;
@@ -157,7 +160,8 @@ impl Transform {
         }
     }
 
-    /// Announces what a commit of the job dirtied, and says what is to be loaded, and what people are to be told.
+    /// Announces what a commit of the job dirtied, and says what is to be loaded, and what people
+    /// are to be told.
     async fn finish(
         &self,
         planned: &Planned,
@@ -189,7 +193,8 @@ impl Transform {
         Ok(JobResult { received_at, failed_checks, alert, load, notify, ..result })
     }
 
-    /// Lets dispatch start the next job of the partition. A lease that cannot be given back ends by itself.
+    /// Lets dispatch start the next job of the partition. A lease that cannot be given back ends by
+    /// itself.
     async fn release(&self, job: &JobDocument) {
         let key = keys::lease(&job.model, &job.partition.value.to_string());
         if let Err(error) = lease::release(self.store.as_ref(), &key, &job.id).await {
@@ -199,8 +204,9 @@ impl Transform {
 
     /// Has the partition planned again.
     ///
-    /// An earlier attempt may have committed, ended before it could announce, and been replaced by another job since. So
-    /// everything that reads this partition is announced as well; what is up to date costs a listing.
+    /// An earlier attempt may have committed, ended before it could announce, and been replaced by
+    /// another job since. So everything that reads this partition is announced as well; what is up
+    /// to date costs a listing.
     async fn conflict(&self, planned: &Planned, reason: &str) -> Result<JobResult, TransformError> {
         let job = &planned.job;
         let partition = job.partition.value;
@@ -265,8 +271,8 @@ fn alert(job: &JobDocument, failed: &[FailedCheck], names: &[String]) -> Option<
 
 /// When the oldest event was received that `before`, the partition's last commit, does not know.
 ///
-/// S3 tells times to the second. An object of the very second in which that commit was planned counts as news, so that the
-/// pipeline never seems faster than it is.
+/// S3 tells times to the second. An object of the very second in which that commit was planned
+/// counts as news, so that the pipeline never seems faster than it is.
 fn oldest_news(arrivals: &[Arrival], before: Option<&Head>) -> Option<DateTime<Utc>> {
     let known_until =
         before.map(|head| moment(head, metadata::PLANNED_AT).unwrap_or(head.last_modified));

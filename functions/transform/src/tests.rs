@@ -613,7 +613,8 @@ async fn told_by_gold(world: &World) -> JobResult {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whether the day's first row, of which each batch adds a line, comes to nothing is up to its lines.
+    /// Whether the day's first row, of which each batch adds a line, comes to nothing is up to its
+    /// lines.
     #[test]
     fn given_any_commits_then_gold_tells_what_each_of_them_came_to(gifts in prop::collection::vec(any::<bool>(), 1..5)) {
         tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -756,8 +757,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// However arrivals, plans and runs interleave, no commit ever shows less than the one before it, and once everything
-    /// that was marked is done, gold is what the newest listing says.
+    /// However arrivals, plans and runs interleave, no commit ever shows less than the one before
+    /// it, and once everything that was marked is done, gold is what the newest listing says.
     #[test]
     fn concurrent_recomputations_end_with_the_newest_answer(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();

@@ -122,8 +122,8 @@ impl App {
         outcome
     }
 
-    /// Takes the steps, cheapest first: reads no event before the request is authenticated, and puts
-    /// none before all of them are known to be valid.
+    /// Takes the steps, cheapest first: reads no event before the request is authenticated, and
+    /// puts none before all of them are known to be valid.
     async fn take(
         &self,
         contract: &Contract,

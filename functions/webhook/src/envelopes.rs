@@ -9,7 +9,8 @@ use shoplake_contracts::{BackfillName, Contract, ShopId, envelope::Envelope};
 /// An event on its way.
 #[derive(Debug)]
 pub(crate) struct Wrapped {
-    /// The envelope's id: the same when the same request is sent again, which makes sending it again safe.
+    /// The envelope's id: the same when the same request is sent again, which makes sending it
+    /// again safe.
     pub(crate) id: String,
     /// The envelope as one line.
     pub(crate) line: Vec<u8>,
@@ -41,7 +42,8 @@ pub(crate) fn wrap(
     events.iter().enumerate().map(wrap).collect()
 }
 
-/// When the event happened, if its event-time field is at the top and readable; in UTC, RFC 3339, microseconds.
+/// When the event happened, if its event-time field is at the top and readable; in UTC, RFC 3339,
+/// microseconds.
 fn event_time(event: &RawValue, field: &str) -> Option<String> {
     let fields: HashMap<Cow<'_, str>, &RawValue> = serde_json::from_str(event.get()).ok()?;
     let time: Cow<'_, str> = serde_json::from_str(fields.get(field)?.get()).ok()?;

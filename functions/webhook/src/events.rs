@@ -10,10 +10,11 @@ pub(crate) const MAX_EVENTS: usize = 500;
 
 /// Largest body.
 ///
-/// Lambda takes an event of 6,291,556 bytes, in which the body is a JSON string: a quote, a backslash
-/// or a line break takes two bytes there, so a valid JSON body at most doubles. The rest is for the
-/// headers (10,240 bytes, escaped and twice in the event) and the request's context. A larger limit
-/// would let API Gateway answer 5xx to some bodies below it, however often they are sent.
+/// Lambda takes an event of 6,291,556 bytes, in which the body is a JSON string: a quote, a
+/// backslash or a line break takes two bytes there, so a valid JSON body at most doubles. The rest
+/// is for the headers (10,240 bytes, escaped and twice in the event) and the request's context. A
+/// larger limit would let API Gateway answer 5xx to some bodies below it, however often they are
+/// sent.
 pub(crate) const MAX_BODY_BYTES: usize = 3_000_000;
 
 /// Why there are no events in a body.

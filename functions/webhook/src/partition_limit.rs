@@ -97,7 +97,8 @@ impl PartitionLimit {
     }
 }
 
-/// Whether a partition is neither today's nor one of the days before. A bucket always is one of few.
+/// Whether a partition is neither today's nor one of the days before. A bucket always is one of
+/// few.
 fn is_outside_recent_days(partition: PartitionValue, now: DateTime<Utc>) -> bool {
     let day = match partition {
         PartitionValue::Day(day) => i64::from(day),

@@ -21,7 +21,8 @@ use crate::{
 /// Most reasons that an answer lists: enough to correct a sender, far below Lambda's 6 MB.
 const MAX_ERRORS: usize = 100;
 
-/// Seconds after which a throttled caller may come back: a shard's throughput is counted per second.
+/// Seconds after which a throttled caller may come back: a shard's throughput is counted per
+/// second.
 const THROTTLED_RETRY_AFTER: u64 = 5;
 
 /// Seconds after which a caller may come back while something is down.
@@ -214,7 +215,8 @@ impl Problem {
         Self::new(Kind::TooLarge, detail).with_errors(errors)
     }
 
-    /// One invalid event refuses the request, so a sender never has to find out which half went through.
+    /// One invalid event refuses the request, so a sender never has to find out which half went
+    /// through.
     pub(crate) fn invalid_events(events: usize, errors: Vec<EventError>) -> Self {
         let mut invalid: Vec<usize> = errors.iter().map(|error| error.index).collect();
         invalid.dedup();
@@ -270,7 +272,8 @@ impl Problem {
             .with_header(header::RETRY_AFTER, UNAVAILABLE_RETRY_AFTER)
     }
 
-    /// 429 where the caller can help by slowing down, 503 where nothing that the caller does would help.
+    /// 429 where the caller can help by slowing down, 503 where nothing that the caller does would
+    /// help.
     pub(crate) fn unaccepted(
         error: &PutError,
         accepted: Vec<Receipt>,

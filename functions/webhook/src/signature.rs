@@ -1,7 +1,7 @@
 //! Standard Webhooks: who sent this body, and when.
 //!
-//! The signature is an HMAC-SHA256 over `<webhook-id>.<webhook-timestamp>.<body>`, the body exactly as
-//! it arrived. There may be several signatures and several live secrets, so that a secret can be
+//! The signature is an HMAC-SHA256 over `<webhook-id>.<webhook-timestamp>.<body>`, the body exactly
+//! as it arrived. There may be several signatures and several live secrets, so that a secret can be
 //! rotated without losing a request.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -14,7 +14,8 @@ use shoplake_platform::secrets::{ExposeSecret, SecretString};
 
 use crate::text::quoted;
 
-/// A request older or newer than this is refused, so that a recorded one cannot be replayed for ever.
+/// A request older or newer than this is refused, so that a recorded one cannot be replayed for
+/// ever.
 pub(crate) const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
 /// The id becomes part of every event's id, so it is kept short and plain.

@@ -6,7 +6,8 @@ use rand::{SeedableRng, rngs::StdRng};
 /// Odd, and its bits look random: the golden ratio's.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// The random numbers of one day. Days are independent, so that one can be generated without those before it.
+/// The random numbers of one day. Days are independent, so that one can be generated without those
+/// before it.
 pub(crate) fn rng_of_day(seed: u64, day: NaiveDate) -> StdRng {
     // Multiplying by an odd constant keeps (1, day 2) and (2, day 1) apart.
     StdRng::seed_from_u64(seed.wrapping_mul(GOLDEN).wrapping_add(number_of(day)))
@@ -17,8 +18,8 @@ pub(crate) fn number_of(day: NaiveDate) -> u64 {
     u64::from(day.num_days_from_ce().unsigned_abs())
 }
 
-/// One random number that depends on all of `parts` and on their order: SplitMix64, once per part. It is for what has to be
-/// known of one thing at one moment without generating what came before.
+/// One random number that depends on all of `parts` and on their order: SplitMix64, once per part.
+/// It is for what has to be known of one thing at one moment without generating what came before.
 pub(crate) fn mix(seed: u64, parts: &[u64]) -> u64 {
     parts.iter().fold(finish(seed.wrapping_add(GOLDEN)), |state, part| {
         finish(state.wrapping_add(GOLDEN) ^ part.wrapping_mul(0xD6E8_FEB8_6659_FD93))

@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 use shoplake_contracts::envelope::Envelope;
 use shoplake_contracts::{Contracts, ShopId};
 
-/// One event of a shop. In JSON `{"dataset", "shop_id", "data"}` and, if they matter, `id`, `batch` and `received_at`.
+/// One event of a shop. In JSON `{"dataset", "shop_id", "data"}` and, if they matter, `id`, `batch`
+/// and `received_at`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Sent")]
 pub struct Event {

@@ -1,4 +1,5 @@
-//! The pipeline around the bucket: what is delivered goes through the functions' own handlers until nothing is left to do.
+//! The pipeline around the bucket: what is delivered goes through the functions' own handlers until
+//! nothing is left to do.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -32,7 +33,8 @@ use crate::messages::{self, Messages};
 use crate::rows::{self, Row};
 use crate::weather::Gust;
 
-/// How often an execution is tried again on a calm day, as the state machine does, before it is a failure.
+/// How often an execution is tried again on a calm day, as the state machine does, before it is a
+/// failure.
 const ATTEMPTS: u32 = 3;
 
 /// A lake in memory with everything that works on it.
@@ -92,7 +94,8 @@ fn arrival(line: &[u8]) -> DateTime<Utc> {
 }
 
 impl Lake {
-    /// An empty lake with these definitions. Its clock begins with 2026-01-01 and moves only while something waits.
+    /// An empty lake with these definitions. Its clock begins with 2026-01-01 and moves only while
+    /// something waits.
     pub fn new(contracts: Contracts, models: Models) -> Self {
         let clock = Arc::new(ManualClock::new(start()));
         let messages = Messages::new(clock.clone());
@@ -135,8 +138,9 @@ impl Lake {
         Ok(Self::new(contracts, models))
     }
 
-    /// Delivers events as one batch called `name`: those of a streaming source by Kinesis, those of a batch source as an
-    /// object of bronze. Delivering a batch of the same name again overwrites what it has become, as a retry does.
+    /// Delivers events as one batch called `name`: those of a streaming source by Kinesis, those of
+    /// a batch source as an object of bronze. Delivering a batch of the same name again overwrites
+    /// what it has become, as a retry does.
     ///
     /// # Errors
     /// When conform fails. What is merely wrong ends in [quarantine](Self::quarantined).
@@ -329,8 +333,8 @@ impl Lake {
         }
     }
 
-    /// Runs everything that was started: model by model, each after what it reads, so that it does not matter how many run
-    /// at the same time.
+    /// Runs everything that was started: model by model, each after what it reads, so that it does
+    /// not matter how many run at the same time.
     async fn run_all(&self, settled: &mut Settled) -> anyhow::Result<()> {
         let order: BTreeMap<_, _> = self
             .models()

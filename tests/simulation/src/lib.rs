@@ -1,5 +1,5 @@
-//! The whole lake in memory: what is delivered is conformed, planned, computed and committed by the handlers of the
-//! functions themselves, over ports in memory, until nothing is left to do.
+//! The whole lake in memory: what is delivered is conformed, planned, computed and committed by the
+//! handlers of the functions themselves, over ports in memory, until nothing is left to do.
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {

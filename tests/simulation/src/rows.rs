@@ -8,8 +8,8 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde_json::{Map, Value};
 
-/// A row by column: bigints and doubles are numbers, booleans are booleans, and everything else is text, as no JSON
-/// number could hold every amount of money.
+/// A row by column: bigints and doubles are numbers, booleans are booleans, and everything else is
+/// text, as no JSON number could hold every amount of money.
 pub type Row = Map<String, Value>;
 
 /// The rows of a batch, in its order.
@@ -62,7 +62,8 @@ fn compare(one: &Value, other: &Value) -> Ordering {
     }
 }
 
-/// Each row as one text with the columns named in `columns`, parted by blanks: `acme north 12.5000`. Null is `null`.
+/// Each row as one text with the columns named in `columns`, parted by blanks: `acme north
+/// 12.5000`. Null is `null`.
 ///
 /// # Panics
 /// If there is no such column.

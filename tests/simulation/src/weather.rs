@@ -1,10 +1,12 @@
-//! What may happen while a lake settles. A calm day is everything in the order in which it came; a gust is something else.
+//! What may happen while a lake settles. A calm day is everything in the order in which it came; a
+//! gust is something else.
 
-/// One step. Places are counted round and round, so that each is one, however much waits; where nothing waits, nothing happens.
+/// One step. Places are counted round and round, so that each is one, however much waits; where
+/// nothing waits, nothing happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gust {
-    /// Dispatch gets up to `most` messages, beginning with the one at `place` among those that wait. If `twice`, the queue
-    /// delivers them once more.
+    /// Dispatch gets up to `most` messages, beginning with the one at `place` among those that
+    /// wait. If `twice`, the queue delivers them once more.
     Dispatch {
         /// Which message comes first.
         place: usize,
@@ -30,7 +32,8 @@ pub enum Gust {
         /// The other.
         other: usize,
     },
-    /// It is killed between its commit and the announcement, and retried whenever its turn comes again.
+    /// It is killed between its commit and the announcement, and retried whenever its turn comes
+    /// again.
     Kill {
         /// Which one.
         place: usize,

@@ -1,7 +1,8 @@
-//! The catalog against the lake: what the functions themselves write is what the tables say, object by object.
+//! The catalog against the lake: what the functions themselves write is what the tables say, object
+//! by object.
 //!
-//! Athena finds an object by the folders that a table projects, and reads a column by its name and type. Both are looked at
-//! here as Athena does: in the key, and in the Parquet file's own schema.
+//! Athena finds an object by the folders that a table projects, and reads a column by its name and
+//! type. Both are looked at here as Athena does: in the key, and in the Parquet file's own schema.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -17,7 +18,8 @@ use shoplake_engine::Gold;
 use shoplake_lake::Store;
 use simulation::{Event, Lake, adversary};
 
-/// A lake with objects of every dataset and model, and lines in quarantine from a stream and from bronze.
+/// A lake with objects of every dataset and model, and lines in quarantine from a stream and from
+/// bronze.
 async fn lake() -> Lake {
     let lake = Lake::of_repository().unwrap();
     let mut events: Vec<_> = adversary::events(7).into_iter().take(150).collect();
@@ -98,7 +100,8 @@ async fn every_object_of_the_lake_is_in_a_table_that_has_its_columns() {
                     .map(|field| (field.name().to_owned(), hive_type(field)))
                     .collect();
                 if key.starts_with("gold/") {
-                    // The partition column is in the object as well: in every row what the folder says.
+                    // The partition column is in the object as well: in every row what the folder
+                    // says.
                     let rows = Gold::decode(bytes).unwrap().rows;
                     for (name, value) in &values {
                         assert_eq!(stored.remove(*name).as_deref(), Some("date"), "{key}");
@@ -167,7 +170,8 @@ fn hive_type(field: &Type) -> String {
     }
 }
 
-/// Whether a JSON value can be read as the Hive type: every field of an object has its place in the struct.
+/// Whether a JSON value can be read as the Hive type: every field of an object has its place in the
+/// struct.
 fn fits(value: &Value, hive: &str, what: &str) {
     match value {
         Value::Null => {}

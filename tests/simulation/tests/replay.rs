@@ -1,5 +1,5 @@
-//! Replaying any input, in any order, in any batch split, ends in the same tables: whatever is delivered twice, planned at
-//! the same time, run twice, or killed in between.
+//! Replaying any input, in any order, in any batch split, ends in the same tables: whatever is
+//! delivered twice, planned at the same time, run twice, or killed in between.
 //!
 //! `PROPTEST_CASES=200 cargo test --package simulation --test replay` tries more than a few cases.
 
@@ -17,7 +17,8 @@ use shoplake_models::Models;
 use simulation::{Event, Gust, Lake, Row, texts};
 use tokio::runtime::Runtime;
 
-/// The last two are neighbours; the first is the very first of the 30 days that end with the second.
+/// The last two are neighbours; the first is the very first of the 30 days that end with the
+/// second.
 const DAYS: [&str; 3] = ["2026-01-31", "2026-03-01", "2026-03-02"];
 
 const TIMES: [&str; 5] = ["00:00:00Z", "00:10:00Z", "12:00:00Z", "23:50:00Z", "23:59:59.999999Z"];
@@ -103,7 +104,8 @@ fn crm() -> impl Strategy<Value = Event> {
     )
 }
 
-/// A line's quantity is told by its key, so that a total that counts the keys is right whichever copy of a line wins.
+/// A line's quantity is told by its key, so that a total that counts the keys is right whichever
+/// copy of a line wins.
 fn sale() -> impl Strategy<Value = Event> {
     let quantity = |transaction: u8, line: u8| [1, -1, 3, 7][usize::from(transaction + line) % 4];
     let customer = prop::option::of(0..2_u8);
@@ -185,7 +187,8 @@ fn gust() -> impl Strategy<Value = Gust> {
         2 => (place(), place()).prop_map(|(place, other)| Gust::RunTogether { place, other }),
         2 => place().prop_map(|place| Gust::Kill { place }),
         1 => place().prop_map(|place| Gust::LoseAnswer { place }),
-        // Longer than a lease, so that the same partition is planned again while its job still waits.
+        // Longer than a lease, so that the same partition is planned again while its job still
+        // waits.
         3 => (0..700_u16).prop_map(|seconds| Gust::Sleep { seconds }),
     ]
 }
@@ -318,7 +321,8 @@ async fn given_a_job_killed_between_commit_and_announcement_then_what_reads_it_i
     let lake = lake();
     lake.deliver(&sales(1..3), "first").await.unwrap();
     lake.endure(&[ALL, Gust::Run { place: 0 }, ALL]).await.unwrap();
-    // Each job that was planned, one after the other; those that committed and were killed wait again at the end.
+    // Each job that was planned, one after the other; those that committed and were killed wait
+    // again at the end.
     let waiting = lake.waiting();
     let killed = lake.endure(&vec![Gust::Kill { place: 0 }; waiting]).await.unwrap();
     assert_eq!(killed.commits, 0, "{killed:?}");

@@ -208,7 +208,8 @@ fn duration_at(at: &str, text: &str) -> Compiled<Duration> {
     )
 }
 
-/// An ISO 8601 duration of whole days, hours and minutes, longer than nothing. Months and years have no length of their own.
+/// An ISO 8601 duration of whole days, hours and minutes, longer than nothing. Months and years
+/// have no length of their own.
 fn duration(text: &str) -> Option<Duration> {
     let text = text.strip_prefix('P')?;
     let (date, time) = match text.split_once('T') {
@@ -224,7 +225,8 @@ fn duration(text: &str) -> Option<Duration> {
     is_whole.then(|| Duration::from_secs(minutes * 60))
 }
 
-/// How many of `unit` the text begins with, and what comes after; 0 if it does not have the unit at all.
+/// How many of `unit` the text begins with, and what comes after; 0 if it does not have the unit at
+/// all.
 fn amount(text: &str, unit: char) -> Option<(u64, &str)> {
     let Some((number, rest)) = text.split_once(unit) else { return Some((0, text)) };
     let is_number =

@@ -115,7 +115,8 @@ fn text_kind(schema: &Json, at: &str, null: bool) -> Compiled<Kind> {
     }
 }
 
-/// Engines disagree about `\d`, `\w`, `\s`, `\b` (ASCII or Unicode), `.` (which line ends) and `(?` (look-around), so a contract does without.
+/// Engines disagree about `\d`, `\w`, `\s`, `\b` (ASCII or Unicode), `.` (which line ends) and `(?`
+/// (look-around), so a contract does without.
 fn compile_pattern(pattern: &str, at: &str) -> Compiled<Regex> {
     let at = format!("{at}/pattern");
     let mut within_class = false;

@@ -1,4 +1,5 @@
-//! A partition is a function of the set of its rows: never of how they are divided into objects, nor of their order.
+//! A partition is a function of the set of its rows: never of how they are divided into objects,
+//! nor of their order.
 
 use proptest::prelude::*;
 use shoplake_engine::gold;

@@ -99,7 +99,8 @@ async fn given_sales_and_returns_then_the_totals_are_those_computed_by_hand() {
     assert_eq!(
         texts(&output.rows),
         [
-            // shop | day | region | product | currency | gross | discounts | net | sold | returned | transactions
+            // shop | day | region | product | currency | gross | discounts | net | sold | returned
+            // | transactions
             "acme|2010-12-01|north|p1|EUR|3.0000|0.0000|3.0000|1|0|1",
             // 6 * 2.55 + 3 * 0.3333 - 2 * 2.55 = 15.30 + 0.9999 - 5.10
             "acme|2010-12-01|north|p1|GBP|11.1999|0.2000|10.9999|9|2|2",
@@ -193,7 +194,8 @@ async fn given_control_totals_that_agree_then_no_check_fails() {
     lake.write("control_totals", FOLDER, "a", &[total("2", "2")]).await;
     assert_eq!(lake.run(MODEL, DAY).await.unwrap().failed_checks, []);
 
-    // A rejected line counts, once however often it was rejected; without it, the quantities cannot be compared.
+    // A rejected line counts, once however often it was rejected; without it, the quantities cannot
+    // be compared.
     let rejected = quarantined("pos/2010-12-01/t9/1", "pos:shard/1:0");
     lake.write(
         "quarantined",

@@ -15,7 +15,8 @@ use crate::{
 /// How long secrets are remembered; so long after its removal a secret may still be accepted.
 const LIFETIME: TimeDelta = TimeDelta::minutes(5);
 
-/// How long remembered secrets may stand in while Parameter Store is down: its outage should not be ours.
+/// How long remembered secrets may stand in while Parameter Store is down: its outage should not be
+/// ours.
 const LIFETIME_WHILE_UNAVAILABLE: TimeDelta = TimeDelta::minutes(30);
 
 /// How long it is remembered that a listed shop has no secret: short, as it may be given one now.
@@ -26,8 +27,8 @@ const UNKNOWN_LIFETIME: TimeDelta = TimeDelta::seconds(30);
 const UNLISTED_BURST: u32 = 5;
 const UNLISTED_INTERVAL: TimeDelta = TimeDelta::seconds(10);
 
-/// Bounds of the memory. Known and unknown shops are apart, so that unknown ones cannot push out the
-/// shops that exist.
+/// Bounds of the memory. Known and unknown shops are apart, so that unknown ones cannot push out
+/// the shops that exist.
 const MAX_SHOPS: usize = 10_000;
 const MAX_UNKNOWN_SHOPS: usize = 1_000;
 

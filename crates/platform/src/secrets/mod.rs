@@ -17,12 +17,13 @@ pub use ssm::SsmSecrets;
 /// Knows the secrets of shops.
 #[async_trait]
 pub trait Secrets: Send + Sync {
-    /// The shop's live webhook secrets (`whsec_<base64>`), at least one; two while one of them is being rotated.
+    /// The shop's live webhook secrets (`whsec_<base64>`), at least one; two while one of them is
+    /// being rotated.
     ///
     /// # Errors
     ///
-    /// [`SecretsError::UnknownShop`] is an answer about the shop. [`SecretsError::Unavailable`] is not:
-    /// it must never be taken for one.
+    /// [`SecretsError::UnknownShop`] is an answer about the shop. [`SecretsError::Unavailable`] is
+    /// not: it must never be taken for one.
     async fn webhook_secrets(&self, shop: &ShopId) -> Result<Vec<SecretString>, SecretsError>;
 }
 

@@ -9,7 +9,8 @@ use shoplake_contracts::ShopId;
 
 use super::{SecretString, Secrets, SecretsError};
 
-/// All attempts of one question together. A caller waits for the answer, and in an outage remembered secrets may do.
+/// All attempts of one question together. A caller waits for the answer, and in an outage
+/// remembered secrets may do.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The parameters that may hold a secret of a shop, below `<path>/<shop>/webhook-secrets/`.

@@ -7,8 +7,9 @@ use shoplake_lake::Store;
 
 use super::{KEY, ShopList, ShopListError, Shops};
 
-/// How long one reading may take: a caller of the webhook waits for it, and the last copy will do. A
-/// request may wait for two of them, for a secret and for the stream, and its function ends after 20 s.
+/// How long one reading may take: a caller of the webhook waits for it, and the last copy will do.
+/// A request may wait for two of them, for a secret and for the stream, and its function ends after
+/// 20 s.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reads the list from the lake.

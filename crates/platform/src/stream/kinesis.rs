@@ -17,8 +17,9 @@ use super::{
     retry::{Attempt, Policy, put_all},
 };
 
-/// How long a put may take with all its retries, unless told otherwise: well below the 29 seconds after which API
-/// Gateway gives up on us, so that the caller still gets an answer that says what was accepted.
+/// How long a put may take with all its retries, unless told otherwise: well below the 29 seconds
+/// after which API Gateway gives up on us, so that the caller still gets an answer that says what
+/// was accepted.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A shard's throughput is counted per second, so the waits climb quickly to about that.
@@ -35,8 +36,8 @@ pub struct KinesisStream {
 impl KinesisStream {
     /// Streams of the account and region of `config`.
     pub fn new(config: &SdkConfig) -> Self {
-        // The SDK would repeat whole requests, inside of our own retry: attempts would multiply, and records that were
-        // accepted would be put again.
+        // The SDK would repeat whole requests, inside of our own retry: attempts would multiply,
+        // and records that were accepted would be put again.
         let config = aws_sdk_kinesis::config::Builder::from(config)
             .retry_config(RetryConfig::disabled())
             .build();
@@ -89,8 +90,8 @@ impl Attempt for KinesisStream {
     }
 }
 
-/// What became of one record. AWS documents two error codes for a record: the throughput of its shard was exceeded, or
-/// an internal failure.
+/// What became of one record. AWS documents two error codes for a record: the throughput of its
+/// shard was exceeded, or an internal failure.
 fn outcome(result: &PutRecordsResultEntry) -> Result<(), PutFailure> {
     let Some(code) = result.error_code() else {
         return Ok(());

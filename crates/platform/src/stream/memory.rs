@@ -31,7 +31,8 @@ pub enum Times {
     Always,
 }
 
-/// Streams that live in memory and behave like Kinesis: the same limits, the same retry of what failed.
+/// Streams that live in memory and behave like Kinesis: the same limits, the same retry of what
+/// failed.
 #[derive(Default)]
 pub struct MemoryStream {
     state: Mutex<State>,

@@ -27,8 +27,8 @@ pub struct Record {
 pub trait Stream: Send + Sync {
     /// Puts `records` to the stream called `stream`, retrying what can be retried.
     ///
-    /// Delivery is at least once: an accepted record may arrive twice, and one whose acknowledgement got lost counts as
-    /// unaccepted.
+    /// Delivery is at least once: an accepted record may arrive twice, and one whose
+    /// acknowledgement got lost counts as unaccepted.
     ///
     /// # Errors
     ///
@@ -66,7 +66,8 @@ pub enum PutFailure {
     /// No answer, or one that says the service itself is failing.
     #[error("it is unavailable ({0}); put the records again later")]
     Unavailable(String),
-    /// The request is not allowed or not valid: the stream does not exist, permission or key is missing.
+    /// The request is not allowed or not valid: the stream does not exist, permission or key is
+    /// missing.
     #[error(
         "it refused the request ({0}); check that the stream exists and that this process may write to it"
     )]

@@ -7,9 +7,9 @@ use std::{
 
 use super::Record;
 
-/// A record is filled up to this size. Kinesis bills puts in units of 25 KB per record and Firehose in units of 5 KB, so
-/// a record that carries one small event pays for 25 KB of nothing; more than one unit per record would save no money
-/// and make a lost record hurt more.
+/// A record is filled up to this size. Kinesis bills puts in units of 25 KB per record and Firehose
+/// in units of 5 KB, so a record that carries one small event pays for 25 KB of nothing; more than
+/// one unit per record would save no money and make a lost record hurt more.
 pub const RECORD_TARGET_BYTES: usize = 25_000;
 
 /// A record and the lines that are in it.
@@ -21,10 +21,11 @@ pub struct Packed {
     pub line_indexes: Range<usize>,
 }
 
-/// Packs the envelope lines of ONE shop, in order, into records of up to [`RECORD_TARGET_BYTES`]. A longer line gets a
-/// record of its own.
+/// Packs the envelope lines of ONE shop, in order, into records of up to [`RECORD_TARGET_BYTES`]. A
+/// longer line gets a record of its own.
 ///
-/// A line is one line: it has no line break inside, and its own at the end is added where it is missing.
+/// A line is one line: it has no line break inside, and its own at the end is added where it is
+/// missing.
 pub fn pack<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>) -> Vec<Packed> {
     let mut packed = Vec::new();
     let mut data = Vec::new();
@@ -47,7 +48,8 @@ pub fn pack<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>) -> Vec<Packed> {
     packed
 }
 
-/// The partition key is a hash of the content: it spreads one busy shop over all shards, and needs no randomness.
+/// The partition key is a hash of the content: it spreads one busy shop over all shards, and needs
+/// no randomness.
 fn seal(data: Vec<u8>, line_indexes: Range<usize>) -> Packed {
     let mut hasher = DefaultHasher::new();
     hasher.write(&data);

@@ -11,8 +11,8 @@ use super::{MAX_RECORD_BYTES, PutError, PutFailure, Record};
 /// Kinesis `PutRecords`: at most 500 records in one request.
 pub(super) const MAX_REQUEST_RECORDS: usize = 500;
 
-/// Kinesis `PutRecords`: at most 5 MiB in one request, partition keys included. (AWS has since raised it to 10 MiB; a
-/// smaller request costs nothing more and fits every implementation.)
+/// Kinesis `PutRecords`: at most 5 MiB in one request, partition keys included. (AWS has since
+/// raised it to 10 MiB; a smaller request costs nothing more and fits every implementation.)
 pub(super) const MAX_REQUEST_BYTES: usize = 5 * 1_024 * 1_024;
 
 /// One request, without any retry.
@@ -61,7 +61,8 @@ pub(super) async fn put_all(
 
     let mut pending: Vec<usize> = Vec::with_capacity(records.len());
     for (index, record) in records.iter().enumerate() {
-        // One record that is too large makes Kinesis refuse the whole request, with everybody else's records in it.
+        // One record that is too large makes Kinesis refuse the whole request, with everybody
+        // else's records in it.
         if record.data.len() > MAX_RECORD_BYTES {
             lasting.push(index);
             lasting_failure.get_or_insert(PutFailure::TooLarge { bytes: record.data.len() });

@@ -36,7 +36,8 @@ impl MemoryTopic {
         self.state().messages.clone()
     }
 
-    /// Decides, publication by publication from now on, what goes wrong; after the schedule's end they all succeed.
+    /// Decides, publication by publication from now on, what goes wrong; after the schedule's end
+    /// they all succeed.
     pub fn fail(&self, schedule: impl IntoIterator<Item = Option<Fault>>) {
         self.state().faults = schedule.into_iter().collect();
     }

@@ -30,7 +30,8 @@ pub enum PublishError {
         "the topic did not take the message ({0}); it may be published again; check that the topic exists and that this process may publish to it"
     )]
     Refused(String),
-    /// There was no answer, or none that says what became of it. Publishing it again may make it two.
+    /// There was no answer, or none that says what became of it. Publishing it again may make it
+    /// two.
     #[error(
         "the topic may or may not have taken the message ({0}); its subscribers know whether it arrived"
     )]
@@ -40,7 +41,8 @@ pub enum PublishError {
 /// Publishes messages.
 #[async_trait]
 pub trait Topic: Send + Sync {
-    /// Publishes the message in one attempt: whether another one is allowed is for the caller to decide.
+    /// Publishes the message in one attempt: whether another one is allowed is for the caller to
+    /// decide.
     async fn publish(&self, message: &Message) -> Result<(), PublishError>;
 }
 
@@ -51,7 +53,8 @@ impl<T: Topic + ?Sized> Topic for std::sync::Arc<T> {
     }
 }
 
-/// `text` as SNS takes a subject: one line of printable ASCII, not too long, beginning with no space.
+/// `text` as SNS takes a subject: one line of printable ASCII, not too long, beginning with no
+/// space.
 ///
 /// What is not ASCII becomes `?`; the message's body says it in full.
 pub fn subject(text: &str) -> String {

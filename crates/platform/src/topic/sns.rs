@@ -58,7 +58,8 @@ fn failure(error: &SdkError<SdkPublishError>) -> PublishError {
     let detail = DisplayErrorContext(error).to_string();
     let refused = match error {
         SdkError::ConstructionFailure(_) => true,
-        // SNS answers what it does not take (throttled, forbidden, invalid) with 4xx; after a 5xx it may have taken it.
+        // SNS answers what it does not take (throttled, forbidden, invalid) with 4xx; after a 5xx
+        // it may have taken it.
         SdkError::ServiceError(answer) => answer.raw().status().is_client_error(),
         SdkError::DispatchFailure(failure) => failure.is_user() || was_never_connected(error),
         _ => false,

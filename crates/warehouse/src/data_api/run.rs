@@ -1,4 +1,5 @@
-//! What is done with the Data API's operations; knows nothing of the SDK, so that it is tested without a network.
+//! What is done with the Data API's operations; knows nothing of the SDK, so that it is tested
+//! without a network.
 
 use std::future::Future;
 use std::time::Duration;

@@ -34,8 +34,9 @@ impl Operations for Sdk {
                     .map_err(|error| refused(OPERATION, error))?,
             );
         }
-        // The SDK makes up a ClientToken per call and keeps it over its own retries, so that a request that is sent twice runs once.
-        // A token of our own, kept over attempts, would only ever return the first attempt's failure.
+        // The SDK makes up a ClientToken per call and keeps it over its own retries, so that a
+        // request that is sent twice runs once. A token of our own, kept over attempts, would only
+        // ever return the first attempt's failure.
         let output = self
             .client
             .batch_execute_statement()

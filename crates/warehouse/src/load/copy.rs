@@ -5,14 +5,16 @@ use shoplake_contracts::ColumnType;
 
 use crate::{Column, Identifier, Literal, Statement, TableName, column::Redshift, table::join};
 
-/// The temporary table that a gold object is copied to. It lives in its transaction's session, so its name needs to be no one's own.
+/// The temporary table that a gold object is copied to. It lives in its transaction's session, so
+/// its name needs to be no one's own.
 const STAGE: &str = "\"load_stage\"";
 
-/// Picks the row of `shoplake.loads` that stands for the partition. Parameters are cast alike wherever they are used, as the server
-/// infers one type for each.
+/// Picks the row of `shoplake.loads` that stands for the partition. Parameters are cast alike
+/// wherever they are used, as the server infers one type for each.
 const THIS_PARTITION: &str = "model = cast(:model as varchar(256)) and partition_value = cast(:partition_value as varchar(256))";
 
-/// Holds in the transaction that has just claimed this version, and only there: a committed version has its row count.
+/// Holds in the transaction that has just claimed this version, and only there: a committed version
+/// has its row count.
 const CLAIMED: &str = "version = cast(:version as bigint) and row_count is null";
 
 /// A committed gold partition to bring to its table.
@@ -80,8 +82,8 @@ impl PartitionCopy {
 
     /// Makes sure that the partition has its row in `shoplake.loads`, once.
     ///
-    /// Two updates of one row conflict in every isolation level; two inserts of one key do not, as Redshift enforces no key. So the row
-    /// is there before the first copy.
+    /// Two updates of one row conflict in every isolation level; two inserts of one key do not, as
+    /// Redshift enforces no key. So the row is there before the first copy.
     pub(super) fn register(&self) -> Statement {
         self.name(format!(
             "insert into shoplake.loads (model, partition_value, version)
@@ -92,8 +94,9 @@ where not exists (select 1 from shoplake.loads where {THIS_PARTITION})"
 
     /// The copy, as one transaction. The statement at [`REPORT`] says what became of it.
     ///
-    /// The claim comes after the slow COPY, as from there on other copies have to wait, and before the partition is touched: whoever
-    /// claims second waits for the first, then sees its version (READ COMMITTED) or is aborted and run again (SNAPSHOT, SERIALIZABLE).
+    /// The claim comes after the slow COPY, as from there on other copies have to wait, and before
+    /// the partition is touched: whoever claims second waits for the first, then sees its version
+    /// (READ COMMITTED) or is aborted and run again (SNAPSHOT, SERIALIZABLE).
     pub(super) fn statements(&self) -> Vec<Statement> {
         let (table, partition) = (&self.table, &self.partition);
         let columns =

@@ -14,7 +14,8 @@ use crate::{
     table::{CatalogColumn, columns_query, plan},
 };
 
-/// Copies gold partitions to the warehouse. It remembers which tables are as they should be, so one should live as long as its process.
+/// Copies gold partitions to the warehouse. It remembers which tables are as they should be, so one
+/// should live as long as its process.
 pub struct Loader {
     warehouse: Arc<dyn Warehouse>,
     tables: Mutex<HashMap<TableName, Vec<Column>>>,
@@ -26,8 +27,9 @@ impl Loader {
         Self { warehouse, tables: Mutex::default() }
     }
 
-    /// Makes the table's partition the gold object's rows, unless the warehouse has the same or a newer version of it, and
-    /// records what its checks found, in the same transaction if there is one.
+    /// Makes the table's partition the gold object's rows, unless the warehouse has the same or a
+    /// newer version of it, and records what its checks found, in the same transaction if there is
+    /// one.
     ///
     /// Any number of copies may run at once, of one partition too, and any may be repeated.
     pub async fn load(
@@ -42,7 +44,8 @@ impl Loader {
             });
         }
         let known = self.look(copy, checks).await?;
-        // Versions only grow, so what is not newer than the warehouse now never will be, and needs no COPY to find out.
+        // Versions only grow, so what is not newer than the warehouse now never will be, and needs
+        // no COPY to find out.
         if let Some(record) = known.record
             && let Some(outcome) = not_newer(copy.version, record.version)
         {
@@ -74,7 +77,8 @@ impl Loader {
         })
     }
 
-    /// Makes sure that both guards have their rows, in one transaction, whose locks have to come first.
+    /// Makes sure that both guards have their rows, in one transaction, whose locks have to come
+    /// first.
     async fn register(
         &self,
         copy: &PartitionCopy,
@@ -97,7 +101,8 @@ impl Loader {
     }
 
     async fn copy(&self, copy: &PartitionCopy, checks: &CheckResults) -> Result<Loaded, LoadError> {
-        // The claim of the rows comes before that of the results, here as in the registration: no two wait for each other.
+        // The claim of the rows comes before that of the results, here as in the registration: no
+        // two wait for each other.
         let statements = copy.statements().into_iter().chain(checks.statements()).collect();
         let mut results = self.warehouse.transaction(statements).await?;
         let report = results.get_mut(REPORT).and_then(Option::take).unwrap_or_default();
@@ -108,7 +113,8 @@ impl Loader {
             });
         };
         let checks = checks.read(results)?.ok_or_else(|| checks.not_registered())?;
-        // A version without its row count is the one that this transaction was loading; every other one was loaded before.
+        // A version without its row count is the one that this transaction was loading; every other
+        // one was loaded before.
         let (outcome, rows) = match record.row_count {
             None => (Outcome::Loaded, staged_rows),
             Some(rows) if record.version == copy.version => (Outcome::AlreadyLoaded, rows),
@@ -191,8 +197,8 @@ mod tests {
             .await
     }
 
-    /// A warehouse that holds `version` of the partition, in a table with all columns, and reports `copied` of a copy. It
-    /// knows the partition's checks if it knows the partition.
+    /// A warehouse that holds `version` of the partition, in a table with all columns, and reports
+    /// `copied` of a copy. It knows the partition's checks if it knows the partition.
     fn holding(version: Option<u64>, copied: Value) -> Arc<RecordingWarehouse> {
         Arc::new(RecordingWarehouse::answering(move |statements| {
             let first = statements[0].sql();

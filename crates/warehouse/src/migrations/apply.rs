@@ -60,7 +60,8 @@ impl MigrationError {
     }
 }
 
-/// Applies, in order, the migrations that the warehouse does not have yet, each in a transaction together with its record.
+/// Applies, in order, the migrations that the warehouse does not have yet, each in a transaction
+/// together with its record.
 ///
 /// Any number of runs may be under way at once: each migration is applied by one of them.
 pub async fn migrate(
@@ -97,12 +98,14 @@ pub async fn migrate(
     Ok(report)
 }
 
-/// A migration's statements and its record. The first migration creates the ledger, so it cannot lock it.
+/// A migration's statements and its record. The first migration creates the ledger, so it cannot
+/// lock it.
 fn transaction(migration: &Migration, creates_ledger: bool) -> Vec<Statement> {
     let mut statements = Vec::new();
     if !creates_ledger {
         statements.push(Statement::new("lock table shoplake.migrations"));
-        // Divides by zero, and so rolls back, if another run has applied it since the ledger was read: a batch has no `if`.
+        // Divides by zero, and so rolls back, if another run has applied it since the ledger was
+        // read: a batch has no `if`.
         statements.push(
             Statement::new(
                 "select 1 / (1 - count(*)) as is_new from shoplake.migrations where name = :name",
@@ -196,7 +199,8 @@ mod tests {
         value.as_object().cloned().unwrap()
     }
 
-    /// A warehouse that keeps the ledger; before each transaction that writes to it, `meddle` may do something to it.
+    /// A warehouse that keeps the ledger; before each transaction that writes to it, `meddle` may
+    /// do something to it.
     fn keeping(
         records: Records,
         mut meddle: impl FnMut(&mut BTreeMap<String, String>) + Send + 'static,

@@ -26,8 +26,9 @@ impl Migration {
         }
     }
 
-    /// The migrations of a folder, in order. Every file that is not hidden has to be one, and the numbers have to be 1, 2, 3, ... without
-    /// gaps: two branches that both add the next number must not both pass.
+    /// The migrations of a folder, in order. Every file that is not hidden has to be one, and the
+    /// numbers have to be 1, 2, 3, ... without gaps: two branches that both add the next number
+    /// must not both pass.
     pub fn read(folder: &Path) -> Result<Vec<Self>, DefinitionError> {
         let unreadable =
             |source| DefinitionError::Unreadable { folder: folder.display().to_string(), source };

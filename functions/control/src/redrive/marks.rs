@@ -7,9 +7,9 @@ use super::{MAX_LETTERS, retryable};
 use crate::letters::Letters;
 use crate::queue::Queue;
 
-/// Sends each letter to the queue and deletes it only then: one that is sent twice is computed once, or twice with the
-/// same answer. SQS could move the letters itself, but not those that EventBridge could not deliver, which never were in
-/// the queue that they are for.
+/// Sends each letter to the queue and deletes it only then: one that is sent twice is computed
+/// once, or twice with the same answer. SQS could move the letters itself, but not those that
+/// EventBridge could not deliver, which never were in the queue that they are for.
 pub(crate) async fn redrive(letters: &dyn Letters, queue: &dyn Queue) -> Result<Value, Failure> {
     let mut moved = 0;
     let mut is_empty = false;

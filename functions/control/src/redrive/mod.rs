@@ -1,5 +1,6 @@
-//! Has done again what failed, after its cause is gone. Everything here may be interrupted and run again: nothing is
-//! forgotten before it is safe elsewhere, and what is done twice gives the same rows.
+//! Has done again what failed, after its cause is gone. Everything here may be interrupted and run
+//! again: nothing is forgotten before it is safe elsewhere, and what is done twice gives the same
+//! rows.
 
 mod marks;
 mod quarantine;
@@ -20,7 +21,8 @@ use crate::letters::Letters;
 use crate::machines::Machines;
 use crate::queue::Queue;
 
-/// The most letters of one invocation, so that it ends before its time does; the answer says if there are more.
+/// The most letters of one invocation, so that it ends before its time does; the answer says if
+/// there are more.
 const MAX_LETTERS: usize = 5_000;
 
 /// A queue whose letters can be brought back.
@@ -52,7 +54,8 @@ pub(crate) struct Redrive {
 }
 
 impl Redrive {
-    /// Brings the letters of a queue back, or the quarantined lines of a dataset and day; answers counts.
+    /// Brings the letters of a queue back, or the quarantined lines of a dataset and day; answers
+    /// counts.
     pub(crate) async fn run(
         &self,
         lake: &dyn Store,

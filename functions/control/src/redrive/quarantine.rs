@@ -35,9 +35,9 @@ enum Origin<'a> {
 }
 
 impl Redrive {
-    /// Puts the day's quarantined lines of a dataset that are right by now on the stream that they came from, with the
-    /// bytes that came: after a contract was relaxed or a dataset was added. Lines that are still wrong stay where they
-    /// are, instead of going round to quarantine again.
+    /// Puts the day's quarantined lines of a dataset that are right by now on the stream that they
+    /// came from, with the bytes that came: after a contract was relaxed or a dataset was added.
+    /// Lines that are still wrong stay where they are, instead of going round to quarantine again.
     pub(crate) async fn quarantined(
         &self,
         lake: &dyn Store,
@@ -74,7 +74,8 @@ impl Redrive {
         Ok(json!({"quarantine": dataset, "day": day, "lines": counts}))
     }
 
-    /// The lines of a quarantine object that are right by now, by stream and shop, and how many are not.
+    /// The lines of a quarantine object that are right by now, by stream and shop, and how many are
+    /// not.
     #[expect(clippy::type_complexity, reason = "a name would say no more than the words above")]
     fn lines(
         &self,

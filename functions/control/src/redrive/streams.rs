@@ -1,4 +1,5 @@
-//! Batches of a stream that conform has given up: their envelopes are in bronze, and are conformed from there.
+//! Batches of a stream that conform has given up: their envelopes are in bronze, and are conformed
+//! from there.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use shoplake_platform::failure::Failure;
 
 use super::{MAX_LETTERS, Redrive, retryable};
 
-/// The longest that Firehose gathers. It names an object's folder after the first record that it gathered.
+/// The longest that Firehose gathers. It names an object's folder after the first record that it
+/// gathered.
 const LONGEST_BUFFER: TimeDelta = TimeDelta::minutes(15);
 
 /// What Lambda sends to the destination of a batch that it has given up, as far as it is needed.
@@ -31,12 +33,12 @@ struct Batch {
 }
 
 impl Redrive {
-    /// Has every bronze object conformed that can hold a record of a batch that was given up, and deletes the letter when
-    /// all of these executions have started. Envelopes of other batches in the same objects become silver rows once more;
-    /// models read each key once.
+    /// Has every bronze object conformed that can hold a record of a batch that was given up, and
+    /// deletes the letter when all of these executions have started. Envelopes of other batches in
+    /// the same objects become silver rows once more; models read each key once.
     ///
-    /// A letter stays for the next time if Firehose may not have written all of its batch yet, or has written nothing
-    /// of that time.
+    /// A letter stays for the next time if Firehose may not have written all of its batch yet, or
+    /// has written nothing of that time.
     pub(crate) async fn batches(
         &self,
         lake: &dyn Store,
@@ -110,15 +112,15 @@ impl Redrive {
         Some((source, batch))
     }
 
-    /// After this time a record is in bronze, unless delivery is in trouble: what Firehose gathers, and as much again to
-    /// read it and to write it.
+    /// After this time a record is in bronze, unless delivery is in trouble: what Firehose gathers,
+    /// and as much again to read it and to write it.
     fn settling(&self) -> Duration {
         2 * self.firehose_buffer + Duration::from_secs(10)
     }
 }
 
-/// The bronze objects that can hold a record of the batch: in the folders of the hours in which their first record can
-/// have arrived, and written after the batch began to arrive.
+/// The bronze objects that can hold a record of the batch: in the folders of the hours in which
+/// their first record can have arrived, and written after the batch began to arrive.
 async fn bronze(lake: &dyn Store, source: &str, batch: &Batch) -> Result<Vec<String>, StoreError> {
     let (first, last) =
         (batch.approximate_arrival_of_first_record, batch.approximate_arrival_of_last_record);

@@ -26,7 +26,8 @@ pub trait Book: Send + Sync + 'static {
     /// What the rows are.
     type Row: Serialize + Send + Sync + 'static;
 
-    /// The rows of a period, in an order that never changes; nothing when the system has no record of it.
+    /// The rows of a period, in an order that never changes; nothing when the system has no record
+    /// of it.
     ///
     /// # Errors
     /// When there are rows that cannot be read.

@@ -42,7 +42,8 @@ pub(crate) struct InventorySource {
     /// The same seed counts the same stock.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Places where stock is kept, at most 9: the warehouse, then stores; the third one counts in euros.
+    /// Places where stock is kept, at most 9: the warehouse, then stores; the third one counts in
+    /// euros.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=9))]
     locations: u8,
     /// Every n-th hour the system was down and counted nothing: it answers 404.

@@ -34,7 +34,8 @@ impl Web {
 
 #[derive(Debug, Args)]
 pub(crate) struct Crm {
-    /// Interactions of a day, about; the same number for days that follow each other. Second copies and dirt come on top.
+    /// Interactions of a day, about; the same number for days that follow each other. Second copies
+    /// and dirt come on top.
     #[arg(long, value_name = "N")]
     events: u64,
     #[command(flatten)]
@@ -80,7 +81,8 @@ pub(crate) struct Post {
     /// Requests under way at a time.
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub(crate) concurrency: usize,
-    /// Sends nothing: writes the events that are to be accepted, second copies included, to this file.
+    /// Sends nothing: writes the events that are to be accepted, second copies included, to this
+    /// file.
     #[arg(long, value_name = "FILE.ndjson", conflicts_with = "out")]
     pub(crate) dry_run: Option<PathBuf>,
     /// Writes the accepted events to this file while sending.

@@ -45,7 +45,8 @@ pub(super) fn happened(crm: &Interactions, day: NaiveDate) -> Vec<Interaction> {
     happened
 }
 
-/// Steps of this day, of tickets opened on it or before; one with a wrong clock may be of a ticket opened on the day after.
+/// Steps of this day, of tickets opened on it or before; one with a wrong clock may be of a ticket
+/// opened on the day after.
 fn ticket_steps(crm: &Interactions, day: NaiveDate) -> Vec<Interaction> {
     let opened_on = (-1..=LONGEST_DAYS).map(|age| day - Duration::days(age));
     let numbers = 0..crm.events / EVENTS_PER_TICKET;
@@ -90,7 +91,8 @@ fn anything(crm: &Interactions, day: NaiveDate, number: u64, rng: &mut StdRng) -
     }
 }
 
-/// The customer thinks again: the same interaction, minutes later, with another rating. The later version is the right one.
+/// The customer thinks again: the same interaction, minutes later, with another rating. The later
+/// version is the right one.
 fn correction(interaction: &Interaction, rng: &mut impl Rng) -> Option<Interaction> {
     let occurred_at = interaction.occurred_at + Duration::minutes(rng.random_range(1..30));
     let rating = Some(Some(rating(rng)));

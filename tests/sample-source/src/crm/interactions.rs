@@ -30,15 +30,17 @@ const WAYS_TO_SPOIL: [Spoil; 6] = [
     |fields| drop(fields.insert("ticket_status".to_owned(), "forgotten".into())),
 ];
 
-/// What a CRM sends on one day: what happened on it, but for a little that comes a day late, and what came late of the day
-/// before. Days can be sent in any order; a ticket's resolution is sent with its own day.
+/// What a CRM sends on one day: what happened on it, but for a little that comes a day late, and
+/// what came late of the day before. Days can be sent in any order; a ticket's resolution is sent
+/// with its own day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interactions {
     /// Whose customers they are.
     pub world: World,
     /// The day.
     pub day: NaiveDate,
-    /// Interactions a day, about. Tickets of earlier days are part of them, so it should be the same for all days.
+    /// Interactions a day, about. Tickets of earlier days are part of them, so it should be the
+    /// same for all days.
     pub events: u64,
 }
 

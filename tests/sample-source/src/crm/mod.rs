@@ -1,4 +1,5 @@
-//! A customer relationship management system: what customers and the shop's staff have to do with each other.
+//! A customer relationship management system: what customers and the shop's staff have to do with
+//! each other.
 
 mod day;
 mod interaction;

@@ -17,8 +17,9 @@ const TICKET: u64 = 0x5449_434B;
 
 const AGENTS: u32 = 12;
 
-/// The steps of the `number`-th ticket opened on `opened_on`, in the order in which they happened. They depend on nothing
-/// but the arguments, so every day can be sent without knowing what was sent before.
+/// The steps of the `number`-th ticket opened on `opened_on`, in the order in which they happened.
+/// They depend on nothing but the arguments, so every day can be sent without knowing what was sent
+/// before.
 pub(super) fn steps(world: &World, opened_on: NaiveDate, number: u64) -> Vec<Interaction> {
     let mut rng = StdRng::seed_from_u64(mix(world.seed, &[TICKET, number_of(opened_on), number]));
     let ticket_id = format!("t-{}-{}-{number}", opened_on.format("%Y%m%d"), world.seed);

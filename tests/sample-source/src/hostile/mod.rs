@@ -1,8 +1,8 @@
 //! A shop whose systems do everything wrong that real ones have been seen to do, all at once.
 //!
 //! Every event and every row has a known [`Fate`], so that a test can account for each of them:
-//! refused at the edge, quarantined with a reason, or in the tables. The same seed and clock give the
-//! same items.
+//! refused at the edge, quarantined with a reason, or in the tables. The same seed and clock give
+//! the same items.
 
 mod crm;
 mod inventory;
@@ -47,7 +47,8 @@ pub struct Row {
     /// What becomes of it.
     #[serde(flatten)]
     pub fate: Fate,
-    /// Whether an earlier page of the same delivery has exactly this row: the connector leaves it out.
+    /// Whether an earlier page of the same delivery has exactly this row: the connector leaves it
+    /// out.
     pub repeated: bool,
     /// The row as it travels.
     #[serde(skip)]

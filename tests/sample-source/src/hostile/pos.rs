@@ -25,7 +25,8 @@ const OVERSIZED_BYTES: usize = 1_200_000;
 
 const KEY: [&str; 2] = ["transaction_id", "line_no"];
 
-/// The lines of a business day, in the order of the API, rows that it repeats on later pages included.
+/// The lines of a business day, in the order of the API, rows that it repeats on later pages
+/// included.
 #[must_use]
 pub fn sales(seed: u64, day: NaiveDate, now: DateTime<Utc>, delivery: Delivery) -> Vec<Row> {
     let line = |receipt: &str| line(&format!("{seed}-{day}-{receipt}"), day);

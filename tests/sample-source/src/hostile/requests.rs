@@ -340,7 +340,8 @@ impl Plan {
         if let Some(again) = self.requests.last().cloned() {
             self.requests.push(Request { name: "the same request again".to_owned(), ..again });
         }
-        // Each process of the webhook knows the ids that it accepted itself: another one accepts it.
+        // Each process of the webhook knows the ids that it accepted itself: another one accepts
+        // it.
         let key = self.key("id", "second");
         let second = event(&key, now).json().into_bytes();
         let expected = Self::either(&[409, 202], vec![key]);

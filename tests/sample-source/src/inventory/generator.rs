@@ -21,8 +21,8 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// The products of `world` at the first `locations` places. Every `gap_every`-th hour the system was down and
-    /// counted nothing; zero means never.
+    /// The products of `world` at the first `locations` places. Every `gap_every`-th hour the
+    /// system was down and counted nothing; zero means never.
     #[must_use]
     pub fn new(world: World, locations: usize, gap_every: u32) -> Self {
         let locations = 0..locations.min(LOCATIONS.len());
@@ -32,8 +32,8 @@ impl Generator {
         Self { world, items, gap_every }
     }
 
-    /// The levels at `hour`, if they were counted. Now and then a row is there twice, or one that no contract accepts
-    /// stands in the place of a good one.
+    /// The levels at `hour`, if they were counted. Now and then a row is there twice, or one that
+    /// no contract accepts stands in the place of a good one.
     #[must_use]
     pub fn levels(&self, hour: Hour) -> Option<Vec<Level>> {
         if self.gap_every > 0 && hour.number() % i64::from(self.gap_every) == 0 {
@@ -69,8 +69,8 @@ impl Generator {
         }
     }
 
-    /// Inventory systems are not clean either: every sixth hour or so has a row that breaks the contract, every fourth one
-    /// that is there twice.
+    /// Inventory systems are not clean either: every sixth hour or so has a row that breaks the
+    /// contract, every fourth one that is there twice.
     fn soil(&self, hour: Hour, levels: &mut Vec<Level>) {
         let draw = mix(self.world.seed, &[DIRT, hour.number() as u64]);
         let position = |salt: u32| (draw >> salt) as usize % levels.len();

@@ -1,8 +1,8 @@
 //! One product in one place: how its stock goes down hour by hour and comes up again.
 //!
-//! Nothing is replayed from the beginning of time. Goods come in cycles whose beginnings are known, each delivery fills
-//! the shelf up to the same mark, and what is sold in an hour depends on that hour alone: so the stock of any hour follows
-//! from the sales since its cycle began.
+//! Nothing is replayed from the beginning of time. Goods come in cycles whose beginnings are known,
+//! each delivery fills the shelf up to the same mark, and what is sold in an hour depends on that
+//! hour alone: so the stock of any hour follows from the sales since its cycle began.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
@@ -66,7 +66,8 @@ impl Item {
         let every = 96 + (mix(seed, &[1]) % 240) as u32;
         // Half of all hours are open ones.
         let sold_per_cycle = rate * u64::from(every) / 2_000;
-        // What the shelf holds, in per cent of what is sold until the next delivery: under 100 it runs out.
+        // What the shelf holds, in per cent of what is sold until the next delivery: under 100 it
+        // runs out.
         let (care, holds) = match mix(seed, &[2]) % 100 {
             0..3 => (Care::Delisted { since: 420_000 + (mix(seed, &[3]) % 60_000) as i64 }, 0),
             3..6 => (Care::Dead, 120),
@@ -118,7 +119,8 @@ impl Item {
         cycle * every + (self.seed % every as u64) as i64 + late
     }
 
-    /// The cycle that `now` lies in, and its start. Starts wander by at most a quarter, so they never overtake each other.
+    /// The cycle that `now` lies in, and its start. Starts wander by at most a quarter, so they
+    /// never overtake each other.
     fn cycle(&self, every: u32, now: i64) -> (i64, i64) {
         let estimate =
             (now - (self.seed % u64::from(every)) as i64).div_euclid(i64::from(every)) + 1;
@@ -145,7 +147,8 @@ impl Item {
     fn sold(&self, hour: i64) -> u32 {
         let draw = mix(self.seed, &[SALES, hour as u64]);
         let thousandths = (draw >> 32) % (2 * self.rate + 1);
-        // The remainder decides whether it is one more, so that small rates do not become none at all.
+        // The remainder decides whether it is one more, so that small rates do not become none at
+        // all.
         ((thousandths + draw % 1_000) / 1_000) as u32
     }
 

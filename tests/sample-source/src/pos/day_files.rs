@@ -40,7 +40,8 @@ impl DayFiles {
     /// The lines of a day's file, in file order. A day without a file was a day without trading.
     ///
     /// # Errors
-    /// When the file cannot be read or has other columns. Odd values are not errors: they are passed on.
+    /// When the file cannot be read or has other columns. Odd values are not errors: they are
+    /// passed on.
     pub fn sales(&self, day: NaiveDate) -> anyhow::Result<Vec<Sale>> {
         let Some((path, file)) = self.open(day)? else { return Ok(Vec::new()) };
         read(file, day).with_context(|| format!("reading {}", path.display()))

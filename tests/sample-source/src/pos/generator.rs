@@ -23,7 +23,8 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// The lines of `day`: some returns and discounts, and now and then a line that no contract accepts.
+    /// The lines of `day`: some returns and discounts, and now and then a line that no contract
+    /// accepts.
     #[must_use]
     pub fn sales(&self, day: NaiveDate) -> Vec<Sale> {
         let mut rng = rng_of_day(self.world.seed, day);

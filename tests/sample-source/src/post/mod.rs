@@ -36,8 +36,8 @@ pub trait Feed {
     /// When an event happened.
     fn occurred_at(event: &Self::Event) -> DateTime<Utc>;
 
-    /// The events of the `number`-th request, which must be refused: the first is dirty and takes the others with it. None
-    /// of them is ever part of another request.
+    /// The events of the `number`-th request, which must be refused: the first is dirty and takes
+    /// the others with it. None of them is ever part of another request.
     ///
     /// # Errors
     /// When an event cannot be written as JSON.

@@ -55,7 +55,8 @@ const MACHINES: [(&str, &str, &str, &str); 4] = [
     ("tablet", "iPadOS", "Safari", "Mozilla/5.0 (iPad; CPU OS 18_1 like Mac OS X) Safari/604.1"),
 ];
 
-/// An endless sequence of events of one day's visitors. The n-th event depends on the arguments alone.
+/// An endless sequence of events of one day's visitors. The n-th event depends on the arguments
+/// alone.
 pub struct Visitors {
     rng: StdRng,
     world: World,
@@ -66,7 +67,8 @@ pub struct Visitors {
 }
 
 impl Visitors {
-    /// The visitors of `day`, spread over it in the expectation that about `events` events are taken.
+    /// The visitors of `day`, spread over it in the expectation that about `events` events are
+    /// taken.
     #[must_use]
     pub fn new(world: World, day: NaiveDate, events: u64) -> Self {
         let expected_visits = (events as f64 / EVENTS_PER_VISIT).max(1.0);
@@ -92,7 +94,8 @@ impl Visitors {
             2..5 => midnight + Duration::seconds(86_400 - rng.random_range(1..300)),
             _ => midnight + through_the_day(number as f64 / self.expected_visits, rng),
         };
-        // The day on which it is sent, also for a late visit: on the day before there is a visit of that number already.
+        // The day on which it is sent, also for a late visit: on the day before there is a visit of
+        // that number already.
         let id = format!("{}-{}-{number}", self.day.format("%Y%m%d"), self.world.seed);
         let mut visit = Visit::of_anyone(self.world, rng, id, start);
         match rng.random_range(0..100) {

@@ -15,7 +15,8 @@ pub struct Location {
     pub currency: &'static str,
 }
 
-/// All places. The first few are of every kind: the warehouse, a store, a store with another currency.
+/// All places. The first few are of every kind: the warehouse, a store, a store with another
+/// currency.
 pub const LOCATIONS: [Location; 9] = [
     Location { id: "wh-01", name: "Warehouse Rugby", region: "Midlands", currency: "GBP" },
     store("ldn-01", "London Soho", "London", "GBP"),

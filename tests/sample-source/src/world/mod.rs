@@ -1,7 +1,8 @@
-//! The one world that all sources are about: what is sold, at which price and cost, to whom and where.
+//! The one world that all sources are about: what is sold, at which price and cost, to whom and
+//! where.
 //!
-//! A till, a web shop, a CRM and a warehouse that are given the same seed and sizes know the same products and customers,
-//! so that a KPI over several of them means something.
+//! A till, a web shop, a CRM and a warehouse that are given the same seed and sizes know the same
+//! products and customers, so that a KPI over several of them means something.
 
 mod location;
 mod product;

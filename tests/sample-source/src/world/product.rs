@@ -23,7 +23,8 @@ pub struct Product {
     pub name: String,
     /// What a unit sells for, in pounds.
     pub price: Decimal,
-    /// What a unit cost the shop, in pounds: 35 to 74 % of the price, at times to a hundredth of a penny.
+    /// What a unit cost the shop, in pounds: 35 to 74 % of the price, at times to a hundredth of a
+    /// penny.
     pub cost: Decimal,
 }
 

@@ -20,8 +20,8 @@ const TYPES: [&str; 7] = [
 const CHANNELS: [&str; 5] = ["email", "phone", "chat", "social", "in_store"];
 const STATUSES: [&str; 3] = ["opened", "pending", "resolved"];
 
-/// A day's interactions. The tickets are few and live on for weeks: they are opened more than once, resolved before they
-/// are opened or at the same moment, or never.
+/// A day's interactions. The tickets are few and live on for weeks: they are opened more than once,
+/// resolved before they are opened or at the same moment, or never.
 pub(crate) fn day(rng: &mut StdRng, shop: &str, day: NaiveDate, events: &mut Vec<Event>) {
     for number in 0..rng.random_range(0..8) {
         let ticket =
@@ -45,7 +45,8 @@ pub(crate) fn day(rng: &mut StdRng, shop: &str, day: NaiveDate, events: &mut Vec
     }
 }
 
-/// Tickets that are exactly as old as a limit of their KPI, a microsecond older, or a microsecond younger.
+/// Tickets that are exactly as old as a limit of their KPI, a microsecond older, or a microsecond
+/// younger.
 pub(crate) fn tickets_at_the_edges_of_their_windows(events: &mut Vec<Event>) {
     let resolved_on = day_number(20);
     for age in [0, 1, 3, 7, 89, 90, 91] {

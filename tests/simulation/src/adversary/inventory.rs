@@ -67,7 +67,8 @@ fn level(
         2 => Value::from(format!("{}T00:00:00Z", day + Days::new(1))),
         _ => Value::Null,
     };
-    // The same products as in the sales, one of them as long as a contract allows, and one that is never sold.
+    // The same products as in the sales, one of them as long as a contract allows, and one that is
+    // never sold.
     let product = match product {
         0 => format!("p{}", "😀".repeat(63)),
         1 => "pA".to_owned(),

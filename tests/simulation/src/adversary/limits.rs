@@ -39,7 +39,8 @@ pub(crate) fn amounts(events: &mut Vec<Event>) {
             "customer_id": "c", "sold_at": format!("{day}T12:00:00Z"), "business_date": day,
         })));
     }
-    // Stock whose value is at the limit, with the turnover of the currencies above; and a currency that is only stock.
+    // Stock whose value is at the limit, with the turnover of the currencies above; and a currency
+    // that is only stock.
     for (number, (currency, on_hand, cost)) in [
         ("XAA", 1_000_000_000, MOST),
         ("XAB", -1_000_000_000, MOST),

@@ -1,5 +1,6 @@
-//! Events that contracts allow and nobody expects: nulls, ties, duplicates, late copies, extreme numbers, midnight, days
-//! without events, and every kind of text. Small, but over more than 30 days, so that the longest windows fill and empty.
+//! Events that contracts allow and nobody expects: nulls, ties, duplicates, late copies, extreme
+//! numbers, midnight, days without events, and every kind of text. Small, but over more than 30
+//! days, so that the longest windows fill and empty.
 //!
 //! Whoever computes them twice, by two engines or in two orders, has to get the same tables.
 
@@ -62,7 +63,8 @@ pub(crate) fn day(number: u64) -> NaiveDate {
     NaiveDate::from_ymd_opt(2028, 2, 1).unwrap_or_default() + Days::new(number)
 }
 
-/// Some events come twice: as exact copies, or as copies that were taken at another time; and not in their order.
+/// Some events come twice: as exact copies, or as copies that were taken at another time; and not
+/// in their order.
 fn copies(rng: &mut StdRng, events: &mut Vec<Event>) {
     for place in 0..events.len() {
         if rng.random_bool(0.06) {

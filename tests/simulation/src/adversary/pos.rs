@@ -14,7 +14,8 @@ use crate::event::Event;
 /// A day's lines.
 pub(crate) fn day(rng: &mut StdRng, shop: &str, day: NaiveDate, events: &mut Vec<Event>) {
     let batch = day.to_string();
-    // What lands, by key; a copy of a line may differ in everything but its quantity, so that the totals hold.
+    // What lands, by key; a copy of a line may differ in everything but its quantity, so that the
+    // totals hold.
     let mut lines: BTreeMap<(u32, u32), i64> = BTreeMap::new();
     for _ in 0..rng.random_range(0..16) {
         let key = (rng.random_range(0..8), rng.random_range(1..4));

@@ -6,8 +6,8 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 use serde_json::Value;
 
-/// Texts that an engine may trim, fold, compare as UTF-16, normalise, quote or take for something else. No text holds the
-/// character NUL, which contracts refuse.
+/// Texts that an engine may trim, fold, compare as UTF-16, normalise, quote or take for something
+/// else. No text holds the character NUL, which contracts refuse.
 const TEXTS: [&str; 24] = [
     "a",
     "A",
@@ -36,7 +36,8 @@ const TEXTS: [&str; 24] = [
     "-0",
 ];
 
-/// An identifier: any text of 1 to 64 characters. `kinds` says how many different ones there are, so that they repeat.
+/// An identifier: any text of 1 to 64 characters. `kinds` says how many different ones there are,
+/// so that they repeat.
 pub(crate) fn id(rng: &mut StdRng, prefix: &str, kinds: usize) -> String {
     let number = rng.random_range(0..kinds);
     match number {

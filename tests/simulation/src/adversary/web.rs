@@ -19,7 +19,8 @@ const TYPES: [&str; 7] = [
     "purchase",
 ];
 
-/// The distances of the events of a session in microseconds. A session ends after more than 30 minutes.
+/// The distances of the events of a session in microseconds. A session ends after more than 30
+/// minutes.
 const PAUSES: [i64; 6] = [0, 1, 1_000_000, 1_799_999_999, 1_800_000_000, 1_800_000_001];
 
 /// A day's sessions, some of which run past midnight.
@@ -35,7 +36,8 @@ pub(crate) fn day(rng: &mut StdRng, shop: &str, day: NaiveDate, events: &mut Vec
             if rng.random_bool(0.5) { Value::Null } else { values::id(rng, "c", 9).into() };
         let mut at = first(rng, day);
         for number in 0..rng.random_range(1..5) {
-            // The same key may come back with other content: then the later copy counts, or else the greater envelope.
+            // The same key may come back with other content: then the later copy counts, or else
+            // the greater envelope.
             let event_id = if rng.random_bool(0.05) {
                 format!("e-{day}-{}", rng.random_range(0..3))
             } else {
@@ -72,7 +74,8 @@ fn device(rng: &mut StdRng) -> Value {
     })
 }
 
-/// When a session begins, in microseconds since 1970-01-01T00:00:00Z: also close to midnight, on both sides of it.
+/// When a session begins, in microseconds since 1970-01-01T00:00:00Z: also close to midnight, on
+/// both sides of it.
 fn first(rng: &mut StdRng, day: NaiveDate) -> i64 {
     const DAY: i64 = 86_400_000_000;
     let midnight = i64::from(day.to_epoch_days()) * DAY;

@@ -14,18 +14,20 @@ use shoplake_lake::Store;
 use shoplake_models::{JobResult, Models};
 use simulation::{Event, Lake, adversary};
 
-/// Runs the whole pipeline in memory over events, and writes the lake as it is then: silver, gold, and of each partition the
-/// last job document. The same events give the same files.
+/// Runs the whole pipeline in memory over events, and writes the lake as it is then: silver, gold,
+/// and of each partition the last job document. The same events give the same files.
 ///
-/// results.ndjson names the jobs, each model after those that it reads: whoever runs these documents over these silver and
-/// gold objects gets the rows that are in gold.
+/// results.ndjson names the jobs, each model after those that it reads: whoever runs these
+/// documents over these silver and gold objects gets the rows that are in gold.
 #[derive(Debug, Parser)]
 #[command(group = ArgGroup::new("input").required(true).multiple(true))]
 struct Arguments {
-    /// Events as NDJSON, gzipped or not: {"dataset", "shop_id", "data"} (and "id", "batch", "received_at"), or whole envelopes.
+    /// Events as NDJSON, gzipped or not: {"dataset", "shop_id", "data"} (and "id", "batch",
+    /// "received_at"), or whole envelopes.
     #[arg(long, num_args = 1.., value_name = "FILE", group = "input")]
     events: Vec<PathBuf>,
-    /// Adds events of all datasets that contracts allow and nobody expects, from this seed. They are also written to events.ndjson.
+    /// Adds events of all datasets that contracts allow and nobody expects, from this seed. They
+    /// are also written to events.ndjson.
     #[arg(long, value_name = "SEED", group = "input")]
     adversarial: Option<u64>,
     /// Where to write; must be empty, or not be there.
@@ -139,7 +141,8 @@ async fn export(lake: &Lake, out: &Path) -> anyhow::Result<()> {
     }
     write(&out.join("results.ndjson"), &results)?;
     for key in lake.objects().keys() {
-        // What a partition was computed from earlier has been replaced since: only its last job still means something.
+        // What a partition was computed from earlier has been replaced since: only its last job
+        // still means something.
         if !key.starts_with("jobs/") || ended.values().any(|ended| ended.job == key) {
             let object = lake.objects().get(&key).await?.context("what is listed is there")?;
             write(&out.join(&key), &object.bytes)?;

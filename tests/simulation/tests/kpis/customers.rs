@@ -53,7 +53,8 @@ async fn given_several_currencies_then_value_is_in_the_one_of_most_purchases_and
         in_("USD", bought("c1", "t1", "2026-03-01", "p1", 5)),
         bought("c1", "t2", "2026-03-01", "p2", 1),
         in_("USD", bought("c1", "t3", "2026-03-02", "p1", 3)),
-        // what is returned in a currency is of that currency, and two lines of a receipt are one purchase
+        // what is returned in a currency is of that currency, and two lines of a receipt are one
+        // purchase
         in_("USD", bought("c1", "t4", "2026-03-03", "p1", -4)),
         bought("c1", "t5", "2026-03-03", "p3", 1),
         bought("c1", "t5", "2026-03-03", "p3", 1).with(json!({"line_no": 2})),
@@ -85,7 +86,8 @@ async fn given_visits_and_interactions_then_they_are_counted_as_far_as_the_custo
             .with(json!({"ticket_id": "k1", "ticket_status": "opened"}))
     };
     let lake = lake(&[
-        // s1 is one session at a distance of 30 minutes and another one beyond; s2 runs past midnight, and is one of each day
+        // s1 is one session at a distance of 30 minutes and another one beyond; s2 runs past
+        // midnight, and is one of each day
         visit("e1", "s1", "2026-03-01T10:00:00Z"),
         visit("e2", "s1", "2026-03-01T10:30:00Z").with(json!({"event_type": "purchase"})),
         visit("e3", "s1", "2026-03-01T11:00:00.000001Z"),
@@ -139,7 +141,8 @@ async fn given_a_year_then_its_first_day_counts_the_day_before_does_not_and_what
     );
 
     then(&lake, "late", &[bought("c1", "t3", "2025-06-01", "p1", 1)]).await;
-    // 1 June to 1 March: 30 + 31 + 31 + 30 + 31 + 30 + 31 + 31 + 28 = 273 days; 1 and 2 March to 1 June: 92 and 91
+    // 1 June to 1 March: 30 + 31 + 31 + 30 + 31 + 30 + 31 + 31 + 28 = 273 days; 1 and 2 March to 1
+    // June: 92 and 91
     assert_eq!(
         show(&lake, "customer_features", VALUE).await[4..],
         [

@@ -45,7 +45,8 @@ pub(crate) fn stock(product: &str, at: &str, on_hand: i64) -> Event {
     Event::new("inventory_levels", SHOP, data)
 }
 
-/// Units sold in the region `north` at 10.00 EUR each, which had cost 4.00; returned if they are negative.
+/// Units sold in the region `north` at 10.00 EUR each, which had cost 4.00; returned if they are
+/// negative.
 pub(crate) fn sale(transaction: &str, day: &str, product: &str, quantity: i64) -> Event {
     let data = json!({
         "transaction_id": transaction, "line_no": 1, "store_id": "s1", "region": "north", "product_id": product,

@@ -1,4 +1,5 @@
-//! The KPIs, over the whole lake in memory, against numbers that are worked out by hand. The arithmetic is in the comments.
+//! The KPIs, over the whole lake in memory, against numbers that are worked out by hand. The
+//! arithmetic is in the comments.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

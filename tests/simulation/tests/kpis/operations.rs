@@ -78,7 +78,8 @@ async fn given_the_greatest_values_there_can_be_then_they_are_added_up() {
             .with(json!({"unit_cost": "99999999999999.9999"}))
     };
     let lake = lake(&[most("p1"), most("p2")]).await;
-    // twice 99999999999999999900000.0000 is 199999999999999999800000, next to which 2e23 is the nearest double
+    // twice 99999999999999999900000.0000 is 199999999999999999800000, next to which 2e23 is the
+    // nearest double
     assert_eq!(
         show(&lake, "inventory_turnover", TURNOVER).await,
         ["2026-03-01 EUR 0.0000 2e+23 0.0 0"]
@@ -115,8 +116,8 @@ async fn given_restocks_then_their_number_and_distances_are_those_of_thirty_days
             "2026-03-05 3 12 1.75 0.5",
             // the first one is 29 days ago
             "2026-03-30 3 12 1.75 25.5",
-            // the first one is 30 days ago and does not count any more: 1.5 days from the second to the third, of which
-            // the last was 26.5 days ago
+            // the first one is 30 days ago and does not count any more: 1.5 days from the second to
+            // the third, of which the last was 26.5 days ago
             "2026-03-31 2 7 1.5 26.5",
         ]
     );
