@@ -1,4 +1,6 @@
-"""Which rows a job comes to: what crates/engine does with DataFusion, done with Spark. Nothing is committed here."""
+"""Which rows a job comes to: what crates/engine does with DataFusion, done with Spark. Nothing is
+committed here.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import reduce
 from itertools import groupby
@@ -17,11 +19,10 @@ from typing import Any, NoReturn
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from job_lake import CONCURRENT_READS, InputGone, JobError, Json, Passing, Workspace, to_json
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
-
-from job_lake import CONCURRENT_READS, InputGone, JobError, Json, Passing, Workspace, to_json
 
 PREFIX = "shoplake."
 SAMPLE_ROWS = 5
@@ -32,7 +33,8 @@ MASKED = "***"
 # What makes Spark mean by a text what DataFusion means by it.
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
-    # A value that does not fit, a text that is no number and a division by zero are errors and not nulls.
+    # A value that does not fit, a text that is no number and a division by zero are errors and not
+    # nulls.
     "spark.sql.ansi.enabled": "true",
     "spark.sql.ansi.doubleQuotedIdentifiers": "true",
     "spark.sql.parser.escapedStringLiterals": "true",
@@ -64,16 +66,27 @@ class Gold:
         try:
             file = pq.ParquetFile(pa.BufferReader(body))
             notes = file.metadata.metadata or {}
-            lists = [json.loads(notes.get(f"{PREFIX}{name}".encode(), b"[]")) for name in ("dirtied", "failed_checks")]
+            lists = [
+                json.loads(notes.get(f"{PREFIX}{name}".encode(), b"[]"))
+                for name in ("dirtied", "failed_checks")
+            ]
             return cls(file.read().replace_schema_metadata(None), *lists)
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise JobError(f'the gold object "{key}" cannot be read: {error}; delete it and mark its partition dirty') from error
+            raise JobError(
+                f'the gold object "{key}" cannot be read: {error}; delete it and mark its partition dirty'
+            ) from error
 
     def encode(self, job: Json) -> bytes:
         """Writes it as the commit that the job is."""
-        notes = {**commit_notes(job, self.rows), "dirtied": to_json(self.dirtied), "failed_checks": to_json(self.failed_checks)}
+        notes = {
+            **commit_notes(job, self.rows),
+            "dirtied": to_json(self.dirtied),
+            "failed_checks": to_json(self.failed_checks),
+        }
         sink = pa.BufferOutputStream()
-        rows = self.rows.replace_schema_metadata({f"{PREFIX}{name}": value for name, value in notes.items()})
+        rows = self.rows.replace_schema_metadata(
+            {f"{PREFIX}{name}": value for name, value in notes.items()}
+        )
         pq.write_table(rows, sink, compression="zstd", compression_level=3)
         return sink.getvalue().to_pybytes()
 
@@ -81,10 +94,17 @@ class Gold:
 def commit_notes(job: Json, rows: pa.Table) -> dict[str, str]:
     """What a commit notes beside its rows."""
     output = job["output"]
-    return {"version": str(output["version"]), "inputs": output["inputs_digest"], "job": job["id"], "rows": str(rows.num_rows)}
+    return {
+        "version": str(output["version"]),
+        "inputs": output["inputs_digest"],
+        "job": job["id"],
+        "rows": str(rows.num_rows),
+    }
 
 
-def compute(spark: SparkSession, job: Json, before: Gold | None, workspace: Workspace) -> tuple[Gold, bool]:
+def compute(
+    spark: SparkSession, job: Json, before: Gold | None, workspace: Workspace
+) -> tuple[Gold, bool]:
     """What the job comes to, and whether the rows are others than before. Commits nothing."""
     session = spark.newSession()
     for name, value in SETTINGS.items():
@@ -95,9 +115,13 @@ def compute(spark: SparkSession, job: Json, before: Gold | None, workspace: Work
         with _spark(job, f"view {view['name']}"):
             session.sql(view["sql"]).createOrReplaceTempView(view["name"])
     rows = _query(session, job, workspace)
-    failed_checks = [failed for check in job["checks"] if (failed := _run_check(session, job, check))]
+    failed_checks = [
+        failed for check in job["checks"] if (failed := _run_check(session, job, check))
+    ]
     changed = changed_rows(rows.schema.empty_table() if before is None else before.rows, rows)
-    return Gold(rows, _dirtied(job, changed), failed_checks), any(table.num_rows for table in changed)
+    return Gold(rows, _dirtied(job, changed), failed_checks), any(
+        table.num_rows for table in changed
+    )
 
 
 def _register(session: SparkSession, job: Json, source: Json, workspace: Workspace) -> None:
@@ -105,11 +129,16 @@ def _register(session: SparkSession, job: Json, source: Json, workspace: Workspa
 
     def place(number_and_key: tuple[int, str]) -> tuple[str, pa.Schema]:
         number, key = number_and_key
-        # Rows of other models may be replaced at any time; an object of silver is only ever replaced by itself.
-        placed = workspace.place(key, f"{source['table']}/{number:06}.parquet", may_change=source["columns"] is None)
+        # Rows of other models may be replaced at any time; an object of silver is only ever
+        # replaced by itself.
+        placed = workspace.place(
+            key, f"{source['table']}/{number:06}.parquet", may_change=source["columns"] is None
+        )
         if placed is None:
             advice = "plan the partition again from a new listing"
-            raise InputGone(f"{source['name']}: the object {key} is gone since the job was planned; {advice}")
+            raise InputGone(
+                f"{source['name']}: the object {key} is gone since the job was planned; {advice}"
+            )
         try:
             return placed[0], pq.read_schema(pa.BufferReader(placed[1]))
         except (pa.ArrowException, OSError) as error:
@@ -129,7 +158,9 @@ def _register(session: SparkSession, job: Json, source: Json, workspace: Workspa
             frames = (_read(session, types, uris, columns) for types, uris in groups.items())
             frame = reduce(DataFrame.unionAll, frames)
         else:
-            nothing = ", ".join(f"cast(null as {kind}) as `{name}`" for name, kind in columns.items())
+            nothing = ", ".join(
+                f"cast(null as {kind}) as `{name}`" for name, kind in columns.items()
+            )
             frame = session.sql(f"select {nothing} where false")
         frame.createOrReplaceTempView(source["table"])
 
@@ -165,7 +196,8 @@ def wider(one: str | None, other: str | None) -> str | None:
 
 
 def _columns(source: Json, schemas: list[pa.Schema]) -> dict[str, str]:
-    """The columns of a table with their types: the declared ones, which every object has, or all found.
+    """The columns of a table with their types: the declared ones, which every object has, or all
+    found.
 
     Of decimals that differ only in how many digits they hold, the wider one: a model whose sum was
     widened is read together with the days that were computed before.
@@ -181,7 +213,9 @@ def _columns(source: Json, schemas: list[pa.Schema]) -> dict[str, str]:
             expected = columns.get(field.name)
             is_narrower = declared is None and expected == wider(expected, actual)
             if expected not in (None, actual) and not is_narrower:
-                advice = "a contract changes only by adding optional fields, so write the object again"
+                advice = (
+                    "a contract changes only by adding optional fields, so write the object again"
+                )
                 found = f'has the column "{field.name}" as {actual or field.type}, expected {expected}; {advice}'
                 raise JobError(f"{source['name']}: the object {key} {found}")
         for column in declared or ():
@@ -193,9 +227,11 @@ def _columns(source: Json, schemas: list[pa.Schema]) -> dict[str, str]:
 
 
 def portable(name: str) -> str | None:
-    """The portable type that holds every value of a type of Spark's or of what Spark reads of Arrow's; none if there is none.
+    """The portable type that holds every value of a type of Spark's or of what Spark reads of
+    Arrow's; none if there is none.
 
-    A silver or gold file has no other numbers than those below, and Spark 3.5 would not read a smaller one as a larger one.
+    A silver or gold file has no other numbers than those below, and Spark 3.5 would not read a
+    smaller one as a larger one.
     """
     if found := re.fullmatch(r"decimal(?:128)?\((\d+), ?(\d+)\)", name):
         precision, scale = map(int, found.groups())
@@ -203,14 +239,30 @@ def portable(name: str) -> str | None:
     if name.startswith("dictionary<values=string"):
         return "string"
     return {
-        "string": "string", "large_string": "string", "string_view": "string", "bigint": "bigint", "int64": "bigint",
-        "double": "double", "boolean": "boolean", "bool": "boolean", "date": "date", "date32[day]": "date",
-        "timestamp": "timestamp", "timestamp[us, tz=UTC]": "timestamp", "timestamp[ms, tz=UTC]": "timestamp",
+        "string": "string",
+        "large_string": "string",
+        "string_view": "string",
+        "bigint": "bigint",
+        "int64": "bigint",
+        "double": "double",
+        "boolean": "boolean",
+        "bool": "boolean",
+        "date": "date",
+        "date32[day]": "date",
+        "timestamp": "timestamp",
+        "timestamp[us, tz=UTC]": "timestamp",
+        "timestamp[ms, tz=UTC]": "timestamp",
     }.get(name)
 
 
 # What a query may also return, because its values fit into a portable type.
-WIDER = {"tinyint": "bigint", "smallint": "bigint", "int": "bigint", "float": "double", "timestamp_ntz": "timestamp"}
+WIDER = {
+    "tinyint": "bigint",
+    "smallint": "bigint",
+    "int": "bigint",
+    "float": "double",
+    "timestamp_ntz": "timestamp",
+}
 
 
 def arrow(kind: str) -> pa.DataType:
@@ -218,7 +270,11 @@ def arrow(kind: str) -> pa.DataType:
     if found := re.fullmatch(r"decimal\((\d+),(\d+)\)", kind):
         return pa.decimal128(*map(int, found.groups()))
     return {
-        "string": pa.string(), "bigint": pa.int64(), "double": pa.float64(), "boolean": pa.bool_(), "date": pa.date32(),
+        "string": pa.string(),
+        "bigint": pa.int64(),
+        "double": pa.float64(),
+        "boolean": pa.bool_(),
+        "date": pa.date32(),
         "timestamp": pa.timestamp("us", tz="UTC"),
     }[kind]
 
@@ -228,14 +284,19 @@ def _query(session: SparkSession, job: Json, workspace: Workspace) -> pa.Table:
     with _spark(job, "its query"):
         frame = session.sql(job["sql"])
         columns = _stored_columns(job, frame)
-        stored = frame.selectExpr(*(f"cast(`{name}` as {kind}) as `{name}`" for name, kind in columns.items()))
+        stored = frame.selectExpr(
+            *(f"cast(`{name}` as {kind}) as `{name}`" for name, kind in columns.items())
+        )
         stored.write.parquet(workspace.uri("rows"))
-        reader = session.read.schema(", ".join(f"`{name}` {kind}" for name, kind in columns.items()))
+        reader = session.read.schema(
+            ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
+        )
         reader.parquet(workspace.uri("rows")).createOrReplaceTempView(f"gold__{job['model']}")
     schema = pa.schema([(name, arrow(kind)) for name, kind in columns.items()])
     tables = [pq.read_table(pa.BufferReader(body)).cast(schema) for body in workspace.files("rows")]
     rows = pa.concat_tables([schema.empty_table(), *tables])
-    # The key's columns: no two rows that may be committed are alike in them, and none of them is null.
+    # The key's columns: no two rows that may be committed are alike in them, and none of them is
+    # null.
     return rows.sort_by([(column, "ascending") for column in job["sort"]]).combine_chunks()
 
 
@@ -246,7 +307,9 @@ def _stored_columns(job: Json, frame: DataFrame) -> dict[str, str]:
         kind = portable(name) or WIDER.get(name)
         if kind is None:
             expected = "expected string, bigint, double, boolean, date, timestamp or decimal; cast it in the model's last `select`"
-            raise JobError(f'model {job["model"]}: the column "{field.name}" is a {name}, {expected}')
+            raise JobError(
+                f'model {job["model"]}: the column "{field.name}" is a {name}, {expected}'
+            )
         columns[field.name] = kind
     named = [("key", name) for name in job["key"]] + [("sort", name) for name in job["sort"]]
     for what, name in [*named, ("partition", job["partition"]["column"])]:
@@ -256,7 +319,9 @@ def _stored_columns(job: Json, frame: DataFrame) -> dict[str, str]:
 
 
 def _missing(job: Json, column: str, what: str) -> JobError:
-    return JobError(f'model {job["model"]}: the query does not return the column "{column}" that its {what} names')
+    return JobError(
+        f'model {job["model"]}: the query does not return the column "{column}" that its {what} names'
+    )
 
 
 def _run_check(session: SparkSession, job: Json, check: Json) -> Json | None:
@@ -269,7 +334,9 @@ def _run_check(session: SparkSession, job: Json, check: Json) -> Json | None:
         rows = frame.limit(SAMPLE_ROWS).collect()
         shops = _shops(frame)
     personal = job.get("personal", [])
-    sample = [{name: _shown(name, row[name], personal) for name in sorted(frame.columns)} for row in rows]
+    sample = [
+        {name: _shown(name, row[name], personal) for name in sorted(frame.columns)} for row in rows
+    ]
     failed = {"name": check["name"], "severity": check["severity"], "rows": count}
     return {**failed, "shops": shops, "sample": sample}
 
@@ -288,7 +355,9 @@ def _shown(name: str, value: Any, personal: list[str]) -> str | None:
 
 
 def text(value: Any) -> str | None:
-    """A value as Arrow writes it, or the beginning of a long one. A JSON number could not hold every amount of money."""
+    """A value as Arrow writes it, or the beginning of a long one. A JSON number could not hold
+    every amount of money.
+    """
     match value:
         case None:
             return None
@@ -301,19 +370,30 @@ def text(value: Any) -> str | None:
         case float():
             text = repr(value).replace("e+", "e").replace("e-0", "e-").replace("nan", "NaN")
         case datetime():
-            spec = "seconds" if value.microsecond == 0 else "microseconds" if value.microsecond % 1000 else "milliseconds"
+            spec = (
+                "seconds"
+                if value.microsecond == 0
+                else "microseconds"
+                if value.microsecond % 1000
+                else "milliseconds"
+            )
             # Spark gives a moment as this machine's clock showed it.
-            text = value.astimezone(timezone.utc).isoformat(timespec=spec).replace("+00:00", "Z")
+            text = value.astimezone(UTC).isoformat(timespec=spec).replace("+00:00", "Z")
         case _:
             text = str(value)
     return text if len(text) <= SAMPLE_CHARS else f"{text[:SAMPLE_CHARS]}..."
 
 
 def changed_rows(old: pa.Table, new: pa.Table) -> list[pa.Table]:
-    """Tables of the rows that are in one of the two only, as often as they are. A column more or less makes every row another."""
+    """Tables of the rows that are in one of the two only, as often as they are. A column more or
+    less makes every row another.
+    """
     if old.schema.names != new.schema.names or old.schema.types != new.schema.types:
         return [old, new]
-    sides = [bits(table).append_column("_side", pa.repeat(side, table.num_rows)) for table, side in ((old, -1), (new, 1))]
+    sides = [
+        bits(table).append_column("_side", pa.repeat(side, table.num_rows))
+        for table, side in ((old, -1), (new, 1))
+    ]
     counts = pa.concat_tables(sides).group_by(old.column_names).aggregate([("_side", "sum")])
     return [counts.filter(pc.not_equal(counts["_side_sum"], 0))]
 
@@ -337,28 +417,42 @@ def _dirtied(job: Json, changed: list[pa.Table]) -> list[Json]:
             if column not in table.column_names or table.schema.field(column).type != pa.date32():
                 raise _missing(job, column, "downstream (as a date)")
             for day in pc.unique(table[column]).to_pylist():
-                partitions.setdefault(downstream["model"], set()).update([] if day is None else read_by(downstream, day))
+                partitions.setdefault(downstream["model"], set()).update(
+                    [] if day is None else read_by(downstream, day)
+                )
     reason = f"{job['model']} changed {job['partition']['value']}"
-    return [dirty for model, days in sorted(partitions.items()) for dirty in runs(model, days, reason)]
+    return [
+        dirty for model, days in sorted(partitions.items()) for dirty in runs(model, days, reason)
+    ]
 
 
 def read_by(downstream: Json, day: date) -> list[date]:
-    """The partitions of a downstream model that read this day: those from D - lookahead to D + lookback."""
-    days = range(day.toordinal() - downstream["lookahead_days"], day.toordinal() + downstream["lookback_days"] + 1)
+    """The partitions of a downstream model that read this day: those from D - lookahead to D +
+    lookback.
+    """
+    days = range(
+        day.toordinal() - downstream["lookahead_days"],
+        day.toordinal() + downstream["lookback_days"] + 1,
+    )
     return [date.fromordinal(number) for number in days if 1 <= number <= date.max.toordinal()]
 
 
 def runs(model: str, days: Iterable[date], reason: str) -> list[Json]:
-    """As few messages as name these partitions: one for each run of days without a gap, as crates/models/src/job.rs makes them."""
+    """As few messages as name these partitions: one for each run of days without a gap, as
+    crates/models/src/job.rs makes them.
+    """
     messages: list[Json] = []
-    for _, run in groupby(enumerate(sorted(days)), lambda numbered: numbered[1].toordinal() - numbered[0]):
+    for _, run in groupby(
+        enumerate(sorted(days)), lambda numbered: numbered[1].toordinal() - numbered[0]
+    ):
         first, last = (numbered := list(run))[0][1], numbered[-1][1]
         until = {} if first == last else {"until": last.isoformat()}
         messages.append({"model": model, "partition": first.isoformat(), **until, "reason": reason})
     return messages
 
 
-# What Spark says of a query or of data; of anything else that goes wrong in a cluster another attempt may know nothing.
+# What Spark says of a query or of data; of anything else that goes wrong in a cluster another
+# attempt may know nothing.
 MEANT = re.compile(
     r"(Analysis|Parse|Arithmetic|DateTime|NumberFormat|SparkRuntime|IllegalArgument|UnsupportedOperation"
     r"|SchemaColumnConvertNotSupported|SparkUpgrade)Exception$"
@@ -386,4 +480,6 @@ def _explain(job: Json, what: str, error: Exception) -> NoReturn:
             raise JobError(f"model {job['model']}, {what}: {message}") from error
     advice = "retry, and if it persists give the job more or larger workers"
     message = next((message for _, message in reversed(causes) if message), str(error))
-    raise Passing(f"model {job['model']}, {what}: Spark did not finish ({message}); {advice}") from error
+    raise Passing(
+        f"model {job['model']}, {what}: Spark did not finish ({message}); {advice}"
+    ) from error

@@ -1,4 +1,6 @@
-"""The lake as a job on Spark sees it: conditional writes, who is told of a commit, and where Spark reads and writes."""
+"""The lake as a job on Spark sees it: conditional writes, who is told of a commit, and where Spark
+reads and writes.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,8 @@ class Lake:
         self.bucket = bucket
         self._client = client
         self._conditions = threading.local()
-        # Older versions of boto3 (as Glue 5.0 has) do not know the parameters IfMatch and IfNoneMatch of PutObject.
+        # Older versions of boto3 (as Glue 5.0 has) do not know the parameters IfMatch and
+        # IfNoneMatch of PutObject.
         client.meta.events.register("before-call.s3.PutObject", self._add_condition)
 
     def get(self, key: str) -> Object | None:
@@ -83,17 +86,34 @@ class Lake:
                 return None
             end = answer["Body"].read()
         footer = int.from_bytes(end[-8:-4], "little") + 8
-        return self.tail(key, footer) if end[-4:] == b"PAR1" and footer > len(end) >= length else end
+        return (
+            self.tail(key, footer) if end[-4:] == b"PAR1" and footer > len(end) >= length else end
+        )
 
-    def put(self, key: str, body: bytes, metadata: dict[str, str] | None = None, condition: dict[str, str] | None = None) -> None:
-        """Writes an object whole if the condition holds: none, `If-Match: <etag>` or `If-None-Match: *`."""
+    def put(
+        self,
+        key: str,
+        body: bytes,
+        metadata: dict[str, str] | None = None,
+        condition: dict[str, str] | None = None,
+    ) -> None:
+        """Writes an object whole if the condition holds: none, `If-Match: <etag>` or
+        `If-None-Match: *`.
+        """
         self._conditions.headers = condition or {}
         with _store("write", key):
             try:
-                self._client.put_object(Bucket=self.bucket, Key=key, Body=body, Metadata=metadata or {})
+                self._client.put_object(
+                    Bucket=self.bucket, Key=key, Body=body, Metadata=metadata or {}
+                )
             except ClientError as error:
-                # 412: it does not hold. 409: another conditional write is under way. 404: If-Match on what was deleted.
-                if condition and error.response["ResponseMetadata"]["HTTPStatusCode"] in (404, 409, 412):
+                # 412: it does not hold. 409: another conditional write is under way. 404: If-Match
+                # on what was deleted.
+                if condition and error.response["ResponseMetadata"]["HTTPStatusCode"] in (
+                    404,
+                    409,
+                    412,
+                ):
                     raise Conflict(key) from error
                 raise
             finally:
@@ -102,7 +122,9 @@ class Lake:
     def list(self, prefix: str) -> list[str]:
         """All keys that start with the prefix, in order."""
         with _store("list", prefix):
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=prefix
+            )
             return [item["Key"] for page in pages for item in page.get("Contents", ())]
 
     def delete(self, key: str) -> None:
@@ -149,12 +171,19 @@ class Outbox:
         with _port("announce dirty partitions on EventBridge"):
             for start in range(0, len(dirtied), 10):  # what one call takes
                 entries = [
-                    {"EventBusName": self._bus, "Source": "shoplake", "DetailType": "Partition Dirty", "Detail": to_json(dirty)}
-                    for dirty in dirtied[start:start + 10]
+                    {
+                        "EventBusName": self._bus,
+                        "Source": "shoplake",
+                        "DetailType": "Partition Dirty",
+                        "Detail": to_json(dirty),
+                    }
+                    for dirty in dirtied[start : start + 10]
                 ]
                 for entry in self._events.put_events(Entries=entries)["Entries"]:
                     if "ErrorCode" in entry:
-                        raise ConnectionError(f"{entry['ErrorCode']}: {entry.get('ErrorMessage', '')}")
+                        raise ConnectionError(
+                            f"{entry['ErrorCode']}: {entry.get('ErrorMessage', '')}"
+                        )
 
     def mark(self, dirty: Json) -> None:
         """Has a partition planned again."""
@@ -178,7 +207,9 @@ def to_json(value: Any) -> str:
 
 
 class Workspace:
-    """Where Spark finds a job's inputs and leaves its rows: below the job's document, so that a whole cluster reaches it."""
+    """Where Spark finds a job's inputs and leaves its rows: below the job's document, so that a
+    whole cluster reaches it.
+    """
 
     def __init__(self, lake: Lake, folder: str) -> None:
         self.lake = lake
@@ -189,7 +220,9 @@ class Workspace:
         return f"s3://{self.lake.bucket}/{self._folder}/{name}"
 
     def place(self, key: str, name: str, may_change: bool) -> tuple[str, bytes] | None:
-        """Gives Spark an object, and the caller its footer. What may be replaced while the job runs is read only once."""
+        """Gives Spark an object, and the caller its footer. What may be replaced while the job runs
+        is read only once.
+        """
         if may_change:
             return self._copy(key, name)
         footer = self.lake.tail(key)
@@ -197,11 +230,15 @@ class Workspace:
 
     def files(self, name: str) -> list[bytes]:
         """The Parquet files that Spark wrote into a folder."""
-        keys = [key for key in self.lake.list(f"{self._folder}/{name}/") if key.endswith(".parquet")]
+        keys = [
+            key for key in self.lake.list(f"{self._folder}/{name}/") if key.endswith(".parquet")
+        ]
         return [found.body for key in keys if (found := self.lake.get(key))]
 
     def clear(self) -> None:
-        """Leaves nothing behind. Beside a folder, Glue's file system may put an empty object called `<folder>_$folder$`."""
+        """Leaves nothing behind. Beside a folder, Glue's file system may put an empty object called
+        `<folder>_$folder$`.
+        """
         for key in self.lake.list(self._folder):
             self.lake.delete(key)
 

@@ -1,11 +1,13 @@
-"""Runs one job document on Spark: what functions/transform does with DataFusion, for jobs that do not fit into a Lambda.
+"""Runs one job document on Spark: what functions/transform does with DataFusion, for jobs that do
+not fit into a Lambda.
 
     run_job.py --job KEY --lake_bucket NAME --dirty_queue_url URL [--event_bus NAME] [--aws_region REGION]
 
-Made for Glue 5 (Spark 3.5, Python 3.11, with boto3 and pyarrow), which takes one script and the modules beside it as
-`--extra-py-files`. The protocol is that of functions/transform/src/handler.rs, step by step, and a partition that either of
-them has committed can be continued by the other. The JobResult is printed, and written beside the document as
-`<id>.result.json`. The last line of a failure has `Shoplake.Permanent` or `Shoplake.Retryable`, which Glue passes on.
+Made for Glue 5 (Spark 3.5, Python 3.11, with boto3 and pyarrow), which takes one script and the
+modules beside it as `--extra-py-files`. The protocol is that of functions/transform/src/handler.rs,
+step by step, and a partition that either of them has committed can be continued by the other. The
+JobResult is printed, and written beside the document as `<id>.result.json`. The last line of a
+failure has `Shoplake.Permanent` or `Shoplake.Retryable`, which Glue passes on.
 """
 
 from __future__ import annotations
@@ -14,22 +16,44 @@ import argparse
 import json
 import os
 import time
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from typing import Any
 
 import boto3
 from botocore.config import Config
-from pyspark.sql import SparkSession
-
 from job_engine import Gold, commit_notes, compute, portable, read_by, runs
 from job_lake import (
-    CONCURRENT_READS, Conflict, InputGone, JobError, Json, Lake, LocalWorkspace, Object, Outbox, Passing, Workspace, to_json,
+    CONCURRENT_READS,
+    Conflict,
+    InputGone,
+    JobError,
+    Json,
+    Lake,
+    LocalWorkspace,
+    Object,
+    Outbox,
+    Passing,
+    Workspace,
+    to_json,
 )
+from pyspark.sql import SparkSession
 
 JOB_VERSION = 2
 JOB_FIELDS = {
-    "version", "id", "model", "partition", "inputs", "views", "sql", "key", "sort", "checks", "downstream", "output",
-    "warehouse", "notice",
+    "version",
+    "id",
+    "model",
+    "partition",
+    "inputs",
+    "views",
+    "sql",
+    "key",
+    "sort",
+    "checks",
+    "downstream",
+    "output",
+    "warehouse",
+    "notice",
 }
 OPTIONAL_JOB_FIELDS = {"personal"}
 
@@ -47,7 +71,9 @@ class Transform:
         """Runs the job, commits its rows if they are new and right, and gives the JobResult."""
         job, planned_at = self._job(key)
         try:
-            result = shortened({**_result(job, planned_at), **self._run(job, key.removesuffix(".json"))})
+            result = shortened(
+                {**_result(job, planned_at), **self._run(job, key.removesuffix(".json"))}
+            )
             self._lake.put(f"{key.removesuffix('.json')}.result.json", to_json(result).encode())
         except JobError as error:
             # After a passing fault the same job is tried again, and goes on holding its lease.
@@ -60,7 +86,9 @@ class Transform:
     def _job(self, key: str) -> tuple[Json, str]:
         found = self._lake.get(key)
         if found is None:
-            raise JobError(f'there is no job document "{key}" in the lake; plan the partition again')
+            raise JobError(
+                f'there is no job document "{key}" in the lake; plan the partition again'
+            )
         again = "it was written by another version, so plan the partition again"
         try:
             job = json.loads(found.body)
@@ -73,13 +101,14 @@ class Transform:
         if job["version"] != JOB_VERSION:
             version = f"has version {job['version']}, expected {JOB_VERSION}"
             raise JobError(f'the job document "{key}" {version}; plan the partition again')
-        return job, found.last_modified.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+        return job, found.last_modified.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
     def _run(self, job: Json, folder: str) -> Json:
         key, expected = job["output"]["key"], job["output"]["expected_etag"]
         current = self._lake.get(key)
         if current and _is_of(job, current):
-            # An earlier attempt ended between its commit and now. What it still owed is in the commit.
+            # An earlier attempt ended between its commit and now. What it still owed is in the
+            # commit.
             names = current.metadata.get("new-failures")
             new = names.split(",") if names else []
             return self._finish(job, Gold.decode(key, current.body), new)
@@ -115,7 +144,8 @@ class Transform:
             notes = commit_notes(job, gold.rows) | ({"new-failures": ",".join(new)} if new else {})
             self._lake.put(key, body, notes, condition)
         except Conflict:
-            # A write whose answer was lost is sent again by the client, and then conflicts with itself.
+            # A write whose answer was lost is sent again by the client, and then conflicts with
+            # itself.
             head = self._lake.head(key)
             if not (head and _is_of(job, head)):
                 return self._conflict(job, "another job committed while it ran")
@@ -123,45 +153,69 @@ class Transform:
         return self._finish(job, gold, new)
 
     def _finish(self, job: Json, gold: Gold, new_failures: list[str]) -> Json:
-        """Announces what a commit of the job dirtied, and says what is to be loaded, and what people are to be told."""
+        """Announces what a commit of the job dirtied, and says what is to be loaded, and what
+        people are to be told.
+        """
         self._outbox.announce(gold.dirtied)
         own = {"model": job["model"], "key": job["output"]["key"]}
         load = job["warehouse"] and {
-            **own, "warehouse": job["warehouse"], "partition": job["partition"], "version": job["output"]["version"],
-            "columns": [{"name": field.name, "type": portable(str(field.type))} for field in gold.rows.schema],
+            **own,
+            "warehouse": job["warehouse"],
+            "partition": job["partition"],
+            "version": job["output"]["version"],
+            "columns": [
+                {"name": field.name, "type": portable(str(field.type))}
+                for field in gold.rows.schema
+            ],
             "sort": job["sort"],
         }
         notify = job["notice"] and {
-            **own, "partition": job["partition"]["value"], "identity": job["key"], "notice": job["notice"],
+            **own,
+            "partition": job["partition"]["value"],
+            "identity": job["key"],
+            "notice": job["notice"],
         }
-        committed = {"outcome": "committed", "rows": gold.rows.num_rows, "failed_checks": gold.failed_checks}
+        committed = {
+            "outcome": "committed",
+            "rows": gold.rows.num_rows,
+            "failed_checks": gold.failed_checks,
+        }
         alerts = alert(job, gold.failed_checks, new_failures)
         return {**committed, "alert": alerts, "load": load, "notify": notify}
 
     def _conflict(self, job: Json, reason: str) -> Json:
         """Has the partition planned again.
 
-        An earlier attempt may have committed, ended before it could announce, and been replaced by another job since. So
-        everything that reads this partition is announced as well; what is up to date costs a listing.
+        An earlier attempt may have committed, ended before it could announce, and been replaced by
+        another job since. So everything that reads this partition is announced as well; what is up
+        to date costs a listing.
         """
         day = job["partition"]["value"]
         why = f"job {job['id']} of {job['model']} {day}: {reason}"
         dirty = [
             message
             for downstream in job["downstream"]
-            for message in runs(downstream["model"], read_by(downstream, date.fromisoformat(day)), why)
+            for message in runs(
+                downstream["model"], read_by(downstream, date.fromisoformat(day)), why
+            )
         ]
         self._outbox.announce(dirty)
         self._outbox.mark({"model": job["model"], "partition": day, "reason": why})
         return {"outcome": "conflict", "checks": []}
 
     def _release(self, job: Json) -> None:
-        """Gives the partition's lease back, if it still is the job's, as crates/lake/src/lease.rs does."""
+        """Gives the partition's lease back, if it still is the job's, as crates/lake/src/lease.rs
+        does.
+        """
         key = f"jobs/{job['model']}/{job['partition']['value']}/running.json"
         released = {"job": job["id"], "until": "1970-01-01T00:00:00Z"}
         try:
             found = self._lake.get(key)
-            if found and (lease := json.loads(found.body))["job"] == job["id"] and lease != released:
+            if (
+                found
+                and (lease := json.loads(found.body))["job"] == job["id"]
+                and lease != released
+            ):
                 self._lake.put(key, to_json(released).encode(), condition={"If-Match": found.etag})
         except (JobError, Conflict, ValueError, KeyError, TypeError) as error:
             log("WARN", "a lease was not given back; it ends by itself", error=str(error))
@@ -173,11 +227,23 @@ def _is_of(job: Json, found: Object) -> bool:
 
 
 def _result(job: Json, planned_at: str) -> Json:
-    checks = [{name: check[name] for name in ("name", "severity", "description")} for check in job["checks"]]
+    checks = [
+        {name: check[name] for name in ("name", "severity", "description")}
+        for check in job["checks"]
+    ]
     return {
-        "outcome": None, "model": job["model"], "partition": job["partition"]["value"], "job": job["id"],
-        "version": job["output"]["version"], "planned_at": planned_at, "rows": 0, "checks": checks, "failed_checks": [],
-        "alert": None, "load": None, "notify": None,
+        "outcome": None,
+        "model": job["model"],
+        "partition": job["partition"]["value"],
+        "job": job["id"],
+        "version": job["output"]["version"],
+        "planned_at": planned_at,
+        "rows": 0,
+        "checks": checks,
+        "failed_checks": [],
+        "alert": None,
+        "load": None,
+        "notify": None,
     }
 
 
@@ -186,9 +252,11 @@ def alert(job: Json, failed_checks: list[Json], names: list[str]) -> list[Json] 
     descriptions = {check["name"]: check["description"] for check in job["checks"]}
     alerts = [
         {
-            "check": failed["name"], "severity": failed["severity"],
+            "check": failed["name"],
+            "severity": failed["severity"],
             "description": descriptions.get(failed["name"], ""),
-            "rows": failed["rows"], "shops": failed["shops"],
+            "rows": failed["rows"],
+            "shops": failed["shops"],
         }
         for failed in failed_checks
         if failed["name"] in names
@@ -199,7 +267,9 @@ def alert(job: Json, failed_checks: list[Json], names: list[str]) -> list[Json] 
 def shortened(result: Json) -> Json:
     """With fewer sample rows of failed checks, where the result would be too large to be passed on."""
     failed_checks = [{**check} for check in result["failed_checks"]]
-    while len(to_json(result).encode()) > RESULT_BYTES and any(check["sample"] for check in failed_checks):
+    while len(to_json(result).encode()) > RESULT_BYTES and any(
+        check["sample"] for check in failed_checks
+    ):
         longest = max(failed_checks, key=lambda check: len(to_json(check["sample"])))
         longest["sample"] = longest["sample"][:-1]
         result = {**result, "failed_checks": failed_checks}
@@ -208,7 +278,17 @@ def shortened(result: Json) -> Json:
 
 def log(level: str, message: str, **fields: Any) -> None:
     """One JSON object per line, as the functions log."""
-    print(to_json({"timestamp": datetime.now(timezone.utc).isoformat(), "level": level, "message": message, **fields}), flush=True)
+    print(
+        to_json(
+            {
+                "timestamp": datetime.now(UTC).isoformat(),
+                "level": level,
+                "message": message,
+                **fields,
+            }
+        ),
+        flush=True,
+    )
 
 
 def measure(values: dict[str, float]) -> None:
@@ -216,36 +296,64 @@ def measure(values: dict[str, float]) -> None:
     units = {"count": "Count", "bytes": "Bytes", "seconds": "Seconds"}
     metrics = [{"Name": name, "Unit": units[name.rpartition("_")[2]]} for name in values]
     directive = {"Namespace": "Shoplake", "Dimensions": [["function"]], "Metrics": metrics}
-    line = {"_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]}, "function": "run_job", **values}
+    line = {
+        "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]},
+        "function": "run_job",
+        **values,
+    }
     print(to_json(line), flush=True)
 
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    required = {"job": "key of the job document", "lake_bucket": "the lake", "dirty_queue_url": "of dispatch's queue"}
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    required = {
+        "job": "key of the job document",
+        "lake_bucket": "the lake",
+        "dirty_queue_url": "of dispatch's queue",
+    }
     for name, about in required.items():
         parser.add_argument(f"--{name}", required=True, help=about)
-    parser.add_argument("--event_bus", default="default", help="where dirty partitions are announced")
-    parser.add_argument("--aws_region", help="whose services are called; otherwise boto3 looks where it always does")
+    parser.add_argument(
+        "--event_bus", default="default", help="where dirty partitions are announced"
+    )
+    parser.add_argument(
+        "--aws_region", help="whose services are called; otherwise boto3 looks where it always does"
+    )
     arguments, _ = parser.parse_known_args()  # Glue adds arguments of its own
 
     began = time.monotonic()
     # Whoever sets an endpoint has a local cloud, where a bucket is no host name.
     style = {"addressing_style": "path" if "AWS_ENDPOINT_URL" in os.environ else "auto"}
-    config = Config(max_pool_connections=CONCURRENT_READS, retries={"mode": "standard", "max_attempts": 5}, s3=style)
-    s3, events, sqs = (boto3.client(name, region_name=arguments.aws_region, config=config) for name in ("s3", "events", "sqs"))
+    config = Config(
+        max_pool_connections=CONCURRENT_READS,
+        retries={"mode": "standard", "max_attempts": 5},
+        s3=style,
+    )
+    s3, events, sqs = (
+        boto3.client(name, region_name=arguments.aws_region, config=config)
+        for name in ("s3", "events", "sqs")
+    )
     outbox = Outbox(events, arguments.event_bus, sqs, arguments.dirty_queue_url)
     spark = SparkSession.builder.appName("shoplake").getOrCreate()
     try:
         result = Transform(spark, Lake(s3, arguments.lake_bucket), outbox).handle(arguments.job)
     except JobError as error:
         log("ERROR", str(error), error_type=error.kind, job=arguments.job)
-        # What ends by SystemExit has failed to some runners and ended well to others: an error is an error to all of them.
+        # What ends by SystemExit has failed to some runners and ended well to others: an error is
+        # an error to all of them.
         raise RuntimeError(f"{error.kind}: {error}") from error
     finally:
         measure({"ran_job_seconds": round(time.monotonic() - began, 3)})
-    log("INFO", "ran a job", **{name: result[name] for name in ("job", "model", "partition", "outcome", "rows")})
+    log(
+        "INFO",
+        "ran a job",
+        **{name: result[name] for name in ("job", "model", "partition", "outcome", "rows")},
+    )
     print(to_json(result), flush=True)
 
 

@@ -1,4 +1,5 @@
-"""What AWS bills for, one small function per rule: quantities in, dollars out, a month of 730 hours.
+"""What AWS bills for, one small function per rule: quantities in, dollars out, a month of 730
+hours.
 
 Amounts are floats: a hundredth of a cent does not matter here. GB and TB are AWS's, of 1024.
 """
@@ -22,7 +23,9 @@ def chunks(size: float, chunk: int) -> int:
 
 
 def tiered(quantity: float, tiers: Sequence[tuple[float, float]]) -> float:
-    """Dollars of a quantity of which each tier, (how much of it, price of one), has a price of its own. The last one has no end."""
+    """Dollars of a quantity of which each tier, (how much of it, price of one), has a price of its
+    own. The last one has no end.
+    """
     dollars, left = 0.0, quantity
     for number, (size, price) in enumerate(tiers):
         taken = left if number == len(tiers) - 1 else min(left, size)
@@ -33,32 +36,59 @@ def tiered(quantity: float, tiers: Sequence[tuple[float, float]]) -> float:
 def api_gateway(requests: float, prices: Prices) -> float:
     """REST API: by request, in tiers; the size does not count, as it does for HTTP APIs (512 KB).
     https://aws.amazon.com/api-gateway/pricing/"""
-    return tiered(requests / MILLION, [
-        (333, prices["api_gateway_million_first_333"]), (667, prices["api_gateway_million_next_667"]),
-        (19_000, prices["api_gateway_million_next_19000"]), (math.inf, prices["api_gateway_million_more"]),
-    ])
+    return tiered(
+        requests / MILLION,
+        [
+            (333, prices["api_gateway_million_first_333"]),
+            (667, prices["api_gateway_million_next_667"]),
+            (19_000, prices["api_gateway_million_next_19000"]),
+            (math.inf, prices["api_gateway_million_more"]),
+        ],
+    )
 
 
 def waf(acls: int, rules: int, requests: float, prices: Prices) -> float:
-    """By ACL, by rule or group of rules, by request (up to 1,500 WCU). https://aws.amazon.com/waf/pricing/"""
-    return acls * (prices["waf_acl_month"] + requests / MILLION * prices["waf_million_requests"]) + rules * prices["waf_rule_month"]
+    """By ACL, by rule or group of rules, by request (up to 1,500 WCU).
+    https://aws.amazon.com/waf/pricing/
+    """
+    return (
+        acls * (prices["waf_acl_month"] + requests / MILLION * prices["waf_million_requests"])
+        + rules * prices["waf_rule_month"]
+    )
 
 
 def lambda_gb_seconds(invocations: float, milliseconds: float, memory_mb: int) -> float:
-    """Memory times duration, which is rounded up to a millisecond. https://aws.amazon.com/lambda/pricing/"""
+    """Memory times duration, which is rounded up to a millisecond.
+    https://aws.amazon.com/lambda/pricing/
+    """
     return invocations * math.ceil(milliseconds) / 1000 * memory_mb / 1024
 
 
-def lambda_function(invocations: float, milliseconds: float, memory_mb: int, prices: Prices) -> float:
-    """arm64: by request and by GB-second, in tiers of the whole account. https://aws.amazon.com/lambda/pricing/"""
-    tiers = [(7.5e9, prices["lambda_arm64_gb_second"]), (math.inf, prices["lambda_arm64_gb_second_next"])]
+def lambda_function(
+    invocations: float, milliseconds: float, memory_mb: int, prices: Prices
+) -> float:
+    """arm64: by request and by GB-second, in tiers of the whole account.
+    https://aws.amazon.com/lambda/pricing/
+    """
+    tiers = [
+        (7.5e9, prices["lambda_arm64_gb_second"]),
+        (math.inf, prices["lambda_arm64_gb_second_next"]),
+    ]
     seconds = lambda_gb_seconds(invocations, milliseconds, memory_mb)
     return invocations / MILLION * prices["lambda_million_requests"] + tiered(seconds, tiers)
 
 
-def kinesis_on_demand(streams: int, records: float, record_bytes: float, consumers: int, retention_hours: int, prices: Prices) -> float:
-    """By stream-hour, by GB put (a record counts in whole KB), by GB that each consumer reads, by GB kept for longer than a day.
-    https://aws.amazon.com/kinesis/data-streams/pricing/"""
+def kinesis_on_demand(
+    streams: int,
+    records: float,
+    record_bytes: float,
+    consumers: int,
+    retention_hours: int,
+    prices: Prices,
+) -> float:
+    """By stream-hour, by GB put (a record counts in whole KB), by GB that each consumer reads, by
+    GB kept for longer than a day. https://aws.amazon.com/kinesis/data-streams/pricing/
+    """
     put = records * chunks(record_bytes, KB) * KB / GB
     kept = put * max(0, retention_hours - 24) / HOURS
     return (
@@ -69,49 +99,85 @@ def kinesis_on_demand(streams: int, records: float, record_bytes: float, consume
     )
 
 
-def kinesis_provisioned(shards: int, records: float, record_bytes: float, retention_hours: int, prices: Prices) -> float:
-    """By shard-hour, twice where records are kept for longer than a day, and by PUT payload unit of 25 KB; reading is free.
-    https://aws.amazon.com/kinesis/data-streams/pricing/"""
-    hour = prices["kinesis_shard_hour"] + (prices["kinesis_retention_shard_hour"] if retention_hours > 24 else 0)
+def kinesis_provisioned(
+    shards: int, records: float, record_bytes: float, retention_hours: int, prices: Prices
+) -> float:
+    """By shard-hour, twice where records are kept for longer than a day, and by PUT payload unit of
+    25 KB; reading is free. https://aws.amazon.com/kinesis/data-streams/pricing/
+    """
+    hour = prices["kinesis_shard_hour"] + (
+        prices["kinesis_retention_shard_hour"] if retention_hours > 24 else 0
+    )
     units = records * chunks(record_bytes, 25 * KB)
     return shards * HOURS * hour + units / MILLION * prices["kinesis_put_million_units"]
 
 
 def firehose(records: float, record_bytes: float, prices: Prices) -> float:
-    """By GB, to which every single record counts in steps of 5 KB, in tiers. https://aws.amazon.com/firehose/pricing/"""
+    """By GB, to which every single record counts in steps of 5 KB, in tiers.
+    https://aws.amazon.com/firehose/pricing/
+    """
     gigabytes = records * chunks(record_bytes, 5 * KB) * 5 * KB / GB
-    return tiered(gigabytes, [
-        (500 * 1024, prices["firehose_gb_first_500_tb"]), (1500 * 1024, prices["firehose_gb_next_1500_tb"]),
-        (math.inf, prices["firehose_gb_more"]),
-    ])
+    return tiered(
+        gigabytes,
+        [
+            (500 * 1024, prices["firehose_gb_first_500_tb"]),
+            (1500 * 1024, prices["firehose_gb_next_1500_tb"]),
+            (math.inf, prices["firehose_gb_more"]),
+        ],
+    )
 
 
 def s3_requests(puts_and_lists: float, gets: float, prices: Prices) -> float:
-    """PUT and LIST at one price, GET and HEAD at another; DELETE and expiry are free. https://aws.amazon.com/s3/pricing/"""
-    return puts_and_lists / 1000 * prices["s3_thousand_puts"] + gets / 1000 * prices["s3_thousand_gets"]
+    """PUT and LIST at one price, GET and HEAD at another; DELETE and expiry are free.
+    https://aws.amazon.com/s3/pricing/
+    """
+    return (
+        puts_and_lists / 1000 * prices["s3_thousand_puts"]
+        + gets / 1000 * prices["s3_thousand_gets"]
+    )
 
 
-def sqs(messages: float, message_bytes: float, prices: Prices, pollers: int = 5, wait_seconds: int = 20) -> float:
-    """Each call by chunk of 64 KB: a send, and a receive and a delete of up to ten messages; and the empty receives of Lambda's
-    pollers, which wait as long as they may. https://aws.amazon.com/sqs/pricing/"""
-    calls = messages * chunks(message_bytes, 64 * KB) + 2 * messages / 10 + pollers * SECONDS / wait_seconds
+def sqs(
+    messages: float, message_bytes: float, prices: Prices, pollers: int = 5, wait_seconds: int = 20
+) -> float:
+    """Each call by chunk of 64 KB: a send, and a receive and a delete of up to ten messages; and
+    the empty receives of Lambda's pollers, which wait as long as they may.
+    https://aws.amazon.com/sqs/pricing/
+    """
+    calls = (
+        messages * chunks(message_bytes, 64 * KB)
+        + 2 * messages / 10
+        + pollers * SECONDS / wait_seconds
+    )
     return calls / MILLION * prices["sqs_million_requests"]
 
 
 def eventbridge(custom: float, data: float, event_bytes: float, prices: Prices) -> float:
-    """Custom events and opt-in data events, each by chunk of 64 KB; rules and targets of the account are free.
-    https://aws.amazon.com/eventbridge/pricing/"""
+    """Custom events and opt-in data events, each by chunk of 64 KB; rules and targets of the
+    account are free. https://aws.amazon.com/eventbridge/pricing/
+    """
     count = chunks(event_bytes, 64 * KB)
-    return (custom * prices["eventbridge_million_custom"] + data * prices["eventbridge_million_data"]) * count / MILLION
+    return (
+        (custom * prices["eventbridge_million_custom"] + data * prices["eventbridge_million_data"])
+        * count
+        / MILLION
+    )
 
 
-def step_functions_express(executions: float, milliseconds: float, memory_mb: float, prices: Prices) -> float:
-    """By execution, and by GB-hour: duration rounded up to 100 ms, memory to 64 MB. https://aws.amazon.com/step-functions/pricing/
+def step_functions_express(
+    executions: float, milliseconds: float, memory_mb: float, prices: Prices
+) -> float:
+    """By execution, and by GB-hour: duration rounded up to 100 ms, memory to 64 MB.
+    https://aws.amazon.com/step-functions/pricing/
 
-    All of it at the price of the first 1,000 GB-hours, which is a little too much beyond them."""
+    All of it at the price of the first 1,000 GB-hours, which is a little too much beyond them.
+    """
     hours = executions * chunks(milliseconds, 100) / 10 / 3600
     gigabytes = chunks(memory_mb, 64) * 64 / 1024
-    return executions / MILLION * prices["step_functions_million_express"] + hours * gigabytes * prices["step_functions_gb_hour"]
+    return (
+        executions / MILLION * prices["step_functions_million_express"]
+        + hours * gigabytes * prices["step_functions_gb_hour"]
+    )
 
 
 def step_functions_standard(transitions: float, prices: Prices) -> float:
@@ -120,34 +186,53 @@ def step_functions_standard(transitions: float, prices: Prices) -> float:
 
 
 def glue(runs: float, workers: int, seconds: float, prices: Prices) -> float:
-    """G.1X workers of one DPU each, by the second, a minute at least. https://aws.amazon.com/glue/pricing/"""
+    """G.1X workers of one DPU each, by the second, a minute at least.
+    https://aws.amazon.com/glue/pricing/
+    """
     return runs * workers * max(60, seconds) / 3600 * prices["glue_dpu_hour"]
 
 
 def redshift_busy_seconds(activities: float, seconds: float) -> float:
-    """How many seconds of a month are billed if activities of this length come evenly spread: each a minute at least, and what
-    overlaps once. https://docs.aws.amazon.com/redshift/latest/mgmt/serverless-billing.html"""
+    """How many seconds of a month are billed if activities of this length come evenly spread: each
+    a minute at least, and what overlaps once.
+    https://docs.aws.amazon.com/redshift/latest/mgmt/serverless-billing.html
+    """
     return min(SECONDS, activities * max(60.0, seconds))
 
 
-def redshift(busy_seconds: float, rpus: int, storage_gb: float, snapshot_gb: float, limit_rpu_hours: float, prices: Prices) -> float:
-    """By RPU-hour while something runs, up to a limit that ends all queries; by GB stored, and by GB of snapshots; the recovery
-    points of the last 24 hours are free. https://aws.amazon.com/redshift/pricing/"""
+def redshift(
+    busy_seconds: float,
+    rpus: int,
+    storage_gb: float,
+    snapshot_gb: float,
+    limit_rpu_hours: float,
+    prices: Prices,
+) -> float:
+    """By RPU-hour while something runs, up to a limit that ends all queries; by GB stored, and by
+    GB of snapshots; the recovery points of the last 24 hours are free.
+    https://aws.amazon.com/redshift/pricing/
+    """
     hours = min(busy_seconds / 3600 * rpus, limit_rpu_hours)
-    stored = storage_gb * prices["redshift_storage_gb_month"] + snapshot_gb * prices["redshift_snapshot_gb_month"]
+    stored = (
+        storage_gb * prices["redshift_storage_gb_month"]
+        + snapshot_gb * prices["redshift_snapshot_gb_month"]
+    )
     return hours * prices["redshift_rpu_hour"] + stored
 
 
 def xray_traces(roots_per_second: float) -> float:
-    """Traces of a month under X-Ray's default rule: the first of each second, and 5 % of the others.
-    https://docs.aws.amazon.com/xray/latest/devguide/xray-console-sampling.html"""
+    """Traces of a month under X-Ray's default rule: the first of each second, and 5 % of the
+    others. https://docs.aws.amazon.com/xray/latest/devguide/xray-console-sampling.html
+    """
     return (min(1.0, roots_per_second) + 0.05 * max(0.0, roots_per_second - 1)) * SECONDS
 
 
 def fargate(runs: float, seconds: float, vcpus: float, memory_gb: float, prices: Prices) -> float:
     """By vCPU and GB, by the second, a minute at least. https://aws.amazon.com/fargate/pricing/"""
     hours = runs * max(60, seconds) / 3600
-    return hours * (vcpus * prices["fargate_arm64_vcpu_hour"] + memory_gb * prices["fargate_arm64_gb_hour"])
+    return hours * (
+        vcpus * prices["fargate_arm64_vcpu_hour"] + memory_gb * prices["fargate_arm64_gb_hour"]
+    )
 
 
 def athena(queries: float, query_bytes: float, prices: Prices) -> float:

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What a month of Shoplake costs: unit prices x measured milliseconds x what each environment consists of.
+"""What a month of Shoplake costs: unit prices x measured milliseconds x what each environment
+consists of.
 
     estimate.py                      prints the tables
     estimate.py --markdown           writes them into infra/COSTS.md, between its markers
@@ -37,9 +38,18 @@ def dollars(amount: float) -> str:
 
 def table(header: list[str], rows: list[list[str]]) -> list[str]:
     """Markdown, with columns of numbers to the right."""
-    numbers = [title in ("USD", "value", "no events", "us-east-1", "eu-central-1", "times") or title.endswith("/s") for title in header]
+    numbers = [
+        title in ("USD", "value", "no events", "us-east-1", "eu-central-1", "times")
+        or title.endswith("/s")
+        for title in header
+    ]
     rule = "".join("---:|" if number else "---|" for number in numbers)
-    return [f"| {' | '.join(header)} |", f"|{rule}", *(f"| {' | '.join(row)} |" for row in rows), ""]
+    return [
+        f"| {' | '.join(header)} |",
+        f"|{rule}",
+        *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+    ]
 
 
 def bill(environment: str, settings: Mapping[str, Any]) -> list[str]:
@@ -50,7 +60,12 @@ def bill(environment: str, settings: Mapping[str, Any]) -> list[str]:
     rows.append(["**a month**", *(f"**{dollars(sum(each.values()))}**" for each in lines)])
     rows.append(["for a million events", "", *(dollars(month.per_million) for month in months[1:])])
     rows.append(["most of it", *(most(each) for each in lines)])
-    return [f"### {environment}", "", *table(["USD a month", "no events", *(f"{rate:,}/s" for rate in RATES)], rows), *notes(months[1:])]
+    return [
+        f"### {environment}",
+        "",
+        *table(["USD a month", "no events", *(f"{rate:,}/s" for rate in RATES)], rows),
+        *notes(months[1:]),
+    ]
 
 
 def source(text: str) -> str:
@@ -82,18 +97,26 @@ def notes(months: list[Month]) -> list[str]:
         big = sorted({jobs.model.name for jobs in month.jobs if jobs.on_glue})
         if slow:
             names = ", ".join(f"`{name}`" for name in slow)
-            found.append(f"- {rate} a job of {names} takes longer than the function's {TRANSFORM_TIMEOUT} s, by these upper bounds.")
+            found.append(
+                f"- {rate} a job of {names} takes longer than the function's {TRANSFORM_TIMEOUT} s, by these upper bounds."
+            )
         if big:
             found.append(f"- {rate} Glue computes {', '.join(f'`{name}`' for name in big)}.")
         shards = max(map(month.stream_shards, month.shares.values()))
         if 0 < month.environment["shards"] < shards:
-            found.append(f"- {rate} a stream needs {shards} shards, which are counted, and has {month.environment['shards']}.")
+            found.append(
+                f"- {rate} a stream needs {shards} shards, which are counted, and has {month.environment['shards']}."
+            )
         if month.refused:
-            found.append(f"- {rate} there are more requests than the {month.environment['requests_per_second']:,} a second that `api_throttle` lets in.")
+            found.append(
+                f"- {rate} there are more requests than the {month.environment['requests_per_second']:,} a second that `api_throttle` lets in."
+            )
         limit = month.environment["warehouse_limit_rpu_hours_month"]
         if limit and month.warehouse_seconds / 3600 * month.environment["warehouse_rpus"] >= limit:
             hours = f"{limit / DAYS:.0f} RPU hours a day"
-            found.append(f"- {rate} the warehouse is at its limit of {hours}, and stands still for the rest of the time.")
+            found.append(
+                f"- {rate} the warehouse is at its limit of {hours}, and stands still for the rest of the time."
+            )
     return [*found, ""] if found else []
 
 
@@ -112,15 +135,30 @@ def capacity(environment: Mapping[str, Any], prices: Mapping[str, float]) -> lis
 def dials(settings: Mapping[str, Any]) -> list[str]:
     """What one change does to the bill."""
 
-    def months(every: int = 0, requests_of: int | None = None, faster: bool = False, **changed: Any) -> list[Month]:
+    def months(
+        every: int = 0, requests_of: int | None = None, faster: bool = False, **changed: Any
+    ) -> list[Month]:
         assumed, measured = values("assumed.toml", "value"), values("measured.toml", "value")
         if requests_of:
             assumed["events_per_request"] = requests_of
         if faster:
             assumed["s3_request_ms"] = 20
-            slower = [name for name in measured if name.endswith(("_ms", "_us")) and name != "conform_event_us"]
+            slower = [
+                name
+                for name in measured
+                if name.endswith(("_ms", "_us")) and name != "conform_event_us"
+            ]
             measured |= {name: measured[name] / 3 for name in slower}
-        return [Month(rate, {**settings, **changed}, measured=measured, assumed=assumed, every_seconds=every) for rate in RATES]
+        return [
+            Month(
+                rate,
+                {**settings, **changed},
+                measured=measured,
+                assumed=assumed,
+                every_seconds=every,
+            )
+            for rate in RATES
+        ]
 
     choices: list[tuple[str, list[Month]]] = [
         ("as it is", months()),
@@ -133,17 +171,28 @@ def dials(settings: Mapping[str, Any]) -> list[str]:
         ("for 300 s, and models every hour at most", months(every=3600, conform_seconds=300)),
         ("one shard a stream, more where needed (`stream_shards`)", months(shards=1)),
         ("streams keep 24 hours (`stream_retention_hours`)", months(retention_hours=24)),
-        ("S3 answers in 20 ms, and functions take a third (release builds; of conform it is so)", months(faster=True)),
+        (
+            "S3 answers in 20 ms, and functions take a third (release builds; of conform it is so)",
+            months(faster=True),
+        ),
         ("1 event a request", months(requests_of=1)),
         ("100 events a request", months(requests_of=100)),
         ("a warehouse of 4 RPUs (`warehouse_capacity`)", months(warehouse_rpus=4)),
         ("a warehouse that has scaled to 16 RPUs whenever it is busy", months(warehouse_rpus=16)),
         ("a NAT gateway (`connector_egress`)", months(nat_gateways=1)),
     ]
-    rows = [[name, *(dollars(month.total) + REFUSED * month.refused for month in each)] for name, each in choices]
+    rows = [
+        [name, *(dollars(month.total) + REFUSED * month.refused for month in each)]
+        for name, each in choices
+    ]
     rate = settings["requests_per_second"]
-    remark = [f"{REFUSED.strip()} More requests than the {rate:,} a second that `api_throttle` lets in: for so many it has to be raised first.", ""]
-    return table(["USD a month", *(f"{rate:,}/s" for rate in RATES)], rows) + (remark if any(month.refused for _, each in choices for month in each) else [])
+    remark = [
+        f"{REFUSED.strip()} More requests than the {rate:,} a second that `api_throttle` lets in: for so many it has to be raised first.",
+        "",
+    ]
+    return table(["USD a month", *(f"{rate:,}/s" for rate in RATES)], rows) + (
+        remark if any(month.refused for _, each in choices for month in each) else []
+    )
 
 
 def elsewhere() -> list[str]:
@@ -152,7 +201,17 @@ def elsewhere() -> list[str]:
     for entry in read("prices.toml").values():
         if found := entry.get("eu_central_1"):
             times = f"{float(found['usd']) / float(entry['usd']):.2f}"
-            rows.append([entry["usd"], found["usd"], times, entry["per"], published(entry), source(found["source"]), str(found["date"])])
+            rows.append(
+                [
+                    entry["usd"],
+                    found["usd"],
+                    times,
+                    entry["per"],
+                    published(entry),
+                    source(found["source"]),
+                    str(found["date"]),
+                ]
+            )
     return table(["us-east-1", "eu-central-1", "times", "per", "page", "read in", "date"], rows)
 
 
@@ -162,17 +221,52 @@ def section() -> str:
     lines = ["## What a month costs", "", "us-east-1, without free tier, in US dollars.", ""]
     for name, settings in environments.items():
         lines += bill(name, settings)
-    lines += ["## The dials", "", "Each line changes one thing in prod, and nothing else.", "", *dials(environments["prod"])]
-    lines += ["## What was measured", "", *table(["what", "value", "how"], [
-        [f"`{name}`", f"{entry['value']:g}", entry["how"]] for name, entry in read("measured.toml").items()
-    ])]
-    lines += ["## What is assumed", "", *table(["what", "value", "why"], [
-        [f"`{name}`", f"{entry['value']:g}", entry["why"]] for name, entry in read("assumed.toml").items()
-    ])]
-    lines += ["## Prices", "", *table(["USD", "per", "page", "read in", "date"], [
-        [entry["usd"], entry["per"], published(entry), f"{source(entry['source'])}{'; ' + entry['note'] if 'note' in entry else ''}", str(entry["date"])]
-        for entry in read("prices.toml").values()
-    ])]
+    lines += [
+        "## The dials",
+        "",
+        "Each line changes one thing in prod, and nothing else.",
+        "",
+        *dials(environments["prod"]),
+    ]
+    lines += [
+        "## What was measured",
+        "",
+        *table(
+            ["what", "value", "how"],
+            [
+                [f"`{name}`", f"{entry['value']:g}", entry["how"]]
+                for name, entry in read("measured.toml").items()
+            ],
+        ),
+    ]
+    lines += [
+        "## What is assumed",
+        "",
+        *table(
+            ["what", "value", "why"],
+            [
+                [f"`{name}`", f"{entry['value']:g}", entry["why"]]
+                for name, entry in read("assumed.toml").items()
+            ],
+        ),
+    ]
+    lines += [
+        "## Prices",
+        "",
+        *table(
+            ["USD", "per", "page", "read in", "date"],
+            [
+                [
+                    entry["usd"],
+                    entry["per"],
+                    published(entry),
+                    f"{source(entry['source'])}{'; ' + entry['note'] if 'note' in entry else ''}",
+                    str(entry["date"]),
+                ]
+                for entry in read("prices.toml").values()
+            ],
+        ),
+    ]
     found = "As far as they were found; the estimate does not use them. S3's are from a table without a date: the day is when it was read."
     lines += ["## Prices in eu-central-1", "", found, "", *elsewhere()]
     return "\n".join(lines)
@@ -187,8 +281,15 @@ def written(page: str) -> str:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--markdown", action="store_true", help="write the tables into infra/COSTS.md")
-    parser.add_argument("--plans", type=Path, metavar="DIR", help="read environments.toml anew from DIR/<environment>/plan.json")
+    parser.add_argument(
+        "--markdown", action="store_true", help="write the tables into infra/COSTS.md"
+    )
+    parser.add_argument(
+        "--plans",
+        type=Path,
+        metavar="DIR",
+        help="read environments.toml anew from DIR/<environment>/plan.json",
+    )
     arguments = parser.parse_args()
     if arguments.plans:
         plans = {name: arguments.plans / name / "plan.json" for name in ("dev", "staging", "prod")}

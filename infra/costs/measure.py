@@ -4,13 +4,14 @@
     measure.py <folder of built binaries>      transform and conform, by the size of what they read
     measure.py --cloud .local/demo             all functions of a local cloud that is up, by what they have done so far
 
-Processor time and not duration, because a function waits for S3 as long as S3 takes, which nothing here can tell; and because
-it is the same on a busy machine.
+Processor time and not duration, because a function waits for S3 as long as S3 takes, which nothing
+here can tell; and because it is the same on a busy machine.
 
-With binaries, each function runs as Lambda would run it, by the Runtime API, over a lake that `simulate` fills with a day of
-web events in batches of different sizes; S3 and the rest of AWS are a stub on this machine. Then
-`cpu = fixed + per object * objects + per row * rows` is fitted to what was measured (least squares). With a local cloud, the
-functions' processes and their logs are looked at, starts included.
+With binaries, each function runs as Lambda would run it, by the Runtime API, over a lake that
+`simulate` fills with a day of web events in batches of different sizes; S3 and the rest of AWS are
+a stub on this machine. Then `cpu = fixed + per object * objects + per row * rows` is fitted to what
+was measured (least squares). With a local cloud, the functions' processes and their logs are looked
+at, starts included.
 """
 
 from __future__ import annotations
@@ -58,15 +59,23 @@ def processor(pid: int) -> float:
 
 
 class Stub(BaseHTTPRequestHandler):
-    """As much of S3, EventBridge and SQS as transform and conform need. Gold is always absent, so that a job always computes."""
+    """As much of S3, EventBridge and SQS as transform and conform need. Gold is always absent, so
+    that a job always computes.
+    """
 
     protocol_version = "HTTP/1.1"
     lake: Path
     written: list[int]
 
-    def _answer(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
+    def _answer(
+        self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> None:
         self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), "ETag": '"0"', **(headers or {})}.items():
+        for name, value in {
+            "Content-Length": str(len(body)),
+            "ETag": '"0"',
+            **(headers or {}),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
@@ -76,7 +85,9 @@ class Stub(BaseHTTPRequestHandler):
         key = unquote(urlsplit(self.path).path).removeprefix("/lake/")
         file = self.lake / key
         if key.startswith("gold/") or not file.is_file():
-            self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>", {"Content-Type": "application/xml"})
+            self._answer(
+                404, b"<Error><Code>NoSuchKey</Code></Error>", {"Content-Type": "application/xml"}
+            )
         else:
             self._answer(200, file.read_bytes(), {"Last-Modified": "Sat, 21 Nov 2026 10:00:00 GMT"})
 
@@ -91,8 +102,12 @@ class Stub(BaseHTTPRequestHandler):
         entries = [{"EventId": str(number)} for number, _ in enumerate(request.get("Entries", []))]
         answer = {"FailedEntryCount": 0, "Entries": entries, "MessageId": "1"}
         if "MessageBody" in request:
-            answer["MD5OfMessageBody"] = hashlib.md5(request["MessageBody"].encode(), usedforsecurity=False).hexdigest()
-        self._answer(200, json.dumps(answer).encode(), {"Content-Type": "application/x-amz-json-1.1"})
+            answer["MD5OfMessageBody"] = hashlib.md5(
+                request["MessageBody"].encode(), usedforsecurity=False
+            ).hexdigest()
+        self._answer(
+            200, json.dumps(answer).encode(), {"Content-Type": "application/x-amz-json-1.1"}
+        )
 
     def log_message(self, *_: object) -> None:
         """Silent."""
@@ -102,7 +117,9 @@ class Stub(BaseHTTPRequestHandler):
 def aws(lake: Path) -> Iterator[tuple[str, list[int]]]:
     """The stub over a folder; yields its URL, and the sizes of what is written to it."""
     written: list[int] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Lake", (Stub,), {"lake": lake, "written": written}))
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), type("Lake", (Stub,), {"lake": lake, "written": written})
+    )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}", written
@@ -112,17 +129,32 @@ def aws(lake: Path) -> Iterator[tuple[str, list[int]]]:
 
 @contextmanager
 def function(binary: Path, endpoint: str, memory_mb: int, **environment: str) -> Iterator[Any]:
-    """The function as a process; yields what invokes it and says how many milliseconds of processor time that took."""
+    """The function as a process; yields what invokes it and says how many milliseconds of processor
+    time that took.
+    """
     with tempfile.TemporaryDirectory() as folder:
         code = Path(folder, "code")
         code.mkdir()
         shutil.copy(binary, code / "bootstrap")
-        sandbox = Sandbox(code, Path(folder, "sandbox"), {
-            "AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1",
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb), "AWS_LAMBDA_FUNCTION_NAME": binary.name,
-            "AWS_LAMBDA_FUNCTION_VERSION": "1", "LAKE_BUCKET": "lake", "DIRTY_QUEUE_URL": f"{endpoint}/queue", "EVENT_BUS": "bus",
-            "DEFINITIONS_DIR": str(Path(folder, "definitions")), "RUST_LOG": "info", **environment,
-        })
+        sandbox = Sandbox(
+            code,
+            Path(folder, "sandbox"),
+            {
+                "AWS_ENDPOINT_URL": endpoint,
+                "AWS_ACCESS_KEY_ID": "test",
+                "AWS_SECRET_ACCESS_KEY": "test",
+                "AWS_REGION": "us-east-1",
+                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb),
+                "AWS_LAMBDA_FUNCTION_NAME": binary.name,
+                "AWS_LAMBDA_FUNCTION_VERSION": "1",
+                "LAKE_BUCKET": "lake",
+                "DIRTY_QUEUE_URL": f"{endpoint}/queue",
+                "EVENT_BUS": "bus",
+                "DEFINITIONS_DIR": str(Path(folder, "definitions")),
+                "RUST_LOG": "info",
+                **environment,
+            },
+        )
         definitions = Path(folder, "definitions")
         shutil.copytree(ROOT / "crates" / "contracts" / "schemas", definitions / "schemas")
         shutil.copytree(ROOT / "glue-sql", definitions / "glue-sql")
@@ -131,10 +163,15 @@ def function(binary: Path, endpoint: str, memory_mb: int, **environment: str) ->
             pid = int(Path(folder, "sandbox", "pid").read_text())
             before = processor(pid)
             body = json.dumps(payload).encode()
-            response = sandbox.invoke(Invocation(
-                request_id=f"{time.time_ns():032x}", payload=body, function_arn="arn:aws:lambda:us-east-1:0:function:f",
-                trace_id="Root=1-00000000-000000000000000000000000", timeout=600.0,
-            ))
+            response = sandbox.invoke(
+                Invocation(
+                    request_id=f"{time.time_ns():032x}",
+                    payload=body,
+                    function_arn="arn:aws:lambda:us-east-1:0:function:f",
+                    trace_id="Root=1-00000000-000000000000000000000000",
+                    timeout=600.0,
+                )
+            )
             if response.is_error:
                 raise SystemExit(f"{binary.name}: {response.body!r}\n{sandbox.new_log()}")
             return processor(pid) - before
@@ -150,59 +187,110 @@ def web_events(binaries: Path, folder: Path, events: int) -> list[dict[str, Any]
     """A day of the sample source's web traffic."""
     file = folder / "web.ndjson"
     subprocess.run(
-        [binaries / "sample-source", "web", "--events", str(events), "--date", DAY, "--dry-run", file],
-        check=True, stdout=subprocess.DEVNULL,
+        [
+            binaries / "sample-source",
+            "web",
+            "--events",
+            str(events),
+            "--date",
+            DAY,
+            "--dry-run",
+            file,
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 def web_models(folder: Path) -> Path:
-    """The models that read web events, and no other, with their checks and the tables they look into."""
+    """The models that read web events, and no other, with their checks and the tables they look
+    into.
+    """
     sql, models = ROOT / "glue-sql", set()
     for part in ("silver", "gold", "checks", "reference"):
         (folder / part).mkdir(parents=True)
         for path in (sql / part).iterdir():
             text = path.read_text()
             header = re.match(r'-- model = "(.+)"', text)
-            if part == "reference" or (header and header[1] in models) or (part != "checks" and "silver.web_traffic" in text):
+            if (
+                part == "reference"
+                or (header and header[1] in models)
+                or (part != "checks" and "silver.web_traffic" in text)
+            ):
                 shutil.copy(path, folder / part)
                 models.add(path.stem)
     return folder
 
 
-def transform_jobs(binaries: Path, events: int, batch: int) -> Iterator[tuple[str, int, int, float]]:
-    """Model and partition, silver objects and rows that it reads, and processor milliseconds of each job over the day's web events."""
+def transform_jobs(
+    binaries: Path, events: int, batch: int
+) -> Iterator[tuple[str, int, int, float]]:
+    """Model and partition, silver objects and rows that it reads, and processor milliseconds of
+    each job over the day's web events.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        lines = [{"dataset": "web_traffic", "shop_id": "acme", "data": event} for event in web_events(binaries, folder, events)]
+        lines = [
+            {"dataset": "web_traffic", "shop_id": "acme", "data": event}
+            for event in web_events(binaries, folder, events)
+        ]
         (folder / "events.ndjson").write_text("\n".join(map(json.dumps, lines)))
         rows = Counter(line["data"]["occurred_at"][:10] for line in lines)
         lake = folder / "lake"
         subprocess.run(
-            [binaries / "simulate", "--events", folder / "events.ndjson", "--out", lake, "--batch", str(batch),
-             "--sql", web_models(folder / "sql")],
-            cwd=ROOT, check=True, stdout=subprocess.DEVNULL,
+            [
+                binaries / "simulate",
+                "--events",
+                folder / "events.ndjson",
+                "--out",
+                lake,
+                "--batch",
+                str(batch),
+                "--sql",
+                web_models(folder / "sql"),
+            ],
+            cwd=ROOT,
+            check=True,
+            stdout=subprocess.DEVNULL,
         )
         results = [json.loads(line) for line in (lake / "results.ndjson").read_text().splitlines()]
         with aws(lake) as (endpoint, _), function(binaries / "transform", endpoint, 3008) as invoke:
             for result in results:
                 document = json.loads((lake / result["job"]).read_text())
-                objects = [key for each in document["inputs"] for key in each["objects"] if key.startswith("silver/web_traffic/")]
+                objects = [
+                    key
+                    for each in document["inputs"]
+                    for key in each["objects"]
+                    if key.startswith("silver/web_traffic/")
+                ]
                 if not objects:
                     continue
-                document["output"]["expected_etag"] = None  # the partition is computed for the first time, again and again
+                document["output"]["expected_etag"] = (
+                    None  # the partition is computed for the first time, again and again
+                )
                 (lake / result["job"]).write_text(json.dumps(document))
                 times = sorted(invoke({"job": result["job"]}) for _ in range(REPEATS))
                 days = {key.split("dt=")[1][:10] for key in objects}
-                yield f"{result['model']} {result['partition']}", len(objects), sum(rows[day] for day in days), times[0]
+                yield (
+                    f"{result['model']} {result['partition']}",
+                    len(objects),
+                    sum(rows[day] for day in days),
+                    times[0],
+                )
 
 
 def conform_batches(binaries: Path) -> Iterator[tuple[int, float, int]]:
-    """Events of a Kinesis batch, processor milliseconds and bytes of the objects written; ten events to a record."""
+    """Events of a Kinesis batch, processor milliseconds and bytes of the objects written; ten
+    events to a record.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         events = web_events(binaries, folder, max(CONFORM_EVENTS))
-        with aws(folder) as (endpoint, written), function(binaries / "conform", endpoint, 1769) as invoke:
+        with (
+            aws(folder) as (endpoint, written),
+            function(binaries / "conform", endpoint, 1769) as invoke,
+        ):
             for size in CONFORM_EVENTS:
                 payload = kinesis(events[:size])
                 invoke(payload)
@@ -215,63 +303,104 @@ def conform_batches(binaries: Path) -> Iterator[tuple[int, float, int]]:
 def kinesis(events: list[dict[str, Any]]) -> dict[str, Any]:
     """A Lambda event of a stream, with ten envelopes in each record."""
     lines = [
-        json.dumps({
-            "specversion": "1.0", "id": f"message-{number}", "source": "web", "type": f"web_traffic.{event['event_type']}",
-            "time": event["occurred_at"], "shopid": "acme", "dataset": "web_traffic", "receivedat": event["occurred_at"], "data": event,
-        }) + "\n"
+        json.dumps(
+            {
+                "specversion": "1.0",
+                "id": f"message-{number}",
+                "source": "web",
+                "type": f"web_traffic.{event['event_type']}",
+                "time": event["occurred_at"],
+                "shopid": "acme",
+                "dataset": "web_traffic",
+                "receivedat": event["occurred_at"],
+                "data": event,
+            }
+        )
+        + "\n"
         for number, event in enumerate(events)
     ]
     stream = "arn:aws:kinesis:us-east-1:000000000000:stream/shoplake-dev-web"
-    return {"Records": [
-        {
-            "kinesis": {
-                "kinesisSchemaVersion": "1.0", "partitionKey": str(start), "sequenceNumber": f"{start + 1:056d}",
-                "data": base64.b64encode("".join(lines[start:start + 10]).encode()).decode(), "approximateArrivalTimestamp": 1795170000.0,
-            },
-            "eventSource": "aws:kinesis", "eventVersion": "1.0", "eventID": f"shardId-000000000000:{start + 1:056d}",
-            "eventName": "aws:kinesis:record", "invokeIdentityArn": "arn:aws:iam::0:role/r", "awsRegion": "us-east-1",
-            "eventSourceARN": stream,
-        }
-        for start in range(0, len(lines), 10)
-    ]}
+    return {
+        "Records": [
+            {
+                "kinesis": {
+                    "kinesisSchemaVersion": "1.0",
+                    "partitionKey": str(start),
+                    "sequenceNumber": f"{start + 1:056d}",
+                    "data": base64.b64encode("".join(lines[start : start + 10]).encode()).decode(),
+                    "approximateArrivalTimestamp": 1795170000.0,
+                },
+                "eventSource": "aws:kinesis",
+                "eventVersion": "1.0",
+                "eventID": f"shardId-000000000000:{start + 1:056d}",
+                "eventName": "aws:kinesis:record",
+                "invokeIdentityArn": "arn:aws:iam::0:role/r",
+                "awsRegion": "us-east-1",
+                "eventSourceARN": stream,
+            }
+            for start in range(0, len(lines), 10)
+        ]
+    }
 
 
 def fit(rows: Iterable[tuple[float, ...]], values: Iterable[float]) -> list[float]:
-    """Least squares by the normal equations, weighted by 1/value: a percent of a small number counts as much as of a large one."""
+    """Least squares by the normal equations, weighted by 1/value: a percent of a small number
+    counts as much as of a large one.
+    """
     weighted = [([x / value for x in row], 1.0) for row, value in zip(rows, values, strict=True)]
     size = len(weighted[0][0])
     columns = range(size)
-    matrix = [[sum(row[i] * row[j] for row, _ in weighted) for j in columns] + [sum(row[i] * y for row, y in weighted)] for i in columns]
+    matrix = [
+        [sum(row[i] * row[j] for row, _ in weighted) for j in columns]
+        + [sum(row[i] * y for row, y in weighted)]
+        for i in columns
+    ]
     for i in range(size):
         pivot = matrix[i][i]
         matrix[i] = [value / pivot for value in matrix[i]]
         for j in range(size):
             if j != i:
-                matrix[j] = [a - matrix[j][i] * b for a, b in zip(matrix[j], matrix[i], strict=True)]
+                matrix[j] = [
+                    a - matrix[j][i] * b for a, b in zip(matrix[j], matrix[i], strict=True)
+                ]
     return [row[size] for row in matrix]
 
 
 def look_at(cloud: Path) -> None:
-    """Prints what the functions of a running local cloud have needed so far, and what came of their jobs."""
+    """Prints what the functions of a running local cloud have needed so far, and what came of their
+    jobs.
+    """
     totals: dict[str, Counter[str]] = defaultdict(Counter)
     for environment in (cloud / "functions").glob("*/*"):
         milliseconds = processor(int((environment / "pid").read_text()))
         if not milliseconds:
             continue  # What it needed has gone with it.
         log = (environment / "log").read_text()
-        totals[environment.parent.name.rsplit("-", 1)[1]].update({
-            "requests": len(set(re.findall(r'"requestId":"([0-9a-f-]{36})"', log))),
-            "log": len(log),
-            "milliseconds": round(milliseconds),
-            **{message: log.count(f'"message":"{message}"') for message in ("computing", "postponed")},
-            **{outcome: log.count(f'"outcome":"{outcome}"') for outcome in ("Committed", "Unchanged")},
-        })
+        totals[environment.parent.name.rsplit("-", 1)[1]].update(
+            {
+                "requests": len(set(re.findall(r'"requestId":"([0-9a-f-]{36})"', log))),
+                "log": len(log),
+                "milliseconds": round(milliseconds),
+                **{
+                    message: log.count(f'"message":"{message}"')
+                    for message in ("computing", "postponed")
+                },
+                **{
+                    outcome: log.count(f'"outcome":"{outcome}"')
+                    for outcome in ("Committed", "Unchanged")
+                },
+            }
+        )
     for name, total in sorted(totals.items()):
         requests = max(1, total["requests"])
         each = f"{total['milliseconds'] / requests:.1f} ms and {total['log'] / requests:.0f} bytes of log each"
         print(f"{name}: {total['requests']} requests, {each}")
-    print(f"jobs: {totals['dispatch']['computing']} started, {totals['dispatch']['postponed']} postponed")
-    print(f"jobs: {totals['transform']['Committed']} committed, {totals['transform']['Unchanged']} unchanged")
+    print(
+        f"jobs: {totals['dispatch']['computing']} started, {totals['dispatch']['postponed']} postponed"
+    )
+    print(
+        f"jobs: {totals['transform']['Committed']} committed, {totals['transform']['Unchanged']} unchanged"
+    )
 
 
 def main() -> None:
@@ -282,10 +411,17 @@ def main() -> None:
     binaries = Path(sys.argv[1]).resolve()
     batches = list(conform_batches(binaries))
     for size, milliseconds, size_bytes in batches:
-        print(f"conform: {size} events: {milliseconds:.2f} ms, {size_bytes} bytes of silver", flush=True)
-    fixed, per_event = fit([(1, size) for size, _, _ in batches], [milliseconds for _, milliseconds, _ in batches])
+        print(
+            f"conform: {size} events: {milliseconds:.2f} ms, {size_bytes} bytes of silver",
+            flush=True,
+        )
+    fixed, per_event = fit(
+        [(1, size) for size, _, _ in batches], [milliseconds for _, milliseconds, _ in batches]
+    )
     print(f"conform: {fixed:.2f} ms + {per_event * 1000:.3f} us an event")
-    fixed, per_event = fit([(1, size) for size, _, _ in batches], [size_bytes for _, _, size_bytes in batches])
+    fixed, per_event = fit(
+        [(1, size) for size, _, _ in batches], [size_bytes for _, _, size_bytes in batches]
+    )
     print(f"silver: {fixed:.0f} bytes an object + {per_event:.1f} bytes an event")
 
     jobs = []
@@ -293,8 +429,12 @@ def main() -> None:
         for job in transform_jobs(binaries, events, batch):
             print("transform: {}: {} objects, {} rows: {:.0f} ms".format(*job), flush=True)
             jobs.append(job)
-    fixed, per_object, per_row = fit([(1, objects, rows) for _, objects, rows, _ in jobs], [max(each[-1], 1.0) for each in jobs])
-    print(f"transform: {fixed:.1f} ms + {per_object:.3f} ms an object + {per_row * 1000:.3f} us a row")
+    fixed, per_object, per_row = fit(
+        [(1, objects, rows) for _, objects, rows, _ in jobs], [max(each[-1], 1.0) for each in jobs]
+    )
+    print(
+        f"transform: {fixed:.1f} ms + {per_object:.3f} ms an object + {per_row * 1000:.3f} us a row"
+    )
 
 
 if __name__ == "__main__":

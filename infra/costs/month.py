@@ -1,7 +1,8 @@
-"""A month of one environment at one rate of events: what happens in it, and what each service bills for that.
+"""A month of one environment at one rate of events: what happens in it, and what each service bills
+for that.
 
-Every number is in one of four files: prices.toml, measured.toml, assumed.toml, environments.toml. The models' own settings
-(inputs, days, every_seconds) are read from the headers in glue-sql.
+Every number is in one of four files: prices.toml, measured.toml, assumed.toml, environments.toml.
+The models' own settings (inputs, days, every_seconds) are read from the headers in glue-sql.
 """
 
 from __future__ import annotations
@@ -78,8 +79,13 @@ def models(sql: Path = ROOT / "glue-sql") -> dict[str, Model]:
         last = next(number for number, line in enumerate(lines) if not line.startswith("--"))
         header = tomllib.loads("\n".join(line.removeprefix("--").strip() for line in lines[:last]))
         found[f"{path.parent.name}.{path.stem}"] = Model(
-            path.stem, tuple(name for name in header["inputs"] if not name.startswith("reference.")), header.get("lookback_days", 0),
-            header.get("lookahead_days", 0), header.get("every_seconds", 0), "warehouse" in header, "notice" in header,
+            path.stem,
+            tuple(name for name in header["inputs"] if not name.startswith("reference.")),
+            header.get("lookback_days", 0),
+            header.get("lookahead_days", 0),
+            header.get("every_seconds", 0),
+            "warehouse" in header,
+            "notice" in header,
         )
     return found
 
@@ -145,38 +151,61 @@ class Month:
     @property
     def records(self) -> float:
         """Put to the streams."""
-        return self.events_per_second * SECONDS * self.measured["envelope_bytes"] / self.record_bytes
+        return (
+            self.events_per_second * SECONDS * self.measured["envelope_bytes"] / self.record_bytes
+        )
 
     def stream_shards(self, share: float) -> int:
-        """Shards of a stream that takes this share of the events: what is set, or more if that is not enough.
+        """Shards of a stream that takes this share of the events: what is set, or more if that is
+        not enough.
 
-        On demand a stream begins with 4, and AWS keeps twice the peak of the last 30 days ready; a shard takes 1 MB and 1,000
-        records a second. https://docs.aws.amazon.com/streams/latest/dev/how-do-i-size-a-stream.html"""
+        On demand a stream begins with 4, and AWS keeps twice the peak of the last 30 days ready; a
+        shard takes 1 MB and 1,000 records a second.
+        https://docs.aws.amazon.com/streams/latest/dev/how-do-i-size-a-stream.html
+        """
         records = self.records / SECONDS * share
         needed = max(1, math.ceil(records * self.record_bytes / MB), math.ceil(records / 1000))
-        return max(self.environment["shards"], needed) if self.environment["shards"] else max(4, 2 * needed)
+        return (
+            max(self.environment["shards"], needed)
+            if self.environment["shards"]
+            else max(4, 2 * needed)
+        )
 
     def batches_per_second(self, share: float) -> float:
-        """How often conform is invoked for a stream: on each shard by what comes first, the window's end (it begins with a
-        record), the records or the bytes of a full batch. https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html"""
+        """How often conform is invoked for a stream: on each shard by what comes first, the
+        window's end (it begins with a record), the records or the bytes of a full batch.
+        https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
+        """
         shards = self.stream_shards(share)
         records = self.records / SECONDS * share / shards
         window = 1 / (self.environment["conform_seconds"] + 1 / records)
-        return shards * max(window, records / self.environment["conform_records"], records * self.record_bytes / LAMBDA_PAYLOAD)
+        return shards * max(
+            window,
+            records / self.environment["conform_records"],
+            records * self.record_bytes / LAMBDA_PAYLOAD,
+        )
 
     @property
     def shares(self) -> dict[str, float]:
         """Of the events, by dataset; each has a stream of its own."""
-        return {"silver.web_traffic": 1 - self.assumed["crm_share"], "silver.crm_interactions": self.assumed["crm_share"]}
+        return {
+            "silver.web_traffic": 1 - self.assumed["crm_share"],
+            "silver.crm_interactions": self.assumed["crm_share"],
+        }
 
     @property
     def conform_invocations(self) -> float:
         """Of batches of the streams; those of bronze objects are few."""
-        return sum(map(self.batches_per_second, self.shares.values())) * SECONDS + self.bronze_objects_of_connectors
+        return (
+            sum(map(self.batches_per_second, self.shares.values())) * SECONDS
+            + self.bronze_objects_of_connectors
+        )
 
     @property
     def bronze_objects_of_connectors(self) -> float:
-        """An hourly one, and a daily one: what all shops deliver about the same time comes together in Firehose."""
+        """An hourly one, and a daily one: what all shops deliver about the same time comes together
+        in Firehose.
+        """
         return 25 * DAYS
 
     @cached_property
@@ -184,14 +213,27 @@ class Month:
         """What arrives in silver."""
         found = {}
         for dataset, share in self.shares.items():
-            objects, rows = self.batches_per_second(share) * DAY, self.events_per_second * share * DAY
-            size = objects * self.measured["silver_object_bytes"] + rows * self.measured["silver_event_bytes"]
+            objects, rows = (
+                self.batches_per_second(share) * DAY,
+                self.events_per_second * share * DAY,
+            )
+            size = (
+                objects * self.measured["silver_object_bytes"]
+                + rows * self.measured["silver_event_bytes"]
+            )
             found[dataset] = Flow(objects, rows, size, DAY / objects)
         for dataset, arrivals, rows in (
             ("silver.pos_sales", 1, self.assumed["shops"] * self.assumed["pos_rows_per_shop_day"]),
-            ("silver.inventory_levels", 24, 24 * self.assumed["shops"] * self.assumed["inventory_rows_per_shop_hour"]),
+            (
+                "silver.inventory_levels",
+                24,
+                24 * self.assumed["shops"] * self.assumed["inventory_rows_per_shop_hour"],
+            ),
         ):
-            size = arrivals * self.measured["silver_object_bytes"] + rows * self.measured["silver_event_bytes"]
+            size = (
+                arrivals * self.measured["silver_object_bytes"]
+                + rows * self.measured["silver_event_bytes"]
+            )
             found[dataset] = Flow(arrivals, rows, size, DAY / arrivals, polled=True)
         return found
 
@@ -199,21 +241,33 @@ class Month:
 
     @cached_property
     def jobs(self) -> list[Jobs]:
-        """Of every model and every partition that today's data makes dirty: today's own, and lookahead_days before it.
+        """Of every model and every partition that today's data makes dirty: today's own, and
+        lookahead_days before it.
 
-        A partition is computed again when an input has changed, but not oftener than every_seconds, and by one job at a time.
-        Half of today is there on average, and all of the days before. (Later days are dirty, too, but have no data yet.)"""
+        A partition is computed again when an input has changed, but not oftener than every_seconds,
+        and by one job at a time. Half of today is there on average, and all of the days before.
+        (Later days are dirty, too, but have no data yet.)
+        """
         flows, found = dict(self.flows), []
         waiting = dict(models())
         while waiting:
-            name, model = next((name, model) for name, model in waiting.items() if not any(each in waiting for each in model.inputs))
+            name, model = next(
+                (name, model)
+                for name, model in waiting.items()
+                if not any(each in waiting for each in model.inputs)
+            )
             del waiting[name]
             if unknown := [each for each in model.inputs if each not in flows]:
-                raise KeyError(f"{model.name} reads {unknown}, of which Month.flows does not say how much arrives: add it there")
+                raise KeyError(
+                    f"{model.name} reads {unknown}, of which Month.flows does not say how much arrives: add it there"
+                )
             inputs = [flows[each] for each in model.inputs]
             change = min(flow.seconds_between for flow in inputs)
             wait = max(change, model.every_seconds, self.every_seconds)
-            jobs = [self.job(model, inputs, model.lookback_days + days_ago + 0.5) for days_ago in range(model.lookahead_days + 1)]
+            jobs = [
+                self.job(model, inputs, model.lookback_days + days_ago + 0.5)
+                for days_ago in range(model.lookahead_days + 1)
+            ]
             found += [self.in_a_month(job, change, wait) for job in jobs]
             rows = min(
                 self.assumed["model_rows_share"] * sum(flow.rows_per_day for flow in inputs),
@@ -222,32 +276,49 @@ class Month:
             size = rows * self.measured["silver_event_bytes"]
             flows[name] = Flow(1, rows, size, max(wait, jobs[0].seconds), polled=jobs[0].polled)
         at_once = sum(job.count * job.seconds for job in found if job.on_glue) / SECONDS
-        share = min(1.0, self.environment["glue_runs"] / at_once) if at_once else 1.0  # the others wait for their turn
+        share = (
+            min(1.0, self.environment["glue_runs"] / at_once) if at_once else 1.0
+        )  # the others wait for their turn
         return [replace(job, count=job.count * share) if job.on_glue else job for job in found]
 
     def in_a_month(self, job: Jobs, change: float, wait: float) -> Jobs:
-        """How often the job runs, and how often it is looked for: with every change that a batch of marks brings, when what was
-        postponed comes back, and time and again while another job holds the partition."""
+        """How often the job runs, and how often it is looked for: with every change that a batch of
+        marks brings, when what was postponed comes back, and time and again while another job holds
+        the partition.
+        """
         batch = self.environment["dispatch_seconds"]
         count = SECONDS / max(wait, job.seconds)
         marks = SECONDS / max(change, batch) + count
         if job.seconds > change:
-            marks += count * job.seconds / max(batch, HELD_SECONDS["glue" if job.on_glue else "lambda"])
+            marks += (
+                count * job.seconds / max(batch, HELD_SECONDS["glue" if job.on_glue else "lambda"])
+            )
         return replace(job, count=count, marks=marks)
 
     def job(self, model: Model, inputs: list[Flow], days: float) -> Jobs:
         """One job over so many days of its inputs."""
-        objects, rows, size = (sum(values) * days for values in zip(
-            *((flow.objects_per_day, flow.rows_per_day, flow.bytes_per_day) for flow in inputs), strict=True
-        ))
+        objects, rows, size = (
+            sum(values) * days
+            for values in zip(
+                *((flow.objects_per_day, flow.rows_per_day, flow.bytes_per_day) for flow in inputs),
+                strict=True,
+            )
+        )
         polled = all(flow.polled for flow in inputs)
         limit = self.environment["glue_above_mb"]
         if limit and size > limit * MB:
-            rate = self.assumed["glue_rows_per_worker_second"] * max(1, self.environment["glue_workers"] - 1)  # one drives
+            rate = self.assumed["glue_rows_per_worker_second"] * max(
+                1, self.environment["glue_workers"] - 1
+            )  # one drives
             seconds = self.assumed["glue_start_seconds"] + rows / rate
             return Jobs(model, 0, len(inputs), objects, rows, seconds, on_glue=True, polled=polled)
-        waits = (ROUND_TRIPS + math.ceil(objects / CONCURRENT_READS)) * self.assumed["s3_request_ms"]
-        reading = objects * self.measured["transform_object_ms"] + rows * self.measured["transform_row_us"] / 1000
+        waits = (ROUND_TRIPS + math.ceil(objects / CONCURRENT_READS)) * self.assumed[
+            "s3_request_ms"
+        ]
+        reading = (
+            objects * self.measured["transform_object_ms"]
+            + rows * self.measured["transform_row_us"] / 1000
+        )
         processor = self.measured["transform_job_ms"] + reading
         seconds = (self.duration("transform", processor) + waits) / 1000
         return Jobs(model, 0, len(inputs), objects, rows, seconds, on_glue=False, polled=polled)
@@ -258,7 +329,9 @@ class Month:
 
     @property
     def too_slow(self) -> list[Jobs]:
-        """Jobs that do not end in time: what is estimated for them is what they cost while they fail."""
+        """Jobs that do not end in time: what is estimated for them is what they cost while they
+        fail.
+        """
         return [jobs for jobs in self.jobs if not jobs.on_glue and jobs.seconds > TRANSFORM_TIMEOUT]
 
     @property
@@ -277,7 +350,9 @@ class Month:
 
     def loads_of(self, polled: bool) -> float:
         """Commits of models that the warehouse shows."""
-        shown = sum(jobs.count for jobs in self.jobs if jobs.model.in_warehouse and jobs.polled == polled)
+        shown = sum(
+            jobs.count for jobs in self.jobs if jobs.model.in_warehouse and jobs.polled == polled
+        )
         return shown * self.measured["committed_share"]
 
     @property
@@ -290,11 +365,16 @@ class Month:
         """Firehose writes when its buffer is full or old."""
         streams, size = self.environment["event_streams"], self.environment["firehose_mb"] * MB
         bytes_per_second = self.events_per_second * self.measured["envelope_bytes"]
-        return max(streams / self.environment["firehose_seconds"], bytes_per_second / size) * SECONDS + self.bronze_objects_of_connectors
+        return (
+            max(streams / self.environment["firehose_seconds"], bytes_per_second / size) * SECONDS
+            + self.bronze_objects_of_connectors
+        )
 
     @property
     def puts(self) -> float:
-        """Objects written: silver, bronze, a job's document and its lease taken and given back, gold."""
+        """Objects written: silver, bronze, a job's document and its lease taken and given back,
+        gold.
+        """
         return self.conform_invocations + self.bronze_objects + 3 * self.job_count + self.commits
 
     @property
@@ -317,7 +397,9 @@ class Month:
 
     @property
     def lists_of_a_look(self) -> float:
-        """Of each dataset the objects of some two days, a thousand a request; functions/control/src/freshness.rs."""
+        """Of each dataset the objects of some two days, a thousand a request;
+        functions/control/src/freshness.rs.
+        """
         return sum(max(1.0, 2 * flow.objects_per_day / 1000) for flow in self.flows.values())
 
     # ---- dollars ----
@@ -327,7 +409,9 @@ class Month:
         environment, prices = self.environment, self.prices
         return {
             "API Gateway": billing.api_gateway(self.requests, prices),
-            "WAF": billing.waf(environment["waf_acls"], environment["waf_rules"], self.requests, prices),
+            "WAF": billing.waf(
+                environment["waf_acls"], environment["waf_rules"], self.requests, prices
+            ),
             "webhook (Lambda)": self.webhook(),
             "Kinesis": self.kinesis(),
             "Firehose": billing.firehose(self.records, self.record_bytes, prices),
@@ -335,7 +419,10 @@ class Month:
             "EventBridge, SQS, SNS": self.messages(),
             "dispatch (Lambda)": self.dispatch(),
             "transform (Lambda)": self.transform(),
-            "transform (Glue)": sum(billing.glue(jobs.count, environment["glue_workers"], jobs.seconds, prices) for jobs in self.big),
+            "transform (Glue)": sum(
+                billing.glue(jobs.count, environment["glue_workers"], jobs.seconds, prices)
+                for jobs in self.big
+            ),
             "Step Functions": self.executions(),
             "S3 requests": self.s3_requests(),
             "S3 storage": self.storage(),
@@ -371,63 +458,109 @@ class Month:
 
     def function(self, name: str, invocations: float, milliseconds: float) -> float:
         """Dollars of a function."""
-        return billing.lambda_function(invocations, milliseconds, self.environment["memory_mb"][name], self.prices)
+        return billing.lambda_function(
+            invocations, milliseconds, self.environment["memory_mb"][name], self.prices
+        )
 
     def webhook(self) -> float:
         """A request at a time, which ends when the stream has it."""
-        milliseconds = self.duration("webhook", self.measured["webhook_request_ms"]) + self.assumed["kinesis_put_ms"]
+        milliseconds = (
+            self.duration("webhook", self.measured["webhook_request_ms"])
+            + self.assumed["kinesis_put_ms"]
+        )
         return self.function("webhook", self.requests, milliseconds)
 
     def conform(self) -> float:
         """A batch at a time; its objects are written at once."""
         events = self.events_per_second * SECONDS / self.conform_invocations
-        processor = self.measured["conform_batch_ms"] + events * self.measured["conform_event_us"] / 1000
-        return self.function("conform", self.conform_invocations, self.duration("conform", processor) + self.assumed["s3_request_ms"])
+        processor = (
+            self.measured["conform_batch_ms"] + events * self.measured["conform_event_us"] / 1000
+        )
+        return self.function(
+            "conform",
+            self.conform_invocations,
+            self.duration("conform", processor) + self.assumed["s3_request_ms"],
+        )
 
     def messages(self) -> float:
-        """S3 tells EventBridge of every object of the bucket, also of the job documents that expire; transform tells it of commits."""
+        """S3 tells EventBridge of every object of the bucket, also of the job documents that
+        expire; transform tells it of commits.
+        """
         announced = self.job_count * self.measured["announcements_by_job"]
-        events = billing.eventbridge(announced, self.puts + self.job_count, MESSAGE_BYTES, self.prices)
-        notices = self.assumed["notices_per_day"] * DAYS / billing.MILLION * self.prices["sns_million_requests"]
+        events = billing.eventbridge(
+            announced, self.puts + self.job_count, MESSAGE_BYTES, self.prices
+        )
+        notices = (
+            self.assumed["notices_per_day"]
+            * DAYS
+            / billing.MILLION
+            * self.prices["sns_million_requests"]
+        )
         return events + billing.sqs(self.dispatch_messages, MESSAGE_BYTES, self.prices) + notices
 
     def dispatch(self) -> float:
         """A batch of marks at a time, its partitions side by side."""
-        milliseconds = self.duration("dispatch", self.measured["dispatch_invocation_ms"]) + ROUND_TRIPS * self.assumed["s3_request_ms"]
+        milliseconds = (
+            self.duration("dispatch", self.measured["dispatch_invocation_ms"])
+            + ROUND_TRIPS * self.assumed["s3_request_ms"]
+        )
         return self.function("dispatch", self.dispatch_invocations, milliseconds)
 
     def transform(self) -> float:
         """The jobs that fit into the function; what does not end in time is billed until then."""
-        return sum(self.function("transform", jobs.count, 1000 * min(TRANSFORM_TIMEOUT, jobs.seconds)) for jobs in self.small)
+        return sum(
+            self.function("transform", jobs.count, 1000 * min(TRANSFORM_TIMEOUT, jobs.seconds))
+            for jobs in self.small
+        )
 
     def executions(self) -> float:
         """An Express execution for each job of a function, a Standard one for each of Glue's."""
         load = self.assumed["load_seconds"]
         express = sum(
-            billing.step_functions_express(jobs.count, 1000 * (min(TRANSFORM_TIMEOUT, jobs.seconds) + load), EXECUTION_MB, self.prices)
+            billing.step_functions_express(
+                jobs.count,
+                1000 * (min(TRANSFORM_TIMEOUT, jobs.seconds) + load),
+                EXECUTION_MB,
+                self.prices,
+            )
             for jobs in self.small
         )
-        return express + billing.step_functions_standard(GLUE_TRANSITIONS * sum(jobs.count for jobs in self.big), self.prices)
+        return express + billing.step_functions_standard(
+            GLUE_TRANSITIONS * sum(jobs.count for jobs in self.big), self.prices
+        )
 
     def s3_requests(self) -> float:
-        """Writes; what dispatch lists, a request by thousand objects, for every mark, and control for every look; what dispatch
-        looks at, and what transform reads."""
-        lists = sum(jobs.marks * max(jobs.inputs, jobs.objects / 1000) for jobs in self.jobs) + self.looks * self.lists_of_a_look
+        """Writes; what dispatch lists, a request by thousand objects, for every mark, and control
+        for every look; what dispatch looks at, and what transform reads.
+        """
+        lists = (
+            sum(jobs.marks * max(jobs.inputs, jobs.objects / 1000) for jobs in self.jobs)
+            + self.looks * self.lists_of_a_look
+        )
         gets = sum(jobs.count * (jobs.objects + ROUND_TRIPS) for jobs in self.jobs) + 2 * self.marks
         archived = self.bronze_objects / 1000 * self.prices["s3_archive_thousand_transitions"]
         return billing.s3_requests(self.puts + lists, gets, self.prices) + archived
 
     def load(self) -> float:
         """A commit at a time; most of it is waiting for the warehouse."""
-        milliseconds = self.duration("load", self.measured["load_invocation_ms"]) + self.assumed["load_seconds"] * 1000
+        milliseconds = (
+            self.duration("load", self.measured["load_invocation_ms"])
+            + self.assumed["load_seconds"] * 1000
+        )
         return self.function("load", self.loads, milliseconds)
 
     def looks_and_notices(self) -> float:
-        """control by its schedule: it lists, and reads how each dataset stood. notify by the commits of models with a notice. Both
-        wait for S3 most of the time."""
+        """control by its schedule: it lists, and reads how each dataset stood. notify by the
+        commits of models with a notice. Both wait for S3 most of the time.
+        """
         look = (self.lists_of_a_look + len(self.flows)) * self.assumed["s3_request_ms"]
-        commits = sum(jobs.count for jobs in self.jobs if jobs.model.has_notice) * self.measured["committed_share"]
-        return self.function("control", self.looks, look) + self.function("notify", commits, ROUND_TRIPS * self.assumed["s3_request_ms"])
+        commits = (
+            sum(jobs.count for jobs in self.jobs if jobs.model.has_notice)
+            * self.measured["committed_share"]
+        )
+        return self.function("control", self.looks, look) + self.function(
+            "notify", commits, ROUND_TRIPS * self.assumed["s3_request_ms"]
+        )
 
     def xray(self) -> float:
         """A trace begins with a request, a batch of a stream and a batch of marks."""
@@ -438,33 +571,56 @@ class Month:
         """Keys and their use; secrets of the shops are parameters, which are free."""
         keys, secrets = self.environment["keys"], self.environment["secrets"]
         requests = self.assumed["kms_requests"] / 10_000 * self.prices["kms_ten_thousand_requests"]
-        return keys * self.prices["kms_key_month"] + requests + secrets * self.prices["secret_month"]
+        return (
+            keys * self.prices["kms_key_month"] + requests + secrets * self.prices["secret_month"]
+        )
 
     def kinesis(self) -> float:
         """All streams; those of the connectors carry little."""
         environment, retention = self.environment, self.environment["retention_hours"]
         if not environment["shards"]:
             streams = environment["streams"]
-            return billing.kinesis_on_demand(streams, self.records, self.record_bytes, STREAM_READERS, retention, self.prices)
+            return billing.kinesis_on_demand(
+                streams, self.records, self.record_bytes, STREAM_READERS, retention, self.prices
+            )
         others = environment["streams"] - len(self.shares)
         shards = sum(map(self.stream_shards, self.shares.values())) + others * environment["shards"]
-        return billing.kinesis_provisioned(shards, self.records, self.record_bytes, retention, self.prices)
+        return billing.kinesis_provisioned(
+            shards, self.records, self.record_bytes, retention, self.prices
+        )
 
     def storage(self) -> float:
-        """Bronze moves to the archive; silver stays; gold keeps two days of its versions, jobs a week, which is nothing beside them."""
-        bronze = self.events_per_second * SECONDS * self.measured["envelope_bytes"] * self.assumed["gzip_share"] / GB
+        """Bronze moves to the archive; silver stays; gold keeps two days of its versions, jobs a
+        week, which is nothing beside them.
+        """
+        bronze = (
+            self.events_per_second
+            * SECONDS
+            * self.measured["envelope_bytes"]
+            * self.assumed["gzip_share"]
+            / GB
+        )
         silver = sum(flow.bytes_per_day for flow in self.flows.values()) * DAYS / GB
-        months, fresh = self.assumed["months_kept"], min(self.assumed["months_kept"], self.environment["archive_days"] / DAYS)
+        months, fresh = (
+            self.assumed["months_kept"],
+            min(self.assumed["months_kept"], self.environment["archive_days"] / DAYS),
+        )
         standard = silver * months + bronze * fresh
-        return standard * self.prices["s3_gb_month"] + bronze * (months - fresh) * self.prices["s3_archive_gb_month"]
+        return (
+            standard * self.prices["s3_gb_month"]
+            + bronze * (months - fresh) * self.prices["s3_archive_gb_month"]
+        )
 
     @property
     def warehouse_seconds(self) -> float:
-        """Busy with loads, with people, or with both at once. Loads of streaming models are spread over the day; what a delivery of
-        a connector leads to is loaded together."""
+        """Busy with loads, with people, or with both at once. Loads of streaming models are spread
+        over the day; what a delivery of a connector leads to is loaded together.
+        """
         load, deliveries = self.assumed["load_seconds"], self.bronze_objects_of_connectors
         spread = billing.redshift_busy_seconds(self.loads_of(polled=False), load)
-        together = billing.redshift_busy_seconds(deliveries, self.loads_of(polled=True) / deliveries * load / LOADS_AT_ONCE)
+        together = billing.redshift_busy_seconds(
+            deliveries, self.loads_of(polled=True) / deliveries * load / LOADS_AT_ONCE
+        )
         loading = min(1.0, (spread + together) / SECONDS)
         asked = self.assumed["bi_hours_per_day"] / 24
         return (1 - (1 - loading) * (1 - asked)) * SECONDS
@@ -479,36 +635,62 @@ class Month:
         return billing.redshift(self.warehouse_seconds, rpus, stored, snapshots, limit, self.prices)
 
     def cloudwatch(self) -> float:
-        """Logs (compressed to about a sixth where they are kept), metrics with those of Container Insights, alarms, dashboards."""
+        """Logs (compressed to about a sixth where they are kept), metrics with those of Container
+        Insights, alarms, dashboards.
+        """
         measured, prices, environment = self.measured, self.prices, self.environment
         logs = (
             self.requests * (measured["webhook_log_bytes"] + self.assumed["access_log_bytes"])
             + self.conform_invocations * measured["conform_log_bytes"]
             + self.dispatch_invocations * measured["dispatch_log_bytes"]
             + self.job_count * (measured["transform_log_bytes"] + measured["load_log_bytes"])
-            + self.job_count * (self.assumed["execution_log_bytes"] if environment["logs_every_step"] else 0)
+            + self.job_count
+            * (self.assumed["execution_log_bytes"] if environment["logs_every_step"] else 0)
         ) / GB
-        metrics = self.assumed["custom_metrics"] + environment["insights_groups"] * self.assumed["insights_metrics"]
+        metrics = (
+            self.assumed["custom_metrics"]
+            + environment["insights_groups"] * self.assumed["insights_metrics"]
+        )
         return (
-            logs * (prices["logs_gb"] + 0.15 * environment["log_days"] / DAYS * prices["logs_gb_month"])
+            logs
+            * (prices["logs_gb"] + 0.15 * environment["log_days"] / DAYS * prices["logs_gb_month"])
             + metrics * prices["metric_month"]
             + environment["alarm_metrics"] * prices["alarm_month"]
             + environment["dashboards"] * prices["dashboard_month"]
         )
 
     def connectors(self) -> float:
-        """Tasks, each with a public address while it runs if there is no other way out; images; endpoints or NAT if there are any."""
+        """Tasks, each with a public address while it runs if there is no other way out; images;
+        endpoints or NAT if there are any.
+        """
         environment, assumed, prices = self.environment, self.assumed, self.prices
         runs = assumed["shops"] * 25 * DAYS
         seconds = assumed["connector_seconds"]
         nat, endpoints = environment["nat_gateways"], environment["endpoint_zones"]
         rows = assumed["pos_rows_per_shop_day"] + 24 * assumed["inventory_rows_per_shop_hour"]
-        polled = assumed["shops"] * rows * DAYS * self.measured["envelope_bytes"] / GB  # and put to a stream, by the same way
-        fixed = nat * (prices["nat_gateway_hour"] + prices["public_ipv4_hour"]) + endpoints * prices["endpoint_zone_hour"]
-        moved = 2 * polled * prices["nat_gateway_gb"] if nat else polled * prices["endpoint_gb"] if endpoints else 0.0
+        polled = (
+            assumed["shops"] * rows * DAYS * self.measured["envelope_bytes"] / GB
+        )  # and put to a stream, by the same way
+        fixed = (
+            nat * (prices["nat_gateway_hour"] + prices["public_ipv4_hour"])
+            + endpoints * prices["endpoint_zone_hour"]
+        )
+        moved = (
+            2 * polled * prices["nat_gateway_gb"]
+            if nat
+            else polled * prices["endpoint_gb"]
+            if endpoints
+            else 0.0
+        )
         address = 0.0 if nat or endpoints else runs * seconds / 3600 * prices["public_ipv4_hour"]
         return (
-            billing.fargate(runs, seconds, environment["task_cpu"] / 1024, environment["task_memory_mb"] / 1024, prices)
+            billing.fargate(
+                runs,
+                seconds,
+                environment["task_cpu"] / 1024,
+                environment["task_memory_mb"] / 1024,
+                prices,
+            )
             + environment["repositories"] * assumed["image_gb"] * prices["ecr_gb_month"]
             + HOURS * fixed
             + moved

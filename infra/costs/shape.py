@@ -1,4 +1,6 @@
-"""What a deployment consists of, as far as it costs: read from Terraform's plan, so that the estimate is of what is deployed."""
+"""What a deployment consists of, as far as it costs: read from Terraform's plan, so that the
+estimate is of what is deployed.
+"""
 
 from __future__ import annotations
 
@@ -13,33 +15,59 @@ def minutes(schedule: str) -> int:
     """How long it is from one look to the next, by an expression of EventBridge."""
     rate = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", schedule)
     if not rate:
-        raise ValueError(f"{schedule} is no rate, of which alone the estimate knows how often it comes: add it to shape.py")
+        raise ValueError(
+            f"{schedule} is no rate, of which alone the estimate knows how often it comes: add it to shape.py"
+        )
     return int(rate[1]) * MINUTES[rate[2]]
 
 
 def shape(plan: dict[str, Any]) -> dict[str, Any]:
     """The numbers of environments.toml, from `terraform show -json` of a plan."""
-    planned = [each for each in plan["resource_changes"] if each["mode"] == "managed" and each["change"]["after"] is not None]
+    planned = [
+        each
+        for each in plan["resource_changes"]
+        if each["mode"] == "managed" and each["change"]["after"] is not None
+    ]
 
     def of(kind: str) -> list[dict[str, Any]]:
         return [each["change"]["after"] for each in planned if each["type"] == kind]
 
     streams, mappings = of("aws_kinesis_stream"), of("aws_lambda_event_source_mapping")
     firehoses = of("aws_kinesis_firehose_delivery_stream")
-    functions = {values["function_name"].rsplit("-", 1)[1]: values for values in of("aws_lambda_function")}
-    (conform, *_) = stream_mappings = [mapping for mapping in mappings if mapping["starting_position"]]
+    functions = {
+        values["function_name"].rsplit("-", 1)[1]: values for values in of("aws_lambda_function")
+    }
+    (conform, *_) = stream_mappings = [
+        mapping for mapping in mappings if mapping["starting_position"]
+    ]
     (dispatch,) = [mapping for mapping in mappings if not mapping["starting_position"]]
     delivery = firehoses[0]["extended_s3_configuration"][0]
     workgroups, glue_jobs = of("aws_redshiftserverless_workgroup"), of("aws_glue_job")
-    limits = [limit for limit in of("aws_redshiftserverless_usage_limit") if limit["breach_action"] == "deactivate"]
+    limits = [
+        limit
+        for limit in of("aws_redshiftserverless_usage_limit")
+        if limit["breach_action"] == "deactivate"
+    ]
     tasks, connectors = of("aws_ecs_task_definition"), of("aws_ecr_repository")
     insights = any(
-        setting["name"] == "containerInsights" and setting["value"] != "disabled" for cluster in of("aws_ecs_cluster") for setting in cluster["setting"]
+        setting["name"] == "containerInsights" and setting["value"] != "disabled"
+        for cluster in of("aws_ecs_cluster")
+        for setting in cluster["setting"]
     )
-    # The functions write most of what is logged; a group's name may be known only when what it belongs to is there.
-    logs = [group for group in of("aws_cloudwatch_log_group") if (group.get("name") or "").startswith("/aws/lambda/")]
+    # The functions write most of what is logged; a group's name may be known only when what it
+    # belongs to is there.
+    logs = [
+        group
+        for group in of("aws_cloudwatch_log_group")
+        if (group.get("name") or "").startswith("/aws/lambda/")
+    ]
     return {
-        "requests_per_second": round(min(each["settings"][0]["throttling_rate_limit"] for each in of("aws_api_gateway_method_settings"))),
+        "requests_per_second": round(
+            min(
+                each["settings"][0]["throttling_rate_limit"]
+                for each in of("aws_api_gateway_method_settings")
+            )
+        ),
         "streams": len(streams),
         "event_streams": len(stream_mappings),
         "shards": streams[0]["shard_count"] or 0,
@@ -57,18 +85,34 @@ def shape(plan: dict[str, Any]) -> dict[str, Any]:
         "dispatch_messages": dispatch["batch_size"],
         "dispatch_seconds": dispatch["maximum_batching_window_in_seconds"],
         "memory_mb": {name: values["memory_size"] for name, values in sorted(functions.items())},
-        "freshness_minutes": min(minutes(rule["schedule_expression"]) for rule in of("aws_cloudwatch_event_rule") if rule["schedule_expression"]),
+        "freshness_minutes": min(
+            minutes(rule["schedule_expression"])
+            for rule in of("aws_cloudwatch_event_rule")
+            if rule["schedule_expression"]
+        ),
         "glue_above_mb": plan["variables"]["glue_above_mb"]["value"] if glue_jobs else 0,
         "glue_workers": glue_jobs[0]["number_of_workers"] if glue_jobs else 0,
-        "glue_runs": glue_jobs[0]["execution_property"][0]["max_concurrent_runs"] if glue_jobs else 0,
+        "glue_runs": glue_jobs[0]["execution_property"][0]["max_concurrent_runs"]
+        if glue_jobs
+        else 0,
         "warehouse_rpus": workgroups[0]["base_capacity"] if workgroups else 0,
         "warehouse_max_rpus": workgroups[0]["max_capacity"] if workgroups else 0,
-        "warehouse_limit_rpu_hours_month": round(min(limit["amount"] * PERIODS[limit["period"]] for limit in limits)) if limits else 0,
-        "snapshot_days": (plan["variables"]["warehouse_snapshot_days"].get("value") or 0) if workgroups else 0,
+        "warehouse_limit_rpu_hours_month": round(
+            min(limit["amount"] * PERIODS[limit["period"]] for limit in limits)
+        )
+        if limits
+        else 0,
+        "snapshot_days": (plan["variables"]["warehouse_snapshot_days"].get("value") or 0)
+        if workgroups
+        else 0,
         "log_days": max(group["retention_in_days"] for group in logs),
-        "logs_every_step": any(machine["logging_configuration"][0]["level"] == "ALL" for machine in of("aws_sfn_state_machine")),
+        "logs_every_step": any(
+            machine["logging_configuration"][0]["level"] == "ALL"
+            for machine in of("aws_sfn_state_machine")
+        ),
         "alarm_metrics": sum(
-            max(1, sum(1 for query in alarm["metric_query"] if query["metric"])) for alarm in of("aws_cloudwatch_metric_alarm")
+            max(1, sum(1 for query in alarm["metric_query"] if query["metric"]))
+            for alarm in of("aws_cloudwatch_metric_alarm")
         ),
         "insights_groups": 1 + len(connectors) if insights else 0,
         "dashboards": len(of("aws_cloudwatch_dashboard")),
@@ -76,10 +120,14 @@ def shape(plan: dict[str, Any]) -> dict[str, Any]:
         "waf_rules": sum(len(acl["rule"]) for acl in of("aws_wafv2_web_acl")),
         "keys": len(of("aws_kms_key")),
         "secrets": len(of("aws_secretsmanager_secret"))
-        + sum(1 for each in of("aws_redshiftserverless_namespace") if each["manage_admin_password"]),
+        + sum(
+            1 for each in of("aws_redshiftserverless_namespace") if each["manage_admin_password"]
+        ),
         "repositories": len(connectors),
         "endpoint_zones": sum(
-            len(endpoint.get("subnet_ids") or [None]) for endpoint in of("aws_vpc_endpoint") if endpoint["vpc_endpoint_type"] == "Interface"
+            len(endpoint.get("subnet_ids") or [None])
+            for endpoint in of("aws_vpc_endpoint")
+            if endpoint["vpc_endpoint_type"] == "Interface"
         ),
         "nat_gateways": len(of("aws_nat_gateway")),
         "task_cpu": int(tasks[0]["cpu"]) if tasks else 256,
@@ -97,7 +145,11 @@ def toml(shapes: dict[str, dict[str, Any]]) -> str:
     for environment, values in shapes.items():
         lines += ["", f"[{environment}]"]
         for name, value in values.items():
-            table = "{ " + ", ".join(f"{key} = {each}" for key, each in value.items()) + " }" if isinstance(value, dict) else None
+            table = (
+                "{ " + ", ".join(f"{key} = {each}" for key, each in value.items()) + " }"
+                if isinstance(value, dict)
+                else None
+            )
             text = table or str(value).lower()
             lines.append(f"{name} = {text}")
     return "\n".join(lines) + "\n"

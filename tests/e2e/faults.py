@@ -1,4 +1,6 @@
-"""Breaks parts of the deployed pipeline for a while, as a wrong setting, a wrong release or a crash would."""
+"""Breaks parts of the deployed pipeline for a while, as a wrong setting, a wrong release or a crash
+would.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def misconfigured(pipeline: Pipeline, function: str, **variables: str) -> Iterat
     assert not missing, f"{function} is not told {missing}, so nothing would be broken"
 
     def configure(environment: dict[str, str]) -> None:
-        functions.update_function_configuration(FunctionName=name, Environment={"Variables": environment})
+        functions.update_function_configuration(
+            FunctionName=name, Environment={"Variables": environment}
+        )
         functions.get_waiter("function_updated_v2").wait(FunctionName=name)
 
     configure({**right, **variables})
@@ -35,7 +39,9 @@ def misconfigured(pipeline: Pipeline, function: str, **variables: str) -> Iterat
 
 
 @contextmanager
-def released_with(pipeline: Pipeline, function: str, file: str, change: Callable[[bytes], bytes]) -> Iterator[None]:
+def released_with(
+    pipeline: Pipeline, function: str, file: str, change: Callable[[bytes], bytes]
+) -> Iterator[None]:
     """A function in whose package one file is another one."""
     functions, name = pipeline.cloud.client("lambda"), pipeline.outputs["functions"][function]
     package = pipeline.cloud.state / "packages" / f"{function}.zip"
@@ -45,11 +51,16 @@ def released_with(pipeline: Pipeline, function: str, file: str, change: Callable
         functions.get_waiter("function_updated_v2").wait(FunctionName=name)
 
     changed = io.BytesIO()
-    with zipfile.ZipFile(package) as source, zipfile.ZipFile(changed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target:
+    with (
+        zipfile.ZipFile(package) as source,
+        zipfile.ZipFile(changed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target,
+    ):
         assert file in source.namelist(), f"{package} has no {file}"
         for entry in source.infolist():
             content = source.read(entry)
-            target.writestr(entry, change(content) if entry.filename == file else content, compresslevel=1)
+            target.writestr(
+                entry, change(content) if entry.filename == file else content, compresslevel=1
+            )
     release(changed.getvalue())
     try:
         yield
@@ -59,9 +70,13 @@ def released_with(pipeline: Pipeline, function: str, file: str, change: Callable
 
 @contextmanager
 def redelivered_after(pipeline: Pipeline, seconds: int) -> Iterator[None]:
-    """The dirty queue gives a message that was received and not deleted to another receiver after so many seconds."""
+    """The dirty queue gives a message that was received and not deleted to another receiver after
+    so many seconds.
+    """
     queues, url = pipeline.cloud.client("sqs"), pipeline.outputs["dirty_queue_url"]
-    right = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])["Attributes"]
+    right = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])[
+        "Attributes"
+    ]
     queues.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(seconds)})
     try:
         yield
@@ -72,8 +87,9 @@ def redelivered_after(pipeline: Pipeline, seconds: int) -> Iterator[None]:
 class Killer:
     """Kills the processes of functions at random moments, again and again, each function so often.
 
-    To be sure to meet work and not only idle processes, it first ends what a function has, and then, at some moment of the
-    first `LATEST` seconds, the process that is started in their place: one is only started for work that waits for it.
+    To be sure to meet work and not only idle processes, it first ends what a function has, and
+    then, at some moment of the first `LATEST` seconds, the process that is started in their place:
+    one is only started for work that waits for it.
     """
 
     LATEST = 0.25
@@ -84,9 +100,12 @@ class Killer:
         self._times = times
         self._over = threading.Event()
         self._hunters = [
-            threading.Thread(target=self._hunt, args=(name, random.Random(f"{seed} {name}")), daemon=True) for name in functions
+            threading.Thread(
+                target=self._hunt, args=(name, random.Random(f"{seed} {name}")), daemon=True
+            )
+            for name in functions
         ]
-        self.kills: Counter[str] = Counter({name: 0 for name in functions})
+        self.kills: Counter[str] = Counter(dict.fromkeys(functions, 0))
         """Processes that were killed soon after they had been started for some work, by function."""
 
     def __enter__(self) -> Killer:
@@ -106,7 +125,9 @@ class Killer:
 
     def _hunt(self, function: str, moments: random.Random) -> None:
         name = self._pipeline.outputs["functions"][function]
-        while self.kills[function] < self._times and not self._over.wait(moments.uniform(0, self.PAUSE)):
+        while self.kills[function] < self._times and not self._over.wait(
+            moments.uniform(0, self.PAUSE)
+        ):
             seen = set(self._pipeline.cloud.function_pids(name))
             for pid in seen:
                 kill(pid)

@@ -1,7 +1,8 @@
 """Feeds one shop from all four sources, and keeps on disk what they handed over.
 
-What was posted is what the sample source says was accepted; what was polled is what it says its APIs hand out. A folder
-holds `<shop>/<dataset>/<name>.ndjson`; `expected_from` computes the KPIs from it.
+What was posted is what the sample source says was accepted; what was polled is what it says its
+APIs hand out. A folder holds `<shop>/<dataset>/<name>.ndjson`; `expected_from` computes the KPIs
+from it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ FEEDS = {"web_traffic": "web", "crm_interactions": "crm"}
 
 @dataclass(frozen=True)
 class Feed:
-    """The sources of one shop, which all know the same world: the one of this seed, with so many products."""
+    """The sources of one shop, which all know the same world: the one of this seed, with so many
+    products.
+    """
 
     pipeline: Pipeline
     shop: Shop
@@ -30,9 +33,13 @@ class Feed:
     products: int = 200
 
     def post(self, dataset: str, day: date, events: int, *arguments: str) -> int:
-        """Posts a day of web traffic or CRM interactions; returns how many were accepted, second copies included."""
+        """Posts a day of web traffic or CRM interactions; returns how many were accepted, second
+        copies included.
+        """
         settings = (*self._day(day, events), "--out", str(self._file(dataset, day)), *arguments)
-        send = {"web": self.pipeline.send_web_events, "crm": self.pipeline.send_crm_interactions}[FEEDS[dataset]]
+        send = {"web": self.pipeline.send_web_events, "crm": self.pipeline.send_crm_interactions}[
+            FEEDS[dataset]
+        ]
         return send(self.shop, *settings)["accepted"]
 
     def rehearse(self, dataset: str, day: date, events: int) -> Path:
@@ -43,7 +50,14 @@ class Feed:
 
     def pos(self, days: Sequence[date], rows_per_day: int, **settings: str) -> int:
         """Polls the sales of days; returns how many lines there are."""
-        size = ("--seed", str(self.seed), "--products", str(self.products), "--rows-per-day", str(rows_per_day))
+        size = (
+            "--seed",
+            str(self.seed),
+            "--products",
+            str(self.products),
+            "--rows-per-day",
+            str(rows_per_day),
+        )
         with self.pipeline.pos_api(*size) as api:
             for day in days:
                 self.pipeline.run_pos_connector(self.shop.shop_id, api, str(day), **settings)
@@ -51,14 +65,32 @@ class Feed:
 
     def inventory(self, days: Sequence[date], locations: int, **settings: str) -> int:
         """Polls the hourly snapshots of days; returns how many levels there are."""
-        size = ("--seed", str(self.seed), "--products", str(self.products), "--locations", str(locations))
+        size = (
+            "--seed",
+            str(self.seed),
+            "--products",
+            str(self.products),
+            "--locations",
+            str(locations),
+        )
         with self.pipeline.inventory_api(*size) as api:
             for day in days:
-                self.pipeline.run_inventory_connector(self.shop.shop_id, api, f"{day}T00", f"{day}T23", **settings)
+                self.pipeline.run_inventory_connector(
+                    self.shop.shop_id, api, f"{day}T00", f"{day}T23", **settings
+                )
         return sum(self._keep("inventory", "inventory_levels", day, *size) for day in days)
 
     def _day(self, day: date, events: int) -> tuple[str, ...]:
-        return ("--seed", str(self.seed), "--products", str(self.products), "--events", str(events), "--date", str(day))
+        return (
+            "--seed",
+            str(self.seed),
+            "--products",
+            str(self.products),
+            "--events",
+            str(events),
+            "--date",
+            str(day),
+        )
 
     def _keep(self, source: str, dataset: str, day: date, *size: str) -> int:
         file = self._file(dataset, day)
@@ -72,7 +104,11 @@ class Feed:
         return folder / f"{day}.ndjson"
 
     def _source(self, *arguments: str) -> None:
-        subprocess.run([self.pipeline.binaries / "sample-source", *arguments], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [self.pipeline.binaries / "sample-source", *arguments],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
 
 
 def expected_from(folder: Path, shop_id: str = "*") -> Expected:

@@ -16,10 +16,24 @@ Stock = Mapping[datetime, list[dict[str, Any]]]
 """The levels of each hour."""
 
 
-def level(product_id: str, on_hand: int, reserved: int = 0, reorder_point: int = 5, location_id: str = "l1") -> dict[str, Any]:
+def level(
+    product_id: str,
+    on_hand: int,
+    reserved: int = 0,
+    reorder_point: int = 5,
+    location_id: str = "l1",
+) -> dict[str, Any]:
     """How much there is of a product; the API adds the hour."""
-    return {"location_id": location_id, "product_id": product_id, "on_hand": on_hand, "reserved": reserved, "reorder_point": reorder_point,
-            "unit_cost": "1.50", "currency": "GBP", "restocked_quantity": 0}
+    return {
+        "location_id": location_id,
+        "product_id": product_id,
+        "on_hand": on_hand,
+        "reserved": reserved,
+        "reorder_point": reorder_point,
+        "unit_cost": "1.50",
+        "currency": "GBP",
+        "restocked_quantity": 0,
+    }
 
 
 def hour_name(hour: datetime) -> str:
@@ -29,13 +43,18 @@ def hour_name(hour: datetime) -> str:
 
 @contextmanager
 def inventory_api(stock: Stock) -> Iterator[tuple[str, str]]:
-    """Serves `GET /v1/inventory?snapshot_at=&limit=&cursor=`; yields its URL and token. The stock may change meanwhile."""
+    """Serves `GET /v1/inventory?snapshot_at=&limit=&cursor=`; yields its URL and token. The stock
+    may change meanwhile.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             address = urllib.parse.urlsplit(self.path)
             query = dict(urllib.parse.parse_qsl(address.query))
-            if address.path != "/v1/inventory" or self.headers["authorization"] != f"Bearer {TOKEN}":
+            if (
+                address.path != "/v1/inventory"
+                or self.headers["authorization"] != f"Bearer {TOKEN}"
+            ):
                 return self._answer(401, {})
             hour = datetime.fromisoformat(query["snapshot_at"])
             if hour not in stock:
@@ -43,7 +62,9 @@ def inventory_api(stock: Stock) -> Iterator[tuple[str, str]]:
             rows = [{**row, "snapshot_at": query["snapshot_at"]} for row in stock[hour]]
             start = int(query.get("cursor", 0))
             end = start + int(query["limit"])
-            return self._answer(200, {"data": rows[start:end], "next_cursor": str(end) if end < len(rows) else None})
+            return self._answer(
+                200, {"data": rows[start:end], "next_cursor": str(end) if end < len(rows) else None}
+            )
 
         def _answer(self, status: int, answer: dict[str, Any]) -> None:
             body = json.dumps(answer).encode()

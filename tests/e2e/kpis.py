@@ -1,4 +1,6 @@
-"""The KPI tables in the warehouse against the independent computation: every row, in both directions."""
+"""The KPI tables in the warehouse against the independent computation: every row, in both
+directions.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +13,24 @@ from tests.pipeline.pipeline import Pipeline
 from .independent import TABLES, Expected, differences
 
 
-def read(pipeline: Pipeline, table: str, columns: Sequence[str], shops: Sequence[str]) -> list[tuple[Any, ...]]:
+def read(
+    pipeline: Pipeline, table: str, columns: Sequence[str], shops: Sequence[str]
+) -> list[tuple[Any, ...]]:
     """The rows that the warehouse has for some shops."""
     if not pipeline.has_table(table):
         return []
-    return pipeline.query(f"select {', '.join(columns)} from {table} where shop_id = any(%s)", list(shops))
+    return pipeline.query(
+        f"select {', '.join(columns)} from {table} where shop_id = any(%s)", list(shops)
+    )
 
 
 def has_all_rows(pipeline: Pipeline, expected: Expected, table: str) -> bool:
     """Whether a table has as many rows as it should: a quick look before a thorough one."""
     if not pipeline.has_table(table):
         return False
-    [(rows,)] = pipeline.query(f"select count(*) from {table} where shop_id = any(%s)", expected.shops())
+    [(rows,)] = pipeline.query(
+        f"select count(*) from {table} where shop_id = any(%s)", expected.shops()
+    )
     return rows == len(expected.table(table).rows)
 
 
@@ -33,12 +41,18 @@ def wrong(pipeline: Pipeline, expected: Expected, table: str) -> str:
     return differences(want.columns, want.keys, got, want.rows)
 
 
-def wait_until_right(pipeline: Pipeline, expected: Expected, tables: Iterable[str] = TABLES, seconds: float = 240) -> None:
-    """Waits until every table is right for the shops that are expected, and sees that it stays so when all has come to rest."""
+def wait_until_right(
+    pipeline: Pipeline, expected: Expected, tables: Iterable[str] = TABLES, seconds: float = 240
+) -> None:
+    """Waits until every table is right for the shops that are expected, and sees that it stays so
+    when all has come to rest.
+    """
     pending = list(tables)
     deadline = time.monotonic() + seconds
     while pending:
-        if has_all_rows(pipeline, expected, pending[0]) and not wrong(pipeline, expected, pending[0]):
+        if has_all_rows(pipeline, expected, pending[0]) and not wrong(
+            pipeline, expected, pending[0]
+        ):
             del pending[0]
         elif time.monotonic() < deadline:
             time.sleep(1)
@@ -51,4 +65,6 @@ def wait_until_right(pipeline: Pipeline, expected: Expected, tables: Iterable[st
 def report(pipeline: Pipeline, expected: Expected, tables: Iterable[str]) -> str:
     """What is wrong with which table."""
     found = {table: wrong(pipeline, expected, table) for table in tables}
-    return "\n".join(f"\n{table} is not what it should be:\n{text}" for table, text in found.items() if text)
+    return "\n".join(
+        f"\n{table} is not what it should be:\n{text}" for table, text in found.items() if text
+    )

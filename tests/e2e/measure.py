@@ -1,4 +1,6 @@
-"""How long the stages of a big run take, and how much memory its processes; told at once, even to a captured terminal."""
+"""How long the stages of a big run take, and how much memory its processes; told at once, even to a
+captured terminal.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class Stages:
 
     @contextmanager
     def stage(self, title: str, unit: str = "") -> Iterator[list[int]]:
-        """Times what is done within; numbers that are put into the list are added up as what was done, in `unit`."""
+        """Times what is done within; numbers that are put into the list are added up as what was
+        done, in `unit`.
+        """
         began, counts = time.monotonic(), []
         yield counts
         seconds = time.monotonic() - began
@@ -36,7 +40,9 @@ class Stages:
 
 
 class Memory:
-    """Samples the resident memory of processes while it is entered; who they are is asked anew each time."""
+    """Samples the resident memory of processes while it is entered; who they are is asked anew each
+    time.
+    """
 
     def __init__(self, processes: Callable[[], Iterable[int]]) -> None:
         self._processes = processes
@@ -66,11 +72,17 @@ class Memory:
 
 
 def resident(pid: int) -> tuple[int, int]:
-    """The memory that a process has now, and the most it ever had, in bytes; nothing where it has gone."""
+    """The memory that a process has now, and the most it ever had, in bytes; nothing where it has
+    gone.
+    """
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return 0, 0
-    sizes = {name: value for name, _, value in (line.partition(":") for line in lines) if name in ("VmRSS", "VmHWM")}
+    sizes = {
+        name: value
+        for name, _, value in (line.partition(":") for line in lines)
+        if name in ("VmRSS", "VmHWM")
+    }
     now, peak = (int(sizes.get(name, "0 kB").split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
     return now, peak

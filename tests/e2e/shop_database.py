@@ -65,15 +65,23 @@ def create(server: str, name: str, tables: str) -> ShopDatabase:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
         create_user = sql.SQL("create user {} password {}")
-        connection.execute(create_user.format(sql.Identifier(database.reader), sql.Literal(PASSWORD)))
+        connection.execute(
+            create_user.format(sql.Identifier(database.reader), sql.Literal(PASSWORD))
+        )
     with database.owner() as connection:
         connection.execute(tables)
-        connection.execute(sql.SQL("grant select on all tables in schema public to {}").format(sql.Identifier(database.reader)))
+        connection.execute(
+            sql.SQL("grant select on all tables in schema public to {}").format(
+                sql.Identifier(database.reader)
+            )
+        )
     return database
 
 
 def certificate(folder: Path, host: str) -> tuple[Path, str]:
-    """A certificate for an address that signs itself: the file with it and its key, and the certificate alone, both PEM."""
+    """A certificate for an address that signs itself: the file with it and its key, and the
+    certificate alone, both PEM.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a database's authority")])
     now = datetime.now(UTC)
@@ -85,7 +93,10 @@ def certificate(folder: Path, host: str) -> tuple[Path, str]:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]),
+            critical=False,
+        )
         .sign(key, hashes.SHA256())
     )
     pem = made.public_bytes(serialization.Encoding.PEM)
@@ -99,8 +110,9 @@ def certificate(folder: Path, host: str) -> tuple[Path, str]:
 
 @contextmanager
 def tls_front(database: ShopDatabase, certificate_and_key: Path) -> Iterator[int]:
-    """Listens for PostgreSQL's clients with TLS, as poolers and proxies do, and hands what they say to the server. Yields the
-    port. The server itself was built without TLS."""
+    """Listens for PostgreSQL's clients with TLS, as poolers and proxies do, and hands what they say
+    to the server. Yields the port. The server itself was built without TLS.
+    """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate_and_key)
     loop = asyncio.new_event_loop()

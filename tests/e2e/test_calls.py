@@ -1,5 +1,7 @@
-"""What each program called while all other tests ran, against what it is declared to call, and so what its role lets it do
-(tests/infra/calls.toml): here nothing checks permissions, on AWS a call that is not declared would be refused."""
+"""What each program called while all other tests ran, against what it is declared to call, and so
+what its role lets it do (tests/infra/calls.toml): here nothing checks permissions, on AWS a call
+that is not declared would be refused.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from shoplake_localstack.calls import Call
+
 from tests.infra.permissions import CALLS
 from tests.pipeline.pipeline import Pipeline, Shop, wait_until
 
@@ -20,19 +22,33 @@ LONG = ("test_replay", "test_chaos")
 REFERENCE = "engagement_weights"
 
 UNSEEN: dict[Call, str] = {
-    Call("control", "redshiftdata.cancel_statement"): "only a transaction that takes ten minutes is cancelled",
-    Call("load", "redshiftdata.cancel_statement"): "only a transaction that takes ten minutes is cancelled",
+    Call(
+        "control", "redshiftdata.cancel_statement"
+    ): "only a transaction that takes ten minutes is cancelled",
+    Call(
+        "load", "redshiftdata.cancel_statement"
+    ): "only a transaction that takes ten minutes is cancelled",
     Call("control", "sns.publish"): "only where nothing has come of a dataset for hours",
-    Call("transform", "s3.head_object", "gold"): "only where two jobs of a partition commit in the same moment",
-    Call("transform", "sqs.send_message"): "only where two jobs of a partition run at once, which leases make rare",
-    Call("pos-connector", "ssm.get_parameter"): "the tests give it the API's token itself, not the name of its parameter",
-    Call("inventory-connector", "ssm.get_parameter"): "the tests give it the API's token itself, not the name of its parameter",
+    Call(
+        "transform", "s3.head_object", "gold"
+    ): "only where two jobs of a partition commit in the same moment",
+    Call(
+        "transform", "sqs.send_message"
+    ): "only where two jobs of a partition run at once, which leases make rare",
+    Call(
+        "pos-connector", "ssm.get_parameter"
+    ): "the tests give it the API's token itself, not the name of its parameter",
+    Call(
+        "inventory-connector", "ssm.get_parameter"
+    ): "the tests give it the API's token itself, not the name of its parameter",
 }
 """Calls that the tests need not lead to, and why."""
 
 
 def declared(calls: dict[str, dict[str, Any]]) -> set[Call]:
-    """A list of calls in the words of the local cloud, which tells objects apart by the first segment of their keys."""
+    """A list of calls in the words of the local cloud, which tells objects apart by the first
+    segment of their keys.
+    """
     return {
         Call(program, operation, thing.partition("/")[0] if operation.startswith("s3.") else None)
         for program, operations in calls.items()
@@ -44,7 +60,10 @@ def declared(calls: dict[str, dict[str, Any]]) -> set[Call]:
 def made(pipeline: Pipeline) -> set[Call]:
     """The calls so far, by program."""
     programs = {function: program for program, function in pipeline.outputs["functions"].items()}
-    return {call._replace(caller=programs.get(call.caller, call.caller)) for call in pipeline.cloud.calls()}
+    return {
+        call._replace(caller=programs.get(call.caller, call.caller))
+        for call in pipeline.cloud.calls()
+    }
 
 
 def in_words(calls: set[Call]) -> list[str]:
@@ -72,22 +91,35 @@ def calls(pipeline: Pipeline, shop: Shop) -> set[Call]:
     rows = pipeline.control(action="get_reference", table=REFERENCE)["csv"]
     pipeline.control(action="set_reference", table=REFERENCE, csv=rows)
     listing = Call("dispatch", "s3.list_objects_v2", "jobs")
-    wait_until("dispatch looks for what was computed with the former rows", lambda: listing in made(pipeline))
-    wait_until("dispatch has marked it and looked at the marks", lambda: not pipeline.dirty_messages())
+    wait_until(
+        "dispatch looks for what was computed with the former rows",
+        lambda: listing in made(pipeline),
+    )
+    wait_until(
+        "dispatch has marked it and looked at the marks", lambda: not pipeline.dirty_messages()
+    )
     return made(pipeline)
 
 
 def test_every_call_is_declared(calls: set[Call]) -> None:
-    assert Call("control", "redshiftdata.batch_execute_statement") in calls, "the deployment's own migration was not recorded"
+    assert Call("control", "redshiftdata.batch_execute_statement") in calls, (
+        "the deployment's own migration was not recorded"
+    )
     assert in_words(calls - declared(CALLS)) == []
 
 
-def test_every_declared_call_is_made_or_explained(calls: set[Call], request: pytest.FixtureRequest) -> None:
+def test_every_declared_call_is_made_or_explained(
+    calls: set[Call], request: pytest.FixtureRequest
+) -> None:
     session = request.session
     if missing := left_out(session.items):
-        pytest.skip(f"what is never called shows when all tests run, and {len(missing)} do not, such as {missing[0]}")
+        pytest.skip(
+            f"what is never called shows when all tests run, and {len(missing)} do not, such as {missing[0]}"
+        )
     if session.testsfailed:
-        pytest.skip(f"what is never called shows when all tests pass, and {session.testsfailed} did not")
+        pytest.skip(
+            f"what is never called shows when all tests pass, and {session.testsfailed} did not"
+        )
     assert in_words(declared(CALLS) - calls - UNSEEN.keys()) == []
 
 
@@ -96,8 +128,18 @@ def test_only_declared_calls_are_explained() -> None:
 
 
 def test_a_list_is_read_by_program_operation_and_folder() -> None:
-    calls = {"a": {"s3.get_object": ["gold/*", "jobs/*/running.json", "jobs/x"], "sqs.send_message": ["one", "two"]}, "b": {}}
-    assert declared(calls) == {Call("a", "s3.get_object", "gold"), Call("a", "s3.get_object", "jobs"), Call("a", "sqs.send_message")}
+    calls = {
+        "a": {
+            "s3.get_object": ["gold/*", "jobs/*/running.json", "jobs/x"],
+            "sqs.send_message": ["one", "two"],
+        },
+        "b": {},
+    }
+    assert declared(calls) == {
+        Call("a", "s3.get_object", "gold"),
+        Call("a", "s3.get_object", "jobs"),
+        Call("a", "sqs.send_message"),
+    }
 
 
 def test_a_session_without_one_test_is_known_to_lack_it(request: pytest.FixtureRequest) -> None:

@@ -1,4 +1,6 @@
-"""Every function of the pipeline is killed in mid-work, at random, while all four sources deliver: the tables are right."""
+"""Every function of the pipeline is killed in mid-work, at random, while all four sources deliver:
+the tables are right.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ SETTLE_SECONDS = 420
 
 
 class PatientShop:
-    """Posts as a shop should: until it is told that its events were taken, always under the same id."""
+    """Posts as a shop should: until it is told that its events were taken, always under the same
+    id.
+    """
 
     def __init__(self, pipeline: Pipeline, shop: Shop) -> None:
         self._pipeline, self._shop = pipeline, shop
@@ -56,13 +60,17 @@ class PatientShop:
             if status == 202:
                 return
             assert status >= 500, f"expected 202 or a failure of the server, got {status}: {answer}"
-            assert time.monotonic() < deadline, f"posted for a minute, the last answer was {status}: {answer}"
+            assert time.monotonic() < deadline, (
+                f"posted for a minute, the last answer was {status}: {answer}"
+            )
             self.retries += 1
             time.sleep(0.2)
 
     def _try(self, dataset: str, body: bytes, webhook_id: str) -> tuple[int, object]:
         try:
-            status, answer, _ = post(self._pipeline, dataset, body, signed(self._shop, body, webhook_id=webhook_id))
+            status, answer, _ = post(
+                self._pipeline, dataset, body, signed(self._shop, body, webhook_id=webhook_id)
+            )
         except (urllib.error.URLError, ConnectionError, json.JSONDecodeError) as error:
             return 599, error
         return status, answer
@@ -72,21 +80,35 @@ def test_functions_killed_at_random_leave_the_tables_right(
     pipeline: Pipeline, shop: Shop, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     stages = Stages(request.config)
-    feed, patient, sizes = Feed(pipeline, shop, tmp_path, SEED, PRODUCTS), PatientShop(pipeline, shop), random.Random(SEED)
+    feed, patient, sizes = (
+        Feed(pipeline, shop, tmp_path, SEED, PRODUCTS),
+        PatientShop(pipeline, shop),
+        random.Random(SEED),
+    )
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     killer = Killer(pipeline, FUNCTIONS, TIMES, SEED)
 
-    with redelivered_after(pipeline, REDELIVERY_SECONDS), killer, stages.stage("deliver while functions are killed"):
+    with (
+        redelivered_after(pipeline, REDELIVERY_SECONDS),
+        killer,
+        stages.stage("deliver while functions are killed"),
+    ):
         for age in range(MOST_DAYS):
             day = yesterday - timedelta(days=age)
             for dataset, count in (("web_traffic", EVENTS), ("crm_interactions", EVENTS // 3)):
-                patient.post(dataset, feed.rehearse(dataset, day, count).read_text().splitlines(), sizes.randint(20, 60))
+                patient.post(
+                    dataset,
+                    feed.rehearse(dataset, day, count).read_text().splitlines(),
+                    sizes.randint(20, 60),
+                )
             feed.pos([day], EVENTS // 3, PAGE_SIZE="50")
             feed.inventory([day], LOCATIONS)
             if age + 1 >= LEAST_DAYS and not killer.left:
                 break
         assert not killer.left, f"not killed often enough: {killer.left}"
-    stages.say(f"killed {dict(killer.kills)} processes in mid-work; the shop posted {patient.retries} requests again")
+    stages.say(
+        f"killed {dict(killer.kills)} processes in mid-work; the shop posted {patient.retries} requests again"
+    )
 
     expected = expected_from(tmp_path)
     assert all(expected.table(table).rows for table in TABLES)

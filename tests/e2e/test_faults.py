@@ -28,14 +28,25 @@ def test_poison_is_quarantined_and_the_records_around_it_arrive(pipeline: Pipeli
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
     def envelope(name: str, data: object) -> bytes:
-        fields = {"specversion": "1.0", "id": name, "source": f"/shops/{shop.shop_id}/web", "type": "web_traffic.received",
-                  "shopid": shop.shop_id, "dataset": "web_traffic", "receivedat": now, "data": data}
+        fields = {
+            "specversion": "1.0",
+            "id": name,
+            "source": f"/shops/{shop.shop_id}/web",
+            "type": "web_traffic.received",
+            "shopid": shop.shop_id,
+            "dataset": "web_traffic",
+            "receivedat": now,
+            "data": data,
+        }
         return json.dumps(fields).encode() + b"\n"
 
-    good = [envelope(f"good-{n}", page_view(f"poisoned-{n}", f"{TODAY}T00:00:00Z")) for n in range(2)]
+    good = [
+        envelope(f"good-{n}", page_view(f"poisoned-{n}", f"{TODAY}T00:00:00Z")) for n in range(2)
+    ]
     records = [good[0], b"\x00\xffpoison\n", envelope("bad-1", {"event_type": "dance"}), good[1]]
     pipeline.cloud.client("kinesis").put_records(
-        StreamName=pipeline.outputs["streams"]["web"], Records=[{"Data": record, "PartitionKey": "poison"} for record in records]
+        StreamName=pipeline.outputs["streams"]["web"],
+        Records=[{"Data": record, "PartitionKey": "poison"} for record in records],
     )
 
     wait_until("the good records count", lambda: [row[1] for row in kpis(pipeline, shop)] == [2])
@@ -44,20 +55,28 @@ def test_poison_is_quarantined_and_the_records_around_it_arrive(pipeline: Pipeli
     reasons = violations[0]["failure"]["reasons"]
     assert {"event_type", "event_id", "occurred_at"} <= {reason["field"] for reason in reasons}
     assert violations[0]["origin"]["sequence"] and violations[0]["processor"]["version"]
-    assert [f["failure"]["kind"] for f in pipeline.quarantined() if f["origin"].get("stream", "").endswith("web") and "bad-1" not in f["envelope"]]
+    assert [
+        f["failure"]["kind"]
+        for f in pipeline.quarantined()
+        if f["origin"].get("stream", "").endswith("web") and "bad-1" not in f["envelope"]
+    ]
 
 
 KILLS = 3
 
 
 @pytest.mark.parametrize("function", ["conform", "transform"])
-def test_a_function_killed_in_mid_work_loses_and_doubles_nothing(pipeline: Pipeline, function: str, tmp_path: Path) -> None:
+def test_a_function_killed_in_mid_work_loses_and_doubles_nothing(
+    pipeline: Pipeline, function: str, tmp_path: Path
+) -> None:
     shop = pipeline.add_shop(f"killed-{function}")
     name = pipeline.outputs["functions"][function]
     moments, kills, over = random.Random(11), [], threading.Event()
 
     def kill() -> None:
-        """Ends each new process at some moment after its start: a process is only started for a batch that waits for it."""
+        """Ends each new process at some moment after its start: a process is only started for a
+        batch that waits for it.
+        """
         seen = {pid for pid in pipeline.cloud.function_pids(name) if _kill(pid)}
         while len(kills) < KILLS and not over.wait(0.01):
             for pid in set(pipeline.cloud.function_pids(name)) - seen:
@@ -74,7 +93,9 @@ def test_a_function_killed_in_mid_work_loses_and_doubles_nothing(pipeline: Pipel
             before = len(kills)
             files.append(str(tmp_path / f"accepted-{len(files)}.ndjson"))
             seed = str(100 + len(files))
-            pipeline.send_web_events(shop, "--seed", seed, "--events", "200", "--date", str(TODAY), "--out", files[-1])
+            pipeline.send_web_events(
+                shop, "--seed", seed, "--events", "200", "--date", str(TODAY), "--out", files[-1]
+            )
             with suppress(TimeoutError):
                 wait_until("it was killed", lambda: len(kills) > before, 10)  # noqa: B023
     finally:
@@ -83,7 +104,9 @@ def test_a_function_killed_in_mid_work_loses_and_doubles_nothing(pipeline: Pipel
 
     want = duckdb.sql(SESSIONS.format(file=str(tmp_path / "accepted-*.ndjson"))).fetchall()
     wait_until(f"{TABLE} equals {want}", lambda: equal(kpis(pipeline, shop), want), 240)
-    wait_until("everything is accounted for", lambda: all(balance.holds for balance in reconcile(pipeline)))
+    wait_until(
+        "everything is accounted for", lambda: all(balance.holds for balance in reconcile(pipeline))
+    )
 
 
 def _kill(pid: int) -> bool:

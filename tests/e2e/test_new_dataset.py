@@ -8,7 +8,6 @@ from tests.pipeline.pipeline import Pipeline, Shop, wait_until
 
 from .webhook import send
 
-
 DAY = datetime.now(UTC).date() - timedelta(days=9)
 
 
@@ -26,5 +25,10 @@ def test_a_new_dataset_flows_from_post_to_warehouse(pipeline: Pipeline, shop: Sh
     table = "marketing.newsletter_signups_by_list"
     wait_until("its table exists", lambda: pipeline.has_table(table))
     want = [(shop.shop_id, DAY, "offers", 1, 1), (shop.shop_id, DAY, "weekly", 2, 2)]
-    rows = wait_until("it has rows", lambda: pipeline.query(f"select shop_id, day, list, signups, people from {table} order by list"))
+    rows = wait_until(
+        "it has rows",
+        lambda: pipeline.query(
+            f"select shop_id, day, list, signups, people from {table} order by list"
+        ),
+    )
     assert rows == want

@@ -26,8 +26,8 @@ EXTRACT_DAY = str(TODAY - timedelta(days=90))
 TABLES = ("customers", "products", "orders", "order_items")
 LOOKBACK_DAYS = 10
 
-# Ids, amounts and times of all the types that such tables have. Every 97th order was placed by nobody who is known, the
-# newest product has no cost.
+# Ids, amounts and times of all the types that such tables have. Every 97th order was placed by
+# nobody who is known, the newest product has no cost.
 DATABASE = """
 create table customers (
     customer_id uuid primary key, first_name text, last_name varchar(80), email text, phone text, state char(2), city text,
@@ -90,7 +90,12 @@ COLUMNS = {
     "orders": "order_id, customer_id, order_date, status, total_amount, currency",
     "order_items": "order_item_id, order_id, product_id, quantity, unit_price, subtotal, currency, order_date",
 }
-KEYS = {"customers": "customer_id", "products": "product_id", "orders": "order_id", "order_items": "order_item_id"}
+KEYS = {
+    "customers": "customer_id",
+    "products": "product_id",
+    "orders": "order_id",
+    "order_items": "order_item_id",
+}
 REFUSED = {"products": "cost", "orders": "order_date", "order_items": "order_date"}
 
 
@@ -122,7 +127,10 @@ def sent(database: ShopDatabase) -> dict[str, tuple[int, int]]:
     """Rows that there are to be sent, and units of those that the contract takes, by dataset."""
     [(units,)] = database.rows("select sum(quantity) from order_items join orders using (order_id)")
     counts = {table: database.rows(f"select count(*) from {table}")[0][0] for table in TABLES}
-    return {f"oltp_{table}": (count, units if table == "order_items" else 0) for table, count in counts.items()}
+    return {
+        f"oltp_{table}": (count, units if table == "order_items" else 0)
+        for table, count in counts.items()
+    }
 
 
 def control_totals(pipeline: Pipeline, shop: Shop, date: str) -> dict[str, tuple[int, int]]:
@@ -133,8 +141,9 @@ def control_totals(pipeline: Pipeline, shop: Shop, date: str) -> dict[str, tuple
 
 
 def wait_until_arrived(pipeline: Pipeline, counts: dict[str, int]) -> None:
-    """Waits until so many rows have been received, and each is in silver or in quarantine. No model reads them, and nobody takes
-    that for a mistake: nothing stays in the queue of changes."""
+    """Waits until so many rows have been received, and each is in silver or in quarantine. No model
+    reads them, and nobody takes that for a mistake: nothing stays in the queue of changes.
+    """
     wait_until(f"{counts} have arrived", lambda: arrived(pipeline, counts), 180)
     # Models of earlier tests' data may wait for their every_seconds, one after another.
     wait_until("all changes have been looked at", lambda: not pipeline.dirty_messages(), 180)
@@ -159,7 +168,9 @@ def extracted(pipeline: Pipeline, shop: Shop, database: ShopDatabase) -> Shop:
     before = received(pipeline)
     settings = database.settings(LOOKBACK_DAYS="all", PAGE_SIZE="100", EXTRACT_DATE=EXTRACT_DAY)
     parameter = f"/connectors/oltp/{shop.shop_id}/token"
-    pipeline.cloud.client("ssm").put_parameter(Name=parameter, Value=settings.pop("OLTP_PASSWORD"), Type="SecureString")
+    pipeline.cloud.client("ssm").put_parameter(
+        Name=parameter, Value=settings.pop("OLTP_PASSWORD"), Type="SecureString"
+    )
     pipeline.run_oltp_connector(shop.shop_id, OLTP_PASSWORD_PARAMETER=parameter, **settings)
     rows = {dataset: count for dataset, (count, _) in sent(database).items()}
     totals = before.get("control_totals", 0) + len(TABLES)
@@ -168,18 +179,24 @@ def extracted(pipeline: Pipeline, shop: Shop, database: ShopDatabase) -> Shop:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_silver_has_what_the_database_has(pipeline: Pipeline, extracted: Shop, database: ShopDatabase, table: str) -> None:
+def test_silver_has_what_the_database_has(
+    pipeline: Pipeline, extracted: Shop, database: ShopDatabase, table: str
+) -> None:
     assert len(wanted(database, table)) > 50
     assert silver(pipeline, table, extracted) == wanted(database, table)
 
 
 @pytest.mark.parametrize("table", REFUSED)
-def test_a_row_that_breaks_its_contract_is_in_quarantine(pipeline: Pipeline, extracted: Shop, table: str) -> None:
+def test_a_row_that_breaks_its_contract_is_in_quarantine(
+    pipeline: Pipeline, extracted: Shop, table: str
+) -> None:
     ours = [line["failure"]["reasons"] for line in pipeline.quarantined(f"oltp_{table}", extracted)]
     assert [[reason["field"] for reason in reasons] for reasons in ours] == [[REFUSED[table]]]
 
 
-def test_what_was_sent_is_what_the_control_totals_say(pipeline: Pipeline, extracted: Shop, database: ShopDatabase) -> None:
+def test_what_was_sent_is_what_the_control_totals_say(
+    pipeline: Pipeline, extracted: Shop, database: ShopDatabase
+) -> None:
     assert control_totals(pipeline, extracted, EXTRACT_DAY) == sent(database)
 
 
@@ -195,11 +212,15 @@ def test_the_next_extract_brings_what_changed_and_not_the_orders_of_long_ago(
     [(recent,)] = database.rows(f"select count(*) from orders where order_date >= {since}")
     before = received(pipeline)
 
-    pipeline.run_oltp_connector(extracted.shop_id, **database.settings(LOOKBACK_DAYS=str(LOOKBACK_DAYS)))
+    pipeline.run_oltp_connector(
+        extracted.shop_id, **database.settings(LOOKBACK_DAYS=str(LOOKBACK_DAYS))
+    )
 
     # The order from no day is taken each time, as nobody can say that it is old.
     more = {"oltp_orders": recent + 1, "oltp_products": 60, "control_totals": len(TABLES)}
-    wait_until_arrived(pipeline, {dataset: before[dataset] + count for dataset, count in more.items()})
+    wait_until_arrived(
+        pipeline, {dataset: before[dataset] + count for dataset, count in more.items()}
+    )
     assert received(pipeline)["oltp_orders"] == before["oltp_orders"] + recent + 1
     assert silver(pipeline, "products", extracted) == wanted(database, "products")
     fresh = set(database.rows(f"{WANTED['orders']} and order_date >= {since}"))
@@ -208,12 +229,19 @@ def test_the_next_extract_brings_what_changed_and_not_the_orders_of_long_ago(
     assert silver(pipeline, "orders", extracted) == fresh | old
 
 
-def test_an_extract_that_is_killed_and_cut_off_goes_on_where_it_was(pipeline: Pipeline, database: ShopDatabase) -> None:
+def test_an_extract_that_is_killed_and_cut_off_goes_on_where_it_was(
+    pipeline: Pipeline, database: ShopDatabase
+) -> None:
     shop = pipeline.add_shop("oltp-killed")
     settings = database.settings(LOOKBACK_DAYS="all", PAGE_SIZE="20", EXTRACT_DATE=str(TODAY))
     state = f"state/connectors/oltp/{shop.shop_id}/"
     first = pipeline.start_oltp_connector(shop.shop_id, **settings)
-    wait_until("a table is complete, and the next has begun", lambda: len(pipeline.objects(state)) == 2, 60, 0.02)
+    wait_until(
+        "a table is complete, and the next has begun",
+        lambda: len(pipeline.objects(state)) == 2,
+        60,
+        0.02,
+    )
     first.kill()
     first.communicate()
 
@@ -226,12 +254,19 @@ def test_an_extract_that_is_killed_and_cut_off_goes_on_where_it_was(pipeline: Pi
     assert "continuing with the batches that are left" in output
     assert "continuing after the last acknowledged page" in output
     assert "trying again, from the last acknowledged page on" in output
-    assert "terminating connection due to administrator command (SQLSTATE 57P01)" in output or "connection closed" in output
+    assert (
+        "terminating connection due to administrator command (SQLSTATE 57P01)" in output
+        or "connection closed" in output
+    )
     for table in TABLES:
         want = wanted(database, table)
         wait_until(f"all {table} have arrived", lambda: silver(pipeline, table, shop) == want, 120)
     want = sent(database)
-    wait_until(f"the control totals are {want}", lambda: control_totals(pipeline, shop, str(TODAY)) == want, 60)
+    wait_until(
+        f"the control totals are {want}",
+        lambda: control_totals(pipeline, shop, str(TODAY)) == want,
+        60,
+    )
 
 
 def test_by_tls_the_database_has_to_be_who_it_says_it_is(
@@ -246,7 +281,9 @@ def test_by_tls_the_database_has_to_be_who_it_says_it_is(
         url = f"postgres://{database.reader}@127.0.0.1:{port}/{database.name}"
 
         def start(**settings: str) -> subprocess.Popen[str]:
-            return pipeline.start_oltp_connector(shop.shop_id, **database.settings(OLTP_URL=url, LOOKBACK_DAYS="0", **settings))
+            return pipeline.start_oltp_connector(
+                shop.shop_id, **database.settings(OLTP_URL=url, LOOKBACK_DAYS="0", **settings)
+            )
 
         trusted = start(OLTP_CA_CERTIFICATES=authority)
         output, _ = trusted.communicate(timeout=120)
@@ -256,19 +293,34 @@ def test_by_tls_the_database_has_to_be_who_it_says_it_is(
             assert code == 2 and "certificate" in error, error
 
 
-def test_without_tls_nothing_is_sent_unless_the_url_says_so(pipeline: Pipeline, database: ShopDatabase) -> None:
+def test_without_tls_nothing_is_sent_unless_the_url_says_so(
+    pipeline: Pipeline, database: ShopDatabase
+) -> None:
     url = f"postgres://{database.reader}@127.0.0.1:{database.port}/{database.name}?sslmode=prefer"
-    code, error = failure(pipeline.start_oltp_connector("oltp-tls", **database.settings(OLTP_URL=url)))
+    code, error = failure(
+        pipeline.start_oltp_connector("oltp-tls", **database.settings(OLTP_URL=url))
+    )
     assert code == 2 and "does not support TLS" in error, error
 
 
-def test_what_somebody_has_to_put_right_is_named(pipeline: Pipeline, database: ShopDatabase) -> None:
-    code, error = failure(pipeline.start_oltp_connector("oltp-refused", **database.settings(OLTP_PASSWORD="wrong")))
-    assert code == 2 and f'password authentication failed for user "{database.reader}" (SQLSTATE 28P01)' in error, error
+def test_what_somebody_has_to_put_right_is_named(
+    pipeline: Pipeline, database: ShopDatabase
+) -> None:
+    code, error = failure(
+        pipeline.start_oltp_connector("oltp-refused", **database.settings(OLTP_PASSWORD="wrong"))
+    )
+    assert (
+        code == 2
+        and f'password authentication failed for user "{database.reader}" (SQLSTATE 28P01)' in error
+    ), error
 
     bare = create(pipeline.cloud.warehouse_url, "bare", "create view customers as select 1 as id")
     code, error = failure(pipeline.start_oltp_connector("oltp-refused", **bare.settings()))
-    assert code == 2 and "column customers.customer_id does not exist" in error and "views of these names" in error, error
+    assert (
+        code == 2
+        and "column customers.customer_id does not exist" in error
+        and "views of these names" in error
+    ), error
 
 
 def test_a_table_that_cannot_be_read_is_named_and_keeps_no_other_back(pipeline: Pipeline) -> None:
@@ -343,7 +395,9 @@ def test_where_tables_look_otherwise_views_on_the_search_path_are_read(pipeline:
         ("1", *nothing, datetime(2026, 2, 3, tzinfo=UTC)),
         ("2", *nothing, datetime(2026, 2, 4, tzinfo=UTC)),
     }
-    wait_until("the customers have arrived", lambda: silver(pipeline, "customers", shop) == want, 120)
+    wait_until(
+        "the customers have arrived", lambda: silver(pipeline, "customers", shop) == want, 120
+    )
 
 
 def test_tables_of_all_kinds_are_read_from_a_real_server(pipeline: Pipeline) -> None:

@@ -17,16 +17,30 @@ from .kpis import read, wait_until_right
 from .webhook import page_view, send
 
 TODAY = datetime.now(UTC).date()
-WEB_TABLES = ["marketing.session_duration_bounce_rate", "marketing.customer_engagement_score", "marketing.loyalty_activity_rate"]
-CRM_TABLES = ["support.feedback_score", "support.interaction_volume_by_type", "marketing.customer_engagement_score"]
+WEB_TABLES = [
+    "marketing.session_duration_bounce_rate",
+    "marketing.customer_engagement_score",
+    "marketing.loyalty_activity_rate",
+]
+CRM_TABLES = [
+    "support.feedback_score",
+    "support.interaction_volume_by_type",
+    "marketing.customer_engagement_score",
+]
 STAYS_AWAY_SECONDS = 5
 """How long we look whether what was given up comes back by itself once its cause is gone."""
 
 
 def rating(name: str, stars: int) -> dict[str, Any]:
     """A valid CRM interaction."""
-    return {"interaction_id": name, "customer_id": "c1", "channel": "email", "interaction_type": "feedback", "rating": stars,
-            "occurred_at": f"{TODAY}T00:00:00Z"}
+    return {
+        "interaction_id": name,
+        "customer_id": "c1",
+        "channel": "email",
+        "interaction_type": "feedback",
+        "rating": stars,
+        "occurred_at": f"{TODAY}T00:00:00Z",
+    }
 
 
 def expected(shop: Shop, dataset: str, *events: dict[str, Any]) -> Expected:
@@ -43,12 +57,21 @@ def test_marks_that_could_not_be_dispatched_are_redriven(pipeline: Pipeline) -> 
     before = pipeline.messages(dead_letters)
     gone = pipeline.outputs["state_machine_arns"]["silver_to_gold"] + "-gone"
 
-    with redelivered_after(pipeline, 1), misconfigured(pipeline, "dispatch", SILVER_TO_GOLD_ARN=gone):
+    with (
+        redelivered_after(pipeline, 1),
+        misconfigured(pipeline, "dispatch", SILVER_TO_GOLD_ARN=gone),
+    ):
         send(pipeline, shop, "web_traffic", event)
-        wait_until("its marks are in the dead letters", lambda: pipeline.messages(dead_letters) > before, 180)
+        wait_until(
+            "its marks are in the dead letters",
+            lambda: pipeline.messages(dead_letters) > before,
+            180,
+        )
         wait_until("no mark is left in the queue", lambda: not pipeline.dirty_messages(), 180)
     time.sleep(STAYS_AWAY_SECONDS)
-    assert not read(pipeline, WEB_TABLES[0], ["shop_id"], [shop.shop_id]), "nothing brings it back by itself"
+    assert not read(pipeline, WEB_TABLES[0], ["shop_id"], [shop.shop_id]), (
+        "nothing brings it back by itself"
+    )
 
     assert pipeline.control(action="redrive", queue="dirty")["moved"] > 0
 
@@ -60,12 +83,20 @@ def test_marks_that_could_not_be_dispatched_are_redriven(pipeline: Pipeline) -> 
 def given_up_after(pipeline: Pipeline, stream: str, retries: int) -> Iterator[None]:
     """Batches of a stream that cannot be conformed are given up after so few attempts, not twenty."""
     functions = pipeline.cloud.client("lambda")
-    mappings = functions.list_event_source_mappings(FunctionName=pipeline.outputs["functions"]["conform"])["EventSourceMappings"]
-    mapping = next(mapping for mapping in mappings if mapping["EventSourceArn"].endswith(f"/{stream}"))
+    mappings = functions.list_event_source_mappings(
+        FunctionName=pipeline.outputs["functions"]["conform"]
+    )["EventSourceMappings"]
+    mapping = next(
+        mapping for mapping in mappings if mapping["EventSourceArn"].endswith(f"/{stream}")
+    )
 
     def update(attempts: int) -> None:
         functions.update_event_source_mapping(UUID=mapping["UUID"], MaximumRetryAttempts=attempts)
-        wait_until("the stream is read again", lambda: functions.get_event_source_mapping(UUID=mapping["UUID"])["State"] == "Enabled", 60)
+        wait_until(
+            "the stream is read again",
+            lambda: functions.get_event_source_mapping(UUID=mapping["UUID"])["State"] == "Enabled",
+            60,
+        )
 
     update(retries)
     try:
@@ -79,7 +110,8 @@ def test_stream_records_that_conform_gave_up_on_are_redriven(pipeline: Pipeline)
     before, given_up = rating("before", 4), rating("given-up", 5)
     failed = pipeline.outputs["conform_failed_queue_url"]
 
-    # The cause is gone before the mapping is as it was: the local cloud reads a stream from its start where a mapping changes.
+    # The cause is gone before the mapping is as it was: the local cloud reads a stream from its
+    # start where a mapping changes.
     with given_up_after(pipeline, pipeline.outputs["streams"]["crm"], 1):
         send(pipeline, shop, "crm_interactions", before)
         wait_until_right(pipeline, expected(shop, "crm_interactions", before), CRM_TABLES)
@@ -90,8 +122,11 @@ def test_stream_records_that_conform_gave_up_on_are_redriven(pipeline: Pipeline)
         time.sleep(STAYS_AWAY_SECONDS)
         wait_until_right(pipeline, expected(shop, "crm_interactions", before), CRM_TABLES)
 
-        # Batches are left for the next time while Firehose may not have written all of them to bronze.
-        wait_until("every batch has been brought back", lambda: redrive_streams(pipeline), 180, every=5)
+        # Batches are left for the next time while Firehose may not have written all of them to
+        # bronze.
+        wait_until(
+            "every batch has been brought back", lambda: redrive_streams(pipeline), 180, every=5
+        )
 
         wait_until_right(pipeline, expected(shop, "crm_interactions", before, given_up), CRM_TABLES)
 
@@ -99,7 +134,11 @@ def test_stream_records_that_conform_gave_up_on_are_redriven(pipeline: Pipeline)
 def redrive_streams(pipeline: Pipeline) -> bool:
     """Brings back what conform gave up on; says whether that is all."""
     answer = pipeline.control(action="redrive", queue="streams")
-    return not any(answer["left"].values()) and not answer["more"] and not pipeline.messages(pipeline.outputs["conform_failed_queue_url"])
+    return (
+        not any(answer["left"].values())
+        and not answer["more"]
+        and not pipeline.messages(pipeline.outputs["conform_failed_queue_url"])
+    )
 
 
 def test_quarantined_rows_are_redriven_once_their_contract_takes_them(pipeline: Pipeline) -> None:
@@ -116,7 +155,10 @@ def test_quarantined_rows_are_redriven_once_their_contract_takes_them(pipeline: 
         [day] = wait_until("five stars are in quarantine", lambda: quarantine_days(pipeline, shop))
         wait_until_right(pipeline, expected(shop, "crm_interactions", taken), CRM_TABLES)
 
-    assert pipeline.control(action="redrive", quarantine="crm_interactions", day=day)["lines"]["sent"] >= 1
+    assert (
+        pipeline.control(action="redrive", quarantine="crm_interactions", day=day)["lines"]["sent"]
+        >= 1
+    )
 
     wait_until_right(pipeline, expected(shop, "crm_interactions", taken, refused), CRM_TABLES)
 
@@ -136,10 +178,16 @@ def test_what_the_warehouse_lost_is_loaded_from_gold(pipeline: Pipeline) -> None
     before = feedback(pipeline)
     assert shop.shop_id in {row[0] for row in before.rows} and len(before.loads) == 1
 
-    pipeline.query("delete from support.feedback_score where interaction_date = %s returning 1", TODAY)
+    pipeline.query(
+        "delete from support.feedback_score where interaction_date = %s returning 1", TODAY
+    )
     pipeline.query(f"delete from shoplake.loads where {THIS_PARTITION} returning 1", *PARTITION)
-    pipeline.query(f"delete from shoplake.check_runs where {THIS_PARTITION} returning 1", *PARTITION)
-    pipeline.query(f"delete from shoplake.check_results where {THIS_PARTITION} returning 1", *PARTITION)
+    pipeline.query(
+        f"delete from shoplake.check_runs where {THIS_PARTITION} returning 1", *PARTITION
+    )
+    pipeline.query(
+        f"delete from shoplake.check_results where {THIS_PARTITION} returning 1", *PARTITION
+    )
     assert feedback(pipeline) == Feedback([], [], [])
 
     # Of tomorrow there is nothing in gold.
@@ -148,7 +196,8 @@ def test_what_the_warehouse_lost_is_loaded_from_gold(pipeline: Pipeline) -> None
     assert answer == {"model": PARTITION[0], "started": 1, "absent": 1}
     wait_until("the rows are as they were", lambda: feedback(pipeline) == before)
 
-    # A load records what its checks found, even where it has nothing to bring: so we see that the second one has ended.
+    # A load records what its checks found, even where it has nothing to bring: so we see that the
+    # second one has ended.
     loaded_at, checked_at = times(pipeline)
     pipeline.control(action="reload", model=PARTITION[0], **days)
     wait_until("it has been looked at again", lambda: times(pipeline)[1] > checked_at)
@@ -170,15 +219,28 @@ class Feedback(NamedTuple):
 
 def feedback(pipeline: Pipeline) -> Feedback:
     """All but the times of it."""
-    rows = pipeline.query("select * from support.feedback_score where interaction_date = %s order by shop_id, channel", TODAY)
-    loads = pipeline.query(f"select version, row_count, gold_key from shoplake.loads where {THIS_PARTITION}", *PARTITION)
+    rows = pipeline.query(
+        "select * from support.feedback_score where interaction_date = %s order by shop_id, channel",
+        TODAY,
+    )
+    loads = pipeline.query(
+        f"select version, row_count, gold_key from shoplake.loads where {THIS_PARTITION}",
+        *PARTITION,
+    )
     columns = "check_name, severity, description, status, failed_rows, sample, job, version"
-    checks = pipeline.query(f"select {columns} from shoplake.check_results where {THIS_PARTITION} order by check_name", *PARTITION)
+    checks = pipeline.query(
+        f"select {columns} from shoplake.check_results where {THIS_PARTITION} order by check_name",
+        *PARTITION,
+    )
     return Feedback(rows, loads, checks)
 
 
 def times(pipeline: Pipeline) -> tuple[datetime, datetime]:
     """When it was loaded, and when what its checks found was recorded last."""
-    [(loaded_at,)] = pipeline.query(f"select loaded_at from shoplake.loads where {THIS_PARTITION}", *PARTITION)
-    [(checked_at,)] = pipeline.query(f"select max(checked_at) from shoplake.check_results where {THIS_PARTITION}", *PARTITION)
+    [(loaded_at,)] = pipeline.query(
+        f"select loaded_at from shoplake.loads where {THIS_PARTITION}", *PARTITION
+    )
+    [(checked_at,)] = pipeline.query(
+        f"select max(checked_at) from shoplake.check_results where {THIS_PARTITION}", *PARTITION
+    )
     return loaded_at, checked_at

@@ -1,4 +1,6 @@
-"""Some days delivered again, in another order and in other batches: the tables stay, and another shop's come out the same."""
+"""Some days delivered again, in another order and in other batches: the tables stay, and another
+shop's come out the same.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +40,10 @@ def deliver(feed: Feed) -> None:
 
 
 def deliver_shuffled(pipeline: Pipeline, shop: Shop, kept: Path, folder: Path) -> dict[str, int]:
-    """What is kept of a shop's posts, in any order and in requests of any size, and its APIs, polled from the last day to the
-    first in small pages. Returns how many rows of each dataset that was."""
+    """What is kept of a shop's posts, in any order and in requests of any size, and its APIs,
+    polled from the last day to the first in small pages. Returns how many rows of each dataset that
+    was.
+    """
     order = random.Random(5)
     counts = dict.fromkeys(DATASETS, 0)
     for dataset in ("web_traffic", "crm_interactions"):
@@ -77,7 +81,9 @@ def tables(pipeline: Pipeline, shop: Shop, expected: Expected) -> dict[str, list
 
 @dataclass(frozen=True)
 class Deliveries:
-    """A shop that got the days in order, then once more, and another one that only got the second delivery."""
+    """A shop that got the days in order, then once more, and another one that only got the second
+    delivery.
+    """
 
     expected: Expected
     first: dict[str, list[tuple[Any, ...]]]

@@ -29,7 +29,9 @@ def browser() -> Iterator[Browser]:
 def traded(pipeline: Pipeline, shop: Shop) -> Shop:
     """A shop with two days of sales and some traffic, all of which is in the warehouse."""
     before = received(pipeline)
-    sent = pipeline.send_web_events(shop, "--seed", "5", "--events", "500", "--date", str(TODAY - timedelta(days=1)))
+    sent = pipeline.send_web_events(
+        shop, "--seed", "5", "--events", "500", "--date", str(TODAY - timedelta(days=1))
+    )
     with pipeline.pos_api("--seed", "5") as api:
         for day in DAYS:
             pipeline.run_pos_connector(shop.shop_id, api, day)
@@ -55,14 +57,20 @@ def days_of(pipeline: Pipeline, table: str, shop: Shop) -> int:
     """How many days of a shop a mart has."""
     column = "session_date" if "session" in table else "business_date"
     return (
-        pipeline.query(f"select count(distinct {column}) from {table} where shop_id = %s", shop.shop_id)[0][0]
+        pipeline.query(
+            f"select count(distinct {column}) from {table} where shop_id = %s", shop.shop_id
+        )[0][0]
         if pipeline.has_table(table)
         else 0
     )
 
 
 def test_the_report_shows_what_the_warehouse_has(
-    pipeline: Pipeline, traded: Shop, browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pipeline: Pipeline,
+    traded: Shop,
+    browser: Browser,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     file = tmp_path / "report.html"
     report(pipeline.cloud.warehouse_url, file)

@@ -1,4 +1,6 @@
-"""Stockouts: one message for each new alert, never two; none when stock recovers, and none about what is long past."""
+"""Stockouts: one message for each new alert, never two; none when stock recovers, and none about
+what is long past.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +25,34 @@ NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 FIRST, SECOND, THIRD = (NOW - timedelta(hours=age) for age in (3, 2, 1))
 LONG_AGO = NOW - timedelta(days=5)
 
-# Stock is low at 5 available or fewer, out at none. What each product is there for:
-#   falling    ok, low, out: two alerts             returning  ok, out, ok again: one alert, and nothing when it is back
-#   scarce     low from the first we hear of it     reserved   there is plenty, all of it promised: out
-#   plentiful  never an alert                       forgotten  out five days ago, and never heard of since: no news
+# Stock is low at 5 available or fewer, out at none. What each product is there for: falling    ok,
+# low, out: two alerts             returning  ok, out, ok again: one alert, and nothing when it is
+# back scarce     low from the first we hear of it     reserved   there is plenty, all of it
+# promised: out plentiful  never an alert                       forgotten  out five days ago, and
+# never heard of since: no news
 STOCK: Stock = {
     LONG_AGO: [level("forgotten", 0)],
-    FIRST: [level("falling", 9), level("returning", 9), level("scarce", 5), level("reserved", 50, 10), level("plentiful", 99)],
-    SECOND: [level("falling", 5), level("returning", 0), level("scarce", 4), level("reserved", 50, 50), level("plentiful", 98)],
-    THIRD: [level("falling", 0), level("returning", 60), level("scarce", 3), level("reserved", 50, 50), level("plentiful", 97)],
+    FIRST: [
+        level("falling", 9),
+        level("returning", 9),
+        level("scarce", 5),
+        level("reserved", 50, 10),
+        level("plentiful", 99),
+    ],
+    SECOND: [
+        level("falling", 5),
+        level("returning", 0),
+        level("scarce", 4),
+        level("reserved", 50, 50),
+        level("plentiful", 98),
+    ],
+    THIRD: [
+        level("falling", 0),
+        level("returning", 60),
+        level("scarce", 3),
+        level("reserved", 50, 50),
+        level("plentiful", 97),
+    ],
 }
 ALERTS = {
     ("falling", "low"): SECOND,
@@ -49,10 +70,17 @@ class Inbox:
     def __init__(self, pipeline: Pipeline, shop: Shop) -> None:
         self._queues, self._topics = pipeline.cloud.client("sqs"), pipeline.cloud.client("sns")
         self._shop = shop
-        self._url = self._queues.create_queue(QueueName=f"stock-alerts-of-{shop.shop_id}")["QueueUrl"]
-        arn = self._queues.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        self._url = self._queues.create_queue(QueueName=f"stock-alerts-of-{shop.shop_id}")[
+            "QueueUrl"
+        ]
+        arn = self._queues.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])[
+            "Attributes"
+        ]["QueueArn"]
         self._subscription = self._topics.subscribe(
-            TopicArn=pipeline.outputs["stock_alerts_topic_arn"], Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True,
+            TopicArn=pipeline.outputs["stock_alerts_topic_arn"],
+            Protocol="sqs",
+            Endpoint=arn,
+            ReturnSubscriptionArn=True,
             Attributes={"FilterPolicy": json.dumps({"shop_id": [shop.shop_id]})},
         )["SubscriptionArn"]
         self.messages: list[dict[str, Any]] = []
@@ -64,9 +92,13 @@ class Inbox:
 
     def read(self) -> list[dict[str, Any]]:
         """All notifications so far."""
-        while batch := self._queues.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages"):
+        while batch := self._queues.receive_message(
+            QueueUrl=self._url, MaxNumberOfMessages=10, WaitTimeSeconds=1
+        ).get("Messages"):
             for message in batch:
-                self._queues.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+                self._queues.delete_message(
+                    QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"]
+                )
                 self.messages.append(json.loads(message["Body"]))
         return self.messages
 
@@ -88,13 +120,19 @@ def deliver(pipeline: Pipeline, shop: Shop, stock: Stock, **settings: str) -> No
     """Has the connector fetch every hour of a stock, the earliest first."""
     with inventory_api(stock) as api:
         for hour in sorted(stock):
-            pipeline.run_inventory_connector(shop.shop_id, api, hour_name(hour), hour_name(hour), **settings)
+            pipeline.run_inventory_connector(
+                shop.shop_id, api, hour_name(hour), hour_name(hour), **settings
+            )
 
 
 def expected(shop: Shop, stock: Stock) -> Expected:
     """The KPIs that follow from a stock."""
     kpis = Expected()
-    rows = [{**row, "snapshot_at": f"{hour:%Y-%m-%dT%H:%M:%SZ}"} for hour, rows in stock.items() for row in rows]
+    rows = [
+        {**row, "snapshot_at": f"{hour:%Y-%m-%dT%H:%M:%SZ}"}
+        for hour, rows in stock.items()
+        for row in rows
+    ]
     kpis.add_rows("inventory_levels", shop.shop_id, map(json.dumps, rows))
     return kpis
 
@@ -126,16 +164,24 @@ def test_a_message_says_what_to_do_something_about(watch: Watch) -> None:
         assert message["MessageAttributes"]["model"]["Value"] == "stockout_alerts"
 
 
-def test_neither_a_replay_nor_a_recomputation_announces_anything_again(pipeline: Pipeline, watch: Watch) -> None:
+def test_neither_a_replay_nor_a_recomputation_announces_anything_again(
+    pipeline: Pipeline, watch: Watch
+) -> None:
     rows, before = sum(map(len, STOCK.values())), received(pipeline)
     deliver(pipeline, watch.shop, STOCK, PAGE_SIZE="2")
     wait_until_settled(pipeline, {"inventory_levels": before["inventory_levels"] + rows})
     for model in ("stock_state_changes", "stockout_alerts"):
-        pipeline.control(action="backfill", model=model, **{"from": f"{FIRST:%F}", "to": f"{NOW:%F}"})
+        pipeline.control(
+            action="backfill", model=model, **{"from": f"{FIRST:%F}", "to": f"{NOW:%F}"}
+        )
     pipeline.wait_until_calm()
 
-    # What is new changes the very partitions that hold the old alerts. It is announced behind whatever they would have led to.
-    late = {hour: [*STOCK[hour], level("late", on_hand)] for hour, on_hand in ((FIRST, 9), (SECOND, 9), (THIRD, 0))}
+    # What is new changes the very partitions that hold the old alerts. It is announced behind
+    # whatever they would have led to.
+    late = {
+        hour: [*STOCK[hour], level("late", on_hand)]
+        for hour, on_hand in ((FIRST, 9), (SECOND, 9), (THIRD, 0))
+    }
     deliver(pipeline, watch.shop, late)
     wait_until_right(pipeline, expected(watch.shop, STOCK | late), TABLES)
     wait_until("the new alert has been announced", lambda: ("late", "out") in watch.inbox.alerts())

@@ -16,8 +16,9 @@ from .webhook import page_view, send
 TABLE = "marketing.session_duration_bounce_rate"
 TODAY = datetime.now(UTC).date()
 
-# The definition of the KPI, written anew: a session is a session_id, split where more than 30 minutes pass without an
-# event; it belongs to the day it started on; a bounce is one view and nothing else.
+# The definition of the KPI, written anew: a session is a session_id, split where more than 30
+# minutes pass without an event; it belongs to the day it started on; a bounce is one view and
+# nothing else.
 SESSIONS = """
 with events as (
     select distinct event_id, session_id, event_type, cast(occurred_at as timestamptz) at time zone 'UTC' as moment
@@ -58,24 +59,41 @@ def kpis(pipeline: Pipeline, shop: Shop) -> list[tuple]:
     if not pipeline.has_table(TABLE):
         return []
     columns = "session_date, sessions, average_duration_seconds, median_duration_seconds, bounces, bounce_rate"
-    return pipeline.query(f"select {columns} from {TABLE} where shop_id = %s order by 1", shop.shop_id)
+    return pipeline.query(
+        f"select {columns} from {TABLE} where shop_id = %s order by 1", shop.shop_id
+    )
 
 
 def equal(got: list[tuple], want: list[tuple]) -> bool:
     """The same rows; seconds and rates to nine digits."""
     same_days = [row[0] for row in got] == [row[0] for row in want]
-    return same_days and all(g[1:] == pytest.approx(w[1:], rel=1e-9) for g, w in zip(got, want, strict=True))
+    return same_days and all(
+        g[1:] == pytest.approx(w[1:], rel=1e-9) for g, w in zip(got, want, strict=True)
+    )
 
 
 @pytest.fixture(scope="module")
-def sent(pipeline: Pipeline, shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+def sent(
+    pipeline: Pipeline, shop: Shop, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict]:
     """Realistic traffic with sessions past midnight, late and repeated events, and a little dirt."""
     file = tmp_path_factory.mktemp("web") / "accepted.ndjson"
-    arguments = ("--seed", "3", "--events", "4000", "--date", str(TODAY - timedelta(days=1)), "--out", str(file))
+    arguments = (
+        "--seed",
+        "3",
+        "--events",
+        "4000",
+        "--date",
+        str(TODAY - timedelta(days=1)),
+        "--out",
+        str(file),
+    )
     return file, pipeline.send_web_events(shop, *arguments)
 
 
-def test_session_kpis_equal_an_independent_query(pipeline: Pipeline, shop: Shop, sent: tuple[Path, dict]) -> None:
+def test_session_kpis_equal_an_independent_query(
+    pipeline: Pipeline, shop: Shop, sent: tuple[Path, dict]
+) -> None:
     want = duckdb.sql(SESSIONS.format(file=sent[0])).fetchall()
     assert len(want) >= 2, "the traffic reaches over midnight"
     wait_until(f"the KPIs equal {want}", lambda: equal(kpis(pipeline, shop), want), 180)
@@ -91,7 +109,10 @@ def test_every_accepted_event_is_accounted_for(pipeline: Pipeline, sent: tuple[P
     def balance():
         return next(b for b in reconcile(pipeline) if b.dataset == "web_traffic")
 
-    wait_until("everything has arrived", lambda: balance().received >= sent[1]["accepted"] and balance().holds)
+    wait_until(
+        "everything has arrived",
+        lambda: balance().received >= sent[1]["accepted"] and balance().holds,
+    )
     assert balance().duplicates > 0
 
 
@@ -133,11 +154,11 @@ def test_a_late_event_changes_exactly_its_day(pipeline: Pipeline) -> None:
 def sessions_versions(pipeline: Pipeline) -> dict[str, int]:
     """The gold version of every day of the session KPIs."""
     model = TABLE.partition(".")[2]
-    return {day: version for (name, day), version in pipeline.gold_versions().items() if name == model}
+    return {
+        day: version for (name, day), version in pipeline.gold_versions().items() if name == model
+    }
 
 
 def duplicates_of(pipeline: Pipeline) -> int:
     """Web events in silver whose key is there already."""
     return next((b.duplicates for b in reconcile(pipeline) if b.dataset == "web_traffic"), 0)
-
-

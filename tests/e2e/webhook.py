@@ -1,4 +1,6 @@
-"""Signs and posts events as the Standard Webhooks specification says, independently of the project's own code."""
+"""Signs and posts events as the Standard Webhooks specification says, independently of the
+project's own code.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from tests.pipeline.pipeline import Pipeline, Shop
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def signed(shop: Shop, body: bytes, webhook_id: str | None = None, timestamp: int | None = None) -> dict[str, str]:
+def signed(
+    shop: Shop, body: bytes, webhook_id: str | None = None, timestamp: int | None = None
+) -> dict[str, str]:
     """The headers that prove who sends this body."""
     webhook_id = webhook_id or f"msg_{uuid.uuid4().hex}"
     timestamp = timestamp or int(time.time())
@@ -33,9 +37,13 @@ def signed(shop: Shop, body: bytes, webhook_id: str | None = None, timestamp: in
     }
 
 
-def post(pipeline: Pipeline, dataset: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, dict[str, Any], str]:
+def post(
+    pipeline: Pipeline, dataset: str, body: bytes, headers: Mapping[str, str]
+) -> tuple[int, dict[str, Any], str]:
     """Posts a body; returns the status, the JSON that came back, and its content type."""
-    request = urllib.request.Request(f"{pipeline.api_url}/v1/events/{dataset}", data=body, headers=dict(headers), method="POST")
+    request = urllib.request.Request(
+        f"{pipeline.api_url}/v1/events/{dataset}", data=body, headers=dict(headers), method="POST"
+    )
     try:
         with _OPENER.open(request, timeout=60) as answer:
             return answer.status, json.load(answer), answer.headers["content-type"]
@@ -44,7 +52,9 @@ def post(pipeline: Pipeline, dataset: str, body: bytes, headers: Mapping[str, st
             return error.code, json.loads(error.read() or b"{}"), error.headers["content-type"]
 
 
-def send(pipeline: Pipeline, shop: Shop, dataset: str, events: Any, **signature: Any) -> dict[str, Any]:
+def send(
+    pipeline: Pipeline, shop: Shop, dataset: str, events: Any, **signature: Any
+) -> dict[str, Any]:
     """Posts events that are to be accepted."""
     body = json.dumps(events).encode()
     status, answer, _ = post(pipeline, dataset, body, signed(shop, body, **signature))

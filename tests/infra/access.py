@@ -1,4 +1,6 @@
-"""Who may do what: rules about the policies of roles and resources, and about what listens to the internet."""
+"""Who may do what: rules about the policies of roles and resources, and about what listens to the
+internet.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,21 @@ from typing import Any
 
 from .stack import Resource, Stack, Statement, vague
 
-EXCEPTIONS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("exceptions.toml").read_text("utf-8"))
+EXCEPTIONS: dict[str, dict[str, Any]] = tomllib.loads(
+    Path(__file__).with_name("exceptions.toml").read_text("utf-8")
+)
 
 
 def nothing_public(stack: Stack) -> Iterator[str]:
     """No policy trusts everybody, nothing listens to the whole internet but the API."""
     for resource, statement in (*stack.resource_statements(), *stack.trust_statements()):
         # An endpoint's policy takes from what its callers may do, and gives nothing.
-        if resource.type != "aws_vpc_endpoint" and statement.allows and "*" in statement.principals and not statement.pinned:
+        if (
+            resource.type != "aws_vpc_endpoint"
+            and statement.allows
+            and "*" in statement.principals
+            and not statement.pinned
+        ):
             yield f"{resource.address} trusts everybody ({statement.sid})"
     for permission in stack.of("aws_lambda_permission"):
         if not _invoked_by_somebody(permission, stack.account):
@@ -26,13 +35,17 @@ def nothing_public(stack: Stack) -> Iterator[str]:
 
 
 def _invoked_by_somebody(permission: Resource, account: str) -> bool:
-    """Whether it says who invokes: an account, or what of whose. A service acts for everybody who uses it."""
+    """Whether it says who invokes: an account, or what of whose. A service acts for everybody who
+    uses it.
+    """
     principal = permission.values["principal"]
     if permission.values.get("function_url_auth_type") == "NONE":
         return False
     if principal == account or principal.startswith(f"arn:aws:iam::{account}:"):
         return True
-    named = [permission.values.get(name) for name in ("source_account", "source_arn", "principal_org_id")]
+    named = [
+        permission.values.get(name) for name in ("source_account", "source_arn", "principal_org_id")
+    ]
     return any(name and not vague(name) for name in named)
 
 
@@ -47,10 +60,16 @@ def _open_to_the_internet(stack: Stack) -> Iterator[str]:
     for workgroup in stack.of("aws_redshiftserverless_workgroup"):
         if workgroup.values["publicly_accessible"]:
             yield f"{workgroup.address} is reachable from the internet"
-        if not any(each == {"parameter_key": "require_ssl", "parameter_value": "true"} for each in workgroup.values["config_parameter"]):
+        if not any(
+            each == {"parameter_key": "require_ssl", "parameter_value": "true"}
+            for each in workgroup.values["config_parameter"]
+        ):
             yield f"{workgroup.address} takes connections without TLS"
     for notebook in stack.of("aws_sagemaker_notebook_instance"):
-        if notebook.values["direct_internet_access"] != "Disabled" or notebook.values["root_access"] != "Disabled":
+        if (
+            notebook.values["direct_internet_access"] != "Disabled"
+            or notebook.values["root_access"] != "Disabled"
+        ):
             yield f"{notebook.address} has the internet or root"
 
 
@@ -96,14 +115,24 @@ def roles_are_bounded(stack: Stack) -> Iterator[str]:
 
 
 def plain_policies(stack: Stack) -> Iterator[str]:
-    """A policy says what it is about; one that says what it is not about grows with AWS, and no rule here could read it."""
-    for resource, statement in (*stack.identity_statements(), *stack.resource_statements(), *stack.trust_statements()):
+    """A policy says what it is about; one that says what it is not about grows with AWS, and no
+    rule here could read it.
+    """
+    for resource, statement in (
+        *stack.identity_statements(),
+        *stack.resource_statements(),
+        *stack.trust_statements(),
+    ):
         if statement.inverted:
             yield f"{resource.address} says what it is not about ({statement.sid})"
 
 
-def narrow_permissions(stack: Stack, exceptions: dict[str, dict[str, Any]] = EXCEPTIONS) -> Iterator[str]:
-    """No role may do everything of a kind, or something to everything, but for the exceptions with their reasons."""
+def narrow_permissions(
+    stack: Stack, exceptions: dict[str, dict[str, Any]] = EXCEPTIONS
+) -> Iterator[str]:
+    """No role may do everything of a kind, or something to everything, but for the exceptions with
+    their reasons.
+    """
     for resource, statement in stack.identity_statements():
         if not statement.allows:
             continue
@@ -121,7 +150,9 @@ def narrow_permissions(stack: Stack, exceptions: dict[str, dict[str, Any]] = EXC
                 yield f"{resource.address} lets {', '.join(statement.principals)} do {action} ({statement.sid})"
 
 
-def no_managed_policies(stack: Stack, exceptions: dict[str, dict[str, Any]] = EXCEPTIONS) -> Iterator[str]:
+def no_managed_policies(
+    stack: Stack, exceptions: dict[str, dict[str, Any]] = EXCEPTIONS
+) -> Iterator[str]:
     """No role has a policy of AWS's own, which AWS may widen."""
     for attachment in stack.of("aws_iam_role_policy_attachment"):
         arn = attachment.values["policy_arn"]
@@ -132,19 +163,30 @@ def no_managed_policies(stack: Stack, exceptions: dict[str, dict[str, Any]] = EX
 def _permitted(statement: Statement, exceptions: dict[str, Any]) -> list[str]:
     """The actions that an exception lets pass: it has to have the condition that is its reason."""
     exception = exceptions.get(statement.sid, {})
-    wanted = [(test["test"], test["variable"], tuple(test["values"])) for test in exception.get("conditions", [])]
-    return list(exception.get("actions", [])) if all(test in statement.tests for test in wanted) else []
+    wanted = [
+        (test["test"], test["variable"], tuple(test["values"]))
+        for test in exception.get("conditions", [])
+    ]
+    return (
+        list(exception.get("actions", []))
+        if all(test in statement.tests for test in wanted)
+        else []
+    )
 
 
 def too_wide(name: str) -> bool:
-    """Whether an ARN has a wildcard before it has named something: for the account, the region, the bucket, or right after the type."""
+    """Whether an ARN has a wildcard before it has named something: for the account, the region, the
+    bucket, or right after the type.
+    """
     if "*" not in name and "?" not in name:
         return False
     *owner, resource = name.split(":", 5)
     if len(owner) < 5 or any("*" in part or "?" in part for part in owner):
         return True
     segments = [segment for segment in re.split("[:/]", resource) if segment]
-    first = next(position for position, segment in enumerate(segments) if "*" in segment or "?" in segment)
+    first = next(
+        position for position, segment in enumerate(segments) if "*" in segment or "?" in segment
+    )
     if owner[2] == "s3":
         return first == 0
     return first < len(segments) - 1 or first == 0 or (first == 1 and segments[1] in ("*", "?"))

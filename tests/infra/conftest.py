@@ -16,7 +16,8 @@ from tests.pipeline.plan import ENVIRONMENTS, INFRA, Planner
 
 EVERYTHING = Path(__file__).with_name("everything.tfvars")
 
-# What the rules look at: every environment as its variables define it, and prod with every optional part switched on.
+# What the rules look at: every environment as its variables define it, and prod with every optional
+# part switched on.
 SCENARIOS = (*ENVIRONMENTS, "everything")
 BOOTSTRAP = "bootstrap"
 PLANS_AT_ONCE = 2
@@ -49,8 +50,12 @@ def planner_of(scenario: str, folder: Path) -> Planner:
 
 
 @pytest.fixture(scope="session")
-def documents(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Documents]:
-    """Settled plans by scenario, each made once; those of the tests to come are begun with, as they take a minute and a processor each."""
+def documents(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Documents]:
+    """Settled plans by scenario, each made once; those of the tests to come are begun with, as they
+    take a minute and a processor each.
+    """
     folder = tmp_path_factory.mktemp("plans")
     with ThreadPoolExecutor(PLANS_AT_ONCE) as pool:
 
@@ -58,7 +63,11 @@ def documents(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         def planned(scenario: str) -> Future[dict[str, Any]]:
             return pool.submit(settled_plan, planner_of(scenario, folder))
 
-        asked_for = {item.callspec.params.get("scenario") for item in request.session.items if hasattr(item, "callspec")}
+        asked_for = {
+            item.callspec.params.get("scenario")
+            for item in request.session.items
+            if hasattr(item, "callspec")
+        }
         for scenario in SCENARIOS:
             if scenario in asked_for:
                 planned(scenario)

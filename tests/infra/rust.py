@@ -1,4 +1,6 @@
-"""The functions of Rust sources, from their text: what each is called, what it belongs to, and what it calls."""
+"""The functions of Rust sources, from their text: what each is called, what it belongs to, and what
+it calls.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +10,25 @@ from functools import cached_property
 from pathlib import Path
 
 # Comments, strings and characters, in which nothing is called. A lifetime is no character.
-NOISE = re.compile(r"""//[^\n]*|/\*.*?\*/|b?r(?P<fence>#*)".*?"(?P=fence)|b?"(?:\\.|[^"\\])*"|b?'(?:\\.[^']*|[^'\\])'""", re.DOTALL)
-TEST_ITEM = re.compile(r"#\[cfg\((?:test|any\(test[^)]*\))\)\]\s*(?:#\[[^\]]*\]\s*)*(?:pub(?:\([^)]*\))?\s+)?(?:mod|fn|impl|use|struct|async fn)\b")
+NOISE = re.compile(
+    r"""//[^\n]*|/\*.*?\*/|b?r(?P<fence>#*)".*?"(?P=fence)|b?"(?:\\.|[^"\\])*"|b?'(?:\\.[^']*|[^'\\])'""",
+    re.DOTALL,
+)
+TEST_ITEM = re.compile(
+    r"#\[cfg\((?:test|any\(test[^)]*\))\)\]\s*(?:#\[[^\]]*\]\s*)*(?:pub(?:\([^)]*\))?\s+)?(?:mod|fn|impl|use|struct|async fn)\b"
+)
 TEST_MODULE = re.compile(r"#\[cfg\(test\)\]\s*(?:pub(?:\([^)]*\))?\s+)?mod (\w+);")
 BLOCK = re.compile(r"\b(?P<kind>impl|trait)\b(?P<head>[^;{}]*)\{")
 FUNCTION = re.compile(r"\b(?P<is_async>async\s+)?fn\s+(?P<name>\w+)\b")
 
-METHOD_CALL = re.compile(r"(?:(?P<receiver>\w+)\s*(?:\.\s*(?:as_ref|as_mut|clone)\(\)\s*)?)?\.\s*(?P<name>[a-z_]\w*)\s*(?:::<[^()]*>)?\(")
+METHOD_CALL = re.compile(
+    r"(?:(?P<receiver>\w+)\s*(?:\.\s*(?:as_ref|as_mut|clone)\(\)\s*)?)?\.\s*(?P<name>[a-z_]\w*)\s*(?:::<[^()]*>)?\("
+)
 PATH = re.compile(r"\b(?P<owner>[A-Z]\w*)(?:::<[^()]*?>)?::(?P<name>[a-z_]\w*)")
 WORD = re.compile(r"(?<![.\w])[a-z_]\w*")
-DECLARATION = re.compile(r"\b(?P<name>[a-z_]\w*)\s*:\s*(?!:)(?P<type>[^,;=(){}]*(?:\([^()]*\))?[^,;=(){}]*)")
+DECLARATION = re.compile(
+    r"\b(?P<name>[a-z_]\w*)\s*:\s*(?!:)(?P<type>[^,;=(){}]*(?:\([^()]*\))?[^,;=(){}]*)"
+)
 BOUND = re.compile(r"\b(?P<name>[A-Z])\s*:\s*(?P<type>[^,>{]+)")
 
 
@@ -25,7 +36,8 @@ BOUND = re.compile(r"\b(?P<name>[A-Z])\s*:\s*(?P<type>[^,>{]+)")
 class Call:
     """A call of a method: on what, if that has a name, and whether what it gives is awaited.
 
-    It is awaited as well where it is the last argument of a call that is: `within(time, a.b()).await`.
+    It is awaited as well where it is the last argument of a call that is: `within(time,
+    a.b()).await`.
     """
 
     receiver: str
@@ -49,7 +61,13 @@ class Function:
     def calls(self) -> frozenset[Call]:
         """The methods that it calls."""
         return frozenset(
-            Call(found["receiver"] or "", found["name"], bool(re.match(r"[\s,)]*\.await\b", self.body[_closed(self.body, found.end() - 1) :])))
+            Call(
+                found["receiver"] or "",
+                found["name"],
+                bool(
+                    re.match(r"[\s,)]*\.await\b", self.body[_closed(self.body, found.end() - 1) :])
+                ),
+            )
             for found in METHOD_CALL.finditer(self.body)
         )
 
@@ -75,7 +93,11 @@ class Source:
 def read(package: str, folder: Path) -> Source:
     """A package's sources, its tests apart."""
     paths = sorted((folder / "src").rglob("*.rs"))
-    tests = {path.parent / f"{name}.rs" for path in paths for name in TEST_MODULE.findall(path.read_text("utf-8"))}
+    tests = {
+        path.parent / f"{name}.rs"
+        for path in paths
+        for name in TEST_MODULE.findall(path.read_text("utf-8"))
+    }
     source = Source()
     for path in paths:
         if path not in tests:
@@ -93,15 +115,26 @@ def read_text(package: str, text: str, source: Source) -> None:
         bounds.setdefault(bound["name"], set()).update(re.findall(r"[A-Z]\w*", bound["type"]))
     for declared in DECLARATION.finditer(code):
         names = set(re.findall(r"\b[A-Z]\w*", declared["type"]))
-        source.types.setdefault(declared["name"], set()).update(names, *(bounds.get(name, ()) for name in names))
-    blocks = [(found.start(), _closed(code, found.end() - 1), *_owner(found["kind"], found["head"])) for found in BLOCK.finditer(code)]
+        source.types.setdefault(declared["name"], set()).update(
+            names, *(bounds.get(name, ()) for name in names)
+        )
+    blocks = [
+        (found.start(), _closed(code, found.end() - 1), *_owner(found["kind"], found["head"]))
+        for found in BLOCK.finditer(code)
+    ]
     for found in FUNCTION.finditer(code):
         opening = re.compile(r"[{;]").search(code, _closed(code, code.index("(", found.end())))
         if opening and opening.group() == "{":
-            inside = [(end - start, owner, trait) for start, end, owner, trait in blocks if start < found.start() < end]
+            inside = [
+                (end - start, owner, trait)
+                for start, end, owner, trait in blocks
+                if start < found.start() < end
+            ]
             _, owner, trait = min(inside, default=(0, "", ""))
             body = code[opening.start() : _closed(code, opening.start())]
-            source.functions.append(Function(package, owner, trait, found["name"], bool(found["is_async"]), body))
+            source.functions.append(
+                Function(package, owner, trait, found["name"], bool(found["is_async"]), body)
+            )
 
 
 def without_tests(code: str) -> str:
@@ -109,7 +142,10 @@ def without_tests(code: str) -> str:
     while found := TEST_ITEM.search(code):
         end = re.compile(r"[{;]").search(code, found.end())
         assert end, f"what begins with {found.group()} has no end"
-        code = code[: found.start()] + code[_closed(code, end.start()) if end.group() == "{" else end.end() :]
+        code = (
+            code[: found.start()]
+            + code[_closed(code, end.start()) if end.group() == "{" else end.end() :]
+        )
     return code
 
 

@@ -1,8 +1,10 @@
-"""A plan without "known after apply": every policy, ARN and reference is spelt out, as AWS would have it.
+"""A plan without "known after apply": every policy, ARN and reference is spelt out, as AWS would
+have it.
 
-A plan of an empty account leaves open what AWS gives a resource when it is made, its ARN above all, and with it every
-policy that names one. So the first plan's resources are put into a state file, with such names given to them, and the
-root is planned again on top of that; what now is known makes more known, until nothing new comes of it.
+A plan of an empty account leaves open what AWS gives a resource when it is made, its ARN above all,
+and with it every policy that names one. So the first plan's resources are put into a state file,
+with such names given to them, and the root is planned again on top of that; what now is known makes
+more known, until nothing new comes of it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ MOST_PLANS = 6
 # What AWS makes up and other resources are told of; the rest stays open, as nothing reads it.
 GIVEN_NAMES = re.compile(r"^(arn|id|url|name|.*_(arn|id|url|name))$")
 
-# What AWS leaves empty. Otherwise it would change with each plan, and with it whatever reads its owner.
+# What AWS leaves empty. Otherwise it would change with each plan, and with it whatever reads its
+# owner.
 GIVEN_NOTHING = ("managed_policy_arns",)
 
 # The service in an ARN where it is not the second word of Terraform's type.
@@ -39,7 +42,8 @@ SERVICES = {
 OF_ANY_TYPE = {"terraform_data": ("input", "output", "triggers_replace")}
 TYPES = {bool: "bool", int: "number", float: "number", str: "string"}
 
-# Nothing reads what AWS gives these, and the provider stumbles over one whose prefix list was not known before.
+# Nothing reads what AWS gives these, and the provider stumbles over one whose prefix list was not
+# known before.
 NOT_IN_STATE = ("aws_vpc_security_group_egress_rule", "aws_vpc_security_group_ingress_rule")
 
 Document = dict[str, Any]
@@ -56,7 +60,9 @@ def settled_plan(planner: Planner) -> Document:
             if not _waiting(after) or _open(after) >= _open(document):
                 return after
             document = after
-    raise RuntimeError(f"after {MOST_PLANS} plans still more became known with each: {planner.root} makes something up anew every time")
+    raise RuntimeError(
+        f"after {MOST_PLANS} plans still more became known with each: {planner.root} makes something up anew every time"
+    )
 
 
 def as_if_applied(document: Document, region: str) -> Document:
@@ -66,11 +72,16 @@ def as_if_applied(document: Document, region: str) -> Document:
     resources: dict[tuple[str | None, str, str, str], list[Document]] = defaultdict(list)
     for planned in document["resource_changes"]:
         change = planned["change"]
-        if planned["mode"] != "managed" or change["after"] is None or planned["type"] in NOT_IN_STATE:
+        if (
+            planned["mode"] != "managed"
+            or change["after"] is None
+            or planned["type"] in NOT_IN_STATE
+        ):
             continue
         attributes = dict(change["after"])
         for name, unknown in change["after_unknown"].items():
-            # What the configuration sets will be known once what it refers to is; the rest is AWS's to give.
+            # What the configuration sets will be known once what it refers to is; the rest is AWS's
+            # to give.
             if unknown is not True or name in configured[without_keys(planned["address"])]:
                 continue
             if GIVEN_NAMES.match(name):
@@ -82,11 +93,24 @@ def as_if_applied(document: Document, region: str) -> Document:
         for name in OF_ANY_TYPE.get(planned["type"], ()):
             if (value := attributes.get(name)) is not None:
                 attributes[name] = {"value": value, "type": TYPES[type(value)]}
-        secret = [[{"type": "get_attr", "value": name}] for name, is_secret in change["after_sensitive"].items() if is_secret is True]
-        instance = {"schema_version": versions[planned["address"]], "attributes": attributes, "sensitive_attributes": secret}
+        secret = [
+            [{"type": "get_attr", "value": name}]
+            for name, is_secret in change["after_sensitive"].items()
+            if is_secret is True
+        ]
+        instance = {
+            "schema_version": versions[planned["address"]],
+            "attributes": attributes,
+            "sensitive_attributes": secret,
+        }
         if "index" in planned:
             instance["index_key"] = planned["index"]
-        resources[planned.get("module_address"), planned["type"], planned["name"], planned["provider_name"]].append(instance)
+        resources[
+            planned.get("module_address"),
+            planned["type"],
+            planned["name"],
+            planned["provider_name"],
+        ].append(instance)
     return {
         "version": 4,
         "terraform_version": document["terraform_version"],
@@ -108,7 +132,9 @@ def as_if_applied(document: Document, region: str) -> Document:
 
 
 def without_keys(address: str) -> str:
-    """An address as the configuration has it: `module.source["web"].aws_x.y[0]` is `module.source.aws_x.y` there."""
+    """An address as the configuration has it: `module.source["web"].aws_x.y[0]` is
+    `module.source.aws_x.y` there.
+    """
     return re.sub(r'\[("[^"]*"|\d+)]', "", address)
 
 
@@ -149,7 +175,15 @@ def _arn(kind: str, name: str, region: str) -> str:
 def _name(planned: Document) -> str:
     """What the resource is called, or else its address, in letters that a name may have."""
     after = planned["change"]["after"]
-    for attribute in ("function_name", "name", "bucket", "identifier", "namespace_name", "workgroup_name", "family"):
+    for attribute in (
+        "function_name",
+        "name",
+        "bucket",
+        "identifier",
+        "namespace_name",
+        "workgroup_name",
+        "family",
+    ):
         if isinstance(after.get(attribute), str):
             return str(after[attribute])
     return re.sub(r"[^A-Za-z0-9]+", "-", planned["address"]).strip("-")
@@ -157,14 +191,19 @@ def _name(planned: Document) -> str:
 
 def _configured(module: Document, path: str = "") -> dict[str, Document]:
     """What the configuration sets, by the resource's address without keys."""
-    found = {path + resource["address"]: resource.get("expressions", {}) for resource in module.get("resources", [])}
+    found = {
+        path + resource["address"]: resource.get("expressions", {})
+        for resource in module.get("resources", [])
+    }
     for name, call in module.get("module_calls", {}).items():
         found |= _configured(call["module"], f"{path}module.{name}.")
     return found
 
 
 def _schema_versions(module: Document) -> dict[str, int]:
-    found = {resource["address"]: resource["schema_version"] for resource in module.get("resources", [])}
+    found = {
+        resource["address"]: resource["schema_version"] for resource in module.get("resources", [])
+    }
     for child in module.get("child_modules", []):
         found |= _schema_versions(child)
     return found
@@ -189,4 +228,6 @@ def _open(document: Document) -> int:
             case _:
                 return 0
 
-    return sum(count(planned["change"].get("after_unknown")) for planned in document["resource_changes"])
+    return sum(
+        count(planned["change"].get("after_unknown")) for planned in document["resource_changes"]
+    )

@@ -12,7 +12,8 @@ from tests.pipeline.offline_aws import ACCOUNT
 
 Values = dict[str, Any]
 
-# Where each type keeps a policy. What a role may do is told apart from who may do something to a resource, and who may be the role.
+# Where each type keeps a policy. What a role may do is told apart from who may do something to a
+# resource, and who may be the role.
 IDENTITY_POLICIES = {"aws_iam_role_policy": "policy", "aws_iam_policy": "policy"}
 RESOURCE_POLICIES = {
     "aws_cloudwatch_log_resource_policy": "policy_document",
@@ -29,7 +30,13 @@ TRUST_POLICIES = {"aws_iam_role": "assume_role_policy"}
 
 # Conditions that hold a statement to an account, a resource or an organisation.
 PINS = (
-    "aws:PrincipalAccount", "aws:PrincipalArn", "aws:PrincipalOrgID", "aws:SourceAccount", "aws:SourceArn", "aws:SourceOrgID", "kms:CallerAccount",
+    "aws:PrincipalAccount",
+    "aws:PrincipalArn",
+    "aws:PrincipalOrgID",
+    "aws:SourceAccount",
+    "aws:SourceArn",
+    "aws:SourceOrgID",
+    "kms:CallerAccount",
 )
 PINNING_TESTS = ("ArnEquals", "ArnLike", "StringEquals", "StringLike")
 
@@ -43,7 +50,9 @@ class Resource:
     values: Values
 
     def block(self, *path: str) -> Values:
-        """A nested block that may occur once, or nothing: `block("destination_config", "on_failure")`."""
+        """A nested block that may occur once, or nothing: `block("destination_config",
+        "on_failure")`.
+        """
         values: Values = self.values
         for name in path:
             values = next(iter(values.get(name) or []), None) or {}
@@ -65,18 +74,25 @@ class Statement:
 
     def covers(self, action: str, resource: str) -> bool:
         """Whether it is about an action on a resource, by name or by a pattern; conditions apart."""
-        return any(fnmatchcase(action, each) for each in self.actions) and any(fnmatchcase(resource, each) for each in self.resources)
+        return any(fnmatchcase(action, each) for each in self.actions) and any(
+            fnmatchcase(resource, each) for each in self.resources
+        )
 
     @property
     def tests(self) -> list[tuple[str, str, tuple[str, ...]]]:
         """Its conditions: operator, key and values."""
-        return [(operator, key, _list(values)) for operator, keys in self.condition.items() for key, values in keys.items()]
+        return [
+            (operator, key, _list(values))
+            for operator, keys in self.condition.items()
+            for key, values in keys.items()
+        ]
 
     @property
     def pinned(self) -> bool:
         """Whether a condition holds it to an account, a resource or an organisation that it names."""
         return any(
-            operator in PINNING_TESTS and key in PINS and not any(vague(value) for value in values) for operator, key, values in self.tests
+            operator in PINNING_TESTS and key in PINS and not any(vague(value) for value in values)
+            for operator, key, values in self.tests
         )
 
     @property
@@ -139,14 +155,18 @@ def statements(policy: str | None) -> list[Statement]:
             resources=_list(statement.get("Resource")),
             principals=_principals(statement.get("Principal")),
             condition=statement.get("Condition", {}),
-            inverted=any(part in statement for part in ("NotAction", "NotResource", "NotPrincipal")),
+            inverted=any(
+                part in statement for part in ("NotAction", "NotResource", "NotPrincipal")
+            ),
         )
         for statement in (found if isinstance(found, list) else [found])
     ]
 
 
 def vague(name: str) -> bool:
-    """Whether a name leaves open whose it is: `*`, or an ARN with a wildcard for the account, or for the bucket, which has none."""
+    """Whether a name leaves open whose it is: `*`, or an ARN with a wildcard for the account, or
+    for the bucket, which has none.
+    """
     if not name.startswith("arn:"):
         return "*" in name or "?" in name
     *owner, resource = name.split(":", 5)

@@ -19,17 +19,37 @@ REASON_WORDS = 4
 
 
 def results(folder: Path, *arguments: str) -> dict[str, list[dict[str, Any]]]:
-    """What checkov finds in a folder, and what it finds right. It looks at the files only: no modules are fetched, nobody is called."""
+    """What checkov finds in a folder, and what it finds right. It looks at the files only: no
+    modules are fetched, nobody is called.
+    """
     answer = subprocess.run(
-        [checkov(), "--directory", folder, "--framework", "terraform", "--skip-download", "--compact", "--output", "json", *arguments],
-        env={key: value for key, value in os.environ.items() if not key.startswith(("BC_", "PRISMA_"))} | {"LOG_LEVEL": "ERROR"},
+        [
+            checkov(),
+            "--directory",
+            folder,
+            "--framework",
+            "terraform",
+            "--skip-download",
+            "--compact",
+            "--output",
+            "json",
+            *arguments,
+        ],
+        env={
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("BC_", "PRISMA_"))
+        }
+        | {"LOG_LEVEL": "ERROR"},
         capture_output=True,
         text=True,
     )
     try:
         report = json.loads(answer.stdout)
     except json.JSONDecodeError:
-        raise AssertionError(f"checkov ended with {answer.returncode}:\n{answer.stdout[-2000:]}\n{answer.stderr[-2000:]}") from None
+        raise AssertionError(
+            f"checkov ended with {answer.returncode}:\n{answer.stdout[-2000:]}\n{answer.stderr[-2000:]}"
+        ) from None
     found = report.get("results", {})
     # Terraform's own tests deploy nothing, and have a syntax that checkov does not read throughout.
     unread = [path for path in found.get("parsing_errors", []) if not path.endswith(".tftest.hcl")]
@@ -49,12 +69,17 @@ def of_infra() -> dict[str, list[dict[str, Any]]]:
 
 def test_every_finding_is_answered(of_infra: dict[str, list[dict[str, Any]]]) -> None:
     found = {described(finding) for finding in of_infra["failed_checks"]}
-    assert not found, "fix it, or say inside of the resource why not: #checkov:skip=<check>: <reason>\n" + "\n".join(sorted(found))
+    assert not found, (
+        "fix it, or say inside of the resource why not: #checkov:skip=<check>: <reason>\n"
+        + "\n".join(sorted(found))
+    )
 
 
 def test_both_roots_are_looked_at(of_infra: dict[str, list[dict[str, Any]]]) -> None:
     """Nothing found would also be the answer about no files."""
-    looked_at = {Path(check["file_path"]).parent.relative_to("/") for check in of_infra["passed_checks"]}
+    looked_at = {
+        Path(check["file_path"]).parent.relative_to("/") for check in of_infra["passed_checks"]
+    }
     assert {Path(), Path("bootstrap"), Path("modules/keys")} <= looked_at
 
 
@@ -63,13 +88,16 @@ def test_every_answer_has_a_reason() -> None:
         f"{path.relative_to(ROOT)}:{number}"
         for path in (ROOT / "infra").rglob("*.tf")
         for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1)
-        if (skip := SKIP.search(line)) and (not skip["reason"].startswith(":") or len(skip["reason"].split()) < REASON_WORDS)
+        if (skip := SKIP.search(line))
+        and (not skip["reason"].startswith(":") or len(skip["reason"].split()) < REASON_WORDS)
     ]
     assert bare == []
 
 
 def test_a_finding_is_found(tmp_path: Path) -> None:
-    (tmp_path / "main.tf").write_text('resource "aws_sqs_queue" "open" {\n  name = "open"\n}\n', "utf-8")
+    (tmp_path / "main.tf").write_text(
+        'resource "aws_sqs_queue" "open" {\n  name = "open"\n}\n', "utf-8"
+    )
     assert "CKV_AWS_27" in {finding["check_id"] for finding in results(tmp_path)["failed_checks"]}
 
 

@@ -118,9 +118,19 @@ def verbs(calls: Path) -> list[str]:
     return [line.split()[1] for line in calls.read_text("utf-8").splitlines()]
 
 
-def test_a_deployment_plans_applies_that_plan_and_migrates(calls: Path, packages: Path, tmp_path: Path) -> None:
+def test_a_deployment_plans_applies_that_plan_and_migrates(
+    calls: Path, packages: Path, tmp_path: Path
+) -> None:
     aws = FakeAws()
-    outputs = deploy(DEV, Terraform(DEV, tmp_path / "deploy", packages), aws, packages, COMMIT, ask=True, confirmed="shoplake-dev")
+    outputs = deploy(
+        DEV,
+        Terraform(DEV, tmp_path / "deploy", packages),
+        aws,
+        packages,
+        COMMIT,
+        ask=True,
+        confirmed="shoplake-dev",
+    )
 
     init, plan, apply, output = calls.read_text("utf-8").splitlines()
     root = tmp_path / "deploy" / "infra"
@@ -142,7 +152,15 @@ def test_a_deployment_plans_applies_that_plan_and_migrates(calls: Path, packages
 
 def test_grants_are_made_once(calls: Path, packages: Path, tmp_path: Path) -> None:
     aws = FakeAws(granted=True)
-    deploy(DEV, Terraform(DEV, tmp_path / "deploy", packages), aws, packages, COMMIT, ask=False, confirmed=None)
+    deploy(
+        DEV,
+        Terraform(DEV, tmp_path / "deploy", packages),
+        aws,
+        packages,
+        COMMIT,
+        ask=False,
+        confirmed=None,
+    )
     assert [asked for asked in aws.asked if not asked.startswith("select")] == [
         "shoplake-dev-control migrate",
         "shoplake-dev-control sync_shops",
@@ -152,7 +170,15 @@ def test_grants_are_made_once(calls: Path, packages: Path, tmp_path: Path) -> No
 def test_nothing_is_applied_without_a_yes(calls: Path, packages: Path, tmp_path: Path) -> None:
     aws = FakeAws()
     with pytest.raises(Refused, match="CONFIRM=shoplake-dev"):
-        deploy(DEV, Terraform(DEV, tmp_path / "deploy", packages), aws, packages, COMMIT, ask=True, confirmed=None)
+        deploy(
+            DEV,
+            Terraform(DEV, tmp_path / "deploy", packages),
+            aws,
+            packages,
+            COMMIT,
+            ask=True,
+            confirmed=None,
+        )
     assert verbs(calls) == ["init", "plan"]
     assert aws.asked == []
 
@@ -166,14 +192,29 @@ def test_packages_must_be_there(packages: Path) -> None:
 
 def test_packages_must_be_for_the_right_processor(packages: Path) -> None:
     pack(packages, "load", 0x3E)
-    with pytest.raises(Refused, match="load.zip is built for x86_64, and the environment runs arm64"):
+    with pytest.raises(
+        Refused, match="load.zip is built for x86_64, and the environment runs arm64"
+    ):
         check_packages(packages, "arm64")
 
 
-def test_packages_must_be_of_the_checkouts_commit(calls: Path, packages: Path, tmp_path: Path) -> None:
+def test_packages_must_be_of_the_checkouts_commit(
+    calls: Path, packages: Path, tmp_path: Path
+) -> None:
     built_from(packages, Commit("ba9876543210"))
-    with pytest.raises(Refused, match="is built from ba9876543210, and this checkout is 0123456789ab: make package ARCH=arm64"):
-        deploy(DEV, Terraform(DEV, tmp_path / "deploy", packages), FakeAws(), packages, COMMIT, ask=False, confirmed=None)
+    with pytest.raises(
+        Refused,
+        match="is built from ba9876543210, and this checkout is 0123456789ab: make package ARCH=arm64",
+    ):
+        deploy(
+            DEV,
+            Terraform(DEV, tmp_path / "deploy", packages),
+            FakeAws(),
+            packages,
+            COMMIT,
+            ask=False,
+            confirmed=None,
+        )
     assert verbs(calls) == []
 
 
@@ -185,20 +226,53 @@ def test_packages_must_say_what_they_are_built_from(packages: Path) -> None:
 
 @pytest.mark.parametrize(("built", "checkout"), [(COMMIT, DIRTY), (DIRTY, COMMIT), (DIRTY, DIRTY)])
 def test_what_no_commit_has_is_not_for_prod(
-    calls: Path, packages: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], built: Commit, checkout: Commit
+    calls: Path,
+    packages: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    built: Commit,
+    checkout: Commit,
 ) -> None:
     built_from(packages, built)
-    with pytest.raises(Refused, match=f"{DIRTY.name}.*no commit has these files.*make package ARCH=arm64"):
-        deploy(PROD, Terraform(PROD, tmp_path / "deploy", packages), FakeAws(), packages, checkout, ask=False, confirmed=None)
+    with pytest.raises(
+        Refused, match=f"{DIRTY.name}.*no commit has these files.*make package ARCH=arm64"
+    ):
+        deploy(
+            PROD,
+            Terraform(PROD, tmp_path / "deploy", packages),
+            FakeAws(),
+            packages,
+            checkout,
+            ask=False,
+            confirmed=None,
+        )
     assert verbs(calls) == []
 
-    deploy(DEV, Terraform(DEV, tmp_path / "deploy", packages), FakeAws(), packages, checkout, ask=False, confirmed=None)
+    deploy(
+        DEV,
+        Terraform(DEV, tmp_path / "deploy", packages),
+        FakeAws(),
+        packages,
+        checkout,
+        ask=False,
+        confirmed=None,
+    )
     assert verbs(calls) == ["init", "plan", "apply", "output"]
     assert "WARNING" in capfd.readouterr().err
 
 
-def test_prod_takes_packages_of_its_commit_without_a_word(calls: Path, packages: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    deploy(PROD, Terraform(PROD, tmp_path / "deploy", packages), FakeAws(), packages, COMMIT, ask=False, confirmed=None)
+def test_prod_takes_packages_of_its_commit_without_a_word(
+    calls: Path, packages: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    deploy(
+        PROD,
+        Terraform(PROD, tmp_path / "deploy", packages),
+        FakeAws(),
+        packages,
+        COMMIT,
+        ask=False,
+        confirmed=None,
+    )
     assert verbs(calls) == ["init", "plan", "apply", "output"]
     assert "WARNING" not in capfd.readouterr().err
 
@@ -211,13 +285,19 @@ def test_the_tag_that_is_given_goes_over_the_files(
         monkeypatch.setenv("TF_VAR_connector_image_tag", given)
     Terraform(DEV, tmp_path / "deploy", packages).plan()
     words = calls.read_text("utf-8").split()
-    assert [word for word in words if "connector_image_tag" in word] == ([f"-var=connector_image_tag={given}"] if given else [])
+    assert [word for word in words if "connector_image_tag" in word] == (
+        [f"-var=connector_image_tag={given}"] if given else []
+    )
     if given:
-        assert words.index(f"-var=connector_image_tag={given}") > words.index(f"-var-file={INFRA / 'environments' / 'dev.tfvars'}")
+        assert words.index(f"-var=connector_image_tag={given}") > words.index(
+            f"-var-file={INFRA / 'environments' / 'dev.tfvars'}"
+        )
 
 
 @pytest.mark.parametrize("confirmed", [None, "", "yes", "prod", "shoplake-dev", "shoplake-prod "])
-def test_prod_is_not_destroyed_by_mistake(calls: Path, packages: Path, tmp_path: Path, confirmed: str | None) -> None:
+def test_prod_is_not_destroyed_by_mistake(
+    calls: Path, packages: Path, tmp_path: Path, confirmed: str | None
+) -> None:
     with pytest.raises(Refused, match="CONFIRM=shoplake-prod"):
         destroy(PROD, Terraform(PROD, tmp_path / "deploy", packages), confirmed=confirmed)
     assert verbs(calls) == []
@@ -230,13 +310,17 @@ def test_prod_is_destroyed_by_its_name(calls: Path, packages: Path, tmp_path: Pa
 
 
 def test_what_is_taken_away_needs_neither_packages_nor_images(calls: Path, tmp_path: Path) -> None:
-    destroy(DEV, Terraform(DEV, tmp_path / "deploy", tmp_path / "nothing"), confirmed="shoplake-dev")
+    destroy(
+        DEV, Terraform(DEV, tmp_path / "deploy", tmp_path / "nothing"), confirmed="shoplake-dev"
+    )
     plan = calls.read_text("utf-8").splitlines()[1]
     assert str(tmp_path / "nothing") not in plan
     assert f" -var=packages_dir={PACKAGES} -var=connector_image_tag=placeholder " in plan
 
 
-def test_another_environment_is_shown_first_and_then_asked_for(calls: Path, packages: Path, tmp_path: Path) -> None:
+def test_another_environment_is_shown_first_and_then_asked_for(
+    calls: Path, packages: Path, tmp_path: Path
+) -> None:
     with pytest.raises(Refused, match="CONFIRM=shoplake-dev"):
         destroy(DEV, Terraform(DEV, tmp_path / "deploy", packages), confirmed=None)
     assert verbs(calls) == ["init", "plan"]
@@ -249,20 +333,32 @@ def test_the_state_is_the_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_environment_has_a_state_of_its_own() -> None:
-    keys = {deploy_aws.backend(Target(environment, "eu-central-1", "1", "bucket")) for environment in ENVIRONMENTS}
+    keys = {
+        deploy_aws.backend(Target(environment, "eu-central-1", "1", "bucket"))
+        for environment in ENVIRONMENTS
+    }
     assert len(keys) == len(ENVIRONMENTS)
 
 
 def test_the_assembled_root_is_the_root(tmp_path: Path) -> None:
-    """It initialises and validates where it is put together, a second time as well, and infra/ stays as it is."""
+    """It initialises and validates where it is put together, a second time as well, and infra/
+    stays as it is.
+    """
     assemble(tmp_path, DEV)
     root = assemble(tmp_path, DEV)
-    assert {path.name for path in root.glob("*.tf")} == {path.name for path in INFRA.glob("*.tf")} | {"backend_override.tf"}
+    assert {path.name for path in root.glob("*.tf")} == {
+        path.name for path in INFRA.glob("*.tf")
+    } | {"backend_override.tf"}
     assert not (INFRA / "backend_override.tf").exists()
 
     settings = {**os.environ, **terraform_settings(tmp_path / "data")}
     for verb in (["init", "-backend=false", "-input=false", *init_arguments()], ["validate"]):
-        done = subprocess.run(["terraform", f"-chdir={root}", *verb, "-no-color"], env=settings, capture_output=True, text=True)
+        done = subprocess.run(
+            ["terraform", f"-chdir={root}", *verb, "-no-color"],
+            env=settings,
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
     assert (root / LOCK).read_text("utf-8") == (INFRA / LOCK).read_text("utf-8")
 
@@ -306,7 +402,9 @@ def test_the_lock_file_is_kept_and_has_the_pinned_provider(root: str) -> None:
 
 
 class Bucket(BaseHTTPRequestHandler):
-    """As much of S3 and STS as a state takes; writes down what each object was to be encrypted with."""
+    """As much of S3 and STS as a state takes; writes down what each object was to be encrypted
+    with.
+    """
 
     objects: dict[str, bytes]
     encryption: dict[str, str | None]
@@ -347,7 +445,7 @@ class Bucket(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *arguments: object) -> None:
         """Terraform says what went wrong."""
 
 
@@ -355,7 +453,9 @@ class Bucket(BaseHTTPRequestHandler):
 def bucket() -> Iterator[tuple[str, dict[str, str | None]]]:
     """An endpoint with an empty bucket, and what its objects are encrypted with."""
     encryption: dict[str, str | None] = {}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Bucket,), {"objects": {}, "encryption": encryption}))
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), type("Handler", (Bucket,), {"objects": {}, "encryption": encryption})
+    )
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -371,20 +471,34 @@ def written_state(backend: str, folder: Path) -> dict[str, str | None]:
     folder.mkdir()
     (folder / "main.tf").write_text(f'{backend}\noutput "one" {{\n  value = 1\n}}\n', "utf-8")
     with bucket() as (endpoint, encryption):
-        settings = {**os.environ, **cloud_settings(endpoint, DEV.region, "test"), **terraform_settings(folder / "data")}
+        settings = {
+            **os.environ,
+            **cloud_settings(endpoint, DEV.region, "test"),
+            **terraform_settings(folder / "data"),
+        }
         for verb in (["init", "-backend-config=use_path_style=true"], ["apply", "-auto-approve"]):
-            done = subprocess.run(["terraform", f"-chdir={folder}", *verb, "-input=false", "-no-color"], env=settings, capture_output=True, text=True)
+            done = subprocess.run(
+                ["terraform", f"-chdir={folder}", *verb, "-input=false", "-no-color"],
+                env=settings,
+                capture_output=True,
+                text=True,
+            )
             assert done.returncode == 0, done.stdout + done.stderr
     return encryption
 
 
 def test_a_state_is_encrypted_as_its_bucket_says(tmp_path: Path) -> None:
-    """A request that names no encryption gets the bucket's own, which the bootstrap sets to its key."""
+    """A request that names no encryption gets the bucket's own, which the bootstrap sets to its
+    key.
+    """
     state = f"/{DEV.state_bucket}/shoplake-dev.tfstate"
     ours = deploy_aws.backend(DEV)
     assert written_state(ours, tmp_path / "ours") == {state: None, f"{state}.tflock": None}
     asked = ours.replace("use_lockfile", "encrypt = true\n    use_lockfile")
-    assert written_state(asked, tmp_path / "asked") == {state: "AES256", f"{state}.tflock": "AES256"}
+    assert written_state(asked, tmp_path / "asked") == {
+        state: "AES256",
+        f"{state}.tflock": "AES256",
+    }
 
 
 # Answers as the AWS CLI does, and writes down how it was called.
@@ -459,13 +573,22 @@ def test_a_deployment_needs_nothing_of_pypi() -> None:
 
 def test_without_credentials_it_is_said_what_is_missing() -> None:
     settings = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    settings |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
+    settings |= {
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
     settings["PATH"] = (
         f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # with the AWS CLI of the environment
     )
-    for more, what in (({}, "Unable to locate credentials"), ({"AWS_PROFILE": "nobody"}, "The config profile (nobody) could not be found")):
+    for more, what in (
+        ({}, "Unable to locate credentials"),
+        ({"AWS_PROFILE": "nobody"}, "The config profile (nobody) could not be found"),
+    ):
         command = [sys.executable, "-m", "tests.pipeline.deploy_aws", "outputs", "dev"]
-        done = subprocess.run(command, cwd=ROOT, env=settings | more, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=ROOT, env=settings | more, capture_output=True, text=True
+        )
         assert done.returncode == 1
         assert done.stderr.startswith("AWS: ") and what in done.stderr
         assert "aws sts get-caller-identity" in done.stderr and "Traceback" not in done.stderr
@@ -474,7 +597,9 @@ def test_without_credentials_it_is_said_what_is_missing() -> None:
 SHOPS = 'connectors = { pos = { acme = { base_url = "https://pos.example.com" } } }\n'
 
 
-def test_a_plan_needs_neither_the_shells_account_nor_a_tag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_needs_neither_the_shells_account_nor_a_tag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Connectors need images, and a deployment may be given their tag beside the files."""
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_STS"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
@@ -490,10 +615,14 @@ def test_a_placeholder_gives_way_to_the_files_tag(tmp_path: Path) -> None:
     placeholder, *rest = Planner.of("dev", tmp_path, shops).variables
     assert placeholder == "-var=connector_image_tag=placeholder"
     assert rest[1] == f"-var-file={shops}"
-    assert not any("placeholder" in word for word in Planner.of("dev", tmp_path).variables), "without connectors there is nothing to run"
+    assert not any("placeholder" in word for word in Planner.of("dev", tmp_path).variables), (
+        "without connectors there is nothing to run"
+    )
 
 
-def test_a_cloud_of_this_machine_is_all_that_a_tool_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cloud_of_this_machine_is_all_that_a_tool_is_told_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name in ("AWS_PROFILE", "AWS_ROLE_ARN", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"):
         monkeypatch.setenv(name, "mine")
     settings = cloud_settings("http://127.0.0.1:1", "us-east-1", "test")
@@ -502,7 +631,9 @@ def test_a_cloud_of_this_machine_is_all_that_a_tool_is_told_of(monkeypatch: pyte
     assert settings["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
 
 
-@pytest.mark.parametrize("arguments", [["deploy", ""], ["deploy", "test"], ["destroy", "production"]])
+@pytest.mark.parametrize(
+    "arguments", [["deploy", ""], ["deploy", "test"], ["destroy", "production"]]
+)
 def test_an_environment_that_is_none_is_refused(arguments: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.pipeline.deploy_aws", *arguments],

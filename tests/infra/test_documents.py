@@ -1,4 +1,6 @@
-"""What the documents tell people to type, and what they name, exists; what the environments set is a variable."""
+"""What the documents tell people to type, and what they name, exists; what the environments set is
+a variable.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,34 @@ from tests.pipeline.plan import ENVIRONMENTS, INFRA, region_of
 
 DOCUMENTS = [ROOT / "README.md", *sorted(INFRA.glob("*.md"))]
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-VARIABLES = set(re.findall(r'^variable "(\w+)"', (INFRA / "variables.tf").read_text("utf-8"), re.MULTILINE))
-OUTPUTS = set(re.findall(r'^output "(\w+)"', (INFRA / "outputs.tf").read_text("utf-8"), re.MULTILINE))
-BOOTSTRAP_VARIABLES = set(re.findall(r'^variable "(\w+)"', (INFRA / "bootstrap" / "variables.tf").read_text("utf-8"), re.MULTILINE))
+VARIABLES = set(
+    re.findall(r'^variable "(\w+)"', (INFRA / "variables.tf").read_text("utf-8"), re.MULTILINE)
+)
+OUTPUTS = set(
+    re.findall(r'^output "(\w+)"', (INFRA / "outputs.tf").read_text("utf-8"), re.MULTILINE)
+)
+BOOTSTRAP_VARIABLES = set(
+    re.findall(
+        r'^variable "(\w+)"',
+        (INFRA / "bootstrap" / "variables.tf").read_text("utf-8"),
+        re.MULTILINE,
+    )
+)
 
-# Where what a document names comes from. The tests of the infrastructure are left out: they name what does not exist, too.
-SOURCES = ("crates", "functions", "connectors", "glue-sql", "infra", "statemachines", "tests/e2e", "tests/pipeline", "tests/localstack", "tests/simulation")
+# Where what a document names comes from. The tests of the infrastructure are left out: they name
+# what does not exist, too.
+SOURCES = (
+    "crates",
+    "functions",
+    "connectors",
+    "glue-sql",
+    "infra",
+    "statemachines",
+    "tests/e2e",
+    "tests/pipeline",
+    "tests/localstack",
+    "tests/simulation",
+)
 CODE = {".json", ".py", ".rs", ".sql", ".tf", ".tfvars", ".toml"}
 
 
@@ -26,7 +50,10 @@ CODE = {".json", ".py", ".rs", ".sql", ".tf", ".tfvars", ".toml"}
 def test_commands_exist(document: Path) -> None:
     text = document.read_text("utf-8")
     code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL))
-    assert set(re.findall(r"(?:^|[\s(`])make (?:--silent )?([a-z][a-z0-9-]+)", code)) - TARGETS == set()
+    assert (
+        set(re.findall(r"(?:^|[\s(`])make (?:--silent )?([a-z][a-z0-9-]+)", code)) - TARGETS
+        == set()
+    )
     assert set(re.findall(r"\bNAME=(\w+)", code)) - OUTPUTS == set()
     assert set(re.findall(r"terraform output (?:-raw |-json )?(\w+)", code)) - OUTPUTS == set()
     assert set(re.findall(r"\bTF_VAR_(\w+)", code)) - VARIABLES == set()
@@ -40,7 +67,9 @@ def unknown_names(text: str) -> set[str]:
 @cache
 def words_of_the_code() -> set[str]:
     """Every word of every source."""
-    files = (path for folder in SOURCES for path in (ROOT / folder).rglob("*") if path.suffix in CODE)
+    files = (
+        path for folder in SOURCES for path in (ROOT / folder).rglob("*") if path.suffix in CODE
+    )
     return {word for path in files for word in re.findall(r"\w+", path.read_text("utf-8"))}
 
 
@@ -56,8 +85,14 @@ def test_a_name_that_does_not_exist_would_be_found() -> None:
 def unknown_actions(text: str) -> set[str]:
     """What control is asked for, and does not know."""
     handler = (ROOT / "functions" / "control" / "src" / "handler.rs").read_text("utf-8")
-    variants = re.findall(r"^    ([A-Z]\w+)(?: \{.*\})?,$", handler.split("enum Action {", 1)[1].split("\n}", 1)[0], re.MULTILINE)
-    return set(re.findall(r'"action":\s*"(\w+)"', text)) - {re.sub(r"(?<!^)(?=[A-Z])", "_", variant).lower() for variant in variants}
+    variants = re.findall(
+        r"^    ([A-Z]\w+)(?: \{.*\})?,$",
+        handler.split("enum Action {", 1)[1].split("\n}", 1)[0],
+        re.MULTILINE,
+    )
+    return set(re.findall(r'"action":\s*"(\w+)"', text)) - {
+        re.sub(r"(?<!^)(?=[A-Z])", "_", variant).lower() for variant in variants
+    }
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -66,12 +101,18 @@ def test_actions_of_control_exist(document: Path) -> None:
 
 
 def test_an_action_that_does_not_exist_would_be_found() -> None:
-    assert unknown_actions('{"action":"rotate_secret"} {"action":"rotate_secrets"}') == {"rotate_secrets"}
+    assert unknown_actions('{"action":"rotate_secret"} {"action":"rotate_secrets"}') == {
+        "rotate_secrets"
+    }
 
 
 def unknown_marts(text: str) -> set[str]:
     """Tables of the warehouse's marts that a query names, and no model is shown as."""
-    marts = {mart for model in (ROOT / "glue-sql").rglob("*.sql") for mart in re.findall(r'^-- warehouse = "([^"]+)"', model.read_text("utf-8"), re.MULTILINE)}
+    marts = {
+        mart
+        for model in (ROOT / "glue-sql").rglob("*.sql")
+        for mart in re.findall(r'^-- warehouse = "([^"]+)"', model.read_text("utf-8"), re.MULTILINE)
+    }
     schemas = "|".join({mart.partition(".")[0] for mart in marts})
     return set(re.findall(rf"\bfrom ((?:{schemas})\.\w+)", text)) - marts
 
@@ -82,7 +123,9 @@ def test_marts_exist(document: Path) -> None:
 
 
 def test_a_mart_that_does_not_exist_would_be_found() -> None:
-    assert unknown_marts("select 1 from finance.revenue_by_region, (select 1 from finance.revenue)") == {"finance.revenue"}
+    assert unknown_marts(
+        "select 1 from finance.revenue_by_region, (select 1 from finance.revenue)"
+    ) == {"finance.revenue"}
 
 
 def test_the_bootstrap_has_the_variables_that_it_is_given() -> None:
@@ -94,11 +137,19 @@ def test_the_bootstrap_has_the_variables_that_it_is_given() -> None:
 def shell_functions(text: str) -> dict[str, str]:
     """The functions that a document defines, by name."""
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    return {name: body for block in blocks for name, body in re.findall(r"^(\w+)\(\) (\{[^\n]*\}|\{.*?\n\})$", block, re.MULTILINE | re.DOTALL)}
+    return {
+        name: body
+        for block in blocks
+        for name, body in re.findall(
+            r"^(\w+)\(\) (\{[^\n]*\}|\{.*?\n\})$", block, re.MULTILINE | re.DOTALL
+        )
+    }
 
 
 def test_a_shell_function_is_the_same_wherever_it_is_written() -> None:
-    first, second = (shell_functions((INFRA / name).read_text("utf-8")) for name in ("DEPLOY.md", "RUNBOOK.md"))
+    first, second = (
+        shell_functions((INFRA / name).read_text("utf-8")) for name in ("DEPLOY.md", "RUNBOOK.md")
+    )
     assert {"ask", "control"} <= first.keys() & second.keys()
     assert {name for name in first.keys() & second.keys() if first[name] != second[name]} == set()
 

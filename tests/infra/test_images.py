@@ -11,7 +11,16 @@ import pytest
 
 from tests.pipeline import images
 from tests.pipeline.images import (
-    CONNECTORS, TOOLS, Commit, Repository, build_command, container_tool, probe_command, push_commands, save_command, why_not,
+    CONNECTORS,
+    TOOLS,
+    Commit,
+    Repository,
+    build_command,
+    container_tool,
+    probe_command,
+    push_commands,
+    save_command,
+    why_not,
 )  # fmt: skip
 from tests.pipeline.package import ROOT
 
@@ -20,12 +29,17 @@ DOCKERFILE = (ROOT / "connectors" / "Dockerfile").read_text("utf-8")
 
 
 def arguments(command: list[str]) -> dict[str, str]:
-    return dict(word.split("=", 1) for flag, word in zip(command, command[1:]) if flag == "--build-arg")
+    return dict(
+        word.split("=", 1) for flag, word in zip(command, command[1:]) if flag == "--build-arg"
+    )
 
 
 def test_every_connector_has_an_image() -> None:
     folders = [path.parents[1] for path in (ROOT / "connectors").glob("*/src/main.rs")]
-    assert {folder.name: tomllib.loads((folder / "Cargo.toml").read_text("utf-8"))["package"]["name"] for folder in folders} == CONNECTORS
+    assert {
+        folder.name: tomllib.loads((folder / "Cargo.toml").read_text("utf-8"))["package"]["name"]
+        for folder in folders
+    } == CONNECTORS
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -36,15 +50,25 @@ def test_a_build_knows_no_clock(tool: str) -> None:
     assert ("--timestamp" in command) == (tool in ("podman", "buildah"))
 
 
-@pytest.mark.parametrize(("architecture", "platform"), [("arm64", "linux/arm64"), ("x86_64", "linux/amd64")])
-def test_an_image_is_for_one_architecture_and_its_tag_says_which(architecture: str, platform: str) -> None:
+@pytest.mark.parametrize(
+    ("architecture", "platform"), [("arm64", "linux/arm64"), ("x86_64", "linux/amd64")]
+)
+def test_an_image_is_for_one_architecture_and_its_tag_says_which(
+    architecture: str, platform: str
+) -> None:
     command = build_command("docker", "inventory", architecture, COMMIT)
     assert command[command.index("--platform") + 1] == platform
-    assert command[command.index("--tag") + 1] == f"shoplake-inventory-connector:0123456789ab-{architecture}"
+    assert (
+        command[command.index("--tag") + 1]
+        == f"shoplake-inventory-connector:0123456789ab-{architecture}"
+    )
 
 
 def test_a_pinned_base_image_is_passed_on() -> None:
-    assert arguments(build_command("docker", "pos", "arm64", COMMIT, "rust@sha256:00"))["RUST_IMAGE"] == "rust@sha256:00"
+    assert (
+        arguments(build_command("docker", "pos", "arm64", COMMIT, "rust@sha256:00"))["RUST_IMAGE"]
+        == "rust@sha256:00"
+    )
 
 
 def test_the_dockerfile_takes_what_it_is_given() -> None:
@@ -63,11 +87,17 @@ def test_nothing_of_this_machine_gets_into_the_build() -> None:
 
 
 def test_the_first_tool_whose_engine_answers_is_used() -> None:
-    assert container_tool(lambda tool: f"/bin/{tool}", lambda tool: tool != "docker") == ("podman", "")
+    assert container_tool(lambda tool: f"/bin/{tool}", lambda tool: tool != "docker") == (
+        "podman",
+        "",
+    )
 
 
 def test_without_a_tool_it_is_said_which_were_looked_for() -> None:
-    assert container_tool(lambda _: None, lambda _: True) == (None, "none of docker, podman, buildah, finch is on the PATH")
+    assert container_tool(lambda _: None, lambda _: True) == (
+        None,
+        "none of docker, podman, buildah, finch is on the PATH",
+    )
 
 
 def test_a_tool_without_its_engine_is_said_to_be_one() -> None:
@@ -75,12 +105,16 @@ def test_a_tool_without_its_engine_is_said_to_be_one() -> None:
     assert found == (None, "the engine of docker does not answer")
 
 
-def test_packages_without_images_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_packages_without_images_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / images.INDEX).write_text("{}")
     monkeypatch.setattr(images, "container_tool", lambda: (None, "there is none"))
     images.build("arm64", tmp_path)
     assert "SKIPPED" in capsys.readouterr().out
-    assert not (tmp_path / images.INDEX).exists(), "images of an earlier build must not be pushed in their place"
+    assert not (tmp_path / images.INDEX).exists(), (
+        "images of an earlier build must not be pushed in their place"
+    )
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -89,7 +123,11 @@ def test_a_program_is_run_before_the_images_are_built(tool: str) -> None:
     assert command[command.index("--platform") + 1] == "linux/arm64"
     assert arguments(command)["RUST_IMAGE"] == "rust@sha256:00"
     assert "--no-cache" in command
-    stage = re.search(rf"^FROM \S+ AS {command[command.index('--target') + 1]}\n(.*?)\n\n", DOCKERFILE, re.M | re.S)
+    stage = re.search(
+        rf"^FROM \S+ AS {command[command.index('--target') + 1]}\n(.*?)\n\n",
+        DOCKERFILE,
+        re.M | re.S,
+    )
     assert stage and stage[1].startswith("RUN ")
 
 
@@ -97,49 +135,86 @@ def test_a_program_is_run_before_the_images_are_built(tool: str) -> None:
     ("code", "output", "refused"),
     [
         (0, "", False),
-        (1, '0.2 exec /bin/sh: exec format error\nERROR: process "/bin/sh -c true" did not complete successfully: exit code: 255', True),
+        (
+            1,
+            '0.2 exec /bin/sh: exec format error\nERROR: process "/bin/sh -c true" did not complete successfully: exit code: 255',
+            True,
+        ),
         (1, "exec container process `/bin/sh`: Exec format error", True),
         (1, "failed to resolve rust:1.95-alpine: no such host", False),
     ],
 )
-def test_only_a_program_that_cannot_run_is_a_reason_to_leave_images_out(code: int, output: str, refused: bool) -> None:
+def test_only_a_program_that_cannot_run_is_a_reason_to_leave_images_out(
+    code: int, output: str, refused: bool
+) -> None:
     reason = why_not("docker", "arm64", attempt=lambda _: (code, output))
     assert bool(reason) == refused
     if refused:
         assert "linux/arm64" in reason and "tonistiigi/binfmt --install arm64" in reason
 
 
-def test_a_machine_without_emulation_is_left_with_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_machine_without_emulation_is_left_with_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     commands: list[list[str]] = []
     (tmp_path / images.INDEX).write_text("{}")
     monkeypatch.setattr(images, "container_tool", lambda: ("docker", ""))
-    monkeypatch.setattr(images, "attempted", lambda command: commands.append(command) or (1, "exec /bin/sh: exec format error"))
+    monkeypatch.setattr(
+        images,
+        "attempted",
+        lambda command: commands.append(command) or (1, "exec /bin/sh: exec format error"),
+    )
     monkeypatch.setattr(images, "run", commands.append)
     images.build("arm64", tmp_path)
     assert commands == [probe_command("docker", "arm64")]
-    assert "SKIPPED  the connectors' images: docker cannot run programs for linux/arm64 on this machine" in capsys.readouterr().out
+    assert (
+        "SKIPPED  the connectors' images: docker cannot run programs for linux/arm64 on this machine"
+        in capsys.readouterr().out
+    )
     assert not (tmp_path / images.INDEX).exists()
 
 
 def test_images_are_saved_by_each_tool() -> None:
-    assert save_command("podman", "a:1", Path("/x/a.tar")) == ["podman", "save", "--output", "/x/a.tar", "a:1"]
-    assert save_command("buildah", "a:1", Path("/x/a.tar")) == ["buildah", "push", "a:1", "docker-archive:/x/a.tar:a:1"]
+    assert save_command("podman", "a:1", Path("/x/a.tar")) == [
+        "podman",
+        "save",
+        "--output",
+        "/x/a.tar",
+        "a:1",
+    ]
+    assert save_command("buildah", "a:1", Path("/x/a.tar")) == [
+        "buildah",
+        "push",
+        "a:1",
+        "docker-archive:/x/a.tar:a:1",
+    ]
 
 
 def test_an_image_is_pushed_under_its_repositorys_name() -> None:
-    repository = Repository("123456789012.dkr.ecr.eu-central-1.amazonaws.com/shoplake-prod-pos-connector")
+    repository = Repository(
+        "123456789012.dkr.ecr.eu-central-1.amazonaws.com/shoplake-prod-pos-connector"
+    )
     assert (repository.region, repository.name) == ("eu-central-1", "shoplake-prod-pos-connector")
-    assert push_commands("docker", "a:1", repository, "1") == [["docker", "tag", "a:1", f"{repository.url}:1"], ["docker", "push", f"{repository.url}:1"]]
+    assert push_commands("docker", "a:1", repository, "1") == [
+        ["docker", "tag", "a:1", f"{repository.url}:1"],
+        ["docker", "push", f"{repository.url}:1"],
+    ]
 
 
-@pytest.mark.parametrize("url", ["", "example.com/pos", "123456789012.dkr.ecr.eu-central-1.amazonaws.com"])
+@pytest.mark.parametrize(
+    "url", ["", "example.com/pos", "123456789012.dkr.ecr.eu-central-1.amazonaws.com"]
+)
 def test_what_is_no_repository_is_refused(url: str) -> None:
     with pytest.raises(SystemExit, match="expected the URL of an ECR repository"):
         _ = Repository(url).region
 
 
 def test_what_no_commit_has_is_not_pushed(tmp_path: Path) -> None:
-    (tmp_path / images.INDEX).write_text(json.dumps({"tool": "docker", "tag": Commit("0123456789ab-dirty", 0).tag("arm64"), "images": {}}))
+    (tmp_path / images.INDEX).write_text(
+        json.dumps(
+            {"tool": "docker", "tag": Commit("0123456789ab-dirty", 0).tag("arm64"), "images": {}}
+        )
+    )
     with pytest.raises(SystemExit, match="commit them"):
         images.push({}, tmp_path)
 
@@ -151,7 +226,9 @@ def test_a_commit_is_the_same_with_files_that_it_has_not() -> None:
     assert COMMIT.marked(False) == COMMIT and not COMMIT.is_dirty
 
 
-def test_where_git_knows_no_commit_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_git_knows_no_commit_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(images, "ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     with pytest.raises(SystemExit, match="git does not say which.*not a git repository"):

@@ -14,7 +14,10 @@ ON_AWS_ONLY = {
 
 
 def test_the_local_cloud_gets_only_what_it_has(tmp_path: Path) -> None:
-    variables = f"-var-file={INFRA / 'environments' / 'local.tfvars'}", f"-var=packages_dir={PACKAGES}"
+    variables = (
+        f"-var-file={INFRA / 'environments' / 'local.tfvars'}",
+        f"-var=packages_dir={PACKAGES}",
+    )
     with Planner(INFRA, tmp_path, "us-east-1", *variables) as planner:
         types = set(created(planner.plan()))
     assert {kind for kind in types if kind.split("_")[1] in ON_AWS_ONLY} == set()

@@ -1,4 +1,6 @@
-"""`make package`: what the packages hold, and what is written down of how they were built. Nothing is compiled."""
+"""`make package`: what the packages hold, and what is written down of how they were built. Nothing
+is compiled.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def test_the_same_content_gives_the_same_packages(binaries: Path, tmp_path: Path
     assert packed(binaries, tmp_path / "second") == first
 
 
-def test_a_package_holds_what_was_built_last_whatever_its_time(binaries: Path, tmp_path: Path) -> None:
+def test_a_package_holds_what_was_built_last_whatever_its_time(
+    binaries: Path, tmp_path: Path
+) -> None:
     """A build for another architecture may be older than the package of this one."""
     before = packed(binaries, tmp_path / "out")
     (binaries / "load").write_bytes(b"another")
@@ -68,12 +72,16 @@ def test_packages_say_what_they_are_built_from(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("after", [COMMIT.marked(True), Commit("ba9876543210", 1_700_000_001)])
-def test_files_that_changed_under_the_compiler_are_of_no_commit(tmp_path: Path, after: Commit) -> None:
+def test_files_that_changed_under_the_compiler_are_of_no_commit(
+    tmp_path: Path, after: Commit
+) -> None:
     record(tmp_path, "arm64", COMMIT, after)
     assert json.loads((tmp_path / RECORD).read_text("utf-8"))["commit"] == "0123456789ab-dirty"
 
 
-def test_a_build_that_fails_leaves_no_packages_to_deploy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_that_fails_leaves_no_packages_to_deploy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record(tmp_path, "arm64", COMMIT, COMMIT)
 
     def fail(*_: object) -> Path:
@@ -89,8 +97,15 @@ def test_a_build_that_fails_leaves_no_packages_to_deploy(tmp_path: Path, monkeyp
 
 
 def test_flags_of_the_shell_do_not_go_over_the_builds() -> None:
-    flags = ("RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS", "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS")
-    assert without_flags({**dict.fromkeys(flags, "-g"), "PATH": "/bin", "CARGO_HOME": "/cargo"}) == {"PATH": "/bin", "CARGO_HOME": "/cargo"}
+    flags = (
+        "RUSTFLAGS",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "CARGO_BUILD_RUSTFLAGS",
+        "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
+    )
+    assert without_flags(
+        {**dict.fromkeys(flags, "-g"), "PATH": "/bin", "CARGO_HOME": "/cargo"}
+    ) == {"PATH": "/bin", "CARGO_HOME": "/cargo"}
 
 
 def test_no_folder_of_this_machine_is_compiled_in(monkeypatch: pytest.MonkeyPatch) -> None:

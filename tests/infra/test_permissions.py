@@ -30,7 +30,11 @@ def names(document: dict[str, Any]) -> dict[str, set[str]]:
     sources = {
         (source, dataset["delivery"])
         for dataset in datasets
-        for source in ([dataset["source"]] if isinstance(dataset.get("source"), str) else dataset.get("source") or [])
+        for source in (
+            [dataset["source"]]
+            if isinstance(dataset.get("source"), str)
+            else dataset.get("source") or []
+        )
     }
     polled = document["variables"].get("connectors", {}).get("value") or {}
     return {
@@ -43,7 +47,9 @@ def names(document: dict[str, Any]) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("program", CALLS)
-def test_the_role_allows_exactly_what_is_called(stack: Stack, document: dict[str, Any], program: str) -> None:
+def test_the_role_allows_exactly_what_is_called(
+    stack: Stack, document: dict[str, Any], program: str
+) -> None:
     allowed = granted(stack, program)
     assert allowed is not None, f"{program} has no role"
     wanted = needed(stack, program, CALLS[program], names(document))
@@ -72,13 +78,20 @@ def test_every_call_of_a_library_is_somebodys(workspace: dict[str, Package]) -> 
     assert called - listed == set(NOBODY)
 
 
-# ---- the tests notice ------------------------------------------------------------------------------------------------
+# ---- the tests notice
+# ------------------------------------------------------------------------------------------------
 
 
-def doctored(documents: Documents, function: str, edit: Callable[[list[dict[str, Any]]], object]) -> set[Permission]:
+def doctored(
+    documents: Documents, function: str, edit: Callable[[list[dict[str, Any]]], object]
+) -> set[Permission]:
     """What a role allows after its policy's statements were edited."""
     stack = copy.deepcopy(Stack("prod", documents("everything")))
-    policy = next(each for each in stack.of("aws_iam_role_policy") if each.values["role"] == f"shoplake-prod-{function}")
+    policy = next(
+        each
+        for each in stack.of("aws_iam_role_policy")
+        if each.values["role"] == f"shoplake-prod-{function}"
+    )
     content = json.loads(policy.values["policy"])
     edit(content["Statement"])
     policy.values["policy"] = json.dumps(content)
@@ -90,16 +103,33 @@ def doctored(documents: Documents, function: str, edit: Callable[[list[dict[str,
 def test_a_permission_that_is_gone_is_missing(documents: Documents) -> None:
     stack = Stack("prod", documents("everything"))
     wanted = needed(stack, "conform", CALLS["conform"], names(documents("everything")))
-    allowed = doctored(documents, "conform", lambda all: all.remove(next(each for each in all if each["Sid"] == "WriteSilverAndQuarantine")))
-    assert wanted - allowed == {Permission("s3:PutObject", "silver/*"), Permission("s3:PutObject", "quarantine/*")}
+    allowed = doctored(
+        documents,
+        "conform",
+        lambda all: all.remove(
+            next(each for each in all if each["Sid"] == "WriteSilverAndQuarantine")
+        ),
+    )
+    assert wanted - allowed == {
+        Permission("s3:PutObject", "silver/*"),
+        Permission("s3:PutObject", "quarantine/*"),
+    }
 
 
 def test_a_wider_permission_is_noticed(documents: Documents) -> None:
     stack = Stack("prod", documents("everything"))
     wanted = needed(stack, "conform", CALLS["conform"], names(documents("everything")))
-    wider = {"Sid": "More", "Effect": "Allow", "Action": ["s3:GetObject", "s3:DeleteObject"], "Resource": f"{LAKE}/gold/*"}
+    wider = {
+        "Sid": "More",
+        "Effect": "Allow",
+        "Action": ["s3:GetObject", "s3:DeleteObject"],
+        "Resource": f"{LAKE}/gold/*",
+    }
     allowed = doctored(documents, "conform", lambda all: all.append(wider))
-    assert allowed - wanted == {Permission("s3:GetObject", "gold/*"), Permission("s3:DeleteObject", "gold/*")}
+    assert allowed - wanted == {
+        Permission("s3:GetObject", "gold/*"),
+        Permission("s3:DeleteObject", "gold/*"),
+    }
 
 
 LAKE = "arn:aws:s3:::shoplake-prod-lake-000000000000"
@@ -109,9 +139,21 @@ FOREIGN = "arn:aws:sqs:eu-central-1:111111111111:shoplake-prod-dirty"
 @pytest.mark.parametrize(
     ("function", "statement", "more"),
     [
-        ("conform", {"Action": "s3:PutObject", "Resource": "arn:aws:s3:::*/silver/*"}, {"s3:PutObject on arn:aws:s3:::*/silver/*"}),
-        ("conform", {"Action": "s3:PutObject", "Resource": "arn:aws:s3:::elsewhere/silver/*"}, {"s3:PutObject on arn:aws:s3:::elsewhere/silver/*"}),
-        ("transform", {"Action": "sqs:SendMessage", "Resource": FOREIGN}, {f"sqs:SendMessage on {FOREIGN}"}),
+        (
+            "conform",
+            {"Action": "s3:PutObject", "Resource": "arn:aws:s3:::*/silver/*"},
+            {"s3:PutObject on arn:aws:s3:::*/silver/*"},
+        ),
+        (
+            "conform",
+            {"Action": "s3:PutObject", "Resource": "arn:aws:s3:::elsewhere/silver/*"},
+            {"s3:PutObject on arn:aws:s3:::elsewhere/silver/*"},
+        ),
+        (
+            "transform",
+            {"Action": "sqs:SendMessage", "Resource": FOREIGN},
+            {f"sqs:SendMessage on {FOREIGN}"},
+        ),
         (
             "transform",
             {"Action": "sqs:SendMessage", "Resource": "arn:aws:sqs:*:*:shoplake-prod-dirty"},
@@ -120,20 +162,32 @@ FOREIGN = "arn:aws:sqs:eu-central-1:111111111111:shoplake-prod-dirty"
         ("conform", {"Action": "s3:ListBucket", "Resource": LAKE}, {"s3:ListBucket on *"}),
         (
             "conform",
-            {"Action": "s3:ListBucket", "Resource": LAKE, "Condition": {"StringLike": {"s3:prefix": ["bronze/*", "gold/*"]}}},
+            {
+                "Action": "s3:ListBucket",
+                "Resource": LAKE,
+                "Condition": {"StringLike": {"s3:prefix": ["bronze/*", "gold/*"]}},
+            },
             {"s3:ListBucket on gold/*"},
         ),
         (
             "conform",
-            {"Action": "s3:ListBucket", "Resource": LAKE, "Condition": {"StringNotLike": {"s3:prefix": "gold/*"}}},
+            {
+                "Action": "s3:ListBucket",
+                "Resource": LAKE,
+                "Condition": {"StringNotLike": {"s3:prefix": "gold/*"}},
+            },
             {"s3:ListBucket on whatever {'StringNotLike': {'s3:prefix': 'gold/*'}} allows"},
         ),
     ],
 )
-def test_a_permission_on_something_else_is_noticed(documents: Documents, function: str, statement: dict[str, Any], more: set[str]) -> None:
+def test_a_permission_on_something_else_is_noticed(
+    documents: Documents, function: str, statement: dict[str, Any], more: set[str]
+) -> None:
     stack = Stack("prod", documents("everything"))
     wanted = needed(stack, function, CALLS[function], names(documents("everything")))
-    allowed = doctored(documents, function, lambda all: all.append({"Sid": "More", "Effect": "Allow"} | statement))
+    allowed = doctored(
+        documents, function, lambda all: all.append({"Sid": "More", "Effect": "Allow"} | statement)
+    )
     assert set(map(str, allowed - wanted)) == more
     assert wanted <= allowed
 
@@ -145,7 +199,9 @@ def test_a_listing_without_a_prefix_is_told_from_one_with(documents: Documents) 
 
     stack = Stack("prod", documents("everything"))
     wanted = needed(stack, "conform", CALLS["conform"], names(documents("everything")))
-    assert wanted - doctored(documents, "conform", strictly) == {Permission("s3:ListBucket", NOT_THERE)}
+    assert wanted - doctored(documents, "conform", strictly) == {
+        Permission("s3:ListBucket", NOT_THERE)
+    }
 
 
 def test_another_key_is_noticed(documents: Documents) -> None:
@@ -155,11 +211,21 @@ def test_another_key_is_noticed(documents: Documents) -> None:
 
     document = documents("everything")
     stack = Stack("prod", document)
-    secrets = next(key.values["arn"] for key in stack.of("aws_kms_key") if key.address == "module.keys.aws_kms_key.secrets")
+    secrets = next(
+        key.values["arn"]
+        for key in stack.of("aws_kms_key")
+        if key.address == "module.keys.aws_kms_key.secrets"
+    )
     wanted = needed(stack, "transform", CALLS["transform"], names(document))
     allowed = doctored(documents, "transform", exchange)
-    assert {str(each) for each in wanted - allowed} == {"kms:Decrypt on the data key, by s3", "kms:GenerateDataKey on the data key, by s3"}
-    assert {str(each) for each in allowed - wanted} == {"kms:Decrypt on the secrets key, by s3", "kms:GenerateDataKey on the secrets key, by s3"}
+    assert {str(each) for each in wanted - allowed} == {
+        "kms:Decrypt on the data key, by s3",
+        "kms:GenerateDataKey on the data key, by s3",
+    }
+    assert {str(each) for each in allowed - wanted} == {
+        "kms:Decrypt on the secrets key, by s3",
+        "kms:GenerateDataKey on the secrets key, by s3",
+    }
 
 
 def test_what_is_denied_is_not_allowed(documents: Documents) -> None:
@@ -168,17 +234,24 @@ def test_what_is_denied_is_not_allowed(documents: Documents) -> None:
     no_statement = {"Sid": "No", "Effect": "Deny", "Action": "s3:Delete*", "Resource": "*"}
     assert doctored(documents, "conform", lambda all: all.append(no_statement)) == wanted
     one_less = {"Sid": "No", "Effect": "Deny", "Action": "s3:Put*", "Resource": f"{LAKE}/silver/*"}
-    assert wanted - doctored(documents, "conform", lambda all: all.append(one_less)) == {Permission("s3:PutObject", "silver/*")}
+    assert wanted - doctored(documents, "conform", lambda all: all.append(one_less)) == {
+        Permission("s3:PutObject", "silver/*")
+    }
 
 
 def test_a_policy_that_is_attached_counts(documents: Documents) -> None:
     stack = Stack("prod", documents("everything"))
-    attached = {"role": "shoplake-prod-conform", "policy_arn": "arn:aws:iam::000000000000:policy/more"}
+    attached = {
+        "role": "shoplake-prod-conform",
+        "policy_arn": "arn:aws:iam::000000000000:policy/more",
+    }
     before = granted(stack, "conform")
     stack.resources.append(Resource("new", "aws_iam_role_policy_attachment", attached))
     after = granted(stack, "conform")
     assert before is not None and after is not None
-    assert after - before == {Permission("whatever it allows", "arn:aws:iam::000000000000:policy/more")}
+    assert after - before == {
+        Permission("whatever it allows", "arn:aws:iam::000000000000:policy/more")
+    }
 
 
 @pytest.mark.parametrize(
@@ -194,19 +267,29 @@ def test_a_policy_that_is_attached_counts(documents: Documents) -> None:
         ("dispatch", "start", "self.client.stop_execution().send().await?;", "sfn.stop_execution"),
     ],
 )
-def test_a_new_call_is_noticed(workspace: dict[str, Package], program: str, at: str, code: str, operation: str) -> None:
+def test_a_new_call_is_noticed(
+    workspace: dict[str, Package], program: str, at: str, code: str, operation: str
+) -> None:
     changed = copy.deepcopy(workspace)
     if program == "load":
-        changed["load"] = replace(changed["load"], dependencies=changed["load"].dependencies | {"shoplake-lake"})
+        changed["load"] = replace(
+            changed["load"], dependencies=changed["load"].dependencies | {"shoplake-lake"}
+        )
     for package in changed.values():
-        package.source.functions = [replace(each, body=each.body + code) if each.name == at else each for each in package.source.functions]
+        package.source.functions = [
+            replace(each, body=each.body + code) if each.name == at else each
+            for each in package.source.functions
+        ]
     assert operation in reachable(program, changed) - set(CALLS[program])
 
 
 def test_a_call_that_is_gone_is_noticed(workspace: dict[str, Package]) -> None:
     changed = copy.deepcopy(workspace)
     source = changed["notify"].source
-    source.functions = [replace(each, body=each.body.replace("self.topic.publish(", "drop(")) for each in source.functions]
+    source.functions = [
+        replace(each, body=each.body.replace("self.topic.publish(", "drop("))
+        for each in source.functions
+    ]
     assert set(CALLS["notify"]) - reachable("notify", changed) == {"sns.publish"}
 
 
@@ -233,8 +316,16 @@ def test_tests_and_comments_call_nothing() -> None:
         source,
     )
     rows, after = source.functions
-    assert (rows.owner, rows.trait, rows.name, rows.is_async, after.owner) == ("Adapter", "Port", "rows", True, "")
-    assert calls_in(rows, {"aws-sdk-dynamodb": frozenset({"query", "put_item", "get_object"})}) == {"dynamodb.query"}
+    assert (rows.owner, rows.trait, rows.name, rows.is_async, after.owner) == (
+        "Adapter",
+        "Port",
+        "rows",
+        True,
+        "",
+    )
+    assert calls_in(rows, {"aws-sdk-dynamodb": frozenset({"query", "put_item", "get_object"})}) == {
+        "dynamodb.query"
+    }
     assert after.calls == {Call("lake", "get", True)}
     assert "Store" in source.types["lake"]
 

@@ -1,6 +1,7 @@
-"""The saved queries of Athena (infra/queries), against the tables that the catalog describes: Athena's grammar, known tables and
-columns, functions with types that fit, and a condition on the partition column where that is a day, without which a query reads
-the whole lake."""
+"""The saved queries of Athena (infra/queries), against the tables that the catalog describes:
+Athena's grammar, known tables and columns, functions with types that fit, and a condition on the
+partition column where that is a day, without which a query reads the whole lake.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +26,27 @@ QUERIES = sorted((INFRA / "queries").glob("*.sql"))
 def columns(table: dict[str, list[dict[str, str]]]) -> dict[str, str]:
     """All columns that a query can name, with their types in Athena's words."""
     found = [*table["columns"], *table["partition_keys"]]
-    return {column["name"]: exp.DataType.build(column["type"], dialect="hive").sql("athena") for column in found}
+    return {
+        column["name"]: exp.DataType.build(column["type"], dialect="hive").sql("athena")
+        for column in found
+    }
 
 
 SCHEMA = MappingSchema(
-    {DATABASES[database]: {name: columns(table) for name, table in tables.items()} for database, tables in CATALOG.items()},
+    {
+        DATABASES[database]: {name: columns(table) for name, table in tables.items()}
+        for database, tables in CATALOG.items()
+    },
     dialect="athena",
 )
 
 
 def read(path: Path) -> exp.Expression:
     """The query with the names of databases filled in, as Terraform does."""
-    return parse_one(Template(path.read_text("utf-8").replace("'$'", "'$$'")).substitute(DATABASES), dialect="athena")
+    return parse_one(
+        Template(path.read_text("utf-8").replace("'$'", "'$$'")).substitute(DATABASES),
+        dialect="athena",
+    )
 
 
 def tables(query: exp.Expression) -> Iterator[tuple[exp.Select, exp.Table]]:
@@ -53,19 +63,33 @@ def test_a_query_names_tables_and_columns_that_there_are(path: Path) -> None:
     query = qualify(read(path), schema=SCHEMA, dialect="athena", validate_qualify_columns=True)
     for _, table in tables(query):
         assert SCHEMA.column_names(table), f"there is no table {table.sql('athena')}"
-    unknown = [column.sql("athena") for column in annotate_types(query, SCHEMA, dialect="athena").selects if column.type is None]
+    unknown = [
+        column.sql("athena")
+        for column in annotate_types(query, SCHEMA, dialect="athena").selects
+        if column.type is None
+    ]
     assert not unknown
 
 
 @pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
 def test_a_query_reads_only_the_days_that_it_is_about(path: Path) -> None:
     for select, table in tables(read(path)):
-        keys = {key["name"] for key in CATALOG[table.db.removeprefix("shoplake_test_")][table.name]["partition_keys"] if key["type"] == "date"}
+        keys = {
+            key["name"]
+            for key in CATALOG[table.db.removeprefix("shoplake_test_")][table.name][
+                "partition_keys"
+            ]
+            if key["type"] == "date"
+        }
         where = select.args.get("where")
-        assert not keys or where and keys & {column.name for column in where.find_all(exp.Column)}, f"{table.sql()} is read as a whole, expected a condition on {keys}"
+        assert not keys or (
+            where and keys & {column.name for column in where.find_all(exp.Column)}
+        ), f"{table.sql()} is read as a whole, expected a condition on {keys}"
 
 
 def test_a_wrong_column_would_be_found() -> None:
-    query = parse_one("select no_such_column from shoplake_test_gold.revenue_by_region", dialect="athena")
+    query = parse_one(
+        "select no_such_column from shoplake_test_gold.revenue_by_region", dialect="athena"
+    )
     with pytest.raises(Exception, match="no_such_column"):
         qualify(query, schema=SCHEMA, dialect="athena")

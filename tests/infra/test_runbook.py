@@ -1,5 +1,6 @@
-"""Whoever is woken finds what to do: the runbook has a section for every alarm, and none for alarms that there are not. What its
-commands and queries name is there."""
+"""Whoever is woken finds what to do: the runbook has a section for every alarm, and none for alarms
+that there are not. What its commands and queries name is there.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +48,10 @@ NAMED = {
 # Where a name stands for all that begin with it.
 BEGINNINGS = ("--name-prefix", "Queries, folder")
 # The runbook's own functions, and what their argument becomes a name with.
-FUNCTIONS = {"errors": "aws logs tail /aws/lambda/$P-", "url": "aws sqs get-queue-url --queue-name $P-"}
+FUNCTIONS = {
+    "errors": "aws logs tail /aws/lambda/$P-",
+    "url": "aws sqs get-queue-url --queue-name $P-",
+}
 
 
 def sections() -> list[str]:
@@ -58,7 +62,9 @@ def sections() -> list[str]:
 
 def section_of(alarm: str) -> list[str]:
     """Sections that an alarm's name, without the prefix, belongs to."""
-    return [section for section in sections() if alarm == section or alarm.startswith(f"{section}-")]
+    return [
+        section for section in sections() if alarm == section or alarm.startswith(f"{section}-")
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +76,10 @@ def stack(documents: Callable[[str], dict[str, Any]]) -> Stack:
 @pytest.fixture(scope="module")
 def alarms(stack: Stack) -> dict[str, Resource]:
     """Its alarms, by name without the prefix."""
-    return {alarm.values["alarm_name"].removeprefix(PREFIX): alarm for alarm in stack.of("aws_cloudwatch_metric_alarm")}
+    return {
+        alarm.values["alarm_name"].removeprefix(PREFIX): alarm
+        for alarm in stack.of("aws_cloudwatch_metric_alarm")
+    }
 
 
 def test_every_alarm_has_its_section(alarms: dict[str, Resource]) -> None:
@@ -95,7 +104,10 @@ def test_every_section_says_how_to_look_and_what_to_do() -> None:
 
 
 def test_every_saved_query_that_is_named_exists(stack: Stack) -> None:
-    saved = {query.values["name"].split("/", 1)[1] for query in stack.of("aws_cloudwatch_query_definition")}
+    saved = {
+        query.values["name"].split("/", 1)[1]
+        for query in stack.of("aws_cloudwatch_query_definition")
+    }
     named = set(re.findall(r"[Ss]aved query \*([^*]+)\*", RUNBOOK))
     assert named, "the runbook names no saved query"
     assert sorted(named - saved) == []
@@ -105,14 +117,21 @@ def test_sections_that_others_refer_to_exist() -> None:
     headings = set(re.findall(r"^### (.+)$", RUNBOOK, re.MULTILINE))
     prose = re.sub(r"```.*?```", "", RUNBOOK, flags=re.DOTALL)
     prose = re.sub(r"[Ss]aved query \*[^*]+\*", "", prose)
-    referred = {name for name in re.findall(r"(?<!\*)\*([A-Za-z][A-Za-z -]+)\*(?!\*)", prose) if name in headings or re.fullmatch(r"[a-z]+-[a-z-]+", name)}
+    referred = {
+        name
+        for name in re.findall(r"(?<!\*)\*([A-Za-z][A-Za-z -]+)\*(?!\*)", prose)
+        if name in headings or re.fullmatch(r"[a-z]+-[a-z-]+", name)
+    }
     assert referred, "the runbook refers to no section"
     assert sorted(name for name in referred if name not in headings and not section_of(name)) == []
 
 
 def test_what_is_watched_is_counted(stack: Stack) -> None:
     """A metric of our own that no function writes would never alarm."""
-    written = {f"{stem}_{unit.lower()}" for stem, unit in re.findall(r'Metric::new\("(\w+)", Unit::(\w+)\)', METRICS)}
+    written = {
+        f"{stem}_{unit.lower()}"
+        for stem, unit in re.findall(r'Metric::new\("(\w+)", Unit::(\w+)\)', METRICS)
+    }
     watched = {
         metric["metric_name"]
         for alarm in stack.of("aws_cloudwatch_metric_alarm")
@@ -122,28 +141,57 @@ def test_what_is_watched_is_counted(stack: Stack) -> None:
     }
     assert watched and watched <= written
     [dashboard] = stack.of("aws_cloudwatch_dashboard")
-    lines = [line for widget in json.loads(dashboard.values["dashboard_body"])["widgets"] for line in widget["properties"].get("metrics", [])]
+    lines = [
+        line
+        for widget in json.loads(dashboard.values["dashboard_body"])["widgets"]
+        for line in widget["properties"].get("metrics", [])
+    ]
     drawn = {line[1] for line in lines if line[0] == "Shoplake"}
-    searched = {name for line in lines if isinstance(line[0], dict) for name in re.findall(r'Shoplake.*MetricName="(\w+)"', line[0]["expression"])}
+    searched = {
+        name
+        for line in lines
+        if isinstance(line[0], dict)
+        for name in re.findall(r'Shoplake.*MetricName="(\w+)"', line[0]["expression"])
+    }
     assert drawn and searched and drawn | searched <= written
 
 
 def names_in(text: str) -> list[tuple[str, str]]:
-    """What stands before each name that begins with the environment's, and the name with its gaps as `<...>`."""
+    """What stands before each name that begins with the environment's, and the name with its gaps
+    as `<...>`.
+    """
     code = "\n".join(re.findall(r"```sh\n.*?```|`[^`\n]+`", text, re.DOTALL))
     for function, command in FUNCTIONS.items():
-        text += "".join(f"\n{command}{argument}" for argument in re.findall(rf"(?:[`(\n]){function} ([a-z][a-z-]*)", code))
-    text = re.sub(r"(?<=-)\$\([^)]*\)|\$\d", "<...>", text).replace("$P", "shoplake-prod").replace("shoplake-<environment>", "shoplake-prod")
-    return re.findall(r"""([^\n]*?)[`'"]*((?:/[\w/-]+/)?shoplake-prod(?:[\w/-]|<[^>\n]+>)*)""", text)
+        text += "".join(
+            f"\n{command}{argument}"
+            for argument in re.findall(rf"(?:[`(\n]){function} ([a-z][a-z-]*)", code)
+        )
+    text = (
+        re.sub(r"(?<=-)\$\([^)]*\)|\$\d", "<...>", text)
+        .replace("$P", "shoplake-prod")
+        .replace("shoplake-<environment>", "shoplake-prod")
+    )
+    return re.findall(
+        r"""([^\n]*?)[`'"]*((?:/[\w/-]+/)?shoplake-prod(?:[\w/-]|<[^>\n]+>)*)""", text
+    )
 
 
 def strangers(text: str, stack: Stack) -> list[str]:
-    """Names that nothing in the stack has, or stand where the tests know of nothing that would have one."""
+    """Names that nothing in the stack has, or stand where the tests know of nothing that would have
+    one.
+    """
     found = []
     for before, name in names_in(text):
         kinds = [kind for place, kind in NAMED.items() if before.rstrip(" `'\"").endswith(place)]
-        pattern = re.compile("[^/]+".join(map(re.escape, re.split(r"<[^>]+>", name))) + (".*" if before.rstrip(" `").endswith(BEGINNINGS) else ""))
-        if not any(pattern.fullmatch(str(resource.values[attribute])) for kind, attribute in kinds for resource in stack.of(kind)):
+        pattern = re.compile(
+            "[^/]+".join(map(re.escape, re.split(r"<[^>]+>", name)))
+            + (".*" if before.rstrip(" `").endswith(BEGINNINGS) else "")
+        )
+        if not any(
+            pattern.fullmatch(str(resource.values[attribute]))
+            for kind, attribute in kinds
+            for resource in stack.of(kind)
+        ):
             found.append(f"{before[-40:]}{name}")
     return found
 
@@ -172,30 +220,59 @@ def test_a_name_that_does_not_exist_would_be_found(stack: Stack, command: str) -
 
 def athena_queries(text: str) -> list[str]:
     """What is to be asked in Athena: queries that name one of the lake's databases."""
-    code = [*re.findall(r"```sql\n(.*?)```", text, re.DOTALL), *re.findall(r"`(select [^`]+)`", text)]
-    return [query.rstrip().rstrip(";") for query in code if re.search(r"\b(bronze|silver|gold|quarantine)\.|shoplake_", query)]
+    code = [
+        *re.findall(r"```sql\n(.*?)```", text, re.DOTALL),
+        *re.findall(r"`(select [^`]+)`", text),
+    ]
+    return [
+        query.rstrip().rstrip(";")
+        for query in code
+        if re.search(r"\b(bronze|silver|gold|quarantine)\.|shoplake_", query)
+    ]
 
 
 def faults(query: str, stack: Stack) -> str:
-    """What Athena would have against a query, or its owner, who pays for what it reads; nothing if it is right."""
+    """What Athena would have against a query, or its owner, who pays for what it reads; nothing if
+    it is right.
+    """
     tables: dict[str, dict[str, dict[str, str]]] = {}
     for table in stack.of("aws_glue_catalog_table"):
-        columns = [*table.values["storage_descriptor"][0]["columns"], *table.values["partition_keys"]]
-        types = {column["name"]: exp.DataType.build(column["type"], dialect="hive").sql("athena") for column in columns}
-        tables.setdefault(table.values["database_name"], {})[table.values["name"]] = types | {"$path": "varchar"}
+        columns = [
+            *table.values["storage_descriptor"][0]["columns"],
+            *table.values["partition_keys"],
+        ]
+        types = {
+            column["name"]: exp.DataType.build(column["type"], dialect="hive").sql("athena")
+            for column in columns
+        }
+        tables.setdefault(table.values["database_name"], {})[table.values["name"]] = types | {
+            "$path": "varchar"
+        }
     parsed = parse_one(query, dialect="athena")
     for table in parsed.find_all(exp.Table):
         if table.name not in tables.get(table.db, {}):
             return f"there is no table {table.sql('athena')}"
     try:
-        qualify(parsed, schema=MappingSchema(tables, dialect="athena"), dialect="athena", validate_qualify_columns=True)
+        qualify(
+            parsed,
+            schema=MappingSchema(tables, dialect="athena"),
+            dialect="athena",
+            validate_qualify_columns=True,
+        )
     except Exception as error:  # whichever of its own sqlglot raises
         return str(error)
-    compared = [each for each in parsed.find_all(exp.EQ, exp.GTE) if isinstance(each.this, exp.Column) and each.this.name == "dt"]
+    compared = [
+        each
+        for each in parsed.find_all(exp.EQ, exp.GTE)
+        if isinstance(each.this, exp.Column) and each.this.name == "dt"
+    ]
     if not compared:
         return "it reads all days"
     # Athena compares a date with no text.
-    dates = all(isinstance(each.expression, exp.Cast) and each.expression.to.is_type("date") for each in compared)
+    dates = all(
+        isinstance(each.expression, exp.Cast) and each.expression.to.is_type("date")
+        for each in compared
+    )
     return "" if dates else "a day is compared with a text"
 
 
@@ -209,9 +286,15 @@ def test_queries_of_athena_are_right(stack: Stack) -> None:
     ("query", "fault"),
     [
         ("select code from silver.quarantined where dt = date '2026-11-21'", "no table"),
-        ("select code from shoplake_prod_silver.quarantined where dt = '2026-11-21'", "with a text"),
+        (
+            "select code from shoplake_prod_silver.quarantined where dt = '2026-11-21'",
+            "with a text",
+        ),
         ("select code from shoplake_prod_silver.quarantined where code = 'x'", "all days"),
-        ("select no_such_column from shoplake_prod_silver.quarantined where dt = date '2026-11-21'", "no_such_column"),
+        (
+            "select no_such_column from shoplake_prod_silver.quarantined where dt = date '2026-11-21'",
+            "no_such_column",
+        ),
     ],
 )
 def test_a_wrong_query_of_athena_would_be_found(stack: Stack, query: str, fault: str) -> None:

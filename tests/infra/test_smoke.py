@@ -73,7 +73,7 @@ class Api(BaseHTTPRequestHandler):
             else (401, b"signature")
         )
 
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *arguments: object) -> None:
         """The tests say what went wrong."""
 
 

@@ -1,4 +1,6 @@
-"""The deploy workflow: what it runs exists, what it uses is pinned, and a pull request gets no credentials."""
+"""The deploy workflow: what it runs exists, what it uses is pinned, and a pull request gets no
+credentials.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +34,15 @@ def steps(workflow: dict[Any, Any]) -> Iterator[dict[str, Any]]:
 
 
 def unguarded_pipes(workflow: dict[Any, Any]) -> list[str]:
-    """Commands that a pipe takes the failure of. GitHub gives bash `-o pipefail` only where `shell: bash` is asked for by name."""
+    """Commands that a pipe takes the failure of. GitHub gives bash `-o pipefail` only where `shell:
+    bash` is asked for by name.
+    """
     return [
         step["run"]
         for job in workflow["jobs"].values()
         for step in job["steps"]
-        if re.search(r"[^|]\|[^|]", step.get("run", "")) and step.get("shell", _shell(job) or _shell(workflow)) != "bash"
+        if re.search(r"[^|]\|[^|]", step.get("run", ""))
+        and step.get("shell", _shell(job) or _shell(workflow)) != "bash"
     ]
 
 
@@ -54,13 +59,21 @@ def deploy() -> dict[Any, Any]:
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_it_runs_targets_that_exist(path: Path) -> None:
     targets = set(TARGET.findall((ROOT / "Makefile").read_text("utf-8")))
-    used = {target for step in steps(read(path)) for target in re.findall(r"\bmake ([a-z0-9-]+)", step.get("run", ""))}
+    used = {
+        target
+        for step in steps(read(path))
+        for target in re.findall(r"\bmake ([a-z0-9-]+)", step.get("run", ""))
+    }
     assert used and used <= targets
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_what_it_uses_is_pinned_to_a_commit(path: Path) -> None:
-    assert [step["uses"] for step in steps(read(path)) if "uses" in step and not PINNED.match(step["uses"])] == []
+    assert [
+        step["uses"]
+        for step in steps(read(path))
+        if "uses" in step and not PINNED.match(step["uses"])
+    ] == []
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
@@ -80,14 +93,28 @@ def test_a_failure_gets_through_a_pipe(path: Path) -> None:
 def test_a_pipe_that_hides_a_failure_is_found(step: dict[str, str], found: bool) -> None:
     workflow = {"jobs": {"plan": {"steps": [step]}}}
     assert unguarded_pipes(workflow) == ([step["run"]] if found else [])
-    assert unguarded_pipes(workflow | {"defaults": {"run": {"shell": "bash"}}}) == ([step["run"]] if step.get("shell") == "sh" else [])
+    assert unguarded_pipes(workflow | {"defaults": {"run": {"shell": "bash"}}}) == (
+        [step["run"]] if step.get("shell") == "sh" else []
+    )
 
 
 def test_whatever_is_deployed_is_planned_when_it_changes(deploy: dict[Any, Any]) -> None:
     members = tomllib.loads((ROOT / "Cargo.toml").read_text("utf-8"))["workspace"]["members"]
-    folders = {member.partition("/")[0] for member in members} | {*BESIDE_THE_ROOT, "infra", "tests"}
-    files = {"Cargo.toml", "Cargo.lock", "Makefile", ".dockerignore", ".github/workflows/deploy.yml"}
-    assert set(deploy["on"]["pull_request"]["paths"]) == {f"{folder}/**" for folder in folders} | files
+    folders = {member.partition("/")[0] for member in members} | {
+        *BESIDE_THE_ROOT,
+        "infra",
+        "tests",
+    }
+    files = {
+        "Cargo.toml",
+        "Cargo.lock",
+        "Makefile",
+        ".dockerignore",
+        ".github/workflows/deploy.yml",
+    }
+    assert (
+        set(deploy["on"]["pull_request"]["paths"]) == {f"{folder}/**" for folder in folders} | files
+    )
 
 
 def test_only_the_deployment_gets_credentials(deploy: dict[Any, Any]) -> None:
@@ -113,10 +140,16 @@ def test_a_deployment_signs_in_by_a_role_and_is_alone(deploy: dict[Any, Any]) ->
     job = deploy["jobs"]["deploy"]
     assert job["permissions"]["id-token"] == "write"
     assert job["concurrency"]["cancel-in-progress"] is False
-    signing_in = next(step for step in job["steps"] if step.get("uses", "").startswith("aws-actions/configure-aws-credentials@"))
+    signing_in = next(
+        step
+        for step in job["steps"]
+        if step.get("uses", "").startswith("aws-actions/configure-aws-credentials@")
+    )
     assert "role-to-assume" in signing_in["with"]
     assert not any("secret" in name for name in signing_in["with"])
-    assert deploy["on"]["workflow_dispatch"]["inputs"]["environment"]["options"] == list(ENVIRONMENTS)
+    assert deploy["on"]["workflow_dispatch"]["inputs"]["environment"]["options"] == list(
+        ENVIRONMENTS
+    )
 
 
 def untested(workflow: dict[Any, Any]) -> list[str]:

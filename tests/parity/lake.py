@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-
 from job_lake import Conflict, Json, Lake, Object, Outbox, Passing
 
-PLANNED_AT = datetime(2026, 11, 21, 10, 0, 0, tzinfo=timezone.utc)
+PLANNED_AT = datetime(2026, 11, 21, 10, 0, 0, tzinfo=UTC)
 
 
 class MemoryLake(Lake):
@@ -44,7 +43,13 @@ class MemoryLake(Lake):
         found = self.objects.get(key)
         return found and found.body[-length:]
 
-    def put(self, key: str, body: bytes, metadata: dict[str, str] | None = None, condition: dict[str, str] | None = None) -> None:
+    def put(
+        self,
+        key: str,
+        body: bytes,
+        metadata: dict[str, str] | None = None,
+        condition: dict[str, str] | None = None,
+    ) -> None:
         if key.startswith("gold/") and condition and (meddle := self.meddle):
             self.meddle = None
             meddle()
@@ -98,4 +103,13 @@ def etag(body: bytes) -> str:
 
 def partitions(messages: list[Json]) -> list[str]:
     """Who is dirty, in few words."""
-    return [" ".join([message["model"], message["partition"], *(f"to {last}" for last in [message.get("until")] if last)]) for message in messages]
+    return [
+        " ".join(
+            [
+                message["model"],
+                message["partition"],
+                *(f"to {last}" for last in [message.get("until")] if last),
+            ]
+        )
+        for message in messages
+    ]

@@ -10,10 +10,10 @@ from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
-
 from job_engine import Gold, bits, compute
 from job_lake import Json, LocalWorkspace
 from pyspark.sql import SparkSession
+
 from tests.pipeline.package import ROOT, target_dir
 
 from .lake import MemoryLake
@@ -31,7 +31,9 @@ class Job:
     @cached_property
     def expected(self) -> Gold | None:
         """What is in gold; none if nothing was ever committed."""
-        return Gold.decode(self.gold_key, self.lake.get(self.gold_key).body) if self.gold_key else None
+        return (
+            Gold.decode(self.gold_key, self.lake.get(self.gold_key).body) if self.gold_key else None
+        )
 
     def run(self, spark: SparkSession) -> Gold:
         """The same job on Spark."""
@@ -44,18 +46,29 @@ class Job:
     def differences(self, actual: Gold) -> list[str]:
         """How Spark's rows and checks differ from DataFusion's: in no way at all, if all is well."""
         name = f"{self.document['model']} {self.document['partition']['value']}"
-        found = [] if self.expected is None else [f"{name}: {text}" for text in differences(self.expected.rows, actual.rows)]
+        found = (
+            []
+            if self.expected is None
+            else [f"{name}: {text}" for text in differences(self.expected.rows, actual.rows)]
+        )
         if self.result["rows"] != actual.rows.num_rows:
             found.append(f"{name}: {actual.rows.num_rows} rows, expected {self.result['rows']}")
         if comparable(self.result["failed_checks"]) != comparable(actual.failed_checks):
-            found.append(f"{name}: failed checks {actual.failed_checks}, expected {self.result['failed_checks']}")
+            found.append(
+                f"{name}: failed checks {actual.failed_checks}, expected {self.result['failed_checks']}"
+            )
         return found
 
 
 def comparable(failed_checks: list[Json]) -> list[Json]:
     """Without the sample where it is not all of the rows, as their order is nobody's promise."""
     return [
-        {**failed, "sample": sorted(map(repr, failed["sample"])) if failed["rows"] == len(failed["sample"]) else None}
+        {
+            **failed,
+            "sample": sorted(map(repr, failed["sample"]))
+            if failed["rows"] == len(failed["sample"])
+            else None,
+        }
         for failed in failed_checks
     ]
 
@@ -67,7 +80,11 @@ def differences(expected: pa.Table, actual: pa.Table) -> list[str]:
     if bits(expected).equals(bits(actual)):
         return []
     pairs = zip(expected.to_pylist(), actual.to_pylist(), strict=False)
-    rows = [f"row {number}: {one}\nexpected {other}" for number, (other, one) in enumerate(pairs) if repr(one) != repr(other)]
+    rows = [
+        f"row {number}: {one}\nexpected {other}"
+        for number, (other, one) in enumerate(pairs)
+        if repr(one) != repr(other)
+    ]
     return rows[:5] or [f"{actual.num_rows} rows, expected {expected.num_rows}"]
 
 
@@ -77,7 +94,10 @@ class Simulation:
     def __init__(self, folder: Path) -> None:
         lake = MemoryLake.of(folder)
         lines = [json.loads(line) for line in (folder / "results.ndjson").read_text().splitlines()]
-        self.jobs = [Job(lake, json.loads(lake.get(line["job"]).body), line["result"], line["gold"]) for line in lines]
+        self.jobs = [
+            Job(lake, json.loads(lake.get(line["job"]).body), line["result"], line["gold"])
+            for line in lines
+        ]
         self.models = sorted({job.document["model"] for job in self.jobs})
 
     @classmethod
@@ -86,13 +106,20 @@ class Simulation:
         binary = target_dir() / "debug" / "simulate"
         if not binary.exists():
             raise SystemExit(f"{binary} is not there; run: make build")
-        subprocess.run([binary, "--out", folder, *arguments], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [binary, "--out", folder, *arguments], cwd=ROOT, check=True, stdout=subprocess.DEVNULL
+        )
         return cls(folder)
 
     def of(self, model: str, count: int) -> list[Job]:
-        """Some jobs of a model: the one with the most rows, those of which a check says something, and others by chance."""
+        """Some jobs of a model: the one with the most rows, those of which a check says something,
+        and others by chance.
+        """
         jobs = [job for job in self.jobs if job.document["model"] == model]
         random.Random(model).shuffle(jobs)
         most = max(job.result["rows"] for job in jobs)
-        jobs.sort(key=lambda job: (job.result["rows"] == most, len(job.result["failed_checks"])), reverse=True)
+        jobs.sort(
+            key=lambda job: (job.result["rows"] == most, len(job.result["failed_checks"])),
+            reverse=True,
+        )
         return jobs[:count]

@@ -11,11 +11,11 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pytest
-from pyspark.sql import SparkSession
-
 from job_engine import Gold
 from job_lake import Conflict, Json, Lake, Outbox, Passing, Workspace
+from pyspark.sql import SparkSession
 from run_job import Transform
+
 from tests.pipeline.pipeline import Cloud, free_port, wait_until
 
 from .conftest import ROOT
@@ -42,9 +42,15 @@ class Remote:
         self.queue = self.sqs.create_queue(QueueName=self.bucket)["QueueUrl"]
         self.bus = f"bus-{self.bucket}"
         self.events.create_event_bus(Name=self.bus)
-        arn = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        self.events.put_rule(Name=self.bucket, EventBusName=self.bus, EventPattern='{"source": ["shoplake"]}')
-        self.events.put_targets(Rule=self.bucket, EventBusName=self.bus, Targets=[{"Id": "queue", "Arn": arn}])
+        arn = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])[
+            "Attributes"
+        ]["QueueArn"]
+        self.events.put_rule(
+            Name=self.bucket, EventBusName=self.bus, EventPattern='{"source": ["shoplake"]}'
+        )
+        self.events.put_targets(
+            Rule=self.bucket, EventBusName=self.bus, Targets=[{"Id": "queue", "Arn": arn}]
+        )
         self.lake = Lake(self.s3, self.bucket)
         self.outbox = Outbox(self.events, self.bus, self.sqs, self.queue)
 
@@ -60,7 +66,9 @@ class Remote:
         found: list[Json] = []
 
         def receive() -> bool:
-            for message in self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages", ()):
+            for message in self.sqs.receive_message(
+                QueueUrl=self.queue, MaxNumberOfMessages=10
+            ).get("Messages", ()):
                 event = json.loads(message["Body"])
                 assert (event["source"], event["detail-type"]) == ("shoplake", "Partition Dirty")
                 found.append(event["detail"])
@@ -80,17 +88,36 @@ def remote(cloud: Cloud) -> Remote:
 def run_script(cloud: Cloud, remote: Remote, job: str) -> subprocess.CompletedProcess[str]:
     """Starts the script as Glue does, which adds arguments of its own."""
     environment = {
-        **os.environ, "AWS_ENDPOINT_URL": cloud.endpoint, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+        **os.environ,
+        "AWS_ENDPOINT_URL": cloud.endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
         "NO_PROXY": "127.0.0.1,localhost",
     }
     command = [
-        sys.executable, ROOT / "glue-sql" / "run_job.py", "--job", job, "--lake_bucket", remote.bucket,
-        "--dirty_queue_url", remote.queue, "--event_bus", remote.bus, "--aws_region", "us-east-1", "--JOB_NAME", "shoplake", "--job-language", "python",
+        sys.executable,
+        ROOT / "glue-sql" / "run_job.py",
+        "--job",
+        job,
+        "--lake_bucket",
+        remote.bucket,
+        "--dirty_queue_url",
+        remote.queue,
+        "--event_bus",
+        remote.bus,
+        "--aws_region",
+        "us-east-1",
+        "--JOB_NAME",
+        "shoplake",
+        "--job-language",
+        "python",
     ]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_given_a_job_when_the_script_runs_then_it_commits_announces_and_says_so(cloud: Cloud, remote: Remote) -> None:
+def test_given_a_job_when_the_script_runs_then_it_commits_announces_and_says_so(
+    cloud: Cloud, remote: Remote
+) -> None:
     memory = MemoryLake()
     memory.write(f"silver/lines/dt={DAY}/a.parquet", lines("2.5000", "0.1000"))
     key = remote.plan(memory)
@@ -107,13 +134,20 @@ def test_given_a_job_when_the_script_runs_then_it_commits_announces_and_says_so(
     metrics = {name: value for line in printed if "_aws" in line for name, value in line.items()}
     assert metrics["written_gold_rows_count"] == 1 and metrics["ran_job_seconds"] > 0
     gold = remote.lake.get(GOLD)
-    assert gold.metadata == {"version": "1", "inputs": job["output"]["inputs_digest"], "job": job["id"], "rows": "1"}
+    assert gold.metadata == {
+        "version": "1",
+        "inputs": job["output"]["inputs_digest"],
+        "job": job["id"],
+        "rows": "1",
+    }
     assert str(Gold.decode(GOLD, gold.body).rows["takings"][0]) == "2.6000"
     assert partitions(remote.received(1)) == ["weekly 2026-11-20 to 2026-11-21"]
     assert json.loads(remote.lake.get(LEASE).body)["until"] == "1970-01-01T00:00:00Z"
 
 
-def test_given_a_job_that_is_not_there_when_the_script_runs_then_it_fails_for_good(cloud: Cloud, remote: Remote) -> None:
+def test_given_a_job_that_is_not_there_when_the_script_runs_then_it_fails_for_good(
+    cloud: Cloud, remote: Remote
+) -> None:
     done = run_script(cloud, remote, "jobs/none.json")
     assert done.returncode == 1
     last = 'RuntimeError: Shoplake.Permanent: there is no job document "jobs/none.json" in the lake'
@@ -141,7 +175,9 @@ def test_given_another_commit_while_it_ran_then_s3_says_so_and_dispatch_is_told(
     assert "another job committed while it ran" in received[0]["reason"]
 
 
-def test_given_a_version_that_is_still_there_then_it_is_replaced_and_a_later_writer_of_the_same_conflicts(remote: Remote) -> None:
+def test_given_a_version_that_is_still_there_then_it_is_replaced_and_a_later_writer_of_the_same_conflicts(
+    remote: Remote,
+) -> None:
     lake = remote.lake
     lake.put("gold/x", b"1", condition={"If-None-Match": "*"})
     with pytest.raises(Conflict):
@@ -157,22 +193,35 @@ def test_given_a_version_that_is_still_there_then_it_is_replaced_and_a_later_wri
     assert lake.get("gold/x").body == b"4", "a condition holds for its own write only"
 
 
-def test_given_keys_that_are_not_there_then_that_is_no_error_but_a_bucket_is(remote: Remote) -> None:
-    assert (remote.lake.get("none"), remote.lake.head("none"), remote.lake.tail("none")) == (None, None, None)
+def test_given_keys_that_are_not_there_then_that_is_no_error_but_a_bucket_is(
+    remote: Remote,
+) -> None:
+    assert (remote.lake.get("none"), remote.lake.head("none"), remote.lake.tail("none")) == (
+        None,
+        None,
+        None,
+    )
     remote.lake.put("empty", b"")
     assert remote.lake.tail("empty") == b""
     remote.lake.delete("none")
-    with pytest.raises(Passing, match='could not read "x" in the lake: .*; retry, and if it persists check the bucket'):
+    with pytest.raises(
+        Passing,
+        match='could not read "x" in the lake: .*; retry, and if it persists check the bucket',
+    ):
         Lake(remote.s3, "no-such-bucket-here").tail("x")
 
 
 def test_given_more_partitions_than_one_call_takes_then_all_are_announced(remote: Remote) -> None:
-    dirtied = [{"model": "m", "partition": f"2026-11-{day:02}", "reason": "é"} for day in range(1, 24)]
+    dirtied = [
+        {"model": "m", "partition": f"2026-11-{day:02}", "reason": "é"} for day in range(1, 24)
+    ]
     remote.outbox.announce(dirtied)
     assert remote.received(23) == dirtied
 
 
-def test_given_a_cluster_then_its_workspace_is_a_folder_of_the_lake_that_goes_with_the_job(remote: Remote) -> None:
+def test_given_a_cluster_then_its_workspace_is_a_folder_of_the_lake_that_goes_with_the_job(
+    remote: Remote,
+) -> None:
     table = pa.table({f"column_{number}": pa.array([number]) for number in range(200)})
     memory = MemoryLake()
     memory.write("x.parquet", table)
@@ -182,7 +231,10 @@ def test_given_a_cluster_then_its_workspace_is_a_folder_of_the_lake_that_goes_wi
 
     uri, footer = workspace.place("silver/x.parquet", "in/000000.parquet", may_change=False)
     assert uri == f"s3://{remote.bucket}/silver/x.parquet" and body.endswith(footer)
-    assert body.endswith(remote.lake.tail("silver/x.parquet", 100)) and len(remote.lake.tail("silver/x.parquet", 100)) > 1000
+    assert (
+        body.endswith(remote.lake.tail("silver/x.parquet", 100))
+        and len(remote.lake.tail("silver/x.parquet", 100)) > 1000
+    )
     uri, whole = workspace.place("silver/x.parquet", "in/000000.parquet", may_change=True)
     assert uri == workspace.uri("in/000000.parquet") and whole == body
     copy = uri.removeprefix(f"s3://{remote.bucket}/")
@@ -192,7 +244,9 @@ def test_given_a_cluster_then_its_workspace_is_a_folder_of_the_lake_that_goes_wi
 
     remote.lake.put(copy.replace("in/000000.parquet", "rows/part-0.parquet"), b"rows")
     remote.lake.put(copy.replace("in/000000.parquet", "rows/_SUCCESS"), b"")
-    remote.lake.put(copy.replace("/in/000000.parquet", "_$folder$"), b"")  # as Glue's file system does
+    remote.lake.put(
+        copy.replace("/in/000000.parquet", "_$folder$"), b""
+    )  # as Glue's file system does
     assert workspace.files("rows") == [b"rows"]
     workspace.clear()
     assert remote.lake.list("jobs/") == []

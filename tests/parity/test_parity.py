@@ -1,5 +1,6 @@
-"""Every model on both engines over the same events: the same columns, types and rows, decimals to the last digit and doubles to
-the last bit. There is no list of differences that are fine."""
+"""Every model on both engines over the same events: the same columns, types and rows, decimals to
+the last digit and doubles to the last bit. There is no list of differences that are fine.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +22,11 @@ HERE = Path(__file__).resolve().parent
 SEED = os.environ.get("PARITY_SEED", "1")
 # A job takes Spark seconds, and there are hundreds: PARITY_JOBS=1000 runs all of them.
 JOBS_PER_MODEL = int(os.environ.get("PARITY_JOBS", "2"))
-MODELS = sorted(path.stem for folder in ("silver", "gold") for path in (ROOT / "glue-sql" / folder).glob("*.sql"))
+MODELS = sorted(
+    path.stem
+    for folder in ("silver", "gold")
+    for path in (ROOT / "glue-sql" / folder).glob("*.sql")
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,34 +35,59 @@ def simulation(tmp_path_factory: pytest.TempPathFactory) -> Simulation:
     return Simulation.run(tmp_path_factory.mktemp("simulated") / "lake", "--adversarial", SEED)
 
 
-def test_given_adversarial_events_then_what_is_compared_of_every_model_has_rows(simulation: Simulation) -> None:
+def test_given_adversarial_events_then_what_is_compared_of_every_model_has_rows(
+    simulation: Simulation,
+) -> None:
     assert simulation.models == MODELS
     for model in MODELS:
-        assert any(job.expected and job.expected.rows.num_rows > 1 for job in simulation.of(model, JOBS_PER_MODEL)), model
+        assert any(
+            job.expected and job.expected.rows.num_rows > 1
+            for job in simulation.of(model, JOBS_PER_MODEL)
+        ), model
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_model_gives_the_same_rows_and_failed_checks(spark: SparkSession, simulation: Simulation, model: str) -> None:
+def test_a_model_gives_the_same_rows_and_failed_checks(
+    spark: SparkSession, simulation: Simulation, model: str
+) -> None:
     with ThreadPoolExecutor(2) as pool:
-        computed = list(pool.map(lambda job: (job, job.run(spark)), simulation.of(model, JOBS_PER_MODEL)))
+        computed = list(
+            pool.map(lambda job: (job, job.run(spark)), simulation.of(model, JOBS_PER_MODEL))
+        )
     assert [difference for job, gold in computed for difference in job.differences(gold)] == []
 
 
-def test_a_file_has_the_same_columns_and_notes_whoever_writes_it(spark: SparkSession, simulation: Simulation) -> None:
-    job = next(job for job in simulation.jobs if job.document["downstream"] and job.expected and job.expected.dirtied)
-    assert job.result["outcome"] == "committed" and job.document["output"]["version"] == 1, "it has no rows before it"
+def test_a_file_has_the_same_columns_and_notes_whoever_writes_it(
+    spark: SparkSession, simulation: Simulation
+) -> None:
+    job = next(
+        job
+        for job in simulation.jobs
+        if job.document["downstream"] and job.expected and job.expected.dirtied
+    )
+    assert job.result["outcome"] == "committed" and job.document["output"]["version"] == 1, (
+        "it has no rows before it"
+    )
     ours = pq.ParquetFile(pa.BufferReader(job.run(spark).encode(job.document)))
     theirs = pq.ParquetFile(pa.BufferReader(job.lake.get(job.gold_key).body))
 
     ours_notes, theirs_notes = (
-        {name.decode(): value for name, value in file.metadata.metadata.items() if name != b"ARROW:schema"}
+        {
+            name.decode(): value
+            for name, value in file.metadata.metadata.items()
+            if name != b"ARROW:schema"
+        }
         for file in (ours, theirs)
     )
     assert ours_notes == theirs_notes
     notes = ["dirtied", "failed_checks", "inputs", "job", "rows", "version"]
     assert sorted(ours_notes) == [f"shoplake.{name}" for name in notes]
     assert ours.schema_arrow.remove_metadata() == theirs.schema_arrow.remove_metadata()
-    assert ours.metadata.row_group(0).column(0).compression == theirs.metadata.row_group(0).column(0).compression == "ZSTD"
+    assert (
+        ours.metadata.row_group(0).column(0).compression
+        == theirs.metadata.row_group(0).column(0).compression
+        == "ZSTD"
+    )
 
 
 @pytest.mark.parametrize("model", ["integer_division", "average_of_decimals"])
@@ -65,20 +95,32 @@ def test_given_a_model_that_means_something_else_to_each_engine_then_the_compari
     spark: SparkSession, tmp_path: Path, model: str
 ) -> None:
     sale = {
-        "transaction_id": "t", "store_id": "s", "region": "r", "product_id": "p", "discount": "0", "currency": "EUR",
-        "sold_at": "2026-03-01T10:00:00Z", "business_date": "2026-03-01",
+        "transaction_id": "t",
+        "store_id": "s",
+        "region": "r",
+        "product_id": "p",
+        "discount": "0",
+        "currency": "EUR",
+        "sold_at": "2026-03-01T10:00:00Z",
+        "business_date": "2026-03-01",
     }
     # 7 units in 3 lines, at 5 / 3 a unit on average
     lines = [(1, 2, "1"), (2, 2, "2"), (3, 3, "2")]
     events = [
-        {"dataset": "pos_sales", "shop_id": "acme", "data": {**sale, "line_no": line, "quantity": quantity, "unit_price": price}}
+        {
+            "dataset": "pos_sales",
+            "shop_id": "acme",
+            "data": {**sale, "line_no": line, "quantity": quantity, "unit_price": price},
+        }
         for line, quantity, price in lines
     ]
     (tmp_path / "events.ndjson").write_text("".join(f"{json.dumps(event)}\n" for event in events))
     (tmp_path / "sql" / "gold").mkdir(parents=True)
     shutil.copy(HERE / "engine_dependent" / f"{model}.sql", tmp_path / "sql" / "gold")
 
-    simulation = Simulation.run(tmp_path / "lake", "--events", tmp_path / "events.ndjson", "--sql", tmp_path / "sql")
+    simulation = Simulation.run(
+        tmp_path / "lake", "--events", tmp_path / "events.ndjson", "--sql", tmp_path / "sql"
+    )
 
     [job] = simulation.jobs
     assert job.expected.rows.num_rows == 1

@@ -7,10 +7,9 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from pyspark.sql import SparkSession
-
 from job_engine import Gold
 from job_lake import JobError, Json, Passing
+from pyspark.sql import SparkSession
 from run_job import RESULT_BYTES, Transform, shortened
 
 from .job import DAY, GOLD, LEASE, SQL, check, lines, plan
@@ -37,7 +36,9 @@ class World:
 
     def lease(self, key: str, holder: str | None = None) -> None:
         job = json.loads(self.lake.get(key).body)["id"]
-        self.lake.put(LEASE, json.dumps({"job": holder or job, "until": "2026-11-21T10:05:10Z"}).encode())
+        self.lake.put(
+            LEASE, json.dumps({"job": holder or job, "until": "2026-11-21T10:05:10Z"}).encode()
+        )
 
     def is_leased(self) -> bool:
         return json.loads(self.lake.get(LEASE).body)["until"] != "1970-01-01T00:00:00Z"
@@ -54,7 +55,9 @@ def world(spark: SparkSession, lake: MemoryLake, sent: Sent) -> World:
     return world
 
 
-def test_given_new_rows_then_they_are_committed_with_what_load_and_notify_need(world: World) -> None:
+def test_given_new_rows_then_they_are_committed_with_what_load_and_notify_need(
+    world: World,
+) -> None:
     notice = {"subject": "{shop_id} took {takings}", "started": "first_at", "ended": "first_at"}
     key = plan(world.lake, notice=notice)
     world.lease(key)
@@ -62,18 +65,39 @@ def test_given_new_rows_then_they_are_committed_with_what_load_and_notify_need(w
 
     job = json.loads(world.lake.get(key).body)
     assert result == {
-        "outcome": "committed", "model": "takings", "partition": DAY, "job": job["id"], "version": 1,
-        "planned_at": "2026-11-21T10:00:00Z", "rows": 1, "checks": [], "failed_checks": [],
-        "alert": None, "load": {
-            "model": "takings", "warehouse": "finance.takings", "partition": {"column": "day", "type": "date", "value": DAY},
-            "key": GOLD, "version": 1, "sort": ["shop_id", "day"],
+        "outcome": "committed",
+        "model": "takings",
+        "partition": DAY,
+        "job": job["id"],
+        "version": 1,
+        "planned_at": "2026-11-21T10:00:00Z",
+        "rows": 1,
+        "checks": [],
+        "failed_checks": [],
+        "alert": None,
+        "load": {
+            "model": "takings",
+            "warehouse": "finance.takings",
+            "partition": {"column": "day", "type": "date", "value": DAY},
+            "key": GOLD,
+            "version": 1,
+            "sort": ["shop_id", "day"],
             "columns": [
-                {"name": "shop_id", "type": "string"}, {"name": "day", "type": "date"}, {"name": "sales", "type": "bigint"},
-                {"name": "takings", "type": "decimal(18,4)"}, {"name": "first_at", "type": "timestamp"},
+                {"name": "shop_id", "type": "string"},
+                {"name": "day", "type": "date"},
+                {"name": "sales", "type": "bigint"},
+                {"name": "takings", "type": "decimal(18,4)"},
+                {"name": "first_at", "type": "timestamp"},
                 {"name": "noted", "type": "double"},
             ],
         },
-        "notify": {"model": "takings", "partition": DAY, "key": GOLD, "identity": ["shop_id", "day"], "notice": notice},
+        "notify": {
+            "model": "takings",
+            "partition": DAY,
+            "key": GOLD,
+            "identity": ["shop_id", "day"],
+            "notice": notice,
+        },
     }
     assert json.loads(world.lake.get(key.replace(".json", ".result.json")).body) == result
     assert not world.is_leased()
@@ -81,7 +105,10 @@ def test_given_new_rows_then_they_are_committed_with_what_load_and_notify_need(w
     assert (row["sales"], row["takings"], row["noted"]) == (2, Decimal("2.6000"), 0.5)
     assert row["first_at"].isoformat() == "2026-11-20T23:59:59.123456+00:00"
     assert world.lake.get(GOLD).metadata == {
-        "version": "1", "inputs": job["output"]["inputs_digest"], "job": job["id"], "rows": "1",
+        "version": "1",
+        "inputs": job["output"]["inputs_digest"],
+        "job": job["id"],
+        "rows": "1",
     }
     assert partitions(world.sent.announced) == ["weekly 2026-11-20 to 2026-11-21"]
     assert world.sent.announced[0]["reason"] == "takings changed 2026-11-20"
@@ -95,7 +122,12 @@ def test_given_the_same_rows_then_nothing_is_committed_and_nothing_announced(wor
     world.lake.write(f"silver/lines/dt={DAY}/b.parquet", lines())
     result = world.run(plan(world.lake))
 
-    assert (result["outcome"], result["rows"], result["load"], result["version"]) == ("unchanged", 1, None, 2)
+    assert (result["outcome"], result["rows"], result["load"], result["version"]) == (
+        "unchanged",
+        1,
+        None,
+        2,
+    )
     assert world.sent.announced == [] and world.lake.get(GOLD) == before
 
 
@@ -108,7 +140,9 @@ def test_given_changed_rows_then_the_next_version_replaces_the_one_before(world:
     assert world.lake.get(GOLD).metadata["version"] == "2"
 
 
-def test_given_an_end_between_commit_and_announcement_then_a_retry_announces_and_loads(world: World) -> None:
+def test_given_an_end_between_commit_and_announcement_then_a_retry_announces_and_loads(
+    world: World,
+) -> None:
     warning = check("select takings from gold__takings", severity="warn")
     key = plan(world.lake, checks=[warning])
     world.lease(key)
@@ -118,13 +152,17 @@ def test_given_an_end_between_commit_and_announcement_then_a_retry_announces_and
 
     result = world.run(key)
     assert (result["outcome"], result["load"]["version"]) == ("committed", 1)
-    assert [failed["name"] for failed in result["failed_checks"]] == ["takings_are_fine"], "the commit remembers it"
+    assert [failed["name"] for failed in result["failed_checks"]] == ["takings_are_fine"], (
+        "the commit remembers it"
+    )
     assert partitions(world.sent.announced) == ["weekly 2026-11-20 to 2026-11-21"]
     assert world.lake.get(GOLD).metadata["version"] == "1", "it is not committed twice"
     assert not world.is_leased()
 
 
-def test_given_a_commit_since_it_was_planned_then_the_partition_is_planned_again(world: World) -> None:
+def test_given_a_commit_since_it_was_planned_then_the_partition_is_planned_again(
+    world: World,
+) -> None:
     first = plan(world.lake)
     world.arrive("b", "1.0000")
     second = plan(world.lake)
@@ -133,7 +171,12 @@ def test_given_a_commit_since_it_was_planned_then_the_partition_is_planned_again
     world.lease(first)
 
     result = world.run(first)
-    assert (result["outcome"], result["rows"], result["checks"], result["load"]) == ("conflict", 0, [], None)
+    assert (result["outcome"], result["rows"], result["checks"], result["load"]) == (
+        "conflict",
+        0,
+        [],
+        None,
+    )
     assert partitions(world.sent.marked) == [f"takings {DAY}"]
     assert "another job has committed since it was planned" in world.sent.marked[0]["reason"]
     assert partitions(world.sent.announced) == ["weekly 2026-11-20 to 2026-11-21"]
@@ -162,7 +205,10 @@ def test_given_an_input_that_is_gone_then_the_partition_is_planned_again(world: 
     key = plan(world.lake)
     world.lake.delete(f"silver/lines/dt={DAY}/a.parquet")
     assert world.run(key)["outcome"] == "conflict"
-    assert "silver.lines: the object silver/lines/dt=2026-11-20/a.parquet is gone" in world.sent.marked[0]["reason"]
+    assert (
+        "silver.lines: the object silver/lines/dt=2026-11-20/a.parquet is gone"
+        in world.sent.marked[0]["reason"]
+    )
 
 
 def test_given_a_check_that_stops_then_nothing_is_committed(world: World) -> None:
@@ -172,27 +218,49 @@ def test_given_a_check_that_stops_then_nothing_is_committed(world: World) -> Non
     world.lease(key)
     result = world.run(key)
 
-    assert (result["outcome"], result["load"], world.lake.get(GOLD)) == ("checks_failed", None, None)
-    assert result["checks"] == [{"name": "takings_are_fine", "severity": "stop", "description": "takings are fine"}]
+    assert (result["outcome"], result["load"], world.lake.get(GOLD)) == (
+        "checks_failed",
+        None,
+        None,
+    )
+    assert result["checks"] == [
+        {"name": "takings_are_fine", "severity": "stop", "description": "takings are fine"}
+    ]
     [failed] = result["failed_checks"]
-    assert (failed["name"], failed["severity"], failed["rows"], len(failed["sample"])) == ("takings_are_fine", "stop", 8, 5)
+    assert (failed["name"], failed["severity"], failed["rows"], len(failed["sample"])) == (
+        "takings_are_fine",
+        "stop",
+        8,
+        5,
+    )
     assert failed["sample"][0] == {
-        "amount": "1.0000", "at": "2026-11-20T23:59:59.123456Z", "line": "0", "note": "é", "rate": "0.1",
+        "amount": "1.0000",
+        "at": "2026-11-20T23:59:59.123456Z",
+        "line": "0",
+        "note": "é",
+        "rate": "0.1",
     }
     assert failed["sample"][2]["note"] is None
     assert world.sent.announced == [] and not world.is_leased()
 
 
-def test_given_a_check_that_warns_then_the_rows_are_committed_and_the_failure_is_told(world: World) -> None:
+def test_given_a_check_that_warns_then_the_rows_are_committed_and_the_failure_is_told(
+    world: World,
+) -> None:
     checks = [check("select shop_id, takings from gold__takings", severity="warn")]
     result = world.run(plan(world.lake, checks=checks))
     assert result["outcome"] == "committed"
     [failed] = result["failed_checks"]
     assert failed["sample"][0]["takings"] == "2.6000"
-    assert result["alert"] == [{
-        "check": "takings_are_fine", "severity": "warn", "description": "takings are fine",
-        "rows": 1, "shops": failed["shops"],
-    }]
+    assert result["alert"] == [
+        {
+            "check": "takings_are_fine",
+            "severity": "warn",
+            "description": "takings are fine",
+            "rows": 1,
+            "shops": failed["shops"],
+        }
+    ]
     world.arrive("b", "1.0000")
     result = world.run(plan(world.lake, checks=checks))
     assert (result["outcome"], result["alert"]) == ("committed", None), "it is known"
@@ -229,7 +297,9 @@ def test_given_a_lease_that_became_another_s_then_it_is_left_alone(world: World)
         (b'{"version": 2}', "missing field `checks`"),
     ],
 )
-def test_given_a_document_that_cannot_be_read_then_a_retry_is_not_worth_it(world: World, document: bytes, words: str) -> None:
+def test_given_a_document_that_cannot_be_read_then_a_retry_is_not_worth_it(
+    world: World, document: bytes, words: str
+) -> None:
     if document is not None:
         world.lake.put("jobs/x.json", document)
     error = world.fails("jobs/x.json")
@@ -244,7 +314,9 @@ def test_given_a_document_of_another_version_then_a_retry_is_not_worth_it(world:
 def test_given_gold_that_no_job_wrote_then_the_error_says_what_to_do(world: World) -> None:
     world.lake.put(GOLD, b"no parquet", {"version": "1"})
     error = world.fails(plan(world.lake))
-    assert error.kind == "Shoplake.Permanent" and "delete it and mark its partition dirty" in str(error)
+    assert error.kind == "Shoplake.Permanent" and "delete it and mark its partition dirty" in str(
+        error
+    )
 
 
 @pytest.mark.parametrize(
@@ -252,14 +324,25 @@ def test_given_gold_that_no_job_wrote_then_the_error_says_what_to_do(world: Worl
     [
         ("selec", "model takings, its query: [PARSE_SYNTAX_ERROR]"),
         ("select nothing from silver__lines", "model takings, its query: [UNRESOLVED_COLUMN"),
-        (SQL.replace("count(*) as sales", "sum(line + 9223372036854775807) as sales"), "ARITHMETIC_OVERFLOW"),
+        (
+            SQL.replace("count(*) as sales", "sum(line + 9223372036854775807) as sales"),
+            "ARITHMETIC_OVERFLOW",
+        ),
         (SQL.replace("count(*) as sales", "cast('x' as bigint) as sales"), "CAST_INVALID_INPUT"),
-        (SQL.replace("count(*) as sales", "array(1) as sales"), 'the column "sales" is a array<int>, expected string'),
+        (
+            SQL.replace("count(*) as sales", "array(1) as sales"),
+            'the column "sales" is a array<int>, expected string',
+        ),
         (SQL.replace("count(*) as sales", "null as sales"), 'the column "sales" is a void'),
-        ("select shop_id from silver__lines", 'does not return the column "day" that its key names'),
+        (
+            "select shop_id from silver__lines",
+            'does not return the column "day" that its key names',
+        ),
     ],
 )
-def test_given_sql_that_does_not_run_then_the_error_says_so_in_the_model_s_words(world: World, sql: str, words: str) -> None:
+def test_given_sql_that_does_not_run_then_the_error_says_so_in_the_model_s_words(
+    world: World, sql: str, words: str
+) -> None:
     key = plan(world.lake, sql=sql)
     world.lease(key)
     error = world.fails(key)
@@ -267,7 +350,9 @@ def test_given_sql_that_does_not_run_then_the_error_says_so_in_the_model_s_words
     assert not world.is_leased(), "nobody will try this again"
 
 
-def test_given_a_lake_that_fails_then_the_lease_is_kept_for_the_retry(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_a_lake_that_fails_then_the_lease_is_kept_for_the_retry(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise Passing("a fault was asked for")
 
@@ -278,17 +363,25 @@ def test_given_a_lake_that_fails_then_the_lease_is_kept_for_the_retry(world: Wor
     assert world.is_leased()
 
 
-def test_given_a_result_that_is_too_large_to_be_passed_on_then_it_shows_fewer_rows_and_keeps_the_rest() -> None:
+def test_given_a_result_that_is_too_large_to_be_passed_on_then_it_shows_fewer_rows_and_keeps_the_rest() -> (
+    None
+):
     row = {f"column_{number:02}": "\u20ac" * 200 for number in range(20)}
     checks = [
-        {"name": name, "severity": "stop", "rows": 9, "sample": [row] * rows} for name, rows in (("long", 5), ("longer", 20))
+        {"name": name, "severity": "stop", "rows": 9, "sample": [row] * rows}
+        for name, rows in (("long", 5), ("longer", 20))
     ]
     large = {"outcome": "checks_failed", "failed_checks": checks}
 
     result = shortened(large)
 
-    assert len(json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode()) <= RESULT_BYTES
-    assert [(check["name"], check["rows"]) for check in result["failed_checks"]] == [("long", 9), ("longer", 9)]
+    assert (
+        len(json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode()) <= RESULT_BYTES
+    )
+    assert [(check["name"], check["rows"]) for check in result["failed_checks"]] == [
+        ("long", 9),
+        ("longer", 9),
+    ]
     assert all(check["sample"] for check in result["failed_checks"]), "from the longest first"
     assert [len(check["sample"]) for check in checks] == [5, 20], "what is committed is as it was"
     small = {"outcome": "checks_failed", "failed_checks": [{**checks[0], "sample": [row]}]}

@@ -1,17 +1,18 @@
-"""What becomes of a job's inputs and rows, in the places where Spark would do something else by itself."""
+"""What becomes of a job's inputs and rows, in the places where Spark would do something else by
+itself.
+"""
 
 from __future__ import annotations
 
 import json
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from pyspark.sql import SparkSession
-
 from job_engine import Gold, changed_rows, compute, read_by, runs, text
 from job_lake import InputGone, JobError, Json, LocalWorkspace, Workspace
+from pyspark.sql import SparkSession
 
 from .job import COLUMNS, DAY, SQL, lines, plan
 from .lake import MemoryLake
@@ -19,7 +20,9 @@ from .lake import MemoryLake
 OBJECT = f"silver/lines/dt={DAY}/a.parquet"
 
 
-def run(spark: SparkSession, lake: MemoryLake, workspace: Workspace | None = None, **changes: object) -> Gold:
+def run(
+    spark: SparkSession, lake: MemoryLake, workspace: Workspace | None = None, **changes: object
+) -> Gold:
     """Computes the job over what is in the lake."""
     job = json.loads(lake.get(plan(lake, **changes)).body)
     workspace = workspace or LocalWorkspace(lake)
@@ -31,14 +34,20 @@ def run(spark: SparkSession, lake: MemoryLake, workspace: Workspace | None = Non
 
 def query(columns: str) -> Json:
     """A job that gives some columns of every line, in the order of their numbers."""
-    return {"sql": f"select shop_id, day, line, {columns} from silver__lines", "key": ["line"], "sort": ["line"]}
+    return {
+        "sql": f"select shop_id, day, line, {columns} from silver__lines",
+        "key": ["line"],
+        "sort": ["line"],
+    }
 
 
 def values(gold: Gold, column: str) -> list[object]:
     return gold.rows[column].to_pylist()
 
 
-def test_given_an_older_object_without_an_optional_column_then_it_reads_as_null(spark: SparkSession, lake: MemoryLake) -> None:
+def test_given_an_older_object_without_an_optional_column_then_it_reads_as_null(
+    spark: SparkSession, lake: MemoryLake
+) -> None:
     lake.write(OBJECT, lines("1.0000", "1.0000", "1.0000"))
     lake.write(OBJECT.replace("/a.", "/b."), lines("1.0000", note=None))
     gold = run(spark, lake)
@@ -60,8 +69,16 @@ def test_given_an_object_with_its_columns_in_another_order_and_one_more_then_it_
     [
         ("line", pa.array(["0"]), 'the column "line" as string, expected bigint'),
         ("line", pa.array([0], pa.int32()), 'the column "line" as int32, expected bigint'),
-        ("amount", pa.array([Decimal("1")], pa.decimal128(18, 2)), 'the column "amount" as decimal(18,2), expected decimal(18,4)'),
-        ("at", pa.array([0], pa.timestamp("ns", tz="UTC")), 'the column "at" as timestamp[ns, tz=UTC], expected timestamp'),
+        (
+            "amount",
+            pa.array([Decimal("1")], pa.decimal128(18, 2)),
+            'the column "amount" as decimal(18,2), expected decimal(18,4)',
+        ),
+        (
+            "at",
+            pa.array([0], pa.timestamp("ns", tz="UTC")),
+            'the column "at" as timestamp[ns, tz=UTC], expected timestamp',
+        ),
         ("line", None, 'lacks the column "line", which must not be null'),
     ],
 )
@@ -71,30 +88,47 @@ def test_given_an_object_that_is_not_its_table_s_then_the_error_names_it(
     lake.write(OBJECT, lines("1.0000", **{column: replacement}))
     with pytest.raises(JobError) as caught:
         run(spark, lake)
-    assert str(caught.value).startswith(f"silver.lines: the object {OBJECT} ") and words in str(caught.value), caught.value
+    assert str(caught.value).startswith(f"silver.lines: the object {OBJECT} ") and words in str(
+        caught.value
+    ), caught.value
 
 
-def test_given_an_object_that_is_no_parquet_then_the_error_names_it(spark: SparkSession, lake: MemoryLake) -> None:
+def test_given_an_object_that_is_no_parquet_then_the_error_names_it(
+    spark: SparkSession, lake: MemoryLake
+) -> None:
     lake.put(OBJECT, b"PAR1 or not")
-    with pytest.raises(JobError, match=f"silver.lines: the object {OBJECT} is no Parquet file that can be read"):
+    with pytest.raises(
+        JobError, match=f"silver.lines: the object {OBJECT} is no Parquet file that can be read"
+    ):
         run(spark, lake)
 
 
-def test_given_no_object_at_all_then_the_table_is_empty_and_typed(spark: SparkSession, lake: MemoryLake) -> None:
+def test_given_no_object_at_all_then_the_table_is_empty_and_typed(
+    spark: SparkSession, lake: MemoryLake
+) -> None:
     gold = run(spark, lake)
     assert gold.rows.num_rows == 0
     assert gold.rows.schema.field("takings").type == pa.decimal128(18, 4)
 
 
-def test_given_rows_of_another_model_then_their_columns_are_the_objects(spark: SparkSession, lake: MemoryLake) -> None:
+def test_given_rows_of_another_model_then_their_columns_are_the_objects(
+    spark: SparkSession, lake: MemoryLake
+) -> None:
     folder = "gold/other/business_date=2026-11-20"
     lake.write(f"{folder}/data.parquet", lines("1.0000"))
-    source = {"table": "silver__lines__objects", "name": "gold.other", "columns": None, "objects": [f"{folder}/data.parquet"]}
+    source = {
+        "table": "silver__lines__objects",
+        "name": "gold.other",
+        "columns": None,
+        "objects": [f"{folder}/data.parquet"],
+    }
     gold = run(spark, lake, inputs=[source])
     assert values(gold, "sales") == [1]
 
 
-def test_decimals_of_two_widths_are_read_as_the_wider(spark: SparkSession, lake: MemoryLake) -> None:
+def test_decimals_of_two_widths_are_read_as_the_wider(
+    spark: SparkSession, lake: MemoryLake
+) -> None:
     wide = pa.array([Decimal("1000000000000000000.0001")], pa.decimal128(38, 4))
     lake.write(OBJECT, lines("1.5000"))
     lake.write(OBJECT.replace("/a.", "/b."), lines("0.0000", amount=wide))
@@ -117,7 +151,12 @@ def test_given_rows_of_another_model_that_are_replaced_meanwhile_then_all_of_the
 
     key = "gold/other/day=2026-11-20/data.parquet"
     lake.write(key, lines("1.0000"))
-    source = {"table": "silver__lines__objects", "name": "gold.other", "columns": None, "objects": [key]}
+    source = {
+        "table": "silver__lines__objects",
+        "name": "gold.other",
+        "columns": None,
+        "objects": [key],
+    }
     assert values(run(spark, lake, Meddled(lake), inputs=[source]), "sales") == [1]
 
 
@@ -141,22 +180,39 @@ def test_given_a_file_that_vanishes_while_spark_reads_then_the_partition_is_to_b
     [
         ("cast(7 as int)", pa.int64(), 7),
         ("cast(0.5 as float)", pa.float64(), 0.5),
-        ("cast('2026-11-20 10:00:00.123456' as timestamp_ntz)", pa.timestamp("us", tz="UTC"),
-         datetime(2026, 11, 20, 10, 0, 0, 123456, tzinfo=timezone.utc)),
-        ("cast('2026-11-20 10:00:00' as timestamp)", pa.timestamp("us", tz="UTC"), datetime(2026, 11, 20, 10, tzinfo=timezone.utc)),
+        (
+            "cast('2026-11-20 10:00:00.123456' as timestamp_ntz)",
+            pa.timestamp("us", tz="UTC"),
+            datetime(2026, 11, 20, 10, 0, 0, 123456, tzinfo=UTC),
+        ),
+        (
+            "cast('2026-11-20 10:00:00' as timestamp)",
+            pa.timestamp("us", tz="UTC"),
+            datetime(2026, 11, 20, 10, tzinfo=UTC),
+        ),
         ("cast(cast('2026-11-20 23:59:59' as timestamp) as date)", pa.date32(), date(2026, 11, 20)),
-        ("date_trunc('day', at)", pa.timestamp("us", tz="UTC"), datetime(2026, 11, 20, tzinfo=timezone.utc)),
+        (
+            "date_trunc('day', at)",
+            pa.timestamp("us", tz="UTC"),
+            datetime(2026, 11, 20, tzinfo=UTC),
+        ),
         ("cast('0500-01-01' as date)", pa.date32(), date(500, 1, 1)),
-        ("unix_micros(at)", pa.int64(), 1795219199123456),  # date -u -d '2026-11-20 23:59:59' +%s is 1795219199
+        (
+            "unix_micros(at)",
+            pa.int64(),
+            1795219199123456,
+        ),  # date -u -d '2026-11-20 23:59:59' +%s is 1795219199
         ("amount * amount", pa.decimal128(37, 8), Decimal("1.56250000")),
         # 38 digits of which 8 are decimals: Spark would by itself give decimal(38,6) and round
         ("cast(amount as decimal(22, 4)) * amount", pa.decimal128(38, 8), Decimal("1.56250000")),
         ("cast(0 as double) * cast(-1 as double)", pa.float64(), -0.0),
         ("'a\\n${x}'", pa.string(), "a\\n${x}"),
-        ("\"line\" + 1", pa.int64(), 1),
+        ('"line" + 1', pa.int64(), 1),
     ],
 )
-def test_what_an_expression_means(spark: SparkSession, lake: MemoryLake, expression: str, kind: pa.DataType, value: object) -> None:
+def test_what_an_expression_means(
+    spark: SparkSession, lake: MemoryLake, expression: str, kind: pa.DataType, value: object
+) -> None:
     lake.write(OBJECT, lines("1.2500"))
     gold = run(spark, lake, **query(f"{expression} as result"))
     assert gold.rows.schema.field("result").type == kind
@@ -164,14 +220,18 @@ def test_what_an_expression_means(spark: SparkSession, lake: MemoryLake, express
     assert (result, str(result)) == (value, str(value)), "the text tells -0.0 from 0.0"
 
 
-def test_given_rows_in_any_order_then_they_are_stored_in_the_order_of_their_bytes(spark: SparkSession, lake: MemoryLake) -> None:
+def test_given_rows_in_any_order_then_they_are_stored_in_the_order_of_their_bytes(
+    spark: SparkSession, lake: MemoryLake
+) -> None:
     shops = ["é", "a", "Z", "z", "aa", "\U0001f600", "\uffff", "", "1"]
     for number, shop in enumerate(shops):
         lake.write(f"silver/lines/dt={DAY}/{number}.parquet", lines("1.0000", shop=shop))
     assert values(run(spark, lake), "shop_id") == sorted(shops, key=str.encode)
 
 
-def test_given_a_commit_then_its_file_gives_back_what_went_in(spark: SparkSession, lake: MemoryLake) -> None:
+def test_given_a_commit_then_its_file_gives_back_what_went_in(
+    spark: SparkSession, lake: MemoryLake
+) -> None:
     lake.write(OBJECT, lines("1.0000"))
     job = json.loads(lake.get(plan(lake)).body)
     gold = run(spark, lake)
@@ -198,16 +258,24 @@ def table(*rows: tuple[str, float | None]) -> pa.Table:
         (table(("a", float("nan"))), table(("a", float("nan"))), set()),
         (table(("a", None)), table(("a", None)), set()),
         (table(("a", None)), table(("a", 0.0)), {"a"}),
-        (table(("a", 1.0)), table(("a", 1.0)).append_column("more", pa.array([None], pa.string())), {"a"}),
+        (
+            table(("a", 1.0)),
+            table(("a", 1.0)).append_column("more", pa.array([None], pa.string())),
+            {"a"},
+        ),
     ],
 )
 def test_which_rows_a_computation_changed(old: pa.Table, new: pa.Table, names: set[str]) -> None:
-    assert {name for changed in changed_rows(old, new) for name in changed["name"].to_pylist()} == names
+    assert {
+        name for changed in changed_rows(old, new) for name in changed["name"].to_pylist()
+    } == names
 
 
 def test_given_a_window_then_a_change_dirties_every_day_that_reads_it() -> None:
     downstream = {"lookback_days": 2, "lookahead_days": 1}
-    assert read_by(downstream, date(2010, 12, 10)) == [date(2010, 12, day) for day in (9, 10, 11, 12)]
+    assert read_by(downstream, date(2010, 12, 10)) == [
+        date(2010, 12, day) for day in (9, 10, 11, 12)
+    ]
     assert read_by(downstream, date.max) == [date(9999, 12, 30), date.max]
     assert read_by(downstream, date.min)[0] == date.min
 
@@ -225,11 +293,24 @@ def test_given_days_then_each_run_of_them_is_one_message() -> None:
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (None, None), (True, "true"), (7, "7"), (Decimal("0E-4"), "0.0000"), (Decimal("-12.3400"), "-12.3400"),
-        (date(2026, 1, 2), "2026-01-02"), ("é" * 200, "é" * 200), ("é" * 201, "é" * 200 + "..."),
+        (None, None),
+        (True, "true"),
+        (7, "7"),
+        (Decimal("0E-4"), "0.0000"),
+        (Decimal("-12.3400"), "-12.3400"),
+        (date(2026, 1, 2), "2026-01-02"),
+        ("é" * 200, "é" * 200),
+        ("é" * 201, "é" * 200 + "..."),
         # as Rust's ryu prints them
-        (0.1, "0.1"), (3.0, "3.0"), (-0.0, "-0.0"), (0.00001234, "0.00001234"), (1e16, "1e16"), (1.5e-7, "1.5e-7"),
-        (1e-10, "1e-10"), (float("nan"), "NaN"), (float("inf"), "inf"),
+        (0.1, "0.1"),
+        (3.0, "3.0"),
+        (-0.0, "-0.0"),
+        (0.00001234, "0.00001234"),
+        (1e16, "1e16"),
+        (1.5e-7, "1.5e-7"),
+        (1e-10, "1e-10"),
+        (float("nan"), "NaN"),
+        (float("inf"), "inf"),
     ],
 )
 def test_how_a_failed_check_shows_a_value(value: object, shown: str | None) -> None:

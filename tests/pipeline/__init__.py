@@ -1,1 +1,3 @@
-"""Drives the real pipeline in a local cloud: builds, deploys, feeds and observes it. The demo and the end-to-end tests use it."""
+"""Drives the real pipeline in a local cloud: builds, deploys, feeds and observes it. The demo and
+the end-to-end tests use it.
+"""

@@ -16,9 +16,9 @@ import runpy
 import subprocess
 import sys
 import traceback
-from datetime import datetime, timezone
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Callable, Optional
 
 from .errors import CommandError
 
@@ -39,7 +39,7 @@ INSTALL = {
 """What to do where a program is missing."""
 
 
-def guard(run: Callable[[], Optional[int]], name: str, logs: Path = LOGS) -> int:
+def guard(run: Callable[[], int | None], name: str, logs: Path = LOGS) -> int:
     """Runs a command and returns its exit code; says what went wrong, if anything."""
     try:
         return run() or 0
@@ -60,7 +60,7 @@ def guard(run: Callable[[], Optional[int]], name: str, logs: Path = LOGS) -> int
         return 1
 
 
-def explain(error: BaseException) -> Optional[str]:
+def explain(error: BaseException) -> str | None:
     """The message of a failure that a person can act on; None for a defect of the program."""
     if isinstance(error, CommandError) or type(error).__name__ in ("CloudError", "BootstrapError"):
         return str(error)
@@ -82,7 +82,7 @@ def explain(error: BaseException) -> Optional[str]:
     return None
 
 
-def _aws(error: BaseException, family: "set[str]") -> str:
+def _aws(error: BaseException, family: set[str]) -> str:
     unreachable = {
         "EndpointConnectionError",
         "ConnectTimeoutError",
@@ -108,7 +108,7 @@ def _failed_program(error: subprocess.CalledProcessError) -> str:
     )
 
 
-def _operating_system(error: OSError) -> Optional[str]:
+def _operating_system(error: OSError) -> str | None:
     if isinstance(error, ConnectionError):
         return f"the connection failed: {error}; {START_DEMO} if it does not run"
     name = (
@@ -140,7 +140,7 @@ def _exit_code(ended: SystemExit) -> int:
 
 
 def _unexpected(error: BaseException, name: str, logs: Path) -> str:
-    at = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     log = logs / f"{name}-{at}-{os.getpid()}.log"
     first = (str(error).splitlines() or ["no message"])[0]
     what = f"unexpected {type(error).__name__} in {name}: {first}"

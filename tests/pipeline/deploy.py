@@ -13,11 +13,21 @@ from .package import ROOT
 from .progress import run, step
 
 AWS_PROVIDER = "5.100.0"
-MIRROR_HINTS = ("/opt", "/usr/local", "/usr/share", "/usr/lib", "/srv", "/var/lib", str(Path.home()))
+MIRROR_HINTS = (
+    "/opt",
+    "/usr/local",
+    "/usr/share",
+    "/usr/lib",
+    "/srv",
+    "/var/lib",
+    str(Path.home()),
+)
 
 
 def provider_mirror() -> Path | None:
-    """A folder of this machine that holds the AWS provider unpacked, for machines that cannot reach Terraform's registry."""
+    """A folder of this machine that holds the AWS provider unpacked, for machines that cannot reach
+    Terraform's registry.
+    """
     provider = f"registry.terraform.io/hashicorp/aws/{AWS_PROVIDER}/*/terraform-provider-aws_v5*"
     for hint in map(Path, MIRROR_HINTS):
         for pattern in (provider, f"*/{provider}", f"*/*/{provider}"):
@@ -34,7 +44,9 @@ def init_arguments() -> list[str]:
 
 
 def terraform_settings(data: Path) -> dict[str, str]:
-    """What each of our Terraform commands is told, whichever account it talks to; `data` is where its modules and providers go."""
+    """What each of our Terraform commands is told, whichever account it talks to; `data` is where
+    its modules and providers go.
+    """
     settings = {"TF_DATA_DIR": str(data), "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
     config = os.environ.get("TF_CLI_CONFIG_FILE")
     if config and not Path(config).exists():
@@ -45,8 +57,8 @@ def terraform_settings(data: Path) -> dict[str, str]:
 def cloud_settings(endpoint: str, region: str, key: str) -> dict[str, str]:
     """What makes a tool talk to a cloud of this machine, and to nothing else.
 
-    A profile of the shell's goes before keys, a service's own endpoint before the common one. So all of its settings are
-    emptied, which to Terraform is as if they were not set.
+    A profile of the shell's goes before keys, a service's own endpoint before the common one. So
+    all of its settings are emptied, which to Terraform is as if they were not set.
     """
     return {name: "" for name in os.environ if name.startswith("AWS_")} | {
         "AWS_ENDPOINT_URL": endpoint,
@@ -60,12 +72,16 @@ def cloud_settings(endpoint: str, region: str, key: str) -> dict[str, str]:
 
 
 class Terraform:
-    """The root with a state and a data folder of its own, so that several clouds can be applied from one checkout."""
+    """The root with a state and a data folder of its own, so that several clouds can be applied
+    from one checkout.
+    """
 
     def __init__(self, state: Path, endpoint: str, variables: Mapping[str, str]) -> None:
         self._state = state
         self._variables = [f"-var={name}={value}" for name, value in variables.items()]
-        self._environment = cloud_settings(endpoint, "us-east-1", "test") | terraform_settings(state / "terraform")
+        self._environment = cloud_settings(endpoint, "us-east-1", "test") | terraform_settings(
+            state / "terraform"
+        )
 
     def apply(self) -> dict[str, object]:
         """Initialises and applies; returns the outputs."""
@@ -86,9 +102,17 @@ class Terraform:
     def plan_is_empty(self) -> bool:
         """Whether another apply would change nothing."""
         code = subprocess.run(
-            ["terraform", f"-chdir={ROOT / 'infra'}", "plan", "-input=false", "-detailed-exitcode",
-             *self._inputs()],
-            env={**os.environ, **self._environment}, stdout=(self._state / "terraform-plan.log").open("wb"), stderr=subprocess.STDOUT,
+            [
+                "terraform",
+                f"-chdir={ROOT / 'infra'}",
+                "plan",
+                "-input=false",
+                "-detailed-exitcode",
+                *self._inputs(),
+            ],
+            env={**os.environ, **self._environment},
+            stdout=(self._state / "terraform-plan.log").open("wb"),
+            stderr=subprocess.STDOUT,
         ).returncode
         if code == 1:
             raise RuntimeError(f"terraform plan failed: see {self._state / 'terraform-plan.log'}")
@@ -98,7 +122,10 @@ class Terraform:
         """The outputs of the last apply."""
         text = subprocess.run(
             ["terraform", f"-chdir={ROOT / 'infra'}", "output", "-json"],
-            env={**os.environ, **self._environment}, check=True, capture_output=True, text=True,
+            env={**os.environ, **self._environment},
+            check=True,
+            capture_output=True,
+            text=True,
         ).stdout
         return {name: output["value"] for name, output in json.loads(text).items()}
 

@@ -2,9 +2,9 @@
 
     python -m tests.pipeline.deploy_aws deploy|plan|outputs|destroy dev|staging|prod [name of an output]
 
-Credentials come from the environment, as for every AWS tool. infra/DEPLOY.md says what has to be there the first time.
-Beside credentials runs nothing but Python's standard library, Terraform with the provider of the
-lock file, and the AWS CLI.
+Credentials come from the environment, as for every AWS tool. infra/DEPLOY.md says what has to be
+there the first time. Beside credentials runs nothing but Python's standard library, Terraform with
+the provider of the lock file, and the AWS CLI.
 """
 
 from __future__ import annotations
@@ -71,11 +71,15 @@ class Aws(Protocol):
         """What a function answers."""
 
     def sql(self, request: Mapping[str, Any], *statements: str) -> int:
-        """Runs statements as one transaction of the Redshift Data API and returns how many rows the last one has."""
+        """Runs statements as one transaction of the Redshift Data API and returns how many rows the
+        last one has.
+        """
 
 
 class Terraform:
-    """The root on its way to AWS: a folder of links to it, beside the file that puts its state into S3."""
+    """The root on its way to AWS: a folder of links to it, beside the file that puts its state into
+    S3.
+    """
 
     def __init__(self, target: Target, folder: Path, packages: Path) -> None:
         self._target = target
@@ -90,14 +94,21 @@ class Terraform:
     def plan(self, *, destroy: bool = False) -> None:
         """Shows what would change, and keeps the plan."""
         variables = {"packages_dir": str(self._packages)}
-        # A file goes over the environment: without this, the tag that was just pushed would give way to one in the file.
+        # A file goes over the environment: without this, the tag that was just pushed would give
+        # way to one in the file.
         if tag := os.environ.get("TF_VAR_connector_image_tag"):
             variables["connector_image_tag"] = tag
-        # What is taken away needs no packages and no images any more, but Terraform looks at them all the same.
+        # What is taken away needs no packages and no images any more, but Terraform looks at them
+        # all the same.
         if destroy:
             variables = {"packages_dir": str(PLACEHOLDERS), "connector_image_tag": "placeholder"}
-        inputs = [f"-var-file={variables_file(self._target.environment)}", *(f"-var={name}={value}" for name, value in variables.items())]
-        self._run("plan", *(["-destroy"] if destroy else []), *inputs, f"-out={self._folder / 'plan'}")
+        inputs = [
+            f"-var-file={variables_file(self._target.environment)}",
+            *(f"-var={name}={value}" for name, value in variables.items()),
+        ]
+        self._run(
+            "plan", *(["-destroy"] if destroy else []), *inputs, f"-out={self._folder / 'plan'}"
+        )
 
     def apply(self) -> None:
         """Does what was planned, and nothing else."""
@@ -105,11 +116,25 @@ class Terraform:
 
     def outputs(self) -> dict[str, Any]:
         """The outputs, but for secret ones."""
-        text = subprocess.run(self._command("output", "-json"), env=self._environment(), check=True, capture_output=True, text=True).stdout
-        return {name: output["value"] for name, output in json.loads(text).items() if not output["sensitive"]}
+        text = subprocess.run(
+            self._command("output", "-json"),
+            env=self._environment(),
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        return {
+            name: output["value"]
+            for name, output in json.loads(text).items()
+            if not output["sensitive"]
+        }
 
     def _run(self, verb: str, *arguments: str) -> None:
-        code = subprocess.run(self._command(verb, "-input=false", *arguments), env=self._environment(), stdout=sys.stderr).returncode
+        code = subprocess.run(
+            self._command(verb, "-input=false", *arguments),
+            env=self._environment(),
+            stdout=sys.stderr,
+        ).returncode
         if code:
             raise Refused(f"terraform {verb} ended with {code}: see above")
 
@@ -118,12 +143,22 @@ class Terraform:
 
     def _environment(self) -> dict[str, str]:
         # A variable that is not set in GitHub arrives as an empty one, and means none.
-        given = {name: value for name, value in os.environ.items() if value or not name.startswith("TF_VAR_")}
-        return {**given, **terraform_settings(self._folder / "terraform"), "AWS_REGION": self._target.region}
+        given = {
+            name: value
+            for name, value in os.environ.items()
+            if value or not name.startswith("TF_VAR_")
+        }
+        return {
+            **given,
+            **terraform_settings(self._folder / "terraform"),
+            "AWS_REGION": self._target.region,
+        }
 
 
 def assemble(folder: Path, target: Target) -> Path:
-    """Links the root and what it reads into a folder and adds the backend, so that infra/ itself stays as the local cloud needs it."""
+    """Links the root and what it reads into a folder and adds the backend, so that infra/ itself
+    stays as the local cloud needs it.
+    """
     root = folder / "infra"
     root.mkdir(parents=True, exist_ok=True)
     for link in [*folder.iterdir(), *root.iterdir()]:
@@ -143,7 +178,8 @@ def assemble(folder: Path, target: Target) -> Path:
 def backend(target: Target) -> str:
     """Where the state is. Terraform reads a file of this name over what the root says.
 
-    How it is encrypted is the bucket's business: with `encrypt` Terraform would ask for S3's own key instead of the bucket's.
+    How it is encrypted is the bucket's business: with `encrypt` Terraform would ask for S3's own
+    key instead of the bucket's.
     """
     return f"""terraform {{
   backend "s3" {{
@@ -157,29 +193,44 @@ def backend(target: Target) -> str:
 
 
 def check_packages(folder: Path, architecture: str) -> None:
-    """Refuses packages that are not there, or for another processor: Lambda would take them, and every call would fail."""
+    """Refuses packages that are not there, or for another processor: Lambda would take them, and
+    every call would fail.
+    """
     for function in FUNCTIONS:
         archive = folder / f"{function}.zip"
         if not archive.exists():
             raise Refused(f"{archive} is missing: make package ARCH={architecture}")
         with zipfile.ZipFile(archive) as packed, packed.open("bootstrap") as binary:
             header = binary.read(20)
-        found = PROCESSORS.get(int.from_bytes(header[18:20], "little"), "something else") if header[:4] == b"\x7fELF" else "no processor"
+        found = (
+            PROCESSORS.get(int.from_bytes(header[18:20], "little"), "something else")
+            if header[:4] == b"\x7fELF"
+            else "no processor"
+        )
         if found != architecture:
-            raise Refused(f"{archive} is built for {found}, and the environment runs {architecture}: make package ARCH={architecture}")
+            raise Refused(
+                f"{archive} is built for {found}, and the environment runs {architecture}: make package ARCH={architecture}"
+            )
     if not (folder / "catalog.json").exists():
-        raise Refused(f"{folder / 'catalog.json'} is missing, which describes the lake's tables: make package ARCH={architecture}")
+        raise Refused(
+            f"{folder / 'catalog.json'} is missing, which describes the lake's tables: make package ARCH={architecture}"
+        )
 
 
 def check_commit(folder: Path, architecture: str, checkout: Commit, *, strict: bool) -> None:
-    """Refuses packages of another commit than the checkout's, which the rest of the deployment comes from. What no commit has
-    is told of, and refused if this is strict."""
+    """Refuses packages of another commit than the checkout's, which the rest of the deployment
+    comes from. What no commit has is told of, and refused if this is strict.
+    """
     again = f"make package ARCH={architecture}"
     if not (folder / RECORD).exists():
-        raise Refused(f"{folder / RECORD} is missing, which says what the packages are built from: {again}")
+        raise Refused(
+            f"{folder / RECORD} is missing, which says what the packages are built from: {again}"
+        )
     built = Commit(json.loads((folder / RECORD).read_text("utf-8"))["commit"])
     if built.number != checkout.number:
-        raise Refused(f"{folder} is built from {built.name}, and this checkout is {checkout.name}: {again}")
+        raise Refused(
+            f"{folder} is built from {built.name}, and this checkout is {checkout.name}: {again}"
+        )
     if built.is_dirty or checkout.is_dirty:
         found = f"{folder} is built from {built.name}, and this checkout is {checkout.name}: no commit has these files (git status)"
         if strict:
@@ -189,7 +240,11 @@ def check_commit(folder: Path, architecture: str, checkout: Commit, *, strict: b
 
 def architecture_of(environment: str) -> str:
     """What the environment's functions run on."""
-    found = re.search(r'^lambda_architecture\s*=\s*"(\w+)"', variables_file(environment).read_text("utf-8"), re.MULTILINE)
+    found = re.search(
+        r'^lambda_architecture\s*=\s*"(\w+)"',
+        variables_file(environment).read_text("utf-8"),
+        re.MULTILINE,
+    )
     return found.group(1) if found else "arm64"
 
 
@@ -202,7 +257,14 @@ def confirm(question: str, answer: str, given: str | None) -> None:
 
 
 def deploy(
-    target: Target, terraform: Terraform, aws: Aws, packages: Path, checkout: Commit, *, ask: bool, confirmed: str | None
+    target: Target,
+    terraform: Terraform,
+    aws: Aws,
+    packages: Path,
+    checkout: Commit,
+    *,
+    ask: bool,
+    confirmed: str | None,
 ) -> dict[str, Any]:
     """Plans, applies, prepares the warehouse; returns the outputs."""
     architecture = architecture_of(target.environment)
@@ -211,7 +273,11 @@ def deploy(
     terraform.init()
     terraform.plan()
     if ask:
-        confirm(f"This is what changes in {target.name}, account {target.account}, {target.region}.", target.name, confirmed)
+        confirm(
+            f"This is what changes in {target.name}, account {target.account}, {target.region}.",
+            target.name,
+            confirmed,
+        )
     terraform.apply()
     outputs = terraform.outputs()
     with step("prepare the warehouse"):
@@ -237,7 +303,10 @@ def destroy(target: Target, terraform: Terraform, *, confirmed: str | None) -> N
 def grant(request: dict[str, Any], aws: Aws) -> None:
     """Gives the functions their users in the warehouse, as its admin, unless they have them."""
     statements = request.pop("Sqls")
-    if aws.sql(request, "select role_name from svv_roles where role_name = 'shoplake_pipeline'") == 0:
+    if (
+        aws.sql(request, "select role_name from svv_roles where role_name = 'shoplake_pipeline'")
+        == 0
+    ):
         aws.sql(request, *statements)
 
 
@@ -291,7 +360,9 @@ class Cli:
         return dict(body or {})
 
     def sql(self, request: Mapping[str, Any], *statements: str) -> int:
-        """Runs statements as one transaction of the Redshift Data API and returns how many rows the last one has."""
+        """Runs statements as one transaction of the Redshift Data API and returns how many rows the
+        last one has.
+        """
         verb, sql = (
             ("execute-statement", {"Sql": statements[0]})
             if len(statements) == 1
@@ -305,7 +376,9 @@ class Cli:
         ] not in ("FINISHED", "FAILED", "ABORTED"):
             time.sleep(1)
         if state["Status"] != "FINISHED":
-            raise Refused(f"the warehouse refused {statements[0]!r} and what follows: {state.get('Error', state['Status'])}")
+            raise Refused(
+                f"the warehouse refused {statements[0]!r} and what follows: {state.get('Error', state['Status'])}"
+            )
         return int(state.get("ResultRows", 0))
 
     def _answer(self, *words: str, **environment: str) -> dict[str, Any]:
@@ -332,12 +405,19 @@ def target_of(environment: str, aws: Aws) -> Target:
     """Where the environment is, by its variables and whose credentials these are."""
     region = region_of(environment)
     account = aws.account()
-    return Target(environment, region, account, os.environ.get("STATE_BUCKET") or f"shoplake-state-{account}-{region}")
+    return Target(
+        environment,
+        region,
+        account,
+        os.environ.get("STATE_BUCKET") or f"shoplake-state-{account}-{region}",
+    )
 
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("verb", choices=("deploy", "plan", "outputs", "destroy"))
     parser.add_argument("environment", choices=ENVIRONMENTS)
     parser.add_argument("output", nargs="?", help="with outputs: only this one")
@@ -375,7 +455,10 @@ def main() -> int:
         print(refusal, file=sys.stderr)
         return 1
     except AwsError as error:
-        print(f"AWS: {error}\nIf this is about credentials: `aws sts get-caller-identity` has to answer first.", file=sys.stderr)
+        print(
+            f"AWS: {error}\nIf this is about credentials: `aws sts get-caller-identity` has to answer first.",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

@@ -73,7 +73,9 @@ class Sent:
             if r["dataset"] == dataset and r["status"] == 202
         )
         keys: set[Key] = {(key,) for keys in posted for key in keys}
-        return keys | {tuple(row["key"]) for row in self.rows.get(dataset, ()) if row["fate"] == "tables"}
+        return keys | {
+            tuple(row["key"]) for row in self.rows.get(dataset, ()) if row["fate"] == "tables"
+        }
 
     def quarantined(self, dataset: str) -> list[dict[str, Any]]:
         """The rows that must be in quarantine."""

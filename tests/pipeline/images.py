@@ -1,7 +1,8 @@
 """The connectors' container images: built by `make package`, pushed by `make push-images`.
 
-An image's tag is the commit and the architecture that it was built from: repositories never let a tag become another image.
-Which tool builds does not matter, as long as it understands Dockerfiles; without one the images are left out, and said so.
+An image's tag is the commit and the architecture that it was built from: repositories never let a
+tag become another image. Which tool builds does not matter, as long as it understands Dockerfiles;
+without one the images are left out, and said so.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ def container_tool(
     find: Callable[[str], str | None] = shutil.which, answers: Callable[[str], bool] | None = None
 ) -> tuple[str | None, str]:
     """The first tool whose engine answers; or none, and why."""
-    answers = answers or (lambda tool: subprocess.run([tool, "info"], capture_output=True).returncode == 0)
+    answers = answers or (
+        lambda tool: subprocess.run([tool, "info"], capture_output=True).returncode == 0
+    )
     found = [tool for tool in TOOLS if find(tool)]
     for tool in found:
         if answers(tool):
@@ -77,18 +80,49 @@ def local_name(connector: str, tag: str) -> str:
     return f"shoplake-{CONNECTORS[connector]}:{tag}"
 
 
-def build_command(tool: str, connector: str, architecture: str, commit: Commit, base: str | None = None) -> list[str]:
-    """Builds one image. It knows no clock, so the same commit gives the same image for an architecture as long as the base
-    image, Alpine's packages (the compiler's and the CA certificates, which are the newest of the day) and the tool are the same."""
-    return _build(tool, architecture, {"CONNECTOR": CONNECTORS[connector]}, commit.epoch, base, local_name(connector, commit.tag(architecture)))
+def build_command(
+    tool: str, connector: str, architecture: str, commit: Commit, base: str | None = None
+) -> list[str]:
+    """Builds one image. It knows no clock, so the same commit gives the same image for an
+    architecture as long as the base image, Alpine's packages (the compiler's and the CA
+    certificates, which are the newest of the day) and the tool are the same.
+    """
+    return _build(
+        tool,
+        architecture,
+        {"CONNECTOR": CONNECTORS[connector]},
+        commit.epoch,
+        base,
+        local_name(connector, commit.tag(architecture)),
+    )
 
 
 def probe_command(tool: str, architecture: str, base: str | None = None) -> list[str]:
-    """Runs one program of the base image. Never from a cache: what ran before the machine's last start may not run now."""
-    return _build(tool, architecture, {}, 0, base, f"shoplake-probe:{architecture}", "--target", "probe", "--no-cache")
+    """Runs one program of the base image. Never from a cache: what ran before the machine's last
+    start may not run now.
+    """
+    return _build(
+        tool,
+        architecture,
+        {},
+        0,
+        base,
+        f"shoplake-probe:{architecture}",
+        "--target",
+        "probe",
+        "--no-cache",
+    )
 
 
-def _build(tool: str, architecture: str, arguments: Mapping[str, str], epoch: int, base: str | None, name: str, *options: str) -> list[str]:
+def _build(
+    tool: str,
+    architecture: str,
+    arguments: Mapping[str, str],
+    epoch: int,
+    base: str | None,
+    name: str,
+    *options: str,
+) -> list[str]:
     given = {**arguments, "SOURCE_DATE_EPOCH": str(epoch)} | ({"RUST_IMAGE": base} if base else {})
     return [
         tool, "build",
@@ -103,9 +137,16 @@ def _build(tool: str, architecture: str, arguments: Mapping[str, str], epoch: in
     ]  # fmt: skip
 
 
-def why_not(tool: str, architecture: str, base: str | None = None, attempt: Callable[[list[str]], tuple[int, str]] | None = None) -> str:
-    """Why the tool cannot build for an architecture here; nothing if it can. An engine answers on a machine of another
-    architecture as well, and only a program that it starts fails. Whatever else is wrong, the build says better."""
+def why_not(
+    tool: str,
+    architecture: str,
+    base: str | None = None,
+    attempt: Callable[[list[str]], tuple[int, str]] | None = None,
+) -> str:
+    """Why the tool cannot build for an architecture here; nothing if it can. An engine answers on a
+    machine of another architecture as well, and only a program that it starts fails. Whatever else
+    is wrong, the build says better.
+    """
     code, output = (attempt or attempted)(probe_command(tool, architecture, base))
     if code == 0 or "exec format error" not in output.lower():
         return ""
@@ -118,7 +159,14 @@ def why_not(tool: str, architecture: str, base: str | None = None, attempt: Call
 
 def attempted(command: list[str]) -> tuple[int, str]:
     """How a command ends, and all that it says."""
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
     return done.returncode, done.stdout
 
 
@@ -138,7 +186,9 @@ def build(architecture: str, out: Path) -> None:
         with step(f"see whether {tool} builds for {architecture} here"):
             reason = why_not(tool, architecture, base)
     if tool is None or reason:
-        print(f"SKIPPED  the connectors' images: {reason}. The functions' packages are complete without them.")
+        print(
+            f"SKIPPED  the connectors' images: {reason}. The functions' packages are complete without them."
+        )
         return
     commit = Commit.of_checkout()
     tag = commit.tag(architecture)
@@ -148,7 +198,17 @@ def build(architecture: str, out: Path) -> None:
             archive = out / f"{package}.tar"
             archive.unlink(missing_ok=True)
             run(save_command(tool, local_name(connector, tag), archive))
-    (out / INDEX).write_text(json.dumps({"tool": tool, "tag": tag, "images": {name: local_name(name, tag) for name in CONNECTORS}}, indent=2) + "\n")
+    (out / INDEX).write_text(
+        json.dumps(
+            {
+                "tool": tool,
+                "tag": tag,
+                "images": {name: local_name(name, tag) for name in CONNECTORS},
+            },
+            indent=2,
+        )
+        + "\n"
+    )
     for package in CONNECTORS.values():
         archive = out / f"{package}.tar"
         print(f"{archive.stat().st_size / 1e6:8.1f} MB  {archive.relative_to(ROOT)}")
@@ -176,7 +236,9 @@ class Repository:
         """Its region, from a host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com."""
         words = self.registry.split(".")
         if len(words) < 6 or words[1:3] != ["dkr", "ecr"] or not self.name:
-            raise SystemExit(f"expected the URL of an ECR repository, such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com/name, not {self.url!r}")
+            raise SystemExit(
+                f"expected the URL of an ECR repository, such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com/name, not {self.url!r}"
+            )
         return words[3]
 
 
@@ -189,11 +251,15 @@ def push_commands(tool: str, local: str, repository: Repository, tag: str) -> li
 def push(repositories: Mapping[str, str], packages: Path) -> None:
     """Pushes what was built. What is there already is left alone: a tag is never overwritten."""
     if not (packages / INDEX).exists():
-        raise SystemExit(f"there are no images in {packages}: `make package` builds them where a container tool can, and says so where none can")
+        raise SystemExit(
+            f"there are no images in {packages}: `make package` builds them where a container tool can, and says so where none can"
+        )
     index = json.loads((packages / INDEX).read_text("utf-8"))
     tool, tag = index["tool"], index["tag"]
     if "-dirty-" in tag:
-        raise SystemExit(f"the images {tag} were built from files that no commit has: commit them and run `make package` again")
+        raise SystemExit(
+            f"the images {tag} were built from files that no commit has: commit them and run `make package` again"
+        )
     signed_in: set[str] = set()
     for connector, url in sorted(repositories.items()):
         if connector not in index["images"]:
@@ -203,8 +269,13 @@ def push(repositories: Mapping[str, str], packages: Path) -> None:
             print(f"{url}:{tag} is there already")
             continue
         if repository.registry not in signed_in:
-            password = run(["aws", "ecr", "get-login-password", "--region", repository.region], capture=True)
-            run([tool, "login", "--username", "AWS", "--password-stdin", repository.registry], stdin=password)
+            password = run(
+                ["aws", "ecr", "get-login-password", "--region", repository.region], capture=True
+            )
+            run(
+                [tool, "login", "--username", "AWS", "--password-stdin", repository.registry],
+                stdin=password,
+            )
             signed_in.add(repository.registry)
         for command in push_commands(tool, index["images"][connector], repository, tag):
             run(command)
@@ -213,7 +284,17 @@ def push(repositories: Mapping[str, str], packages: Path) -> None:
 
 def is_there(repository: Repository, tag: str) -> bool:
     """Whether the repository has the tag."""
-    command = ["aws", "ecr", "describe-images", "--region", repository.region, "--repository-name", repository.name, "--image-ids", f"imageTag={tag}"]
+    command = [
+        "aws",
+        "ecr",
+        "describe-images",
+        "--region",
+        repository.region,
+        "--repository-name",
+        repository.name,
+        "--image-ids",
+        f"imageTag={tag}",
+    ]
     answer = subprocess.run(command, capture_output=True, text=True)
     if answer.returncode and "ImageNotFoundException" not in answer.stderr:
         raise SystemExit(f"could not look into {repository.url}: {answer.stderr.strip()}")
@@ -222,7 +303,9 @@ def is_there(repository: Repository, tag: str) -> bool:
 
 def run(command: Sequence[str], *, stdin: str | None = None, capture: bool = False) -> str:
     """Runs a command that explains its failures itself."""
-    done = subprocess.run(command, cwd=ROOT, input=stdin, text=True, stdout=subprocess.PIPE if capture else sys.stderr)
+    done = subprocess.run(
+        command, cwd=ROOT, input=stdin, text=True, stdout=subprocess.PIPE if capture else sys.stderr
+    )
     if done.returncode:
         raise SystemExit(done.returncode)
     return done.stdout if capture else ""
@@ -231,14 +314,20 @@ def run(command: Sequence[str], *, stdin: str | None = None, capture: bool = Fal
 def git(*words: str) -> str:
     """What git answers about this checkout."""
     try:
-        return subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            ["git", *words], cwd=ROOT, check=True, capture_output=True, text=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError) as error:
         reason = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else error
-        raise SystemExit(f"what is built is named after its commit, and git does not say which that is: {reason}") from error
+        raise SystemExit(
+            f"what is built is named after its commit, and git does not say which that is: {reason}"
+        ) from error
 
 
 def main() -> int:
-    """Reads the repositories, as `terraform output -json connector_repositories` prints them, and pushes."""
+    """Reads the repositories, as `terraform output -json connector_repositories` prints them, and
+    pushes.
+    """
     try:
         repositories = json.load(sys.stdin)
     except ValueError as error:

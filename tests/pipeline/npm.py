@@ -14,10 +14,14 @@ from .package import ROOT
 from .progress import step
 
 
-def install(manifest: Path, package: str, about: str, finish: Callable[[Path], None] = lambda folder: None) -> Path:
-    """The folder below .local/tools in which the package and all it needs are, by the lock file beside its package.json.
+def install(
+    manifest: Path, package: str, about: str, finish: Callable[[Path], None] = lambda folder: None
+) -> Path:
+    """The folder below .local/tools in which the package and all it needs are, by the lock file
+    beside its package.json.
 
-    `finish` makes of the folder what is needed of it; a folder that it did not finish is made anew the next time.
+    `finish` makes of the folder what is needed of it; a folder that it did not finish is made anew
+    the next time.
     """
     version = json.loads((manifest / "package.json").read_text())["dependencies"][package]
     folder = ROOT / ".local" / "tools" / f"{package.rpartition('/')[2]}-{version}"
@@ -37,14 +41,19 @@ def node(*command: str | Path) -> str:
     """Runs a script, and gives what it says."""
     done = subprocess.run(
         [_node(), *command],
-        env={**os.environ, "PATH": os.pathsep.join([str(_node().parent), os.environ.get("PATH", "")])},
+        env={
+            **os.environ,
+            "PATH": os.pathsep.join([str(_node().parent), os.environ.get("PATH", "")]),
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
     if done.returncode:
-        raise RuntimeError(f"node {' '.join(map(str, command[:2]))} ... ended with {done.returncode}:\n{done.stdout[-4000:]}")
+        raise RuntimeError(
+            f"node {' '.join(map(str, command[:2]))} ... ended with {done.returncode}:\n{done.stdout[-4000:]}"
+        )
     return done.stdout
 
 

@@ -1,7 +1,8 @@
-"""As much of AWS as a Terraform plan asks for, on this machine: whose account it is, and which zones the region has.
+"""As much of AWS as a Terraform plan asks for, on this machine: whose account it is, and which
+zones the region has.
 
-A plan of an empty state reads nothing else. Anything else is refused at once, with its name, so that a data source that
-would need the network is noticed here and not on a machine without one.
+A plan of an empty state reads nothing else. Anything else is refused at once, with its name, so
+that a data source that would need the network is noticed here and not on a machine without one.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ def answer(operation: str, region: str) -> str | None:
                 '<DescribeAvailabilityZonesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
                 f"<requestId>{TOKEN}</requestId><availabilityZoneInfo>{zones}</availabilityZoneInfo></DescribeAvailabilityZonesResponse>"
             )
-        # A plan has a definition looked at as soon as it knows it. What it is worth, tests/statemachines finds out.
+        # A plan has a definition looked at as soon as it knows it. What it is worth,
+        # tests/statemachines finds out.
         case "AWSStepFunctions.ValidateStateMachineDefinition":
             return json.dumps({"result": "OK", "diagnostics": [], "truncated": False})
         case _:
@@ -70,10 +72,14 @@ class _Handler(BaseHTTPRequestHandler):
     region: str
 
     def do_POST(self) -> None:
-        form = parse_qs(self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode("utf-8", "replace"))
+        form = parse_qs(
+            self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode("utf-8", "replace")
+        )
         operation = self.headers.get("X-Amz-Target") or form.get("Action", [f"POST {self.path}"])[0]
         if text := answer(operation, self.region):
-            self._send(200, "text/xml" if text.startswith("<") else "application/x-amz-json-1.0", text)
+            self._send(
+                200, "text/xml" if text.startswith("<") else "application/x-amz-json-1.0", text
+            )
         else:
             self._refuse(operation)
 
@@ -86,10 +92,18 @@ class _Handler(BaseHTTPRequestHandler):
         # 400, which clients do not try again; both forms, as each service reads its own.
         reason = f"an offline plan cannot ask AWS for {operation}: derive it from variables, or serve it in tests/pipeline/offline_aws.py"
         if self.headers.get("X-Amz-Target"):
-            self._send(400, "application/x-amz-json-1.1", json.dumps({"__type": "OfflineException", "message": reason}))
+            self._send(
+                400,
+                "application/x-amz-json-1.1",
+                json.dumps({"__type": "OfflineException", "message": reason}),
+            )
         else:
             error = f"<Error><Code>Offline</Code><Message>{reason}</Message></Error>"
-            self._send(400, "text/xml", f"<ErrorResponse>{error}<RequestId>{TOKEN}</RequestId></ErrorResponse>")
+            self._send(
+                400,
+                "text/xml",
+                f"<ErrorResponse>{error}<RequestId>{TOKEN}</RequestId></ErrorResponse>",
+            )
 
     def _send(self, status: int, content_type: str, text: str) -> None:
         body = text.encode()
@@ -100,5 +114,5 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *arguments: object) -> None:
         """The clients say what went wrong."""

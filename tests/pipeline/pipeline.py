@@ -1,4 +1,6 @@
-"""The deployed pipeline, as seen from outside: what its operators, its sources and its BI tools can do."""
+"""The deployed pipeline, as seen from outside: what its operators, its sources and its BI tools can
+do.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ from .package import ROOT, build, catalog, package
 from .progress import step
 
 sys.path.insert(0, str(ROOT / "tests" / "localstack"))
-from cloud import Cloud, free_port  # noqa: E402
+from cloud import Cloud, free_port
 
 Answer = TypeVar("Answer")
 CALM_LOOKS = 3
@@ -48,7 +50,9 @@ class Shop:
 class Pipeline:
     """One deployment in one local cloud."""
 
-    def __init__(self, cloud: Cloud, binaries: Path, outputs: dict[str, Any], sql: Path = SQL) -> None:
+    def __init__(
+        self, cloud: Cloud, binaries: Path, outputs: dict[str, Any], sql: Path = SQL
+    ) -> None:
         self.cloud = cloud
         self.binaries = binaries
         self.outputs = outputs
@@ -60,9 +64,12 @@ class Pipeline:
         self.api_url: str = outputs["api_url"]
 
     @classmethod
-    def deploy(cls, cloud: Cloud, schemas: Path = SCHEMAS, sql: Path = SQL, **variables: str) -> Pipeline:
-        """Builds, packs and applies everything to a cloud, starting it if need be, and migrates the warehouse. Variables of the
-        Terraform root are set beyond what local.tfvars sets."""
+    def deploy(
+        cls, cloud: Cloud, schemas: Path = SCHEMAS, sql: Path = SQL, **variables: str
+    ) -> Pipeline:
+        """Builds, packs and applies everything to a cloud, starting it if need be, and migrates the
+        warehouse. Variables of the Terraform root are set beyond what local.tfvars sets.
+        """
         binaries = build()
         package(binaries, cloud.state / "packages", schemas, sql)
         catalog(binaries / "catalog", cloud.state / "packages", schemas, sql)
@@ -134,9 +141,20 @@ class Pipeline:
 
     def _send(self, source: str, shop: Shop, *arguments: str) -> dict[str, Any]:
         done = subprocess.run(
-            [self.binaries / "sample-source", *source.split(), "--api-url", self.api_url,
-             "--shop", shop.shop_id, "--secret", shop.webhook_secret, *arguments],
-            env=self.environment, check=True, stdout=subprocess.PIPE,
+            [
+                self.binaries / "sample-source",
+                *source.split(),
+                "--api-url",
+                self.api_url,
+                "--shop",
+                shop.shop_id,
+                "--secret",
+                shop.webhook_secret,
+                *arguments,
+            ],
+            env=self.environment,
+            check=True,
+            stdout=subprocess.PIPE,
         )
         return json.loads(done.stdout)
 
@@ -162,28 +180,52 @@ class Pipeline:
         with tempfile.TemporaryDirectory() as folder:
             port_file = Path(folder, "port")
             server = subprocess.Popen(
-                [self.binaries / "sample-source", *source.split(), "--token", token,
-                 "--listen", "127.0.0.1:0", "--port-file", port_file, *arguments],
-                env={**self.environment, "RUST_LOG": "warn"}, stdout=subprocess.DEVNULL,
+                [
+                    self.binaries / "sample-source",
+                    *source.split(),
+                    "--token",
+                    token,
+                    "--listen",
+                    "127.0.0.1:0",
+                    "--port-file",
+                    port_file,
+                    *arguments,
+                ],
+                env={**self.environment, "RUST_LOG": "warn"},
+                stdout=subprocess.DEVNULL,
             )
             try:
-                wait_until(f"the {source} API listens", lambda: port_file.exists() and port_file.read_text().strip(), 30)
+                wait_until(
+                    f"the {source} API listens",
+                    lambda: port_file.exists() and port_file.read_text().strip(),
+                    30,
+                )
                 yield f"http://127.0.0.1:{port_file.read_text().strip()}", token
             finally:
                 server.terminate()
                 server.wait(10)
 
-    def run_pos_connector(self, shop_id: str, api: tuple[str, str], day: str, **settings: str) -> None:
+    def run_pos_connector(
+        self, shop_id: str, api: tuple[str, str], day: str, **settings: str
+    ) -> None:
         """Runs the POS connector for one business day to its end."""
         _finish(self.start_pos_connector(shop_id, api, day, **settings))
 
-    def start_pos_connector(self, shop_id: str, api: tuple[str, str], day: str, **settings: str) -> subprocess.Popen[str]:
+    def start_pos_connector(
+        self, shop_id: str, api: tuple[str, str], day: str, **settings: str
+    ) -> subprocess.Popen[str]:
         """Starts the POS connector for one business day."""
         url, token = api
-        return self._start_connector("pos", shop_id, POS_BASE_URL=url, POS_TOKEN=token, BUSINESS_DATE=day, **settings)
+        return self._start_connector(
+            "pos", shop_id, POS_BASE_URL=url, POS_TOKEN=token, BUSINESS_DATE=day, **settings
+        )
 
-    def run_inventory_connector(self, shop_id: str, api: tuple[str, str], first: str, last: str, **settings: str) -> None:
-        """Runs the inventory connector for the hours from `first` to `last`, such as `2026-11-21T10`, to its end."""
+    def run_inventory_connector(
+        self, shop_id: str, api: tuple[str, str], first: str, last: str, **settings: str
+    ) -> None:
+        """Runs the inventory connector for the hours from `first` to `last`, such as
+        `2026-11-21T10`, to its end.
+        """
         _finish(self.start_inventory_connector(shop_id, api, first, last, **settings))
 
     def start_inventory_connector(
@@ -192,7 +234,9 @@ class Pipeline:
         """Starts the inventory connector for the hours from `first` to `last`."""
         url, token = api
         hours = {"SNAPSHOT_FROM": first, "SNAPSHOT_TO": last}
-        return self._start_connector("inventory", shop_id, INVENTORY_BASE_URL=url, INVENTORY_TOKEN=token, **hours, **settings)
+        return self._start_connector(
+            "inventory", shop_id, INVENTORY_BASE_URL=url, INVENTORY_TOKEN=token, **hours, **settings
+        )
 
     def run_oltp_connector(self, shop_id: str, **settings: str) -> None:
         """Runs the OLTP connector, which `settings` tell about its database, to its end."""
@@ -206,10 +250,16 @@ class Pipeline:
         return subprocess.Popen(
             [self.binaries / f"{source}-connector"],
             env={
-                **self.environment, "SHOP_ID": shop_id, "STREAM_NAME": self.outputs["streams"][source],
-                "LAKE_BUCKET": self.lake_bucket, "AWS_SDK_UA_APP_ID": f"{source}-connector", **settings,
+                **self.environment,
+                "SHOP_ID": shop_id,
+                "STREAM_NAME": self.outputs["streams"][source],
+                "LAKE_BUCKET": self.lake_bucket,
+                "AWS_SDK_UA_APP_ID": f"{source}-connector",
+                **settings,
             },
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
 
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
@@ -227,7 +277,9 @@ class Pipeline:
         if not self.has_table(table):
             return {}
         rows = self.query(
-            f"select region, sum(net_sales) from {table} where business_date = %s and shop_id = %s group by region", day, shop_id
+            f"select region, sum(net_sales) from {table} where business_date = %s and shop_id = %s group by region",
+            day,
+            shop_id,
         )
         return dict(rows)
 
@@ -237,13 +289,23 @@ class Pipeline:
 
     def messages(self, queue_url: str) -> int:
         """How many messages wait in a queue, are being handled, or are delayed."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"]
-        answer = self.cloud.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
+        names = [
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
+        ]
+        answer = self.cloud.client("sqs").get_queue_attributes(
+            QueueUrl=queue_url, AttributeNames=names
+        )
         return sum(int(answer["Attributes"][name]) for name in names)
 
     def objects(self, prefix: str) -> list[tuple[str, str]]:
         """Key and ETag of the lake's objects under a prefix."""
-        pages = self.cloud.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.lake_bucket, Prefix=prefix)
+        pages = (
+            self.cloud.client("s3")
+            .get_paginator("list_objects_v2")
+            .paginate(Bucket=self.lake_bucket, Prefix=prefix)
+        )
         return [(item["Key"], item["ETag"]) for page in pages for item in page.get("Contents", ())]
 
     def bodies(self, versions: Iterable[tuple[str, str]]) -> list[bytes]:
@@ -253,7 +315,9 @@ class Pipeline:
         def read(version: tuple[str, str]) -> bytes:
             # Whoever waits looks again and again, and hardly any object changes meanwhile.
             if version not in self._bodies:
-                self._bodies[version] = s3.get_object(Bucket=self.lake_bucket, Key=version[0])["Body"].read()
+                self._bodies[version] = s3.get_object(Bucket=self.lake_bucket, Key=version[0])[
+                    "Body"
+                ].read()
             return self._bodies[version]
 
         with ThreadPoolExecutor(8) as readers:
@@ -265,9 +329,18 @@ class Pipeline:
             yield from (line for line in gzip.decompress(body).split(b"\n") if line.strip())
 
     def quarantined(self, folder: str = "", shop: Shop | None = None) -> list[dict[str, Any]]:
-        """What was set aside: all of it, or what is in a folder of quarantine, such as `pos_sales`; or of that a shop's."""
-        lines = [json.loads(line) for line in self.lines(f"quarantine/{folder}/" if folder else "quarantine/")]
-        return [line for line in lines if not shop or json.loads(line["envelope"])["shopid"] == shop.shop_id]
+        """What was set aside: all of it, or what is in a folder of quarantine, such as `pos_sales`;
+        or of that a shop's.
+        """
+        lines = [
+            json.loads(line)
+            for line in self.lines(f"quarantine/{folder}/" if folder else "quarantine/")
+        ]
+        return [
+            line
+            for line in lines
+            if not shop or json.loads(line["envelope"])["shopid"] == shop.shop_id
+        ]
 
     def gold_versions(self) -> dict[tuple[str, str], int]:
         """The version of every gold partition, by model and partition value."""
@@ -276,7 +349,9 @@ class Pipeline:
         for version in self.objects("gold/"):
             key, _ = version
             if version not in self._versions:
-                self._versions[version] = int(s3.head_object(Bucket=self.lake_bucket, Key=key)["Metadata"]["version"])
+                self._versions[version] = int(
+                    s3.head_object(Bucket=self.lake_bucket, Key=key)["Metadata"]["version"]
+                )
             _, model, folder, _ = key.split("/")
             versions[model, folder.split("=", 1)[1]] = self._versions[version]
         return versions
@@ -298,20 +373,39 @@ class Pipeline:
         wait_until("nothing is under way", calm, seconds, every=1)
 
     def is_calm(self) -> bool:
-        """Whether no partition waits to be computed or is being computed, and the warehouse holds what gold holds. Between two
-        stations a change is in no queue for a moment, so whoever has to be sure looks more than once."""
+        """Whether no partition waits to be computed or is being computed, and the warehouse holds
+        what gold holds. Between two stations a change is in no queue for a moment, so whoever has
+        to be sure looks more than once.
+        """
         return not self.dirty_messages() and self.is_loaded() and not self.is_computing()
 
     def is_computing(self) -> bool:
-        """Whether a job holds the lease of its partition: its message is gone, and its rows are not there yet."""
-        leases = [version for version in self.objects("jobs/") if version[0].endswith("/running.json")]
+        """Whether a job holds the lease of its partition: its message is gone, and its rows are not
+        there yet.
+        """
+        leases = [
+            version for version in self.objects("jobs/") if version[0].endswith("/running.json")
+        ]
         now = datetime.now(UTC)
-        return any(datetime.fromisoformat(json.loads(lease)["until"]) > now for lease in self.bodies(leases))
+        return any(
+            datetime.fromisoformat(json.loads(lease)["until"]) > now
+            for lease in self.bodies(leases)
+        )
 
     def is_loaded(self) -> bool:
-        """Whether the warehouse holds what gold holds of the models that it shows, and that is something."""
-        shown = {file.stem for file in self.sql.glob("gold/*.sql") if "\n-- warehouse = " in file.read_text()}
-        gold = {partition: version for partition, version in self.gold_versions().items() if partition[0] in shown}
+        """Whether the warehouse holds what gold holds of the models that it shows, and that is
+        something.
+        """
+        shown = {
+            file.stem
+            for file in self.sql.glob("gold/*.sql")
+            if "\n-- warehouse = " in file.read_text()
+        }
+        gold = {
+            partition: version
+            for partition, version in self.gold_versions().items()
+            if partition[0] in shown
+        }
         return bool(gold) and gold == self.loaded_versions()
 
 
@@ -323,7 +417,9 @@ def _finish(connector: subprocess.Popen[str]) -> None:
         raise CommandError(f"the {name} ended with exit code {connector.returncode}; {end}")
 
 
-def wait_until(what: str, condition: Callable[[], Answer], seconds: float = 120, every: float = 0.5) -> Answer:
+def wait_until(
+    what: str, condition: Callable[[], Answer], seconds: float = 120, every: float = 0.5
+) -> Answer:
     """Asks until the answer is truthy, and returns it."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):

@@ -1,4 +1,6 @@
-"""`make pos-day DATA=<folder of CSV days> DATE=YYYY-MM-DD`: one real day of sales through the running demo."""
+"""`make pos-day DATA=<folder of CSV days> DATE=YYYY-MM-DD`: one real day of sales through the
+running demo.
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,12 @@ def step(title: str) -> Iterator[None]:
 
     def tick() -> None:
         while not done.wait(SILENCE_SECONDS if live else 10):
-            print(f"  ... {title}: {time.monotonic() - began:.0f} s", file=sys.stderr, end="\r" if live else "\n", flush=True)
+            print(
+                f"  ... {title}: {time.monotonic() - began:.0f} s",
+                file=sys.stderr,
+                end="\r" if live else "\n",
+                flush=True,
+            )
 
     print(f"==> {title}", file=sys.stderr, flush=True)
     ticker = threading.Thread(target=tick, daemon=True)
@@ -36,13 +41,21 @@ def step(title: str) -> Iterator[None]:
     print(f"    {title}: done in {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
 
 
-def run(command: Sequence[str | Path], log: Path, *, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+def run(
+    command: Sequence[str | Path], log: Path, *, cwd: Path, env: Mapping[str, str] | None = None
+) -> None:
     """Runs a command with its output in `log`; a failure shows the log's end."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
         code = subprocess.run(
-            [str(word) for word in command], cwd=cwd, env={**os.environ, **(env or {})}, stdout=out, stderr=subprocess.STDOUT
+            [str(word) for word in command],
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdout=out,
+            stderr=subprocess.STDOUT,
         ).returncode
     if code:
         tail = "\n".join(log.read_text("utf-8", "replace").splitlines()[-40:])
-        raise SystemExit(f"{' '.join(map(str, command[:3]))} ... ended with {code}; the end of {log}:\n{tail}")
+        raise SystemExit(
+            f"{' '.join(map(str, command[:3]))} ... ended with {code}; the end of {log}:\n{tail}"
+        )

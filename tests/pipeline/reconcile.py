@@ -1,7 +1,9 @@
-"""Counts what became of every event, from the lake's objects alone: received = silver + quarantined + duplicates.
+"""Counts what became of every event, from the lake's objects alone: received = silver + quarantined
++ duplicates.
 
-An event is what was accepted once. Kinesis, Firehose and event source mappings may each transport it more than once; that
-makes no event of it, so all counts are of distinct envelopes, told apart by their shop, id and time of receipt.
+An event is what was accepted once. Kinesis, Firehose and event source mappings may each transport
+it more than once; that makes no event of it, so all counts are of distinct envelopes, told apart by
+their shop, id and time of receipt.
 """
 
 from __future__ import annotations
@@ -154,7 +156,9 @@ def _time(text: str) -> datetime | None:
 
 
 def _event(line: bytes) -> tuple[str, object]:
-    """The dataset that an envelope names, and what tells it from others; an unreadable line is only equal to itself."""
+    """The dataset that an envelope names, and what tells it from others; an unreadable line is only
+    equal to itself.
+    """
     try:
         envelope = json.loads(line)
         names = ("dataset", "shopid", "id", "receivedat")

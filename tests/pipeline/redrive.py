@@ -1,4 +1,6 @@
-"""`make redrive`: has the running demo do again what failed, as an operator would with `aws lambda invoke` on AWS."""
+"""`make redrive`: has the running demo do again what failed, as an operator would with `aws lambda
+invoke` on AWS.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,7 @@ def requests(queue: str, dataset: str, day: str) -> list[dict[str, str]]:
         )
     if bool(dataset) != bool(day):
         example = "make redrive DATASET=web_traffic DAY=2026-11-21"
-        raise CommandError(
-            f"{'DAY' if dataset else 'DATASET'} is empty, expected both: {example}"
-        )
+        raise CommandError(f"{'DAY' if dataset else 'DATASET'} is empty, expected both: {example}")
     if not dataset:
         return [{"queue": name} for name in ([queue] if queue else QUEUES)]
     if queue:

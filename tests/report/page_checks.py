@@ -1,11 +1,13 @@
-"""What must hold for every report, whatever warehouse it was made from; the browser says what a reader would see."""
+"""What must hold for every report, whatever warehouse it was made from; the browser says what a
+reader would see.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal, InvalidOperation
 from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,9 @@ CHOOSE = "(() => { const s = document.querySelector('#shop'); s.selectedIndex = 
 def check_report(
     browser: Browser, file: Path, warehouse_url: str, today: date | None = None
 ) -> int:
-    """Compares the whole page with the warehouse and looks at it in all sizes; returns how many values were compared."""
+    """Compares the whole page with the warehouse and looks at it in all sizes; returns how many
+    values were compared.
+    """
     compared = 0
     today = today or datetime.now(UTC).date()
     with psycopg.connect(warehouse_url) as connection, opened(browser, file, DESKTOP) as page:
@@ -93,7 +97,9 @@ def check_report(
 def opened(
     browser: Browser, file: Path, size: tuple[int, int], *, dark: bool = False, scripts: bool = True
 ) -> Iterator[Page]:
-    """The page, which must have asked for nothing but itself and complained about nothing, when it came and while it was used."""
+    """The page, which must have asked for nothing but itself and complained about nothing, when it
+    came and while it was used.
+    """
     with browser.page(file.as_uri(), *size, dark=dark, scripts=scripts) as page:
         yield page
         assert page.requests() == [file.as_uri()]
@@ -136,7 +142,9 @@ def check_headlines(seen: dict[str, Any], prefix: str, want: dict[str, Any]) -> 
 def check_charts(
     seen: dict[str, Any], prefix: str, want: dict[str, dict[tuple[str, str], Any]], today: date
 ) -> int:
-    """The same charts; in each the marks, the table behind it and the query say the same, and lengths are as the values are."""
+    """The same charts; in each the marks, the table behind it and the query say the same, and
+    lengths are as the values are.
+    """
     got = {chart["key"].removeprefix(prefix): chart for chart in seen["charts"]}
     assert got.keys() == want.keys()
     for key, values in want.items():
@@ -179,7 +187,9 @@ def is_day(text: str) -> bool:
 
 
 def check_tables(seen: dict[str, Any], prefix: str, want: dict[str, list[tuple[str, ...]]]) -> int:
-    """The same rows in the same order; names that hold control characters show a mark in their place."""
+    """The same rows in the same order; names that hold control characters show a mark in their
+    place.
+    """
     for key, rows in want.items():
         got = seen["tables"][prefix + key]["rows"]
         assert len(got) == len(rows), key
@@ -193,7 +203,9 @@ def check_tables(seen: dict[str, Any], prefix: str, want: dict[str, list[tuple[s
 
 
 def check_lengths(chart: dict[str, Any]) -> None:
-    """Pixels per unit are the same for all marks: bars by their height, points by their distance from zero."""
+    """Pixels per unit are the same for all marks: bars by their height, points by their distance
+    from zero.
+    """
     is_bars = chart["kind"] == "bars"
     lengths = [
         (float(value), box[3] if is_bars else chart["zero"] - (box[1] + box[3] / 2))
@@ -239,7 +251,9 @@ def check_data_quality(page: Page, connection: psycopg.Connection) -> int:
 
 
 def check_layout(page: Page, size: tuple[int, int]) -> None:
-    """No sideways scrolling of the page, and nothing reaches out of it that does not scroll within itself."""
+    """No sideways scrolling of the page, and nothing reaches out of it that does not scroll within
+    itself.
+    """
     assert page.evaluate("innerWidth") == size[0]
     assert page.evaluate("document.documentElement.scrollWidth") == size[0]
     out = """[...document.body.querySelectorAll("*")]
@@ -250,7 +264,9 @@ def check_layout(page: Page, size: tuple[int, int]) -> None:
 
 
 def check_colours(page: Page, *, dark: bool) -> None:
-    """Text stands out from what it is written on (WCAG AA: 4.5 to 1), and the ground is as dark as was asked for."""
+    """Text stands out from what it is written on (WCAG AA: 4.5 to 1), and the ground is as dark as
+    was asked for.
+    """
     pairs = [
         ("body", "body"),
         (".made", "body"),
@@ -285,7 +301,9 @@ def alike(cell: str, wanted: str) -> bool:
 
 
 def same(text: str, value: Any) -> bool:
-    """Whether a number on the page is the one that was asked for: decimals and counts to the digit, doubles to nine."""
+    """Whether a number on the page is the one that was asked for: decimals and counts to the digit,
+    doubles to nine.
+    """
     if value is None or text == "":
         return value is None and text == ""
     if (

@@ -1,4 +1,6 @@
-"""The report's parts without a browser: how values are written, what a chart draws, what is escaped."""
+"""The report's parts without a browser: how values are written, what a chart draws, what is
+escaped.
+"""
 
 from __future__ import annotations
 

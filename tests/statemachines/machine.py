@@ -72,7 +72,9 @@ class Ended:
 
 
 def definition(name: str, hurried: bool = False) -> str:
-    """A machine with names and ARNs of nothing. In a hurry nobody waits long before the next attempt."""
+    """A machine with names and ARNs of nothing. In a hurry nobody waits long before the next
+    attempt.
+    """
     text = (DEFINITIONS / f"{name}.asl.json").read_text()
 
     def fill_in(placeholder: re.Match[str]) -> str:
@@ -93,7 +95,10 @@ def _hurried(value: Any) -> Any:
     match value:
         case dict():
             shortest = {"IntervalSeconds": 1, "MaxDelaySeconds": 2, "BackoffRate": 1, "Seconds": 1}
-            return {name: shortest[name] if name in shortest else _hurried(inner) for name, inner in value.items()}
+            return {
+                name: shortest[name] if name in shortest else _hurried(inner)
+                for name, inner in value.items()
+            }
         case list():
             return [_hurried(inner) for inner in value]
     return value
@@ -110,28 +115,46 @@ def _mocks(name: str, routes: dict[str, Route]) -> Json:
         for case, route in routes.items()
         for state, answers in route.answers.items()
     }
-    cases = {case: {state: f"{case}.{state}" for state in route.answers} for case, route in routes.items()}
+    cases = {
+        case: {state: f"{case}.{state}" for state in route.answers}
+        for case, route in routes.items()
+    }
     return {"StateMachines": {name: {"TestCases": cases}}, "MockedResponses": responses}
 
 
 class Machine:
     """The machine `name`, ready to be executed."""
 
-    def __init__(self, client: BaseClient, name: str, routes: dict[str, Route], usual_input: Json) -> None:
-        self._client, self._name, self._routes, self._usual_input = client, name, routes, usual_input
+    def __init__(
+        self, client: BaseClient, name: str, routes: dict[str, Route], usual_input: Json
+    ) -> None:
+        self._client, self._name, self._routes, self._usual_input = (
+            client,
+            name,
+            routes,
+            usual_input,
+        )
         role = f"arn:aws:iam::{ACCOUNT}:role/any"
-        client.create_state_machine(name=name, definition=definition(name, hurried=True), roleArn=role)
+        client.create_state_machine(
+            name=name, definition=definition(name, hurried=True), roleArn=role
+        )
 
     def execute(self, case: str) -> Ended:
         """Goes the route of that name to its end."""
         machine = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{self._name}#{case}"
         given = json.dumps(self._routes[case].input or self._usual_input)
-        execution = self._client.start_execution(stateMachineArn=machine, input=given)["executionArn"]
+        execution = self._client.start_execution(stateMachineArn=machine, input=given)[
+            "executionArn"
+        ]
         deadline = time.monotonic() + 120
-        while (end := self._client.describe_execution(executionArn=execution))["status"] == "RUNNING":
+        while (end := self._client.describe_execution(executionArn=execution))[
+            "status"
+        ] == "RUNNING":
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        events = self._client.get_execution_history(executionArn=execution, maxResults=1000)["events"]
+        events = self._client.get_execution_history(executionArn=execution, maxResults=1000)[
+            "events"
+        ]
         tried: Counter[str] = Counter()
         parameters = []
         # What happens in a task is told by the task that was entered before it, in its own branch.
@@ -149,7 +172,9 @@ class Machine:
 
 
 @contextmanager
-def machine(state: Path, name: str, routes: dict[str, Route], usual_input: Json) -> Iterator[Machine]:
+def machine(
+    state: Path, name: str, routes: dict[str, Route], usual_input: Json
+) -> Iterator[Machine]:
     """Step Functions, and nothing else, of a LocalStack whose tasks answer as given."""
     port = free_port()
     (state / "mocks.json").write_text(json.dumps(_mocks(name, routes)))
@@ -171,11 +196,17 @@ def machine(state: Path, name: str, routes: dict[str, Route], usual_input: Json)
     }
     with (state / "localstack.log").open("wb") as log:
         command = [sys.executable, Path(__file__).with_name("stepfunctions.py")]
-        process = subprocess.Popen(command, env=environment, cwd=state, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, env=environment, cwd=state, stdout=log, stderr=subprocess.STDOUT
+        )
     try:
         client = boto3.client(
-            "stepfunctions", endpoint_url=f"http://127.0.0.1:{port}", region_name=REGION,
-            aws_access_key_id="test", aws_secret_access_key="test", config=Config(proxies={}, retries={"total_max_attempts": 1}),
+            "stepfunctions",
+            endpoint_url=f"http://127.0.0.1:{port}",
+            region_name=REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(proxies={}, retries={"total_max_attempts": 1}),
         )
         for _ in range(120):
             try:

@@ -18,7 +18,10 @@ NPM = Path(__file__).parent / "npm"
 @pytest.fixture(scope="module")
 def validate(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], None]:
     """Fails with what is wrong."""
-    program = install(NPM, "asl-validator", "a validator of state machines") / "node_modules/asl-validator/dist/bin/asl-validator.js"
+    program = (
+        install(NPM, "asl-validator", "a validator of state machines")
+        / "node_modules/asl-validator/dist/bin/asl-validator.js"
+    )
     folder = tmp_path_factory.mktemp("definitions")
 
     def validate(text: str) -> None:
@@ -59,7 +62,14 @@ def keeps_its_result_at_no_path(machine: Json) -> None:
 
 
 @pytest.mark.parametrize(
-    "harm", [leads_nowhere, is_never_reached, has_no_type, retries_for_no_reason, keeps_its_result_at_no_path]
+    "harm",
+    [
+        leads_nowhere,
+        is_never_reached,
+        has_no_type,
+        retries_for_no_reason,
+        keeps_its_result_at_no_path,
+    ],
 )
 def test_given_a_definition_that_is_broken_then_it_is_not_valid(
     validate: Callable[[str], None], harm: Callable[[Json], None]

@@ -50,7 +50,12 @@ def invocations() -> list[tuple[str, str, int]]:
 
 
 def test_every_function_of_a_state_machine_is_compared() -> None:
-    assert {function for _, function, _ in invocations()} == {"conform", "transform", "load", "notify"}
+    assert {function for _, function, _ in invocations()} == {
+        "conform",
+        "transform",
+        "load",
+        "notify",
+    }
 
 
 @pytest.mark.parametrize(("state", "function", "waits"), invocations())

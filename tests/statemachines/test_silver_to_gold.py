@@ -15,12 +15,24 @@ CUSTOMER = "customer-4711"
 DONE: Json = {"Return": {"StatusCode": 200, "Payload": {}}}
 
 
-def result(outcome: str, load: object = None, notify: object = None, failed: tuple[str, ...] = ()) -> Json:
+def result(
+    outcome: str, load: object = None, notify: object = None, failed: tuple[str, ...] = ()
+) -> Json:
     """What a job comes to."""
-    common = {"severity": "warn" if outcome == "committed" else "stop", "rows": 1, "shops": ["acme"]}
+    common = {
+        "severity": "warn" if outcome == "committed" else "stop",
+        "rows": 1,
+        "shops": ["acme"],
+    }
     checks = [common | {"name": name, "sample": [{"customer_id": CUSTOMER}]} for name in failed]
     alert = [common | {"check": name, "description": "it adds up"} for name in failed] or None
-    payload = {"outcome": outcome, "model": "m", "partition": "p", "checks": [], "failed_checks": checks}
+    payload = {
+        "outcome": outcome,
+        "model": "m",
+        "partition": "p",
+        "checks": [],
+        "failed_checks": checks,
+    }
     return payload | {"alert": alert, "load": load, "notify": notify}
 
 
@@ -49,7 +61,8 @@ AFTERWARDS = {
     "unchanged": (result("unchanged"), Route({"Load": DONE})),
     "conflict": (result("conflict"), Route({})),
     "checks_warned": (
-        CHECKS_WARNED, Route({"Load": DONE, "NotifyChecksWarned": PUBLISHED}, None, {WARNED_ALERT}),
+        CHECKS_WARNED,
+        Route({"Load": DONE, "NotifyChecksWarned": PUBLISHED}, None, {WARNED_ALERT}),
     ),
     "checks_warned_and_the_warehouse_is_down": (
         CHECKS_WARNED,
@@ -68,7 +81,10 @@ AFTERWARDS = {
         ),
     ),
     "checks_failed": (
-        CHECKS_FAILED, Route({"Load": DONE, "NotifyChecksFailed": PUBLISHED}, "Shoplake.ChecksFailed", {CHECKS_ALERT}),
+        CHECKS_FAILED,
+        Route(
+            {"Load": DONE, "NotifyChecksFailed": PUBLISHED}, "Shoplake.ChecksFailed", {CHECKS_ALERT}
+        ),
     ),
     "checks_failed_and_the_warehouse_is_down": (
         CHECKS_FAILED,
@@ -80,16 +96,29 @@ AFTERWARDS = {
     ),
     "the_warehouse_is_down": (
         COMMITTED,
-        Route({"Load": PERMANENT, "NotifyLoadFailed": PUBLISHED, "Notify": DONE}, "Shoplake.LoadFailed", {LOAD_ALERT}),
+        Route(
+            {"Load": PERMANENT, "NotifyLoadFailed": PUBLISHED, "Notify": DONE},
+            "Shoplake.LoadFailed",
+            {LOAD_ALERT},
+        ),
     ),
     "people_cannot_be_told": (
         COMMITTED,
-        Route({"Load": DONE, "Notify": PERMANENT, "NotifyNoticesFailed": PUBLISHED}, "Shoplake.NotifyFailed", {NOTIFY_ALERT}),
+        Route(
+            {"Load": DONE, "Notify": PERMANENT, "NotifyNoticesFailed": PUBLISHED},
+            "Shoplake.NotifyFailed",
+            {NOTIFY_ALERT},
+        ),
     ),
     "neither_works": (
         COMMITTED,
         Route(
-            {"Load": PERMANENT, "NotifyLoadFailed": PUBLISHED, "Notify": PERMANENT, "NotifyNoticesFailed": PUBLISHED},
+            {
+                "Load": PERMANENT,
+                "NotifyLoadFailed": PUBLISHED,
+                "Notify": PERMANENT,
+                "NotifyNoticesFailed": PUBLISHED,
+            },
             "Shoplake.LoadFailed",
             {LOAD_ALERT, NOTIFY_ALERT},
         ),
@@ -104,23 +133,34 @@ def computed_here(payload: Json, route: Route) -> Route:
 
 def computed_on_glue(payload: Json, route: Route) -> Route:
     """The job comes with its result, and transform is not called."""
-    return Route(route.answers, route.error, route.alerts, INPUT | {"transform": {"result": payload}})
+    return Route(
+        route.answers, route.error, route.alerts, INPUT | {"transform": {"result": payload}}
+    )
 
 
 ROUTES = {
     **{case: computed_here(*route) for case, route in AFTERWARDS.items()},
     **{f"{case}_on_glue": computed_on_glue(*route) for case, route in AFTERWARDS.items()},
     "transform_fails": Route(
-        {"Transform": PERMANENT, "NotifyTransformFailed": PUBLISHED}, "Shoplake.TransformFailed", {TRANSFORM_ALERT}
+        {"Transform": PERMANENT, "NotifyTransformFailed": PUBLISHED},
+        "Shoplake.TransformFailed",
+        {TRANSFORM_ALERT},
     ),
     "transform_fails_and_then_works": Route(
-        {"Transform": [{"Throw": {"Error": "Lambda.TooManyRequestsException", "Cause": "later"}}, answered(result("conflict"))]}
+        {
+            "Transform": [
+                {"Throw": {"Error": "Lambda.TooManyRequestsException", "Cause": "later"}},
+                answered(result("conflict")),
+            ]
+        }
     ),
 }
 
 
 @pytest.mark.parametrize("case", ROUTES)
-def test_given_what_the_tasks_answer_then_people_hear_of_it_and_the_end_is_right(tested: Machine, case: str) -> None:
+def test_given_what_the_tasks_answer_then_people_hear_of_it_and_the_end_is_right(
+    tested: Machine, case: str
+) -> None:
     """No task is called that has no answer here, and none that has one is left out."""
     route = ROUTES[case]
     end = tested.execute(case)
@@ -137,4 +177,6 @@ def test_given_what_the_tasks_answer_then_people_hear_of_it_and_the_end_is_right
             [check] = alert["Message"]["checks"]
             assert (check["check"], check["shops"], check["rows"]) == ("adds_up", ["acme"], 1)
         if alert["Subject"] == LOAD_ALERT:
-            assert (alert["Message"]["model"], alert["Message"]["partition"]) == ("m", "p"), "what to reload"
+            assert (alert["Message"]["model"], alert["Message"]["partition"]) == ("m", "p"), (
+                "what to reload"
+            )

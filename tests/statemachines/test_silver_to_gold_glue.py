@@ -1,4 +1,6 @@
-"""Every path through the state machine for jobs on Glue, with the answers of Glue, S3, Step Functions and SNS given."""
+"""Every path through the state machine for jobs on Glue, with the answers of Glue, S3, Step
+Functions and SNS given.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +12,34 @@ from .machine import ACCOUNT, PUBLISHED, REGION, Json, Machine, Route
 
 NAME = "silver_to_gold_glue"
 INPUT: Json = {
-    "job": "jobs/m/2026-11-21/1.json", "result": "jobs/m/2026-11-21/1.result.json", "lease": "jobs/m/2026-11-21/running.json",
+    "job": "jobs/m/2026-11-21/1.json",
+    "result": "jobs/m/2026-11-21/1.result.json",
+    "lease": "jobs/m/2026-11-21/running.json",
     "id": "1",
 }
 RESULT: Json = {"outcome": "committed", "model": "m", "load": {"version": 1}}
 
-SUCCEEDED: Json = {"Return": {"Id": "jr_1", "JobRunState": "SUCCEEDED", "Arguments": {"--job": INPUT["job"]}}}
+SUCCEEDED: Json = {
+    "Return": {"Id": "jr_1", "JobRunState": "SUCCEEDED", "Arguments": {"--job": INPUT["job"]}}
+}
 READ: Json = {"Return": {"Body": json.dumps(RESULT), "ETag": '"1"'}}
-STARTED: Json = {"Return": {"ExecutionArn": "arn:aws:states:us-east-1:000000000000:express:silver_to_gold:1:1"}}
+STARTED: Json = {
+    "Return": {"ExecutionArn": "arn:aws:states:us-east-1:000000000000:express:silver_to_gold:1:1"}
+}
 WRITTEN: Json = {"Return": {"ETag": '"2"'}}
 
 
 def failed(message: str, state: str = "FAILED") -> Json:
     """A run that began and did not end well, as Step Functions tells of it."""
-    run = {"Id": "jr_1", "JobName": "shoplake-transform", "JobRunState": state, "ErrorMessage": message}
-    return {"Throw": {"Error": "States.TaskFailed", "Cause": json.dumps(run, separators=(",", ":"))}}
+    run = {
+        "Id": "jr_1",
+        "JobName": "shoplake-transform",
+        "JobRunState": state,
+        "ErrorMessage": message,
+    }
+    return {
+        "Throw": {"Error": "States.TaskFailed", "Cause": json.dumps(run, separators=(",", ":"))}
+    }
 
 
 def refused(error: str) -> Json:
@@ -32,8 +47,12 @@ def refused(error: str) -> Json:
     return {"Throw": {"Error": error, "Cause": "not now"}}
 
 
-PERMANENT_RUN = failed("RuntimeError: Shoplake.Permanent: model m, its query: [DIVIDE_BY_ZERO] Division by zero")
-PASSING_RUN = failed("RuntimeError: Shoplake.Retryable: model m, its query: Spark did not finish (executor lost)")
+PERMANENT_RUN = failed(
+    "RuntimeError: Shoplake.Permanent: model m, its query: [DIVIDE_BY_ZERO] Division by zero"
+)
+PASSING_RUN = failed(
+    "RuntimeError: Shoplake.Retryable: model m, its query: Spark did not finish (executor lost)"
+)
 LOST_DRIVER = failed("Command failed with exit code 137")
 
 COMPUTED = {"RunJob": SUCCEEDED, "ReadResult": READ, "ShowAndTell": STARTED}
@@ -55,13 +74,22 @@ ROUTES = {
         {
             **COMPUTED,
             "RunJob": [
-                refused("Glue.ConcurrentRunsExceededException"), refused("Glue.ConcurrentRunsExceededException"),
-                refused("Glue.ResourceNumberLimitExceededException"), SUCCEEDED,
+                refused("Glue.ConcurrentRunsExceededException"),
+                refused("Glue.ConcurrentRunsExceededException"),
+                refused("Glue.ResourceNumberLimitExceededException"),
+                SUCCEEDED,
             ],
         }
     ),
     "glue_is_unwell_for_a_while": Route(
-        {**COMPUTED, "RunJob": [refused("Glue.InternalServiceException"), refused("Glue.OperationTimeoutException"), SUCCEEDED]}
+        {
+            **COMPUTED,
+            "RunJob": [
+                refused("Glue.InternalServiceException"),
+                refused("Glue.OperationTimeoutException"),
+                SUCCEEDED,
+            ],
+        }
     ),
     "fails_in_passing": Route({**COMPUTED, "RunJob": [PASSING_RUN, SUCCEEDED]}),
     "fails_in_passing_twice": Route({**COMPUTED, "RunJob": [LOST_DRIVER, PASSING_RUN, SUCCEEDED]}),
@@ -72,25 +100,45 @@ ROUTES = {
     "is_too_slow_for_the_machine": broken(refused("States.Timeout")),
     "is_stopped_by_somebody": broken(failed("", "STOPPED")),
     "does_not_exist": broken(refused("Glue.EntityNotFoundException")),
-    "fails_and_keeps_the_lease": broken(PERMANENT_RUN, GiveLeaseBack=[refused("S3.S3Exception")] * 4),
+    "fails_and_keeps_the_lease": broken(
+        PERMANENT_RUN, GiveLeaseBack=[refused("S3.S3Exception")] * 4
+    ),
     "fails_and_cannot_say_so": Route(
-        {"RunJob": PERMANENT_RUN, "GiveLeaseBack": WRITTEN, "NotifyGlueFailed": [refused("SNS.InternalErrorException")] * 4},
+        {
+            "RunJob": PERMANENT_RUN,
+            "GiveLeaseBack": WRITTEN,
+            "NotifyGlueFailed": [refused("SNS.InternalErrorException")] * 4,
+        },
         FAILED,
         {JOB_ALERT},
     ),
-    "s3_is_unwell_for_a_while": Route({**COMPUTED, "ReadResult": [refused("S3.SlowDownException"), READ]}),
+    "s3_is_unwell_for_a_while": Route(
+        {**COMPUTED, "ReadResult": [refused("S3.SlowDownException"), READ]}
+    ),
     "leaves_more_than_a_state_holds": Route(
-        {"RunJob": SUCCEEDED, "ReadResult": refused("States.DataLimitExceeded"), "NotifyResultLost": PUBLISHED},
+        {
+            "RunJob": SUCCEEDED,
+            "ReadResult": refused("States.DataLimitExceeded"),
+            "NotifyResultLost": PUBLISHED,
+        },
         FAILED,
         {RESULT_ALERT},
     ),
     "leaves_no_result": Route(
-        {"RunJob": SUCCEEDED, "ReadResult": [refused("S3.NoSuchKeyException")] * 6, "NotifyResultLost": PUBLISHED},
+        {
+            "RunJob": SUCCEEDED,
+            "ReadResult": [refused("S3.NoSuchKeyException")] * 6,
+            "NotifyResultLost": PUBLISHED,
+        },
         FAILED,
         {RESULT_ALERT},
     ),
     "cannot_hand_its_result_on": Route(
-        {**COMPUTED, "ShowAndTell": [refused("StepFunctions.ExecutionLimitExceededException")] * 6, "NotifyResultLost": PUBLISHED},
+        {
+            **COMPUTED,
+            "ShowAndTell": [refused("StepFunctions.ExecutionLimitExceededException")] * 6,
+            "NotifyResultLost": PUBLISHED,
+        },
         FAILED,
         {RESULT_ALERT},
     ),
@@ -99,13 +147,23 @@ ROUTES = {
 
 def thrown(route: Route) -> list[Json]:
     """The errors of the state that made the job fail."""
-    last = [answers for state, answers in route.answers.items() if "Throw" in json.dumps(answers) and state in COMPUTED]
-    return [answer["Throw"] for answer in (last[-1] if isinstance(last[-1], list) else [last[-1]])][-1:]
+    last = [
+        answers
+        for state, answers in route.answers.items()
+        if "Throw" in json.dumps(answers) and state in COMPUTED
+    ]
+    return [answer["Throw"] for answer in (last[-1] if isinstance(last[-1], list) else [last[-1]])][
+        -1:
+    ]
 
 
 @pytest.mark.parametrize("case", ROUTES)
-def test_given_what_glue_answers_then_it_is_tried_again_handed_on_or_reported(tested: Machine, case: str) -> None:
-    """No task is called that has no answer here, none that has one is left out, and each as often as it has answers."""
+def test_given_what_glue_answers_then_it_is_tried_again_handed_on_or_reported(
+    tested: Machine, case: str
+) -> None:
+    """No task is called that has no answer here, none that has one is left out, and each as often
+    as it has answers.
+    """
     route = ROUTES[case]
     end = tested.execute(case)
 
@@ -115,14 +173,21 @@ def test_given_what_glue_answers_then_it_is_tried_again_handed_on_or_reported(te
     for alert in end.alerts:
         message = alert["Message"]
         assert message["input"] == INPUT, "what to start it again with"
-        assert {"Error": message["error"], "Cause": message["cause"]} in thrown(route) and message["next"]
+        assert {"Error": message["error"], "Cause": message["cause"]} in thrown(route) and message[
+            "next"
+        ]
     for run in end.called("glue"):
         assert run == {"JobName": "glue_job_name", "Arguments": {"--job": INPUT["job"]}}
 
 
-def test_given_a_result_then_the_other_machine_gets_it_as_its_own_transform_would_have_said_it(tested: Machine) -> None:
+def test_given_a_result_then_the_other_machine_gets_it_as_its_own_transform_would_have_said_it(
+    tested: Machine,
+) -> None:
     [started] = tested.execute("succeeds").called("states")
-    assert started["StateMachineArn"] == f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:silver_to_gold"
+    assert (
+        started["StateMachineArn"]
+        == f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:silver_to_gold"
+    )
     given = started["Input"]
     assert given.pop("AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID")
     assert given == {"job": INPUT["job"], "transform": {"result": RESULT}}
@@ -131,9 +196,14 @@ def test_given_a_result_then_the_other_machine_gets_it_as_its_own_transform_woul
 def test_given_a_job_that_failed_then_its_partition_is_free_again(tested: Machine) -> None:
     [put] = tested.execute("fails_for_good").called("aws-sdk:s3")
     assert put == {
-        "Bucket": "lake_bucket", "Key": INPUT["lease"], "Body": {"job": INPUT["id"], "until": "1970-01-01T00:00:00Z"},
+        "Bucket": "lake_bucket",
+        "Key": INPUT["lease"],
+        "Body": {"job": INPUT["id"], "until": "1970-01-01T00:00:00Z"},
     }
 
 
 def test_given_attempts_then_the_alert_says_how_many_there_were(tested: Machine) -> None:
-    assert [tested.execute(case).alerts[0]["Message"]["attempts"] for case in ("fails_for_good", "does_not_pass")] == [1, 3]
+    assert [
+        tested.execute(case).alerts[0]["Message"]["attempts"]
+        for case in ("fails_for_good", "does_not_pass")
+    ] == [1, 3]

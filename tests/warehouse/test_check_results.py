@@ -57,7 +57,10 @@ def rendered(name: str) -> list[Statement]:
     """The statements of a snapshot, each with its parameters."""
     [snapshot] = SNAPSHOTS.glob(f"*{name}*.snap")
     script = snapshot.read_text().split("---\n", 2)[2]
-    return [(sql.strip(), json.loads(parameters)) for sql, parameters in re.findall(r"(.*?);\n-- ({.*?})\n", script + "\n", re.S)]
+    return [
+        (sql.strip(), json.loads(parameters))
+        for sql, parameters in re.findall(r"(.*?);\n-- ({.*?})\n", script + "\n", re.S)
+    ]
 
 
 RECORDING, REGISTRATION = rendered("their_recording"), rendered("their_registration")
@@ -88,8 +91,12 @@ def execute(connection: psycopg.Connection, sql: str, parameters: dict[str, str]
         return cursor.fetchall() if cursor.description else []
 
 
-def transaction(server: str, isolation: IsolationLevel, statements: list[Statement], values: dict[str, str]) -> list[tuple]:
-    """Runs the statements as the crate does: again, if the transaction loses against another one. The last one's rows."""
+def transaction(
+    server: str, isolation: IsolationLevel, statements: list[Statement], values: dict[str, str]
+) -> list[tuple]:
+    """Runs the statements as the crate does: again, if the transaction loses against another one.
+    The last one's rows.
+    """
     for _ in range(100):
         try:
             with psycopg.connect(server) as connection:
@@ -119,7 +126,12 @@ def shown(server: str) -> list[tuple]:
     with psycopg.connect(server) as connection:
         runs = connection.execute("select job from shoplake.check_runs").fetchall()
         columns = "check_name, severity, status, failed_rows, sample, description, job, version"
-        return runs + connection.execute(f"select {columns} from shoplake.check_results order by 1").fetchall()
+        return (
+            runs
+            + connection.execute(
+                f"select {columns} from shoplake.check_results order by 1"
+            ).fetchall()
+        )
 
 
 def expected(job: Run) -> list[tuple]:
@@ -128,11 +140,24 @@ def expected(job: Run) -> list[tuple]:
     return [
         (job.job,),
         ("nothing_is_given_away", "warn", "failed", 7, sample, None, job.job, job.version),
-        ("total_sales_key_is_unique", "stop", "passed", 0, None, "no key occurs twice", job.job, job.version),
+        (
+            "total_sales_key_is_unique",
+            "stop",
+            "passed",
+            0,
+            None,
+            "no key occurs twice",
+            job.job,
+            job.version,
+        ),
     ]
 
 
-LEVELS = [IsolationLevel.READ_COMMITTED, IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE]
+LEVELS = [
+    IsolationLevel.READ_COMMITTED,
+    IsolationLevel.REPEATABLE_READ,
+    IsolationLevel.SERIALIZABLE,
+]
 
 
 @pytest.fixture(params=LEVELS, ids=lambda level: level.name.lower())
@@ -147,7 +172,11 @@ def test_given_a_newer_run_then_it_replaces_the_older_one_and_is_not_replaced_by
     server: str, isolation: IsolationLevel
 ) -> None:
     """The plan decides; of two plans of one second, the commit; and a repetition changes nothing."""
-    first, second, third = Run("2010-12-02 03:04:05", 1), Run("2010-12-02 03:04:05", 2), Run("2010-12-02 03:04:06", 1)
+    first, second, third = (
+        Run("2010-12-02 03:04:05", 1),
+        Run("2010-12-02 03:04:05", 2),
+        Run("2010-12-02 03:04:06", 1),
+    )
     assert record(server, isolation, second)
     assert not record(server, isolation, first)
     assert shown(server) == expected(second)
@@ -157,9 +186,13 @@ def test_given_a_newer_run_then_it_replaces_the_older_one_and_is_not_replaced_by
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_given_many_runs_at_once_then_the_newest_is_shown_once(server: str, isolation: IsolationLevel, seed: int) -> None:
+def test_given_many_runs_at_once_then_the_newest_is_shown_once(
+    server: str, isolation: IsolationLevel, seed: int
+) -> None:
     """Each twice, in any order, on a partition that nobody has registered."""
-    runs = [Run(f"2010-12-02 03:04:{second:02d}", version) for second in range(4) for version in (1, 2)] * 2
+    runs = [
+        Run(f"2010-12-02 03:04:{second:02d}", version) for second in range(4) for version in (1, 2)
+    ] * 2
     random.Random(seed).shuffle(runs)
     with ThreadPoolExecutor(len(runs)) as threads:
         outcomes = list(threads.map(lambda job: record(server, isolation, job), runs))

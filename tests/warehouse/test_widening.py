@@ -32,7 +32,11 @@ def test_a_wider_column_keeps_its_values_and_takes_wider_ones(
         execute(connection, sql, parameters)
     connection.execute(f"insert into sales.total_sales (shop_id, net) values ('rich', {WIDE})")
     rows = connection.execute("select shop_id, net from sales.total_sales order by 1")
-    assert rows.fetchall() == [("acme", Decimal("12.5000")), ("other", None), ("rich", Decimal(WIDE))]
+    assert rows.fetchall() == [
+        ("acme", Decimal("12.5000")),
+        ("other", None),
+        ("rich", Decimal(WIDE)),
+    ]
 
 
 def test_widening_again_changes_nothing(connection: psycopg.Connection) -> None:

@@ -10,7 +10,12 @@ from tests.pipeline.pipeline import Cloud, Pipeline, free_port
 
 from ..conftest import ROOT
 
-SETTINGS = {"conform_batches": "{}", "dispatch_batches": "{}", "firehose_buffer_seconds": "30", "stream_shards": "4"}
+SETTINGS = {
+    "conform_batches": "{}",
+    "dispatch_batches": "{}",
+    "firehose_buffer_seconds": "30",
+    "stream_shards": "4",
+}
 """The variables' defaults, where local.tfvars prefers a second's freshness to fewer, larger batches. Firehose waits 30 seconds,
 not 300, so that nobody has to. A shard takes 1 MB a second, here as on AWS."""
 

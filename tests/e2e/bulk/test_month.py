@@ -1,4 +1,6 @@
-"""A month of three shops through the real paths: every row of every KPI equals the independent computation."""
+"""A month of three shops through the real paths: every row of every KPI equals the independent
+computation.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,8 @@ class Size:
     locations: int
 
 
-# Together and in 30 days: 200,000 web events, 20,000 CRM interactions and 60,000 POS lines (rounded up to whole days), and
-# (200 * 4 + 10 * 2 + 5 * 2) * 24 * 30 = 597,600 inventory levels.
+# Together and in 30 days: 200,000 web events, 20,000 CRM interactions and 60,000 POS lines (rounded
+# up to whole days), and (200 * 4 + 10 * 2 + 5 * 2) * 24 * 30 = 597,600 inventory levels.
 SIZES = {
     "month-large": Size(4_000, 400, 1_200, 200, 4),
     "month-medium": Size(1_667, 167, 500, 10, 2),
@@ -69,18 +71,26 @@ def month(pipeline: Pipeline, stages: Stages, tmp_path_factory: pytest.TempPathF
     folder = tmp_path_factory.mktemp("month")
     shops = {name: pipeline.add_shop(name) for name in SIZES}
     pipeline.open_backfills(shops, BACKFILL)
-    feeds = {name: Feed(pipeline, shops[name], folder, seed, SIZES[name].products) for seed, name in enumerate(SIZES, start=41)}
+    feeds = {
+        name: Feed(pipeline, shops[name], folder, seed, SIZES[name].products)
+        for seed, name in enumerate(SIZES, start=41)
+    }
 
     def live(name: str, day: date) -> int:
         feed, size = feeds[name], SIZES[name]
-        return sum([
-            feed.post("web_traffic", day, size.web_events, *REQUEST),
-            feed.post("crm_interactions", day, size.crm_interactions, *REQUEST),
-            feed.pos([day], size.pos_lines, BACKFILL=BACKFILL),
-            feed.inventory([day], size.locations, PAGE_SIZE="5000", BACKFILL=BACKFILL),
-        ])
+        return sum(
+            [
+                feed.post("web_traffic", day, size.web_events, *REQUEST),
+                feed.post("crm_interactions", day, size.crm_interactions, *REQUEST),
+                feed.pos([day], size.pos_lines, BACKFILL=BACKFILL),
+                feed.inventory([day], size.locations, PAGE_SIZE="5000", BACKFILL=BACKFILL),
+            ]
+        )
 
-    with ThreadPoolExecutor(len(SIZES)) as workers, stages.stage("post and poll the month", "rows") as done:
+    with (
+        ThreadPoolExecutor(len(SIZES)) as workers,
+        stages.stage("post and poll the month", "rows") as done,
+    ):
         for day in DAYS:
             with stages.stage(str(day), "rows") as of_day:
                 of_day += workers.map(live, SIZES, [day] * len(SIZES))
@@ -92,7 +102,12 @@ def test_every_row_of_every_kpi_is_right(pipeline: Pipeline, month: Month, stage
     with stages.stage("compute the month independently", "rows") as done:
         expected = expected_from(month.folder)
         done.append(sum(len(expected.table(table).rows) for table in TABLES))
-    for dataset, least in {"web_traffic": 200_000, "crm_interactions": 20_000, "pos_sales": 59_000, "inventory_levels": 590_000}.items():
+    for dataset, least in {
+        "web_traffic": 200_000,
+        "crm_interactions": 20_000,
+        "pos_sales": 59_000,
+        "inventory_levels": 590_000,
+    }.items():
         raw, valid = expected.count(dataset)
         stages.say(f"{dataset}: {raw:,} rows handed over, {valid:,} of them valid and different")
         assert valid >= least
@@ -105,19 +120,31 @@ def test_a_late_event_changes_the_kpis(pipeline: Pipeline, month: Month, stages:
     pipeline.wait_until_calm()
     shop, day, customer = month.shops["month-large"], DAYS[11], "a-late-customer"
     event = {
-        "event_id": str(uuid.uuid4()), "session_id": "a-late-session", "visitor_id": "a-late-visitor", "customer_id": customer,
-        "event_type": "purchase", "occurred_at": f"{day}T12:00:00Z", "page_url": "https://shop.example/thanks",
+        "event_id": str(uuid.uuid4()),
+        "session_id": "a-late-session",
+        "visitor_id": "a-late-visitor",
+        "customer_id": customer,
+        "event_type": "purchase",
+        "occurred_at": f"{day}T12:00:00Z",
+        "page_url": "https://shop.example/thanks",
     }
 
     posted = time.monotonic()
     send(pipeline, shop, "web_traffic", event)
     query = "select score from marketing.customer_engagement_score where shop_id = %s and activity_date = %s and customer_id = %s"
-    score = wait_until("the late event counts", lambda: pipeline.query(query, shop.shop_id, day, customer), 120, 0.1)
+    score = wait_until(
+        "the late event counts",
+        lambda: pipeline.query(query, shop.shop_id, day, customer),
+        120,
+        0.1,
+    )
     seconds = time.monotonic() - posted
 
     stages.say(f"from the post of a late event to the KPI in the warehouse: {seconds:.1f} s")
     assert score == [(13,)], "a purchase weighs 13"
-    (month.folder / shop.shop_id / "web_traffic" / "late.ndjson").write_text(json.dumps(event) + "\n")
+    (month.folder / shop.shop_id / "web_traffic" / "late.ndjson").write_text(
+        json.dumps(event) + "\n"
+    )
     wait_until_right(pipeline, expected_from(month.folder))
 
 

@@ -1,4 +1,6 @@
-"""All days of UCI's "Online Retail" that there are, through the POS connector: every row of what they feed is right."""
+"""All days of UCI's "Online Retail" that there are, through the POS connector: every row of what
+they feed is right.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ CONNECTORS = 3
 SETTLE_SECONDS = 900
 
 pytestmark = pytest.mark.skipif(
-    "SHARED_DATA" not in os.environ, reason="SHARED_DATA does not name a folder with online-retail/YYYY-MM-DD.csv.gz"
+    "SHARED_DATA" not in os.environ,
+    reason="SHARED_DATA does not name a folder with online-retail/YYYY-MM-DD.csv.gz",
 )
 
 
@@ -49,13 +52,17 @@ class Connectors:
             return list(self._running)
 
     def run(self, day: str) -> None:
-        """Polls a day to its end; a page of the API's greatest size, as a day's file is parsed anew for each that is not the last."""
+        """Polls a day to its end; a page of the API's greatest size, as a day's file is parsed anew
+        for each that is not the last.
+        """
         process = self._pipeline.start_pos_connector(
             self._shop_id, self._api, day, PAGE_SIZE="5000", RUST_LOG="warn", BACKFILL="real-days"
         )
         with self._running_now(process):
             output, _ = process.communicate()
-        assert process.returncode == 0, f"the sales of {day}: the connector ended with {process.returncode}\n{output[-2000:]}"
+        assert process.returncode == 0, (
+            f"the sales of {day}: the connector ended with {process.returncode}\n{output[-2000:]}"
+        )
 
     @contextmanager
     def _running_now(self, process: subprocess.Popen[str]) -> Iterator[None]:
@@ -68,7 +75,9 @@ class Connectors:
                 self._running.remove(process.pid)
 
 
-def test_every_row_of_all_days_is_right(pipeline: Pipeline, sales_days: Path, request: pytest.FixtureRequest) -> None:
+def test_every_row_of_all_days_is_right(
+    pipeline: Pipeline, sales_days: Path, request: pytest.FixtureRequest
+) -> None:
     stages = Stages(request.config)
     shop = pipeline.add_shop("real-data").shop_id
     files = {file.name.partition(".")[0]: file for file in sorted(sales_days.glob("*.csv.gz"))}
@@ -79,16 +88,25 @@ def test_every_row_of_all_days_is_right(pipeline: Pipeline, sales_days: Path, re
     lines, valid = expected.count("pos_sales")
     stages.say(f"{len(files)} days, {lines:,} lines, {valid:,} of them sales")
     rates = expected.table("sales.product_turnover_rate")
-    assert all(row[rates.columns.index("average_on_hand_30d")] is None for row in rates.rows), "nobody took stock of these"
+    assert all(row[rates.columns.index("average_on_hand_30d")] is None for row in rates.rows), (
+        "nobody took stock of these"
+    )
 
     with pipeline.pos_api("--csv", str(sales_days)) as api:
         connectors = Connectors(pipeline, shop, api)
-        memory = {name: memory_of(pipeline, name) for name in FUNCTIONS} | {"pos-connector": Memory(connectors.pids)}
+        memory = {name: memory_of(pipeline, name) for name in FUNCTIONS} | {
+            "pos-connector": Memory(connectors.pids)
+        }
         with ExitStack() as measured:
             for processes in memory.values():
                 measured.enter_context(processes)
-            measured.enter_context(stages.stage("from the first line to the last KPI", "lines")).append(lines)
-            with stages.stage(f"poll all days, {CONNECTORS} at a time", "lines") as done, ThreadPoolExecutor(CONNECTORS) as workers:
+            measured.enter_context(
+                stages.stage("from the first line to the last KPI", "lines")
+            ).append(lines)
+            with (
+                stages.stage(f"poll all days, {CONNECTORS} at a time", "lines") as done,
+                ThreadPoolExecutor(CONNECTORS) as workers,
+            ):
                 list(workers.map(connectors.run, files))
                 done.append(lines)
             with stages.stage("wait until the warehouse has the rest"):

@@ -1,6 +1,8 @@
-"""What the KPIs should be: DuckDB over the raw inputs, in SQL written from the definitions and apart from the models."""
+"""What the KPIs should be: DuckDB over the raw inputs, in SQL written from the definitions and
+apart from the models.
+"""
 
-from .expected import TABLES, Expected
 from .comparison import differences
+from .expected import TABLES, Expected
 
 __all__ = ["TABLES", "Expected", "differences"]

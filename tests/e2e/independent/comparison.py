@@ -14,18 +14,32 @@ SHOWN = 5
 """How many rows of each kind of difference are told."""
 
 
-def differences(columns: Sequence[str], keys: int, got: Iterable[tuple[Any, ...]], want: Iterable[tuple[Any, ...]]) -> str:
-    """What tells the tables apart, in words; empty where they are equal. The first `keys` columns identify a row."""
+def differences(
+    columns: Sequence[str],
+    keys: int,
+    got: Iterable[tuple[Any, ...]],
+    want: Iterable[tuple[Any, ...]],
+) -> str:
+    """What tells the tables apart, in words; empty where they are equal. The first `keys` columns
+    identify a row.
+    """
     problems: list[str] = []
     ours = _by_key("got", keys, got, problems)
     theirs = _by_key("wanted", keys, want, problems)
     _tell(problems, "missing", [theirs[key] for key in theirs.keys() - ours.keys()], columns)
-    _tell(problems, "that should not be there", [ours[key] for key in ours.keys() - theirs.keys()], columns)
+    _tell(
+        problems,
+        "that should not be there",
+        [ours[key] for key in ours.keys() - theirs.keys()],
+        columns,
+    )
     wrong = []
     for key in ours.keys() & theirs.keys():
         cells = [
             f"{column}: got {mine!r}, expected {other!r}"
-            for column, mine, other in zip(columns[keys:], ours[key][keys:], theirs[key][keys:], strict=True)
+            for column, mine, other in zip(
+                columns[keys:], ours[key][keys:], theirs[key][keys:], strict=True
+            )
             if not _same(mine, other)
         ]
         if cells:
@@ -37,7 +51,9 @@ def differences(columns: Sequence[str], keys: int, got: Iterable[tuple[Any, ...]
     return "\n".join(problems)
 
 
-def _by_key(whose: str, keys: int, rows: Iterable[tuple[Any, ...]], problems: list[str]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+def _by_key(
+    whose: str, keys: int, rows: Iterable[tuple[Any, ...]], problems: list[str]
+) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     table: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     repeated = 0
     for row in rows:
@@ -62,7 +78,9 @@ def _same(got: Any, want: Any) -> bool:
     return isinstance(got, float) == isinstance(want, float) and got == want
 
 
-def _tell(problems: list[str], what: str, rows: list[tuple[Any, ...]], columns: Sequence[str]) -> None:
+def _tell(
+    problems: list[str], what: str, rows: list[tuple[Any, ...]], columns: Sequence[str]
+) -> None:
     if rows:
         problems.append(f"{len(rows)} rows {what}:")
         problems += [f"  {_text(columns, row)}" for row in sorted(rows, key=_sortable)[:SHOWN]]

@@ -46,7 +46,9 @@ class Expected:
 
     def add_rows(self, dataset: str, shop_id: str, rows: Iterable[str]) -> None:
         """Adds rows, each as JSON."""
-        self._db.executemany("insert into raw values (?, ?, ?)", [(dataset, shop_id, row) for row in rows])
+        self._db.executemany(
+            "insert into raw values (?, ?, ?)", [(dataset, shop_id, row) for row in rows]
+        )
         self._forget()
 
     def add_online_retail(self, shop_id: str, files: Iterable[Path]) -> None:
@@ -67,20 +69,34 @@ class Expected:
         return self._tables[name]
 
     def count(self, dataset: str) -> tuple[int, int]:
-        """How many rows of a dataset the sources handed over, and how many are valid and no repetition."""
+        """How many rows of a dataset the sources handed over, and how many are valid and no
+        repetition.
+        """
         self._define()
-        [(raw,)] = self._db.execute("select count(*) from raw where dataset = ?", [dataset]).fetchall()
+        [(raw,)] = self._db.execute(
+            "select count(*) from raw where dataset = ?", [dataset]
+        ).fetchall()
         [(valid,)] = self._db.execute(f"select count(*) from {dataset}").fetchall()
         return raw, valid
 
     def valid_rows(self, dataset: str) -> list[dict[str, Any]]:
-        """The rows of a dataset that keep their contract, repetitions included, as they were handed over."""
+        """The rows of a dataset that keep their contract, repetitions included, as they were handed
+        over.
+        """
         self._define()
-        return [json.loads(row) for (row,) in self._db.execute(f"select data from valid_{dataset}").fetchall()]
+        return [
+            json.loads(row)
+            for (row,) in self._db.execute(f"select data from valid_{dataset}").fetchall()
+        ]
 
     def shops(self) -> list[str]:
         """The shops that anything was added for."""
-        return [shop for (shop,) in self._db.execute("select distinct shop_id from raw order by 1").fetchall()]
+        return [
+            shop
+            for (shop,) in self._db.execute(
+                "select distinct shop_id from raw order by 1"
+            ).fetchall()
+        ]
 
     def _define(self) -> None:
         if not self._has_inputs:
@@ -90,4 +106,3 @@ class Expected:
     def _forget(self) -> None:
         self._has_inputs = False
         self._tables.clear()
-

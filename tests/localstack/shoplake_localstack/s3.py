@@ -1,8 +1,9 @@
 """S3 listings that look at the keys that they list, and at no others.
 
-LocalStack 4.8.1 goes through all objects of a bucket for each listing of a partition, which takes longer the more there are.
-And it finds its place for a second page by comparing encoded keys with one that is not: boto3 asks for encoded ones, and after
-`dt=2026-11-21` as `dt%3D2026-11-21` there is nothing more.
+LocalStack 4.8.1 goes through all objects of a bucket for each listing of a partition, which takes
+longer the more there are. And it finds its place for a second page by comparing encoded keys with
+one that is not: boto3 asks for encoded ones, and after `dt=2026-11-21` as `dt%3D2026-11-21` there
+is nothing more.
 """
 
 from __future__ import annotations
@@ -27,13 +28,24 @@ def list_by_prefix() -> None:
     from localstack.utils.patch import patch
 
     models.KeyStore = _in_order(models.KeyStore, models.S3DeleteMarker)
-    models.VersionedKeyStore = provider.VersionedKeyStore = _in_order(models.VersionedKeyStore, models.S3DeleteMarker)
+    models.VersionedKeyStore = provider.VersionedKeyStore = _in_order(
+        models.VersionedKeyStore, models.S3DeleteMarker
+    )
 
     @patch(provider.S3Provider.list_objects_v2)
-    def list_objects_v2(list_all: Any, self: Any, context: Any, continuation_token: str | None = None, **arguments: Any) -> Any:
+    def list_objects_v2(
+        list_all: Any,
+        self: Any,
+        context: Any,
+        continuation_token: str | None = None,
+        **arguments: Any,
+    ) -> Any:
         first = ""
         if continuation_token:
-            first, arguments["start_after"] = urlsafe_b64decode(continuation_token.encode()).decode(), None
+            first, arguments["start_after"] = (
+                urlsafe_b64decode(continuation_token.encode()).decode(),
+                None,
+            )
         else:
             arguments["continuation_token"] = continuation_token
         before = _asked.set((arguments.get("prefix") or "", first))
@@ -71,7 +83,10 @@ def _in_order(store: type, delete_marker: type) -> type:
                 return super().values(with_versions)
             prefix, first = asked
             with self._lock:
-                begin, end = bisect_left(self._keys, max(prefix, first)), bisect_left(self._keys, prefix + _AFTER_ALL)
+                begin, end = (
+                    bisect_left(self._keys, max(prefix, first)),
+                    bisect_left(self._keys, prefix + _AFTER_ALL),
+                )
                 newest = [self.get(key) for key in self._keys[begin:end]]
             return [version for version in newest if not isinstance(version, delete_marker)]
 

@@ -1,4 +1,6 @@
-"""A function that does what its event says, in the Runtime API's words; packed as `bootstrap` by the tests."""
+"""A function that does what its event says, in the Runtime API's words; packed as `bootstrap` by
+the tests.
+"""
 
 import json
 import os
@@ -10,7 +12,9 @@ API = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime"
 
 
 def call(path, body=None):
-    with urllib.request.urlopen(urllib.request.Request(f"{API}/{path}", data=body), timeout=None) as response:
+    with urllib.request.urlopen(
+        urllib.request.Request(f"{API}/{path}", data=body), timeout=None
+    ) as response:
         return response.headers, response.read()
 
 
@@ -41,7 +45,10 @@ def act(event):
 if os.environ.get("INIT") == "exit":
     sys.exit(3)
 if os.environ.get("INIT") == "error":
-    call("init/error", json.dumps({"errorType": "Init.Bad", "errorMessage": "no configuration"}).encode())
+    call(
+        "init/error",
+        json.dumps({"errorType": "Init.Bad", "errorMessage": "no configuration"}).encode(),
+    )
     sys.exit(1)
 
 while True:
@@ -50,4 +57,7 @@ while True:
     try:
         call(f"invocation/{request}/response", json.dumps(act(json.loads(event))).encode())
     except ValueError as error:
-        call(f"invocation/{request}/error", json.dumps({"errorType": "ValueError", "errorMessage": str(error)}).encode())
+        call(
+            f"invocation/{request}/error",
+            json.dumps({"errorType": "ValueError", "errorMessage": str(error)}).encode(),
+        )

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 from localstack.aws.spec import load_service
-
 from shoplake_localstack.calls import Call, read
 from shoplake_localstack.calls.recorder import Recorder
 
 RUST = "aws-sdk-rust/1.5.1 ua/2.1 api/s3/1.157.0 os/linux lang/rust/1.96.0 exec-env/AWS_Lambda_provided m/E,b app/lake-transform"
 
 
-def seen(file: Path, service: str, operation: str, user_agent: str = RUST, **request: Any) -> set[Call]:
+def seen(
+    file: Path, service: str, operation: str, user_agent: str = RUST, **request: Any
+) -> set[Call]:
     """The calls in a file to which a request has been added."""
     Recorder(file).see(user_agent, load_service(service).operation_model(operation), request)
     return read(file)
@@ -31,7 +32,9 @@ def seen(file: Path, service: str, operation: str, user_agent: str = RUST, **req
         ("ssm", "GetParametersByPath", "ssm.get_parameters_by_path"),
     ],
 )
-def test_an_operation_has_the_name_that_the_sdk_gives_it(tmp_path: Path, service: str, operation: str, name: str):
+def test_an_operation_has_the_name_that_the_sdk_gives_it(
+    tmp_path: Path, service: str, operation: str, name: str
+):
     assert seen(tmp_path / "calls", service, operation) == {Call("lake-transform", name)}
 
 
@@ -45,16 +48,23 @@ def test_an_operation_has_the_name_that_the_sdk_gives_it(tmp_path: Path, service
         ("ListObjectsV2", {"Bucket": "b"}, None),
     ],
 )
-def test_of_the_lake_the_folder_is_written_down(tmp_path: Path, operation: str, request_: dict[str, str], folder: str | None):
+def test_of_the_lake_the_folder_is_written_down(
+    tmp_path: Path, operation: str, request_: dict[str, str], folder: str | None
+):
     [call] = seen(tmp_path / "calls", "s3", operation, **request_)
     assert call.folder == folder
 
 
 def test_another_services_key_is_no_folder(tmp_path: Path):
-    assert seen(tmp_path / "calls", "events", "PutEvents", Key="gold/x") == {Call("lake-transform", "eventbridge.put_events")}
+    assert seen(tmp_path / "calls", "events", "PutEvents", Key="gold/x") == {
+        Call("lake-transform", "eventbridge.put_events")
+    }
 
 
-@pytest.mark.parametrize("user_agent", ["", "Boto3/1.40.30 md/Botocore#1.40.30 os/linux", "aws-sdk-rust/1.5.1 api/app/1", "myapp/x"])
+@pytest.mark.parametrize(
+    "user_agent",
+    ["", "Boto3/1.40.30 md/Botocore#1.40.30 os/linux", "aws-sdk-rust/1.5.1 api/app/1", "myapp/x"],
+)
 def test_who_gives_no_name_is_not_written_down(tmp_path: Path, user_agent: str):
     assert seen(tmp_path / "calls", "sqs", "SendMessage", user_agent) == set()
 
@@ -63,5 +73,14 @@ def test_a_call_is_written_down_once_however_many_make_it(tmp_path: Path):
     file, operation = tmp_path / "calls", load_service("s3").operation_model("GetObject")
     recorder = Recorder(file)
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda n: recorder.see(RUST, operation, {"Key": f"{('silver', 'gold')[n % 2]}/{n}"}), range(200)))
-    assert sorted(map(json.loads, file.read_text().splitlines())) == [["lake-transform", "s3.get_object", folder] for folder in ("gold", "silver")]
+        list(
+            pool.map(
+                lambda n: recorder.see(
+                    RUST, operation, {"Key": f"{('silver', 'gold')[n % 2]}/{n}"}
+                ),
+                range(200),
+            )
+        )
+    assert sorted(map(json.loads, file.read_text().splitlines())) == [
+        ["lake-transform", "s3.get_object", folder] for folder in ("gold", "silver")
+    ]

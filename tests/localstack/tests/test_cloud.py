@@ -18,7 +18,6 @@ import psycopg
 import pyarrow
 import pyarrow.parquet
 import pytest
-
 from cloud import Cloud, CloudError, free_port
 from shoplake_localstack.calls import Call
 from shoplake_localstack.local.marker import MARKER
@@ -62,11 +61,16 @@ def make_stream(cloud: Cloud, shards: int = 1) -> tuple[str, str]:
 def make_queue(cloud: Cloud) -> tuple[str, str]:
     sqs = cloud.client("sqs")
     url = sqs.create_queue(QueueName=f"queue-{uuid4().hex[:8]}")["QueueUrl"]
-    return url, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    return url, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"][
+        "QueueArn"
+    ]
 
 
 def received(cloud: Cloud, url: str) -> list[dict]:
-    return [json.loads(message["Body"]) for message in cloud.client("sqs").receive_message(QueueUrl=url).get("Messages", [])]
+    return [
+        json.loads(message["Body"])
+        for message in cloud.client("sqs").receive_message(QueueUrl=url).get("Messages", [])
+    ]
 
 
 def lines(sink: Path) -> list[dict]:
@@ -84,18 +88,27 @@ def test_everything_listens_on_the_loopback_interface_only(cloud: Cloud):
     assert {cloud.port, cloud.warehouse_port} < {address.port for address in addresses}
 
 
-def test_a_function_finds_the_cloud_and_logs_to_cloudwatch(cloud: Cloud, package: bytes, eventually):
+def test_a_function_finds_the_cloud_and_logs_to_cloudwatch(
+    cloud: Cloud, package: bytes, eventually
+):
     name = make_function(cloud, package)
     environment, error = invoke(cloud, name, {"do": "environment"})
     assert error is None
     assert environment["AWS_ENDPOINT_URL"] == cloud.endpoint
-    assert environment["AWS_REGION"] == "us-east-1" and environment["AWS_ACCESS_KEY_ID"] and environment["AWS_SESSION_TOKEN"]
+    assert (
+        environment["AWS_REGION"] == "us-east-1"
+        and environment["AWS_ACCESS_KEY_ID"]
+        and environment["AWS_SESSION_TOKEN"]
+    )
     invoke(cloud, name, {"do": "print", "text": "seen in CloudWatch"})
     logs = cloud.client("logs")
 
     def messages() -> list[str]:
         try:
-            return [event["message"] for event in logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]]
+            return [
+                event["message"]
+                for event in logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+            ]
         except logs.exceptions.ResourceNotFoundException:
             return []
 
@@ -106,21 +119,41 @@ def test_what_a_function_calls_is_written_down(cloud: Cloud, package: bytes):
     bucket, name = make_bucket(cloud), make_function(cloud, package)
     cloud.client("s3").list_objects_v2(Bucket=bucket, Prefix="gold/")
     for call in (
-        {"service": "s3", "operation": "put_object", "arguments": {"Bucket": bucket, "Key": "jobs/1", "Body": "x"}},
-        {"service": "s3", "operation": "list_objects_v2", "arguments": {"Bucket": bucket, "Prefix": "silver/a="}},
-        {"service": "events", "operation": "put_events", "arguments": {"Entries": [{"Source": "any", "DetailType": "any", "Detail": "{}"}]}},
+        {
+            "service": "s3",
+            "operation": "put_object",
+            "arguments": {"Bucket": bucket, "Key": "jobs/1", "Body": "x"},
+        },
+        {
+            "service": "s3",
+            "operation": "list_objects_v2",
+            "arguments": {"Bucket": bucket, "Prefix": "silver/a="},
+        },
+        {
+            "service": "events",
+            "operation": "put_events",
+            "arguments": {"Entries": [{"Source": "any", "DetailType": "any", "Detail": "{}"}]},
+        },
     ):
         for _ in range(2):
             _, error = invoke(cloud, name, {"do": "call", **call})
             assert error is None
     ours = {call for call in cloud.calls() if call.caller == name}
-    assert ours == {Call(name, "s3.put_object", "jobs"), Call(name, "s3.list_objects_v2", "silver"), Call(name, "eventbridge.put_events")}
+    assert ours == {
+        Call(name, "s3.put_object", "jobs"),
+        Call(name, "s3.list_objects_v2", "silver"),
+        Call(name, "eventbridge.put_events"),
+    }
     assert all(call.caller.startswith("f-") for call in cloud.calls())
-    named, error = invoke(cloud, make_function(cloud, package, AWS_SDK_UA_APP_ID="itself"), {"do": "environment"})
+    named, error = invoke(
+        cloud, make_function(cloud, package, AWS_SDK_UA_APP_ID="itself"), {"do": "environment"}
+    )
     assert error is None and named["AWS_SDK_UA_APP_ID"] == "itself"
 
 
-def test_a_function_survives_its_crash_its_timeout_and_its_murder(cloud: Cloud, package: bytes, eventually):
+def test_a_function_survives_its_crash_its_timeout_and_its_murder(
+    cloud: Cloud, package: bytes, eventually
+):
     name = make_function(cloud, package)
     assert invoke(cloud, name, {"do": "exit", "code": 1})[0]["errorType"] == "Runtime.ExitError"
     assert invoke(cloud, name, {"do": "sleep", "seconds": 60})[0]["errorType"] == "Sandbox.Timedout"
@@ -135,7 +168,9 @@ def test_a_function_survives_its_crash_its_timeout_and_its_murder(cloud: Cloud, 
 def test_events_at_once_are_worked_on_at_once(cloud: Cloud, package: bytes):
     name = make_function(cloud, package)
     with ThreadPoolExecutor() as pool:
-        answers = list(pool.map(lambda _: invoke(cloud, name, {"do": "sleep", "seconds": 1}), range(3)))
+        answers = list(
+            pool.map(lambda _: invoke(cloud, name, {"do": "sleep", "seconds": 1}), range(3))
+        )
     assert not any(error for _, error in answers)
     assert {answer["pid"] for answer, _ in answers} == set(cloud.function_pids(name))
     assert len(cloud.function_pids(name)) == 3
@@ -145,7 +180,11 @@ def test_kinesis_through_firehose_to_s3(cloud: Cloud, eventually):
     bucket, (stream, arn) = make_bucket(cloud), make_stream(cloud, shards=2)
     kinesis, firehose, s3 = cloud.client("kinesis"), cloud.client("firehose"), cloud.client("s3")
     put = lambda numbers: kinesis.put_records(  # noqa: E731
-        StreamName=stream, Records=[{"Data": f'{{"n":{number}}}\n'.encode(), "PartitionKey": str(number)} for number in numbers]
+        StreamName=stream,
+        Records=[
+            {"Data": f'{{"n":{number}}}\n'.encode(), "PartitionKey": str(number)}
+            for number in numbers
+        ],
     )
     put(range(50))
     firehose.create_delivery_stream(
@@ -162,14 +201,24 @@ def test_kinesis_through_firehose_to_s3(cloud: Cloud, eventually):
         },
     )
     put(range(50, 100))
-    described = firehose.describe_delivery_stream(DeliveryStreamName=stream)["DeliveryStreamDescription"]
-    assert (described["DeliveryStreamStatus"], described["DeliveryStreamType"]) == ("ACTIVE", "KinesisStreamAsSource")
+    described = firehose.describe_delivery_stream(DeliveryStreamName=stream)[
+        "DeliveryStreamDescription"
+    ]
+    assert (described["DeliveryStreamStatus"], described["DeliveryStreamType"]) == (
+        "ACTIVE",
+        "KinesisStreamAsSource",
+    )
 
     def delivered() -> dict[str, bytes]:
         keys = [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket).get("Contents", [])]
-        return {key: gzip.decompress(s3.get_object(Bucket=bucket, Key=key)["Body"].read()) for key in keys}
+        return {
+            key: gzip.decompress(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+            for key in keys
+        }
 
-    numbers = lambda: sorted(json.loads(line)["n"] for body in delivered().values() for line in body.splitlines())  # noqa: E731
+    numbers = lambda: sorted(
+        json.loads(line)["n"] for body in delivered().values() for line in body.splitlines()
+    )
     eventually(lambda: numbers() == list(range(100)))
     name = rf"bronze/web/dt=\d{{4}}-\d\d-\d\d/hour=\d\d/{stream}-1-\d{{4}}(-\d\d){{5}}-[0-9a-f-]{{36}}\.gz"
     assert all(re.fullmatch(name, key) for key in delivered())
@@ -195,7 +244,9 @@ def test_direct_puts_through_firehose_to_s3(cloud: Cloud, eventually):
             "BufferingHints": {"IntervalInSeconds": 0},
         },
     )
-    firehose.put_record_batch(DeliveryStreamName=bucket, Records=[{"Data": b"a\n"}, {"Data": b"b\n"}])
+    firehose.put_record_batch(
+        DeliveryStreamName=bucket, Records=[{"Data": b"a\n"}, {"Data": b"b\n"}]
+    )
     found = eventually(lambda: s3.list_objects_v2(Bucket=bucket).get("Contents"))
     assert s3.get_object(Bucket=bucket, Key=found[0]["Key"])["Body"].read() == b"a\nb\n"
 
@@ -206,22 +257,33 @@ def test_a_function_reads_kinesis_and_sqs(cloud: Cloud, package: bytes, tmp_path
     (stream, stream_arn), (queue, queue_arn) = make_stream(cloud), make_queue(cloud)
     cloud.client("kinesis").put_record(StreamName=stream, Data=b"from kinesis", PartitionKey="1")
     functions = cloud.client("lambda")
-    functions.create_event_source_mapping(FunctionName=name, EventSourceArn=stream_arn, StartingPosition="TRIM_HORIZON", BatchSize=100)
+    functions.create_event_source_mapping(
+        FunctionName=name, EventSourceArn=stream_arn, StartingPosition="TRIM_HORIZON", BatchSize=100
+    )
     functions.create_event_source_mapping(FunctionName=name, EventSourceArn=queue_arn)
     cloud.client("sqs").send_message(QueueUrl=queue, MessageBody="from sqs")
-    eventually(lambda: {record["eventSource"] for record in lines(sink)} == {"aws:kinesis", "aws:sqs"})
+    eventually(
+        lambda: {record["eventSource"] for record in lines(sink)} == {"aws:kinesis", "aws:sqs"}
+    )
 
 
 def test_s3_tells_sqs_through_eventbridge(cloud: Cloud, eventually):
     bucket, (queue, arn) = make_bucket(cloud), make_queue(cloud)
     events, s3 = cloud.client("events"), cloud.client("s3")
-    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"EventBridgeConfiguration": {}})
-    pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [bucket]}, "object": {"key": [{"prefix": "silver/"}]}}}
+    s3.put_bucket_notification_configuration(
+        Bucket=bucket, NotificationConfiguration={"EventBridgeConfiguration": {}}
+    )
+    pattern = {
+        "source": ["aws.s3"],
+        "detail": {"bucket": {"name": [bucket]}, "object": {"key": [{"prefix": "silver/"}]}},
+    }
     events.put_rule(Name=bucket, EventPattern=json.dumps(pattern))
     events.put_targets(Rule=bucket, Targets=[{"Id": "queue", "Arn": arn}])
     s3.put_object(Bucket=bucket, Key="gold/no", Body=b"")
     s3.put_object(Bucket=bucket, Key="silver/yes", Body=b"x")
-    assert [event["detail"]["object"]["key"] for event in eventually(lambda: received(cloud, queue))] == ["silver/yes"]
+    assert [
+        event["detail"]["object"]["key"] for event in eventually(lambda: received(cloud, queue))
+    ] == ["silver/yes"]
 
 
 def test_a_listing_has_the_objects_of_its_prefix_in_order(cloud: Cloud):
@@ -229,12 +291,22 @@ def test_a_listing_has_the_objects_of_its_prefix_in_order(cloud: Cloud):
     s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key="gold/day=1/c", Body=b"")
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    for key in ("gold/day=2/b", "gold/day=1/gone", "gold/day=10/c", "gold/day=1/\N{LATIN SMALL LETTER E WITH ACUTE}", "silver/day=1/x", "gold/day=1/a", "gold/day=1/a"):
+    for key in (
+        "gold/day=2/b",
+        "gold/day=1/gone",
+        "gold/day=10/c",
+        "gold/day=1/\N{LATIN SMALL LETTER E WITH ACUTE}",
+        "silver/day=1/x",
+        "gold/day=1/a",
+        "gold/day=1/a",
+    ):
         s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
     s3.delete_object(Bucket=bucket, Key="gold/day=1/gone")
 
     def keys(prefix: str, **page: int) -> list[str]:
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, PaginationConfig=page)
+        pages = s3.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket, Prefix=prefix, PaginationConfig=page
+        )
         return [item["Key"] for page in pages for item in page.get("Contents", ())]
 
     day = ["gold/day=1/a", "gold/day=1/c", "gold/day=1/\N{LATIN SMALL LETTER E WITH ACUTE}"]
@@ -248,7 +320,9 @@ def test_a_listing_has_the_objects_of_its_prefix_in_order(cloud: Cloud):
     assert keys("gold/day=1/g") == ["gold/day=1/gone"]
 
 
-def test_an_express_execution_invokes_a_function(cloud: Cloud, package: bytes, tmp_path: Path, eventually):
+def test_an_express_execution_invokes_a_function(
+    cloud: Cloud, package: bytes, tmp_path: Path, eventually
+):
     sink, machines = tmp_path / "sink", cloud.client("stepfunctions")
     name = make_function(cloud, package, SINK=str(sink))
     definition = {
@@ -262,7 +336,9 @@ def test_an_express_execution_invokes_a_function(cloud: Cloud, package: bytes, t
             }
         },
     }
-    arn = machines.create_state_machine(name=name, type="EXPRESS", roleArn=ROLE, definition=json.dumps(definition))["stateMachineArn"]
+    arn = machines.create_state_machine(
+        name=name, type="EXPRESS", roleArn=ROLE, definition=json.dumps(definition)
+    )["stateMachineArn"]
     machines.start_execution(stateMachineArn=arn, input=json.dumps({"Records": [{"job": 1}]}))
     eventually(lambda: lines(sink) == [{"job": 1}])
 
@@ -286,19 +362,34 @@ def test_a_secure_parameter_is_encrypted_by_a_key_of_ours(cloud: Cloud):
 def test_the_data_api_copies_parquet_from_s3_into_the_warehouse(cloud: Cloud, eventually):
     bucket, data = make_bucket(cloud), cloud.client("redshift-data")
     body = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.table({"shop_id": ["acme"], "net": pyarrow.array([Decimal("12.5000")], pyarrow.decimal128(18, 4))}), body)
+    pyarrow.parquet.write_table(
+        pyarrow.table(
+            {
+                "shop_id": ["acme"],
+                "net": pyarrow.array([Decimal("12.5000")], pyarrow.decimal128(18, 4)),
+            }
+        ),
+        body,
+    )
     cloud.client("s3").put_object(Bucket=bucket, Key="gold/data.parquet", Body=body.getvalue())
     where = {"WorkgroupName": "shoplake-local", "Database": "shoplake"}
 
     def finished(id: str) -> dict:
-        return eventually(lambda: (d := data.describe_statement(Id=id))["Status"] in ("FINISHED", "FAILED", "ABORTED") and d)
+        return eventually(
+            lambda: (
+                (d := data.describe_statement(Id=id))["Status"] in ("FINISHED", "FAILED", "ABORTED")
+                and d
+            )
+        )
 
     # The pinned boto3 is older than the parameters of batches.
     parameters = [{"name": "shop", "value": "acme"}]
     batches = "before-call.redshift-data.BatchExecuteStatement"
 
     def add_parameters(params: dict, **_: object) -> None:
-        params["body"] = json.dumps({**json.loads(params["body"]), "Parameters": parameters}).encode()
+        params["body"] = json.dumps(
+            {**json.loads(params["body"]), "Parameters": parameters}
+        ).encode()
 
     data.meta.events.register(batches, add_parameters)
     batch = data.batch_execute_statement(
@@ -312,15 +403,22 @@ def test_the_data_api_copies_parquet_from_s3_into_the_warehouse(cloud: Cloud, ev
         ClientToken=str(uuid4()),
         **where,
     )
-    data.meta.events.unregister(batches, add_parameters)  # Whoever else asks this cloud has the same client.
+    data.meta.events.unregister(
+        batches, add_parameters
+    )  # Whoever else asks this cloud has the same client.
     description = finished(batch["Id"])
     assert description["Status"] == "FINISHED", description
     assert [part["ResultRows"] for part in description["SubStatements"]] == [0, 0, 0, 1, 1]
     query = data.execute_statement(Sql="select shop_id, net from sales.totals", **where)["Id"]
     assert finished(query)["HasResultSet"] is True
-    assert data.get_statement_result(Id=query)["Records"] == [[{"stringValue": "acme"}, {"stringValue": "12.5000"}]]
+    assert data.get_statement_result(Id=query)["Records"] == [
+        [{"stringValue": "acme"}, {"stringValue": "12.5000"}]
+    ]
     failed = finished(data.execute_statement(Sql="select * from missing", **where)["Id"])
-    assert (failed["Status"], failed["Error"]) == ("FAILED", 'ERROR: relation "missing" does not exist')
+    assert (failed["Status"], failed["Error"]) == (
+        "FAILED",
+        'ERROR: relation "missing" does not exist',
+    )
     with pytest.raises(data.exceptions.ResourceNotFoundException):
         data.describe_statement(Id=str(uuid4()))
     with psycopg.connect(cloud.warehouse_url) as bi_tool:
@@ -339,10 +437,16 @@ def test_two_clouds_do_not_disturb_each_other(cloud: Cloud, package: bytes, tmp_
     assert other.client("kinesis").list_streams()["StreamNames"] == []
     processes = processes_of(other)
     record = json.loads((other.state / "cloud.json").read_text())
-    os.kill(record["processes"][0]["pid"], signal.SIGKILL)  # LocalStack, which can no longer end what it started
+    os.kill(
+        record["processes"][0]["pid"], signal.SIGKILL
+    )  # LocalStack, which can no longer end what it started
     other.down()
     assert other_pid in [process.pid for process in processes]
-    assert not [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    assert not [
+        process
+        for process in processes
+        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    ]
     assert not Path(record["warehouse_home"]).exists()
     assert sorted(entry.name for entry in other.state.iterdir()) == ["logs"]
     assert cloud.is_up() and invoke(cloud, name, {})[0]["pid"] == pid

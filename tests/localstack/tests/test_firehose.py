@@ -7,7 +7,6 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-
 from shoplake_localstack.firehose.buffer import Buffer
 from shoplake_localstack.firehose.delivery import Delivery
 from shoplake_localstack.firehose.kinesis import KinesisReader, Record
@@ -21,7 +20,10 @@ AT = datetime(2026, 11, 21, 9, 5, 7, 42_000, tzinfo=UTC)
     ("prefix", "expected"),
     [
         ("bronze/web/", "bronze/web/"),
-        ("bronze/web/dt=!{timestamp:yyyy-MM-dd}/hour=!{timestamp:HH}/", "bronze/web/dt=2026-11-21/hour=09/"),
+        (
+            "bronze/web/dt=!{timestamp:yyyy-MM-dd}/hour=!{timestamp:HH}/",
+            "bronze/web/dt=2026-11-21/hour=09/",
+        ),
         ("!{timestamp:yyyy/MM/dd}/!{timestamp:HH'h'mm}/", "2026/11/21/09h05/"),
         ("!{timestamp:yyyyMMdd'T'HHmmss.SSS}-", "20261121T090507.042-"),
         ("!{timestamp:d.M.yy}", "21.11.26"),
@@ -43,7 +45,16 @@ def test_only_the_error_prefix_knows_the_kind_of_error():
         evaluate(prefix, AT)
 
 
-@pytest.mark.parametrize("prefix", ["!{timestamp:QQQ}", "!{nothing:x}", "!{timestamp:yyyy", "!{partitionKeyFromQuery:shop}/", "!{timestamp:yyyy'}"])
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "!{timestamp:QQQ}",
+        "!{nothing:x}",
+        "!{timestamp:yyyy",
+        "!{partitionKeyFromQuery:shop}/",
+        "!{timestamp:yyyy'}",
+    ],
+)
 def test_what_cannot_be_evaluated_is_refused(prefix: str):
     with pytest.raises(PrefixError):
         evaluate(prefix, AT)
@@ -51,7 +62,9 @@ def test_what_cannot_be_evaluated_is_refused(prefix: str):
 
 def test_a_key_is_prefix_stream_version_time_and_something_unique():
     key = object_key("bronze/!{timestamp:HH}/", "shoplake-local-web", "1", AT, ".gz")
-    assert re.fullmatch(r"bronze/09/shoplake-local-web-1-2026-11-21-09-05-07-[0-9a-f-]{36}\.gz", key)
+    assert re.fullmatch(
+        r"bronze/09/shoplake-local-web-1-2026-11-21-09-05-07-[0-9a-f-]{36}\.gz", key
+    )
 
 
 def test_a_prefix_without_a_time_gets_the_hours_folder():
@@ -84,7 +97,12 @@ def test_without_an_interval_a_record_is_due_at_once():
 
 def test_settings_have_firehoses_defaults():
     settings = Settings.of({"BucketARN": "arn:aws:s3:::lake"})
-    assert (settings.bucket, settings.max_bytes, settings.max_seconds, settings.extension) == ("lake", 5 << 20, 300, "")
+    assert (settings.bucket, settings.max_bytes, settings.max_seconds, settings.extension) == (
+        "lake",
+        5 << 20,
+        300,
+        "",
+    )
 
 
 def test_settings_are_taken_as_given():
@@ -96,7 +114,12 @@ def test_settings_are_taken_as_given():
             "BufferingHints": {"IntervalInSeconds": 0, "SizeInMBs": 64},
         }
     )
-    assert (settings.gzip, settings.extension, settings.max_seconds, settings.max_bytes) == (True, ".ndjson.gz", 0, 64 << 20)
+    assert (settings.gzip, settings.extension, settings.max_seconds, settings.max_bytes) == (
+        True,
+        ".ndjson.gz",
+        0,
+        64 << 20,
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,7 +147,13 @@ class Stream:
     def list_shards(self, StreamName: str) -> dict:
         return {"Shards": [{"ShardId": name} for name in self.shards]}
 
-    def get_shard_iterator(self, StreamName: str, ShardId: str, ShardIteratorType: str, StartingSequenceNumber: str = "-1") -> dict:
+    def get_shard_iterator(
+        self,
+        StreamName: str,
+        ShardId: str,
+        ShardIteratorType: str,
+        StartingSequenceNumber: str = "-1",
+    ) -> dict:
         assert ShardIteratorType in ("TRIM_HORIZON", "AFTER_SEQUENCE_NUMBER")
         return {"ShardIterator": f"{ShardId}:{int(StartingSequenceNumber) + 1}"}
 
@@ -183,7 +212,14 @@ class Once:
 
 def test_a_delivery_survives_a_bucket_that_fails_and_adds_no_newline(eventually):
     bucket = Bucket(failures=2)
-    settings = Settings("lake", "bronze/!{timestamp:yyyy}/", max_bytes=1000, max_seconds=0, gzip=True, extension=".gz")
+    settings = Settings(
+        "lake",
+        "bronze/!{timestamp:yyyy}/",
+        max_bytes=1000,
+        max_seconds=0,
+        gzip=True,
+        extension=".gz",
+    )
     delivery = Delivery("web", "1", settings, bucket, Once(b"a\n", b"b"))
     delivery.start()
     eventually(lambda: bucket.objects)

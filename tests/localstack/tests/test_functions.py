@@ -11,14 +11,19 @@ from uuid import uuid4
 
 import pytest
 from conftest import BOOTSTRAP
-
 from shoplake_localstack.functions.invocation import MAX_RESPONSE_BYTES, Invocation, Response
 from shoplake_localstack.functions.sandbox import Sandbox
 from shoplake_localstack.functions.worker import InitError
 
 
 def given(event: dict, timeout: float = 10) -> Invocation:
-    return Invocation(str(uuid4()), json.dumps(event).encode(), "arn:aws:lambda:us-east-1:000000000000:function:f", "Root=1", timeout)
+    return Invocation(
+        str(uuid4()),
+        json.dumps(event).encode(),
+        "arn:aws:lambda:us-east-1:000000000000:function:f",
+        "Root=1",
+        timeout,
+    )
 
 
 def parsed(response: Response) -> dict:
@@ -48,7 +53,9 @@ def test_an_event_is_answered_by_the_same_process_each_time(sandbox: Sandbox):
     assert parsed(first)["pid"] == parsed(second)["pid"]
 
 
-def test_the_environment_is_the_functions_and_nothing_of_ours(sandbox: Sandbox, code: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_environment_is_the_functions_and_nothing_of_ours(
+    sandbox: Sandbox, code: Path, monkeypatch: pytest.MonkeyPatch
+):
     environment = parsed(sandbox.invoke(given({"do": "environment"})))
     assert environment["GREETING"] == "hello"
     assert environment["LAMBDA_TASK_ROOT"] == str(code)
@@ -65,7 +72,9 @@ def test_a_crash_is_an_exit_error_and_the_next_event_meets_a_new_process(sandbox
     before = parsed(sandbox.invoke(given({})))["pid"]
     crashed = sandbox.invoke(given({"do": "exit", "code": 1}))
     assert crashed.is_error and parsed(crashed)["errorType"] == "Runtime.ExitError"
-    assert parsed(crashed)["errorMessage"].endswith("Error: Runtime exited with error: exit status 1")
+    assert parsed(crashed)["errorMessage"].endswith(
+        "Error: Runtime exited with error: exit status 1"
+    )
     assert parsed(sandbox.invoke(given({})))["pid"] != before
 
 
@@ -79,11 +88,15 @@ def test_a_timeout_kills_the_process_and_the_next_event_meets_a_new_one(sandbox:
     assert parsed(sandbox.invoke(given({})))["event"] == {}
 
 
-def test_a_process_killed_from_outside_while_idle_is_replaced(sandbox: Sandbox, tmp_path: Path, eventually):
+def test_a_process_killed_from_outside_while_idle_is_replaced(
+    sandbox: Sandbox, tmp_path: Path, eventually
+):
     pid = int((tmp_path / "environment" / "pid").read_text())
     os.kill(pid, signal.SIGKILL)
     response = sandbox.invoke(given({}))
-    if response.is_error:  # the event was already on its way to the process when that died, as can happen in Lambda
+    if (
+        response.is_error
+    ):  # the event was already on its way to the process when that died, as can happen in Lambda
         assert parsed(response)["errorMessage"].endswith("signal: killed")
         response = sandbox.invoke(given({}))
     assert parsed(response)["pid"] == int((tmp_path / "environment" / "pid").read_text()) != pid
@@ -101,7 +114,9 @@ def test_a_response_over_lambdas_limit_is_an_error(sandbox: Sandbox):
     assert parsed(response)["errorType"] == "Function.ResponseSizeTooLarge"
 
 
-@pytest.mark.parametrize(("how", "error_type"), [("exit", "Runtime.ExitError"), ("error", "Init.Bad")])
+@pytest.mark.parametrize(
+    ("how", "error_type"), [("exit", "Runtime.ExitError"), ("error", "Init.Bad")]
+)
 def test_a_failed_start_says_why(code: Path, tmp_path: Path, how: str, error_type: str):
     sandbox = Sandbox(code, tmp_path / "environment", {"INIT": how})
     with pytest.raises(InitError) as raised:

@@ -12,10 +12,16 @@ import psycopg
 import pyarrow
 import pyarrow.parquet
 import pytest
-
 from shoplake_localstack.redshift_data.copy import Copy, CopyError
 from shoplake_localstack.redshift_data.sql import Query, SqlError, translate
-from shoplake_localstack.redshift_data.statements import ABORTED, FAILED, FINISHED, OVER, Execution, Statements
+from shoplake_localstack.redshift_data.statements import (
+    ABORTED,
+    FAILED,
+    FINISHED,
+    OVER,
+    Execution,
+    Statements,
+)
 
 COPY = "copy stage from 's3://lake/gold/' iam_role 'arn:aws:iam::000000000000:role/copy' format as parquet"
 
@@ -24,7 +30,11 @@ class Bucket(dict[str, bytes]):
     """S3 as COPY sees it."""
 
     def read(self, bucket: str, prefix: str) -> Iterator[tuple[str, bytes]]:
-        return ((f"s3://{bucket}/{key}", body) for key, body in sorted(self.items()) if key.startswith(prefix))
+        return (
+            (f"s3://{bucket}/{key}", body)
+            for key, body in sorted(self.items())
+            if key.startswith(prefix)
+        )
 
 
 @pytest.fixture
@@ -33,7 +43,9 @@ def bucket() -> Bucket:
 
 
 @pytest.fixture
-def run(warehouse_url: str, connection: psycopg.Connection, bucket: Bucket) -> Iterator[Callable[..., Execution]]:
+def run(
+    warehouse_url: str, connection: psycopg.Connection, bucket: Bucket
+) -> Iterator[Callable[..., Execution]]:
     """Runs a batch (or one statement) to its end."""
     statements = Statements(warehouse_url, bucket)
 
@@ -61,11 +73,20 @@ def parquet(**columns: pyarrow.Array) -> bytes:
 @pytest.mark.parametrize(
     ("redshift", "postgres"),
     [
-        ("create table t (a varchar(9) encode zstd distkey sortkey, b int)", "CREATE TABLE t (a VARCHAR(9), b INT)"),
-        ("create table t (a int) backup no diststyle key distkey(a) compound sortkey (a)", "CREATE TABLE t (a INT)"),
+        (
+            "create table t (a varchar(9) encode zstd distkey sortkey, b int)",
+            "CREATE TABLE t (a VARCHAR(9), b INT)",
+        ),
+        (
+            "create table t (a int) backup no diststyle key distkey(a) compound sortkey (a)",
+            "CREATE TABLE t (a INT)",
+        ),
         ("create table t (a int) sortkey auto;", "CREATE TABLE t (a INT)"),
         ("create table t (a varchar(max), b super)", "CREATE TABLE t (a VARCHAR, b JSONB)"),
-        ('create table t (encode int, "distkey" int)', 'CREATE TABLE t (encode INT, "distkey" INT)'),
+        (
+            'create table t (encode int, "distkey" int)',
+            'CREATE TABLE t (encode INT, "distkey" INT)',
+        ),
         (
             "create table t (a int primary key, b int unique references u (b), c int not null, primary key (c), foreign key (b) references u (b))",
             "CREATE TABLE t (a INT NOT NULL, b INT, c INT NOT NULL)",
@@ -73,7 +94,10 @@ def parquet(**columns: pyarrow.Array) -> bytes:
         ("create temp table s (like sales.t)", "CREATE TEMPORARY TABLE s (LIKE sales.t)"),
         ("create view v as select 1 as a with no schema binding", "CREATE VIEW v AS SELECT 1 AS a"),
         ("select nvl(a, 0) from t", "SELECT COALESCE(a, 0) FROM t"),
-        ("select listagg(a, ',') within group (order by b) from t", "SELECT STRING_AGG(a, ',' ORDER BY b) FROM t"),
+        (
+            "select listagg(a, ',') within group (order by b) from t",
+            "SELECT STRING_AGG(a, ',' ORDER BY b) FROM t",
+        ),
         ("grant select on t to role analyst", "GRANT SELECT ON t TO analyst"),
         ("alter table t alter sortkey (a)", "do 'begin end'"),
         ("vacuum full t", "do 'begin end'"),
@@ -85,29 +109,49 @@ def test_redshifts_sql_becomes_postgresqls(redshift: str, postgres: str):
 
 
 def test_parameters_are_bound_and_never_pasted():
-    query = translate("select ':a', x::int from t where x = :a or y = :b or z = :a", {"a": "1'; drop table t", "b": "2"})
-    assert query == Query("SELECT ':a', CAST(x AS INT) FROM t WHERE x = $1 OR y = $2 OR z = $3", ("1'; drop table t", "2", "1'; drop table t"))
+    query = translate(
+        "select ':a', x::int from t where x = :a or y = :b or z = :a",
+        {"a": "1'; drop table t", "b": "2"},
+    )
+    assert query == Query(
+        "SELECT ':a', CAST(x AS INT) FROM t WHERE x = $1 OR y = $2 OR z = $3",
+        ("1'; drop table t", "2", "1'; drop table t"),
+    )
 
 
-@pytest.mark.parametrize(("sql", "why"), [("select :a", ":a"), ("select 1; select 2", "several"), ("  -- nothing", "none")])
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [("select :a", ":a"), ("select 1; select 2", "several"), ("  -- nothing", "none")],
+)
 def test_statements_that_are_wrong_before_they_run(sql: str, why: str):
     with pytest.raises(SqlError, match=why):
         translate(sql)
 
 
 def test_a_copy_is_read():
-    assert translate('COPY sales."T x" (a, "B") FROM \'s3://lake/gold/x\' IAM_ROLE default FORMAT PARQUET') == Copy(
-        'sales."T x"', ("a", '"B"'), "lake", "gold/x"
-    )
+    assert translate(
+        'COPY sales."T x" (a, "B") FROM \'s3://lake/gold/x\' IAM_ROLE default FORMAT PARQUET'
+    ) == Copy('sales."T x"', ("a", '"B"'), "lake", "gold/x")
 
 
-@pytest.mark.parametrize("end", ["", "iam_role 'x'", "iam_role 'x' csv", "format parquet", "iam_role 'x' format parquet manifest"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        "",
+        "iam_role 'x'",
+        "iam_role 'x' csv",
+        "format parquet",
+        "iam_role 'x' format parquet manifest",
+    ],
+)
 def test_a_copy_that_would_not_do_what_it_says_is_refused(end: str):
     with pytest.raises(CopyError):
         translate(f"copy t from 's3://b/k' {end}")
 
 
-def test_a_partition_is_replaced_in_one_transaction(run, bucket: Bucket, connection: psycopg.Connection):
+def test_a_partition_is_replaced_in_one_transaction(
+    run, bucket: Bucket, connection: psycopg.Connection
+):
     run(
         "create table sales.totals (shop_id varchar(63), business_date date, units bigint, net numeric(18,4), rate double precision, "
         "at timestamp, open boolean) distkey (shop_id) sortkey (shop_id, business_date)",
@@ -117,12 +161,18 @@ def test_a_partition_is_replaced_in_one_transaction(run, bucket: Bucket, connect
         "shop_id": pyarrow.array(["acme", 'with "quotes", and\nlines', ""]),
         "day": pyarrow.array([date(2010, 12, 1)] * 3),
         "units": pyarrow.array([7, None, 9], pyarrow.int64()),
-        "net": pyarrow.array([Decimal("12.5000"), Decimal("-0.0001"), None], pyarrow.decimal128(18, 4)),
+        "net": pyarrow.array(
+            [Decimal("12.5000"), Decimal("-0.0001"), None], pyarrow.decimal128(18, 4)
+        ),
         "rate": pyarrow.array([0.1, None, 1e300]),
-        "at": pyarrow.array([datetime(2010, 12, 1, 8, 26, 0, 123456, UTC)] * 3, pyarrow.timestamp("us", "UTC")),
+        "at": pyarrow.array(
+            [datetime(2010, 12, 1, 8, 26, 0, 123456, UTC)] * 3, pyarrow.timestamp("us", "UTC")
+        ),
         "open": pyarrow.array([True, False, None]),
     }
-    bucket["gold/a.parquet"] = parquet(**{name: column.slice(0, 2) for name, column in rows.items()})
+    bucket["gold/a.parquet"] = parquet(
+        **{name: column.slice(0, 2) for name, column in rows.items()}
+    )
     bucket["gold/b.parquet"] = parquet(**{name: column.slice(2) for name, column in rows.items()})
     execution = run(
         "create temp table stage (like sales.totals)",
@@ -133,10 +183,28 @@ def test_a_partition_is_replaced_in_one_transaction(run, bucket: Bucket, connect
     )
     assert execution.whole.error is None
     assert [part.result.count for part in execution.parts] == [0, 3, 1, 3]
-    found = connection.execute("select * from sales.totals order by business_date, net nulls last").fetchall()
+    found = connection.execute(
+        "select * from sales.totals order by business_date, net nulls last"
+    ).fetchall()
     assert found == [
-        ('with "quotes", and\nlines', date(2010, 12, 1), None, Decimal("-0.0001"), None, datetime(2010, 12, 1, 8, 26, 0, 123456), False),
-        ("acme", date(2010, 12, 1), 7, Decimal("12.5000"), 0.1, datetime(2010, 12, 1, 8, 26, 0, 123456), True),
+        (
+            'with "quotes", and\nlines',
+            date(2010, 12, 1),
+            None,
+            Decimal("-0.0001"),
+            None,
+            datetime(2010, 12, 1, 8, 26, 0, 123456),
+            False,
+        ),
+        (
+            "acme",
+            date(2010, 12, 1),
+            7,
+            Decimal("12.5000"),
+            0.1,
+            datetime(2010, 12, 1, 8, 26, 0, 123456),
+            True,
+        ),
         ("", date(2010, 12, 1), 9, None, 1e300, datetime(2010, 12, 1, 8, 26, 0, 123456), None),
         ("acme", date(2010, 12, 2), 2, Decimal("2.0000"), 2.0, None, None),
     ]
@@ -145,21 +213,37 @@ def test_a_partition_is_replaced_in_one_transaction(run, bucket: Bucket, connect
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"a": pyarrow.array([1])}, "Unmatched number of columns between table and file. Table columns: 2, Data columns: 1"),
-        ({"a": pyarrow.array([1], pyarrow.int32()), "b": pyarrow.array(["x"])}, "incompatible Parquet schema for column 'a'. Column type: BIGINT"),
-        ({"b": pyarrow.array(["x"]), "a": pyarrow.array([1])}, "incompatible Parquet schema for column 'a'"),
+        (
+            {"a": pyarrow.array([1])},
+            "Unmatched number of columns between table and file. Table columns: 2, Data columns: 1",
+        ),
+        (
+            {"a": pyarrow.array([1], pyarrow.int32()), "b": pyarrow.array(["x"])},
+            "incompatible Parquet schema for column 'a'. Column type: BIGINT",
+        ),
+        (
+            {"b": pyarrow.array(["x"]), "a": pyarrow.array([1])},
+            "incompatible Parquet schema for column 'a'",
+        ),
         ({"a": pyarrow.array([1]), "b": pyarrow.array(["too long"])}, "value too long"),
     ],
 )
-def test_a_file_that_does_not_fit_fails_as_redshift_fails(run, bucket: Bucket, columns: dict, message: str):
+def test_a_file_that_does_not_fit_fails_as_redshift_fails(
+    run, bucket: Bucket, columns: dict, message: str
+):
     bucket["gold/x.parquet"] = parquet(**columns)
     execution = run("create temp table stage (a bigint, b varchar(3))", COPY)
     assert execution.whole.status == FAILED
-    assert execution.whole.error.startswith("Query #2 failed with ERROR: ") and message in execution.whole.error
+    assert (
+        execution.whole.error.startswith("Query #2 failed with ERROR: ")
+        and message in execution.whole.error
+    )
 
 
 def test_a_copy_of_nothing_fails(run):
-    assert "prefix 'gold/' does not exist" in run("create temp table stage (a int)", COPY).whole.error
+    assert (
+        "prefix 'gold/' does not exist" in run("create temp table stage (a int)", COPY).whole.error
+    )
 
 
 def test_columns_may_be_named(run, bucket: Bucket, connection: psycopg.Connection):
@@ -168,20 +252,34 @@ def test_columns_may_be_named(run, bucket: Bucket, connection: psycopg.Connectio
     assert connection.execute("select * from sales.t").fetchall() == [(5, "x")]
 
 
-def test_a_batch_is_all_or_nothing_and_says_which_statement_failed(run, connection: psycopg.Connection):
-    execution = run("create table sales.t (a int)", "insert into sales.t values (1)", "insert into sales.missing values (1)", "select 1")
-    assert execution.whole.error == 'Query #3 failed with ERROR: relation "sales.missing" does not exist'
+def test_a_batch_is_all_or_nothing_and_says_which_statement_failed(
+    run, connection: psycopg.Connection
+):
+    execution = run(
+        "create table sales.t (a int)",
+        "insert into sales.t values (1)",
+        "insert into sales.missing values (1)",
+        "select 1",
+    )
+    assert (
+        execution.whole.error
+        == 'Query #3 failed with ERROR: relation "sales.missing" does not exist'
+    )
     assert [part.status for part in execution.parts] == [FINISHED, FINISHED, FAILED, ABORTED]
     assert connection.execute("select to_regclass('sales.t')").fetchone() == (None,)
 
 
 def test_transactions_see_a_snapshot(run):
-    assert run("show transaction_isolation").parts[0].result.records == [[{"stringValue": "repeatable read"}]]
+    assert run("show transaction_isolation").parts[0].result.records == [
+        [{"stringValue": "repeatable read"}]
+    ]
 
 
 def test_rows_are_typed_as_the_data_api_types_them(run):
     result = (
-        run("select 1::int as i, 2.50::numeric(18,4) as n, 0.5::float as f, true as b, null::text as z, 'x' as s, date '2010-12-01' as d")
+        run(
+            "select 1::int as i, 2.50::numeric(18,4) as n, 0.5::float as f, true as b, null::text as z, 'x' as s, date '2010-12-01' as d"
+        )
         .parts[0]
         .result
     )
@@ -196,14 +294,24 @@ def test_rows_are_typed_as_the_data_api_types_them(run):
             {"stringValue": "2010-12-01"},
         ]
     ]
-    assert [(column["name"], column["typeName"]) for column in result.metadata[:3]] == [("i", "int4"), ("n", "numeric"), ("f", "float8")]
+    assert [(column["name"], column["typeName"]) for column in result.metadata[:3]] == [
+        ("i", "int4"),
+        ("n", "numeric"),
+        ("f", "float8"),
+    ]
     assert (result.metadata[1]["precision"], result.metadata[1]["scale"]) == (18, 4)
 
 
 def test_redshifts_system_views_are_there(run):
     run("create table sales.t (a int, b numeric(18,4))")
-    rows = run("select column_name, data_type from svv_columns where table_schema = :schema order by ordinal_position", schema="sales")
-    assert [[field["stringValue"] for field in row] for row in rows.parts[0].result.records] == [["a", "integer"], ["b", "numeric"]]
+    rows = run(
+        "select column_name, data_type from svv_columns where table_schema = :schema order by ordinal_position",
+        schema="sales",
+    )
+    assert [[field["stringValue"] for field in row] for row in rows.parts[0].result.records] == [
+        ["a", "integer"],
+        ["b", "numeric"],
+    ]
 
 
 def test_parameters_take_the_type_of_where_they_stand(run):
@@ -222,7 +330,10 @@ def test_parameters_take_the_type_of_where_they_stand(run):
 
 def test_the_same_token_runs_once(run, connection: psycopg.Connection):
     run("create table sales.t (a int)")
-    first, second = (run.statements.submit(["insert into sales.t values (1)"], {}, False, {}, token="again") for _ in range(2))
+    first, second = (
+        run.statements.submit(["insert into sales.t values (1)"], {}, False, {}, token="again")
+        for _ in range(2)
+    )
     wait(first)
     assert first is second
     assert connection.execute("select count(*) from sales.t").fetchone() == (1,)

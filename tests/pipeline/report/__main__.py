@@ -20,9 +20,7 @@ def main() -> int:
     options = parser.parse_args()
     cloud = Cloud.recorded(STATE)
     if options.warehouse is None and not cloud.is_up():
-        raise CommandError(
-            "the demo does not run: start it with `make demo`, or name a warehouse"
-        )
+        raise CommandError("the demo does not run: start it with `make demo`, or name a warehouse")
     report(options.warehouse or cloud.warehouse_url, options.out)
     return 0
 

@@ -1,4 +1,6 @@
-"""Charts as SVG: pure functions from numbers to markup. Colours are classes (s0, s1, ...), so that the page decides on them."""
+"""Charts as SVG: pure functions from numbers to markup. Colours are classes (s0, s1, ...), so that
+the page decides on them.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +91,9 @@ class _Scale:
 
 
 def _extent(chart: Chart) -> tuple[float, float]:
-    """The range of the values, always with zero in it: a bar's length and a line's height then mean something."""
+    """The range of the values, always with zero in it: a bar's length and a line's height then mean
+    something.
+    """
     if chart.kind == "bars":
         columns = list(zip(*(series.values for series in chart.series), strict=True))
         tops = [

@@ -1,4 +1,6 @@
-"""HTML and SVG that are escaped by construction: a string is text, and only what `element` has made is markup."""
+"""HTML and SVG that are escaped by construction: a string is text, and only what `element` has made
+is markup.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def element(tag: str, attributes: dict[str, object] | None = None, *children: Ch
 
 
 def text(value: str) -> str:
-    """Text as it may stand in a document: what no HTML document may contain (control characters) is made visible."""
+    """Text as it may stand in a document: what no HTML document may contain (control characters) is
+    made visible.
+    """
     return "".join(
         character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}"
         for character in value

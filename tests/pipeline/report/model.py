@@ -1,4 +1,6 @@
-"""What a report is made of, before anybody decides how it looks: sections of headline numbers, charts and tables."""
+"""What a report is made of, before anybody decides how it looks: sections of headline numbers,
+charts and tables.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ Value = Number | str | date | datetime | None
 
 @dataclass(frozen=True)
 class Unit:
-    """How a value is written. Money carries its currency, so that amounts cannot be shown, or added, without it."""
+    """How a value is written. Money carries its currency, so that amounts cannot be shown, or
+    added, without it.
+    """
 
     kind: str
     currency: str = ""
@@ -62,7 +66,9 @@ class Series:
 
 @dataclass(frozen=True)
 class Chart:
-    """Values by day, or by another label, to be drawn as `bars` (stacked where there are several series) or as `lines`."""
+    """Values by day, or by another label, to be drawn as `bars` (stacked where there are several
+    series) or as `lines`.
+    """
 
     key: str
     title: str

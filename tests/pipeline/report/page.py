@@ -15,7 +15,9 @@ HERE = Path(__file__).resolve().parent
 
 
 def page(report: Report) -> str:
-    """The whole document. Its content security policy lets nothing be fetched and no other script run."""
+    """The whole document. Its content security policy lets nothing be fetched and no other script
+    run.
+    """
     style, script = Markup((HERE / "page.css").read_text()), Markup((HERE / "page.js").read_text())
     sources = f"style-src {_hash(style)}; script-src {_hash(script)}; img-src data:"
     policy = f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"

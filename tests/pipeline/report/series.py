@@ -1,4 +1,6 @@
-"""From rows to the series of a chart: a value for every day, and not more colours than people can tell apart."""
+"""From rows to the series of a chart: a value for every day, and not more colours than people can
+tell apart.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ OTHER = "all others"
 def daily_chart(
     key: str, title: str, kind: str, unit: Unit, points: Iterable[Point], order: Iterable[str] = ()
 ) -> Chart | None:
-    """A chart of (day, series, value): every day from the first to the last, days without a value left open."""
+    """A chart of (day, series, value): every day from the first to the last, days without a value
+    left open.
+    """
     values = {(day, name): value for day, name, value in points}
     if not values:
         return None
@@ -32,7 +36,9 @@ def daily_chart(
 
 
 def largest(points: Iterable[Point], at_most: int = SERIES_AT_MOST) -> list[Point]:
-    """The largest series by their total, and one that is the sum of all others. Only for amounts that may be added."""
+    """The largest series by their total, and one that is the sum of all others. Only for amounts
+    that may be added.
+    """
     points = list(points)
     totals: defaultdict[str, Number] = defaultdict(int)
     for _, name, value in points:

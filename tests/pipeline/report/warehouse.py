@@ -32,7 +32,9 @@ class Warehouse:
         return table in self._tables
 
     def select(self, sql: str, tables: Sequence[str], **parameters: Any) -> list[Any]:
-        """The rows of a query, with their columns as attributes; none where one of its tables is not there yet."""
+        """The rows of a query, with their columns as attributes; none where one of its tables is
+        not there yet.
+        """
         if not all(self.has(table) for table in tables):
             return []
         with self._connection.cursor(row_factory=namedtuple_row) as cursor:

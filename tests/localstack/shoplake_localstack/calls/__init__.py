@@ -1,4 +1,6 @@
-"""Who has called which operation of AWS: each different call once, in a file that a test can hold against what is declared."""
+"""Who has called which operation of AWS: each different call once, in a file that a test can hold
+against what is declared.
+"""
 
 from __future__ import annotations
 
@@ -23,4 +25,8 @@ class Call(NamedTuple):
 
 def read(file: Path) -> set[Call]:
     """All calls that a file has."""
-    return {Call(*json.loads(line)) for line in file.read_text("utf-8").splitlines()} if file.exists() else set()
+    return (
+        {Call(*json.loads(line)) for line in file.read_text("utf-8").splitlines()}
+        if file.exists()
+        else set()
+    )

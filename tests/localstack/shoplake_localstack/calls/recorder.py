@@ -29,7 +29,11 @@ def record_calls() -> None:
 
     def record(chain: Any, context: Any, response: Any) -> None:
         if context.operation:
-            recorder.see(context.request.headers.get("User-Agent", ""), context.operation, context.service_request or {})
+            recorder.see(
+                context.request.headers.get("User-Agent", ""),
+                context.operation,
+                context.service_request or {},
+            )
 
     handlers.serve_custom_service_request_handlers.append(record)
 

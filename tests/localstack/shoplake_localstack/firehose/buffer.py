@@ -16,7 +16,9 @@ class Batch:
     size: int = 0
 
     def body(self) -> bytes:
-        """As they are, one after the other: like Firehose, this adds no newline that the producer did not write."""
+        """As they are, one after the other: like Firehose, this adds no newline that the producer
+        did not write.
+        """
         return b"".join(self.records)
 
 
@@ -40,11 +42,15 @@ class Buffer:
 
     def due(self, now: float) -> Batch | None:
         """The batch whose time has come."""
-        return self._take() if self._batch and now - self._batch.started >= self.max_seconds else None
+        return (
+            self._take() if self._batch and now - self._batch.started >= self.max_seconds else None
+        )
 
     def seconds_left(self, now: float) -> float | None:
         """How long until the batch is due; None when there is none."""
-        return None if self._batch is None else max(0.0, self._batch.started + self.max_seconds - now)
+        return (
+            None if self._batch is None else max(0.0, self._batch.started + self.max_seconds - now)
+        )
 
     def _take(self) -> Batch | None:
         batch, self._batch = self._batch, None

@@ -1,7 +1,7 @@
 """One delivery stream at work: a thread of its own that takes records in and puts objects out.
 
-Everything that belongs to a delivery stream lives in its object, so two streams, or one that is deleted and made again,
-have nothing in common.
+Everything that belongs to a delivery stream lives in its object, so two streams, or one that is
+deleted and made again, have nothing in common.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class Source(Protocol):
 class Delivery:
     """Buffers records as the settings say and puts each batch to S3 until that succeeds."""
 
-    def __init__(self, name: str, version: str, settings: Settings, s3: Any, source: Source | None = None) -> None:
+    def __init__(
+        self, name: str, version: str, settings: Settings, s3: Any, source: Source | None = None
+    ) -> None:
         self._name = name
         self._version = version
         self._settings = settings
@@ -78,7 +80,11 @@ class Delivery:
         left = self._buffer.seconds_left(time.monotonic())
         patience = _POLL_SECONDS if left is None else min(_POLL_SECONDS, left)
         try:
-            record = self._direct.get_nowait() if records else self._direct.get(timeout=max(patience, 0.01))
+            record = (
+                self._direct.get_nowait()
+                if records
+                else self._direct.get(timeout=max(patience, 0.01))
+            )
             while record is not None:
                 records.append(record)
                 record = self._direct.get_nowait()
@@ -91,21 +97,35 @@ class Delivery:
             return []
         try:
             return self._source.read()
-        except Exception as error:  # the stream may not exist yet, or the server restarts: the next round sees
+        except (
+            Exception
+        ) as error:  # the stream may not exist yet, or the server restarts: the next round sees
             LOG.info("%s cannot read its source: %s", self._name, error)
             return []
 
     def _deliver(self, batch: Batch) -> None:
-        """Puts one object, again and again if it must be: Firehose does so for a day, and so loses nothing to a hiccup."""
+        """Puts one object, again and again if it must be: Firehose does so for a day, and so loses
+        nothing to a hiccup.
+        """
         settings = self._settings
-        body = gzip.compress(batch.body(), compresslevel=6, mtime=0) if settings.gzip else batch.body()
-        key = object_key(settings.prefix, self._name, self._version, batch.oldest, settings.extension)
+        body = (
+            gzip.compress(batch.body(), compresslevel=6, mtime=0) if settings.gzip else batch.body()
+        )
+        key = object_key(
+            settings.prefix, self._name, self._version, batch.oldest, settings.extension
+        )
         wait = 0.2
         while not self._stopped.is_set():
             try:
                 self._s3.put_object(Bucket=settings.bucket, Key=key, Body=body)
                 return
             except Exception as error:
-                LOG.warning("cannot put s3://%s/%s, trying again in %.1f s: %s", settings.bucket, key, wait, error)
+                LOG.warning(
+                    "cannot put s3://%s/%s, trying again in %.1f s: %s",
+                    settings.bucket,
+                    key,
+                    wait,
+                    error,
+                )
                 self._stopped.wait(wait)
                 wait = min(wait * 2, _LONGEST_RETRY_SECONDS)

@@ -23,8 +23,9 @@ class Record:
 class KinesisReader:
     """Remembers a position per shard.
 
-    It starts at TRIM_HORIZON: Firehose itself starts at LATEST of the moment at which the delivery stream was created, but
-    promises nothing about what is put in the seconds after; a test that puts at once must not lose its first records.
+    It starts at TRIM_HORIZON: Firehose itself starts at LATEST of the moment at which the delivery
+    stream was created, but promises nothing about what is put in the seconds after; a test that
+    puts at once must not lose its first records.
     """
 
     def __init__(self, client: Any, stream: str) -> None:
@@ -43,8 +44,12 @@ class KinesisReader:
 
     def _read_shard(self, shard: str) -> list[Record]:
         try:
-            answer = self._client.get_records(ShardIterator=self._iterators[shard], Limit=_RECORDS_PER_CALL)
-        except Exception as error:  # expired, throttled, server restarted: a fresh iterator answers all of them
+            answer = self._client.get_records(
+                ShardIterator=self._iterators[shard], Limit=_RECORDS_PER_CALL
+            )
+        except (
+            Exception
+        ) as error:  # expired, throttled, server restarted: a fresh iterator answers all of them
             LOG.info("reading %s of %s again: %s", shard, self._stream, error)
             del self._iterators[shard]
             self._shards_known = False
@@ -57,7 +62,10 @@ class KinesisReader:
             del self._iterators[shard]
             self._finished.add(shard)
             self._shards_known = False
-        return [Record(record["Data"], record["ApproximateArrivalTimestamp"].astimezone(UTC)) for record in answer["Records"]]
+        return [
+            Record(record["Data"], record["ApproximateArrivalTimestamp"].astimezone(UTC))
+            for record in answer["Records"]
+        ]
 
     def _find_shards(self) -> None:
         for shard in self._client.list_shards(StreamName=self._stream)["Shards"]:
@@ -67,7 +75,12 @@ class KinesisReader:
             position = self._positions.get(name)
             where = {"ShardIteratorType": "TRIM_HORIZON"}
             if position:
-                where = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": position}
-            iterator = self._client.get_shard_iterator(StreamName=self._stream, ShardId=name, **where)
+                where = {
+                    "ShardIteratorType": "AFTER_SEQUENCE_NUMBER",
+                    "StartingSequenceNumber": position,
+                }
+            iterator = self._client.get_shard_iterator(
+                StreamName=self._stream, ShardId=name, **where
+            )
             self._iterators[name] = iterator["ShardIterator"]
         self._shards_known = True

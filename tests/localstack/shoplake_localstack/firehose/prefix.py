@@ -1,4 +1,5 @@
-"""S3 keys of delivered objects: custom prefixes with `!{...}` expressions, evaluated as Firehose does.
+"""S3 keys of delivered objects: custom prefixes with `!{...}` expressions, evaluated as Firehose
+does.
 
 https://docs.aws.amazon.com/firehose/latest/dev/s3-prefixes.html
 """
@@ -49,11 +50,17 @@ def evaluate(prefix: str, at: datetime, error_type: str | None = None) -> str:
                 return secrets.token_urlsafe(9)[:11].replace("-", "A").replace("_", "B")
             case "firehose", "error-output-type":
                 if error_type is None:
-                    raise PrefixError(f"expected !{{firehose:error-output-type}} in ErrorOutputPrefix only, got it in {prefix!r}")
+                    raise PrefixError(
+                        f"expected !{{firehose:error-output-type}} in ErrorOutputPrefix only, got it in {prefix!r}"
+                    )
                 return error_type
             case "partitionKeyFromQuery" | "partitionKeyFromLambda", _:
-                raise PrefixError(f"dynamic partitioning is not available here: {match.group(0)} in {prefix!r}")
-        raise PrefixError(f"expected !{{timestamp:...}} or !{{firehose:...}}, got {match.group(0)} in {prefix!r}")
+                raise PrefixError(
+                    f"dynamic partitioning is not available here: {match.group(0)} in {prefix!r}"
+                )
+        raise PrefixError(
+            f"expected !{{timestamp:...}} or !{{firehose:...}}, got {match.group(0)} in {prefix!r}"
+        )
 
     evaluated = _EXPRESSION.sub(value, prefix)
     if "!{" in evaluated:
@@ -62,7 +69,9 @@ def evaluate(prefix: str, at: datetime, error_type: str | None = None) -> str:
 
 
 def object_key(prefix: str, stream: str, version: str, at: datetime, extension: str) -> str:
-    """`<prefix><stream>-<version>-<time>-<uuid><extension>`; the hour's folder comes in where the prefix has no time of its own."""
+    """`<prefix><stream>-<version>-<time>-<uuid><extension>`; the hour's folder comes in where the
+    prefix has no time of its own.
+    """
     hour = "" if "!{timestamp:" in prefix else f"{at:%Y/%m/%d/%H}/"
     return f"{evaluate(prefix, at)}{hour}{stream}-{version}-{at:%Y-%m-%d-%H-%M-%S}-{uuid4()}{extension}"
 
@@ -81,7 +90,9 @@ def _java_time(pattern: str, at: datetime) -> str:
         elif text in _JAVA_FIELDS:
             parts.append(_JAVA_FIELDS[text](at))
         else:
-            raise PrefixError(f"{text!r} is not available in a time pattern here, in {pattern!r}; there are {', '.join(_JAVA_FIELDS)}")
+            raise PrefixError(
+                f"{text!r} is not available in a time pattern here, in {pattern!r}; there are {', '.join(_JAVA_FIELDS)}"
+            )
     if position != len(pattern):
         raise PrefixError(f"a quotation mark is not closed in the time pattern {pattern!r}")
     return "".join(parts)

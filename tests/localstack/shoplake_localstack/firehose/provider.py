@@ -1,7 +1,7 @@
 """LocalStack's Firehose, with the S3 destination done here.
 
-LocalStack's own reads Kinesis with a Java program, takes prefixes literally, and neither buffers nor compresses. What it
-does for other destinations and for descriptions and tags stays as it is.
+LocalStack's own reads Kinesis with a Java program, takes prefixes literally, and neither buffers
+nor compresses. What it does for other destinations and for descriptions and tags stays as it is.
 """
 
 from __future__ import annotations
@@ -48,10 +48,16 @@ class Provider(FirehoseProvider, ServiceLifecycleHook):
         delivery_stream_type: str | None = None,
         **configuration,
     ) -> CreateDeliveryStreamOutput:
-        """Checks what it is asked for; the part of LocalStack that would start Java is told of direct puts instead."""
-        s3 = configuration.get("extended_s3_destination_configuration") or configuration.get("s3_destination_configuration")
+        """Checks what it is asked for; the part of LocalStack that would start Java is told of
+        direct puts instead.
+        """
+        s3 = configuration.get("extended_s3_destination_configuration") or configuration.get(
+            "s3_destination_configuration"
+        )
         settings = _settings(s3) if s3 else None
-        created = super().create_delivery_stream(context, delivery_stream_name, DeliveryStreamType.DirectPut, **configuration)
+        created = super().create_delivery_stream(
+            context, delivery_stream_name, DeliveryStreamType.DirectPut, **configuration
+        )
         description = self._description(context.account_id, context.region, delivery_stream_name)
         description["DeliveryStreamType"] = delivery_stream_type or DeliveryStreamType.DirectPut
         if settings:
@@ -67,8 +73,12 @@ class Provider(FirehoseProvider, ServiceLifecycleHook):
         extended_s3_destination_update=None,
         **updates,
     ) -> UpdateDestinationOutput:
-        """LocalStack replaces the destination by the update; AWS changes what the update names and keeps the rest."""
-        description = self.describe_delivery_stream(context, delivery_stream_name)["DeliveryStreamDescription"]
+        """LocalStack replaces the destination by the update; AWS changes what the update names and
+        keeps the rest.
+        """
+        description = self.describe_delivery_stream(context, delivery_stream_name)[
+            "DeliveryStreamDescription"
+        ]
         delivery = self._deliveries.get(description["DeliveryStreamARN"])
         if not extended_s3_destination_update or delivery is None:
             return super().update_destination(
@@ -80,7 +90,10 @@ class Provider(FirehoseProvider, ServiceLifecycleHook):
                 **updates,
             )
         destination = description["Destinations"][0]
-        changed = {**(destination.get("ExtendedS3DestinationDescription") or {}), **extended_s3_destination_update}
+        changed = {
+            **(destination.get("ExtendedS3DestinationDescription") or {}),
+            **extended_s3_destination_update,
+        }
         version = str(int(description["VersionId"]) + 1)
         delivery.change(version, _settings(changed))
         destination["ExtendedS3DestinationDescription"] = changed
@@ -88,31 +101,55 @@ class Provider(FirehoseProvider, ServiceLifecycleHook):
         return UpdateDestinationOutput()
 
     def delete_delivery_stream(
-        self, context: RequestContext, delivery_stream_name: str, allow_force_delete: bool | None = None, **kwargs
+        self,
+        context: RequestContext,
+        delivery_stream_name: str,
+        allow_force_delete: bool | None = None,
+        **kwargs,
     ) -> DeleteDeliveryStreamOutput:
         """Also ends the delivery."""
-        deleted = super().delete_delivery_stream(context, delivery_stream_name, allow_force_delete, **kwargs)
+        deleted = super().delete_delivery_stream(
+            context, delivery_stream_name, allow_force_delete, **kwargs
+        )
         self._stop(firehose_stream_arn(delivery_stream_name, context.account_id, context.region))
         return deleted
 
     def _put_records(
-        self, account_id: str, region_name: str, delivery_stream_name: str, unprocessed_records: list[dict]
+        self,
+        account_id: str,
+        region_name: str,
+        delivery_stream_name: str,
+        unprocessed_records: list[dict],
     ) -> list[PutRecordBatchResponseEntry]:
-        """Direct puts. The base class has them in base64 by now, for the sake of its other destinations."""
+        """Direct puts. The base class has them in base64 by now, for the sake of its other
+        destinations.
+        """
         description = self._description(account_id, region_name, delivery_stream_name)
         delivery = self._deliveries.get(description["DeliveryStreamARN"]) if description else None
         if delivery is None:
-            return super()._put_records(account_id, region_name, delivery_stream_name, unprocessed_records)
+            return super()._put_records(
+                account_id, region_name, delivery_stream_name, unprocessed_records
+            )
         for record in unprocessed_records:
             delivery.put(b64decode(record["Data"]))
         return [PutRecordBatchResponseEntry(RecordId=str(uuid4())) for _ in unprocessed_records]
 
-    def _start(self, context: RequestContext, description: DeliveryStreamDescription, settings: Settings) -> None:
+    def _start(
+        self, context: RequestContext, description: DeliveryStreamDescription, settings: Settings
+    ) -> None:
         clients = connect_to(aws_access_key_id=context.account_id, region_name=context.region)
         source = None
         if stream := (description.get("Source") or {}).get("KinesisStreamSourceDescription"):
-            source = KinesisReader(clients.kinesis, stream["KinesisStreamARN"].rpartition(":stream/")[2])
-        delivery = Delivery(description["DeliveryStreamName"], description["VersionId"], settings, clients.s3, source)
+            source = KinesisReader(
+                clients.kinesis, stream["KinesisStreamARN"].rpartition(":stream/")[2]
+            )
+        delivery = Delivery(
+            description["DeliveryStreamName"],
+            description["VersionId"],
+            settings,
+            clients.s3,
+            source,
+        )
         self._deliveries[description["DeliveryStreamARN"]] = delivery
         delivery.start()
 
@@ -120,7 +157,9 @@ class Provider(FirehoseProvider, ServiceLifecycleHook):
         if delivery := self._deliveries.pop(arn, None):
             delivery.stop()
 
-    def _description(self, account_id: str, region: str, name: str) -> DeliveryStreamDescription | None:
+    def _description(
+        self, account_id: str, region: str, name: str
+    ) -> DeliveryStreamDescription | None:
         return self.get_store(account_id, region).delivery_streams.get(name)
 
 

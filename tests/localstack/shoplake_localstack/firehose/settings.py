@@ -1,4 +1,6 @@
-"""What a delivery stream's S3 configuration says, checked when the stream is created and not when data is lost."""
+"""What a delivery stream's S3 configuration says, checked when the stream is created and not when
+data is lost.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +35,17 @@ class Settings:
         hints = configuration.get("BufferingHints") or {}
         compression = configuration.get("CompressionFormat") or "UNCOMPRESSED"
         if compression not in _EXTENSIONS:
-            raise SettingsError(f"CompressionFormat: expected {' or '.join(_EXTENSIONS)} in the local cloud, got {compression}")
+            raise SettingsError(
+                f"CompressionFormat: expected {' or '.join(_EXTENSIONS)} in the local cloud, got {compression}"
+            )
         _refuse_what_would_be_ignored(configuration)
         prefix = configuration.get("Prefix") or ""
         try:
             now = datetime.now(UTC)
             evaluate(prefix, now)
-            evaluate(configuration.get("ErrorOutputPrefix") or "", now, error_type="processing-failed")
+            evaluate(
+                configuration.get("ErrorOutputPrefix") or "", now, error_type="processing-failed"
+            )
         except PrefixError as error:
             raise SettingsError(str(error)) from error
         return cls(
@@ -54,7 +60,11 @@ class Settings:
 
 def _refuse_what_would_be_ignored(configuration: Mapping[str, Any]) -> None:
     """Silence would show up as wrong data much later."""
-    for name in ("ProcessingConfiguration", "DynamicPartitioningConfiguration", "DataFormatConversionConfiguration"):
+    for name in (
+        "ProcessingConfiguration",
+        "DynamicPartitioningConfiguration",
+        "DataFormatConversionConfiguration",
+    ):
         if (configuration.get(name) or {}).get("Enabled"):
             raise SettingsError(f"{name}: not available in the local cloud")
     if (zone := configuration.get("CustomTimeZone") or "UTC") != "UTC":

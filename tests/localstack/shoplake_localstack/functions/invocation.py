@@ -40,17 +40,25 @@ class Response:
     @classmethod
     def error(cls, error_type: str, message: str) -> Response:
         """An error in the shape in which Lambda reports it."""
-        return cls(json.dumps({"errorType": error_type, "errorMessage": message}).encode(), is_error=True)
+        return cls(
+            json.dumps({"errorType": error_type, "errorMessage": message}).encode(), is_error=True
+        )
 
     @classmethod
     def exited(cls, request_id: str, return_code: int) -> Response:
         """The process ended before it answered."""
-        return cls.error("Runtime.ExitError", f"RequestId: {request_id} Error: Runtime exited with error: {_status(return_code)}")
+        return cls.error(
+            "Runtime.ExitError",
+            f"RequestId: {request_id} Error: Runtime exited with error: {_status(return_code)}",
+        )
 
     @classmethod
     def timed_out(cls, request_id: str, timeout: float) -> Response:
         """The process did not answer in time."""
-        return cls.error("Sandbox.Timedout", f"RequestId: {request_id} Error: Task timed out after {timeout:.2f} seconds")
+        return cls.error(
+            "Sandbox.Timedout",
+            f"RequestId: {request_id} Error: Task timed out after {timeout:.2f} seconds",
+        )
 
     def limited(self) -> Response:
         """Lambda refuses to pass on what is too big, so a test here must see that too."""
@@ -65,4 +73,8 @@ class Response:
 def _status(return_code: int) -> str:
     """Lambda's words (they are Go's) for how a process ended."""
     names = {-6: "aborted", -9: "killed", -11: "segmentation fault", -15: "terminated"}
-    return f"exit status {return_code}" if return_code >= 0 else f"signal: {names.get(return_code, -return_code)}"
+    return (
+        f"exit status {return_code}"
+        if return_code >= 0
+        else f"signal: {names.get(return_code, -return_code)}"
+    )

@@ -1,7 +1,8 @@
 """The Lambda Runtime API, as one process of a function sees it.
 
-A runtime asks for the next invocation (a long poll), and posts its response or its error. Everything here is about that
-one conversation; who starts the process and what becomes of the answers is the business of `worker`.
+A runtime asks for the next invocation (a long poll), and posts its response or its error.
+Everything here is about that one conversation; who starts the process and what becomes of the
+answers is the business of `worker`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class RuntimeApi:
     def __init__(self, conversation: Conversation) -> None:
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.conversation = conversation
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True, name="runtime-api")
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True, name="runtime-api"
+        )
         self._thread.start()
 
     @property
@@ -44,7 +47,9 @@ class RuntimeApi:
         return f"127.0.0.1:{self._server.server_port}"
 
     def close(self) -> None:
-        """Stops listening. A handler that still blocks belongs to a process that is dead, and ends with its connection."""
+        """Stops listening. A handler that still blocks belongs to a process that is dead, and ends
+        with its connection.
+        """
         self._server.shutdown()
         self._server.server_close()
 
@@ -54,7 +59,9 @@ class _Server(ThreadingHTTPServer):
     conversation: Conversation
 
     def handle_error(self, request, client_address) -> None:
-        """A process that is killed drops its connections: that is expected, and reported by whoever watches the process."""
+        """A process that is killed drops its connections: that is expected, and reported by whoever
+        watches the process.
+        """
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -81,7 +88,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self.server.conversation.init_failed(body)
                 return self._answer(202, b'{"status":"OK"}')
             case ["invocation", request_id, ("response" | "error") as kind]:
-                if not self.server.conversation.respond(request_id, Response(body, is_error=kind == "error")):
+                if not self.server.conversation.respond(
+                    request_id, Response(body, is_error=kind == "error")
+                ):
                     return self._answer(400, json.dumps({"errorType": "InvalidRequestID"}).encode())
                 return self._answer(202, b'{"status":"OK"}')
         return self._answer(404)
@@ -93,11 +102,15 @@ class _Handler(BaseHTTPRequestHandler):
         while size := int(self.rfile.readline().split(b";")[0], 16):
             chunks.append(self.rfile.read(size))
             self.rfile.readline()
-        while self.rfile.readline().strip():  # trailers: how a streaming runtime reports a late error
+        while (
+            self.rfile.readline().strip()
+        ):  # trailers: how a streaming runtime reports a late error
             pass
         return b"".join(chunks)
 
-    def _answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
+    def _answer(
+        self, status: int, body: bytes = b"", headers: dict[str, str] | None = None
+    ) -> None:
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)

@@ -18,7 +18,8 @@ _LOG_KEPT_BYTES = 1 << 20
 class Sandbox:
     """Runs the `bootstrap` in `code`, and starts it again when its process has gone.
 
-    `folder` is created, holds `pid` (for whoever wants to kill the process), `log` and `tmp`, and is removed by `close`.
+    `folder` is created, holds `pid` (for whoever wants to kill the process), `log` and `tmp`, and
+    is removed by `close`.
     """
 
     def __init__(self, code: Path, folder: Path, environment: Mapping[str, str]) -> None:
@@ -53,7 +54,9 @@ class Sandbox:
             raise
 
     def invoke(self, invocation: Invocation, init_timeout: float | None = None) -> Response:
-        """Never raises for what the function does: a crash, a timeout, a failed start are all answers."""
+        """Never raises for what the function does: a crash, a timeout, a failed start are all
+        answers.
+        """
         if self._worker is None or not self._worker.alive:
             try:
                 self.start(init_timeout)

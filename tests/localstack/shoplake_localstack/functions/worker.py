@@ -1,7 +1,8 @@
 """One process of a function, from its start to its end.
 
-A worker is never repaired: when its process dies or has to be killed the worker is thrown away and the next invocation
-gets a new one. So no state of a broken process can leak into a later invocation.
+A worker is never repaired: when its process dies or has to be killed the worker is thrown away and
+the next invocation gets a new one. So no state of a broken process can leak into a later
+invocation.
 """
 
 from __future__ import annotations
@@ -42,10 +43,14 @@ class Worker:
         self._current: tuple[str, Future[Response]] | None = None
         self._api = RuntimeApi(self)
         try:
-            self._process = _start(bootstrap, {**environment, "AWS_LAMBDA_RUNTIME_API": self._api.address}, log)
+            self._process = _start(
+                bootstrap, {**environment, "AWS_LAMBDA_RUNTIME_API": self._api.address}, log
+            )
         except OSError as error:
             self._api.close()
-            raise InitError(Response.error("Runtime.InvalidEntrypoint", f"{bootstrap}: {error}")) from error
+            raise InitError(
+                Response.error("Runtime.InvalidEntrypoint", f"{bootstrap}: {error}")
+            ) from error
         threading.Thread(target=self._watch, daemon=True, name=f"function-{self.pid}").start()
 
     @property
@@ -123,8 +128,8 @@ class Worker:
 def _start(bootstrap: Path, environment: Mapping[str, str], log: Path) -> subprocess.Popen:
     """In a group of its own, so that what the process starts is killed with it.
 
-    A file that was just unpacked may be "busy" for a moment: another thread that starts a process at the same time has it
-    open for writing until its own program runs.
+    A file that was just unpacked may be "busy" for a moment: another thread that starts a process
+    at the same time has it open for writing until its own program runs.
     """
     until = time.monotonic() + _BUSY_SECONDS
     with log.open("ab") as output:

@@ -1,8 +1,8 @@
 """LocalStack's web server: threads that answer requests, on the interface that it was told.
 
-LocalStack 4.8.1 comes with Twisted, which takes every request through one thread and hands it to another: more than half of
-all processor time of a busy local cloud, which is one Python process. It also ignores the host in GATEWAY_LISTEN for IPv4
-and opens the port to the whole network.
+LocalStack 4.8.1 comes with Twisted, which takes every request through one thread and hands it to
+another: more than half of all processor time of a busy local cloud, which is one Python process. It
+also ignores the host in GATEWAY_LISTEN for IPv4 and opens the port to the whole network.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class ThreadedServerPlugin(RuntimeServerPlugin):
     name = "shoplake"
 
     def load(self, *args: Any, **kwargs: Any) -> RuntimeServer:
-        from cheroot import server as http, wsgi
+        from cheroot import server as http
+        from cheroot import wsgi
         from rolo.gateway.wsgi import WsgiGateway
 
         class Request(http.HTTPRequest):
@@ -42,10 +43,14 @@ class ThreadedServerPlugin(RuntimeServerPlugin):
 
         class Gateway(wsgi.Gateway_10):
             def get_environ(self) -> dict[str, Any]:
-                """With what LocalStack wants beyond WSGI: the path and the headers as they were sent."""
+                """With what LocalStack wants beyond WSGI: the path and the headers as they were
+                sent.
+                """
                 environ = super().get_environ()
                 environ["RAW_URI"] = environ["REQUEST_URI"]
-                environ["rolo.headers"] = [(name.lower(), value) for name, value in self.req.inheaders.items()]
+                environ["rolo.headers"] = [
+                    (name.lower(), value) for name, value in self.req.inheaders.items()
+                ]
                 environ["wsgi.input_terminated"] = True
                 return environ
 
@@ -55,10 +60,16 @@ class ThreadedServerPlugin(RuntimeServerPlugin):
             def __init__(self) -> None:
                 self._servers: list[wsgi.Server] = []
 
-            def register(self, gateway: Any, listen: list[config.HostAndPort], ssl_creds: Any = None) -> None:
+            def register(
+                self, gateway: Any, listen: list[config.HostAndPort], ssl_creds: Any = None
+            ) -> None:
                 for address in listen:
                     server = wsgi.Server(
-                        (address.host, address.port), WsgiGateway(gateway), numthreads=_THREADS, timeout=_IDLE_SECONDS, request_queue_size=512
+                        (address.host, address.port),
+                        WsgiGateway(gateway),
+                        numthreads=_THREADS,
+                        timeout=_IDLE_SECONDS,
+                        request_queue_size=512,
                     )
                     server.ConnectionClass, server.gateway = Connection, Gateway
                     server.keep_alive_conn_limit = _THREADS * 8

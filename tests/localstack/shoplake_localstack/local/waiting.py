@@ -21,7 +21,9 @@ def wait_until_ready(ready: Callable[[], bool], process: subprocess.Popen, log: 
     while not ready():
         if process.poll() is not None:
             name = Path(str(process.args[0])).name
-            raise CloudError(f"{name} ended with exit status {process.returncode}; the end of {log}:\n{tail(log)}")
+            raise CloudError(
+                f"{name} ended with exit status {process.returncode}; the end of {log}:\n{tail(log)}"
+            )
         now = time.monotonic()
         if now - began > _TIMEOUT:
             raise CloudError(f"not ready after {_TIMEOUT} s; the end of {log}:\n{tail(log)}")

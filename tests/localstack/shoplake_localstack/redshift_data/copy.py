@@ -1,7 +1,8 @@
 """`COPY ... FROM 's3://...' FORMAT PARQUET`: what it says, and how its files get into PostgreSQL.
 
-As in Redshift, columns are matched by position and never by name, and a file whose columns do not fit is an error and not a
-cast. The words of the errors are Redshift's (Spectrum's, which does the reading there), shortened.
+As in Redshift, columns are matched by position and never by name, and a file whose columns do not
+fit is an error and not a cast. The words of the errors are Redshift's (Spectrum's, which does the
+reading there), shortened.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ class Objects(Protocol):
     """The bucket."""
 
     def read(self, bucket: str, prefix: str) -> Iterable[tuple[str, bytes]]:
-        """Every object whose key starts with `prefix`: its URL and its content. Raises CopyError when there is no bucket."""
+        """Every object whose key starts with `prefix`: its URL and its content. Raises CopyError
+        when there is no bucket.
+        """
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,11 @@ def parse_copy(sql: str, tokens: list[Token]) -> Copy:
     source = words.index("from") + 1
     target = texts[1 : source - 1]
     parenthesis = target.index("(") if "(" in target else len(target)
-    if source >= len(tokens) or tokens[source].token_type is not TokenType.STRING or not tokens[source].text.startswith("s3://"):
+    if (
+        source >= len(tokens)
+        or tokens[source].token_type is not TokenType.STRING
+        or not tokens[source].text.startswith("s3://")
+    ):
         raise CopyError("COPY: expected FROM 's3://<bucket>/<prefix>' as a literal")
     _check_options(tokens[source + 1 :])
     bucket, _, prefix = tokens[source].text.removeprefix("s3://").partition("/")
@@ -74,18 +81,26 @@ def _check_options(tokens: list[Token]) -> None:
     parquet = authorised = False
     while options:
         match options:
-            case ["format", "as", "parquet", *rest] | ["format", "parquet", *rest] | ["parquet", *rest]:
+            case (
+                ["format", "as", "parquet", *rest]
+                | ["format", "parquet", *rest]
+                | ["parquet", *rest]
+            ):
                 parquet, options = True, rest
             case ["iam_role" | "region", _, *rest]:
                 authorised, options = authorised or options[0] == "iam_role", rest
             case ["statupdate" | "compupdate", "on" | "off" | "true" | "false" | "preset", *rest]:
                 options = rest
             case [unknown, *_]:
-                raise CopyError(f"COPY: the option {unknown.upper()} is not available in the local cloud")
+                raise CopyError(
+                    f"COPY: the option {unknown.upper()} is not available in the local cloud"
+                )
     if not parquet:
         raise CopyError("COPY: expected FORMAT AS PARQUET; the local cloud reads nothing else")
     if not authorised:
-        raise CopyError("COPY: expected IAM_ROLE, as Redshift needs to be allowed to read the bucket")
+        raise CopyError(
+            "COPY: expected IAM_ROLE, as Redshift needs to be allowed to read the bucket"
+        )
 
 
 def run_copy(cursor: psycopg.Cursor, copy: Copy, objects: Objects) -> int:
@@ -97,7 +112,9 @@ def run_copy(cursor: psycopg.Cursor, copy: Copy, objects: Objects) -> int:
         try:
             table = pyarrow.parquet.ParquetFile(io.BytesIO(content)).read()
         except pyarrow.ArrowInvalid as error:
-            raise CopyError(f"Spectrum Scan Error. File '{name}' is not a Parquet file: {error}") from error
+            raise CopyError(
+                f"Spectrum Scan Error. File '{name}' is not a Parquet file: {error}"
+            ) from error
         rows += _load(cursor, copy.table, columns, table, name)
     if not files:
         raise CopyError(f"The specified S3 prefix '{copy.prefix}' does not exist")
@@ -126,12 +143,17 @@ def _columns(cursor: psycopg.Cursor, copy: Copy) -> list[_Column]:
         return columns
     by_name = {column.name.strip('"'): column for column in columns}
     try:
-        return [by_name[name.strip('"') if name.startswith('"') else name.lower()] for name in copy.columns]
+        return [
+            by_name[name.strip('"') if name.startswith('"') else name.lower()]
+            for name in copy.columns
+        ]
     except KeyError as error:
         raise CopyError(f"column {error} of relation {copy.table} does not exist") from error
 
 
-def _load(cursor: psycopg.Cursor, target: str, columns: list[_Column], table: pyarrow.Table, name: str) -> int:
+def _load(
+    cursor: psycopg.Cursor, target: str, columns: list[_Column], table: pyarrow.Table, name: str
+) -> int:
     if table.num_columns != len(columns):
         raise CopyError(
             "Spectrum Scan Error. Unmatched number of columns between table and file. "
@@ -172,11 +194,15 @@ def _fits(column: _Column, found: pyarrow.DataType) -> bool:
         case "timestamp" | "timestamptz":
             return pyarrow.types.is_timestamp(found)
         case "text" | "varchar" | "bpchar" | "jsonb":
-            return is_string or (pyarrow.types.is_dictionary(found) and pyarrow.types.is_string(found.value_type))
+            return is_string or (
+                pyarrow.types.is_dictionary(found) and pyarrow.types.is_string(found.value_type)
+            )
         case "numeric":
             if not pyarrow.types.is_decimal(found):
                 return False
-            return column.scale is None or (found.scale == column.scale and found.precision <= column.precision)
+            return column.scale is None or (
+                found.scale == column.scale and found.precision <= column.precision
+            )
     return False
 
 
@@ -187,5 +213,7 @@ def _as_text(table: pyarrow.Table) -> pyarrow.Table:
             table = table.set_column(index, field.name, table.column(index).cast(pyarrow.string()))
         elif pyarrow.types.is_timestamp(field.type) and field.type.unit == "ns":
             microseconds = pyarrow.timestamp("us", field.type.tz)
-            table = table.set_column(index, field.name, table.column(index).cast(microseconds, safe=False))
+            table = table.set_column(
+                index, field.name, table.column(index).cast(microseconds, safe=False)
+            )
     return table

@@ -11,7 +11,9 @@ from .copy import CopyError
 
 
 class S3Objects:
-    """Reads with a client that is made when it is first needed: when the service starts, S3 may not be there yet."""
+    """Reads with a client that is made when it is first needed: when the service starts, S3 may not
+    be there yet.
+    """
 
     def __init__(self, client: Callable[[], Any]) -> None:
         self._client = client
@@ -26,7 +28,9 @@ class S3Objects:
                     yield f"s3://{bucket}/{entry['Key']}", body
         except ClientError as error:
             reason = error.response["Error"]
-            raise CopyError(f"S3ServiceException:{reason.get('Message')},Status {_status(error)},Error {reason.get('Code')}") from error
+            raise CopyError(
+                f"S3ServiceException:{reason.get('Message')},Status {_status(error)},Error {reason.get('Code')}"
+            ) from error
 
 
 def _status(error: ClientError) -> int:

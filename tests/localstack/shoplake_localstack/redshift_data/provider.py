@@ -33,7 +33,9 @@ class Provider(ServiceLifecycleHook):
         """With the PostgreSQL that the surroundings name."""
         url = os.environ.get(WAREHOUSE_URL)
         if not url:
-            raise RuntimeError(f"expected a PostgreSQL URL in {WAREHOUSE_URL}, got nothing; cloud.py sets it")
+            raise RuntimeError(
+                f"expected a PostgreSQL URL in {WAREHOUSE_URL}, got nothing; cloud.py sets it"
+            )
         return cls(Statements(url, S3Objects(lambda: connect_to().s3)))
 
     def on_before_stop(self) -> None:
@@ -41,74 +43,123 @@ class Provider(ServiceLifecycleHook):
         self._statements.close()
 
     @handler("ExecuteStatement", expand=False)
-    def execute_statement(self, context: RequestContext, request: Mapping[str, Any]) -> dict[str, Any]:
+    def execute_statement(
+        self, context: RequestContext, request: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Starts one statement."""
         return self._submit([request["Sql"]], request, is_batch=False)
 
     @handler("BatchExecuteStatement", expand=False)
-    def batch_execute_statement(self, context: RequestContext, request: Mapping[str, Any]) -> dict[str, Any]:
+    def batch_execute_statement(
+        self, context: RequestContext, request: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Starts several as one transaction."""
         if not 1 <= len(request["Sqls"]) <= _MOST_STATEMENTS:
-            raise _invalid(f"Sqls: expected 1 to {_MOST_STATEMENTS} statements, got {len(request['Sqls'])}")
-        # Members that the API has gained since the botocore that LocalStack is pinned to, which therefore does not pass them on.
+            raise _invalid(
+                f"Sqls: expected 1 to {_MOST_STATEMENTS} statements, got {len(request['Sqls'])}"
+            )
+        # Members that the API has gained since the botocore that LocalStack is pinned to, which
+        # therefore does not pass them on.
         recent = json.loads(context.request.get_data() or b"{}")
         if (mode := recent.get("ExecutionMode") or "TRANSACTION") != "TRANSACTION":
             raise _invalid(f"ExecutionMode: expected TRANSACTION in the local cloud, got {mode}")
-        return self._submit(request["Sqls"], {**request, "Parameters": recent.get("Parameters")}, is_batch=True)
+        return self._submit(
+            request["Sqls"], {**request, "Parameters": recent.get("Parameters")}, is_batch=True
+        )
 
     @handler("DescribeStatement", expand=False)
-    def describe_statement(self, context: RequestContext, request: Mapping[str, Any]) -> dict[str, Any]:
+    def describe_statement(
+        self, context: RequestContext, request: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """How an execution, or one part of a batch, stands."""
         execution, part = self._find(request["Id"])
         described = {
             **_describe(part, execution),
-            **{name: value for name, value in execution.request.items() if name in ("WorkgroupName", "ClusterIdentifier", "Database", "DbUser")},
+            **{
+                name: value
+                for name, value in execution.request.items()
+                if name in ("WorkgroupName", "ClusterIdentifier", "Database", "DbUser")
+            },
             "ResultFormat": "JSON",
         }
         if execution.parameters:
-            described["QueryParameters"] = [{"name": name, "value": value} for name, value in execution.parameters.items()]
+            described["QueryParameters"] = [
+                {"name": name, "value": value} for name, value in execution.parameters.items()
+            ]
         if execution.is_batch and part is execution.whole:
             described["SubStatements"] = [_describe(sub, execution) for sub in execution.parts]
         return described
 
     @handler("GetStatementResult", expand=False)
-    def get_statement_result(self, context: RequestContext, request: Mapping[str, Any]) -> dict[str, Any]:
+    def get_statement_result(
+        self, context: RequestContext, request: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """All rows at once."""
         _, part = self._find(request["Id"])
         if part.status == FAILED:
-            raise _not_found(f"Query failed with {part.error}. Please check query status with DescribeStatement.")
+            raise _not_found(
+                f"Query failed with {part.error}. Please check query status with DescribeStatement."
+            )
         if part.status != FINISHED or part.result is None or part.result.metadata is None:
-            raise _not_found("Query does not have result. Please check query status with DescribeStatement.")
-        return {"Records": part.result.records, "ColumnMetadata": part.result.metadata, "TotalNumRows": part.result.count}
+            raise _not_found(
+                "Query does not have result. Please check query status with DescribeStatement."
+            )
+        return {
+            "Records": part.result.records,
+            "ColumnMetadata": part.result.metadata,
+            "TotalNumRows": part.result.count,
+        }
 
     @handler("ListStatements", expand=False)
-    def list_statements(self, context: RequestContext, request: Mapping[str, Any]) -> dict[str, Any]:
+    def list_statements(
+        self, context: RequestContext, request: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """The newest first, of one status when that is asked for."""
         wanted = request.get("Status") or "ALL"
-        found = [execution for execution in self._statements.list() if wanted in ("ALL", execution.whole.status)]
-        return {"Statements": [_summary(execution) for execution in found[: request.get("MaxResults") or 100]]}
+        found = [
+            execution
+            for execution in self._statements.list()
+            if wanted in ("ALL", execution.whole.status)
+        ]
+        return {
+            "Statements": [
+                _summary(execution) for execution in found[: request.get("MaxResults") or 100]
+            ]
+        }
 
     @handler("CancelStatement", expand=False)
-    def cancel_statement(self, context: RequestContext, request: Mapping[str, Any]) -> dict[str, Any]:
+    def cancel_statement(
+        self, context: RequestContext, request: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Ends what still runs."""
         execution, _ = self._find(request["Id"])
         if not self._statements.cancel(execution):
             raise _invalid("Could not cancel a query that is already in a final state")
         return {"Status": True}
 
-    def _submit(self, sqls: list[str], request: Mapping[str, Any], is_batch: bool) -> dict[str, Any]:
+    def _submit(
+        self, sqls: list[str], request: Mapping[str, Any], is_batch: bool
+    ) -> dict[str, Any]:
         where = {name: request[name] for name in _WHERE if request.get(name)}
         if ("WorkgroupName" in where) == ("ClusterIdentifier" in where):
             raise _invalid("expected either WorkgroupName or ClusterIdentifier")
         if "Database" not in where:
             raise _invalid("Database: expected a name, got none")
-        parameters = {parameter["name"]: parameter["value"] for parameter in request.get("Parameters") or []}
+        parameters = {
+            parameter["name"]: parameter["value"] for parameter in request.get("Parameters") or []
+        }
         if empty := [name for name, value in parameters.items() if not value]:
-            raise _invalid(f"Parameters: expected a value that is not empty, got none for {', '.join(empty)}")
+            raise _invalid(
+                f"Parameters: expected a value that is not empty, got none for {', '.join(empty)}"
+            )
         used = set().union(*(parameter_names(sql) for sql in sqls))
         if unused := sorted(parameters.keys() - used):
-            raise _invalid(f"Parameters list contains unused parameters. Unused parameters: {unused}")
-        execution = self._statements.submit(sqls, parameters, is_batch, where, request.get("ClientToken"))
+            raise _invalid(
+                f"Parameters list contains unused parameters. Unused parameters: {unused}"
+            )
+        execution = self._statements.submit(
+            sqls, parameters, is_batch, where, request.get("ClientToken")
+        )
         return {"Id": execution.id, "CreatedAt": execution.created, **where}
 
     def _find(self, id: str) -> tuple[Execution, Part]:
@@ -137,12 +188,18 @@ def _describe(part: Part, execution: Execution) -> dict[str, Any]:
 
 def _has_result_set(part: Part, execution: Execution) -> bool:
     parts = execution.parts if part is execution.whole else [part]
-    return part.status == FINISHED and any(each.result and each.result.metadata is not None for each in parts)
+    return part.status == FINISHED and any(
+        each.result and each.result.metadata is not None for each in parts
+    )
 
 
 def _summary(execution: Execution) -> dict[str, Any]:
     whole = execution.whole
-    text = {"QueryStrings": [part.sql for part in execution.parts]} if execution.is_batch else {"QueryString": whole.sql}
+    text = (
+        {"QueryStrings": [part.sql for part in execution.parts]}
+        if execution.is_batch
+        else {"QueryString": whole.sql}
+    )
     return {
         "Id": execution.id,
         "Status": whole.status,

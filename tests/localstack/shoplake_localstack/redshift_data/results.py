@@ -15,7 +15,9 @@ _REDSHIFT_NAMES = {"text": "varchar", "name": "varchar", "unknown": "varchar", "
 
 @dataclass(frozen=True)
 class Result:
-    """What a statement returned: rows (`metadata` is then not None) or the number of rows that it changed."""
+    """What a statement returned: rows (`metadata` is then not None) or the number of rows that it
+    changed.
+    """
 
     count: int
     metadata: list[dict[str, Any]] | None = None
@@ -26,14 +28,16 @@ class Result:
 def read_result(cursor: psycopg.Cursor) -> Result:
     """From the cursor that has just executed a statement.
 
-    Values are taken as PostgreSQL's text: the Data API, too, gives every type as a string that is not a number or a boolean,
-    and numeric must not become a float on the way.
+    Values are taken as PostgreSQL's text: the Data API, too, gives every type as a string that is
+    not a number or a boolean, and numeric must not become a float on the way.
     """
     raw = cursor.pgresult
     if raw is None or raw.status != ExecStatus.TUPLES_OK:
         return Result(max(cursor.rowcount, 0))
     types = [_type_name(cursor, column) for column in range(raw.nfields)]
-    rows = [[raw.get_value(row, column) for column in range(raw.nfields)] for row in range(raw.ntuples)]
+    rows = [
+        [raw.get_value(row, column) for column in range(raw.nfields)] for row in range(raw.ntuples)
+    ]
     return Result(
         count=raw.ntuples,
         metadata=[_metadata(column, name) for column, name in zip(cursor.description or (), types)],

@@ -1,7 +1,8 @@
 """Redshift's SQL in PostgreSQL's words.
 
-What says how Redshift stores rows (distribution, sort keys, encodings) is dropped on purpose: it changes no answer. So are
-primary keys and the like: Redshift takes them as hints and enforces none, so nothing may come to rely on PostgreSQL doing so.
+What says how Redshift stores rows (distribution, sort keys, encodings) is dropped on purpose: it
+changes no answer. So are primary keys and the like: Redshift takes them as hints and enforces none,
+so nothing may come to rely on PostgreSQL doing so.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from sqlglot.tokens import Token, TokenType
 
 from .copy import Copy, parse_copy
 
-logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of each statement that it passes on as it is
+logging.getLogger("sqlglot").setLevel(
+    logging.ERROR
+)  # it warns of each statement that it passes on as it is
 
 _NOTHING = "do 'begin end'"
 """PostgreSQL's way to do nothing and return no rows."""
@@ -48,7 +51,9 @@ def translate(sql: str, parameters: Mapping[str, str] | None = None) -> Query | 
     return Query(parsed.sql, tuple(values[name] for name in parsed.parameters))
 
 
-@lru_cache(maxsize=1024)  # a loader sends the same few texts all day, and to parse one takes longer than to run it
+@lru_cache(
+    maxsize=1024
+)  # a loader sends the same few texts all day, and to parse one takes longer than to run it
 def _parse(sql: str) -> Query | Copy:
     """The statement with the names of its parameters in place of their values."""
     try:
@@ -70,7 +75,9 @@ def _parse(sql: str) -> Query | Copy:
 
 
 def parameter_names(sql: str) -> set[str]:
-    """The parameters that a statement refers to; none when it cannot be read, as running it will say better why."""
+    """The parameters that a statement refers to; none when it cannot be read, as running it will
+    say better why.
+    """
     try:
         tokens = Redshift().tokenize(sql)
     except SqlglotError:
@@ -79,7 +86,9 @@ def parameter_names(sql: str) -> set[str]:
 
 
 def _to_postgres(sql: str) -> str:
-    """What sqlglot does not understand is left as it is, for PostgreSQL to take or to complain about."""
+    """What sqlglot does not understand is left as it is, for PostgreSQL to take or to complain
+    about.
+    """
     try:
         tree = sqlglot.parse_one(sql, read="redshift")
     except SqlglotError:
@@ -98,7 +107,9 @@ def _rewrite(node: exp.Expression) -> exp.Expression:
             _drop_keys(node)
         case exp.DataType(this=exp.DataType.Type.SUPER):
             return exp.DataType.build("jsonb")
-        case exp.DataType() if any(parameter.name.lower() == "max" for parameter in node.expressions):
+        case exp.DataType() if any(
+            parameter.name.lower() == "max" for parameter in node.expressions
+        ):
             node.set("expressions", [])
     return node
 
@@ -109,20 +120,33 @@ _COLUMN_KEYS = (exp.PrimaryKeyColumnConstraint, exp.UniqueColumnConstraint, exp.
 
 def _drop_keys(table: exp.Schema) -> None:
     """All that Redshift keeps of a primary key is that its columns are not null."""
-    primary = {column.name.lower() for key in table.find_all(exp.PrimaryKey) for column in key.find_all(exp.Identifier)}
+    primary = {
+        column.name.lower()
+        for key in table.find_all(exp.PrimaryKey)
+        for column in key.find_all(exp.Identifier)
+    }
     table.set("expressions", [part for part in table.expressions if not isinstance(part, _KEYS)])
     for column in table.find_all(exp.ColumnDef):
         kinds = [constraint.kind for constraint in column.constraints]
-        is_primary = column.name.lower() in primary or any(isinstance(kind, exp.PrimaryKeyColumnConstraint) for kind in kinds)
-        kept = [constraint for constraint in column.constraints if not isinstance(constraint.kind, _COLUMN_KEYS)]
-        if is_primary and not any(isinstance(constraint.kind, exp.NotNullColumnConstraint) for constraint in kept):
+        is_primary = column.name.lower() in primary or any(
+            isinstance(kind, exp.PrimaryKeyColumnConstraint) for kind in kinds
+        )
+        kept = [
+            constraint
+            for constraint in column.constraints
+            if not isinstance(constraint.kind, _COLUMN_KEYS)
+        ]
+        if is_primary and not any(
+            isinstance(constraint.kind, exp.NotNullColumnConstraint) for constraint in kept
+        ):
             kept.append(exp.ColumnConstraint(kind=exp.NotNullColumnConstraint()))
         column.set("constraints", kept)
 
 
 def _edit(sql: str, tokens: list[Token]) -> tuple[str, tuple[str, ...]]:
-    """Replaces parts of the text: parameters by numbers, and what only concerns Redshift's storage by nothing. Returns it with
-    the names of the parameters, in the order of their numbers."""
+    """Replaces parts of the text: parameters by numbers, and what only concerns Redshift's storage
+    by nothing. Returns it with the names of the parameters, in the order of their numbers.
+    """
     edits: list[tuple[int, int, str]] = []
     names: list[str] = []
     words = [_word(token) for token in tokens]
@@ -138,8 +162,14 @@ def _edit(sql: str, tokens: list[Token]) -> tuple[str, tuple[str, ...]]:
             names.append(tokens[index + 1].text)
             edits.append((tokens[index].start, tokens[index + 1].end + 1, f"${len(names)}"))
             index += 1
-        elif words[0] in ("grant", "revoke") and words[index] == "role" and words[index - 1] in ("to", "from"):
-            edits.append((tokens[index].start, tokens[index].end + 1, ""))  # PostgreSQL has roles only, and does not say so
+        elif (
+            words[0] in ("grant", "revoke")
+            and words[index] == "role"
+            and words[index - 1] in ("to", "from")
+        ):
+            edits.append(
+                (tokens[index].start, tokens[index].end + 1, "")
+            )  # PostgreSQL has roles only, and does not say so
         index += 1
     for start, end, replacement in reversed(edits):
         sql = sql[:start] + replacement + sql[end:]
@@ -179,9 +209,13 @@ def _is_parameter(tokens: list[Token], index: int) -> bool:
     """`:name`, written as one; not the second half of anything."""
     if tokens[index].token_type is not TokenType.COLON or index + 1 == len(tokens):
         return False
-    return tokens[index + 1].start == tokens[index].end + 1 and tokens[index + 1].text.isidentifier()
+    return (
+        tokens[index + 1].start == tokens[index].end + 1 and tokens[index + 1].text.isidentifier()
+    )
 
 
 def _word(token: Token) -> str:
     """For comparison; what is quoted is never a keyword."""
-    return "" if token.token_type in (TokenType.IDENTIFIER, TokenType.STRING) else token.text.lower()
+    return (
+        "" if token.token_type in (TokenType.IDENTIFIER, TokenType.STRING) else token.text.lower()
+    )

@@ -25,7 +25,13 @@ _WORKERS = 32
 _SESSION = "-c statement_timeout=900000 -c timezone=UTC -c application_name=redshift-data"
 """A statement that waits for ever would hang whoever polls for it."""
 
-SUBMITTED, STARTED, FINISHED, FAILED, ABORTED = "SUBMITTED", "STARTED", "FINISHED", "FAILED", "ABORTED"
+SUBMITTED, STARTED, FINISHED, FAILED, ABORTED = (
+    "SUBMITTED",
+    "STARTED",
+    "FINISHED",
+    "FAILED",
+    "ABORTED",
+)
 OVER = {FINISHED, FAILED, ABORTED}
 
 
@@ -65,7 +71,9 @@ class Execution:
 
 
 class Statements:
-    """Runs executions on PostgreSQL, each in a session and a transaction of its own, and remembers what came of them."""
+    """Runs executions on PostgreSQL, each in a session and a transaction of its own, and remembers
+    what came of them.
+    """
 
     def __init__(self, url: str, objects: Objects) -> None:
         self._url = url
@@ -76,14 +84,24 @@ class Statements:
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="redshift-data")
 
     def submit(
-        self, sqls: Sequence[str], parameters: Mapping[str, str], is_batch: bool, request: Mapping[str, object], token: str | None = None
+        self,
+        sqls: Sequence[str],
+        parameters: Mapping[str, str],
+        is_batch: bool,
+        request: Mapping[str, object],
+        token: str | None = None,
     ) -> Execution:
-        """Returns at once. The same `token` again gives the execution that it gave before, and runs nothing."""
+        """Returns at once. The same `token` again gives the execution that it gave before, and runs
+        nothing.
+        """
         with self._lock:
             if token and (known := self._executions.get(self._tokens.get(token, ""))):
                 return known
             id = str(uuid4())
-            parts = [Part(f"{id}:{number}" if is_batch else id, sql) for number, sql in enumerate(sqls, 1)]
+            parts = [
+                Part(f"{id}:{number}" if is_batch else id, sql)
+                for number, sql in enumerate(sqls, 1)
+            ]
             execution = Execution(id, parts, is_batch, parameters, request)
             self._executions[id] = execution
             if token:
@@ -140,8 +158,11 @@ class Statements:
             whole.become(FINISHED)
 
     def _transact(self, execution: Execution) -> None:
-        with psycopg.connect(self._url, cursor_factory=psycopg.RawCursor, connect_timeout=10, options=_SESSION) as connection:
-            # SNAPSHOT, the default of Redshift Serverless, where two updates of one row conflict and nothing else does.
+        with psycopg.connect(
+            self._url, cursor_factory=psycopg.RawCursor, connect_timeout=10, options=_SESSION
+        ) as connection:
+            # SNAPSHOT, the default of Redshift Serverless, where two updates of one row conflict
+            # and nothing else does.
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             execution.connection = connection
             for part in execution.parts:
@@ -149,7 +170,9 @@ class Statements:
                     raise psycopg.errors.QueryCanceled("canceled before it ran")
                 self._run_part(connection, part, execution.parameters)
 
-    def _run_part(self, connection: psycopg.Connection, part: Part, parameters: Mapping[str, str]) -> None:
+    def _run_part(
+        self, connection: psycopg.Connection, part: Part, parameters: Mapping[str, str]
+    ) -> None:
         began = time.monotonic()
         part.become(STARTED)
         try:

@@ -28,7 +28,9 @@ MARTS = {
 
 
 def sections(warehouse: Warehouse, shop: str, prefix: str) -> list[Section]:
-    """All teams of a shop; `prefix` makes the keys of their charts and tables unique within the page."""
+    """All teams of a shop; `prefix` makes the keys of their charts and tables unique within the
+    page.
+    """
 
     def mart(table: str) -> Mart:
         return Mart(warehouse, table, MARTS[table], shop)

@@ -10,7 +10,8 @@ from ..series import daily_chart
 from ..warehouse import Mart
 
 TOP = 10
-# Mean over rows with weights, of doubles that PostgreSQL and Redshift both have; null where there is nothing to weigh.
+# Mean over rows with weights, of doubles that PostgreSQL and Redshift both have; null where there
+# is nothing to weigh.
 WEIGHTED = "sum({0} * {1}) / nullif(sum(case when {0} is not null then {1} end), 0)"
 
 
