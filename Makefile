@@ -6,7 +6,7 @@ SHELL := bash
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/shoplake/target
 PYTHON := .local/venv/bin/python
 # Runs a module or a script, and turns its failure into a message.
-RUN := -m tests.pipeline.command
+RUN := -m dev.command
 # End-to-end tests that take too long for every change.
 LONG := tests/e2e/test_replay.py tests/e2e/test_chaos.py tests/e2e/bulk
 
@@ -20,30 +20,30 @@ help: ## show what there is
 checkout:
 	@mkdir -p "$$CARGO_TARGET_DIR"
 	@if [ "$$(cat "$$CARGO_TARGET_DIR/checkout" 2>/dev/null)" != "$(CURDIR)" ]; then \
-		find crates functions connectors tests/sample-source tests/simulation glue-sql -type f -exec touch {} +; \
+		find crates functions connectors dev/sample-source glue-sql -type f -exec touch {} +; \
 		echo "$(CURDIR)" > "$$CARGO_TARGET_DIR/checkout"; \
 	fi
 
 setup: ## install what a fresh machine lacks into .local/ (a second run reuses it)
-	@python3 $(RUN) tests/localstack/bootstrap.py
+	@python3 $(RUN) dev/localstack/bootstrap.py
 
 build: checkout ## build everything with the development profile
 	@cargo build --locked --workspace --all-targets
 
 demo: setup checkout ## build, deploy to a local cloud, feed it, show the KPIs; HOSTILE=1 adds a hostile shop
-	@$(PYTHON) $(RUN) tests.pipeline.demo $(if $(HOSTILE),--hostile)
+	@$(PYTHON) $(RUN) dev.demo $(if $(HOSTILE),--hostile)
 
 report: setup ## the teams' KPIs of the running demo, in the terminal and as .local/report.html
-	@$(PYTHON) $(RUN) tests.pipeline.report
+	@$(PYTHON) $(RUN) dev.report
 
 redrive: setup ## run again what failed: all, QUEUE=dirty|streams, or DATASET=<dataset> DAY=YYYY-MM-DD
-	@$(PYTHON) $(RUN) tests.pipeline.redrive --queue "$(QUEUE)" --quarantine "$(DATASET)" --day "$(DAY)"
+	@$(PYTHON) $(RUN) dev.redrive --queue "$(QUEUE)" --quarantine "$(DATASET)" --day "$(DAY)"
 
 down: ## stop the demo
-	@test ! -x $(PYTHON) || $(PYTHON) $(RUN) tests.pipeline.down
+	@test ! -x $(PYTHON) || $(PYTHON) $(RUN) dev.down
 
 pos-day: setup ## run one day of CSV sales through the demo: make pos-day DATA=<folder> DATE=YYYY-MM-DD
-	@$(PYTHON) $(RUN) tests.pipeline.pos_day --data "$(DATA)" --date "$(DATE)"
+	@$(PYTHON) $(RUN) dev.pos_day --data "$(DATA)" --date "$(DATE)"
 
 test: setup checkout lint unit localstack-test infra-test report-test notebook-test parity e2e ## set up and run all tests
 	@echo "all tests passed"
@@ -52,11 +52,11 @@ lint: setup checkout ## formatting, clippy, dependencies, Terraform
 	@echo "==> lint"
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
-	@$(PYTHON) $(RUN) tests.pipeline.lint
+	@$(PYTHON) $(RUN) dev.lint
 
 advisories: setup ## known weaknesses of the dependencies, from a database that not every network reaches
 	@echo "==> advisories"
-	@$(PYTHON) $(RUN) tests.pipeline.lint advisories
+	@$(PYTHON) $(RUN) dev.lint advisories
 
 unit: checkout ## unit and property tests
 	@echo "==> unit and property tests"
@@ -64,7 +64,7 @@ unit: checkout ## unit and property tests
 
 localstack-test: setup ## tests of the local cloud, of what runs on parts of it, and of the commands
 	@echo "==> tests of the local cloud, of the state machines, of the warehouse and of the commands"
-	@$(PYTHON) -m pytest -q tests/localstack
+	@$(PYTHON) -m pytest -q dev/localstack
 	@$(PYTHON) -m pytest -q tests/statemachines tests/warehouse tests/commands
 
 infra-test: setup ## tests of the production stack: a plan per environment, what must hold for it, checkov
@@ -77,12 +77,12 @@ report-test: setup ## tests of the report, in a browser
 
 notebook-test: setup build ## the notebooks, over customers whose groups are known
 	@echo "==> tests of the notebooks"
-	@python3 $(RUN) tests/localstack/bootstrap.py --notebooks
+	@python3 $(RUN) dev/localstack/bootstrap.py --notebooks
 	@.local/notebooks/bin/python -m pytest -q tests/notebooks
 
 parity: setup checkout ## every model gives the same rows on DataFusion and on Spark
 	@echo "==> parity of the engines"
-	@python3 $(RUN) tests/localstack/bootstrap.py --spark
+	@python3 $(RUN) dev/localstack/bootstrap.py --spark
 	@$(PYTHON) -m pytest -q tests/parity
 
 e2e: setup checkout ## end-to-end tests against a local cloud of their own
@@ -99,26 +99,26 @@ costs: ## estimate what a month costs, by environment and rate of events (infra/
 	@python3 $(RUN) infra/costs/estimate.py
 
 package: setup checkout ## build release packages, and with a container tool the connectors' images, for ARCH=arm64|x86_64|host into .local/packages
-	@$(PYTHON) $(RUN) tests.pipeline.release "$(or $(ARCH),arm64)"
+	@$(PYTHON) $(RUN) dev.release "$(or $(ARCH),arm64)"
 
 plan: setup ## plan the production stack without AWS, for ENV=dev|staging|prod or for all three
-	@$(PYTHON) $(RUN) tests.pipeline.plan $(ENV)
+	@$(PYTHON) $(RUN) dev.plan $(ENV)
 
 # What follows may run beside credentials, so it needs nothing but Python's standard library, Terraform and the AWS CLI.
 deploy: ## deploy ENV=dev|staging|prod to AWS: plan, ask, apply, migrate the warehouse (infra/DEPLOY.md)
-	@python3 $(RUN) tests.pipeline.deploy_aws deploy "$(ENV)"
+	@python3 $(RUN) dev.deploy_aws deploy "$(ENV)"
 
 deploy-plan: ## what a deployment of ENV=dev|staging|prod would change on AWS
-	@python3 $(RUN) tests.pipeline.deploy_aws plan "$(ENV)"
+	@python3 $(RUN) dev.deploy_aws plan "$(ENV)"
 
 push-images: ## push the connectors' images that `make package` built to the repositories of ENV=dev|staging|prod
-	@python3 $(RUN) tests.pipeline.deploy_aws outputs "$(ENV)" connector_repositories | python3 $(RUN) tests.pipeline.images
+	@python3 $(RUN) dev.deploy_aws outputs "$(ENV)" connector_repositories | python3 $(RUN) dev.images
 
 outputs: ## what the deployed ENV=dev|staging|prod is called, all of it or NAME=<output>
-	@python3 $(RUN) tests.pipeline.deploy_aws outputs "$(ENV)" $(NAME)
+	@python3 $(RUN) dev.deploy_aws outputs "$(ENV)" $(NAME)
 
 destroy: ## take ENV=dev|staging|prod away from AWS, data and all: CONFIRM=shoplake-<ENV>
-	@CONFIRM="$(CONFIRM)" python3 $(RUN) tests.pipeline.deploy_aws destroy "$(ENV)"
+	@CONFIRM="$(CONFIRM)" python3 $(RUN) dev.deploy_aws destroy "$(ENV)"
 
 clean: ## remove .local/ (stops the demo first)
 	@test ! -e .local/venv || $(MAKE) down

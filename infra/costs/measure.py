@@ -36,7 +36,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "localstack"))
+sys.path.insert(0, str(ROOT / "dev" / "localstack"))
 
 from shoplake_localstack.functions.invocation import Invocation  # noqa: E402
 from shoplake_localstack.functions.sandbox import Sandbox  # noqa: E402

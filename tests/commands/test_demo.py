@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.demo import known_shop
-from tests.pipeline.errors import CommandError
+from dev.demo import known_shop
+from dev.errors import CommandError
 
 
 def test_a_running_demo_without_its_secret_says_what_to_do(tmp_path: Path) -> None:

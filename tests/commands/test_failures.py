@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.command import guard
-from tests.pipeline.demo import running_demo
-from tests.pipeline.errors import CommandError
-from tests.pipeline.package import ROOT
-from tests.pipeline.redrive import requests
+from dev.command import guard
+from dev.demo import running_demo
+from dev.errors import CommandError
+from dev.package import ROOT
+from dev.redrive import requests
 
 PYTHON_CALL = re.compile(
     r"(?<=[\s@])(?:\$\(PYTHON\)|python3) (?=[-$\w])(.*?)(?= \||$)", re.MULTILINE
@@ -25,7 +25,7 @@ PYTHON_CALL = re.compile(
 def run(*words: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs a command as a make target does."""
     return subprocess.run(
-        [sys.executable, "-m", "tests.pipeline.command", *words],
+        [sys.executable, "-m", "dev.command", *words],
         cwd=ROOT,
         env={**os.environ, **environment},
         input=stdin,
@@ -45,7 +45,7 @@ def script(tmp_path: Path, text: str) -> str:
 # What fails, and what the message must contain.
 FAILURES: dict[str, tuple[str, list[str]]] = {
     "a command error": (
-        "from tests.pipeline.errors import CommandError;"
+        "from dev.errors import CommandError;"
         " raise CommandError('invalid DATE: expected YYYY-MM-DD')",
         ["error: invalid DATE: expected YYYY-MM-DD"],
     ),
@@ -141,7 +141,7 @@ def test_an_unexpected_failure_leaves_its_traceback_in_a_log(
 def test_an_interrupt_ends_without_a_traceback(tmp_path: Path) -> None:
     waits = script(tmp_path, "import time; print('waiting', flush=True); time.sleep(60)")
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.pipeline.command", waits],
+        [sys.executable, "-m", "dev.command", waits],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -156,7 +156,7 @@ def test_an_interrupt_ends_without_a_traceback(tmp_path: Path) -> None:
 
 def test_a_reader_that_leaves_ends_a_command_in_silence(tmp_path: Path) -> None:
     talks = script(tmp_path, "for n in range(100_000): print('row', n)")
-    command = f"{sys.executable} -m tests.pipeline.command {talks} | head -1"
+    command = f"{sys.executable} -m dev.command {talks} | head -1"
     done = subprocess.run(
         ["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
@@ -178,52 +178,52 @@ def test_every_target_runs_its_python_through_the_guard() -> None:
     ("words", "mentions"),
     [
         (
-            ["tests.pipeline.pos_day", "--data", "", "--date", "2010-12-01"],
+            ["dev.pos_day", "--data", "", "--date", "2010-12-01"],
             ["DATA is empty", "make pos-day DATA="],
         ),
         (
-            ["tests.pipeline.pos_day", "--data", "tests", "--date", ""],
+            ["dev.pos_day", "--data", "tests", "--date", ""],
             ["DATE is empty", "DATE=YYYY-MM-DD"],
         ),
         (
-            ["tests.pipeline.pos_day", "--data", "tests", "--date", "2010-13-01"],
+            ["dev.pos_day", "--data", "tests", "--date", "2010-13-01"],
             ['invalid DATE "2010-13-01"', "YYYY-MM-DD"],
         ),
         (
-            ["tests.pipeline.pos_day", "--data", "tests", "--date", "20101201"],
+            ["dev.pos_day", "--data", "tests", "--date", "20101201"],
             ['invalid DATE "20101201"', "YYYY-MM-DD"],
         ),
         (
-            ["tests.pipeline.pos_day", "--data", "no/such/folder", "--date", "2010-12-01"],
+            ["dev.pos_day", "--data", "no/such/folder", "--date", "2010-12-01"],
             ["no/such/folder", "expected a folder"],
         ),
         (
-            ["tests.pipeline.pos_day", "--data", "tests/e2e/sales_days", "--date", "2010-12-09"],
+            ["dev.pos_day", "--data", "tests/e2e/sales_days", "--date", "2010-12-09"],
             ["2010-12-09.csv", "3 days from 2010-12-01 to 2010-12-03"],
         ),
-        (["tests.pipeline.redrive", "--queue", "x"], ['invalid QUEUE "x"', "streams or dirty"]),
-        (["tests.pipeline.redrive", "--quarantine", "web_traffic"], ["DAY is empty"]),
+        (["dev.redrive", "--queue", "x"], ['invalid QUEUE "x"', "streams or dirty"]),
+        (["dev.redrive", "--quarantine", "web_traffic"], ["DAY is empty"]),
         (
-            ["tests.pipeline.redrive", "--quarantine", "sales", "--day", "2026-01-01"],
+            ["dev.redrive", "--quarantine", "sales", "--day", "2026-01-01"],
             ['invalid DATASET "sales"', "pos_sales"],
         ),
         (
-            ["tests.pipeline.redrive", "--quarantine", "pos_sales", "--day", "1.1.2026"],
+            ["dev.redrive", "--quarantine", "pos_sales", "--day", "1.1.2026"],
             ['invalid DAY "1.1.2026"', "YYYY-MM-DD"],
         ),
         (
-            ["tests.pipeline.redrive", "--quarantine", "pos_sales", "--day", "20260101"],
+            ["dev.redrive", "--quarantine", "pos_sales", "--day", "20260101"],
             ['invalid DAY "20260101"', "YYYY-MM-DD"],
         ),
-        (["tests.pipeline.plan", "production"], ["'production'", "dev, staging, prod"]),
-        (["tests.pipeline.deploy_aws", "plan", "production"], ["'production'", "staging"]),
-        (["tests.pipeline.release", "sparc"], ["'sparc'", "arm64, x86_64 or host"]),
-        (["tests.pipeline.images"], ["expected the connectors' repositories as JSON"]),
+        (["dev.plan", "production"], ["'production'", "dev, staging, prod"]),
+        (["dev.deploy_aws", "plan", "production"], ["'production'", "staging"]),
+        (["dev.release", "sparc"], ["'sparc'", "arm64, x86_64 or host"]),
+        (["dev.images"], ["expected the connectors' repositories as JSON"]),
         (
-            ["tests.pipeline.report", "--warehouse", "postgresql://x@127.0.0.1:9/x"],
+            ["dev.report", "--warehouse", "postgresql://x@127.0.0.1:9/x"],
             ["the warehouse", "make demo"],
         ),
-        (["tests.pipeline.report", "--no-such-option"], ["--no-such-option", "make help"]),
+        (["dev.report", "--no-such-option"], ["--no-such-option", "make help"]),
     ],
 )
 def test_wrong_arguments_are_named(words: list[str], mentions: list[str]) -> None:

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.pipeline.hostile import Sent, unaccounted
-from tests.pipeline.pipeline import Shop
+from dev.hostile import Sent, unaccounted
+from dev.pipeline import Shop
 
 SHOP = Shop("hostile", "")
 HOUR = datetime(2026, 11, 28, 23, tzinfo=UTC)

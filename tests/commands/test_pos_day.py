@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.pipeline.errors import CommandError
-from tests.pipeline.pos_day import Delivery, wait_until_complete
-from tests.pipeline.reconcile import Balance
+from dev.errors import CommandError
+from dev.pos_day import Delivery, wait_until_complete
+from dev.reconcile import Balance
 
 DAY = "2010-12-01"
 NOW = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.pipeline.reconcile import Balance, reconcile
+from dev.reconcile import Balance, reconcile
 
 AT = datetime(2026, 11, 29, 12, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.pipeline.pipeline import SCHEMAS, SQL, Cloud, Pipeline, Shop, free_port  # noqa: E402
+from dev.pipeline import SCHEMAS, SQL, Cloud, Pipeline, Shop, free_port  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from tests.pipeline.pipeline import Pipeline
+from dev.pipeline import Pipeline
 
 
 @contextmanager

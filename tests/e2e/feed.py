@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from tests.pipeline.pipeline import Pipeline, Shop
+from dev.pipeline import Pipeline, Shop
 
 from .independent import Expected
 

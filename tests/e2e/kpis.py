@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tests.pipeline.pipeline import Pipeline
+from dev.pipeline import Pipeline
 
 from .independent import TABLES, Expected, differences
 

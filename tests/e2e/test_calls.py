@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from shoplake_localstack.calls import Call
 
+from dev.pipeline import Pipeline, Shop, wait_until
 from tests.infra.permissions import CALLS
-from tests.pipeline.pipeline import Pipeline, Shop, wait_until
 
 HERE = Path(__file__).resolve().parent
 LONG = ("test_replay", "test_chaos")

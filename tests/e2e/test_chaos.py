@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.pipeline import Pipeline, Shop
-from tests.pipeline.reconcile import reconcile
+from dev.pipeline import Pipeline, Shop
+from dev.reconcile import reconcile
 
 from .faults import Killer, redelivered_after
 from .feed import Feed, expected_from

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.pipeline.pipeline import Pipeline
+from dev.pipeline import Pipeline
 
 
 def test_a_second_apply_changes_nothing(pipeline: Pipeline, definitions: tuple[Path, Path]) -> None:

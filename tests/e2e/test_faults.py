@@ -14,8 +14,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.pipeline.pipeline import Pipeline, wait_until
-from tests.pipeline.reconcile import reconcile
+from dev.pipeline import Pipeline, wait_until
+from dev.reconcile import reconcile
 
 from .test_web import SESSIONS, TABLE, equal, kpis
 from .webhook import page_view

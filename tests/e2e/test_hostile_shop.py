@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.hostile import HostileShop, Sent, has_arrived, unaccounted
-from tests.pipeline.pipeline import Pipeline, Shop, wait_until
-from tests.pipeline.reconcile import Balance, reconcile
+from dev.hostile import HostileShop, Sent, has_arrived, unaccounted
+from dev.pipeline import Pipeline, Shop, wait_until
+from dev.reconcile import Balance, reconcile
 
 from .feed import Feed, expected_from
 from .independent import TABLES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from tests.pipeline.pipeline import Pipeline, Shop, wait_until
+from dev.pipeline import Pipeline, Shop, wait_until
 
 from .webhook import send
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.pipeline.package import ROOT, target_dir
-from tests.pipeline.pipeline import Pipeline, Shop, wait_until
-from tests.pipeline.reconcile import arrived, received
+from dev.package import ROOT, target_dir
+from dev.pipeline import Pipeline, Shop, wait_until
+from dev.reconcile import arrived, received
 
 from .shop_database import ShopDatabase, certificate, create, tls_front
 

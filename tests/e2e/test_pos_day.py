@@ -7,9 +7,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.pipeline.errors import CommandError
-from tests.pipeline.pipeline import Pipeline, Shop
-from tests.pipeline.pos_day import BACKFILL, Delivery, wait_until_complete
+from dev.errors import CommandError
+from dev.pipeline import Pipeline, Shop
+from dev.pos_day import BACKFILL, Delivery, wait_until_complete
 
 from .test_pos import DAYS, expected, read
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from tests.pipeline.pipeline import Pipeline, Shop, wait_until
+from dev.pipeline import Pipeline, Shop, wait_until
 
 from .faults import misconfigured, redelivered_after, released_with
 from .independent import Expected

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.pipeline.pipeline import Pipeline, Shop
+from dev.pipeline import Pipeline, Shop
 
 from .webhook import page_view, post, signed
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.pipeline import Pipeline, Shop
-from tests.pipeline.reconcile import received, wait_until_settled
+from dev.pipeline import Pipeline, Shop
+from dev.reconcile import received, wait_until_settled
 
 from .feed import Feed, expected_from
 from .independent import TABLES, Expected, differences

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from dev.pipeline import Pipeline, Shop, wait_until
+from dev.reconcile import received, wait_until_settled
+from dev.report import report
 from tests.browser.chromium import Browser
-from tests.pipeline.pipeline import Pipeline, Shop, wait_until
-from tests.pipeline.reconcile import received, wait_until_settled
-from tests.pipeline.report import report
 from tests.report.page_checks import check_report
 
 TODAY = datetime.now(UTC).date()

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.pipeline import Pipeline, Shop, wait_until
-from tests.pipeline.reconcile import received, wait_until_settled
+from dev.pipeline import Pipeline, Shop, wait_until
+from dev.reconcile import received, wait_until_settled
 
 from .independent import Expected
 from .inventory_api import Stock, hour_name, inventory_api, level

@@ -8,8 +8,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.pipeline.pipeline import Pipeline, Shop, wait_until
-from tests.pipeline.reconcile import reconcile
+from dev.pipeline import Pipeline, Shop, wait_until
+from dev.reconcile import reconcile
 
 from .webhook import page_view, send
 

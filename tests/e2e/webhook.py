@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from tests.pipeline.pipeline import Pipeline, Shop
+from dev.pipeline import Pipeline, Shop
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

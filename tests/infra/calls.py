@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.pipeline.package import ROOT
+from dev.package import ROOT
 
 from .rust import Call, Function, Source, read
 

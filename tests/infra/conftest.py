@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from dev.plan import ENVIRONMENTS, INFRA, Planner
 from tests.infra.settled import settled_plan
 from tests.infra.stack import Stack
-from tests.pipeline.plan import ENVIRONMENTS, INFRA, Planner
 
 EVERYTHING = Path(__file__).with_name("everything.tfvars")
 

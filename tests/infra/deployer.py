@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.pipeline.tools import checkov
+from dev.tools import checkov
 
 from .stack import Stack, Statement
 

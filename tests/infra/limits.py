@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
 
-from tests.pipeline.pipeline import SCHEMAS
+from dev.pipeline import SCHEMAS
 
 from .stack import Resource, Stack, Values
 

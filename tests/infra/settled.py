@@ -15,8 +15,8 @@ import re
 from collections import defaultdict
 from typing import Any
 
-from tests.pipeline.offline_aws import ACCOUNT
-from tests.pipeline.plan import Planner
+from dev.offline_aws import ACCOUNT
+from dev.plan import Planner
 
 MOST_PLANS = 6
 

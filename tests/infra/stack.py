@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from tests.pipeline.offline_aws import ACCOUNT
+from dev.offline_aws import ACCOUNT
 
 Values = dict[str, Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.plan import ENVIRONMENTS, INFRA, Planner
+from dev.plan import ENVIRONMENTS, INFRA, Planner
 
 from . import access, rules
 from .conftest import BOOTSTRAP, Documents

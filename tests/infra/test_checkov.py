@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.package import ROOT
-from tests.pipeline.tools import checkov
+from dev.package import ROOT
+from dev.tools import checkov
 
 SKIP = re.compile(r"#\s*checkov:skip=(?P<check>[A-Z0-9_]+)(?P<reason>.*)")
 REASON_WORDS = 4

@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.pipeline import deploy_aws, offline_aws
-from tests.pipeline.deploy import cloud_settings, init_arguments, terraform_settings
-from tests.pipeline.deploy_aws import (
+from dev import deploy_aws, offline_aws
+from dev.deploy import cloud_settings, init_arguments, terraform_settings
+from dev.deploy_aws import (
     Cli,
     Refused,
     Target,
@@ -34,9 +34,9 @@ from tests.pipeline.deploy_aws import (
     destroy,
     target_of,
 )
-from tests.pipeline.images import Commit
-from tests.pipeline.package import FUNCTIONS, RECORD, ROOT
-from tests.pipeline.plan import ENVIRONMENTS, INFRA, PACKAGES, Planner, created
+from dev.images import Commit
+from dev.package import FUNCTIONS, RECORD, ROOT
+from dev.plan import ENVIRONMENTS, INFRA, PACKAGES, Planner, created
 
 DEV = Target("dev", "eu-central-1", "123456789012", "shoplake-state-123456789012-eu-central-1")
 PROD = Target("prod", "eu-central-1", "123456789012", "shoplake-state-123456789012-eu-central-1")
@@ -559,7 +559,7 @@ def test_a_deployment_needs_nothing_of_pypi() -> None:
     """Beside credentials runs the standard library: -S leaves every installed package out."""
     for module in ("deploy_aws", "images"):
         done = subprocess.run(
-            [sys.executable, "-S", "-c", f"import tests.pipeline.{module}"],
+            [sys.executable, "-S", "-c", f"import dev.{module}"],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -585,7 +585,7 @@ def test_without_credentials_it_is_said_what_is_missing() -> None:
         ({}, "Unable to locate credentials"),
         ({"AWS_PROFILE": "nobody"}, "The config profile (nobody) could not be found"),
     ):
-        command = [sys.executable, "-m", "tests.pipeline.deploy_aws", "outputs", "dev"]
+        command = [sys.executable, "-m", "dev.deploy_aws", "outputs", "dev"]
         done = subprocess.run(
             command, cwd=ROOT, env=settings | more, capture_output=True, text=True
         )
@@ -636,7 +636,7 @@ def test_a_cloud_of_this_machine_is_all_that_a_tool_is_told_of(
 )
 def test_an_environment_that_is_none_is_refused(arguments: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.pipeline.deploy_aws", *arguments],
+        [sys.executable, "-m", "dev.deploy_aws", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.package import ROOT
-from tests.pipeline.plan import ENVIRONMENTS, INFRA, region_of
+from dev.package import ROOT
+from dev.plan import ENVIRONMENTS, INFRA, region_of
 
 DOCUMENTS = [ROOT / "README.md", *sorted(INFRA.glob("*.md"))]
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
@@ -39,9 +39,9 @@ SOURCES = (
     "infra",
     "statemachines",
     "tests/e2e",
-    "tests/pipeline",
-    "tests/localstack",
-    "tests/simulation",
+    "dev",
+    "dev/localstack",
+    "crates/simulation",
 )
 CODE = {".json", ".py", ".rs", ".sql", ".tf", ".tfvars", ".toml"}
 

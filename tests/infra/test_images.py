@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline import images
-from tests.pipeline.images import (
+from dev import images
+from dev.images import (
     CONNECTORS,
     TOOLS,
     Commit,
@@ -22,7 +22,7 @@ from tests.pipeline.images import (
     save_command,
     why_not,
 )  # fmt: skip
-from tests.pipeline.package import ROOT
+from dev.package import ROOT
 
 COMMIT = Commit("0123456789ab", 1_700_000_000)
 DOCKERFILE = (ROOT / "connectors" / "Dockerfile").read_text("utf-8")

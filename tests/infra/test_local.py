@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.pipeline.plan import INFRA, PACKAGES, Planner, created
+from dev.plan import INFRA, PACKAGES, Planner, created
 
 # Services by the second word of Terraform's types; `vpc` and what follows it are EC2's.
 ON_AWS_ONLY = {

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline import release
-from tests.pipeline.deploy_aws import Refused, check_commit
-from tests.pipeline.images import Commit
-from tests.pipeline.package import FUNCTIONS, package
-from tests.pipeline.pipeline import SCHEMAS, SQL
-from tests.pipeline.release import RECORD, nameless_folders, record, without_flags
+from dev import release
+from dev.deploy_aws import Refused, check_commit
+from dev.images import Commit
+from dev.package import FUNCTIONS, package
+from dev.pipeline import SCHEMAS, SQL
+from dev.release import RECORD, nameless_folders, record, without_flags
 
 COMMIT = Commit("0123456789ab", 1_700_000_000)
 

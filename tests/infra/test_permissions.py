@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.pipeline import SCHEMAS
+from dev.pipeline import SCHEMAS
 
 from .calls import Package, calls_in, packages, reachable
 from .conftest import Documents

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from tests.pipeline.hashes import FILES, hashes, pins, written
-from tests.pipeline.package import ROOT
+from dev.hashes import FILES, hashes, pins, written
+from dev.package import ROOT
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -24,7 +24,11 @@ def test_every_package_is_pinned_with_its_checksums(name: str) -> None:
 
 
 def test_no_file_of_requirements_is_left_out() -> None:
-    there = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("*requirements*.txt")}
+    there = {
+        str(path.relative_to(ROOT))
+        for folder in ("dev", "tests")
+        for path in (ROOT / folder).rglob("*requirements*.txt")
+    }
     assert there == set(FILES)
 
 
@@ -37,7 +41,7 @@ def unchecked(source: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("name", ["tests/localstack/bootstrap.py", "tests/pipeline/tools.py"])
+@pytest.mark.parametrize("name", ["dev/localstack/bootstrap.py", "dev/tools.py"])
 def test_installing_asks_for_checksums(name: str) -> None:
     source = (ROOT / name).read_text("utf-8")
     assert '"-r"' in source and unchecked(source) == []

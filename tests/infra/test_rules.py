@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.plan import INFRA
+from dev.plan import INFRA
 
 from . import access, delivery, rules
 from .access import EXCEPTIONS, too_wide

@@ -14,7 +14,7 @@ from sqlglot import exp, parse_one
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.schema import MappingSchema
 
-from tests.pipeline.package import ROOT
+from dev.package import ROOT
 
 from .stack import Resource, Stack
 

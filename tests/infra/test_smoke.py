@@ -316,7 +316,7 @@ def test_logs_in_the_wrong_place_are_noticed(
 
 
 def test_every_check_is_described() -> None:
-    from tests.pipeline.package import ROOT
+    from dev.package import ROOT
 
     readme = (ROOT / "tests" / "aws" / "smoke" / "README.md").read_text("utf-8")
     assert [name for name in CHECKS if f"| `{name}` |" not in readme] == []

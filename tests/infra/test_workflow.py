@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.pipeline.deploy_aws import BESIDE_THE_ROOT
-from tests.pipeline.package import ROOT
-from tests.pipeline.plan import ENVIRONMENTS
+from dev.deploy_aws import BESIDE_THE_ROOT
+from dev.package import ROOT
+from dev.plan import ENVIRONMENTS
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 TARGET = re.compile(r"^([a-z0-9-]+):", re.MULTILINE)

@@ -17,7 +17,7 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from tests.pipeline.package import ROOT, target_dir
+from dev.package import ROOT, target_dir
 
 from . import customers
 

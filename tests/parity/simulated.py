@@ -14,7 +14,7 @@ from job_engine import Gold, bits, compute
 from job_lake import Json, LocalWorkspace
 from pyspark.sql import SparkSession
 
-from tests.pipeline.package import ROOT, target_dir
+from dev.package import ROOT, target_dir
 
 from .lake import MemoryLake
 

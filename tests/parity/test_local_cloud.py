@@ -16,7 +16,7 @@ from job_lake import Conflict, Json, Lake, Outbox, Passing, Workspace
 from pyspark.sql import SparkSession
 from run_job import Transform
 
-from tests.pipeline.pipeline import Cloud, free_port, wait_until
+from dev.pipeline import Cloud, free_port, wait_until
 
 from .conftest import ROOT
 from .job import DAY, GOLD, LEASE, lines, plan

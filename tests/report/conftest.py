@@ -11,15 +11,15 @@ import psycopg
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "localstack")]
+sys.path[:0] = [str(ROOT), str(ROOT / "dev" / "localstack")]
 
 from cloud import free_port  # noqa: E402
 from shoplake_localstack.local.postgres import Postgres, url  # noqa: E402
 from shoplake_localstack.local.processes import end  # noqa: E402
 from shoplake_localstack.local.waiting import wait_until_ready  # noqa: E402
 
+from dev.report import page, read  # noqa: E402
 from tests.browser.chromium import Browser  # noqa: E402
-from tests.pipeline.report import page, read  # noqa: E402
 from tests.report.world import TODAY, fill  # noqa: E402
 
 

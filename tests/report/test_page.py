@@ -8,8 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from dev.report import page, read
 from tests.browser.chromium import Browser
-from tests.pipeline.report import page, read
 from tests.report import expected
 from tests.report.page_checks import (
     DESKTOP,

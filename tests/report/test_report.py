@@ -12,10 +12,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.pipeline.report import read, report
-from tests.pipeline.report.charts import describe, draw, nice_ticks
-from tests.pipeline.report.markup import Markup, element
-from tests.pipeline.report.model import (
+from dev.report import read, report
+from dev.report.charts import describe, draw, nice_ticks
+from dev.report.markup import Markup, element
+from dev.report.model import (
     AMOUNT,
     COUNT,
     HOURS,
@@ -29,10 +29,10 @@ from tests.pipeline.report.model import (
     Value,
     money,
 )
-from tests.pipeline.report.numbers import brief, show
-from tests.pipeline.report.series import OTHER, daily_chart, largest
-from tests.pipeline.report.terminal import summary
-from tests.pipeline.show import clean, pad, width
+from dev.report.numbers import brief, show
+from dev.report.series import OTHER, daily_chart, largest
+from dev.report.terminal import summary
+from dev.show import clean, pad, width
 from tests.report.world import DAYS, LAST, TODAY
 
 

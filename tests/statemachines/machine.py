@@ -21,7 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "localstack"))
+sys.path.insert(0, str(ROOT / "dev" / "localstack"))
 
 from cloud import free_port  # noqa: E402
 

@@ -17,7 +17,7 @@ import pytest
 from psycopg import IsolationLevel
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "localstack"))
+sys.path.insert(0, str(ROOT / "dev" / "localstack"))
 
 from cloud import free_port  # noqa: E402
 from shoplake_localstack.local.postgres import Postgres, url  # noqa: E402

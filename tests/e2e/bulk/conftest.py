@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.pipeline.pipeline import Cloud, Pipeline, free_port
+from dev.pipeline import Cloud, Pipeline, free_port
 
 from ..conftest import ROOT
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.pipeline import Pipeline, Shop, wait_until
+from dev.pipeline import Pipeline, Shop, wait_until
 
 from ..feed import Feed, expected_from
 from ..independent import TABLES

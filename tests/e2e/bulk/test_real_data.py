@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.pipeline import Pipeline
+from dev.pipeline import Pipeline
 
 from ..independent import Expected
 from ..kpis import wait_until_right

@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.pipeline.package import ROOT, build
+from dev.package import ROOT, build
 
 from . import TABLES, Expected, differences
 

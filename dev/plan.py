@@ -1,6 +1,6 @@
 """`make plan`: the whole production stack, planned without AWS, one plan for each environment.
 
-    python -m tests.pipeline.plan [--out DIR] [dev|staging|prod ...]
+    python -m dev.plan [--out DIR] [dev|staging|prod ...]
 
 The root is planned as it is, with its environment's variables. Only the account that it asks for is
 served on this machine (offline_aws.py), and packages and images are placeholders: a plan needs

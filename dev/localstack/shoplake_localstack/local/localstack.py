@@ -92,7 +92,7 @@ def _environment(
 def _link_kinesis(root: Path) -> None:
     """LocalStack looks for packages in `usr/lib/localstack` before it would fetch one from npm."""
     if not KINESIS_PACKAGES.is_dir():
-        raise CloudError(f"{KINESIS_PACKAGES} is missing; run tests/localstack/bootstrap.py first")
+        raise CloudError(f"{KINESIS_PACKAGES} is missing; run dev/localstack/bootstrap.py first")
     link = root / "usr" / "lib" / "localstack" / KINESIS_PACKAGES.name
     link.parent.mkdir(parents=True, exist_ok=True)
     if not link.is_symlink():

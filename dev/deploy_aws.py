@@ -1,6 +1,6 @@
 """`make deploy`, `make deploy-plan`, `make outputs` and `make destroy`: one environment on AWS.
 
-    python -m tests.pipeline.deploy_aws deploy|plan|outputs|destroy dev|staging|prod [name of an output]
+    python -m dev.deploy_aws deploy|plan|outputs|destroy dev|staging|prod [name of an output]
 
 Credentials come from the environment, as for every AWS tool. infra/DEPLOY.md says what has to be
 there the first time. Beside credentials runs nothing but Python's standard library, Terraform with

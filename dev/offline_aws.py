@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, operation: str) -> None:
         # 400, which clients do not try again; both forms, as each service reads its own.
-        reason = f"an offline plan cannot ask AWS for {operation}: derive it from variables, or serve it in tests/pipeline/offline_aws.py"
+        reason = f"an offline plan cannot ask AWS for {operation}: derive it from variables, or serve it in dev/offline_aws.py"
         if self.headers.get("X-Amz-Target"):
             self._send(
                 400,

@@ -27,7 +27,7 @@ from .errors import CommandError
 from .package import ROOT, build, catalog, package
 from .progress import step
 
-sys.path.insert(0, str(ROOT / "tests" / "localstack"))
+sys.path.insert(0, str(ROOT / "dev" / "localstack"))
 from cloud import Cloud, free_port
 
 Answer = TypeVar("Answer")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .progress import step
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 FUNCTIONS = ("webhook", "conform", "dispatch", "transform", "load", "notify", "control")
 
 # Where `make package` puts release packages, and what it writes down of how they were built.

@@ -1,7 +1,7 @@
 """Writes the checksums of all files that PyPI has of each pinned package into the files of
 requirements, with uv on the PATH:
 
-    python -m tests.pipeline.hashes
+    python -m dev.hashes
 
 pip then takes a package only if it is one of those files (--require-hashes). Comments and the order
 of the pins stay.
@@ -18,10 +18,10 @@ from .package import ROOT
 
 FILES = (
     "tests/infra/checkov-requirements.txt",
-    "tests/localstack/requirements.txt",
+    "dev/localstack/requirements.txt",
     "tests/notebooks/requirements.txt",
     "tests/parity/requirements.txt",
-    "tests/pipeline/cargo-lambda-requirements.txt",
+    "dev/cargo-lambda-requirements.txt",
 )
 PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?==[^\\\s;]+")
 HASH = re.compile(r"^\s+--hash=(?P<hash>sha256:[0-9a-f]{64})")

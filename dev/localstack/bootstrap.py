@@ -2,7 +2,7 @@
 """Makes the virtual environment of the local cloud: Python packages, PostgreSQL, Node.js, Kinesis,
 all at pinned versions.
 
-    python3 tests/localstack/bootstrap.py [--root DIR] [--spark] [--notebooks]
+    python3 dev/localstack/bootstrap.py [--root DIR] [--spark] [--notebooks]
 
 Needs nothing but Python's standard library, and a network the first time. Runs again in no time: a
 stamp in the environment says what it was made from. Spark and a Java for it, which only

@@ -1,7 +1,7 @@
 """Runs what a make target runs, so that a failure is a message and never a traceback.
 
-    python -m tests.pipeline.command tests.pipeline.demo [arguments ...]
-    python -m tests.pipeline.command tests/localstack/bootstrap.py [arguments ...]
+    python -m dev.command dev.demo [arguments ...]
+    python -m dev.command dev/localstack/bootstrap.py [arguments ...]
 
 An expected failure prints `error: <what is wrong, where, what to do>`. An unexpected one is a
 defect: its traceback goes to a file in .local/logs/. Only the standard library is
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from .errors import CommandError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / ".local" / "logs"
 START_DEMO = "start the demo with `make demo`"
 INTERRUPTED = 130
@@ -66,7 +66,9 @@ def explain(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, subprocess.CalledProcessError):
         return _failed_program(error)
-    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("tests"):
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith(
+        ("dev", "tests")
+    ):
         return f"the Python package {error.name} is missing in {sys.prefix}: run `make setup`"
     family = {f"{kind.__module__}.{kind.__name__}" for kind in type(error).__mro__}
     if "botocore.exceptions.BotoCoreError" in family or "botocore.exceptions.ClientError" in family:
@@ -162,7 +164,7 @@ def _say(text: str) -> None:
 def main(words: list[str]) -> int:
     """Runs a module, or a script by its path, as `python -m` or `python` would."""
     if not words:
-        _say("error: expected a module or a script to run, such as tests.pipeline.demo")
+        _say("error: expected a module or a script to run, such as dev.demo")
         return 2
     target, *arguments = words
     is_script = target.endswith(".py")
