@@ -1,4 +1,5 @@
-# Shoplake's commands. Everything they need beyond Rust, Python and Terraform goes into .local/, which git ignores.
+# Shoplake's commands. Everything they need beyond Rust, Python and Terraform goes into .local/,
+# which git ignores.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -15,8 +16,9 @@ LONG := tests/e2e/test_replay.py tests/e2e/test_chaos.py tests/e2e/bulk
 help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# Cargo tells sources apart by their times alone, so in a target directory that checkouts share, one of them could run what
-# another has built. Whichever builds after another one builds its own crates anew; the dependencies stay.
+# Cargo tells sources apart by their times alone, so in a target directory that checkouts share, one
+# of them could run what another has built. Whichever builds after another one builds its own crates
+# anew; the dependencies stay.
 checkout:
 	@mkdir -p "$$CARGO_TARGET_DIR"
 	@if [ "$$(cat "$$CARGO_TARGET_DIR/checkout" 2>/dev/null)" != "$(CURDIR)" ]; then \
@@ -104,7 +106,8 @@ package: setup checkout ## build release packages, and with a container tool the
 plan: setup ## plan the production stack without AWS, for ENV=dev|staging|prod or for all three
 	@$(PYTHON) $(RUN) dev.plan $(ENV)
 
-# What follows may run beside credentials, so it needs nothing but Python's standard library, Terraform and the AWS CLI.
+# What follows may run beside credentials, so it needs nothing but Python's standard library,
+# Terraform and the AWS CLI.
 deploy: ## deploy ENV=dev|staging|prod to AWS: plan, ask, apply, migrate the warehouse (infra/DEPLOY.md)
 	@python3 $(RUN) dev.deploy_aws deploy "$(ENV)"
 

@@ -1,5 +1,6 @@
-# What is watched, and what wakes somebody. An alarm and its graph come from one entry of local.watches; what an alarm means and what to
-# do says RUNBOOK.md, one section for each entry (tests/infra/test_runbook.py compares them).
+# What is watched, and what wakes somebody. An alarm and its graph come from one entry of
+# local.watches; what an alarm means and what to do says RUNBOOK.md, one section for each entry
+# (tests/infra/test_runbook.py compares them).
 
 locals {
   watched_functions = {
@@ -280,7 +281,8 @@ locals {
         way = { namespace = "Shoplake", name = "event_to_kpi_seconds", stat = "p90", dimensions = { function = module.load.name } }
       } } }
     }
-    # A latency needs something that arrived. This is for when nothing does: a rule that is switched off leaves no other trace.
+    # A latency needs something that arrived. This is for when nothing does: a rule that is switched
+    # off leaves no other trace.
     kpi-stale = {
       area           = "quality"
       title          = "Silver grew, and nothing was loaded"

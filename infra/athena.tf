@@ -1,9 +1,11 @@
-# Questions to the lake itself: for whoever looks into a day, a shop or a fault. Dashboards ask the warehouse.
+# Questions to the lake itself: for whoever looks into a day, a shop or a fault. Dashboards ask the
+# warehouse.
 
 locals {
   athena_workgroups = merge(
     { (local.prefix) = { description = "Queries over the whole lake.", prefix = "all/" } },
-    # Whoever may see one shop only gets a workgroup of its own: results are files, and a shared folder would show everybody's.
+    # Whoever may see one shop only gets a workgroup of its own: results are files, and a shared
+    # folder would show everybody's.
     { for shop in keys(local.shop_readers) : "${local.prefix}-shop-${shop}" => { description = "Queries of the shop ${shop}.", prefix = "shops/${shop}/" } },
   )
 

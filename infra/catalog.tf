@@ -1,10 +1,12 @@
-# What the lake's tables look like to whoever queries it in place. `make package` derives it from the contracts and the models
-# (crates/catalog), so a new dataset or model needs no change here, and no crawler.
+# What the lake's tables look like to whoever queries it in place. `make package` derives it from
+# the contracts and the models (crates/catalog), so a new dataset or model needs no change here, and
+# no crawler.
 
 locals {
   catalog = jsondecode(local.aws ? file("${var.packages_dir}/catalog.json") : "{}")
 
-  # Kept apart by who may look: bronze and quarantine hold what nobody has checked, personal data included.
+  # Kept apart by who may look: bronze and quarantine hold what nobody has checked, personal data
+  # included.
   catalog_descriptions = {
     bronze     = "What arrived, as it arrived, by source and hour of arrival."
     silver     = "Typed, flat, validated rows by dataset, and the models that other models read. Rows may repeat: see the table's row_key."
@@ -28,7 +30,7 @@ module "catalog" {
   depends_on = [aws_lakeformation_data_lake_settings.this]
 }
 
-# ---- the crawler of bronze, for whoever wants to know what sources really send --------------------------------------
+# ---- the crawler of bronze, for whoever wants to know what sources really send -------------------
 
 locals {
   crawler           = "${local.prefix}-bronze"
@@ -58,7 +60,8 @@ resource "aws_glue_security_configuration" "crawler" {
   }
 }
 
-# Glue makes its name up of the role and the security configuration, and would create it without retention.
+# Glue makes its name up of the role and the security configuration, and would create it without
+# retention.
 resource "aws_cloudwatch_log_group" "crawler" {
   #checkov:skip=CKV_AWS_338: how long logs are kept is a variable; they are for finding faults, an audit has CloudTrail
   for_each = local.bronze_crawlers

@@ -70,7 +70,8 @@ module "conform" {
   }
 }
 
-# Holds where the batch is (stream, shard, sequence numbers), not the records: they are in the stream, and in bronze.
+# Holds where the batch is (stream, shard, sequence numbers), not the records: they are in the
+# stream, and in bronze.
 module "conform_failed" {
   source = "./modules/queue"
 
@@ -89,8 +90,9 @@ resource "aws_lambda_event_source_mapping" "conform" {
   maximum_batching_window_in_seconds = var.conform_batches.window_seconds
   parallelization_factor             = var.conform_batches.parallelization
 
-  # A batch that cannot be conformed is halved until the record that breaks it stands alone, and is then given up, so
-  # that it does not block its shard until the stream forgets everything behind it.
+  # A batch that cannot be conformed is halved until the record that breaks it stands alone, and is
+  # then given up, so that it does not block its shard until the stream forgets everything behind
+  # it.
   function_response_types        = ["ReportBatchItemFailures"]
   bisect_batch_on_function_error = true
   maximum_retry_attempts         = var.conform_batches.retries

@@ -1,12 +1,12 @@
 # APIs that cannot push, and databases -> streams, by tasks that a schedule starts for each shop.
 
 locals {
-  # A further connector is one entry here. `url` and `secret` are what its task calls the source's URL and the parameter with
-  # what opens it.
+  # A further connector is one entry here. `url` and `secret` are what its task calls the source's
+  # URL and the parameter with what opens it.
   #
-  # A task computes from the clock what it fetches, in the shop's time zone, and its schedule keeps the same clock. It must not
-  # start so late that the clock says something else: the stock of an hour within that hour, the sales of the day before on the
-  # same day. A database is read as it is.
+  # A task computes from the clock what it fetches, in the shop's time zone, and its schedule keeps
+  # the same clock. It must not start so late that the clock says something else: the stock of an
+  # hour within that hour, the sales of the day before on the same day. A database is read as it is.
   #
   # A source without a contract has no stream, and its connector nowhere to put anything.
   scheduled_connectors = { for name, connector in local.known_connectors : name => connector if contains(local.sources, connector.source) }
@@ -72,7 +72,8 @@ locals {
     ]
   ])))
 
-  # Vendors' addresses are theirs to change, so where APIs are on the internet the way out is open, on those ports.
+  # Vendors' addresses are theirs to change, so where APIs are on the internet the way out is open,
+  # on those ports.
   connector_networks = var.connector_egress == "private" ? toset(var.connector_networks) : toset(["0.0.0.0/0"])
   connector_targets = {
     for pair in setproduct(local.connector_networks, local.connector_ports) : "${pair[0]}:${pair[1]}" => { cidr = pair[0], port = pair[1] }
@@ -114,7 +115,7 @@ resource "aws_ecs_cluster_capacity_providers" "connectors" {
   }
 }
 
-# ---- who a task may talk to -----------------------------------------------------------------------------------------
+# ---- who a task may talk to ----------------------------------------------------------------------
 
 # Nobody has to reach a connector: there is no rule for the way in.
 resource "aws_security_group" "connectors" {
@@ -162,7 +163,7 @@ resource "aws_vpc_security_group_egress_rule" "connector_endpoints" {
   referenced_security_group_id = module.network[0].endpoint_security_group_id
 }
 
-# ---- the connectors -------------------------------------------------------------------------------------------------
+# ---- the connectors ------------------------------------------------------------------------------
 
 module "connector" {
   source   = "./modules/connector"
@@ -201,7 +202,7 @@ module "connector" {
   log_retention_days   = var.log_retention_days
 }
 
-# ---- what failed ----------------------------------------------------------------------------------------------------
+# ---- what failed ---------------------------------------------------------------------------------
 
 # What a schedule could not start, and alerts of the rules below that could not be delivered.
 module "schedules_dead_letters" {
@@ -285,7 +286,7 @@ resource "aws_cloudwatch_event_target" "connector_failed" {
   }
 }
 
-# ---- what ECR finds in the images ------------------------------------------------------------------------------------
+# ---- what ECR finds in the images ----------------------------------------------------------------
 
 locals {
   image_findings = {

@@ -1,4 +1,5 @@
-# What an operator does: migrations, shops and their secrets, backfills, reloads, reference tables, redrives. Invoked by hand.
+# What an operator does: migrations, shops and their secrets, backfills, reloads, reference tables,
+# redrives. Invoked by hand.
 
 data "aws_iam_policy_document" "control" {
   source_policy_documents = concat([
@@ -71,7 +72,8 @@ data "aws_iam_policy_document" "redrive" {
     resources = [module.dirty_queue.dead_letters_arn, module.conform_failed.arn]
   }
 
-  # Also for the 404 of a reference table that nobody has edited, and of a day without gold; see list_partitions.
+  # Also for the 404 of a reference table that nobody has edited, and of a day without gold; see
+  # list_partitions.
   statement {
     sid       = "ListBronzeAndQuarantine"
     actions   = ["s3:ListBucket"]

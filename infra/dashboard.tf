@@ -1,4 +1,5 @@
-# What somebody looks at: every alarm's graph, and what is worth a look without being worth an alarm.
+# What somebody looks at: every alarm's graph, and what is worth a look without being worth an
+# alarm.
 
 locals {
   areas = [
@@ -104,7 +105,8 @@ locals {
       } } }
     },
     {
-      # Redshift tells every minute what the last half hour took: a longer period would count it several times.
+      # Redshift tells every minute what the last half hour took: a longer period would count it
+      # several times.
       area   = "cost", title = "Warehouse: compute in half an hour (RPU s)", stacked = false, period_seconds = 1800
       series = { "" = { math = null, metrics = { compute = { namespace = "AWS/Redshift-Serverless", name = "ComputeSeconds", stat = "Maximum", dimensions = { Workgroup = local.warehouse_workgroup } } } } }
     },

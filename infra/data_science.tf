@@ -1,4 +1,5 @@
-# A notebook over the customers' features: no way to the internet, no root, and nothing of the lake but that table.
+# A notebook over the customers' features: no way to the internet, no root, and nothing of the lake
+# but that table.
 
 locals {
   notebooks     = local.aws && var.notebook != null ? { customer-segments = "${local.prefix}-customer-segments" } : {}
@@ -38,7 +39,7 @@ resource "aws_s3_object" "notebook" {
   source_hash = filesha256("${local.notebook_dir}/${each.key}") # The ETag of an encrypted object is not its MD5.
 }
 
-# ---- what it may do -------------------------------------------------------------------------------------------------
+# ---- what it may do ------------------------------------------------------------------------------
 
 data "aws_iam_policy_document" "notebook_assume" {
   for_each = local.notebooks
@@ -103,8 +104,9 @@ data "aws_iam_policy_document" "notebook" {
     resources = [for key in values(local.notebook_keys) : "${module.lake.bucket_arn}/${key}"]
   }
 
-  # The group is the account's, shared by all its notebook instances, so it is not made here: whoever wants to see why a
-  # notebook did not start creates it once, with the retention that the account's others have.
+  # The group is the account's, shared by all its notebook instances, so it is not made here:
+  # whoever wants to see why a notebook did not start creates it once, with the retention that the
+  # account's others have.
   statement {
     sid       = "WriteLogs"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
@@ -135,7 +137,8 @@ data "aws_iam_policy_document" "notebook_queries" {
   dynamic "statement" {
     for_each = local.governs ? [true] : []
 
-    # Exception: the action knows no resource; what it gives access to is what Lake Formation grants.
+    # Exception: the action knows no resource; what it gives access to is what Lake Formation
+    # grants.
     content {
       sid       = "ReadWhatIsGranted"
       actions   = ["lakeformation:GetDataAccess"]
@@ -174,7 +177,7 @@ resource "aws_lakeformation_permissions" "notebook" {
   depends_on = [module.catalog, aws_lakeformation_resource.lake]
 }
 
-# ---- where it runs --------------------------------------------------------------------------------------------------
+# ---- where it runs -------------------------------------------------------------------------------
 
 resource "aws_security_group" "notebook" {
   for_each = local.notebooks
@@ -255,7 +258,7 @@ resource "aws_vpc_endpoint" "notebook" {
   tags = { Name = "${local.prefix}-${each.key}" }
 }
 
-# ---- the notebook ---------------------------------------------------------------------------------------------------
+# ---- the notebook --------------------------------------------------------------------------------
 
 # A notebook that somebody has changed stays as it is; the repository's newer one comes beside it.
 resource "aws_sagemaker_notebook_instance_lifecycle_configuration" "notebook" {

@@ -56,7 +56,8 @@ resource "aws_cloudwatch_event_target" "freshness" {
   }
 }
 
-# Nobody waits for the answer of a scheduled look. What could not be delivered or failed is kept here, and an alarm tells of it.
+# Nobody waits for the answer of a scheduled look. What could not be delivered or failed is kept
+# here, and an alarm tells of it.
 module "control_failed" {
   source = "./modules/queue"
   count  = local.aws ? 1 : 0

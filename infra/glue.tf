@@ -1,17 +1,19 @@
-# A job that is too big for a function -> a gold partition, by Spark. On AWS only: the local cloud has no Glue.
+# A job that is too big for a function -> a gold partition, by Spark. On AWS only: the local cloud
+# has no Glue.
 
 locals {
   glue_job = "${local.prefix}-transform-glue"
 
-  # The script, and the modules that it finds beside itself. The folder is named by what is in it, so that a run that has
-  # begun keeps its script while a new one is deployed.
+  # The script, and the modules that it finds beside itself. The folder is named by what is in it,
+  # so that a run that has begun keeps its script while a new one is deployed.
   glue_dir     = "${path.root}/../glue-sql"
   glue_modules = ["job_engine.py", "job_lake.py"]
   glue_files   = local.aws ? toset(concat(["run_job.py"], local.glue_modules)) : toset([])
   glue_code    = substr(sha256(join("", [for file in local.glue_files : filesha256("${local.glue_dir}/${file}")])), 0, 16)
 
-  # With a security configuration, Glue 5 logs to <prefix>/<security configuration>-role/<role>/error and .../output, and would
-  # create the groups without retention. Role and security configuration share the job's name.
+  # With a security configuration, Glue 5 logs to <prefix>/<security
+  # configuration>-role/<role>/error and .../output, and would create the groups without retention.
+  # Role and security configuration share the job's name.
   glue_log_prefix = "/aws-glue/jobs/${local.glue_job}"
   glue_log_groups = local.aws ? {
     for stream in ["error", "output"] : stream => "${local.glue_log_prefix}/${local.glue_job}-role/${local.glue_job}/${stream}"
@@ -98,8 +100,8 @@ data "aws_iam_policy_document" "glue" {
     resources = ["${module.lake.bucket_arn}/jobs/*"]
   }
 
-  # Exception: broader than jobs/*, by the two names under which Glue's file system looks whether "jobs" is a folder.
-  # A 403 instead of a 404 would fail the job.
+  # Exception: broader than jobs/*, by the two names under which Glue's file system looks whether
+  # "jobs" is a folder. A 403 instead of a 404 would fail the job.
   statement {
     sid       = "LookForFolders"
     actions   = ["s3:GetObject"]
@@ -125,7 +127,8 @@ data "aws_iam_policy_document" "glue" {
     resources = flatten([for group in aws_cloudwatch_log_group.glue : [group.arn, "${group.arn}:*"]])
   }
 
-  # Exception: metrics have no ARN, so "*" is the only resource that AWS accepts; the condition keeps it to Glue's own.
+  # Exception: metrics have no ARN, so "*" is the only resource that AWS accepts; the condition
+  # keeps it to Glue's own.
   statement {
     sid       = "WriteJobMetrics"
     actions   = ["cloudwatch:PutMetricData"]

@@ -1,5 +1,6 @@
-# Who may see which rows of the lake by Athena, Spark and Redshift Spectrum: Lake Formation. The pipeline itself reads and writes
-# objects by its roles and is not touched by it; and whoever may read objects of the bucket goes round it, so readers get none.
+# Who may see which rows of the lake by Athena, Spark and Redshift Spectrum: Lake Formation. The
+# pipeline itself reads and writes objects by its roles and is not touched by it; and whoever may
+# read objects of the bucket goes round it, so readers get none.
 
 locals {
   governs      = local.aws && var.lake_formation != null
@@ -22,15 +23,16 @@ locals {
   ]...)
 }
 
-# One per account and region, like API Gateway's logging role. Without defaults, new databases and tables belong to nobody:
-# otherwise everybody with IAM permissions (IAMAllowedPrincipals) would see all rows, whatever is granted below.
+# One per account and region, like API Gateway's logging role. Without defaults, new databases and
+# tables belong to nobody: otherwise everybody with IAM permissions (IAMAllowedPrincipals) would see
+# all rows, whatever is granted below.
 resource "aws_lakeformation_data_lake_settings" "this" {
   count = local.governs && try(var.lake_formation.manage_settings, false) ? 1 : 0
 
   admins = var.lake_formation.admins
 }
 
-# ---- what is governed -----------------------------------------------------------------------------------------------
+# ---- what is governed ----------------------------------------------------------------------------
 
 data "aws_iam_policy_document" "lake_formation_assume" {
   count = local.governs ? 1 : 0
@@ -111,9 +113,10 @@ resource "aws_lakeformation_resource" "lake" {
   depends_on = [aws_lakeformation_data_lake_settings.this, aws_iam_role_policy.lake_formation]
 }
 
-# ---- readers of one shop --------------------------------------------------------------------------------------------
+# ---- readers of one shop -------------------------------------------------------------------------
 
-# The shop's id is what var.lake_formation has checked to be one: nothing that could end the literal.
+# The shop's id is what var.lake_formation has checked to be one: nothing that could end the
+# literal.
 resource "aws_lakeformation_data_cells_filter" "shop" {
   for_each = local.shop_tables
 
@@ -164,7 +167,7 @@ resource "aws_lakeformation_permissions" "shop_databases" {
   depends_on = [aws_lakeformation_data_lake_settings.this]
 }
 
-# ---- readers of all shops -------------------------------------------------------------------------------------------
+# ---- readers of all shops ------------------------------------------------------------------------
 
 resource "aws_lakeformation_permissions" "lake_databases" {
   for_each = {
@@ -211,10 +214,10 @@ resource "aws_lakeformation_permissions" "crawler" {
   depends_on = [aws_lakeformation_data_lake_settings.this]
 }
 
-# ---- what readers need of IAM ---------------------------------------------------------------------------------------
+# ---- what readers need of IAM --------------------------------------------------------------------
 
-# To be attached to the readers, who are not ours: a workgroup, its results, the catalog's descriptions, and Lake Formation's
-# credentials for what it grants. No object of the lake.
+# To be attached to the readers, who are not ours: a workgroup, its results, the catalog's
+# descriptions, and Lake Formation's credentials for what it grants. No object of the lake.
 data "aws_iam_policy_document" "reader" {
   for_each = local.governs ? local.athena_workgroups : {}
 

@@ -9,7 +9,8 @@ locals {
   schemas_dir       = coalesce(var.schemas_dir, "${path.root}/../crates/contracts/schemas")
   statemachines_dir = coalesce(var.statemachines_dir, "${path.root}/../statemachines")
 
-  # The contracts say which streams there are and how each is read, so that a new dataset needs no change here.
+  # The contracts say which streams there are and how each is read, so that a new dataset needs no
+  # change here.
   datasets = {
     for file in fileset(local.schemas_dir, "*.json") :
     trimsuffix(file, ".json") => jsondecode(file("${local.schemas_dir}/${file}"))["x-dataset"]
@@ -29,8 +30,8 @@ locals {
 
   warehouse_workgroup = coalesce(var.warehouse_workgroup, local.prefix)
 
-  # How far any role of the environment can reach, whatever its own policy says. The bootstrap makes the policy, and the deploy
-  # role makes no role without it.
+  # How far any role of the environment can reach, whatever its own policy says. The bootstrap makes
+  # the policy, and the deploy role makes no role without it.
   permissions_boundary = local.aws && var.has_permissions_boundary ? "arn:${local.partition}:iam::${local.account}:policy/shoplake-boundary-${var.environment}" : null
 
   # What the functions have in common.

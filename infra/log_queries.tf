@@ -4,8 +4,8 @@ locals {
   function_log_groups = { for name, function in local.watched_functions : name => "/aws/lambda/${function.name}" }
   failures            = "level in [\"ERROR\", \"WARN\"] or @message like /Task timed out|Runtime exited|panicked/"
 
-  # An event's id is <webhook-id>.<number in the request>, and _envelope_id in silver. Between the first and the second query
-  # Athena says which day it belongs to: RUNBOOK.md, "Follow one event".
+  # An event's id is <webhook-id>.<number in the request>, and _envelope_id in silver. Between the
+  # first and the second query Athena says which day it belongs to: RUNBOOK.md, "Follow one event".
   log_queries = {
     "follow an event 1 - its POST" = {
       groups = [local.function_log_groups.webhook]

@@ -1,8 +1,10 @@
-# Where connectors run and the warehouse listens. Functions need no network of their own: they call AWS and nothing else.
+# Where connectors run and the warehouse listens. Functions need no network of their own: they call
+# AWS and nothing else.
 
 locals {
-  # What a private subnet calls, and of it only what this environment calls. The tasks' roles say the same; this also
-  # holds for a stolen credential of another account, which could carry data out through an open endpoint.
+  # What a private subnet calls, and of it only what this environment calls. The tasks' roles say
+  # the same; this also holds for a stolen credential of another account, which could carry data out
+  # through an open endpoint.
   interface_endpoint_statements = {
     "ecr.api" = [local.pull_images_statement, local.registry_token_statement]
     "ecr.dkr" = [local.pull_images_statement, local.registry_token_statement]
@@ -96,7 +98,8 @@ data "aws_iam_policy_document" "s3_endpoint" {
     }
   }
 
-  # ECR keeps the layers of images in a bucket of its own account, and hands out signed URLs to them.
+  # ECR keeps the layers of images in a bucket of its own account, and hands out signed URLs to
+  # them.
   statement {
     sid       = "PullImages"
     actions   = ["s3:GetObject"]

@@ -91,7 +91,7 @@ output "warehouse" {
   }
 }
 
-# ---- network, connectors, warehouse ---------------------------------------------------------------------------------
+# ---- network, connectors, warehouse --------------------------------------------------------------
 
 output "vpc_id" {
   description = "VPC of the connectors and the warehouse; null on the local cloud."
@@ -146,7 +146,7 @@ output "warehouse_grants" {
   ))
 }
 
-# ---- edge and observability -----------------------------------------------------------------------------------------
+# ---- edge and observability ----------------------------------------------------------------------
 
 output "custom_domain_target" {
   description = "Where DNS outside of Route 53 has to point the custom domain; null without one."
@@ -173,7 +173,7 @@ output "alarms" {
   value       = flatten(module.alarms[*].names)
 }
 
-# ---- catalog, queries, data science, BI -----------------------------------------------------------------------------
+# ---- catalog, queries, data science, BI ----------------------------------------------------------
 
 output "databases" {
   description = "Glue databases of the lake's tables: bronze, silver, gold, quarantine; none on the local cloud."

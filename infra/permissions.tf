@@ -15,8 +15,9 @@ data "aws_iam_policy_document" "lake_key" {
   }
 }
 
-# S3 answers 403 instead of 404 for a missing key to whoever may not list the bucket. It asks for that permission without
-# a prefix, hence IfExists: a plain StringLike would turn "this partition is new" into "access denied".
+# S3 answers 403 instead of 404 for a missing key to whoever may not list the bucket. It asks for
+# that permission without a prefix, hence IfExists: a plain StringLike would turn "this partition is
+# new" into "access denied".
 data "aws_iam_policy_document" "list_partitions" {
   statement {
     sid       = "ListPartitions"

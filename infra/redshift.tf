@@ -3,8 +3,9 @@
 locals {
   creates_warehouse = local.aws && var.warehouse_workgroup == null && var.warehouse_workgroup_arn == null
 
-  # Functions sign in with their roles, and IAMR: is how Redshift calls a role's user. These are what the pipeline needs of
-  # the database, no more: it is no superuser, and sees no other user's objects outside of this database.
+  # Functions sign in with their roles, and IAMR: is how Redshift calls a role's user. These are
+  # what the pipeline needs of the database, no more: it is no superuser, and sees no other user's
+  # objects outside of this database.
   warehouse_users = [for role in [module.control.name, module.load.name] : "\"IAMR:${role}\""]
   warehouse_grants = concat(
     ["create role shoplake_pipeline"],

@@ -1,4 +1,4 @@
-# ---- where ----------------------------------------------------------------------------------------------------------
+# ---- where ---------------------------------------------------------------------------------------
 
 variable "environment" {
   description = "Name of this copy of Shoplake; every resource is called shoplake-<environment>-... so that copies share an account."
@@ -50,7 +50,7 @@ variable "has_permissions_boundary" {
   default     = true
 }
 
-# ---- what is deployed -----------------------------------------------------------------------------------------------
+# ---- what is deployed ----------------------------------------------------------------------------
 
 variable "packages_dir" {
   description = "Folder of the functions' packages, built beforehand: webhook.zip, conform.zip, dispatch.zip, transform.zip, load.zip, notify.zip, control.zip; and catalog.json, which describes the lake's tables."
@@ -91,7 +91,7 @@ variable "lambda_architecture" {
   }
 }
 
-# ---- freshness, throughput, cost ------------------------------------------------------------------------------------
+# ---- freshness, throughput, cost -----------------------------------------------------------------
 
 variable "stream_shards" {
   description = "Shards of each Kinesis stream; null lets Kinesis scale on demand, which costs more while idle and never needs an operator."
@@ -257,7 +257,7 @@ variable "state_machine_log_data" {
   default     = false
 }
 
-# ---- jobs too big for a function ------------------------------------------------------------------------------------
+# ---- jobs too big for a function -----------------------------------------------------------------
 
 variable "glue_above_mb" {
   description = "Megabytes of stored input above which a job runs with Spark on Glue and not in the function transform, which keeps its inputs in memory (of 3008 MB, half is for operators) and has 100 seconds. Without effect on the local cloud."
@@ -293,7 +293,7 @@ variable "glue" {
   }
 }
 
-# ---- people and neighbours ------------------------------------------------------------------------------------------
+# ---- people and neighbours -----------------------------------------------------------------------
 
 variable "alert_email" {
   description = "Address that gets the alerts, after confirming the subscription; null for none."
@@ -362,7 +362,7 @@ variable "warehouse_database" {
   }
 }
 
-# ---- edge -----------------------------------------------------------------------------------------------------------
+# ---- edge ----------------------------------------------------------------------------------------
 
 variable "waf" {
   description = "Whether a web ACL stands before the API (on AWS only; about 10 USD a month and 0.60 USD per million requests), and the requests that it takes of one address in five minutes: of all its shops together, and of each shop (default 10000, or requests_per_ip if that is less). Many shops behind one provider's address need more of the former."
@@ -438,7 +438,7 @@ variable "custom_domain" {
   }
 }
 
-# ---- observability and cost -----------------------------------------------------------------------------------------
+# ---- observability and cost ----------------------------------------------------------------------
 
 variable "alarms" {
   description = "From where on somebody is told: lag_seconds that stream and delivery may be behind, kpi_seconds from an event's receipt to the warehouse (90 of 100), quarantine_percent and rejected_percent of a dataset's events, latency_seconds of the API (99 of 100)."
@@ -487,7 +487,7 @@ variable "tags" {
   }
 }
 
-# ---- network --------------------------------------------------------------------------------------------------------
+# ---- network -------------------------------------------------------------------------------------
 
 variable "vpc_cidr" {
   description = "Addresses of the VPC. They must not overlap with networks that it is to be connected to."
@@ -552,7 +552,7 @@ variable "interface_endpoint_zones" {
   }
 }
 
-# ---- connectors -----------------------------------------------------------------------------------------------------
+# ---- connectors ----------------------------------------------------------------------------------
 
 variable "connectors" {
   description = <<-TEXT
@@ -713,7 +713,7 @@ variable "container_insights" {
   }
 }
 
-# ---- warehouse ------------------------------------------------------------------------------------------------------
+# ---- warehouse -----------------------------------------------------------------------------------
 
 variable "warehouse_capacity" {
   description = "Redshift processing units (RPU) of the created workgroup: what a query finds at once, and what Redshift may scale to. Billed by the second, a minute at least, while queries run."
@@ -793,7 +793,7 @@ variable "warehouse_admin_password_days" {
   }
 }
 
-# ---- catalog, queries, governance -----------------------------------------------------------------------------------
+# ---- catalog, queries, governance ----------------------------------------------------------------
 
 variable "catalog_first_day" {
   description = "First day that the catalog's tables show. The default is the first day that a contract accepts, which a backfill may reach. A later one makes fewer folders for a query without a condition on the day to list, and hides the days before it, which stay in the lake."
@@ -875,7 +875,7 @@ variable "lake_formation" {
   }
 }
 
-# ---- data science ---------------------------------------------------------------------------------------------------
+# ---- data science --------------------------------------------------------------------------------
 
 variable "notebook" {
   description = <<-TEXT
@@ -900,7 +900,7 @@ variable "notebook" {
   }
 }
 
-# ---- BI -------------------------------------------------------------------------------------------------------------
+# ---- BI ------------------------------------------------------------------------------------------
 
 variable "warehouse_endpoint" {
   description = "Host and port of a warehouse that was brought along (warehouse_workgroup), for the connection files of BI tools only; null if nobody needs them. Of a created one they are known."

@@ -103,8 +103,8 @@ module "api" {
   log_key_arn         = module.keys.data_key_arn
 }
 
-# A secret that cannot be read, or a list of shops that cannot, is in the function's log only: Parameter Store has no metric of what
-# it throttles. The words are those of functions/webhook.
+# A secret that cannot be read, or a list of shops that cannot, is in the function's log only:
+# Parameter Store has no metric of what it throttles. The words are those of functions/webhook.
 resource "aws_cloudwatch_log_metric_filter" "secrets_unavailable" {
   count = local.aws ? 1 : 0
 

@@ -3,8 +3,9 @@
 -- inputs = ["silver.inventory_levels", "silver.control_totals", "silver.quarantined"]
 -- description = "what a shop's inventory system says it sent for an hour is what landed, in silver or in quarantine"
 
--- A warning, as a row that is missing in one hour must not hide the stock of all others; the next hour brings them all again.
--- A batch is named after its hour, 2026-11-21T10, in which the time of its snapshot lies.
+-- A warning, as a row that is missing in one hour must not hide the stock of all others; the next
+-- hour brings them all again. A batch is named after its hour, 2026-11-21T10, in which the time of
+-- its snapshot lies.
 
 with totals as (
     select

@@ -5,11 +5,12 @@
 -- every_seconds = 20
 -- warehouse = "marketing.customer_engagement_score"
 
--- What a customer did counts by the weights in reference/engagement_weights.csv: a web event by its type, an interaction
--- with the CRM as a loyalty_action if it is one of loyalty, else as a crm_interaction. A shop's own weight of an activity
--- counts there instead of the one of all shops (*). An activity without any weight is counted and adds nothing to the score.
--- What a visitor did before signing in bears no customer, and does not count.
--- Customers of the same score share a rank, and the ranks after it are left out: 1, 2, 2, 4.
+-- What a customer did counts by the weights in reference/engagement_weights.csv: a web event by its
+-- type, an interaction with the CRM as a loyalty_action if it is one of loyalty, else as a
+-- crm_interaction. A shop's own weight of an activity counts there instead of the one of all shops
+-- (*). An activity without any weight is counted and adds nothing to the score. What a visitor did
+-- before signing in bears no customer, and does not count. Customers of the same score share a
+-- rank, and the ranks after it are left out: 1, 2, 2, 4.
 
 with activities as (
     select

@@ -6,18 +6,20 @@
 -- every_seconds = 60
 -- warehouse = "marketing.customer_features"
 
--- What is known of a customer at the end of a day, from the 365 days that end with it: recency, frequency and monetary value
--- of purchases, and what else tells customers apart. For segmentation, as in infra/notebooks/customer_segments.ipynb.
--- A purchase is a receipt of a till on which something was sold. Recency is in days since the last one, null if there is
--- none; a receipt that only takes something back is none. Amounts of different currencies are never added up: monetary is in
--- the customer's main currency, the one of most purchases and of those the first by its code, and both are null without a
--- purchase. Frequency counts the purchases in all currencies, currency_purchases those in the main one.
--- Products stand for categories, which nobody tells yet: how many different products were bought. What was bought on the web
--- is counted and has no amount here, as a tracker's word is no invoice.
--- Tenure and inactivity are days since the first and since the last activity of any kind. Who is not known by a customer's
--- id is left out. A shop has rows for a day on which any of its customers did anything: then for all customers of its year.
--- Today's features are computed again at most once in every_seconds, over a year of days each time; whoever does not need
--- them that fresh makes it 3600, or 43200 for twice a day.
+-- What is known of a customer at the end of a day, from the 365 days that end with it: recency,
+-- frequency and monetary value of purchases, and what else tells customers apart. For segmentation,
+-- as in infra/notebooks/customer_segments.ipynb. A purchase is a receipt of a till on which
+-- something was sold. Recency is in days since the last one, null if there is none; a receipt that
+-- only takes something back is none. Amounts of different currencies are never added up: monetary
+-- is in the customer's main currency, the one of most purchases and of those the first by its code,
+-- and both are null without a purchase. Frequency counts the purchases in all currencies,
+-- currency_purchases those in the main one. Products stand for categories, which nobody tells yet:
+-- how many different products were bought. What was bought on the web is counted and has no amount
+-- here, as a tracker's word is no invoice. Tenure and inactivity are days since the first and since
+-- the last activity of any kind. Who is not known by a customer's id is left out. A shop has rows
+-- for a day on which any of its customers did anything: then for all customers of its year. Today's
+-- features are computed again at most once in every_seconds, over a year of days each time; whoever
+-- does not need them that fresh makes it 3600, or 43200 for twice a day.
 
 with activity as (
     select

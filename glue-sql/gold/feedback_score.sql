@@ -5,8 +5,9 @@
 -- every_seconds = 20
 -- warehouse = "support.feedback_score"
 
--- A response is an interaction with a rating, of whatever type. Satisfied are those rated 4 or 5, and CSAT is their share.
--- A channel on which nobody gave a rating has a row without an average and without CSAT: silence is not discontent.
+-- A response is an interaction with a rating, of whatever type. Satisfied are those rated 4 or 5,
+-- and CSAT is their share. A channel on which nobody gave a rating has a row without an average and
+-- without CSAT: silence is not discontent.
 
 with interactions as (
     select

@@ -5,7 +5,8 @@
 -- every_seconds = 20
 -- warehouse = "support.interaction_volume_by_type"
 
--- Customers are distinct within the row: one who writes and calls is in two of them, so the column does not add up.
+-- Customers are distinct within the row: one who writes and calls is in two of them, so the column
+-- does not add up.
 
 with interactions as (
     select

@@ -120,7 +120,8 @@ currencies as (
         currency
 ),
 
--- a decimal becomes a double by way of its text: each engine rounds it in a way of its own, but they read texts alike
+-- a decimal becomes a double by way of its text: each engine rounds it in a way of its own, but
+-- they read texts alike
 valued as (
     select
         shop_id,

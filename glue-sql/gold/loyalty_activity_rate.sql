@@ -5,8 +5,9 @@
 -- every_seconds = 20
 -- warehouse = "marketing.loyalty_activity_rate"
 
--- Of the customers who did something on a day, the share who did something about loyalty: signed up, earned or redeemed.
--- A visitor who is not signed in is no customer, so a day may have events and no active customer; then there is no rate.
+-- Of the customers who did something on a day, the share who did something about loyalty: signed
+-- up, earned or redeemed. A visitor who is not signed in is no customer, so a day may have events
+-- and no active customer; then there is no rate.
 
 with activities as (
     select

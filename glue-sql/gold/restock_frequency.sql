@@ -6,11 +6,11 @@
 -- every_seconds = 60
 -- warehouse = "operations.restock_frequency"
 
--- Restocks are snapshots before which units came in, within the 30 days that end with the day. The mean distance is the one
--- from the first of them to the last, divided by how many follow the first: null if there are fewer than two.
--- The days since the last restock reach from the latest one that is known, even an older one that only the inventory
--- system remembers, to the day's last snapshot of the item: null if none is known, and 0 if the inventory system's clock is
--- ahead.
+-- Restocks are snapshots before which units came in, within the 30 days that end with the day. The
+-- mean distance is the one from the first of them to the last, divided by how many follow the
+-- first: null if there are fewer than two. The days since the last restock reach from the latest
+-- one that is known, even an older one that only the inventory system remembers, to the day's last
+-- snapshot of the item: null if none is known, and 0 if the inventory system's clock is ahead.
 
 with days as (
     select

@@ -5,10 +5,11 @@
 -- every_seconds = 20
 -- warehouse = "finance.revenue_by_region"
 
--- Gross sales are the lines that were sold, returns the lines that were taken back, both as positive amounts before
--- discount; a discount that is given back with a return is a negative discount. What is returned lowers the cost of goods.
--- A line whose cost is not known adds nothing to it, so the margin is too high there: units_without_cost says by how many
--- units, sold and returned ones alike.
+-- Gross sales are the lines that were sold, returns the lines that were taken back, both as
+-- positive amounts before discount; a discount that is given back with a return is a negative
+-- discount. What is returned lowers the cost of goods. A line whose cost is not known adds nothing
+-- to it, so the margin is too high there: units_without_cost says by how many units, sold and
+-- returned ones alike.
 
 with lines as (
     select
@@ -17,7 +18,8 @@ with lines as (
         region,
         currency,
         quantity,
-        -- 12 digits are more than a line can hold, and few enough for the sum to stay exact in both engines
+        -- 12 digits are more than a line can hold, and few enough for the sum to stay exact in both
+        -- engines
         cast(quantity as decimal(12, 0)) * unit_price as amount,
         cast(quantity as decimal(12, 0)) * unit_cost as cost,
         discount

@@ -5,9 +5,9 @@
 -- every_seconds = 60
 -- warehouse = "sales.stock_availability"
 
--- Levels are those of the day's last snapshot of the item. What is available may be negative: more is promised than there
--- is. The rate is the share of the day's snapshots that found something available; a snapshot that was never taken is
--- neither.
+-- Levels are those of the day's last snapshot of the item. What is available may be negative: more
+-- is promised than there is. The rate is the share of the day's snapshots that found something
+-- available; a snapshot that was never taken is neither.
 
 with days as (
     select

@@ -8,12 +8,13 @@
 -- warehouse = "operations.stockout_alerts"
 -- notice = { subject = "{product_id} is {state} at {location_id}", started = "started_at", ended = "ended_at" }
 
--- The first time on a day that an item came to be out or low; if it recovers and comes to be so again on the same day, that
--- is the same alert, which keeps the first start and the first end. Levels are those at the start.
--- A state that goes on is no new alert, neither on the next day nor after a gap in the snapshots. It is one if no change is
--- known of the 31 days before. An item that goes from low to out has an alert of each, the first of which ends where the
--- other starts.
--- An alert ends with the next change to another state, up to 30 days later; until then, and after that, its end is null.
+-- The first time on a day that an item came to be out or low; if it recovers and comes to be so
+-- again on the same day, that is the same alert, which keeps the first start and the first end.
+-- Levels are those at the start. A state that goes on is no new alert, neither on the next day nor
+-- after a gap in the snapshots. It is one if no change is known of the 31 days before. An item that
+-- goes from low to out has an alert of each, the first of which ends where the other starts. An
+-- alert ends with the next change to another state, up to 30 days later; until then, and after
+-- that, its end is null.
 
 with changes as (
     select

@@ -6,16 +6,16 @@
 -- every_seconds = 20
 -- warehouse = "support.time_to_resolution"
 
--- Everything is as seen at the end of the day, from the 90 days before it and the day itself.
--- A ticket is opened when it was first said to be, and resolved when it was first said to be at that time or later; so it
--- does not matter in which order the two arrive, and a ticket that is opened once more stays resolved. It counts on the day
--- of its resolution. A resolution on the day that has no opening at its time or before it is one without opening: it
--- resolves nothing, as nobody knows what it took.
--- Open tickets are those that were opened and not resolved by the end of the day, by their age at the midnight after it:
--- exactly one day old is not under one day.
--- Percentiles interpolate linearly between the ranks next to q * (n - 1), ranks from 0. In tenths, so that they are whole
--- numbers: a rank weighs 10 less its distance from that place, and nothing from 10 on; of the two ranks next to the place,
--- the weights are 10 together.
+-- Everything is as seen at the end of the day, from the 90 days before it and the day itself. A
+-- ticket is opened when it was first said to be, and resolved when it was first said to be at that
+-- time or later; so it does not matter in which order the two arrive, and a ticket that is opened
+-- once more stays resolved. It counts on the day of its resolution. A resolution on the day that
+-- has no opening at its time or before it is one without opening: it resolves nothing, as nobody
+-- knows what it took. Open tickets are those that were opened and not resolved by the end of the
+-- day, by their age at the midnight after it: exactly one day old is not under one day. Percentiles
+-- interpolate linearly between the ranks next to q * (n - 1), ranks from 0. In tenths, so that they
+-- are whole numbers: a rank weighs 10 less its distance from that place, and nothing from 10 on; of
+-- the two ranks next to the place, the weights are 10 together.
 
 with days as (
     select

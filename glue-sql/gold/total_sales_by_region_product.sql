@@ -20,7 +20,8 @@ with lines as (
         transaction_id,
         quantity,
         discount,
-        -- 12 digits are more than a line can hold, and few enough for the sum to stay exact in both engines
+        -- 12 digits are more than a line can hold, and few enough for the sum to stay exact in both
+        -- engines
         cast(quantity as decimal(12, 0)) * unit_price as gross_amount
     from silver.pos_sales
 ),

@@ -4,10 +4,11 @@
 -- inputs = ["silver.web_traffic", "silver.crm_interactions"]
 -- every_seconds = 60
 
--- What the features of a year need of a day, so that they read customers and not events. All numbers add up over days.
--- What a visitor did before signing in bears no customer, and does not count. A session is split after 30 minutes without
--- an event of the customer, and one that runs past midnight counts on both days: so a day needs no other. A ticket that is
--- opened again counts once a day.
+-- What the features of a year need of a day, so that they read customers and not events. All
+-- numbers add up over days. What a visitor did before signing in bears no customer, and does not
+-- count. A session is split after 30 minutes without an event of the customer, and one that runs
+-- past midnight counts on both days: so a day needs no other. A ticket that is opened again counts
+-- once a day.
 
 with events as (
     select

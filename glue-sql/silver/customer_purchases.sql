@@ -4,9 +4,10 @@
 -- inputs = ["silver.pos_sales"]
 -- every_seconds = 60
 
--- The sales lines of customers, without what the features of a year do not need. The product stays: how many different ones
--- somebody bought in a year does not follow from the numbers of days.
--- Net sales are gross sales less discounts. A return lowers them; the units of both are positive numbers.
+-- The sales lines of customers, without what the features of a year do not need. The product stays:
+-- how many different ones somebody bought in a year does not follow from the numbers of days. Net
+-- sales are gross sales less discounts. A return lowers them; the units of both are positive
+-- numbers.
 
 with lines as (
     select
@@ -17,7 +18,8 @@ with lines as (
         product_id,
         currency,
         quantity,
-        -- 12 digits are more than a line can hold, and few enough for the sum to stay exact in both engines
+        -- 12 digits are more than a line can hold, and few enough for the sum to stay exact in both
+        -- engines
         cast(quantity as decimal(12, 0)) * unit_price - discount as net_amount
     from silver.pos_sales
     where customer_id is not null

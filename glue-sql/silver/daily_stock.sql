@@ -4,10 +4,11 @@
 -- inputs = ["silver.inventory_levels"]
 -- every_seconds = 60
 
--- What the models of a month need of a day of hourly snapshots, so that none of them reads the snapshots again.
--- Levels are those of the day's last snapshot of the item. Units are available if they are in the place and not reserved.
--- A restock is a snapshot before which units came in; its time is the snapshot's. The inventory system may know of one that
--- was never seen in a snapshot, or know its time better: known_restock_at is the latest that either of them tells.
+-- What the models of a month need of a day of hourly snapshots, so that none of them reads the
+-- snapshots again. Levels are those of the day's last snapshot of the item. Units are available if
+-- they are in the place and not reserved. A restock is a snapshot before which units came in; its
+-- time is the snapshot's. The inventory system may know of one that was never seen in a snapshot,
+-- or know its time better: known_restock_at is the latest that either of them tells.
 
 with snapshots as (
     select

@@ -5,9 +5,10 @@
 -- lookback_days = 1    # the snapshot before the first of a day is one of the day before
 -- every_seconds = 60
 
--- An item is out if nothing of it is available, low if no more than its reorder point is, and ok otherwise.
--- A snapshot that has none before it, neither on its day nor on the day before, counts as a change: its state may be the
--- one that was last seen, which whoever reads the changes has to compare.
+-- An item is out if nothing of it is available, low if no more than its reorder point is, and ok
+-- otherwise. A snapshot that has none before it, neither on its day nor on the day before, counts
+-- as a change: its state may be the one that was last seen, which whoever reads the changes has to
+-- compare.
 
 with snapshots as (
     select

@@ -5,8 +5,8 @@
 -- every_seconds = 10
 
 -- The few interactions that move a ticket, so that a quarter of a year of them is little to read.
--- Every time is kept, not only the first and the last of a day: which resolution counts depends on when the ticket was
--- opened, and that may lie between two of them.
+-- Every time is kept, not only the first and the last of a day: which resolution counts depends on
+-- when the ticket was opened, and that may lie between two of them.
 
 with events as (
     select

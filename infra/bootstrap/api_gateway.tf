@@ -1,5 +1,6 @@
-# API Gateway writes logs with one role per account and region, not per API: were it an environment's, removing that one would
-# silence the others, too. Without it a stage that is to log is refused.
+# API Gateway writes logs with one role per account and region, not per API: were it an
+# environment's, removing that one would silence the others, too. Without it a stage that is to log
+# is refused.
 
 data "aws_iam_policy_document" "api_gateway" {
   statement {
@@ -25,8 +26,8 @@ resource "aws_iam_role" "api_gateway" {
   assume_role_policy = data.aws_iam_policy_document.api_gateway.json
 }
 
-# Exception: broad on all log groups, but AWS documents this managed policy as the one that the account's role must have,
-# and tests for it when the role is set.
+# Exception: broad on all log groups, but AWS documents this managed policy as the one that the
+# account's role must have, and tests for it when the role is set.
 resource "aws_iam_role_policy_attachment" "api_gateway" {
   count = var.manage_api_gateway_account ? 1 : 0
 

@@ -1,5 +1,6 @@
-# How far the roles of an environment's stack can reach, whatever their own policies say: its own names, and of what AWS names
-# whatever is not tagged as another environment's. The deploy role makes no role without it (deployer.tf).
+# How far the roles of an environment's stack can reach, whatever their own policies say: its own
+# names, and of what AWS names whatever is not tagged as another environment's. The deploy role
+# makes no role without it (deployer.tf).
 
 data "aws_iam_policy_document" "boundary" {
   for_each = var.environments

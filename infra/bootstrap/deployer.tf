@@ -1,4 +1,5 @@
-# Who deploys: GitHub Actions of one repository, by a token that GitHub signs for each job. There is no key to steal.
+# Who deploys: GitHub Actions of one repository, by a token that GitHub signs for each job. There is
+# no key to steal.
 
 resource "aws_iam_openid_connect_provider" "github" {
   count = var.github_repository != null && var.create_github_provider ? 1 : 0
@@ -10,14 +11,16 @@ resource "aws_iam_openid_connect_provider" "github" {
 locals {
   github_provider_arn = "arn:${local.partition}:iam::${local.account}:oidc-provider/token.actions.githubusercontent.com"
 
-  # The repository as GitHub's tokens name it. Exact names: a wildcard in place of the ids would let in names made to fit.
+  # The repository as GitHub's tokens name it. Exact names: a wildcard in place of the ids would let
+  # in names made to fit.
   github_repositories = var.github_repository == null ? [] : distinct(concat(
     [var.github_repository],
     var.github_names_without_ids ? [replace(var.github_repository, "/@[0-9]+/", "")] : [],
   ))
 
-  # What a job may be, by what GitHub says of it in the token: one that runs in the environment whose stack it deploys. Who
-  # may run there, and from which branch, are settings of the environment in GitHub.
+  # What a job may be, by what GitHub says of it in the token: one that runs in the environment
+  # whose stack it deploys. Who may run there, and from which branch, are settings of the
+  # environment in GitHub.
   deployers = var.github_repository == null ? {} : {
     for environment in var.environments : environment => [for repository in local.github_repositories : "repo:${repository}:environment:${environment}"]
   }
@@ -126,7 +129,8 @@ data "aws_iam_policy_document" "deploy" {
     resources = local.named_resources[each.key]
   }
 
-  # Exception: AWS makes up the names of these, or their actions know no resource; the region bounds them.
+  # Exception: AWS makes up the names of these, or their actions know no resource; the region bounds
+  # them.
   statement {
     sid       = "ManageWhatAwsNames"
     actions   = [for service in local.services_that_name : "${service}:*"]
@@ -169,8 +173,8 @@ data "aws_iam_policy_document" "deploy" {
     resources = ["arn:${local.partition}:iam::${local.account}:role/shoplake-${each.key}-*"]
   }
 
-  # What gives a role permissions is allowed only for a role that has the boundary: whatever a deployment writes into a policy,
-  # the role stays within its environment.
+  # What gives a role permissions is allowed only for a role that has the boundary: whatever a
+  # deployment writes into a policy, the role stays within its environment.
   statement {
     sid       = "ManageBoundedRoles"
     actions   = ["iam:AttachRolePolicy", "iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"]
@@ -189,7 +193,8 @@ data "aws_iam_policy_document" "deploy" {
     resources = ["arn:${local.partition}:iam::${local.account}:role/aws-service-role/*"]
   }
 
-  # Whatever it may do by name, who deploys and how far roles reach is not for a deployment to decide.
+  # Whatever it may do by name, who deploys and how far roles reach is not for a deployment to
+  # decide.
   statement {
     sid     = "LeaveDeployersAlone"
     effect  = "Deny"
@@ -200,8 +205,8 @@ data "aws_iam_policy_document" "deploy" {
     ]
   }
 
-  # Keys, the warehouse, the API and the web ACL have names that AWS makes up, so their tag says whose they are. A resource
-  # without the tag is of no environment.
+  # Keys, the warehouse, the API and the web ACL have names that AWS makes up, so their tag says
+  # whose they are. A resource without the tag is of no environment.
   statement {
     sid       = "LeaveOtherEnvironmentsAlone"
     effect    = "Deny"

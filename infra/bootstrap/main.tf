@@ -1,6 +1,6 @@
-# What has to be there before the first deployment of an account and region: a place for states, who may deploy, and what API
-# Gateway logs with.
-# Its own state stays on the machine that applied it: it can be imported anew, and nothing else needs it.
+# What has to be there before the first deployment of an account and region: a place for states, who
+# may deploy, and what API Gateway logs with. Its own state stays on the machine that applied it: it
+# can be imported anew, and nothing else needs it.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -11,7 +11,7 @@ locals {
   bucket    = "shoplake-state-${local.account}-${var.region}"
 }
 
-# ---- states ---------------------------------------------------------------------------------------------------------
+# ---- states --------------------------------------------------------------------------------------
 
 data "aws_iam_policy_document" "key" {
   #checkov:skip=CKV_AWS_109: a key policy's "*" means this key, and only the account itself may administer it
@@ -137,6 +137,7 @@ resource "aws_s3_bucket_policy" "state" {
   bucket = aws_s3_bucket.state.id
   policy = data.aws_iam_policy_document.bucket.json
 
-  # S3 refuses a policy and a public access block that are set at the same moment (OperationAborted).
+  # S3 refuses a policy and a public access block that are set at the same moment
+  # (OperationAborted).
   depends_on = [aws_s3_bucket_public_access_block.state]
 }

@@ -1,4 +1,5 @@
-# dev: everything is there, as small as it gets. It may be late, and what it holds can be sent again.
+# dev: everything is there, as small as it gets. It may be late, and what it holds can be sent
+# again.
 environment = "dev"
 region      = "eu-central-1"
 
@@ -27,7 +28,7 @@ alarms = {
 # Idle it costs about 240, most of it the warehouse (COSTS.md).
 monthly_budget = { usd = 400 }
 
-# ---- network, connectors, warehouse ---------------------------------------------------------------------------------
+# ---- network, connectors, warehouse --------------------------------------------------------------
 
 container_insights          = "disabled"
 connector_capacity_provider = "FARGATE_SPOT"
@@ -37,20 +38,21 @@ warehouse_capacity = {
   max_rpus  = 8
 }
 
-# Two hours a day, which steady traffic uses up: a load takes a minute at least. Loads after that fail until the day is over, with
-# an alert each; `reload` brings what they would have. Whoever works here all day wants emit-metric, and its bill.
+# Two hours a day, which steady traffic uses up: a load takes a minute at least. Loads after that
+# fail until the day is over, with an alert each; `reload` brings what they would have. Whoever
+# works here all day wants emit-metric, and its bill.
 warehouse_usage_limits = {
   daily = { period = "daily", rpu_hours = 16, action = "deactivate" }
 }
 
-# ---- catalog, queries, governance -----------------------------------------------------------------------------------
+# ---- catalog, queries, governance ----------------------------------------------------------------
 
 athena = {
   results_days   = 1
   max_scanned_gb = 10
 }
 
-# ---- jobs too big for a function ------------------------------------------------------------------------------------
+# ---- jobs too big for a function -----------------------------------------------------------------
 
 glue = {
   workers         = 4

@@ -1,5 +1,6 @@
--- What did sources send in the last hours, before anybody looked at it? Per dataset, shop and hour of arrival of the web's and the
--- CRM's streams: how many envelopes, and one of them. Where silver lacks something, this tells whether it ever came.
+-- What did sources send in the last hours, before anybody looked at it? Per dataset, shop and hour
+-- of arrival of the web's and the CRM's streams: how many envelopes, and one of them. Where silver
+-- lacks something, this tells whether it ever came.
 
 with envelopes as (
     select dataset, shopid, dt, hour, data

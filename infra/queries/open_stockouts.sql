@@ -1,5 +1,5 @@
--- What is out of stock or low and has not recovered, with the net sales of the product in the 7 days before it began: the most
--- expensive gaps first.
+-- What is out of stock or low and has not recovered, with the net sales of the product in the 7
+-- days before it began: the most expensive gaps first.
 
 with alerts as (
     select

@@ -1,5 +1,6 @@
--- What is in quarantine of the last 7 days and why: per dataset, field and kind of mistake how many lines, with an example of what
--- was expected and what came. A line with several mistakes counts for each of them.
+-- What is in quarantine of the last 7 days and why: per dataset, field and kind of mistake how many
+-- lines, with an example of what was expected and what came. A line with several mistakes counts
+-- for each of them.
 
 select
     lines.dataset,

@@ -1,5 +1,6 @@
--- Did all sales lines of the last 7 days arrive? Per shop and batch: the lines that the tills say they sent, those that are in the
--- lake (each counted once, however often it came), and those in quarantine. Missing is what is neither.
+-- Did all sales lines of the last 7 days arrive? Per shop and batch: the lines that the tills say
+-- they sent, those that are in the lake (each counted once, however often it came), and those in
+-- quarantine. Missing is what is neither.
 
 with totals as (
     select

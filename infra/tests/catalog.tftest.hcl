@@ -1,5 +1,5 @@
-# Catalog, queries, governance and notebook, without a cloud: `terraform test`. The tables are those of the repository's datasets
-# and models, as `make package` describes them.
+# Catalog, queries, governance and notebook, without a cloud: `terraform test`. The tables are those
+# of the repository's datasets and models, as `make package` describes them.
 
 mock_provider "aws" {
   source = "./tests/mocks"

@@ -26,7 +26,7 @@ mock_provider "aws" {
   }
 }
 
-# ---- the module: nothing is deployed, as the provider is a mock -------------------------------------------------------
+# ---- the module: nothing is deployed, as the provider is a mock ----------------------------------
 
 variables {
   prefix       = "shoplake-test"
@@ -232,7 +232,7 @@ run "a_connector_that_does_not_end_scales_with_its_load" {
   }
 }
 
-# ---- the root -------------------------------------------------------------------------------------------------------
+# ---- the root ------------------------------------------------------------------------------------
 
 run "shops_are_polled_in_time_and_failures_are_reported" {
   command = plan
@@ -288,7 +288,8 @@ run "shops_are_polled_in_time_and_failures_are_reported" {
     error_message = "The connector decides how many days it fetches again, unless said otherwise."
   }
 
-  # The clock says what a run fetches: 04:30, and half an hour, and six hours of retries are the same day by the shop's clock.
+  # The clock says what a run fetches: 04:30, and half an hour, and six hours of retries are the
+  # same day by the shop's clock.
   assert {
     condition     = 5 + local.known_connectors.inventory.start_within_minutes + local.known_connectors.inventory.give_up_after_minutes < 60
     error_message = "A run of inventory that starts in another hour would fetch that one, and this one would be missing."

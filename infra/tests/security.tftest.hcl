@@ -1,4 +1,5 @@
-# What every use of a module can rely on: encryption, no way in, TLS, a place for what failed, an end to logs. `terraform test`.
+# What every use of a module can rely on: encryption, no way in, TLS, a place for what failed, an
+# end to logs. `terraform test`.
 
 mock_provider "aws" {
   source = "./tests/mocks"

@@ -26,7 +26,7 @@ mock_provider "aws" {
   }
 }
 
-# ---- the module: nothing is deployed, as the provider is a mock -------------------------------------------------------
+# ---- the module: nothing is deployed, as the provider is a mock ----------------------------------
 
 variables {
   name                 = "shoplake-test"
@@ -155,7 +155,7 @@ run "no_snapshots_where_none_are_wanted" {
   }
 }
 
-# ---- the root -------------------------------------------------------------------------------------------------------
+# ---- the root ------------------------------------------------------------------------------------
 
 run "a_warehouse_is_created_unless_one_is_brought_along" {
   command = plan

@@ -1,4 +1,5 @@
-# Alarms of what is watched: one for each series, named <prefix>-<watch>[-<series>], and all of them tell somebody.
+# Alarms of what is watched: one for each series, named <prefix>-<watch>[-<series>], and all of them
+# tell somebody.
 
 locals {
   alarms = merge([

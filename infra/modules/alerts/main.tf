@@ -33,7 +33,8 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
-  # Without a condition: EventBridge tells a topic neither account nor rule, and with one no event would get through.
+  # Without a condition: EventBridge tells a topic neither account nor rule, and with one no event
+  # would get through.
   dynamic "statement" {
     for_each = local.rules ? [true] : []
 

@@ -26,7 +26,8 @@ resource "aws_api_gateway_usage_plan" "this" {
   }
 }
 
-# API Gateway makes the value up. It opens nothing without a signature, which is why it may be in Terraform's state.
+# API Gateway makes the value up. It opens nothing without a signature, which is why it may be in
+# Terraform's state.
 resource "aws_api_gateway_api_key" "this" {
   for_each = var.shop_limits
 

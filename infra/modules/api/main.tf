@@ -1,5 +1,6 @@
-# The public door. The function checks headers, signatures and contents. API Gateway cannot check the signature of a raw body,
-# and its request validator compares names of headers by their case: it would refuse `Webhook-Id`, as HTTP/1.1 clients send it.
+# The public door. The function checks headers, signatures and contents. API Gateway cannot check
+# the signature of a raw body, and its request validator compares names of headers by their case: it
+# would refuse `Webhook-Id`, as HTTP/1.1 clients send it.
 
 locals {
   stage = "api"
@@ -11,15 +12,17 @@ locals {
   }
   # messageString is the message as a JSON string, quotes included.
   problem = { "application/problem+json" = "{\"type\":\"about:blank\",\"title\":\"$context.error.responseType\",\"detail\":$context.error.messageString}" }
-  # A key says whose limits a request counts against, and nothing else: who sent it proves the signature.
+  # A key says whose limits a request counts against, and nothing else: who sent it proves the
+  # signature.
   key = var.requires_api_key ? { security = [{ shop_key = [] }] } : {}
   keys = { for name, value in {
     components                           = { securitySchemes = { shop_key = { type = "apiKey", name = "x-api-key", in = "header" } } }
     "x-amazon-apigateway-api-key-source" = "HEADER"
   } : name => value if var.requires_api_key }
 
-  # TLS 1.2 at least, with forward secrecy: without a policy API Gateway takes TLS 1.0 at its default endpoint. BASIC is who may
-  # connect as before; the policies that have a mode want it named. (LocalStack knows neither.)
+  # TLS 1.2 at least, with forward secrecy: without a policy API Gateway takes TLS 1.0 at its
+  # default endpoint. BASIC is who may connect as before; the policies that have a mode want it
+  # named. (LocalStack knows neither.)
   tls = var.tls_policy == null ? {} : {
     "x-amazon-apigateway-security-policy"      = var.tls_policy
     "x-amazon-apigateway-endpoint-access-mode" = "BASIC"
@@ -47,7 +50,8 @@ locals {
       }
     }
 
-    # What never reaches the function is answered in the same form as what does. (LocalStack keeps its own answers.)
+    # What never reaches the function is answered in the same form as what does. (LocalStack keeps
+    # its own answers.)
     "x-amazon-apigateway-gateway-responses" = {
       DEFAULT_4XX = { responseTemplates = local.problem }
       DEFAULT_5XX = { responseTemplates = local.problem }
@@ -102,7 +106,8 @@ resource "aws_cloudwatch_log_group" "this" {
   kms_key_id        = var.log_key_arn
 }
 
-# What a stage logs by itself, its errors (method_settings). API Gateway would create the group without an end and a key.
+# What a stage logs by itself, its errors (method_settings). API Gateway would create the group
+# without an end and a key.
 resource "aws_cloudwatch_log_group" "execution" {
   #checkov:skip=CKV_AWS_338: log_retention_days says how long; what has arrived is in bronze, and logs are for finding faults
   name              = "API-Gateway-Execution-Logs_${aws_api_gateway_rest_api.this.id}/${local.stage}"
@@ -119,7 +124,8 @@ resource "aws_api_gateway_stage" "this" {
   stage_name           = local.stage
   xray_tracing_enabled = true
 
-  # Neither address nor user agent: they are personal data, and the request id finds the rest in the function's log.
+  # Neither address nor user agent: they are personal data, and the request id finds the rest in the
+  # function's log.
   access_log_settings {
     destination_arn = aws_cloudwatch_log_group.this.arn
     format = jsonencode({

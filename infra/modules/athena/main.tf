@@ -1,4 +1,5 @@
-# Where people query the lake: workgroups that nobody can step out of, and a bucket for results that forgets them.
+# Where people query the lake: workgroups that nobody can step out of, and a bucket for results that
+# forgets them.
 
 resource "aws_s3_bucket" "results" {
   #checkov:skip=CKV_AWS_18: results are copies of what the lake says and are deleted within days; CloudTrail tells who queried
@@ -79,7 +80,8 @@ resource "aws_s3_bucket_policy" "results" {
   bucket = aws_s3_bucket.results.id
   policy = data.aws_iam_policy_document.results.json
 
-  # S3 refuses a policy and a public access block that are set at the same moment (OperationAborted).
+  # S3 refuses a policy and a public access block that are set at the same moment
+  # (OperationAborted).
   depends_on = [aws_s3_bucket_public_access_block.results]
 }
 

@@ -1,5 +1,6 @@
-# Databases and tables of the Glue Data Catalog, as catalog.json describes them. Partitions are projected from the names of
-# folders: nothing has to be registered or crawled when a new day begins.
+# Databases and tables of the Glue Data Catalog, as catalog.json describes them. Partitions are
+# projected from the names of folders: nothing has to be registered or crawled when a new day
+# begins.
 
 locals {
   # Athena wants no hyphens in names that nobody has to quote.
@@ -11,8 +12,9 @@ locals {
     }
   ]...)
 
-  # The last day that tables project: contracts accept a day ahead of receipt (x-dataset.accepts.future), and Athena's NOW is in
-  # UTC, so that a shop ahead of UTC may already be a date further.
+  # The last day that tables project: contracts accept a day ahead of receipt
+  # (x-dataset.accepts.future), and Athena's NOW is in UTC, so that a shop ahead of UTC may already
+  # be a date further.
   last_day = "NOW+2DAYS"
 
   # What Athena has to know of each kind of partition key.
@@ -39,8 +41,8 @@ locals {
       serializer = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
       parameters = { "serialization.format" = "1" }
     }
-    # This one gives nested JSON as its text where the column is a string. A line that is no JSON is a row of nulls: what
-    # came is kept even so, and must not fail everybody's query.
+    # This one gives nested JSON as its text where the column is a string. A line that is no JSON is
+    # a row of nulls: what came is kept even so, and must not fail everybody's query.
     json = {
       input      = "org.apache.hadoop.mapred.TextInputFormat"
       output     = "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat"
@@ -50,8 +52,9 @@ locals {
   }
 }
 
-# Databases and tables from before Lake Formation was switched on let IAM alone decide, whatever it grants: every shop's reader
-# would see all rows. They are descriptions only, so they are made anew, without that.
+# Databases and tables from before Lake Formation was switched on let IAM alone decide, whatever it
+# grants: every shop's reader would see all rows. They are descriptions only, so they are made anew,
+# without that.
 resource "terraform_data" "governed" {
   input = var.governed
 }

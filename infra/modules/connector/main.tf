@@ -11,7 +11,8 @@ locals {
 
   checkpoints = "state/connectors/${var.name}/*"
 
-  # Without an image there is nothing to run yet: the repository has to exist before something can be pushed to it.
+  # Without an image there is nothing to run yet: the repository has to exist before something can
+  # be pushed to it.
   images = var.image_tag == null ? {} : { tagged = "${aws_ecr_repository.this.repository_url}:${var.image_tag}" }
 }
 
@@ -78,7 +79,7 @@ data "aws_iam_policy_document" "assume" {
   }
 }
 
-# ---- what ECS does before the task runs: pull the image, open the log ------------------------------------------------
+# ---- what ECS does before the task runs: pull the image, open the log ----------------------------
 
 data "aws_iam_policy_document" "execution" {
   # Exception: the token is the registry's, so the action knows no resource.
@@ -113,7 +114,7 @@ resource "aws_iam_role_policy" "execution" {
   policy = data.aws_iam_policy_document.execution.json
 }
 
-# ---- what the task itself does ---------------------------------------------------------------------------------------
+# ---- what the task itself does -------------------------------------------------------------------
 
 data "aws_iam_policy_document" "task" {
   statement {
@@ -140,8 +141,8 @@ data "aws_iam_policy_document" "task" {
     resources = ["${var.lake_bucket_arn}/${local.checkpoints}"]
   }
 
-  # S3 answers 403 instead of 404 for the checkpoint of a new batch to whoever may not list the bucket, and asks for that
-  # permission without a prefix, hence IfExists.
+  # S3 answers 403 instead of 404 for the checkpoint of a new batch to whoever may not list the
+  # bucket, and asks for that permission without a prefix, hence IfExists.
   statement {
     sid       = "ListCheckpoints"
     actions   = ["s3:ListBucket"]
@@ -227,7 +228,8 @@ resource "aws_ecs_task_definition" "this" {
     essential              = true
     user                   = "65532:65532"
     readonlyRootFilesystem = true
-    # The connector has no signal handler: as the container's first process it would run until it is killed.
+    # The connector has no signal handler: as the container's first process it would run until it is
+    # killed.
     linuxParameters = { initProcessEnabled = true, capabilities = { drop = ["ALL"] } }
     environment = [for name, value in merge({ RUST_LOG = "info" }, var.environment, {
       STREAM_NAME = var.stream_name

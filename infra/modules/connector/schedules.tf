@@ -1,4 +1,5 @@
-# A connector that ends is started by a schedule for each shop. What the task is told besides its definition: whose API.
+# A connector that ends is started by a schedule for each shop. What the task is told besides its
+# definition: whose API.
 
 locals {
   runs = var.image_tag == null ? {} : var.runs
@@ -141,8 +142,8 @@ resource "aws_scheduler_schedule" "this" {
       arn = var.dead_letters_arn
     }
 
-    # A task computes from the clock what it fetches, so one that starts too late would fetch something else: it is then
-    # better not started but reported.
+    # A task computes from the clock what it fetches, so one that starts too late would fetch
+    # something else: it is then better not started but reported.
     retry_policy {
       maximum_event_age_in_seconds = var.give_up_after_minutes * 60
       maximum_retry_attempts       = 30

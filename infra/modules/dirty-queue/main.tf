@@ -1,6 +1,8 @@
-# What marks a partition dirty: an object that arrived, or a model's announcement. Both end in one queue.
+# What marks a partition dirty: an object that arrived, or a model's announcement. Both end in one
+# queue.
 
-# A bus of its own, so that a second environment in the account does not hear this one's announcements.
+# A bus of its own, so that a second environment in the account does not hear this one's
+# announcements.
 resource "aws_cloudwatch_event_bus" "this" {
   name = var.prefix
 }
@@ -65,8 +67,8 @@ module "queue" {
   }
 }
 
-# An event that cannot be delivered for a day ends where a mark that cannot be dispatched ends: the body is the same
-# event, so one place is looked at and one procedure brings it back.
+# An event that cannot be delivered for a day ends where a mark that cannot be dispatched ends: the
+# body is the same event, so one place is looked at and one procedure brings it back.
 resource "aws_cloudwatch_event_target" "this" {
   for_each = aws_cloudwatch_event_rule.this
 

@@ -1,4 +1,5 @@
-# A Rust function, its role, its logs. Every role has what is below and the caller's policy, and nothing else.
+# A Rust function, its role, its logs. Every role has what is below and the caller's policy, and
+# nothing else.
 
 data "aws_caller_identity" "current" {}
 

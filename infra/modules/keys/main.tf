@@ -1,4 +1,5 @@
-# Two keys, because two groups of principals use them: what the pipeline handles, and what only the edge may read.
+# Two keys, because two groups of principals use them: what the pipeline handles, and what only the
+# edge may read.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -13,7 +14,8 @@ data "aws_iam_policy_document" "account" {
   #checkov:skip=CKV_AWS_111: a key policy's "*" means this key, and only the account itself may administer it
   #checkov:skip=CKV_AWS_356: a key policy's "*" means this key, and only the account itself may administer it
 
-  # Hands the decision to IAM policies. A key policy's "*" means this key, and without this statement nobody could repair it.
+  # Hands the decision to IAM policies. A key policy's "*" means this key, and without this
+  # statement nobody could repair it.
   statement {
     sid       = "DelegateToIam"
     actions   = ["kms:*"]
@@ -66,8 +68,8 @@ data "aws_iam_policy_document" "data" {
     }
   }
 
-  # Without a condition: EventBridge names no account when it publishes to an encrypted topic. What it may publish to is the
-  # topic's policy to say.
+  # Without a condition: EventBridge names no account when it publishes to an encrypted topic. What
+  # it may publish to is the topic's policy to say.
   dynamic "statement" {
     for_each = contains(var.publishing_services, "events.amazonaws.com") ? [true] : []
 

@@ -1,4 +1,5 @@
-# One bucket; bronze/ silver/ gold/ quarantine/ jobs/ notices/ reference/ shops/ state/ are prefixes of it.
+# One bucket; bronze/ silver/ gold/ quarantine/ jobs/ notices/ reference/ shops/ state/ are prefixes
+# of it.
 
 resource "aws_s3_bucket" "this" {
   #checkov:skip=CKV_AWS_18: who reads and writes is a handful of roles of this root; where an audit asks for more, CloudTrail records data events
@@ -37,7 +38,8 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
   bucket = aws_s3_bucket.this.id
 
   rule {
-    # One KMS request for many objects: without it, small silver objects would cost more in KMS than in S3.
+    # One KMS request for many objects: without it, small silver objects would cost more in KMS than
+    # in S3.
     bucket_key_enabled = true
 
     apply_server_side_encryption_by_default {
@@ -67,7 +69,8 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
-  # A gold partition is overwritten up to several times a minute, and can be computed again from silver.
+  # A gold partition is overwritten up to several times a minute, and can be computed again from
+  # silver.
   rule {
     id     = "forget-old-gold-versions"
     status = "Enabled"
@@ -142,6 +145,7 @@ resource "aws_s3_bucket_policy" "this" {
   bucket = aws_s3_bucket.this.id
   policy = data.aws_iam_policy_document.this.json
 
-  # S3 refuses a policy and a public access block that are set at the same moment (OperationAborted).
+  # S3 refuses a policy and a public access block that are set at the same moment
+  # (OperationAborted).
   depends_on = [aws_s3_bucket_public_access_block.this]
 }

@@ -1,9 +1,11 @@
-# A VPC of private subnets. A way out of it exists only where `egress` asks for one, and never a way in.
+# A VPC of private subnets. A way out of it exists only where `egress` asks for one, and never a way
+# in.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 
-# Names of zones differ between accounts and regions; zones that an account has to opt in to (local zones) have no Fargate.
+# Names of zones differ between accounts and regions; zones that an account has to opt in to (local
+# zones) have no Fargate.
 data "aws_availability_zones" "this" {
   count = var.availability_zones == null ? 1 : 0
 
@@ -25,7 +27,8 @@ locals {
   gateways         = local.reaches_internet ? { internet = var.prefix } : {}
   nats             = var.egress == "nat" ? { first = local.zones[0] } : {}
 
-  # Of a /16: private subnets of 4091 addresses, public ones of 251. Redshift takes addresses by the dozen.
+  # Of a /16: private subnets of 4091 addresses, public ones of 251. Redshift takes addresses by the
+  # dozen.
   private_cidrs = [for index, zone in local.zones : cidrsubnet(var.cidr, 4, index)]
   public_cidrs  = [for index, zone in local.public_zones : cidrsubnet(var.cidr, 8, 240 + index)]
 }
@@ -71,7 +74,7 @@ resource "aws_route_table_association" "private" {
   route_table_id = aws_route_table.private.id
 }
 
-# ---- the way out, where there is one --------------------------------------------------------------------------------
+# ---- the way out, where there is one -------------------------------------------------------------
 
 resource "aws_internet_gateway" "this" {
   for_each = local.gateways
@@ -145,7 +148,7 @@ resource "aws_route" "nat" {
   nat_gateway_id         = aws_nat_gateway.this[each.key].id
 }
 
-# ---- endpoints ------------------------------------------------------------------------------------------------------
+# ---- endpoints -----------------------------------------------------------------------------------
 
 # Free, and keeps what is read from and written to the lake off the internet and off the NAT's bill.
 resource "aws_vpc_endpoint" "s3" {
@@ -193,7 +196,7 @@ resource "aws_vpc_endpoint" "interface" {
   tags = { Name = "${var.prefix}-${each.key}" }
 }
 
-# ---- flow logs ------------------------------------------------------------------------------------------------------
+# ---- flow logs -----------------------------------------------------------------------------------
 
 resource "aws_cloudwatch_log_group" "flow" {
   #checkov:skip=CKV_AWS_338: how long logs are kept is a variable; they are for finding faults, an audit has CloudTrail

@@ -1,12 +1,12 @@
-# A queue that takes TLS only, encrypted with SQS's own key: messages name objects and records and hold no data of a
-# shop, and every poll would otherwise be a KMS request.
+# A queue that takes TLS only, encrypted with SQS's own key: messages name objects and records and
+# hold no data of a shop, and every poll would otherwise be a KMS request.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 
 locals {
-  # Spelt out, so that the policies are part of the queue: as resources of their own each takes 25 seconds to settle, and
-  # for that long the queue would stand open.
+  # Spelt out, so that the policies are part of the queue: as resources of their own each takes 25
+  # seconds to settle, and for that long the queue would stand open.
   arn_prefix = "arn:${data.aws_partition.current.partition}:sqs:${var.region}:${data.aws_caller_identity.current.account_id}:"
   arn        = "${local.arn_prefix}${var.name}"
 }

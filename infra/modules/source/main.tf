@@ -1,11 +1,13 @@
-# A source's stream, and its delivery to bronze: every envelope as it arrived, gzip, by the hour of arrival.
+# A source's stream, and its delivery to bronze: every envelope as it arrived, gzip, by the hour of
+# arrival.
 
 data "aws_caller_identity" "current" {}
 
 locals {
   full_name = "${var.prefix}-${var.name}"
   bronze    = "bronze/${var.name}/"
-  # Outside bronze/, where it would be taken for data; the underscore marks it as no dataset's quarantine.
+  # Outside bronze/, where it would be taken for data; the underscore marks it as no dataset's
+  # quarantine.
   undelivered = "quarantine/_delivery/${var.name}/"
 }
 
@@ -142,6 +144,7 @@ resource "aws_kinesis_firehose_delivery_stream" "this" {
     }
   }
 
-  # Firehose starts to read at once, and at the newest record: what arrived before the role could read would be missing in bronze.
+  # Firehose starts to read at once, and at the newest record: what arrived before the role could
+  # read would be missing in bronze.
   depends_on = [aws_iam_role_policy.this]
 }

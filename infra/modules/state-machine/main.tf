@@ -1,10 +1,11 @@
-# A state machine: its role may call the given functions, do what the given policy says, and publish alerts, and nothing else.
+# A state machine: its role may call the given functions, do what the given policy says, and publish
+# alerts, and nothing else.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 
-# States writes its logs through CloudWatch's vended delivery, for which this name prefix spares a resource policy that
-# would outgrow its limit.
+# States writes its logs through CloudWatch's vended delivery, for which this name prefix spares a
+# resource policy that would outgrow its limit.
 resource "aws_cloudwatch_log_group" "this" {
   name              = "/aws/vendedlogs/states/${var.name}"
   retention_in_days = var.log_retention_days
@@ -63,7 +64,8 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
-  # Exception: the log delivery actions know no resources; this is the list that AWS documents for a state machine's logs.
+  # Exception: the log delivery actions know no resources; this is the list that AWS documents for a
+  # state machine's logs.
   statement {
     sid = "DeliverLogs"
     actions = [
@@ -99,9 +101,9 @@ resource "aws_sfn_state_machine" "this" {
   role_arn   = aws_iam_role.this.arn
   definition = var.definition
 
-  # Express keeps no history of its own, so what is not logged is not known; Standard forgets its own after 90 days. Without
-  # execution data the log has which step failed, its error and cause, but not what went in and out: a transform's result may
-  # hold rows of a failed check.
+  # Express keeps no history of its own, so what is not logged is not known; Standard forgets its
+  # own after 90 days. Without execution data the log has which step failed, its error and cause,
+  # but not what went in and out: a transform's result may hold rows of a failed check.
   logging_configuration {
     log_destination        = "${aws_cloudwatch_log_group.this.arn}:*"
     include_execution_data = var.log_data

@@ -1,16 +1,18 @@
-# A web ACL for an API that takes signed events. It keeps away who floods and who probes; whose events they are, and
-# whether they are right, the function behind it knows better.
+# A web ACL for an API that takes signed events. It keeps away who floods and who probes; whose
+# events they are, and whether they are right, the function behind it knows better.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 
 locals {
-  # AWS's rule groups. Every rule that inspects a body only counts here: a body is data of a shop's visitors and may look like
-  # anything, and nothing behind the API builds a command, a path or SQL from it.
+  # AWS's rule groups. Every rule that inspects a body only counts here: a body is data of a shop's
+  # visitors and may look like anything, and nothing behind the API builds a command, a path or SQL
+  # from it.
   #
-  # A version is pinned, because a new one may bring a rule that blocks bodies. To move to the next one, read AWS's changelog
-  # of its managed rules, list the group's rules with `aws wafv2 describe-managed-rule-group --scope REGIONAL --vendor-name AWS
-  # --name <group> --version-name <version>`, and write them into tests/infra/waf_rules.toml: a test names each body rule that
+  # A version is pinned, because a new one may bring a rule that blocks bodies. To move to the next
+  # one, read AWS's changelog of its managed rules, list the group's rules with `aws wafv2
+  # describe-managed-rule-group --scope REGIONAL --vendor-name AWS --name <group> --version-name
+  # <version>`, and write them into tests/infra/waf_rules.toml: a test names each body rule that
   # does not count yet. The reputation list has no versions.
   groups = {
     ip-reputation = {
@@ -40,8 +42,8 @@ locals {
     }
   }
 
-  # What one sender may do within the window. The shop's id is counted together with the address: by the id alone, a stranger
-  # who knows a shop's id could have the shop itself blocked.
+  # What one sender may do within the window. The shop's id is counted together with the address: by
+  # the id alone, a stranger who knows a shop's id could have the shop itself blocked.
   rates = {
     rate-per-ip = {
       priority = 0
@@ -227,13 +229,15 @@ resource "aws_cloudwatch_log_resource_policy" "this" {
   policy_document = data.aws_iam_policy_document.write_logs.json
 }
 
-# Only requests that were blocked. Body rules count every request above 8 KB, so that a log of what is counted would be a log
-# of all traffic, addresses and headers included. What passes is in the API's access log, without the sender's address.
+# Only requests that were blocked. Body rules count every request above 8 KB, so that a log of what
+# is counted would be a log of all traffic, addresses and headers included. What passes is in the
+# API's access log, without the sender's address.
 resource "aws_wafv2_web_acl_logging_configuration" "this" {
   resource_arn            = aws_wafv2_web_acl.this.arn
   log_destination_configs = [aws_cloudwatch_log_group.this.arn]
 
-  # Credentials, and addresses of whom a proxy speaks for. The API takes no query, so one may hold anything.
+  # Credentials, and addresses of whom a proxy speaks for. The API takes no query, so one may hold
+  # anything.
   dynamic "redacted_fields" {
     for_each = ["webhook-signature", "x-api-key", "authorization", "proxy-authorization", "cookie", "forwarded", "x-forwarded-for"]
 

@@ -5,7 +5,8 @@ data "aws_partition" "current" {}
 
 locals {
   partition = data.aws_partition.current.partition
-  # Exception where no ARN is given: a workgroup's ARN holds a generated id, unknown before it exists.
+  # Exception where no ARN is given: a workgroup's ARN holds a generated id, unknown before it
+  # exists.
   workgroup_arn = coalesce(
     var.workgroup_arn,
     "arn:${local.partition}:redshift-serverless:${var.region}:${data.aws_caller_identity.current.account_id}:workgroup/*",
@@ -25,7 +26,8 @@ data "aws_iam_policy_document" "send_sql" {
     resources = [local.workgroup_arn]
   }
 
-  # Exception: a statement has no ARN; instead the condition restricts these to the caller's own statements.
+  # Exception: a statement has no ARN; instead the condition restricts these to the caller's own
+  # statements.
   statement {
     sid       = "FollowOwnStatements"
     actions   = ["redshift-data:DescribeStatement", "redshift-data:GetStatementResult", "redshift-data:CancelStatement"]

@@ -1,4 +1,5 @@
-# Redshift Serverless: a namespace (the data) and a workgroup (what computes, and bills by the second while it does).
+# Redshift Serverless: a namespace (the data) and a workgroup (what computes, and bills by the
+# second while it does).
 
 locals {
   log_types = toset(["connectionlog", "userlog", "useractivitylog"])
@@ -19,7 +20,8 @@ resource "aws_redshiftserverless_namespace" "this" {
   db_name        = var.database
   kms_key_id     = var.key_arn
 
-  # Secrets Manager makes the password up and rotates it. Functions never use it: they sign in with their IAM roles.
+  # Secrets Manager makes the password up and rotates it. Functions never use it: they sign in with
+  # their IAM roles.
   admin_username                   = "shoplake_admin"
   manage_admin_password            = true
   admin_password_secret_kms_key_id = var.secrets_key_arn
@@ -100,8 +102,9 @@ resource "aws_redshiftserverless_workgroup" "this" {
   }
 
   lifecycle {
-    # Redshift answers with all its parameters, of which this version of the provider does not know the newest: every plan
-    # would want to remove those, and every apply would be refused. What is above is set when the workgroup is created.
+    # Redshift answers with all its parameters, of which this version of the provider does not know
+    # the newest: every plan would want to remove those, and every apply would be refused. What is
+    # above is set when the workgroup is created.
     ignore_changes = [config_parameter]
 
     precondition {

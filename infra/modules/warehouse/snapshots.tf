@@ -1,5 +1,5 @@
-# Redshift keeps recovery points of the last 24 hours by itself. A daily snapshot lasts longer; the marts could be loaded
-# again from gold without it, which takes longer than to restore.
+# Redshift keeps recovery points of the last 24 hours by itself. A daily snapshot lasts longer; the
+# marts could be loaded again from gold without it, which takes longer than to restore.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -95,7 +95,8 @@ resource "aws_scheduler_schedule" "snapshots" {
     arn      = "arn:${data.aws_partition.current.partition}:scheduler:::aws-sdk:redshiftserverless:createSnapshot"
     role_arn = aws_iam_role.snapshots[each.key].arn
 
-    # The id makes the name new every day. jsonencode would escape the angle brackets that Scheduler looks for.
+    # The id makes the name new every day. jsonencode would escape the angle brackets that Scheduler
+    # looks for.
     input = replace(replace(jsonencode({
       NamespaceName   = aws_redshiftserverless_namespace.this.namespace_name
       SnapshotName    = "${var.name}-<aws.scheduler.execution-id>"

@@ -1,6 +1,7 @@
--- The four inputs as typed tables, from `raw (dataset, shop_id, data)`, which holds every row that a source handed over,
--- repetitions and dirt included. Written from the contracts' words: a row that breaks its contract counts nowhere, and of
--- two rows with the same key the one with the higher version does.
+-- The four inputs as typed tables, from `raw (dataset, shop_id, data)`, which holds every row that
+-- a source handed over, repetitions and dirt included. Written from the contracts' words: a row
+-- that breaks its contract counts nowhere, and of two rows with the same key the one with the
+-- higher version does.
 create or replace macro is_absent(v) as coalesce(json_type(v), 'NULL') = 'NULL';
 create or replace macro is_text(v, longest) as json_type(v) = 'VARCHAR' and length(v->>'$') between 1 and longest;
 create or replace macro is_text_or_absent(v, shortest, longest) as is_absent(v)

@@ -1,6 +1,6 @@
--- key: shop_id, as_of_date, customer_id
--- A customer as seen at the end of a day: that day and the 364 before it. A purchase is a receipt (of one day and currency) on which
--- anything was sold. The currency of most purchases counts, of equal ones the first by its code.
+-- key: shop_id, as_of_date, customer_id A customer as seen at the end of a day: that day and the
+-- 364 before it. A purchase is a receipt (of one day and currency) on which anything was sold. The
+-- currency of most purchases counts, of equal ones the first by its code.
 with sold as (
     select *, business_date as day, quantity * unit_price - discount as net from pos_sales where customer_id is not null
 ),

@@ -1,6 +1,6 @@
--- Days of UCI's "Online Retail" as the rows of a POS API: Country is the region, InvoiceNo the receipt, a line's number its
--- position in its receipt. Customers' numbers were once taken for decimals: 17850.0. The variables `files` and `shop_id` say
--- which days, and whose.
+-- Days of UCI's "Online Retail" as the rows of a POS API: Country is the region, InvoiceNo the
+-- receipt, a line's number its position in its receipt. Customers' numbers were once taken for
+-- decimals: 17850.0. The variables `files` and `shop_id` say which days, and whose.
 insert into raw
 with lines as (
     select *, row_number() over () as position

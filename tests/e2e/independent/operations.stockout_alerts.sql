@@ -1,5 +1,5 @@
--- key: shop_id, alert_date, location_id, product_id, state
--- A product is out at a location when nothing is available, low when not more than the reorder point is.
+-- key: shop_id, alert_date, location_id, product_id, state A product is out at a location when
+-- nothing is available, low when not more than the reorder point is.
 with states as (
     select
         *,

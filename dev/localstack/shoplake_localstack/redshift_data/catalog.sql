@@ -1,4 +1,5 @@
--- What Redshift has and PostgreSQL lacks, where every session finds it (the search path of the database).
+-- What Redshift has and PostgreSQL lacks, where every session finds it (the search path of the
+-- database).
 create schema redshift;
 grant usage on schema redshift to public;
 
