@@ -70,7 +70,7 @@ def build(architecture: str, for_this_machine: bool) -> Path:
     )
     out = target_dir() / "lambda"
     # What describes the tables of the lake has to run here.
-    binaries = dict(zip(FUNCTIONS, FUNCTIONS)) | (
+    binaries = {name: f"shoplake-function-{name}" for name in FUNCTIONS} | (
         {"catalog": "shoplake-catalog"} if runs_here(architecture) else {}
     )
     with step(

@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    shoplake_connector::task::main::<inventory_connector::Snapshots>().await
+    shoplake_connector::task::main::<shoplake_connector_inventory::Snapshots>().await
 }

@@ -1,17 +1,17 @@
 //! Tables of all kinds in a real PostgreSQL. Ignored unless asked for, as they need a server whose
 //! owner may create databases:
 //! `OLTP_TEST_URL=postgres://owner@127.0.0.1:5432/postgres?sslmode=disable cargo test -p
-//! oltp-connector -- --ignored`
+//! shoplake-connector-oltp -- --ignored`
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::{env, time::Duration};
 
-use oltp_connector::{Database, Extract, Lookback};
 use serde_json::Value;
 use shoplake_connector::{
     Delivered, Destination, Ports, RetryPolicy, SecretSource, Task, TaskError,
 };
+use shoplake_connector_oltp::{Database, Extract, Lookback};
 use shoplake_lake::MemoryStore;
 use shoplake_platform::{clock::ManualClock, stream::MemoryStream};
 use tokio_postgres::{Client, NoTls};

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use dispatch::{GlueRun, Machines};
+use shoplake_function_dispatch::{GlueRun, Machines};
 
 /// One execution.
 #[derive(Clone, Debug, PartialEq, Eq)]

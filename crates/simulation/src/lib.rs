@@ -4,7 +4,7 @@
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {
 //! use serde_json::json;
-//! use simulation::{Event, Lake, texts};
+//! use shoplake_simulation::{Event, Lake, texts};
 //!
 //! let lake = Lake::of_repository()?;
 //! let event = Event::new("web_traffic", "acme", json!({

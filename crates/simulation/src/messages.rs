@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use chrono::{DateTime, Utc};
-use dispatch::Delay;
+use shoplake_function_dispatch::Delay;
+use shoplake_function_transform::{Announcer, PortError, Queue};
 use shoplake_models::PartitionDirty;
 use shoplake_platform::clock::{Clock, ManualClock};
-use transform::{Announcer, PortError, Queue};
 
 /// Messages that wait, each delivered at least once.
 #[derive(Clone)]

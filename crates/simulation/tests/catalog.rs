@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use shoplake_catalog::{Catalog, Format, Table, catalog};
 use shoplake_engine::Gold;
 use shoplake_lake::Store;
-use simulation::{Event, Lake, adversary};
+use shoplake_simulation::{Event, Lake, adversary};
 
 /// A lake with objects of every dataset and model, and lines in quarantine from a stream and from
 /// bronze.

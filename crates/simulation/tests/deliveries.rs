@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use serde_json::json;
-use simulation::{Event, Lake, texts};
+use shoplake_simulation::{Event, Lake, texts};
 
 fn sale(line: u32) -> Event {
     let data = json!({

@@ -1,7 +1,7 @@
 //! Whatever a contract takes, every model computes and the warehouse can hold: rows at the limits
 //! of their contracts, alone and many of them in a group.
 //!
-//! `PROPTEST_CASES=200 cargo test --package simulation --test limits` tries more than a few cases.
+//! `PROPTEST_CASES=200 cargo test --package shoplake-simulation --test limits` tries more than a few cases.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 use shoplake_models::LoadRequest;
+use shoplake_simulation::{Event, Lake};
 use shoplake_warehouse::Column;
-use simulation::{Event, Lake};
 
 /// The greatest amount of every contract.
 const MOST: &str = "99999999999999.9999";

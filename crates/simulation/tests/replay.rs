@@ -1,7 +1,7 @@
 //! Replaying any input, in any order, in any batch split, ends in the same tables: whatever is
 //! delivered twice, planned at the same time, run twice, or killed in between.
 //!
-//! `PROPTEST_CASES=200 cargo test --package simulation --test replay` tries more than a few cases.
+//! `PROPTEST_CASES=200 cargo test --package shoplake-simulation --test replay` tries more than a few cases.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -14,7 +14,7 @@ use proptest::sample::Index;
 use serde_json::{Value, json};
 use shoplake_contracts::Contracts;
 use shoplake_models::Models;
-use simulation::{Event, Gust, Lake, Row, texts};
+use shoplake_simulation::{Event, Gust, Lake, Row, texts};
 use tokio::runtime::Runtime;
 
 /// The last two are neighbours; the first is the very first of the 30 days that end with the

@@ -1,6 +1,6 @@
 //! Sessions against those of a whole history: no day depends on what lies outside of its window.
 //!
-//! `PROPTEST_CASES=200 cargo test --package simulation --test sessions` tries more than a few
+//! `PROPTEST_CASES=200 cargo test --package shoplake-simulation --test sessions` tries more than a few
 //! cases.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Duration, NaiveDate, TimeZone, Utc};
 use proptest::prelude::*;
 use serde_json::json;
-use simulation::{Event, Lake, texts};
+use shoplake_simulation::{Event, Lake, texts};
 
 const COLUMNS: &str =
     "session_date sessions average_duration_seconds median_duration_seconds bounces bounce_rate";

@@ -6,13 +6,13 @@ use std::io::IsTerminal;
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use sample_source::{
+use serde::Serialize;
+use serde_json::json;
+use shoplake_sample_source::{
     Recorder, api,
     inventory::Hour,
     post::{Feed, Plan, Sender, Summary},
 };
-use serde::Serialize;
-use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
 use arguments::{Book, Command, Dump, Post};

@@ -5,14 +5,14 @@
 use std::path::Path;
 
 use chrono::NaiveDate;
-use sample_source::{
+use shoplake_contracts::{Contracts, Stamp};
+use shoplake_sample_source::{
     crm::Interactions,
     inventory::{self, Hour, Level},
     post::{Feed, Plan, Purpose},
     web::Traffic,
     world::World,
 };
-use shoplake_contracts::{Contracts, Stamp};
 
 fn contracts() -> Contracts {
     Contracts::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/contracts/schemas"))

@@ -11,13 +11,13 @@ use axum::{
 };
 use chrono::{DateTime, NaiveDate, Utc};
 use reqwest::{Client, StatusCode as Status};
-use sample_source::{
-    hostile::{Answer, Api, Delivery, Fate, Row, requests, sales, send, serve, stock},
-    post::{Secret, Target},
-};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use shoplake_contracts::{Contract, Contracts, Stamp};
+use shoplake_sample_source::{
+    hostile::{Answer, Api, Delivery, Fate, Row, requests, sales, send, serve, stock},
+    post::{Secret, Target},
+};
 use tokio::net::TcpListener;
 
 /// A row of this size is not judged by its contract, as no record of a stream holds it.
@@ -209,7 +209,7 @@ async fn an_api_that_accepts_too_much_is_found_out() {
 
     let accounts = send(&target, requests(1, Utc::now()), 8).await.unwrap();
 
-    let wanted = |account: &sample_source::hostile::Account| match account.status {
+    let wanted = |account: &shoplake_sample_source::hostile::Account| match account.status {
         202 => account.expected.statuses.contains(&202),
         status => account.expected.statuses == [status],
     };

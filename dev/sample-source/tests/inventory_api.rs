@@ -3,12 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use reqwest::{Client, StatusCode, Url};
-use sample_source::{
+use serde_json::Value;
+use shoplake_sample_source::{
     api::{Faults, Server},
     inventory::{Generator, Hour},
     world::World,
 };
-use serde_json::Value;
 use tokio::net::TcpListener;
 
 const HOUR: &str = "2026-11-20T10:00:00Z";

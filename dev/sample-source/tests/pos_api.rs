@@ -4,12 +4,12 @@
 
 use chrono::NaiveDate;
 use reqwest::{Client, StatusCode};
-use sample_source::{
+use serde_json::Value;
+use shoplake_sample_source::{
     api::{Faults, Server},
     pos::{DayFiles, Days, Generator, Sale},
     world::World,
 };
-use serde_json::Value;
 use tokio::net::TcpListener;
 
 const TOKEN: &str = "a token";
@@ -83,7 +83,7 @@ async fn given_a_day_file_when_paged_then_it_is_the_file() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-/// Runs where the data set is at hand: `ONLINE_RETAIL=<folder> cargo test -p sample-source`.
+/// Runs where the data set is at hand: `ONLINE_RETAIL=<folder> cargo test -p shoplake-sample-source`.
 #[tokio::test]
 async fn given_the_real_data_when_paged_then_every_line_of_the_file_came() {
     let Some(folder) = std::env::var_os("ONLINE_RETAIL") else { return };

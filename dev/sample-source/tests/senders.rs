@@ -16,15 +16,15 @@ use axum::{
     routing::post,
 };
 use chrono::NaiveDate;
-use sample_source::{
+use serde_json::{json, value::RawValue};
+use shoplake_contracts::{Contracts, Stamp};
+use shoplake_sample_source::{
     Recorder,
     crm::Interactions,
     post::{Feed, Plan, Secret, Sender, Summary, Target},
     web::Traffic,
     world::World,
 };
-use serde_json::{json, value::RawValue};
-use shoplake_contracts::{Contracts, Stamp};
 use tokio::net::TcpListener;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use conform::{Conform, LAYOUT};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use shoplake_conform::Conformer;
 use shoplake_contracts::Contracts;
+use shoplake_function_conform::{Conform, LAYOUT};
 use shoplake_lake::S3Store;
 use shoplake_platform::failure::Failure;
 use shoplake_platform::metrics::Metrics;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::SqsEvent;
-use dispatch::{Dispatch, Engines, SqsDelay, StepFunctions};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use shoplake_contracts::Contracts;
+use shoplake_function_dispatch::{Dispatch, Engines, SqsDelay, StepFunctions};
 use shoplake_lake::S3Store;
 use shoplake_models::Models;
 use shoplake_platform::clock::SystemClock;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use shoplake_engine::Limits;
+use shoplake_function_transform::{DirtyQueue, EventBridge, Request, Transform};
 use shoplake_lake::S3Store;
 use shoplake_platform::{config, telemetry};
-use transform::{DirtyQueue, EventBridge, Request, Transform};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {

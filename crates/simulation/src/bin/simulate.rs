@@ -12,7 +12,7 @@ use serde_json::Value;
 use shoplake_contracts::Contracts;
 use shoplake_lake::Store;
 use shoplake_models::{JobResult, Models};
-use simulation::{Event, Lake, adversary};
+use shoplake_simulation::{Event, Lake, adversary};
 
 /// Runs the whole pipeline in memory over events, and writes the lake as it is then: silver, gold,
 /// and of each partition the last job document. The same events give the same files.

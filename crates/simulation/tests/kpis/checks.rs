@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use shoplake_models::{Models, Severity};
-use simulation::{Event, Lake};
+use shoplake_simulation::{Event, Lake};
 
 use crate::given::{SHOP, failed, inquiry, lake, of_shop, sale, show, stock, then};
 

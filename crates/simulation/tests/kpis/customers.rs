@@ -1,7 +1,7 @@
 //! What is known of customers.
 
 use serde_json::json;
-use simulation::Event;
+use shoplake_simulation::Event;
 
 use crate::given::{failed, inquiry, lake, of_shop, page_view, sale, show, then, web};
 

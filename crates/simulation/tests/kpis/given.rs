@@ -1,7 +1,7 @@
 //! What tests send, with everything filled in that they do not care about, and what they look at.
 
 use serde_json::json;
-use simulation::{Event, Lake, texts};
+use shoplake_simulation::{Event, Lake, texts};
 
 /// The shop of every event that does not say otherwise.
 pub(crate) const SHOP: &str = "acme";

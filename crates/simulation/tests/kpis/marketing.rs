@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use shoplake_models::Severity;
-use simulation::Lake;
+use shoplake_simulation::Lake;
 
 use crate::given::{failed, inquiry, lake, of_shop, page_view, show, then, web};
 
@@ -10,8 +10,9 @@ const ENGAGEMENT: &str = "shop_id activity_date customer_id events score score_r
 
 #[tokio::test]
 async fn given_activities_then_scores_are_weighted_and_ties_share_a_rank() {
-    let loyalty =
-        |kind: &str, event: simulation::Event| event.with(json!({"interaction_type": kind}));
+    let loyalty = |kind: &str, event: shoplake_simulation::Event| {
+        event.with(json!({"interaction_type": kind}))
+    };
     let lake = lake(&[
         // 1 + 5 + 3 = 9
         web("e1", "c1", "page_view", "2026-03-01T10:00:00Z"),

@@ -1,7 +1,7 @@
 //! Inventory turnover, restocks and stock-out alerts.
 
 use serde_json::json;
-use simulation::Event;
+use shoplake_simulation::Event;
 
 use crate::given::{failed, lake, sale, show, stock, then};
 

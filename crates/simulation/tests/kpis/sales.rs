@@ -68,7 +68,7 @@ const TURNOVER: &str =
 
 #[tokio::test]
 async fn given_sales_and_stock_then_the_average_stock_is_that_of_all_locations_together() {
-    let at_l2 = |event: simulation::Event| event.with(json!({"location_id": "l2"}));
+    let at_l2 = |event: shoplake_simulation::Event| event.with(json!({"location_id": "l2"}));
     let lake = lake(&[
         sale("t1", "2026-03-01", "p1", 6),
         sale("t2", "2026-03-01", "p1", -1), // does not take a sale back
@@ -93,7 +93,7 @@ async fn given_sales_and_stock_then_the_average_stock_is_that_of_all_locations_t
 
 #[tokio::test]
 async fn location_that_was_not_counted_is_not_empty() {
-    let at_l2 = |event: simulation::Event| event.with(json!({"location_id": "l2"}));
+    let at_l2 = |event: shoplake_simulation::Event| event.with(json!({"location_id": "l2"}));
     let lake = lake(&[
         stock("p1", "2026-03-01T10:00:00Z", 10),
         at_l2(stock("p1", "2026-03-01T10:00:00Z", 10)),

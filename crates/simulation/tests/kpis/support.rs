@@ -1,7 +1,7 @@
 //! Feedback, interactions and the time to resolution.
 
 use serde_json::json;
-use simulation::Event;
+use shoplake_simulation::Event;
 
 use crate::given::{failed, inquiry, lake, show, then, ticket};
 

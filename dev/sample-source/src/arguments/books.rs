@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use sample_source::{
+use shoplake_sample_source::{
     inventory,
     pos::{self, DayFiles},
 };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use chrono::NaiveDate;
 use clap::Args;
-use sample_source::{
+use shoplake_sample_source::{
     crm::Interactions,
     post::{Plan, Secret, Target},
     web::Traffic,

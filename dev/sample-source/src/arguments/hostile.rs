@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use chrono::{DateTime, Duration, NaiveDate, NaiveDateTime, Utc};
 use clap::{Args, Subcommand};
-use sample_source::{
+use serde_json::json;
+use shoplake_sample_source::{
     hostile::{Answer, Api, Delivery, Row, RowsOf, requests, sales, send, serve, stock},
     post::{Secret, Target},
 };
-use serde_json::json;
 
 use super::Listen;
 

@@ -8,7 +8,7 @@ mod serve;
 
 use chrono::{Days, NaiveDate, Utc};
 use clap::{Args, Parser, Subcommand};
-use sample_source::world::World;
+use shoplake_sample_source::world::World;
 
 pub(crate) use books::{InventorySource, PosSource};
 pub(crate) use dump::{Book, Dump};

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use sample_source::api::{Book, Faults, Server};
+use shoplake_sample_source::api::{Book, Faults, Server};
 use tokio::net::TcpListener;
 
 #[derive(Debug, Args)]
