@@ -124,7 +124,7 @@ class Transform:
             return self._conflict(job, str(error))
         finally:
             workspace.clear()
-        stopped = any(check["severity"] == "stop" for check in gold.failed_checks)
+        stopped = any(check["severity"] == "error" for check in gold.failed_checks)
         failed_before = before.failed_checks if before else []
         known = {failed["name"]: failed.get("shops", []) for failed in failed_before}
         failing = {failed["name"]: failed["shops"] for failed in gold.failed_checks}

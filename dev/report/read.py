@@ -65,7 +65,7 @@ def _failed(warehouse: Warehouse) -> Table:
     rows = warehouse.select(
         f"""select check_name, model, partition_value, severity, failed_rows, description, sample, checked_at
         from {CHECKS} where status <> 'passed'
-        order by case severity when 'stop' then 0 else 1 end, checked_at desc, check_name, model, partition_value limit 100""",
+        order by case severity when 'error' then 0 else 1 end, checked_at desc, check_name, model, partition_value limit 100""",
         [CHECKS],
     )
     columns = (

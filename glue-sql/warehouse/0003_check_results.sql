@@ -34,7 +34,7 @@ create table shoplake.check_results (
 comment on table shoplake.check_results is 'One row per model, partition and check: what its newest run came to';
 comment on column shoplake.check_results.model is 'The model; for the freshness of a dataset, the dataset';
 comment on column shoplake.check_results.partition_value is 'The partition, such as 2010-12-01; - for a dataset as a whole';
-comment on column shoplake.check_results.severity is 'stop: nothing is committed while it fails; warn: it is only reported';
+comment on column shoplake.check_results.severity is 'error: nothing is committed while it fails; warn: it is only reported';
 comment on column shoplake.check_results.description is 'What the check makes sure of';
 comment on column shoplake.check_results.status is 'passed or failed';
 comment on column shoplake.check_results.failed_rows is 'How many rows were wrong; 0 if it passed';

@@ -124,7 +124,7 @@ def plan(lake: MemoryLake, **changes: object) -> str:
     return key
 
 
-def check(sql: str, severity: str = "stop") -> Json:
+def check(sql: str, severity: str = "error") -> Json:
     """A check of the takings."""
     return {
         "name": "takings_are_fine",

@@ -224,12 +224,12 @@ def test_given_a_check_that_stops_then_nothing_is_committed(world: World) -> Non
         None,
     )
     assert result["checks"] == [
-        {"name": "takings_are_fine", "severity": "stop", "description": "takings are fine"}
+        {"name": "takings_are_fine", "severity": "error", "description": "takings are fine"}
     ]
     [failed] = result["failed_checks"]
     assert (failed["name"], failed["severity"], failed["rows"], len(failed["sample"])) == (
         "takings_are_fine",
-        "stop",
+        "error",
         8,
         5,
     )
@@ -368,7 +368,7 @@ def test_given_a_result_that_is_too_large_to_be_passed_on_then_it_shows_fewer_ro
 ):
     row = {f"column_{number:02}": "\u20ac" * 200 for number in range(20)}
     checks = [
-        {"name": name, "severity": "stop", "rows": 9, "sample": [row] * rows}
+        {"name": name, "severity": "error", "rows": 9, "sample": [row] * rows}
         for name, rows in (("long", 5), ("longer", 20))
     ]
     large = {"outcome": "checks_failed", "failed_checks": checks}

@@ -216,7 +216,7 @@ def _operation(connection: psycopg.Connection) -> None:
                 model,
                 str(day),
                 f"{model}_is_unique",
-                "stop",
+                "error",
                 "no key occurs twice",
                 "passed",
                 0,

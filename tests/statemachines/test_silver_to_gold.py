@@ -20,7 +20,7 @@ def result(
 ) -> Json:
     """What a job comes to."""
     common = {
-        "severity": "warn" if outcome == "committed" else "stop",
+        "severity": "warn" if outcome == "committed" else "error",
         "rows": 1,
         "shops": ["acme"],
     }

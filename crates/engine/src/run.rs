@@ -39,7 +39,7 @@ impl Output {
 
     /// Whether a check says that the rows must not be committed.
     pub fn is_stopped(&self) -> bool {
-        self.failed_checks.iter().any(|check| check.severity == Severity::Stop)
+        self.failed_checks.iter().any(|check| check.severity == Severity::Error)
     }
 }
 

@@ -201,8 +201,8 @@ select shop_id from gold.daily where sales < 2
                 "received_at": null,
                 "rows": 2,
                 "checks": [
-                    {"name": "daily_key_is_not_null", "severity": "stop", "description": "no column of the key is null"},
-                    {"name": "daily_key_is_unique", "severity": "stop", "description": "no key occurs twice"},
+                    {"name": "daily_key_is_not_null", "severity": "error", "description": "no column of the key is null"},
+                    {"name": "daily_key_is_unique", "severity": "error", "description": "no key occurs twice"},
                     {"name": "few", "severity": "warn", "description": "a shop sells more than one thing a day"},
                 ],
                 "failed_checks": [{"name": "few", "severity": "warn", "rows": 1, "shops": ["acme"], "sample": [{"shop_id": "acme"}]}],

@@ -95,6 +95,6 @@ select 1;
     fn given_another_severity_then_the_error_lists_those_there_are() {
         let text = "-- model = \"m\"\n-- severity = \"fatal\"\n-- description = \"d\"\nselect 1";
         let error = read::<CheckHeader>(text).unwrap_err().to_string();
-        assert!(error.contains("expected `stop` or `warn`"), "{error}");
+        assert!(error.contains("expected `error` or `warn`"), "{error}");
     }
 }

@@ -134,7 +134,7 @@ pub struct JobCheck {
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Nothing is committed, and the failure is reported.
-    Stop,
+    Error,
     /// The rows are committed, and the failure is reported.
     Warn,
 }

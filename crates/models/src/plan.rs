@@ -275,7 +275,7 @@ impl Model {
             .into_iter()
             .map(|(name, description, sql)| JobCheck {
                 name: format!("{}_{name}", self.name),
-                severity: Severity::Stop,
+                severity: Severity::Error,
                 description: description.to_owned(),
                 sql,
             })

@@ -46,7 +46,7 @@ pub struct CheckResults {
 pub struct CheckResult {
     /// Its name.
     pub name: String,
-    /// `stop` or `warn`.
+    /// `error` or `warn`.
     pub severity: &'static str,
     /// What it makes sure of, in words.
     pub description: String,
@@ -287,7 +287,7 @@ pub(crate) mod tests {
             checks: vec![
                 CheckResult {
                     name: "total_sales_key_is_unique".into(),
-                    severity: "stop",
+                    severity: "error",
                     description: "no key occurs twice".into(),
                     failure: None,
                 },

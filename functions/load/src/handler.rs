@@ -157,7 +157,7 @@ fn checks(result: &JobResult) -> CheckResults {
     let checks = result.checks.iter().map(|check| CheckResult {
         name: check.name.clone(),
         severity: match check.severity {
-            Severity::Stop => "stop",
+            Severity::Error => "error",
             Severity::Warn => "warn",
         },
         description: check.description.clone(),
@@ -210,7 +210,7 @@ mod tests {
             "received_at": "2010-12-02T03:03:40.5Z",
             "rows": 3,
             "checks": [
-                {"name": "total_sales_key_is_unique", "severity": "stop", "description": "no key occurs twice"},
+                {"name": "total_sales_key_is_unique", "severity": "error", "description": "no key occurs twice"},
                 {"name": "nothing_is_given_away", "severity": "warn", "description": "all has a price"},
             ],
             "failed_checks": [

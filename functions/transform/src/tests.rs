@@ -394,7 +394,7 @@ async fn given_an_input_that_is_gone_then_the_partition_is_planned_again() {
 
 #[tokio::test]
 async fn given_a_check_that_stops_then_nothing_is_committed_and_each_run_alerts() {
-    let world = with_the_check("stop");
+    let world = with_the_check("error");
     world.lake.write("pos_sales", "dt=2010-12-01", "a", &[gift(1)]).await;
     for _ in 0..2 {
         let result = world.run(&world.job().await).await;
@@ -585,7 +585,7 @@ async fn no_result_of_a_failed_check_holds_a_customer() {
 
 select shop_id, business_date, customer_id, count(*) as lines from silver.pos_sales group by shop_id, business_date, customer_id
 "#;
-    for severity in ["warn", "stop"] {
+    for severity in ["warn", "error"] {
         let check = format!(
             "-- model = \"total_sales_by_region_product\"\n-- severity = \"{severity}\"\n-- description = \"nothing is sold\"\n\n\
              select shop_id, customer_id from gold.total_sales_by_region_product\n"

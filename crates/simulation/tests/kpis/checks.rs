@@ -151,7 +151,7 @@ async fn only_checks_of_the_key_stop_a_commit_and_every_check_says_whose_rows() 
             assert_eq!(first.rsplit('.').next(), Some("shop_id"), "{}", check.name);
         }
         let of_key =
-            model.job_checks().into_iter().filter(|check| check.severity == Severity::Stop);
+            model.job_checks().into_iter().filter(|check| check.severity == Severity::Error);
         let names: Vec<_> = of_key.map(|check| check.name).collect();
         let name = &model.name;
         assert_eq!(names, [format!("{name}_key_is_not_null"), format!("{name}_key_is_unique")]);
