@@ -30,8 +30,9 @@ from pathlib import Path
 from typing import IO
 
 HERE = Path(__file__).resolve().parent
-SPARK = HERE.parent / "parity" / "requirements.txt"
-NOTEBOOKS = HERE.parent / "notebooks" / "requirements.txt"
+ROOT = HERE.parents[1]
+SPARK = ROOT / "tests" / "parity" / "requirements.txt"
+NOTEBOOKS = ROOT / "tests" / "notebooks" / "requirements.txt"
 OLDEST_PYTHON = (3, 11)
 _TELL_SECONDS = 2
 
@@ -205,7 +206,7 @@ def main() -> int:
     parser.add_argument(
         "--root",
         type=Path,
-        default=HERE.parent.parent,
+        default=ROOT,
         help="the environment is made in <root>/.local/venv",
     )
     parser.add_argument("--spark", action="store_true", help="with Spark, for tests/parity")

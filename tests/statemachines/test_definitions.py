@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ..pipeline.npm import install, node
+from dev.npm import install, node
+
 from .machine import DEFINITIONS, Json, definition
 
 NAMES = sorted(path.name.removesuffix(".asl.json") for path in DEFINITIONS.glob("*.asl.json"))
