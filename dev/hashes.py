@@ -22,6 +22,7 @@ FILES = (
     "tests/notebooks/requirements.txt",
     "tests/parity/requirements.txt",
     "dev/cargo-lambda-requirements.txt",
+    "dev/lint-requirements.txt",
 )
 PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?==[^\\\s;]+")
 HASH = re.compile(r"^\s+--hash=(?P<hash>sha256:[0-9a-f]{64})")
