@@ -110,7 +110,7 @@ def account(pipeline: Pipeline, hostile: Shop, sent: Sent) -> list[str]:
             HOSTILE_SECONDS,
             every=2,
         )
-        pipeline.wait_until_calm(HOSTILE_SECONDS)
+        pipeline.wait_until_idle(HOSTILE_SECONDS)
     return unaccounted(pipeline, hostile, sent)
 
 

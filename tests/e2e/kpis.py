@@ -58,7 +58,7 @@ def wait_until_right(
             time.sleep(1)
         else:
             raise AssertionError(report(pipeline, expected, pending))
-    pipeline.wait_until_calm(max(60, deadline - time.monotonic()))
+    pipeline.wait_until_idle(max(60, deadline - time.monotonic()))
     assert not (text := report(pipeline, expected, tables)), text
 
 

@@ -112,7 +112,7 @@ def sides(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Itera
         SETTLE_SECONDS,
         every=2,
     )
-    pipeline.wait_until_calm(SETTLE_SECONDS)
+    pipeline.wait_until_idle(SETTLE_SECONDS)
     after = {
         name: pipeline.messages(pipeline.outputs[name]) - count for name, count in before.items()
     }

@@ -117,7 +117,7 @@ def test_the_same_day_delivered_twice_changes_no_kpi(
         lambda: balance(pipeline).duplicates == rows.duplicates + lines,
         120,
     )
-    pipeline.wait_until_calm()
+    pipeline.wait_until_idle()
     assert table(pipeline) == before
     assert balance(pipeline).holds
 

@@ -174,7 +174,7 @@ def test_neither_a_replay_nor_a_recomputation_announces_anything_again(
         pipeline.control(
             action="backfill", model=model, **{"from": f"{FIRST:%F}", "to": f"{NOW:%F}"}
         )
-    pipeline.wait_until_calm()
+    pipeline.wait_until_idle()
 
     # What is new changes the very partitions that hold the old alerts. It is announced behind
     # whatever they would have led to.
@@ -185,5 +185,5 @@ def test_neither_a_replay_nor_a_recomputation_announces_anything_again(
     deliver(pipeline, watch.shop, late)
     wait_until_right(pipeline, expected(watch.shop, STOCK | late), TABLES)
     wait_until("the new alert has been announced", lambda: ("late", "out") in watch.inbox.alerts())
-    pipeline.wait_until_calm()
+    pipeline.wait_until_idle()
     assert watch.inbox.alerts() == dict.fromkeys([*ALERTS, ("late", "out")], 1)

@@ -127,7 +127,7 @@ def test_the_same_batch_sent_twice_changes_no_kpi(pipeline: Pipeline) -> None:
     assert send(pipeline, shop, "web_traffic", events, webhook_id="msg_twice")["accepted"] == 5
 
     wait_until("the second copy is in silver", lambda: duplicates_of(pipeline) >= duplicates + 5)
-    pipeline.wait_until_calm()
+    pipeline.wait_until_idle()
     assert kpis(pipeline, shop) == want
 
 
@@ -138,7 +138,7 @@ def test_a_late_event_changes_exactly_its_day(pipeline: Pipeline) -> None:
         send(pipeline, shop, "web_traffic", page_view(f"s-{day}", f"{day}T12:00:00Z"))
     want = {day: (day, 1, 0.0, 0.0, 1, 1.0) for day in days}
     wait_until("six days are there", lambda: kpis(pipeline, shop) == list(want.values()))
-    pipeline.wait_until_calm()
+    pipeline.wait_until_idle()
     versions = sessions_versions(pipeline)
 
     late = days[2]
@@ -146,7 +146,7 @@ def test_a_late_event_changes_exactly_its_day(pipeline: Pipeline) -> None:
 
     want[late] = (late, 1, 600.0, 600.0, 0, 0.0)
     wait_until("the late event counts", lambda: kpis(pipeline, shop) == list(want.values()))
-    pipeline.wait_until_calm()
+    pipeline.wait_until_idle()
     after = sessions_versions(pipeline)
     assert {day for day in after if after[day] != versions.get(day)} == {str(late)}
 

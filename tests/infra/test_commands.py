@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from dev import deploy_aws, offline_aws
-from dev.deploy import cloud_settings, init_arguments, terraform_settings
+from dev.terraform import cloud_settings, init_arguments, terraform_settings
 from dev.deploy_aws import (
     Cli,
     Refused,

@@ -23,7 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "dev" / "localstack"))
 
-from cloud import free_port  # noqa: E402
+from shoplake_localstack.local.processes import free_port  # noqa: E402
 
 Json = dict[str, Any]
 

@@ -117,7 +117,7 @@ def test_every_row_of_every_kpi_is_right(pipeline: Pipeline, month: Month, stage
 
 
 def test_a_late_event_changes_the_kpis(pipeline: Pipeline, month: Month, stages: Stages) -> None:
-    pipeline.wait_until_calm()
+    pipeline.wait_until_idle()
     shop, day, customer = month.shops["month-large"], DAYS[11], "a-late-customer"
     event = {
         "event_id": str(uuid.uuid4()),

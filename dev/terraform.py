@@ -1,4 +1,4 @@
-"""Applies the Terraform root to a local cloud."""
+"""Runs Terraform: the settings that all commands share, and the root on a local cloud."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import subprocess
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
-from .package import ROOT
+from .paths import INFRA, ROOT
 from .progress import run, step
 
 AWS_PROVIDER = "5.100.0"
@@ -25,8 +26,8 @@ MIRROR_HINTS = (
 
 
 def provider_mirror() -> Path | None:
-    """A folder of this machine that holds the AWS provider unpacked, for machines that cannot reach
-    Terraform's registry.
+    """Returns a folder of this machine that has the AWS provider unpacked, for machines that cannot
+    reach Terraform's registry.
     """
     provider = f"registry.terraform.io/hashicorp/aws/{AWS_PROVIDER}/*/terraform-provider-aws_v5*"
     for hint in map(Path, MIRROR_HINTS):
@@ -37,15 +38,14 @@ def provider_mirror() -> Path | None:
 
 
 def init_arguments() -> list[str]:
-    """What each `terraform init` is told: the provider is the one of the lock file, whose
-    checksums stay as they are."""
+    """Returns the arguments of `terraform init`: the provider of the lock file, unchanged."""
     mirror = provider_mirror()
     return ["-lockfile=readonly", *([f"-plugin-dir={mirror}"] if mirror else [])]
 
 
 def terraform_settings(data: Path) -> dict[str, str]:
-    """What each of our Terraform commands is told, whichever account it talks to; `data` is where
-    its modules and providers go.
+    """Returns the environment variables of every Terraform command. `data` is the folder of its
+    modules and providers.
     """
     settings = {"TF_DATA_DIR": str(data), "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
     config = os.environ.get("TF_CLI_CONFIG_FILE")
@@ -55,10 +55,10 @@ def terraform_settings(data: Path) -> dict[str, str]:
 
 
 def cloud_settings(endpoint: str, region: str, key: str) -> dict[str, str]:
-    """What makes a tool talk to a cloud of this machine, and to nothing else.
+    """Returns the environment variables that make a tool use only a cloud of this machine.
 
-    A profile of the shell's goes before keys, a service's own endpoint before the common one. So
-    all of its settings are emptied, which to Terraform is as if they were not set.
+    AWS clients prefer a profile to keys, and a service's own endpoint to the common one. So this
+    empties all AWS variables of the shell, which Terraform treats as unset.
     """
     return {name: "" for name in os.environ if name.startswith("AWS_")} | {
         "AWS_ENDPOINT_URL": endpoint,
@@ -72,9 +72,7 @@ def cloud_settings(endpoint: str, region: str, key: str) -> dict[str, str]:
 
 
 class Terraform:
-    """The root with a state and a data folder of its own, so that several clouds can be applied
-    from one checkout.
-    """
+    """The root with its own state and data folder, so that one checkout serves several clouds."""
 
     def __init__(self, state: Path, endpoint: str, variables: Mapping[str, str]) -> None:
         self._state = state
@@ -83,7 +81,7 @@ class Terraform:
             state / "terraform"
         )
 
-    def apply(self) -> dict[str, object]:
+    def apply(self) -> dict[str, Any]:
         """Initialises and applies; returns the outputs."""
         with step("terraform init"):
             self._init()
@@ -92,36 +90,32 @@ class Terraform:
         return self.outputs()
 
     def validate(self) -> None:
-        """Stops where the configuration is not valid, or a test of it fails; needs no cloud."""
+        """Validates the configuration and runs its tests; needs no cloud."""
         self._init()
         self._run("validate")
-        # Each test plans the root anew, on one processor.
+        # Each test plans the whole root on one processor.
         with ThreadPoolExecutor(os.cpu_count()) as workers:
-            list(workers.map(self._test, sorted((ROOT / "infra" / "tests").glob("*.tftest.hcl"))))
+            list(workers.map(self._test, sorted((INFRA / "tests").glob("*.tftest.hcl"))))
 
     def plan_is_empty(self) -> bool:
-        """Whether another apply would change nothing."""
-        code = subprocess.run(
-            [
-                "terraform",
-                f"-chdir={ROOT / 'infra'}",
-                "plan",
-                "-input=false",
-                "-detailed-exitcode",
-                *self._inputs(),
-            ],
-            env={**os.environ, **self._environment},
-            stdout=(self._state / "terraform-plan.log").open("wb"),
-            stderr=subprocess.STDOUT,
-        ).returncode
+        """Returns whether another apply would change nothing."""
+        log = self._state / "terraform-plan.log"
+        command = ["terraform", f"-chdir={INFRA}", "plan", "-input=false", "-detailed-exitcode"]
+        with log.open("wb") as output:
+            code = subprocess.run(
+                [*command, *self._inputs()],
+                env={**os.environ, **self._environment},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            ).returncode
         if code == 1:
-            raise RuntimeError(f"terraform plan failed: see {self._state / 'terraform-plan.log'}")
+            raise RuntimeError(f"terraform plan failed: see {log}")
         return code == 0
 
-    def outputs(self) -> dict[str, object]:
-        """The outputs of the last apply."""
+    def outputs(self) -> dict[str, Any]:
+        """Returns the outputs of the last apply."""
         text = subprocess.run(
-            ["terraform", f"-chdir={ROOT / 'infra'}", "output", "-json"],
+            ["terraform", f"-chdir={INFRA}", "output", "-json"],
             env={**os.environ, **self._environment},
             check=True,
             capture_output=True,
@@ -134,14 +128,14 @@ class Terraform:
         self._run("init", "-input=false", "-reconfigure", backend, *init_arguments())
 
     def _inputs(self) -> list[str]:
-        return [f"-var-file={ROOT / 'infra' / 'environments' / 'local.tfvars'}", *self._variables]
+        return [f"-var-file={INFRA / 'environments' / 'local.tfvars'}", *self._variables]
 
     def _test(self, file: Path) -> None:
         self._run("test", f"-filter=tests/{file.name}", log=f"test-{file.name.partition('.')[0]}")
 
     def _run(self, verb: str, *arguments: str, log: str | None = None) -> None:
         run(
-            ["terraform", f"-chdir={ROOT / 'infra'}", verb, "-no-color", *arguments],
+            ["terraform", f"-chdir={INFRA}", verb, "-no-color", *arguments],
             self._state / f"terraform-{log or verb}.log",
             cwd=ROOT,
             env=self._environment,

@@ -1,14 +1,12 @@
-#!/usr/bin/env python3
-"""The local cloud: LocalStack and a PostgreSQL in Redshift's place, both on 127.0.0.1, without
-Docker.
+"""The local cloud: LocalStack, and a PostgreSQL as the warehouse, on 127.0.0.1 without Docker.
 
-    cloud.py up     --state .local/demo [--port 4566] [--warehouse-port 5439]
-    cloud.py status --state .local/demo
-    cloud.py down   --state .local/demo
+    python -m dev.cloud up     --state .local/demo [--port 4566] [--warehouse-port 5439]
+    python -m dev.cloud status --state .local/demo
+    python -m dev.cloud down   --state .local/demo
 
-Runs in the virtual environment that bootstrap.py makes. Import `Cloud` to do the same from a script
-or a test. A cloud begins empty, every time: LocalStack's community edition keeps nothing, so the
-warehouse must not either.
+Runs in the virtual environment that dev/localstack/bootstrap.py makes. Scripts and tests use the
+class `Cloud`. Every cloud starts empty: LocalStack's community edition keeps no data, so the
+warehouse must not keep any either.
 """
 
 from __future__ import annotations
@@ -22,8 +20,6 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import boto3
 import botocore.session
@@ -40,7 +36,7 @@ from shoplake_localstack.local.processes import (
     is_running,
     tail,
 )
-from shoplake_localstack.local.waiting import telling, wait_until_ready
+from shoplake_localstack.local.waiting import reported, wait_until_ready
 
 __all__ = ["Cloud", "CloudError", "free_port"]
 
@@ -49,8 +45,8 @@ _LONGEST_INVOCATION = 900
 
 
 class Cloud:
-    """A local cloud that keeps everything it has below `state`; any number of them run side by side
-    on ports of their own.
+    """A local cloud with all its files below `state`. Several clouds run side by side, each on its
+    own ports.
     """
 
     def __init__(
@@ -64,7 +60,7 @@ class Cloud:
 
     @classmethod
     def recorded(cls, state: Path) -> Cloud:
-        """The cloud in this folder with the ports that it was started with."""
+        """Returns the cloud in this folder with the ports that it was started with."""
         cloud = cls(state)
         record = cloud._read()
         return cls(
@@ -75,17 +71,17 @@ class Cloud:
 
     @property
     def endpoint(self) -> str:
-        """The URL for AWS clients (AWS_ENDPOINT_URL)."""
+        """Returns the URL for AWS clients (AWS_ENDPOINT_URL)."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def warehouse_url(self) -> str:
-        """The URL for PostgreSQL clients."""
+        """Returns the URL for PostgreSQL clients."""
         return postgres.url(self.warehouse_port)
 
     def client(self, service: str) -> Any:
-        """The boto3 client of this cloud, whatever profile, endpoint or proxy the surroundings
-        name. Threads may share it; it is made once, since that takes longer than most of its
+        """Returns the boto3 client of this cloud, which ignores profiles, endpoints and proxies of
+        the environment. Threads may share it. It is made once, because that takes longer than most
         requests.
         """
         if service not in self._clients:
@@ -94,7 +90,7 @@ class Cloud:
                 s3={"addressing_style": "path"},
                 retries={"mode": "standard"},
                 proxies={"http": "", "https": ""},
-                read_timeout=_LONGEST_INVOCATION,  # or a slow function would be invoked again
+                read_timeout=_LONGEST_INVOCATION,  # a retry would invoke a slow function again
             )
             self._clients[service] = boto3.Session(botocore_session=session).client(
                 service,
@@ -107,28 +103,25 @@ class Cloud:
         return self._clients[service]
 
     def function_pids(self, function_name: str) -> list[int]:
-        """The processes that run a function now, so that a test can kill one."""
+        """Returns the processes of a function, so that a test can kill one."""
         found = []
         for file in (self.state / "functions" / function_name).glob("*/pid"):
             try:
                 pid = int(file.read_text())
-            except (
-                FileNotFoundError,
-                ValueError,
-            ):  # the environment is being removed, or made, at this moment
-                continue
+            except (FileNotFoundError, ValueError):
+                continue  # the environment is being made or removed
             if is_running(pid):
                 found.append(pid)
         return found
 
     def calls(self) -> set[Call]:
-        """Each different call of AWS that was made by a function, or by a process that
-        AWS_SDK_UA_APP_ID gives a name, since the cloud began.
+        """Returns each different call of AWS since the start of the cloud, by functions and by
+        processes with AWS_SDK_UA_APP_ID.
         """
         return read(self.state / CALLS)
 
     def is_up(self) -> bool:
-        """Whether both servers run and LocalStack answers."""
+        """Returns whether both servers run and LocalStack answers."""
         record = self._read()
         same_ports = (record.get("port"), record.get("warehouse_port")) == (
             self.port,
@@ -139,7 +132,7 @@ class Cloud:
         )
 
     def up(self) -> None:
-        """Starts the cloud and waits until it is healthy; does nothing when it already is."""
+        """Starts the cloud and waits until it is healthy, unless it already is."""
         if self.is_up():
             return
         self.down()
@@ -149,7 +142,8 @@ class Cloud:
         ):
             if is_listening(port):
                 raise CloudError(
-                    f"port {port}, meant for {name}, is in use by another program: end it, or choose another with {option}"
+                    f"port {port} for {name} is in use by another program: end it, or choose another"
+                    f" port with {option}"
                 )
         logs = self.state / "logs"
         logs.mkdir(parents=True, exist_ok=True)
@@ -165,13 +159,13 @@ class Cloud:
             "warehouse_port": self.warehouse_port,
             "processes": [],
         }
-        with telling("starting LocalStack"):
+        with reported("starting LocalStack"):
             _empty(self.state / CALLS)
             log = _empty(logs / "localstack.log")
             process = localstack.launch(self.state, self.port, self.warehouse_url, log)
             record["processes"].append(ProcessId.of(process.pid).as_json())
             self._write(record)
-        with telling("starting the warehouse"):
+        with reported("starting the warehouse"):
             server = postgres.Postgres(
                 self.state, self.warehouse_port, _empty(logs / "postgresql.log")
             )
@@ -180,9 +174,9 @@ class Cloud:
             finally:
                 record["warehouse_home"] = str(server.home)
                 self._write(record)
-        with telling("waiting for LocalStack"):
+        with reported("waiting for LocalStack"):
             wait_until_ready(self._answers, process, log)
-        with telling("starting Kinesis"):
+        with reported("starting Kinesis"):
             try:
                 self.client("kinesis").list_streams()
             except Exception as error:
@@ -191,11 +185,12 @@ class Cloud:
                 ) from error
 
     def down(self) -> None:
-        """Ends every process of this cloud, and no other, and removes its data; the logs stay."""
+        """Ends the processes of this cloud and removes its data; keeps the logs."""
         record = self._read()
-        # At once, as nothing of what they hold is kept. PostgreSQL is asked to (SIGQUIT), or it
-        # would leave shared memory behind.
-        for process, how in zip(_processes(record), (signal.SIGKILL, signal.SIGQUIT)):
+        # Their data is not kept, so they end at once. SIGKILL would make PostgreSQL leave its shared
+        # memory behind.
+        signals = (signal.SIGKILL, signal.SIGQUIT)
+        for process, how in zip(_processes(record), signals, strict=False):
             end(process, how)
         end_marked(self.state)
         for folder in (
@@ -207,17 +202,17 @@ class Cloud:
         self._record.unlink(missing_ok=True)
 
     def _answers(self) -> bool:
-        """Asked without the proxy that the surroundings may name."""
+        """Returns whether LocalStack answers, without a proxy of the environment."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(f"{self.endpoint}/_localstack/health", timeout=5) as response:
-                return response.status == 200
+                return bool(response.status == 200)
         except (urllib.error.URLError, OSError):
             return False
 
     def _read(self) -> dict[str, Any]:
         try:
-            return json.loads(self._record.read_text())
+            return dict(json.loads(self._record.read_text()))
         except (FileNotFoundError, json.JSONDecodeError):
             return {}
 
@@ -235,13 +230,13 @@ def _empty(log: Path) -> Path:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("action", choices=("up", "down", "status"))
     parser.add_argument(
-        "--state", type=Path, required=True, help="the folder that holds everything of this cloud"
+        "--state", type=Path, required=True, help="the folder with all files of the cloud"
     )
     parser.add_argument("--port", type=int, help=f"LocalStack's port (up; default {_DEFAULT_PORT})")
     parser.add_argument(
