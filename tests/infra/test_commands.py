@@ -24,7 +24,7 @@ from dev import deploy_aws, offline_aws
 from dev.terraform import cloud_settings, init_arguments, terraform_settings
 from dev.deploy_aws import (
     Cli,
-    Refused,
+    DeployError,
     Target,
     Terraform,
     assemble,
@@ -169,7 +169,7 @@ def test_grants_are_made_once(calls: Path, packages: Path, tmp_path: Path) -> No
 
 def test_nothing_is_applied_without_a_yes(calls: Path, packages: Path, tmp_path: Path) -> None:
     aws = FakeAws()
-    with pytest.raises(Refused, match="CONFIRM=shoplake-dev"):
+    with pytest.raises(DeployError, match="CONFIRM=shoplake-dev"):
         deploy(
             DEV,
             Terraform(DEV, tmp_path / "deploy", packages),
@@ -186,15 +186,13 @@ def test_nothing_is_applied_without_a_yes(calls: Path, packages: Path, tmp_path:
 def test_packages_must_be_there(packages: Path) -> None:
     check_packages(packages, "arm64")
     (packages / "load.zip").unlink()
-    with pytest.raises(Refused, match="load.zip is missing: make package ARCH=arm64"):
+    with pytest.raises(DeployError, match="load.zip is missing: run `make package ARCH=arm64`"):
         check_packages(packages, "arm64")
 
 
 def test_packages_must_be_for_the_right_processor(packages: Path) -> None:
     pack(packages, "load", 0x3E)
-    with pytest.raises(
-        Refused, match="load.zip is built for x86_64, and the environment runs arm64"
-    ):
+    with pytest.raises(DeployError, match="load.zip is built for x86_64, expected arm64"):
         check_packages(packages, "arm64")
 
 
@@ -203,8 +201,8 @@ def test_packages_must_be_of_the_checkouts_commit(
 ) -> None:
     built_from(packages, Commit("ba9876543210"))
     with pytest.raises(
-        Refused,
-        match="is built from ba9876543210, and this checkout is 0123456789ab: make package ARCH=arm64",
+        DeployError,
+        match="is built from ba9876543210, and this checkout is 0123456789ab: run `make package",
     ):
         deploy(
             DEV,
@@ -220,7 +218,7 @@ def test_packages_must_be_of_the_checkouts_commit(
 
 def test_packages_must_say_what_they_are_built_from(packages: Path) -> None:
     (packages / RECORD).unlink()
-    with pytest.raises(Refused, match=f"{RECORD} is missing.*make package ARCH=arm64"):
+    with pytest.raises(DeployError, match=f"{RECORD} is missing.*make package ARCH=arm64"):
         check_commit(packages, "arm64", COMMIT, strict=False)
 
 
@@ -235,7 +233,7 @@ def test_what_no_commit_has_is_not_for_prod(
 ) -> None:
     built_from(packages, built)
     with pytest.raises(
-        Refused, match=f"{DIRTY.name}.*no commit has these files.*make package ARCH=arm64"
+        DeployError, match=f"{DIRTY.name}.*some files are not committed.*make package ARCH=arm64"
     ):
         deploy(
             PROD,
@@ -298,7 +296,7 @@ def test_the_tag_that_is_given_goes_over_the_files(
 def test_prod_is_not_destroyed_by_mistake(
     calls: Path, packages: Path, tmp_path: Path, confirmed: str | None
 ) -> None:
-    with pytest.raises(Refused, match="CONFIRM=shoplake-prod"):
+    with pytest.raises(DeployError, match="CONFIRM=shoplake-prod"):
         destroy(PROD, Terraform(PROD, tmp_path / "deploy", packages), confirmed=confirmed)
     assert verbs(calls) == []
 
@@ -321,7 +319,7 @@ def test_what_is_taken_away_needs_neither_packages_nor_images(calls: Path, tmp_p
 def test_another_environment_is_shown_first_and_then_asked_for(
     calls: Path, packages: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(Refused, match="CONFIRM=shoplake-dev"):
+    with pytest.raises(DeployError, match="CONFIRM=shoplake-dev"):
         destroy(DEV, Terraform(DEV, tmp_path / "deploy", packages), confirmed=None)
     assert verbs(calls) == ["init", "plan"]
 
@@ -541,7 +539,7 @@ def test_control_is_waited_for_and_asked_once(cli: Path) -> None:
 def test_what_control_refuses_is_said(cli: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANSWER", '{"errorMessage": "the warehouse has migration 9"}')
     monkeypatch.setenv("STATUS", '{"StatusCode": 200, "FunctionError": "Unhandled"}')
-    with pytest.raises(Refused, match="the warehouse has migration 9"):
+    with pytest.raises(DeployError, match="the warehouse has migration 9"):
         Cli("eu-central-1").invoke("shoplake-dev-control", {"action": "migrate"})
 
 

@@ -37,7 +37,7 @@ def arguments(command: list[str]) -> dict[str, str]:
 def test_every_connector_has_an_image() -> None:
     folders = [path.parents[1] for path in (ROOT / "connectors").glob("*/src/main.rs")]
     assert {
-        folder.name: tomllib.loads((folder / "Cargo.toml").read_text("utf-8"))["package"]["name"]
+        folder.name: tomllib.loads((folder / "Cargo.toml").read_text("utf-8"))["bin"][0]["name"]
         for folder in folders
     } == CONNECTORS
 
@@ -231,10 +231,10 @@ def test_where_git_knows_no_commit_it_is_said(
 ) -> None:
     monkeypatch.setattr(images, "ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    with pytest.raises(SystemExit, match="git does not say which.*not a git repository"):
+    with pytest.raises(SystemExit, match="git cannot name the commit.*not a git repository"):
         Commit.of_checkout()
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(SystemExit, match="git does not say which"):
+    with pytest.raises(SystemExit, match="git cannot name the commit"):
         Commit.of_checkout()
 
 

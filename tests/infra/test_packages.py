@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dev import release
-from dev.deploy_aws import Refused, check_commit
+from dev.deploy_aws import DeployError, check_commit
 from dev.images import Commit
 from dev.package import FUNCTIONS, package
 from dev.pipeline import SCHEMAS, SQL
@@ -92,7 +92,7 @@ def test_a_build_that_fails_leaves_no_packages_to_deploy(
     monkeypatch.setattr(sys, "argv", ["release", "arm64"])
     with pytest.raises(SystemExit):
         release.main()
-    with pytest.raises(Refused, match=f"{RECORD} is missing"):
+    with pytest.raises(DeployError, match=f"{RECORD} is missing"):
         check_commit(tmp_path, "arm64", COMMIT, strict=False)
 
 
