@@ -142,8 +142,8 @@ class Cloud:
         ):
             if is_listening(port):
                 raise CloudError(
-                    f"port {port} for {name} is in use by another program: end it, or choose another"
-                    f" port with {option}"
+                    f"port {port} for {name} is in use by another program: end it, or choose"
+                    f" another port with {option}"
                 )
         logs = self.state / "logs"
         logs.mkdir(parents=True, exist_ok=True)
@@ -187,7 +187,7 @@ class Cloud:
     def down(self) -> None:
         """Ends the processes of this cloud and removes its data; keeps the logs."""
         record = self._read()
-        # Their data is not kept, so they end at once. SIGKILL would make PostgreSQL leave its shared
+        # Their data is not kept, so they end at once. After SIGKILL, PostgreSQL would leave shared
         # memory behind.
         signals = (signal.SIGKILL, signal.SIGQUIT)
         for process, how in zip(_processes(record), signals, strict=False):

@@ -93,7 +93,7 @@ class Terraform:
         """Shows what would change, and saves the plan."""
         variables = {"packages_dir": str(self._packages)}
         # A file of variables overrides the environment, and would replace the tag just pushed.
-        if tag := os.environ.get("TF_VAR_connector_image_tag"):  # noqa: SIM112: Terraform's spelling
+        if tag := os.environ.get("TF_VAR_connector_image_tag"):  # noqa: SIM112
             variables["connector_image_tag"] = tag
         # Terraform reads packages and tags even to destroy.
         if destroy:

@@ -127,7 +127,7 @@ class HostileShop:
             sent.add("pos_sales", rows[:ROWS_BEFORE_CIRCLE])
 
     def _answer_with_a_bom(self, sent: Sent, day: date) -> None:
-        """Answers with a byte order mark. The connector may accept all of the day, or none of it."""
+        """Answers with a byte order mark. The connector may accept the whole day, or nothing."""
         with self._api("pos", "--date", str(day), "--answer", "bom") as (api, rows):
             code, said = self._run(api, day)
         if code == 0:
