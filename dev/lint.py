@@ -1,4 +1,4 @@
-"""`make lint` beyond rustfmt and clippy: dependencies, Python, words, Terraform and SQL."""
+"""`make lint` beyond rustfmt and clippy: dependencies, Python, Terraform and SQL."""
 
 from __future__ import annotations
 
@@ -28,8 +28,6 @@ def main() -> int:
         check(tools / "ruff", "format", "--check", "--quiet")
         # With this environment's packages, so that mypy knows their types.
         check(tools / "mypy", "--python-executable", sys.executable)
-    with step("private terms and wide lines"):
-        check(sys.executable, "-m", "dev.words")
     with step("terraform fmt, validate and test"):
         check("terraform", "fmt", "-check", "-recursive", "-diff", "infra")
         Terraform(LOCAL / "lint", "", {}).validate()
