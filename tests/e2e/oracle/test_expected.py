@@ -1,6 +1,4 @@
-"""The yardstick itself, measured by hand: few rows per KPI, their answers worked out in the
-comments.
-"""
+"""Tests of the oracle: few rows per KPI, with answers that the comments compute by hand."""
 
 from __future__ import annotations
 
@@ -15,6 +13,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from dev.paths import SCHEMAS, SQL
+
 from . import TABLES, Expected, differences
 from .expected import HERE
 
@@ -23,14 +23,14 @@ SHOP = "s"
 
 
 def rows(dataset: str, inputs: list[dict[str, Any]], table: str) -> list[tuple[Any, ...]]:
-    """The table's rows for one shop, without its id, in the order of the key."""
+    """Returns a table's rows of one shop, without its id, in the order of the key."""
     expected = Expected()
     expected.add_rows(dataset, SHOP, [json.dumps(row) for row in inputs])
     return read(expected, table)
 
 
 def read(expected: Expected, table: str) -> list[tuple[Any, ...]]:
-    """A table without the shop, in the order of the key."""
+    """Returns a table without the shop, in the order of the key."""
     answer = expected.table(table)
     assert all(row[0] == SHOP for row in answer.rows)
     return sorted(
@@ -110,12 +110,13 @@ def stock(
     }
 
 
-def test_every_kpi_has_a_definition() -> None:
-    # `Expected` counts the columns of the key in the first line.
+def test_every_definition_is_of_a_warehouse_table() -> None:
+    headers = "\n".join(path.read_text() for path in SQL.rglob("*.sql"))
+    assert set(TABLES) <= set(re.findall(r'^-- warehouse = "([\w.]+)"', headers, re.MULTILINE))
     for table in TABLES:
+        # `Expected` counts the columns of the key in the first line.
         first = (HERE / f"{table}.sql").read_text().splitlines()[0]
         assert re.fullmatch(r"-- key: \w+(, \w+)*", first), f"{table}: {first}"
-    assert len(TABLES) == 14
 
 
 def test_rows_that_break_their_contract_count_nowhere() -> None:
@@ -137,7 +138,6 @@ def test_rows_that_break_their_contract_count_nowhere() -> None:
     assert expected.count("pos_sales") == (12, 1)
 
 
-CONTRACTS = Path(__file__).resolve().parents[3] / "crates" / "contracts" / "schemas"
 FULL_ROWS = {
     "web_traffic": web(
         "e", "2026-03-01T00:00:00Z", device={"type": "desktop", "os": "Linux"}, utm={"source": "x"}
@@ -170,7 +170,7 @@ def test_what_is_valid_here_is_what_a_validator_of_json_schema_says(dataset: str
     """Each field in turn is left out, or gets each odd value, and the contract's own schema is
     asked as well.
     """
-    contract = json.loads((CONTRACTS / f"{dataset}.json").read_text())
+    contract = json.loads((SCHEMAS / f"{dataset}.json").read_text())
     good = FULL_ROWS[dataset]
     variants = [good]
     for field, schema in contract["properties"].items():
@@ -307,7 +307,7 @@ def test_inventory_turnover() -> None:
 def test_engagement_score() -> None:
     # c1: page_view 1 + purchase 13 + inquiry 3 + loyalty_earn 5 = 22; c2: checkout 8; c3: search 1
     # + product_view 2 + add_to_cart 5 = 8, and one remove_from_cart for 0; c4: only that: 0. Two
-    # share rank 2, so the next is 4. Nobody's events count nowhere.
+    # share rank 2, so the next is 4. Events without a customer do not count.
     expected = Expected()
     day = "2026-03-01T10:00:00Z"
     events = [
@@ -347,7 +347,7 @@ def test_engagement_score() -> None:
 def test_sessions() -> None:
     # v: 10:00 and 10:30 are one session of 1800 s (30 minutes are not more than 30),
     # 11:00:00.000001 begins another, a bounce. n starts at 23:50 and ends at 0:10: 1200 s, wholly
-    # on the first day. b: a search alone is no bounce. Durations 0, 0, 1200, 1800: average 750,
+    # on the first day. b: a search alone is not a bounce. Durations 0, 0, 1200, 1800: average 750,
     # median 600.
     events = [
         web("e1", "2026-03-01T10:00:00Z"),
@@ -528,7 +528,7 @@ def test_customer_features() -> None:
 
 def test_feedback_score() -> None:
     # Ratings 5, 4, 2 by email: 11 / 3, two of three satisfied. The later version of the chat's
-    # rating wins: 3, nobody satisfied. Who phoned gave no rating.
+    # rating wins: 3, not satisfied. The phone calls have no rating.
     calls = [
         crm(1, "2026-03-01T10:00:00Z", rating=5),
         crm(2, "2026-03-01T10:00:00Z", rating=4),
@@ -598,8 +598,7 @@ def test_time_to_resolution() -> None:
 
 
 def test_tickets_are_forgotten_after_ninety_days() -> None:
-    # Opened on 1 January; 1 April is 90 days later, 2 April 91: by then nobody knows when it was
-    # opened.
+    # Opened on 1 January; 1 April is 90 days later, 2 April 91, which is outside the window.
     events = [
         ticket(1, "a", "opened", "2026-01-01T00:00:00Z"),
         ticket(2, "b", "opened", "2026-04-01T00:00:00Z"),
@@ -618,7 +617,7 @@ def test_tickets_are_forgotten_after_ninety_days() -> None:
 
 def test_days_of_online_retail(tmp_path: Path) -> None:
     # Receipt 1 has two equal lines, 2 * 6 * 2.55 = 30.60, and the C-receipt takes 2 back; the line
-    # without a price is no sale.
+    # without a price is not a sale.
     header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
     lines = [
         "1,85123A,HEART,6,2010-12-01 08:26:00,2.55,17850.0,France\n",
@@ -635,13 +634,13 @@ def test_days_of_online_retail(tmp_path: Path) -> None:
     assert expected.count("pos_sales") == (4, 3)
 
 
-def test_differences_are_told_in_both_directions() -> None:
+def test_differences_are_found_in_both_directions() -> None:
     columns = ["day", "count", "rate"]
     want = [(1, 10, 0.1), (2, 20, 0.2), (3, 30, None)]
     assert differences(columns, 1, [(1, 10, 0.1 + 1e-12), *want[1:]], want) == ""
     text = differences(columns, 1, [(1, 10.0, 0.1 + 1e-9), (2, 20, None), (4, 40, 0.4)], want)
     assert "1 rows missing:\n  day=3, count=30, rate=None" in text
-    assert "1 rows that should not be there:\n  day=4" in text
+    assert "1 rows unexpected:\n  day=4" in text
     assert "2 of 3 rows are wrong:" in text
     assert (
         "count: got 10.0, expected 10; rate: got" in text

@@ -1,5 +1,5 @@
 -- key: shop_id, interaction_date, channel
--- A channel that nobody rated on a day has no rate.
+-- The rate of a channel without ratings on a day is null.
 select
     shop_id,
     cast(occurred_at as date) as interaction_date,

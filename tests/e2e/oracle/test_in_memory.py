@@ -1,6 +1,5 @@
-"""A whole month, and the real days, through the functions' own handlers in memory (`simulate`):
-every row of every KPI equals the independent computation. What lies around the handlers, the cloud,
-is what the other end-to-end tests are about.
+"""A whole month and the real days through the functions' handlers in memory (`simulate`): every row
+of every KPI equals the oracle's. The other end-to-end tests cover the cloud around the handlers.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dev.package import ROOT, build
+from dev.package import build
+from dev.paths import SCHEMAS, SQL
 
 from . import TABLES, Expected, differences
 
@@ -39,7 +39,7 @@ OF_SALES = (
 
 @pytest.fixture(scope="module")
 def binaries() -> Path:
-    """The sample sources and the lake in memory."""
+    """Builds the sample sources and the lake in memory."""
     return build()
 
 
@@ -62,7 +62,7 @@ def hand_over(
     products: int,
     locations: int,
 ) -> dict[str, list[Path]]:
-    """What a shop's sources hand over in the month, by dataset, one event a line."""
+    """Writes the data of a shop's sources in the month; returns the files by dataset."""
     folder.mkdir()
     days = [FIRST_DAY + timedelta(days=number) for number in range((LAST_DAY - FIRST_DAY).days + 1)]
     world = ("--seed", str(seed), "--products", str(products))
@@ -102,7 +102,7 @@ def hand_over(
 
 
 def enveloped(dataset: str, shop: str, file: Path) -> Path:
-    """The events of a file with their dataset and shop, for `simulate`."""
+    """Adds dataset and shop to the events of a file, for `simulate`."""
     out = file.with_suffix(".events")
     with file.open() as lines, out.open("w") as events:
         events.writelines(
@@ -115,14 +115,9 @@ def enveloped(dataset: str, shop: str, file: Path) -> Path:
 def differing(
     binaries: Path, events: Sequence[Path], expected: Expected, tables: Sequence[str], folder: Path
 ) -> str:
-    """What is wrong with which table; empty where nothing is."""
+    """Describes the differences by table; empty if there are none."""
     out = folder / "lake"
-    definitions = (
-        "--sql",
-        ROOT / "glue-sql",
-        "--schemas",
-        ROOT / "crates" / "contracts" / "schemas",
-    )
+    definitions = ("--sql", SQL, "--schemas", SCHEMAS)
     run(binaries / "simulate", "--events", *events, "--out", out, *definitions)
     found = {}
     for table in tables:
@@ -139,7 +134,7 @@ def differing(
             ).fetchall()
         found[table] = differences(want.columns, want.keys, got, want.rows)
     return "\n".join(
-        f"\n{table} is not what it should be:\n{text}" for table, text in found.items() if text
+        f"\n{table} differs from the oracle:\n{text}" for table, text in found.items() if text
     )
 
 
@@ -154,7 +149,7 @@ def run(*command: object) -> None:
 
 
 @pytest.mark.skipif(
-    "SHARED_DATA" not in os.environ, reason="SHARED_DATA names no folder of real days"
+    "SHARED_DATA" not in os.environ, reason="SHARED_DATA does not name a folder of real days"
 )
 def test_real_days_of_sales(binaries: Path, tmp_path: Path) -> None:
     source = Path(os.environ["SHARED_DATA"], "online-retail")

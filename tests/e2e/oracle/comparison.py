@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 REL = 1e-9
-"""How much two doubles may differ, relative to the larger; everything else is exact."""
+"""The relative tolerance of doubles; all other values must be equal."""
 
 SHOWN = 5
-"""How many rows of each kind of difference are told."""
+"""Rows that the report shows of each kind of difference."""
 
 
 def differences(
@@ -20,16 +20,16 @@ def differences(
     got: Iterable[tuple[Any, ...]],
     want: Iterable[tuple[Any, ...]],
 ) -> str:
-    """What tells the tables apart, in words; empty where they are equal. The first `keys` columns
+    """Describes the differences of two tables; empty if they are equal. The first `keys` columns
     identify a row.
     """
     problems: list[str] = []
     ours = _by_key("got", keys, got, problems)
     theirs = _by_key("wanted", keys, want, problems)
-    _tell(problems, "missing", [theirs[key] for key in theirs.keys() - ours.keys()], columns)
-    _tell(
+    _report(problems, "missing", [theirs[key] for key in theirs.keys() - ours.keys()], columns)
+    _report(
         problems,
-        "that should not be there",
+        "unexpected",
         [ours[key] for key in ours.keys() - theirs.keys()],
         columns,
     )
@@ -66,7 +66,7 @@ def _by_key(
 
 
 def _plain(value: Any) -> Any:
-    """A moment with a zone and the same one without, taken as UTC, are equal here."""
+    """Converts a time with a zone to UTC without one, so that both forms are equal."""
     is_zoned = isinstance(value, datetime) and value.tzinfo
     return value.astimezone(UTC).replace(tzinfo=None) if is_zoned else value
 
@@ -74,11 +74,11 @@ def _plain(value: Any) -> Any:
 def _same(got: Any, want: Any) -> bool:
     if isinstance(got, float) and isinstance(want, float):
         return math.isclose(got, want, rel_tol=REL)
-    # A double where a count or an amount should be is wrong, even if it happens to be equal.
+    # A double in place of a count or an amount is wrong, even if the values are equal.
     return isinstance(got, float) == isinstance(want, float) and got == want
 
 
-def _tell(
+def _report(
     problems: list[str], what: str, rows: list[tuple[Any, ...]], columns: Sequence[str]
 ) -> None:
     if rows:
@@ -87,7 +87,7 @@ def _tell(
 
 
 def _text(columns: Sequence[str], row: tuple[Any, ...]) -> str:
-    return ", ".join(f"{column}={value}" for column, value in zip(columns, row))
+    return ", ".join(f"{column}={value}" for column, value in zip(columns, row, strict=False))
 
 
 def _sortable(row: tuple[Any, ...]) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ restocks as (
         sum(restocked_quantity) filter (is_restock) as quantity,
         min(snapshot_at) filter (is_restock) as first_at,
         max(snapshot_at) filter (is_restock) as last_at,
-        -- A source may remember a restock from before the window, or from before we first looked.
+        -- A source may report a restock before the window or before its first snapshot.
         greatest(max(snapshot_at) filter (is_restock), max(last_restocked_at)) as latest_known_at
     from window_of_days
     group by all
@@ -47,9 +47,13 @@ select
     product_id,
     coalesce(restocks, 0) as restocks_30d,
     coalesce(quantity, 0) as restocked_quantity_30d,
-    case when restocks >= 2 then (epoch_us(last_at) - epoch_us(first_at)) / 86400e6 / (restocks - 1) end as mean_days_between,
     case
-        when latest_known_at is not null then greatest(epoch_us(last_snapshot_at) - epoch_us(latest_known_at), 0) / 86400e6
+        when restocks >= 2
+            then (epoch_us(last_at) - epoch_us(first_at)) / 86400e6 / (restocks - 1)
+    end as mean_days_between,
+    case
+        when latest_known_at is not null
+            then greatest(epoch_us(last_snapshot_at) - epoch_us(latest_known_at), 0) / 86400e6
     end as days_since_last
 from days
 left join restocks using (shop_id, stock_date, location_id, product_id)

@@ -1,6 +1,6 @@
 -- Days of UCI's "Online Retail" as the rows of a POS API: Country is the region, InvoiceNo the
--- receipt, a line's number its position in its receipt. Customers' numbers were once taken for
--- decimals: 17850.0. The variables `files` and `shop_id` say which days, and whose.
+-- receipt, and a line's number its position in the receipt. The files write customers' numbers as
+-- decimals (17850.0). The variables `files` and `shop_id` name the days and the shop.
 insert into raw
 with lines as (
     select *, row_number() over () as position

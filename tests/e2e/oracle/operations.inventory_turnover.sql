@@ -1,6 +1,6 @@
 -- key: shop_id, business_date, currency
--- The trailing 30 days. Average value: the mean of each product in each location over its own
--- snapshots, added up.
+-- The trailing 30 days. The average value is the sum over products and locations of the mean of
+-- their snapshots.
 with sold as (
     select
         shop_id,
@@ -43,7 +43,8 @@ means as (
         product_id,
         cast(sum(value) as double) / sum(times) as mean
     from days
-    join counted on counted.shop_id = days.shop_id and counted.day between days.day - 29 and days.day
+    join counted
+        on counted.shop_id = days.shop_id and counted.day between days.day - 29 and days.day
     group by all
 ),
 stock as (
@@ -57,7 +58,9 @@ select
     currency,
     coalesce(cost, 0) as cost_of_goods_sold_30d,
     average_value as average_inventory_value_30d,
-    case when average_value > 0 then cast(coalesce(cost, 0) as double) / average_value end as turnover,
+    case
+        when average_value > 0 then cast(coalesce(cost, 0) as double) / average_value
+    end as turnover,
     coalesce(uncosted, 0) as units_without_cost_30d
 from costs
 full join stock using (shop_id, day, currency)

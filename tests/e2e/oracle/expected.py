@@ -1,4 +1,4 @@
-"""Computes KPI tables from what the sources handed over."""
+"""Computes KPI tables from the data of the sources."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import duckdb
 HERE = Path(__file__).resolve().parent
 
 TABLES: tuple[str, ...] = tuple(sorted(file.stem for file in HERE.glob("*.*.sql")))
-"""The warehouse tables that are computed here, as `schema.table`; each is the file `<schema>.<table>.sql`."""
+"""The warehouse tables as `schema.table`, each with a file `<schema>.<table>.sql`."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with their columns' names, of which the first `keys` identify a row."""
+    """Rows and names of columns, of which the first `keys` identify a row."""
 
     columns: list[str]
     keys: int
@@ -27,7 +27,7 @@ class Table:
 
 
 class Expected:
-    """The raw inputs of some shops, and the tables that follow from them."""
+    """The raw inputs of some shops, and the tables computed from them."""
 
     def __init__(self) -> None:
         self._db = duckdb.connect()
@@ -39,7 +39,8 @@ class Expected:
     def add_events(self, dataset: str, shop_id: str, files: Iterable[Path]) -> None:
         """Adds NDJSON files with one row of the dataset per line."""
         self._db.execute(
-            "insert into raw select ?, ?, json from read_ndjson_objects(?, maximum_object_size = 1048576)",
+            "insert into raw select ?, ?, json"
+            " from read_ndjson_objects(?, maximum_object_size = 1048576)",
             [dataset, shop_id, [str(file) for file in files]],
         )
         self._forget()
@@ -59,7 +60,7 @@ class Expected:
         self._forget()
 
     def table(self, name: str) -> Table:
-        """A KPI table as it should be."""
+        """Returns the expected rows of a KPI table."""
         self._define()
         if name not in self._tables:
             sql = (HERE / f"{name}.sql").read_text()
@@ -69,9 +70,7 @@ class Expected:
         return self._tables[name]
 
     def count(self, dataset: str) -> tuple[int, int]:
-        """How many rows of a dataset the sources handed over, and how many are valid and no
-        repetition.
-        """
+        """Returns the number of rows of a dataset, and of those that are valid and not repeated."""
         self._define()
         [(raw,)] = self._db.execute(
             "select count(*) from raw where dataset = ?", [dataset]
@@ -80,9 +79,7 @@ class Expected:
         return raw, valid
 
     def valid_rows(self, dataset: str) -> list[dict[str, Any]]:
-        """The rows of a dataset that keep their contract, repetitions included, as they were handed
-        over.
-        """
+        """Returns the valid rows of a dataset unchanged, repetitions included."""
         self._define()
         return [
             json.loads(row)
@@ -90,7 +87,7 @@ class Expected:
         ]
 
     def shops(self) -> list[str]:
-        """The shops that anything was added for."""
+        """Returns the shops with inputs."""
         return [
             shop
             for (shop,) in self._db.execute(

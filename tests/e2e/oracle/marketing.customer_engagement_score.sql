@@ -18,7 +18,10 @@ activities as (
         shop_id,
         occurred_at,
         customer_id,
-        case when interaction_type like 'loyalty\_%' escape '\' then 'loyalty_action' else 'crm_interaction' end
+        case
+            when interaction_type like 'loyalty\_%' escape '\' then 'loyalty_action'
+            else 'crm_interaction'
+        end
     from crm_interactions
 ),
 scores as (

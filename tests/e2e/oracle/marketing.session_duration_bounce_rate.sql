@@ -1,9 +1,12 @@
 -- key: shop_id, session_date
--- A session is a session_id, split where more than 30 minutes pass without an event, and 24 hours
--- after it started. What has gone on for a whole UTC day is split at midnights instead. A session
--- belongs to the day it started on; a bounce is one view and nothing else.
+-- A session is a session_id, split after more than 30 minutes without an event, and 24 hours after
+-- its start. A session that lasts for a whole UTC day is split at midnights instead. A session
+-- belongs to the day of its start. A bounce is a session of one view.
 with starts as (
-    select *, coalesce(occurred_at - lag(occurred_at) over moments > interval 30 minutes, true) as is_start
+    select
+        *,
+        coalesce(occurred_at - lag(occurred_at) over moments > interval 30 minutes, true)
+            as is_start
     from web_traffic
     window moments as (partition by shop_id, session_id order by occurred_at, event_id)
 ),
@@ -11,7 +14,10 @@ numbered as (
     select
         *,
         count(*) filter (is_start)
-            over (partition by shop_id, session_id order by occurred_at, event_id rows unbounded preceding) as number
+            over (
+                partition by shop_id, session_id order by occurred_at, event_id
+                rows unbounded preceding
+            ) as number
     from starts
 ),
 timed as (
@@ -24,7 +30,8 @@ parts as (
     select
         *,
         case
-            when datediff('day', began_at, occurred_at) > 1 then strftime(occurred_at, 'on %Y-%m-%d')
+            when datediff('day', began_at, occurred_at) > 1
+                then strftime(occurred_at, 'on %Y-%m-%d')
             when occurred_at < began_at + interval 24 hours then 'first'
             else 'second'
         end as part

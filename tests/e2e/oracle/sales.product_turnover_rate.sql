@@ -1,6 +1,6 @@
 -- key: shop_id, business_date, product_id
--- The trailing 30 days are the day and the 29 before it. Average stock: each location's mean over
--- its own snapshots, added up. Without stock, or with a debt of it, there is no rate.
+-- The trailing 30 days are the day and the 29 before it. Average stock is the sum over locations of
+-- the mean of their snapshots. If it is not above zero, the rate is null.
 with sold as (
     select shop_id, business_date as day, product_id, sum(greatest(quantity, 0)) as units
     from pos_sales
@@ -31,7 +31,8 @@ sales as (
 means as (
     select days.shop_id, days.day, product_id, location_id, sum(units) / sum(times) as mean
     from days
-    join counted on counted.shop_id = days.shop_id and counted.day between days.day - 29 and days.day
+    join counted
+        on counted.shop_id = days.shop_id and counted.day between days.day - 29 and days.day
     group by all
 ),
 stock as (

@@ -1,5 +1,5 @@
 -- key: shop_id, resolution_date
--- Each day is seen with the knowledge of its end: the events of that day and of the 90 before it.
+-- Each day is computed from the events of that day and the 90 before it.
 with ticket_events as (
     select shop_id, ticket_id, ticket_status as status, occurred_at
     from crm_interactions
@@ -50,8 +50,10 @@ figures as (
         quantile_cont(hours, 0.9) filter (is_resolved_today) as p90_hours,
         count(*) filter (resolved_at is null) as open_tickets,
         count(*) filter (resolved_at is null and age_in_days < 1) as open_under_1_day,
-        count(*) filter (resolved_at is null and age_in_days >= 1 and age_in_days < 3) as open_1_to_3_days,
-        count(*) filter (resolved_at is null and age_in_days >= 3 and age_in_days < 7) as open_3_to_7_days,
+        count(*) filter (resolved_at is null and age_in_days >= 1 and age_in_days < 3)
+            as open_1_to_3_days,
+        count(*) filter (resolved_at is null and age_in_days >= 3 and age_in_days < 7)
+            as open_3_to_7_days,
         count(*) filter (resolved_at is null and age_in_days >= 7) as open_over_7_days
     from measured
     group by all

@@ -1,8 +1,11 @@
--- key: shop_id, as_of_date, customer_id A customer as seen at the end of a day: that day and the
--- 364 before it. A purchase is a receipt (of one day and currency) on which anything was sold. The
--- currency of most purchases counts, of equal ones the first by its code.
+-- key: shop_id, as_of_date, customer_id
+-- A customer at the end of a day, from that day and the 364 before it. A purchase is a receipt (of
+-- one day and currency) with a sold item. The currency of most purchases counts; of equal ones, the
+-- first by its code.
 with sold as (
-    select *, business_date as day, quantity * unit_price - discount as net from pos_sales where customer_id is not null
+    select *, business_date as day, quantity * unit_price - discount as net
+    from pos_sales
+    where customer_id is not null
 ),
 visits as (
     select
@@ -10,7 +13,8 @@ visits as (
         cast(occurred_at as date) as day,
         coalesce(
             occurred_at - lag(occurred_at) over (
-                partition by shop_id, customer_id, session_id, cast(occurred_at as date) order by occurred_at, event_id
+                partition by shop_id, customer_id, session_id, cast(occurred_at as date)
+                order by occurred_at, event_id
             ) > interval 30 minutes,
             true
         ) as is_start
@@ -37,7 +41,9 @@ customers as (
     group by all
 ),
 receipts as (
-    select shop_id, customer_id, day, transaction_id, currency, sum(net) as net, bool_or(quantity > 0) as is_purchase
+    select
+        shop_id, customer_id, day, transaction_id, currency, sum(net) as net,
+        bool_or(quantity > 0) as is_purchase
     from sold
     group by all
 ),
@@ -50,7 +56,8 @@ wallets as (
         sum(net) as net,
         max(day) filter (is_purchase) as last_purchase_day
     from views
-    join receipts on receipts.shop_id = views.shop_id and day between as_of_date - 364 and as_of_date
+    join receipts
+        on receipts.shop_id = views.shop_id and day between as_of_date - 364 and as_of_date
     group by all
 ),
 purses as (
@@ -95,11 +102,13 @@ talking as (
         count(*) as interactions,
         count(*) filter (interaction_type = 'complaint') as complaints,
         count(*) filter (starts_with(interaction_type, 'loyalty_')) as loyalty_actions,
-        count(distinct (day, ticket_id)) filter (ticket_status = 'opened' and ticket_id is not null) as tickets,
+        count(distinct (day, ticket_id))
+            filter (ticket_status = 'opened' and ticket_id is not null) as tickets,
         count(rating) as ratings,
         sum(rating) as stars
     from views
-    join contacts on contacts.shop_id = views.shop_id and day between as_of_date - 364 and as_of_date
+    join contacts
+        on contacts.shop_id = views.shop_id and day between as_of_date - 364 and as_of_date
     group by all
 )
 select
@@ -111,7 +120,9 @@ select
     case when frequency > 0 then currency end as currency,
     case when frequency > 0 then monetary end as monetary,
     coalesce(currency_purchases, 0) as currency_purchases,
-    case when frequency > 0 then cast(monetary as double) / currency_purchases end as average_order_value,
+    case
+        when frequency > 0 then cast(monetary as double) / currency_purchases
+    end as average_order_value,
     coalesce(units_sold, 0) as units_sold,
     coalesce(units_returned, 0) as units_returned,
     coalesce(products, 0) as products,
