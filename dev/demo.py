@@ -168,21 +168,26 @@ def write_environment(pipeline: Pipeline, shop: Shop) -> None:
 
 
 def print_connections(pipeline: Pipeline, shop: Shop) -> None:
-    """Says how to go on from here, in lines that can be pasted."""
-    print(f"""
-The pipeline is up; `make down` stops it. Written to {ENVIRONMENT_FILE.relative_to(ROOT)}:
+    """Prints how to use the running pipeline, in lines that can be pasted."""
+    file = ENVIRONMENT_FILE.relative_to(ROOT)
+    print(rf"""
+The pipeline is up; `make down` stops it. Written to {file}:
   API        {pipeline.api_url}
   warehouse  {pipeline.cloud.warehouse_url}
 
 Send an event of your own (paste into bash):
-  set -a; . {ENVIRONMENT_FILE.relative_to(ROOT)}; set +a
-  body='{{"event_id":"'$(cat /proc/sys/kernel/random/uuid)'","session_id":"s-1","visitor_id":"v-1","event_type":"page_view","occurred_at":"'$(date -u +%FT%TZ)'","page_url":"https://shop.example/","device":{{"type":"desktop","os":"Linux","browser":"Firefox"}}}}'
-  id=msg_$RANDOM$RANDOM; now=$(date +%s); key=$(printf %s "${{WEBHOOK_SECRET#whsec_}}" | base64 -d | od -An -tx1 | tr -d ' \\n')
-  signature=v1,$(printf %s "$id.$now.$body" | openssl dgst -sha256 -mac HMAC -macopt hexkey:$key -binary | base64)
-  curl -sS "$API_URL/v1/events/web_traffic" -H "content-type: application/json" -H "x-shop-id: $SHOP_ID" -H "webhook-id: $id" -H "webhook-timestamp: $now" -H "webhook-signature: $signature" -d "$body"
+  set -a; . {file}; set +a
+  body='{{"event_id":"'$(cat /proc/sys/kernel/random/uuid)'","event_type":"page_view",'
+  body+='"session_id":"s-1","visitor_id":"v-1","occurred_at":"'$(date -u +%FT%TZ)'",'
+  body+='"page_url":"https://shop.example/"}}'
+  id=msg_$RANDOM$RANDOM; now=$(date +%s)
+  key=$(printf %s "${{WEBHOOK_SECRET#whsec_}}" | base64 -d | od -An -tx1 | tr -d ' 
+')
+  signature=v1,$(printf %s "$id.$now.$body" |     openssl dgst -sha256 -mac HMAC -macopt hexkey:$key -binary | base64)
+  curl -sS "$API_URL/v1/events/web_traffic" -H "content-type: application/json"     -H "x-shop-id: $SHOP_ID" -H "webhook-id: $id" -H "webhook-timestamp: $now"     -H "webhook-signature: $signature" -d "$body"
 
-Ask the warehouse, as a BI tool would:
-  psql "{pipeline.cloud.warehouse_url}" -c 'select * from marketing.session_duration_bounce_rate order by 1, 2'
+Query the warehouse, as a BI tool does:
+  psql "{pipeline.cloud.warehouse_url}"     -c 'select * from marketing.session_duration_bounce_rate order by 1, 2'
 """)
 
 

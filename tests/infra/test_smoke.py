@@ -1,4 +1,4 @@
-"""tests/aws/smoke, as far as it needs no AWS: it signs and sends what it says, and notices
+"""dev/smoke, as far as it needs no AWS: it signs and sends what it says, and notices
 answers that are wrong."""
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.aws.smoke.__main__ import main
-from tests.aws.smoke.checks import (
+from dev.smoke.__main__ import main
+from dev.smoke.checks import (
     CHECKS,
     Aws,
     Failed,
@@ -24,7 +24,7 @@ from tests.aws.smoke.checks import (
     execution_input,
     logged,
 )
-from tests.aws.smoke.events import (
+from dev.smoke.events import (
     SUSPICIOUS,
     Sender,
     body_of_quotes,
@@ -318,6 +318,6 @@ def test_logs_in_the_wrong_place_are_noticed(
 def test_every_check_is_described() -> None:
     from dev.package import ROOT
 
-    readme = (ROOT / "tests" / "aws" / "smoke" / "README.md").read_text("utf-8")
+    readme = (ROOT / "dev" / "smoke" / "README.md").read_text("utf-8")
     assert [name for name in CHECKS if f"| `{name}` |" not in readme] == []
     assert page_view(NOW)["occurred_at"] == "2026-11-29T12:00:00Z"

@@ -1,8 +1,8 @@
-"""What only AWS shows, tried against a deployed environment; see README.md beside this file.
+"""Smoke tests of a deployed environment; see README.md beside this file.
 
-    python3 -m tests.aws.smoke --url https://... --shop acme --environment dev [--only NAME ...]
+    python3 -m dev.smoke --url https://... --shop acme --environment dev [--only NAME ...]
 
-The shop's secret is read from WEBHOOK_SECRET. Needs Python's standard library, and the AWS CLI for
+Reads the shop's secret from WEBHOOK_SECRET. Needs Python's standard library, and the AWS CLI for
 `busy-partition` and `glue`.
 """
 
@@ -18,28 +18,28 @@ from .events import Sender
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Returns the parser of the command line."""
     given = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     given.add_argument("--url", required=True, help="the API: `make outputs ENV=... NAME=api_url`")
+    given.add_argument("--shop", required=True, help="a test shop: its events are kept")
     given.add_argument(
-        "--shop", required=True, help="a shop that is there for tests: its events are kept"
-    )
-    given.add_argument(
-        "--environment", required=True, help="dev, staging or prod: what resources are called after"
+        "--environment",
+        required=True,
+        help="dev, staging or prod",
     )
     given.add_argument(
         "--largest",
         type=int,
         default=3_000_000,
-        help="bytes of the largest body that the webhook takes",
+        help="bytes of the largest body that the webhook accepts",
     )
     given.add_argument(
         "--held-minutes",
         type=int,
         default=20,
-        help="how long busy-partition keeps a partition busy",
+        help="minutes that busy-partition holds a lease",
     )
     given.add_argument(
         "--only",
@@ -58,8 +58,8 @@ def main(words: list[str] | None = None) -> int:
     secret = os.environ.get("WEBHOOK_SECRET")
     if not secret:
         parser().error(
-            "WEBHOOK_SECRET is not set: expected the shop's secret (whsec_...), which "
-            "control's add_shop answered"
+            "WEBHOOK_SECRET is not set: expected the shop's secret (whsec_...), which add_shop"
+            " returned"
         )
     target = Target(
         Sender(arguments.url, arguments.shop, secret),

@@ -1,4 +1,4 @@
-"""The checks. Each returns what it saw, or raises what is wrong."""
+"""The checks. Each returns a summary, or raises Failed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ GLUE_MINUTES = 90
 
 
 class Failed(Exception):
-    """What was expected, and what came."""
+    """Says what was expected, and what the environment did."""
 
 
 class Skipped(Exception):
-    """Why a check cannot run."""
+    """Says why a check cannot run."""
 
 
 class Aws:
-    """The environment's resources, by the AWS CLI."""
+    """Uses the environment's resources through the AWS CLI."""
 
     def __init__(
         self,
@@ -52,21 +52,21 @@ class Aws:
             raise Failed(f"cannot write s3://{bucket}/{key}: {error.strip()}")
 
     def lake(self) -> str:
-        """The lake's bucket."""
+        """Returns the lake's bucket."""
         return f"{self.prefix}-lake-{self.ask('sts', 'get-caller-identity')['Account']}"
 
     def newest_job(self, bucket: str, prefix: str) -> dict[str, Any] | None:
-        """The job document below a prefix that was written last.
+        """Returns the newest job document below a prefix.
 
-        Beside it are results, and the lease, which is written again when the job gives it back: it
-        would be the newest object after every job.
+        Results and leases have the same prefix. The lease is the newest object after every job,
+        because the job writes it on release.
         """
         answer = self.ask("s3api", "list-objects-v2", "--bucket", bucket, "--prefix", prefix)
         jobs = [found for found in (answer or {}).get("Contents", []) if _is_job(found["Key"])]
         return max(jobs, key=lambda found: str(found["LastModified"]), default=None)
 
     def dropped(self, since: datetime) -> float:
-        """Invocations that Lambda dropped because it took them for a loop."""
+        """Counts the invocations that Lambda dropped as a recursive loop."""
         function = f"Name=FunctionName,Value={self.prefix}-dispatch"
         window = ("--start-time", since.isoformat(), "--end-time", datetime.now(UTC).isoformat())
         metric = ("--namespace", "AWS/Lambda", "--metric-name", "RecursiveInvocationsDropped")
@@ -76,7 +76,7 @@ class Aws:
 
 
 def _is_job(key: str) -> bool:
-    """Whether it is the key of a job document, `jobs/<model>/<partition>/<id>.json`."""
+    """Returns whether this is the key of a job document, `jobs/<model>/<partition>/<id>.json`."""
     return key.endswith(".json") and not key.endswith(("/running.json", ".result.json"))
 
 
@@ -87,7 +87,7 @@ def _run(command: list[str], stdin: str | None) -> tuple[int, str, str]:
 
 @dataclass(frozen=True)
 class Target:
-    """What is tried, and how much of it."""
+    """The environment to test, and the sizes of the checks."""
 
     sender: Sender
     aws: Aws
@@ -104,8 +104,7 @@ def expect(answer: Answer, *statuses: int) -> Answer:
 
 
 def title_case_headers(target: Target) -> str:
-    """Names of headers have no case: API Gateway and the function take them as HTTP/1.1 clients
-    write them."""
+    """Checks that API Gateway and the function accept names of headers in any case."""
     now = datetime.now(UTC)
     for in_title_case in (True, False):
         expect(target.sender.send([page_view(now)], in_title_case=in_title_case), 202)
@@ -116,8 +115,9 @@ def title_case_headers(target: Target) -> str:
 
 
 def largest_body(target: Target) -> str:
-    """The largest body fits into what Lambda takes, even if it doubles on its way; above that
-    the answer is 413, never 5xx."""
+    """Checks that the largest body fits into Lambda's limit, even if escaping doubles it, and that
+    a larger one gets 413.
+    """
     now = datetime.now(UTC)
     expect(target.sender.post(body_of_quotes(target.largest, now)), 202)
     expect(target.sender.post(body_of_quotes(target.largest + 1, now)), 413)
@@ -125,7 +125,7 @@ def largest_body(target: Target) -> str:
 
 
 def suspicious_body(target: Target) -> str:
-    """What people type is data: the web ACL lets it through, alone and in a body above 8 KB."""
+    """Checks that the web ACL accepts texts that look like attacks, alone and in a large body."""
     events = suspicious_events(datetime.now(UTC))
     for event in events:
         expect(target.sender.send([event]), 202)
@@ -139,8 +139,9 @@ def suspicious_body(target: Target) -> str:
 
 
 def busy_partition(target: Target) -> str:
-    """A partition that stays busy is computed in the end: its dirty-partition messages wait,
-    and Lambda does not take that for a loop."""
+    """Checks that a busy partition is computed in the end: its dirty-partition messages wait, and
+    Lambda does not drop them as a loop.
+    """
     began, lake = datetime.now(UTC), target.aws.lake()
     folder = f"jobs/{MODEL}/{began:%Y-%m-%d}/"
     until = began + timedelta(minutes=target.held_minutes)
@@ -167,19 +168,19 @@ def busy_partition(target: Target) -> str:
 
 
 def glue(target: Target) -> str:
-    """A job runs on Glue, and logs where its log groups are declared, encrypted and with a
-    retention."""
+    """Checks that a job runs on Glue, and that its log groups are declared, encrypted and have a
+    retention.
+    """
     lake = target.aws.lake()
     found = target.aws.newest_job(lake, f"jobs/{MODEL}/")
     if not found:
         raise Skipped(
-            f"no job document below jobs/{MODEL}/: send events first, and run this within a "
-            f"week of them"
+            f"no job document below jobs/{MODEL}/: send events, and run this within a week"
         )
-    machines = target.aws.ask("stepfunctions", "list-state-machines")["stateMachines"]
+    listed = target.aws.ask("stepfunctions", "list-state-machines")["stateMachines"]
     (arn,) = [
         machine["stateMachineArn"]
-        for machine in machines
+        for machine in listed
         if machine["name"] == f"{target.aws.prefix}-silver-to-gold-glue"
     ]
     execution = target.aws.ask(
@@ -206,7 +207,7 @@ def glue(target: Target) -> str:
 
 
 def execution_input(key: str) -> dict[str, str]:
-    """What the state machine is given for a job document."""
+    """Returns the input of the state machine for a job document."""
     folder, _, name = key.rpartition("/")
     number = name.removesuffix(".json")
     return {
@@ -218,8 +219,7 @@ def execution_input(key: str) -> dict[str, str]:
 
 
 def logged(aws: Aws) -> list[str]:
-    """The log groups with lines of the newest run; fails where one of them keeps logs for ever
-    or has no key."""
+    """Returns the log groups of the newest run. Fails if one has no retention or no key."""
     job = f"{aws.prefix}-transform-glue"
     run = aws.ask("glue", "get-job-runs", "--job-name", job, "--max-results", "1")["JobRuns"][0][
         "Id"

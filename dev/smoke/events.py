@@ -1,4 +1,4 @@
-"""Events, requests that a shop signs, and bodies that are out of the ordinary.
+"""Events, signed requests, and unusual bodies.
 
 Standard Webhooks: https://www.standardwebhooks.com
 """
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 MOST_EVENTS = 500
 TIMEOUT_SECONDS = 60
 
-# What people type, and what looks like an attack to a firewall.
+# Valid texts that a firewall may take for an attack.
 SUSPICIOUS = (
     "<script>alert(document.cookie)</script>",
     "${jndi:ldap://example.com/a}",
@@ -35,7 +35,7 @@ SUSPICIOUS = (
 
 @dataclass(frozen=True)
 class Answer:
-    """What the API answered."""
+    """An answer of the API."""
 
     status: int
     body: str
@@ -45,8 +45,9 @@ class Answer:
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """Returns the signature of a request: `v1,` and the HMAC-SHA256 of id, time and body, in
-    base64."""
+    """Returns the signature of a request: `v1,` and the base64 of the HMAC-SHA256 of id, time and
+    body.
+    """
     key = base64.b64decode(secret.removeprefix("whsec_"))
     signed = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
@@ -74,15 +75,16 @@ def suspicious_events(at: datetime) -> list[dict[str, Any]]:
 
 
 def body_of_quotes(size: int, at: datetime) -> bytes:
-    """Returns valid events of exactly so many bytes, most of them escaped quotes: the body that
-    grows most when it becomes a string in JSON, as Lambda gets it."""
+    """Returns valid events of exactly `size` bytes, most of them escaped quotes, which grow most when
+    Lambda gets the body as a string in JSON.
+    """
     events = [page_view(at, page_title='"' * 512, referrer='"' * 2048) for _ in range(MOST_EVENTS)]
-    # All are of one length: brackets around them, commas between them.
+    # All events have one length, with a bracket or comma after each.
     each = len(json.dumps(events[0], separators=(",", ":"))) + 1
     if size < each + 1:
         raise ValueError(f"{size} bytes are too few for one event, which has {each}")
     body = json.dumps(events[: (size - 1) // each], separators=(",", ":")).encode()
-    # The rest is white space, which JSON allows at the end.
+    # JSON allows white space at the end.
     return body + b"\n" * (size - len(body))
 
 
@@ -106,7 +108,7 @@ class Sender:
         self._secret = secret
 
     def headers(self, body: bytes, now: datetime) -> dict[str, str]:
-        """Returns what a signed request has."""
+        """Returns the headers of a signed request."""
         message_id, timestamp = f"smoke_{uuid.uuid4().hex}", int(now.timestamp())
         return {
             "content-type": "application/json",
@@ -119,7 +121,7 @@ class Sender:
     def post(
         self, body: bytes, *, in_title_case: bool = False, without: str | None = None
     ) -> Answer:
-        """Sends a body over HTTP/1.1. Names of headers go out as they are written here."""
+        """Sends a body over HTTP/1.1, with the names of headers unchanged."""
         headers = {
             name: value
             for name, value in self.headers(body, datetime.now(UTC)).items()
