@@ -181,13 +181,16 @@ Send an event of your own (paste into bash):
   body+='"session_id":"s-1","visitor_id":"v-1","occurred_at":"'$(date -u +%FT%TZ)'",'
   body+='"page_url":"https://shop.example/"}}'
   id=msg_$RANDOM$RANDOM; now=$(date +%s)
-  key=$(printf %s "${{WEBHOOK_SECRET#whsec_}}" | base64 -d | od -An -tx1 | tr -d ' 
-')
-  signature=v1,$(printf %s "$id.$now.$body" |     openssl dgst -sha256 -mac HMAC -macopt hexkey:$key -binary | base64)
-  curl -sS "$API_URL/v1/events/web_traffic" -H "content-type: application/json"     -H "x-shop-id: $SHOP_ID" -H "webhook-id: $id" -H "webhook-timestamp: $now"     -H "webhook-signature: $signature" -d "$body"
+  key=$(printf %s "${{WEBHOOK_SECRET#whsec_}}" | base64 -d | od -An -tx1 | tr -d ' \n')
+  signature=v1,$(printf %s "$id.$now.$body" | \
+    openssl dgst -sha256 -mac HMAC -macopt hexkey:$key -binary | base64)
+  curl -sS "$API_URL/v1/events/web_traffic" -H "content-type: application/json" \
+    -H "x-shop-id: $SHOP_ID" -H "webhook-id: $id" -H "webhook-timestamp: $now" \
+    -H "webhook-signature: $signature" -d "$body"
 
 Query the warehouse, as a BI tool does:
-  psql "{pipeline.cloud.warehouse_url}"     -c 'select * from marketing.session_duration_bounce_rate order by 1, 2'
+  psql "{pipeline.cloud.warehouse_url}" \
+    -c 'select * from marketing.session_duration_bounce_rate order by 1, 2'
 """)
 
 
