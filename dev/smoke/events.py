@@ -75,8 +75,8 @@ def suspicious_events(at: datetime) -> list[dict[str, Any]]:
 
 
 def body_of_quotes(size: int, at: datetime) -> bytes:
-    """Returns valid events of exactly `size` bytes, most of them escaped quotes: the body that grows
-    most when Lambda gets it as a string in JSON.
+    """Returns valid events of exactly `size` bytes, most of them escaped quotes: the body that
+    grows most when Lambda gets it as a string in JSON.
     """
     events = [page_view(at, page_title='"' * 512, referrer='"' * 2048) for _ in range(MOST_EVENTS)]
     # All events have one length, with a bracket or comma after each.
