@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -10,8 +9,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from .paths import LOCAL
 from .progress import step
+from .tools import TOOLS, locked
 
 
 def install(
@@ -23,11 +22,9 @@ def install(
     `finish` completes the folder. If it fails, the next call installs the folder again.
     """
     version = json.loads((manifest / "package.json").read_text())["dependencies"][package]
-    folder = LOCAL / "tools" / f"{package.rpartition('/')[2]}-{version}"
+    folder = TOOLS / f"{package.rpartition('/')[2]}-{version}"
     if not (folder / "complete").exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two commands must not unpack into one folder
+        with locked(folder):
             if not (folder / "complete").exists():
                 with step(f"install {about} ({package} {version})"):
                     _fetch(manifest, folder)

@@ -57,7 +57,7 @@ def _from_crates_io(name: str, version: str) -> Path:
     """
     folder = TOOLS / f"{name}-{version}"
     binary = folder / "bin" / name
-    with _locked(folder):
+    with locked(folder):
         if not binary.exists():
             with step(f"build {name} {version} (the first time this takes some minutes)"):
                 install = ["cargo", "install", "--debug", "--locked", "--quiet"]
@@ -78,7 +78,7 @@ def _from_pypi(name: str, requirements: Path) -> Path:
     folder = TOOLS / name
     made_from = folder / "made-from"
     wanted = f"{sys.version}\n{requirements.read_text('utf-8')}"
-    with _locked(folder):
+    with locked(folder):
         if not made_from.exists() or made_from.read_text("utf-8") != wanted:
             with step(f"install {name}"):
                 venv.create(folder, clear=folder.exists(), with_pip=True)
@@ -92,7 +92,7 @@ def _from_pypi(name: str, requirements: Path) -> Path:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Keeps two commands from installing into one folder at the same time."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:

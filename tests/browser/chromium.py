@@ -201,16 +201,6 @@ class Page:
             if event["method"] == "Network.requestWillBeSent"
         ]
 
-    def screenshot(self, file: Path) -> None:
-        """Writes the whole page as PNG."""
-        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        answer = self.call(
-            "Page.captureScreenshot",
-            captureBeyondViewport=True,
-            clip={"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1},
-        )
-        file.write_bytes(base64.b64decode(answer["data"]))
-
     def pdf(self) -> bytes:
         """Returns the printed page as PDF."""
         return base64.b64decode(self.call("Page.printToPDF", printBackground=True)["data"])

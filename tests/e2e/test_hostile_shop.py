@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -20,6 +19,7 @@ from .kpis import report, wait_until_right
 from .oracle import TABLES
 from .sources import ShopSources, expected_from
 from .test_stockouts import Inbox
+from .topics import Subscription
 
 TODAY = datetime.now(UTC).date()
 FIRST, SECOND = TODAY - timedelta(days=2), TODAY - timedelta(days=1)
@@ -27,40 +27,6 @@ SEED, PRODUCTS, EVENTS, LINES, LOCATIONS = 23, 8, 300, 100, 2
 CHECK_SECONDS = 3
 SETTLE_SECONDS = 150
 DEAD_LETTER_QUEUES = ("dirty_dlq_url", "conform_failed_queue_url")
-
-
-class Alerts:
-    """A queue that is subscribed to the operators' alerts."""
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._queues, self._topics = pipeline.cloud.client("sqs"), pipeline.cloud.client("sns")
-        self._url = self._queues.create_queue(QueueName="alerts-beside-a-hostile-shop")["QueueUrl"]
-        arn = self._queues.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])[
-            "Attributes"
-        ]["QueueArn"]
-        topic = pipeline.outputs["alerts_topic_arn"]
-        self._subscription = self._topics.subscribe(
-            TopicArn=topic, Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True
-        )["SubscriptionArn"]
-
-    def read(self) -> list[str]:
-        """Returns the texts of the alerts since the last call."""
-        texts = []
-        while batch := self._queues.receive_message(
-            QueueUrl=self._url, MaxNumberOfMessages=10, WaitTimeSeconds=1
-        ).get("Messages"):
-            for message in batch:
-                self._queues.delete_message(
-                    QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"]
-                )
-                body = json.loads(message["Body"])
-                texts.append(f"{body.get('Subject')}\n{body['Message']}")
-        return texts
-
-    def close(self) -> None:
-        """Ends the subscription."""
-        self._topics.unsubscribe(SubscriptionArn=self._subscription)
-        self._queues.delete_queue(QueueUrl=self._url)
 
 
 @dataclass
@@ -96,7 +62,10 @@ def sides(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Itera
     deliver(sources, FIRST)
     wait_until_right(pipeline, expected_from(folder))
     before = {name: pipeline.messages(pipeline.outputs[name]) for name in DEAD_LETTER_QUEUES}
-    inbox, alerts = Inbox(pipeline, hostile), Alerts(pipeline)
+    inbox = Inbox(pipeline, hostile)
+    alerts = Subscription(
+        pipeline, pipeline.outputs["alerts_topic_arn"], "alerts-beside-a-hostile-shop"
+    )
     expected, reports = expected_from(folder), []
     with ThreadPoolExecutor(1) as background:
         sending = background.submit(HostileShop(pipeline, hostile, TODAY).send)
@@ -117,7 +86,8 @@ def sides(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Itera
     after = {
         name: pipeline.messages(pipeline.outputs[name]) - count for name, count in before.items()
     }
-    yield Sides(good, hostile, folder, sent, inbox, alerts.read(), after, reports)
+    texts = [f"{alert.get('Subject')}\n{alert['Message']}" for alert in alerts.read()]
+    yield Sides(good, hostile, folder, sent, inbox, texts, after, reports)
     inbox.close()
     alerts.close()
 

@@ -17,6 +17,7 @@ from dev.reconcile import received, wait_until_settled
 from .inventory_api import Stock, hour_name, inventory_api, level
 from .kpis import wait_until_right
 from .oracle import Expected
+from .topics import Subscription
 
 TABLES = ["operations.stockout_alerts", "sales.stock_availability"]
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
@@ -65,41 +66,24 @@ ALERTS = {
 
 
 class Inbox:
-    """A queue that subscribes to the topic of stock alerts, as a shop's own system does."""
+    """A subscription to the stock alerts of a shop, as the shop's own system has."""
 
     def __init__(self, pipeline: Pipeline, shop: Shop) -> None:
-        self._queues, self._topics = pipeline.cloud.client("sqs"), pipeline.cloud.client("sns")
-        self._shop = shop
-        self._url = self._queues.create_queue(QueueName=f"stock-alerts-of-{shop.shop_id}")[
-            "QueueUrl"
-        ]
-        arn = self._queues.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])[
-            "Attributes"
-        ]["QueueArn"]
-        self._subscription = self._topics.subscribe(
-            TopicArn=pipeline.outputs["stock_alerts_topic_arn"],
-            Protocol="sqs",
-            Endpoint=arn,
-            ReturnSubscriptionArn=True,
-            Attributes={"FilterPolicy": json.dumps({"shop_id": [shop.shop_id]})},
-        )["SubscriptionArn"]
+        self._subscription = Subscription(
+            pipeline,
+            pipeline.outputs["stock_alerts_topic_arn"],
+            f"stock-alerts-of-{shop.shop_id}",
+            {"shop_id": [shop.shop_id]},
+        )
         self.messages: list[dict[str, Any]] = []
 
     def close(self) -> None:
         """Ends the subscription."""
-        self._topics.unsubscribe(SubscriptionArn=self._subscription)
-        self._queues.delete_queue(QueueUrl=self._url)
+        self._subscription.close()
 
     def read(self) -> list[dict[str, Any]]:
         """Returns all notifications so far."""
-        while batch := self._queues.receive_message(
-            QueueUrl=self._url, MaxNumberOfMessages=10, WaitTimeSeconds=1
-        ).get("Messages"):
-            for message in batch:
-                self._queues.delete_message(
-                    QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"]
-                )
-                self.messages.append(json.loads(message["Body"]))
+        self.messages += self._subscription.read()
         return self.messages
 
     def alerts(self) -> Counter[tuple[str, str]]:
