@@ -83,10 +83,11 @@ def is_too_wide(name: str, line: str) -> bool:
     """
     if len(line) <= WIDTH or (name.endswith(".md") and line.lstrip().startswith("|")):
         return False
-    if len(LINK.sub("", line)) <= WIDTH - 20:
+    if len(LINK.sub("", line)) <= WIDTH:
         return False
     indent = len(line) - len(line.lstrip())
-    return indent + max(map(len, line.split())) <= WIDTH - 20
+    longest = max(map(len, LINK.sub("", line).split()))
+    return indent + longest <= WIDTH - 20
 
 
 def tracked(paths: Sequence[str]) -> Iterator[tuple[str, list[str]]]:

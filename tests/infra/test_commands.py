@@ -554,8 +554,8 @@ def test_one_statement_is_executed_and_several_are_one_transaction(cli: Path) ->
 
 
 def test_a_deployment_needs_nothing_of_pypi() -> None:
-    """Beside credentials runs the standard library: -S leaves every installed package out."""
-    for module in ("deploy_aws", "images"):
+    """Deployments and builds of packages use the standard library: -S hides all other packages."""
+    for module in ("deploy_aws", "images", "plan", "release"):
         done = subprocess.run(
             [sys.executable, "-S", "-c", f"import dev.{module}"],
             cwd=ROOT,
@@ -564,7 +564,7 @@ def test_a_deployment_needs_nothing_of_pypi() -> None:
         )
         assert done.returncode == 0, done.stderr
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    for target in ("deploy", "deploy-plan", "push-images", "outputs", "destroy"):
+    for target in ("package", "plan", "deploy", "deploy-plan", "push-images", "outputs", "destroy"):
         (recipe,) = re.findall(rf"^{target}:([^\n]*)\n((?:\t[^\n]*\n)+)", makefile, re.MULTILINE)
         assert "setup" not in recipe[0].partition("##")[0] and "$(PYTHON)" not in recipe[1], target
 
