@@ -10,11 +10,11 @@ from dev.words import Terms, is_too_wide
 
 TERMS = """
 [prose]
-"(?:some|no)body" = "the person"
+"(?:big|small)box" = "case"
 [names]
-"Machines" = "Executions"
+"Gadgets" = "Tools"
 [exceptions]
-"a.py" = ["nobody"]
+"a.py" = ["bigbox"]
 """
 
 
@@ -28,12 +28,12 @@ def terms(tmp_path: Path) -> Terms:
 @pytest.mark.parametrize(
     ("name", "line", "found"),
     [
-        ("b.py", "Somebody waits", ["b.py:1: Somebody -> the person"]),
-        ("b.rs", "fn of_nobody() {}", ["b.rs:1: nobody -> the person"]),
-        ("a.py", "runs as nobody", []),
-        ("b.py", "antibody", []),
-        ("b.rs", "Machines, machines", ["b.rs:1: Machines -> Executions"]),
-        ("b.rs", "StateMachines", []),
+        ("b.py", "Smallbox waits", ["b.py:1: Smallbox -> case"]),
+        ("b.rs", "fn of_bigbox() {}", ["b.rs:1: bigbox -> case"]),
+        ("a.py", "runs as bigbox", []),
+        ("b.py", "bigboxes", []),
+        ("b.rs", "Gadgets, gadgets", ["b.rs:1: Gadgets -> Tools"]),
+        ("b.rs", "StateGadgets", []),
     ],
 )
 def test_a_term_is_found_as_a_word(terms: Terms, name: str, line: str, found: list[str]) -> None:
