@@ -78,9 +78,7 @@ def _pattern(term: str) -> re.Pattern[str]:
 
 
 def is_too_wide(name: str, line: str) -> bool:
-    """Whether a line is wider than it may be. Rows of tables, links, and words that cannot be
-    broken may be wider.
-    """
+    """Returns whether a line is too wide. Tables, links and unbreakable words may be wider."""
     if len(line) <= WIDTH or (name.endswith(".md") and line.lstrip().startswith("|")):
         return False
     if len(LINK.sub("", line)) <= WIDTH:
