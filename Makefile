@@ -97,7 +97,7 @@ e2e-long: setup checkout ## replays, functions killed at random, a month of thre
 bench: checkout ## measure the hot path
 	@cargo bench --locked -p shoplake-conform
 
-costs: ## estimate what a month costs, by environment and rate of events (infra/COSTS.md)
+costs: ## estimate what a month costs, by environment and rate of events (docs/operations/COSTS.md)
 	@python3 $(RUN) infra/costs/estimate.py
 
 package: setup checkout ## build release packages, and with a container tool the connectors' images, for ARCH=arm64|x86_64|host into .local/packages
@@ -108,7 +108,7 @@ plan: setup ## plan the production stack without AWS, for ENV=dev|staging|prod o
 
 # What follows may run beside credentials, so it needs nothing but Python's standard library,
 # Terraform and the AWS CLI.
-deploy: ## deploy ENV=dev|staging|prod to AWS: plan, ask, apply, migrate the warehouse (infra/DEPLOY.md)
+deploy: ## deploy ENV=dev|staging|prod to AWS: plan, ask, apply, migrate the warehouse (docs/operations/DEPLOY.md)
 	@python3 $(RUN) dev.deploy_aws deploy "$(ENV)"
 
 deploy-plan: ## what a deployment of ENV=dev|staging|prod would change on AWS

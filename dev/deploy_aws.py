@@ -2,7 +2,7 @@
 
     python -m dev.deploy_aws deploy|plan|outputs|destroy dev|staging|prod [name of an output]
 
-Credentials come from the environment, as for every AWS tool. infra/DEPLOY.md says what has to be
+Credentials come from the environment, as for every AWS tool. docs/operations/DEPLOY.md says what has to be
 there the first time. Beside credentials runs nothing but Python's standard library, Terraform with
 the provider of the lock file, and the AWS CLI.
 """
@@ -392,7 +392,7 @@ class Cli:
             )
         except FileNotFoundError as error:
             raise Refused(
-                "the AWS CLI is missing: install version 2 (infra/DEPLOY.md, step 0)"
+                "the AWS CLI is missing: install version 2 (docs/operations/DEPLOY.md, step 0)"
             ) from error
         if done.returncode:
             raise AwsError(

@@ -329,7 +329,7 @@ resource "aws_cloudwatch_event_target" "image_findings" {
     input_template = join("\n", [for line in [
       "The image <repository>, tags <tags>, has <count> findings of severity ${local.image_findings[each.key]}.",
       "List them: aws ecr describe-image-scan-findings --repository-name <repository> --image-id imageDigest=<digest>",
-      "Update the crate or the base image that they name, build and push again (infra/DEPLOY.md, step 8).",
+      "Update the crate or the base image that they name, build and push again (docs/operations/DEPLOY.md, step 8).",
     ] : "\"${line}\""])
   }
 

@@ -3,7 +3,7 @@
 consists of.
 
     estimate.py                      prints the tables
-    estimate.py --markdown           writes them into infra/COSTS.md, between its markers
+    estimate.py --markdown           writes them into docs/operations/COSTS.md, between its markers
     estimate.py --plans DIR          reads environments.toml anew from DIR/<environment>/plan.json first
 """
 
@@ -21,7 +21,7 @@ from billing import HOURS
 from month import DAYS, TRANSFORM_TIMEOUT, Month, read, values
 
 HERE = Path(__file__).resolve().parent
-PAGE = HERE.parent / "COSTS.md"
+PAGE = HERE.parents[1] / "docs" / "operations" / "COSTS.md"
 BEGIN, END = "<!-- estimate.py writes from here -->", "<!-- to here -->"
 RATES = (1, 100, 10_000)
 QUIET = 1e-6
@@ -282,7 +282,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "--markdown", action="store_true", help="write the tables into infra/COSTS.md"
+        "--markdown", action="store_true", help="write the tables into docs/operations/COSTS.md"
     )
     parser.add_argument(
         "--plans",

@@ -25,7 +25,7 @@ alarms = {
   kpi_seconds = 3600
 }
 
-# Idle it costs about 240, most of it the warehouse (COSTS.md).
+# Idle it costs about 240, most of it the warehouse (docs/operations/COSTS.md).
 monthly_budget = { usd = 400 }
 
 # ---- network, connectors, warehouse --------------------------------------------------------------

@@ -7,7 +7,7 @@ stream_retention_hours = 72
 
 log_retention_days = 90
 
-# One event a second around the clock costs some 70 % of it (COSTS.md), so that the notice at 80 %
+# One event a second around the clock costs some 70 % of it (docs/operations/COSTS.md), so that the notice at 80 %
 # is of something unusual; a shop with more events chooses its own.
 monthly_budget = { usd = 5500 }
 

@@ -7,7 +7,7 @@ stream_retention_hours = 24
 
 log_retention_days = 14
 
-# One event a second around the clock costs some 70 % of it (COSTS.md), so that the notice at 80 %
+# One event a second around the clock costs some 70 % of it (docs/operations/COSTS.md), so that the notice at 80 %
 # is of something unusual.
 monthly_budget = { usd = 5000 }
 

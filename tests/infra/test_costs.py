@@ -377,7 +377,7 @@ def test_a_schedule_that_is_no_rate_is_refused() -> None:
 def test_the_page_says_what_the_estimate_says() -> None:
     page = estimate.PAGE.read_text()
     assert page == estimate.written(page), (
-        "infra/COSTS.md is not up to date; run: python3 infra/costs/estimate.py --markdown"
+        "docs/operations/COSTS.md is not up to date; run: python3 infra/costs/estimate.py --markdown"
     )
 
 
