@@ -22,7 +22,7 @@ import estimate  # noqa: E402
 import shape  # noqa: E402
 from month import Month, models, read, values  # noqa: E402
 
-from .limits import limits_bind_above_normal_use  # noqa: E402
+from .limits import limits_exceed_normal_use  # noqa: E402
 from .stack import Stack  # noqa: E402
 
 PRICES = values("prices.toml", "usd")
@@ -281,7 +281,7 @@ def normal(environment: str) -> tuple[float, float]:
 def test_limits_are_above_normal_use_and_reachable(environment: str, documents: Any) -> None:
     assert (
         list(
-            limits_bind_above_normal_use(
+            limits_exceed_normal_use(
                 Stack(environment, documents(environment)), *normal(environment)
             )
         )
@@ -301,20 +301,24 @@ def test_normal_use_keeps_the_base_capacity_busy() -> None:
         (
             "aws_redshiftserverless_usage_limit",
             {"amount": 192, "period": "daily"},
-            "rings at normal use",
+            "not above normal use",
         ),
         (
             "aws_redshiftserverless_usage_limit",
             {"amount": 240, "period": "daily"},
-            "rings at normal use",
+            "not above normal use",
         ),
         (
             "aws_redshiftserverless_usage_limit",
             {"amount": 10752, "period": "weekly"},
-            "never reached",
+            "cannot be reached",
         ),
-        ("aws_redshiftserverless_usage_limit", {"breach_action": "log"}, "no limit that stops it"),
-        ("aws_budgets_budget", {"limit_amount": "4000"}, "comes at normal use"),
+        (
+            "aws_redshiftserverless_usage_limit",
+            {"breach_action": "log"},
+            "no limit with the action deactivate",
+        ),
+        ("aws_budgets_budget", {"limit_amount": "4000"}, "not above normal use"),
     ],
 )
 def test_limit_at_normal_use_or_unreachable_is_found(
@@ -323,7 +327,7 @@ def test_limit_at_normal_use_or_unreachable_is_found(
     stack = copy.deepcopy(Stack("prod", documents("prod")))
     for resource in stack.of(kind):
         resource.values.update(values)
-    assert any(finding in found for found in limits_bind_above_normal_use(stack, *normal("prod")))
+    assert any(finding in found for found in limits_exceed_normal_use(stack, *normal("prod")))
 
 
 @pytest.mark.parametrize("rate", estimate.RATES)

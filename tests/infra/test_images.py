@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -29,15 +30,13 @@ DOCKERFILE = (ROOT / "connectors" / "Dockerfile").read_text("utf-8")
 
 
 def arguments(command: list[str]) -> dict[str, str]:
-    return dict(
-        word.split("=", 1) for flag, word in zip(command, command[1:]) if flag == "--build-arg"
-    )
+    return dict(word.split("=", 1) for flag, word in pairwise(command) if flag == "--build-arg")
 
 
 def test_every_connector_has_an_image() -> None:
     folders = [path.parents[1] for path in (ROOT / "connectors").glob("*/src/main.rs")]
     assert {
-        folder.name: tomllib.loads((folder / "Cargo.toml").read_text("utf-8"))["package"]["name"]
+        folder.name: tomllib.loads((folder / "Cargo.toml").read_text("utf-8"))["bin"][0]["name"]
         for folder in folders
     } == CONNECTORS
 
@@ -137,7 +136,8 @@ def test_a_program_is_run_before_the_images_are_built(tool: str) -> None:
         (0, "", False),
         (
             1,
-            '0.2 exec /bin/sh: exec format error\nERROR: process "/bin/sh -c true" did not complete successfully: exit code: 255',
+            '0.2 exec /bin/sh: exec format error\nERROR: process "/bin/sh -c true" did not '
+            "complete successfully: exit code: 255",
             True,
         ),
         (1, "exec container process `/bin/sh`: Exec format error", True),
@@ -168,8 +168,8 @@ def test_a_machine_without_emulation_is_left_with_packages(
     images.build("arm64", tmp_path)
     assert commands == [probe_command("docker", "arm64")]
     assert (
-        "SKIPPED  the connectors' images: docker cannot run programs for linux/arm64 on this machine"
-        in capsys.readouterr().out
+        "SKIPPED  the connectors' images: docker cannot run programs for linux/arm64 on this "
+        "machine" in capsys.readouterr().out
     )
     assert not (tmp_path / images.INDEX).exists()
 
@@ -231,7 +231,7 @@ def test_where_git_knows_no_commit_it_is_said(
 ) -> None:
     monkeypatch.setattr(images, "ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    with pytest.raises(SystemExit, match="git does not say which.*not a git repository"):
+    with pytest.raises(SystemExit, match=r"git does not say which.*not a git repository"):
         Commit.of_checkout()
     monkeypatch.setenv("PATH", "")
     with pytest.raises(SystemExit, match="git does not say which"):
