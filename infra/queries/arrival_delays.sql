@@ -1,5 +1,5 @@
--- How fresh is silver? Per dataset of the last 2 days: rows, how many of them came more than once,
--- the newest arrival, and the seconds from an event to its arrival (half of them, 95 of 100).
+-- Freshness of silver by dataset, last 2 days: rows, duplicates, newest arrival, and seconds from
+-- event to arrival (median, p95).
 
 with arrivals as (
     select 'web_traffic' as dataset, shop_id || '/' || event_id as row_id, occurred_at as happened_at, _received_at

@@ -1,5 +1,5 @@
--- What is out of stock or low and has not recovered, with the net sales of the product in the 7
--- days before it began: the most expensive gaps first.
+-- Products out of stock or low that have not recovered, with their net sales in the 7 days before,
+-- the highest first.
 
 with alerts as (
     select

@@ -1,5 +1,5 @@
--- Net revenue per shop, region and currency of the last 30 days, with the 30 days before them and
--- the change in percent.
+-- Net revenue of the last 30 days by shop, region and currency, with the previous 30 days and the
+-- change in percent.
 
 with days as (
     select

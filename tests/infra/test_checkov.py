@@ -20,7 +20,7 @@ REASON_WORDS = 4
 
 def results(folder: Path, *arguments: str) -> dict[str, list[dict[str, Any]]]:
     """What checkov finds in a folder, and what it finds right. It looks at the files only: no
-    modules are fetched, nobody is called.
+    modules are fetched, no network is used.
     """
     answer = subprocess.run(
         [

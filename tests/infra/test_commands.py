@@ -96,7 +96,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def packages(tmp_path: Path) -> Path:
-    """Packages of the commit for arm64, as far as anybody can tell."""
+    """Returns a folder of fake packages of the commit for arm64."""
     folder = tmp_path / "packages"
     folder.mkdir()
     for function in FUNCTIONS:
@@ -587,7 +587,7 @@ def test_without_credentials_it_is_said_what_is_missing() -> None:
     settings["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for more, what in (
         ({}, "Unable to locate credentials"),
-        ({"AWS_PROFILE": "nobody"}, "The config profile (nobody) could not be found"),
+        ({"AWS_PROFILE": "other"}, "The config profile (other) could not be found"),
     ):
         command = [sys.executable, "-m", "dev.deploy_aws", "outputs", "dev"]
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The connectors' images: what the container tool is told. No engine is needed, none is started."""
+"""The connectors' images: the commands of the container tool, without a container engine."""
 
 from __future__ import annotations
 

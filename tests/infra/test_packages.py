@@ -109,11 +109,11 @@ def test_flags_of_the_shell_do_not_go_over_the_builds() -> None:
 
 
 def test_no_folder_of_this_machine_is_compiled_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CARGO_HOME", "/home/somebody/.cargo")
-    monkeypatch.setenv("CARGO_TARGET_DIR", "/home/somebody/target")
+    monkeypatch.setenv("CARGO_HOME", "/home/user/.cargo")
+    monkeypatch.setenv("CARGO_TARGET_DIR", "/home/user/target")
     key, _, value = nameless_folders().partition("=")
     assert key == "build.rustflags"
     assert json.loads(value) == [
-        "--remap-path-prefix=/home/somebody/.cargo=/cargo",
-        "--remap-path-prefix=/home/somebody/target=/target",
+        "--remap-path-prefix=/home/user/.cargo=/cargo",
+        "--remap-path-prefix=/home/user/target=/target",
     ]
