@@ -219,7 +219,8 @@ def redshift(
 
 def xray_traces(roots_per_second: float) -> float:
     """Returns the traces of a month under X-Ray's default rule: the first request of each second,
-    and 5 % of the others. https://docs.aws.amazon.com/xray/latest/devguide/xray-console-sampling.html
+    and 5 % of the others.
+    https://docs.aws.amazon.com/xray/latest/devguide/xray-console-sampling.html
     """
     return (min(1.0, roots_per_second) + 0.05 * max(0.0, roots_per_second - 1)) * SECONDS
 

@@ -2,11 +2,19 @@
 -- event to arrival (median, p95).
 
 with arrivals as (
-    select 'web_traffic' as dataset, shop_id || '/' || event_id as row_id, occurred_at as happened_at, _received_at
+    select
+        'web_traffic' as dataset,
+        shop_id || '/' || event_id as row_id,
+        occurred_at as happened_at,
+        _received_at
     from ${silver}.web_traffic
     where dt >= current_date - interval '1' day
     union all
-    select 'crm_interactions' as dataset, shop_id || '/' || interaction_id as row_id, occurred_at as happened_at, _received_at
+    select
+        'crm_interactions' as dataset,
+        shop_id || '/' || interaction_id as row_id,
+        occurred_at as happened_at,
+        _received_at
     from ${silver}.crm_interactions
     where dt >= current_date - interval '1' day
     union all
@@ -20,7 +28,8 @@ with arrivals as (
     union all
     select
         'inventory_levels' as dataset,
-        shop_id || '/' || location_id || '/' || product_id || '/' || cast(snapshot_at as varchar) as row_id,
+        shop_id || '/' || location_id || '/' || product_id || '/' || cast(snapshot_at as varchar)
+            as row_id,
         snapshot_at as happened_at,
         _received_at
     from ${silver}.inventory_levels

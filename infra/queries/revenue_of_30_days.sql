@@ -32,7 +32,11 @@ select
     currency,
     net_revenue,
     net_revenue_before,
-    round(100 * cast(net_revenue - net_revenue_before as double) / nullif(cast(net_revenue_before as double), 0), 1) as change_percent
+    round(
+        100 * cast(net_revenue - net_revenue_before as double)
+        / nullif(cast(net_revenue_before as double), 0),
+        1
+    ) as change_percent
 from totals
 order by
     shop_id,

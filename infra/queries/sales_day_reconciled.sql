@@ -55,7 +55,8 @@ select
     totals.sent,
     coalesce(landed.landed, 0) as landed,
     coalesce(rejected.quarantined, 0) as quarantined,
-    greatest(totals.sent - coalesce(landed.landed, 0) - coalesce(rejected.quarantined, 0), 0) as missing
+    greatest(totals.sent - coalesce(landed.landed, 0) - coalesce(rejected.quarantined, 0), 0)
+        as missing
 from totals
 left join landed
 on landed.shop_id = totals.shop_id and landed.business_date = totals.business_date
