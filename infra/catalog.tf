@@ -7,10 +7,10 @@ locals {
   # Databases are separate by audience: bronze and quarantine have unvalidated data, personal data
   # included.
   catalog_descriptions = {
-    bronze     = "What arrived, as it arrived, by source and hour of arrival."
+    bronze     = "Original envelopes by source and hour of arrival."
     silver     = "Typed, flat, validated rows by dataset, and the models that other models read. Rows may repeat: see the table's row_key."
     gold       = "KPIs and features by model, one row per key."
-    quarantine = "Lines that could not become rows, with reasons and original bytes."
+    quarantine = "Rejected lines with their reasons and original bytes."
   }
 }
 

@@ -183,7 +183,7 @@ module "connector" {
   service               = each.value.service
 
   cluster_arn       = aws_ecs_cluster.connectors[0].arn
-  cluster_name      = aws_ecs_cluster_capacity_providers.connectors[0].cluster_name # Nothing starts before there is somewhere to run.
+  cluster_name      = aws_ecs_cluster_capacity_providers.connectors[0].cluster_name
   capacity_provider = var.connector_capacity_provider
   subnet_ids        = var.connector_egress == "public_ip" ? module.network[0].public_subnet_ids : module.network[0].private_subnet_ids
   security_group_id = aws_security_group.connectors[0].id
