@@ -402,9 +402,7 @@ def test_lock_file_is_committed_with_the_pinned_provider(root: str) -> None:
 
 
 class Bucket(BaseHTTPRequestHandler):
-    """As much of S3 and STS as a state takes; writes down what each object was to be encrypted
-    with.
-    """
+    """A stub of S3 and STS for a state; records the requested encryption of each object."""
 
     objects: dict[str, bytes]
     encryption: dict[str, str | None]
