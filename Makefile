@@ -102,7 +102,7 @@ e2e-long: setup checkout ## test replays, killed functions, a month of three sho
 bench: checkout ## measure the hot path
 	@cargo bench --locked -p shoplake-conform
 
-costs: ## estimate the costs of a month, by environment and rate of events (infra/COSTS.md)
+costs: ## estimate the costs of a month, by environment and rate of events (docs/operations/COSTS.md)
 	@python3 $(RUN) infra/costs/estimate.py
 
 package: checkout ## build packages and the connectors' images for ARCH=arm64|x86_64|host into .local/packages
@@ -113,7 +113,7 @@ plan: ## plan the production stack without AWS, for ENV=dev|staging|prod or all 
 
 # The following targets run with credentials. They use only Python's standard library, Terraform and
 # the AWS CLI.
-deploy: ## deploy ENV=dev|staging|prod to AWS: plan, ask, apply, migrate the warehouse (infra/DEPLOY.md)
+deploy: ## deploy ENV=dev|staging|prod to AWS: plan, ask, apply, migrate the warehouse (docs/operations/DEPLOY.md)
 	@python3 $(RUN) dev.deploy_aws deploy "$(ENV)"
 
 deploy-plan: ## show the changes of a deployment of ENV=dev|staging|prod to AWS

@@ -2,7 +2,7 @@
 
     python -m dev.deploy_aws deploy|plan|outputs|destroy dev|staging|prod [name of an output]
 
-Credentials come from the environment, as for every AWS tool. infra/DEPLOY.md lists what the first
+Credentials come from the environment, as for every AWS tool. docs/operations/DEPLOY.md lists what the first
 deployment needs. With credentials run only Python's standard library, Terraform with the provider
 of the lock file, and the AWS CLI.
 """
@@ -384,7 +384,7 @@ class Cli:
             )
         except FileNotFoundError as error:
             raise DeployError(
-                "the AWS CLI is missing: install version 2 (infra/DEPLOY.md, step 0)"
+                "the AWS CLI is missing: install version 2 (docs/operations/DEPLOY.md, step 0)"
             ) from error
         if done.returncode:
             raise AwsError(

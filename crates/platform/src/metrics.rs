@@ -43,7 +43,7 @@ pub const WRITTEN_PARQUET: Metric = Metric::new("written_parquet", Unit::Bytes);
 /// event that a load brought.
 pub const EVENT_TO_KPI: Metric = Metric::new("event_to_kpi", Unit::Seconds);
 /// Datasets that were looked at for whether they still arrive.
-pub const WATCHED_DATASETS: Metric = Metric::new("watched_datasets", Unit::Count);
+pub const WATCHED_DATASETS: Metric = Metric::new("checked_datasets", Unit::Count);
 /// How long ago the newest silver object of a dataset was written.
 pub const NEWEST_OBJECT_AGE: Metric = Metric::new("newest_object_age", Unit::Seconds);
 

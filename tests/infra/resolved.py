@@ -1,10 +1,8 @@
-"""A plan without "known after apply": every policy, ARN and reference is spelt out, as AWS would
-have it.
+"""Plans without "known after apply": every policy, ARN and reference has a value.
 
-A plan of an empty account leaves open what AWS gives a resource when it is made, its ARN above all,
-and with it every policy that names one. So the first plan's resources are put into a state file,
-with such names given to them, and the root is planned again on top of that; what now is known makes
-more known, until nothing new comes of it.
+The plan of an empty account does not know generated attributes such as ARNs, and the policies that
+use them. So the first plan's resources are written into a state file with made-up attributes, and
+the root is planned again on top of it, until no further value becomes known.
 """
 
 from __future__ import annotations
@@ -18,16 +16,15 @@ from typing import Any
 from dev.offline_aws import ACCOUNT
 from dev.plan import Planner
 
-MOST_PLANS = 6
+MAX_PLANS = 6
 
-# What AWS makes up and other resources are told of; the rest stays open, as nothing reads it.
-GIVEN_NAMES = re.compile(r"^(arn|id|url|name|.*_(arn|id|url|name))$")
+# Generated attributes that other resources refer to; the others stay unknown.
+GENERATED = re.compile(r"^(arn|id|url|name|.*_(arn|id|url|name))$")
 
-# What AWS leaves empty. Otherwise it would change with each plan, and with it whatever reads its
-# owner.
-GIVEN_NOTHING = ("managed_policy_arns",)
+# Attributes that AWS leaves empty. Otherwise they would change with each plan.
+EMPTY = ("managed_policy_arns",)
 
-# The service in an ARN where it is not the second word of Terraform's type.
+# The service in an ARN, if it is not the second word of Terraform's type.
 SERVICES = {
     "cloudwatch_event": "events",
     "cloudwatch_log": "logs",
@@ -38,35 +35,34 @@ SERVICES = {
     "redshiftserverless": "redshift-serverless",
 }
 
-# Terraform's own, whose values may be of any type; a state says of which one.
+# Terraform's own type, whose values may have any type, which the state names.
 OF_ANY_TYPE = {"terraform_data": ("input", "output", "triggers_replace")}
 TYPES = {bool: "bool", int: "number", float: "number", str: "string"}
 
-# Nothing reads what AWS gives these, and the provider stumbles over one whose prefix list was not
-# known before.
+# The provider fails on a rule whose prefix list was unknown; no resource refers to these.
 NOT_IN_STATE = ("aws_vpc_security_group_egress_rule", "aws_vpc_security_group_ingress_rule")
 
 Document = dict[str, Any]
 
 
-def settled_plan(planner: Planner) -> Document:
-    """Plans until nothing more becomes known, and returns the last plan's JSON."""
+def resolved_plan(planner: Planner) -> Document:
+    """Plans until no further value becomes known, and returns the last plan's JSON."""
     with planner:
         document = planner.plan()
-        state = planner.folder / "settled.tfstate"
-        for _ in range(MOST_PLANS):
+        state = planner.folder / "resolved.tfstate"
+        for _ in range(MAX_PLANS):
             state.write_text(json.dumps(as_if_applied(document, planner.region)), "utf-8")
             after = planner.plan(state)
-            if not _waiting(after) or _open(after) >= _open(document):
+            if not _has_unread_data(after) or _unknown_values(after) >= _unknown_values(document):
                 return after
             document = after
     raise RuntimeError(
-        f"after {MOST_PLANS} plans still more became known with each: {planner.root} makes something up anew every time"
+        f"{planner.root} is not resolved after {MAX_PLANS} plans: a value changes with each plan"
     )
 
 
 def as_if_applied(document: Document, region: str) -> Document:
-    """A state in which everything that a plan creates exists."""
+    """Returns a state in which the resources of a plan exist."""
     configured = _configured(document["configuration"]["root_module"])
     versions = _schema_versions(document["planned_values"]["root_module"])
     resources: dict[tuple[str | None, str, str, str], list[Document]] = defaultdict(list)
@@ -80,13 +76,12 @@ def as_if_applied(document: Document, region: str) -> Document:
             continue
         attributes = dict(change["after"])
         for name, unknown in change["after_unknown"].items():
-            # What the configuration sets will be known once what it refers to is; the rest is AWS's
-            # to give.
+            # Configured attributes become known with their references; AWS generates the others.
             if unknown is not True or name in configured[without_keys(planned["address"])]:
                 continue
-            if GIVEN_NAMES.match(name):
-                attributes[name] = _given(planned, name, region)
-            elif name in GIVEN_NOTHING:
+            if GENERATED.match(name):
+                attributes[name] = _generated(planned, name, region)
+            elif name in EMPTY:
                 attributes[name] = []
             elif name == "output" and planned["type"] in OF_ANY_TYPE:
                 attributes[name] = attributes["input"]
@@ -115,7 +110,7 @@ def as_if_applied(document: Document, region: str) -> Document:
         "version": 4,
         "terraform_version": document["terraform_version"],
         "serial": 1,
-        "lineage": "settled",
+        "lineage": "resolved",
         "outputs": {},
         "resources": [
             {
@@ -132,13 +127,13 @@ def as_if_applied(document: Document, region: str) -> Document:
 
 
 def without_keys(address: str) -> str:
-    """An address as the configuration has it: `module.source["web"].aws_x.y[0]` is
-    `module.source.aws_x.y` there.
+    """Returns an address without keys, as in the configuration: `module.source["web"].aws_x.y[0]`
+    becomes `module.source.aws_x.y`.
     """
     return re.sub(r'\[("[^"]*"|\d+)]', "", address)
 
 
-def _given(planned: Document, attribute: str, region: str) -> str:
+def _generated(planned: Document, attribute: str, region: str) -> str:
     kind, name = planned["type"], _name(planned)
     if attribute == "arn":
         return _arn(kind, name, region)
@@ -173,7 +168,7 @@ def _arn(kind: str, name: str, region: str) -> str:
 
 
 def _name(planned: Document) -> str:
-    """What the resource is called, or else its address, in letters that a name may have."""
+    """Returns the resource's name, or its address in the characters of a name."""
     after = planned["change"]["after"]
     for attribute in (
         "function_name",
@@ -190,7 +185,7 @@ def _name(planned: Document) -> str:
 
 
 def _configured(module: Document, path: str = "") -> dict[str, Document]:
-    """What the configuration sets, by the resource's address without keys."""
+    """Returns the configured attributes by the resource's address without keys."""
     found = {
         path + resource["address"]: resource.get("expressions", {})
         for resource in module.get("resources", [])
@@ -209,13 +204,13 @@ def _schema_versions(module: Document) -> dict[str, int]:
     return found
 
 
-def _waiting(document: Document) -> bool:
-    """Whether a policy waits for something that is not known yet."""
+def _has_unread_data(document: Document) -> bool:
+    """Returns whether a data source, such as a policy, depends on unknown values."""
     return any(planned["mode"] == "data" for planned in document["resource_changes"])
 
 
-def _open(document: Document) -> int:
-    """How many values a plan leaves open."""
+def _unknown_values(document: Document) -> int:
+    """Returns the number of unknown values in a plan."""
 
     def count(unknown: object) -> int:
         match unknown:
