@@ -67,7 +67,7 @@ unit: checkout ## unit and property tests
 localstack-test: setup ## tests of the local cloud, of what runs on parts of it, and of the commands
 	@echo "==> tests of the local cloud, of the state machines, of the warehouse and of the commands"
 	@$(PYTHON) -m pytest -q dev/localstack
-	@$(PYTHON) -m pytest -q tests/statemachines tests/warehouse tests/commands
+	@$(PYTHON) -m pytest -q tests/statemachines tests/warehouse tests/commands tests/documents
 
 infra-test: setup ## tests of the production stack: a plan per environment, what must hold for it, checkov
 	@echo "==> tests of the production stack"
