@@ -72,7 +72,7 @@ unit: checkout ## run unit and property tests
 localstack-test: setup ## test the local cloud, the state machines, the warehouse and the commands
 	@echo "==> tests of the local cloud, the state machines, the warehouse and the commands"
 	@$(PYTHON) -m pytest -q dev/localstack
-	@$(PYTHON) -m pytest -q tests/statemachines tests/warehouse tests/commands
+	@$(PYTHON) -m pytest -q tests/statemachines tests/warehouse tests/commands tests/documents
 
 infra-test: setup ## test the production stack: plans of every environment, rules, checkov
 	@echo "==> tests of the production stack"

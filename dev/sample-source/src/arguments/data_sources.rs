@@ -1,4 +1,4 @@
-//! Where an API's rows come from.
+//! Sources of an API's rows.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub(crate) struct PosSource {
 }
 
 impl PosSource {
-    pub(crate) fn book(&self) -> pos::Days {
+    pub(crate) fn data_source(&self) -> pos::Days {
         match &self.csv {
             Some(folder) => pos::Days::Files(DayFiles::new(folder)),
             None => pos::Days::Generated(pos::Generator {
@@ -42,11 +42,15 @@ pub(crate) struct InventorySource {
     /// The same seed counts the same stock.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Places where stock is kept, at most 9: the warehouse, then stores; the third one counts in
-    /// euros.
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=9))]
+    /// Locations with stock, at most 9: the warehouse, then stores; the third one counts in euros.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 4,
+        value_parser = clap::value_parser!(u8).range(1..=9)
+    )]
     locations: u8,
-    /// Every n-th hour the system was down and counted nothing: it answers 404.
+    /// Every n-th hour has no snapshot: the API answers 404.
     #[arg(long, value_name = "N", default_value_t = 0)]
     gap_every: u32,
     #[command(flatten)]
@@ -54,7 +58,7 @@ pub(crate) struct InventorySource {
 }
 
 impl InventorySource {
-    pub(crate) fn book(&self) -> inventory::Generator {
+    pub(crate) fn data_source(&self) -> inventory::Generator {
         inventory::Generator::new(
             self.sizes.world(self.seed),
             usize::from(self.locations),

@@ -1,4 +1,4 @@
-//! What is posted, and to whom.
+//! Sources that post events.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use super::{Sizes, yesterday};
 
 #[derive(Debug, Args)]
 pub(crate) struct Web {
-    /// New events; second copies and dirt come on top.
+    /// New events; copies and invalid events come on top.
     #[arg(long, value_name = "N")]
     events: u64,
     #[command(flatten)]
@@ -26,7 +26,7 @@ impl Web {
     pub(crate) fn plan(&self) -> Plan<Traffic> {
         let Post { seed, sizes, batch, .. } = self.post;
         Plan {
-            feed: Traffic { world: sizes.world(seed), day: self.post.day(), events: self.events },
+            source: Traffic { world: sizes.world(seed), day: self.post.day(), events: self.events },
             batch,
         }
     }
@@ -34,8 +34,8 @@ impl Web {
 
 #[derive(Debug, Args)]
 pub(crate) struct Crm {
-    /// Interactions of a day, about; the same number for days that follow each other. Second copies
-    /// and dirt come on top.
+    /// Interactions of a day, about; the same number for consecutive days. Copies and invalid
+    /// events come on top.
     #[arg(long, value_name = "N")]
     events: u64,
     #[command(flatten)]
@@ -45,9 +45,9 @@ pub(crate) struct Crm {
 impl Crm {
     pub(crate) fn plan(&self) -> Plan<Interactions> {
         let Post { seed, sizes, batch, .. } = self.post;
-        let feed =
+        let source =
             Interactions { world: sizes.world(seed), day: self.post.day(), events: self.events };
-        Plan { feed, batch }
+        Plan { source, batch }
     }
 }
 
@@ -81,8 +81,7 @@ pub(crate) struct Post {
     /// Requests under way at a time.
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub(crate) concurrency: usize,
-    /// Sends nothing: writes the events that are to be accepted, second copies included, to this
-    /// file.
+    /// Sends nothing: writes the events that would be accepted, copies included, to this file.
     #[arg(long, value_name = "FILE.ndjson", conflicts_with = "out")]
     pub(crate) dry_run: Option<PathBuf>,
     /// Writes the accepted events to this file while sending.
