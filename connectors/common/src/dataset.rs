@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use shoplake_contracts::{
-    Code, ColumnType, Contract, ContractError, Contracts, PartitionValue, Stamp,
+    Code, ColumnType, Contract, ContractError, Contracts, Partition, Stamp,
     text::{Day, Timestamp, parse_date, parse_integer, parse_timestamp},
 };
 
@@ -29,7 +29,7 @@ pub(crate) struct RowSummary {
     pub(crate) occurred_at: Option<String>,
     /// The day or hour that silver will have it in; none for a row that its contract refuses, and
     /// for a dataset in buckets, of which there is a fixed number.
-    pub(crate) partition: Option<PartitionValue>,
+    pub(crate) partition: Option<Partition>,
 }
 
 impl Dataset {
@@ -83,8 +83,7 @@ impl Dataset {
                         self.quantity.and_then(|column| record.integer(column)).unwrap_or(0),
                     ),
                     occurred_at: occurred_at.map(|micros| Timestamp(micros).to_string()),
-                    partition: partition
-                        .filter(|value| !matches!(value, PartitionValue::Bucket(_))),
+                    partition: partition.filter(|value| !matches!(value, Partition::Bucket(_))),
                 };
             }
             Err(reasons) => reasons,
@@ -182,7 +181,7 @@ mod tests {
             key: "5363/2".to_owned(),
             quantity: Some(6),
             occurred_at: Some("2026-11-21T08:26:00.000000Z".to_owned()),
-            partition: Some(PartitionValue::Day(20_778)),
+            partition: Some("2026-11-21".parse().unwrap()),
         };
         assert_eq!(summary(&sales(), &sale(json!({}))), expected);
         let escaped = sale(json!({})).replace("5363", "536\\u0033").replace(":2,", ":2.0,");

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use shoplake_contracts::{
-    Contracts, PartitionValue, Reason,
+    Contracts, Partition, Reason,
     envelope::{Envelope, MAX_RECORD_BYTES, oversized_beginning},
 };
 
@@ -31,7 +31,7 @@ pub(crate) struct Totals {
     /// The rows themselves, where the source may repeat them.
     pub(crate) seen: Option<SeenRows>,
     /// The days or hours of the rows since the run began.
-    pub(crate) partitions: HashSet<PartitionValue>,
+    pub(crate) partitions: HashSet<Partition>,
 }
 
 /// The envelopes of one page.

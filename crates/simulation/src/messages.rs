@@ -9,7 +9,7 @@ use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use chrono::{DateTime, Utc};
 use shoplake_function_dispatch::Delay;
 use shoplake_function_transform::{Announcer, PortError, Queue};
-use shoplake_models::PartitionDirty;
+use shoplake_jobs::PartitionDirty;
 use shoplake_platform::clock::{Clock, ManualClock};
 
 /// Messages that wait, each delivered at least once.

@@ -1,7 +1,8 @@
 //! Has a range of days computed again.
 
 use chrono::NaiveDate;
-use shoplake_models::{Models, PartitionDirty, PartitionValue};
+use shoplake_jobs::{Partition, PartitionDirty};
+use shoplake_models::Models;
 use shoplake_platform::failure::Failure;
 
 use crate::days;
@@ -25,7 +26,7 @@ pub(crate) async fn backfill(
     for days in days.chunks(MAX_BATCH) {
         let events = days.iter().map(|day| {
             let reason = format!("backfill of {from} to {to}");
-            PartitionDirty::one(model, PartitionValue::Date(*day), reason).event().to_string()
+            PartitionDirty::one(model, Partition::Day(*day), reason).event().to_string()
         });
         queue
             .send(&events.collect::<Vec<_>>())

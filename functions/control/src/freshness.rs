@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Days, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use shoplake_contracts::{Contracts, Delivery, Partition};
+use shoplake_contracts::{Contracts, Delivery, Partitioning};
 use shoplake_lake::{Condition, ETag, Metadata, PutError, Store, StoreError, keys};
 use shoplake_platform::failure::Failure;
 use shoplake_platform::metrics::{Metrics, NEWEST_OBJECT_AGE, WATCHED_DATASETS};
@@ -31,7 +31,7 @@ pub(crate) struct Freshness {
 struct Dataset {
     name: String,
     delivery: Delivery,
-    partition: Partition,
+    partition: Partitioning,
     within: Duration,
 }
 
@@ -228,7 +228,7 @@ impl Dataset {
         let newest = |entries: Vec<shoplake_lake::Entry>| {
             entries.iter().map(|entry| entry.last_modified).max()
         };
-        if !matches!(self.partition, Partition::Bucket { .. }) {
+        if !matches!(self.partition, Partitioning::Bucket { .. }) {
             let within = TimeDelta::from_std(self.within).unwrap_or(TimeDelta::MAX);
             let day = |moment: DateTime<Utc>, more: u64| {
                 (moment.date_naive() + Days::new(more)).to_string()

@@ -3,8 +3,8 @@
 use anyhow::Context;
 use async_trait::async_trait;
 use serde_json::{Value, json};
+use shoplake_jobs::JobResult;
 use shoplake_lake::keys;
-use shoplake_models::JobResult;
 
 /// Starts executions. Starting one twice is harmless: whatever it writes has a deterministic name,
 /// or a version.

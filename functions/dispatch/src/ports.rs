@@ -9,7 +9,7 @@ use aws_config::SdkConfig;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use serde::Serialize;
 use serde_json::json;
-use shoplake_models::PartitionDirty;
+use shoplake_jobs::PartitionDirty;
 
 /// How many messages one call takes (`SendMessageBatch`).
 const MAX_BATCH: usize = 10;

@@ -1,7 +1,7 @@
 //! What people are told of a row.
 
 use serde_json::{Value, json};
-use shoplake_models::NotifyRequest;
+use shoplake_jobs::NotifyRequest;
 use shoplake_platform::topic::{Message, subject};
 
 use crate::rows::{Row, rfc3339};

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_eventbridge::error::DisplayErrorContext;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
-use shoplake_models::PartitionDirty;
+use shoplake_jobs::PartitionDirty;
 
 use crate::ports::{Announcer, PortError, Queue};
 

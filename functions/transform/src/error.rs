@@ -3,8 +3,8 @@
 use lambda_runtime::Diagnostic;
 use parquet::errors::ParquetError;
 use shoplake_engine::EngineError;
+use shoplake_jobs::JOB_VERSION;
 use shoplake_lake::StoreError;
-use shoplake_models::job::JOB_VERSION;
 use shoplake_platform::failure::Failure;
 
 use crate::ports::PortError;

@@ -1,7 +1,7 @@
 //! What the handler needs from outside besides the lake.
 
 use async_trait::async_trait;
-use shoplake_models::PartitionDirty;
+use shoplake_jobs::PartitionDirty;
 
 /// Something outside did not answer as it should. Always a fault of the system: retry it.
 #[derive(Debug, thiserror::Error)]

@@ -7,9 +7,7 @@ use lambda_http::{
     http::{HeaderMap, header},
 };
 use serde_json::value::RawValue;
-use shoplake_contracts::{
-    Code, Contract, Contracts, Delivery, PartitionValue, Reason, Rejected, Stamp,
-};
+use shoplake_contracts::{Code, Contract, Contracts, Delivery, Partition, Reason, Rejected, Stamp};
 use shoplake_platform::{
     clock::Clock,
     metrics::{
@@ -286,7 +284,7 @@ fn validate(
     contract: &Contract,
     stamp: Stamp<'_>,
     events: &[&RawValue],
-) -> Result<Vec<PartitionValue>, Problem> {
+) -> Result<Vec<Partition>, Problem> {
     let mut row = contract.row();
     let mut partitions = Vec::with_capacity(events.len());
     let mut errors = Vec::new();
