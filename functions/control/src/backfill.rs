@@ -1,11 +1,11 @@
 //! Has a range of days computed again.
 
 use chrono::NaiveDate;
+use shoplake_aws::DirtyQueue;
 use shoplake_models::{Models, PartitionDirty, PartitionValue};
 use shoplake_platform::failure::Failure;
 
 use crate::days;
-use crate::queue::{MAX_BATCH, Queue};
 
 /// The most days of one backfill, ten years: a mistyped year should not keep the lake busy for a
 /// week.
@@ -15,31 +15,27 @@ const MAX_DAYS: usize = 3_660;
 /// way, run it again.
 pub(crate) async fn backfill(
     models: &Models,
-    queue: &dyn Queue,
+    queue: &dyn DirtyQueue,
     model: &str,
     from: NaiveDate,
     to: NaiveDate,
 ) -> Result<usize, Failure> {
     days::model(models, model)?;
     let days = days::range(from, to, MAX_DAYS)?;
-    for days in days.chunks(MAX_BATCH) {
-        let events = days.iter().map(|day| {
-            let reason = format!("backfill of {from} to {to}");
-            PartitionDirty::one(model, PartitionValue::Date(*day), reason).event().to_string()
-        });
-        queue
-            .send(&events.collect::<Vec<_>>())
-            .await
-            .map_err(|error| Failure::retryable(format!("{error:#}")))?;
-    }
+    let dirty = days.iter().map(|day| {
+        let reason = format!("backfill of {from} to {to}");
+        PartitionDirty::one(model, PartitionValue::Date(*day), reason)
+    });
+    queue.send(&dirty.collect::<Vec<_>>()).await.map_err(Failure::retryable)?;
     tracing::info!(model, %from, %to, partitions = days.len(), "backfill");
     Ok(days.len())
 }
 
 #[cfg(test)]
 mod tests {
+    use shoplake_aws::MemoryDirtyQueue;
+
     use super::*;
-    use crate::queue::memory::MemoryQueue;
     use crate::testing::models;
 
     const MODEL: &str = "total_sales_by_region_product";
@@ -49,28 +45,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_range_when_backfilled_then_each_day_is_sent_once_in_batches() {
-        let queue = MemoryQueue::default();
+    async fn each_day_of_a_backfill_is_sent_once() {
+        let queue = MemoryDirtyQueue::default();
 
         let sent =
             backfill(&models(), &queue, MODEL, day("2010-12-25"), day("2011-01-05")).await.unwrap();
 
         assert_eq!(sent, 12);
-        let batches = queue.0.into_inner().unwrap();
-        assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [10, 2]);
-        let partition = |event: &str| {
-            let event: serde_json::Value = serde_json::from_str(event).unwrap();
-            event["detail"]["partition"].as_str().unwrap().to_owned()
-        };
+        let days: Vec<_> =
+            queue.take_dirty().into_iter().map(|(dirty, _)| dirty.partition).collect();
         assert_eq!(
-            [partition(&batches[0][0]), partition(&batches[1][1])],
-            ["2010-12-25", "2011-01-05"]
+            (days.len(), days[0].as_str(), days[11].as_str()),
+            (12, "2010-12-25", "2011-01-05")
         );
     }
 
     #[tokio::test]
-    async fn given_a_range_that_is_none_or_too_long_when_backfilled_then_nothing_is_sent() {
-        let queue = MemoryQueue::default();
+    async fn an_invalid_range_of_a_backfill_sends_nothing() {
+        let queue = MemoryDirtyQueue::default();
         for (from, to) in [("2010-12-02", "2010-12-01"), ("1910-12-01", "2010-12-01")] {
             assert!(
                 backfill(&models(), &queue, MODEL, day(from), day(to))
@@ -79,14 +71,15 @@ mod tests {
                     .is_permanent()
             );
         }
-        assert!(queue.0.into_inner().unwrap().is_empty());
+        assert!(queue.take_bodies().is_empty());
     }
 
     #[tokio::test]
-    async fn given_an_unknown_model_when_backfilled_then_the_error_lists_the_known_ones() {
+    async fn an_unknown_model_of_a_backfill_lists_the_known_ones() {
         let day = day("2010-12-01");
-        let failure =
-            backfill(&models(), &MemoryQueue::default(), "totals", day, day).await.unwrap_err();
+        let failure = backfill(&models(), &MemoryDirtyQueue::default(), "totals", day, day)
+            .await
+            .unwrap_err();
         assert!(failure.is_permanent() && failure.to_string().contains(MODEL), "{failure}");
     }
 }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use chrono::{DateTime, Days, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use shoplake_aws::topic::{Message, Topic, subject};
 use shoplake_contracts::{Contracts, Delivery, Partition};
 use shoplake_lake::{Condition, ETag, Metadata, PutError, Store, StoreError, keys};
 use shoplake_platform::failure::Failure;
 use shoplake_platform::metrics::{Metrics, NEWEST_OBJECT_AGE, WATCHED_DATASETS};
-use shoplake_platform::topic::{Message, Topic, subject};
 use shoplake_warehouse::{CheckFailure, CheckResult, CheckResults, Warehouse};
 
 /// How long a check may be at telling people. What it has not told them by then, another check
@@ -312,9 +312,10 @@ fn words(duration: Duration) -> String {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use shoplake_aws::Fault;
+    use shoplake_aws::topic::MemoryTopic;
     use shoplake_lake::MemoryStore;
     use shoplake_platform::metrics::MemorySink;
-    use shoplake_platform::topic::{Fault, MemoryTopic};
     use shoplake_warehouse::{RecordingWarehouse, Rows, WarehouseError};
 
     use super::*;

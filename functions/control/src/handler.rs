@@ -5,6 +5,8 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use shoplake_aws::secrets::ExposeSecret;
+use shoplake_aws::{DirtyQueue, Executions, SecretStore};
 use shoplake_contracts::{BackfillName, ShopId};
 use shoplake_lake::Store;
 use shoplake_models::Models;
@@ -17,12 +19,8 @@ use shoplake_warehouse::{
 use crate::{
     backfill,
     freshness::Freshness,
-    machines::Machines,
-    queue::Queue,
     redrive::{Redrive, Source},
-    references, reload,
-    secret_store::SecretStore,
-    shops,
+    references, reload, shops,
 };
 
 /// What an operator may ask for.
@@ -71,14 +69,14 @@ pub(crate) struct Control<W, S, Q> {
     /// The lake.
     pub(crate) lake: Arc<dyn Store>,
     /// What shows the warehouse what is in gold.
-    pub(crate) machines: Arc<dyn Machines>,
+    pub(crate) executions: Arc<dyn Executions>,
     /// What failed, and where it is done again.
     pub(crate) redrive: Redrive,
     /// What watches over the datasets' arrival.
     pub(crate) freshness: Freshness,
 }
 
-impl<W: Warehouse, S: SecretStore, Q: Queue> Control<W, S, Q> {
+impl<W: Warehouse, S: SecretStore, Q: DirtyQueue> Control<W, S, Q> {
     /// Does what the event asks for.
     pub(crate) async fn handle(&self, event: Value) -> Result<Value, Failure> {
         let action = serde_json::from_value(event).map_err(|error| {
@@ -94,11 +92,11 @@ impl<W: Warehouse, S: SecretStore, Q: Queue> Control<W, S, Q> {
             },
             Action::AddShop { shop_id } => {
                 let secret = shops::add(self.lake.as_ref(), &self.secrets, &shop_id).await?;
-                Ok(json!({"shop_id": shop_id, "webhook_secret": secret.expose()}))
+                Ok(json!({"shop_id": shop_id, "webhook_secret": secret.expose_secret()}))
             }
             Action::RotateSecret { shop_id } => {
                 let secret = shops::rotate(self.lake.as_ref(), &self.secrets, &shop_id).await?;
-                Ok(json!({"shop_id": shop_id, "webhook_secret": secret.expose()}))
+                Ok(json!({"shop_id": shop_id, "webhook_secret": secret.expose_secret()}))
             }
             Action::SyncShops => shops::sync(self.lake.as_ref(), &self.secrets).await,
             Action::OpenBackfill { shop_id, name, until } => {
@@ -114,8 +112,8 @@ impl<W: Warehouse, S: SecretStore, Q: Queue> Control<W, S, Q> {
                 Ok(json!({"model": model, "partitions": partitions}))
             }
             Action::Reload { model, from, to } => {
-                let (lake, machines) = (self.lake.as_ref(), self.machines.as_ref());
-                reload::reload(&self.models, lake, machines, &model, from, to).await
+                let (lake, executions) = (self.lake.as_ref(), self.executions.as_ref());
+                reload::reload(&self.models, lake, executions, &model, from, to).await
             }
             Action::GetReference { table } => {
                 references::get(&self.models, self.lake.as_ref(), &table).await
@@ -136,29 +134,28 @@ impl<W: Warehouse, S: SecretStore, Q: Queue> Control<W, S, Q> {
 
 #[cfg(test)]
 mod tests {
+    use shoplake_aws::secrets::MemorySecrets;
+    use shoplake_aws::topic::MemoryTopic;
+    use shoplake_aws::{MemoryDirtyQueue, MemoryExecutions};
     use shoplake_contracts::Contracts;
     use shoplake_lake::MemoryStore;
     use shoplake_platform::metrics::Metrics;
-    use shoplake_platform::topic::MemoryTopic;
     use shoplake_warehouse::RecordingWarehouse;
 
     use super::*;
-    use crate::{
-        machines::memory::MemoryMachines, queue::memory::MemoryQueue,
-        secret_store::memory::MemorySecretStore, testing,
-    };
+    use crate::testing;
 
-    fn control() -> Control<RecordingWarehouse, MemorySecretStore, MemoryQueue> {
+    fn control() -> Control<RecordingWarehouse, MemorySecrets, MemoryDirtyQueue> {
         Control {
             models: Models::from_sources(&Contracts::default(), []).unwrap(),
             migrations: vec![],
             warehouse: RecordingWarehouse::answering(|statements| {
                 Ok(vec![Some(Default::default()); statements.len()])
             }),
-            secrets: MemorySecretStore::default(),
-            queue: MemoryQueue::default(),
+            secrets: MemorySecrets::default(),
+            queue: MemoryDirtyQueue::default(),
             lake: Arc::new(MemoryStore::default()),
-            machines: Arc::new(MemoryMachines::default()),
+            executions: Arc::new(MemoryExecutions::default()),
             redrive: testing::redrive(),
             freshness: Freshness::new(
                 &Contracts::default(),

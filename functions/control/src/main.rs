@@ -4,14 +4,10 @@ mod backfill;
 mod days;
 mod freshness;
 mod handler;
-mod letters;
-mod machines;
-mod queue;
 mod redrive;
 mod references;
 mod reload;
 mod secret;
-mod secret_store;
 mod shop_list;
 mod shops;
 #[cfg(test)]
@@ -22,40 +18,41 @@ use std::time::{Duration, SystemTime};
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::Value;
+use shoplake_aws::secrets::SsmSecretStore;
+use shoplake_aws::stream::KinesisStream;
+use shoplake_aws::topic::SnsTopic;
+use shoplake_aws::{
+    Executions, SqsDeadLetterQueue, SqsDirtyQueue, StateMachineArns, StepFunctions, sdk_config,
+};
 use shoplake_contracts::Contracts;
 use shoplake_lake::S3Store;
 use shoplake_models::Models;
 use shoplake_platform::metrics::Metrics;
-use shoplake_platform::stream::KinesisStream;
-use shoplake_platform::topic::SnsTopic;
-use shoplake_platform::{aws, config, telemetry};
+use shoplake_platform::{config, telemetry};
 use shoplake_warehouse::{DataApi, migrations::Migration, within};
 
 use crate::freshness::Freshness;
 use crate::handler::Control;
-use crate::letters::SqsLetters;
-use crate::machines::{Machines, StepFunctions};
-use crate::queue::SqsQueue;
 use crate::redrive::Redrive;
-use crate::secret_store::SsmSecretStore;
 
-/// Nobody waits for a redrive as a shop waits for its webhook.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time limit of a put to a stream. It is longer than the webhook's: an operator can wait.
+const PUT_DEADLINE: Duration = Duration::from_secs(60);
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     telemetry::init("control");
     let definitions = config::definitions_dir()?;
     let contracts = Contracts::load(&definitions.join("schemas"))?;
-    let sdk = aws::config(Duration::from_secs(60)).await;
-    let sqs = aws_sdk_sqs::Client::new(&sdk);
+    let sdk = sdk_config(Duration::from_secs(60)).await;
     let bucket = config::required("LAKE_BUCKET")?;
-    let machines: Arc<dyn Machines> = Arc::new(StepFunctions {
-        client: aws_sdk_sfn::Client::new(&sdk),
-        bronze_to_silver_arn: config::required("BRONZE_TO_SILVER_ARN")?,
-        silver_to_gold_arn: config::required("SILVER_TO_GOLD_ARN")?,
-        bucket: bucket.clone(),
-    });
+    let executions: Arc<dyn Executions> = Arc::new(StepFunctions::new(
+        &sdk,
+        StateMachineArns {
+            bronze_to_silver: config::required("BRONZE_TO_SILVER_ARN")?,
+            silver_to_gold: config::required("SILVER_TO_GOLD_ARN")?,
+            silver_to_gold_glue: None,
+        },
+    ));
     let control = Arc::new(Control {
         models: Models::load(&definitions.join("glue-sql"), &contracts)?,
         migrations: Migration::read(&definitions.join("glue-sql/warehouse"))?,
@@ -65,27 +62,31 @@ async fn main() -> Result<(), Error> {
             config::required("WAREHOUSE_DATABASE")?,
         ),
         secrets: SsmSecretStore::new(
-            aws_sdk_ssm::Client::new(&sdk),
+            &sdk,
             config::required("SHOPS_PARAMETER_PATH")?,
             config::required("SHOPS_KMS_KEY")?,
         ),
-        queue: SqsQueue::new(sqs.clone(), config::required("DIRTY_QUEUE_URL")?),
-        lake: Arc::new(S3Store::new(&sdk, bucket)),
+        queue: SqsDirtyQueue::new(&sdk, config::required("DIRTY_QUEUE_URL")?),
+        lake: Arc::new(S3Store::new(&sdk, bucket.clone())),
         freshness: Freshness::new(
             &contracts,
             Arc::new(SnsTopic::new(&sdk, config::required("ALERTS_TOPIC_ARN")?)),
             Metrics::stdout("control"),
         ),
-        machines: Arc::clone(&machines),
+        executions: Arc::clone(&executions),
         redrive: Redrive {
             contracts,
-            dirty: Arc::new(SqsLetters::new(
-                sqs.clone(),
+            dirty: Arc::new(SqsDeadLetterQueue::new(
+                &sdk,
                 config::required("DIRTY_DEAD_LETTERS_URL")?,
             )),
-            streams: Arc::new(SqsLetters::new(sqs, config::required("CONFORM_FAILED_QUEUE_URL")?)),
-            machines,
-            stream: Arc::new(KinesisStream::new(&sdk).with_deadline(PATIENCE)),
+            streams: Arc::new(SqsDeadLetterQueue::new(
+                &sdk,
+                config::required("CONFORM_FAILED_QUEUE_URL")?,
+            )),
+            executions,
+            bucket,
+            stream: Arc::new(KinesisStream::new(&sdk).with_deadline(PUT_DEADLINE)),
             stream_prefix: config::required("STREAM_PREFIX")?,
             firehose_buffer: Duration::from_secs(
                 config::required("FIREHOSE_BUFFER_SECONDS")?.parse()?,

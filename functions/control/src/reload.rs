@@ -3,12 +3,12 @@
 
 use chrono::NaiveDate;
 use serde_json::{Value, json};
+use shoplake_aws::Executions;
 use shoplake_lake::Store;
 use shoplake_models::{Models, PartitionValue};
 use shoplake_platform::failure::Failure;
 
 use crate::days;
-use crate::machines::Machines;
 
 /// The most days of one reload, a leap year: each is an execution, and all of them meet in one
 /// warehouse.
@@ -24,7 +24,7 @@ const MAX_DAYS: usize = 366;
 pub(crate) async fn reload(
     models: &Models,
     lake: &dyn Store,
-    machines: &dyn Machines,
+    executions: &dyn Executions,
     name: &str,
     from: NaiveDate,
     to: NaiveDate,
@@ -45,7 +45,7 @@ pub(crate) async fn reload(
         };
         let result = shoplake_gold::committed(model, partition, &object)
             .map_err(|error| Failure::permanent(format!("{key}: {error}")))?;
-        machines.show(&result).await.map_err(|error| retryable(format!("{error:#}")))?;
+        executions.start_silver_to_gold_with_result(&result).await.map_err(retryable)?;
         started += 1;
     }
     tracing::info!(name, %from, %to, started, absent, "reload");
@@ -61,15 +61,14 @@ fn retryable(error: impl std::fmt::Display) -> Failure {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::Ordering;
 
     use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray};
+    use shoplake_aws::{Execution, Fault, MemoryExecutions};
     use shoplake_gold::Gold;
     use shoplake_lake::{Condition, ETag, Entry, MemoryStore, Metadata};
     use shoplake_models::{JobDocument, Listing, Plan};
 
     use super::*;
-    use crate::machines::memory::MemoryMachines;
     use crate::testing::models;
 
     const MODEL: &str = "total_sales_by_region_product";
@@ -117,27 +116,35 @@ mod tests {
         job.id
     }
 
+    fn inputs(executions: &MemoryExecutions) -> Vec<Value> {
+        let input = |execution| match execution {
+            Execution::SilverToGoldWithResult { input } => input,
+            other => panic!("unexpected {other:?}"),
+        };
+        executions.started().into_iter().map(input).collect()
+    }
+
     /// Reloads the first days of December 2010.
     async fn december(
         lake: &MemoryStore,
-        machines: &MemoryMachines,
+        executions: &MemoryExecutions,
         to: &str,
     ) -> Result<Value, Failure> {
-        reload(&models(), lake, machines, MODEL, day("2010-12-01"), day(to)).await
+        reload(&models(), lake, executions, MODEL, day("2010-12-01"), day(to)).await
     }
 
     #[tokio::test]
     async fn given_days_with_gold_then_each_is_handed_over_as_its_job_would_have_been() {
-        let (lake, machines, models) =
-            (MemoryStore::default(), MemoryMachines::default(), models());
+        let (lake, executions, models) =
+            (MemoryStore::default(), MemoryExecutions::default(), models());
         let first = commit(&lake, &models, "2010-12-01").await;
         let third = commit(&lake, &models, "2010-12-03").await;
         commit(&lake, &models, "2010-12-05").await;
 
-        let answer = december(&lake, &machines, "2010-12-04").await.unwrap();
+        let answer = december(&lake, &executions, "2010-12-04").await.unwrap();
 
         assert_eq!(answer, json!({"model": MODEL, "started": 2, "absent": 2}));
-        let shown = machines.shown.into_inner().unwrap();
+        let shown = inputs(&executions);
         let jobs: Vec<_> = shown.iter().map(|input| input["job"].as_str().unwrap()).collect();
         assert_eq!(
             jobs,
@@ -170,21 +177,20 @@ mod tests {
 
     #[tokio::test]
     async fn given_an_execution_that_can_not_be_started_then_the_same_reload_again_starts_all() {
-        let (lake, machines, models) =
-            (MemoryStore::default(), MemoryMachines::default(), models());
+        let (lake, executions, models) =
+            (MemoryStore::default(), MemoryExecutions::default(), models());
         for text in ["2010-12-01", "2010-12-02"] {
             commit(&lake, &models, text).await;
         }
-        machines.capacity.store(1, Ordering::Relaxed);
-        let failure = december(&lake, &machines, "2010-12-02").await.unwrap_err();
+        executions.fail([None, Some(Fault::Refused)]);
+        let failure = december(&lake, &executions, "2010-12-02").await.unwrap_err();
         assert!(
             !failure.is_permanent() && failure.to_string().contains("run the same reload again"),
             "{failure}"
         );
 
-        machines.capacity.store(9, Ordering::Relaxed);
-        assert_eq!(december(&lake, &machines, "2010-12-02").await.unwrap()["started"], 2);
-        assert_eq!(machines.shown.into_inner().unwrap().len(), 3);
+        assert_eq!(december(&lake, &executions, "2010-12-02").await.unwrap()["started"], 2);
+        assert_eq!(inputs(&executions).len(), 3);
     }
 
     #[tokio::test]
@@ -192,7 +198,7 @@ mod tests {
         let lake = MemoryStore::default();
         lake.fail([true]);
         assert!(
-            !december(&lake, &MemoryMachines::default(), "2010-12-01")
+            !december(&lake, &MemoryExecutions::default(), "2010-12-01")
                 .await
                 .unwrap_err()
                 .is_permanent()
@@ -201,10 +207,10 @@ mod tests {
 
     #[tokio::test]
     async fn given_an_object_that_no_job_wrote_then_the_error_says_which_and_what_to_do() {
-        let (lake, machines) = (MemoryStore::default(), MemoryMachines::default());
+        let (lake, executions) = (MemoryStore::default(), MemoryExecutions::default());
         let key = "gold/total_sales_by_region_product/business_date=2010-12-01/data.parquet";
         lake.put(key, "rows".into(), Metadata::new(), Condition::Always).await.unwrap();
-        let failure = december(&lake, &machines, "2010-12-01").await.unwrap_err();
+        let failure = december(&lake, &executions, "2010-12-01").await.unwrap_err();
         assert!(failure.is_permanent(), "{failure}");
         assert!(
             failure.to_string().starts_with(key) && failure.to_string().contains("delete it"),
@@ -221,15 +227,16 @@ mod tests {
             (MODEL, "2010-12-02", "2010-12-01", "1 to 366 days"),
             (MODEL, "2010-12-01", "2011-12-02", "1 to 366 days"),
         ] {
-            let (lake, machines) = (MemoryStore::default(), MemoryMachines::default());
+            let (lake, executions) = (MemoryStore::default(), MemoryExecutions::default());
             let failure =
-                reload(&models(), &lake, &machines, model, day(from), day(to)).await.unwrap_err();
+                reload(&models(), &lake, &executions, model, day(from), day(to)).await.unwrap_err();
             assert!(failure.is_permanent() && failure.to_string().contains(says), "{failure}");
         }
         // The longest there is.
-        let (lake, machines) = (MemoryStore::default(), MemoryMachines::default());
+        let (lake, executions) = (MemoryStore::default(), MemoryExecutions::default());
         let year =
-            reload(&models(), &lake, &machines, MODEL, day("2011-03-01"), day("2012-02-29")).await;
+            reload(&models(), &lake, &executions, MODEL, day("2011-03-01"), day("2012-02-29"))
+                .await;
         assert_eq!(year.unwrap()["absent"], 366);
     }
 }

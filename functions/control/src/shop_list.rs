@@ -1,13 +1,9 @@
 //! Writes the list of shops, which the webhook reads.
 
-use anyhow::Context;
+use shoplake_aws::SecretStore;
+use shoplake_aws::shops::{KEY, Shops};
 use shoplake_lake::{Condition, Metadata, PutError, Store};
-use shoplake_platform::{
-    failure::Failure,
-    shops::{KEY, Shops},
-};
-
-use crate::secret_store::SecretStore;
+use shoplake_platform::failure::Failure;
 
 /// Attempts of one change. Each fails only if another operator's change was written meanwhile.
 const ATTEMPTS: usize = 5;
@@ -58,9 +54,11 @@ fn read(document: &[u8]) -> Result<Shops, Failure> {
 }
 
 async fn first_list(secrets: &dyn SecretStore) -> Result<Shops, Failure> {
-    let shops = secrets.shops().await.context("could not begin the list of shops");
-    let shops =
-        shops.map_err(|error| Failure::retryable(format!("{error:#}; run the action again")))?;
+    let shops = secrets.shops().await.map_err(|error| {
+        Failure::retryable(format!(
+            "cannot create the list of shops: {error}; run the action again"
+        ))
+    })?;
     Ok(Shops { shops: shops.into_iter().map(|shop| (shop, Default::default())).collect() })
 }
 
@@ -69,11 +67,11 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use futures::FutureExt;
+    use shoplake_aws::secrets::MemorySecrets;
     use shoplake_contracts::ShopId;
     use shoplake_lake::MemoryStore;
 
     use super::*;
-    use crate::secret_store::memory::MemorySecretStore;
 
     fn add(shop: &str) -> impl Fn(&mut Shops) -> Result<(), Failure> {
         let shop: ShopId = shop.parse().unwrap();
@@ -86,7 +84,7 @@ mod tests {
     #[tokio::test]
     async fn a_change_that_another_one_overtakes_is_made_again() {
         let lake = MemoryStore::default();
-        let secrets = MemorySecretStore::default();
+        let secrets = MemorySecrets::default();
         edit(&lake, &secrets, add("first")).await.unwrap();
 
         let attempts = AtomicUsize::new(0);
@@ -108,7 +106,7 @@ mod tests {
     #[tokio::test]
     async fn a_change_that_is_overtaken_each_time_may_be_tried_again() {
         let lake = MemoryStore::default();
-        let secrets = MemorySecretStore::default();
+        let secrets = MemorySecrets::default();
         let attempts = AtomicUsize::new(0);
         let failure = edit(&lake, &secrets, |list| {
             let other = format!("other-{}", attempts.fetch_add(1, Ordering::Relaxed));
@@ -125,7 +123,7 @@ mod tests {
         let lake = MemoryStore::default();
         let broken = || lake.put(KEY, "{".into(), Metadata::new(), Condition::Always);
         broken().await.unwrap();
-        let failure = edit(&lake, &MemorySecretStore::default(), add("acme")).await.unwrap_err();
+        let failure = edit(&lake, &MemorySecrets::default(), add("acme")).await.unwrap_err();
         assert!(failure.is_permanent() && failure.to_string().contains("sync_shops"), "{failure}");
         assert_eq!(lake.get(KEY).await.unwrap().unwrap().bytes, "{");
     }

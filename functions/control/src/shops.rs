@@ -1,19 +1,15 @@
 //! Shops through their life: their secrets, their place in the list of shops, and their backfills.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::SecretString;
 use serde_json::{Value, json};
+use shoplake_aws::shops::{Backfill, Shop, Shops};
+use shoplake_aws::{PortError, SecretStore, SecretVersion};
 use shoplake_contracts::{BackfillName, ShopId};
 use shoplake_lake::Store;
-use shoplake_platform::{
-    failure::Failure,
-    shops::{Backfill, Shops},
-};
+use shoplake_platform::failure::Failure;
 
-use crate::{
-    secret::Secret,
-    secret_store::{SecretStore, SecretVersion},
-    shop_list,
-};
+use crate::{secret, shop_list};
 
 /// How long a backfill may stay open: one that is forgotten lets a wrong clock in for so long.
 const MAX_BACKFILL: TimeDelta = TimeDelta::days(31);
@@ -26,7 +22,7 @@ pub(crate) async fn add(
     lake: &dyn Store,
     secrets: &dyn SecretStore,
     shop: &ShopId,
-) -> Result<Secret, Failure> {
+) -> Result<SecretString, Failure> {
     let secret = generate()?;
     enlist(lake, secrets, shop).await?;
     if !secrets.create(shop, SecretVersion::Current, &secret).await.map_err(unavailable)? {
@@ -47,7 +43,7 @@ pub(crate) async fn rotate(
     lake: &dyn Store,
     secrets: &dyn SecretStore,
     shop: &ShopId,
-) -> Result<Secret, Failure> {
+) -> Result<SecretString, Failure> {
     let Some(current) = secrets.get(shop, SecretVersion::Current).await.map_err(unavailable)?
     else {
         return Err(Failure::permanent(format!(
@@ -130,10 +126,7 @@ async fn enlist(lake: &dyn Store, secrets: &dyn SecretStore, shop: &ShopId) -> R
     .await
 }
 
-fn entry<'l>(
-    list: &'l mut Shops,
-    shop: &ShopId,
-) -> Result<&'l mut shoplake_platform::shops::Shop, Failure> {
+fn entry<'l>(list: &'l mut Shops, shop: &ShopId) -> Result<&'l mut Shop, Failure> {
     list.shops.get_mut(shop).ok_or_else(|| {
         Failure::permanent(format!(
             "shop {shop} is not in the list of shops; add it with add_shop, or with sync_shops if it has a \
@@ -142,32 +135,38 @@ fn entry<'l>(
     })
 }
 
-fn generate() -> Result<Secret, Failure> {
-    Secret::generate().map_err(|error| {
+fn generate() -> Result<SecretString, Failure> {
+    secret::generate().map_err(|error| {
         Failure::retryable(format!(
             "the operating system gave no random numbers: {error}; run the action again"
         ))
     })
 }
 
-fn unavailable(error: anyhow::Error) -> Failure {
-    Failure::retryable(format!("{error:#}; run the action again"))
+fn unavailable(error: PortError) -> Failure {
+    Failure::retryable(format!("{error}; run the action again"))
 }
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+    use shoplake_aws::secrets::MemorySecrets;
+    use shoplake_aws::shops::KEY;
     use shoplake_lake::MemoryStore;
-    use shoplake_platform::shops::KEY;
 
     use super::*;
-    use crate::secret_store::memory::MemorySecretStore;
 
     fn acme() -> ShopId {
         "acme".parse().unwrap()
     }
 
-    fn setup() -> (MemoryStore, MemorySecretStore) {
-        (MemoryStore::default(), MemorySecretStore::default())
+    fn setup() -> (MemoryStore, MemorySecrets) {
+        (MemoryStore::default(), MemorySecrets::default())
+    }
+
+    async fn exposed(secrets: &MemorySecrets, version: SecretVersion) -> Option<String> {
+        let secret = secrets.get(&acme(), version).await.unwrap();
+        secret.map(|secret| secret.expose_secret().to_owned())
     }
 
     async fn list(lake: &MemoryStore) -> Shops {
@@ -189,7 +188,10 @@ mod tests {
             failure.is_permanent() && failure.to_string().contains("rotate_secret"),
             "{failure}"
         );
-        assert_eq!(secrets.get(&acme(), SecretVersion::Current).await.unwrap(), Some(secret));
+        assert_eq!(
+            exposed(&secrets, SecretVersion::Current).await.as_deref(),
+            Some(secret.expose_secret())
+        );
     }
 
     #[tokio::test]
@@ -197,7 +199,7 @@ mod tests {
         let (lake, secrets) = setup();
         lake.fail([false, true]);
         assert!(!add(&lake, &secrets, &acme()).await.unwrap_err().is_permanent());
-        assert_eq!(secrets.get(&acme(), SecretVersion::Current).await.unwrap(), None);
+        assert_eq!(exposed(&secrets, SecretVersion::Current).await, None);
         add(&lake, &secrets, &acme()).await.unwrap();
         assert_eq!(listed(&lake).await, ["acme"]);
     }
@@ -208,8 +210,14 @@ mod tests {
         secrets.create(&acme(), SecretVersion::Current, &generate().unwrap()).await.unwrap();
         let second = rotate(&lake, &secrets, &acme()).await.unwrap();
         let third = rotate(&lake, &secrets, &acme()).await.unwrap();
-        assert_eq!(secrets.get(&acme(), SecretVersion::Previous).await.unwrap(), Some(second));
-        assert_eq!(secrets.get(&acme(), SecretVersion::Current).await.unwrap(), Some(third));
+        assert_eq!(
+            exposed(&secrets, SecretVersion::Previous).await.as_deref(),
+            Some(second.expose_secret())
+        );
+        assert_eq!(
+            exposed(&secrets, SecretVersion::Current).await.as_deref(),
+            Some(third.expose_secret())
+        );
         assert_eq!(listed(&lake).await, ["acme"]);
     }
 
@@ -218,7 +226,7 @@ mod tests {
         let (lake, secrets) = setup();
         let failure = rotate(&lake, &secrets, &acme()).await.unwrap_err();
         assert!(failure.is_permanent() && failure.to_string().contains("add_shop"), "{failure}");
-        assert_eq!(secrets.get(&acme(), SecretVersion::Current).await.unwrap(), None);
+        assert_eq!(exposed(&secrets, SecretVersion::Current).await, None);
         assert!(lake.keys().is_empty());
     }
 

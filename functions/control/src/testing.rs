@@ -4,12 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shoplake_aws::stream::MemoryStream;
+use shoplake_aws::{MemoryDeadLetterQueue, MemoryExecutions};
 use shoplake_contracts::Contracts;
 use shoplake_models::Models;
-use shoplake_platform::stream::MemoryStream;
 
-use crate::letters::memory::MemoryLetters;
-use crate::machines::memory::MemoryMachines;
 use crate::redrive::Redrive;
 
 const VISITS: &str = r#"{
@@ -32,9 +31,10 @@ pub(crate) fn models() -> Models {
 pub(crate) fn redrive() -> Redrive {
     Redrive {
         contracts: Contracts::from_sources([("visits", VISITS)]).unwrap(),
-        dirty: Arc::new(MemoryLetters::default()),
-        streams: Arc::new(MemoryLetters::default()),
-        machines: Arc::new(MemoryMachines::default()),
+        dirty: Arc::new(MemoryDeadLetterQueue::default()),
+        streams: Arc::new(MemoryDeadLetterQueue::default()),
+        executions: Arc::new(MemoryExecutions::default()),
+        bucket: "lake".to_owned(),
         stream: Arc::new(MemoryStream::default()),
         stream_prefix: "shoplake-local".to_owned(),
         firehose_buffer: Duration::from_secs(60),

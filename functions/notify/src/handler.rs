@@ -8,11 +8,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 use serde::Serialize;
 use serde_json::Value;
+use shoplake_aws::topic::{PublishError, Topic};
 use shoplake_lake::{Object, Store, StoreError};
 use shoplake_models::NotifyRequest;
 use shoplake_platform::clock::Clock;
 use shoplake_platform::failure::Failure;
-use shoplake_platform::topic::{PublishError, Topic};
 use uuid::Uuid;
 
 use crate::claim::{Ledger, Waiting};

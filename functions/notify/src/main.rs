@@ -14,10 +14,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::Value;
+use shoplake_aws::sdk_config;
+use shoplake_aws::topic::SnsTopic;
 use shoplake_lake::S3Store;
 use shoplake_platform::clock::SystemClock;
-use shoplake_platform::topic::SnsTopic;
-use shoplake_platform::{aws, config, telemetry};
+use shoplake_platform::{config, telemetry};
 
 use crate::handler::{Notify, Policy};
 
@@ -32,7 +33,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     telemetry::init("notify");
-    let sdk = aws::config(CALL_TIMEOUT).await;
+    let sdk = sdk_config(CALL_TIMEOUT).await;
     let notify = Notify {
         store: Arc::new(S3Store::new(&sdk, config::required("LAKE_BUCKET")?)),
         topic: Arc::new(SnsTopic::new(&sdk, config::required("TOPIC_ARN")?)),

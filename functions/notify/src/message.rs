@@ -1,8 +1,8 @@
 //! What people are told of a row.
 
 use serde_json::{Value, json};
+use shoplake_aws::topic::{Message, subject};
 use shoplake_models::NotifyRequest;
-use shoplake_platform::topic::{Message, subject};
 
 use crate::rows::{Row, rfc3339};
 

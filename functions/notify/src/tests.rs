@@ -16,12 +16,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use parquet::arrow::ArrowWriter;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use shoplake_aws::Fault;
+use shoplake_aws::topic::{MemoryTopic, Message, PublishError, Topic};
 use shoplake_lake::{
     Condition, ETag, Entry, Head, MemoryStore, Metadata, Object, PutError, Store, StoreError,
 };
 use shoplake_platform::clock::ManualClock;
 use shoplake_platform::failure::Failure;
-use shoplake_platform::topic::{Fault, MemoryTopic, Message, PublishError, Topic};
 
 use crate::handler::{Notify, Policy, Response};
 

@@ -1,28 +1,30 @@
 //! Dirty marks from the dead letters back to their queue.
 
 use serde_json::{Value, json};
+use shoplake_aws::{DeadLetterQueue, DirtyQueue};
 use shoplake_platform::failure::Failure;
 
 use super::{MAX_LETTERS, retryable};
-use crate::letters::Letters;
-use crate::queue::Queue;
 
 /// Sends each letter to the queue and deletes it only then: one that is sent twice is computed
 /// once, or twice with the same answer. SQS could move the letters itself, but not those that
 /// EventBridge could not deliver, which never were in the queue that they are for.
-pub(crate) async fn redrive(letters: &dyn Letters, queue: &dyn Queue) -> Result<Value, Failure> {
+pub(crate) async fn redrive(
+    dead_letters: &dyn DeadLetterQueue,
+    queue: &dyn DirtyQueue,
+) -> Result<Value, Failure> {
     let mut moved = 0;
     let mut is_empty = false;
     while moved < MAX_LETTERS {
-        let received = letters.receive().await.map_err(retryable)?;
+        let received = dead_letters.receive().await.map_err(retryable)?;
         is_empty = received.is_empty();
         if is_empty {
             break;
         }
-        let bodies: Vec<_> = received.iter().map(|letter| letter.body.clone()).collect();
-        queue.send(&bodies).await.map_err(retryable)?;
-        for letter in &received {
-            letters.delete(letter).await.map_err(retryable)?;
+        let bodies: Vec<_> = received.iter().map(|message| message.body.clone()).collect();
+        queue.send_bodies(&bodies).await.map_err(retryable)?;
+        for message in &received {
+            dead_letters.delete(message).await.map_err(retryable)?;
         }
         moved += received.len();
     }
@@ -32,9 +34,9 @@ pub(crate) async fn redrive(letters: &dyn Letters, queue: &dyn Queue) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use shoplake_aws::{Fault, MemoryDeadLetterQueue, MemoryDirtyQueue};
+
     use super::*;
-    use crate::letters::memory::MemoryLetters;
-    use crate::queue::memory::MemoryQueue;
 
     fn marks(count: usize) -> Vec<String> {
         (0..count).map(|number| format!("mark {number}")).collect()
@@ -42,31 +44,27 @@ mod tests {
 
     #[tokio::test]
     async fn given_dead_letters_then_all_of_them_are_in_the_queue_and_none_is_left() {
-        let letters = MemoryLetters::of(marks(23));
-        let queue = MemoryQueue::default();
+        let letters = MemoryDeadLetterQueue::with_bodies(marks(23));
+        let queue = MemoryDirtyQueue::default();
         let answer = redrive(&letters, &queue).await.unwrap();
         assert_eq!(answer, json!({"queue": "dirty", "moved": 23, "more": false}));
-        assert_eq!(queue.0.lock().unwrap().concat(), marks(23));
+        assert_eq!(queue.take_bodies(), marks(23));
         assert!(letters.bodies().is_empty());
     }
 
     #[tokio::test]
     async fn given_no_dead_letters_then_the_answer_says_so() {
-        let answer = redrive(&MemoryLetters::default(), &MemoryQueue::default()).await.unwrap();
+        let answer =
+            redrive(&MemoryDeadLetterQueue::default(), &MemoryDirtyQueue::default()).await.unwrap();
         assert_eq!(answer, json!({"queue": "dirty", "moved": 0, "more": false}));
     }
 
     #[tokio::test]
     async fn given_a_queue_that_takes_nothing_then_no_letter_is_lost() {
-        struct Full;
-        #[async_trait::async_trait]
-        impl Queue for Full {
-            async fn send(&self, _: &[String]) -> anyhow::Result<()> {
-                anyhow::bail!("throttled")
-            }
-        }
-        let letters = MemoryLetters::of(marks(3));
-        let failure = redrive(&letters, &Full).await.unwrap_err();
+        let queue = MemoryDirtyQueue::default();
+        queue.fail([Some(Fault::Refused)]);
+        let letters = MemoryDeadLetterQueue::with_bodies(marks(3));
+        let failure = redrive(&letters, &queue).await.unwrap_err();
         assert!(
             !failure.is_permanent() && failure.to_string().contains("run the same redrive again"),
             "{failure}"
@@ -74,6 +72,6 @@ mod tests {
         assert_eq!(letters.bodies(), marks(3));
 
         letters.reappear();
-        assert_eq!(redrive(&letters, &MemoryQueue::default()).await.unwrap()["moved"], 3);
+        assert_eq!(redrive(&letters, &MemoryDirtyQueue::default()).await.unwrap()["moved"], 3);
     }
 }

@@ -12,14 +12,10 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use serde::Deserialize;
 use serde_json::Value;
+use shoplake_aws::{DeadLetterQueue, DirtyQueue, Executions, Stream};
 use shoplake_contracts::Contracts;
 use shoplake_lake::Store;
 use shoplake_platform::failure::Failure;
-use shoplake_platform::stream::Stream;
-
-use crate::letters::Letters;
-use crate::machines::Machines;
-use crate::queue::Queue;
 
 /// The most letters of one invocation, so that it ends before its time does; the answer says if
 /// there are more.
@@ -40,11 +36,13 @@ pub(crate) struct Redrive {
     /// The datasets that there are.
     pub(crate) contracts: Contracts,
     /// Dead letters of the queue of dirty partitions.
-    pub(crate) dirty: Arc<dyn Letters>,
+    pub(crate) dirty: Arc<dyn DeadLetterQueue>,
     /// Where Lambda tells of batches that it has given up.
-    pub(crate) streams: Arc<dyn Letters>,
-    /// What conforms bronze objects.
-    pub(crate) machines: Arc<dyn Machines>,
+    pub(crate) streams: Arc<dyn DeadLetterQueue>,
+    /// Starts the state machine that conforms bronze objects.
+    pub(crate) executions: Arc<dyn Executions>,
+    /// The bucket of the lake.
+    pub(crate) bucket: String,
     /// Where envelopes are put again.
     pub(crate) stream: Arc<dyn Stream>,
     /// What comes before `-<source>` in the names of streams.
@@ -59,7 +57,7 @@ impl Redrive {
     pub(crate) async fn run(
         &self,
         lake: &dyn Store,
-        queue: &dyn Queue,
+        queue: &dyn DirtyQueue,
         what: (Option<Source>, Option<String>, Option<NaiveDate>),
         now: chrono::DateTime<chrono::Utc>,
     ) -> Result<Value, Failure> {
@@ -74,8 +72,8 @@ impl Redrive {
     }
 }
 
-fn retryable(error: anyhow::Error) -> Failure {
+fn retryable(error: impl std::fmt::Display) -> Failure {
     Failure::retryable(format!(
-        "{error:#}; run the same redrive again, which goes on where this one ended"
+        "{error}; run the same redrive again, which goes on where this one ended"
     ))
 }

@@ -8,12 +8,12 @@ use chrono::NaiveDate;
 use flate2::read::GzDecoder;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use shoplake_aws::stream::pack;
 use shoplake_contracts::envelope::UNKNOWN;
 use shoplake_contracts::{Contracts, Delivery, ReadEnvelope, ReceiptDays};
 use shoplake_lake::keys::{self, LakeKey};
 use shoplake_lake::{Store, keys::quarantine_day};
 use shoplake_platform::failure::Failure;
-use shoplake_platform::stream::pack;
 
 use super::{Redrive, retryable};
 
@@ -63,7 +63,7 @@ impl Redrive {
                 .map_err(|error| Failure::permanent(format!("{error:#}")))?;
             for ((stream, _), lines) in &lines {
                 let records = pack(lines).into_iter().map(|packed| packed.record).collect();
-                self.stream.put(stream, records).await.map_err(|error| retryable(error.into()))?;
+                self.stream.put(stream, records).await.map_err(|error| retryable(error))?;
                 sent += lines.len();
             }
             objects += 1;
@@ -134,8 +134,8 @@ mod tests {
     use std::sync::Arc;
 
     use flate2::write::GzEncoder;
+    use shoplake_aws::stream::{MemoryStream, PutFailure, Times};
     use shoplake_lake::{Condition, MemoryStore, Metadata};
-    use shoplake_platform::stream::{MemoryStream, PutFailure, Times};
 
     use super::*;
     use crate::testing;

@@ -80,7 +80,10 @@ impl Redrive {
                 }
                 for key in objects {
                     if !started.contains(&key) {
-                        self.machines.conform(&key).await.map_err(retryable)?;
+                        self.executions
+                            .start_bronze_to_silver(&self.bucket, &key)
+                            .await
+                            .map_err(retryable)?;
                         started.insert(key);
                     }
                 }
@@ -143,13 +146,11 @@ async fn bronze(lake: &dyn Store, source: &str, batch: &Batch) -> Result<Vec<Str
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::Ordering;
 
+    use shoplake_aws::{Execution, Fault, MemoryDeadLetterQueue, MemoryExecutions};
     use shoplake_lake::{Condition, MemoryStore, Metadata};
 
     use super::*;
-    use crate::letters::memory::MemoryLetters;
-    use crate::machines::memory::MemoryMachines;
     use crate::testing;
 
     fn at(time: &str) -> DateTime<Utc> {
@@ -191,12 +192,27 @@ mod tests {
         lake
     }
 
-    fn redrive(letters: Vec<String>) -> (Redrive, Arc<MemoryLetters>, Arc<MemoryMachines>) {
-        let (letters, machines) =
-            (Arc::new(MemoryLetters::of(letters)), Arc::new(MemoryMachines::default()));
-        let redrive =
-            Redrive { streams: letters.clone(), machines: machines.clone(), ..testing::redrive() };
-        (redrive, letters, machines)
+    fn redrive(
+        letters: Vec<String>,
+    ) -> (Redrive, Arc<MemoryDeadLetterQueue>, Arc<MemoryExecutions>) {
+        let (letters, executions) = (
+            Arc::new(MemoryDeadLetterQueue::with_bodies(letters)),
+            Arc::new(MemoryExecutions::default()),
+        );
+        let redrive = Redrive {
+            streams: letters.clone(),
+            executions: executions.clone(),
+            ..testing::redrive()
+        };
+        (redrive, letters, executions)
+    }
+
+    fn conformed(executions: &MemoryExecutions) -> Vec<String> {
+        let key = |execution| match execution {
+            Execution::BronzeToSilver { key, .. } => key,
+            other => panic!("unexpected {other:?}"),
+        };
+        executions.started().into_iter().map(key).collect()
     }
 
     const BEFORE: (&str, &str) = ("bronze/web/dt=2026-11-21/hour=09/a.gz", "09:30:00");
@@ -208,11 +224,11 @@ mod tests {
     #[tokio::test]
     async fn given_a_batch_then_the_objects_that_can_hold_it_are_conformed_and_it_is_forgotten() {
         let lake = lake(&[BEFORE, LATE, SAME_HOUR, NEXT_HOUR, OTHER]).await;
-        let (redrive, letters, machines) =
+        let (redrive, letters, executions) =
             redrive(vec![given_up("shoplake-local-web", "10:02:00.5", "10:05:00")]);
         let answer = redrive.batches(&lake, at("12:00:00")).await.unwrap();
         assert_eq!((&answer["batches"], &answer["objects"]), (&json!(1), &json!(2)), "{answer}");
-        assert_eq!(*machines.conformed.lock().unwrap(), [LATE.0, SAME_HOUR.0]);
+        assert_eq!(conformed(&executions), [LATE.0, SAME_HOUR.0]);
         assert!(letters.bodies().is_empty());
     }
 
@@ -220,10 +236,10 @@ mod tests {
     async fn given_many_batches_of_the_same_time_then_each_object_is_conformed_once() {
         let lake = lake(&[SAME_HOUR]).await;
         let batch = given_up("shoplake-local-web", "10:02:00", "10:05:00");
-        let (redrive, letters, machines) = redrive(vec![batch; 12]);
+        let (redrive, letters, executions) = redrive(vec![batch; 12]);
         let answer = redrive.batches(&lake, at("12:00:00")).await.unwrap();
         assert_eq!((&answer["batches"], &answer["objects"]), (&json!(12), &json!(1)));
-        assert_eq!(machines.conformed.lock().unwrap().len(), 1);
+        assert_eq!(conformed(&executions).len(), 1);
         assert!(letters.bodies().is_empty());
     }
 
@@ -232,7 +248,7 @@ mod tests {
         let recent = given_up("shoplake-local-web", "10:02:00", "10:05:00");
         let missing = given_up("shoplake-local-crm", "08:00:00", "08:00:01");
         let foreign = given_up("someone-else-web", "08:00:00", "08:00:01");
-        let (redrive, letters, machines) =
+        let (redrive, letters, executions) =
             redrive(vec![recent.clone(), missing, foreign, "?".to_owned()]);
         let lake = lake(&[LATE]).await;
         // A minute of gathering: two minutes and ten seconds until all is there.
@@ -241,7 +257,7 @@ mod tests {
             answer["left"],
             json!({"too_recent": 1, "not_in_bronze": 1, "not_understood": 2})
         );
-        assert_eq!((letters.bodies().len(), machines.conformed.lock().unwrap().len()), (4, 0));
+        assert_eq!((letters.bodies().len(), conformed(&executions).len()), (4, 0));
 
         letters.reappear();
         let answer = redrive.batches(&lake, at("10:07:10")).await.unwrap();
@@ -253,16 +269,15 @@ mod tests {
     async fn given_an_execution_that_can_not_be_started_then_the_letter_stays_and_the_next_time_does_it_all()
      {
         let lake = lake(&[LATE, SAME_HOUR]).await;
-        let (redrive, letters, machines) =
+        let (redrive, letters, executions) =
             redrive(vec![given_up("shoplake-local-web", "10:02:00", "10:05:00")]);
-        machines.capacity.store(1, Ordering::Relaxed);
+        executions.fail([None, Some(Fault::Refused)]);
         assert!(!redrive.batches(&lake, at("12:00:00")).await.unwrap_err().is_permanent());
         assert_eq!(letters.bodies().len(), 1);
 
-        machines.capacity.store(9, Ordering::Relaxed);
         letters.reappear();
         redrive.batches(&lake, at("12:00:00")).await.unwrap();
-        assert_eq!(*machines.conformed.lock().unwrap(), [LATE.0, LATE.0, SAME_HOUR.0]);
+        assert_eq!(conformed(&executions), [LATE.0, LATE.0, SAME_HOUR.0]);
         assert!(letters.bodies().is_empty());
     }
 
@@ -270,9 +285,9 @@ mod tests {
     async fn given_a_batch_around_midnight_then_the_folders_of_both_days_count() {
         let yesterday = ("bronze/web/dt=2026-11-20/hour=23/a.gz", "00:05:00");
         let today = ("bronze/web/dt=2026-11-21/hour=00/b.gz", "00:08:00");
-        let (redrive, _, machines) =
+        let (redrive, _, executions) =
             redrive(vec![given_up("shoplake-local-web", "00:01:00", "00:06:00")]);
         redrive.batches(&lake(&[yesterday, today]).await, at("12:00:00")).await.unwrap();
-        assert_eq!(*machines.conformed.lock().unwrap(), [yesterday.0, today.0]);
+        assert_eq!(conformed(&executions), [yesterday.0, today.0]);
     }
 }
