@@ -1,38 +1,37 @@
-//! Has the warehouse show what gold holds already: after loads that failed, or a warehouse that was
-//! lost.
+//! Loads into the warehouse again what is in gold: after loads that failed, or after the warehouse
+//! was lost.
 
 use chrono::NaiveDate;
-use serde_json::{Value, json};
 use shoplake_aws::Executions;
 use shoplake_lake::Store;
 use shoplake_models::{Models, PartitionValue};
 use shoplake_platform::failure::Failure;
 
 use crate::days;
+use crate::response::Reloaded;
 
-/// The most days of one reload, a leap year: each is an execution, and all of them meet in one
+/// The most days of one reload, a leap year: each is an execution, and all of them load into one
 /// warehouse.
 const MAX_DAYS: usize = 366;
 
-/// Hands what was committed for each of the model's days, both ends included, to the state machine
-/// that shows it; answers how many executions that started, and for how many days there is no gold.
-/// Should it fail half way, run it again: the warehouse takes only what is newer than what it has.
+/// Starts silver-to-gold with the committed result of each of the model's days, both ends included.
+/// Run it again if it fails half way: the warehouse loads only what is newer than what it has.
 ///
-/// An object that was committed before its model changed is loaded as it is. A column that its
-/// table lacks is added; one that only the table has is null in its rows; one of another type fails
-/// the load, until the day is computed again.
+/// An object that was committed before its model changed is loaded unchanged. A column that its
+/// table lacks is added. A column that only the table has is null in its rows. A column of another
+/// type fails the load until the day is computed again.
 pub(crate) async fn reload(
     models: &Models,
     lake: &dyn Store,
     executions: &dyn Executions,
-    name: &str,
+    name: String,
     from: NaiveDate,
     to: NaiveDate,
-) -> Result<Value, Failure> {
-    let model = days::model(models, name)?;
+) -> Result<Reloaded, Failure> {
+    let model = days::model(models, &name)?;
     if model.warehouse.is_none() {
         return Err(Failure::permanent(format!(
-            "expected a model that the warehouse shows, got {name:?}, which only serves other models"
+            "cannot reload {name:?}: expected a model with a warehouse table, this one only serves other models"
         )));
     }
     let (mut started, mut absent) = (0, 0);
@@ -49,12 +48,12 @@ pub(crate) async fn reload(
         started += 1;
     }
     tracing::info!(name, %from, %to, started, absent, "reload");
-    Ok(json!({"model": name, "started": started, "absent": absent}))
+    Ok(Reloaded { model: name, started, absent })
 }
 
 fn retryable(error: impl std::fmt::Display) -> Failure {
     Failure::retryable(format!(
-        "{error}; run the same reload again, as what is loaded twice is loaded once"
+        "{error}; run the same reload again, a second load of a day has no effect"
     ))
 }
 
@@ -63,6 +62,7 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray};
+    use serde_json::{Value, json};
     use shoplake_aws::{Execution, Fault, MemoryExecutions};
     use shoplake_gold::Gold;
     use shoplake_lake::{Condition, ETag, Entry, MemoryStore, Metadata};
@@ -92,7 +92,7 @@ mod tests {
         }
     }
 
-    /// Commits two rows of a day, as the function transform does; answers the job's id.
+    /// Commits two rows of a day, as the function transform does; returns the job's id.
     async fn commit(lake: &MemoryStore, models: &Models, text: &str) -> String {
         let job = job(models, text);
         // 14_944 is 2010-12-01, in days since 1970.
@@ -103,16 +103,16 @@ mod tests {
         ];
         let rows = RecordBatch::try_from_iter(columns).unwrap();
         let gold = Gold { rows, dirtied: vec![], failed_checks: vec![] };
-        let notes = [
+        let metadata = [
             ("version", "1"),
             ("inputs", &job.output.inputs_digest),
             ("job", &job.id),
             ("rows", "2"),
             ("planned-at", "2010-12-05T06:07:08Z"),
         ];
-        let notes = notes.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let metadata = metadata.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let file = shoplake_gold::encode(&gold, &job).unwrap();
-        lake.put(&job.output.key, file, notes, Condition::Always).await.unwrap();
+        lake.put(&job.output.key, file, metadata, Condition::Always).await.unwrap();
         job.id
     }
 
@@ -129,12 +129,12 @@ mod tests {
         lake: &MemoryStore,
         executions: &MemoryExecutions,
         to: &str,
-    ) -> Result<Value, Failure> {
-        reload(&models(), lake, executions, MODEL, day("2010-12-01"), day(to)).await
+    ) -> Result<Reloaded, Failure> {
+        reload(&models(), lake, executions, MODEL.to_owned(), day("2010-12-01"), day(to)).await
     }
 
     #[tokio::test]
-    async fn given_days_with_gold_then_each_is_handed_over_as_its_job_would_have_been() {
+    async fn each_day_with_gold_is_started_with_its_result() {
         let (lake, executions, models) =
             (MemoryStore::default(), MemoryExecutions::default(), models());
         let first = commit(&lake, &models, "2010-12-01").await;
@@ -143,7 +143,7 @@ mod tests {
 
         let answer = december(&lake, &executions, "2010-12-04").await.unwrap();
 
-        assert_eq!(answer, json!({"model": MODEL, "started": 2, "absent": 2}));
+        assert_eq!(answer, Reloaded { model: MODEL.to_owned(), started: 2, absent: 2 });
         let shown = inputs(&executions);
         let jobs: Vec<_> = shown.iter().map(|input| input["job"].as_str().unwrap()).collect();
         assert_eq!(
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_an_execution_that_can_not_be_started_then_the_same_reload_again_starts_all() {
+    async fn a_failed_reload_may_be_repeated() {
         let (lake, executions, models) =
             (MemoryStore::default(), MemoryExecutions::default(), models());
         for text in ["2010-12-01", "2010-12-02"] {
@@ -189,12 +189,12 @@ mod tests {
             "{failure}"
         );
 
-        assert_eq!(december(&lake, &executions, "2010-12-02").await.unwrap()["started"], 2);
+        assert_eq!(december(&lake, &executions, "2010-12-02").await.unwrap().started, 2);
         assert_eq!(inputs(&executions).len(), 3);
     }
 
     #[tokio::test]
-    async fn given_a_lake_that_is_down_then_it_is_worth_another_attempt() {
+    async fn an_outage_of_the_lake_is_retryable() {
         let lake = MemoryStore::default();
         lake.fail([true]);
         assert!(
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_an_object_that_no_job_wrote_then_the_error_says_which_and_what_to_do() {
+    async fn an_object_that_no_job_wrote_is_named() {
         let (lake, executions) = (MemoryStore::default(), MemoryExecutions::default());
         let key = "gold/total_sales_by_region_product/business_date=2010-12-01/data.parquet";
         lake.put(key, "rows".into(), Metadata::new(), Condition::Always).await.unwrap();
@@ -219,24 +219,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_what_can_not_be_reloaded_then_it_fails_for_good() {
+    async fn an_invalid_reload_is_permanent() {
         let silver = models().iter().find(|model| model.warehouse.is_none()).unwrap().name.clone();
         for (model, from, to, says) in [
-            ("totals", "2010-12-01", "2010-12-01", "expected one of the models"),
+            ("totals", "2010-12-01", "2010-12-01", "unknown model"),
             (silver.as_str(), "2010-12-01", "2010-12-01", "only serves other models"),
             (MODEL, "2010-12-02", "2010-12-01", "1 to 366 days"),
             (MODEL, "2010-12-01", "2011-12-02", "1 to 366 days"),
         ] {
             let (lake, executions) = (MemoryStore::default(), MemoryExecutions::default());
             let failure =
-                reload(&models(), &lake, &executions, model, day(from), day(to)).await.unwrap_err();
+                reload(&models(), &lake, &executions, model.to_owned(), day(from), day(to))
+                    .await
+                    .unwrap_err();
             assert!(failure.is_permanent() && failure.to_string().contains(says), "{failure}");
         }
         // The longest there is.
         let (lake, executions) = (MemoryStore::default(), MemoryExecutions::default());
-        let year =
-            reload(&models(), &lake, &executions, MODEL, day("2011-03-01"), day("2012-02-29"))
-                .await;
-        assert_eq!(year.unwrap()["absent"], 366);
+        let year = reload(
+            &models(),
+            &lake,
+            &executions,
+            MODEL.to_owned(),
+            day("2011-03-01"),
+            day("2012-02-29"),
+        )
+        .await;
+        assert_eq!(year.unwrap().absent, 366);
     }
 }

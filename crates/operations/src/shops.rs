@@ -1,28 +1,29 @@
-//! Shops through their life: their secrets, their place in the list of shops, and their backfills.
+//! Shops: their secrets, the list of shops, and their backfills.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use secrecy::SecretString;
-use serde_json::{Value, json};
+use secrecy::{ExposeSecret, SecretString};
 use shoplake_aws::shops::{Backfill, Shop, Shops};
 use shoplake_aws::{PortError, SecretStore, SecretVersion};
 use shoplake_contracts::{BackfillName, ShopId};
 use shoplake_lake::Store;
 use shoplake_platform::failure::Failure;
 
+use crate::response::{ClosedBackfill, OpenedBackfill, ShopSecret, SyncedShops};
 use crate::{secret, shop_list};
 
-/// How long a backfill may stay open: one that is forgotten lets a wrong clock in for so long.
+/// How long a backfill may stay open. A forgotten one accepts events of a wrong clock for that long.
 const MAX_BACKFILL: TimeDelta = TimeDelta::days(31);
 
-/// Gives a new shop its secret. A shop that has one keeps it: losing it would shut the shop out.
+/// Creates the secret of a new shop. A shop that has a secret keeps it, because a new one would shut
+/// the shop out.
 ///
-/// The shop is listed first: should the second step fail, running the action again completes it,
-/// while a secret whose answer got lost would have to be rotated.
+/// The shop is listed first: if the second step fails, running the action again completes it, while a
+/// secret whose answer was lost would have to be rotated.
 pub(crate) async fn add(
     lake: &dyn Store,
     secrets: &dyn SecretStore,
     shop: &ShopId,
-) -> Result<SecretString, Failure> {
+) -> Result<ShopSecret, Failure> {
     let secret = generate()?;
     enlist(lake, secrets, shop).await?;
     if !secrets.create(shop, SecretVersion::Current, &secret).await.map_err(unavailable)? {
@@ -32,18 +33,18 @@ pub(crate) async fn add(
         )));
     }
     tracing::info!(%shop, "added a shop");
-    Ok(secret)
+    Ok(response(shop, &secret))
 }
 
-/// Gives a shop another secret. The one before it stays valid, the one before that does not.
+/// Replaces a shop's secret. The secret before it stays valid, the one before that does not.
 ///
-/// The order matters: should the second write fail, the shop's secret is still valid. To be run by
-/// one operator at a time.
+/// The order of the writes matters: if the second one fails, the shop's secret is still valid. One
+/// operator may run this at a time.
 pub(crate) async fn rotate(
     lake: &dyn Store,
     secrets: &dyn SecretStore,
     shop: &ShopId,
-) -> Result<SecretString, Failure> {
+) -> Result<ShopSecret, Failure> {
     let Some(current) = secrets.get(shop, SecretVersion::Current).await.map_err(unavailable)?
     else {
         return Err(Failure::permanent(format!(
@@ -55,11 +56,14 @@ pub(crate) async fn rotate(
     secrets.replace(shop, SecretVersion::Previous, &current).await.map_err(unavailable)?;
     secrets.replace(shop, SecretVersion::Current, &secret).await.map_err(unavailable)?;
     tracing::info!(%shop, "rotated a shop's secret");
-    Ok(secret)
+    Ok(response(shop, &secret))
 }
 
-/// Adds each shop that has a secret to the list; returns how many are listed, and which were not.
-pub(crate) async fn sync(lake: &dyn Store, secrets: &dyn SecretStore) -> Result<Value, Failure> {
+/// Adds each shop that has a secret to the list.
+pub(crate) async fn sync(
+    lake: &dyn Store,
+    secrets: &dyn SecretStore,
+) -> Result<SyncedShops, Failure> {
     let with_secret = secrets.shops().await.map_err(unavailable)?;
     let (listed, added) = shop_list::edit(lake, secrets, |list| {
         let added: Vec<_> =
@@ -69,18 +73,18 @@ pub(crate) async fn sync(lake: &dyn Store, secrets: &dyn SecretStore) -> Result<
     })
     .await?;
     tracing::info!(listed, added = added.len(), "synchronized the list of shops");
-    Ok(json!({"shops": listed, "added": added}))
+    Ok(SyncedShops { shops: listed, added })
 }
 
 /// Lets a shop send data that is older than its datasets' windows, until a time.
 pub(crate) async fn open_backfill(
     lake: &dyn Store,
     secrets: &dyn SecretStore,
-    shop: &ShopId,
-    name: &BackfillName,
+    shop_id: ShopId,
+    name: BackfillName,
     until: DateTime<Utc>,
     now: DateTime<Utc>,
-) -> Result<Value, Failure> {
+) -> Result<OpenedBackfill, Failure> {
     let latest = now + MAX_BACKFILL;
     if until <= now || until > latest {
         return Err(Failure::permanent(format!(
@@ -90,32 +94,31 @@ pub(crate) async fn open_backfill(
         )));
     }
     shop_list::edit(lake, secrets, |list| {
-        if let Some(open) = list.open_backfill(shop, now).filter(|open| *open != name) {
+        if let Some(open) = list.open_backfill(&shop_id, now).filter(|open| **open != name) {
             return Err(Failure::permanent(format!(
-                "shop {shop} has the open backfill {open}, expected none or {name}; close it first with \
+                "shop {shop_id} has the open backfill {open}, expected none or {name}; close it first with \
                  close_backfill"
             )));
         }
-        let shop = entry(list, shop)?;
-        shop.backfill = Some(Backfill { name: name.clone(), until });
+        entry(list, &shop_id)?.backfill = Some(Backfill { name: name.clone(), until });
         Ok(())
     })
     .await?;
-    tracing::info!(%shop, %name, %until, "opened a backfill");
-    Ok(json!({"shop_id": shop, "backfill": {"name": name, "until": until}}))
+    tracing::info!(shop = %shop_id, %name, %until, "opened a backfill");
+    Ok(OpenedBackfill { shop_id, backfill: Backfill { name, until } })
 }
 
-/// Ends the shop's backfill; returns its name, or null if there was none.
+/// Ends the shop's backfill.
 pub(crate) async fn close_backfill(
     lake: &dyn Store,
     secrets: &dyn SecretStore,
-    shop: &ShopId,
-) -> Result<Value, Failure> {
+    shop_id: ShopId,
+) -> Result<ClosedBackfill, Failure> {
     let closed =
-        shop_list::edit(lake, secrets, |list| Ok(entry(list, shop)?.backfill.take())).await?;
-    let name = closed.map(|backfill| backfill.name);
-    tracing::info!(%shop, ?name, "closed a backfill");
-    Ok(json!({"shop_id": shop, "closed": name}))
+        shop_list::edit(lake, secrets, |list| Ok(entry(list, &shop_id)?.backfill.take())).await?;
+    let closed = closed.map(|backfill| backfill.name);
+    tracing::info!(shop = %shop_id, ?closed, "closed a backfill");
+    Ok(ClosedBackfill { shop_id, closed })
 }
 
 async fn enlist(lake: &dyn Store, secrets: &dyn SecretStore, shop: &ShopId) -> Result<(), Failure> {
@@ -135,6 +138,10 @@ fn entry<'l>(list: &'l mut Shops, shop: &ShopId) -> Result<&'l mut Shop, Failure
     })
 }
 
+fn response(shop: &ShopId, secret: &SecretString) -> ShopSecret {
+    ShopSecret { shop_id: shop.clone(), webhook_secret: secret.expose_secret().to_owned() }
+}
+
 fn generate() -> Result<SecretString, Failure> {
     secret::generate().map_err(|error| {
         Failure::retryable(format!(
@@ -149,7 +156,6 @@ fn unavailable(error: PortError) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
     use shoplake_aws::secrets::MemorySecrets;
     use shoplake_aws::shops::KEY;
     use shoplake_lake::MemoryStore;
@@ -190,7 +196,7 @@ mod tests {
         );
         assert_eq!(
             exposed(&secrets, SecretVersion::Current).await.as_deref(),
-            Some(secret.expose_secret())
+            Some(secret.webhook_secret.as_str())
         );
     }
 
@@ -212,11 +218,11 @@ mod tests {
         let third = rotate(&lake, &secrets, &acme()).await.unwrap();
         assert_eq!(
             exposed(&secrets, SecretVersion::Previous).await.as_deref(),
-            Some(second.expose_secret())
+            Some(second.webhook_secret.as_str())
         );
         assert_eq!(
             exposed(&secrets, SecretVersion::Current).await.as_deref(),
-            Some(third.expose_secret())
+            Some(third.webhook_secret.as_str())
         );
         assert_eq!(listed(&lake).await, ["acme"]);
     }
@@ -247,13 +253,16 @@ mod tests {
         let (lake, secrets) = setup();
         add(&lake, &secrets, &acme()).await.unwrap();
         let now = DateTime::UNIX_EPOCH;
-        let (name, until) = ("history".parse().unwrap(), now + TimeDelta::days(1));
-        open_backfill(&lake, &secrets, &acme(), &name, until, now).await.unwrap();
+        let (name, until): (BackfillName, _) =
+            ("history".parse().unwrap(), now + TimeDelta::days(1));
+        open_backfill(&lake, &secrets, acme(), name.clone(), until, now).await.unwrap();
         let secret = generate().unwrap();
         secrets.create(&"late".parse().unwrap(), SecretVersion::Current, &secret).await.unwrap();
 
-        assert_eq!(sync(&lake, &secrets).await.unwrap(), json!({"shops": 2, "added": ["late"]}));
-        assert_eq!(sync(&lake, &secrets).await.unwrap(), json!({"shops": 2, "added": []}));
+        let synced = |added| SyncedShops { shops: 2, added };
+        let late = "late".parse().unwrap();
+        assert_eq!(sync(&lake, &secrets).await.unwrap(), synced(vec![late]));
+        assert_eq!(sync(&lake, &secrets).await.unwrap(), synced(vec![]));
         assert_eq!(list(&lake).await.open_backfill(&acme(), now), Some(&name));
     }
 
@@ -264,10 +273,11 @@ mod tests {
         let now = DateTime::UNIX_EPOCH;
         let [name, other]: [BackfillName; 2] =
             ["history", "other"].map(|name| name.parse().unwrap());
-        let open = |name, days| {
+        let open = |name: &BackfillName, days| {
+            let name = name.clone();
             let until = now + TimeDelta::days(days);
             let (lake, secrets) = (&lake, &secrets);
-            async move { open_backfill(lake, secrets, &acme(), name, until, now).await }
+            async move { open_backfill(lake, secrets, acme(), name, until, now).await }
         };
         open(&name, 1).await.unwrap();
         open(&name, 31).await.unwrap();
@@ -279,16 +289,16 @@ mod tests {
         }
         let shops = list(&lake).await;
         assert_eq!(shops.open_backfill(&acme(), now + TimeDelta::days(30)), Some(&name));
-        // One that has ended does not have to be closed.
+        // An ended backfill need not be closed.
         let later = now + TimeDelta::days(32);
         let until = later + TimeDelta::days(1);
-        open_backfill(&lake, &secrets, &acme(), &other, until, later).await.unwrap();
+        open_backfill(&lake, &secrets, acme(), other.clone(), until, later).await.unwrap();
 
-        let closed = close_backfill(&lake, &secrets, &acme()).await.unwrap();
-        assert_eq!(closed, json!({"shop_id": "acme", "closed": "other"}));
+        let closed = close_backfill(&lake, &secrets, acme()).await.unwrap();
+        assert_eq!(closed, ClosedBackfill { shop_id: acme(), closed: Some(other) });
         assert_eq!(list(&lake).await.open_backfill(&acme(), later), None);
-        let closed = close_backfill(&lake, &secrets, &acme()).await.unwrap();
-        assert_eq!(closed["closed"], Value::Null);
+        let closed = close_backfill(&lake, &secrets, acme()).await.unwrap();
+        assert_eq!(closed.closed, None);
     }
 
     #[tokio::test]
@@ -297,9 +307,9 @@ mod tests {
         let now = DateTime::UNIX_EPOCH;
         let name = "history".parse().unwrap();
         let opened =
-            open_backfill(&lake, &secrets, &acme(), &name, now + TimeDelta::days(1), now).await;
+            open_backfill(&lake, &secrets, acme(), name, now + TimeDelta::days(1), now).await;
         for failure in
-            [opened.unwrap_err(), close_backfill(&lake, &secrets, &acme()).await.unwrap_err()]
+            [opened.unwrap_err(), close_backfill(&lake, &secrets, acme()).await.unwrap_err()]
         {
             assert!(
                 failure.is_permanent() && failure.to_string().contains("sync_shops"),

@@ -1,4 +1,4 @@
-//! What the tests of several modules need.
+//! Fixtures of several modules' tests.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,14 +20,14 @@ const VISITS: &str = r#"{
                    "at": {"type": "string", "format": "date-time", "description": "d"}}
 }"#;
 
-/// The models that are shipped.
+/// Returns the models of the repository.
 pub(crate) fn models() -> Models {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let contracts = Contracts::load(&root.join("crates/contracts/schemas")).unwrap();
     Models::load(&root.join("glue-sql"), &contracts).unwrap()
 }
 
-/// One dataset, empty queues, and a Firehose that gathers for a minute.
+/// Returns a redrive with one dataset, empty queues and a Firehose that buffers for a minute.
 pub(crate) fn redrive() -> Redrive {
     Redrive {
         contracts: Contracts::from_sources([("visits", VISITS)]).unwrap(),

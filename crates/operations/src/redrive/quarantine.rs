@@ -1,13 +1,11 @@
-//! Quarantined lines that their contract takes by now: put on their stream again.
+//! Puts quarantined lines that are valid now to their stream again.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use anyhow::Context;
 use chrono::NaiveDate;
 use flate2::read::GzDecoder;
 use serde::Deserialize;
-use serde_json::{Value, json};
 use shoplake_aws::stream::pack;
 use shoplake_contracts::envelope::UNKNOWN;
 use shoplake_contracts::{Contracts, Delivery, ReadEnvelope, ReceiptDays};
@@ -15,9 +13,11 @@ use shoplake_lake::keys::{self, LakeKey};
 use shoplake_lake::{Store, keys::quarantine_day};
 use shoplake_platform::failure::Failure;
 
+use crate::response::{Redriven, RedrivenLines};
+
 use super::{Redrive, retryable};
 
-/// One line of a quarantine object, as far as it is needed.
+/// A line of a quarantine object: the fields that are read here.
 #[derive(Debug, Deserialize)]
 struct Quarantined<'a> {
     /// The original line.
@@ -34,98 +34,107 @@ enum Origin<'a> {
     Bronze { key: &'a str },
 }
 
+/// Why an object is not one of quarantine.
+#[derive(Debug, thiserror::Error)]
+enum ObjectError {
+    #[error(transparent)]
+    Gzip(#[from] std::io::Error),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error("invalid origin {0:?}: expected the key of a bronze object")]
+    Origin(String),
+}
+
 impl Redrive {
-    /// Puts the day's quarantined lines of a dataset that are right by now on the stream that they
-    /// came from, with the bytes that came: after a contract was relaxed or a dataset was added.
-    /// Lines that are still wrong stay where they are, instead of going round to quarantine again.
+    /// Puts the day's quarantined lines of a dataset that are valid now to the stream that they came
+    /// from, byte for byte: after a contract was relaxed or a dataset was added. It skips lines that
+    /// are still invalid, because they would be quarantined again.
     pub(crate) async fn quarantined(
         &self,
         lake: &dyn Store,
-        dataset: &str,
+        dataset: String,
         day: NaiveDate,
-    ) -> Result<Value, Failure> {
-        if dataset != UNKNOWN && self.contracts.get(dataset).is_none() {
+    ) -> Result<Redriven, Failure> {
+        if dataset != UNKNOWN && self.contracts.get(&dataset).is_none() {
             let known =
                 self.contracts.iter().map(|contract| contract.dataset.as_str()).collect::<Vec<_>>();
             let known = known.join(", ");
             return Err(Failure::permanent(format!(
-                "expected one of the datasets {known} or {UNKNOWN}, got {dataset:?}"
+                "unknown dataset {dataset:?}: expected one of {known} or {UNKNOWN}"
             )));
         }
-        let (mut objects, mut sent, mut still_wrong) = (0, 0, 0);
-        for entry in lake.list(&quarantine_day(dataset, day)).await.map_err(Failure::retryable)? {
+        let mut counts = RedrivenLines::default();
+        for entry in lake.list(&quarantine_day(&dataset, day)).await.map_err(Failure::retryable)? {
             let Some(object) = lake.get(&entry.key).await.map_err(Failure::retryable)? else {
                 continue;
             };
-            let (lines, wrong) = self
-                .lines(&object.bytes)
-                .with_context(|| format!("{} is not what conform writes", entry.key))
-                .map_err(|error| Failure::permanent(format!("{error:#}")))?;
+            let (lines, invalid) = self.lines(&object.bytes).map_err(|error| {
+                Failure::permanent(format!("{} was not written by conform: {error}", entry.key))
+            })?;
             for ((stream, _), lines) in &lines {
                 let records = pack(lines).into_iter().map(|packed| packed.record).collect();
                 self.stream.put(stream, records).await.map_err(|error| retryable(error))?;
-                sent += lines.len();
+                counts.sent += lines.len();
             }
-            objects += 1;
-            still_wrong += wrong;
+            counts.objects += 1;
+            counts.still_wrong += invalid;
         }
-        tracing::info!(dataset, %day, objects, sent, still_wrong, "redrive of quarantined lines");
-        let counts = json!({"objects": objects, "sent": sent, "still_wrong": still_wrong});
-        Ok(json!({"quarantine": dataset, "day": day, "lines": counts}))
+        tracing::info!(dataset, %day, ?counts, "redrive of quarantined lines");
+        Ok(Redriven::Quarantine { quarantine: dataset, day, lines: counts })
     }
 
-    /// The lines of a quarantine object that are right by now, by stream and shop, and how many are
-    /// not.
+    /// Returns the lines of a quarantine object that are valid now, by stream and shop, and how many
+    /// are not.
     #[expect(clippy::type_complexity, reason = "a name would say no more than the words above")]
     fn lines(
         &self,
         object: &[u8],
-    ) -> anyhow::Result<(BTreeMap<(String, String), Vec<String>>, usize)> {
+    ) -> Result<(BTreeMap<(String, String), Vec<String>>, usize), ObjectError> {
         let mut ndjson = String::new();
         GzDecoder::new(object).read_to_string(&mut ndjson)?;
         let mut lines: BTreeMap<_, Vec<String>> = BTreeMap::new();
-        let mut wrong = 0;
+        let mut invalid = 0;
         for line in ndjson.lines() {
             let line: Quarantined<'_> = serde_json::from_str(line)?;
-            match shop_if_right(&self.contracts, &line) {
+            match shop_if_valid(&self.contracts, &line) {
                 Some(shop) => {
                     lines
                         .entry((self.stream_of(&line.origin)?, shop))
                         .or_default()
                         .push(line.envelope);
                 }
-                None => wrong += 1,
+                None => invalid += 1,
             }
         }
-        Ok((lines, wrong))
+        Ok((lines, invalid))
     }
 
-    fn stream_of(&self, origin: &Origin<'_>) -> anyhow::Result<String> {
+    fn stream_of(&self, origin: &Origin<'_>) -> Result<String, ObjectError> {
         match origin {
             Origin::Kinesis { stream } => Ok((*stream).to_owned()),
             Origin::Bronze { key } => match keys::parse(key) {
                 Some(LakeKey::Bronze { source, .. }) => {
                     Ok(format!("{}-{source}", self.stream_prefix))
                 }
-                _ => anyhow::bail!("expected the key of a bronze object as origin, got {key:?}"),
+                _ => Err(ObjectError::Origin((*key).to_owned())),
             },
         }
     }
 }
 
-/// The shop of a line that is an envelope of a dataset whose contract it fulfils.
-fn shop_if_right(contracts: &Contracts, line: &Quarantined<'_>) -> Option<String> {
+/// Returns the shop of a line that is a valid envelope of a dataset; `None` if it is not.
+fn shop_if_valid(contracts: &Contracts, line: &Quarantined<'_>) -> Option<String> {
     if line.envelope_encoding != "utf-8" {
         return None;
     }
-    // When it arrives again is not known yet; its receipt stays what it was.
+    // The time of its second arrival is not known yet, and its receipt does not change.
     let envelope = ReadEnvelope::read(line.envelope.as_bytes(), ReceiptDays::new(None));
     let (stamp, data) = envelope.content()?;
     let contract = contracts.get(envelope.dataset.as_deref()?)?;
-    let is_right = contract.delivery != Delivery::Internal
+    let is_valid = contract.delivery != Delivery::Internal
         && envelope.oversized_bytes.is_none()
         && contract.validate(stamp, data.get().as_bytes()).is_ok();
-    is_right.then(|| stamp.shop.to_owned())
+    is_valid.then(|| stamp.shop.to_owned())
 }
 
 #[cfg(test)]
@@ -134,6 +143,7 @@ mod tests {
     use std::sync::Arc;
 
     use flate2::write::GzEncoder;
+    use serde_json::{Value, json};
     use shoplake_aws::stream::{MemoryStream, PutFailure, Times};
     use shoplake_lake::{Condition, MemoryStore, Metadata};
 
@@ -182,12 +192,23 @@ mod tests {
         (Redrive { stream: stream.clone(), ..testing::redrive() }, stream)
     }
 
+    async fn run(
+        redrive: &Redrive,
+        lake: &MemoryStore,
+        dataset: &str,
+    ) -> Result<RedrivenLines, Failure> {
+        match redrive.quarantined(lake, dataset.to_owned(), day()).await? {
+            Redriven::Quarantine { lines, .. } => Ok(lines),
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+
     fn visit(id: &str) -> Value {
         json!({"visit_id": id, "at": "2026-11-21T10:00:00Z"})
     }
 
     #[tokio::test]
-    async fn given_lines_that_are_right_by_now_then_their_bytes_are_on_the_stream_they_came_from() {
+    async fn valid_lines_are_put_to_the_stream_they_came_from() {
         let (redrive, stream) = redrive();
         let (web, pos) =
             (envelope("a", "visits", "m1", visit("1")), envelope("b", "visits", "m2", visit("2")));
@@ -195,9 +216,9 @@ mod tests {
             json!({"bucket": "lake", "key": "bronze/pos/dt=2026-11-21/hour=10/x.gz", "line": 3});
         let lake = lake(&[quarantined(&web, &kinesis()), quarantined(&pos, &bronze)]).await;
 
-        let answer = redrive.quarantined(&lake, "visits", day()).await.unwrap();
+        let counts = run(&redrive, &lake, "visits").await.unwrap();
 
-        assert_eq!(answer["lines"], json!({"objects": 1, "sent": 2, "still_wrong": 0}));
+        assert_eq!(counts, RedrivenLines { objects: 1, sent: 2, still_wrong: 0 });
         assert_eq!(stream.lines("shoplake-local-web"), [web]);
         assert_eq!(stream.lines("shoplake-local-pos"), [pos]);
         assert_eq!(
@@ -208,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_lines_that_are_still_wrong_then_they_are_counted_and_not_sent() {
+    async fn invalid_lines_are_counted_and_not_sent() {
         let (redrive, stream) = redrive();
         let not_utf8 = json!({
             "failure": {"kind": "malformed_record", "reasons": []}, "contract": null, "envelope": "/w==",
@@ -223,8 +244,8 @@ mod tests {
             not_utf8,
             quarantined(&envelope("a", "visits", "m5", visit("5")), &kinesis()),
         ];
-        let answer = redrive.quarantined(&lake(&lines).await, "visits", day()).await.unwrap();
-        assert_eq!(answer["lines"], json!({"objects": 1, "sent": 1, "still_wrong": 6}));
+        let counts = run(&redrive, &lake(&lines).await, "visits").await.unwrap();
+        assert_eq!(counts, RedrivenLines { objects: 1, sent: 1, still_wrong: 6 });
         assert_eq!(stream.lines("shoplake-local-web").len(), 1);
     }
 
@@ -246,33 +267,33 @@ mod tests {
             with(r#""backfill":"history-2010""#, old("m7")),
         ];
         let lines: Vec<_> = lines.iter().map(|line| quarantined(line, &kinesis())).collect();
-        let answer = redrive.quarantined(&lake(&lines).await, "visits", day()).await.unwrap();
-        assert_eq!(answer["lines"], json!({"objects": 1, "sent": 1, "still_wrong": 7}));
+        let counts = run(&redrive, &lake(&lines).await, "visits").await.unwrap();
+        assert_eq!(counts, RedrivenLines { objects: 1, sent: 1, still_wrong: 7 });
         assert!(stream.lines("shoplake-local-web")[0].contains("m7"));
     }
 
     #[tokio::test]
-    async fn given_a_stream_that_is_down_then_the_same_redrive_again_sends_what_was_not_sent() {
+    async fn a_failed_redrive_may_be_repeated() {
         let (redrive, stream) = redrive();
         let down = PutFailure::Unavailable("no answer".to_owned());
         stream.reject(Times::First(5), down, |_| true);
         let lake =
             lake(&[quarantined(&envelope("a", "visits", "m1", visit("1")), &kinesis())]).await;
-        assert!(!redrive.quarantined(&lake, "visits", day()).await.unwrap_err().is_permanent());
-        redrive.quarantined(&lake, "visits", day()).await.unwrap();
+        assert!(!run(&redrive, &lake, "visits").await.unwrap_err().is_permanent());
+        run(&redrive, &lake, "visits").await.unwrap();
         assert_eq!(stream.lines("shoplake-local-web").len(), 1);
     }
 
     #[tokio::test]
-    async fn given_a_dataset_or_a_day_without_quarantine_then_the_answer_says_so() {
+    async fn a_day_without_quarantine_sends_nothing() {
         let (redrive, _) = redrive();
         let lake = MemoryStore::default();
-        let answer = redrive.quarantined(&lake, "_unknown", day()).await.unwrap();
-        assert_eq!(answer["lines"]["objects"], 0);
-        let failure = redrive.quarantined(&lake, "visit", day()).await.unwrap_err();
+        let counts = run(&redrive, &lake, "_unknown").await.unwrap();
+        assert_eq!(counts, RedrivenLines::default());
+        let failure = run(&redrive, &lake, "visit").await.unwrap_err();
         assert_eq!(
             failure.to_string(),
-            "expected one of the datasets visits or _unknown, got \"visit\""
+            "unknown dataset \"visit\": expected one of visits or _unknown"
         );
     }
 }

@@ -5,14 +5,14 @@ use shoplake_aws::shops::{KEY, Shops};
 use shoplake_lake::{Condition, Metadata, PutError, Store};
 use shoplake_platform::failure::Failure;
 
-/// Attempts of one change. Each fails only if another operator's change was written meanwhile.
+/// How often a change is attempted. An attempt fails only if another change was written meanwhile.
 const ATTEMPTS: usize = 5;
 
-/// Changes the list and returns what `change` returns. A change that another one overtakes is made
-/// again, on the newer list; one that changes nothing is not written.
+/// Changes the list and returns what `change` returns. If another operator's change was written
+/// meanwhile, `change` runs again on the newer list. A list that did not change is not written.
 ///
-/// The first list starts with every shop that has a secret: the webhook takes a shop that is not
-/// listed for unknown.
+/// The first list contains every shop that has a secret, because the webhook rejects a shop that is
+/// not listed.
 pub(crate) async fn edit<T>(
     lake: &dyn Store,
     secrets: &dyn SecretStore,
@@ -40,7 +40,7 @@ pub(crate) async fn edit<T>(
         }
     }
     Err(Failure::retryable(format!(
-        "{KEY:?} was changed by others at each of {ATTEMPTS} attempts; run the action again"
+        "{KEY:?} was changed by other operators during each of {ATTEMPTS} attempts; run the action again"
     )))
 }
 

@@ -1,14 +1,14 @@
-//! Notices when a dataset has stopped arriving.
+//! Detects datasets that have stopped arriving.
 //!
-//! A connector that is not started and a shop that has lost its secret fail nowhere in the
-//! pipeline: nothing happens, which no other alert is about.
+//! A connector that does not start, or a shop that has lost its secret, causes no failure anywhere in
+//! the pipeline. Only the missing data shows it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Days, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use shoplake_aws::topic::{Message, Topic, subject};
 use shoplake_contracts::{Contracts, Delivery, Partition};
 use shoplake_lake::{Condition, ETag, Metadata, PutError, Store, StoreError, keys};
@@ -16,18 +16,20 @@ use shoplake_platform::failure::Failure;
 use shoplake_platform::metrics::{Metrics, NEWEST_OBJECT_AGE, WATCHED_DATASETS};
 use shoplake_warehouse::{CheckFailure, CheckResult, CheckResults, Warehouse};
 
-/// How long a check may be at telling people. What it has not told them by then, another check
-/// does.
-const LONGEST_TELLING: TimeDelta = TimeDelta::minutes(5);
+use crate::response::{FreshnessReport, FreshnessResult};
 
-/// Watches the datasets whose contracts say how often they arrive.
-pub(crate) struct Freshness {
+/// How long a check may take to alert people and to record the state. After that another check
+/// repeats what is missing.
+const MAX_REPORTING: TimeDelta = TimeDelta::minutes(5);
+
+/// Checks the datasets whose contracts set `fresh_within`.
+pub struct Freshness {
     datasets: Vec<Dataset>,
     topic: Arc<dyn Topic>,
     metrics: Metrics,
 }
 
-/// A dataset, as far as its freshness goes.
+/// What freshness depends on.
 struct Dataset {
     name: String,
     delivery: Delivery,
@@ -35,35 +37,24 @@ struct Dataset {
     within: Duration,
 }
 
-/// What is known of a dataset since it last turned fresh or stale:
+/// The state of a dataset since it last turned fresh or stale:
 /// `state/freshness/<dataset>.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Standing {
+struct FreshnessState {
     is_fresh: bool,
-    /// When the newest object arrived, as of that turn.
+    /// When the newest object arrived, as of that change.
     newest_object_at: DateTime<Utc>,
-    /// When somebody set out to tell people and the warehouse.
+    /// When a check claimed this state, to alert people and to record it.
     at: DateTime<Utc>,
-    /// Whether people have been alerted, if they have to be.
-    told: bool,
-    /// Whether the warehouse shows it.
+    /// Whether people were alerted; true for a fresh dataset, which needs no alert.
+    alerted: bool,
+    /// Whether the state is recorded in the warehouse.
     recorded: bool,
 }
 
-/// What a check found.
-#[derive(Debug, Serialize)]
-struct Finding<'a> {
-    dataset: &'a str,
-    /// None if nothing of it has ever arrived: what was never connected is not late.
-    newest_object_at: Option<DateTime<Utc>>,
-    is_fresh: Option<bool>,
-    /// Whether this check has alerted people.
-    alerted: bool,
-}
-
 impl Freshness {
-    /// Watches over the datasets of `contracts`, and complains to `topic`.
-    pub(crate) fn new(contracts: &Contracts, topic: Arc<dyn Topic>, metrics: Metrics) -> Self {
+    /// Checks the datasets of `contracts`, and sends alerts to `topic`.
+    pub fn new(contracts: &Contracts, topic: Arc<dyn Topic>, metrics: Metrics) -> Self {
         let dataset = |contract: &shoplake_contracts::Contract| {
             Some(Dataset {
                 name: contract.dataset.clone(),
@@ -75,34 +66,34 @@ impl Freshness {
         Self { datasets: contracts.iter().filter_map(dataset).collect(), topic, metrics }
     }
 
-    /// Looks at each dataset, and alerts people once when one turns stale.
+    /// Checks each dataset, and alerts people once when one turns stale.
     pub(crate) async fn check(
         &self,
         lake: &dyn Store,
         warehouse: &dyn Warehouse,
         now: DateTime<Utc>,
-    ) -> Result<Value, Failure> {
-        let (mut findings, mut failures) = (Vec::new(), Vec::new());
+    ) -> Result<FreshnessReport, Failure> {
+        let (mut results, mut failures) = (Vec::new(), Vec::new());
         for dataset in &self.datasets {
-            // One that cannot be looked at must not hide the others.
+            // A dataset that cannot be checked must not hide the others.
             match self.check_one(dataset, lake, warehouse, now).await {
-                Ok(finding) => findings.push(finding),
+                Ok(result) => results.push(result),
                 Err(failure) => failures.push(format!("{}: {failure}", dataset.name)),
             }
         }
-        tracing::info!(findings = %json!(findings), failures = failures.len(), "freshness");
-        self.measure(&findings, now);
+        tracing::info!(results = %json!(results), failures = failures.len(), "freshness");
+        self.measure(&results, now);
         if failures.is_empty() {
-            Ok(json!({"datasets": findings}))
+            Ok(FreshnessReport { datasets: results })
         } else {
             Err(Failure::retryable(failures.join("; ")))
         }
     }
 
-    /// The first metric also says that somebody looks at all: if it stays away, nobody does.
-    fn measure(&self, findings: &[Finding<'_>], now: DateTime<Utc>) {
-        self.metrics.emit(None, &[(WATCHED_DATASETS, findings.len() as f64)]);
-        for Finding { dataset, newest_object_at, .. } in findings {
+    /// Emits the metrics. If the first one is missing, the check itself does not run.
+    fn measure(&self, results: &[FreshnessResult], now: DateTime<Utc>) {
+        self.metrics.emit(None, &[(WATCHED_DATASETS, results.len() as f64)]);
+        for FreshnessResult { dataset, newest_object_at, .. } in results {
             if let Some(newest) = newest_object_at {
                 let age = (now - *newest).as_seconds_f64().max(0.0);
                 self.metrics.emit(Some(dataset), &[(NEWEST_OBJECT_AGE, age)]);
@@ -110,78 +101,84 @@ impl Freshness {
         }
     }
 
-    async fn check_one<'d>(
+    async fn check_one(
         &self,
-        dataset: &'d Dataset,
+        dataset: &Dataset,
         lake: &dyn Store,
         warehouse: &dyn Warehouse,
         now: DateTime<Utc>,
-    ) -> Result<Finding<'d>, Failure> {
-        let mut finding = Finding {
-            dataset: &dataset.name,
+    ) -> Result<FreshnessResult, Failure> {
+        let mut result = FreshnessResult {
+            dataset: dataset.name.clone(),
             newest_object_at: None,
             is_fresh: None,
             alerted: false,
         };
         let Some(newest_object_at) = dataset.newest(lake, now).await.map_err(Failure::retryable)?
         else {
-            return Ok(finding);
+            return Ok(result);
         };
         let is_fresh = dataset.is_fresh(newest_object_at, now);
-        finding.newest_object_at = Some(newest_object_at);
-        finding.is_fresh = Some(is_fresh);
+        result.newest_object_at = Some(newest_object_at);
+        result.is_fresh = Some(is_fresh);
 
-        let turn =
-            Standing { is_fresh, newest_object_at, at: now, told: is_fresh, recorded: false };
-        let Some((mut standing, etag)) = self.claim(dataset, lake, turn).await? else {
-            return Ok(finding);
+        let found = FreshnessState {
+            is_fresh,
+            newest_object_at,
+            at: now,
+            alerted: is_fresh,
+            recorded: false,
+        };
+        let Some((mut state, etag)) = self.claim(dataset, lake, found).await? else {
+            return Ok(result);
         };
         let mut failures = Vec::new();
-        if !standing.told {
-            match self.topic.publish(&dataset.alert(&standing)).await {
-                Ok(()) => (standing.told, finding.alerted) = (true, true),
-                // A later check tries again: an alert that is heard twice is better than one that
-                // is not heard.
+        if !state.alerted {
+            match self.topic.publish(&dataset.alert(&state)).await {
+                Ok(()) => (state.alerted, result.alerted) = (true, true),
+                // A later check tries again: a duplicate alert is better than none.
                 Err(error) => failures.push(error.to_string()),
             }
         }
-        if !standing.recorded {
-            match dataset.result(&standing).record(warehouse).await {
-                Ok(_) => standing.recorded = true,
+        if !state.recorded {
+            match dataset.check_results(&state).record(warehouse).await {
+                Ok(_) => state.recorded = true,
                 Err(error) => failures.push(error.to_string()),
             }
         }
-        match put(lake, dataset, &standing, Condition::Matches(etag)).await {
-            // Somebody who thought that this check had ended goes on.
+        match put(lake, dataset, &state, Condition::Matches(etag)).await {
+            // Another check has claimed the state, because this one took too long.
             Ok(_) | Err(PutError::Conflict { .. }) => {}
             Err(PutError::Store(error)) => failures.push(error.to_string()),
         }
-        if failures.is_empty() { Ok(finding) } else { Err(Failure::retryable(failures.join("; "))) }
+        if failures.is_empty() { Ok(result) } else { Err(Failure::retryable(failures.join("; "))) }
     }
 
-    /// What this check has to tell, if the dataset has turned, or if nobody has told of its turn;
-    /// none if there is nothing to tell, or somebody else is at it.
+    /// Claims the state that this check has to report: the dataset has changed, or an earlier check
+    /// ended before it reported the change. Returns `None` if nothing is to be reported, or if
+    /// another check reports it.
     async fn claim(
         &self,
         dataset: &Dataset,
         lake: &dyn Store,
-        turn: Standing,
-    ) -> Result<Option<(Standing, ETag)>, Failure> {
-        let key = dataset.standing_key();
+        found: FreshnessState,
+    ) -> Result<Option<(FreshnessState, ETag)>, Failure> {
+        let key = dataset.state_key();
         let current = lake.get(&key).await.map_err(Failure::retryable)?;
         let (claim, condition) = match current {
-            None => (turn, Condition::Absent),
+            None => (found, Condition::Absent),
             Some(object) => {
-                let current: Standing = serde_json::from_slice(&object.bytes).map_err(|error| {
-                    Failure::permanent(format!(
-                        "expected {key:?} to say how the dataset stands: {error}; delete it"
-                    ))
-                })?;
+                let current: FreshnessState =
+                    serde_json::from_slice(&object.bytes).map_err(|error| {
+                        Failure::permanent(format!(
+                            "cannot read the freshness state {key:?}: {error}; delete it"
+                        ))
+                    })?;
                 let is_abandoned =
-                    !(current.told && current.recorded) && turn.at - current.at > LONGEST_TELLING;
-                let claim = match (current.is_fresh == turn.is_fresh, is_abandoned) {
-                    (false, _) => turn,
-                    (true, true) => Standing { at: turn.at, ..current },
+                    !(current.alerted && current.recorded) && found.at - current.at > MAX_REPORTING;
+                let claim = match (current.is_fresh == found.is_fresh, is_abandoned) {
+                    (false, _) => found,
+                    (true, true) => FreshnessState { at: found.at, ..current },
                     (true, false) => return Ok(None),
                 };
                 (claim, Condition::Matches(object.head.etag))
@@ -198,15 +195,15 @@ impl Freshness {
 async fn put(
     lake: &dyn Store,
     dataset: &Dataset,
-    standing: &Standing,
+    state: &FreshnessState,
     condition: Condition,
 ) -> Result<ETag, PutError> {
-    let bytes = json!(standing).to_string().into();
-    lake.put(&dataset.standing_key(), bytes, Metadata::new(), condition).await
+    let bytes = json!(state).to_string().into();
+    lake.put(&dataset.state_key(), bytes, Metadata::new(), condition).await
 }
 
 impl Dataset {
-    fn standing_key(&self) -> String {
+    fn state_key(&self) -> String {
         format!("state/freshness/{}.json", self.name)
     }
 
@@ -215,11 +212,10 @@ impl Dataset {
             || newest_object_at > now
     }
 
-    /// When the newest object of silver arrived.
+    /// Returns when the newest object of silver arrived.
     ///
-    /// It is looked for among the recent days first, where all but late rows are. Only a dataset
-    /// that seems stale is listed as a whole, because a backfill of last year is an arrival as
-    /// well.
+    /// It lists recent days first, because all but late rows are there. It lists the whole dataset
+    /// only if that seems stale, because a backfill of last year is an arrival as well.
     async fn newest(
         &self,
         lake: &dyn Store,
@@ -245,7 +241,7 @@ impl Dataset {
         Ok(newest(lake.list(&format!("silver/{}/", self.name)).await?))
     }
 
-    fn alert(&self, standing: &Standing) -> Message {
+    fn alert(&self, state: &FreshnessState) -> Message {
         let from = match self.delivery {
             Delivery::Batch => "its connector runs: its schedule, its last task's log",
             Delivery::Stream | Delivery::Internal => {
@@ -255,12 +251,12 @@ impl Dataset {
         let body = json!({
             "what": format!("no new data of {} for {}", self.name, words(self.within)),
             "dataset": self.name,
-            "newest_object_at": rfc3339(standing.newest_object_at),
+            "newest_object_at": rfc3339(state.newest_object_at),
             "fresh_within_minutes": self.within.as_secs() / 60,
-            "checked_at": rfc3339(standing.at),
+            "checked_at": rfc3339(state.at),
             "next": format!(
-                "Follow the data to where it stops. Look whether {from}; then the age of the stream's iterator and the conform-failed queue; then bronze, and \
-                 the executions of bronze-to-silver. There is one alert per turn: once something arrives, the dataset counts as fresh again."
+                "Follow the data to where it stops. Check whether {from}; then the age of the stream's iterator and the conform-failed queue; \
+                 then bronze, and the executions of bronze-to-silver. There is one alert until data arrives again."
             ),
         });
         Message {
@@ -270,22 +266,22 @@ impl Dataset {
         }
     }
 
-    /// The same for the warehouse. It is recorded when the dataset turns, not at each look, which
-    /// would keep a warehouse awake that is paid for by the second.
-    fn result(&self, standing: &Standing) -> CheckResults {
-        let row = json!({"newest_object_at": rfc3339(standing.newest_object_at)});
+    /// Returns the state as a check result for the warehouse. It is recorded when the dataset changes
+    /// and not at each check, which would keep a warehouse running that is paid by the second.
+    fn check_results(&self, state: &FreshnessState) -> CheckResults {
+        let row = json!({"newest_object_at": rfc3339(state.newest_object_at)});
         let failure =
-            (!standing.is_fresh).then(|| CheckFailure { rows: 1, sample: vec![row.to_string()] });
+            (!state.is_fresh).then(|| CheckFailure { rows: 1, sample: vec![row.to_string()] });
         CheckResults {
             model: self.name.clone(),
             partition: "-".to_owned(),
             job: "check_freshness".to_owned(),
             version: 0,
-            planned_at: standing.at,
+            planned_at: state.at,
             checks: vec![CheckResult {
                 name: format!("{}_is_fresh", self.name),
                 severity: "warn",
-                description: format!("something has arrived within {}", words(self.within)),
+                description: format!("data has arrived within {}", words(self.within)),
                 failure,
             }],
         }
@@ -296,7 +292,7 @@ fn rfc3339(moment: DateTime<Utc>) -> String {
     moment.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
-/// The duration in the largest unit that it is a whole number of.
+/// Returns the duration in the largest unit that divides it.
 fn words(duration: Duration) -> String {
     let minutes = duration.as_secs() / 60;
     let units = [(24 * 60, "day"), (60, "hour"), (1, "minute")];
@@ -312,6 +308,7 @@ fn words(duration: Duration) -> String {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use serde_json::Value;
     use shoplake_aws::Fault;
     use shoplake_aws::topic::MemoryTopic;
     use shoplake_lake::MemoryStore;
@@ -324,7 +321,7 @@ mod tests {
         "2026-11-21T00:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::hours(hour)
     }
 
-    struct World {
+    struct Fixture {
         lake: MemoryStore,
         topic: Arc<MemoryTopic>,
         metrics: Arc<MemorySink>,
@@ -334,8 +331,8 @@ mod tests {
         freshness: Freshness,
     }
 
-    impl World {
-        /// One dataset that has to arrive every three hours, and one that need not.
+    impl Fixture {
+        /// One dataset that has to arrive every three hours, and one without a limit.
         fn new() -> Self {
             let schema = |within: &str| {
                 format!(
@@ -390,14 +387,10 @@ mod tests {
             self.lake.put(&key, "rows".into(), Metadata::new(), Condition::Always).await.unwrap();
         }
 
-        async fn check(&self, hour: i64) -> Result<Value, Failure> {
-            let answer = self.freshness.check(&self.lake, &self.warehouse, at(hour)).await?;
-            assert_eq!(
-                answer["datasets"].as_array().unwrap().len(),
-                1,
-                "the other one need not arrive"
-            );
-            Ok(answer["datasets"][0].clone())
+        async fn check(&self, hour: i64) -> Result<FreshnessResult, Failure> {
+            let report = self.freshness.check(&self.lake, &self.warehouse, at(hour)).await?;
+            let [result] = report.datasets.try_into().expect("the dataset that has a limit");
+            Ok(result)
         }
 
         fn alerts(&self) -> usize {
@@ -416,37 +409,37 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_dataset_that_stops_then_people_are_alerted_once_until_it_stops_again() {
-        let world = World::new();
-        world.arrive("dt=2026-11-21", 1).await;
+    async fn a_stale_dataset_alerts_once_until_it_is_stale_again() {
+        let fixture = Fixture::new();
+        fixture.arrive("dt=2026-11-21", 1).await;
         assert_eq!(
-            world.check(4).await.unwrap()["is_fresh"],
-            true,
+            fixture.check(4).await.unwrap().is_fresh,
+            Some(true),
             "three hours are not more than three hours"
         );
-        assert_eq!((world.alerts(), world.recorded()), (0, vec!["passed"]));
+        assert_eq!((fixture.alerts(), fixture.recorded()), (0, vec!["passed"]));
 
-        assert_eq!(world.check(5).await.unwrap()["alerted"], true);
+        assert!(fixture.check(5).await.unwrap().alerted);
         for hour in 6..30 {
-            assert_eq!(world.check(hour).await.unwrap()["alerted"], false);
+            assert!(!fixture.check(hour).await.unwrap().alerted);
         }
-        assert_eq!((world.alerts(), world.recorded()), (1, vec!["passed", "failed"]));
+        assert_eq!((fixture.alerts(), fixture.recorded()), (1, vec!["passed", "failed"]));
 
-        world.arrive("dt=2026-11-22", 30).await;
-        assert_eq!(world.check(31).await.unwrap()["is_fresh"], true);
-        assert_eq!(world.check(40).await.unwrap()["alerted"], true);
+        fixture.arrive("dt=2026-11-22", 30).await;
+        assert_eq!(fixture.check(31).await.unwrap().is_fresh, Some(true));
+        assert!(fixture.check(40).await.unwrap().alerted);
         assert_eq!(
-            (world.alerts(), world.recorded()),
+            (fixture.alerts(), fixture.recorded()),
             (2, vec!["passed", "failed", "passed", "failed"])
         );
     }
 
     #[tokio::test]
-    async fn given_an_alert_then_it_says_what_is_late_since_when_and_what_to_do() {
-        let world = World::new();
-        world.arrive("dt=2026-11-21", 1).await;
-        world.check(5).await.unwrap();
-        let message = world.topic.messages().remove(0);
+    async fn an_alert_names_the_dataset_and_the_next_steps() {
+        let fixture = Fixture::new();
+        fixture.arrive("dt=2026-11-21", 1).await;
+        fixture.check(5).await.unwrap();
+        let message = fixture.topic.messages().remove(0);
         assert_eq!(message.subject, "Shoplake: no new data of levels");
         let body: Value = serde_json::from_str(&message.body).unwrap();
         assert_eq!(body["what"], "no new data of levels for 3 hours");
@@ -458,19 +451,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_check_then_it_says_that_it_looked_and_how_old_the_newest_object_is() {
-        let world = World::new();
-        world.check(1).await.unwrap();
-        assert_eq!(world.metrics.total(WATCHED_DATASETS), 1.0);
-        assert_eq!(world.metrics.lines().len(), 1, "nothing has arrived that could have an age");
+    async fn a_check_emits_its_metrics() {
+        let fixture = Fixture::new();
+        fixture.check(1).await.unwrap();
+        assert_eq!(fixture.metrics.total(WATCHED_DATASETS), 1.0);
+        assert_eq!(fixture.metrics.lines().len(), 1, "no data, no age");
 
-        world.arrive("dt=2026-11-21", 1).await;
-        world.check(3).await.unwrap();
-        assert_eq!(world.metrics.total(NEWEST_OBJECT_AGE), 7200.0);
+        fixture.arrive("dt=2026-11-21", 1).await;
+        fixture.check(3).await.unwrap();
+        assert_eq!(fixture.metrics.total(NEWEST_OBJECT_AGE), 7200.0);
     }
 
     #[test]
-    fn given_a_duration_then_it_is_said_in_the_largest_unit_that_fits() {
+    fn a_duration_is_written_in_the_largest_unit() {
         let said = |minutes: u64| words(Duration::from_secs(minutes * 60));
         assert_eq!(
             [90, 60, 180, 2_880, 1_440 + 60].map(said),
@@ -479,68 +472,68 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_rows_of_long_ago_that_arrive_now_then_the_dataset_is_fresh() {
-        let world = World::new();
-        world.arrive("dt=2010-12-01", 1).await;
-        assert_eq!(world.check(2).await.unwrap()["is_fresh"], true);
+    async fn old_rows_that_arrive_now_make_a_dataset_fresh() {
+        let fixture = Fixture::new();
+        fixture.arrive("dt=2010-12-01", 1).await;
+        assert_eq!(fixture.check(2).await.unwrap().is_fresh, Some(true));
     }
 
     #[tokio::test]
-    async fn given_nothing_at_all_then_nothing_is_late() {
-        let world = World::new();
-        let finding = world.check(5).await.unwrap();
+    async fn a_dataset_without_data_is_not_late() {
+        let fixture = Fixture::new();
+        let result = fixture.check(5).await.unwrap();
+        assert_eq!((result.is_fresh, result.newest_object_at), (None, None));
         assert_eq!(
-            (&finding["is_fresh"], &finding["newest_object_at"]),
-            (&Value::Null, &Value::Null)
+            (fixture.alerts(), fixture.recorded(), fixture.lake.keys().len()),
+            (0, vec![], 0)
         );
-        assert_eq!((world.alerts(), world.recorded(), world.lake.keys().len()), (0, vec![], 0));
     }
 
     #[tokio::test]
-    async fn given_a_topic_that_does_not_answer_then_a_later_check_alerts() {
+    async fn a_later_check_repeats_a_failed_alert() {
         for fault in [Fault::Refused, Fault::Lost] {
-            let world = World::new();
-            world.arrive("dt=2026-11-21", 1).await;
-            world.topic.fail([Some(fault)]);
-            assert!(!world.check(5).await.unwrap_err().is_permanent());
-            assert_eq!(world.recorded(), ["failed"], "the warehouse hears of it all the same");
-            assert_eq!(world.check(6).await.unwrap()["alerted"], true);
-            assert_eq!(world.check(7).await.unwrap()["alerted"], false);
-            assert_eq!((world.alerts(), world.recorded().len()), (1, 1));
+            let fixture = Fixture::new();
+            fixture.arrive("dt=2026-11-21", 1).await;
+            fixture.topic.fail([Some(fault)]);
+            assert!(!fixture.check(5).await.unwrap_err().is_permanent());
+            assert_eq!(fixture.recorded(), ["failed"], "the warehouse records it all the same");
+            assert!(fixture.check(6).await.unwrap().alerted);
+            assert!(!fixture.check(7).await.unwrap().alerted);
+            assert_eq!((fixture.alerts(), fixture.recorded().len()), (1, 1));
         }
     }
 
     #[tokio::test]
-    async fn given_a_warehouse_that_fails_then_people_are_alerted_and_a_later_check_records() {
-        let world = World::new();
-        world.arrive("dt=2026-11-21", 1).await;
-        world.faults.store(1, Ordering::Relaxed);
-        assert!(world.check(5).await.is_err());
-        assert_eq!(world.alerts(), 1);
-        let tried = world.recorded().len();
-        world.check(6).await.unwrap();
-        assert_eq!((world.alerts(), world.recorded().len()), (1, tried + 1));
-        world.check(7).await.unwrap();
-        assert_eq!(world.recorded().len(), tried + 1);
+    async fn a_later_check_repeats_a_failed_record() {
+        let fixture = Fixture::new();
+        fixture.arrive("dt=2026-11-21", 1).await;
+        fixture.faults.store(1, Ordering::Relaxed);
+        assert!(fixture.check(5).await.is_err());
+        assert_eq!(fixture.alerts(), 1);
+        let tried = fixture.recorded().len();
+        fixture.check(6).await.unwrap();
+        assert_eq!((fixture.alerts(), fixture.recorded().len()), (1, tried + 1));
+        fixture.check(7).await.unwrap();
+        assert_eq!(fixture.recorded().len(), tried + 1);
     }
 
     #[tokio::test]
-    async fn given_two_checks_at_once_then_one_of_them_alerts() {
-        let world = World::new();
-        world.arrive("dt=2026-11-21", 1).await;
-        let dataset = &world.freshness.datasets[0];
-        let turn = Standing {
+    async fn only_one_of_two_checks_alerts() {
+        let fixture = Fixture::new();
+        fixture.arrive("dt=2026-11-21", 1).await;
+        let dataset = &fixture.freshness.datasets[0];
+        let found = FreshnessState {
             is_fresh: false,
             newest_object_at: at(1),
             at: at(5),
-            told: false,
+            alerted: false,
             recorded: false,
         };
         let claim =
-            async || world.freshness.claim(dataset, &world.lake, turn.clone()).await.unwrap();
+            async || fixture.freshness.claim(dataset, &fixture.lake, found.clone()).await.unwrap();
         assert!(claim().await.is_some());
-        assert!(claim().await.is_none(), "somebody is at it");
-        assert_eq!(world.check(5).await.unwrap()["alerted"], false);
-        assert_eq!(world.check(6).await.unwrap()["alerted"], true, "whoever was at it has ended");
+        assert!(claim().await.is_none(), "another check reports it");
+        assert!(!fixture.check(5).await.unwrap().alerted);
+        assert!(fixture.check(6).await.unwrap().alerted, "the other check has ended");
     }
 }

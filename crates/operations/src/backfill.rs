@@ -1,4 +1,4 @@
-//! Has a range of days computed again.
+//! Computes a range of days again.
 
 use chrono::NaiveDate;
 use shoplake_aws::DirtyQueue;
@@ -6,29 +6,29 @@ use shoplake_models::{Models, PartitionDirty, PartitionValue};
 use shoplake_platform::failure::Failure;
 
 use crate::days;
+use crate::response::Backfilled;
 
-/// The most days of one backfill, ten years: a mistyped year should not keep the lake busy for a
-/// week.
+/// The most days of one backfill, ten years: a mistyped year must not keep the lake busy for a week.
 const MAX_DAYS: usize = 3_660;
 
-/// Marks each of the model's days dirty, both ends included; answers how many. Should it fail half
-/// way, run it again.
+/// Sends each of the model's days to the dirty queue, both ends included. Run it again if it fails
+/// half way.
 pub(crate) async fn backfill(
     models: &Models,
     queue: &dyn DirtyQueue,
-    model: &str,
+    model: String,
     from: NaiveDate,
     to: NaiveDate,
-) -> Result<usize, Failure> {
-    days::model(models, model)?;
+) -> Result<Backfilled, Failure> {
+    days::model(models, &model)?;
     let days = days::range(from, to, MAX_DAYS)?;
     let dirty = days.iter().map(|day| {
         let reason = format!("backfill of {from} to {to}");
-        PartitionDirty::one(model, PartitionValue::Date(*day), reason)
+        PartitionDirty::one(&model, PartitionValue::Date(*day), reason)
     });
     queue.send(&dirty.collect::<Vec<_>>()).await.map_err(Failure::retryable)?;
     tracing::info!(model, %from, %to, partitions = days.len(), "backfill");
-    Ok(days.len())
+    Ok(Backfilled { model, partitions: days.len() })
 }
 
 #[cfg(test)]
@@ -49,9 +49,11 @@ mod tests {
         let queue = MemoryDirtyQueue::default();
 
         let sent =
-            backfill(&models(), &queue, MODEL, day("2010-12-25"), day("2011-01-05")).await.unwrap();
+            backfill(&models(), &queue, MODEL.to_owned(), day("2010-12-25"), day("2011-01-05"))
+                .await
+                .unwrap();
 
-        assert_eq!(sent, 12);
+        assert_eq!(sent.partitions, 12);
         let days: Vec<_> =
             queue.take_dirty().into_iter().map(|(dirty, _)| dirty.partition).collect();
         assert_eq!(
@@ -65,7 +67,7 @@ mod tests {
         let queue = MemoryDirtyQueue::default();
         for (from, to) in [("2010-12-02", "2010-12-01"), ("1910-12-01", "2010-12-01")] {
             assert!(
-                backfill(&models(), &queue, MODEL, day(from), day(to))
+                backfill(&models(), &queue, MODEL.to_owned(), day(from), day(to))
                     .await
                     .unwrap_err()
                     .is_permanent()
@@ -77,9 +79,10 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_model_of_a_backfill_lists_the_known_ones() {
         let day = day("2010-12-01");
-        let failure = backfill(&models(), &MemoryDirtyQueue::default(), "totals", day, day)
-            .await
-            .unwrap_err();
+        let failure =
+            backfill(&models(), &MemoryDirtyQueue::default(), "totals".to_owned(), day, day)
+                .await
+                .unwrap_err();
         assert!(failure.is_permanent() && failure.to_string().contains(MODEL), "{failure}");
     }
 }

@@ -1,22 +1,22 @@
-//! Batches of a stream that conform has given up: their envelopes are in bronze, and are conformed
-//! from there.
+//! Conforms batches of a stream that Lambda has given up from bronze, which has their envelopes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::Deserialize;
-use serde_json::{Value, json};
 use shoplake_lake::{Store, StoreError, keys};
 use shoplake_platform::failure::Failure;
 
-use super::{MAX_LETTERS, Redrive, retryable};
+use crate::response::{LeftBatches, Redriven};
 
-/// The longest that Firehose gathers. It names an object's folder after the first record that it
-/// gathered.
-const LONGEST_BUFFER: TimeDelta = TimeDelta::minutes(15);
+use super::{MAX_MESSAGES, Redrive, retryable};
 
-/// What Lambda sends to the destination of a batch that it has given up, as far as it is needed.
+/// The longest time that Firehose buffers. It names an object's folder after the first record in the
+/// buffer.
+const MAX_BUFFER: TimeDelta = TimeDelta::minutes(15);
+
+/// The message of Lambda about a batch that it has given up: the fields that are read here.
 #[derive(Debug, Deserialize)]
 struct GivenUp {
     #[serde(rename = "KinesisBatchInfo")]
@@ -33,49 +33,49 @@ struct Batch {
 }
 
 impl Redrive {
-    /// Has every bronze object conformed that can hold a record of a batch that was given up, and
-    /// deletes the letter when all of these executions have started. Envelopes of other batches in
-    /// the same objects become silver rows once more; models read each key once.
+    /// Conforms every bronze object that can hold a record of a failed batch, and deletes the message
+    /// of the batch when all of these executions have started. Envelopes of other batches in the same
+    /// objects become silver rows a second time; models read each key once.
     ///
-    /// A letter stays for the next time if Firehose may not have written all of its batch yet, or
-    /// has written nothing of that time.
+    /// A message stays in the queue if Firehose may not have written all of its batch yet, or if
+    /// bronze has no object of that time.
     pub(crate) async fn batches(
         &self,
         lake: &dyn Store,
         now: DateTime<Utc>,
-    ) -> Result<Value, Failure> {
+    ) -> Result<Redriven, Failure> {
         let mut seen = BTreeSet::new();
         let mut started = BTreeSet::new();
-        let (mut batches, mut too_recent, mut not_in_bronze, mut not_understood) = (0, 0, 0, 0);
+        let (mut batches, mut left) = (0, LeftBatches::default());
         let mut is_empty = false;
-        while seen.len() < MAX_LETTERS && !is_empty {
+        while seen.len() < MAX_MESSAGES && !is_empty {
             let mut received = self.streams.receive().await.map_err(retryable)?;
-            // A letter that is left comes back after a while, perhaps before this is done.
-            received.retain(|letter| seen.insert(letter.id.clone()));
+            // A message that stays becomes visible again, perhaps before this run ends.
+            received.retain(|message| seen.insert(message.id.clone()));
             is_empty = received.is_empty();
-            for letter in received {
-                let Some((source, batch)) = self.batch(&letter.body) else {
+            for message in received {
+                let Some((source, batch)) = self.batch(&message.body) else {
                     tracing::error!(
-                        letter = letter.id,
-                        body = letter.body,
-                        "not a batch of one of our streams"
+                        message = message.id,
+                        body = message.body,
+                        "not a batch of a stream of this deployment"
                     );
-                    not_understood += 1;
+                    left.not_understood += 1;
                     continue;
                 };
-                if now < batch.approximate_arrival_of_last_record + self.settling() {
-                    too_recent += 1;
+                if now < batch.approximate_arrival_of_last_record + self.delivery_time() {
+                    left.too_recent += 1;
                     continue;
                 }
                 let objects = bronze(lake, &source, &batch).await.map_err(Failure::retryable)?;
                 if objects.is_empty() {
                     tracing::warn!(
-                        letter = letter.id,
+                        message = message.id,
                         source,
                         ?batch,
-                        "nothing of that time in bronze"
+                        "bronze has no object of that time"
                     );
-                    not_in_bronze += 1;
+                    left.not_in_bronze += 1;
                     continue;
                 }
                 for key in objects {
@@ -87,27 +87,21 @@ impl Redrive {
                         started.insert(key);
                     }
                 }
-                self.streams.delete(&letter).await.map_err(retryable)?;
+                self.streams.delete(&message).await.map_err(retryable)?;
                 batches += 1;
             }
         }
-        tracing::info!(
+        tracing::info!(batches, objects = started.len(), ?left, "redrive of batches");
+        Ok(Redriven::Streams {
+            queue: "streams".to_owned(),
             batches,
-            objects = started.len(),
-            too_recent,
-            not_in_bronze,
-            "redrive of batches"
-        );
-        Ok(json!({
-            "queue": "streams",
-            "batches": batches,
-            "objects": started.len(),
-            "left": {"too_recent": too_recent, "not_in_bronze": not_in_bronze, "not_understood": not_understood},
-            "more": !is_empty,
-        }))
+            objects: started.len(),
+            left,
+            more: !is_empty,
+        })
     }
 
-    /// The source whose batch was given up, and when its records arrived.
+    /// Returns the source of a failed batch, and when its records arrived.
     fn batch(&self, body: &str) -> Option<(String, Batch)> {
         let GivenUp { batch } = serde_json::from_str(body).ok()?;
         let (_, stream) = batch.stream_arn.rsplit_once('/')?;
@@ -115,26 +109,26 @@ impl Redrive {
         Some((source, batch))
     }
 
-    /// After this time a record is in bronze, unless delivery is in trouble: what Firehose gathers,
-    /// and as much again to read it and to write it.
-    fn settling(&self) -> Duration {
+    /// Returns the time after which a record is in bronze unless the delivery fails: what Firehose
+    /// buffers, and as much again to read and write it.
+    fn delivery_time(&self) -> Duration {
         2 * self.firehose_buffer + Duration::from_secs(10)
     }
 }
 
-/// The bronze objects that can hold a record of the batch: in the folders of the hours in which
-/// their first record can have arrived, and written after the batch began to arrive.
+/// Returns the bronze objects that can hold a record of the batch: those in the folders of the hours
+/// in which their first record can have arrived, and written after the batch began to arrive.
 async fn bronze(lake: &dyn Store, source: &str, batch: &Batch) -> Result<Vec<String>, StoreError> {
     let (first, last) =
         (batch.approximate_arrival_of_first_record, batch.approximate_arrival_of_last_record);
     let floor = |time: DateTime<Utc>| time.duration_trunc(TimeDelta::hours(1)).unwrap_or(time);
-    let mut hour = floor(first - LONGEST_BUFFER);
+    let mut hour = floor(first - MAX_BUFFER);
     let mut objects = Vec::new();
     while hour <= last {
         objects.extend(lake.list(&keys::bronze_hour(source, hour)).await?);
         hour += TimeDelta::hours(1);
     }
-    // S3 dates objects by the second.
+    // S3 truncates the time of an object to the second.
     let began = first - TimeDelta::seconds(1);
     Ok(objects
         .into_iter()
@@ -147,6 +141,7 @@ async fn bronze(lake: &dyn Store, source: &str, batch: &Batch) -> Result<Vec<Str
 mod tests {
     use std::sync::Arc;
 
+    use serde_json::{Value, json};
     use shoplake_aws::{Execution, Fault, MemoryDeadLetterQueue, MemoryExecutions};
     use shoplake_lake::{Condition, MemoryStore, Metadata};
 
@@ -193,18 +188,22 @@ mod tests {
     }
 
     fn redrive(
-        letters: Vec<String>,
+        dead_letters: Vec<String>,
     ) -> (Redrive, Arc<MemoryDeadLetterQueue>, Arc<MemoryExecutions>) {
-        let (letters, executions) = (
-            Arc::new(MemoryDeadLetterQueue::with_bodies(letters)),
+        let (dead_letters, executions) = (
+            Arc::new(MemoryDeadLetterQueue::with_bodies(dead_letters)),
             Arc::new(MemoryExecutions::default()),
         );
         let redrive = Redrive {
-            streams: letters.clone(),
+            streams: dead_letters.clone(),
             executions: executions.clone(),
             ..testing::redrive()
         };
-        (redrive, letters, executions)
+        (redrive, dead_letters, executions)
+    }
+
+    async fn batches(redrive: &Redrive, lake: &MemoryStore, time: &str) -> Value {
+        json!(redrive.batches(lake, at(time)).await.unwrap())
     }
 
     fn conformed(executions: &MemoryExecutions) -> Vec<String> {
@@ -222,67 +221,66 @@ mod tests {
     const OTHER: (&str, &str) = ("bronze/crm/dt=2026-11-21/hour=10/e.gz", "10:09:00");
 
     #[tokio::test]
-    async fn given_a_batch_then_the_objects_that_can_hold_it_are_conformed_and_it_is_forgotten() {
+    async fn objects_that_can_hold_a_batch_are_conformed() {
         let lake = lake(&[BEFORE, LATE, SAME_HOUR, NEXT_HOUR, OTHER]).await;
-        let (redrive, letters, executions) =
+        let (redrive, dead_letters, executions) =
             redrive(vec![given_up("shoplake-local-web", "10:02:00.5", "10:05:00")]);
-        let answer = redrive.batches(&lake, at("12:00:00")).await.unwrap();
+        let answer = batches(&redrive, &lake, "12:00:00").await;
         assert_eq!((&answer["batches"], &answer["objects"]), (&json!(1), &json!(2)), "{answer}");
         assert_eq!(conformed(&executions), [LATE.0, SAME_HOUR.0]);
-        assert!(letters.bodies().is_empty());
+        assert!(dead_letters.bodies().is_empty());
     }
 
     #[tokio::test]
-    async fn given_many_batches_of_the_same_time_then_each_object_is_conformed_once() {
+    async fn batches_of_one_time_conform_each_object_once() {
         let lake = lake(&[SAME_HOUR]).await;
         let batch = given_up("shoplake-local-web", "10:02:00", "10:05:00");
-        let (redrive, letters, executions) = redrive(vec![batch; 12]);
-        let answer = redrive.batches(&lake, at("12:00:00")).await.unwrap();
+        let (redrive, dead_letters, executions) = redrive(vec![batch; 12]);
+        let answer = batches(&redrive, &lake, "12:00:00").await;
         assert_eq!((&answer["batches"], &answer["objects"]), (&json!(12), &json!(1)));
         assert_eq!(conformed(&executions).len(), 1);
-        assert!(letters.bodies().is_empty());
+        assert!(dead_letters.bodies().is_empty());
     }
 
     #[tokio::test]
-    async fn given_a_batch_that_may_not_be_in_bronze_yet_or_is_not_there_then_its_letter_stays() {
+    async fn a_batch_that_is_not_in_bronze_stays_in_the_queue() {
         let recent = given_up("shoplake-local-web", "10:02:00", "10:05:00");
         let missing = given_up("shoplake-local-crm", "08:00:00", "08:00:01");
-        let foreign = given_up("someone-else-web", "08:00:00", "08:00:01");
-        let (redrive, letters, executions) =
+        let foreign = given_up("other-web", "08:00:00", "08:00:01");
+        let (redrive, dead_letters, executions) =
             redrive(vec![recent.clone(), missing, foreign, "?".to_owned()]);
         let lake = lake(&[LATE]).await;
         // A minute of gathering: two minutes and ten seconds until all is there.
-        let answer = redrive.batches(&lake, at("10:07:09")).await.unwrap();
+        let answer = batches(&redrive, &lake, "10:07:09").await;
         assert_eq!(
             answer["left"],
             json!({"too_recent": 1, "not_in_bronze": 1, "not_understood": 2})
         );
-        assert_eq!((letters.bodies().len(), conformed(&executions).len()), (4, 0));
+        assert_eq!((dead_letters.bodies().len(), conformed(&executions).len()), (4, 0));
 
-        letters.reappear();
-        let answer = redrive.batches(&lake, at("10:07:10")).await.unwrap();
+        dead_letters.reappear();
+        let answer = batches(&redrive, &lake, "10:07:10").await;
         assert_eq!(answer["batches"], 1);
-        assert!(!letters.bodies().contains(&recent));
+        assert!(!dead_letters.bodies().contains(&recent));
     }
 
     #[tokio::test]
-    async fn given_an_execution_that_can_not_be_started_then_the_letter_stays_and_the_next_time_does_it_all()
-     {
+    async fn a_batch_stays_until_all_its_executions_have_started() {
         let lake = lake(&[LATE, SAME_HOUR]).await;
-        let (redrive, letters, executions) =
+        let (redrive, dead_letters, executions) =
             redrive(vec![given_up("shoplake-local-web", "10:02:00", "10:05:00")]);
         executions.fail([None, Some(Fault::Refused)]);
         assert!(!redrive.batches(&lake, at("12:00:00")).await.unwrap_err().is_permanent());
-        assert_eq!(letters.bodies().len(), 1);
+        assert_eq!(dead_letters.bodies().len(), 1);
 
-        letters.reappear();
+        dead_letters.reappear();
         redrive.batches(&lake, at("12:00:00")).await.unwrap();
         assert_eq!(conformed(&executions), [LATE.0, LATE.0, SAME_HOUR.0]);
-        assert!(letters.bodies().is_empty());
+        assert!(dead_letters.bodies().is_empty());
     }
 
     #[tokio::test]
-    async fn given_a_batch_around_midnight_then_the_folders_of_both_days_count() {
+    async fn a_batch_around_midnight_reads_both_days() {
         let yesterday = ("bronze/web/dt=2026-11-20/hour=23/a.gz", "00:05:00");
         let today = ("bronze/web/dt=2026-11-21/hour=00/b.gz", "00:08:00");
         let (redrive, _, executions) =
