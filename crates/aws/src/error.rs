@@ -5,7 +5,8 @@ use std::error::Error;
 /// A service failed or did not answer. The call may be repeated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "could not {action}: {cause}; retry, and if it persists check the name of the target and the role"
+    "could not {action}: {cause}; retry, and if it persists check the name of the target and the \
+     role"
 )]
 pub struct PortError {
     /// What was tried, such as `send to https://sqs...`.

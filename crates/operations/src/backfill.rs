@@ -8,7 +8,8 @@ use shoplake_platform::failure::Failure;
 use crate::days;
 use crate::response::Backfilled;
 
-/// The most days of one backfill, ten years: a mistyped year must not keep the lake busy for a week.
+/// The most days of one backfill, ten years: a mistyped year must not keep the lake busy for a
+/// week.
 const MAX_DAYS: usize = 3_660;
 
 /// Sends each of the model's days to the dirty queue, both ends included. Run it again if it fails

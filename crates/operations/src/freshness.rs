@@ -1,7 +1,7 @@
 //! Detects datasets that have stopped arriving.
 //!
-//! A connector that does not start, or a shop that has lost its secret, causes no failure anywhere in
-//! the pipeline. Only the missing data shows it.
+//! A connector that does not start, or a shop that has lost its secret, causes no failure anywhere
+//! in the pipeline. Only the missing data shows it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -226,9 +226,8 @@ impl Dataset {
         };
         if !matches!(self.partition, Partition::Bucket { .. }) {
             let within = TimeDelta::from_std(self.within).unwrap_or(TimeDelta::MAX);
-            let day = |moment: DateTime<Utc>, more: u64| {
-                (moment.date_naive() + Days::new(more)).to_string()
-            };
+            let day =
+                |time: DateTime<Utc>, more: u64| (time.date_naive() + Days::new(more)).to_string();
             let first =
                 now.checked_sub_signed(within + TimeDelta::days(1)).unwrap_or(DateTime::UNIX_EPOCH);
             let days = lake
@@ -255,8 +254,9 @@ impl Dataset {
             "fresh_within_minutes": self.within.as_secs() / 60,
             "checked_at": rfc3339(state.at),
             "next": format!(
-                "Follow the data to where it stops. Check whether {from}; then the age of the stream's iterator and the conform-failed queue; \
-                 then bronze, and the executions of bronze-to-silver. There is one alert until data arrives again."
+                "Follow the data to where it stops. Check whether {from}; then the age of the \
+                 stream's iterator and the conform-failed queue; then bronze, and the executions \
+                 of bronze-to-silver. There is one alert until data arrives again."
             ),
         });
         Message {
@@ -266,8 +266,9 @@ impl Dataset {
         }
     }
 
-    /// Returns the state as a check result for the warehouse. It is recorded when the dataset changes
-    /// and not at each check, which would keep a warehouse running that is paid by the second.
+    /// Returns the state as a check result for the warehouse. It is recorded when the dataset
+    /// changes and not at each check, which would keep a warehouse running that is paid by the
+    /// second.
     fn check_results(&self, state: &FreshnessState) -> CheckResults {
         let row = json!({"newest_object_at": rfc3339(state.newest_object_at)});
         let failure =
@@ -288,8 +289,8 @@ impl Dataset {
     }
 }
 
-fn rfc3339(moment: DateTime<Utc>) -> String {
-    moment.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// Returns the duration in the largest unit that divides it.
@@ -337,10 +338,13 @@ mod tests {
             let schema = |within: &str| {
                 format!(
                     r#"{{"title": "Levels", "description": "d", "type": "object",
-                    "x-dataset": {{"source": "inventory", "delivery": "batch", "key": ["shop_id", "id"], "event_time": "at",
-                                   "partition": "day(at)", "sort": ["shop_id"], "personal": [], "fresh_within": {within}}},
+                    "x-dataset": {{"source": "inventory", "delivery": "batch", "key": ["shop_id",
+                    "id"], "event_time": "at",
+                                   "partition": "day(at)", "sort": ["shop_id"], "personal": [],
+                                   "fresh_within": {within}}},
                     "required": ["id", "at"],
-                    "properties": {{"id": {{"type": "string"}}, "at": {{"type": "string", "format": "date-time"}}}}}}"#
+                    "properties": {{"id": {{"type": "string"}}, "at": {{"type": "string",
+                    "format": "date-time"}}}}}}"#
                 )
             };
             let contracts = Contracts::from_sources([
@@ -464,9 +468,9 @@ mod tests {
 
     #[test]
     fn a_duration_is_written_in_the_largest_unit() {
-        let said = |minutes: u64| words(Duration::from_secs(minutes * 60));
+        let text = |minutes: u64| words(Duration::from_secs(minutes * 60));
         assert_eq!(
-            [90, 60, 180, 2_880, 1_440 + 60].map(said),
+            [90, 60, 180, 2_880, 1_440 + 60].map(text),
             ["90 minutes", "1 hour", "3 hours", "2 days", "25 hours"]
         );
     }

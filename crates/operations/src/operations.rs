@@ -162,7 +162,8 @@ mod tests {
         let operations = operations();
         run(&operations, json!({"action": "add_shop", "shop_id": "acme"})).await.unwrap();
         let until = Utc::now() + chrono::TimeDelta::days(7);
-        let open = json!({"action": "open_backfill", "shop_id": "acme", "name": "history-2024", "until": until});
+        let open = json!({"action": "open_backfill", "shop_id": "acme", "name": "history-2024",
+            "until": until});
         let answer = run(&operations, open).await.unwrap();
         assert_eq!(answer["backfill"]["name"], "history-2024");
         let answer = run(&operations, json!({"action": "sync_shops"})).await.unwrap();
@@ -180,7 +181,8 @@ mod tests {
     #[tokio::test]
     async fn a_reload_of_days_without_gold_starts_nothing() {
         let operations = Operations { models: testing::models(), ..operations() };
-        let event = json!({"action": "reload", "model": "feedback_score", "from": "2026-11-21", "to": "2026-11-22"});
+        let event = json!({"action": "reload", "model": "feedback_score", "from": "2026-11-21",
+            "to": "2026-11-22"});
         let answer = run(&operations, event).await.unwrap();
         assert_eq!(answer, json!({"model": "feedback_score", "started": 0, "absent": 2}));
     }

@@ -35,7 +35,8 @@ pub(crate) async fn set(
 ) -> Result<ReferenceSet, Failure> {
     let edited = declared(models, &table)?.edited(csv).map_err(|error| {
         Failure::permanent(format!(
-            "invalid rows, the reference table {table} is unchanged: {error}; correct the line and set all rows again"
+            "invalid rows, the reference table {table} is unchanged: {error}; correct the line and \
+             set all rows again"
         ))
     })?;
     lake.put(
@@ -113,15 +114,16 @@ click,1
         assert!(failure.is_permanent());
         assert_eq!(
             failure.to_string(),
-            "invalid rows, the reference table weights is unchanged: line 2, column \"weight\": expected a number with at most 5 digits \
-             before and 4 after the point, got \"much\"; correct the line and set all rows again"
+            "invalid rows, the reference table weights is unchanged: line 2, column \"weight\": \
+             expected a number with at most 5 digits before and 4 after the point, got \"much\"; \
+             correct the line and set all rows again"
         );
         assert!(lake.keys().is_empty());
     }
 
     #[tokio::test]
     async fn unknown_activities_and_tables_without_rows_change_nothing() {
-        for (csv, says) in [
+        for (csv, expected) in [
             (
                 "activity,weight\nsearch,1\nserach,2\n",
                 "line 3, column \"activity\": expected one of click, search",
@@ -132,7 +134,7 @@ click,1
         ] {
             let lake = MemoryStore::default();
             let failure = set(&lake, csv).await.unwrap_err();
-            assert!(failure.is_permanent() && failure.to_string().contains(says), "{failure}");
+            assert!(failure.is_permanent() && failure.to_string().contains(expected), "{failure}");
             assert!(lake.keys().is_empty());
         }
     }

@@ -31,7 +31,8 @@ pub(crate) async fn reload(
     let model = days::model(models, &name)?;
     if model.warehouse.is_none() {
         return Err(Failure::permanent(format!(
-            "cannot reload {name:?}: expected a model with a warehouse table, this one only serves other models"
+            "cannot reload {name:?}: expected a model with a warehouse table, this one only serves \
+             other models"
         )));
     }
     let (mut started, mut absent) = (0, 0);
@@ -221,7 +222,7 @@ mod tests {
     #[tokio::test]
     async fn an_invalid_reload_is_permanent() {
         let silver = models().iter().find(|model| model.warehouse.is_none()).unwrap().name.clone();
-        for (model, from, to, says) in [
+        for (model, from, to, expected) in [
             ("totals", "2010-12-01", "2010-12-01", "unknown model"),
             (silver.as_str(), "2010-12-01", "2010-12-01", "only serves other models"),
             (MODEL, "2010-12-02", "2010-12-01", "1 to 366 days"),
@@ -232,7 +233,7 @@ mod tests {
                 reload(&models(), &lake, &executions, model.to_owned(), day(from), day(to))
                     .await
                     .unwrap_err();
-            assert!(failure.is_permanent() && failure.to_string().contains(says), "{failure}");
+            assert!(failure.is_permanent() && failure.to_string().contains(expected), "{failure}");
         }
         // The longest there is.
         let (lake, executions) = (MemoryStore::default(), MemoryExecutions::default());

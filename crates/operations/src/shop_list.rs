@@ -40,15 +40,16 @@ pub(crate) async fn edit<T>(
         }
     }
     Err(Failure::retryable(format!(
-        "{KEY:?} was changed by other operators during each of {ATTEMPTS} attempts; run the action again"
+        "{KEY:?} was changed by other operators during each of {ATTEMPTS} attempts; run the action \
+         again"
     )))
 }
 
 fn read(document: &[u8]) -> Result<Shops, Failure> {
     Shops::from_json(document).map_err(|error| {
         Failure::permanent(format!(
-            "{error}; restore the object's previous version, or delete it and run sync_shops (open backfills \
-             are then lost)"
+            "{error}; restore the object's previous version, or delete it and run sync_shops (open \
+             backfills are then lost)"
         ))
     })
 }

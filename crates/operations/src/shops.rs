@@ -11,14 +11,15 @@ use shoplake_platform::failure::Failure;
 use crate::response::{ClosedBackfill, OpenedBackfill, ShopSecret, SyncedShops};
 use crate::{secret, shop_list};
 
-/// How long a backfill may stay open. A forgotten one accepts events of a wrong clock for that long.
+/// How long a backfill may stay open. A forgotten one accepts events of a wrong clock for that
+/// long.
 const MAX_BACKFILL: TimeDelta = TimeDelta::days(31);
 
-/// Creates the secret of a new shop. A shop that has a secret keeps it, because a new one would shut
-/// the shop out.
+/// Creates the secret of a new shop. A shop that has a secret keeps it, because a new one would
+/// shut the shop out.
 ///
-/// The shop is listed first: if the second step fails, running the action again completes it, while a
-/// secret whose answer was lost would have to be rotated.
+/// The shop is listed first: if the second step fails, running the action again completes it, while
+/// a secret whose answer was lost would have to be rotated.
 pub(crate) async fn add(
     lake: &dyn Store,
     secrets: &dyn SecretStore,
@@ -28,8 +29,8 @@ pub(crate) async fn add(
     enlist(lake, secrets, shop).await?;
     if !secrets.create(shop, SecretVersion::Current, &secret).await.map_err(unavailable)? {
         return Err(Failure::permanent(format!(
-            "shop {shop} already has a secret, which add_shop does not replace; use rotate_secret to give it \
-             another one (the list of shops includes {shop})"
+            "shop {shop} already has a secret, which add_shop does not replace; use rotate_secret \
+             to give it another one (the list of shops includes {shop})"
         )));
     }
     tracing::info!(%shop, "added a shop");
@@ -88,16 +89,16 @@ pub(crate) async fn open_backfill(
     let latest = now + MAX_BACKFILL;
     if until <= now || until > latest {
         return Err(Failure::permanent(format!(
-            "invalid until {until}: expected a time after now, {now}, and at most {} days ahead, {latest}; \
-             a longer backfill can be opened again under the same name",
+            "invalid until {until}: expected a time after now, {now}, and at most {} days ahead, \
+             {latest}; a longer backfill can be opened again under the same name",
             MAX_BACKFILL.num_days()
         )));
     }
     shop_list::edit(lake, secrets, |list| {
         if let Some(open) = list.open_backfill(&shop_id, now).filter(|open| **open != name) {
             return Err(Failure::permanent(format!(
-                "shop {shop_id} has the open backfill {open}, expected none or {name}; close it first with \
-                 close_backfill"
+                "shop {shop_id} has the open backfill {open}, expected none or {name}; close it \
+                 first with close_backfill"
             )));
         }
         entry(list, &shop_id)?.backfill = Some(Backfill { name: name.clone(), until });
@@ -132,8 +133,8 @@ async fn enlist(lake: &dyn Store, secrets: &dyn SecretStore, shop: &ShopId) -> R
 fn entry<'l>(list: &'l mut Shops, shop: &ShopId) -> Result<&'l mut Shop, Failure> {
     list.shops.get_mut(shop).ok_or_else(|| {
         Failure::permanent(format!(
-            "shop {shop} is not in the list of shops; add it with add_shop, or with sync_shops if it has a \
-             secret already"
+            "shop {shop} is not in the list of shops; add it with add_shop, or with sync_shops if \
+             it has a secret already"
         ))
     })
 }

@@ -12,11 +12,14 @@ use shoplake_models::Models;
 use crate::redrive::Redrive;
 
 const VISITS: &str = r#"{
-    "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Visits", "description": "d", "type": "object",
-    "x-dataset": {"source": "web", "delivery": "stream", "key": ["shop_id", "visit_id"], "version": null,
+    "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Visits",
+    "description": "d", "type": "object",
+    "x-dataset": {"source": "web", "delivery": "stream", "key": ["shop_id", "visit_id"],
+                  "version": null,
                   "event_time": "at", "partition": "day(at)", "sort": ["shop_id"], "personal": []},
     "required": ["visit_id", "at"],
-    "properties": {"shop_id": {"type": "string", "description": "d"}, "visit_id": {"type": "string", "description": "d"},
+    "properties": {"shop_id": {"type": "string", "description": "d"},
+                   "visit_id": {"type": "string", "description": "d"},
                    "at": {"type": "string", "format": "date-time", "description": "d"}}
 }"#;
 

@@ -2,8 +2,8 @@
 //!
 //! SNS cannot be queried for a message, and does not remove duplicates. So a run writes a claim
 //! before it publishes, with a conditional write that only one run can win, and records the result
-//! afterwards. A process that ends in between leaves a claim that no other run takes over: people may
-//! miss that episode, but they are never notified twice.
+//! afterwards. A process that ends in between leaves a claim that no other run takes over: people
+//! may miss that episode, but they are never notified twice.
 //!
 //! ```text
 //! (none) ──────────────> expired
@@ -41,7 +41,8 @@ impl<'a> Ledger<'a> {
             action: "read",
             key: self.key.clone(),
             cause: format!(
-                "it does not hold the episodes of a subject ({error}); delete it if people may be notified again"
+                "it does not hold the episodes of a subject ({error}); delete it if people may be \
+                 notified again"
             ),
         })?;
         Ok((subject, Condition::Matches(object.head.etag)))
@@ -85,8 +86,8 @@ impl<'a> Ledger<'a> {
     }
 }
 
-/// A row that waits for the next commit of another partition, because only one of their two rows can
-/// be right.
+/// A row that waits for the next commit of another partition, because only one of their two rows
+/// can be right.
 ///
 /// That commit may have no row of the subject any more. This object then leads to the subject.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

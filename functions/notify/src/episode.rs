@@ -6,12 +6,12 @@
 //! partition) and by its time:
 //!
 //! 1. It contains the start of a known episode: it is that episode.
-//! 2. Its partition is where a known episode was last seen: it is that episode, whose start has moved
-//!    within the day.
-//! 3. A known episode that started at most a day earlier, and has no known end, has no row any more:
-//!    it is that episode, whose start has moved to a later partition.
-//! 4. The row of a known episode still covers the new row's start: one of the two rows is about to be
-//!    computed again, so the decision waits for the next commit of either.
+//! 2. Its partition is where a known episode was last seen: it is that episode, whose start has
+//!    moved within the day.
+//! 3. A known episode that started at most a day earlier, and has no known end, has no row any
+//!    more: it is that episode, whose start has moved to a later partition.
+//! 4. The row of a known episode still covers the new row's start: one of the two rows is about to
+//!    be computed again, so the decision waits for the next commit of either.
 //! 5. Otherwise it is a new episode.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -124,8 +124,8 @@ impl Subject {
         })
     }
 
-    /// Returns the episode of the row of `partition`. `rows` are the subject's current rows in other
-    /// partitions.
+    /// Returns the episode of the row of `partition`. `rows` are the subject's current rows in
+    /// other partitions.
     pub(crate) fn find(&self, span: Span, partition: &str, rows: &BTreeMap<String, Span>) -> Found {
         let is_within =
             |episode: &Episode| span.contains(episode.started) || span.contains(episode.notified);
@@ -157,8 +157,8 @@ impl Subject {
         Found::New
     }
 
-    /// Records that the row of `partition` is the episode at `place`. Returns the partition that its row
-    /// has left.
+    /// Records that the row of `partition` is the episode at `place`. Returns the partition that
+    /// its row has left.
     pub(crate) fn see(&mut self, place: usize, span: Span, partition: &str) -> Option<String> {
         let episode = &mut self.episodes[place];
         if span.contains(episode.notified) {

@@ -110,7 +110,8 @@ impl Notify {
         let partitions = Partitions::new(self.store.as_ref(), &request)?;
         let rows = partitions.rows(&request.partition).await?.ok_or_else(|| {
             Failure::permanent(format!(
-                "the gold object {:?} does not exist any more; run a backfill of its partition, which notifies its rows",
+                "the gold object {:?} does not exist any more; run a backfill of its partition, \
+                 which notifies its rows",
                 request.key
             ))
         })?;
@@ -265,7 +266,8 @@ impl Notify {
         self.clock.now() - time <= self.policy.within
     }
 
-    /// Records in `subject` what the row is, and claims the message that has to be published, if any.
+    /// Records in `subject` what the row is, and claims the message that has to be published, if
+    /// any.
     #[expect(clippy::too_many_arguments, reason = "the state of a row, and what follows from it")]
     fn decide(
         &self,
@@ -324,8 +326,8 @@ impl Notify {
         }
     }
 
-    /// Publishes the message that `writer` has claimed, and records the result. Returns whether people
-    /// were notified.
+    /// Publishes the message that `writer` has claimed, and records the result. Returns whether
+    /// people were notified.
     async fn notify(
         &self,
         request: &NotifyRequest,
@@ -345,12 +347,15 @@ impl Notify {
                     Event::Started => notified.sent = true,
                     Event::Ended => notified.ended = true,
                 }
-                // The message was published even if that cannot be recorded. Without the record people are
-                // not notified of the end.
+                // The message was published even if that cannot be recorded. Without the record
+                // people are not notified of the end.
                 match ledger.settle(writer, done, self.clock.now()).await {
                     Ok(()) => Ok(true),
                     Err(error) => {
-                        tracing::error!(%error, key = ledger.key, "a message was published, and its claim could not be updated");
+                        tracing::error!(
+                            %error, key = ledger.key,
+                            "a message was published, and its claim could not be updated"
+                        );
                         Ok(false)
                     }
                 }
@@ -359,7 +364,8 @@ impl Notify {
                 if let Err(put) = ledger.settle(writer, not_done, self.clock.now()).await {
                     tracing::error!(
                         error = %put, key = ledger.key,
-                        "a message was refused, and its claim could not be released: people are not notified"
+                        "a message was refused, and its claim could not be released: people are \
+                         not notified"
                     );
                 }
                 Err(NotifyError::Topic(error))
@@ -381,7 +387,8 @@ fn is_abandoned(episode: &Episode, now: DateTime<Utc>) -> bool {
     let is_abandoned = now - episode.at > MAX_PUBLICATION;
     if is_abandoned {
         tracing::error!(
-            partition = episode.partition, at = %episode.at, state = ?episode.state, started = %episode.started,
+            partition = episode.partition, at = %episode.at, state = ?episode.state,
+            started = %episode.started,
             "a claim was never settled: its message may or may not have arrived"
         );
     }
@@ -436,7 +443,8 @@ fn conclude(
             Err(Failure::retryable(format!("{left} rows are left: {error}")))
         }
         None if left > 0 => Err(Failure::retryable(format!(
-            "the time limit was reached with {left} of {rows} rows left; another run continues with them"
+            "the time limit was reached with {left} of {rows} rows left; another run continues \
+             with them"
         ))),
         None => Ok(response),
     }

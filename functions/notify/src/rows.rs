@@ -32,7 +32,9 @@ pub(crate) enum RowsError {
     #[error("a value cannot be shown: {0}")]
     Arrow(#[from] ArrowError),
     #[error(
-        "missing column {column:?}, which the model's header names: found {}; run a backfill of the partition", found.join(", ")
+        "missing column {column:?}, which the model's header names: found {}; run a backfill of \
+         the partition",
+        found.join(", ")
     )]
     NoColumn { column: String, found: Vec<String> },
     #[error("column {column:?} has the type {actual}: expected a timestamp")]

@@ -88,8 +88,8 @@ impl<S: Secrets, C: Clock> CachedSecrets<S, C> {
 fn unlisted() -> SecretsError {
     SecretsError::Unavailable {
         reason: format!(
-            "there is no list of shops, and without it at most {UNLISTED_BURST} new names are looked up \
-             at once; write the list with the control action sync_shops"
+            "there is no list of shops, and without it at most {UNLISTED_BURST} new names are \
+             looked up at once; write the list with the control action sync_shops"
         ),
     }
 }

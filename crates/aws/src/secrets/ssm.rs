@@ -20,8 +20,8 @@ use crate::PortError;
 /// outage cached secrets are used.
 const READ_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Reads a shop's valid secrets by the exact names of their parameters: one call, and not one of the
-/// slow and tightly throttled listings of a path.
+/// Reads a shop's valid secrets by the exact names of their parameters: one call, and not one of
+/// the slow and tightly throttled listings of a path.
 ///
 /// Parameter Store throttles each call; put a [`CachedSecrets`](super::CachedSecrets) in front.
 #[derive(Debug, Clone)]

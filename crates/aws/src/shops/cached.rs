@@ -7,7 +7,8 @@ use shoplake_platform::clock::Clock;
 
 use super::{KEY, ShopList, ShopListError, Shops};
 
-/// The age at which the list is read again. A new shop or an opened backfill takes effect that late.
+/// The age at which the list is read again. A new shop or an opened backfill takes effect that
+/// late.
 const MAX_AGE: TimeDelta = TimeDelta::seconds(60);
 
 /// The pause after a failed read: while S3 is down, not every request may wait for its timeout.

@@ -28,7 +28,7 @@ pub trait ShopList: Send + Sync {
     ///
     /// # Errors
     ///
-    /// If the list cannot be read. That says nothing about any shop.
+    /// If the list cannot be read. No conclusion about any shop is possible.
     async fn read(&self) -> Result<Option<Shops>, ShopListError>;
 }
 
@@ -47,7 +47,7 @@ pub struct Shops {
     pub shops: BTreeMap<ShopId, Shop>,
 }
 
-/// What the list says about one shop.
+/// The entry of a shop.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shop {
     /// The backfill that an operator opened; it may have ended.

@@ -17,8 +17,9 @@ use super::{
     retry::{Attempt, RetryPolicy, put_all},
 };
 
-/// The default time limit of a put with all its retries. It is well below the 29 seconds after which
-/// API Gateway gives up, so that the caller still gets an answer that names the accepted events.
+/// The default time limit of a put with all its retries. It is well below the 29 seconds after
+/// which API Gateway gives up, so that the caller still gets an answer that names the accepted
+/// events.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A shard's throughput is counted per second, so the waits rise quickly to about a second.
@@ -35,8 +36,8 @@ pub struct KinesisStream {
 impl KinesisStream {
     /// Streams of the account and region of `config`.
     pub fn new(config: &SdkConfig) -> Self {
-        // A retry of the SDK would repeat whole requests inside the retry of single records: attempts
-        // would multiply, and records that were accepted would be put again.
+        // A retry of the SDK would repeat whole requests inside the retry of single records:
+        // attempts would multiply, and records that were accepted would be put again.
         let config = aws_sdk_kinesis::config::Builder::from(config)
             .retry_config(RetryConfig::disabled())
             .build();

@@ -193,18 +193,21 @@ mod tests {
         ) {
             let stream = MemoryStream::default();
             let total = rejections.len();
-            for (key, &times) in rejections.iter().enumerate().filter(|(_, times)| **times != Times::First(0)) {
+            let rejected = |(_, times): &(usize, &Times)| **times != Times::First(0);
+            for (key, &times) in rejections.iter().enumerate().filter(rejected) {
                 let key = key.to_string();
                 stream.reject(times, throttled(), move |record| record.partition_key == key);
             }
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             let outcome = runtime.block_on(stream.put("s", (0..total).map(record).collect()));
 
             let mut unaccepted = outcome.err().map(|error| error.unaccepted).unwrap_or_default();
             for &index in &unaccepted {
                 prop_assert!(matches!(rejections[index], Times::Always | Times::First(5..)));
             }
-            let mut seen: Vec<usize> = stream.lines("s").iter().map(|line| line.parse().unwrap()).collect();
+            let mut seen: Vec<usize> =
+                stream.lines("s").iter().map(|line| line.parse().unwrap()).collect();
             seen.append(&mut unaccepted);
             seen.sort_unstable();
             prop_assert_eq!(seen, (0..total).collect::<Vec<_>>());

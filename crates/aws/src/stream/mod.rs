@@ -60,7 +60,8 @@ pub struct PutError {
 pub enum PutFailure {
     /// The stream's throughput was exceeded until the deadline.
     #[error(
-        "its throughput is exceeded ({0}); put the records again later, or give the stream more shards"
+        "its throughput is exceeded ({0}); put the records again later, or give the stream more \
+         shards"
     )]
     Throttled(String),
     /// The service did not answer, or failed internally.
@@ -69,7 +70,8 @@ pub enum PutFailure {
     /// The request is not allowed or not valid: the stream does not exist, permission or key is
     /// missing.
     #[error(
-        "it refused the request ({0}); check that the stream exists and that this process may write to it"
+        "it refused the request ({0}); check that the stream exists and that this process may \
+         write to it"
     )]
     Refused(String),
     /// The record is larger than a record may be.

@@ -105,11 +105,13 @@ mod tests {
                 .collect();
             prop_assert_eq!(&unpacked, &lines);
 
-            let indexes: Vec<usize> = packed.iter().flat_map(|packed| packed.line_indexes.clone()).collect();
+            let indexes: Vec<usize> = packed
+                .iter().flat_map(|packed| packed.line_indexes.clone()).collect();
             prop_assert_eq!(indexes, (0..lines.len()).collect::<Vec<_>>());
 
             for packed in &packed {
-                prop_assert!(packed.record.data.len() <= RECORD_TARGET_BYTES || packed.line_indexes.len() == 1);
+                let bytes = packed.record.data.len();
+                prop_assert!(bytes <= RECORD_TARGET_BYTES || packed.line_indexes.len() == 1);
             }
             // No record could have been saved by filling the one before it.
             for pair in packed.windows(2) {

@@ -27,12 +27,14 @@ pub struct Message {
 pub enum PublishError {
     /// The topic did not accept it. Publishing it again cannot duplicate it.
     #[error(
-        "the topic did not accept the message ({0}); publish it again, and check that the topic exists and that this process may publish to it"
+        "the topic did not accept the message ({0}); publish it again, and check that the topic \
+         exists and that this process may publish to it"
     )]
     Refused(String),
     /// The answer is missing or ambiguous. Publishing it again may duplicate it.
     #[error(
-        "the topic may or may not have accepted the message ({0}); ask its subscribers whether it arrived"
+        "the topic may or may not have accepted the message ({0}); ask its subscribers whether it \
+         arrived"
     )]
     Unknown(String),
 }
@@ -87,7 +89,8 @@ mod tests {
         #[test]
         fn sns_accepts_the_subject_of_any_text(text in ".{0,200}") {
             let subject = subject(&text);
-            prop_assert!(subject.len() < 100 && subject.chars().all(|character| (' '..='~').contains(&character)));
+            prop_assert!(subject.len() < 100 && subject
+                .chars().all(|character| (' '..='~').contains(&character)));
             prop_assert_eq!(subject.trim(), &subject);
         }
     }

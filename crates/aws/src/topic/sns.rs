@@ -24,7 +24,8 @@ pub struct SnsTopic {
 impl SnsTopic {
     /// The topic with this ARN.
     pub fn new(config: &SdkConfig, arn: impl Into<String>) -> Self {
-        // The SDK would repeat a request without an answer, and subscribers could get a message twice.
+        // The SDK would repeat a request without an answer, and subscribers could get a message
+        // twice.
         let config = aws_sdk_sns::config::Builder::from(config)
             .retry_config(RetryConfig::disabled())
             .build();
@@ -58,8 +59,8 @@ fn failure(error: &SdkError<SdkPublishError>) -> PublishError {
     let detail = DisplayErrorContext(error).to_string();
     let refused = match error {
         SdkError::ConstructionFailure(_) => true,
-        // SNS answers what it does not accept (throttled, forbidden, invalid) with 4xx. After a 5xx it
-        // may have accepted the message.
+        // SNS answers what it does not accept (throttled, forbidden, invalid) with 4xx. After a 5xx
+        // it may have accepted the message.
         SdkError::ServiceError(answer) => answer.raw().status().is_client_error(),
         SdkError::DispatchFailure(failure) => failure.is_user() || was_never_connected(error),
         _ => false,

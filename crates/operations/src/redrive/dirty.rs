@@ -7,8 +7,8 @@ use crate::response::Redriven;
 
 use super::{MAX_MESSAGES, retryable};
 
-/// Sends each message to the dirty queue, and deletes it only then. A partition that is sent twice is
-/// computed once, or twice with the same result.
+/// Sends each message to the dirty queue, and deletes it only then. A partition that is sent twice
+/// is computed once, or twice with the same result.
 ///
 /// SQS could move the messages itself, but not those that EventBridge could not deliver: they never
 /// were in the dirty queue.

@@ -1,7 +1,7 @@
 //! Processes failed messages and quarantined lines again, after the cause of the failure is fixed.
 //!
-//! A redrive may be interrupted and run again: a message is deleted only after its work was started,
-//! and work that is done twice gives the same rows.
+//! A redrive may be interrupted and run again: a message is deleted only after its work was
+//! started, and work that is done twice gives the same rows.
 
 mod dirty;
 mod quarantine;

@@ -46,9 +46,9 @@ enum ObjectError {
 }
 
 impl Redrive {
-    /// Puts the day's quarantined lines of a dataset that are valid now to the stream that they came
-    /// from, byte for byte: after a contract was relaxed or a dataset was added. It skips lines that
-    /// are still invalid, because they would be quarantined again.
+    /// Puts the day's quarantined lines of a dataset that are valid now to the stream that they
+    /// came from, byte for byte: after a contract was relaxed or a dataset was added. It skips
+    /// lines that are still invalid, because they would be quarantined again.
     pub(crate) async fn quarantined(
         &self,
         lake: &dyn Store,
@@ -83,8 +83,8 @@ impl Redrive {
         Ok(Redriven::Quarantine { quarantine: dataset, day, lines: counts })
     }
 
-    /// Returns the lines of a quarantine object that are valid now, by stream and shop, and how many
-    /// are not.
+    /// Returns the lines of a quarantine object that are valid now, by stream and shop, and how
+    /// many are not.
     #[expect(clippy::type_complexity, reason = "a name would say no more than the words above")]
     fn lines(
         &self,
@@ -152,7 +152,8 @@ mod tests {
 
     fn envelope(shop: &str, dataset: &str, id: &str, data: Value) -> String {
         json!({
-            "specversion": "1.0", "id": id, "source": format!("/shops/{shop}/web"), "type": format!("{dataset}.received"),
+            "specversion": "1.0", "id": id, "source": format!("/shops/{shop}/web"),
+            "type": format!("{dataset}.received"),
             "shopid": shop, "dataset": dataset, "receivedat": "2026-11-21T10:00:00.000000Z",
             "datacontenttype": "application/json", "data": data,
         })
@@ -160,13 +161,16 @@ mod tests {
     }
 
     fn kinesis() -> Value {
-        json!({"stream": "shoplake-local-web", "shard": "shardId-000000000000", "sequence": "7", "line": 1})
+        json!({"stream": "shoplake-local-web", "shard": "shardId-000000000000", "sequence": "7",
+        "line": 1})
     }
 
     fn quarantined(envelope: &str, origin: &Value) -> Value {
         json!({
-            "failure": {"kind": "contract_violation", "reasons": []}, "contract": "visits", "envelope": envelope,
-            "envelope_encoding": "utf-8", "origin": origin, "processor": {"name": "shoplake-conform", "version": "0.1.0"},
+            "failure": {"kind": "contract_violation", "reasons": []}, "contract": "visits",
+            "envelope": envelope,
+            "envelope_encoding": "utf-8", "origin": origin,
+            "processor": {"name": "shoplake-conform", "version": "0.1.0"},
         })
     }
 
@@ -232,8 +236,10 @@ mod tests {
     async fn invalid_lines_are_counted_and_not_sent() {
         let (redrive, stream) = redrive();
         let not_utf8 = json!({
-            "failure": {"kind": "malformed_record", "reasons": []}, "contract": null, "envelope": "/w==",
-            "envelope_encoding": "base64", "origin": kinesis(), "processor": {"name": "x", "version": "0"},
+            "failure": {"kind": "malformed_record", "reasons": []}, "contract": null,
+            "envelope": "/w==",
+            "envelope_encoding": "base64", "origin": kinesis(), "processor": {"name": "x",
+            "version": "0"},
         });
         let lines = [
             quarantined(&envelope("a", "visits", "m1", json!({"visit_id": 1})), &kinesis()),

@@ -12,8 +12,8 @@ use crate::response::{LeftBatches, Redriven};
 
 use super::{MAX_MESSAGES, Redrive, retryable};
 
-/// The longest time that Firehose buffers. It names an object's folder after the first record in the
-/// buffer.
+/// The longest time that Firehose buffers. It names an object's folder after the first record in
+/// the buffer.
 const MAX_BUFFER: TimeDelta = TimeDelta::minutes(15);
 
 /// The message of Lambda about a batch that it has given up: the fields that are read here.
@@ -33,9 +33,9 @@ struct Batch {
 }
 
 impl Redrive {
-    /// Conforms every bronze object that can hold a record of a failed batch, and deletes the message
-    /// of the batch when all of these executions have started. Envelopes of other batches in the same
-    /// objects become silver rows a second time; models read each key once.
+    /// Conforms every bronze object that can hold a record of a failed batch, and deletes the
+    /// message of the batch when all of these executions have started. Envelopes of other batches
+    /// in the same objects become silver rows a second time; models read each key once.
     ///
     /// A message stays in the queue if Firehose may not have written all of its batch yet, or if
     /// bronze has no object of that time.
@@ -116,8 +116,8 @@ impl Redrive {
     }
 }
 
-/// Returns the bronze objects that can hold a record of the batch: those in the folders of the hours
-/// in which their first record can have arrived, and written after the batch began to arrive.
+/// Returns the bronze objects that can hold a record of the batch: those in the folders of the
+/// hours in which their first record can have arrived, and written after the batch began to arrive.
 async fn bronze(lake: &dyn Store, source: &str, batch: &Batch) -> Result<Vec<String>, StoreError> {
     let (first, last) =
         (batch.approximate_arrival_of_first_record, batch.approximate_arrival_of_last_record);
@@ -161,7 +161,8 @@ mod tests {
                 "condition": "RetryAttemptsExhausted",
                 "approximateInvokeCount": 1
             },
-            "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+            "responseContext": {"statusCode": 200, "executedVersion": "$LATEST",
+            "functionError": "Unhandled"},
             "version": "1.0",
             "timestamp": at(last),
             "KinesisBatchInfo": {
