@@ -4,11 +4,9 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
+use shoplake_aws::stream::{PutError, Stream, pack};
 use shoplake_lake::{Store, StoreError};
-use shoplake_platform::{
-    clock::Clock,
-    stream::{PutError, Stream, pack},
-};
+use shoplake_platform::clock::Clock;
 
 use crate::{
     Batch, Checkpoint, Dataset, Destination, Page, Source, SourceError,

@@ -1,12 +1,8 @@
 //! The secret of a source: an API's token, a database's password.
 
 use aws_config::SdkConfig;
-use aws_sdk_ssm::{
-    Client,
-    error::{DisplayErrorContext, SdkError},
-    operation::get_parameter::GetParameterError,
-};
 use secrecy::SecretString;
+use shoplake_aws::secrets::read_parameter;
 use shoplake_platform::config::{ConfigError, optional};
 
 /// Where the secret is.
@@ -74,24 +70,11 @@ impl SecretSource {
             Self::Value(secret) => return Ok(secret.clone()),
             Self::Parameter(name) => name,
         };
-        let answer = Client::new(aws).get_parameter().name(name).with_decryption(true).send().await;
-        match answer {
-            Ok(answer) => {
-                let value = answer.parameter.and_then(|parameter| parameter.value);
-                value
-                    .map(SecretString::from)
-                    .ok_or_else(|| SecretError::Missing { name: name.clone() })
-            }
-            Err(error) => Err(failure(name, &error)),
+        match read_parameter(aws, name).await {
+            Ok(Some(secret)) => Ok(secret),
+            Ok(None) => Err(SecretError::Missing { name: name.clone() }),
+            Err(error) => Err(SecretError::Unavailable { name: name.clone(), reason: error.cause }),
         }
-    }
-}
-
-fn failure(name: &str, error: &SdkError<GetParameterError>) -> SecretError {
-    let name = name.to_owned();
-    match error.as_service_error() {
-        Some(service) if service.is_parameter_not_found() => SecretError::Missing { name },
-        _ => SecretError::Unavailable { name, reason: DisplayErrorContext(error).to_string() },
     }
 }
 

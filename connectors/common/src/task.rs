@@ -5,13 +5,15 @@ use std::{process::ExitCode, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
+use shoplake_aws::{
+    sdk_config,
+    stream::{KinesisStream, Stream},
+};
 use shoplake_contracts::ContractError;
 use shoplake_lake::{S3Store, Store, StoreError};
 use shoplake_platform::{
-    aws,
     clock::{Clock, SystemClock},
     config::ConfigError,
-    stream::{KinesisStream, Stream},
     telemetry,
 };
 
@@ -190,7 +192,7 @@ pub async fn main<T: Task>() -> ExitCode {
 
 async fn run<T: Task>() -> Result<Delivered, TaskError> {
     let task = T::from_env(SystemClock.now())?;
-    let aws = aws::config(CALL_TIMEOUT).await;
+    let aws = sdk_config(CALL_TIMEOUT).await;
     let ports = Ports {
         secret: task.secret().read(&aws).await?,
         retry_policy: RetryPolicy::default(),

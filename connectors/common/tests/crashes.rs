@@ -13,6 +13,7 @@ use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, value::RawValue};
+use shoplake_aws::stream::{MemoryStream, PutError, PutFailure, Record, Stream, Times};
 use shoplake_connector::{
     Batch, Checkpoint, Dataset, Destination, Page, Run, RunError, Source, SourceError,
 };
@@ -21,10 +22,7 @@ use shoplake_lake::{
     Condition, ETag, Entry, Head, MemoryStore, Metadata, Object, PutError as StorePutError, Store,
     StoreError,
 };
-use shoplake_platform::{
-    clock::ManualClock,
-    stream::{MemoryStream, PutError, PutFailure, Record, Stream, Times},
-};
+use shoplake_platform::clock::ManualClock;
 
 const STREAM: &str = "shoplake-test-pos";
 const SCHEMA: &str = include_str!("../../../crates/contracts/schemas/pos_sales.json");

@@ -17,12 +17,13 @@ use axum::{
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
+use shoplake_aws::stream::MemoryStream;
 use shoplake_connector::{
     ApiError, Batch, Checkpoint, Dataset, Destination, PagedApi, RetryPolicy, Run, RunError,
     Source, SourceError,
 };
 use shoplake_lake::MemoryStore;
-use shoplake_platform::{clock::ManualClock, stream::MemoryStream};
+use shoplake_platform::clock::ManualClock;
 use tokio::net::TcpListener;
 
 const STREAM: &str = "shoplake-test-pos";

@@ -11,16 +11,14 @@ use std::{
 use axum::{Router, extract::Query, http::StatusCode, routing::get};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use shoplake_aws::stream::{MemoryStream, PutFailure, Times};
 use shoplake_connector::{
     ApiConfig, Delivered, Destination, Ports, RetryPolicy, SecretSource, Task, TaskError,
 };
 use shoplake_connector_inventory::{Hours, Snapshots};
 use shoplake_contracts::{Contracts, Stamp, envelope::Envelope};
 use shoplake_lake::MemoryStore;
-use shoplake_platform::{
-    clock::ManualClock,
-    stream::{MemoryStream, PutFailure, Times},
-};
+use shoplake_platform::clock::ManualClock;
 use shoplake_sample_source::{
     api::{Faults, Server},
     inventory::{Generator, Hour, Level},

@@ -8,12 +8,13 @@
 use std::{env, time::Duration};
 
 use serde_json::Value;
+use shoplake_aws::stream::MemoryStream;
 use shoplake_connector::{
     Delivered, Destination, Ports, RetryPolicy, SecretSource, Task, TaskError,
 };
 use shoplake_connector_oltp::{Database, Extract, Lookback};
 use shoplake_lake::MemoryStore;
-use shoplake_platform::{clock::ManualClock, stream::MemoryStream};
+use shoplake_platform::clock::ManualClock;
 use tokio_postgres::{Client, NoTls};
 
 const STREAM: &str = "shoplake-test-oltp";

@@ -6,16 +6,14 @@ use std::{collections::HashMap, path::Path, time::Duration};
 
 use axum::{Router, extract::Query, routing::get};
 use chrono::{DateTime, NaiveDate, Utc};
+use shoplake_aws::stream::{MemoryStream, PutFailure, Times};
 use shoplake_connector::{
     ApiConfig, Delivered, Destination, Ports, RetryPolicy, SecretSource, Task, TaskError,
 };
 use shoplake_connector_pos::{Sales, TradingDays};
 use shoplake_contracts::{Contracts, Stamp, envelope::Envelope};
 use shoplake_lake::MemoryStore;
-use shoplake_platform::{
-    clock::ManualClock,
-    stream::{MemoryStream, PutFailure, Times},
-};
+use shoplake_platform::clock::ManualClock;
 use shoplake_sample_source::{
     api::{Faults, Server},
     pos::{Days, Generator, Sale},

@@ -1,12 +1,12 @@
-//! The time, as a port: what depends on it can be tested at any moment, without sleeping.
+//! The time, as a port: tests set it and do not sleep.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// Tells the time.
+/// Returns the time.
 pub trait Clock: Send + Sync {
-    /// The current time (UTC).
+    /// Returns the current time (UTC).
     fn now(&self) -> DateTime<Utc>;
 }
 
@@ -20,7 +20,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is told to move; microsecond precision.
+/// A clock that moves only by [`advance`](Self::advance), with microsecond precision.
 #[derive(Debug)]
 pub struct ManualClock {
     microseconds: AtomicI64,

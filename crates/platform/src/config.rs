@@ -1,37 +1,42 @@
 //! Configuration from environment variables.
 //!
-//! A function reads all of its variables before it serves anything, so that a missing one stops the
-//! deployment and not the first customer.
+//! A function reads all of its variables when it starts, so that a missing one fails the deployment
+//! and not the first request.
 
 use std::{env, fmt::Display, path::PathBuf, str::FromStr};
 
-/// An environment variable that is missing or unreadable. The message does not repeat the value,
+/// An environment variable that is missing or invalid. The message does not contain the value,
 /// which may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The variable is not set, or empty.
     #[error(
-        "environment variable {name} is not set, expected {expected}; set it in the environment of this process"
+        "environment variable {name} is not set, expected {expected}; set it in the environment of \
+         this process"
     )]
     Missing {
         /// The variable.
         name: String,
-        /// What it is for.
+        /// What it has to be set to.
         expected: String,
     },
-    /// The variable is set to something that cannot be read.
-    #[error("environment variable {name} cannot be read, expected {expected}: {reason}")]
+    /// The value of the variable is invalid.
+    #[error("environment variable {name} is invalid, expected {expected}: {reason}")]
     Invalid {
         /// The variable.
         name: String,
         /// What was expected.
         expected: String,
-        /// What is wrong with what came.
+        /// What is wrong with the value.
         reason: String,
     },
 }
 
-/// The variable's value; empty counts as missing, as Terraform cannot pass an absent value.
+/// Returns the variable's value. An empty one counts as missing, because Terraform cannot pass an
+/// absent value.
+///
+/// # Errors
+/// If the variable is missing or not UTF-8.
 pub fn required(name: &str) -> Result<String, ConfigError> {
     read(name)?.ok_or_else(|| ConfigError::Missing {
         name: name.to_owned(),
@@ -39,14 +44,18 @@ pub fn required(name: &str) -> Result<String, ConfigError> {
     })
 }
 
-/// The variable's value, or `default` where it is missing or empty.
+/// Returns the variable's value, or `default` if it is missing or empty.
+///
+/// # Errors
+/// If the variable is not UTF-8.
 pub fn optional(name: &str, default: &str) -> Result<String, ConfigError> {
     Ok(read(name)?.unwrap_or_else(|| default.to_owned()))
 }
 
-/// The variable's value as a `T`, or `None` where it is missing or empty.
+/// Returns the variable's value as a `T`, or `None` if it is missing or empty.
 ///
-/// The error carries what `T`'s own error says; a secret is no matter for parsing.
+/// # Errors
+/// If `T` cannot be parsed. The error contains the error of `T`: do not parse secrets.
 pub fn parsed<T>(name: &str) -> Result<Option<T>, ConfigError>
 where
     T: FromStr,
@@ -62,8 +71,11 @@ where
     })
 }
 
-/// The directory that holds the definitions (`schemas/`, `glue-sql/`): `DEFINITIONS_DIR`, or else
-/// the Lambda package.
+/// Returns the directory with the definitions (`schemas/`, `glue-sql/`): `DEFINITIONS_DIR`, or the
+/// Lambda package.
+///
+/// # Errors
+/// If neither is set.
 pub fn definitions_dir() -> Result<PathBuf, ConfigError> {
     if let Some(directory) = read("DEFINITIONS_DIR")? {
         return Ok(directory.into());
@@ -87,21 +99,21 @@ fn read(name: &str) -> Result<Option<String>, ConfigError> {
     }
 }
 
-/// What each known variable is for, so that an error says what to set it to.
+/// Returns what each known variable has to be set to.
 fn purpose(name: &str) -> &'static str {
     match name {
         "BRONZE_TO_SILVER_ARN" => "the ARN of the bronze-to-silver state machine",
         "CONFORM_FAILED_QUEUE_URL" => {
-            "the URL of the SQS queue of batches that conform has given up"
+            "the URL of the SQS queue of batches that could not be conformed"
         }
         "DEFINITIONS_DIR" => "the directory that holds schemas/ and glue-sql/",
-        "DIRTY_DEAD_LETTERS_URL" => {
-            "the URL of the SQS queue of dirty marks that could not be dispatched"
-        }
+        "DIRTY_DEAD_LETTERS_URL" => "the URL of the dead-letter queue of the dirty queue",
         "DIRTY_QUEUE_URL" => "the URL of the SQS queue of dirty partitions",
         "EVENT_BUS" => "the name of the EventBridge bus",
-        "FIREHOSE_BUFFER_SECONDS" => "how many seconds Firehose gathers what it writes to bronze",
-        "GLUE_ABOVE_BYTES" => "from how many bytes of input on a job runs on Glue",
+        "FIREHOSE_BUFFER_SECONDS" => {
+            "for how many seconds Firehose buffers records before it writes them to bronze"
+        }
+        "GLUE_ABOVE_BYTES" => "the bytes of input above which a job runs on Glue",
         "LAKE_BUCKET" => "the name of the S3 bucket that holds the lake",
         "SHOPS_KMS_KEY" => "the KMS key that encrypts the secrets of shops",
         "SHOPS_PARAMETER_PATH" => {
@@ -126,28 +138,28 @@ mod tests {
     // test.
 
     #[test]
-    fn given_a_missing_variable_when_required_then_the_error_says_what_it_is_for() {
+    fn a_missing_variable_names_what_to_set_it_to() {
         let error = required("WAREHOUSE_COPY_ROLE_ARN").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "environment variable WAREHOUSE_COPY_ROLE_ARN is not set, expected the ARN of the IAM role with which \
-             Redshift reads the lake; set it in the environment of this process"
+            "environment variable WAREHOUSE_COPY_ROLE_ARN is not set, expected the ARN of the IAM \
+             role with which Redshift reads the lake; set it in the environment of this process"
         );
     }
 
     #[test]
-    fn given_a_set_variable_when_required_then_its_value() {
+    fn a_required_variable_returns_its_value() {
         assert_eq!(required("CARGO_PKG_NAME").unwrap(), "shoplake-platform");
     }
 
     #[test]
-    fn given_a_missing_variable_when_optional_then_the_default() {
+    fn a_missing_optional_variable_returns_the_default() {
         assert_eq!(optional("SHOPLAKE_NOT_SET", "default").unwrap(), "default");
         assert_eq!(optional("CARGO_PKG_NAME", "default").unwrap(), "shoplake-platform");
     }
 
     #[test]
-    fn given_an_unreadable_variable_when_parsed_then_the_error_does_not_repeat_the_value() {
+    fn an_invalid_value_is_not_in_the_error() {
         let error = parsed::<u32>("CARGO_PKG_NAME").unwrap_err().to_string();
         assert!(error.contains("CARGO_PKG_NAME") && error.contains("u32"), "{error}");
         assert!(!error.contains("shoplake-platform"), "{error}");

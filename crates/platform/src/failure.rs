@@ -1,7 +1,7 @@
-//! How a function fails, as its caller sees it.
+//! The failure of a function, for its caller.
 //!
-//! State machines retry by an error's type. What a retry cannot mend (an unreadable input, a wrong
-//! definition) fails as [`Failure::PERMANENT`]; everything else may be over in a moment.
+//! State machines retry by an error's type. A failure that a retry cannot fix (an unreadable input,
+//! an invalid definition) has the type [`Failure::PERMANENT`]; every other failure is retryable.
 
 use std::fmt::Display;
 
@@ -14,28 +14,28 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// The type of an error that another attempt cannot mend. State machines do not retry it.
+    /// The type of an error that a retry cannot fix. State machines do not retry it.
     pub const PERMANENT: &'static str = "Shoplake.Permanent";
 
     /// The type of every other error.
     pub const RETRYABLE: &'static str = "Shoplake.Retryable";
 
-    /// Another attempt would fail alike.
+    /// Returns a failure that a retry would repeat.
     pub fn permanent(error: impl Display) -> Self {
         Self { error_type: Self::PERMANENT, message: error.to_string() }
     }
 
-    /// Another attempt may succeed.
+    /// Returns a failure that a retry may fix.
     pub fn retryable(error: impl Display) -> Self {
         Self { error_type: Self::RETRYABLE, message: error.to_string() }
     }
 
-    /// The error's type, for `lambda_runtime::Diagnostic`.
+    /// Returns the error's type, for `lambda_runtime::Diagnostic`.
     pub fn error_type(&self) -> &'static str {
         self.error_type
     }
 
-    /// Whether another attempt would fail alike.
+    /// Returns whether a retry would fail as well.
     pub fn is_permanent(&self) -> bool {
         self.error_type == Self::PERMANENT
     }
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn given_both_kinds_when_shown_then_the_type_tells_them_apart_and_the_message_is_the_error_s() {
+    fn a_failure_has_a_type_and_the_message_of_its_error() {
         let permanent = Failure::permanent("bad input");
         let retryable = Failure::retryable("throttled");
         assert_eq!(

@@ -1,14 +1,13 @@
 //! Metrics in CloudWatch's embedded metric format: a JSON line on stdout that CloudWatch turns into
-//! metrics, so that counting costs no network call.
+//! metrics. Counting costs no network call.
 //!
-//! Names follow one grammar, `<what happened>_<to what>_<unit>`: `received_events_count`,
-//! `received_body_bytes`. A [`Metric`] is made of its stem and its unit, so a name without a unit
-//! cannot be written.
+//! A name is `<what happened>_<to what>_<unit>`: `received_events_count`, `received_body_bytes`. A
+//! [`Metric`] consists of a stem and a unit, so that every name has its unit.
 //!
-//! Dimensions are `function` and, where there is one, `dataset` or `model`. A function's name is
-//! the deployed one (`shoplake-prod-webhook`), so that the environments of an account are told
-//! apart. CloudWatch bills each combination, so a dimension only ever holds the name of a dataset
-//! or model that exists, never what a caller sent.
+//! Dimensions are `function`, and `dataset` or `model` where one applies. A function has its
+//! deployed name (`shoplake-prod-webhook`), which distinguishes the environments of an account.
+//! CloudWatch bills each combination, so a dimension holds only names of datasets and models that
+//! exist, never the input of a caller.
 
 use std::{
     io::Write,
@@ -27,7 +26,7 @@ pub const RECEIVED_EVENTS: Metric = Metric::new("received_events", Unit::Count);
 pub const ACCEPTED_EVENTS: Metric = Metric::new("accepted_events", Unit::Count);
 /// Events that were refused at an edge.
 pub const REJECTED_EVENTS: Metric = Metric::new("rejected_events", Unit::Count);
-/// Valid events that the stream did not take; their sender was asked to send them again.
+/// Valid events that the stream did not accept. Their sender has to send them again.
 pub const UNACCEPTED_EVENTS: Metric = Metric::new("unaccepted_events", Unit::Count);
 /// Requests that were refused before their events were read.
 pub const REJECTED_REQUESTS: Metric = Metric::new("rejected_requests", Unit::Count);
@@ -35,22 +34,22 @@ pub const REJECTED_REQUESTS: Metric = Metric::new("rejected_requests", Unit::Cou
 pub const RECEIVED_BODY: Metric = Metric::new("received_body", Unit::Bytes);
 /// Rows written to silver.
 pub const WRITTEN_SILVER_ROWS: Metric = Metric::new("written_silver_rows", Unit::Count);
-/// Lines set aside because they do not keep their contract.
+/// Lines that were quarantined because they violate their contract.
 pub const QUARANTINED_LINES: Metric = Metric::new("quarantined_lines", Unit::Count);
 /// Size of the Parquet objects written.
 pub const WRITTEN_PARQUET: Metric = Metric::new("written_parquet", Unit::Bytes);
-/// From when an event was received until the warehouse shows a KPI that knows it: of the oldest
-/// event that a load brought.
+/// The time from the receipt of an event until the warehouse shows a KPI that includes it: of the
+/// oldest new event of a load.
 pub const EVENT_TO_KPI: Metric = Metric::new("event_to_kpi", Unit::Seconds);
-/// Datasets that were looked at for whether they still arrive.
+/// Datasets whose freshness was checked.
 pub const WATCHED_DATASETS: Metric = Metric::new("checked_datasets", Unit::Count);
-/// How long ago the newest silver object of a dataset was written.
+/// The age of the newest silver object of a dataset.
 pub const NEWEST_OBJECT_AGE: Metric = Metric::new("newest_object_age", Unit::Seconds);
 
-/// What a metric's number counts.
+/// The unit of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// A number of things.
+    /// A count.
     Count,
     /// A size.
     Bytes,
@@ -88,20 +87,20 @@ pub struct Metric {
 }
 
 impl Metric {
-    /// A metric named `<stem>_<unit>`.
+    /// The metric named `<stem>_<unit>`.
     pub const fn new(stem: &'static str, unit: Unit) -> Self {
         Self { stem, unit }
     }
 
-    /// The full name, for instance `received_events_count`.
+    /// Returns the full name, for instance `received_events_count`.
     pub fn name(&self) -> String {
         format!("{}_{}", self.stem, self.unit.suffix())
     }
 }
 
-/// Where metric lines go.
+/// The destination of metric lines.
 pub trait Sink: Send + Sync {
-    /// Takes one line, without its line break.
+    /// Writes one line, without a line break.
     fn write(&self, line: &str);
 }
 
@@ -123,7 +122,7 @@ pub struct MemorySink {
 }
 
 impl MemorySink {
-    /// The lines so far, parsed.
+    /// Returns the lines, parsed.
     pub fn lines(&self) -> Vec<Value> {
         self.lines
             .lock()
@@ -133,7 +132,7 @@ impl MemorySink {
             .collect()
     }
 
-    /// The sum of all values of `metric`.
+    /// Returns the sum of all values of `metric`.
     pub fn total(&self, metric: Metric) -> f64 {
         let name = metric.name();
         self.lines().iter().filter_map(|line| line[&name].as_f64()).sum()
@@ -166,8 +165,8 @@ impl Metrics {
         Self { function: function.to_owned(), sink }
     }
 
-    /// Records values, of `dataset` where they belong to one. One call is one line; no value, no
-    /// line.
+    /// Writes values as one line, with the dimension `dataset` if there is one. Without values it
+    /// writes nothing.
     pub fn emit(&self, dataset: Option<&str>, values: &[(Metric, f64)]) {
         if !values.is_empty() {
             let owners = Vec::from_iter(dataset.map(|dataset| ("dataset", dataset)));
@@ -178,8 +177,8 @@ impl Metrics {
         }
     }
 
-    /// Records values of `model`, and the same for all models together, so that one alarm can watch
-    /// over all of them.
+    /// Writes values of `model`, and the same values without a model, so that one alarm covers all
+    /// models.
     pub fn emit_of_model(&self, model: &str, values: &[(Metric, f64)]) {
         if !values.is_empty() {
             let dimensions = [vec!["function"], vec!["function", "model"]];
@@ -189,7 +188,7 @@ impl Metrics {
     }
 }
 
-/// One line; each of `dimensions` makes a metric of its own of every value.
+/// Returns one line. Every value becomes a metric for each of `dimensions`.
 fn line(
     function: &str,
     owners: &[(&str, &str)],
@@ -228,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn given_values_when_written_then_the_line_is_in_the_embedded_metric_format() {
+    fn a_line_is_in_the_embedded_metric_format() {
         let now = DateTime::from_timestamp_millis(1_700_000_000_123).unwrap();
         let values = [(RECEIVED_EVENTS, 3.0), (RECEIVED_BODY, 512.0)];
         let dimensions = [vec!["function", "dataset"]];
@@ -256,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn given_no_dataset_when_written_then_only_the_function_is_a_dimension() {
+    fn without_a_dataset_the_function_is_the_only_dimension() {
         let sink = Arc::new(MemorySink::default());
         let metrics = Metrics::new("dispatch", sink.clone());
         metrics.emit(None, &[(RECEIVED_EVENTS, 1.0)]);
@@ -268,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_model_when_written_then_it_counts_by_itself_and_with_all_others() {
+    fn a_model_is_counted_alone_and_with_all_models() {
         let sink = Arc::new(MemorySink::default());
         Metrics::new("load", sink.clone()).emit_of_model("total_sales", &[(EVENT_TO_KPI, 42.0)]);
         let line = &sink.lines()[0];

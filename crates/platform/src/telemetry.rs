@@ -1,12 +1,10 @@
-//! Logs: one JSON object per line on stdout, where CloudWatch Logs Insights finds every field by
-//! name.
+//! Logs: one JSON object per line on stdout. CloudWatch Logs Insights finds every field by name.
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{EnvFilter, filter::Directive};
 
-/// Crates that write payloads, headers or credentials when asked for more than `info`. They are
-/// held at `info` whatever `RUST_LOG` says: nobody who debugs in production should be able to log a
-/// customer's data by accident.
+/// Crates that log payloads, headers or credentials at levels above `info`. They stay at `info`
+/// under any `RUST_LOG`, so that debugging in production does not log customers' data.
 const NEVER_VERBOSE: [&str; 9] = [
     "aws_config",
     "aws_sdk_ssm",
@@ -22,12 +20,12 @@ const NEVER_VERBOSE: [&str; 9] = [
 /// Starts logging for the function or task called `name`, at the levels of `RUST_LOG` (default
 /// `info`).
 ///
-/// May be called any number of times; only the first call in a process has an effect.
+/// Only the first call in a process has an effect.
 pub fn init(name: &str) {
     let started = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
-        // The list of spans has the current one in it.
+        // The list of spans includes the current one.
         .with_current_span(false)
         .with_env_filter(filter(std::env::var("RUST_LOG").ok().as_deref()))
         .with_writer(std::io::stdout)
@@ -52,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn given_the_most_verbose_level_when_filtered_then_the_wire_stays_quiet() {
+    fn a_verbose_level_does_not_log_payloads() {
         let filter = filter(Some("trace")).to_string();
         for target in NEVER_VERBOSE {
             assert!(filter.contains(&format!("{target}=info")), "{filter}");
@@ -61,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_second_call_when_initialised_then_nothing_happens() {
+    fn a_second_init_has_no_effect() {
         init("test");
         init("test");
     }

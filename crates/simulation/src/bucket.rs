@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::json;
+use shoplake_aws::MemoryDirtyQueue;
 use shoplake_lake::{
     Condition, ETag, Entry, Head, MemoryStore, Metadata, Object, PutError, Store, StoreError,
 };
-
-use crate::messages::Messages;
 
 /// The bucket's name.
 pub(crate) const NAME: &str = "lake";
@@ -22,12 +21,12 @@ const NOTIFIED: [&str; 3] = ["bronze/", "silver/", "reference/"];
 #[derive(Clone)]
 pub(crate) struct Bucket {
     pub(crate) objects: Arc<MemoryStore>,
-    messages: Messages,
+    messages: Arc<MemoryDirtyQueue>,
     loses_answer: Arc<AtomicBool>,
 }
 
 impl Bucket {
-    pub(crate) fn new(messages: Messages) -> Self {
+    pub(crate) fn new(messages: Arc<MemoryDirtyQueue>) -> Self {
         Self { objects: Arc::default(), messages, loses_answer: Arc::default() }
     }
 
@@ -76,7 +75,7 @@ impl Store for Bucket {
                 "source": "aws.s3", "detail-type": "Object Created",
                 "detail": {"bucket": {"name": NAME}, "object": {"key": key}},
             });
-            self.messages.send(event.to_string());
+            self.messages.deliver(event.to_string());
         }
         Ok(etag)
     }

@@ -14,6 +14,7 @@ use flate2::write::GzEncoder;
 use futures::future::{join, try_join_all};
 use serde::Deserialize;
 use serde_json::json;
+use shoplake_aws::{Execution, Fault, GlueRun, MemoryDirtyQueue, MemoryExecutions};
 use shoplake_conform::Conformer;
 use shoplake_contracts::{Contracts, Delivery};
 use shoplake_engine::{Gold, Limits};
@@ -29,8 +30,7 @@ use tokio::runtime::Handle;
 
 use crate::bucket::{self, Bucket};
 use crate::event::Event;
-use crate::executions::{Execution, Executions};
-use crate::messages::{self, Messages};
+use crate::messages;
 use crate::rows::{self, Row};
 use crate::weather::Gust;
 
@@ -42,11 +42,11 @@ const ATTEMPTS: u32 = 3;
 pub struct Lake {
     contracts: Contracts,
     clock: Arc<ManualClock>,
-    messages: Messages,
+    messages: Arc<MemoryDirtyQueue>,
     bucket: Bucket,
-    executions: Executions,
+    executions: Arc<MemoryExecutions>,
     conform: Conform<Bucket>,
-    dispatch: Dispatch<Bucket, Executions, Messages, Arc<ManualClock>>,
+    dispatch: Dispatch<Bucket, Arc<MemoryExecutions>, Arc<MemoryDirtyQueue>, Arc<ManualClock>>,
     transform: Arc<Transform>,
     /// By model and partition the last job that ended otherwise than in a conflict.
     ended: Mutex<BTreeMap<(String, String), Ended>>,
@@ -99,10 +99,10 @@ impl Lake {
     /// something waits.
     pub fn new(contracts: Contracts, models: Models) -> Self {
         let clock = Arc::new(ManualClock::new(start()));
-        let messages = Messages::new(clock.clone());
+        let messages = Arc::new(MemoryDirtyQueue::new(clock.clone()));
         let bucket = Bucket::new(messages.clone());
         bucket.objects.set_now(clock.now());
-        let executions = Executions::default();
+        let executions = Arc::new(MemoryExecutions::default());
         let conform = Conform {
             conformer: Conformer::new(contracts.clone(), LAYOUT),
             bucket: bucket::NAME.to_owned(),
@@ -112,15 +112,15 @@ impl Lake {
         let dispatch = Dispatch {
             models,
             lake: bucket.clone(),
-            machines: executions.clone(),
+            executions: executions.clone(),
             engines: Engines { glue_above_bytes: u64::MAX, glue: false },
             queue: messages.clone(),
             clock: clock.clone(),
         };
         let transform = Arc::new(Transform {
             store: Arc::new(bucket.clone()),
-            announcer: Arc::new(messages.clone()),
-            queue: Arc::new(messages.clone()),
+            publisher: messages.clone(),
+            queue: messages.clone(),
             // Jobs of a simulation are small: more threads would only wait for each other.
             limits: Limits { parallelism: 1, ..Limits::default() },
         });
@@ -213,11 +213,11 @@ impl Lake {
     pub async fn settle(&self) -> anyhow::Result<Settled> {
         let mut settled = Settled::default();
         loop {
-            if !self.messages.is_quiet() {
-                self.dispatch(&self.messages.take(0, usize::MAX)).await?;
+            if !self.messages.is_idle() {
+                self.dispatch(&self.messages.receive(0, usize::MAX)).await?;
             } else if !self.executions.is_empty() {
                 self.run_all(&mut settled).await?;
-            } else if let Some(wait) = self.messages.next() {
+            } else if let Some(wait) = self.messages.next_delay() {
                 self.sleep(wait);
             } else {
                 return Ok(settled);
@@ -346,10 +346,12 @@ impl Lake {
         let mut groups: BTreeMap<Option<usize>, Vec<Execution>> = BTreeMap::new();
         for execution in self.executions.take_all() {
             let group = match &execution {
-                Execution::Conform { .. } => None,
-                Execution::Transform { job } => {
+                Execution::BronzeToSilver { .. } => None,
+                Execution::SilverToGold { job }
+                | Execution::SilverToGoldGlue(GlueRun { job, .. }) => {
                     job.split('/').nth(1).and_then(|model| order.get(model)).copied()
                 }
+                Execution::SilverToGoldWithResult { .. } => None,
             };
             groups.entry(group).or_default().push(execution);
         }
@@ -382,11 +384,12 @@ impl Lake {
     /// Runs an execution once.
     async fn run(&self, execution: &Execution) -> anyhow::Result<Option<JobOutcome>> {
         match execution {
-            Execution::Conform { bucket, key } => {
+            Execution::BronzeToSilver { bucket, key } => {
                 self.conform(&json!({"bucket": bucket, "key": key}).to_string()).await?;
                 Ok(None)
             }
-            Execution::Transform { job } => {
+            // Glue is another engine that makes the same commit.
+            Execution::SilverToGold { job } | Execution::SilverToGoldGlue(GlueRun { job, .. }) => {
                 let (transform, request) = (self.transform.clone(), Request { job: job.clone() });
                 // On a thread of its own, as in a function of its own.
                 let runtime = Handle::current();
@@ -404,16 +407,17 @@ impl Lake {
                 }
                 Ok(Some(outcome))
             }
+            Execution::SilverToGoldWithResult { .. } => Ok(None),
         }
     }
 
     async fn blow(&self, gust: Gust, settled: &mut Settled) -> anyhow::Result<()> {
         match gust {
             Gust::Dispatch { place, most, twice } => {
-                let bodies = self.messages.take(place, most);
+                let bodies = self.messages.receive(place, most);
                 self.dispatch(&bodies).await?;
                 if twice {
-                    bodies.into_iter().for_each(|body| self.messages.send(body));
+                    bodies.into_iter().for_each(|body| self.messages.deliver(body));
                 }
             }
             Gust::Run { place } => {
@@ -438,13 +442,13 @@ impl Lake {
             }
             Gust::Kill { place } => {
                 if let Some(execution) = self.executions.take(place) {
-                    self.messages.break_next();
+                    self.messages.fail([Some(Fault::Refused)]);
                     match self.run(&execution).await {
                         Ok(ran) => settled.count(ran),
-                        Err(error) if is_retryable(&error) => self.executions.start(execution),
+                        Err(error) if is_retryable(&error) => self.executions.add(execution),
                         Err(error) => return Err(error),
                     }
-                    self.messages.mend();
+                    self.messages.fail([]);
                 }
             }
             Gust::LoseAnswer { place } => {

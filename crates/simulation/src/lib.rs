@@ -22,7 +22,6 @@
 pub mod adversary;
 mod bucket;
 mod event;
-mod executions;
 mod lake;
 mod messages;
 mod rows;

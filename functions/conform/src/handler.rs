@@ -194,13 +194,6 @@ mod tests {
         (conform, sink)
     }
 
-    /// Connectors and conform name the limit that the streams have.
-    #[test]
-    fn an_envelope_and_a_record_have_one_limit() {
-        let of_records = shoplake_platform::stream::MAX_RECORD_BYTES;
-        assert_eq!(shoplake_contracts::envelope::MAX_RECORD_BYTES, of_records);
-    }
-
     #[tokio::test]
     async fn given_a_good_and_a_bad_line_when_handled_then_nothing_is_delivered_again() {
         let (conform, sink) = conform();

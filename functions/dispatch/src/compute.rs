@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::future;
+use shoplake_aws::{DirtyQueue, Executions, GlueRun};
 use shoplake_jobs::{JobDocument, Partition, PartitionDirty};
 use shoplake_lake::lease::{self, Acquired};
 use shoplake_lake::{Condition, Metadata, Store, keys};
@@ -13,9 +14,8 @@ use shoplake_platform::clock::Clock;
 
 use crate::engine::{Engine, input_bytes};
 use crate::handler::Dispatch;
-use crate::ports::{Delay, GlueRun, Machines};
 
-impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
+impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
     /// Starts the job that computes the partition, if it needs one now.
     pub(crate) async fn compute(&self, model: &Model, partition: Partition) -> anyhow::Result<()> {
         // The order is the protocol: first the version that the commit will replace, then the
@@ -38,7 +38,7 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
         };
         if let Some(delay) = head.and_then(|head| self.remaining(model, head.last_modified)) {
             let reason = format!("computed less than {} seconds ago", model.every_seconds);
-            return self.postpone(model, partition, delay, reason).await;
+            return self.send_after(model, partition, delay, reason).await;
         }
         let bytes = input_bytes(&listing);
         let engine = self.engines.choose(bytes);
@@ -51,7 +51,7 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
                 Acquired::Contended => Some("others want to compute it, too".to_owned()),
             };
         if let Some(reason) = reason {
-            return self.postpone(model, partition, engine.wait(), reason).await;
+            return self.send_after(model, partition, engine.wait(), reason).await;
         }
         tracing::info!(model = model.name, %partition, job = job.id, bytes, ?engine, "computing");
         let started = self.run(&job, engine, now).await;
@@ -74,7 +74,7 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
         let document = serde_json::to_vec(job)?;
         self.lake.put(&key, document.into(), Metadata::new(), Condition::Always).await?;
         match engine {
-            Engine::Lambda => self.machines.silver_to_gold(&key).await,
+            Engine::Lambda => self.executions.start_silver_to_gold(&key).await?,
             Engine::Glue => {
                 let run = GlueRun {
                     // Started once for each lease: a job that failed can be started again, under a
@@ -85,12 +85,13 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
                     lease: keys::lease(&job.model, &partition),
                     id: job.id.clone(),
                 };
-                self.machines.silver_to_gold_on_glue(&run).await
+                self.executions.start_silver_to_gold_glue(&run).await?;
             }
         }
+        Ok(())
     }
 
-    async fn postpone(
+    async fn send_after(
         &self,
         model: &Model,
         partition: Partition,
@@ -98,7 +99,8 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
         reason: String,
     ) -> anyhow::Result<()> {
         tracing::info!(model = model.name, %partition, delay_seconds = delay.as_secs(), reason, "postponed");
-        self.queue.postpone(&PartitionDirty::one(&model.name, partition, reason), delay).await
+        let dirty = PartitionDirty::one(&model.name, partition, reason);
+        Ok(self.queue.send_after(&dirty, delay).await?)
     }
 
     /// Those of the days that the model has to be asked about: they have something of their own, or
@@ -159,13 +161,15 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
-
     use proptest::prelude::*;
+    use shoplake_aws::Fault;
 
     use super::*;
     use crate::engine::Engines;
-    use crate::testing::{commit, created, dirty, dispatch, event, failures, job, silver, started};
+    use crate::testing::{
+        commit, created, dirty, dispatch, event, failures, job, silver, started, take_glue_runs,
+        take_jobs,
+    };
 
     #[tokio::test]
     async fn given_a_partition_that_gold_is_up_to_date_with_then_nothing_happens() {
@@ -173,7 +177,7 @@ mod tests {
         let key = "silver/visits/dt=2010-12-01/a.parquet";
         silver(&dispatch, key).await;
         dispatch.handle(event(&[created(key)])).await;
-        let started = std::mem::take(&mut *dispatch.machines.jobs.lock().unwrap());
+        let started = take_jobs(&dispatch);
         for key in started {
             let job = job(&dispatch, &key).await;
             commit(&dispatch, &job).await;
@@ -182,8 +186,8 @@ mod tests {
         let response = dispatch.handle(event(&[created(key)])).await;
 
         assert!(failures(&response).is_empty());
-        assert!(dispatch.machines.jobs.lock().unwrap().is_empty());
-        assert!(dispatch.queue.0.lock().unwrap().is_empty());
+        assert!(dispatch.executions.is_empty());
+        assert!(dispatch.queue.take_dirty().is_empty());
     }
 
     #[tokio::test]
@@ -192,19 +196,19 @@ mod tests {
         silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
         let message = dirty("visits_per_day", "2010-12-01");
         dispatch.handle(event(std::slice::from_ref(&message))).await;
-        let first = dispatch.machines.jobs.lock().unwrap().pop().unwrap();
+        let first = take_jobs(&dispatch).pop().unwrap();
         let first = job(&dispatch, &first).await;
         commit(&dispatch, &first).await;
         silver(&dispatch, "silver/visits/dt=2010-12-01/b.parquet").await;
 
         dispatch.clock.advance(chrono::Duration::seconds(5));
         dispatch.handle(event(std::slice::from_ref(&message))).await;
-        assert!(dispatch.machines.jobs.lock().unwrap().is_empty());
-        assert_eq!(dispatch.queue.0.lock().unwrap()[0].1, Duration::from_secs(16));
+        assert!(dispatch.executions.is_empty());
+        assert_eq!(dispatch.queue.take_dirty()[0].1, Duration::from_secs(16));
 
         dispatch.clock.advance(chrono::Duration::seconds(16));
         dispatch.handle(event(&[message])).await;
-        let second = dispatch.machines.jobs.lock().unwrap().pop().unwrap();
+        let second = take_jobs(&dispatch).pop().unwrap();
         let second = job(&dispatch, &second).await;
         assert_eq!(second.output.version, 2);
         assert!(second.output.expected_etag.is_some());
@@ -217,7 +221,7 @@ mod tests {
         silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
         let tomorrow = dirty("visits_per_day", "2010-12-02");
         dispatch.handle(event(std::slice::from_ref(&tomorrow))).await;
-        assert!(started(&dispatch).await.is_empty() && dispatch.queue.0.lock().unwrap().is_empty());
+        assert!(started(&dispatch).await.is_empty() && dispatch.queue.take_dirty().is_empty());
 
         silver(&dispatch, "silver/visits/dt=2010-12-02/a.parquet").await;
         dispatch.handle(event(&[tomorrow])).await;
@@ -239,7 +243,7 @@ mod tests {
         silver(&dispatch, "silver/visits/dt=2010-12-01/b.parquet").await;
         let response = dispatch.handle(event(std::slice::from_ref(&message))).await;
         assert!(failures(&response).is_empty() && started(&dispatch).await.is_empty());
-        let (postponed, delay) = dispatch.queue.0.lock().unwrap().pop().unwrap();
+        let (postponed, delay) = dispatch.queue.take_dirty().pop().unwrap();
         assert_eq!((postponed.partition.as_str(), delay), ("2010-12-01", Engine::Lambda.wait()));
         assert!(postponed.reason.contains(&first.id), "{}", postponed.reason);
 
@@ -280,17 +284,13 @@ mod tests {
         dispatch.handle(event(std::slice::from_ref(&message))).await;
         let [small] = started(&dispatch).await.try_into().unwrap();
         commit(&dispatch, &small).await;
-        assert!(
-            dispatch.machines.glue_runs.lock().unwrap().is_empty(),
-            "as much as the threshold fits"
-        );
+        assert!(dispatch.executions.is_empty(), "as much as the threshold fits");
 
         silver(&dispatch, "silver/visits/dt=2010-12-01/c.parquet").await;
         dispatch.clock.advance(chrono::Duration::seconds(20));
         dispatch.handle(event(std::slice::from_ref(&message))).await;
         assert!(started(&dispatch).await.is_empty());
-        let [run] =
-            std::mem::take(&mut *dispatch.machines.glue_runs.lock().unwrap()).try_into().unwrap();
+        let [run] = take_glue_runs(&dispatch).try_into().unwrap();
         let big = job(&dispatch, &run.job).await;
         assert_eq!((&run.id, big.inputs[0].objects.len()), (&big.id, 3));
         assert!(run.name.starts_with(&big.id) && run.name.len() <= 80, "{}", run.name);
@@ -306,12 +306,12 @@ mod tests {
 
         dispatch.clock.advance(Engine::Lambda.lease());
         dispatch.handle(event(std::slice::from_ref(&message))).await;
-        assert!(dispatch.machines.glue_runs.lock().unwrap().is_empty(), "it has hours");
-        assert_eq!(dispatch.queue.0.lock().unwrap().pop().unwrap().1, Engine::Glue.wait());
+        assert!(dispatch.executions.is_empty(), "it has hours");
+        assert_eq!(dispatch.queue.take_dirty().pop().unwrap().1, Engine::Glue.wait());
 
         dispatch.clock.advance(Engine::Glue.lease());
         dispatch.handle(event(&[message])).await;
-        let again = dispatch.machines.glue_runs.lock().unwrap().pop().unwrap();
+        let again = take_glue_runs(&dispatch).pop().unwrap();
         assert_eq!(again.id, big.id, "the same job from the same state of the lake");
         assert_ne!(
             again.name, run.name,
@@ -326,7 +326,7 @@ mod tests {
         silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
         dispatch.handle(event(&[dirty("visits_per_day", "2010-12-01")])).await;
         assert_eq!(started(&dispatch).await.len(), 1);
-        assert!(dispatch.machines.glue_runs.lock().unwrap().is_empty());
+        assert!(dispatch.executions.is_empty());
     }
 
     #[tokio::test]
@@ -335,13 +335,12 @@ mod tests {
         let dispatch = dispatch();
         let message = dirty("visits_per_day", "2010-12-01");
         silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
-        dispatch.machines.out_of_order.store(true, Ordering::Relaxed);
+        dispatch.executions.fail([Some(Fault::Refused)]);
         assert_eq!(
             failures(&dispatch.handle(event(std::slice::from_ref(&message))).await),
             ["message-0"]
         );
 
-        dispatch.machines.out_of_order.store(false, Ordering::Relaxed);
         assert!(failures(&dispatch.handle(event(&[message])).await).is_empty());
         assert_eq!(started(&dispatch).await.len(), 1);
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context;
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use futures::{StreamExt, stream};
+use shoplake_aws::{DirtyQueue, Executions};
 use shoplake_jobs::Partition;
 use shoplake_lake::Store;
 use shoplake_models::Models;
@@ -12,7 +13,6 @@ use shoplake_platform::clock::Clock;
 
 use crate::change::Change;
 use crate::engine::Engines;
-use crate::ports::{Delay, Machines};
 
 /// How many partitions are planned at a time. Planning waits for S3 listings, not for the
 /// processor.
@@ -23,17 +23,17 @@ const CONCURRENCY: usize = 16;
 const MANY_DAYS: usize = 4;
 
 /// The function with its ports.
-pub struct Dispatch<L, M, D, C> {
+pub struct Dispatch<L, E, Q, C> {
     /// What is computed from what.
     pub models: Models,
     /// The lake.
     pub lake: L,
-    /// What runs the work.
-    pub machines: M,
+    /// Starts state machines.
+    pub executions: E,
     /// What computes a job of which size.
     pub engines: Engines,
-    /// Where partitions wait.
-    pub queue: D,
+    /// Takes partitions that have to wait.
+    pub queue: Q,
     /// The time.
     pub clock: C,
 }
@@ -46,7 +46,7 @@ enum Work {
     Reread { table: String },
 }
 
-impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
+impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
     /// Starts what the messages ask for. Names the messages whose work could not be started, so
     /// that only they come back.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
@@ -147,7 +147,7 @@ impl<L: Store, M: Machines, D: Delay, C: Clock> Dispatch<L, M, D, C> {
         match work {
             Work::Conform { bucket, key } => {
                 tracing::info!(key, "conforming");
-                self.machines.bronze_to_silver(bucket, key).await
+                Ok(self.executions.start_bronze_to_silver(bucket, key).await?)
             }
             Work::Compute { model, partition } => {
                 let model = self.models.get(model).with_context(|| {
@@ -177,10 +177,12 @@ fn batch_response(failed: BTreeSet<String>) -> SqsBatchResponse {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
+    use shoplake_aws::Fault;
 
     use super::*;
-    use crate::testing::{created, dirty, dispatch, event, failures, job, silver, started};
+    use crate::testing::{
+        conformed, created, dirty, dispatch, event, failures, job, silver, started, take_jobs,
+    };
 
     #[tokio::test]
     async fn given_many_days_then_only_those_with_something_of_their_own_or_in_gold_are_asked_about()
@@ -209,14 +211,7 @@ mod tests {
         dispatch.clock.advance(chrono::Duration::days(20_000));
         let mut days: Vec<_> =
             started(&dispatch).await.iter().map(|job| job.partition.value.to_string()).collect();
-        let postponed = dispatch
-            .queue
-            .0
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|(dirty, _)| dirty.partition.clone())
-            .collect::<Vec<_>>();
+        let postponed = dispatch.queue.take_dirty().into_iter().map(|(dirty, _)| dirty.partition);
         days.extend(postponed);
         days.sort();
         assert_eq!(days, ["2010-12-01", "2010-12-05", "2010-12-08"]);
@@ -245,7 +240,7 @@ mod tests {
         let response = dispatch.handle(event(&keys.clone().map(|key| created(&key)))).await;
 
         assert!(failures(&response).is_empty());
-        let mut jobs = dispatch.machines.jobs.lock().unwrap().clone();
+        let mut jobs = take_jobs(&dispatch);
         jobs.sort();
         let [first, second] = jobs.as_slice() else { panic!("expected two jobs, got {jobs:?}") };
         // With a lookback of one day, the day itself and the day after it read the new objects.
@@ -261,7 +256,7 @@ mod tests {
         let dispatch = dispatch();
         let key = "bronze/pos/dt=2026-11-21/hour=10/x.gz";
         dispatch.handle(event(&[created(key), created(key)])).await;
-        assert_eq!(*dispatch.machines.conformed.lock().unwrap(), [key]);
+        assert_eq!(conformed(&dispatch), [key]);
     }
 
     #[tokio::test]
@@ -271,7 +266,7 @@ mod tests {
         let response =
             dispatch.handle(event(&["{".into(), good, dirty("gone", "2010-12-01")])).await;
         assert_eq!(failures(&response), ["message-0", "message-2"]);
-        assert_eq!(dispatch.machines.conformed.lock().unwrap().len(), 1);
+        assert_eq!(conformed(&dispatch).len(), 1);
     }
 
     #[tokio::test]
@@ -279,16 +274,15 @@ mod tests {
         let dispatch = dispatch();
         let key = "silver/visits/dt=2010-12-01/a.parquet";
         silver(&dispatch, key).await;
-        dispatch.machines.out_of_order.store(true, Ordering::Relaxed);
+        dispatch.executions.fail([Some(Fault::Refused)]);
         let response = dispatch.handle(event(&[created(key)])).await;
         assert_eq!(failures(&response), ["message-0"]);
 
         dispatch.lake.fail([true]);
-        dispatch.machines.out_of_order.store(false, Ordering::Relaxed);
         assert_eq!(failures(&dispatch.handle(event(&[created(key)])).await), ["message-0"]);
 
         assert!(failures(&dispatch.handle(event(&[created(key)])).await).is_empty());
-        let started: BTreeSet<_> = dispatch.machines.jobs.lock().unwrap().iter().cloned().collect();
+        let started: BTreeSet<_> = take_jobs(&dispatch).into_iter().collect();
         assert_eq!(started.len(), 1, "the same job, however often it is started: {started:?}");
     }
 }

@@ -7,11 +7,9 @@ mod change;
 mod compute;
 mod engine;
 mod handler;
-mod ports;
 mod reference;
 #[cfg(test)]
 mod testing;
 
 pub use engine::{Engine, Engines};
 pub use handler::Dispatch;
-pub use ports::{Delay, GlueRun, Machines, SqsDelay, StepFunctions};

@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use aws_lambda_events::event::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use shoplake_aws::{SqsDirtyQueue, StateMachineArns, StepFunctions, sdk_config};
 use shoplake_contracts::Contracts;
-use shoplake_function_dispatch::{Dispatch, Engines, SqsDelay, StepFunctions};
+use shoplake_function_dispatch::{Dispatch, Engines};
 use shoplake_lake::S3Store;
 use shoplake_models::Models;
 use shoplake_platform::clock::SystemClock;
-use shoplake_platform::{aws, config, telemetry};
+use shoplake_platform::{config, telemetry};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     telemetry::init("dispatch");
     let definitions = config::definitions_dir()?;
     let contracts = Contracts::load(&definitions.join("schemas"))?;
-    let sdk = aws::config(Duration::from_secs(25)).await;
+    let sdk = sdk_config(Duration::from_secs(25)).await;
     let silver_to_gold_glue = config::parsed("SILVER_TO_GOLD_GLUE_ARN")?;
     let engines = Engines {
         glue_above_bytes: config::parsed("GLUE_ABOVE_BYTES")?.unwrap_or(u64::MAX),
@@ -26,14 +27,16 @@ async fn main() -> Result<(), Error> {
     let dispatch = Arc::new(Dispatch {
         models: Models::load(&definitions.join("glue-sql"), &contracts)?,
         lake: S3Store::new(&sdk, config::required("LAKE_BUCKET")?),
-        machines: StepFunctions::new(
+        executions: StepFunctions::new(
             &sdk,
-            config::required("BRONZE_TO_SILVER_ARN")?,
-            config::required("SILVER_TO_GOLD_ARN")?,
-            silver_to_gold_glue,
+            StateMachineArns {
+                bronze_to_silver: config::required("BRONZE_TO_SILVER_ARN")?,
+                silver_to_gold: config::required("SILVER_TO_GOLD_ARN")?,
+                silver_to_gold_glue,
+            },
         ),
         engines,
-        queue: SqsDelay::new(&sdk, config::required("DIRTY_QUEUE_URL")?),
+        queue: SqsDirtyQueue::new(&sdk, config::required("DIRTY_QUEUE_URL")?),
         clock: SystemClock,
     });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| {

@@ -4,15 +4,15 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context;
+use shoplake_aws::DirtyQueue;
 use shoplake_jobs::{Partition, PartitionDirty};
 use shoplake_lake::keys::{self, LakeKey};
 use shoplake_lake::{Store, StoreError};
 use shoplake_models::{Model, References};
 
 use crate::handler::Dispatch;
-use crate::ports::{Delay, Machines};
 
-impl<L: Store, M: Machines, D: Delay, C> Dispatch<L, M, D, C> {
+impl<L: Store, E, Q: DirtyQueue, C> Dispatch<L, E, Q, C> {
     /// The reference tables of the model that the lake has other rows for than the package.
     pub(crate) async fn references(&self, model: &Model) -> anyhow::Result<References> {
         let mut references = References::new();
@@ -51,7 +51,7 @@ impl<L: Store, M: Machines, D: Delay, C> Dispatch<L, M, D, C> {
             let dirty = partitions
                 .into_iter()
                 .map(|partition| PartitionDirty::one(&model.name, partition, reason.clone()));
-            self.queue.mark(&dirty.collect::<Vec<_>>()).await?;
+            self.queue.send(&dirty.collect::<Vec<_>>()).await?;
         }
         Ok(())
     }
@@ -92,11 +92,8 @@ mod tests {
     }
 
     fn marked(dispatch: &TestDispatch) -> Vec<String> {
-        let marked = std::mem::take(&mut *dispatch.queue.0.lock().unwrap());
-        marked
-            .into_iter()
-            .map(|(dirty, _)| format!("{} {}", dirty.model, dirty.partition))
-            .collect()
+        let sent = dispatch.queue.take_dirty().into_iter();
+        sent.map(|(dirty, _)| format!("{} {}", dirty.model, dirty.partition)).collect()
     }
 
     #[tokio::test]

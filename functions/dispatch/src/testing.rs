@@ -2,6 +2,7 @@
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use chrono::DateTime;
+use shoplake_aws::{Execution, GlueRun, MemoryDirtyQueue, MemoryExecutions};
 use shoplake_contracts::Contracts;
 use shoplake_jobs::{JobDocument, PartitionDirty};
 use shoplake_lake::{Condition, MemoryStore, Metadata, Store};
@@ -10,7 +11,6 @@ use shoplake_platform::clock::ManualClock;
 
 use crate::engine::Engines;
 use crate::handler::Dispatch;
-use crate::ports::memory::{MemoryDelay, MemoryMachines};
 
 const SCHEMA: &str = r#"{
     "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Visits", "description": "d", "type": "object",
@@ -65,7 +65,8 @@ shop_id,weight
 a,1
 "#;
 
-pub(crate) type TestDispatch = Dispatch<MemoryStore, MemoryMachines, MemoryDelay, ManualClock>;
+pub(crate) type TestDispatch =
+    Dispatch<MemoryStore, MemoryExecutions, MemoryDirtyQueue, ManualClock>;
 
 /// An empty lake at the beginning of time.
 pub(crate) fn dispatch() -> TestDispatch {
@@ -78,9 +79,9 @@ pub(crate) fn dispatch() -> TestDispatch {
     Dispatch {
         models: Models::from_sources(&contracts, sources).unwrap(),
         lake: MemoryStore::default(),
-        machines: MemoryMachines::default(),
+        executions: MemoryExecutions::default(),
         engines: Engines { glue_above_bytes: 1000, glue: true },
-        queue: MemoryDelay::default(),
+        queue: MemoryDirtyQueue::default(),
         clock: ManualClock::new(DateTime::UNIX_EPOCH),
     }
 }
@@ -127,11 +128,46 @@ pub(crate) async fn silver(dispatch: &TestDispatch, key: &str) {
         .unwrap();
 }
 
-/// The jobs that were started since the last look.
+/// Takes the keys of the jobs that were started on Lambda.
+pub(crate) fn take_jobs(dispatch: &TestDispatch) -> Vec<String> {
+    take(dispatch, |execution| match execution {
+        Execution::SilverToGold { job } => Ok(job),
+        other => Err(other),
+    })
+}
+
+/// Takes the jobs that were started on Glue.
+pub(crate) fn take_glue_runs(dispatch: &TestDispatch) -> Vec<GlueRun> {
+    take(dispatch, |execution| match execution {
+        Execution::SilverToGoldGlue(run) => Ok(run),
+        other => Err(other),
+    })
+}
+
+/// Takes the keys of the bronze objects whose conforming was started.
+pub(crate) fn conformed(dispatch: &TestDispatch) -> Vec<String> {
+    take(dispatch, |execution| match execution {
+        Execution::BronzeToSilver { key, .. } => Ok(key),
+        other => Err(other),
+    })
+}
+
+/// Takes the executions of one kind, and leaves the others.
+fn take<T>(dispatch: &TestDispatch, of_kind: impl Fn(Execution) -> Result<T, Execution>) -> Vec<T> {
+    let mut taken = Vec::new();
+    for execution in dispatch.executions.take_all() {
+        match of_kind(execution) {
+            Ok(found) => taken.push(found),
+            Err(other) => dispatch.executions.add(other),
+        }
+    }
+    taken
+}
+
+/// Takes the jobs that were started on Lambda.
 pub(crate) async fn started(dispatch: &TestDispatch) -> Vec<JobDocument> {
-    let keys = std::mem::take(&mut *dispatch.machines.jobs.lock().unwrap());
-    let mut jobs = Vec::with_capacity(keys.len());
-    for key in keys {
+    let mut jobs = Vec::new();
+    for key in take_jobs(dispatch) {
         jobs.push(job(dispatch, &key).await);
     }
     jobs

@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::Value;
-use shoplake_platform::{aws, clock::SystemClock, config, metrics::Metrics, telemetry};
+use shoplake_aws::sdk_config;
+use shoplake_platform::{clock::SystemClock, config, metrics::Metrics, telemetry};
 use shoplake_warehouse::{DataApi, Literal, Loader, within};
 
 use crate::handler::Load;
@@ -15,7 +16,7 @@ use crate::handler::Load;
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     telemetry::init("load");
-    let client = aws_sdk_redshiftdata::Client::new(&aws::config(Duration::from_secs(25)).await);
+    let client = aws_sdk_redshiftdata::Client::new(&sdk_config(Duration::from_secs(25)).await);
     let warehouse = DataApi::new(
         client,
         config::required("WAREHOUSE_WORKGROUP")?,

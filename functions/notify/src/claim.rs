@@ -1,10 +1,9 @@
-//! Who may notify people of an episode: the run that has written its claim.
+//! Claims: only the run that has written the claim of an episode publishes its message.
 //!
-//! SNS cannot be asked whether it has a message, and does not know one from its copy. So before a
-//! message is published its claim is written, under a condition that only one writer can meet; and
-//! what became of the message is noted afterwards. A process that ends in between leaves a claim
-//! that no other run takes over: people may miss that episode, but they are never notified of it
-//! twice.
+//! SNS cannot be queried for a message, and does not remove duplicates. So a run writes a claim
+//! before it publishes, with a conditional write that only one run can win, and records the result
+//! afterwards. A process that ends in between leaves a claim that no other run takes over: people
+//! may miss that episode, but they are never notified twice.
 //!
 //! ```text
 //! (none) ──────────────> expired
@@ -20,20 +19,20 @@ use shoplake_lake::{Condition, Metadata, PutError, Store, StoreError, keys};
 
 use crate::episode::{State, Subject};
 
-/// The object that says what people know of a subject.
+/// The object that holds the episodes of a subject.
 pub(crate) struct Ledger<'a> {
     store: &'a dyn Store,
     pub(crate) key: String,
 }
 
 impl<'a> Ledger<'a> {
-    /// That of the subject, whose name is a function of its values alone.
+    /// The ledger of the subject. Its key depends on nothing but the subject's values.
     pub(crate) fn new(store: &'a dyn Store, model: &str, subject: &str) -> Self {
         let digest = Sha256::digest(subject);
         Self { store, key: keys::notice(model, &hex::encode(&digest[..16])) }
     }
 
-    /// What it says, and the condition for writing it again.
+    /// Reads the subject, and the condition for writing it again.
     pub(crate) async fn read(&self) -> Result<(Subject, Condition), StoreError> {
         let Some(object) = self.store.get(&self.key).await? else {
             return Ok((Subject::default(), Condition::Absent));
@@ -42,13 +41,14 @@ impl<'a> Ledger<'a> {
             action: "read",
             key: self.key.clone(),
             cause: format!(
-                "it does not say what people know of a subject ({error}); delete it if they may be notified again"
+                "it does not hold the episodes of a subject ({error}); delete it if people may be \
+                 notified again"
             ),
         })?;
         Ok((subject, Condition::Matches(object.head.etag)))
     }
 
-    /// Writes it; false if it is not as it was read any more.
+    /// Writes the subject; returns `false` if another run has changed it since it was read.
     pub(crate) async fn write(
         &self,
         subject: &Subject,
@@ -66,7 +66,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Notes what became of the message that `writer` has claimed.
+    /// Records the result of the message that `writer` has claimed.
     pub(crate) async fn settle(
         &self,
         writer: &str,
@@ -76,7 +76,7 @@ impl<'a> Ledger<'a> {
         loop {
             let (mut subject, condition) = self.read().await?;
             let claimed = subject.episodes.iter_mut().find(|episode| episode.writer == writer);
-            // Gone only if the object was deleted, or if so many episodes came since.
+            // Absent only if the object was deleted, or if many newer episodes have replaced it.
             let Some(episode) = claimed else { return Ok(()) };
             (episode.state, episode.at) = (state, at);
             if self.write(&subject, condition).await? {
@@ -86,10 +86,10 @@ impl<'a> Ledger<'a> {
     }
 }
 
-/// A row that waits for the next commit of another partition, as both cannot be right.
+/// A row that waits for the next commit of another partition, because only one of their two rows
+/// can be right.
 ///
-/// That commit may take its own row away, and then nothing in it leads to the subject: the note
-/// does.
+/// That commit may have no row of the subject any more. This object then leads to the subject.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Waiting {
     pub(crate) partition: String,
@@ -97,8 +97,8 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// Notes that it waits for `other`.
-    pub(crate) async fn note(
+    /// Records that it waits for `other`.
+    pub(crate) async fn record(
         &self,
         store: &dyn Store,
         model: &str,
@@ -108,13 +108,13 @@ impl Waiting {
         let id = hex::encode(&Sha256::digest(&text)[..16]);
         let key = format!("{}{id}.json", keys::waiting_notices(model, other));
         match store.put(&key, text.into(), Metadata::new(), Condition::Always).await {
-            // Without a condition there is no conflict, and with the same content no harm in one.
+            // A write without a condition has no conflicts, and another write has the same content.
             Ok(_) | Err(PutError::Conflict { .. }) => Ok(()),
             Err(PutError::Store(error)) => Err(error),
         }
     }
 
-    /// Those that wait, or have waited, for `partition`.
+    /// Returns the rows that wait, or have waited, for `partition`.
     pub(crate) async fn list(
         store: &dyn Store,
         model: &str,

@@ -1,19 +1,18 @@
-//! Which rows stand for one episode, and what people know of it.
+//! Which rows belong to one episode, and which messages about it were published.
 //!
-//! A row's beginning moves when late or corrected input arrives: a stock-out that was known from
-//! 01:00 on began at 23:00 of the day before, and its row is now one of another partition. It is
-//! still one episode, of which people are told once. So a row is recognised by its subject (its key
-//! without the partition) and by its time:
+//! The start of a row moves when late or corrected input arrives: a stock-out that seemed to start
+//! at 01:00 started at 23:00 of the day before, and its row moves to another partition. It is still
+//! one episode, which is notified once. So a row is matched by its subject (its key without the
+//! partition) and by its time:
 //!
-//! 1. It contains the beginning of a known episode: it is that episode.
-//! 2. Its partition is where a known episode was last seen: it is that episode, whose beginning has
+//! 1. It contains the start of a known episode: it is that episode.
+//! 2. Its partition is where a known episode was last seen: it is that episode, whose start has
 //!    moved within the day.
-//! 3. A known episode that began earlier, and has not ended as far as is known, has no row any
-//!    more, and did not begin long before: it is that episode, whose beginning has moved to a later
-//!    partition.
-//! 4. Otherwise it is a new episode; unless the row of the known episode still covers the new row's
-//!    beginning. One of the two rows is then about to be computed again: the decision waits for the
-//!    next commit of either.
+//! 3. A known episode that started at most a day earlier, and has no known end, has no row any
+//!    more: it is that episode, whose start has moved to a later partition.
+//! 4. The row of a known episode still covers the new row's start: one of the two rows is about to
+//!    be computed again, so the decision waits for the next commit of either.
+//! 5. Otherwise it is a new episode.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,65 +21,65 @@ use serde::{Deserialize, Serialize};
 
 use crate::rows::Row;
 
-/// By how much a beginning may move to a later partition.
-const LONGEST_MOVE: TimeDelta = TimeDelta::hours(24);
+/// How far a start may move to a later partition.
+const MAX_MOVE: TimeDelta = TimeDelta::hours(24);
 
-/// How long a model looks ahead for the end of a row. A row that began longer ago than this and has
-/// no end yet says nothing about now.
+/// How long a model looks ahead for the end of a row. A row that started longer ago and has no end
+/// yet tells nothing about the present.
 pub(crate) const KNOWN_END: TimeDelta = TimeDelta::days(30);
 
-/// Episodes that are kept of a subject. Older ones are no news, whatever becomes of them.
-const MOST_EPISODES: usize = 50;
+/// How many episodes of a subject are kept. Older ones are not news, even if they change.
+const MAX_EPISODES: usize = 50;
 
-/// What is known of the message about an episode.
+/// The state of the messages about an episode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
     /// It was too old to notify when it was first seen.
     Expired,
-    /// A run is publishing that it began, or ended while doing so.
+    /// A run is publishing the start, or ended while doing so.
     Sending,
-    /// The topic did not take that message: any run may try again.
+    /// The topic refused that message: any run may try again.
     Refused,
-    /// People know that it began.
+    /// The start was published.
     Sent,
-    /// A run is publishing that it is over, or ended while doing so.
+    /// A run is publishing the end, or ended while doing so.
     Ending,
-    /// People know that it is over.
+    /// The end was published.
     Ended,
 }
 
 /// An episode of a subject.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Episode {
-    /// Names the run that wrote `state`. That run finds the episode by it.
+    /// Identifies the run that wrote `state`, which finds the episode by it.
     pub(crate) writer: String,
     pub(crate) state: State,
     /// When `state` was written.
     pub(crate) at: DateTime<Utc>,
-    /// Its beginning when it was first seen.
+    /// Its start when it was first seen.
     pub(crate) notified: DateTime<Utc>,
-    /// Its beginning as of now, if that has moved to a later partition.
+    /// Its start now, which may have moved to a later partition.
     pub(crate) started: DateTime<Utc>,
     /// Its end, if it has one.
     pub(crate) ended: Option<DateTime<Utc>>,
-    /// Where its row was last seen.
+    /// The partition in which its row was last seen.
     pub(crate) partition: String,
 }
 
-/// All that is known of a subject.
+/// The episodes of a subject.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Subject {
     pub(crate) episodes: Vec<Episode>,
-    /// Partitions whose row cannot be told from a known episode yet.
+    /// Partitions whose row may be a known episode or a new one.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) waiting: BTreeSet<String>,
-    /// Beginnings up to this one are no news: their episodes are not kept any more.
+    /// Starts up to this time are not news: their episodes are not kept any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     forgotten: Option<DateTime<Utc>>,
 }
 
-/// The time of a row.
+/// The time span of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) started: DateTime<Utc>,
@@ -88,7 +87,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// The time of the row; none if it has no beginning.
+    /// Returns the time span of the row; `None` if it has no start.
     pub(crate) fn of(row: &Row) -> Option<Self> {
         Some(Self { started: row.started?, ended: row.ended })
     }
@@ -98,21 +97,21 @@ impl Span {
     }
 }
 
-/// What a row is.
+/// Which episode a row belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// A known episode, by its place.
+    /// The known episode at this place.
     Known(usize),
-    /// An episode that is not known.
+    /// A new episode.
     New,
-    /// Either, which the next commit decides.
+    /// A known or a new one, which the next commit decides.
     Unclear,
-    /// One that is not kept any more.
+    /// An episode that is not kept any more.
     Forgotten,
 }
 
 impl Subject {
-    /// The partitions whose row of this subject [`find`](Self::find) has to know.
+    /// Returns the partitions whose row of this subject [`find`](Self::find) needs.
     pub(crate) fn open_before(&self, span: Span, partition: &str) -> BTreeSet<String> {
         self.open(span, partition).map(|(_, episode)| episode.partition.clone()).collect()
     }
@@ -125,8 +124,8 @@ impl Subject {
         })
     }
 
-    /// What the row of `partition` is. `rows` are the rows that the subject has now in other
-    /// partitions.
+    /// Returns the episode of the row of `partition`. `rows` are the subject's current rows in
+    /// other partitions.
     pub(crate) fn find(&self, span: Span, partition: &str, rows: &BTreeMap<String, Span>) -> Found {
         let is_within =
             |episode: &Episode| span.contains(episode.started) || span.contains(episode.notified);
@@ -149,7 +148,7 @@ impl Subject {
                     return Found::Unclear;
                 }
                 Some(_) => {}
-                None if span.started - episode.started <= LONGEST_MOVE => {
+                None if span.started - episode.started <= MAX_MOVE => {
                     return Found::Known(place);
                 }
                 None => {}
@@ -158,7 +157,7 @@ impl Subject {
         Found::New
     }
 
-    /// Notes that the row of `partition` is the episode at `place`. Answers with the partition that
+    /// Records that the row of `partition` is the episode at `place`. Returns the partition that
     /// its row has left.
     pub(crate) fn see(&mut self, place: usize, span: Span, partition: &str) -> Option<String> {
         let episode = &mut self.episodes[place];
@@ -176,7 +175,7 @@ impl Subject {
     pub(crate) fn add(&mut self, episode: Episode) {
         self.episodes.push(episode);
         self.episodes.sort_by_key(|episode| episode.started);
-        while self.episodes.len() > MOST_EPISODES {
+        while self.episodes.len() > MAX_EPISODES {
             self.forgotten = self.forgotten.max(Some(self.episodes.remove(0).started));
         }
     }

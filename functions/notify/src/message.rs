@@ -1,21 +1,21 @@
-//! What people are told of a row.
+//! The messages about a row.
 
 use serde_json::{Value, json};
+use shoplake_aws::topic::{Message, subject};
 use shoplake_jobs::NotifyRequest;
-use shoplake_platform::topic::{Message, subject};
 
 use crate::rows::{Row, rfc3339};
 
 /// What happened to the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// It began.
+    /// It started.
     Started,
-    /// It is over.
+    /// It ended.
     Ended,
 }
 
-/// The message that tells of the row.
+/// Returns the message about the row.
 pub(crate) fn message(request: &NotifyRequest, row: &Row, event: Event) -> Message {
     let (name, intro) = match event {
         Event::Started => ("started", ""),
@@ -34,12 +34,12 @@ pub(crate) fn message(request: &NotifyRequest, row: &Row, event: Event) -> Messa
         "row": row.columns,
     });
     let mut attributes = vec![("model", request.model.clone()), ("event", name.to_owned())];
-    // SNS has no empty values; a subscription by shop does not want a row of nobody's anyway.
+    // SNS rejects empty attribute values.
     attributes.extend(shop.filter(|shop| !shop.is_empty()).map(|shop| ("shop_id", shop)));
     Message { subject: subject(&title), body: body.to_string(), attributes }
 }
 
-/// The template with the row's values in place of `{column}`.
+/// Returns the template with the row's values in place of `{column}`.
 fn fill(template: &str, row: &Row) -> String {
     let mut filled = String::new();
     let mut rest = template;

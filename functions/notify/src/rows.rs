@@ -1,4 +1,4 @@
-//! The rows of a gold partition, as far as a notice needs them.
+//! The rows of a gold partition, as messages need them.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -12,34 +12,36 @@ use parquet::errors::ParquetError;
 use serde_json::{Map, Value};
 use shoplake_jobs::Notice;
 
-/// A row of a model with a notice.
+/// A row of a model that notifies people.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Row {
-    /// All columns. Amounts are texts, as a JSON number could not hold each of them; times are RFC
+    /// All columns. Amounts are texts, because a JSON number cannot hold all of them; times are RFC
     /// 3339 (UTC).
     pub(crate) columns: Map<String, Value>,
-    /// When it began; a row without that is nothing to tell of.
+    /// When it started. A row without a start is not notified.
     pub(crate) started: Option<DateTime<Utc>>,
     /// When it ended, if it has.
     pub(crate) ended: Option<DateTime<Utc>>,
 }
 
-/// The gold object is not what its notice needs.
+/// Why the rows of a gold object cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RowsError {
-    #[error("it is no Parquet file that can be read: {0}")]
+    #[error("not a readable Parquet file: {0}")]
     Parquet(#[from] ParquetError),
     #[error("a value cannot be shown: {0}")]
     Arrow(#[from] ArrowError),
     #[error(
-        "expected the column {column:?}, which the model's header names, it has {}; have the partition computed again", found.join(", ")
+        "missing column {column:?}, which the model's header names: found {}; run a backfill of \
+         the partition",
+        found.join(", ")
     )]
     NoColumn { column: String, found: Vec<String> },
-    #[error("expected {column:?} to be a timestamp, as the model's notice needs, it is {actual}")]
+    #[error("column {column:?} has the type {actual}: expected a timestamp")]
     NoTimestamp { column: String, actual: DataType },
 }
 
-/// Reads the rows of a gold object. `named` are columns that have to be there.
+/// Reads the rows of a gold object. `named` are columns that must exist.
 pub(crate) fn read(file: Bytes, notice: &Notice, named: &[String]) -> Result<Vec<Row>, RowsError> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
     let schema = reader.schema().clone();
@@ -59,8 +61,8 @@ pub(crate) fn read(file: Bytes, notice: &Notice, named: &[String]) -> Result<Vec
 }
 
 fn rows_of(batch: &RecordBatch, notice: &Notice) -> Result<Vec<Row>, RowsError> {
-    let started = moments(batch, &notice.started)?;
-    let ended = moments(batch, &notice.ended)?;
+    let started = times(batch, &notice.started)?;
+    let ended = times(batch, &notice.ended)?;
     let mut rows: Vec<_> = started
         .into_iter()
         .zip(ended)
@@ -75,9 +77,9 @@ fn rows_of(batch: &RecordBatch, notice: &Notice) -> Result<Vec<Row>, RowsError> 
     Ok(rows)
 }
 
-/// A column of timestamps.
-fn moments(batch: &RecordBatch, name: &str) -> Result<Vec<Option<DateTime<Utc>>>, RowsError> {
-    // It is there, which `read` has seen to.
+/// Returns a column of timestamps.
+fn times(batch: &RecordBatch, name: &str) -> Result<Vec<Option<DateTime<Utc>>>, RowsError> {
+    // It exists: `read` has checked that.
     let Some(column) = batch.column_by_name(name) else { return Ok(vec![None; batch.num_rows()]) };
     if !matches!(column.data_type(), DataType::Timestamp(..)) {
         return Err(RowsError::NoTimestamp {
@@ -88,7 +90,7 @@ fn moments(batch: &RecordBatch, name: &str) -> Result<Vec<Option<DateTime<Utc>>>
     timestamps(column)
 }
 
-/// Whatever their unit, and whether they name a zone or not: times in the lake are UTC.
+/// Converts timestamps of any unit, with or without a zone: times in the lake are UTC.
 fn timestamps(column: &ArrayRef) -> Result<Vec<Option<DateTime<Utc>>>, RowsError> {
     let micros = cast(column, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
     let micros = micros.as_primitive::<TimestampMicrosecondType>();
@@ -104,7 +106,7 @@ fn values(column: &ArrayRef) -> Result<Vec<Value>, RowsError> {
         }
         DataType::Float64 => column.as_primitive::<Float64Type>().iter().map(Value::from).collect(),
         DataType::Timestamp(..) => {
-            timestamps(column)?.into_iter().map(|moment| moment.map(rfc3339).into()).collect()
+            timestamps(column)?.into_iter().map(|time| time.map(rfc3339).into()).collect()
         }
         _ => {
             let options = FormatOptions::default();
@@ -115,7 +117,7 @@ fn values(column: &ArrayRef) -> Result<Vec<Value>, RowsError> {
     })
 }
 
-/// The moment as text, with as many digits as it needs.
-pub(crate) fn rfc3339(moment: DateTime<Utc>) -> String {
-    moment.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+/// Formats the time with as many digits as it needs.
+pub(crate) fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }

@@ -1,4 +1,4 @@
-//! At most once, whatever happens; exactly once, if nothing does.
+//! A row is notified at most once, and exactly once if nothing fails.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -16,14 +16,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use parquet::arrow::ArrowWriter;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use shoplake_aws::Fault;
+use shoplake_aws::topic::{MemoryTopic, Message, PublishError, Topic};
 use shoplake_lake::{
     Condition, ETag, Entry, Head, MemoryStore, Metadata, Object, PutError, Store, StoreError,
 };
 use shoplake_platform::clock::ManualClock;
 use shoplake_platform::failure::Failure;
-use shoplake_platform::topic::{Fault, MemoryTopic, Message, PublishError, Topic};
 
-use crate::handler::{Notify, Policy, Response};
+use crate::handler::{Notify, NotifyPolicy, Response};
 
 const GOLD: &str = "gold/stockout_alerts/alert_date=2026-11-21/data.parquet";
 
@@ -31,7 +32,7 @@ fn noon() -> DateTime<Utc> {
     "2026-11-21T12:00:00Z".parse().unwrap()
 }
 
-/// A stock-out of `product`, so many hours before noon, and if it is over, when.
+/// A stock-out of `product`: its start and end in hours before noon.
 #[derive(Clone, Copy)]
 struct Alert {
     product: u8,
@@ -52,8 +53,8 @@ fn gold(alerts: &[Alert]) -> Bytes {
     let texts = |text: &dyn Fn(&Alert) -> String| -> ArrayRef {
         Arc::new(alerts.iter().map(|alert| Some(text(alert))).collect::<StringArray>())
     };
-    let moments = |moment: &dyn Fn(&Alert) -> Option<i64>| -> ArrayRef {
-        Arc::new(alerts.iter().map(moment).collect::<TimestampMicrosecondArray>())
+    let times = |time: &dyn Fn(&Alert) -> Option<i64>| -> ArrayRef {
+        Arc::new(alerts.iter().map(time).collect::<TimestampMicrosecondArray>())
     };
     let on_hand: ArrayRef = Arc::new(alerts.iter().map(|_| Some(0)).collect::<Int64Array>());
     let cost = alerts.iter().map(|_| Some(25_000)).collect::<Decimal128Array>();
@@ -62,8 +63,8 @@ fn gold(alerts: &[Alert]) -> Bytes {
         ("shop_id", texts(&|_| "acme".to_owned()), false),
         ("product_id", texts(&|alert| format!("p{}", alert.product)), false),
         ("state", texts(&|_| "out".to_owned()), false),
-        ("started_at", moments(&|alert| Some(hours_ago(alert.started))), true),
-        ("ended_at", moments(&|alert| alert.ended.map(hours_ago)), true),
+        ("started_at", times(&|alert| Some(hours_ago(alert.started))), true),
+        ("ended_at", times(&|alert| alert.ended.map(hours_ago)), true),
         ("on_hand", on_hand, true),
         ("unit_cost", cost, true),
     ])
@@ -79,7 +80,7 @@ fn gold_of(day: &str) -> String {
     format!("gold/stockout_alerts/alert_date={day}/data.parquet")
 }
 
-/// The day of so many hours before noon.
+/// Returns the day of a time in hours before noon.
 fn day_of(hours_ago: i64) -> String {
     (noon() - TimeDelta::hours(hours_ago)).date_naive().to_string()
 }
@@ -93,12 +94,14 @@ fn event() -> Value {
         "partition": "2026-11-21",
         "key": GOLD,
         "identity": ["shop_id", "product_id", "state"],
-        "notice": {"subject": "{product_id} is {state}", "started": "started_at", "ended": "ended_at"},
+        "notice": {
+            "subject": "{product_id} is {state}", "started": "started_at", "ended": "ended_at",
+        },
     })
 }
 
-/// Gives way before and after each step, so that what runs at once is mixed, and so that a run can
-/// be killed anywhere.
+/// Yields before and after each step, so that concurrent runs interleave, and so that a run can be
+/// killed at any step.
 struct Stepwise<T>(Arc<T>);
 
 #[async_trait]
@@ -118,11 +121,11 @@ impl Store for Stepwise<MemoryStore> {
         &self,
         key: &str,
         bytes: Bytes,
-        notes: Metadata,
+        metadata: Metadata,
         condition: Condition,
     ) -> Result<ETag, PutError> {
         tokio::task::yield_now().await;
-        let written = self.0.put(key, bytes, notes, condition).await;
+        let written = self.0.put(key, bytes, metadata, condition).await;
         tokio::task::yield_now().await;
         written
     }
@@ -141,19 +144,19 @@ impl Topic for Stepwise<MemoryTopic> {
     }
 }
 
-struct World {
+struct Fixture {
     store: Arc<MemoryStore>,
     topic: Arc<MemoryTopic>,
     clock: Arc<ManualClock>,
     notify: Notify,
 }
 
-impl World {
+impl Fixture {
     fn new() -> Self {
-        Self::with(Policy { within: TimeDelta::hours(48), ended: false })
+        Self::with(NotifyPolicy { within: TimeDelta::hours(48), ended: false })
     }
 
-    fn with(policy: Policy) -> Self {
+    fn with(policy: NotifyPolicy) -> Self {
         let (store, topic) = (Arc::new(MemoryStore::default()), Arc::new(MemoryTopic::default()));
         let clock = Arc::new(ManualClock::new(noon()));
         let notify = Notify {
@@ -165,8 +168,8 @@ impl World {
         Self { store, topic, clock, notify }
     }
 
-    fn telling_ends() -> Self {
-        Self::with(Policy { within: TimeDelta::hours(48), ended: true })
+    fn with_ends() -> Self {
+        Self::with(NotifyPolicy { within: TimeDelta::hours(48), ended: true })
     }
 
     async fn commit(&self, alerts: &[Alert]) {
@@ -198,8 +201,8 @@ impl World {
         self.run_day(day).await;
     }
 
-    /// Since when people were told that something lasts, in hours before noon.
-    fn beginnings(&self) -> Vec<i64> {
+    /// Returns the starts that were notified, in hours before noon.
+    fn starts(&self) -> Vec<i64> {
         let since = |message: Message| {
             let body: Value = serde_json::from_str(&message.body).unwrap();
             let since: DateTime<Utc> = body["since"].as_str().unwrap().parse().unwrap();
@@ -216,8 +219,16 @@ impl World {
     }
 }
 
-/// Runs `future` for `polls` steps, and drops it, as the end of a process does; true if it came to
-/// its end before.
+fn span(alert: &Alert) -> (i64, Option<i64>) {
+    (alert.started, alert.ended)
+}
+
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// Runs `future` for `polls` steps and drops it, as the end of a process does. Returns whether it
+/// completed before.
 async fn killed_after(polls: usize, future: impl Future<Output = impl Sized>) -> bool {
     let mut future = pin!(future);
     let mut left = polls;
@@ -232,25 +243,25 @@ async fn killed_after(polls: usize, future: impl Future<Output = impl Sized>) ->
 }
 
 #[tokio::test]
-async fn given_a_new_row_when_handled_again_and_again_then_people_are_told_once() {
-    let world = World::new();
-    world.commit(&[out(1, 2)]).await;
-    let first = world.run().await.unwrap();
+async fn a_row_is_notified_once_in_repeated_runs() {
+    let fixture = Fixture::new();
+    fixture.commit(&[out(1, 2)]).await;
+    let first = fixture.run().await.unwrap();
     assert_eq!((first.rows, first.sent), (1, 1));
     for _ in 0..3 {
-        assert_eq!(world.run().await.unwrap().sent, 0);
+        assert_eq!(fixture.run().await.unwrap().sent, 0);
     }
-    world.commit(&[out(1, 2), out(2, 1)]).await;
-    assert_eq!(world.run().await.unwrap().sent, 1);
-    assert_eq!(world.subjects(), ["p1 is out", "p2 is out"]);
+    fixture.commit(&[out(1, 2), out(2, 1)]).await;
+    assert_eq!(fixture.run().await.unwrap().sent, 1);
+    assert_eq!(fixture.subjects(), ["p1 is out", "p2 is out"]);
 }
 
 #[tokio::test]
-async fn given_a_row_when_told_then_the_message_has_all_of_it() {
-    let world = World::new();
-    world.commit(&[out(1, 2)]).await;
-    world.run().await.unwrap();
-    let message = &world.topic.messages()[0];
+async fn a_message_has_all_columns_of_its_row() {
+    let fixture = Fixture::new();
+    fixture.commit(&[out(1, 2)]).await;
+    fixture.run().await.unwrap();
+    let message = &fixture.topic.messages()[0];
     assert_eq!(
         message.attributes,
         [
@@ -284,47 +295,49 @@ async fn given_a_row_when_told_then_the_message_has_all_of_it() {
 }
 
 #[tokio::test]
-async fn given_history_when_handled_then_nobody_is_told_even_if_the_limit_is_raised_later() {
-    let world = World::new();
-    world.commit(&[out(1, 49), out(2, 48)]).await;
-    let response = world.run().await.unwrap();
+async fn an_expired_row_is_not_notified_under_a_longer_limit() {
+    let fixture = Fixture::new();
+    fixture.commit(&[out(1, 49), out(2, 48)]).await;
+    let response = fixture.run().await.unwrap();
     assert_eq!((response.sent, response.expired), (1, 1));
-    assert_eq!(world.subjects(), ["p2 is out"]);
-    assert_eq!(world.run().await.unwrap().expired, 0, "it is noted once");
+    assert_eq!(fixture.subjects(), ["p2 is out"]);
+    assert_eq!(fixture.run().await.unwrap().expired, 0, "it is recorded once");
 
-    let patient =
-        Notify { policy: Policy { within: TimeDelta::days(30), ended: true }, ..world.notify };
-    let response = patient.handle(event(), DateTime::<Utc>::MAX_UTC).await.unwrap();
+    let longer = Notify {
+        policy: NotifyPolicy { within: TimeDelta::days(30), ended: true },
+        ..fixture.notify
+    };
+    let response = longer.handle(event(), DateTime::<Utc>::MAX_UTC).await.unwrap();
     assert_eq!((response.sent, response.ended), (0, 0));
 }
 
 #[tokio::test]
-async fn given_a_late_input_that_corrects_when_it_began_then_it_is_the_same_alert() {
-    let world = World::new();
-    world.commit(&[out(1, 5)]).await;
-    world.run().await.unwrap();
-    world.commit(&[out(1, 6)]).await;
-    assert_eq!(world.run().await.unwrap().sent, 0);
-    assert_eq!(world.subjects(), ["p1 is out"]);
+async fn a_corrected_start_is_the_same_episode() {
+    let fixture = Fixture::new();
+    fixture.commit(&[out(1, 5)]).await;
+    fixture.run().await.unwrap();
+    fixture.commit(&[out(1, 6)]).await;
+    assert_eq!(fixture.run().await.unwrap().sent, 0);
+    assert_eq!(fixture.subjects(), ["p1 is out"]);
 }
 
 #[tokio::test]
-async fn given_an_end_then_people_are_told_of_it_only_if_they_want_and_once() {
-    let silent = World::new();
+async fn an_end_is_notified_once_and_only_on_request() {
+    let silent = Fixture::new();
     silent.commit(&[over(1, 5, 3)]).await;
     silent.run().await.unwrap();
     assert_eq!(silent.subjects(), ["p1 is out"]);
 
-    let world = World::telling_ends();
-    world.commit(&[out(1, 5)]).await;
-    world.run().await.unwrap();
-    world.commit(&[over(1, 5, 3)]).await;
-    assert_eq!(world.run().await.unwrap().ended, 1);
+    let fixture = Fixture::with_ends();
+    fixture.commit(&[out(1, 5)]).await;
+    fixture.run().await.unwrap();
+    fixture.commit(&[over(1, 5, 3)]).await;
+    assert_eq!(fixture.run().await.unwrap().ended, 1);
     for _ in 0..3 {
-        assert_eq!(world.run().await.unwrap().ended, 0);
+        assert_eq!(fixture.run().await.unwrap().ended, 0);
     }
-    assert_eq!(world.subjects(), ["Over: p1 is out", "p1 is out"]);
-    let body: Value = serde_json::from_str(&world.topic.messages()[1].body).unwrap();
+    assert_eq!(fixture.subjects(), ["Over: p1 is out", "p1 is out"]);
+    let body: Value = serde_json::from_str(&fixture.topic.messages()[1].body).unwrap();
     assert_eq!(
         (body["event"].as_str(), body["until"].as_str()),
         (Some("ended"), Some("2026-11-21T09:00:00Z"))
@@ -332,80 +345,90 @@ async fn given_an_end_then_people_are_told_of_it_only_if_they_want_and_once() {
 }
 
 #[tokio::test]
-async fn given_an_end_of_what_nobody_was_told_of_then_nobody_is_told_of_the_end() {
-    let world = World::telling_ends();
-    world.commit(&[over(1, 60, 3)]).await;
-    let response = world.run().await.unwrap();
+async fn the_end_of_an_expired_row_is_not_notified() {
+    let fixture = Fixture::with_ends();
+    fixture.commit(&[over(1, 60, 3)]).await;
+    let response = fixture.run().await.unwrap();
     assert_eq!((response.expired, response.ended), (1, 0));
-    assert_eq!(world.run().await.unwrap().ended, 0);
+    assert_eq!(fixture.run().await.unwrap().ended, 0);
 }
 
 #[tokio::test]
-async fn given_an_end_long_ago_when_ends_are_wanted_from_now_on_then_it_is_no_news() {
-    let world = World::new();
-    world.commit(&[out(1, 5)]).await;
-    world.run().await.unwrap();
-    world.commit(&[over(1, 5, 3)]).await;
-    world.clock.advance(TimeDelta::hours(60));
-    let late = Notify { policy: Policy { ended: true, ..world.notify.policy }, ..world.notify };
+async fn an_old_end_is_not_notified_after_ends_are_enabled() {
+    let fixture = Fixture::new();
+    fixture.commit(&[out(1, 5)]).await;
+    fixture.run().await.unwrap();
+    fixture.commit(&[over(1, 5, 3)]).await;
+    fixture.clock.advance(TimeDelta::hours(60));
+    let late =
+        Notify { policy: NotifyPolicy { ended: true, ..fixture.notify.policy }, ..fixture.notify };
     assert_eq!(late.handle(event(), DateTime::<Utc>::MAX_UTC).await.unwrap().ended, 0);
 }
 
 #[tokio::test]
-async fn given_a_topic_that_refuses_then_a_retry_tells_people_once() {
-    for world in [World::new(), World::telling_ends()] {
-        world.commit(&[over(1, 5, 3)]).await;
-        world.topic.fail([Some(Fault::Refused), Some(Fault::Refused), None, Some(Fault::Refused)]);
+async fn a_retry_after_a_refusal_notifies_once() {
+    for fixture in [Fixture::new(), Fixture::with_ends()] {
+        fixture.commit(&[over(1, 5, 3)]).await;
+        fixture.topic.fail([
+            Some(Fault::Refused),
+            Some(Fault::Refused),
+            None,
+            Some(Fault::Refused),
+        ]);
         for _ in 0..2 {
-            assert!(!world.run().await.unwrap_err().is_permanent());
+            assert!(!fixture.run().await.unwrap_err().is_permanent());
         }
-        assert!(world.subjects().is_empty());
-        let _ = world.run().await;
-        let _ = world.run().await;
-        let wanted: &[_] = if world.notify.policy.ended {
+        assert!(fixture.subjects().is_empty());
+        let _ = fixture.run().await;
+        let _ = fixture.run().await;
+        let wanted: &[_] = if fixture.notify.policy.ended {
             &["Over: p1 is out", "p1 is out"]
         } else {
             &["p1 is out"]
         };
-        assert_eq!(world.subjects(), wanted);
+        assert_eq!(fixture.subjects(), wanted);
     }
 }
 
 #[tokio::test]
-async fn given_a_message_that_nobody_answered_for_then_it_is_never_repeated() {
-    for (fault, told) in [(Fault::Lost, 0), (Fault::AnswerLost, 1)] {
-        let world = World::new();
-        world.commit(&[out(1, 2)]).await;
-        world.topic.fail([Some(fault)]);
-        assert_eq!(world.run().await.unwrap().unknown, 1, "{fault:?}");
+async fn a_message_without_an_answer_is_not_repeated() {
+    for (fault, notified) in [(Fault::Lost, 0), (Fault::AnswerLost, 1)] {
+        let fixture = Fixture::new();
+        fixture.commit(&[out(1, 2)]).await;
+        fixture.topic.fail([Some(fault)]);
+        assert_eq!(fixture.run().await.unwrap().unknown, 1, "{fault:?}");
         for _ in 0..3 {
-            assert_eq!(world.run().await.unwrap().sent, 0, "{fault:?}");
+            assert_eq!(fixture.run().await.unwrap().sent, 0, "{fault:?}");
         }
-        assert_eq!(world.subjects().len(), told, "{fault:?}");
+        assert_eq!(fixture.subjects().len(), notified, "{fault:?}");
     }
 }
 
 #[tokio::test]
-async fn given_an_end_between_claim_and_message_then_the_row_is_reported_and_not_told_again() {
-    let world = World::new();
-    world.commit(&[out(1, 2)]).await;
+async fn a_run_killed_after_its_claim_is_reported_not_repeated() {
+    let fixture = Fixture::new();
+    fixture.commit(&[out(1, 2)]).await;
     // Steps: the gold object, the listing, the claim before and after it is written; then comes the
     // message.
-    assert!(!killed_after(4, world.run()).await);
-    assert_eq!(world.store.list("notices/").await.unwrap().len(), 1, "it is claimed");
-    assert_eq!(world.subjects().len(), 0, "and not published");
+    assert!(!killed_after(4, fixture.run()).await);
+    assert_eq!(fixture.store.list("notices/").await.unwrap().len(), 1, "it is claimed");
+    assert_eq!(fixture.subjects().len(), 0, "and not published");
 
-    let soon = world.run().await.unwrap();
-    assert_eq!((soon.sent, soon.unknown), (0, 0), "whoever claimed it may still be at it");
-    world.clock.advance(TimeDelta::minutes(3));
-    let later = world.run().await.unwrap();
+    let soon = fixture.run().await.unwrap();
+    assert_eq!(
+        (soon.sent, soon.unknown),
+        (0, 0),
+        "the run that claimed it may still be publishing"
+    );
+    fixture.clock.advance(TimeDelta::minutes(3));
+    let later = fixture.run().await.unwrap();
     assert_eq!((later.sent, later.unknown), (0, 1));
-    assert_eq!(world.subjects().len(), 0);
+    assert_eq!(fixture.subjects().len(), 0);
 }
 
 #[tokio::test]
-async fn given_a_claim_whose_answer_was_lost_then_its_writer_recognises_it() {
-    /// Writes, forgets to answer, and is asked again, as the client of S3 does by itself.
+async fn a_writer_recognizes_its_claim_after_a_lost_answer() {
+    /// Loses the answer to a write, which the S3 client then sends again.
     struct Forgetful(Arc<MemoryStore>, AtomicUsize);
 
     #[async_trait]
@@ -423,114 +446,108 @@ async fn given_a_claim_whose_answer_was_lost_then_its_writer_recognises_it() {
             &self,
             key: &str,
             bytes: Bytes,
-            notes: Metadata,
+            metadata: Metadata,
             condition: Condition,
         ) -> Result<ETag, PutError> {
             if self.1.fetch_add(1, Ordering::Relaxed) == 0 {
-                self.0.put(key, bytes.clone(), notes.clone(), condition.clone()).await?;
+                self.0.put(key, bytes.clone(), metadata.clone(), condition.clone()).await?;
             }
-            self.0.put(key, bytes, notes, condition).await
+            self.0.put(key, bytes, metadata, condition).await
         }
         async fn delete(&self, key: &str) -> Result<(), StoreError> {
             self.0.delete(key).await
         }
     }
 
-    let world = World::new();
-    world.commit(&[out(1, 2)]).await;
-    let store = Arc::new(Forgetful(world.store.clone(), AtomicUsize::new(0)));
-    let notify = Notify { store, ..world.notify };
+    let fixture = Fixture::new();
+    fixture.commit(&[out(1, 2)]).await;
+    let store = Arc::new(Forgetful(fixture.store.clone(), AtomicUsize::new(0)));
+    let notify = Notify { store, ..fixture.notify };
     let response = notify.handle(event(), DateTime::<Utc>::MAX_UTC).await.unwrap();
-    assert_eq!((response.sent, world.topic.messages().len()), (1, 1));
+    assert_eq!((response.sent, fixture.topic.messages().len()), (1, 1));
 }
 
 #[tokio::test]
-async fn given_no_time_left_then_what_is_left_is_for_another_run() {
-    let world = World::new();
+async fn rows_left_at_the_deadline_are_for_another_run() {
+    let fixture = Fixture::new();
     let alerts: Vec<_> = (0..40).map(|product| out(product, 1)).collect();
-    world.commit(&alerts).await;
-    let failure = world.notify.handle(event(), noon()).await.unwrap_err();
+    fixture.commit(&alerts).await;
+    let failure = fixture.notify.handle(event(), noon()).await.unwrap_err();
     assert!(!failure.is_permanent());
-    assert!(failure.to_string().starts_with("40 of 40 rows are left"), "{failure}");
-    assert_eq!(world.run().await.unwrap().sent, 40);
+    assert!(failure.to_string().contains("40 of 40 rows left"), "{failure}");
+    assert_eq!(fixture.run().await.unwrap().sent, 40);
 }
 
 #[tokio::test]
-async fn given_what_can_never_be_told_then_a_retry_is_not_worth_it() {
-    let world = World::new();
+async fn an_invalid_request_is_permanent() {
+    let fixture = Fixture::new();
     let message = async |event: Value| {
-        let failure = world.notify.handle(event, DateTime::<Utc>::MAX_UTC).await.unwrap_err();
+        let failure = fixture.notify.handle(event, DateTime::<Utc>::MAX_UTC).await.unwrap_err();
         assert!(failure.is_permanent(), "{failure}");
         failure.to_string()
     };
     assert!(message(json!({})).await.contains("expected the notify object"));
-    assert!(message(event()).await.contains("there is no gold object"));
+    assert!(message(event()).await.contains("does not exist any more"));
 
-    world.commit(&[out(1, 2)]).await;
+    fixture.commit(&[out(1, 2)]).await;
     let with = |pointer: &str, value: &str| {
         let mut event = event();
         *event.pointer_mut(pointer).unwrap() = json!(value);
         event
     };
-    assert!(message(with("/identity/0", "shop")).await.contains("expected the column \"shop\""));
+    assert!(message(with("/identity/0", "shop")).await.contains("missing column \"shop\""));
     assert!(
-        message(with("/notice/subject", "{what} is out"))
-            .await
-            .contains("expected the column \"what\"")
+        message(with("/notice/subject", "{what} is out")).await.contains("missing column \"what\"")
     );
-    assert!(
-        message(with("/notice/started", "state"))
-            .await
-            .contains("to be a timestamp, as the model's notice needs")
-    );
+    assert!(message(with("/notice/started", "state")).await.contains("expected a timestamp"));
 
-    world.store.put(GOLD, "no parquet".into(), Metadata::new(), Condition::Always).await.unwrap();
-    assert!(message(event()).await.contains("no Parquet file"));
+    fixture.store.put(GOLD, "no parquet".into(), Metadata::new(), Condition::Always).await.unwrap();
+    assert!(message(event()).await.contains("not a readable Parquet file"));
 }
 
 #[tokio::test]
-async fn a_beginning_that_moves_before_midnight_is_the_same_episode() {
-    let world = World::telling_ends();
-    world.commit_and_run(TODAY, &[out(1, 11)]).await;
+async fn a_start_that_moves_before_midnight_is_the_same_episode() {
+    let fixture = Fixture::with_ends();
+    fixture.commit_and_run(TODAY, &[out(1, 11)]).await;
     // A snapshot of 23:00 arrives late, and the row becomes one of the day before.
-    world.commit_and_run(TODAY, &[]).await;
-    world.commit_and_run(YESTERDAY, &[out(1, 13)]).await;
-    assert_eq!(world.subjects(), ["p1 is out"]);
-    world.commit_and_run(YESTERDAY, &[over(1, 13, 3)]).await;
-    world.run_day(YESTERDAY).await;
-    assert_eq!(world.subjects(), ["Over: p1 is out", "p1 is out"]);
+    fixture.commit_and_run(TODAY, &[]).await;
+    fixture.commit_and_run(YESTERDAY, &[out(1, 13)]).await;
+    assert_eq!(fixture.subjects(), ["p1 is out"]);
+    fixture.commit_and_run(YESTERDAY, &[over(1, 13, 3)]).await;
+    fixture.run_day(YESTERDAY).await;
+    assert_eq!(fixture.subjects(), ["Over: p1 is out", "p1 is out"]);
 }
 
 #[tokio::test]
-async fn a_beginning_that_moves_past_midnight_is_the_same_episode() {
+async fn a_start_that_moves_past_midnight_is_the_same_episode() {
     for is_emptied_first in [true, false] {
-        let world = World::new();
-        world.commit_and_run(YESTERDAY, &[out(1, 13)]).await;
+        let fixture = Fixture::new();
+        fixture.commit_and_run(YESTERDAY, &[out(1, 13)]).await;
         // The snapshot of 23:00 was wrong: it began at 01:00.
-        world.commit_day(YESTERDAY, &[]).await;
-        world.commit_day(TODAY, &[out(1, 11)]).await;
+        fixture.commit_day(YESTERDAY, &[]).await;
+        fixture.commit_day(TODAY, &[out(1, 11)]).await;
         let [first, second] =
             if is_emptied_first { [YESTERDAY, TODAY] } else { [TODAY, YESTERDAY] };
         for day in [first, second, first, second] {
-            world.run_day(day).await;
+            fixture.run_day(day).await;
         }
-        assert_eq!(world.beginnings(), [13]);
+        assert_eq!(fixture.starts(), [13]);
     }
 }
 
 #[tokio::test]
 async fn two_episodes_are_two_messages_in_any_order_of_runs() {
     for order in [[YESTERDAY, TODAY], [TODAY, YESTERDAY]] {
-        let world = World::new();
-        world.commit_and_run(YESTERDAY, &[out(1, 20)]).await;
+        let fixture = Fixture::new();
+        fixture.commit_and_run(YESTERDAY, &[out(1, 20)]).await;
         // It was over at 04:00, and it is out again since 07:00: known at once, as the snapshots
         // came late.
-        world.commit_day(YESTERDAY, &[over(1, 20, 8)]).await;
-        world.commit_day(TODAY, &[out(1, 5)]).await;
+        fixture.commit_day(YESTERDAY, &[over(1, 20, 8)]).await;
+        fixture.commit_day(TODAY, &[out(1, 5)]).await;
         for day in order.into_iter().chain(order) {
-            world.run_day(day).await;
+            fixture.run_day(day).await;
         }
-        assert_eq!(world.beginnings(), [20, 5]);
+        assert_eq!(fixture.starts(), [20, 5]);
     }
 }
 
@@ -539,56 +556,56 @@ async fn a_row_that_its_neighbour_contradicts_waits_for_the_next_commit() {
     // Both rows say that the product is out now, so one of them is about to be computed again.
     // Which one?
     let contradiction = async || {
-        let world = World::new();
-        world.commit_and_run(YESTERDAY, &[out(1, 13)]).await;
-        world.commit_and_run(TODAY, &[out(1, 5)]).await;
-        assert_eq!(world.beginnings(), [13]);
-        world
+        let fixture = Fixture::new();
+        fixture.commit_and_run(YESTERDAY, &[out(1, 13)]).await;
+        fixture.commit_and_run(TODAY, &[out(1, 5)]).await;
+        assert_eq!(fixture.starts(), [13]);
+        fixture
     };
     let two = contradiction().await;
     two.commit_and_run(YESTERDAY, &[over(1, 13, 8)]).await;
-    assert_eq!(two.beginnings(), [13, 5]);
+    assert_eq!(two.starts(), [13, 5]);
 
     let one = contradiction().await;
     one.commit_and_run(TODAY, &[]).await;
     one.commit_and_run(YESTERDAY, &[over(1, 13, 2)]).await;
-    assert_eq!(one.beginnings(), [13]);
+    assert_eq!(one.starts(), [13]);
 }
 
 #[tokio::test]
 async fn an_episode_after_one_that_vanished_is_a_new_one() {
-    let world = World::new();
-    world.commit_and_run("2026-11-19", &[out(1, 47)]).await;
-    world.commit_and_run("2026-11-19", &[]).await;
-    world.commit_and_run(TODAY, &[out(1, 5)]).await;
-    assert_eq!(world.beginnings(), [47, 5]);
+    let fixture = Fixture::new();
+    fixture.commit_and_run("2026-11-19", &[out(1, 47)]).await;
+    fixture.commit_and_run("2026-11-19", &[]).await;
+    fixture.commit_and_run(TODAY, &[out(1, 5)]).await;
+    assert_eq!(fixture.starts(), [47, 5]);
 }
 
 #[tokio::test]
 async fn a_row_whose_contradiction_vanishes_is_a_new_episode() {
     let first = "2026-11-19";
-    let world = World::new();
-    world.commit_and_run(first, &[out(1, 47)]).await;
-    world.commit_and_run(TODAY, &[out(1, 5)]).await;
-    assert_eq!(world.beginnings(), [47], "it is not clear yet whether these are two");
+    let fixture = Fixture::new();
+    fixture.commit_and_run(first, &[out(1, 47)]).await;
+    fixture.commit_and_run(TODAY, &[out(1, 5)]).await;
+    assert_eq!(fixture.starts(), [47], "it is not clear yet whether these are two");
     // The first was none. Its day has no row of the product any more, which would say whom it is
     // about.
-    world.commit_and_run(first, &[]).await;
-    world.run_day(first).await;
-    assert_eq!(world.beginnings(), [47, 5]);
+    fixture.commit_and_run(first, &[]).await;
+    fixture.run_day(first).await;
+    assert_eq!(fixture.starts(), [47, 5]);
 }
 
 #[tokio::test]
 async fn many_episodes_of_a_subject_are_forgotten_and_stay_no_news() {
-    let world = World::with(Policy { within: TimeDelta::days(900), ended: false });
+    let fixture = Fixture::with(NotifyPolicy { within: TimeDelta::days(900), ended: false });
     let days: Vec<_> = (1..=60).map(|day| day * 24).collect();
     for hours in days.iter().rev() {
-        world.commit_and_run(&day_of(*hours), &[over(1, *hours, hours - 1)]).await;
+        fixture.commit_and_run(&day_of(*hours), &[over(1, *hours, hours - 1)]).await;
     }
     for hours in &days {
-        world.run_day(&day_of(*hours)).await;
+        fixture.run_day(&day_of(*hours)).await;
     }
-    assert_eq!(world.beginnings().len(), days.len());
+    assert_eq!(fixture.starts().len(), days.len());
 }
 
 #[test]
@@ -600,10 +617,10 @@ fn no_model_looks_further_ahead_than_a_row_without_an_end_counts() {
     assert_eq!(days.unwrap().parse::<i64>().unwrap(), crate::episode::KNOWN_END.num_days());
 }
 
-/// Snapshots of a product, by hours before noon, the earliest first: whether it is out.
+/// Snapshots of a product, by hours before noon: whether it is out of stock.
 type Snapshots = BTreeMap<std::cmp::Reverse<i64>, bool>;
 
-/// The times from the first to the last snapshot of each stock-out.
+/// Returns the times from the first to the last snapshot of each stock-out.
 fn episodes(snapshots: &Snapshots) -> Vec<(i64, Option<i64>)> {
     let mut episodes: Vec<(i64, Option<i64>)> = Vec::new();
     let mut is_out_before = false;
@@ -618,7 +635,7 @@ fn episodes(snapshots: &Snapshots) -> Vec<(i64, Option<i64>)> {
     episodes
 }
 
-/// The rows of gold by day: the first episode that begins on it.
+/// Returns the rows of gold by day: the first episode that starts on it.
 fn alerts_by_day(snapshots: &Snapshots) -> BTreeMap<String, Alert> {
     let mut days = BTreeMap::new();
     for (started, ended) in episodes(snapshots) {
@@ -628,10 +645,10 @@ fn alerts_by_day(snapshots: &Snapshots) -> BTreeMap<String, Alert> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(300))]
 
-    /// In whatever order snapshots arrive, and in whatever order the days that they change are
-    /// computed, people get at most one message of an episode, and one for each row in the end.
+    /// In any order of snapshots and of computed days, people get at most one message about an
+    /// episode, and finally one for each row.
     #[test]
     fn shuffled_snapshots_give_each_episode_one_message(
         snapshots in prop::collection::btree_map(0..72_i64, any::<bool>(), 1..14)
@@ -642,7 +659,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let world = World::with(Policy { within: TimeDelta::days(9), ended: false });
+            let fixture = Fixture::with(NotifyPolicy { within: TimeDelta::days(9), ended: false });
             let mut known = Snapshots::new();
             let mut gold: BTreeMap<String, (i64, Option<i64>)> = BTreeMap::new();
             for (number, (hour, is_out)) in snapshots.iter().enumerate() {
@@ -654,46 +671,49 @@ proptest! {
                 }
                 let changed: Vec<_> = days
                     .into_iter()
-                    .filter(|day| now.get(day).map(|row| (row.started, row.ended)) != gold.get(day).copied())
+                    .filter(|day| now.get(day).map(span) != gold.get(day).copied())
                     .collect();
-                gold = now.iter().map(|(day, row)| (day.clone(), (row.started, row.ended))).collect();
+                gold = now.iter().map(|(day, row)| (day.clone(), span(row))).collect();
                 let rows = |day: &String| now.get(day).map(|row| vec![*row]).unwrap_or_default();
                 for day in &changed {
-                    world.commit_day(day, &rows(day)).await;
+                    fixture.commit_day(day, &rows(day)).await;
                     if !is_late[number] {
-                        world.run_day(day).await;
+                        fixture.run_day(day).await;
                     }
                 }
                 for day in changed.iter().filter(|_| is_late[number]) {
-                    world.run_day(day).await;
+                    fixture.run_day(day).await;
                 }
             }
-            let told = world.beginnings();
+            let notified = fixture.starts();
             let of = |episode: &(i64, Option<i64>)| {
                 let (started, ended) = *episode;
-                told.iter().filter(|hour| **hour <= started && ended.is_none_or(|ended| **hour > ended)).count()
+                let is_within = |hour: &&i64| {
+                    **hour <= started && ended.is_none_or(|ended| **hour > ended)
+                };
+                notified.iter().filter(is_within).count()
             };
             for episode in episodes(&known) {
-                assert!(of(&episode) <= 1, "{episode:?} of {known:?}: {told:?}");
+                assert!(of(&episode) <= 1, "{episode:?} of {known:?}: {notified:?}");
             }
             // All episodes that begin on a day are one alert.
             for day in alerts_by_day(&known).keys() {
-                let is_told = episodes(&known)
+                let is_notified = episodes(&known)
                     .iter()
                     .any(|episode| day_of(episode.0) == *day && of(episode) == 1)
-                    || told.iter().any(|hour| day_of(*hour) == *day);
-                assert!(is_told, "{day} of {known:?}: {told:?}");
+                    || notified.iter().any(|hour| day_of(*hour) == *day);
+                assert!(is_notified, "{day} of {known:?}: {notified:?}");
             }
         });
     }
 }
 
-/// What happens to one run.
+/// The fate of a run.
 #[derive(Clone, Debug)]
 struct Run {
-    /// It is killed after so many steps.
+    /// The number of steps after which it is killed.
     killed_after: Option<usize>,
-    /// So many rows are committed for its sake.
+    /// How many rows are committed before it.
     more: u8,
 }
 
@@ -713,91 +733,95 @@ fn topic_faults() -> impl Strategy<Value = Vec<Option<Fault>>> {
     prop::collection::vec(fault, 0..30)
 }
 
-/// How often people were told of each row's beginning, and of each row's end.
-fn told(world: &World) -> BTreeMap<String, usize> {
-    let mut told = BTreeMap::new();
-    for subject in world.subjects() {
-        *told.entry(subject).or_default() += 1;
+/// Returns how often the start and the end of each row were notified.
+fn notified(fixture: &Fixture) -> BTreeMap<String, usize> {
+    let mut notified = BTreeMap::new();
+    for subject in fixture.subjects() {
+        *notified.entry(subject).or_default() += 1;
     }
-    told
+    notified
 }
 
-/// Commits what the runs may see, and handles it once for each of them, all at once, over a store
-/// that fails like this.
-async fn handle(world: &World, runs: &[Run], store: &[bool]) {
+/// Commits the rows of the runs, and starts all runs at once over a store with these faults.
+async fn handle(fixture: &Fixture, runs: &[Run], store: &[bool]) {
     let seen = runs.iter().map(|run| run.more).sum();
     let alerts: Vec<_> = (0..seen).map(|product| over(product, 5, 3)).collect();
-    world.commit(&alerts).await;
-    world.store.fail(store.iter().copied());
+    fixture.commit(&alerts).await;
+    fixture.store.fail(store.iter().copied());
     let runs = runs.iter().map(async |run| match run.killed_after {
-        Some(polls) => killed_after(polls, world.run()).await,
-        None => world.run().await.is_ok(),
+        Some(polls) => killed_after(polls, fixture.run()).await,
+        None => fixture.run().await.is_ok(),
     });
     futures::future::join_all(runs).await;
-    world.store.fail([]);
+    fixture.store.fail([]);
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(200))]
 
-    /// However runs overlap, are killed, or meet a store and a topic that fail, people are told of
-    /// nothing twice.
+    /// With overlapping and killed runs, and a failing store and topic, nothing is notified twice.
     #[test]
-    fn people_are_told_of_a_row_at_most_once(
+    fn a_row_is_notified_at_most_once(
         rounds in prop::collection::vec(runs(), 1..4),
         topic in topic_faults(),
         store in prop::collection::vec(prop::bool::weighted(0.1), 0..200),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let world = World::telling_ends();
-            world.topic.fail(topic);
+            let fixture = Fixture::with_ends();
+            fixture.topic.fail(topic);
             for runs in &rounds {
-                handle(&world, runs, &store).await;
+                handle(&fixture, runs, &store).await;
             }
             // Any number of retries later:
             for _ in 0..3 {
-                let _ = world.run().await;
+                let _ = fixture.run().await;
             }
-            for (subject, times) in told(&world) {
+            for (subject, times) in notified(&fixture) {
                 assert_eq!(times, 1, "{subject}");
             }
         });
     }
 
-    /// If nothing fails, people are told of everything once, however many runs there are at once.
+    /// Without failures every row is notified once, in any number of concurrent runs.
     #[test]
-    fn people_are_told_of_every_row_if_nothing_fails(rounds in prop::collection::vec(runs(), 1..4)) {
+    fn every_row_is_notified_if_nothing_fails(rounds in prop::collection::vec(runs(), 1..4)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let world = World::telling_ends();
+            let fixture = Fixture::with_ends();
             let mut most = 0;
             for runs in &rounds {
-                let unharmed: Vec<_> = runs.iter().map(|run| Run { killed_after: None, ..run.clone() }).collect();
+                let unharmed: Vec<_> = runs
+                    .iter()
+                    .map(|run| Run { killed_after: None, ..run.clone() })
+                    .collect();
                 most = most.max(unharmed.iter().map(|run| usize::from(run.more)).sum());
-                handle(&world, &unharmed, &[]).await;
+                handle(&fixture, &unharmed, &[]).await;
             }
-            // The run that came second to the claim of a beginning has left its end to a later run.
-            world.run().await.unwrap();
-            let told = told(&world);
-            assert_eq!(told.len(), 2 * most);
-            assert!(told.values().all(|times| *times == 1), "{told:?}");
+            // The second run to claim a start has left the end to a later run.
+            fixture.run().await.unwrap();
+            let notified = notified(&fixture);
+            assert_eq!(notified.len(), 2 * most);
+            assert!(notified.values().all(|times| *times == 1), "{notified:?}");
         });
     }
 
-    /// A topic that refuses now and then delays a message, and neither loses nor doubles it.
+    /// A topic that refuses now and then delays a message, and neither loses nor duplicates it.
     #[test]
-    fn refusals_lose_nothing(refused in prop::collection::vec(any::<bool>(), 0..40), at_once in 1..4_usize) {
+    fn refusals_lose_nothing(
+        refused in prop::collection::vec(any::<bool>(), 0..40),
+        at_once in 1..4_usize,
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let world = World::telling_ends();
-            world.topic.fail(refused.iter().map(|refused| refused.then_some(Fault::Refused)));
+            let fixture = Fixture::with_ends();
+            fixture.topic.fail(refused.iter().map(|refused| refused.then_some(Fault::Refused)));
             for _ in 0..=refused.len() {
-                handle(&world, &vec![Run { killed_after: None, more: 3 }; at_once], &[]).await;
+                handle(&fixture, &vec![Run { killed_after: None, more: 3 }; at_once], &[]).await;
             }
-            let told = told(&world);
-            assert_eq!(told.len(), 2 * 3 * at_once);
-            assert!(told.values().all(|times| *times == 1), "{told:?}");
+            let notified = notified(&fixture);
+            assert_eq!(notified.len(), 2 * 3 * at_once);
+            assert!(notified.values().all(|times| *times == 1), "{notified:?}");
         });
     }
 }

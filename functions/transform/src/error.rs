@@ -2,12 +2,11 @@
 
 use lambda_runtime::Diagnostic;
 use parquet::errors::ParquetError;
+use shoplake_aws::PortError;
 use shoplake_engine::EngineError;
 use shoplake_jobs::JOB_VERSION;
 use shoplake_lake::StoreError;
 use shoplake_platform::failure::Failure;
-
-use crate::ports::PortError;
 
 /// A job that neither was run nor is anybody else's turn.
 #[derive(Debug, thiserror::Error)]

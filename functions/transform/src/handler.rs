@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
+use shoplake_aws::{DirtyQueue, EventPublisher};
 use shoplake_engine::{Arrival, EngineError, Gold, Limits, gold};
 use shoplake_jobs::{
     CheckAlert, CheckRun, FailedCheck, JOB_VERSION, JobDocument, JobOutcome, JobResult,
@@ -14,7 +15,6 @@ use shoplake_jobs::{
 use shoplake_lake::{Condition, ETag, Head, Metadata, Object, PutError, Store, keys, lease};
 
 use crate::error::TransformError;
-use crate::ports::{Announcer, Queue};
 
 /// What the state machine asks for.
 #[derive(Clone, Debug, Deserialize)]
@@ -28,9 +28,9 @@ pub struct Transform {
     /// The lake.
     pub store: Arc<dyn Store>,
     /// Who is told of what a commit dirtied.
-    pub announcer: Arc<dyn Announcer>,
+    pub publisher: Arc<dyn EventPublisher>,
     /// Where what has to be planned again is marked.
-    pub queue: Arc<dyn Queue>,
+    pub queue: Arc<dyn DirtyQueue>,
     /// What a job may use.
     pub limits: Limits,
 }
@@ -169,7 +169,7 @@ impl Transform {
         new_failures: &[String],
     ) -> Result<JobResult, TransformError> {
         let job = &planned.job;
-        self.announcer.announce(&committed.dirtied).await?;
+        self.publisher.publish(&committed.dirtied).await?;
         let load = job.warehouse.as_ref().map(|warehouse| LoadRequest {
             model: job.model.clone(),
             warehouse: warehouse.clone(),
@@ -218,8 +218,8 @@ impl Transform {
                 PartitionDirty::ranges(&downstream.model, &partitions, &reason)
             })
             .collect();
-        self.announcer.announce(&downstream).await?;
-        self.queue.mark(&PartitionDirty::one(&job.model, partition, reason)).await?;
+        self.publisher.publish(&downstream).await?;
+        self.queue.send(&[PartitionDirty::one(&job.model, partition, reason)]).await?;
         Ok(JobResult { checks: Vec::new(), ..result(planned, JobOutcome::Conflict, 0) })
     }
 }

@@ -2,14 +2,10 @@
 //!
 //! A library besides the function, so that the simulation runs the very same protocol.
 
-mod aws;
 mod error;
 mod handler;
-mod ports;
 #[cfg(test)]
 mod tests;
 
-pub use aws::{DirtyQueue, EventBridge};
 pub use error::TransformError;
 pub use handler::{Request, Transform};
-pub use ports::{Announcer, PortError, Queue};

@@ -13,6 +13,7 @@ use chrono::{DateTime, TimeDelta};
 use futures::future::join_all;
 use lambda_runtime::Diagnostic;
 use proptest::prelude::*;
+use shoplake_aws::{Fault, MemoryDirtyQueue};
 use shoplake_engine::{Gold, Limits, gold};
 use shoplake_jobs::{JobDocument, JobOutcome, JobResult, PartitionDirty};
 use shoplake_lake::lease::{self, Acquired};
@@ -22,7 +23,6 @@ use shoplake_lake::{
 use shoplake_models::Plan;
 
 use crate::handler::{Request, Transform};
-use crate::ports::{Announcer, PortError, Queue};
 
 use self::lake::{Lake, Row, row, texts};
 
@@ -30,41 +30,9 @@ const MODEL: &str = "total_sales_by_region_product";
 const DAY: &str = "2010-12-01";
 const GOLD: &str = "gold/total_sales_by_region_product/business_date=2010-12-01/data.parquet";
 
-/// What was sent, in memory. Fails as often as it is told to.
-#[derive(Default)]
-struct Sent {
-    messages: Mutex<Vec<PartitionDirty>>,
-    faults: Mutex<u32>,
-}
-
-impl Sent {
-    fn take(&self) -> Vec<PartitionDirty> {
-        std::mem::take(&mut self.messages.lock().unwrap())
-    }
-
-    fn send(&self, messages: &[PartitionDirty]) -> Result<(), PortError> {
-        let mut faults = self.faults.lock().unwrap();
-        if *faults > 0 {
-            *faults -= 1;
-            return Err(PortError { action: "send", cause: "a fault was asked for".into() });
-        }
-        self.messages.lock().unwrap().extend_from_slice(messages);
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Announcer for Sent {
-    async fn announce(&self, dirtied: &[PartitionDirty]) -> Result<(), PortError> {
-        self.send(dirtied)
-    }
-}
-
-#[async_trait]
-impl Queue for Sent {
-    async fn mark(&self, dirty: &PartitionDirty) -> Result<(), PortError> {
-        self.send(std::slice::from_ref(dirty))
-    }
+/// Takes the dirty partitions that were sent.
+fn taken(queue: &MemoryDirtyQueue) -> Vec<PartitionDirty> {
+    queue.take_dirty().into_iter().map(|(dirty, _)| dirty).collect()
 }
 
 /// A store where something happens between what a writer read and what it writes to gold.
@@ -126,8 +94,8 @@ impl Meddled {
 struct World {
     lake: Arc<Lake>,
     store: Arc<Meddled>,
-    events: Arc<Sent>,
-    queue: Arc<Sent>,
+    events: Arc<MemoryDirtyQueue>,
+    queue: Arc<MemoryDirtyQueue>,
     transform: Transform,
 }
 
@@ -135,10 +103,11 @@ impl World {
     fn new(lake: Lake) -> Self {
         let lake = Arc::new(lake);
         let store = Arc::new(Meddled { lake: lake.clone(), meddling: Mutex::default() });
-        let (events, queue) = (Arc::new(Sent::default()), Arc::new(Sent::default()));
+        let (events, queue) =
+            (Arc::new(MemoryDirtyQueue::default()), Arc::new(MemoryDirtyQueue::default()));
         let transform = Transform {
             store: store.clone(),
-            announcer: events.clone(),
+            publisher: events.clone(),
             queue: queue.clone(),
             limits: Limits::default(),
         };
@@ -305,14 +274,14 @@ async fn given_the_same_rows_then_nothing_is_committed_and_nothing_announced() {
     world.write("a", &[1]).await;
     world.run(&world.job().await).await;
     assert_eq!(
-        partitions(&world.events.take()),
+        partitions(&taken(&world.events)),
         ["downstream 2010-12-01", "downstream 2010-12-02"]
     );
 
     world.write("b", &[1]).await;
     let result = world.run(&world.job().await).await;
     assert_eq!((result.outcome, result.load), (JobOutcome::Unchanged, None));
-    assert_eq!(world.events.take(), []);
+    assert_eq!(taken(&world.events), []);
     assert_eq!(world.gold().await.1["version"], "1");
 }
 
@@ -321,7 +290,7 @@ async fn given_an_end_between_commit_and_announcement_then_a_retry_announces_and
     let world = World::with_downstream();
     world.write("a", &[1]).await;
     let job = world.job().await;
-    *world.events.faults.lock().unwrap() = 1;
+    world.events.fail([Some(Fault::Refused)]);
     let error = world.transform.handle(&Request { job: key(&job) }).await.unwrap_err();
     assert_eq!(Diagnostic::from(error).error_type, "Shoplake.Retryable");
 
@@ -329,7 +298,7 @@ async fn given_an_end_between_commit_and_announcement_then_a_retry_announces_and
     assert_eq!(result.outcome, JobOutcome::Committed);
     assert_eq!(result.load.unwrap().version, 1);
     assert_eq!(
-        partitions(&world.events.take()),
+        partitions(&taken(&world.events)),
         ["downstream 2010-12-01", "downstream 2010-12-02"]
     );
     assert_eq!(world.gold().await.1["version"], "1", "it is not committed twice");
@@ -341,15 +310,15 @@ async fn given_a_commit_that_was_replaced_before_it_was_announced_then_a_retry_a
     let world = World::with_downstream();
     world.write("a", &[1]).await;
     let first = world.job().await;
-    *world.events.faults.lock().unwrap() = 1;
+    world.events.fail([Some(Fault::Refused)]);
     world.transform.handle(&Request { job: key(&first) }).await.unwrap_err();
     world.write("b", &[2]).await;
     world.run(&world.job().await).await;
-    world.events.take();
+    taken(&world.events);
 
     assert_eq!(world.run(&first).await.outcome, JobOutcome::Conflict);
     assert_eq!(
-        partitions(&world.events.take()),
+        partitions(&taken(&world.events)),
         ["downstream 2010-12-01", "downstream 2010-12-02"]
     );
 }
@@ -363,7 +332,7 @@ async fn given_another_commit_while_it_ran_then_the_partition_is_marked_dirty_ag
     let result = world.run(&job).await;
 
     assert_eq!((result.outcome, result.load), (JobOutcome::Conflict, None));
-    let marked = world.queue.take();
+    let marked = taken(&world.queue);
     assert_eq!(partitions(&marked), [format!("{MODEL} {DAY}")]);
     let event = marked[0].event();
     assert_eq!(
@@ -380,7 +349,7 @@ async fn given_a_write_whose_answer_was_lost_then_it_is_recognised_as_its_own() 
     let job = world.job().await;
     *world.store.meddling.lock().unwrap() = Some(Meddling::LoseAnswer);
     assert_eq!(world.run(&job).await.outcome, JobOutcome::Committed);
-    assert_eq!(world.queue.take(), []);
+    assert_eq!(taken(&world.queue), []);
 }
 
 #[tokio::test]
@@ -390,7 +359,7 @@ async fn given_an_input_that_is_gone_then_the_partition_is_planned_again() {
     let job = world.job().await;
     world.lake.store.delete("silver/pos_sales/dt=2010-12-01/a.parquet").await.unwrap();
     assert_eq!(world.run(&job).await.outcome, JobOutcome::Conflict);
-    assert_eq!(world.queue.take().len(), 1);
+    assert_eq!(taken(&world.queue).len(), 1);
 }
 
 #[tokio::test]
@@ -479,7 +448,7 @@ async fn given_any_run_then_the_result_names_all_checks_and_when_the_job_was_pla
 async fn given_an_end_after_the_commit_then_a_retry_still_knows_which_checks_warned() {
     let world = with_a_warning().await;
     let job = world.job().await;
-    *world.events.faults.lock().unwrap() = 1;
+    world.events.fail([Some(Fault::Refused)]);
     world.transform.handle(&Request { job: key(&job) }).await.unwrap_err();
 
     let result = world.run(&job).await;
@@ -527,7 +496,7 @@ async fn a_failed_check_alerts_once_for_each_shop_that_begins_to_fail() {
 async fn given_an_end_after_the_commit_then_a_retry_still_alerts_and_the_next_job_does_not() {
     let world = with_a_warning().await;
     let job = world.job().await;
-    *world.events.faults.lock().unwrap() = 1;
+    world.events.fail([Some(Fault::Refused)]);
     world.transform.handle(&Request { job: key(&job) }).await.unwrap_err();
     assert_eq!(alerted(&world.run(&job).await), [CHECK]);
 
@@ -690,7 +659,7 @@ async fn given_a_job_that_ended_then_its_lease_is_free_and_another_s_is_not_touc
     };
 
     take(&job.id).await;
-    *world.events.faults.lock().unwrap() = 1;
+    world.events.fail([Some(Fault::Refused)]);
     world.transform.handle(&Request { job: key(&job) }).await.unwrap_err();
     assert!(
         matches!(take("next").await, Acquired::Held(_)),

@@ -7,6 +7,11 @@ use lambda_http::{
     http::{HeaderMap, header},
 };
 use serde_json::value::RawValue;
+use shoplake_aws::{
+    secrets::{Secrets, SecretsError},
+    shops::CachedShopList,
+    stream::{MAX_RECORD_BYTES, Packed, Stream, pack},
+};
 use shoplake_contracts::{Code, Contract, Contracts, Delivery, Partition, Reason, Rejected, Stamp};
 use shoplake_platform::{
     clock::Clock,
@@ -14,9 +19,6 @@ use shoplake_platform::{
         ACCEPTED_EVENTS, Metrics, RECEIVED_BODY, RECEIVED_EVENTS, REJECTED_EVENTS,
         REJECTED_REQUESTS, UNACCEPTED_EVENTS,
     },
-    secrets::{Secrets, SecretsError},
-    shops::CachedShopList,
-    stream::{MAX_RECORD_BYTES, Packed, Stream, pack},
 };
 use tracing::{Instrument, Span, field};
 use uuid::Uuid;

@@ -14,18 +14,15 @@ mod text;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use lambda_http::{Error, service_fn};
-use shoplake_contracts::Contracts;
-use shoplake_lake::S3Store;
-use shoplake_platform::{
-    aws,
-    clock::SystemClock,
-    config,
-    metrics::Metrics,
+use shoplake_aws::{
+    sdk_config,
     secrets::{CachedSecrets, SsmSecrets},
     shops::{CachedShopList, LakeShopList},
     stream::KinesisStream,
-    telemetry,
 };
+use shoplake_contracts::Contracts;
+use shoplake_lake::S3Store;
+use shoplake_platform::{clock::SystemClock, config, metrics::Metrics, telemetry};
 
 use accepted_ids::AcceptedIds;
 use app::App;
@@ -39,13 +36,13 @@ async fn main() -> Result<(), Error> {
     let bucket = config::required("LAKE_BUCKET")?;
     let partition_limit = config::parsed("NEW_PARTITIONS_PER_HOUR")?.unwrap_or(DEFAULT_LIMIT);
     let contracts = Contracts::load(&config::definitions_dir()?.join("schemas"))?;
-    let aws = aws::config(Duration::from_secs(9)).await;
+    let aws = sdk_config(Duration::from_secs(9)).await;
     let list = LakeShopList::new(Arc::new(S3Store::new(&aws, bucket)));
     let shops = Arc::new(CachedShopList::new(Arc::new(list), Arc::new(SystemClock)));
     let app = App {
         contracts,
         secrets: Arc::new(CachedSecrets::new(
-            SsmSecrets::new(&aws, &shops_path),
+            SsmSecrets::new(&aws, shops_path),
             Arc::clone(&shops),
         )),
         shops,

@@ -6,8 +6,8 @@ use lambda_http::http::{
     header::{self, HeaderName},
 };
 use serde::Serialize;
+use shoplake_aws::stream::{PutError, PutFailure};
 use shoplake_contracts::{Reason, ShopId};
-use shoplake_platform::stream::{PutError, PutFailure};
 
 use crate::{
     accepted_ids::ReusedId,

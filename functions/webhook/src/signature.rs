@@ -9,8 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use lambda_http::http::HeaderMap;
 use sha2::Sha256;
+use shoplake_aws::secrets::{ExposeSecret, SecretString};
 use shoplake_contracts::ShopId;
-use shoplake_platform::secrets::{ExposeSecret, SecretString};
 
 use crate::text::quoted;
 

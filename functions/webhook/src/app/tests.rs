@@ -5,13 +5,12 @@ use lambda_http::http::StatusCode;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use sha2::Sha256;
-use shoplake_platform::{
-    clock::ManualClock,
-    metrics::MemorySink,
+use shoplake_aws::{
     secrets::{CachedSecrets, MemorySecrets},
     shops::{Backfill, MemoryShopList, Shop, Shops},
     stream::{MemoryStream, PutFailure, Record, Times},
 };
+use shoplake_platform::{clock::ManualClock, metrics::MemorySink};
 
 use super::*;
 use crate::partition_limit::DEFAULT_LIMIT;

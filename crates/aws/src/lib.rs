@@ -1,0 +1,44 @@
+//! The AWS services that functions and connectors use, each as a port: a trait, its AWS
+//! implementation and one in memory.
+//!
+//! | Module | Port | AWS |
+//! |---|---|---|
+//! | [`dead_letters`] | [`DeadLetterQueue`] | SQS |
+//! | [`dirty_queue`] | [`DirtyQueue`] | SQS |
+//! | [`events`] | [`EventPublisher`] | EventBridge |
+//! | [`executions`] | [`Executions`] | Step Functions |
+//! | [`secrets`] | [`Secrets`], [`SecretStore`] | Parameter Store |
+//! | [`shops`] | [`ShopList`] | S3 |
+//! | [`stream`] | [`Stream`] | Kinesis |
+//! | [`topic`] | [`Topic`] | SNS |
+//!
+//! The implementations in memory fail on request as the services do: see [`Fault`]. Objects are in
+//! the crate `shoplake-lake`, the warehouse is in `shoplake-warehouse`.
+
+mod config;
+pub mod dead_letters;
+pub mod dirty_queue;
+mod error;
+pub mod events;
+pub mod executions;
+mod fault;
+pub mod secrets;
+pub mod shops;
+pub mod stream;
+pub mod topic;
+
+pub use config::sdk_config;
+pub use dead_letters::{
+    DeadLetterMessage, DeadLetterQueue, MemoryDeadLetterQueue, SqsDeadLetterQueue,
+};
+pub use dirty_queue::{DirtyQueue, MemoryDirtyQueue, SqsDirtyQueue};
+pub use error::PortError;
+pub use events::{EventBridge, EventPublisher};
+pub use executions::{
+    Execution, Executions, GlueRun, MemoryExecutions, StateMachineArns, StepFunctions,
+};
+pub use fault::{Fault, Faults};
+pub use secrets::{SecretStore, SecretVersion, Secrets};
+pub use shops::ShopList;
+pub use stream::Stream;
+pub use topic::Topic;

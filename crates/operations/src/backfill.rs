@@ -1,0 +1,90 @@
+//! Computes a range of days again.
+
+use chrono::NaiveDate;
+use shoplake_aws::DirtyQueue;
+use shoplake_jobs::{Partition, PartitionDirty};
+use shoplake_models::Models;
+use shoplake_platform::failure::Failure;
+
+use crate::days;
+use crate::response::Backfilled;
+
+/// The most days of one backfill, ten years: a mistyped year must not keep the lake busy for a
+/// week.
+const MAX_DAYS: usize = 3_660;
+
+/// Sends each of the model's days to the dirty queue, both ends included. Run it again if it fails
+/// half way.
+pub(crate) async fn backfill(
+    models: &Models,
+    queue: &dyn DirtyQueue,
+    model: String,
+    from: NaiveDate,
+    to: NaiveDate,
+) -> Result<Backfilled, Failure> {
+    days::model(models, &model)?;
+    let days = days::range(from, to, MAX_DAYS)?;
+    let dirty = days.iter().map(|day| {
+        let reason = format!("backfill of {from} to {to}");
+        PartitionDirty::one(&model, Partition::Day(*day), reason)
+    });
+    queue.send(&dirty.collect::<Vec<_>>()).await.map_err(Failure::retryable)?;
+    tracing::info!(model, %from, %to, partitions = days.len(), "backfill");
+    Ok(Backfilled { model, partitions: days.len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use shoplake_aws::MemoryDirtyQueue;
+
+    use super::*;
+    use crate::testing::models;
+
+    const MODEL: &str = "total_sales_by_region_product";
+
+    fn day(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn each_day_of_a_backfill_is_sent_once() {
+        let queue = MemoryDirtyQueue::default();
+
+        let sent =
+            backfill(&models(), &queue, MODEL.to_owned(), day("2010-12-25"), day("2011-01-05"))
+                .await
+                .unwrap();
+
+        assert_eq!(sent.partitions, 12);
+        let days: Vec<_> =
+            queue.take_dirty().into_iter().map(|(dirty, _)| dirty.partition).collect();
+        assert_eq!(
+            (days.len(), days[0].as_str(), days[11].as_str()),
+            (12, "2010-12-25", "2011-01-05")
+        );
+    }
+
+    #[tokio::test]
+    async fn an_invalid_range_of_a_backfill_sends_nothing() {
+        let queue = MemoryDirtyQueue::default();
+        for (from, to) in [("2010-12-02", "2010-12-01"), ("1910-12-01", "2010-12-01")] {
+            assert!(
+                backfill(&models(), &queue, MODEL.to_owned(), day(from), day(to))
+                    .await
+                    .unwrap_err()
+                    .is_permanent()
+            );
+        }
+        assert!(queue.take_bodies().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_unknown_model_of_a_backfill_lists_the_known_ones() {
+        let day = day("2010-12-01");
+        let failure =
+            backfill(&models(), &MemoryDirtyQueue::default(), "totals".to_owned(), day, day)
+                .await
+                .unwrap_err();
+        assert!(failure.is_permanent() && failure.to_string().contains(MODEL), "{failure}");
+    }
+}

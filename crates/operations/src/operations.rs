@@ -1,0 +1,207 @@
+//! The actions.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use shoplake_aws::{DirtyQueue, Executions, SecretStore};
+use shoplake_lake::Store;
+use shoplake_models::Models;
+use shoplake_platform::failure::Failure;
+use shoplake_warehouse::{
+    Warehouse,
+    migrations::{Migration, migrate},
+};
+
+use crate::freshness::Freshness;
+use crate::redrive::Redrive;
+use crate::request::Request;
+use crate::response::{Applied, Response};
+use crate::{backfill, references, reload, shops};
+
+/// The services that the actions use.
+pub struct Operations {
+    /// The deployed models.
+    pub models: Models,
+    /// The deployed migrations of the warehouse.
+    pub migrations: Vec<Migration>,
+    /// The warehouse.
+    pub warehouse: Arc<dyn Warehouse>,
+    /// The secrets of shops.
+    pub secrets: Arc<dyn SecretStore>,
+    /// The queue of dirty partitions.
+    pub queue: Arc<dyn DirtyQueue>,
+    /// The lake.
+    pub lake: Arc<dyn Store>,
+    /// The state machines.
+    pub executions: Arc<dyn Executions>,
+    /// Redrives.
+    pub redrive: Redrive,
+    /// The freshness checks.
+    pub freshness: Freshness,
+}
+
+impl Operations {
+    /// Runs an action.
+    ///
+    /// Every action may be repeated.
+    ///
+    /// # Errors
+    /// If the request is invalid, which is permanent, or if a service fails.
+    pub async fn run(&self, request: Request) -> Result<Response, Failure> {
+        let lake = self.lake.as_ref();
+        let secrets = self.secrets.as_ref();
+        match request {
+            Request::Migrate => self.migrate().await.map(Response::Applied),
+            Request::AddShop { shop_id } => {
+                shops::add(lake, secrets, &shop_id).await.map(Response::ShopSecret)
+            }
+            Request::RotateSecret { shop_id } => {
+                shops::rotate(lake, secrets, &shop_id).await.map(Response::ShopSecret)
+            }
+            Request::SyncShops => shops::sync(lake, secrets).await.map(Response::SyncedShops),
+            Request::OpenBackfill { shop_id, name, until } => {
+                shops::open_backfill(lake, secrets, shop_id, name, until, Utc::now())
+                    .await
+                    .map(Response::OpenedBackfill)
+            }
+            Request::CloseBackfill { shop_id } => {
+                shops::close_backfill(lake, secrets, shop_id).await.map(Response::ClosedBackfill)
+            }
+            Request::Backfill { model, from, to } => {
+                backfill::backfill(&self.models, self.queue.as_ref(), model, from, to)
+                    .await
+                    .map(Response::Backfilled)
+            }
+            Request::Reload { model, from, to } => {
+                let executions = self.executions.as_ref();
+                reload::reload(&self.models, lake, executions, model, from, to)
+                    .await
+                    .map(Response::Reloaded)
+            }
+            Request::GetReference { table } => {
+                references::get(&self.models, lake, table).await.map(Response::Reference)
+            }
+            Request::SetReference { table, csv } => {
+                references::set(&self.models, lake, table, &csv).await.map(Response::ReferenceSet)
+            }
+            Request::Redrive(target) => self
+                .redrive
+                .run(lake, self.queue.as_ref(), target, Utc::now())
+                .await
+                .map(Response::Redriven),
+            Request::CheckFreshness => self
+                .freshness
+                .check(lake, self.warehouse.as_ref(), Utc::now())
+                .await
+                .map(Response::Freshness),
+        }
+    }
+
+    async fn migrate(&self) -> Result<Applied, Failure> {
+        match migrate(self.warehouse.as_ref(), &self.migrations).await {
+            Ok(done) => {
+                Ok(Applied { applied: done.applied, already_applied: done.already_applied })
+            }
+            Err(error) if error.is_permanent() => Err(Failure::permanent(error)),
+            Err(error) => Err(Failure::retryable(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shoplake_aws::secrets::MemorySecrets;
+    use shoplake_aws::topic::MemoryTopic;
+    use shoplake_aws::{MemoryDirtyQueue, MemoryExecutions};
+    use shoplake_contracts::Contracts;
+    use shoplake_lake::MemoryStore;
+    use shoplake_platform::metrics::Metrics;
+    use shoplake_warehouse::RecordingWarehouse;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing;
+
+    fn operations() -> Operations {
+        Operations {
+            models: Models::from_sources(&Contracts::default(), []).unwrap(),
+            migrations: vec![],
+            warehouse: Arc::new(RecordingWarehouse::answering(|statements| {
+                Ok(vec![Some(Default::default()); statements.len()])
+            })),
+            secrets: Arc::new(MemorySecrets::default()),
+            queue: Arc::new(MemoryDirtyQueue::default()),
+            lake: Arc::new(MemoryStore::default()),
+            executions: Arc::new(MemoryExecutions::default()),
+            redrive: testing::redrive(),
+            freshness: Freshness::new(
+                &Contracts::default(),
+                Arc::new(MemoryTopic::default()),
+                Metrics::stdout("control"),
+            ),
+        }
+    }
+
+    /// Runs the action of a request in JSON, and returns its response in JSON.
+    async fn run(operations: &Operations, request: Value) -> Result<Value, Failure> {
+        operations.run(Request::from_json(request)?).await.map(|response| json!(response))
+    }
+
+    #[tokio::test]
+    async fn adding_a_shop_returns_its_secret() {
+        let operations = operations();
+        let answer =
+            run(&operations, json!({"action": "add_shop", "shop_id": "acme"})).await.unwrap();
+        assert_eq!(answer["shop_id"], "acme");
+        assert!(answer["webhook_secret"].as_str().unwrap().starts_with("whsec_"));
+    }
+
+    #[tokio::test]
+    async fn a_shop_is_added_and_its_backfill_opened_and_closed() {
+        let operations = operations();
+        run(&operations, json!({"action": "add_shop", "shop_id": "acme"})).await.unwrap();
+        let until = Utc::now() + chrono::TimeDelta::days(7);
+        let open = json!({"action": "open_backfill", "shop_id": "acme", "name": "history-2024",
+            "until": until});
+        let answer = run(&operations, open).await.unwrap();
+        assert_eq!(answer["backfill"]["name"], "history-2024");
+        let answer = run(&operations, json!({"action": "sync_shops"})).await.unwrap();
+        assert_eq!(answer, json!({"shops": 1, "added": []}));
+        let close = json!({"action": "close_backfill", "shop_id": "acme"});
+        assert_eq!(run(&operations, close).await.unwrap()["closed"], "history-2024");
+    }
+
+    #[tokio::test]
+    async fn a_migration_without_pending_changes_applies_nothing() {
+        let answer = run(&operations(), json!({"action": "migrate"})).await.unwrap();
+        assert_eq!(answer, json!({"applied": [], "already_applied": 0}));
+    }
+
+    #[tokio::test]
+    async fn a_reload_of_days_without_gold_starts_nothing() {
+        let operations = Operations { models: testing::models(), ..operations() };
+        let event = json!({"action": "reload", "model": "feedback_score", "from": "2026-11-21",
+            "to": "2026-11-22"});
+        let answer = run(&operations, event).await.unwrap();
+        assert_eq!(answer, json!({"model": "feedback_score", "started": 0, "absent": 2}));
+    }
+
+    #[tokio::test]
+    async fn a_redrive_of_empty_queues_moves_nothing() {
+        let operations = operations();
+        let dirty = run(&operations, json!({"action": "redrive", "queue": "dirty"})).await.unwrap();
+        assert_eq!(dirty["moved"], 0);
+        let streams =
+            run(&operations, json!({"action": "redrive", "queue": "streams"})).await.unwrap();
+        assert_eq!(streams["batches"], 0);
+        let event = json!({"action": "redrive", "quarantine": "visits", "day": "2026-11-21"});
+        assert_eq!(run(&operations, event).await.unwrap()["lines"]["sent"], 0);
+    }
+
+    #[tokio::test]
+    async fn freshness_without_datasets_is_empty() {
+        let answer = run(&operations(), json!({"action": "check_freshness"})).await.unwrap();
+        assert_eq!(answer, json!({"datasets": []}));
+    }
+}

@@ -1,0 +1,253 @@
+//! Loads into the warehouse again what is in gold: after loads that failed, or after the warehouse
+//! was lost.
+
+use chrono::NaiveDate;
+use shoplake_aws::Executions;
+use shoplake_jobs::Partition;
+use shoplake_lake::Store;
+use shoplake_models::Models;
+use shoplake_platform::failure::Failure;
+
+use crate::days;
+use crate::response::Reloaded;
+
+/// The most days of one reload, a leap year: each is an execution, and all of them load into one
+/// warehouse.
+const MAX_DAYS: usize = 366;
+
+/// Starts silver-to-gold with the committed result of each of the model's days, both ends included.
+/// Run it again if it fails half way: the warehouse loads only what is newer than what it has.
+///
+/// An object that was committed before its model changed is loaded unchanged. A column that its
+/// table lacks is added. A column that only the table has is null in its rows. A column of another
+/// type fails the load until the day is computed again.
+pub(crate) async fn reload(
+    models: &Models,
+    lake: &dyn Store,
+    executions: &dyn Executions,
+    name: String,
+    from: NaiveDate,
+    to: NaiveDate,
+) -> Result<Reloaded, Failure> {
+    let model = days::model(models, &name)?;
+    if model.warehouse.is_none() {
+        return Err(Failure::permanent(format!(
+            "cannot reload {name:?}: expected a model with a warehouse table, this one only serves \
+             other models"
+        )));
+    }
+    let (mut started, mut absent) = (0, 0);
+    for day in days::range(from, to, MAX_DAYS)? {
+        let partition = Partition::Day(day);
+        let key = model.output_key(partition);
+        let Some(object) = lake.get(&key).await.map_err(retryable)? else {
+            absent += 1;
+            continue;
+        };
+        let result = shoplake_gold::committed(model, partition, &object)
+            .map_err(|error| Failure::permanent(format!("{key}: {error}")))?;
+        executions.start_silver_to_gold_with_result(&result).await.map_err(retryable)?;
+        started += 1;
+    }
+    tracing::info!(name, %from, %to, started, absent, "reload");
+    Ok(Reloaded { model: name, started, absent })
+}
+
+fn retryable(error: impl std::fmt::Display) -> Failure {
+    Failure::retryable(format!(
+        "{error}; run the same reload again, a second load of a day has no effect"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray};
+    use serde_json::{Value, json};
+    use shoplake_aws::{Execution, Fault, MemoryExecutions};
+    use shoplake_gold::Gold;
+    use shoplake_jobs::JobDocument;
+    use shoplake_lake::{Condition, ETag, Entry, MemoryStore, Metadata};
+    use shoplake_models::{Listing, Plan};
+
+    use super::*;
+    use crate::testing::models;
+
+    const MODEL: &str = "total_sales_by_region_product";
+
+    fn day(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
+    /// The job of a day that has one object of sales.
+    fn job(models: &Models, text: &str) -> JobDocument {
+        let sales = Entry {
+            key: format!("silver/pos_sales/dt={text}/a.parquet"),
+            etag: ETag::new("\"a\""),
+            size: 1,
+            last_modified: "2010-12-05T00:00:00Z".parse().unwrap(),
+        };
+        let listing = Listing::from([("silver.pos_sales".to_owned(), vec![sales])]);
+        match models.plan(models.get(MODEL).unwrap(), text.parse().unwrap(), &listing, None) {
+            Plan::Job(job) => *job,
+            Plan::UpToDate => panic!("expected a job"),
+        }
+    }
+
+    /// Commits two rows of a day, as the function transform does; returns the job's id.
+    async fn commit(lake: &MemoryStore, models: &Models, text: &str) -> String {
+        let job = job(models, text);
+        // 14_944 is 2010-12-01, in days since 1970.
+        let columns: [(&str, ArrayRef); 3] = [
+            ("shop_id", Arc::new(StringArray::from(vec!["acme", "zenith"]))),
+            ("business_date", Arc::new(Date32Array::from(vec![14_944, 14_944]))),
+            ("units_sold", Arc::new(Int64Array::from(vec![3, 4]))),
+        ];
+        let rows = RecordBatch::try_from_iter(columns).unwrap();
+        let gold = Gold { rows, dirtied: vec![], failed_checks: vec![] };
+        let metadata = [
+            ("version", "1"),
+            ("inputs", &job.output.inputs_digest),
+            ("job", &job.id),
+            ("rows", "2"),
+            ("planned-at", "2010-12-05T06:07:08Z"),
+        ];
+        let metadata = metadata.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let file = shoplake_gold::encode(&gold, &job).unwrap();
+        lake.put(&job.output.key, file, metadata, Condition::Always).await.unwrap();
+        job.id
+    }
+
+    fn inputs(executions: &MemoryExecutions) -> Vec<Value> {
+        let input = |execution| match execution {
+            Execution::SilverToGoldWithResult { input } => input,
+            other => panic!("unexpected {other:?}"),
+        };
+        executions.started().into_iter().map(input).collect()
+    }
+
+    /// Reloads the first days of December 2010.
+    async fn december(
+        lake: &MemoryStore,
+        executions: &MemoryExecutions,
+        to: &str,
+    ) -> Result<Reloaded, Failure> {
+        reload(&models(), lake, executions, MODEL.to_owned(), day("2010-12-01"), day(to)).await
+    }
+
+    #[tokio::test]
+    async fn each_day_with_gold_is_started_with_its_result() {
+        let (lake, executions, models) =
+            (MemoryStore::default(), MemoryExecutions::default(), models());
+        let first = commit(&lake, &models, "2010-12-01").await;
+        let third = commit(&lake, &models, "2010-12-03").await;
+        commit(&lake, &models, "2010-12-05").await;
+
+        let answer = december(&lake, &executions, "2010-12-04").await.unwrap();
+
+        assert_eq!(answer, Reloaded { model: MODEL.to_owned(), started: 2, absent: 2 });
+        let shown = inputs(&executions);
+        let jobs: Vec<_> = shown.iter().map(|input| input["job"].as_str().unwrap()).collect();
+        assert_eq!(
+            jobs,
+            [
+                format!("jobs/total_sales_by_region_product/2010-12-01/{first}.json"),
+                format!("jobs/total_sales_by_region_product/2010-12-03/{third}.json"),
+            ]
+        );
+        let result = &shown[0]["transform"]["result"];
+        assert_eq!((&result["outcome"], &result["job"]), (&json!("committed"), &json!(first)));
+        assert_eq!(result["planned_at"], "2010-12-05T06:07:08Z");
+        assert_eq!((&result["received_at"], &result["notify"]), (&Value::Null, &Value::Null));
+        assert_eq!(
+            result["load"],
+            json!({
+                "model": "total_sales_by_region_product",
+                "warehouse": "sales.total_sales_by_region_product",
+                "partition": {"column": "business_date", "type": "date", "value": "2010-12-01"},
+                "key": "gold/total_sales_by_region_product/business_date=2010-12-01/data.parquet",
+                "version": 1,
+                "columns": [
+                    {"name": "shop_id", "type": "string"},
+                    {"name": "business_date", "type": "date"},
+                    {"name": "units_sold", "type": "bigint"},
+                ],
+                "sort": ["shop_id", "business_date"],
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn a_failed_reload_may_be_repeated() {
+        let (lake, executions, models) =
+            (MemoryStore::default(), MemoryExecutions::default(), models());
+        for text in ["2010-12-01", "2010-12-02"] {
+            commit(&lake, &models, text).await;
+        }
+        executions.fail([None, Some(Fault::Refused)]);
+        let failure = december(&lake, &executions, "2010-12-02").await.unwrap_err();
+        assert!(
+            !failure.is_permanent() && failure.to_string().contains("run the same reload again"),
+            "{failure}"
+        );
+
+        assert_eq!(december(&lake, &executions, "2010-12-02").await.unwrap().started, 2);
+        assert_eq!(inputs(&executions).len(), 3);
+    }
+
+    #[tokio::test]
+    async fn an_outage_of_the_lake_is_retryable() {
+        let lake = MemoryStore::default();
+        lake.fail([true]);
+        assert!(
+            !december(&lake, &MemoryExecutions::default(), "2010-12-01")
+                .await
+                .unwrap_err()
+                .is_permanent()
+        );
+    }
+
+    #[tokio::test]
+    async fn an_object_that_no_job_wrote_is_named() {
+        let (lake, executions) = (MemoryStore::default(), MemoryExecutions::default());
+        let key = "gold/total_sales_by_region_product/business_date=2010-12-01/data.parquet";
+        lake.put(key, "rows".into(), Metadata::new(), Condition::Always).await.unwrap();
+        let failure = december(&lake, &executions, "2010-12-01").await.unwrap_err();
+        assert!(failure.is_permanent(), "{failure}");
+        assert!(
+            failure.to_string().starts_with(key) && failure.to_string().contains("delete it"),
+            "{failure}"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_invalid_reload_is_permanent() {
+        let silver = models().iter().find(|model| model.warehouse.is_none()).unwrap().name.clone();
+        for (model, from, to, expected) in [
+            ("totals", "2010-12-01", "2010-12-01", "unknown model"),
+            (silver.as_str(), "2010-12-01", "2010-12-01", "only serves other models"),
+            (MODEL, "2010-12-02", "2010-12-01", "1 to 366 days"),
+            (MODEL, "2010-12-01", "2011-12-02", "1 to 366 days"),
+        ] {
+            let (lake, executions) = (MemoryStore::default(), MemoryExecutions::default());
+            let failure =
+                reload(&models(), &lake, &executions, model.to_owned(), day(from), day(to))
+                    .await
+                    .unwrap_err();
+            assert!(failure.is_permanent() && failure.to_string().contains(expected), "{failure}");
+        }
+        // The longest there is.
+        let (lake, executions) = (MemoryStore::default(), MemoryExecutions::default());
+        let year = reload(
+            &models(),
+            &lake,
+            &executions,
+            MODEL.to_owned(),
+            day("2011-03-01"),
+            day("2012-02-29"),
+        )
+        .await;
+        assert_eq!(year.unwrap().absent, 366);
+    }
+}

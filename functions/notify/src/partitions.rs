@@ -1,0 +1,89 @@
+//! The rows of a model's partitions.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use shoplake_jobs::NotifyRequest;
+use shoplake_lake::{Object, Store};
+use shoplake_platform::failure::Failure;
+
+use crate::handler::NotifyError;
+use crate::rows::{self, Row};
+
+/// Reads the partitions of a model from gold, each once.
+pub(crate) struct Partitions<'a> {
+    store: &'a dyn Store,
+    pub(crate) request: &'a NotifyRequest,
+    /// The column that names the partition.
+    column: String,
+    read: Mutex<HashMap<String, Option<Arc<Vec<Row>>>>>,
+}
+
+impl<'a> Partitions<'a> {
+    pub(crate) fn new(store: &'a dyn Store, request: &'a NotifyRequest) -> Result<Self, Failure> {
+        let folder = format!("={}/", request.partition);
+        let column =
+            request.key.split_once(&folder).and_then(|(before, _)| before.rsplit('/').next());
+        let column = column.ok_or_else(|| {
+            Failure::permanent(format!(
+                "invalid key {:?}: expected gold/<model>/<column>={}/data.parquet",
+                request.key, request.partition
+            ))
+        })?;
+        Ok(Self { store, request, column: column.to_owned(), read: Mutex::default() })
+    }
+
+    /// Returns the rows of a partition; `None` if it is not in gold.
+    pub(crate) async fn rows(&self, partition: &str) -> Result<Option<Arc<Vec<Row>>>, Failure> {
+        if let Some(known) = self.known().get(partition) {
+            return Ok(known.clone());
+        }
+        let folder = |partition: &str| format!("/{}={partition}/", self.column);
+        let key = self.request.key.replace(&folder(&self.request.partition), &folder(partition));
+        let object = self.store.get(&key).await.map_err(Failure::retryable)?;
+        let read = |object: Object| {
+            rows::read(object.bytes, &self.request.notice, &self.request.identity)
+                .map(Arc::new)
+                .map_err(|error| Failure::permanent(format!("the gold object {key:?}: {error}")))
+        };
+        let rows = object.map(read).transpose()?;
+        self.known().insert(partition.to_owned(), rows.clone());
+        Ok(rows)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Option<Arc<Vec<Row>>>>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the partition again next time, because it may have changed.
+    pub(crate) fn forget(&self, partition: &str) {
+        self.known().remove(partition);
+    }
+
+    /// Returns the partition's row of the same subject as `row`.
+    pub(crate) async fn of_subject(
+        &self,
+        partition: &str,
+        row: &Row,
+    ) -> Result<Option<Row>, NotifyError> {
+        self.with_subject(partition, &self.subject(row)).await
+    }
+
+    /// Returns the partition's row of the subject.
+    pub(crate) async fn with_subject(
+        &self,
+        partition: &str,
+        subject: &str,
+    ) -> Result<Option<Row>, NotifyError> {
+        let rows = self.rows(partition).await.map_err(NotifyError::Rows)?;
+        Ok(rows.and_then(|rows| rows.iter().find(|other| self.subject(other) == subject).cloned()))
+    }
+
+    /// Returns the subject of a row: its key without the partition. It is JSON, so that different
+    /// subjects have different texts.
+    pub(crate) fn subject(&self, row: &Row) -> String {
+        let columns = self.request.identity.iter().filter(|column| **column != self.column);
+        let values: Vec<_> = columns.map(|column| row.columns.get(column)).collect();
+        serde_json::json!(values).to_string()
+    }
+}
