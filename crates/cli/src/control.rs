@@ -12,7 +12,7 @@ use shoplake_contracts::Contracts;
 use shoplake_contracts::envelope::UNKNOWN;
 
 use crate::pos_day::parse_day;
-use crate::target::{DefinitionArguments, Target};
+use crate::target::{DefinitionArguments, Target, TargetArguments};
 
 /// Runs again what failed: all dead letters, or the events of a dataset that are valid by now
 #[derive(Debug, Args)]
@@ -109,10 +109,12 @@ pub(crate) enum ReferenceCommand {
 }
 
 /// Runs what failed again.
-pub(crate) async fn redrive(arguments: RedriveArguments, target: &Target) -> Result<()> {
+pub(crate) async fn redrive(arguments: RedriveArguments, target: &TargetArguments) -> Result<()> {
     let contracts = arguments.definitions.contracts()?;
-    for request in redrive_requests(&arguments, &contracts)? {
-        let mut answer = invoke(target, &request).await?;
+    let requests = redrive_requests(&arguments, &contracts)?;
+    let target = target.load().await?;
+    for request in requests {
+        let mut answer = invoke(&target, &request).await?;
         if let (Json::Object(answer), Json::Object(request)) = (&mut answer, request) {
             for (name, value) in request.into_iter().filter(|(name, _)| name != "action") {
                 answer.entry(name).or_insert(value);
@@ -143,7 +145,7 @@ fn redrive_requests(arguments: &RedriveArguments, contracts: &Contracts) -> Resu
 }
 
 /// Adds a shop or changes its secret.
-pub(crate) async fn shop(command: ShopCommand, target: &Target) -> Result<()> {
+pub(crate) async fn shop(command: ShopCommand, target: &TargetArguments) -> Result<()> {
     let request = match command {
         ShopCommand::Add { shop } => json!({"action": "add_shop", "shop_id": shop}),
         ShopCommand::Rotate { shop } => json!({"action": "rotate_secret", "shop_id": shop}),
@@ -153,7 +155,7 @@ pub(crate) async fn shop(command: ShopCommand, target: &Target) -> Result<()> {
 }
 
 /// Opens, closes or runs a backfill.
-pub(crate) async fn backfill(command: BackfillCommand, target: &Target) -> Result<()> {
+pub(crate) async fn backfill(command: BackfillCommand, target: &TargetArguments) -> Result<()> {
     let request = match command {
         BackfillCommand::Open { shop, name, until } => {
             json!({"action": "open_backfill", "shop_id": shop, "name": name, "until": until})
@@ -165,7 +167,7 @@ pub(crate) async fn backfill(command: BackfillCommand, target: &Target) -> Resul
 }
 
 /// Loads days of a model again.
-pub(crate) async fn reload(days: DaysArguments, target: &Target) -> Result<()> {
+pub(crate) async fn reload(days: DaysArguments, target: &TargetArguments) -> Result<()> {
     print(target, &days.request("reload")).await
 }
 
@@ -176,14 +178,14 @@ impl DaysArguments {
 }
 
 /// Reads or replaces a reference table.
-pub(crate) async fn reference(command: ReferenceCommand, target: &Target) -> Result<()> {
+pub(crate) async fn reference(command: ReferenceCommand, target: &TargetArguments) -> Result<()> {
     match command {
         ReferenceCommand::Get { table, csv } => {
             let request = json!({"action": "get_reference", "table": table});
             if !csv {
                 return print(target, &request).await;
             }
-            let answer = invoke(target, &request).await?;
+            let answer = invoke(&target.load().await?, &request).await?;
             print!("{}", answer["csv"].as_str().context("the answer has no rows as CSV")?);
             Ok(())
         }
@@ -197,8 +199,8 @@ pub(crate) async fn reference(command: ReferenceCommand, target: &Target) -> Res
 }
 
 /// Prints the answer to a request.
-async fn print(target: &Target, request: &Json) -> Result<()> {
-    println!("{}", invoke(target, request).await?);
+async fn print(target: &TargetArguments, request: &Json) -> Result<()> {
+    println!("{}", invoke(&target.load().await?, request).await?);
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use crate::progress::step;
 use crate::reconcile::{self, Balance, reconcile};
 use crate::settle::Pipeline;
 use crate::sources::{Shop, Sources};
-use crate::target::{DefinitionArguments, Target};
+use crate::target::{DefinitionArguments, TargetArguments};
 
 /// The shop of the demo.
 pub(crate) const SHOP: &str = "acme";
@@ -44,11 +44,12 @@ pub(crate) struct DemoDataArguments {
 
 /// Sends the days' events, polls the days' batches, waits until the warehouse has them, and prints
 /// what happened to each event.
-pub(crate) async fn run(arguments: DemoDataArguments, target: &Target) -> Result<()> {
+pub(crate) async fn run(arguments: DemoDataArguments, target: &TargetArguments) -> Result<()> {
     let DemoDataArguments { shop, secret, timeout, json, definitions } = arguments;
     let shop = Shop { id: shop, webhook_secret: secret };
-    let pipeline = Pipeline::new(target, &definitions)?;
-    let sources = Sources::new(target)?;
+    let target = target.load().await?;
+    let pipeline = Pipeline::new(&target, &definitions)?;
+    let sources = Sources::new(&target)?;
     let today = Utc::now().date_naive();
     let days: Vec<NaiveDate> = (1..=DAYS).rev().map(|age| today - TimeDelta::days(age)).collect();
     let balances = feed(&pipeline, &sources, &shop, &days, Duration::from_secs(timeout)).await?;

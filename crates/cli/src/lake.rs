@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Read;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use arrow::array::RecordBatch;
@@ -11,7 +11,7 @@ use flate2::read::MultiGzDecoder;
 use futures::{StreamExt, TryStreamExt, stream};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use shoplake_lake::{ETag, Entry, Store};
+use shoplake_lake::{ETag, Entry, Metadata, Store};
 
 /// Requests under way at a time.
 const CONCURRENCY: usize = 16;
@@ -20,12 +20,17 @@ const CONCURRENCY: usize = 16;
 pub(crate) struct Lake {
     store: Arc<dyn Store>,
     /// Objects that were read before: hardly any object changes between two looks.
-    read: Mutex<HashMap<(String, ETag), Bytes>>,
+    read: Mutex<HashMap<Version, Bytes>>,
+    /// Metadata that was read before.
+    heads: Mutex<HashMap<Version, Metadata>>,
 }
+
+/// One version of an object.
+type Version = (String, ETag);
 
 impl Lake {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, read: Mutex::default() }
+        Self { store, read: Mutex::default(), heads: Mutex::default() }
     }
 
     /// The objects under a prefix.
@@ -43,17 +48,14 @@ impl Lake {
     /// An object's content; `None` if it was deleted since it was listed.
     async fn body(&self, entry: Entry) -> Result<Option<Bytes>> {
         let version = (entry.key, entry.etag);
-        let known = self.read.lock().unwrap_or_else(PoisonError::into_inner).get(&version).cloned();
+        let known = lock(&self.read).get(&version).cloned();
         if known.is_some() {
             return Ok(known);
         }
         let Some(object) = self.store.get(&version.0).await? else { return Ok(None) };
-        let body = object.bytes;
-        self.read
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert((version.0, object.head.etag), body.clone());
-        Ok(Some(body))
+        let version = (version.0, object.head.etag);
+        lock(&self.read).insert(version, object.bytes.clone());
+        Ok(Some(object.bytes))
     }
 
     /// The lines of the compressed objects under a prefix of bronze or quarantine.
@@ -76,12 +78,23 @@ impl Lake {
     pub(crate) async fn metadata(&self, prefix: &str, name: &str) -> Result<Vec<(String, String)>> {
         let heads = stream::iter(self.list(prefix).await?)
             .map(|entry| async move {
-                let head = self.store.head(&entry.key).await?;
-                let value = head.and_then(|mut head| head.metadata.remove(name));
-                anyhow::Ok(value.map(|value| (entry.key, value)))
+                let key = entry.key.clone();
+                let mut metadata = self.head(entry).await?;
+                anyhow::Ok(metadata.remove(name).map(|value| (key, value)))
             })
             .buffered(CONCURRENCY);
         Ok(heads.try_collect::<Vec<_>>().await?.into_iter().flatten().collect())
+    }
+
+    /// An object's metadata; empty if it was deleted since it was listed.
+    async fn head(&self, entry: Entry) -> Result<Metadata> {
+        let version = (entry.key, entry.etag);
+        if let Some(known) = lock(&self.heads).get(&version) {
+            return Ok(known.clone());
+        }
+        let Some(head) = self.store.head(&version.0).await? else { return Ok(Metadata::new()) };
+        lock(&self.heads).insert((version.0, head.etag), head.metadata.clone());
+        Ok(head.metadata)
     }
 
     /// The rows of all Parquet objects under a prefix, of some columns.
@@ -98,5 +111,47 @@ impl Lake {
             }
         }
         Ok(batches)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::io::Write;
+
+    use arrow::array::ArrayRef;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use parquet::arrow::ArrowWriter;
+    use shoplake_lake::{Condition, MemoryStore};
+
+    use super::*;
+
+    /// Writes an object.
+    pub(crate) async fn put(store: &MemoryStore, key: &str, body: impl Into<Bytes>) {
+        store.put(key, body.into(), Metadata::new(), Condition::Always).await.unwrap();
+    }
+
+    /// Writes an object of compressed lines.
+    pub(crate) async fn put_lines<L: AsRef<[u8]>>(store: &MemoryStore, key: &str, lines: &[L]) {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        for line in lines {
+            encoder.write_all(line.as_ref()).unwrap();
+            encoder.write_all(b"\n").unwrap();
+        }
+        put(store, key, encoder.finish().unwrap()).await;
+    }
+
+    /// Writes an object of rows.
+    pub(crate) async fn put_rows(store: &MemoryStore, key: &str, columns: Vec<(&str, ArrayRef)>) {
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let mut body = Vec::new();
+        let mut writer = ArrowWriter::try_new(&mut body, batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        put(store, key, body).await;
     }
 }

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::target::{Target, TargetArguments};
+use crate::target::TargetArguments;
 
 /// Reports on and operates a deployment of Shoplake: the demo on this machine, or an environment
 /// on AWS.
@@ -59,7 +59,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let target = Target::load(&arguments.target).await?;
+    let target = arguments.target;
     match arguments.command {
         Command::Report(report) => report::run(report, &target).await,
         Command::Reconcile(reconcile) => reconcile::run(reconcile, &target).await,

@@ -23,7 +23,7 @@ use crate::lake::Lake;
 use crate::progress::step;
 use crate::reconcile::{self, Balance, quarantined_envelope};
 use crate::sources::Sources;
-use crate::target::Target;
+use crate::target::TargetArguments;
 use crate::text::{Align, table};
 
 const DATASET: &str = "pos_sales";
@@ -61,11 +61,12 @@ pub(crate) fn parse_day(text: &str) -> Result<NaiveDate, String> {
 }
 
 /// Polls the day, waits until it is in the warehouse, and shows it.
-pub(crate) async fn run(arguments: PosDayArguments, target: &Target) -> Result<()> {
+pub(crate) async fn run(arguments: PosDayArguments, target: &TargetArguments) -> Result<()> {
     let PosDayArguments { data, date, shop, timeout, json } = arguments;
     check_folder(&data, date)?;
+    let target = target.load().await?;
     let (lake, warehouse) = (target.lake()?, target.warehouse()?);
-    let sources = Sources::new(target)?;
+    let sources = Sources::new(&target)?;
     let delivery = Delivery::begin(&lake, &shop, date).await?;
     step(&format!("poll the sales of {date}"), async {
         let folder = data.display().to_string();
@@ -148,7 +149,7 @@ impl Delivery {
             serde_json::from_slice::<Checkpoint>(checkpoint)
                 .is_ok_and(|checkpoint| checkpoint.completed_at.is_none())
         });
-        let rows_since = if resumes { DateTime::<Utc>::MIN_UTC } else { started };
+        let rows_since = if resumes { DateTime::UNIX_EPOCH } else { started };
         Ok(Self { shop: shop.to_owned(), day, started, rows_since })
     }
 
@@ -440,4 +441,236 @@ async fn show_sales(warehouse: &dyn Warehouse, shop: &str, day: NaiveDate) -> Re
         }
     }
     Ok(table(&title, &columns, &rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::TimestampMicrosecondArray;
+    use arrow::array::{ArrayRef, Decimal128Array, Int64Array, StringArray};
+    use chrono::TimeDelta;
+    use serde_json::{Map, json};
+    use shoplake_lake::MemoryStore;
+    use shoplake_warehouse::{RecordingWarehouse, Rows};
+
+    use super::*;
+    use crate::lake::testing::{put, put_lines, put_rows};
+
+    const DAY: &str = "2010-12-01";
+
+    /// A lake and a warehouse in memory, in which every station can be behind.
+    #[derive(Clone, Default)]
+    struct Stations {
+        bronze: Vec<Json>,
+        quarantine: Vec<Json>,
+        /// Shop, number of the transaction, quantity, price in ten-thousandths, time of receipt.
+        silver: Vec<(&'static str, u32, i64, i128, DateTime<Utc>)>,
+        shown: Option<&'static str>,
+        checkpoint: Option<Json>,
+    }
+
+    fn begin() -> DateTime<Utc> {
+        "2026-11-29T12:00:00Z".parse().unwrap()
+    }
+
+    fn envelope(shop: &str, id: &str, dataset: &str, at: DateTime<Utc>, data: Json) -> Json {
+        json!({"id": id, "shopid": shop, "dataset": dataset, "subject": DAY, "receivedat": at, "data": data})
+    }
+
+    impl Stations {
+        /// Three rows of the day, one of them rejected; and another shop that is far behind.
+        fn new() -> Self {
+            let mut stations = Self { shown: Some("-5.0000"), ..Self::default() };
+            let at = begin() + TimeDelta::seconds(1);
+            stations.send(1, 2, 25_000, at);
+            stations.send(2, -1, 100_000, at);
+            stations.reject(3, at);
+            stations.total(3, at);
+            for number in 0..9 {
+                let id = format!("o-{number}");
+                stations.bronze.push(envelope("other", &id, DATASET, at, json!({})));
+            }
+            stations.bronze.push(envelope("acme", "web/1", "web_traffic", at, json!({})));
+            for time in [json!("0001-01-01T00:00:00+14:00"), json!("soon"), json!(null), json!(7)] {
+                let mut odd = envelope("acme", "odd", DATASET, at, json!({}));
+                odd["receivedat"] = time;
+                stations.bronze.push(odd);
+            }
+            stations
+        }
+
+        /// A row in bronze and in silver.
+        fn send(&mut self, number: u32, quantity: i64, price: i128, at: DateTime<Utc>) {
+            let id = format!("pos/{DAY}/t{number}/1");
+            self.bronze.push(envelope("acme", &id, DATASET, at, json!({})));
+            self.silver.push(("acme", number, quantity, price, at));
+        }
+
+        /// A row in bronze and in quarantine.
+        fn reject(&mut self, number: u32, at: DateTime<Utc>) {
+            let id = format!("pos/{DAY}/row-{number}");
+            let rejected = envelope("acme", &id, DATASET, at, json!({}));
+            self.quarantine.push(json!({"envelope": rejected.to_string()}));
+            self.bronze.push(rejected);
+        }
+
+        /// The control total of a run.
+        fn total(&mut self, rows: u32, at: DateTime<Utc>) {
+            let id = format!("pos/{DAY}/control-total");
+            let data = json!({"row_count": rows});
+            self.bronze.push(envelope("acme", &id, "control_totals", at, data));
+        }
+
+        async fn lake(&self) -> Lake {
+            let store = MemoryStore::default();
+            let mut lines: Vec<Vec<u8>> =
+                self.bronze.iter().map(|line| line.to_string().into_bytes()).collect();
+            lines.push(b"\xff not an envelope".to_vec());
+            put_lines(&store, "bronze/pos/dt=2026-11-29/hour=12/1.gz", &lines).await;
+            let mut lines: Vec<String> = self.quarantine.iter().map(Json::to_string).collect();
+            lines.push(json!({"envelope": "[]"}).to_string());
+            put_lines(&store, "quarantine/pos_sales/dt=2026-11-29/1.ndjson.gz", &lines).await;
+            if let Some(checkpoint) = &self.checkpoint {
+                let key = format!("state/connectors/pos/acme/{DAY}.json");
+                put(&store, &key, checkpoint.to_string()).await;
+            }
+            if !self.silver.is_empty() {
+                let key = format!("silver/pos_sales/dt={DAY}/1.parquet");
+                put_rows(&store, &key, self.columns()).await;
+            }
+            Lake::new(Arc::new(store))
+        }
+
+        fn columns(&self) -> Vec<(&'static str, ArrayRef)> {
+            let rows = &self.silver;
+            let text = |of: &dyn Fn(u32) -> String| -> ArrayRef {
+                Arc::new(StringArray::from_iter_values(rows.iter().map(|row| of(row.1))))
+            };
+            let money = |values: Vec<i128>| -> ArrayRef {
+                let values = Decimal128Array::from(values).with_precision_and_scale(18, 4);
+                Arc::new(values.unwrap())
+            };
+            let shops = StringArray::from_iter_values(rows.iter().map(|row| row.0));
+            let micros: Vec<i64> = rows.iter().map(|row| row.4.timestamp_micros()).collect();
+            let times = TimestampMicrosecondArray::from(micros).with_timezone("UTC");
+            let quantities: Vec<i64> = rows.iter().map(|row| row.2).collect();
+            vec![
+                ("shop_id", Arc::new(shops)),
+                ("transaction_id", text(&|number| format!("t{number}"))),
+                ("line_no", Arc::new(Int64Array::from(vec![1; rows.len()]))),
+                ("currency", text(&|_| "GBP".to_owned())),
+                ("quantity", Arc::new(Int64Array::from(quantities))),
+                ("unit_price", money(rows.iter().map(|row| row.3).collect())),
+                ("discount", money(vec![0; rows.len()])),
+                ("_envelope_id", text(&|number| format!("pos/{DAY}/t{number}/1"))),
+                ("_received_at", Arc::new(times)),
+            ]
+        }
+
+        fn warehouse(&self) -> RecordingWarehouse {
+            let shown = self.shown;
+            RecordingWarehouse::answering(move |statements| {
+                let is_catalog = statements[0].sql().contains("information_schema");
+                let row = match shown {
+                    None => return Ok(vec![Some(Rows::default())]),
+                    Some(_) if is_catalog => json!({"table_name": "t"}),
+                    Some(amount) => json!({"currency": "GBP", "net_sales": amount}),
+                };
+                let row: Map<String, Json> = row.as_object().cloned().unwrap_or_default();
+                Ok(vec![Some(Rows::new(vec![row]))])
+            })
+        }
+
+        async fn progress(&self, delivery: &Delivery) -> Progress {
+            delivery.look(&self.lake().await, &self.warehouse()).await.unwrap()
+        }
+    }
+
+    fn delivery(started: DateTime<Utc>, rows_since: DateTime<Utc>) -> Delivery {
+        Delivery { shop: "acme".to_owned(), day: DAY.parse().unwrap(), started, rows_since }
+    }
+
+    fn balance(received: usize, silver: usize, quarantined: usize) -> Balance {
+        let dataset = DATASET.to_owned();
+        Balance { dataset, received, silver, quarantined, duplicates: 0 }
+    }
+
+    #[tokio::test]
+    async fn other_shops_and_sources_are_not_waited_for() {
+        let progress = Stations::new().progress(&delivery(begin(), begin())).await;
+        assert_eq!(progress.missing(), Vec::<String>::new());
+        assert_eq!(progress.balance(), balance(3, 2, 1));
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_is_named_with_what_to_do() {
+        type Lose = fn(&mut Stations);
+        let cases: [(Lose, &str); 5] = [
+            (|stations| drop(stations.bronze.remove(3)), "control total"),
+            (|stations| drop(stations.bronze.remove(0)), "bronze has 2 of 3 rows"),
+            (|stations| stations.quarantine.clear(), "2 of 3 rows are in silver or in quarantine"),
+            (
+                |stations| stations.shown = None,
+                "the warehouse shows net sales of nothing, expected -5.00 GBP",
+            ),
+            (
+                |stations| stations.shown = Some("5.0000"),
+                "shows net sales of 5.00 GBP, expected -5.00 GBP",
+            ),
+        ];
+        for (lose, mention) in cases {
+            let mut stations = Stations::new();
+            lose(&mut stations);
+            let (lake, warehouse) = (stations.lake().await, stations.warehouse());
+            let delivery = delivery(begin(), begin());
+            let waited = wait_until_complete(&lake, &warehouse, &delivery, Duration::ZERO).await;
+            let error = waited.unwrap_err().to_string();
+            for word in [mention, "acme", DAY, "make redrive"] {
+                assert!(error.contains(word), "{error}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_day_delivered_again_waits_for_the_new_delivery() {
+        let mut stations = Stations::new();
+        let later = begin() + TimeDelta::hours(1);
+        let again = delivery(later, later);
+        let missing = stations.progress(&again).await.missing();
+        assert_eq!(missing, ["the connector's control total is not in bronze"]);
+        stations.total(3, later);
+        assert_eq!(stations.progress(&again).await.missing(), ["bronze has 0 of 3 rows"]);
+        stations.send(1, 2, 30_000, later);
+        stations.send(2, 2, 30_000, later);
+        stations.reject(3, later);
+        // Silver has both deliveries; of each line the newer one counts: 2 * 3.00 + 2 * 3.00.
+        let missing = stations.progress(&again).await.missing();
+        assert_eq!(missing, ["the warehouse shows net sales of -5.00 GBP, expected 12.00 GBP"]);
+        stations.shown = Some("12");
+        let progress = stations.progress(&again).await;
+        assert_eq!((progress.missing().len(), progress.balance()), (0, balance(3, 2, 1)));
+    }
+
+    #[tokio::test]
+    async fn a_run_that_resumes_another_counts_its_rows() {
+        let mut stations = Stations::new();
+        stations.checkpoint = Some(json!({"rows": 2, "completed_at": null}));
+        let day = DAY.parse().unwrap();
+        let resumed = Delivery::begin(&stations.lake().await, "acme", day).await.unwrap();
+        assert!(resumed.rows_since < begin() && begin() <= resumed.started);
+        stations.total(3, resumed.started);
+        assert_eq!(stations.progress(&resumed).await.balance().received, 3);
+        stations.checkpoint = Some(json!({"rows": 3, "completed_at": "2026-11-29T12:00:00Z"}));
+        let complete = Delivery::begin(&stations.lake().await, "acme", day).await.unwrap();
+        assert_eq!(complete.rows_since, complete.started);
+    }
+
+    #[tokio::test]
+    async fn a_day_without_trade_is_complete() {
+        let mut stations = Stations::default();
+        stations.total(0, begin());
+        let progress = stations.progress(&delivery(begin(), begin())).await;
+        assert_eq!((progress.missing().len(), progress.balance()), (0, balance(0, 0, 0)));
+    }
 }

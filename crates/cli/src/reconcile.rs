@@ -22,7 +22,7 @@ use shoplake_contracts::envelope::UNKNOWN;
 use shoplake_lake::keys;
 
 use crate::lake::Lake;
-use crate::target::{DefinitionArguments, Target};
+use crate::target::{DefinitionArguments, TargetArguments};
 use crate::text::{Align, table};
 
 const ENVELOPE: [&str; 3] = ["shop_id", "_envelope_id", "_received_at"];
@@ -41,8 +41,9 @@ pub(crate) struct ReconcileArguments {
 }
 
 /// Prints the balance of every dataset; fails if one does not hold.
-pub(crate) async fn run(arguments: ReconcileArguments, target: &Target) -> Result<()> {
+pub(crate) async fn run(arguments: ReconcileArguments, target: &TargetArguments) -> Result<()> {
     let contracts = arguments.definitions.contracts()?;
+    let target = target.load().await?;
     let balances = reconcile(&target.lake()?, &contracts, arguments.shop.as_deref()).await?;
     if arguments.json {
         println!("{}", serde_json::to_string(&balances)?);
@@ -247,4 +248,104 @@ fn add_rows(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, StringArray, TimestampMicrosecondArray};
+    use serde_json::json;
+    use shoplake_lake::MemoryStore;
+
+    use super::*;
+    use crate::lake::testing::{put_lines, put_rows};
+
+    const AT: &str = "2026-11-29T12:00:00Z";
+
+    fn envelope(shop: &str, id: &str) -> Json {
+        json!({"dataset": "web_traffic", "shopid": shop, "id": id, "receivedat": AT})
+    }
+
+    fn quarantined(envelope: &str) -> String {
+        json!({ "envelope": envelope }).to_string()
+    }
+
+    /// Two events of a shop, one of them rejected; three of another, two of them with one key; and
+    /// lines that are in bronze and quarantine.
+    async fn balances(odd: &[Json], shop: Option<&str>) -> Vec<Balance> {
+        let store = MemoryStore::default();
+        let events = [("a", "1"), ("a", "2"), ("b", "1"), ("b", "2"), ("b", "3")];
+        let mut bronze: Vec<Vec<u8>> =
+            events.iter().map(|(shop, id)| envelope(shop, id).to_string().into_bytes()).collect();
+        bronze.push(b"\xff".to_vec());
+        let mut rejected =
+            vec![quarantined(&envelope("a", "2").to_string()), quarantined("unreadable")];
+        for line in odd {
+            bronze.push(line.to_string().into_bytes());
+            rejected.push(quarantined(&line.to_string()));
+        }
+        put_lines(&store, "bronze/web/dt=2026-11-29/hour=12/1.gz", &bronze).await;
+        put_lines(&store, "quarantine/web_traffic/dt=2026-11-29/1.ndjson.gz", &rejected).await;
+        let text = |values: [&str; 4]| -> ArrayRef { Arc::new(StringArray::from(values.to_vec())) };
+        let at = DateTime::parse_from_rfc3339(AT).unwrap().timestamp_micros();
+        let times = TimestampMicrosecondArray::from(vec![at; 4]).with_timezone("UTC");
+        let columns = vec![
+            ("shop_id", text(["a", "b", "b", "b"])),
+            ("event_id", text(["k1", "k1", "k1", "k2"])),
+            ("_envelope_id", text(["1", "1", "2", "3"])),
+            ("_received_at", Arc::new(times) as ArrayRef),
+        ];
+        put_rows(&store, "silver/web_traffic/dt=2026-11-29/hour=12/1.parquet", columns).await;
+        let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/schemas");
+        let contracts = Contracts::load(&schemas).unwrap();
+        reconcile(&Lake::new(Arc::new(store)), &contracts, shop).await.unwrap()
+    }
+
+    fn web(received: usize, silver: usize, quarantined: usize, duplicates: usize) -> Balance {
+        let dataset = "web_traffic".to_owned();
+        Balance { dataset, received, silver, quarantined, duplicates }
+    }
+
+    #[tokio::test]
+    async fn a_shop_is_balanced_without_the_others() {
+        assert_eq!(balances(&[], Some("a")).await, [web(2, 1, 1, 0)]);
+        assert_eq!(balances(&[], Some("b")).await, [web(3, 2, 0, 1)]);
+    }
+
+    #[tokio::test]
+    async fn all_shops_include_unreadable_lines() {
+        let [unreadable, all] = &balances(&[], None).await[..] else { panic!("two balances") };
+        assert_eq!(unreadable.dataset, UNKNOWN);
+        assert_eq!((unreadable.received, unreadable.quarantined), (1, 1));
+        assert_eq!(*all, web(5, 3, 1, 1));
+        assert!(check(&[all.clone()]).is_ok());
+    }
+
+    #[tokio::test]
+    async fn lines_with_unexpected_members_are_counted() {
+        let odd = |name: &str, value: Json| {
+            let mut line = envelope("a", "odd");
+            line[name] = value;
+            line
+        };
+        let odd = [
+            odd("receivedat", json!("0001-01-01T00:00:00+14:00")),
+            odd("receivedat", json!("soon")),
+            odd("shopid", json!(["a"])),
+            odd("dataset", json!({})),
+            odd("dataset", json!(null)),
+        ];
+        let [unreadable, all] = &balances(&odd, None).await[..] else { panic!("two balances") };
+        assert_eq!((unreadable.received, unreadable.quarantined), (4, 4));
+        assert_eq!(*all, web(7, 3, 3, 1));
+    }
+
+    #[test]
+    fn a_balance_that_does_not_hold_is_named() {
+        let error = check(&[web(5, 3, 1, 0)]).unwrap_err().to_string();
+        assert!(error.contains("web_traffic") && error.contains("redrive"), "{error}");
+        assert!(show(&[web(5, 3, 1, 0)]).ends_with("NO"));
+    }
 }

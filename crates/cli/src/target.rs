@@ -90,13 +90,13 @@ struct WarehouseOutput {
     database: String,
 }
 
-impl Target {
+impl TargetArguments {
     /// Reads the target's file. A local cloud must run.
-    pub(crate) async fn load(arguments: &TargetArguments) -> Result<Self> {
-        let file = arguments.target.clone().unwrap_or_else(|| PathBuf::from(DEMO));
+    pub(crate) async fn load(&self) -> Result<Target> {
+        let file = self.target.clone().unwrap_or_else(|| PathBuf::from(DEMO));
         let text = match std::fs::read_to_string(&file) {
             Ok(text) => text,
-            Err(_) if arguments.target.is_none() => bail!(
+            Err(_) if self.target.is_none() => bail!(
                 "the demo does not run: {START_DEMO}, or name a deployment with --target FILE, the \
                  output of `terraform output -json`"
             ),
@@ -116,14 +116,16 @@ impl Target {
                 serde_json::from_value(json).with_context(invalid)?;
             check_running(&endpoint).await?;
             let sdk = local_config(&endpoint).await;
-            return Ok(Self { file, outputs, sdk, endpoint: Some(endpoint) });
+            return Ok(Target { file, outputs, sdk, endpoint: Some(endpoint) });
         }
         let outputs: BTreeMap<String, TerraformOutput> =
             serde_json::from_value(json).with_context(invalid)?;
         let outputs = outputs.into_iter().map(|(name, output)| (name, output.value)).collect();
-        Ok(Self { file, outputs, sdk: settings().load().await, endpoint: None })
+        Ok(Target { file, outputs, sdk: settings().load().await, endpoint: None })
     }
+}
 
+impl Target {
     /// An output of Terraform.
     pub(crate) fn output<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         let file = self.file.display();

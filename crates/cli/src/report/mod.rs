@@ -18,7 +18,7 @@ use chrono::{NaiveDate, Utc};
 use clap::Args;
 use serde_json::{Value as Json, json};
 
-use crate::target::Target;
+use crate::target::TargetArguments;
 use model::{Headline, Report, Unit};
 use numbers::{Number, Value};
 
@@ -37,7 +37,8 @@ pub(crate) struct ReportArguments {
 }
 
 /// Reads the warehouse, prints every team's KPIs and writes the page.
-pub(crate) async fn run(arguments: ReportArguments, target: &Target) -> Result<()> {
+pub(crate) async fn run(arguments: ReportArguments, target: &TargetArguments) -> Result<()> {
+    let target = target.load().await?;
     let now = Utc::now();
     let today = arguments.today.unwrap_or_else(|| now.date_naive());
     let report = read::read(&target.warehouse()?, now, today).await?;
