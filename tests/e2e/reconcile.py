@@ -4,6 +4,9 @@
 An event is what was accepted once. Kinesis, Firehose and event source mappings may each transport
 it more than once; that makes no event of it, so all counts are of distinct envelopes, told apart by
 their shop, id and time of receipt.
+
+`shoplake reconcile` counts the same. This is written apart from it, and reads Parquet with another
+library.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .pipeline import IDLE_CHECKS, SCHEMAS, Pipeline, wait_until
+from dev.pipeline import IDLE_CHECKS, SCHEMAS, Pipeline, wait_until
 
 UNREADABLE = "_unknown"
 ENVELOPE = ["shop_id", "_envelope_id", "_received_at"]
