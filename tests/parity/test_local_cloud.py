@@ -96,7 +96,7 @@ def run_script(cloud: Cloud, remote: Remote, job: str) -> subprocess.CompletedPr
     }
     command = [
         sys.executable,
-        ROOT / "glue-sql" / "run_job.py",
+        ROOT / "glue-sql" / "spark" / "run_job.py",
         "--job",
         job,
         "--lake_bucket",

@@ -24,8 +24,8 @@ SEED = os.environ.get("PARITY_SEED", "1")
 JOBS_PER_MODEL = int(os.environ.get("PARITY_JOBS", "2"))
 MODELS = sorted(
     path.stem
-    for folder in ("silver", "gold")
-    for path in (ROOT / "glue-sql" / folder).glob("*.sql")
+    for path in (ROOT / "glue-sql").glob("*/*.sql")
+    if path.parent.name not in ("checks", "warehouse")
 )
 
 

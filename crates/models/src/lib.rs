@@ -2,6 +2,7 @@
 //! what has to be computed again when something changes. Pure but for [`Models::load`]: listings go
 //! in, job documents come out.
 
+mod checks;
 mod dataset;
 mod definition;
 mod header;

@@ -82,11 +82,8 @@ pub(crate) fn models(sources: &[(&str, String)]) -> Models {
 /// `daily` reads sales (and clicks in a check); `weekly` reads `daily`, six days back.
 pub(crate) fn world() -> Models {
     models(&[
-        ("gold/weekly.sql", model(&["gold.daily"], "-- lookback_days = 6")),
-        (
-            "gold/daily.sql",
-            model(&["silver.sales"], "-- lookahead_days = 1\n-- warehouse = \"sales.daily\""),
-        ),
+        ("intermediate/weekly.sql", model(&["gold.daily"], "-- lookback_days = 6")),
+        ("sales/daily.sql", model(&["silver.sales"], "-- lookahead_days = 1")),
         ("checks/clicks_match.sql", check("daily", &["silver.clicks"])),
     ])
 }
