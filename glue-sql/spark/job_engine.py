@@ -1,6 +1,4 @@
-"""Which rows a job comes to: what crates/engine does with DataFusion, done with Spark. Nothing is
-committed here.
-"""
+"""Computes the rows of a job with Spark, as crates/engine does with DataFusion."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from typing import Any, NoReturn
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from job_lake import CONCURRENT_READS, InputGone, JobError, Json, Passing, Workspace, to_json
+from job_lake import CONCURRENT_READS, InputGone, JobError, Json, RetryableError, Workspace, to_json
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -30,21 +28,20 @@ SAMPLE_CHARS = 200
 MAX_FAILED_SHOPS = 50
 MASKED = "***"
 
-# What makes Spark mean by a text what DataFusion means by it.
+# With these settings, Spark gives a SQL text the meaning that DataFusion gives it.
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
-    # A value that does not fit, a text that is no number and a division by zero are errors and not
-    # nulls.
+    # Overflows, failed casts and divisions by zero are errors instead of nulls.
     "spark.sql.ansi.enabled": "true",
     "spark.sql.ansi.doubleQuotedIdentifiers": "true",
     "spark.sql.parser.escapedStringLiterals": "true",
     "spark.sql.variable.substitute": "false",
     "spark.sql.caseSensitive": "true",
     "spark.sql.timestampType": "TIMESTAMP_LTZ",
-    # The scale of a product is the sum of scales. Spark would rather drop decimals than overflow.
+    # The scale of a product is the sum of the scales. By default Spark drops digits instead.
     "spark.sql.decimalOperations.allowPrecisionLoss": "false",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-    # The calendar of files is the one that everybody but old Spark uses.
+    # Files use the Gregorian calendar, which old versions of Spark did not.
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
     "spark.sql.files.ignoreMissingFiles": "false",
@@ -54,7 +51,7 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Gold:
-    """A partition as it is committed."""
+    """A committed partition."""
 
     rows: pa.Table
     dirtied: list[Json]
@@ -65,34 +62,35 @@ class Gold:
         """Reads a file that either engine wrote."""
         try:
             file = pq.ParquetFile(pa.BufferReader(body))
-            notes = file.metadata.metadata or {}
+            metadata = file.metadata.metadata or {}
             lists = [
-                json.loads(notes.get(f"{PREFIX}{name}".encode(), b"[]"))
+                json.loads(metadata.get(f"{PREFIX}{name}".encode(), b"[]"))
                 for name in ("dirtied", "failed_checks")
             ]
             return cls(file.read().replace_schema_metadata(None), *lists)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise JobError(
-                f'the gold object "{key}" cannot be read: {error}; delete it and mark its partition dirty'
+                f'the gold object "{key}" cannot be read: {error}; delete it and send a '
+                "dirty-partition message"
             ) from error
 
     def encode(self, job: Json) -> bytes:
-        """Writes it as the commit that the job is."""
-        notes = {
-            **commit_notes(job, self.rows),
+        """Returns the Parquet file of the job's commit."""
+        metadata = {
+            **commit_metadata(job, self.rows),
             "dirtied": to_json(self.dirtied),
             "failed_checks": to_json(self.failed_checks),
         }
         sink = pa.BufferOutputStream()
         rows = self.rows.replace_schema_metadata(
-            {f"{PREFIX}{name}": value for name, value in notes.items()}
+            {f"{PREFIX}{name}": value for name, value in metadata.items()}
         )
         pq.write_table(rows, sink, compression="zstd", compression_level=3)
         return sink.getvalue().to_pybytes()
 
 
-def commit_notes(job: Json, rows: pa.Table) -> dict[str, str]:
-    """What a commit notes beside its rows."""
+def commit_metadata(job: Json, rows: pa.Table) -> dict[str, str]:
+    """Returns the metadata of a commit."""
     output = job["output"]
     return {
         "version": str(output["version"]),
@@ -105,7 +103,7 @@ def commit_notes(job: Json, rows: pa.Table) -> dict[str, str]:
 def compute(
     spark: SparkSession, job: Json, before: Gold | None, workspace: Workspace
 ) -> tuple[Gold, bool]:
-    """What the job comes to, and whether the rows are others than before. Commits nothing."""
+    """Returns the rows of the job, and whether they differ from the last commit."""
     session = spark.newSession()
     for name, value in SETTINGS.items():
         session.conf.set(name, value)
@@ -125,31 +123,30 @@ def compute(
 
 
 def _register(session: SparkSession, job: Json, source: Json, workspace: Workspace) -> None:
-    """Makes the listed objects a table, with the declared columns or those that the objects have."""
+    """Registers the objects as a table, with the declared columns or those of the objects."""
 
     def place(number_and_key: tuple[int, str]) -> tuple[str, pa.Schema]:
         number, key = number_and_key
-        # Rows of other models may be replaced at any time; an object of silver is only ever
-        # replaced by itself.
+        # Objects of other models may be replaced at any time. An object of silver is only replaced
+        # by the same bytes.
         placed = workspace.place(
             key, f"{source['table']}/{number:06}.parquet", may_change=source["columns"] is None
         )
         if placed is None:
             advice = "plan the partition again from a new listing"
             raise InputGone(
-                f"{source['name']}: the object {key} is gone since the job was planned; {advice}"
+                f"{source['name']}: the object {key} was deleted after planning; {advice}"
             )
         try:
             return placed[0], pq.read_schema(pa.BufferReader(placed[1]))
         except (pa.ArrowException, OSError) as error:
-            cause = f"is no Parquet file that can be read ({error}); write it again from its input"
+            cause = f"is not a valid Parquet file ({error}); write it again from its input"
             raise JobError(f"{source['name']}: the object {key} {cause}") from error
 
     with ThreadPoolExecutor(CONCURRENT_READS) as pool:
         placed = list(pool.map(place, enumerate(source["objects"])))
     columns = _columns(source, [schema for _, schema in placed])
-    # Spark 3.5 reads a decimal only as the one that was written, so objects are read by the types
-    # they have.
+    # Spark 3.5 reads a decimal only with its written type, so objects are grouped by their types.
     groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for uri, schema in placed:
         groups.setdefault(tuple(_written(schema, columns).items()), []).append(uri)
@@ -166,7 +163,7 @@ def _register(session: SparkSession, job: Json, source: Json, workspace: Workspa
 
 
 def _written(schema: pa.Schema, columns: dict[str, str]) -> dict[str, str]:
-    """The columns with the types that an object has them in, which may be narrower decimals."""
+    """Returns the columns with the types in the object, which may be narrower decimals."""
     actual = {field.name: portable(str(field.type)) for field in schema}
     return {name: actual.get(name) or kind for name, kind in columns.items()}
 
@@ -177,9 +174,9 @@ def _read(
     uris: list[str],
     columns: dict[str, str],
 ) -> DataFrame:
-    """The rows of objects of the same types, in the table's types."""
+    """Returns the rows of objects of the same types, cast to the types of the table."""
     reader = session.read.schema(", ".join(f"`{name}` {kind}" for name, kind in types))
-    # recursiveFileLookup: a folder named `business_date=...` is a name and no column.
+    # recursiveFileLookup: a folder named `business_date=...` is not read as a column.
     frame = reader.option("recursiveFileLookup", "true").parquet(*uris)
     if dict(types) == columns:
         return frame
@@ -188,7 +185,7 @@ def _read(
 
 
 def wider(one: str | None, other: str | None) -> str | None:
-    """The decimal that holds the values of both, if they are decimals of the same scale."""
+    """Returns the decimal that holds the values of both, if they are decimals of one scale."""
     found = [re.fullmatch(r"decimal\((\d+),(\d+)\)", kind or "") for kind in (one, other)]
     if not all(found) or found[0][2] != found[1][2]:
         return None
@@ -196,11 +193,10 @@ def wider(one: str | None, other: str | None) -> str | None:
 
 
 def _columns(source: Json, schemas: list[pa.Schema]) -> dict[str, str]:
-    """The columns of a table with their types: the declared ones, which every object has, or all
-    found.
+    """Returns the columns of a table with their types: the declared ones, or those of all objects.
 
-    Of decimals that differ only in how many digits they hold, the wider one: a model whose sum was
-    widened is read together with the days that were computed before.
+    Decimals of one scale get the wider type: days that were computed before a sum was widened are
+    read together with later ones.
     """
     declared = source["columns"]
     columns = {column["name"]: column["type"] for column in declared or ()}
@@ -216,8 +212,10 @@ def _columns(source: Json, schemas: list[pa.Schema]) -> dict[str, str]:
                 advice = (
                     "a contract changes only by adding optional fields, so write the object again"
                 )
-                found = f'has the column "{field.name}" as {actual or field.type}, expected {expected}; {advice}'
-                raise JobError(f"{source['name']}: the object {key} {found}")
+                found = f'has the column "{field.name}" as {actual or field.type}'
+                raise JobError(
+                    f"{source['name']}: the object {key} {found}, expected {expected}; {advice}"
+                )
         for column in declared or ():
             if not column["nullable"] and column["name"] not in schema.names:
                 advice = "only optional columns may be missing in older objects"
@@ -227,11 +225,10 @@ def _columns(source: Json, schemas: list[pa.Schema]) -> dict[str, str]:
 
 
 def portable(name: str) -> str | None:
-    """The portable type that holds every value of a type of Spark's or of what Spark reads of
-    Arrow's; none if there is none.
+    """Returns the portable type of a type of Spark or Arrow, or `None`.
 
-    A silver or gold file has no other numbers than those below, and Spark 3.5 would not read a
-    smaller one as a larger one.
+    Files of silver and gold have only these types, and Spark 3.5 does not read a smaller number as
+    a larger one.
     """
     if found := re.fullmatch(r"decimal(?:128)?\((\d+), ?(\d+)\)", name):
         precision, scale = map(int, found.groups())
@@ -255,7 +252,7 @@ def portable(name: str) -> str | None:
     }.get(name)
 
 
-# What a query may also return, because its values fit into a portable type.
+# Types that a query may also return, because their values fit into a portable type.
 WIDER = {
     "tinyint": "bigint",
     "smallint": "bigint",
@@ -266,7 +263,7 @@ WIDER = {
 
 
 def arrow(kind: str) -> pa.DataType:
-    """A portable type in Arrow."""
+    """Returns the Arrow type of a portable type."""
     if found := re.fullmatch(r"decimal\((\d+),(\d+)\)", kind):
         return pa.decimal128(*map(int, found.groups()))
     return {
@@ -280,7 +277,7 @@ def arrow(kind: str) -> pa.DataType:
 
 
 def _query(session: SparkSession, job: Json, workspace: Workspace) -> pa.Table:
-    """The rows in portable types and in the order of `sort`, which the checks see as a table, too."""
+    """Returns the rows in portable types, sorted, and registers them as the table of the checks."""
     with _spark(job, "its query"):
         frame = session.sql(job["sql"])
         columns = _stored_columns(job, frame)
@@ -295,8 +292,7 @@ def _query(session: SparkSession, job: Json, workspace: Workspace) -> pa.Table:
     schema = pa.schema([(name, arrow(kind)) for name, kind in columns.items()])
     tables = [pq.read_table(pa.BufferReader(body)).cast(schema) for body in workspace.files("rows")]
     rows = pa.concat_tables([schema.empty_table(), *tables])
-    # The key's columns: no two rows that may be committed are alike in them, and none of them is
-    # null.
+    # The order is total: rows that may be committed have unique keys without nulls.
     return rows.sort_by([(column, "ascending") for column in job["sort"]]).combine_chunks()
 
 
@@ -306,9 +302,10 @@ def _stored_columns(job: Json, frame: DataFrame) -> dict[str, str]:
         name = field.dataType.simpleString()
         kind = portable(name) or WIDER.get(name)
         if kind is None:
-            expected = "expected string, bigint, double, boolean, date, timestamp or decimal; cast it in the model's last `select`"
             raise JobError(
-                f'model {job["model"]}: the column "{field.name}" is a {name}, {expected}'
+                f'model {job["model"]}: the column "{field.name}" is a {name}, expected string, '
+                "bigint, double, boolean, date, timestamp or decimal; cast it in the model's last "
+                "`select`"
             )
         columns[field.name] = kind
     named = [("key", name) for name in job["key"]] + [("sort", name) for name in job["sort"]]
@@ -320,12 +317,13 @@ def _stored_columns(job: Json, frame: DataFrame) -> dict[str, str]:
 
 def _missing(job: Json, column: str, what: str) -> JobError:
     return JobError(
-        f'model {job["model"]}: the query does not return the column "{column}" that its {what} names'
+        f'model {job["model"]}: the query does not return the column "{column}" that its '
+        f"{what} names"
     )
 
 
 def _run_check(session: SparkSession, job: Json, check: Json) -> Json | None:
-    """What is to be said of a check that returns rows."""
+    """Returns the failure of a check, or `None` if it returns no rows."""
     with _spark(job, f"check {check['name']}"):
         frame = session.sql(check["sql"])
         count = frame.count()
@@ -342,7 +340,7 @@ def _run_check(session: SparkSession, job: Json, check: Json) -> Json | None:
 
 
 def _shops(frame: DataFrame) -> list[str]:
-    """The shops whose rows they are, if the check says so: the first few of them."""
+    """Returns the first shops of the rows, if the check returns `shop_id`."""
     if "shop_id" not in frame.columns:
         return []
     shops = frame.select("shop_id").where("shop_id is not null").distinct()
@@ -350,13 +348,15 @@ def _shops(frame: DataFrame) -> list[str]:
 
 
 def _shown(name: str, value: Any, personal: list[str]) -> str | None:
-    """A value for a message, which more people read than tables: not a personal one."""
+    """Returns a value for a message. More people read messages than tables, so a personal value is
+    masked.
+    """
     return MASKED if name in personal and value is not None else text(value)
 
 
 def text(value: Any) -> str | None:
-    """A value as Arrow writes it, or the beginning of a long one. A JSON number could not hold
-    every amount of money.
+    """Returns a value as Arrow writes it, cut if it is long. It is a text, as a JSON number does
+    not hold every amount of money.
     """
     match value:
         case None:
@@ -377,7 +377,7 @@ def text(value: Any) -> str | None:
                 if value.microsecond % 1000
                 else "milliseconds"
             )
-            # Spark gives a moment as this machine's clock showed it.
+            # Spark returns a time in the time zone of the machine.
             text = value.astimezone(UTC).isoformat(timespec=spec).replace("+00:00", "Z")
         case _:
             text = str(value)
@@ -385,8 +385,8 @@ def text(value: Any) -> str | None:
 
 
 def changed_rows(old: pa.Table, new: pa.Table) -> list[pa.Table]:
-    """Tables of the rows that are in one of the two only, as often as they are. A column more or
-    less makes every row another.
+    """Returns tables of the rows that are in one of the two only, with their numbers. Different
+    columns make every row different.
     """
     if old.schema.names != new.schema.names or old.schema.types != new.schema.types:
         return [old, new]
@@ -399,7 +399,7 @@ def changed_rows(old: pa.Table, new: pa.Table) -> list[pa.Table]:
 
 
 def bits(table: pa.Table) -> pa.Table:
-    """With doubles as their bits, of which every one counts."""
+    """Returns the table with doubles as their bits, so that a comparison is exact."""
     table = table.combine_chunks()
     for number, field in enumerate(table.schema):
         if field.type == pa.float64():
@@ -409,7 +409,7 @@ def bits(table: pa.Table) -> pa.Table:
 
 
 def _dirtied(job: Json, changed: list[pa.Table]) -> list[Json]:
-    """The partitions of other models that read a row which is not as before."""
+    """Returns the partitions of other models that read a changed row."""
     partitions: dict[str, set[date]] = {}
     for downstream in job["downstream"]:
         for table in changed:
@@ -427,7 +427,7 @@ def _dirtied(job: Json, changed: list[pa.Table]) -> list[Json]:
 
 
 def read_by(downstream: Json, day: date) -> list[date]:
-    """The partitions of a downstream model that read this day: those from D - lookahead to D +
+    """Returns the partitions of a downstream model that read this day: from D - lookahead to D +
     lookback.
     """
     days = range(
@@ -438,9 +438,7 @@ def read_by(downstream: Json, day: date) -> list[date]:
 
 
 def runs(model: str, days: Iterable[date], reason: str) -> list[Json]:
-    """As few messages as name these partitions: one for each run of days without a gap, as
-    crates/models/src/job.rs makes them.
-    """
+    """Returns one message for each run of days without a gap, as shoplake-jobs does."""
     messages: list[Json] = []
     for _, run in groupby(
         enumerate(sorted(days)), lambda numbered: numbered[1].toordinal() - numbered[0]
@@ -451,11 +449,10 @@ def runs(model: str, days: Iterable[date], reason: str) -> list[Json]:
     return messages
 
 
-# What Spark says of a query or of data; of anything else that goes wrong in a cluster another
-# attempt may know nothing.
-MEANT = re.compile(
-    r"(Analysis|Parse|Arithmetic|DateTime|NumberFormat|SparkRuntime|IllegalArgument|UnsupportedOperation"
-    r"|SchemaColumnConvertNotSupported|SparkUpgrade)Exception$"
+# Errors of the query or the data. Another attempt may not hit any other error of a cluster.
+PERMANENT = re.compile(
+    r"(Analysis|Parse|Arithmetic|DateTime|NumberFormat|SparkRuntime|IllegalArgument"
+    r"|UnsupportedOperation|SchemaColumnConvertNotSupported|SparkUpgrade)Exception$"
 )
 
 
@@ -468,7 +465,7 @@ def _spark(job: Json, what: str) -> Iterator[None]:
 
 
 def _explain(job: Json, what: str, error: Exception) -> NoReturn:
-    """The innermost of Spark's causes that says something, as the model's."""
+    """Raises the innermost cause with a message, as an error of the model."""
     causes, thrown = [], getattr(error, "_origin", None) or getattr(error, "java_exception", None)
     while thrown is not None:
         causes.append((thrown.getClass().getName(), (thrown.getMessage() or "").strip()))
@@ -476,10 +473,10 @@ def _explain(job: Json, what: str, error: Exception) -> NoReturn:
     for name, message in reversed(causes):
         if name.endswith("FileNotFoundException") or "[PATH_NOT_FOUND]" in message:
             raise InputGone(f"model {job['model']}, {what}: {message}") from error
-        if MEANT.search(name):
+        if PERMANENT.search(name):
             raise JobError(f"model {job['model']}, {what}: {message}") from error
     advice = "retry, and if it persists give the job more or larger workers"
     message = next((message for _, message in reversed(causes) if message), str(error))
-    raise Passing(
+    raise RetryableError(
         f"model {job['model']}, {what}: Spark did not finish ({message}); {advice}"
     ) from error

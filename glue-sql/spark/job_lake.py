@@ -1,5 +1,5 @@
-"""The lake as a job on Spark sees it: conditional writes, who is told of a commit, and where Spark
-reads and writes.
+"""The ports of a job on Spark: the lake with conditional writes, the events and messages of a
+commit, and the files that Spark reads and writes.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 Json = dict[str, Any]
 
-# Requests under way at once. S3 serves one in tens of milliseconds.
+# Concurrent requests. S3 answers one in tens of milliseconds.
 CONCURRENT_READS = 32
 
 
 class JobError(Exception):
-    """A job that neither was run nor is anybody else's turn."""
+    """Why a job failed."""
 
     kind = "Shoplake.Permanent"
 
 
-class Passing(JobError):
-    """One that another attempt may mend."""
+class RetryableError(JobError):
+    """A failure that another attempt may not hit."""
 
     kind = "Shoplake.Retryable"
 
 
 class InputGone(Exception):
-    """An object of the job's listing is no longer there: the partition has to be planned again."""
+    """An object of the job's listing was deleted: the partition has to be planned again."""
 
 
 class Conflict(Exception):
-    """Another writer was there first."""
+    """Another writer committed first."""
 
 
 @dataclass(frozen=True)
 class Object:
-    """An object, read whole or looked at."""
+    """An object, or its head."""
 
     body: bytes
     etag: str
@@ -62,24 +62,23 @@ class Lake:
         self.bucket = bucket
         self._client = client
         self._conditions = threading.local()
-        # Older versions of boto3 (as Glue 5.0 has) do not know the parameters IfMatch and
-        # IfNoneMatch of PutObject.
+        # The boto3 of Glue 5.0 lacks the parameters IfMatch and IfNoneMatch of PutObject.
         client.meta.events.register("before-call.s3.PutObject", self._add_condition)
 
     def get(self, key: str) -> Object | None:
-        """Reads an object whole; none if there is none."""
+        """Returns an object, or `None`."""
         with _store("read", key):
             answer = self._ask(self._client.get_object, key)
             return answer and _object(answer, answer["Body"].read())
 
     def head(self, key: str) -> Object | None:
-        """What is known of an object; none if there is none."""
-        with _store("look at", key):
+        """Returns an object without its body, or `None`."""
+        with _store("read", key):
             answer = self._ask(self._client.head_object, key)
             return answer and _object(answer, b"")
 
     def tail(self, key: str, length: int = 65536) -> bytes | None:
-        """The end of a Parquet file with all of its footer; none if there is no such object."""
+        """Returns the end of a Parquet file with its whole footer, or `None`."""
         with _store("read", key):
             answer = self._ask(self._client.get_object, key, Range=f"bytes=-{length}")
             if answer is None:
@@ -97,9 +96,7 @@ class Lake:
         metadata: dict[str, str] | None = None,
         condition: dict[str, str] | None = None,
     ) -> None:
-        """Writes an object whole if the condition holds: none, `If-Match: <etag>` or
-        `If-None-Match: *`.
-        """
+        """Writes an object if the condition (`If-Match: <etag>` or `If-None-Match: *`) holds."""
         self._conditions.headers = condition or {}
         with _store("write", key):
             try:
@@ -107,8 +104,8 @@ class Lake:
                     Bucket=self.bucket, Key=key, Body=body, Metadata=metadata or {}
                 )
             except ClientError as error:
-                # 412: it does not hold. 409: another conditional write is under way. 404: If-Match
-                # on what was deleted.
+                # 412: it does not hold. 409: another conditional write is running. 404: If-Match on
+                # a deleted object.
                 if condition and error.response["ResponseMetadata"]["HTTPStatusCode"] in (
                     404,
                     409,
@@ -120,7 +117,7 @@ class Lake:
                 self._conditions.headers = {}
 
     def list(self, prefix: str) -> list[str]:
-        """All keys that start with the prefix, in order."""
+        """Returns all keys with the prefix, sorted."""
         with _store("list", prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=prefix
@@ -128,7 +125,7 @@ class Lake:
             return [item["Key"] for page in pages for item in page.get("Contents", ())]
 
     def delete(self, key: str) -> None:
-        """Removes an object; no error if there is none."""
+        """Deletes an object, if it exists."""
         with _store("delete", key):
             self._client.delete_object(Bucket=self.bucket, Key=key)
 
@@ -142,7 +139,7 @@ class Lake:
             code = error.response["Error"]["Code"]
             if code in ("NoSuchKey", "404"):
                 return None
-            if code == "InvalidRange":  # an object without a byte has no end to read either
+            if code == "InvalidRange":  # an empty object
                 return {"Body": io.BytesIO()}
             raise
 
@@ -157,19 +154,19 @@ def _store(action: str, key: str) -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as error:
         advice = "retry, and if it persists check the bucket's name, its policy and the role"
-        raise Passing(f'could not {action} "{key}" in the lake: {error}; {advice}') from error
+        raise RetryableError(f'cannot {action} "{key}" in the lake: {error}; {advice}') from error
 
 
 class Outbox:
-    """EventBridge for what others may want to know, SQS for what dispatch has to do again."""
+    """Publishes dirty partitions on EventBridge, and sends dirty-partition messages to SQS."""
 
     def __init__(self, events: Any, bus: str, queue: Any, queue_url: str) -> None:
         self._events, self._bus, self._queue, self._queue_url = events, bus, queue, queue_url
 
-    def announce(self, dirtied: list[Json]) -> None:
-        """Tells whoever listens, each partition at least once."""
-        with _port("announce dirty partitions on EventBridge"):
-            for start in range(0, len(dirtied), 10):  # what one call takes
+    def publish(self, dirtied: list[Json]) -> None:
+        """Publishes each dirty partition at least once."""
+        with _port("publish dirty partitions on EventBridge"):
+            for start in range(0, len(dirtied), 10):  # the limit of a call
                 entries = [
                     {
                         "EventBusName": self._bus,
@@ -185,10 +182,10 @@ class Outbox:
                             f"{entry['ErrorCode']}: {entry.get('ErrorMessage', '')}"
                         )
 
-    def mark(self, dirty: Json) -> None:
-        """Has a partition planned again."""
+    def send(self, dirty: Json) -> None:
+        """Sends a dirty-partition message, so that the partition is planned again."""
         event = {"source": "shoplake", "detail-type": "Partition Dirty", "detail": dirty}
-        with _port("mark a partition dirty on SQS"):
+        with _port("send a dirty-partition message to SQS"):
             self._queue.send_message(QueueUrl=self._queue_url, MessageBody=to_json(event))
 
 
@@ -198,30 +195,28 @@ def _port(action: str) -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError, ConnectionError) as error:
         advice = "retry, and if it persists check the name of the target and the role"
-        raise Passing(f"could not {action}: {error}; {advice}") from error
+        raise RetryableError(f"cannot {action}: {error}; {advice}") from error
 
 
 def to_json(value: Any) -> str:
-    """As serde_json writes it."""
+    """Returns JSON as serde_json writes it."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 class Workspace:
-    """Where Spark finds a job's inputs and leaves its rows: below the job's document, so that a
-    whole cluster reaches it.
-    """
+    """The folder of a job's inputs and rows, beside its document: a whole cluster reaches it."""
 
     def __init__(self, lake: Lake, folder: str) -> None:
         self.lake = lake
-        self._folder = f"{folder}.{uuid.uuid4().hex}"  # no two attempts share it
+        self._folder = f"{folder}.{uuid.uuid4().hex}"  # each attempt has its own
 
     def uri(self, name: str) -> str:
-        """How Spark calls a file or folder of it."""
+        """Returns the URI of a file or folder in it."""
         return f"s3://{self.lake.bucket}/{self._folder}/{name}"
 
     def place(self, key: str, name: str, may_change: bool) -> tuple[str, bytes] | None:
-        """Gives Spark an object, and the caller its footer. What may be replaced while the job runs
-        is read only once.
+        """Returns the URI of an object for Spark, and its footer. An object that may be replaced
+        while the job runs is read once.
         """
         if may_change:
             return self._copy(key, name)

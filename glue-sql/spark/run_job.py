@@ -1,13 +1,14 @@
-"""Runs one job document on Spark: what functions/transform does with DataFusion, for jobs that do
-not fit into a Lambda.
+"""Runs one job document on Spark, as functions/transform does with DataFusion, for jobs that do not
+fit into a Lambda.
 
-    run_job.py --job KEY --lake_bucket NAME --dirty_queue_url URL [--event_bus NAME] [--aws_region REGION]
+    run_job.py --job KEY --lake_bucket NAME --dirty_queue_url URL
+               [--event_bus NAME] [--aws_region REGION]
 
-Made for Glue 5 (Spark 3.5, Python 3.11, with boto3 and pyarrow), which takes one script and the
-modules beside it as `--extra-py-files`. The protocol is that of functions/transform/src/handler.rs,
-step by step, and a partition that either of them has committed can be continued by the other. The
-JobResult is printed, and written beside the document as `<id>.result.json`. The last line of a
-failure has `Shoplake.Permanent` or `Shoplake.Retryable`, which Glue passes on.
+It runs on Glue 5 (Spark 3.5, Python 3.11, with boto3 and pyarrow), with the modules beside it as
+`--extra-py-files`. The protocol is that of functions/transform/src/handler.rs, step by step: either
+of them continues a partition that the other has committed. The JobResult is printed, and written
+beside the document as `<id>.result.json`. The last line of a failure has `Shoplake.Permanent` or
+`Shoplake.Retryable`, which Glue passes on.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from job_engine import Gold, commit_notes, compute, portable, read_by, runs
+from job_engine import Gold, commit_metadata, compute, portable, read_by, runs
 from job_lake import (
     CONCURRENT_READS,
     Conflict,
@@ -32,7 +33,7 @@ from job_lake import (
     LocalWorkspace,
     Object,
     Outbox,
-    Passing,
+    RetryableError,
     Workspace,
     to_json,
 )
@@ -57,7 +58,7 @@ JOB_FIELDS = {
 }
 OPTIONAL_JOB_FIELDS = {"personal"}
 
-# Step Functions passes on 256 KB, as SNS does, and an alert on failed checks shows them twice.
+# Step Functions and SNS pass on 256 KB, and an alert on failed checks has them twice.
 RESULT_BYTES = 100_000
 
 
@@ -68,7 +69,9 @@ class Transform:
         self._spark, self._lake, self._outbox = spark, lake, outbox
 
     def handle(self, key: str) -> Json:
-        """Runs the job, commits its rows if they are new and right, and gives the JobResult."""
+        """Runs the job, commits its rows if they changed and pass the checks, and returns the
+        JobResult.
+        """
         job, planned_at = self._job(key)
         try:
             result = shortened(
@@ -76,8 +79,8 @@ class Transform:
             )
             self._lake.put(f"{key.removesuffix('.json')}.result.json", to_json(result).encode())
         except JobError as error:
-            # After a passing fault the same job is tried again, and goes on holding its lease.
-            if not isinstance(error, Passing):
+            # The job keeps its lease for a retry.
+            if not isinstance(error, RetryableError):
                 self._release(job)
             raise
         self._release(job)
@@ -87,7 +90,7 @@ class Transform:
         found = self._lake.get(key)
         if found is None:
             raise JobError(
-                f'there is no job document "{key}" in the lake; plan the partition again'
+                f'the job document "{key}" is missing in the lake; plan the partition again'
             )
         again = "it was written by another version, so plan the partition again"
         try:
@@ -106,9 +109,8 @@ class Transform:
     def _run(self, job: Json, folder: str) -> Json:
         key, expected = job["output"]["key"], job["output"]["expected_etag"]
         current = self._lake.get(key)
-        if current and _is_of(job, current):
-            # An earlier attempt ended between its commit and now. What it still owed is in the
-            # commit.
+        if current and _committed_by(job, current):
+            # An earlier attempt ended after its commit, which has everything for the next steps.
             names = current.metadata.get("new-failures")
             new = names.split(",") if names else []
             return self._finish(job, Gold.decode(key, current.body), new)
@@ -128,7 +130,7 @@ class Transform:
         failed_before = before.failed_checks if before else []
         known = {failed["name"]: failed.get("shops", []) for failed in failed_before}
         failing = {failed["name"]: failed["shops"] for failed in gold.failed_checks}
-        # A commit says which checks fail for which shops. So the same rows are committed again
+        # A commit records which checks fail for which shops. So the same rows are committed again
         # when that changes.
         if stopped or not (changed or failing != known):
             outcome = "checks_failed" if stopped else "unchanged"
@@ -141,22 +143,23 @@ class Transform:
         body = gold.encode(job)
         condition = {"If-Match": expected} if expected else {"If-None-Match": "*"}
         try:
-            notes = commit_notes(job, gold.rows) | ({"new-failures": ",".join(new)} if new else {})
-            self._lake.put(key, body, notes, condition)
+            metadata = commit_metadata(job, gold.rows)
+            if new:
+                metadata["new-failures"] = ",".join(new)
+            self._lake.put(key, body, metadata, condition)
         except Conflict:
-            # A write whose answer was lost is sent again by the client, and then conflicts with
-            # itself.
+            # The client repeats a write whose answer is lost, which then conflicts with itself.
             head = self._lake.head(key)
-            if not (head and _is_of(job, head)):
+            if not (head and _committed_by(job, head)):
                 return self._conflict(job, "another job committed while it ran")
         measure({"written_gold_rows_count": gold.rows.num_rows, "written_parquet_bytes": len(body)})
         return self._finish(job, gold, new)
 
     def _finish(self, job: Json, gold: Gold, new_failures: list[str]) -> Json:
-        """Announces what a commit of the job dirtied, and says what is to be loaded, and what
-        people are to be told.
+        """Publishes the partitions that the commit made dirty. Returns the result with the requests
+        to load and to notify.
         """
-        self._outbox.announce(gold.dirtied)
+        self._outbox.publish(gold.dirtied)
         own = {"model": job["model"], "key": job["output"]["key"]}
         load = job["warehouse"] and {
             **own,
@@ -184,11 +187,11 @@ class Transform:
         return {**committed, "alert": alerts, "load": load, "notify": notify}
 
     def _conflict(self, job: Json, reason: str) -> Json:
-        """Has the partition planned again.
+        """Sends a dirty-partition message, so that the partition is planned again.
 
-        An earlier attempt may have committed, ended before it could announce, and been replaced by
-        another job since. So everything that reads this partition is announced as well; what is up
-        to date costs a listing.
+        An earlier attempt may have ended between its commit and its publishing, and another job may
+        have committed since. So all partitions that read this one are published, too. One that is
+        up to date costs a listing.
         """
         day = job["partition"]["value"]
         why = f"job {job['id']} of {job['model']} {day}: {reason}"
@@ -199,14 +202,12 @@ class Transform:
                 downstream["model"], read_by(downstream, date.fromisoformat(day)), why
             )
         ]
-        self._outbox.announce(dirty)
-        self._outbox.mark({"model": job["model"], "partition": day, "reason": why})
+        self._outbox.publish(dirty)
+        self._outbox.send({"model": job["model"], "partition": day, "reason": why})
         return {"outcome": "conflict", "checks": []}
 
     def _release(self, job: Json) -> None:
-        """Gives the partition's lease back, if it still is the job's, as crates/lake/src/lease.rs
-        does.
-        """
+        """Releases the lease if the job holds it, as crates/lake/src/lease.rs does."""
         key = f"jobs/{job['model']}/{job['partition']['value']}/running.json"
         released = {"job": job["id"], "until": "1970-01-01T00:00:00Z"}
         try:
@@ -218,11 +219,11 @@ class Transform:
             ):
                 self._lake.put(key, to_json(released).encode(), condition={"If-Match": found.etag})
         except (JobError, Conflict, ValueError, KeyError, TypeError) as error:
-            log("WARN", "a lease was not given back; it ends by itself", error=str(error))
+            log("WARN", "a lease was not released; it expires", error=str(error))
 
 
-def _is_of(job: Json, found: Object) -> bool:
-    """Whether the object is the commit of the job itself."""
+def _committed_by(job: Json, found: Object) -> bool:
+    """Whether the job committed the object."""
     return found.metadata.get("job") == job["id"]
 
 
@@ -248,7 +249,7 @@ def _result(job: Json, planned_at: str) -> Json:
 
 
 def alert(job: Json, failed_checks: list[Json], names: list[str]) -> list[Json] | None:
-    """What people are alerted to, without rows, which may be personal data."""
+    """Returns the alerts for people, without rows, which may hold personal data."""
     descriptions = {check["name"]: check["description"] for check in job["checks"]}
     alerts = [
         {
@@ -265,7 +266,7 @@ def alert(job: Json, failed_checks: list[Json], names: list[str]) -> list[Json] 
 
 
 def shortened(result: Json) -> Json:
-    """With fewer sample rows of failed checks, where the result would be too large to be passed on."""
+    """Returns the result with fewer sample rows of failed checks, if it is too large to pass on."""
     failed_checks = [{**check} for check in result["failed_checks"]]
     while len(to_json(result).encode()) > RESULT_BYTES and any(
         check["sample"] for check in failed_checks
@@ -277,7 +278,7 @@ def shortened(result: Json) -> Json:
 
 
 def log(level: str, message: str, **fields: Any) -> None:
-    """One JSON object per line, as the functions log."""
+    """Logs one JSON object per line, as the functions do."""
     print(
         to_json(
             {
@@ -292,7 +293,7 @@ def log(level: str, message: str, **fields: Any) -> None:
 
 
 def measure(values: dict[str, float]) -> None:
-    """Metrics in CloudWatch's embedded format, as crates/platform/src/metrics.rs writes them."""
+    """Writes metrics in the embedded format of CloudWatch, as crates/platform does."""
     units = {"count": "Count", "bytes": "Bytes", "seconds": "Seconds"}
     metrics = [{"Name": name, "Unit": units[name.rpartition("_")[2]]} for name in values]
     directive = {"Namespace": "Shoplake", "Dimensions": [["function"]], "Metrics": metrics}
@@ -318,16 +319,12 @@ def main() -> None:
     }
     for name, about in required.items():
         parser.add_argument(f"--{name}", required=True, help=about)
-    parser.add_argument(
-        "--event_bus", default="default", help="where dirty partitions are announced"
-    )
-    parser.add_argument(
-        "--aws_region", help="whose services are called; otherwise boto3 looks where it always does"
-    )
+    parser.add_argument("--event_bus", default="default", help="event bus for dirty partitions")
+    parser.add_argument("--aws_region", help="region of the services; default: that of boto3")
     arguments, _ = parser.parse_known_args()  # Glue adds arguments of its own
 
     began = time.monotonic()
-    # Whoever sets an endpoint has a local cloud, where a bucket is no host name.
+    # A local cloud sets an endpoint and has no host names for buckets.
     style = {"addressing_style": "path" if "AWS_ENDPOINT_URL" in os.environ else "auto"}
     config = Config(
         max_pool_connections=CONCURRENT_READS,
@@ -344,8 +341,7 @@ def main() -> None:
         result = Transform(spark, Lake(s3, arguments.lake_bucket), outbox).handle(arguments.job)
     except JobError as error:
         log("ERROR", str(error), error_type=error.kind, job=arguments.job)
-        # What ends by SystemExit has failed to some runners and ended well to others: an error is
-        # an error to all of them.
+        # Some runners take SystemExit as a success, and an error as an error.
         raise RuntimeError(f"{error.kind}: {error}") from error
     finally:
         measure({"ran_job_seconds": round(time.monotonic() - began, 3)})

@@ -9,7 +9,7 @@ use shoplake_lake::{ETag, MemoryStore, keys};
 use shoplake_models::{GoldHead, Listing, Model, Models, Plan};
 
 use crate::envelopes;
-use crate::table::{Catalog, Format, PartitionKey, Projection, Table, TableColumn};
+use crate::table::{Catalog, Format, HiveColumn, PartitionKey, Projection, Table};
 
 /// Why the definitions do not make a catalog.
 #[derive(Debug, thiserror::Error)]
@@ -135,7 +135,7 @@ fn dataset(contract: &Contract) -> Result<Table, CatalogError> {
     let columns = contract
         .columns
         .iter()
-        .map(|column| TableColumn::new(&column.name, column.column_type, &column.description))
+        .map(|column| HiveColumn::new(&column.name, column.column_type, &column.description))
         .collect();
     Ok(Table {
         description: contract.description.clone(),
@@ -156,8 +156,8 @@ fn dataset(contract: &Contract) -> Result<Table, CatalogError> {
 }
 
 /// Returns the table of a model. The partition column is in the objects, too, for readers of single
-/// files. The table has it once, as the partition key; engines do not read columns of a Parquet file
-/// that the table does not have.
+/// files. The table has it once, as the partition key; engines do not read columns of a Parquet
+/// file that the table does not have.
 fn model_table(model: &Model, columns: &[LoadColumn]) -> Result<Table, CatalogError> {
     let partition = columns.iter().find(|column| column.name == model.partition);
     match partition {
@@ -190,7 +190,7 @@ fn model_table(model: &Model, columns: &[LoadColumn]) -> Result<Table, CatalogEr
             .filter(|column| column.name != model.partition)
             .map(|column| {
                 let text = description(&column.name)?;
-                Ok(TableColumn::new(&column.name, column.column_type, text))
+                Ok(HiveColumn::new(&column.name, column.column_type, text))
             })
             .collect::<Result<_, CatalogError>>()?,
         partition_keys: vec![envelopes::day(&model.partition, description(&model.partition)?)],

@@ -4,14 +4,15 @@
 use shoplake_contracts::envelope::UNKNOWN;
 use shoplake_lake::keys;
 
-use crate::table::{Format, PartitionKey, Projection, Table, TableColumn};
+use crate::table::{Format, HiveColumn, PartitionKey, Projection, Table};
 
 /// Returns the table of a source's envelopes, by hour of arrival.
 pub(crate) fn bronze(source: &str) -> Table {
-    let text = |name: &str, description: &str| TableColumn::new(name, "string", description);
+    let text = |name: &str, description: &str| HiveColumn::new(name, "string", description);
     Table {
         description: format!(
-            "Everything that {source} sent, unchanged: one CloudEvents envelope per row, with the event as JSON text in data."
+            "Everything that {source} sent, unchanged: one CloudEvents envelope per row, with the \
+             event as JSON text in data."
         ),
         format: Format::Json,
         location: keys::bronze_source(source),
@@ -51,26 +52,37 @@ pub(crate) fn bronze(source: &str) -> Table {
 pub(crate) fn quarantine<'a>(datasets: impl Iterator<Item = &'a str>) -> Table {
     let values = datasets.chain([UNKNOWN]).map(str::to_owned).collect();
     Table {
-        description: "Lines that did not become rows, with all reasons and their original bytes. silver.quarantined has the first reason of each."
+        description: "Lines that did not become rows, with all reasons and their original bytes. \
+                      silver.quarantined has the first reason of each."
             .to_owned(),
         format: Format::Json,
         location: "quarantine/".to_owned(),
         template: "quarantine/${dataset}/dt=${dt}/".to_owned(),
         columns: vec![
-            TableColumn::new(
+            HiveColumn::new(
                 "failure",
-                "struct<kind:string,reasons:array<struct<field:string,expected:string,actual:string,code:string>>>",
+                "struct<kind:string,reasons:array<struct<field:string,expected:string,\
+                 actual:string,code:string>>>",
                 "The stage that failed, and all reasons.",
             ),
-            TableColumn::new("contract", "string", "The contract that the line breaks."),
-            TableColumn::new("envelope", "string", "The original bytes."),
-            TableColumn::new("envelope_encoding", "string", "The encoding of envelope: utf-8, or base64 for other bytes."),
-            TableColumn::new(
+            HiveColumn::new("contract", "string", "The contract that the line breaks."),
+            HiveColumn::new("envelope", "string", "The original bytes."),
+            HiveColumn::new(
+                "envelope_encoding",
+                "string",
+                "The encoding of envelope: utf-8, or base64 for other bytes.",
+            ),
+            HiveColumn::new(
                 "origin",
-                "struct<stream:string,shard:string,sequence:string,bucket:string,key:string,line:bigint>",
+                "struct<stream:string,shard:string,sequence:string,bucket:string,key:string,\
+                 line:bigint>",
                 "The place of the line: a record of a stream, or an object of bronze.",
             ),
-            TableColumn::new("processor", "struct<name:string,version:string>", "The program that refused the line."),
+            HiveColumn::new(
+                "processor",
+                "struct<name:string,version:string>",
+                "The program that refused the line.",
+            ),
         ],
         partition_keys: vec![
             PartitionKey {

@@ -39,7 +39,7 @@ pub struct Table {
     /// The folder of one partition, with its keys as placeholders: `silver/pos_sales/dt=${dt}/`.
     pub template: String,
     /// The columns in the objects, without the partition keys.
-    pub columns: Vec<TableColumn>,
+    pub columns: Vec<HiveColumn>,
     /// The columns in the names of folders.
     pub partition_keys: Vec<PartitionKey>,
     /// Columns that identify a row; empty for lines without a key.
@@ -89,7 +89,7 @@ pub enum Format {
 
 /// A column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TableColumn {
+pub struct HiveColumn {
     /// Its name.
     pub name: String,
     /// Its type in Hive, which has the name of the portable type.
@@ -100,7 +100,7 @@ pub struct TableColumn {
     pub description: String,
 }
 
-impl TableColumn {
+impl HiveColumn {
     /// Returns a column with at most 255 characters of the description, the limit of Glue.
     pub(crate) fn new(name: &str, column_type: impl ToString, description: &str) -> Self {
         let description = description.chars().take(255).collect();

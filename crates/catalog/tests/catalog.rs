@@ -37,8 +37,9 @@ fn orders(partition: &str, field: &str) -> String {
         r#"{{
             "title": "Orders", "description": "What was ordered.", "type": "object",
             "x-dataset": {{
-                "source": "shop", "delivery": "stream", "key": ["shop_id", "order_id"], "version": null,
-                "event_time": "placed_at", "partition": "{partition}", "sort": ["shop_id", "order_id"],
+                "source": "shop", "delivery": "stream", "key": ["shop_id", "order_id"],
+                "version": null, "event_time": "placed_at", "partition": "{partition}",
+                "sort": ["shop_id", "order_id"],
                 "personal": ["contact_email"]
             }},
             "required": ["order_id", "placed_at", "contact", "line_items"],
@@ -46,18 +47,27 @@ fn orders(partition: &str, field: &str) -> String {
                 "order_id": {{ "type": "string", "description": "Names it." }},
                 "placed_at": {{ "type": "string", "format": "date-time", "description": "When." }},
                 "{field}": {{
-                    "type": ["string", "null"], "x-type": "decimal(18,4)", "description": "Something.",
+                    "type": ["string", "null"], "x-type": "decimal(18,4)",
+                    "description": "Something.",
                     "pattern": "^-?(0|[1-9][0-9]{{0,13}})(\\.[0-9]{{1,4}})?$"
                 }},
                 "contact": {{
                     "type": "object", "description": "Who.", "required": ["email"],
-                    "properties": {{ "email": {{ "type": "string", "description": "The address." }} }}
+                    "properties": {{
+                        "email": {{ "type": "string", "description": "The address." }}
+                    }}
                 }},
                 "line_items": {{
-                    "type": "array", "description": "The lines.", "x-child": {{ "dataset": "order_lines", "ordinal": "line_no" }},
+                    "type": "array", "description": "The lines.",
+                    "x-child": {{ "dataset": "order_lines", "ordinal": "line_no" }},
                     "items": {{
                         "type": "object", "required": ["quantity"],
-                        "properties": {{ "quantity": {{ "type": "integer", "minimum": 1, "maximum": 99, "description": "How many." }} }}
+                        "properties": {{
+                            "quantity": {{
+                                "type": "integer", "minimum": 1, "maximum": 99,
+                                "description": "How many."
+                            }}
+                        }}
                     }}
                 }}
             }}

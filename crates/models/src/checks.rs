@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use shoplake_jobs::Severity;
 use crate::models::Check;
 use crate::query::{Query, QueryError};
+use shoplake_jobs::Severity;
 
 /// The table `[checks]` of a model's header. A column that is named here is a column of the model.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
@@ -220,7 +220,7 @@ where
             format!("control_totals_{dataset}"),
             inputs.to_vec(),
             format!(
-                "the rows of {dataset} that a connector sent in a batch are those that arrived, in silver or in \
+                "the rows of {dataset} that a connector sent in a batch arrived, in silver or in \
                  quarantine"
             ),
             &sql,
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn control_totals_read_the_dataset_its_totals_and_its_quarantine() {
         let checks: CommonChecks = toml::from_str(
-            "control_totals = { dataset = \"sales\", batch = \"cast(day as string)\", quantity = \"1\" }",
+            r#"control_totals = { dataset = "sales", batch = "string(day)", quantity = "1" }"#,
         )
         .unwrap();
         let [check] = &checks.compile("daily").unwrap()[..] else { panic!("one check") };

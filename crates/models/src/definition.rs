@@ -32,8 +32,8 @@ pub enum Reason {
     Unreadable(String),
     /// It is neither a model, nor a check, nor a reference table.
     #[error(
-        "expected <mart>/<name>.sql, checks/<name>.sql or reference/<name>.csv, with names of a-z, 0-9 \
-         and _, and a mart that is not called bronze, silver or gold"
+        "expected <mart>/<name>.sql, checks/<name>.sql or reference/<name>.csv, with names of a-z, \
+         0-9 and _, and a mart that is not called bronze, silver or gold"
     )]
     Path,
     /// Its header is not valid.
@@ -82,9 +82,7 @@ pub enum Reason {
         known: Vec<String>,
     },
     /// All inputs are reference tables, so no partition is ever dirty.
-    #[error(
-        "all inputs are reference tables, which have no days: add the dataset or model whose days it computes"
-    )]
+    #[error("all inputs are reference tables, which have no days: add a dataset or a model")]
     NoDays,
     /// Its input is not partitioned by time.
     #[error("the input {0:?} is not partitioned by day or hour: models read days")]
@@ -156,7 +154,7 @@ pub(crate) fn read<'a>(
         checks.push(check);
     }
     for model in models.values_mut() {
-        // The order of files differs between machines. The order of checks is part of a job.
+        // Checks are sorted, as their order is part of a job and the order of files is not.
         model.checks.sort_by(|one, other| one.name.cmp(&other.name));
     }
     for model in models.values() {
@@ -388,7 +386,8 @@ mod tests {
     fn key_and_partition_are_columns_of_the_query() {
         assert_eq!(
             daily(|text| text.replace("\"day\"]", "\"date\"]")),
-            "glue-sql/sales/daily.sql: unknown column \"date\" in key: the query returns shop_id, day, row_count"
+            "glue-sql/sales/daily.sql: unknown column \"date\" in key: \
+             the query returns shop_id, day, row_count"
         );
         assert!(
             daily(|text| text.replace("partition = \"day\"", "partition = \"dt\""))
@@ -422,7 +421,8 @@ mod tests {
         assert_eq!(
             error(&[("sales/daily.sql", model(&["silver.sails"], ""))]),
             "glue-sql/sales/daily.sql: unknown input \"silver.sails\": \
-             expected a dataset, a model or a reference table, one of silver.clicks, silver.orders, silver.sales, gold.daily"
+             expected a dataset, a model or a reference table, one of silver.clicks, \
+             silver.orders, silver.sales, gold.daily"
         );
     }
 
@@ -520,7 +520,8 @@ mod tests {
         assert!(error.contains("is called \"daily_bounds\""), "{error}");
     }
 
-    const ALERT: &str = "-- alert = { subject = \"{shop_id} has {row_count}\", started = \"day\", ended = \"day\" }";
+    const ALERT: &str =
+        r#"-- alert = { subject = "{shop_id} has {row_count}", started = "day", ended = "day" }"#;
 
     #[test]
     fn columns_of_an_alert_are_columns_of_the_query() {
@@ -550,7 +551,8 @@ mod tests {
         let weights = |text: String| error(&[("reference/weights.csv", text)]);
         assert_eq!(
             weights(REFERENCE.replace("a,1", "a,x")),
-            "glue-sql/reference/weights.csv: line 5, column \"weight\": expected a whole number of 64 bits, got \"x\""
+            "glue-sql/reference/weights.csv: line 5, column \"weight\": \
+             expected a whole number of 64 bits, got \"x\""
         );
         let taken = error(&[("reference/sales.csv", REFERENCE.to_owned())]);
         assert!(taken.contains("is called \"sales\""), "{taken}");

@@ -83,13 +83,9 @@ select 1;
         let error = read::<ModelHeader>(&MODEL.replace("lookback_days", "look_back_days"))
             .unwrap_err()
             .to_string();
-        insta::assert_snapshot!(error, @r"
-        TOML parse error at line 5, column 2
-          |
-        5 |  look_back_days = 1   # a session that began yesterday
-          |  ^^^^^^^^^^^^^^
-        unknown field `look_back_days`, expected one of `grain`, `key`, `partition`, `inputs`, `lookback_days`, `lookahead_days`, `every_seconds`, `alert`, `columns`, `checks`
-        ");
+        for part in ["line 5, column 2", "unknown field `look_back_days`", "`columns`, `checks`"] {
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]

@@ -162,36 +162,35 @@ impl Models {
         Ok(Self { models, datasets, references, personal, order })
     }
 
-    /// The model called `name`.
+    /// Returns the model called `name`.
     pub fn get(&self, name: &str) -> Option<&Model> {
         self.models.get(name)
     }
 
-    /// All models, each after everything that it reads.
+    /// Returns all models, each after the models that it reads.
     pub fn iter(&self) -> impl Iterator<Item = &Model> {
         self.order.iter().filter_map(|name| self.models.get(name))
     }
 
-    /// The reference table called `name`, with its packaged rows.
+    /// Returns the reference table called `name`, with its packaged rows.
     pub fn reference(&self, name: &str) -> Option<&ReferenceTable> {
         self.references.get(name)
     }
 
-    /// All reference tables, with their packaged rows.
+    /// Returns all reference tables, with their packaged rows.
     pub fn references(&self) -> &References {
         &self.references
     }
 
-    /// The models that read the reference table called `name`, themselves or in a check.
+    /// Returns the models that read the reference table called `name`, or have a check that does.
     pub fn readers_of_reference(&self, name: &str) -> impl Iterator<Item = &Model> {
         self.iter().filter(move |model| model.references().any(|read| read == name))
     }
 
-    /// The partitions of models that have to be computed again when `partition` of a dataset or a
-    /// model changes.
+    /// Returns the partitions that become dirty when `partition` of the dataset or model `name`
+    /// changes, each once, in the order of the models.
     ///
-    /// `name` is the bare name, as in keys. Every partition is named once, and in the order of the
-    /// models.
+    /// `name` has no prefix, as in keys: `pos_sales`.
     pub fn dirtied_by(&self, name: &str, partition: Partition) -> Vec<(String, Partition)> {
         self.downstream(name)
             .iter()
@@ -201,7 +200,7 @@ impl Models {
             .collect()
     }
 
-    /// What has to be listed to compute `partition` of `model`, day by day.
+    /// Returns the folders of the inputs of `partition`, day by day.
     pub fn input_prefixes(&self, model: &Model, partition: Partition) -> Vec<InputPrefix> {
         let prefixes = |input: &str| -> Vec<String> {
             model.input_partitions(partition).map(|day| self.day_prefix(input, day)).collect()
@@ -212,15 +211,15 @@ impl Models {
             .collect()
     }
 
-    /// What has to be listed to compute `partition` of `model`: the same objects as by
-    /// [`Models::input_prefixes`], in one listing for each input.
+    /// Returns the folders of the inputs of `partition`: those of [`Models::input_prefixes`], as
+    /// one range for each input.
     pub fn input_ranges(&self, model: &Model, partition: Partition) -> Vec<InputRange> {
         let (first, last) = partition.window_ends(model.lookback_days, model.lookahead_days);
         self.ranges(model, first, last)
     }
 
-    /// What has to be listed to know whether there is anything of `partition`'s own day: see
-    /// [`Models::plan`].
+    /// Returns the folders whose objects decide whether `partition` is computed for the first time:
+    /// see [`Models::plan`].
     pub fn own_day_ranges(&self, model: &Model, partition: Partition) -> Vec<InputRange> {
         self.ranges(model, partition, partition)
     }
@@ -240,12 +239,12 @@ impl Models {
         key.starts_with(&self.day_prefix(input, day))
     }
 
-    /// What the keys of one day of `input` start with.
+    /// Returns the prefix of the keys of one day of `input`.
     fn day_prefix(&self, input: &str, day: Partition) -> String {
         format!("{}{day}/", self.days_prefix(input))
     }
 
-    /// What comes before the day in the keys of `input`.
+    /// Returns the part of the keys of `input` before the day.
     fn days_prefix(&self, input: &str) -> String {
         match self.by_reference(input) {
             Some(upstream) => keys::gold_values(&upstream.name, &upstream.partition),
@@ -253,7 +252,7 @@ impl Models {
         }
     }
 
-    /// The models that read the dataset or model called `name`, themselves or in a check.
+    /// Returns the models that read the dataset or model `name`, or have a check that does.
     pub(crate) fn downstream(&self, name: &str) -> Vec<Downstream> {
         self.iter()
             .filter(|model| model.all_inputs().into_iter().any(|input| short_name(input) == name))
@@ -270,12 +269,12 @@ impl Models {
             .collect()
     }
 
-    /// The model that queries call `reference`; `None` if that is a dataset.
+    /// Returns the model that queries name `reference`; `None` if it is a dataset.
     pub(crate) fn by_reference(&self, reference: &str) -> Option<&Model> {
         self.models.get(short_name(reference)).filter(|model| model.reference == reference)
     }
 
-    /// The dataset that queries call `reference`.
+    /// Returns the dataset that queries name `reference`.
     pub(crate) fn dataset(&self, reference: &str) -> Option<&Dataset> {
         self.datasets.get(reference)
     }
@@ -324,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_change_then_the_days_that_read_it_are_dirty() {
+    fn a_change_makes_the_days_that_read_it_dirty() {
         let dirtied = |name: &str| -> Vec<String> {
             let dirtied = world().dirtied_by(name, day("2010-12-10"));
             dirtied.into_iter().map(|(model, day)| format!("{model} {day}")).collect()
@@ -394,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_reference_table_then_it_is_known_who_reads_it_and_it_is_not_listed() {
+    fn a_reference_table_has_readers_and_is_not_listed() {
         let models = models(&[
             ("reference/weights.csv", REFERENCE.to_owned()),
             ("sales/a.sql", model(&["silver.sales", "reference.weights"], "")),
@@ -415,11 +414,11 @@ mod tests {
     }
 
     proptest! {
-        /// X dirties D exactly if D is computed from X: nothing goes stale, and nothing is computed
-        /// for nothing.
+        /// A change of X makes D dirty exactly if D is computed from X.
         #[test]
         fn dirtied_by_is_the_inverse_of_input_partitions(
-            lookback in 0_u16..40, lookahead in 0_u16..40, changed in 0_u64..20_000, distance in 0_u64..100,
+            lookback in 0_u16..40, lookahead in 0_u16..40,
+            changed in 0_u64..20_000, distance in 0_u64..100,
         ) {
             let header = format!("-- lookback_days = {lookback}\n-- lookahead_days = {lookahead}");
             let models = models(&[("sales/daily.sql", model(&["silver.sales"], &header))]);

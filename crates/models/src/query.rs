@@ -219,7 +219,8 @@ mod tests {
     fn columns_are_those_of_the_last_outer_select() {
         let query = parse(
             "with a as (select x, y from silver.t)
-             select a.x, sum(y) over (partition by x, y) as total, cast(y as decimal(18, 4)) as money
+             select a.x, sum(y) over (partition by x, y) as total,
+             cast(y as decimal(18, 4)) as money
              from (select 1 as z) as b",
         );
         assert_eq!(query.columns().unwrap(), ["x", "total", "money"]);
