@@ -79,7 +79,7 @@ localstack-test: setup build ## test the local cloud, the state machines, the wa
 	@$(PYTHON) -m pytest -q dev/localstack
 	@$(PYTHON) -m pytest -q tests/statemachines tests/warehouse tests/commands tests/documents
 
-infra-test: setup ## test the production stack: plans of every environment, rules, checkov
+infra-test: setup build ## test the production stack: plans of every environment, rules, checkov
 	@echo "==> tests of the production stack"
 	@$(PYTHON) -m pytest -q tests/infra
 

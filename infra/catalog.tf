@@ -8,7 +8,7 @@ locals {
   # included.
   catalog_descriptions = {
     bronze     = "Original envelopes by source and hour of arrival."
-    silver     = "Typed, flat, validated rows by dataset, and the models that other models read. Rows may repeat: see the table's row_key."
+    silver     = "Typed, flat, validated rows by dataset. Rows may repeat: see the table's row_key."
     gold       = "KPIs and features by model, one row per key."
     quarantine = "Rejected lines with their reasons and original bytes."
   }

@@ -5,7 +5,7 @@ locals {
 
   # The script and its modules. The folder is named by a hash of its content, so that a running job
   # keeps its version during a deployment.
-  glue_dir     = "${path.root}/../glue-sql"
+  glue_dir     = "${path.root}/../glue-sql/spark"
   glue_modules = ["job_engine.py", "job_lake.py"]
   glue_files   = local.aws ? toset(concat(["run_job.py"], local.glue_modules)) : toset([])
   glue_code    = substr(sha256(join("", [for file in local.glue_files : filesha256("${local.glue_dir}/${file}")])), 0, 16)

@@ -27,7 +27,6 @@ const MODEL: &str = r#"-- grain = "one row per shop and day"
 -- inputs = ["silver.visits"]
 -- lookback_days = 1
 -- every_seconds = 20
--- warehouse = "marketing.visits"
 with final as (
     select
         shop_id,
@@ -72,8 +71,8 @@ pub(crate) type TestDispatch =
 pub(crate) fn dispatch() -> TestDispatch {
     let contracts = Contracts::from_sources([("visits", SCHEMA)]).unwrap();
     let sources = [
-        ("gold/visits_per_day.sql", MODEL),
-        ("gold/weighted_visits.sql", WEIGHTED),
+        ("marketing/visits_per_day.sql", MODEL),
+        ("intermediate/weighted_visits.sql", WEIGHTED),
         ("reference/weights.csv", WEIGHTS),
     ];
     Dispatch {
