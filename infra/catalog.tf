@@ -29,7 +29,7 @@ module "catalog" {
   depends_on = [aws_lakeformation_data_lake_settings.this]
 }
 
-# ---- the crawler of bronze, optional --------------------------------------------------------------
+# ---- the crawler of bronze, optional -------------------------------------------------------------
 
 locals {
   crawler           = "${local.prefix}-bronze"
@@ -160,7 +160,7 @@ resource "aws_glue_crawler" "bronze" {
   for_each = local.bronze_crawlers
 
   name                   = each.value
-  description            = "Crawls the fields that sources send. Queries use declared tables and do not need it."
+  description            = "Crawls the fields that sources send. Queries use declared tables."
   role                   = aws_iam_role.crawler[each.key].arn
   database_name          = local.bronze_database
   table_prefix           = "crawled_"
