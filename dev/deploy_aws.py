@@ -2,9 +2,9 @@
 
     python -m dev.deploy_aws deploy|plan|outputs|destroy dev|staging|prod [name of an output]
 
-Credentials come from the environment, as for every AWS tool. docs/operations/DEPLOY.md lists what the first
-deployment needs. With credentials run only Python's standard library, Terraform with the provider
-of the lock file, and the AWS CLI.
+Credentials come from the environment, as for every AWS tool. docs/operations/DEPLOY.md lists what
+the first deployment needs. With credentials run only Python's standard library, Terraform with the
+provider of the lock file, and the AWS CLI.
 """
 
 from __future__ import annotations

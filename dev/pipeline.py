@@ -22,11 +22,13 @@ import psycopg
 from .cloud import Cloud, free_port
 from .errors import CommandError
 from .package import build, catalog, package
-from .paths import SCHEMAS, SQL
+from .paths import ROOT, SCHEMAS, SQL
 from .progress import step
 from .terraform import Terraform
 
 Answer = TypeVar("Answer")
+NOT_MARTS = ("checks", "intermediate", "reference", "warehouse")
+"""Folders of glue-sql/ whose SQL files are not models of a warehouse table."""
 IDLE_CHECKS = 3
 """Checks in a row that must find the pipeline idle: between two steps an event is in no queue."""
 SHOP_LIST_SECONDS = 61
@@ -43,6 +45,7 @@ __all__ = [
     "Shop",
     "free_port",
     "wait_until",
+    "warehouse_tables",
 ]
 
 
@@ -427,15 +430,22 @@ class Pipeline:
         """Returns whether gold has partitions of the warehouse's models, and the warehouse has the
         same versions.
         """
-        shown = {
-            file.stem for file in self.sql.rglob("*.sql") if "\n-- warehouse = " in file.read_text()
-        }
+        models = {table.partition(".")[2] for table in warehouse_tables(self.sql)}
         gold = {
             partition: version
             for partition, version in self.gold_versions().items()
-            if partition[0] in shown
+            if partition[0] in models
         }
         return bool(gold) and gold == self.loaded_versions()
+
+
+def warehouse_tables(sql: Path = SQL) -> set[str]:
+    """Returns the tables of the models as `schema.table`; the folder of a model is its schema."""
+    return {
+        f"{file.parent.name}.{file.stem}"
+        for file in sql.glob("*/*.sql")
+        if file.parent.name not in NOT_MARTS
+    }
 
 
 def _finish(connector: subprocess.Popen[str]) -> None:

@@ -1,12 +1,10 @@
-"""Counts what became of every event, from the lake's objects alone: received = silver + quarantined
-+ duplicates.
+"""Accounts for every event by the lake's objects: received = silver + quarantined + duplicates.
 
-An event is what was accepted once. Kinesis, Firehose and event source mappings may each transport
-it more than once; that makes no event of it, so all counts are of distinct envelopes, told apart by
-their shop, id and time of receipt.
+Kinesis, Firehose and event source mappings may deliver an event more than once. So all counts are
+of distinct envelopes, identified by shop, id and time of receipt.
 
-`shoplake reconcile` counts the same. This is written apart from it, and reads Parquet with another
-library.
+`shoplake reconcile` counts the same. This module shares no code with it and reads Parquet with
+another library.
 """
 
 from __future__ import annotations
@@ -30,32 +28,32 @@ ENVELOPE = ["shop_id", "_envelope_id", "_received_at"]
 
 @dataclass(frozen=True)
 class Balance:
-    """What became of a dataset's events."""
+    """The balance of a dataset's events."""
 
     dataset: str
     received: int
-    """Events in bronze, which Firehose wrote: a path that conform has no part in."""
+    """Events in bronze, which Firehose writes without conform."""
     silver: int
     """Keys in silver."""
     quarantined: int
-    """Events in quarantine that are not in silver: one that was redriven stays in quarantine as a record of what happened."""
+    """Events in quarantine and not in silver. Redriven events stay in quarantine as a record."""
     duplicates: int
-    """Events in silver whose key another event has too."""
+    """Events in silver with the key of another event."""
 
     @property
     def holds(self) -> bool:
-        """Whether nothing was lost and nothing came from nowhere."""
+        """Returns whether each event is accounted for."""
         return self.received == self.silver + self.quarantined + self.duplicates
 
 
 def reconcile(pipeline: Pipeline, shop_id: str | None = None) -> list[Balance]:
-    """The balance of every dataset that anything was received for, of all shops or of one."""
-    received: defaultdict[str, set] = defaultdict(set)
+    """Returns the balance of every dataset with events, of all shops or of one."""
+    received: defaultdict[str, set[object]] = defaultdict(set)
     for line in pipeline.lines("bronze/"):
         dataset, event = _event(line)
         if _is_of(event, shop_id):
             received[dataset].add(event)
-    rejected: defaultdict[str, set] = defaultdict(set)
+    rejected: defaultdict[str, set[object]] = defaultdict(set)
     for line in pipeline.quarantined():
         dataset, event = _event(line["envelope"].encode())
         if _is_of(event, shop_id):
@@ -68,15 +66,16 @@ def reconcile(pipeline: Pipeline, shop_id: str | None = None) -> list[Balance]:
 
 
 def received(pipeline: Pipeline, shop_id: str | None = None) -> dict[str, int]:
-    """The number of events received so far, by dataset, of all shops or of one."""
+    """Counts the events received so far, by dataset, of all shops or of one."""
     return {balance.dataset: balance.received for balance in reconcile(pipeline, shop_id)}
 
 
 def arrived(
     pipeline: Pipeline, at_least: Mapping[str, int], shop_id: str | None = None
 ) -> list[Balance]:
-    """The balance of every dataset, of all shops or of one, if so many events have been received
-    and each is in silver or quarantine; else nothing."""
+    """Returns the balances, of all shops or of one, if `at_least` so many events have been received
+    and each is accounted for; else an empty list.
+    """
     found = reconcile(pipeline, shop_id)
     counts = {balance.dataset: balance.received for balance in found}
     has_all = all(counts.get(dataset, 0) >= count for dataset, count in at_least.items())
@@ -89,33 +88,33 @@ def wait_until_settled(
     seconds: float = 240,
     shop_id: str | None = None,
 ) -> list[Balance]:
-    """Waits until so many events have been received, of all shops or of one, and nothing is under
-    way: all of them are in silver or quarantine, nothing waits to be computed, and the warehouse
-    holds what gold holds. Returns the balance."""
+    """Waits until `at_least` so many events have been received, of all shops or of one, each is
+    accounted for, and the pipeline is idle. Returns the balances.
+    """
     balances: list[Balance] = []
-    looks = 0
+    checks = 0
 
     def settled() -> list[Balance] | None:
-        nonlocal balances, looks
+        nonlocal balances, checks
         if not pipeline.is_idle():
-            balances, looks = [], 0
+            balances, checks = [], 0
             return None
-        # What takes longer is done once: an event that has got to its place stays there.
+        # Counted once, because it is slow and events stay where they are.
         if not balances:
             balances = arrived(pipeline, at_least, shop_id)
-        looks = looks + 1 if balances else 0
-        return balances if looks > IDLE_CHECKS else None
+        checks = checks + 1 if balances else 0
+        return balances if checks > IDLE_CHECKS else None
 
     return wait_until("everything has arrived in the warehouse", settled, seconds, every=1)
 
 
 def _is_of(event: object, shop_id: str | None) -> bool:
-    """Whether an event counts. A line that cannot be read is of no shop."""
+    """Returns whether an event belongs to the shop; an unreadable line belongs to none."""
     return shop_id is None or (isinstance(event, tuple) and event[0] == shop_id)
 
 
 def _balance(
-    pipeline: Pipeline, dataset: str, received: int, rejected: set, shop_id: str | None
+    pipeline: Pipeline, dataset: str, received: int, rejected: set[object], shop_id: str | None
 ) -> Balance:
     schema = SCHEMAS / f"{dataset}.json"
     key = json.loads(schema.read_text())["x-dataset"]["key"] if schema.exists() else ENVELOPE
@@ -136,8 +135,8 @@ def _balance(
     )
 
 
-def _table(events: set, schema: pa.Schema) -> pa.Table:
-    """Events as the columns of ENVELOPE; those of unreadable lines have none."""
+def _table(events: set[object], schema: pa.Schema) -> pa.Table:
+    """Returns events as the columns of ENVELOPE, without unreadable lines."""
     readable = [
         (shop, name, time)
         for shop, name, at in (event for event in events if isinstance(event, tuple))
@@ -151,7 +150,7 @@ def _table(events: set, schema: pa.Schema) -> pa.Table:
 
 
 def _time(text: str) -> datetime | None:
-    """A time of an envelope, if it is one. Without one no row is in silver."""
+    """Parses the time of an envelope; None if it is invalid, and so not in silver."""
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (OverflowError, ValueError):
@@ -159,9 +158,7 @@ def _time(text: str) -> datetime | None:
 
 
 def _event(line: bytes) -> tuple[str, object]:
-    """The dataset that an envelope names, and what tells it from others; an unreadable line is only
-    equal to itself.
-    """
+    """Returns dataset and identity of an envelope. The identity of an unreadable line is itself."""
     try:
         envelope = json.loads(line)
         names = ("dataset", "shopid", "id", "receivedat")

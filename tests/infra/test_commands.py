@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from dev import deploy_aws, offline_aws
-from dev.terraform import cloud_settings, init_arguments, terraform_settings
 from dev.deploy_aws import (
     Cli,
     DeployError,
@@ -37,6 +36,7 @@ from dev.deploy_aws import (
 from dev.images import Commit
 from dev.package import FUNCTIONS, RECORD, ROOT
 from dev.plan import ENVIRONMENTS, INFRA, PACKAGES, Planner, created
+from dev.terraform import cloud_settings, init_arguments, terraform_settings
 
 DEV = Target("dev", "eu-central-1", "123456789012", "shoplake-state-123456789012-eu-central-1")
 PROD = Target("prod", "eu-central-1", "123456789012", "shoplake-state-123456789012-eu-central-1")
@@ -190,13 +190,13 @@ def test_deploy_without_confirmation_applies_nothing(
 def test_missing_package_is_rejected(packages: Path) -> None:
     check_packages(packages, "arm64")
     (packages / "load.zip").unlink()
-    with pytest.raises(DeployError, match="load.zip is missing: run `make package ARCH=arm64`"):
+    with pytest.raises(DeployError, match=r"load\.zip is missing: run `make package ARCH=arm64`"):
         check_packages(packages, "arm64")
 
 
 def test_package_of_another_architecture_is_rejected(packages: Path) -> None:
     pack(packages, "load", 0x3E)
-    with pytest.raises(DeployError, match="load.zip is built for x86_64, expected arm64"):
+    with pytest.raises(DeployError, match=r"load\.zip is built for x86_64, expected arm64"):
         check_packages(packages, "arm64")
 
 

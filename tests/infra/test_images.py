@@ -225,7 +225,7 @@ def test_untracked_files_do_not_change_the_commit() -> None:
 def test_missing_commit_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    with pytest.raises(SystemExit, match="git cannot name the commit.*not a git repository"):
+    with pytest.raises(SystemExit, match=r"git cannot name the commit.*not a git repository"):
         Commit.of_checkout()
     monkeypatch.setenv("PATH", "")
     with pytest.raises(SystemExit, match="git cannot name the commit"):
