@@ -144,7 +144,7 @@ proptest! {
                 if let Err(reasons) = contract.validate(acme(), bytes) {
                     prop_assert!(!reasons.is_empty());
                 } else {
-                    // Whatever is taken is JSON to others as well.
+                    // Other parsers accept the bytes, too.
                     prop_assert!(serde_json::from_slice::<Value>(bytes).is_ok());
                 }
             }

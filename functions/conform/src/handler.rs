@@ -126,7 +126,7 @@ impl<S: Store> Conform<S> {
         }
         let object = self.lake.get(key).await.map_err(Failure::retryable)?;
         let object = object.ok_or_else(|| {
-            Failure::permanent(format!("there is no object {key:?} in {bucket:?}"))
+            Failure::permanent(format!("the object {key:?} does not exist in {bucket:?}"))
         })?;
         let output = self
             .conformer

@@ -36,7 +36,7 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Returns the response to a request. Whatever is wrong with the request, there is one.
+    /// Returns the response to a request: receipts, or a problem document.
     pub async fn handle(&self, request: Request) -> Response<Body> {
         // Lambda's own ids are UUIDs as well.
         let request_id = request
