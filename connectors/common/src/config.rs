@@ -3,7 +3,7 @@
 use std::{fmt::Display, num::NonZeroU32, str::FromStr};
 
 use chrono::{DateTime, Utc};
-use shoplake_contracts::{BackfillName, ShopId, Stamp};
+use shoplake_contracts::{BackfillName, RowMetadata, ShopId};
 use shoplake_platform::config::{self, ConfigError, required};
 
 use crate::SecretSource;
@@ -67,8 +67,8 @@ impl Destination {
     }
 
     /// Returns the metadata of a row that is received now.
-    pub(crate) fn stamp(&self, received_at: DateTime<Utc>) -> Stamp<'_> {
-        Stamp::new(&self.shop, received_at).in_backfill(self.backfill.as_ref())
+    pub(crate) fn row_metadata(&self, received_at: DateTime<Utc>) -> RowMetadata<'_> {
+        RowMetadata::new(&self.shop, received_at).in_backfill(self.backfill.as_ref())
     }
 }
 

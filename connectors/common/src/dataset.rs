@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use shoplake_contracts::{
-    Code, ColumnType, Contract, ContractError, Contracts, Partition, Stamp,
+    Code, ColumnType, Contract, ContractError, Contracts, Partition, RowMetadata,
     text::{Day, Timestamp, parse_date, parse_integer, parse_timestamp},
 };
 
@@ -69,9 +69,9 @@ impl Dataset {
 
     /// Reads a row. A rejected row keeps its key if the key's columns are valid, so that a
     /// corrected row has the same id. Any other rejected row is identified by its bytes.
-    pub(crate) fn summarize(&self, stamp: Stamp<'_>, row: &RawValue) -> RowSummary {
+    pub(crate) fn summarize(&self, metadata: RowMetadata<'_>, row: &RawValue) -> RowSummary {
         let data = row.get().as_bytes();
-        let reasons = match self.contract.read(stamp, data) {
+        let reasons = match self.contract.read(metadata, data) {
             Ok(record) => {
                 let occurred_at = record.timestamp(&self.contract.event_time);
                 let partition = &self.contract.partition;
@@ -154,7 +154,7 @@ mod tests {
         let (shop, received_at) =
             ("acme".parse().unwrap(), "2026-11-22T05:00:00Z".parse().unwrap());
         let row = RawValue::from_string(row.to_owned()).unwrap();
-        dataset.summarize(Stamp::new(&shop, received_at), &row)
+        dataset.summarize(RowMetadata::new(&shop, received_at), &row)
     }
 
     /// Returns a valid line of a receipt, with fields replaced by `changes`.

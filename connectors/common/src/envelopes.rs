@@ -61,10 +61,10 @@ impl EnvelopeWriter<'_> {
         now: DateTime<Utc>,
         totals: &mut Totals,
     ) -> Result<Lines, serde_json::Error> {
-        let stamp = self.destination.stamp(now);
+        let metadata = self.destination.row_metadata(now);
         let mut wrapped = Lines::default();
         for row in rows {
-            let mut summary = self.dataset.summarize(stamp, row);
+            let mut summary = self.dataset.summarize(metadata, row);
             totals.partitions.extend(summary.partition);
             let id = self.batch.row_id(&summary.key);
             let time = summary.occurred_at.as_deref();
@@ -172,9 +172,9 @@ impl EnvelopeWriter<'_> {
     /// Returns why the contract rejects a control total, such as a sum beyond its bounds.
     fn reason_against(&self, data: &RawValue, received_at: DateTime<Utc>) -> Option<Reason> {
         let contracts = Contracts::from_sources([(CONTROL_TOTALS, CONTROL_TOTALS_SCHEMA)]).ok()?;
-        let stamp = self.destination.stamp(received_at);
+        let metadata = self.destination.row_metadata(received_at);
         let reasons =
-            contracts.get(CONTROL_TOTALS)?.validate(stamp, data.get().as_bytes()).err()?;
+            contracts.get(CONTROL_TOTALS)?.validate(metadata, data.get().as_bytes()).err()?;
         reasons.into_iter().next()
     }
 

@@ -634,11 +634,11 @@ async fn a_sum_beyond_its_bounds_is_exact_and_refused_by_the_contract() {
     let envelope: shoplake_contracts::envelope::Envelope<'_> =
         serde_json::from_str(&lines[3]).unwrap();
     let shop = batch().shop;
-    let stamp = shoplake_contracts::Stamp::new(&shop, now());
+    let metadata = shoplake_contracts::RowMetadata::new(&shop, now());
     let reasons = contracts
         .get("control_totals")
         .unwrap()
-        .validate(stamp, envelope.data.get().as_bytes())
+        .validate(metadata, envelope.data.get().as_bytes())
         .unwrap_err();
     assert_eq!((reasons.len(), reasons[0].field.as_str()), (1, "quantity_sum"), "{reasons:?}");
 }

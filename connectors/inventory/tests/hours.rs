@@ -16,7 +16,7 @@ use shoplake_connector::{
     ApiConfig, Delivered, Destination, Ports, RetryPolicy, SecretSource, Task, TaskError,
 };
 use shoplake_connector_inventory::{Hours, Snapshots};
-use shoplake_contracts::{Contracts, Stamp, envelope::Envelope};
+use shoplake_contracts::{Contracts, RowMetadata, envelope::Envelope};
 use shoplake_lake::MemoryStore;
 use shoplake_platform::clock::ManualClock;
 use shoplake_sample_source::{
@@ -194,8 +194,8 @@ async fn contracts_accept_all_rows_of_the_hours_but_the_invalid_ones() {
     for line in world.stream.lines(STREAM) {
         let envelope: Envelope<'_> = serde_json::from_str(&line).unwrap();
         let contract = contracts.get(&envelope.dataset).unwrap();
-        let stamp = Stamp::new(&task.destination.shop, now());
-        if contract.validate(stamp, envelope.data.get().as_bytes()).is_err() {
+        let metadata = RowMetadata::new(&task.destination.shop, now());
+        if contract.validate(metadata, envelope.data.get().as_bytes()).is_err() {
             assert_ne!(envelope.dataset, "control_totals");
             refused += 1;
         }

@@ -11,7 +11,7 @@ use shoplake_connector::{
     ApiConfig, Delivered, Destination, Ports, RetryPolicy, SecretSource, Task, TaskError,
 };
 use shoplake_connector_pos::{Sales, TradingDays};
-use shoplake_contracts::{Contracts, Stamp, envelope::Envelope};
+use shoplake_contracts::{Contracts, RowMetadata, envelope::Envelope};
 use shoplake_lake::MemoryStore;
 use shoplake_platform::clock::ManualClock;
 use shoplake_sample_source::{
@@ -126,8 +126,8 @@ async fn contracts_accept_all_rows_of_a_day_but_the_invalid_ones() {
         let envelope: Envelope<'_> = serde_json::from_str(&line).unwrap();
         let contract = contracts.get(&envelope.dataset).unwrap();
         let received_at = envelope.receivedat.parse().unwrap();
-        let stamp = Stamp::new(&task.destination.shop, received_at);
-        if contract.validate(stamp, envelope.data.get().as_bytes()).is_err() {
+        let metadata = RowMetadata::new(&task.destination.shop, received_at);
+        if contract.validate(metadata, envelope.data.get().as_bytes()).is_err() {
             assert_ne!(envelope.dataset, "control_totals");
             refused += 1;
         }

@@ -16,14 +16,32 @@ const PAYLOAD_BYTES: usize = 6_000_000;
 const RECORD_BYTES: usize = 25_000;
 
 const USER_AGENTS: [&str; 8] = [
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1",
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
-    "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36",
-    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15",
+    concat!(
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, ",
+        "like Gecko) Version/17.5 Mobile/15E148 Safari/604.1"
+    ),
+    concat!(
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) ",
+        "Chrome/126.0.0.0 Safari/537.36"
+    ),
+    concat!(
+        "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) ",
+        "Chrome/126.0.0.0 Mobile Safari/537.36"
+    ),
+    concat!(
+        "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like ",
+        "Gecko) Version/17.5 Safari/605.1.15"
+    ),
     "Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0",
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:127.0) Gecko/20100101 Firefox/127.0",
-    "Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1",
-    "Mozilla/5.0 (Linux; Android 13; SM-S918B) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/125.0.0.0 Mobile Safari/537.36",
+    concat!(
+        "Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) ",
+        "Version/17.5 Mobile/15E148 Safari/604.1"
+    ),
+    concat!(
+        "Mozilla/5.0 (Linux; Android 13; SM-S918B) AppleWebKit/537.36 (KHTML, like Gecko) ",
+        "Chrome/125.0.0.0 Mobile Safari/537.36"
+    ),
 ];
 const DEVICES: [(&str, &str, &str); 8] = [
     ("mobile", "iOS", "Safari"),
@@ -73,7 +91,12 @@ fn line(random: &mut StdRng, sessions: &[(String, String)], number: usize) -> St
     let (device, os, browser) = DEVICES[kind];
     let (minute, second, millisecond) = (number / 600 % 60, number / 10 % 60, number * 100 % 1000);
     let data = format!(
-        r#"{{"event_id":"{}","session_id":"{session}","visitor_id":"{visitor}","customer_id":{customer},"event_type":"{event_type}","occurred_at":"2026-11-20T12:{minute:02}:{second:02}.{millisecond:03}Z","page_url":"https://shop{shop}.example.com/products/item-{}?variant={}","referrer":{referrer},"user_agent":"{}","device":{{"type":"{device}","os":"{os}","browser":"{browser}"}}{utm},"duration_ms":{}}}"#,
+        "{{\"event_id\":\"{}\",\"session_id\":\"{session}\",\"visitor_id\":\"{visitor}\",\
+         \"customer_id\":{customer},\"event_type\":\"{event_type}\",\
+         \"occurred_at\":\"2026-11-20T12:{minute:02}:{second:02}.{millisecond:03}Z\",\
+         \"page_url\":\"https://shop{shop}.example.com/products/item-{}?variant={}\",\
+         \"referrer\":{referrer},\"user_agent\":\"{}\",\"device\":{{\"type\":\"{device}\",\
+         \"os\":\"{os}\",\"browser\":\"{browser}\"}}{utm},\"duration_ms\":{}}}",
         uuid(random),
         random.random_range(1..20_000),
         random.random_range(1..9),
@@ -82,7 +105,11 @@ fn line(random: &mut StdRng, sessions: &[(String, String)], number: usize) -> St
     );
     let id = uuid(random);
     format!(
-        "{{\"specversion\":\"1.0\",\"id\":\"{id}.0\",\"source\":\"/shops/shop_{shop:04}/web\",\"type\":\"web_traffic.received\",\"shopid\":\"shop_{shop:04}\",\"dataset\":\"web_traffic\",\"receivedat\":\"2026-11-20T12:{minute:02}:{second:02}.{millisecond:03}123Z\",\"datacontenttype\":\"application/json\",\"data\":{data}}}\n"
+        "{{\"specversion\":\"1.0\",\"id\":\"{id}.0\",\"source\":\"/shops/shop_{shop:04}/web\",\
+         \"type\":\"web_traffic.received\",\"shopid\":\"shop_{shop:04}\",\
+         \"dataset\":\"web_traffic\",\
+         \"receivedat\":\"2026-11-20T12:{minute:02}:{second:02}.{millisecond:03}123Z\",\
+         \"datacontenttype\":\"application/json\",\"data\":{data}}}\n"
     )
 }
 
@@ -107,7 +134,15 @@ fn payload(record_bytes: usize) -> (String, u64) {
         }
         let sequence = format!("4959033827149025660855969253836157109592157598{number:010}");
         let record = format!(
-            "{{\"kinesis\":{{\"kinesisSchemaVersion\":\"1.0\",\"partitionKey\":\"{}\",\"sequenceNumber\":\"{sequence}\",\"data\":\"{}\",\"approximateArrivalTimestamp\":1795179600.987}},\"eventSource\":\"aws:kinesis\",\"eventVersion\":\"1.0\",\"eventID\":\"shardId-000000000006:{sequence}\",\"eventName\":\"aws:kinesis:record\",\"invokeIdentityArn\":\"arn:aws:iam::123456789012:role/lambda-role\",\"awsRegion\":\"us-east-1\",\"eventSourceARN\":\"arn:aws:kinesis:us-east-1:123456789012:stream/shoplake-prod-web\"}}",
+            "{{\"kinesis\":{{\"kinesisSchemaVersion\":\"1.0\",\"partitionKey\":\"{}\",\
+             \"sequenceNumber\":\"{sequence}\",\"data\":\"{}\",\
+             \"approximateArrivalTimestamp\":1795179600.987}},\"eventSource\":\"aws:kinesis\",\
+             \"eventVersion\":\"1.0\",\"eventID\":\"shardId-000000000006:{sequence}\",\
+             \"eventName\":\"aws:kinesis:record\",\
+             \"invokeIdentityArn\":\"arn:aws:iam::123456789012:role/lambda-role\",\
+             \"awsRegion\":\"us-east-1\",\
+             \"eventSourceARN\":\"arn:aws:kinesis:us-east-1:123456789012:stream/\
+             shoplake-prod-web\"}}",
             random.next_u32(),
             base64_simd::STANDARD.encode_to_string(record),
         );
@@ -136,10 +171,10 @@ fn conform(criterion: &mut Criterion) {
     group.sample_size(30);
     for (name, record_bytes) in [("one event per record", 0), ("25 KB per record", RECORD_BYTES)] {
         let (payload, events) = payload(record_bytes);
-        let outcome = conformer.conform_kinesis(&payload).expect("a payload");
-        let parquet: usize = outcome.objects.iter().map(|object| object.bytes.len()).sum();
+        let output = conformer.conform_kinesis(&payload).expect("a payload");
+        let parquet: usize = output.objects.iter().map(|object| object.bytes.len()).sum();
         println!("{name}: {} bytes, {events} events -> {parquet} bytes of Parquet", payload.len());
-        assert_eq!(outcome.counts["web_traffic"].silver_rows, events, "every event is valid");
+        assert_eq!(output.counts["web_traffic"].silver_rows, events, "every event is valid");
         group.throughput(Throughput::Elements(events));
         group.bench_function(name, |bencher| {
             bencher.iter(|| conformer.conform_kinesis(black_box(&payload)))

@@ -5,14 +5,14 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 use shoplake_contracts::text;
 
-/// The lines of an object, and what could not be read of it.
+/// The readable part of an object.
 pub(crate) struct Content {
     pub(crate) bytes: Vec<u8>,
-    /// The object is damaged after `bytes`; what the decompressor said.
+    /// The decompressor's error, if the object is damaged after `bytes`.
     pub(crate) damage: Option<String>,
 }
 
-/// Decompresses; what is no gzip is taken as it is.
+/// Returns the decompressed object; an object that is not gzip is returned unchanged.
 pub(crate) fn content(object: &[u8]) -> Content {
     if !object.starts_with(&[0x1f, 0x8b]) {
         return Content { bytes: object.to_vec(), damage: None };
@@ -23,14 +23,14 @@ pub(crate) fn content(object: &[u8]) -> Content {
     Content { bytes, damage }
 }
 
-/// The object's name without folder and `.gz`.
+/// Returns the object's name without folder and `.gz`.
 pub(crate) fn name(key: &str) -> &str {
     let (_, file) = key.rsplit_once('/').unwrap_or(("", key));
     file.strip_suffix(".gz").unwrap_or(file)
 }
 
-/// The day of arrival, from `.../dt=2026-11-21/...`, as microseconds since 1970-01-01T00:00:00Z;
-/// `None` if the key has none.
+/// Returns the day of arrival in a key `.../dt=2026-11-21/...`, in microseconds since
+/// 1970-01-01T00:00:00Z.
 pub(crate) fn arrived_at(key: &str) -> Option<i64> {
     let day =
         key.split('/').find_map(|folder| folder.strip_prefix("dt=").and_then(text::parse_date));
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_tells_the_name_and_the_day() {
+    fn a_key_has_the_name_and_the_day() {
         let key = "bronze/pos/dt=1970-01-02/hour=10/shoplake-local-pos-1.gz";
         assert_eq!(name(key), "shoplake-local-pos-1");
         assert_eq!(arrived_at(key), Some(text::MICROS_PER_DAY));
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_not_compressed_is_taken_as_it_is() {
+    fn an_uncompressed_object_is_unchanged() {
         assert_eq!(content(b"{}\n").bytes, b"{}\n");
     }
 }

@@ -1,4 +1,4 @@
-//! The whole way of a batch: lines to rows, rows to tables, tables to objects.
+//! Conforms a batch: lines to rows, rows to tables, tables to objects.
 
 use std::collections::BTreeMap;
 
@@ -9,25 +9,25 @@ use serde::de::{DeserializeSeed, Error, MapAccess};
 use shoplake_contracts::envelope::{MAX_RECORD_BYTES, UNKNOWN};
 use shoplake_contracts::{
     BackfillName, Code, Contract, Contracts, Delivery, Partition, ReadEnvelope, ReceiptDays, Row,
-    Stamp, text,
+    RowMetadata, text,
 };
 
 use crate::bronze;
 use crate::envelope::{DataReader, EnvelopeHeader, EnvelopeSeed};
 use crate::kinesis::{self, Arena};
-use crate::outcome::{ConformError, Counts, Outcome, OutputObject};
+use crate::output::{ConformError, Counts, Output, OutputObject};
 use crate::quarantine::{Kind, Origin, PROCESSOR, QuarantineFile, RejectedLine, summary};
 use crate::table::{Table, TableLayout};
 
 /// The dataset in which every rejected line is a row.
 const QUARANTINED: &str = "quarantined";
 
-/// How objects are named. Given from outside, so that the lake's layout is known in one place.
+/// How objects are named. The caller gives it, so that only the lake crate knows the layout.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
-    /// The silver key of (dataset, the partition's folder, name).
+    /// Returns the silver key for (dataset, the partition's folder, name).
     pub silver: fn(&str, &str, &str) -> String,
-    /// The quarantine key of (dataset, day, name).
+    /// Returns the quarantine key for (dataset, day, name).
     pub quarantine: fn(&str, NaiveDate, &str) -> String,
 }
 
@@ -40,7 +40,7 @@ pub struct Conformer {
 }
 
 impl Conformer {
-    /// A conformer of these datasets.
+    /// Returns a conformer of these datasets.
     pub fn new(contracts: Contracts, layout: Layout) -> Self {
         let tables = contracts
             .iter()
@@ -49,16 +49,18 @@ impl Conformer {
         Self { contracts, tables, layout }
     }
 
-    /// Conforms the payload of a Lambda invocation by a Kinesis event source mapping. Its objects
-    /// are named after the stream, the shard, the first sequence number and the number of records:
-    /// with the first number alone, a shorter batch that is delivered late (by a poller that has
-    /// lost its shard) would overwrite a longer one, and lose the rest of it.
+    /// Conforms the payload of a Lambda invocation by a Kinesis event source mapping.
+    ///
+    /// Objects are named after the stream, the shard, the first sequence number and the number of
+    /// records. Without the number of records, a shorter batch that is delivered late (by a poller
+    /// that lost its shard) would overwrite a longer one.
     ///
     /// # Errors
-    /// When the payload is no Kinesis event, or the Parquet library fails.
-    pub fn conform_kinesis(&self, payload: &str) -> Result<Outcome, ConformError> {
+    ///
+    /// If the payload is not a Kinesis event, or the Parquet library fails.
+    pub fn conform_kinesis(&self, payload: &str) -> Result<Output, ConformError> {
         let records = kinesis::records(payload)?;
-        let Some(first) = records.first() else { return Ok(Outcome::default()) };
+        let Some(first) = records.first() else { return Ok(Output::default()) };
         let arena = Arena::decode(&records);
         let name = format!("{}-{}-{}-{}", first.stream, first.shard, first.sequence, records.len());
         let mut batch = Batch::new(self, name);
@@ -76,23 +78,24 @@ impl Conformer {
         }
         let origin =
             format!("{}/{}/{}+{}", first.stream, first.shard, first.sequence, records.len());
-        Ok(Outcome { first_sequence: Some(first.sequence.to_owned()), ..batch.finish(&origin)? })
+        Ok(Output { first_sequence: Some(first.sequence.to_owned()), ..batch.finish(&origin)? })
     }
 
-    /// Conforms a bronze object. Its objects bear its name.
+    /// Conforms a bronze object. The objects have its name.
     ///
-    /// `backfill` is the named backfill of lines that name none: bronze from before there was a
-    /// time window may hold rows that are older than it.
+    /// `backfill` is the named backfill of lines that do not name one: bronze that was written
+    /// before time windows existed may have older rows.
     ///
     /// # Errors
-    /// When the Parquet library fails.
+    ///
+    /// If the Parquet library fails.
     pub fn conform_bronze(
         &self,
         bucket: &str,
         key: &str,
         object: &[u8],
         backfill: Option<&BackfillName>,
-    ) -> Result<Outcome, ConformError> {
+    ) -> Result<Output, ConformError> {
         let content = bronze::content(object);
         let days = ReceiptDays::new(bronze::arrived_at(key));
         let mut batch = Batch::new(self, bronze::name(key).to_owned());
@@ -112,12 +115,12 @@ impl Conformer {
     }
 }
 
-/// Days of four-digit years are all dates, and a quarantine has no other.
+/// Returns the date of a day. Every day of a quarantine has a four-digit year, so it is a date.
 fn date(days: i32) -> NaiveDate {
     NaiveDate::from_epoch_days(days).unwrap_or_default()
 }
 
-/// The lines that are not blank, numbered from 1.
+/// Returns the lines that are not blank, numbered from 1.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let mut rest = bytes;
     let split = std::iter::from_fn(move || {
@@ -139,7 +142,7 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
 struct Batch<'c, 'a> {
     conformer: &'c Conformer,
     name: String,
-    /// The backfill of lines that name none.
+    /// The backfill of lines that do not name one.
     backfill: Option<&'a str>,
     writers: Vec<DatasetWriter<'c, 'a>>,
     /// The writer of the row that was decoded last.
@@ -148,18 +151,19 @@ struct Batch<'c, 'a> {
     counts: BTreeMap<String, Counts>,
 }
 
-/// One dataset of the batch.
+/// The rows of one dataset in the batch.
 struct DatasetWriter<'c, 'a> {
     contract: &'c Contract,
     layout: &'c TableLayout,
     row: Row<'a>,
-    /// Rows taken; compared with what the objects hold.
+    /// The number of rows; compared with the rows of the objects.
     received: u64,
     partitions: Partitions,
     children: Vec<(&'c str, &'c TableLayout, Partitions)>,
 }
 
-/// Few, and neighbours in the batch mostly share one: the last one is tried first.
+/// The tables of a dataset's partitions. Neighbouring lines mostly share a partition, so the last
+/// one is tried first.
 #[derive(Default)]
 struct Partitions {
     tables: Vec<(Partition, Table)>,
@@ -175,8 +179,8 @@ impl Partitions {
             self.current =
                 self.tables.iter().position(|(found, _)| *found == partition).unwrap_or_else(
                     || {
-                        // Room for a whole Lambda payload in the first table; further ones are
-                        // usually small.
+                        // Room for a whole Lambda payload in the first table; further tables
+                        // are usually small.
                         let rows = if self.tables.is_empty() { 4096 } else { 64 };
                         self.tables.push((partition, layout.table(rows)));
                         self.tables.len() - 1
@@ -203,7 +207,7 @@ impl<'c, 'a> DatasetWriter<'c, 'a> {
         })
     }
 
-    /// Takes over a decoded row. `None` if it belongs nowhere, which its contract rules out.
+    /// Appends a decoded row. `None` if it has no partition, which its contract rules out.
     fn push(&mut self, row: &Row<'_>) -> Option<()> {
         let partition = self.contract.partition.of(self.contract.partition_value(row))?;
         self.partitions.table(partition, self.layout).push(&row.values);
@@ -224,11 +228,13 @@ impl<'de> DataReader<'de> for Batch<'_, 'de> {
         header: EnvelopeHeader<'de>,
         fields: &mut A,
     ) -> Result<(), A::Error> {
-        self.current =
-            self.writer(header.dataset).ok_or_else(|| A::Error::custom("no such dataset"))?;
+        self.current = self
+            .writer(header.dataset)
+            .ok_or_else(|| A::Error::custom("a dataset that cannot be sent"))?;
         let writer = &mut self.writers[self.current];
-        let stamp = Stamp { backfill: header.stamp.backfill.or(self.backfill), ..header.stamp };
-        fields.next_value_seed(writer.contract.decoder(stamp, &mut writer.row))
+        let metadata =
+            RowMetadata { backfill: header.metadata.backfill.or(self.backfill), ..header.metadata };
+        fields.next_value_seed(writer.contract.decoder(metadata, &mut writer.row))
     }
 }
 
@@ -245,7 +251,7 @@ impl<'c, 'a> Batch<'c, 'a> {
         }
     }
 
-    /// The writer of a dataset that can be sent.
+    /// Returns the position of the writer of a dataset that can be sent.
     fn writer(&mut self, dataset: &str) -> Option<usize> {
         let sendable = |contract: &&Contract| {
             contract.delivery != Delivery::Internal && contract.parent.is_none()
@@ -273,7 +279,7 @@ impl<'c, 'a> Batch<'c, 'a> {
         self.slow_path(bytes, origin, days)
     }
 
-    /// Reads a line with nothing unusual about it in one pass.
+    /// Reads a valid line, whose envelope has its fields in the usual order, in one pass.
     fn fast_path(&mut self, bytes: &'a [u8], days: ReceiptDays) -> Option<()> {
         let mut deserializer = sonic_rs::Deserializer::from_str(str::from_utf8(bytes).ok()?);
         EnvelopeSeed { reader: self, days }.deserialize(&mut deserializer).ok()?;
@@ -286,7 +292,7 @@ impl<'c, 'a> Batch<'c, 'a> {
         pushed
     }
 
-    /// Reads a line whose envelope is spelt in another order, or that fails.
+    /// Reads a line that the fast path did not accept, and quarantines it if it is not valid.
     fn slow_path(
         &mut self,
         bytes: &[u8],
@@ -314,22 +320,22 @@ impl<'c, 'a> Batch<'c, 'a> {
             return self.quarantine(Kind::OversizedRow, &read, bytes, origin, days);
         }
         let writer = &mut self.writers[writer];
-        let Some((stamp, data)) = read.content() else {
-            // No reason was found above, so everything is there.
+        let Some((metadata, data)) = read.content() else {
+            // Not reached: without a reason, all parts are there.
             return self.quarantine(Kind::MalformedEnvelope, &read, bytes, origin, days);
         };
-        let stamp = Stamp { backfill: stamp.backfill.or(self.backfill), ..stamp };
+        let metadata = RowMetadata { backfill: metadata.backfill.or(self.backfill), ..metadata };
         let data = data.get().as_bytes();
         let mut row = writer.contract.row();
-        let decoded = writer.contract.decode(stamp, data, &mut row);
+        let decoded = writer.contract.decode(metadata, data, &mut row);
         if decoded.is_ok() && writer.push(&row).is_some() {
             return Ok(());
         }
-        read.reasons = writer.contract.explain(stamp, data);
+        read.reasons = writer.contract.explain(metadata, data);
         self.quarantine(Kind::ContractViolation, &read, bytes, origin, days)
     }
 
-    /// Keeps a line that can't be a row, under a day that exists whatever the line says.
+    /// Keeps a line that can't be a row. Its day is always a valid date, whatever the line says.
     fn quarantine(
         &mut self,
         kind: Kind,
@@ -362,8 +368,8 @@ impl<'c, 'a> Batch<'c, 'a> {
         let quarantine_key = &quarantine_key;
         let line = RejectedLine { kind, read, dataset, origin, quarantine_key, day, received_at };
         let row = summary(contract, &line);
-        // Both are `None` only for a contract whose partition a neutral value can't decide, which
-        // does not compile.
+        // Both are `None` only for a contract that a neutral value can't be partitioned by, and
+        // such a contract does not compile.
         let _ = self.internal_writer(contract).and_then(|writer| writer.push(&row));
         Ok(())
     }
@@ -383,7 +389,7 @@ impl<'c, 'a> Batch<'c, 'a> {
         self.writers.get_mut(position)
     }
 
-    fn finish(mut self, origin: &str) -> Result<Outcome, ConformError> {
+    fn finish(mut self, origin: &str) -> Result<Output, ConformError> {
         let mut objects = Vec::new();
         let layout = self.conformer.layout;
         for writer in self.writers {
@@ -421,12 +427,11 @@ impl<'c, 'a> Batch<'c, 'a> {
             objects.push(OutputObject { key, bytes: Bytes::from(file.finish()?) });
         }
         objects.sort_by(|one, other| one.key.cmp(&other.key));
-        Ok(Outcome { objects, counts: self.counts, first_sequence: None })
+        Ok(Output { objects, counts: self.counts, first_sequence: None })
     }
 }
 
-/// The day that a batch is of: it is named after it (`2010-12-01`), or after an hour of it
-/// (`2026-11-21T10`).
+/// Returns the day in a batch's name, which is a day (`2010-12-01`) or an hour (`2026-11-21T10`).
 fn batch_day(subject: &str) -> Option<i32> {
     text::parse_date(subject.split_once('T').map_or(subject, |(day, _)| day))
 }

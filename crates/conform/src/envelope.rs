@@ -1,21 +1,21 @@
-//! Reading one line: an envelope and the event in it, in one pass where all goes well.
+//! Reads a line, an envelope and the event in it, in one pass.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use shoplake_contracts::envelope::is_storable;
-use shoplake_contracts::{BackfillName, Ignore, ReceiptDays, ShopId, Stamp, text};
+use shoplake_contracts::{BackfillName, Ignore, ReceiptDays, RowMetadata, ShopId, text};
 
-/// What an envelope says about the event in it.
+/// The attributes of an envelope before its data.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EnvelopeHeader<'a> {
     pub(crate) dataset: &'a str,
-    pub(crate) stamp: Stamp<'a>,
+    pub(crate) metadata: RowMetadata<'a>,
 }
 
 /// Decodes the data of an envelope, once its header is known.
 pub(crate) trait DataReader<'de> {
-    /// Reads the value of `data`.
+    /// Reads the value of `data` from `fields`.
     fn read<A: MapAccess<'de>>(
         &mut self,
         header: EnvelopeHeader<'de>,
@@ -23,9 +23,9 @@ pub(crate) trait DataReader<'de> {
     ) -> Result<(), A::Error>;
 }
 
-/// Reads an envelope whose header comes before its data, as ours do. Every other line, right or
-/// wrong, is an error here and takes the slow path, a
-/// [`ReadEnvelope`](shoplake_contracts::ReadEnvelope); both have to accept the same envelopes.
+/// Reads an envelope whose header precedes its data, as in the envelopes that this project writes.
+/// Every other line, valid or not, is an error here and takes the slow path with
+/// [`ReadEnvelope`](shoplake_contracts::ReadEnvelope). Both must accept the same envelopes.
 pub(crate) struct EnvelopeSeed<'r, R> {
     pub(crate) reader: &'r mut R,
     pub(crate) days: ReceiptDays,
@@ -82,7 +82,7 @@ impl<'de, R: DataReader<'de>> Visitor<'de> for EnvelopeSeed<'_, R> {
     }
 }
 
-/// The texts of an envelope, as they come.
+/// The attributes of an envelope, not yet checked.
 #[derive(Default)]
 struct Texts<'a> {
     id: Option<&'a str>,
@@ -94,17 +94,17 @@ struct Texts<'a> {
 }
 
 impl<'a> Texts<'a> {
-    /// The header, if all of it is right.
+    /// Returns the header, if all attributes are valid.
     fn header(&self, days: ReceiptDays) -> Option<EnvelopeHeader<'a>> {
         let (envelope_id, shop) = (self.id?, self.shop?);
         let received_at = text::parse_timestamp(self.received_at?)?;
-        let is_right = !envelope_id.is_empty()
+        let is_valid = !envelope_id.is_empty()
             && is_storable(envelope_id)
             && ShopId::is_valid(shop)
             && days.contains(text::day(received_at))
             && self.subject.is_none_or(is_storable)
             && self.backfill.is_none_or(BackfillName::is_valid);
-        let stamp = Stamp { shop, envelope_id, received_at, backfill: self.backfill };
-        is_right.then_some(EnvelopeHeader { dataset: self.dataset?, stamp })
+        let metadata = RowMetadata { shop, envelope_id, received_at, backfill: self.backfill };
+        is_valid.then_some(EnvelopeHeader { dataset: self.dataset?, metadata })
     }
 }

@@ -1,9 +1,9 @@
-//! The event that Lambda delivers for a Kinesis stream, as far as it is needed, borrowed from the
-//! payload.
+//! The event that Lambda delivers for a Kinesis stream: the fields that conform needs, borrowed
+//! from the payload.
 
 use serde::Deserialize;
 
-use crate::outcome::ConformError;
+use crate::output::ConformError;
 
 /// The invocation's payload.
 #[derive(Deserialize)]
@@ -35,7 +35,7 @@ struct Data<'a> {
     approximate_arrival_timestamp: f64,
 }
 
-/// One record.
+/// One record of the batch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record<'a> {
     pub(crate) stream: &'a str,
@@ -46,7 +46,7 @@ pub(crate) struct Record<'a> {
     base64: &'a str,
 }
 
-/// The records of a payload, in the order of their shard.
+/// Returns the records of a payload, in the order of their shard.
 pub(crate) fn records(payload: &str) -> Result<Vec<Record<'_>>, ConformError> {
     let event: Event<'_> =
         sonic_rs::from_str(payload).map_err(|error| ConformError::NotAnEvent(error.to_string()))?;
@@ -56,7 +56,7 @@ pub(crate) fn records(payload: &str) -> Result<Vec<Record<'_>>, ConformError> {
 fn record(record: EventRecord<'_>) -> Result<Record<'_>, ConformError> {
     let Some((shard, _)) = record.event_id.split_once(':') else {
         return Err(ConformError::NotAnEvent(format!(
-            "eventID {:?} names no shard",
+            "eventID {:?} does not name a shard",
             record.event_id
         )));
     };
@@ -72,7 +72,7 @@ fn record(record: EventRecord<'_>) -> Result<Record<'_>, ConformError> {
     })
 }
 
-/// The data of many records, one after the other in one allocation.
+/// The data of all records in one allocation.
 #[derive(Default)]
 pub(crate) struct Arena {
     bytes: Vec<u8>,
@@ -80,8 +80,8 @@ pub(crate) struct Arena {
 }
 
 impl Arena {
-    /// Decodes all records. Data that is not base64 is kept as it is: as JSON it fails, so it ends
-    /// up in quarantine like anything malformed.
+    /// Decodes all records. Data that is not base64 is kept unchanged: it is not JSON either, so it
+    /// is quarantined as malformed.
     pub(crate) fn decode(records: &[Record<'_>]) -> Self {
         let capacity = records.iter().map(|record| record.base64.len()).sum();
         let mut arena =
@@ -97,7 +97,7 @@ impl Arena {
         arena
     }
 
-    /// The data of each record.
+    /// Returns the data of each record.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.ends
             .iter()

@@ -1,5 +1,5 @@
-//! Lines that could not become rows: kept whole, with the reasons, so that they can be repaired and
-//! sent again.
+//! Keeps the original bytes of lines that can't be rows, with the reasons, so that they can be
+//! corrected and replayed.
 
 use std::io::{self, Write};
 
@@ -9,24 +9,24 @@ use serde::Serialize;
 use shoplake_contracts::envelope::UNKNOWN;
 use shoplake_contracts::{Code, ColumnType, Contract, ReadEnvelope, Reason, Row, Value, text};
 
-/// At which stage a line failed.
+/// The stage at which a line failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
-    /// Not JSON, or not even readable.
+    /// Not JSON, or the rest of a damaged file.
     MalformedRecord,
     /// JSON, but not an envelope.
     MalformedEnvelope,
-    /// An envelope for which there is no contract.
+    /// An envelope of a dataset that can't be sent.
     UnknownDataset,
-    /// The data is not what its contract says.
+    /// The data violates its contract.
     ContractViolation,
-    /// The row is larger than a stream's record, so its envelope has only the beginning of it.
+    /// The row is larger than a stream's record; its envelope has only its beginning.
     OversizedRow,
 }
 
 impl Kind {
-    /// The kind as it is written in JSON and in silver.
+    /// Returns the kind's name in JSON and in silver.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::MalformedRecord => "malformed_record",
@@ -38,7 +38,7 @@ impl Kind {
     }
 }
 
-/// Where a line came from.
+/// Where a line is in the input.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Origin<'a> {
@@ -47,7 +47,7 @@ pub(crate) enum Origin<'a> {
 }
 
 impl Origin<'_> {
-    /// One text that identifies the line.
+    /// Returns a text that identifies the line.
     pub(crate) fn id(&self) -> String {
         match self {
             Self::Kinesis { stream, shard, sequence, line } => {
@@ -62,11 +62,11 @@ impl Origin<'_> {
 #[derive(Debug, Serialize)]
 struct Record<'a> {
     failure: Failure<'a>,
-    /// The dataset whose contract was not fulfilled.
+    /// The dataset whose contract the line violates.
     contract: Option<&'a str>,
     /// The original bytes.
     envelope: String,
-    /// How `envelope` holds them: `utf-8` as they were, `base64` when they are not UTF-8.
+    /// The encoding of `envelope`: `utf-8`, or `base64` for bytes that are not UTF-8.
     envelope_encoding: &'static str,
     origin: Origin<'a>,
     processor: Processor,
@@ -78,7 +78,7 @@ struct Failure<'a> {
     reasons: &'a [Reason],
 }
 
-/// Which program judged.
+/// The program that rejected the line.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Processor {
     name: &'static str,
@@ -94,7 +94,7 @@ impl Processor {
     }
 }
 
-/// The NDJSON of a quarantine object in the making.
+/// Builds the NDJSON of a quarantine object.
 #[derive(Debug, Default)]
 pub(crate) struct QuarantineFile {
     ndjson: Vec<u8>,
@@ -121,7 +121,7 @@ impl QuarantineFile {
         Ok(())
     }
 
-    /// Gzip, without a time in its header.
+    /// Returns the gzipped object. Its header has no time, so that a retry writes the same bytes.
     pub(crate) fn finish(self) -> io::Result<Vec<u8>> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(&self.ndjson)?;
@@ -129,14 +129,13 @@ impl QuarantineFile {
     }
 }
 
-/// Characters of a text in a row of `quarantined`; the quarantine object has all of it.
+/// The most characters of a text in a row of `quarantined`; the quarantine object has all of them.
 const MAX_SHOWN: usize = 1_000;
 
-/// The row of `quarantined` for a rejected line.
+/// Returns the row of `quarantined` for a rejected line.
 ///
-/// Built column by column instead of decoded, and of storable texts only: a line that was refused
-/// must not be refused again on its way to quarantine. A column that this program does not know
-/// gets a neutral value.
+/// Built column by column instead of decoded, and from storable texts only, so that it can't be
+/// rejected. A column that this program does not know gets a neutral value.
 pub(crate) fn summary(contract: &Contract, line: &RejectedLine<'_>) -> Row<'static> {
     let mut row = contract.row();
     for (column, value) in contract.columns.iter().zip(&mut row.values) {
@@ -150,7 +149,7 @@ pub(crate) fn summary(contract: &Contract, line: &RejectedLine<'_>) -> Row<'stat
     row
 }
 
-/// What is known of a rejected line.
+/// What is known about a rejected line.
 pub(crate) struct RejectedLine<'a> {
     pub(crate) kind: Kind,
     pub(crate) read: &'a ReadEnvelope<'a>,
@@ -175,8 +174,8 @@ impl RejectedLine<'_> {
             "code" => Value::Text(reason.map_or(Code::Malformed, |reason| reason.code).as_str()),
             "expected" => shown(&reason?.expected),
             "actual" => shown(&reason?.actual),
-            // Not cut short: it identifies the row, and the key leads to the object. Both are made
-            // of names of at most 1,024 bytes.
+            // Not shortened: it identifies the row, and the key names the object. Both consist of
+            // names of at most 1,024 bytes.
             "origin" => Value::Unescaped(text::storable(&self.origin.id(), usize::MAX).into()),
             "quarantine_key" => {
                 Value::Unescaped(text::storable(self.quarantine_key, usize::MAX).into())

@@ -9,11 +9,11 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 
-/// The rows' positions in ascending order of the columns, nulls first; rows that are alike stay in
+/// Returns the rows' positions in ascending order of the columns, nulls first; equal rows keep
 /// their order.
 ///
-/// Nearly every comparison is decided by eight bytes per column, where a general comparison calls
-/// through a pointer per column.
+/// Eight bytes per column decide nearly every comparison, where a general comparison calls through
+/// a pointer per column.
 pub(crate) fn order(batch: &RecordBatch, columns: &[usize]) -> Result<UInt32Array, ArrowError> {
     let keys: Vec<Key> = columns
         .iter()
@@ -30,7 +30,7 @@ pub(crate) fn order(batch: &RecordBatch, columns: &[usize]) -> Result<UInt32Arra
 }
 
 struct Key {
-    /// Never greater for a lesser value; may be equal for different ones.
+    /// Never greater for a lesser value; may be equal for different values.
     prefixes: Vec<u64>,
     full: DynComparator,
 }
@@ -56,7 +56,7 @@ impl Key {
     }
 }
 
-/// The eight bytes after what all texts begin with.
+/// Returns the eight bytes after the common prefix of all texts.
 fn text_prefixes(column: &ArrayRef) -> Vec<u64> {
     let texts = column.as_string::<i32>();
     let mut present = texts.iter().flatten().map(str::as_bytes);
@@ -88,16 +88,29 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_order_is_the_one_of_a_general_sort(
-            rows in proptest::collection::vec((proptest::option::of("(ab|abcdefgh\u{0}?)?[a-c]{0,3}"), proptest::option::of(-2..2_i64), any::<bool>()), 0..40),
+        fn the_order_is_that_of_a_general_sort(
+            rows in proptest::collection::vec(
+                (
+                    proptest::option::of("(ab|abcdefgh\u{0}?)?[a-c]{0,3}"),
+                    proptest::option::of(-2..2_i64),
+                    any::<bool>(),
+                ),
+                0..40,
+            ),
         ) {
+            let texts: StringArray = rows.iter().map(|row| row.0.clone()).collect();
+            let numbers: Int64Array = rows.iter().map(|row| row.1).collect();
+            let flags: BooleanArray = rows.iter().map(|row| Some(row.2)).collect();
             let batch = RecordBatch::try_from_iter([
-                ("text", Arc::new(rows.iter().map(|row| row.0.clone()).collect::<StringArray>()) as ArrayRef),
-                ("number", Arc::new(rows.iter().map(|row| row.1).collect::<Int64Array>())),
-                ("flag", Arc::new(rows.iter().map(|row| Some(row.2)).collect::<BooleanArray>())),
-            ]).unwrap();
-            let columns: Vec<SortColumn> = batch.columns().iter().map(|values| SortColumn { values: values.clone(), options: None }).collect();
-            let expected = take_record_batch(&batch, &lexsort_to_indices(&columns, None).unwrap()).unwrap();
+                ("text", Arc::new(texts) as ArrayRef),
+                ("number", Arc::new(numbers)),
+                ("flag", Arc::new(flags)),
+            ])
+            .unwrap();
+            let column = |values: &ArrayRef| SortColumn { values: values.clone(), options: None };
+            let columns: Vec<SortColumn> = batch.columns().iter().map(column).collect();
+            let indices = lexsort_to_indices(&columns, None).unwrap();
+            let expected = take_record_batch(&batch, &indices).unwrap();
             let found = take_record_batch(&batch, &order(&batch, &[0, 1, 2]).unwrap()).unwrap();
             prop_assert_eq!(found, expected);
         }

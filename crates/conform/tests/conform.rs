@@ -14,20 +14,28 @@ use flate2::write::GzEncoder;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use shoplake_conform::{Conformer, Counts, Layout, Outcome};
+use shoplake_conform::{Conformer, Counts, Layout, Output};
 use shoplake_contracts::envelope::{Envelope, oversized_beginning};
-use shoplake_contracts::{Contracts, Stamp, text};
+use shoplake_contracts::{Contracts, RowMetadata, text};
 
 const ORDERS: &str = r#"{
     "type": "object",
-    "x-dataset": {"source": "shop", "delivery": "stream", "key": ["shop_id", "order_id"], "version": "updated_at", "event_time": "updated_at",
-                  "partition": "bucket(order_id, 8)", "sort": ["shop_id", "order_id"]},
+    "x-dataset": {
+        "source": "shop", "delivery": "stream", "key": ["shop_id", "order_id"],
+        "version": "updated_at", "event_time": "updated_at",
+        "partition": "bucket(order_id, 8)", "sort": ["shop_id", "order_id"]
+    },
     "required": ["order_id", "updated_at"],
     "properties": {
         "order_id": {"type": "string"},
         "updated_at": {"type": "string", "format": "date-time"},
-        "line_items": {"type": "array", "x-child": {"dataset": "order_lines", "ordinal": "line_no"},
-                       "items": {"type": "object", "required": ["sku"], "properties": {"sku": {"type": "string"}}}}
+        "line_items": {
+            "type": "array",
+            "x-child": {"dataset": "order_lines", "ordinal": "line_no"},
+            "items": {
+                "type": "object", "required": ["sku"], "properties": {"sku": {"type": "string"}}
+            }
+        }
     }
 }"#;
 
@@ -47,19 +55,33 @@ fn conformer() -> Conformer {
 }
 
 fn event(id: &str, occurred_at: &str) -> Value {
-    json!({"event_id": id, "session_id": "s1", "visitor_id": "v1", "event_type": "page_view", "occurred_at": occurred_at, "page_url": "https://acme.example/"})
+    json!({
+        "event_id": id,
+        "session_id": "s1",
+        "visitor_id": "v1",
+        "event_type": "page_view",
+        "occurred_at": occurred_at,
+        "page_url": "https://acme.example/",
+    })
 }
 
 fn envelope(id: &str, dataset: &str, data: Value) -> String {
     format!(
-        r#"{{"specversion":"1.0","id":"{id}","source":"/shops/acme/web","type":"{dataset}.received","shopid":"acme","dataset":"{dataset}","receivedat":"2026-11-21T10:00:00.000000Z","datacontenttype":"application/json","data":{data}}}"#
+        "{{\"specversion\":\"1.0\",\"id\":\"{id}\",\"source\":\"/shops/acme/web\",\
+         \"type\":\"{dataset}.received\",\"shopid\":\"acme\",\"dataset\":\"{dataset}\",\
+         \"receivedat\":\"2026-11-21T10:00:00.000000Z\",\
+         \"datacontenttype\":\"application/json\",\"data\":{data}}}"
     )
 }
 
 fn payload(records: &[&[u8]]) -> String {
     let record = |(position, data): (usize, &&[u8])| {
         json!({
-            "kinesis": {"data": base64_simd::STANDARD.encode_to_string(data), "sequenceNumber": (100 + position).to_string(), "approximateArrivalTimestamp": 1_795_255_200.5},
+            "kinesis": {
+                "data": base64_simd::STANDARD.encode_to_string(data),
+                "sequenceNumber": (100 + position).to_string(),
+                "approximateArrivalTimestamp": 1_795_255_200.5,
+            },
             "eventID": format!("shardId-000000000001:{}", 100 + position),
             "eventSourceARN": "arn:aws:kinesis:us-east-1:000000000000:stream/shoplake-local-web",
         })
@@ -67,14 +89,14 @@ fn payload(records: &[&[u8]]) -> String {
     json!({"Records": records.iter().enumerate().map(record).collect::<Vec<_>>()}).to_string()
 }
 
-fn object(outcome: &Outcome, prefix: &str) -> Bytes {
-    let mut found = outcome.objects.iter().filter(|object| object.key.starts_with(prefix));
+fn object(output: &Output, prefix: &str) -> Bytes {
+    let mut found = output.objects.iter().filter(|object| object.key.starts_with(prefix));
     found
         .next()
         .unwrap_or_else(|| {
             panic!(
                 "no {prefix} in {:?}",
-                outcome.objects.iter().map(|object| &object.key).collect::<Vec<_>>()
+                output.objects.iter().map(|object| &object.key).collect::<Vec<_>>()
             )
         })
         .bytes
@@ -103,7 +125,7 @@ fn quarantined(bytes: &Bytes) -> Vec<Value> {
 }
 
 #[test]
-fn events_of_two_days_become_two_objects_in_the_contracts_order() {
+fn events_of_two_days_become_two_sorted_objects() {
     let lines = [
         envelope("m1.0", "web_traffic", event("e2", "2026-11-21T00:00:00Z")),
         envelope("m1.1", "web_traffic", event("e1", "2026-11-20T23:59:59Z")),
@@ -111,24 +133,25 @@ fn events_of_two_days_become_two_objects_in_the_contracts_order() {
     ];
     let record = format!("{}\r\n\n  \n{}\n{}", lines[0], lines[1], lines[2]);
 
-    let outcome = conformer().conform_kinesis(&payload(&[record.as_bytes()])).unwrap();
+    let output = conformer().conform_kinesis(&payload(&[record.as_bytes()])).unwrap();
 
-    let keys: Vec<_> = outcome.objects.iter().map(|object| object.key.as_str()).collect();
+    let keys: Vec<_> = output.objects.iter().map(|object| object.key.as_str()).collect();
+    let name = "shoplake-local-web-shardId-000000000001-100-1.parquet";
     assert_eq!(
         keys,
         [
-            "silver/web_traffic/dt=2026-11-20/shoplake-local-web-shardId-000000000001-100-1.parquet",
-            "silver/web_traffic/dt=2026-11-21/shoplake-local-web-shardId-000000000001-100-1.parquet",
+            format!("silver/web_traffic/dt=2026-11-20/{name}"),
+            format!("silver/web_traffic/dt=2026-11-21/{name}"),
         ]
     );
-    let first = batch(outcome.objects[0].bytes.clone());
+    let first = batch(output.objects[0].bytes.clone());
     assert_eq!(texts(&first, "event_id"), ["e0", "e1"]);
     assert_eq!(texts(&first, "_envelope_id"), ["m1.2", "m1.1"]);
     assert_eq!(texts(&first, "shop_id"), ["acme", "acme"]);
-    let counts = outcome.counts["web_traffic"];
+    let counts = output.counts["web_traffic"];
     assert_eq!((counts.received, counts.silver_rows, counts.quarantined), (3, 3, 0));
     let metadata =
-        ParquetRecordBatchReaderBuilder::try_new(outcome.objects[0].bytes.clone()).unwrap();
+        ParquetRecordBatchReaderBuilder::try_new(output.objects[0].bytes.clone()).unwrap();
     let metadata: BTreeMap<_, _> = metadata
         .metadata()
         .file_metadata()
@@ -142,7 +165,7 @@ fn events_of_two_days_become_two_objects_in_the_contracts_order() {
 }
 
 #[test]
-fn every_kind_of_bad_line_is_kept_whole_with_its_reason() {
+fn every_kind_of_bad_line_is_kept_with_its_reason() {
     let wrong = event("e1", "yesterday");
     let mut foreign = event("e2", "2026-11-20T12:00:00Z");
     foreign["shop_id"] = "other".into();
@@ -158,10 +181,10 @@ fn every_kind_of_bad_line_is_kept_whole_with_its_reason() {
     ]
     .join(&b'\n');
 
-    let outcome = conformer().conform_kinesis(&payload(&[&record])).unwrap();
+    let output = conformer().conform_kinesis(&payload(&[&record])).unwrap();
 
-    let unknown = quarantined(&object(&outcome, "quarantine/_unknown/"));
-    let known = quarantined(&object(&outcome, "quarantine/web_traffic/"));
+    let unknown = quarantined(&object(&output, "quarantine/_unknown/"));
+    let known = quarantined(&object(&output, "quarantine/web_traffic/"));
     let kinds: Vec<_> = unknown
         .iter()
         .chain(&known)
@@ -189,7 +212,7 @@ fn every_kind_of_bad_line_is_kept_whole_with_its_reason() {
     );
     insta::assert_snapshot!(serde_json::to_string_pretty(&known[1]).unwrap());
 
-    let rows = batch(object(&outcome, "silver/quarantined/"));
+    let rows = batch(object(&output, "silver/quarantined/"));
     let mut codes = texts(&rows, "code");
     codes.sort();
     assert_eq!(
@@ -205,54 +228,57 @@ fn every_kind_of_bad_line_is_kept_whole_with_its_reason() {
         ]
     );
     assert!(texts(&rows, "shop_id").contains(&"_unknown".to_owned()));
-    let counts = outcome.counts["web_traffic"];
+    let counts = output.counts["web_traffic"];
     assert_eq!((counts.received, counts.silver_rows, counts.quarantined), (4, 1, 3));
     assert_eq!(
-        outcome.counts["_unknown"],
+        output.counts["_unknown"],
         Counts { received: 4, quarantined: 4, ..Counts::default() }
     );
 }
 
 #[test]
-fn an_envelope_in_another_order_or_with_escapes_is_as_good() {
+fn an_envelope_in_another_order_or_with_escapes_is_valid() {
     let data = event("e1", "2026-11-20T12:00:00Z");
     let record = format!(
         "{}\n{}",
         format_args!(
-            r#"{{"data":{data},"receivedat":"2026-11-21T10:00:00Z","dataset":"web_traffic","shopid":"acme","id":"m1"}}"#
+            "{{\"data\":{data},\"receivedat\":\"2026-11-21T10:00:00Z\",\
+             \"dataset\":\"web_traffic\",\"shopid\":\"acme\",\"id\":\"m1\"}}"
         ),
         format_args!(
-            r#"{{"id":"m\u0032","shopid":"acme","dataset":"web_traffic","receivedat":"2026-11-21T10:00:00Z","data":{data}}}"#
+            "{{\"id\":\"m\\u0032\",\"shopid\":\"acme\",\"dataset\":\"web_traffic\",\
+             \"receivedat\":\"2026-11-21T10:00:00Z\",\"data\":{data}}}"
         ),
     );
-    let outcome = conformer().conform_kinesis(&payload(&[record.as_bytes()])).unwrap();
-    assert_eq!(
-        texts(&batch(object(&outcome, "silver/web_traffic/")), "_envelope_id"),
-        ["m1", "m2"]
-    );
+    let output = conformer().conform_kinesis(&payload(&[record.as_bytes()])).unwrap();
+    assert_eq!(texts(&batch(object(&output, "silver/web_traffic/")), "_envelope_id"), ["m1", "m2"]);
 }
 
 #[test]
-fn the_items_of_an_array_are_rows_of_their_own_beside_their_parent() {
-    let order = json!({"order_id": "o1", "updated_at": "2026-11-20T12:00:00Z", "line_items": [{"sku": "a"}, {"sku": "b"}]});
+fn the_items_of_an_array_are_rows_in_their_parents_partition() {
+    let order = json!({
+        "order_id": "o1",
+        "updated_at": "2026-11-20T12:00:00Z",
+        "line_items": [{"sku": "a"}, {"sku": "b"}],
+    });
     let record = envelope("m1", "orders", order);
-    let outcome = conformer().conform_kinesis(&payload(&[record.as_bytes()])).unwrap();
+    let output = conformer().conform_kinesis(&payload(&[record.as_bytes()])).unwrap();
 
     let folder = |key: &str| key.split('/').nth(2).map(str::to_owned);
-    assert_eq!(outcome.objects.len(), 2);
-    assert_eq!(folder(&outcome.objects[0].key), folder(&outcome.objects[1].key));
-    let lines = batch(object(&outcome, "silver/order_lines/"));
+    assert_eq!(output.objects.len(), 2);
+    assert_eq!(folder(&output.objects[0].key), folder(&output.objects[1].key));
+    let lines = batch(object(&output, "silver/order_lines/"));
     assert_eq!(
         lines.schema().fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>(),
         ["shop_id", "order_id", "updated_at", "line_no", "sku", "_envelope_id", "_received_at"]
     );
     assert_eq!(texts(&lines, "order_id"), ["o1", "o1"]);
     assert_eq!(texts(&lines, "sku"), ["a", "b"]);
-    assert_eq!(outcome.counts["order_lines"].silver_rows, 2);
+    assert_eq!(output.counts["order_lines"].silver_rows, 2);
 }
 
 #[test]
-fn a_bronze_object_gives_what_is_readable_of_it() {
+fn the_readable_part_of_a_damaged_bronze_object_is_conformed() {
     let line = envelope("pos/2026-11-20/t1/1", "web_traffic", event("e1", "2026-11-20T12:00:00Z"));
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     write!(encoder, "{line}\n{line}\n").unwrap();
@@ -274,7 +300,7 @@ fn a_bronze_object_gives_what_is_readable_of_it() {
 }
 
 #[test]
-fn what_is_no_kinesis_event_is_no_batch() {
+fn an_event_that_is_not_from_kinesis_is_an_error() {
     for payload in ["", "{}", "[]", r#"{"Records":[{}]}"#] {
         assert!(conformer().conform_kinesis(payload).is_err(), "{payload}");
     }
@@ -282,9 +308,9 @@ fn what_is_no_kinesis_event_is_no_batch() {
 }
 
 /// The silver rows of web traffic, and of each quarantined line its kind, code and day.
-fn result(outcome: &Outcome) -> (usize, Vec<String>) {
+fn result(output: &Output) -> (usize, Vec<String>) {
     let (mut rows, mut rejected) = (0, Vec::new());
-    for object in &outcome.objects {
+    for object in &output.objects {
         if object.key.starts_with("silver/web_traffic/") {
             rows += batch(object.bytes.clone()).num_rows();
         } else if object.key.starts_with("silver/quarantined/") {
@@ -300,7 +326,7 @@ fn result(outcome: &Outcome) -> (usize, Vec<String>) {
     (rows, rejected)
 }
 
-fn conform_lines(lines: &[impl AsRef<[u8]>]) -> Outcome {
+fn conform_lines(lines: &[impl AsRef<[u8]>]) -> Output {
     let lines: Vec<&[u8]> = lines.iter().map(AsRef::as_ref).collect();
     conformer().conform_kinesis(&payload(&[&lines.join(&b'\n')])).unwrap()
 }
@@ -310,7 +336,7 @@ fn good() -> String {
 }
 
 #[test]
-fn a_line_with_any_clock_is_quarantined_under_a_day_that_exists() {
+fn a_line_of_any_time_is_quarantined_under_a_valid_day() {
     // The records of these tests arrive on 2026-11-21.
     let wrong = envelope("m", "web_traffic", event("e", "never"));
     let received = |time: &str| wrong.replace("2026-11-21T10:00:00.000000Z", time);
@@ -340,21 +366,21 @@ fn a_line_with_any_clock_is_quarantined_under_a_day_that_exists() {
             "malformed_envelope format 2026-11-18",
         ),
     ] {
-        let outcome = conform_lines(&[good(), line.clone()]);
-        assert_eq!(result(&outcome), (1, vec![expected.to_owned()]), "{line}");
+        let output = conform_lines(&[good(), line.clone()]);
+        assert_eq!(result(&output), (1, vec![expected.to_owned()]), "{line}");
     }
 }
 
 #[test]
-fn a_bronze_object_without_a_day_has_a_floor_for_its_bad_lines() {
+fn bad_lines_of_a_bronze_object_without_a_day_get_a_day() {
     for (key, day) in
         [("bronze/pos/x.gz", "2000-01-01"), ("bronze/pos/dt=9999-12-31/x.gz", "2000-01-01")]
     {
-        let outcome = conformer()
+        let output = conformer()
             .conform_bronze("lake", key, format!("{}\nnot json", good()).as_bytes(), None)
             .unwrap();
         assert_eq!(
-            result(&outcome),
+            result(&output),
             (1, vec![format!("malformed_record malformed {day}")]),
             "{key}"
         );
@@ -362,7 +388,7 @@ fn a_bronze_object_without_a_day_has_a_floor_for_its_bad_lines() {
 }
 
 #[test]
-fn texts_of_an_envelope_that_the_warehouse_cannot_store_are_quarantined() {
+fn an_envelope_with_an_unstorable_text_is_quarantined() {
     let id = |id: &str| good().replace(r#""id":"good""#, &format!(r#""id":"{id}""#));
     let with = |field: &str| {
         good().replace(r#""specversion":"1.0""#, &format!(r#""specversion":"1.0",{field}"#))
@@ -385,21 +411,21 @@ fn texts_of_an_envelope_that_the_warehouse_cannot_store_are_quarantined() {
             "contract_violation unsupported_character 2026-11-21",
         ),
     ] {
-        let outcome = conform_lines(&[good(), line]);
-        assert_eq!(result(&outcome), (1, vec![expected.to_owned()]));
+        let output = conform_lines(&[good(), line]);
+        assert_eq!(result(&output), (1, vec![expected.to_owned()]));
     }
-    let outcome = conform_lines(&[
+    let output = conform_lines(&[
         id(r"a\u0000b"),
         id(r"a\u0000b").replace(r#"{"event_id""#, r#"{"zz\u0000z":1e400,"event_id""#),
     ]);
-    let rows = batch(object(&outcome, "silver/quarantined/"));
+    let rows = batch(object(&output, "silver/quarantined/"));
     assert_eq!(texts(&rows, "field"), ["id", "id"]);
     assert_eq!(texts(&rows, "actual"), ["U+0000 at character 2", "U+0000 at character 2"]);
     assert_eq!(texts(&rows, "envelope_id"), ["_unknown", "_unknown"]);
 }
 
 #[test]
-fn an_old_event_is_taken_in_a_named_backfill_only() {
+fn an_old_event_is_accepted_in_a_named_backfill_only() {
     let old = envelope("m", "web_traffic", event("old", "2010-12-01T12:00:00Z"));
     let backfill = |name: &str| {
         old.replace(r#""datacontenttype""#, &format!(r#""backfill":{name},"datacontenttype""#))
@@ -458,10 +484,10 @@ fn a_row_larger_than_a_record_is_quarantined_with_its_size() {
     let line = envelope.to_line().unwrap();
     assert!(line.len() < 12_000, "{}", line.len());
 
-    let outcome = conform_lines(&[good().into_bytes(), line.clone()]);
+    let output = conform_lines(&[good().into_bytes(), line.clone()]);
 
-    assert_eq!(result(&outcome), (1, vec!["oversized_row too_large 2010-12-01".to_owned()]));
-    let rows = batch(object(&outcome, "silver/quarantined/"));
+    assert_eq!(result(&output), (1, vec!["oversized_row too_large 2010-12-01".to_owned()]));
+    let rows = batch(object(&output, "silver/quarantined/"));
     let shown = |column: &str| texts(&rows, column)[0].clone();
     assert_eq!(
         (shown("dataset"), shown("batch"), shown("field")),
@@ -469,7 +495,7 @@ fn a_row_larger_than_a_record_is_quarantined_with_its_size() {
     );
     assert_eq!(shown("expected"), "a row of at most 1024000 bytes in its envelope");
     assert_eq!(shown("actual"), "1600011 bytes");
-    let kept = quarantined(&object(&outcome, "quarantine/pos_sales/dt=2010-12-01/"));
+    let kept = quarantined(&object(&output, "quarantine/pos_sales/dt=2010-12-01/"));
     assert_eq!(kept[0]["failure"]["kind"], "oversized_row");
     assert_eq!(kept[0]["envelope"].as_str().unwrap().len(), line.len() - 1);
 
@@ -550,7 +576,7 @@ proptest! {
     /// An envelope whose data is not its last field takes the slow path if the header needs what
     /// follows.
     #[test]
-    fn both_ways_to_read_a_line_have_one_result(
+    fn the_fast_and_the_slow_path_have_one_result(
         (attributes, data) in any_envelope(),
         position in 0..7_usize,
     ) {
@@ -567,7 +593,7 @@ proptest! {
     /// Any bytes: nothing panics or fails, every line is counted once, good lines are rows, all
     /// that is written can be stored, and the same input gives the same objects.
     #[test]
-    fn no_line_is_lost_whatever_is_beside_it(
+    fn no_line_is_lost_next_to_any_other(
         mut lines in proptest::collection::vec(any_line(), 0..20),
         place in any::<prop::sample::Index>(),
     ) {
@@ -580,20 +606,21 @@ proptest! {
         let conformer = conformer();
         let payload = payload(&[&record]);
 
-        let outcome = conformer.conform_kinesis(&payload).unwrap();
+        let output = conformer.conform_kinesis(&payload).unwrap();
 
-        let received: u64 = outcome.counts.values().map(|counts| counts.received).sum();
+        let received: u64 = output.counts.values().map(|counts| counts.received).sum();
         prop_assert_eq!(received, expected as u64);
-        for counts in outcome.counts.values() {
+        for counts in output.counts.values() {
             prop_assert_eq!(counts.received, counts.silver_rows + counts.quarantined);
         }
         let objects = |prefix: &'static str| {
-            outcome.objects.iter().filter(move |object| object.key.starts_with(prefix))
+            output.objects.iter().filter(move |object| object.key.starts_with(prefix))
         };
         let tables = |prefix| objects(prefix).map(|object| batch(object.bytes.clone()));
         let described: usize = tables("silver/quarantined/").map(|table| table.num_rows()).sum();
-        let kept: usize = objects("quarantine/").map(|object| quarantined(&object.bytes).len()).sum();
-        let rejected: u64 = outcome.counts.values().map(|counts| counts.quarantined).sum();
+        let kept: usize =
+            objects("quarantine/").map(|object| quarantined(&object.bytes).len()).sum();
+        let rejected: u64 = output.counts.values().map(|counts| counts.quarantined).sum();
         prop_assert_eq!((described, kept as u64), (kept, rejected));
         let mut landed = tables("silver/web_traffic/").flat_map(|table| texts(&table, "event_id"));
         prop_assert!(landed.any(|id| id == "good"));
@@ -604,7 +631,7 @@ proptest! {
                 prop_assert_eq!(text::unsupported_character(text), None);
             }
         }
-        prop_assert_eq!(conformer.conform_kinesis(&payload).unwrap().objects, outcome.objects);
+        prop_assert_eq!(conformer.conform_kinesis(&payload).unwrap().objects, output.objects);
     }
 }
 
@@ -636,8 +663,9 @@ fn a_quarantined_line_is_a_row_of_its_contract() {
             fields.filter(|(_, value)| *value != "null").collect();
         data.insert("day".to_owned(), "2026-11-21".into());
         let shop = data["shop_id"].as_str().unwrap().to_owned();
-        let stamp = Stamp { shop: &shop, envelope_id: "m", received_at: 0, backfill: None };
-        assert_eq!(contract.validate(stamp, Value::from(data).to_string().as_bytes()), Ok(()));
+        let metadata =
+            RowMetadata { shop: &shop, envelope_id: "m", received_at: 0, backfill: None };
+        assert_eq!(contract.validate(metadata, Value::from(data).to_string().as_bytes()), Ok(()));
     }
     let kinds: BTreeSet<_> = texts(&rows, "kind").into_iter().collect();
     assert_eq!(kinds.len(), 5, "{kinds:?}");

@@ -14,12 +14,12 @@ pub struct Column {
     pub column_type: ColumnType,
     /// Whether a row may lack it.
     pub nullable: bool,
-    /// For humans: the data dictionary and the catalog.
+    /// The description in the data dictionary and the catalog.
     pub description: String,
 }
 
 impl Column {
-    /// The column as an Arrow field.
+    /// Returns the column as an Arrow field.
     pub fn field(&self) -> Field {
         Field::new(&self.name, self.column_type.arrow(), self.nullable)
     }

@@ -1,5 +1,5 @@
-//! From a JSON Schema to a contract. Whatever the decoder could not honour is an error here: a
-//! keyword that is silently ignored would be a promise that nobody keeps.
+//! Compiles a JSON Schema into a contract. A keyword that the decoder does not support is an error
+//! here: ignored, it would promise a check that does not happen.
 
 mod declaration;
 mod keyword;
@@ -7,22 +7,21 @@ mod scalar;
 
 use std::mem;
 
+use shoplake_jobs::ColumnType;
+
 use self::declaration::{Declaration, column};
 use self::keyword::{ANNOTATIONS, Compiled, Problem, count, list, only_keywords, problem, type_of};
 use self::scalar::scalar;
-use shoplake_jobs::ColumnType;
-
 use crate::column::Column;
-use crate::contract::{ChildLayout, Contract};
-use crate::contracts::ContractError;
-use crate::decode::{Array, Member, Node, Object};
+use crate::contract::Contract;
+use crate::error::ContractError;
+use crate::fields::{Array, ChildLayout, Member, Node, Object};
 use crate::json::Json;
-use crate::keys::KeyTable;
 
-/// The decoder notes in a bit set which fields it has seen.
+/// The most fields of an object: the decoder keeps a bit set of the fields that it has seen.
 const MAX_PROPERTIES: usize = 128;
 
-/// The contract of `schema`, and those of its arrays of objects.
+/// Returns the contract of `schema` and the contracts of its arrays of objects.
 pub(crate) fn compile(dataset: &str, schema: &str) -> Result<Vec<Contract>, ContractError> {
     let document: Json = serde_json::from_str(schema)
         .map_err(|source| ContractError::Json { dataset: dataset.to_owned(), source })?;
@@ -34,7 +33,7 @@ pub(crate) fn compile(dataset: &str, schema: &str) -> Result<Vec<Contract>, Cont
     contracts(dataset, &document).map_err(schema_error)
 }
 
-/// A table in the making: the columns found so far.
+/// The columns found so far.
 #[derive(Default)]
 struct Table {
     columns: Vec<Column>,
@@ -55,7 +54,8 @@ impl Table {
             return problem(
                 at,
                 format!(
-                    "{name:?} cannot be a column: expected lower-case letters, digits and '_', a letter first"
+                    "{name:?} cannot be a column: expected lower-case letters, digits and '_', \
+                     a letter first"
                 ),
             );
         }
@@ -63,7 +63,8 @@ impl Table {
             return problem(
                 at,
                 format!(
-                    "there are two columns {name:?} (nested objects flatten with '_'); rename one of the fields"
+                    "there are two columns {name:?} (nested objects flatten with '_'); rename one \
+                     of the fields"
                 ),
             );
         }
@@ -84,20 +85,16 @@ impl Table {
             nullable: false,
             description: description.to_owned(),
         };
-        self.columns.push(column(
-            envelope_id,
-            ColumnType::String,
-            "The envelope that the row came in.",
-        ));
+        self.columns.push(column(envelope_id, ColumnType::String, "The id of the row's envelope."));
         self.columns.push(column(
             received_at,
             ColumnType::Timestamp,
-            "When the pipeline took the envelope.",
+            "When the pipeline received the envelope.",
         ));
     }
 }
 
-/// An array of objects, seen but not yet a table: that needs the parent's key.
+/// An array of objects. It becomes a table when the parent's key is known.
 struct PendingChild {
     at: String,
     dataset: String,
@@ -118,7 +115,8 @@ fn contracts(dataset: &str, document: &Json) -> Compiled<Vec<Contract>> {
     let Some(declaration) = document.get("x-dataset") else {
         return problem(
             "",
-            "there is no x-dataset block; it names source, delivery, key, event_time, partition and sort",
+            "the x-dataset block is missing; it names source, delivery, key, event_time, \
+             partition and sort",
         );
     };
     let declared = Declaration::read(declaration)?;
@@ -155,7 +153,7 @@ fn contracts(dataset: &str, document: &Json) -> Compiled<Vec<Contract>> {
     {
         return problem(
             "/x-dataset/personal",
-            format!("{name:?} is a column neither here nor in a child"),
+            format!("{name:?} is neither a column of the dataset nor of a child"),
         );
     }
     let partition_column =
@@ -196,7 +194,7 @@ fn contracts(dataset: &str, document: &Json) -> Compiled<Vec<Contract>> {
     Ok(std::iter::once(parent).chain(children).collect())
 }
 
-/// Puts the field tables of the items where their arrays are.
+/// Moves the fields of the items into their arrays.
 fn attach(object: &mut Object, items: &mut [Object]) {
     for member in &mut object.members {
         match &mut member.node {
@@ -207,8 +205,8 @@ fn attach(object: &mut Object, items: &mut [Object]) {
     }
 }
 
-/// Rows of an array of objects: what identifies, orders and places the parent's row, the item's
-/// position, the item's fields.
+/// Compiles an array of objects. Its rows have the parent's key, version, partition column and
+/// event time, the item's position, and the item's fields.
 fn compile_child(
     parent: &str,
     child: PendingChild,
@@ -217,8 +215,7 @@ fn compile_child(
 ) -> Compiled<(Contract, ChildLayout, Object)> {
     let mut table = Table::default();
     let mut inherited = Vec::new();
-    // The version comes along because without it nobody could tell the lines of an order from those
-    // of its predecessor.
+    // With the version, the lines of an order differ from the lines of its previous version.
     let carried = declared
         .key
         .iter()
@@ -278,7 +275,7 @@ fn compile_child(
             .collect(),
         partition_column: column(&table.columns, declared.partition.column())
             .map_or(0, |(position, _)| position),
-        // Its rows come with the parent's, whose times decide.
+        // The rows arrive with the parent's, so the parent's freshness and times decide.
         fresh_within: None,
         accepts: declared.accepts,
         window_columns: Vec::new(),
@@ -293,13 +290,13 @@ fn compile_child(
     Ok((contract, layout, items))
 }
 
-/// Where an object's fields go.
+/// The position in the schema while its fields are collected.
 struct Walk<'w> {
     table: &'w mut Table,
     prefix: &'w str,
     /// Whether the object itself may be absent.
     optional: bool,
-    /// Arrays found; `None` within an array's items.
+    /// The arrays found so far; `None` within an array's items.
     children: Option<&'w mut Vec<PendingChild>>,
 }
 
@@ -335,7 +332,7 @@ fn object(schema: &Json, at: &str, walk: &mut Walk<'_>) -> Compiled<Object> {
         let node = node(name, property, &at, required, walk)?;
         members.push(Member { name: name.clone(), required, node });
     }
-    Ok(Object::new(KeyTable::new(members.iter().map(|member| member.name.as_str())), members))
+    Ok(Object::new(members))
 }
 
 fn node(
@@ -373,7 +370,8 @@ fn node(
             let Some(children) = walk.children.as_deref_mut() else {
                 return problem(
                     at,
-                    "an array within an array's items is not supported; send it as a dataset of its own",
+                    "an array within an array's items is not supported; send it as a separate \
+                     dataset",
                 );
             };
             children.push(pending_child(schema, at)?);
@@ -390,12 +388,13 @@ fn node(
         kind => {
             let scalar = scalar(kind, null, schema, at)?;
             let description = schema.get("description").and_then(Json::as_str).unwrap_or_default();
-            // The envelope knows the shop; data may repeat it.
+            // The envelope has the shop; data may repeat it.
             if column_name == "shop_id" && walk.children.is_some() {
                 if scalar.column_type() != ColumnType::String || required || null {
                     return problem(
                         at,
-                        "shop_id must be an optional string: it is taken from the envelope, data may repeat it",
+                        "shop_id must be an optional string: the envelope has it, and data may \
+                         repeat it",
                     );
                 }
                 if !description.is_empty() {
@@ -411,7 +410,8 @@ fn node(
 }
 
 fn pending_child(schema: &Json, at: &str) -> Compiled<PendingChild> {
-    let usage = "an array of objects becomes a dataset: expected \"x-child\": {\"dataset\": \"order_lines\", \"ordinal\": \"line_no\"}";
+    let usage = "an array of objects becomes a dataset: expected \"x-child\": {\"dataset\": \
+                 \"order_lines\", \"ordinal\": \"line_no\"}";
     let Some(child) = schema.get("x-child") else { return problem(at, usage) };
     let text = |name| child.get(name).and_then(Json::as_str).map(str::to_owned);
     let (Some(dataset), Some(ordinal)) = (text("dataset"), text("ordinal")) else {

@@ -1,12 +1,13 @@
-//! A dataset as the rest of the pipeline knows it.
+//! A dataset: its table, its delivery, its decoder.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::column::Column;
-use crate::decode::{Object, Row, Value};
-use crate::partition::Partitioning;
+use crate::fields::{ChildLayout, Object};
+use crate::partitioning::Partitioning;
+use crate::value::{Row, Value};
 use crate::window::TimeWindow;
 
 /// How a dataset's rows arrive.
@@ -17,83 +18,74 @@ pub enum Delivery {
     Stream,
     /// Connector, Kinesis, Firehose, bronze, conform: minutes.
     Batch,
-    /// Written by the pipeline itself; nobody can send it.
+    /// Written by the pipeline itself; it can't be sent.
     Internal,
 }
 
-/// A compiled schema: what a dataset's silver table looks like, and the decoder of its rows.
+/// A compiled schema: the columns of a dataset's silver table, and the decoder of its rows.
 #[derive(Clone, Debug)]
 pub struct Contract {
-    /// The dataset's name, which is the schema file's.
+    /// The dataset's name; the schema file has it, too.
     pub dataset: String,
-    /// For humans.
+    /// The title in the data dictionary.
     pub title: String,
-    /// For humans.
+    /// The description in the data dictionary and the catalog.
     pub description: String,
-    /// Which sources may send it; none if it is internal.
+    /// The sources that may send it; empty if it is internal.
     pub sources: Vec<String>,
-    /// How it arrives.
+    /// How its rows arrive.
     pub delivery: Delivery,
-    /// Two rows with the same key are the same thing; always starts with `shop_id`.
+    /// The columns that identify a row; `shop_id` first. Of rows with the same key one counts.
     pub key: Vec<String>,
-    /// Of two rows with the same key the one with the greater value here wins; `None` if they are
-    /// copies of each other.
+    /// The column whose greatest value decides which row with the same key counts; `None` if such
+    /// rows are copies of each other.
     pub version: Option<String>,
-    /// When the thing happened.
+    /// The column with the time of the event.
     pub event_time: String,
     /// How the silver table is divided.
     pub partition: Partitioning,
-    /// The order of rows within an object; always starts with `shop_id`.
+    /// The sort order of rows within an object; `shop_id` first.
     pub sort: Vec<String>,
     /// Columns that hold personal data.
     pub personal: Vec<String>,
-    /// How long nothing may arrive, of all shops together, until somebody has to look; none if that
-    /// is no sign of a fault.
+    /// How long no row may arrive, of all shops together, until an alert is sent; `None` if a long
+    /// pause is normal.
     pub fresh_within: Option<Duration>,
-    /// How far from its receipt a row may have happened; none if the dataset accepts any time.
+    /// How far a row's time may be from its receipt; `None` if the dataset accepts any time.
     pub accepts: Option<TimeWindow>,
     /// All columns of the silver table: `shop_id` first, then the fields as declared, then
     /// `_envelope_id` and `_received_at`.
     pub columns: Vec<Column>,
-    /// The datasets that its arrays of objects become, in the order of [`Row::children`].
+    /// The datasets of its arrays of objects, in the order of [`Row::children`].
     pub children: Vec<String>,
-    /// The dataset whose array this one is.
+    /// The dataset that this one is an array of.
     pub parent: Option<String>,
-    /// The decoder's field table.
+    /// The fields, as the decoder needs them.
     pub(crate) root: Object,
-    /// How the rows of each child are made.
+    /// The layout of the rows of each child.
     pub(crate) child_layouts: Vec<ChildLayout>,
-    /// Where [`Partitioning::column`] is among the columns.
+    /// The position of [`Partitioning::column`].
     pub(crate) partition_column: usize,
     /// The columns whose times [`accepts`](Self::accepts) limits: the event time, and the
     /// partition's if it is a time or a date.
     pub(crate) window_columns: Vec<usize>,
 }
 
-/// The columns of a child row that do not come out of the array's item.
-#[derive(Clone, Debug)]
-pub(crate) struct ChildLayout {
-    pub(crate) width: usize,
-    /// (column of the child, column of the parent)
-    pub(crate) inherited: Vec<(usize, usize)>,
-    pub(crate) ordinal: usize,
-}
-
 impl Contract {
-    /// The columns that every silver table ends with: which envelope a row came in, and when.
+    /// The last columns of every silver table: the row's envelope, and when it was received.
     pub const METADATA: [&'static str; 2] = ["_envelope_id", "_received_at"];
 
-    /// A row to decode into, again and again.
+    /// Returns an empty row, to decode into many times.
     pub fn row<'a>(&self) -> Row<'a> {
         Row::new(self.columns.len(), self.children.len())
     }
 
-    /// Where the column is among [`columns`](Self::columns).
+    /// Returns the position of the column in [`columns`](Self::columns).
     pub fn position(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|candidate| candidate.name == column)
     }
 
-    /// The value of a decoded row that decides its partition; its children are in the same one.
+    /// Returns the value that decides the partition of a decoded row and of its children.
     pub fn partition_value<'r, 'a>(&self, row: &'r Row<'a>) -> &'r Value<'a> {
         &row.values[self.partition_column]
     }

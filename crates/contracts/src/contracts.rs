@@ -1,47 +1,14 @@
-//! All datasets of an installation.
+//! All datasets of a deployment.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::compile;
 use crate::contract::Contract;
+use crate::error::ContractError;
 
-/// A schema that cannot be a contract. Found when a function starts, or in a test; never while data
-/// flows.
-#[derive(Debug, thiserror::Error)]
-pub enum ContractError {
-    /// The file or the folder could not be read.
-    #[error(
-        "could not read {path:?}: {source}; expected a folder of <dataset>.json schemas (see DEFINITIONS_DIR)"
-    )]
-    Read {
-        /// What was to be read.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file is no JSON.
-    #[error("the schema of {dataset:?} is not JSON: {source}")]
-    Json {
-        /// The file's name.
-        dataset: String,
-        /// What the parser said.
-        source: serde_json::Error,
-    },
-    /// The schema says something that no decoder can be made of.
-    #[error("the schema of {dataset:?} at {at:?}: {problem}")]
-    Schema {
-        /// The file's name.
-        dataset: String,
-        /// A JSON pointer.
-        at: String,
-        /// What was found, what was expected.
-        problem: String,
-    },
-}
-
-/// The contracts by dataset, children of arrays included.
+/// The contracts by dataset, including those of arrays.
 #[derive(Clone, Debug, Default)]
 pub struct Contracts {
     by_dataset: BTreeMap<String, Contract>,
@@ -51,7 +18,8 @@ impl Contracts {
     /// Compiles every `<dataset>.json` of a folder.
     ///
     /// # Errors
-    /// When the folder cannot be read or a schema is not one.
+    ///
+    /// If the folder can't be read, or a schema is not a contract.
     pub fn load(folder: &Path) -> Result<Self, ContractError> {
         let read_error = |source| ContractError::Read { path: folder.to_owned(), source };
         let mut sources = Vec::new();
@@ -71,7 +39,8 @@ impl Contracts {
     /// Compiles schemas given as (dataset, text).
     ///
     /// # Errors
-    /// When a schema is not one, or two of them make the same dataset.
+    ///
+    /// If a schema is not a contract, or two of them declare the same dataset.
     pub fn from_sources(
         sources: impl IntoIterator<Item = (impl AsRef<str>, impl AsRef<str>)>,
     ) -> Result<Self, ContractError> {
@@ -94,12 +63,12 @@ impl Contracts {
         Ok(Self { by_dataset })
     }
 
-    /// The contract of a dataset.
+    /// Returns the contract of a dataset.
     pub fn get(&self, dataset: &str) -> Option<&Contract> {
         self.by_dataset.get(dataset)
     }
 
-    /// All contracts, by name.
+    /// Returns all contracts, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Contract> {
         self.by_dataset.values()
     }

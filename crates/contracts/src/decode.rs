@@ -1,4 +1,4 @@
-//! From bytes to a row, in one pass and without a document in between.
+//! Decodes bytes into a row, in one pass and without building a document.
 
 use std::fmt;
 use std::str;
@@ -7,114 +7,56 @@ use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
-use crate::contract::{ChildLayout, Contract};
+use crate::contract::Contract;
+use crate::fields::{Array, ChildLayout, Node, Object};
+use crate::json::MAX_DEPTH;
 use crate::keys::KeyTable;
-use crate::reason::{Code, Reason};
+use crate::metadata::RowMetadata;
+use crate::reason::Code;
 use crate::scalar::{Kind, Scalar};
 use crate::text;
-pub use crate::value::{Row, Stamp, Value};
+use crate::value::{Row, Value};
 
-/// How deeply containers may be nested: as deep as `serde_json` goes, which explains what fails
-/// here.
-pub(crate) const MAX_DEPTH: u8 = 127;
-
-/// The field table of an object.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Object {
-    keys: KeyTable,
-    pub(crate) members: Vec<Member>,
-    /// One bit per member.
-    required: u128,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Member {
-    pub(crate) name: String,
-    pub(crate) required: bool,
-    pub(crate) node: Node,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Node {
-    Scalar {
-        column: usize,
-        scalar: Scalar,
-        /// Whether it has to be the envelope's shop.
-        shop: bool,
-    },
-    Object {
-        null: bool,
-        object: Object,
-    },
-    Array(Array),
-}
-
-/// An array of objects: the rows of a child dataset.
-#[derive(Clone, Debug)]
-pub(crate) struct Array {
-    pub(crate) null: bool,
-    pub(crate) child: usize,
-    pub(crate) minimum: usize,
-    pub(crate) maximum: Option<usize>,
-    pub(crate) items: Object,
-}
-
-impl Object {
-    /// `keys` finds each member at its position.
-    pub(crate) fn new(keys: KeyTable, members: Vec<Member>) -> Self {
-        let bit = |(position, member): (usize, &Member)| u128::from(member.required) << position;
-        Self {
-            keys,
-            required: members.iter().enumerate().map(bit).fold(0, |all, bit| all | bit),
-            members,
-        }
-    }
-}
-
-/// The row is not what the contract says. [`Contract::explain`] says why.
+/// The row violates its contract. [`Contract::explain`] returns the reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the data does not fulfil its contract")]
+#[error("the data violates its contract")]
 pub struct Rejected;
 
 impl Contract {
-    /// Decodes the bytes of one event into `row`; one byte order mark before them is ignored. What
-    /// was in the row before is gone, whatever the outcome.
+    /// Decodes the bytes of one event into `row` and replaces its previous values. One byte order
+    /// mark before the event is ignored.
     ///
     /// # Errors
-    /// When the bytes are not JSON or not what the contract says; the row is then to be ignored.
+    ///
+    /// If the bytes are not JSON or violate the contract. The values of the row are then undefined.
     pub fn decode<'a>(
         &self,
-        stamp: Stamp<'a>,
+        metadata: RowMetadata<'a>,
         data: &'a [u8],
         row: &mut Row<'a>,
     ) -> Result<(), Rejected> {
         let data = str::from_utf8(text::without_bom(data)).map_err(|_| Rejected)?;
         let mut deserializer = sonic_rs::Deserializer::from_str(data);
-        self.decoder(stamp, row).deserialize(&mut deserializer).map_err(|_| Rejected)?;
+        self.decoder(metadata, row).deserialize(&mut deserializer).map_err(|_| Rejected)?;
         deserializer.end().map_err(|_| Rejected)
     }
 
-    /// The same within a document that another reader decodes, such as an envelope. Its
-    /// deserializer must be `sonic_rs`'s and be given valid UTF-8.
-    pub fn decoder<'s, 'a>(&'s self, stamp: Stamp<'a>, row: &'s mut Row<'a>) -> Decode<'s, 'a> {
-        Decode { contract: self, stamp, row }
-    }
-
-    /// Whether the bytes of one event are what the contract says; if not, everything that is wrong
-    /// with them.
-    ///
-    /// # Errors
-    /// At least one reason.
-    pub fn validate(&self, stamp: Stamp<'_>, data: &[u8]) -> Result<(), Vec<Reason>> {
-        self.decode(stamp, data, &mut self.row()).map_err(|Rejected| self.explain(stamp, data))
+    /// Returns a decoder for an event within a larger document, such as an envelope. The document's
+    /// deserializer must be that of `sonic_rs`, with valid UTF-8.
+    pub fn decoder<'s, 'a>(
+        &'s self,
+        metadata: RowMetadata<'a>,
+        row: &'s mut Row<'a>,
+    ) -> Decode<'s, 'a> {
+        Decode { contract: self, metadata, row }
     }
 }
 
-/// Decodes one event into a row; made by [`Contract::decoder`].
+/// Decodes one event into a row; from [`Contract::decoder`].
 #[derive(Debug)]
 pub struct Decode<'s, 'a> {
     contract: &'s Contract,
-    stamp: Stamp<'a>,
+    metadata: RowMetadata<'a>,
     row: &'s mut Row<'a>,
 }
 
@@ -122,13 +64,13 @@ impl<'de> DeserializeSeed<'de> for Decode<'_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let Self { contract, stamp, row } = self;
+        let Self { contract, metadata, row } = self;
         row.clear();
         ObjectSeed {
             object: &contract.root,
             null: false,
             target: Target {
-                shop: stamp.shop,
+                shop: metadata.shop,
                 layouts: &contract.child_layouts,
                 values: &mut row.values,
                 children: &mut row.children,
@@ -139,32 +81,32 @@ impl<'de> DeserializeSeed<'de> for Decode<'_, 'de> {
 
         if let Some(window) = &contract.accepts {
             for column in &contract.window_columns {
-                window.check(&row.values[*column], stamp).map_err(rejected)?;
+                window.check(&row.values[*column], metadata).map_err(rejected)?;
             }
         }
 
-        fn sign<'a>(values: &mut [Value<'a>], stamp: Stamp<'a>) {
+        fn write_metadata<'a>(values: &mut [Value<'a>], metadata: RowMetadata<'a>) {
             if let [shop, .., envelope_id, received_at] = values {
-                *shop = Value::Text(stamp.shop);
-                *envelope_id = Value::Text(stamp.envelope_id);
-                *received_at = Value::Timestamp(stamp.received_at);
+                *shop = Value::Text(metadata.shop);
+                *envelope_id = Value::Text(metadata.envelope_id);
+                *received_at = Value::Timestamp(metadata.received_at);
             }
         }
-        sign(&mut row.values, stamp);
+        write_metadata(&mut row.values, metadata);
         for (layout, children) in contract.child_layouts.iter().zip(&mut row.children) {
             for (position, child) in children.iter_mut().enumerate() {
                 for (own, parents) in &layout.inherited {
                     child[*own] = row.values[*parents].clone();
                 }
                 child[layout.ordinal] = Value::Integer(position as i64 + 1);
-                sign(child, stamp);
+                write_metadata(child, metadata);
             }
         }
         Ok(())
     }
 }
 
-/// Where decoded values go.
+/// The row that decoded values are written to.
 struct Target<'t, 'de> {
     shop: &'de str,
     layouts: &'t [ChildLayout],
@@ -358,9 +300,8 @@ impl<'de> Visitor<'de> for ScalarSeed<'_> {
     }
 }
 
-/// Reads over a value that nobody asked for. Not [`IgnoredAny`] alone: skipping is laxer than
-/// parsing (it does not look at escapes), and then two readers could see different documents in the
-/// same bytes.
+/// Skips a value, but parses it. [`IgnoredAny`] alone is laxer than a parser (it does not check
+/// escapes), so that two readers could see different documents in the same bytes.
 #[derive(Debug)]
 pub struct Ignore(u8);
 
@@ -425,14 +366,15 @@ impl<'de> Visitor<'de> for Ignore {
     }
 }
 
-/// A field name that has to be well-formed and is not kept.
+/// A field name that must be well-formed and is not kept.
 type IgnoredKey = IgnoredAny;
 
 fn deeper<E: Error>(depth: u8) -> Result<u8, E> {
     depth.checked_sub(1).ok_or_else(|| E::custom("nested too deeply"))
 }
 
-/// The parser wants an error of its own kind; it is not shown, [`Contract::explain`] has the words.
+/// Returns the parser's kind of error. It is never shown: [`Contract::explain`] returns the
+/// reasons.
 #[cold]
 fn rejected<E: Error>(code: Code) -> E {
     E::custom(code.as_str())

@@ -1,5 +1,5 @@
-//! What surrounds every event on the wire: a CloudEvents 1.0 event in structured JSON, one per
-//! line.
+//! The envelope of an event on a stream and in bronze: a CloudEvents 1.0 event in structured JSON,
+//! one per line.
 
 use std::borrow::Cow;
 
@@ -7,42 +7,44 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::{BackfillName, ShopId, text};
+use crate::shop::{BackfillName, ShopId};
+use crate::text;
 
-/// The version of CloudEvents that every envelope is.
+/// The version of CloudEvents of every envelope.
 pub const SPEC_VERSION: &str = "1.0";
 
-/// Stands for a shop, dataset or envelope that could not be read. No shop and no dataset can have
-/// this name.
+/// The name for a shop, dataset or envelope that could not be read. Neither a shop nor a dataset
+/// can have it.
 pub const UNKNOWN: &str = "_unknown";
 
-/// The most bytes of an envelope's id or subject: less than a text column of the warehouse holds.
+/// The most bytes of an envelope's id or subject; less than a text column of the warehouse holds.
 pub const MAX_TEXT_BYTES: usize = 16_384;
 
-/// The most bytes of a stream record, and so of one envelope. Kinesis takes 1 MiB (partition key
-/// included) by default, Firehose 1,000 KiB, and the smaller limit holds for all: a record that
-/// Firehose cannot read never reaches bronze.
+/// The most bytes of a stream record, and so of one envelope. Kinesis accepts 1 MiB (partition key
+/// included) by default, and Firehose 1,000 KiB. The smaller limit applies to all streams: a record
+/// that Firehose can't read never reaches bronze.
 pub const MAX_RECORD_BYTES: usize = 1_000 * 1_024;
 
-/// Bytes of a row that is too large for an envelope which its envelope still has.
+/// The most bytes that an envelope has of a row that is too large for it.
 pub const OVERSIZED_BEGINNING_BYTES: usize = 10_000;
 
-/// Whether a text of an envelope can become a value of the warehouse: not too long, and without
-/// characters that it can't store.
+/// Returns whether the warehouse can store a text of an envelope: it is not too long, and has no
+/// unsupported character.
 pub fn is_storable(text: &str) -> bool {
     text.len() <= MAX_TEXT_BYTES && text::unsupported_character(text).is_none()
 }
 
-/// The `data` of an envelope for a row that no stream record can hold: the beginning of the row as
-/// a JSON string, cut at a character.
+/// Returns the `data` of an envelope for a row that is larger than a stream record: the beginning
+/// of the row as a JSON string, cut at a character.
 ///
 /// # Errors
-/// None in practice: a text is a JSON string.
+///
+/// Never in practice: every text is a JSON string.
 pub fn oversized_beginning(row: &str) -> Result<Box<RawValue>, serde_json::Error> {
     to_raw_value(&row[..row.floor_char_boundary(OVERSIZED_BEGINNING_BYTES)])
 }
 
-/// One event, one line. `data` is last, so that a reader knows the dataset before it meets the
+/// One event, one line. `data` is last, so that a reader knows the dataset before it reads the
 /// data.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Envelope<'a> {
@@ -58,39 +60,39 @@ pub struct Envelope<'a> {
     /// `<dataset>.received`
     #[serde(borrow, rename = "type")]
     pub event_type: Cow<'a, str>,
-    /// The batch it belongs to, if it came in one: its business date.
+    /// The batch that it belongs to, if any: a business date or an hour.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Cow<'a, str>>,
-    /// When it happened, if the sender said so.
+    /// When the event happened, if the event has a time.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub time: Option<Cow<'a, str>>,
     /// The tenant.
     #[serde(borrow)]
     pub shopid: Cow<'a, str>,
-    /// Names the contract.
+    /// The dataset, which names the contract.
     #[serde(borrow)]
     pub dataset: Cow<'a, str>,
-    /// When the pipeline took it, RFC 3339, UTC, microseconds.
+    /// When the pipeline received it: RFC 3339, UTC, microseconds.
     #[serde(borrow)]
     pub receivedat: Cow<'a, str>,
     /// Always `application/json`.
     #[serde(borrow)]
     pub datacontenttype: Cow<'a, str>,
-    /// The named backfill that it belongs to: its times may be older than the dataset's window. A
-    /// [`BackfillName`].
+    /// The [`BackfillName`] of the backfill that it belongs to, if any. Its times may be older than
+    /// the dataset's window.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<Cow<'a, str>>,
-    /// The size of a row, in digits, that no record can hold; `data` is then its beginning, and
-    /// conform quarantines it.
+    /// The size, in digits, of a row that is larger than a record. `data` is then the row's
+    /// beginning, and conform quarantines it.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub oversizedbytes: Option<Cow<'a, str>>,
-    /// The event as it came.
+    /// The event, in its original bytes.
     #[serde(borrow)]
     pub data: &'a RawValue,
 }
 
 impl<'a> Envelope<'a> {
-    /// Wraps one event of `dataset` that `source` (`web`, `pos`) gave for `shop`.
+    /// Wraps one event of `dataset` that `source` (`web`, `pos`) sent for `shop`.
     pub fn new(
         shop: &'a ShopId,
         source: &str,
@@ -116,36 +118,36 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// Says which batch it belongs to.
+    /// Sets the batch that it belongs to.
     #[must_use]
     pub fn with_subject(self, subject: impl Into<Cow<'a, str>>) -> Self {
         Self { subject: Some(subject.into()), ..self }
     }
 
-    /// Says when it happened (RFC 3339).
+    /// Sets when the event happened (RFC 3339).
     #[must_use]
     pub fn with_time(self, time: impl Into<Cow<'a, str>>) -> Self {
         Self { time: Some(time.into()), ..self }
     }
 
-    /// Says that it belongs to a named backfill.
+    /// Sets the named backfill that it belongs to.
     #[must_use]
     pub fn with_backfill(self, name: &'a BackfillName) -> Self {
         Self { backfill: Some(Cow::Borrowed(name.as_str())), ..self }
     }
 
-    /// Says that `data` is only the [beginning](oversized_beginning) of a row of so many bytes.
+    /// Sets the size of a row of which `data` is only the [beginning](oversized_beginning).
     #[must_use]
     pub fn with_oversized_bytes(self, bytes: usize) -> Self {
         Self { oversizedbytes: Some(Cow::Owned(bytes.to_string())), ..self }
     }
 
-    /// The envelope as one line, its `\n` included. Line breaks that a pretty-printed event has
-    /// between its tokens become blanks (inside a JSON string there are none), so that one envelope
-    /// stays one line.
+    /// Returns the envelope as one line, with its `\n`. The line breaks of a pretty-printed event
+    /// become blanks: they are between tokens, because a JSON string has none.
     ///
     /// # Errors
-    /// None in practice: every field is text or raw JSON.
+    ///
+    /// Never in practice: every field is text or raw JSON.
     pub fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
         let mut line = serde_json::to_vec(self)?;
         for byte in &mut line {
@@ -163,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pretty_printed_event_is_still_one_line() {
+    fn a_pretty_printed_event_is_one_line() {
         let shop: ShopId = "acme".parse().unwrap();
         let data = RawValue::from_string("{\r\n  \"note\": \"a\\nb\"\n}".to_owned()).unwrap();
         let line = Envelope::new(&shop, "web", "web_traffic", "m1.0", DateTime::UNIX_EPOCH, &data)
@@ -171,7 +173,14 @@ mod tests {
             .to_line()
             .unwrap();
 
-        insta::assert_snapshot!(String::from_utf8(line.clone()).unwrap(), @r#"{"specversion":"1.0","id":"m1.0","source":"/shops/acme/web","type":"web_traffic.received","subject":"2026-11-21","shopid":"acme","dataset":"web_traffic","receivedat":"1970-01-01T00:00:00.000000Z","datacontenttype":"application/json","data":{    "note": "a\nb" }}"#);
+        let expected = concat!(
+            r#"{"specversion":"1.0","id":"m1.0","source":"/shops/acme/web","#,
+            r#""type":"web_traffic.received","subject":"2026-11-21","shopid":"acme","#,
+            r#""dataset":"web_traffic","receivedat":"1970-01-01T00:00:00.000000Z","#,
+            r#""datacontenttype":"application/json","data":{    "note": "a\nb" }}"#,
+            "\n"
+        );
+        assert_eq!(String::from_utf8(line.clone()).unwrap(), expected);
         let read: Envelope<'_> = serde_json::from_slice(&line).unwrap();
         assert_eq!(read.subject.as_deref(), Some("2026-11-21"));
     }

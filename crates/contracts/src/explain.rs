@@ -1,23 +1,35 @@
-//! Why a row failed: the slow second reading, for the few rows that need it.
+//! Finds the reasons why a row failed: a slow second reading, for the few rows that need it.
 
 use crate::contract::Contract;
-use crate::decode::{Array, Node, Object, Stamp};
+use crate::decode::Rejected;
+use crate::fields::{Array, Node, Object};
 use crate::json::{self, Json};
+use crate::metadata::RowMetadata;
 use crate::reason::{Code, Reason};
 use crate::text;
 use crate::window::TimeWindow;
 
-/// Reasons per row: enough to repair it, not enough to flood a log.
+/// The most reasons of a row: enough to correct it, not enough to flood a log.
 const MAX_REASONS: usize = 20;
-/// Characters of a value that are repeated in a reason.
+/// The most characters of a value that a reason repeats.
 const MAX_ACTUAL: usize = 100;
 
 impl Contract {
-    /// Everything that is wrong with data that could not be decoded, field by field; at least one
-    /// reason.
-    pub fn explain(&self, stamp: Stamp<'_>, data: &[u8]) -> Vec<Reason> {
+    /// Checks the bytes of one event.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with them: at least one reason.
+    pub fn validate(&self, metadata: RowMetadata<'_>, data: &[u8]) -> Result<(), Vec<Reason>> {
+        self.decode(metadata, data, &mut self.row())
+            .map_err(|Rejected| self.explain(metadata, data))
+    }
+
+    /// Returns everything that is wrong with data that could not be decoded, field by field: at
+    /// least one reason.
+    pub fn explain(&self, metadata: RowMetadata<'_>, data: &[u8]) -> Vec<Reason> {
         let window = self.accepts.as_ref().map(|window| (window, &self.window_columns[..]));
-        let mut explanation = Explanation { stamp, window, reasons: Vec::new() };
+        let mut explanation = Explanation { metadata, window, reasons: Vec::new() };
         match json::parse(data) {
             Ok(document) => explanation.object(&self.root, false, &document, ""),
             Err(error) => {
@@ -27,13 +39,13 @@ impl Contract {
             }
         }
         if explanation.reasons.is_empty() {
-            // The two parsers disagree. The decoder's word counts: better to refuse than to load
-            // what others read differently.
+            // The parsers disagree about the document. The decoder decides: what other programs
+            // read differently is not loaded.
             explanation.add(
                 "",
                 Code::Malformed,
                 "a JSON object",
-                "JSON that readers disagree about".to_owned(),
+                "JSON that parsers read differently".to_owned(),
             );
         }
         explanation.reasons
@@ -41,7 +53,7 @@ impl Contract {
 }
 
 struct Explanation<'e> {
-    stamp: Stamp<'e>,
+    metadata: RowMetadata<'e>,
     /// The window of accepted times, and the columns that it limits.
     window: Option<(&'e TimeWindow, &'e [usize])>,
     reasons: Vec<Reason>,
@@ -90,16 +102,17 @@ impl Explanation<'_> {
             match &member.node {
                 Node::Scalar { column, scalar, shop } => match scalar.json(value) {
                     Err(code) => self.add(&at, code, scalar.expected(code), actual(code, value)),
-                    Ok(_) if *shop && value.as_str() != Some(self.stamp.shop) => {
-                        let expected = format!("{:?}, the shop it was sent for", self.stamp.shop);
+                    Ok(_) if *shop && value.as_str() != Some(self.metadata.shop) => {
+                        let expected =
+                            format!("{:?}, the shop it was sent for", self.metadata.shop);
                         self.add(&at, Code::ShopMismatch, expected, shortened(value));
                     }
                     Ok(typed) => {
                         let limits = self.window.filter(|(_, columns)| columns.contains(column));
                         if let Some((window, _)) = limits
-                            && let Err(code) = window.check(&typed, self.stamp)
+                            && let Err(code) = window.check(&typed, self.metadata)
                         {
-                            let expected = window.expected(&typed, self.stamp);
+                            let expected = window.expected(&typed, self.metadata);
                             self.add(&at, code, expected, shortened(value));
                         }
                     }
@@ -125,7 +138,7 @@ impl Explanation<'_> {
         if let Some(maximum) = array.maximum.filter(|maximum| items.len() > *maximum) {
             self.add(at, Code::TooManyItems, format!("at most {maximum} items"), actual());
         }
-        // The columns of the items are another table's.
+        // The window limits columns of the parent's table, not of the items'.
         let window = self.window.take();
         for (position, item) in items.iter().enumerate() {
             self.object(&array.items, false, item, &format!("{at}[{position}]"));
@@ -142,7 +155,7 @@ fn expected(node: &Node) -> String {
     }
 }
 
-/// What came instead, as far as it matters.
+/// Returns what was found instead.
 fn actual(code: Code, value: &Json) -> String {
     let unsupported = value.as_str().and_then(text::unsupported_character);
     match unsupported.filter(|_| code == Code::UnsupportedCharacter) {

@@ -1,15 +1,18 @@
-//! A JSON document that keeps what maps forget: the order of fields, fields that occur twice, and
-//! the digits of numbers.
+//! JSON documents that keep the order of fields, fields that occur twice, and the digits of
+//! numbers.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::decode::MAX_DEPTH;
 use crate::text;
 
-/// A parsed document. Only for what is not hot: schemas, and rows that failed.
+/// The deepest nesting of containers: that of `serde_json`, which explains what the decoder
+/// rejects.
+pub(crate) const MAX_DEPTH: u8 = 127;
+
+/// A parsed document; for schemas and for rows that failed, not for the hot path.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Json {
     Null,
@@ -17,7 +20,7 @@ pub(crate) enum Json {
     Integer(i64),
     /// Above `i64::MAX`.
     Unsigned(u64),
-    /// The nearest double, and the number as it is written.
+    /// The nearest double, and the number's text.
     Double(f64, Box<str>),
     Text(String),
     Array(Vec<Json>),
@@ -25,7 +28,7 @@ pub(crate) enum Json {
 }
 
 impl Json {
-    /// The field's value; the last one if there are several.
+    /// Returns the field's value; the last one if the field occurs several times.
     pub(crate) fn get(&self, name: &str) -> Option<&Json> {
         match self {
             Self::Object(fields) => {
@@ -42,7 +45,7 @@ impl Json {
         }
     }
 
-    /// What it is, with its article, for messages.
+    /// Returns the kind of value with its article, for messages.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -55,7 +58,7 @@ impl Json {
     }
 }
 
-/// The value as JSON, containers only by their kind.
+/// Shows the value as JSON, and containers by their kind.
 impl fmt::Display for Json {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -69,23 +72,23 @@ impl fmt::Display for Json {
     }
 }
 
-/// Why bytes can't be read as a document.
+/// Why bytes are not a document.
 #[derive(Debug)]
 pub(crate) struct JsonError {
-    /// The field in which the problem is, if that much could be read.
+    /// The field with the problem, if it could be read.
     pub(crate) field: String,
-    /// What is wrong, at which line and column.
+    /// What is wrong, with line and column.
     pub(crate) problem: String,
 }
 
-/// Characters of a field's name, and of a path, that an error repeats.
+/// The most characters of a field's name, and of a path, that an error repeats.
 const MAX_NAME: usize = 64;
 const MAX_PATH: usize = 300;
 
-/// Reads a whole document.
+/// Parses a document.
 ///
-/// Values are split off first and read one by one, so that an error knows its field, and a number
-/// its digits.
+/// Splits off values first and then parses them one by one, so that an error has its field and a
+/// number its digits.
 pub(crate) fn parse(data: &[u8]) -> Result<Json, JsonError> {
     let whole = |problem: String| JsonError { field: String::new(), problem };
     let document = str::from_utf8(text::without_bom(data)).map_err(|error| {
@@ -99,7 +102,7 @@ pub(crate) fn parse(data: &[u8]) -> Result<Json, JsonError> {
 
 struct Reader<'a> {
     document: &'a str,
-    /// Where the reader is: `device.type`, `line_items[2].quantity`.
+    /// The path of the current value: `device.type`, `line_items[2].quantity`.
     path: String,
 }
 
@@ -135,8 +138,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a value that is one step further along the path; after an error the path stays where
-    /// it is.
+    /// Reads the value at the path plus `step`. After an error the path stays that of the error.
     fn within(&mut self, step: &str, raw: &'a RawValue, depth: u8) -> Result<Json, JsonError> {
         let length = self.path.len();
         self.path.push_str(step);
@@ -154,7 +156,7 @@ impl<'a> Reader<'a> {
         serde_json::from_str(text).map_err(|error| {
             let problem = error.to_string();
             let problem = problem.split(" at line ").next().unwrap_or_default();
-            // Only strings and numbers still fail here, and neither has a line break in it.
+            // Only strings and numbers still fail here, and they have no line break.
             self.error(text, error.column().saturating_sub(1), problem)
         })
     }
@@ -171,7 +173,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// An object's fields, not yet read.
+/// An object's fields, not yet parsed.
 struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Fields<'de> {

@@ -1,8 +1,8 @@
-//! From a field's name to its number, in a few nanoseconds.
+//! Looks up the position of a field's name in a few nanoseconds.
 
 /// An open-addressing table that is built once. At most a quarter of it is filled, so that a
-/// look-up is nearly always one comparison; and a name of up to 16 bytes, as most are, is compared
-/// as two words without a call.
+/// look-up is nearly always one comparison. A name of up to 16 bytes is compared as two words,
+/// without a call.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KeyTable {
     names: Vec<(Words, Box<str>)>,
@@ -42,8 +42,7 @@ impl KeyTable {
     }
 }
 
-/// The length, the first eight bytes and the last eight: everything that is in a name of up to 16
-/// bytes.
+/// The length, the first eight bytes and the last eight bytes: all of a name of up to 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Words {
     length: usize,
@@ -81,7 +80,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_name_is_found_where_it_was_put_and_no_other_is(names in proptest::collection::btree_set("[a-z_]{0,20}", 0..60), other in "[a-z_]{0,20}") {
+        fn only_the_names_in_the_table_are_found(
+            names in proptest::collection::btree_set("[a-z_]{0,20}", 0..60),
+            other in "[a-z_]{0,20}",
+        ) {
             let table = KeyTable::new(names.iter().map(String::as_str));
             for (position, name) in names.iter().enumerate() {
                 prop_assert_eq!(table.find(name), Some(position));

@@ -1,22 +1,23 @@
-//! Reading an envelope that may be wrong: what can be understood of it, and everything that is
-//! wrong with it.
+//! Reads an envelope that may be malformed: its valid attributes, and everything that is wrong with
+//! it.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::decode::Stamp;
 use crate::envelope::{MAX_TEXT_BYTES, is_storable};
+use crate::metadata::RowMetadata;
 use crate::reason::{Code, Reason};
-use crate::{BackfillName, ShopId, text};
+use crate::shop::{BackfillName, ShopId};
+use crate::text;
 
-/// Characters of a value that are repeated in a reason.
+/// The most characters of a value that a reason repeats.
 const MAX_ACTUAL: usize = 100;
 
-/// The days at which an envelope can have been received, and a quarantine can be: from 2000-01-01
-/// to the day after the arrival of its record (clocks differ), or to 2099-12-31 if the arrival is
-/// not known. Later than its receipt an envelope may arrive by any time, as replays do.
+/// The days on which an envelope can have been received, and which a quarantine can have: from
+/// 2000-01-01 to the day after the arrival of the envelope's record (clocks differ), or to
+/// 2099-12-31 if the arrival is unknown. A replayed envelope arrives any time after its receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiptDays {
     arrived_at: Option<i64>,
@@ -29,47 +30,48 @@ impl ReceiptDays {
     /// 2099-12-31
     const LAST: i32 = 47_481;
 
-    /// For a record that arrived at this time, in microseconds since 1970-01-01T00:00:00Z.
+    /// Returns the days for a record that arrived at this time, in microseconds since
+    /// 1970-01-01T00:00:00Z.
     pub fn new(arrived_at: Option<i64>) -> Self {
         let arrived_at =
             arrived_at.filter(|at| (Self::FIRST..Self::LAST).contains(&text::day(*at)));
         Self { arrived_at, last: arrived_at.map_or(Self::LAST, |at| text::day(at) + 1) }
     }
 
-    /// When the record arrived, if that is known and plausible.
+    /// Returns when the record arrived, if that is known and plausible.
     pub fn arrived_at(self) -> Option<i64> {
         self.arrived_at
     }
 
-    /// Whether the day is one of them.
+    /// Returns whether the day is one of them.
     #[inline]
     pub fn contains(self, day: i32) -> bool {
         (Self::FIRST..=self.last).contains(&day)
     }
 }
 
-/// A line that should be an envelope.
+/// The attributes of a line that should be an envelope.
 #[derive(Clone, Debug, Default)]
 pub struct ReadEnvelope<'a> {
     /// The envelope's id.
     pub id: Option<String>,
     /// The tenant.
     pub shop: Option<String>,
-    /// Names the contract.
+    /// The dataset, which names the contract.
     pub dataset: Option<String>,
-    /// The batch it belongs to.
+    /// The batch that it belongs to.
     pub subject: Option<String>,
-    /// When the pipeline took it, microseconds since 1970-01-01T00:00:00Z.
+    /// When the pipeline received it, in microseconds since 1970-01-01T00:00:00Z.
     pub received_at: Option<i64>,
     /// The named backfill that it belongs to.
     pub backfill: Option<String>,
-    /// The size of a row that no record can hold; `data` is then its beginning.
+    /// The size of a row that is larger than a record; `data` is then its beginning.
     pub oversized_bytes: Option<String>,
     /// The event.
     pub data: Option<&'a RawValue>,
-    /// What is wrong with the envelope itself; what its data has to be, its contract knows.
+    /// What is wrong with the envelope itself. Its contract checks the data.
     pub reasons: Vec<Reason>,
-    /// Whether the line is JSON at all.
+    /// Whether the line is JSON.
     pub is_json: bool,
 }
 
@@ -94,7 +96,7 @@ struct Fields<'a> {
 }
 
 impl<'a> ReadEnvelope<'a> {
-    /// Reads a line, whatever its bytes are; one byte order mark before it is ignored.
+    /// Reads a line of any bytes. One byte order mark before it is ignored.
     pub fn read(line: &'a [u8], days: ReceiptDays) -> Self {
         let line = text::without_bom(line);
         let mut read = Self::default();
@@ -145,20 +147,19 @@ impl<'a> ReadEnvelope<'a> {
         read
     }
 
-    /// What the envelope says about the row in it, and the row; `None` if anything is wrong with
-    /// the envelope.
-    pub fn content(&self) -> Option<(Stamp<'_>, &'a RawValue)> {
+    /// Returns the row's metadata and the row; `None` if anything is wrong with the envelope.
+    pub fn content(&self) -> Option<(RowMetadata<'_>, &'a RawValue)> {
         let (Some(id), Some(shop), Some(received_at), Some(data), []) =
             (&self.id, &self.shop, self.received_at, self.data, &self.reasons[..])
         else {
             return None;
         };
-        let stamp =
-            Stamp { shop, envelope_id: id, received_at, backfill: self.backfill.as_deref() };
-        Some((stamp, data))
+        let metadata =
+            RowMetadata { shop, envelope_id: id, received_at, backfill: self.backfill.as_deref() };
+        Some((metadata, data))
     }
 
-    /// Adds something that is wrong.
+    /// Adds a reason.
     pub fn reject(&mut self, field: &str, code: Code, expected: &str, actual: &str) {
         let (field, actual) = (field.to_owned(), text::storable(actual, MAX_ACTUAL));
         self.reasons.push(Reason { field, expected: expected.to_owned(), actual, code });

@@ -1,19 +1,19 @@
-//! Why a row was refused, for machines (`code`) and for the person who repairs it (the texts).
+//! Why a row was rejected: a code for programs, texts for people.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// One thing that is wrong with one field.
+/// One violation of a contract by one field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
-    /// Where: `device.type`, `line_items[2].quantity`; empty for the document itself.
+    /// The field: `device.type`, `line_items[2].quantity`; empty for the document itself.
     pub field: String,
-    /// What the contract asks for.
+    /// What the contract expects.
     pub expected: String,
-    /// What came, cut short when it is long.
+    /// What was found, shortened if it is long.
     pub actual: String,
-    /// What kind of mistake it is.
+    /// The kind of violation.
     pub code: Code,
 }
 
@@ -24,22 +24,21 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The kinds of mistakes. Their names are part of the interface: dashboards and clients group by
-/// them.
+/// The kinds of violations. Their names are an interface: dashboards and clients group by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
     /// The bytes are not JSON.
     Malformed,
-    /// A required field is not there.
+    /// A required field is missing.
     Missing,
-    /// The same field twice: which one counts differs between readers.
+    /// The same field twice: parsers differ in which one they return.
     Duplicate,
-    /// Another JSON type.
+    /// A value of another JSON type.
     Type,
     /// Not a date, a timestamp or a decimal.
     Format,
-    /// Not one of the listed values, or a value that is ruled out.
+    /// Not one of the allowed values, or a forbidden value.
     NotAllowed,
     /// Does not match the pattern.
     Pattern,
@@ -55,7 +54,7 @@ pub enum Code {
     TooFewItems,
     /// More items than the maximum.
     TooManyItems,
-    /// The data names another shop than the one it was sent for.
+    /// The data names another shop than its envelope.
     ShopMismatch,
     /// A text has a character that the warehouse can't store.
     UnsupportedCharacter,
@@ -66,7 +65,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// The code as it is written in JSON.
+    /// Returns the code's name in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",

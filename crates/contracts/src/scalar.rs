@@ -1,15 +1,15 @@
-//! One column's type and constraints, checked on the typed value. The decoder and the explanation
-//! both ask here, so they cannot disagree.
+//! The type and the constraints of one field. The decoder and the explanation share these checks,
+//! so they can't disagree.
 
 use regex::Regex;
 use shoplake_jobs::ColumnType;
 
-use crate::decode::Value;
 use crate::json::Json;
 use crate::reason::Code;
 use crate::text;
+use crate::value::Value;
 
-/// A leaf of a contract.
+/// A field of one value.
 #[derive(Clone, Debug)]
 pub(crate) struct Scalar {
     pub(crate) kind: Kind,
@@ -51,7 +51,7 @@ impl<T> Listed<T> {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TextRules {
-    /// In characters, as JSON Schema counts.
+    /// In characters, as in JSON Schema.
     pub(crate) minimum: usize,
     pub(crate) maximum: Option<usize>,
     pub(crate) pattern: Option<Regex>,
@@ -64,8 +64,8 @@ impl TextRules {
         if text::unsupported_character(value).is_some() {
             return Err(Code::UnsupportedCharacter);
         }
-        // A character has one to four bytes: mostly the number of bytes decides, and nothing has to
-        // be counted.
+        // A character has one to four bytes, so the number of bytes mostly decides and the
+        // characters are not counted.
         if value.len() < self.minimum
             || (value.len() < self.minimum * 4 && value.chars().count() < self.minimum)
         {
@@ -109,7 +109,7 @@ impl DoubleRules {
     }
 }
 
-/// Which decimals a pattern lets through.
+/// The signs of decimals that a pattern accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sign {
     Any,
@@ -120,8 +120,8 @@ pub(crate) enum Sign {
 impl Sign {
     pub(crate) const ALL: [Self; 3] = [Self::Any, Self::NotNegative, Self::Positive];
 
-    /// The `pattern` that a decimal of this sign must declare, so that any validator accepts what
-    /// the column can hold, and nothing else.
+    /// Returns the `pattern` that a decimal of this sign must declare, so that any validator
+    /// accepts exactly the values that the column can store.
     pub(crate) fn pattern(self, precision: u8, scale: u8) -> String {
         let more = precision - scale - 1;
         let decimals = if scale == 0 { String::new() } else { format!(r"(\.[0-9]{{1,{scale}}})?") };
@@ -201,7 +201,7 @@ impl Scalar {
         }
     }
 
-    /// An integer's JSON, as it is written: its nearest double, as parsers give it, would hide
+    /// Checks an integer by its JSON text: the nearest double, which parsers return, has fewer
     /// digits.
     #[inline]
     pub(crate) fn written_integer<'a>(&self, json: &str) -> Result<Value<'a>, Code> {
@@ -212,7 +212,7 @@ impl Scalar {
         }
     }
 
-    /// `keep` makes the text last as long as the row.
+    /// Checks a text. `keep` returns the text as a value that lives as long as the row.
     #[inline]
     pub(crate) fn text<'a>(
         &self,
@@ -257,7 +257,7 @@ impl Scalar {
         }
     }
 
-    /// What was asked for, for the sender of something else.
+    /// Returns what was expected, for the reason of a violation.
     pub(crate) fn expected(&self, code: Code) -> String {
         let rule = match (&self.kind, code) {
             (
@@ -274,7 +274,9 @@ impl Scalar {
         };
         let what = rule.unwrap_or_else(|| match &self.kind {
             Kind::Text(_) => "a string".to_owned(),
-            Kind::Timestamp(_) => "an RFC 3339 time as a string, such as \"2026-11-21T10:00:00Z\"".to_owned(),
+            Kind::Timestamp(_) => {
+                "an RFC 3339 time as a string, such as \"2026-11-21T10:00:00Z\"".to_owned()
+            }
             Kind::Date(_) => "a date as a string, such as \"2026-11-21\"".to_owned(),
             Kind::Decimal { precision, scale, sign, .. } => {
                 let sign = match sign {
@@ -283,11 +285,14 @@ impl Scalar {
                     Sign::Positive => " above 0",
                 };
                 format!(
-                    "a decimal{sign} as a string, such as \"12.50\", with at most {} digits before the point and {scale} after it",
+                    "a decimal{sign} as a string, such as \"12.50\", with at most {} digits \
+                     before the point and {scale} after it",
                     precision - scale
                 )
             }
-            Kind::Integer { minimum, maximum, .. } => format!("an integer from {minimum} to {maximum}"),
+            Kind::Integer { minimum, maximum, .. } => {
+                format!("an integer from {minimum} to {maximum}")
+            }
             Kind::Double(_) => "a number".to_owned(),
             Kind::Boolean(_) => "true or false".to_owned(),
         });
@@ -308,7 +313,7 @@ impl TextRules {
     }
 }
 
-/// What a text must be without, whatever else its contract says.
+/// The rule for every text, whatever else its contract says.
 const UNSUPPORTED: &str = "a string without characters that the warehouse can't store: U+0000, \
      U+FDD0 to U+FDEF and those that end in FFFE or FFFF";
 

@@ -1,12 +1,12 @@
-//! The tenant, and the names of its backfills.
+//! Identifiers of shops and of their backfills.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A shop's identifier: `^[a-z0-9][a-z0-9_-]{0,62}$`. It becomes part of keys, parameter names and
-/// SQL identifiers, hence the narrow alphabet.
+/// A shop's identifier: `^[a-z0-9][a-z0-9_-]{0,62}$`. Keys, parameter names and SQL identifiers
+/// contain it, hence the few characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ShopId(String);
@@ -14,17 +14,18 @@ pub struct ShopId(String);
 /// The text is not a shop's identifier.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not a shop id: expected 1 to 63 characters of a-z, 0-9, '_' and '-', the first one a letter or a digit"
+    "{0:?} is not a shop id: expected 1 to 63 characters of a-z, 0-9, '_' and '-', the first one a \
+     letter or a digit"
 )]
 pub struct ShopIdError(String);
 
 impl ShopId {
-    /// The identifier as text.
+    /// Returns the identifier as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether `text` is a shop's identifier; for where nothing has to be allocated.
+    /// Returns whether `text` is a shop's identifier, without an allocation.
     pub fn is_valid(text: &str) -> bool {
         is_name(text)
     }
@@ -72,8 +73,8 @@ impl fmt::Display for ShopId {
     }
 }
 
-/// The name of a backfill, `^[a-z0-9][a-z0-9_-]{0,62}$`: rows that are sent in it may be older than
-/// their dataset's window.
+/// The name of a backfill, `^[a-z0-9][a-z0-9_-]{0,62}$`. Rows in a backfill may be older than their
+/// dataset's window.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BackfillName(String);
@@ -81,18 +82,18 @@ pub struct BackfillName(String);
 /// The text is not the name of a backfill.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not the name of a backfill: expected 1 to 63 characters of a-z, 0-9, '_' and '-', \
-     the first one a letter or a digit, such as \"history-2024\""
+    "{0:?} is not a backfill name: expected 1 to 63 characters of a-z, 0-9, '_' and '-', the first \
+     one a letter or a digit, such as \"history-2024\""
 )]
 pub struct BackfillNameError(String);
 
 impl BackfillName {
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether `text` is the name of a backfill; for where nothing has to be allocated.
+    /// Returns whether `text` is the name of a backfill, without an allocation.
     pub fn is_valid(text: &str) -> bool {
         is_name(text)
     }
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_narrow_alphabet_is_a_shop() {
+    fn identifiers_have_few_characters() {
         for good in ["acme", "0", "a-b_c", &"a".repeat(63)] {
             assert!(good.parse::<ShopId>().is_ok(), "{good}");
             assert!(good.parse::<BackfillName>().is_ok(), "{good}");

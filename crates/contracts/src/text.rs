@@ -1,5 +1,5 @@
-//! Texts with a meaning, parsed by hand: RFC 3339 times, dates, decimals and integers. Pure
-//! arithmetic, nothing allocated; and the characters that a text must not contain.
+//! Parses and formats RFC 3339 times, dates, decimals and integers without allocations, and finds
+//! the characters that the warehouse can't store.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::reason::Code;
 /// Microseconds of a UTC day.
 pub const MICROS_PER_DAY: i64 = 86_400_000_000;
 
-/// `YYYY-MM-DD` of a proleptic Gregorian calendar as days since 1970-01-01.
+/// Parses `YYYY-MM-DD` of the proleptic Gregorian calendar. Returns days since 1970-01-01.
 pub fn parse_date(text: &str) -> Option<i32> {
     let bytes: &[u8; 10] = text.as_bytes().try_into().ok()?;
     if bytes[4] != b'-' || bytes[7] != b'-' {
@@ -21,8 +21,9 @@ pub fn parse_date(text: &str) -> Option<i32> {
         .then(|| days_from_civil(year, month, day))
 }
 
-/// An RFC 3339 time as microseconds since 1970-01-01T00:00:00Z. Digits beyond microseconds are cut
-/// off. A leap second is the last microsecond of its day, so that it stays on that day.
+/// Parses an RFC 3339 time. Returns microseconds since 1970-01-01T00:00:00Z; digits beyond
+/// microseconds are cut off. A leap second becomes the last microsecond of its day, so that it
+/// stays on that day.
 pub fn parse_timestamp(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     if bytes.len() < 20
@@ -32,7 +33,7 @@ pub fn parse_timestamp(text: &str) -> Option<i64> {
     {
         return None;
     }
-    // `get`: the tenth byte may lie inside of a character.
+    // `get`: the tenth byte may be within a character.
     let days = i64::from(parse_date(text.get(..10)?)?);
     let hour = i64::from(two_digits(bytes[11], bytes[12])?);
     let minute = i64::from(two_digits(bytes[14], bytes[15])?);
@@ -48,7 +49,7 @@ pub fn parse_timestamp(text: &str) -> Option<i64> {
     Some(minutes * 60_000_000 + second * 1_000_000 + micros)
 }
 
-/// `.123456` as microseconds, and what follows it.
+/// Returns the microseconds of `.123456`, and the following bytes.
 fn fraction(bytes: &[u8]) -> Option<(i64, &[u8])> {
     let Some(digits) = bytes.strip_prefix(b".") else { return Some((0, bytes)) };
     let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -61,7 +62,7 @@ fn fraction(bytes: &[u8]) -> Option<(i64, &[u8])> {
     Some((micros, &digits[count..]))
 }
 
-/// `Z`, `+hh:mm` or `-hh:mm` as minutes east of Greenwich.
+/// Returns the offset `Z`, `+hh:mm` or `-hh:mm` in minutes east of Greenwich.
 fn offset_minutes(zone: &[u8]) -> Option<i64> {
     match zone {
         b"Z" | b"z" => Some(0),
@@ -75,8 +76,8 @@ fn offset_minutes(zone: &[u8]) -> Option<i64> {
     }
 }
 
-/// A plain decimal (`-12.50`; no exponent, no leading zero, no bare point) as its unscaled value:
-/// `12.5` at scale 4 is 125000.
+/// Parses a plain decimal (`-12.50`; no exponent, no leading zero, digits on both sides of a
+/// point). Returns its unscaled value: 125000 for `12.5` at scale 4.
 pub fn parse_decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
     let (negative, digits) = match text.as_bytes() {
         [b'-', digits @ ..] => (true, digits),
@@ -107,10 +108,11 @@ pub fn parse_decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
     Some(if negative { -unscaled } else { unscaled })
 }
 
-/// A JSON number as an integer, decided by its exact value: `2.0` and `1e1` are integers,
-/// `1.0000000000000000001` and `1e-400` are not, although the nearest double of both is one.
+/// Parses a JSON number as an integer, by its exact value: `2.0` and `1e1` are integers.
+/// `1.0000000000000000001` and `1e-400` are not, although their nearest doubles are.
 ///
 /// # Errors
+///
 /// [`Code::Malformed`] if the text is not a JSON number, [`Code::Type`] if its value is not an
 /// integer, [`Code::TooLarge`] or [`Code::TooSmall`] if 64 bits can't hold it.
 pub fn parse_integer(number: &str) -> Result<i64, Code> {
@@ -159,13 +161,13 @@ pub fn parse_integer(number: &str) -> Result<i64, Code> {
     i64::try_from(if is_negative { -magnitude } else { magnitude }).map_err(|_| out_of_range)
 }
 
-/// The digits that the bytes begin with, and what follows.
+/// Returns the digits at the beginning of the bytes, and the following bytes.
 fn digits(bytes: &[u8]) -> (&[u8], &[u8]) {
     bytes.split_at(bytes.iter().take_while(|byte| byte.is_ascii_digit()).count())
 }
 
-/// What follows `e` in a number. One that is out of range stays so: no number has that many digits
-/// to make up for it.
+/// Parses the exponent after `e`. An exponent out of range saturates: a number never has enough
+/// digits to compensate for it.
 fn exponent(bytes: &[u8]) -> Option<i64> {
     let (is_negative, bytes) = match bytes {
         [b'-', rest @ ..] => (true, rest),
@@ -179,21 +181,21 @@ fn exponent(bytes: &[u8]) -> Option<i64> {
     (!digits.is_empty() && rest.is_empty()).then_some(if is_negative { -value } else { value })
 }
 
-/// The first character that the warehouse can't store, and its position in characters, from 1.
+/// Returns the first character that the warehouse can't store, and its position in characters from
+/// 1.
 ///
 /// * U+0000: Redshift's COPY fails on it ("Preparing your input data": null terminators), and
-///   PostgreSQL stores it in no text type ("Character Types": the character with code zero can't be
-///   stored).
+///   PostgreSQL can't store it in any text type ("Character Types").
 /// * The noncharacters, U+FDD0 to U+FDEF and the last two of each plane (U+FFFE, U+FFFF, ...,
 ///   U+10FFFE, U+10FFFF): Redshift lists them as invalid characters ("Multibyte character load
-///   errors"), which COPY takes or replaces depending on an option.
+///   errors"), which COPY accepts or replaces depending on an option.
 ///
-/// Lone surrogates and sequences of more than four bytes, which Redshift refuses as well, do not
+/// Lone surrogates and sequences of more than four bytes, which Redshift rejects as well, do not
 /// occur in Rust's texts.
 #[inline]
 pub fn unsupported_character(text: &str) -> Option<(usize, char)> {
-    // One pass without branches over nearly all texts: those characters have a byte that is 0, or
-    // at least 0xEF.
+    // One pass without branches is enough for nearly all texts: an unsupported character has a byte
+    // that is 0 or at least 0xEF.
     let is_suspect = text.bytes().fold(false, |found, byte| found | (byte == 0) | (byte >= 0xEF));
     if is_suspect { first_unsupported(text) } else { None }
 }
@@ -208,8 +210,8 @@ fn is_unsupported(character: char) -> bool {
     code == 0 || (0xFDD0..=0xFDEF).contains(&code) || code & 0xFFFE == 0xFFFE
 }
 
-/// The text as the warehouse can store it, for messages: unsupported characters as `\u{0}`, and at
-/// most `maximum` characters of it.
+/// Returns at most `maximum` characters of the text, with unsupported characters as `\u{0}`, for
+/// messages that the warehouse stores.
 pub fn storable(text: &str, maximum: usize) -> String {
     let mut shown = String::with_capacity(text.len().min(maximum));
     for (position, character) in text.chars().enumerate() {
@@ -226,8 +228,8 @@ pub fn storable(text: &str, maximum: usize) -> String {
     shown
 }
 
-/// The bytes without one UTF-8 byte order mark at their beginning, which some editors and exports
-/// write before JSON.
+/// Returns the bytes without one UTF-8 byte order mark at their beginning. Some editors and exports
+/// write one before JSON.
 pub fn without_bom(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)
 }
@@ -246,7 +248,7 @@ fn days_of_month(year: i32, month: i32) -> i32 {
     }
 }
 
-/// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms": `days_from_civil`.
+/// `days_from_civil` of Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
 fn days_from_civil(year: i32, month: i32, day: i32) -> i32 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
@@ -256,7 +258,7 @@ fn days_from_civil(year: i32, month: i32, day: i32) -> i32 {
     era * 146_097 + day_of_era - 719_468
 }
 
-/// The UTC day of a time, both since 1970-01-01. Every time of 64 bits has one.
+/// Returns the UTC day of a time; days and microseconds since 1970-01-01. Every `i64` has one.
 pub fn day(micros: i64) -> i32 {
     micros.div_euclid(MICROS_PER_DAY) as i32
 }
@@ -425,29 +427,41 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_storable_text_has_no_unsupported_character(text in any::<String>(), maximum in 0..50_usize) {
+        fn a_storable_text_has_no_unsupported_character(
+            text in any::<String>(),
+            maximum in 0..50_usize,
+        ) {
             prop_assert_eq!(unsupported_character(&storable(&text, maximum)), None);
-            prop_assert_eq!(unsupported_character(&text).is_some(), text.chars().any(is_unsupported));
+            let is_any = text.chars().any(is_unsupported);
+            prop_assert_eq!(unsupported_character(&text).is_some(), is_any);
         }
 
         #[test]
         fn any_integer_survives_its_exponent(value in any::<i64>(), zeros in 0..6_usize) {
             let plain = value.to_string();
             prop_assert_eq!(parse_integer(&plain), Ok(value));
-            prop_assert_eq!(parse_integer(&format!("{plain}.{}", "0".repeat(zeros + 1))), Ok(value));
-            prop_assert_eq!(parse_integer(&format!("{plain}{}e-{zeros}", "0".repeat(zeros))), Ok(value));
+            let with_fraction = format!("{plain}.{}", "0".repeat(zeros + 1));
+            prop_assert_eq!(parse_integer(&with_fraction), Ok(value));
+            let with_exponent = format!("{plain}{}e-{zeros}", "0".repeat(zeros));
+            prop_assert_eq!(parse_integer(&with_exponent), Ok(value));
         }
 
         #[test]
-        fn any_time_survives_its_text(micros in -62_167_219_200_000_000_i64..253_402_300_800_000_000) {
+        fn any_time_survives_its_text(
+            micros in -62_167_219_200_000_000_i64..253_402_300_800_000_000,
+        ) {
             let text = Timestamp(micros).to_string();
             prop_assert_eq!(parse_timestamp(&text), Some(micros));
-            prop_assert_eq!(DateTime::parse_from_rfc3339(&text).unwrap().timestamp_micros(), micros);
+            let parsed = DateTime::parse_from_rfc3339(&text).unwrap();
+            prop_assert_eq!(parsed.timestamp_micros(), micros);
         }
 
         #[test]
-        fn any_decimal_survives_its_text(unscaled in -999_999_999_999_999_999_i128..=999_999_999_999_999_999) {
-            prop_assert_eq!(parse_decimal(&Decimal { unscaled, scale: 4 }.to_string(), 18, 4), Some(unscaled));
+        fn any_decimal_survives_its_text(
+            unscaled in -999_999_999_999_999_999_i128..=999_999_999_999_999_999,
+        ) {
+            let text = Decimal { unscaled, scale: 4 }.to_string();
+            prop_assert_eq!(parse_decimal(&text, 18, 4), Some(unscaled));
         }
 
         #[test]

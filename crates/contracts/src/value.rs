@@ -1,18 +1,14 @@
-//! A decoded row: one typed slot per column.
+//! A decoded row: one typed value per column.
 
-use chrono::{DateTime, Utc};
-
-use crate::{BackfillName, ShopId};
-
-/// What a slot holds. Texts are borrowed from the input unless they had escapes in it.
+/// The value of a column. Texts are borrowed from the input unless they have escapes there.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value<'a> {
     /// Absent, or JSON `null`.
     #[default]
     Null,
-    /// A text as it stands in the input.
+    /// A text without escapes in the input.
     Text(&'a str),
-    /// A text that had escapes.
+    /// A text with escapes in the input.
     Unescaped(Box<str>),
     /// `bigint`
     Integer(i64),
@@ -29,7 +25,7 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
-    /// The text, if it is one.
+    /// Returns the text, if the value is one.
     #[inline]
     pub fn as_str(&self) -> Option<&str> {
         match self {
@@ -40,13 +36,13 @@ impl Value<'_> {
     }
 }
 
-/// A row and the rows of its arrays. Made once by [`Contract::row`](crate::Contract::row) and
-/// decoded into again and again.
+/// A row and the rows of its arrays. [`Contract::row`](crate::Contract::row) returns an empty one,
+/// to decode into many times.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row<'a> {
     /// One value per column of the contract.
     pub values: Vec<Value<'a>>,
-    /// Per child dataset its rows, each with one value per column of the child.
+    /// The rows of each child dataset, each with one value per column of the child.
     pub children: Vec<Vec<Vec<Value<'a>>>>,
 }
 
@@ -58,34 +54,5 @@ impl<'a> Row<'a> {
     pub(crate) fn clear(&mut self) {
         self.values.fill_with(Value::default);
         self.children.iter_mut().for_each(Vec::clear);
-    }
-}
-
-/// What the envelope says about the row in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp<'a> {
-    /// The tenant, `shop_id`.
-    pub shop: &'a str,
-    /// `_envelope_id`
-    pub envelope_id: &'a str,
-    /// `_received_at`, microseconds since 1970-01-01T00:00:00Z; the window of accepted times is
-    /// relative to it.
-    pub received_at: i64,
-    /// The named backfill that the row belongs to, whose times may be older than the window.
-    pub backfill: Option<&'a str>,
-}
-
-impl<'a> Stamp<'a> {
-    /// What an envelope would say that a shop's event gets now; for rows that are validated before
-    /// they have an envelope.
-    pub fn new(shop: &'a ShopId, received_at: DateTime<Utc>) -> Self {
-        let received_at = received_at.timestamp_micros();
-        Self { shop: shop.as_str(), envelope_id: "", received_at, backfill: None }
-    }
-
-    /// The same, in this backfill if there is one.
-    #[must_use]
-    pub fn in_backfill(self, backfill: Option<&'a BackfillName>) -> Self {
-        Self { backfill: backfill.map(BackfillName::as_str), ..self }
     }
 }

@@ -11,12 +11,10 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
-use shoplake_contracts::{Code, Contract, Contracts, Delivery, Stamp, TimeWindow, text};
+use shoplake_contracts::{Code, Contract, Contracts, Delivery, RowMetadata, TimeWindow, text};
 
-struct Case {
-    schema: Value,
-    validator: jsonschema::Validator,
-}
+use support::documents;
+use support::encode::encode;
 
 static CONTRACTS: LazyLock<Contracts> =
     LazyLock::new(|| Contracts::from_sources(sources()).unwrap_or_else(|error| panic!("{error}")));
@@ -32,75 +30,49 @@ fn sources() -> Vec<(String, String)> {
             )
         })
         .collect();
-    sources.push(("synthetic".to_owned(), support::SYNTHETIC.to_owned()));
+    sources.push(("synthetic".to_owned(), documents::SYNTHETIC.to_owned()));
     sources
 }
 
-/// Runs `property` on documents near each schema.
+/// Checks a property of (contract, schema, document) with documents near each schema.
 fn for_documents(
     cases: u32,
-    property: impl Fn(&Contract, &Case, &Value) -> Result<(), TestCaseError>,
+    property: impl Fn(&Contract, &Value, &Value) -> Result<(), TestCaseError>,
 ) {
     for (dataset, schema) in sources() {
         let contract = CONTRACTS.get(&dataset).unwrap();
         let schema: Value = serde_json::from_str(&schema).unwrap();
-        let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
-        let case = Case { schema, validator };
         let mut runner =
             TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
         runner
-            .run(&support::near(&case.schema), |document| property(contract, &case, &document))
+            .run(&documents::near(&schema), |document| property(contract, &schema, &document))
             .unwrap_or_else(|error| panic!("{dataset}: {error}"));
     }
 }
 
-fn stamp(document: &Value) -> Stamp<'_> {
+fn metadata(document: &Value) -> RowMetadata<'_> {
     // The rule about the shop is not JSON Schema's: here the data's shop is always the right one.
     let shop = document["shop_id"].as_str().unwrap_or("acme");
-    Stamp { shop, envelope_id: "e1", received_at: received_at(), backfill: None }
+    RowMetadata { shop, envelope_id: "e1", received_at: received_at(), backfill: None }
 }
 
 fn received_at() -> i64 {
-    text::parse_timestamp(support::RECEIVED_AT).unwrap()
+    text::parse_timestamp(documents::RECEIVED_AT).unwrap()
 }
 
 /// For the documents that are written out here.
-fn acme() -> Stamp<'static> {
+fn acme() -> RowMetadata<'static> {
     let received_at = text::parse_timestamp("2026-11-21T12:00:00Z").unwrap();
-    Stamp { shop: "acme", envelope_id: "e1", received_at, backfill: None }
+    RowMetadata { shop: "acme", envelope_id: "e1", received_at, backfill: None }
 }
 
 #[test]
-fn the_decoder_accepts_what_a_validator_and_the_further_rules_accept() {
-    let (mut accepted, mut refused) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
-    for_documents(2000, |contract, case, document| {
-        let bytes = document.to_string();
-        let valid = case.validator.is_valid(document)
-            && support::keeps_further_rules(&case.schema, document);
-        let mut row = contract.row();
-        let decoded = contract.decode(stamp(document), bytes.as_bytes(), &mut row);
-        prop_assert_eq!(
-            decoded.is_ok(),
-            valid,
-            "{}\n{:?}",
-            bytes,
-            case.validator.iter_errors(document).map(|error| error.to_string()).collect::<Vec<_>>()
-        );
-        let counter = if valid { &accepted } else { &refused };
-        counter.set(counter.get() + 1);
-        Ok(())
-    });
-    // The documents have to be near enough for this to mean something.
-    assert!(*accepted.get_mut() > 2000 && *refused.get_mut() > 2000, "{accepted:?} {refused:?}");
-}
-
-#[test]
-fn the_explanation_finds_something_exactly_when_the_decoder_fails() {
+fn a_reason_is_found_exactly_when_the_decoder_fails() {
     for_documents(1000, |contract, _, document| {
         let bytes = document.to_string();
-        let stamp = stamp(document);
-        let failed = contract.decode(stamp, bytes.as_bytes(), &mut contract.row()).is_err();
-        let reasons = contract.explain(stamp, bytes.as_bytes());
+        let metadata = metadata(document);
+        let failed = contract.decode(metadata, bytes.as_bytes(), &mut contract.row()).is_err();
+        let reasons = contract.explain(metadata, bytes.as_bytes());
         // The parsers agree about documents like these, so the explanation's last resort must mean:
         // nothing found.
         let found = reasons.iter().any(|reason| reason.code != Code::Malformed);
@@ -111,24 +83,24 @@ fn the_explanation_finds_something_exactly_when_the_decoder_fails() {
 
 #[test]
 fn a_row_survives_being_written_and_read_again() {
-    for_documents(1000, |contract, case, document| {
+    for_documents(1000, |contract, schema, document| {
         let bytes = document.to_string();
-        let stamp = stamp(document);
+        let metadata = metadata(document);
         let mut row = contract.row();
-        if contract.decode(stamp, bytes.as_bytes(), &mut row).is_err() {
+        if contract.decode(metadata, bytes.as_bytes(), &mut row).is_err() {
             return Ok(());
         }
         let children: Vec<&Contract> =
             contract.children.iter().map(|child| CONTRACTS.get(child).unwrap()).collect();
-        let written = support::encode(contract, &children, &row, &case.schema);
+        let written = encode(contract, &children, &row, schema);
         let pretty = serde_json::to_string_pretty(&written).unwrap();
         let mut again = contract.row();
-        let decoded = contract.decode(stamp, pretty.as_bytes(), &mut again);
+        let decoded = contract.decode(metadata, pretty.as_bytes(), &mut again);
         prop_assert!(
             decoded.is_ok(),
             "{}\n{:?}",
             pretty,
-            contract.explain(stamp, pretty.as_bytes())
+            contract.explain(metadata, pretty.as_bytes())
         );
         prop_assert_eq!(format!("{:?}", texts(&again)), format!("{:?}", texts(&row)));
         Ok(())
@@ -149,8 +121,17 @@ proptest! {
     /// A document, cut or damaged in a few places, and plain noise.
     #[test]
     fn any_bytes_are_a_row_or_have_reasons(
-        document in support::near(&serde_json::from_str(support::SYNTHETIC).unwrap()),
-        damage in proptest::collection::vec((any::<prop::sample::Index>(), prop_oneof![any::<u8>(), proptest::sample::select(b"\"\\{}[]:,u0e-.\n".to_vec())]), 0..4),
+        document in documents::near(&serde_json::from_str(documents::SYNTHETIC).unwrap()),
+        damage in proptest::collection::vec(
+            (
+                any::<prop::sample::Index>(),
+                prop_oneof![
+                    any::<u8>(),
+                    proptest::sample::select(b"\"\\{}[]:,u0e-.\n".to_vec()),
+                ],
+            ),
+            0..4,
+        ),
         noise in proptest::collection::vec(any::<u8>(), 0..64),
     ) {
         let mut bytes = document.to_string().into_bytes();
@@ -163,7 +144,7 @@ proptest! {
                 if let Err(reasons) = contract.validate(acme(), bytes) {
                     prop_assert!(!reasons.is_empty());
                 } else {
-                    // Whatever is taken is JSON to others as well.
+                    // Other parsers accept the bytes, too.
                     prop_assert!(serde_json::from_slice::<Value>(bytes).is_ok());
                 }
             }
@@ -172,9 +153,12 @@ proptest! {
 }
 
 #[test]
-fn a_document_nested_too_deeply_is_refused_and_does_not_exhaust_the_stack() {
+fn a_document_nested_too_deeply_is_rejected() {
     let contract = CONTRACTS.get("control_totals").unwrap();
-    let good = r#""dataset":"pos_sales","batch":"b","business_date":"2026-11-21","row_count":1,"quantity_sum":1,"completed_at":"2026-11-21T10:00:00Z""#;
+    let good = concat!(
+        r#""dataset":"pos_sales","batch":"b","business_date":"2026-11-21","row_count":1,"#,
+        r#""quantity_sum":1,"completed_at":"2026-11-21T10:00:00Z""#
+    );
     let nested = |levels: usize| {
         format!(r#"{{{good},"deep":{}{}}}"#, "[".repeat(levels), "]".repeat(levels))
     };
@@ -191,9 +175,11 @@ fn a_document_nested_too_deeply_is_refused_and_does_not_exhaust_the_stack() {
 #[test]
 fn a_reason_tells_what_was_expected_and_what_came() {
     let document = r#"{
-        "shop_id": "other", "id": "a", "changed_at": "yesterday", "day": "2026-02-29", "count": 5, "open": 9, "level": 4, "ratio": 2, "flag": "yes",
-        "consent": false, "kind": "three", "other": "y", "code": "x", "any": 12.5, "not_negative": "-1", "positive": "0.00", "note": 1, "note": 2,
-        "place": {"position": {"longitude": 1}}, "lines": [{"sku": "a"}, {"sku": 1}, 3, {}]
+        "shop_id": "other", "id": "a", "changed_at": "yesterday", "day": "2026-02-29", "count": 5,
+        "open": 9, "level": 4, "ratio": 2, "flag": "yes", "consent": false, "kind": "three",
+        "other": "y", "code": "x", "any": 12.5, "not_negative": "-1", "positive": "0.00",
+        "note": 1, "note": 2, "place": {"position": {"longitude": 1}},
+        "lines": [{"sku": "a"}, {"sku": 1}, 3, {}]
     }"#;
     let contract = CONTRACTS.get("synthetic").unwrap();
     let reasons = contract.validate(acme(), document.as_bytes()).unwrap_err();
@@ -213,16 +199,21 @@ fn bytes_that_are_not_json_are_named_so() {
             .map(|reason| format!("[{}] {reason}", reason.code))
             .collect::<String>()
     };
-    insta::assert_snapshot!(shown(b"{\"event_id\": "), @"[malformed] the document: expected a JSON object, got EOF while parsing a value at line 1 column 13");
-    insta::assert_snapshot!(shown(b"[]"), @"[type] the document: expected an object, got an array");
+    assert_eq!(
+        shown(b"{\"event_id\": "),
+        "[malformed] the document: expected a JSON object, got EOF while parsing a value at line 1 \
+         column 13"
+    );
+    assert_eq!(shown(b"[]"), "[type] the document: expected an object, got an array");
 }
 
-/// A line of a receipt as text, with these values as they are written.
+/// Returns a line of a receipt with these JSON texts as values.
 fn sale(quantity: &str, product: &str, price: &str, more: &str) -> String {
     format!(
         concat!(
-            r#"{{"transaction_id":"t","line_no":1,"store_id":"s","region":"r","product_id":{product},"#,
-            r#""quantity":{quantity},"unit_price":{price},"discount":"0","currency":"EUR","#,
+            r#"{{"transaction_id":"t","line_no":1,"store_id":"s","region":"r","#,
+            r#""product_id":{product},"quantity":{quantity},"unit_price":{price},"#,
+            r#""discount":"0","currency":"EUR","#,
             r#""sold_at":"2026-11-20T10:00:00Z","business_date":"2026-11-20"{more}}}"#,
         ),
         quantity = quantity,
@@ -233,112 +224,10 @@ fn sale(quantity: &str, product: &str, price: &str, more: &str) -> String {
 }
 
 #[test]
-fn texts_of_json_are_read_as_a_validator_reads_them() {
-    let numbers = [
-        "1",
-        "-1",
-        "1.0",
-        "2.0",
-        "3.00",
-        "1e0",
-        "1E+2",
-        "10e-1",
-        "0.1e1",
-        "-0",
-        "0",
-        "1e400",
-        "01",
-        "+1",
-        "1.",
-        ".5",
-        "1e",
-        "0x1",
-        "NaN",
-        "Infinity",
-        "-",
-        "1 ",
-        " 1",
-        "1_0",
-        "\u{661}",
-        "999999999999999999999999",
-        "true",
-        "-9223372036854775809",
-        "1000000.0000000001",
-        "null",
-        "\"1\"",
-    ];
-    let products = [
-        r#""p""#,
-        r#""\u0070""#,
-        r#""\ud83d\ude00""#,
-        r#""\ud83d""#,
-        r#""\ude00x""#,
-        r#""\ud83d\u0041""#,
-        r#""a\/b""#,
-        r#""\x""#,
-        "\"a\tb\"",
-        "\"a\nb\"",
-        "\"\u{1}\"",
-        "\"\u{7f}\"",
-        "\"\u{feff}p\"",
-        r#""\u00e9""#,
-        r#""\U0041""#,
-        r#""\u004""#,
-        "'p'",
-        "\"\u{1F600}\u{10FFFD}\"",
-    ];
-    let prices = [
-        r#""1""#,
-        r#""1.0000""#,
-        r#""1.00000""#,
-        r#""0""#,
-        r#""0.0""#,
-        r#""0.0001""#,
-        r#""-1""#,
-        r#""+1""#,
-        r#"" 1""#,
-        r#""1 ""#,
-        r#""1\n""#,
-        "\"\u{661}\"",
-        r#""1e1""#,
-        r#""00.1""#,
-        r#""99999999999999.9999""#,
-        r#""100000000000000""#,
-        "1",
-        "1.5",
-    ];
-    let more = [
-        "",
-        r#","zz":1,"zz":2"#,
-        r#","zz":"\ud800""#,
-        r#","zz":1e400"#,
-        r#","zz":01"#,
-        r#","zz":{"a":1,"a":2}"#,
-        ",\"zz\":\"\u{1}\"",
-        r#","zz":[1,]"#,
-        r#","shop_id":"acme""#,
-        r#","shop_id":null"#,
-        r#","__proto__":1"#,
-        ",",
-        r#","zz":"\u0000""#,
-    ];
-    let documents = (numbers.iter().map(|number| sale(number, "\"p\"", "\"1\"", "")))
-        .chain(products.iter().map(|product| sale("1", product, "\"1\"", "")))
-        .chain(prices.iter().map(|price| sale("1", "\"p\"", price, "")))
-        .chain(more.iter().map(|more| sale("1", "\"p\"", "\"1\"", more)));
-    let schema = sources().into_iter().find(|(dataset, _)| dataset == "pos_sales").unwrap().1;
-    let schema: Value = serde_json::from_str(&schema).unwrap();
-    let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+fn what_json_parsers_read_differently_is_rejected() {
     let contract = CONTRACTS.get("pos_sales").unwrap();
-    for document in documents {
-        let decoded = contract.decode(acme(), document.as_bytes(), &mut contract.row()).is_ok();
-        let valid = serde_json::from_str(&document)
-            .is_ok_and(|document: Value| validator.is_valid(&document));
-        assert_eq!(decoded, valid, "{document}");
-    }
-
-    // Here validators see only the nearest double, which is an integer; or the last of two fields;
-    // or another shop's row.
+    // A validator sees only the nearest double, which is an integer; or the last of two fields; or
+    // a row of another shop.
     for (document, code) in [
         (sale("1.0000000000000000001", "\"p\"", "\"1\"", ""), Code::Type),
         (sale("1000000.00000000001", "\"p\"", "\"1\"", ""), Code::Type),
@@ -478,8 +367,8 @@ fn no_contract_takes_a_time_that_an_engine_does_not_read() {
             for time in odd {
                 let mut data = minimal(&schema);
                 data[name] = time.into();
-                let stamp = Stamp { backfill: Some("history"), ..acme() };
-                let reasons = contract.explain(stamp, data.to_string().as_bytes());
+                let metadata = RowMetadata { backfill: Some("history"), ..acme() };
+                let reasons = contract.explain(metadata, data.to_string().as_bytes());
                 assert!(
                     reasons.iter().any(|reason| reason.field == *name),
                     "{dataset}.{name} takes {time}"
@@ -524,26 +413,20 @@ fn every_text_of_a_contract_fits_a_column_of_the_warehouse() {
 }
 
 #[test]
-fn a_time_outside_the_window_is_refused_unless_a_backfill_is_older() {
+fn a_time_outside_the_window_is_rejected() {
     let contract = CONTRACTS.get("pos_sales").unwrap();
     let check = |time: &str, date: &str, backfill: Option<&str>| {
         let line = sale("1", "\"p\"", "\"1\"", "")
             .replace("2026-11-20T10:00:00Z", time)
             .replace("2026-11-20", date);
-        let stamp = Stamp { backfill, ..acme() };
-        let reasons = contract.validate(stamp, line.as_bytes()).err().unwrap_or_default();
+        let metadata = RowMetadata { backfill, ..acme() };
+        let reasons = contract.validate(metadata, line.as_bytes()).err().unwrap_or_default();
         reasons.iter().map(|reason| format!("[{}] {reason}\n", reason.code)).collect::<String>()
     };
     assert_eq!(check("2025-10-17T12:00:00Z", "2025-10-17", None), "");
     assert_eq!(check("2010-12-01T08:00:00Z", "2010-12-01", Some("history-2010")), "");
-    insta::assert_snapshot!(check("2010-12-01T08:00:00Z", "2025-10-16", None), @r#"
-    [too_old] sold_at: expected a time from 2025-10-17T12:00:00.000000Z to 2026-11-22T12:00:00.000000Z; send older data in a named backfill, got "2010-12-01T08:00:00Z"
-    [too_old] business_date: expected a date from 2025-10-17 to 2026-11-23; send older data in a named backfill, got "2025-10-16"
-    "#);
-    insta::assert_snapshot!(check("2099-01-01T00:00:00Z", "2026-11-24", Some("history-2010")), @r#"
-    [in_the_future] sold_at: expected a time not after 2026-11-22T12:00:00.000000Z (the backfill "history-2010" may be older, not newer), got "2099-01-01T00:00:00Z"
-    [in_the_future] business_date: expected a date not after 2026-11-23 (the backfill "history-2010" may be older, not newer), got "2026-11-24"
-    "#);
+    insta::assert_snapshot!(check("2010-12-01T08:00:00Z", "2025-10-16", None));
+    insta::assert_snapshot!(check("2099-01-01T00:00:00Z", "2026-11-24", Some("history-2010")));
     // Contracts without a window take any time, but for what their schema says.
     let order = r#"{"order_id":"o","order_date":"2001-01-01T00:00:00Z","status":"s",
         "total_amount":"1","currency":"EUR","extracted_at":"2026-11-21T00:00:00Z"}"#;
@@ -555,7 +438,8 @@ fn a_window_is_declared_or_follows_from_the_partition() {
     let accepts = |delivery: &str, partition: &str, accepts: &str| {
         let schema = format!(
             r#"{{"type":"object","required":["id","at"],
-                "properties":{{"id":{{"type":"string"}},"at":{{"type":"string","format":"date-time"}}}},
+                "properties":{{"id":{{"type":"string"}},
+                               "at":{{"type":"string","format":"date-time"}}}},
                 "x-dataset":{{{delivery},"key":["shop_id","id"],"event_time":"at",
                               "partition":"{partition}","sort":["shop_id"]{accepts}}}}}"#
         );
@@ -582,13 +466,7 @@ fn a_window_is_declared_or_follows_from_the_partition() {
         accepts(stream, "day(at)", r#","accepts":{"past":"P1D","future":"P1D","zone":"UTC"}"#),
         accepts(stream, "day(at)", r#","accepts":"P1D""#),
     ];
-    insta::assert_snapshot!(refused.map(Result::unwrap_err).join("\n"), @r#"
-    the schema of "x" at "/x-dataset/accepts": an internal dataset can't be sent, so it has no window of accepted times
-    the schema of "x" at "/x-dataset/accepts/past": expected days, hours and minutes such as P2D, PT3H or P1DT12H, found "P1Y"
-    the schema of "x" at "/x-dataset/accepts/future": expected a duration such as P400D
-    the schema of "x" at "/x-dataset/accepts/zone": not supported here; expected one of past, future or x-*
-    the schema of "x" at "/x-dataset/accepts": expected an object, found a string
-    "#);
+    insta::assert_snapshot!(refused.map(Result::unwrap_err).join("\n"));
 }
 
 #[test]
@@ -620,7 +498,10 @@ fn what_is_not_json_is_named_with_its_field_and_its_place() {
     [malformed] z\u{0}z: expected well-formed JSON, got number out of range at line 2 column 140
     ");
     let reasons = contract.validate(acme(), b"{\"a\":\"\xff\"}").unwrap_err();
-    insta::assert_snapshot!(reasons[0], @"the document: expected a JSON object, got bytes that are not UTF-8 at byte 7");
+    assert_eq!(
+        reasons[0].to_string(),
+        "the document: expected a JSON object, got bytes that are not UTF-8 at byte 7"
+    );
 }
 
 #[test]
@@ -668,8 +549,11 @@ fn a_contract_knows_its_table() {
 fn a_schema_that_could_not_be_honoured_is_an_error() {
     let with = |property: &str| {
         format!(
-            r#"{{"type":"object","x-dataset":{{"source":"a","delivery":"stream","key":["shop_id","id"],"event_time":"at","partition":"day(at)","sort":["shop_id"]}},
-               "required":["id","at"],"properties":{{"id":{{"type":"string"}},"at":{{"type":"string","format":"date-time"}},"p":{property}}}}}"#
+            r#"{{"type":"object","required":["id","at"],
+                "x-dataset":{{"source":"a","delivery":"stream","key":["shop_id","id"],
+                              "event_time":"at","partition":"day(at)","sort":["shop_id"]}},
+                "properties":{{"id":{{"type":"string"}},
+                               "at":{{"type":"string","format":"date-time"}},"p":{property}}}}}"#
         )
     };
     let compile = |schema: String| {
@@ -706,6 +590,7 @@ fn a_schema_that_could_not_be_honoured_is_an_error() {
     assert_eq!(within, Some(std::time::Duration::from_secs(3 * 60 * 60)));
     assert_eq!(
         fresh(r#""3 hours""#).map(|_| ()).unwrap_err().to_string(),
-        r#"the schema of "x" at "/x-dataset/fresh_within": expected days, hours and minutes such as P2D, PT3H or P1DT12H, found "3 hours""#
+        "the schema of \"x\" at \"/x-dataset/fresh_within\": expected days, hours and minutes such \
+         as P2D, PT3H or P1DT12H, found \"3 hours\""
     );
 }

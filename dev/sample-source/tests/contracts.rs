@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use chrono::NaiveDate;
-use shoplake_contracts::{Contracts, Stamp};
+use shoplake_contracts::{Contracts, RowMetadata};
 use shoplake_sample_source::{
     crm::Interactions,
     inventory::{self, Hour, Level},
@@ -25,8 +25,8 @@ fn day() -> NaiveDate {
 
 fn is_accepted(contracts: &Contracts, dataset: &str, json: &str) -> bool {
     let shop = "acme".parse().unwrap();
-    let stamp = Stamp::new(&shop, "2026-11-21T12:00:00Z".parse().unwrap());
-    contracts.get(dataset).unwrap().validate(stamp, json.as_bytes()).is_ok()
+    let metadata = RowMetadata::new(&shop, "2026-11-21T12:00:00Z".parse().unwrap());
+    contracts.get(dataset).unwrap().validate(metadata, json.as_bytes()).is_ok()
 }
 
 /// Checks every event of a plan; returns how many requests are invalid.

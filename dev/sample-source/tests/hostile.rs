@@ -13,7 +13,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use reqwest::{Client, StatusCode as Status};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use shoplake_contracts::{Contract, Contracts, Stamp};
+use shoplake_contracts::{Contract, Contracts, RowMetadata};
 use shoplake_sample_source::{
     hostile::{Answer, Api, Delivery, Fate, Row, requests, sales, send, serve, stock},
     post::{Secret, Target},
@@ -35,7 +35,7 @@ fn now() -> DateTime<Utc> {
 /// Returns the codes and fields of a contract's reasons against some JSON.
 fn reasons(contract: &Contract, json: &str) -> Vec<(&'static str, String)> {
     let shop = "hostile".parse().unwrap();
-    let reasons = contract.validate(Stamp::new(&shop, now()), json.as_bytes()).err();
+    let reasons = contract.validate(RowMetadata::new(&shop, now()), json.as_bytes()).err();
     reasons.into_iter().flatten().map(|reason| (reason.code.as_str(), reason.field)).collect()
 }
 
@@ -46,7 +46,8 @@ fn check(contract: &Contract, rows: &[Row]) {
         match fate {
             Fate::Tables { key } => {
                 assert!(reasons.is_empty(), "{name}: {reasons:?}");
-                let record = contract.read(Stamp::new(&shop, now()), json.as_bytes()).unwrap();
+                let record =
+                    contract.read(RowMetadata::new(&shop, now()), json.as_bytes()).unwrap();
                 assert_eq!(record.key()[..2], key[..2], "{name}");
             }
             Fate::Quarantined { code, field } => {

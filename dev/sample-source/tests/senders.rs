@@ -17,7 +17,7 @@ use axum::{
 };
 use chrono::NaiveDate;
 use serde_json::{json, value::RawValue};
-use shoplake_contracts::{Contracts, Stamp};
+use shoplake_contracts::{Contracts, RowMetadata};
 use shoplake_sample_source::{
     Recorder,
     crm::Interactions,
@@ -66,8 +66,8 @@ async fn take(
     assert_eq!(header("x-shop-id"), "acme");
     let events: Vec<&RawValue> = serde_json::from_slice(&body).unwrap();
     let (shop, contract) = ("acme".parse().unwrap(), api.contracts.get(&dataset).unwrap());
-    let stamp = Stamp::new(&shop, "2026-11-21T12:00:00Z".parse().unwrap());
-    if !events.iter().all(|event| contract.validate(stamp, event.get().as_bytes()).is_ok()) {
+    let metadata = RowMetadata::new(&shop, "2026-11-21T12:00:00Z".parse().unwrap());
+    if !events.iter().all(|event| contract.validate(metadata, event.get().as_bytes()).is_ok()) {
         return StatusCode::UNPROCESSABLE_ENTITY.into_response();
     }
     for event in &events {

@@ -1,9 +1,9 @@
 //! The conform function: Kinesis batches and bronze objects in, silver and quarantine objects out.
 //!
-//! A library besides the function, so that the simulation conforms with the very same code.
+//! A library as well, so that the simulation runs the same code.
 
 mod handler;
 #[cfg(test)]
-mod simulator;
+mod tests;
 
 pub use handler::{Answer, BatchItemFailure, Conform, LAYOUT};

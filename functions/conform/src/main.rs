@@ -1,4 +1,4 @@
-//! The conform function: Kinesis batches and bronze objects in, silver and quarantine objects out.
+//! The Lambda function of conform.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ async fn main() -> Result<(), Error> {
         lake,
         metrics: Metrics::stdout("conform"),
     });
-    // The payload is taken as raw text: building the whole event first would cost half of the time.
+    // Raw text: deserializing the whole event first would take half of the time.
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let conform = Arc::clone(&conform);
         async move { conform.handle(event.payload.get()).await.map_err(diagnostic) }

@@ -1,34 +1,28 @@
-//! What went wrong, as `application/problem+json` (RFC 9457).
+//! Why a request is refused, as `application/problem+json` (RFC 9457).
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use lambda_http::http::{
-    HeaderMap, HeaderValue, Method, StatusCode,
-    header::{self, HeaderName},
-};
+use lambda_http::http::header::{self, HeaderName};
+use lambda_http::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::Serialize;
-use shoplake_aws::stream::{PutError, PutFailure};
-use shoplake_contracts::{Reason, ShopId};
-
-use crate::{
-    accepted_ids::ReusedId,
-    events::{BodyError, MAX_BODY_BYTES},
-    partition_limit::TooManyPartitions,
-    response::Receipt,
-    signature::SignatureError,
-    text::{quoted, quoted_bytes},
+use shoplake_contracts::ShopId;
+use shoplake_ingest::quote::{quoted, quoted_bytes};
+use shoplake_ingest::{
+    BodyError, EventError, Receipt, Rejection, ReusedId, StreamFailure, TooManyPartitions,
 };
 
-/// Most reasons that an answer lists: enough to correct a sender, far below Lambda's 6 MB.
+use crate::authentication::AuthenticationError;
+use crate::standard_webhooks::SignatureError;
+
+/// The most reasons that a document lists: enough to correct a sender, far below Lambda's 6 MB.
 const MAX_ERRORS: usize = 100;
 
-/// Seconds after which a throttled caller may come back: a shard's throughput is counted per
-/// second.
+/// Seconds after which a throttled sender may retry: a shard's throughput is counted per second.
 const THROTTLED_RETRY_AFTER: u64 = 5;
 
-/// Seconds after which a caller may come back while something is down.
+/// Seconds after which a sender may retry while a service is down.
 const UNAVAILABLE_RETRY_AFTER: u64 = 30;
 
-/// The kinds of problem: the last part of `type`, the status and the title.
+/// The kinds of problems; each has a name (the last part of `type`), a status and a title.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     MalformedBody,
@@ -54,11 +48,13 @@ impl Kind {
             Self::Unauthenticated => {
                 ("unauthenticated", StatusCode::UNAUTHORIZED, "The request is not signed by a shop")
             }
-            Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "There is nothing here"),
+            Self::NotFound => {
+                ("not-found", StatusCode::NOT_FOUND, "The path or the dataset does not exist")
+            }
             Self::MethodNotAllowed => (
                 "method-not-allowed",
                 StatusCode::METHOD_NOT_ALLOWED,
-                "The method is not allowed here",
+                "The method is not allowed at this path",
             ),
             Self::TooLarge => {
                 ("too-large", StatusCode::PAYLOAD_TOO_LARGE, "The request is too large")
@@ -71,7 +67,7 @@ impl Kind {
             Self::InvalidEvents => (
                 "invalid-events",
                 StatusCode::UNPROCESSABLE_ENTITY,
-                "Events do not keep the contract",
+                "Events do not fulfil the contract",
             ),
             Self::WebhookIdReused => (
                 "webhook-id-reused",
@@ -87,25 +83,18 @@ impl Kind {
                 ("throttled", StatusCode::TOO_MANY_REQUESTS, "Too many events at once")
             }
             Self::Internal => {
-                ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something is wrong on our side")
+                ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The function has a defect")
             }
-            Self::Unavailable => {
-                ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Events cannot be taken right now")
-            }
+            Self::Unavailable => (
+                "unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Events cannot be accepted right now",
+            ),
         }
     }
 }
 
-/// What is wrong with one field of one event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct EventError {
-    /// The event's place in the request, from 0.
-    pub(crate) index: usize,
-    #[serde(flatten)]
-    pub(crate) reason: Reason,
-}
-
-/// Which events were taken, where some were and some were not.
+/// Which events the stream accepted and which it did not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Partial {
     accepted: Vec<Receipt>,
@@ -117,17 +106,17 @@ struct Partial {
 struct Errors {
     /// The first reasons.
     errors: Vec<EventError>,
-    /// How many reasons there are.
+    /// The number of all reasons.
     error_count: usize,
 }
 
-/// A refusal: what was expected, what came, and what to do.
+/// A refusal: what was expected, what was found, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     kind: Kind,
     detail: String,
     header: Option<(HeaderName, HeaderValue)>,
-    // Boxed, because few problems have them and every `Result` would carry their size.
+    // Boxed: few problems have them, and every `Result` would have their size.
     errors: Option<Box<Errors>>,
     partial: Option<Box<Partial>>,
 }
@@ -166,13 +155,14 @@ impl Problem {
 
     pub(crate) fn no_such_path(path: &str) -> Self {
         let detail = format!(
-            "expected POST /v1/events/{{dataset}} or GET /v1/health, got the path {}; correct the path",
+            "expected POST /v1/events/{{dataset}} or GET /v1/health, got the path {}; correct the \
+             path",
             quoted(path)
         );
         Self::new(Kind::NotFound, detail)
     }
 
-    /// The names of datasets are public, so an answer to a wrong one lists them.
+    /// Lists the datasets: their names are public.
     pub(crate) fn no_such_dataset(dataset: &str, datasets: &[&str]) -> Self {
         let detail = format!(
             "expected a dataset that takes events ({}), got {}; correct the path",
@@ -194,30 +184,53 @@ impl Problem {
             None => format!("no {name}"),
         };
         let detail = format!(
-            "expected content-type: application/json and no content-encoding, got {} and {}; send plain JSON",
+            "expected content-type: application/json and no content-encoding, got {} and {}; send \
+             plain JSON",
             shown(header::CONTENT_TYPE),
             shown(header::CONTENT_ENCODING)
         );
         Self::new(Kind::UnsupportedMediaType, detail)
     }
 
-    pub(crate) fn body_too_large(actual: usize) -> Self {
+    pub(crate) fn body_too_large(actual: usize, limit: usize) -> Self {
         let detail = format!(
-            "expected a body of at most {MAX_BODY_BYTES} bytes, got {actual}; send the events in several \
+            "expected a body of at most {limit} bytes, got {actual}; send the events in several \
              requests"
         );
         Self::new(Kind::TooLarge, detail)
     }
 
-    pub(crate) fn events_too_large(errors: Vec<EventError>) -> Self {
-        let detail = "expected events that fit into a record of the stream, got larger ones; none of the \
-                      events was accepted; make the events listed in errors smaller and send all events again";
+    /// Returns the problem with a request of `shop` that ingest rejected. `id` is its `webhook-id`.
+    pub(crate) fn rejected(rejection: Rejection, shop: &ShopId, id: &str) -> Self {
+        match rejection {
+            Rejection::Body(error) => Self::no_events(&error),
+            Rejection::ReusedId(reused) => Self::webhook_id_reused(id, &reused),
+            Rejection::InvalidEvents { events, errors } => Self::invalid_events(events, errors),
+            Rejection::EventsTooLarge { errors } => Self::events_too_large(errors),
+            Rejection::TooManyPartitions(refused) => Self::too_many_partitions(shop, &refused),
+            Rejection::Envelope(_) => Self::internal(),
+            Rejection::Unaccepted { failure, accepted, unaccepted } => {
+                Self::unaccepted(failure, accepted, unaccepted)
+            }
+        }
+    }
+
+    fn no_events(error: &BodyError) -> Self {
+        let kind = match error {
+            BodyError::TooManyEvents { .. } => Kind::TooLarge,
+            _ => Kind::MalformedBody,
+        };
+        Self::new(kind, error.to_string())
+    }
+
+    fn events_too_large(errors: Vec<EventError>) -> Self {
+        let detail = "expected events that fit into a record of the stream, got larger ones; none \
+                      of the events was accepted; make the events listed in errors smaller and \
+                      send all events again";
         Self::new(Kind::TooLarge, detail).with_errors(errors)
     }
 
-    /// One invalid event refuses the request, so a sender never has to find out which half went
-    /// through.
-    pub(crate) fn invalid_events(events: usize, errors: Vec<EventError>) -> Self {
+    fn invalid_events(events: usize, errors: Vec<EventError>) -> Self {
         let mut invalid: Vec<usize> = errors.iter().map(|error| error.index).collect();
         invalid.dedup();
         let listed = if errors.len() > MAX_ERRORS {
@@ -226,74 +239,75 @@ impl Problem {
             String::new()
         };
         let detail = format!(
-            "expected {events} event(s) that keep the contract, got {} that do not; none of the events was \
-             accepted; correct or leave out the events listed in errors{listed} and send again",
+            "expected {events} event(s) that fulfil the contract, got {} that do not; none of the \
+             events was accepted; correct or leave out the events listed in errors{listed} and \
+             send again",
             invalid.len()
         );
         Self::new(Kind::InvalidEvents, detail).with_errors(errors)
     }
 
-    /// The same id for other events would make two events share the id of an envelope.
-    pub(crate) fn webhook_id_reused(id: &str, reused: &ReusedId) -> Self {
+    /// With the same id, two different events would share the id of an envelope.
+    fn webhook_id_reused(id: &str, reused: &ReusedId) -> Self {
         let detail = format!(
-            "the webhook-id {} belongs to a request with another body, whose events this dataset accepted at \
-             {}; none of these events was accepted; send them under a new webhook-id, or send the same bytes \
-             to repeat the first request",
+            "the webhook-id {} belongs to a request with another body, whose events this dataset \
+             accepted at {}; none of these events was accepted; send them under a new webhook-id, \
+             or send the same bytes to repeat the first request",
             quoted(id),
             timestamp(reused.accepted_at)
         );
         Self::new(Kind::WebhookIdReused, detail)
     }
 
-    pub(crate) fn too_many_partitions(shop: &ShopId, refused: &TooManyPartitions) -> Self {
+    fn too_many_partitions(shop: &ShopId, refused: &TooManyPartitions) -> Self {
         let TooManyPartitions { new, used, limit, until, retry_after_seconds } = *refused;
         let detail = format!(
-            "expected events of at most {limit} partitions (days or hours) an hour that are over two days \
-             old or in the future, for the shop {shop}; this request has {new} and {used} were accepted \
-             since the hour began; none of the events was accepted; send fewer days in a request, send \
-             the rest after {}, or ask the operator to open a backfill for the shop",
+            "expected events of at most {limit} partitions (days or hours) an hour that are over \
+             two days old or in the future, for the shop {shop}; this request has {new} and \
+             {used} were accepted since the hour began; none of the events was accepted; send \
+             fewer days in a request, send the rest after {}, or ask the operator to open a \
+             backfill for the shop",
             timestamp(until)
         );
         Self::new(Kind::TooManyPartitions, detail)
             .with_header(header::RETRY_AFTER, retry_after_seconds)
     }
 
-    /// The details are in the log, under the request's id.
-    pub(crate) fn internal() -> Self {
-        let detail = "the function could not write the events' envelopes; none of the events was accepted; \
-                      report the instance of this problem to the operator";
+    /// The cause is in the log, under the request's id.
+    fn internal() -> Self {
+        let detail = "the function could not write the events' envelopes; none of the events was \
+                      accepted; report the instance of this problem to the operator";
         Self::new(Kind::Internal, detail)
     }
 
-    pub(crate) fn secrets_unavailable() -> Self {
-        let detail = "signatures cannot be checked right now; none of the events was accepted; send the \
-                      same request again later";
+    fn secrets_unavailable() -> Self {
+        let detail = "signatures cannot be checked right now; none of the events was accepted; \
+                      send the same request again later";
         Self::new(Kind::Unavailable, detail)
             .with_header(header::RETRY_AFTER, UNAVAILABLE_RETRY_AFTER)
     }
 
-    /// 429 where the caller can help by slowing down, 503 where nothing that the caller does would
-    /// help.
-    pub(crate) fn unaccepted(
-        error: &PutError,
+    /// 429 if the sender can help by slowing down, else 503.
+    fn unaccepted(
+        failure: StreamFailure,
         accepted: Vec<Receipt>,
         unaccepted: Vec<Receipt>,
     ) -> Self {
-        let (kind, cause, retry_after) = match error.reason {
-            PutFailure::Throttled(_) => (
+        let (kind, cause, retry_after) = match failure {
+            StreamFailure::Throttled => (
                 Kind::Throttled,
                 "more events arrive than the stream accepts",
                 THROTTLED_RETRY_AFTER,
             ),
-            PutFailure::Unavailable(_) | PutFailure::Refused(_) | PutFailure::TooLarge { .. } => (
+            StreamFailure::Unavailable => (
                 Kind::Unavailable,
                 "the stream does not accept events right now",
                 UNAVAILABLE_RETRY_AFTER,
             ),
         };
         let detail = format!(
-            "{cause}: {} event(s) were accepted, {} were not; send the same request again later, with the same \
-             body and webhook-id: events that were accepted already count once",
+            "{cause}: {} event(s) were accepted, {} were not; send the same request again later, \
+             with the same body and webhook-id: events that were accepted already count once",
             accepted.len(),
             unaccepted.len()
         );
@@ -310,12 +324,12 @@ impl Problem {
         self.header.as_ref()
     }
 
-    /// The problem's name, for the log.
+    /// Returns the problem's name, for the log.
     pub(crate) fn name(&self) -> &'static str {
         self.kind.parts().0
     }
 
-    /// The JSON document; `request_id` is a UUID.
+    /// Returns the JSON document. `request_id` is a UUID.
     pub(crate) fn to_json(&self, request_id: &str) -> Result<String, serde_json::Error> {
         let (name, status, title) = self.kind.parts();
         serde_json::to_string(&Document {
@@ -330,7 +344,7 @@ impl Problem {
     }
 }
 
-/// A time as the texts of problems show it.
+/// Returns a time as the texts of problems show it.
 fn timestamp(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
@@ -342,12 +356,11 @@ impl From<SignatureError> for Problem {
     }
 }
 
-impl From<BodyError> for Problem {
-    fn from(error: BodyError) -> Self {
-        let kind = match error {
-            BodyError::TooManyEvents { .. } => Kind::TooLarge,
-            _ => Kind::MalformedBody,
-        };
-        Self::new(kind, error.to_string())
+impl From<AuthenticationError> for Problem {
+    fn from(error: AuthenticationError) -> Self {
+        match error {
+            AuthenticationError::Signature(error) => error.into(),
+            AuthenticationError::SecretsUnavailable => Self::secrets_unavailable(),
+        }
     }
 }

@@ -1,36 +1,25 @@
-//! What goes back to the caller.
+//! HTTP responses.
 
-use lambda_http::{
-    Body, Response,
-    http::{HeaderValue, StatusCode, header},
-};
-use serde::Serialize;
+use lambda_http::http::{HeaderValue, StatusCode, header};
+use lambda_http::{Body, Response};
 use serde_json::json;
+use shoplake_ingest::Receipt;
 
 use crate::problem::Problem;
 
-/// One event that was taken (or not), by its place in the request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Receipt {
-    /// The event's place in the request, from 0.
-    pub(crate) index: usize,
-    /// The id under which it goes on.
-    pub(crate) id: String,
-}
-
-/// 200: this function runs, in this version.
+/// Returns 200: the function runs, in this version.
 pub(crate) fn healthy() -> Response<Body> {
     let body = json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")});
     respond(StatusCode::OK, "application/json", body.to_string())
 }
 
-/// 202: every event is in the stream, and will be in silver or in quarantine.
+/// Returns 202: every event is in the stream, and will be in silver or in quarantine.
 pub(crate) fn accepted(receipts: &[Receipt]) -> Response<Body> {
     let body = json!({"accepted": receipts.len(), "receipts": receipts});
     respond(StatusCode::ACCEPTED, "application/json", body.to_string())
 }
 
-/// The refusal.
+/// Returns the problem's status, header and document.
 pub(crate) fn refused(problem: &Problem, request_id: &str) -> Response<Body> {
     let body = problem.to_json(request_id).unwrap_or_default();
     let mut response = respond(problem.status(), "application/problem+json", body);
@@ -45,7 +34,7 @@ fn respond(status: StatusCode, content_type: &'static str, body: String) -> Resp
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    // An answer belongs to one request, and no cache in between has any business with it.
+    // A response belongs to one request: no cache may keep it.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -1,8 +1,8 @@
-//! Which path means what.
+//! The paths of the API.
 
 use lambda_http::http::Method;
 
-/// Where a request goes.
+/// What a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
     /// `GET /v1/health`
@@ -12,18 +12,18 @@ pub(crate) enum Route<'a> {
         /// The dataset that the path names; it may not exist.
         dataset: &'a str,
     },
-    /// The path exists, but not with this method.
+    /// The path has another method.
     MethodNotAllowed {
         /// The method that it has.
         allowed: &'static str,
     },
-    /// There is no such path.
+    /// The path does not exist.
     NotFound,
 }
 
 impl<'a> Route<'a> {
-    /// Reads method and path (without the stage of the API).
-    pub(crate) fn of(method: &Method, path: &'a str) -> Self {
+    /// Returns the route of a method and a path (without the stage of the API).
+    pub(crate) fn new(method: &Method, path: &'a str) -> Self {
         let (route, allowed) = match path.strip_prefix("/v1/") {
             Some("health") => (Self::Health, Method::GET),
             Some(path) => match path.strip_prefix("events/") {
@@ -47,20 +47,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn given_a_method_and_a_path_when_routed_then_only_two_pairs_lead_somewhere() {
+    fn two_pairs_of_method_and_path_are_routes() {
         let events = Route::Events { dataset: "web_traffic" };
-        assert_eq!(Route::of(&Method::POST, "/v1/events/web_traffic"), events);
-        assert_eq!(Route::of(&Method::GET, "/v1/health"), Route::Health);
+        assert_eq!(Route::new(&Method::POST, "/v1/events/web_traffic"), events);
+        assert_eq!(Route::new(&Method::GET, "/v1/health"), Route::Health);
         assert_eq!(
-            Route::of(&Method::GET, "/v1/events/web_traffic"),
+            Route::new(&Method::GET, "/v1/events/web_traffic"),
             Route::MethodNotAllowed { allowed: "POST" }
         );
         assert_eq!(
-            Route::of(&Method::POST, "/v1/health"),
+            Route::new(&Method::POST, "/v1/health"),
             Route::MethodNotAllowed { allowed: "GET" }
         );
         for path in ["", "/", "/v1", "/v1/", "/v1/events", "/v2/health", "v1/health"] {
-            assert_eq!(Route::of(&Method::GET, path), Route::NotFound, "{path}");
+            assert_eq!(Route::new(&Method::GET, path), Route::NotFound, "{path}");
         }
     }
 }

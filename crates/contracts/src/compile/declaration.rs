@@ -1,14 +1,14 @@
-//! The block `x-dataset`: what a dataset is, besides its fields.
+//! The block `x-dataset`: everything about a dataset except its fields.
 
 use std::time::Duration;
 
-use super::keyword::{Compiled, list, only_keywords, problem};
 use shoplake_jobs::ColumnType;
 
+use super::keyword::{Compiled, list, only_keywords, problem};
 use crate::column::Column;
 use crate::contract::Delivery;
 use crate::json::Json;
-use crate::partition::Partitioning;
+use crate::partitioning::Partitioning;
 use crate::window::TimeWindow;
 
 /// `x-dataset`.
@@ -92,7 +92,7 @@ impl Declaration {
         if fresh_within.is_some() && delivery == Delivery::Internal {
             return problem(
                 &format!("{at}/fresh_within"),
-                "an internal dataset is written when there is something to write, so it cannot be late",
+                "an internal dataset has no schedule, so it cannot be late",
             );
         }
         let accepts = accepts(block, at, delivery, &partition)?;
@@ -110,7 +110,7 @@ impl Declaration {
         })
     }
 
-    /// Whether what it names is there, and is what it has to be.
+    /// Checks that the named columns exist and have suitable types.
     pub(super) fn check(&self, columns: &[Column]) -> Compiled<()> {
         let find = |part: &str, name: &str| match column(columns, name) {
             Some((_, column)) => Ok(column),
@@ -119,7 +119,7 @@ impl Declaration {
                 format!("{name:?} is not a column (nested fields are named with '_')"),
             ),
         };
-        let complain = |part: &str, name: &str, text: &str| {
+        let reject = |part: &str, name: &str, text: &str| {
             problem(&format!("/x-dataset/{part}"), format!("{name:?} {text}"))
         };
         for (part, names) in [("key", &self.key), ("sort", &self.sort)] {
@@ -129,7 +129,7 @@ impl Declaration {
         }
         for name in &self.key {
             if find("key", name)?.nullable {
-                return complain("key", name, "may be null; a key's columns must be required");
+                return reject("key", name, "may be null; a key's columns must be required");
             }
         }
         for name in &self.sort {
@@ -138,14 +138,14 @@ impl Declaration {
         if let Some(version) = &self.version
             && find("version", version)?.nullable
         {
-            return complain(
+            return reject(
                 "version",
                 version,
-                "may be null; then nobody could tell which row wins",
+                "may be null; then it does not decide which row is newer",
             );
         }
         if find("event_time", &self.event_time)?.column_type != ColumnType::Timestamp {
-            return complain("event_time", &self.event_time, "must be a date-time");
+            return reject("event_time", &self.event_time, "must be a date-time");
         }
         let name = self.partition.column();
         let decides = find("partition", name)?;
@@ -159,18 +159,19 @@ impl Declaration {
             }
         };
         if decides.nullable || !possible {
-            return complain(
+            return reject(
                 "partition",
                 name,
-                "must be required, and a date-time or date (day), a date-time (hour), a string or integer (bucket)",
+                "must be required, and a date-time or date (day), a date-time (hour), a string or \
+                 integer (bucket)",
             );
         }
         Ok(())
     }
 }
 
-/// The window of accepted times: the declared one, else the default of what is partitioned by time
-/// and can be sent.
+/// Returns the declared window of accepted times, or else the default window of a dataset that is
+/// partitioned by time and can be sent.
 fn accepts(
     block: &Json,
     at: &str,
@@ -210,8 +211,8 @@ fn duration_at(at: &str, text: &str) -> Compiled<Duration> {
     )
 }
 
-/// An ISO 8601 duration of whole days, hours and minutes, longer than nothing. Months and years
-/// have no length of their own.
+/// Parses a positive ISO 8601 duration of days, hours and minutes. Months and years have no fixed
+/// length, so they are not accepted.
 fn duration(text: &str) -> Option<Duration> {
     let text = text.strip_prefix('P')?;
     let (date, time) = match text.split_once('T') {
@@ -227,8 +228,8 @@ fn duration(text: &str) -> Option<Duration> {
     is_whole.then(|| Duration::from_secs(minutes * 60))
 }
 
-/// How many of `unit` the text begins with, and what comes after; 0 if it does not have the unit at
-/// all.
+/// Returns the number before `unit` at the beginning of the text, and the rest of the text; 0 if
+/// the text does not have the unit.
 fn amount(text: &str, unit: char) -> Option<(u64, &str)> {
     let Some((number, rest)) = text.split_once(unit) else { return Some((0, text)) };
     let is_number =
@@ -236,6 +237,7 @@ fn amount(text: &str, unit: char) -> Option<(u64, &str)> {
     is_number.then(|| Some((number.parse().ok()?, rest)))?
 }
 
+/// Returns the position and the column of this name.
 pub(super) fn column<'c>(columns: &'c [Column], name: &str) -> Option<(usize, &'c Column)> {
     columns.iter().enumerate().find(|(_, column)| column.name == name)
 }

@@ -1,11 +1,11 @@
-//! Reading the keywords of a schema, and saying what is wrong with them.
+//! Reads the keywords of a schema.
 
 use crate::json::Json;
 
-/// Doubles hold every integer below it, so a bound below it compares exactly with any number.
+/// 2^53: a double holds every integer below it, so a bound below it compares exactly.
 const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
 
-/// What is wrong, and where.
+/// What is wrong with a schema, and where.
 pub(super) struct Problem {
     pub(super) at: String,
     pub(super) text: String,
@@ -17,7 +17,7 @@ pub(super) fn problem<T>(at: &str, text: impl Into<String>) -> Compiled<T> {
     Err(Problem { at: at.to_owned(), text: text.into() })
 }
 
-/// Keywords that say something to people only.
+/// Keywords without effect on validation.
 pub(super) const ANNOTATIONS: [&str; 3] = ["title", "description", "examples"];
 
 pub(super) fn only_keywords(schema: &Json, at: &str, known: &[&str]) -> Compiled<()> {
@@ -38,7 +38,7 @@ pub(super) fn only_keywords(schema: &Json, at: &str, known: &[&str]) -> Compiled
     Ok(())
 }
 
-/// The type, and whether null is one as well.
+/// Returns the type, and whether null is allowed as well.
 pub(super) fn type_of<'s>(schema: &'s Json, at: &str) -> Compiled<(&'s str, bool)> {
     let at = format!("{at}/type");
     match schema.get("type") {

@@ -1,10 +1,9 @@
-//! Fields that hold one value.
+//! Compiles fields of one value.
 
 use regex::Regex;
-
-use super::keyword::{ANNOTATIONS, Compiled, count, double, list, only_keywords, problem};
 use shoplake_jobs::ColumnType;
 
+use super::keyword::{ANNOTATIONS, Compiled, count, double, list, only_keywords, problem};
 use crate::json::Json;
 use crate::scalar::{DoubleRules, Kind, Listed, Scalar, Sign, TextRules};
 
@@ -49,12 +48,13 @@ pub(super) fn scalar(kind: &str, null: bool, schema: &Json, at: &str) -> Compile
             return problem(
                 &format!("{at}/type"),
                 format!(
-                    "{other:?} is not supported: expected string, integer, number, boolean, object or array"
+                    "{other:?} is not supported: expected string, integer, number, boolean, \
+                     object or array"
                 ),
             );
         }
     };
-    // `enum` and `const` also speak about null: listing only values rules it out.
+    // `enum` and `const` also decide about null: a list without it rules it out.
     let listed_null = match (schema.get("enum"), schema.get("const")) {
         (Some(Json::Array(values)), _) => values.contains(&Json::Null),
         (_, Some(_)) => false,
@@ -95,7 +95,8 @@ fn text_kind(schema: &Json, at: &str, null: bool) -> Compiled<Kind> {
             return problem(
                 &format!("{at}/pattern"),
                 format!(
-                    "a decimal({precision},{scale}) must declare one of these patterns (any sign, not negative, positive): {}",
+                    "a decimal({precision},{scale}) must declare one of these patterns (any sign, \
+                     not negative, positive): {}",
                     patterns.join("   ")
                 ),
             );
@@ -116,8 +117,9 @@ fn text_kind(schema: &Json, at: &str, null: bool) -> Compiled<Kind> {
     }
 }
 
-/// Engines disagree about `\d`, `\w`, `\s`, `\b` (ASCII or Unicode), `.` (which line ends) and `(?`
-/// (look-around), so a contract does without.
+/// Compiles a pattern that all engines read alike. They disagree about `\d`, `\w`, `\s`, `\b`
+/// (ASCII or Unicode), `.` (which line ends) and `(?` (look-around), so a contract must not use
+/// these.
 fn compile_pattern(pattern: &str, at: &str) -> Compiled<Regex> {
     let at = format!("{at}/pattern");
     let mut within_class = false;
@@ -149,7 +151,8 @@ fn compile_pattern(pattern: &str, at: &str) -> Compiled<Regex> {
             return problem(
                 &at,
                 format!(
-                    "{pattern:?} means different things to different engines near {character:?}: write classes out ([0-9], [^\\n]), without \\d, \\w, \\s, \\b, '.' and (?"
+                    "{pattern:?} differs between engines near {character:?}: \
+                     write classes out ([0-9], [^\\n]), without \\d, \\w, \\s, \\b, '.' and (?"
                 ),
             );
         }

@@ -1,40 +1,42 @@
-//! Takes a body apart into its events, without touching their bytes.
+//! Splits a body into its events without changing their bytes.
 
 use serde_json::value::RawValue;
 use shoplake_contracts::text;
 
-use crate::text::quoted_bytes;
+use crate::quote::quoted_bytes;
 
-/// Most events in one request.
-pub(crate) const MAX_EVENTS: usize = 500;
+/// The most events in one request.
+pub const MAX_EVENTS: usize = 500;
 
-/// Largest body.
-///
-/// Lambda takes an event of 6,291,556 bytes, in which the body is a JSON string: a quote, a
-/// backslash or a line break takes two bytes there, so a valid JSON body at most doubles. The rest
-/// is for the headers (10,240 bytes, escaped and twice in the event) and the request's context. A
-/// larger limit would let API Gateway answer 5xx to some bodies below it, however often they are
-/// sent.
-pub(crate) const MAX_BODY_BYTES: usize = 3_000_000;
-
-/// Why there are no events in a body.
+/// Why a body is not a list of events.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BodyError {
+pub enum BodyError {
+    /// The body does not begin like an event or an array.
     #[error(
         "expected one JSON event ({{...}}) or an array of events ([{{...}}, ...]), got {actual}"
     )]
-    NeitherObjectNorArray { actual: String },
+    NeitherObjectNorArray {
+        /// What the body begins with.
+        actual: String,
+    },
+    /// The body is not JSON.
     #[error("expected valid JSON in UTF-8, got a body that is not: {0}")]
     Malformed(#[from] serde_json::Error),
+    /// The array is empty.
     #[error("expected at least one event, got an empty array")]
     NoEvents,
+    /// The array has more than [`MAX_EVENTS`] events.
     #[error(
-        "expected at most {MAX_EVENTS} events in one request, got {actual}; send them in several requests"
+        "expected at most {MAX_EVENTS} events in one request, got {actual}; send them in several \
+         requests"
     )]
-    TooManyEvents { actual: usize },
+    TooManyEvents {
+        /// The number of events.
+        actual: usize,
+    },
 }
 
-/// Returns the events of a body: itself, or the elements of its array.
+/// Returns the events of a body: the body itself, or the elements of its array.
 pub(crate) fn split(body: &[u8]) -> Result<Vec<&RawValue>, BodyError> {
     // Some senders begin UTF-8 with a byte order mark. It is signed, but part of no event.
     let body = text::without_bom(body);
@@ -67,13 +69,13 @@ mod tests {
     }
 
     #[test]
-    fn given_one_event_or_an_array_when_split_then_the_bytes_are_those_that_came() {
+    fn splitting_one_event_or_an_array_keeps_the_bytes() {
         assert_eq!(texts(b" {\"a\": 1.50} "), [r#"{"a": 1.50}"#]);
         assert_eq!(texts(b"[{\"a\":1e2}, [ ] ,{}]"), [r#"{"a":1e2}"#, "[ ]", "{}"]);
     }
 
     #[test]
-    fn given_something_else_when_split_then_the_error_says_what_came() {
+    fn an_error_shows_how_the_body_begins() {
         let message = |body: &[u8]| split(body).unwrap_err().to_string();
         assert!(message(b"").ends_with("got an empty body"));
         assert!(message(b"\"{}\"").ends_with(r#"got a body that begins with "\"{}\"""#));
@@ -95,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn given_more_events_than_the_limit_when_split_then_they_are_refused() {
+    fn more_events_than_the_limit_are_rejected() {
         let body = |count| format!("[{}]", vec!["{}"; count].join(","));
         assert_eq!(split(body(MAX_EVENTS).as_bytes()).unwrap().len(), MAX_EVENTS);
         assert!(matches!(
@@ -106,7 +108,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn given_any_bytes_when_split_then_no_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn splitting_any_bytes_does_not_panic(
+            body in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
             let _ = split(&body);
         }
     }

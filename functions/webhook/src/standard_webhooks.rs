@@ -1,24 +1,27 @@
-//! Standard Webhooks: who sent this body, and when.
+//! [Standard Webhooks](https://www.standardwebhooks.com): who sent a request, and when.
 //!
-//! The signature is an HMAC-SHA256 over `<webhook-id>.<webhook-timestamp>.<body>`, the body exactly
-//! as it arrived. There may be several signatures and several live secrets, so that a secret can be
-//! rotated without losing a request.
+//! The signature is an HMAC-SHA256 over `<webhook-id>.<webhook-timestamp>.<body>`, with the body's
+//! bytes as they arrived. There may be several signatures and several live secrets, so that a
+//! secret can be rotated without losing a request.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use lambda_http::http::HeaderMap;
 use sha2::Sha256;
 use shoplake_aws::secrets::{ExposeSecret, SecretString};
 use shoplake_contracts::ShopId;
+use shoplake_ingest::ID_LIFETIME;
+use shoplake_ingest::quote::quoted;
 
-use crate::text::quoted;
+/// A request older or newer than this is refused, so that a recorded one can't be replayed later.
+const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
-/// A request older or newer than this is refused, so that a recorded one cannot be replayed for
-/// ever.
-pub(crate) const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+// A request that arrives at the first tolerated moment is valid until the last one.
+const _: () = assert!(ID_LIFETIME.num_seconds() >= 2 * TOLERANCE.num_seconds());
 
-/// The id becomes part of every event's id, so it is kept short and plain.
+/// The longest `webhook-id`. The id becomes part of every event's id.
 const MAX_ID_LENGTH: usize = 128;
 
 /// The header that names the shop. It proves nothing by itself.
@@ -29,46 +32,49 @@ const SIGNATURE: &str = "webhook-signature";
 
 type HmacSha256 = Hmac<Sha256>;
 
-/// Why a request is not authenticated. None of this says whether a shop exists.
+/// Why a request is not authenticated. No variant says whether a shop exists.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SignatureError {
     #[error(
-        "the header {header} is missing, expected the headers {SHOP}, {ID}, {TIMESTAMP} and {SIGNATURE} \
-         (Standard Webhooks); sign the request"
+        "the header {header} is missing, expected the headers {SHOP}, {ID}, {TIMESTAMP} and \
+         {SIGNATURE} (Standard Webhooks); sign the request"
     )]
     Missing { header: &'static str },
     #[error(
-        "expected {expected} in the header {header}, got {actual}; correct the header and sign again"
+        "expected {expected} in the header {header}, got {actual}; correct the header and sign \
+         again"
     )]
     Malformed { header: &'static str, expected: &'static str, actual: String },
     #[error(
-        "expected a {TIMESTAMP} within {} seconds of the server's time {now}, got {timestamp}; set the \
-         clock of the sender and sign again",
+        "expected a {TIMESTAMP} within {} seconds of the server's time {now}, got {timestamp}; set \
+         the clock of the sender and sign again",
         TOLERANCE.num_seconds()
     )]
     OutOfTolerance { timestamp: i64, now: i64 },
     #[error(
-        "expected a {SIGNATURE} made with a live secret of the shop that {SHOP} names, got none; check \
-         the shop, the secret, and that exactly the bytes sent were signed as \
+        "expected a {SIGNATURE} made with a live secret of the shop that {SHOP} names, got none; \
+         check the shop, the secret, and that exactly the bytes sent were signed as \
          \"<{ID}>.<{TIMESTAMP}>.<body>\""
     )]
     InvalidSignature,
 }
 
-/// A request that names a shop and carries signatures; whether they are valid is not known yet.
+/// A request that names a shop and has signatures, which are not verified yet.
 #[derive(Debug)]
 pub(crate) struct SignedRequest<'a> {
     /// The shop that the request names.
     pub(crate) shop: ShopId,
-    /// The id that the sender gave the request; the same when it is sent again.
+    /// The id that the sender gave the request; a repetition has the same id.
     pub(crate) id: &'a str,
+    /// When the request arrived.
+    pub(crate) received_at: DateTime<Utc>,
     /// The timestamp as it was signed.
     timestamp: &'a str,
     signatures: Vec<[u8; 32]>,
 }
 
 impl<'a> SignedRequest<'a> {
-    /// Reads the headers, and checks the time.
+    /// Reads the headers of a request that arrived at `now`, and checks the time.
     pub(crate) fn read(headers: &'a HeaderMap, now: DateTime<Utc>) -> Result<Self, SignatureError> {
         let shop = header(headers, SHOP)?;
         let id = header(headers, ID)?;
@@ -96,7 +102,7 @@ impl<'a> SignedRequest<'a> {
                 now: now.timestamp(),
             });
         }
-        // Signatures of other versions (v1a is asymmetric) may stand beside ours.
+        // A sender may add signatures of other versions (v1a is asymmetric).
         let signatures: Vec<_> = signature
             .split_ascii_whitespace()
             .filter_map(|signature| signature.strip_prefix("v1,"))
@@ -110,7 +116,7 @@ impl<'a> SignedRequest<'a> {
                 actual: "none".to_owned(),
             });
         }
-        Ok(Self { shop, id, timestamp, signatures })
+        Ok(Self { shop, id, received_at: now, timestamp, signatures })
     }
 
     /// Returns whether one of the signatures was made over `body` with one of `keys`. Compares in
@@ -139,7 +145,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Sig
 pub(crate) struct Key(HmacSha256);
 
 impl Key {
-    /// Reads `whsec_<base64>`; `None` if it is something else.
+    /// Reads `whsec_<base64>`. `None` if the secret has another form.
     pub(crate) fn read(secret: &SecretString) -> Option<Self> {
         let encoded = secret.expose_secret();
         let encoded = encoded.strip_prefix("whsec_").unwrap_or(encoded);
@@ -147,9 +153,9 @@ impl Key {
         HmacSha256::new_from_slice(&key).ok().map(Self)
     }
 
-    /// The key to check with when the shop is unknown. Checking costs the same time as for a known
-    /// shop, so the time does not tell whether a shop exists. The key is public: a signature made
-    /// with it authenticates no request.
+    /// Returns the key to check with when the shop is unknown, so that checking takes the same time
+    /// as for a known shop. The key is public: a signature made with it does not authenticate a
+    /// request.
     pub(crate) fn dummy_key() -> Option<Self> {
         HmacSha256::new_from_slice(b"dummy").ok().map(Self)
     }
@@ -190,13 +196,13 @@ mod tests {
     }
 
     #[test]
-    fn given_the_published_vector_when_verified_then_it_is_proven() {
+    fn the_published_test_vector_is_valid() {
         assert!(is_signed(SIGNED, &[SECRET], BODY));
         assert!(is_signed(SIGNED, &["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], BODY));
     }
 
     #[test]
-    fn given_another_body_or_key_or_version_when_verified_then_it_is_not_proven() {
+    fn another_body_key_or_version_is_not_valid() {
         assert!(!is_signed(SIGNED, &[SECRET], br#"{"test":2432232314}"#));
         assert!(!is_signed(SIGNED, &["whsec_YQ=="], BODY));
         assert!(!is_signed(SIGNED, &[], BODY));
@@ -207,13 +213,13 @@ mod tests {
     }
 
     #[test]
-    fn given_several_signatures_and_secrets_when_verified_then_one_pair_suffices() {
+    fn one_pair_of_signature_and_secret_suffices() {
         let signatures = format!("v1a,xyz v1,AAAA  {SIGNED}");
         assert!(is_signed(&signatures, &["whsec_YQ==", SECRET], BODY));
     }
 
     #[test]
-    fn given_a_timestamp_when_read_then_five_minutes_both_ways_are_tolerated() {
+    fn five_minutes_in_both_directions_are_tolerated() {
         let headers = headers(SIGNED);
         for seconds in [SECONDS - 300, SECONDS, SECONDS + 300] {
             assert!(SignedRequest::read(&headers, at(seconds)).is_ok(), "{seconds}");
@@ -227,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn given_extreme_timestamps_when_read_then_they_are_refused() {
+    fn extreme_timestamps_are_refused() {
         for timestamp in
             [i64::MIN.to_string(), i64::MAX.to_string(), "1.5".to_owned(), String::new()]
         {
@@ -238,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_missing_header_when_read_then_the_error_names_it() {
+    fn an_error_names_the_missing_header() {
         for name in [SHOP, ID, TIMESTAMP, SIGNATURE] {
             let mut headers = headers(SIGNED);
             headers.remove(name);
@@ -256,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_header_is_named_with_what_was_found() {
+    fn an_error_shows_the_malformed_header() {
         let error = |name: &'static str, value: &str| {
             let mut headers = headers(SIGNED);
             headers.insert(name, value.parse().unwrap());
@@ -273,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn given_an_id_that_is_not_plain_when_read_then_it_is_refused() {
+    fn an_id_with_other_characters_is_refused() {
         for id in ["", "a.b", "a b", "a/b", &"a".repeat(MAX_ID_LENGTH + 1)] {
             let mut headers = headers(SIGNED);
             headers.insert(ID, id.parse().unwrap());

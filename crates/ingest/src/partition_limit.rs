@@ -1,23 +1,21 @@
-//! Limits how many partitions outside of the recent days one shop makes the pipeline compute.
+//! Limits how many partitions outside the recent days one shop makes the pipeline compute.
 //!
-//! Each partition that a shop's events touch costs jobs of every model that reads it. A sender with
-//! a wrong clock, or one that sends its history, would make some hundred of them with one request.
+//! Each partition with new events costs a job of every model that reads it. A sender with a wrong
+//! clock, or one that sends its history, would cause hundreds of jobs with one request.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Mutex, PoisonError},
-};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use shoplake_contracts::{Partition, ShopId};
 
-/// The partitions an hour that a shop may touch outside of the recent days.
-pub(crate) const DEFAULT_LIMIT: usize = 48;
+/// The partitions outside the recent days to which a shop may send events in an hour.
+pub const DEFAULT_LIMIT: usize = 48;
 
-/// Days back that are recent: a sender may have been offline for a while.
+/// The number of past days that are recent: a sender may have been offline for that long.
 const RECENT_DAYS: i64 = 2;
 
-/// Most shops that are counted in one hour. Events of further ones are accepted.
+/// The most shops that are counted in one hour. Events of further shops are accepted.
 const MAX_SHOPS: usize = 10_000;
 
 /// Counts the partitions of the current hour, in this process.
@@ -30,26 +28,26 @@ pub(crate) struct PartitionLimit {
 struct Hour {
     /// Hours since 1970-01-01T00:00:00Z.
     number: i64,
-    touched: HashMap<ShopId, HashSet<(String, Partition)>>,
+    used: HashMap<ShopId, HashSet<(String, Partition)>>,
 }
 
-/// A request has events of more partitions than the shop may still touch in this hour.
+/// A request has events of more partitions than the shop's limit for this hour allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TooManyPartitions {
-    /// The partitions of the request that were not touched before.
-    pub(crate) new: usize,
-    /// The partitions that were touched in this hour.
-    pub(crate) used: usize,
-    /// How many may be.
-    pub(crate) limit: usize,
+pub struct TooManyPartitions {
+    /// The request's partitions that were not used before in this hour.
+    pub new: usize,
+    /// The partitions that were used in this hour.
+    pub used: usize,
+    /// The most partitions an hour.
+    pub limit: usize,
     /// When the hour ends.
-    pub(crate) until: DateTime<Utc>,
-    /// Seconds until then.
-    pub(crate) retry_after_seconds: u64,
+    pub until: DateTime<Utc>,
+    /// Seconds until the hour ends.
+    pub retry_after_seconds: u64,
 }
 
 impl PartitionLimit {
-    /// Allows each shop `limit` partitions an hour outside of the recent days.
+    /// Allows each shop `limit` partitions outside the recent days in an hour.
     pub(crate) fn new(limit: usize) -> Self {
         Self { limit, hour: Mutex::default() }
     }
@@ -74,31 +72,31 @@ impl PartitionLimit {
         let mut hour = self.hour.lock().unwrap_or_else(PoisonError::into_inner);
         let number = now.timestamp().div_euclid(3_600);
         if hour.number != number {
-            *hour = Hour { number, touched: HashMap::new() };
+            *hour = Hour { number, used: HashMap::new() };
         }
-        if hour.touched.len() >= MAX_SHOPS && !hour.touched.contains_key(shop) {
+        if hour.used.len() >= MAX_SHOPS && !hour.used.contains_key(shop) {
             return Ok(());
         }
-        let touched = hour.touched.entry(shop.clone()).or_default();
-        let new = outside.difference(touched).count();
-        if touched.len() + new > self.limit {
+        let used = hour.used.entry(shop.clone()).or_default();
+        let new = outside.difference(used).count();
+        if used.len() + new > self.limit {
             let until =
                 now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now) + TimeDelta::hours(1);
             return Err(TooManyPartitions {
                 new,
-                used: touched.len(),
+                used: used.len(),
                 limit: self.limit,
                 until,
                 retry_after_seconds: (until - now).num_seconds().unsigned_abs() + 1,
             });
         }
-        touched.extend(outside);
+        used.extend(outside);
         Ok(())
     }
 }
 
-/// Whether a partition is neither today's nor one of the days before. A bucket always is one of
-/// few.
+/// Returns whether a partition is neither of today nor of one of the recent days. Buckets are never
+/// outside, because their number is fixed.
 fn is_outside_recent_days(partition: Partition, now: DateTime<Utc>) -> bool {
     let age = partition.day().map(|day| (now.date_naive() - day).num_days());
     age.is_some_and(|age| !(0..=RECENT_DAYS).contains(&age))
@@ -125,18 +123,18 @@ mod tests {
     }
 
     #[test]
-    fn a_shop_touches_at_most_the_limit_of_old_days_in_an_hour() {
+    fn a_shop_uses_at_most_the_limit_of_old_days_in_an_hour() {
         let limit = PartitionLimit::new(3);
         let check = |shop: &ShopId, days_: &[i32], seconds| {
             limit.check(shop, "visits", days(days_.iter().copied()), at(seconds))
         };
         let acme = shop("acme");
         check(&acme, &[-10, -11, -10], 0).unwrap();
-        let refused = check(&acme, &[-12, -13, -10], 600).unwrap_err();
-        assert_eq!((refused.new, refused.used, refused.limit), (2, 2, 3));
-        assert_eq!((refused.until, refused.retry_after_seconds), (at(3_600), 3_001));
+        let rejected = check(&acme, &[-12, -13, -10], 600).unwrap_err();
+        assert_eq!((rejected.new, rejected.used, rejected.limit), (2, 2, 3));
+        assert_eq!((rejected.until, rejected.retry_after_seconds), (at(3_600), 3_001));
 
-        // A refused request has used nothing up, and touched days may be touched again.
+        // A rejected request uses nothing, and used days may be used again.
         check(&acme, &[-12], 3_599).unwrap();
         check(&acme, &[-10, -11, -12], 3_599).unwrap();
         assert!(check(&acme, &[-13], 3_599).is_err());
@@ -168,6 +166,6 @@ mod tests {
         for number in 0..MAX_SHOPS + 10 {
             limit.check(&shop(&format!("shop-{number}")), "visits", days([-10]), at(0)).unwrap();
         }
-        assert_eq!(limit.hour.lock().unwrap().touched.len(), MAX_SHOPS);
+        assert_eq!(limit.hour.lock().unwrap().used.len(), MAX_SHOPS);
     }
 }

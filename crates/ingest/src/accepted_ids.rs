@@ -1,27 +1,24 @@
-//! Finds a `webhook-id` that is used again for other events.
+//! Finds an id that is used again for other events.
 
-use std::{
-    num::NonZeroUsize,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use lru::LruCache;
 use sha2::{Digest as _, Sha256};
 use shoplake_contracts::ShopId;
 
-use crate::signature::TOLERANCE;
+/// How long an id is remembered. At least as long as a sender's authentication of one request stays
+/// valid, so that the id of a recorded request can't be used for another body.
+pub const ID_LIFETIME: TimeDelta = TimeDelta::minutes(10);
 
-/// How long an id is remembered: its request could be sent at either end of the tolerated times.
-const LIFETIME: TimeDelta = TimeDelta::seconds(TOLERANCE.num_seconds() + TOLERANCE.num_seconds());
-
-/// Most ids that are remembered, of all shops: some 4 MB.
+/// The most ids that are remembered, of all shops: about 4 MB.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
 /// The ids of requests whose events this process accepted.
 pub(crate) struct AcceptedIds(Mutex<LruCache<RequestId, Accepted>>);
 
-/// A `webhook-id`, which belongs to one shop and one dataset, as the ids of envelopes do.
+/// The id of a request. Like the ids of envelopes it belongs to one shop and one dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct RequestId {
     pub(crate) shop: ShopId,
@@ -30,23 +27,23 @@ pub(crate) struct RequestId {
 }
 
 struct Accepted {
-    body: Digest,
+    body: BodyDigest,
     at: DateTime<Utc>,
 }
 
-/// The id belongs to another request.
+/// The id belongs to a request with another body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ReusedId {
+pub struct ReusedId {
     /// When that request's events were accepted.
-    pub(crate) accepted_at: DateTime<Utc>,
+    pub accepted_at: DateTime<Utc>,
 }
 
-/// Tells the body of one request from that of others.
+/// The SHA-256 of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Digest([u8; 32]);
+pub(crate) struct BodyDigest([u8; 32]);
 
-impl Digest {
-    pub(crate) fn of(body: &[u8]) -> Self {
+impl BodyDigest {
+    pub(crate) fn new(body: &[u8]) -> Self {
         Self(Sha256::digest(body).into())
     }
 }
@@ -58,15 +55,15 @@ impl Default for AcceptedIds {
 }
 
 impl AcceptedIds {
-    /// Fails if the id was used a short while ago for another body, whose events were accepted.
+    /// Fails if events of another body were accepted under the id within [`ID_LIFETIME`].
     pub(crate) fn check(
         &self,
         id: &RequestId,
-        body: Digest,
+        body: BodyDigest,
         now: DateTime<Utc>,
     ) -> Result<(), ReusedId> {
         match self.lock().peek(id) {
-            Some(accepted) if accepted.body != body && now - accepted.at < LIFETIME => {
+            Some(accepted) if accepted.body != body && now - accepted.at < ID_LIFETIME => {
                 Err(ReusedId { accepted_at: accepted.at })
             }
             _ => Ok(()),
@@ -74,7 +71,7 @@ impl AcceptedIds {
     }
 
     /// Remembers that events of this body were accepted under the id.
-    pub(crate) fn remember(&self, id: RequestId, body: Digest, now: DateTime<Utc>) {
+    pub(crate) fn remember(&self, id: RequestId, body: BodyDigest, now: DateTime<Utc>) {
         self.lock().put(id, Accepted { body, at: now });
     }
 
@@ -99,7 +96,7 @@ mod tests {
     fn an_id_belongs_to_its_first_body_for_ten_minutes() {
         let ids = AcceptedIds::default();
         let id = request("acme", "visits", "m1");
-        let [first, other] = [b"{}".as_slice(), b"{} "].map(Digest::of);
+        let [first, other] = [b"{}".as_slice(), b"{} "].map(BodyDigest::new);
         assert_eq!(ids.check(&id, first, at(0)), Ok(()));
         ids.remember(id.clone(), first, at(0));
 
@@ -114,7 +111,7 @@ mod tests {
     #[test]
     fn only_the_newest_ids_are_remembered() {
         let ids = AcceptedIds::default();
-        let [first, other] = [b"1", b"2"].map(|body| Digest::of(body));
+        let [first, other] = [b"1", b"2"].map(|body| BodyDigest::new(body));
         let id = |number: usize| request("acme", "visits", &number.to_string());
         for number in 0..=CAPACITY.get() {
             ids.remember(id(number), first, at(0));

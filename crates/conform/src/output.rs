@@ -1,49 +1,48 @@
-//! What conforming an input yields.
+//! The result of conforming an input.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::Serialize;
 
-/// Objects to be written, and what is in them.
+/// The objects to write, and what they contain.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome {
-    /// Silver and quarantine objects, by key.
+pub struct Output {
+    /// Silver and quarantine objects, in the order of their keys.
     pub objects: Vec<OutputObject>,
-    /// Per dataset; `_unknown` for lines of no dataset. `received = silver_rows + quarantined`
-    /// holds for each.
+    /// The counts by dataset; `_unknown` for lines without a known dataset. For each,
+    /// `received = silver_rows + quarantined`.
     pub counts: BTreeMap<String, Counts>,
-    /// Of a Kinesis batch: its first sequence number, where a failed batch has to start again.
+    /// The first sequence number of a Kinesis batch, from which a failed batch is delivered again.
     pub first_sequence: Option<String>,
 }
 
-/// One object.
+/// One object to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputObject {
-    /// Computed from the input's name, never from a clock.
+    /// The key; computed from the input's name, never from a clock.
     pub key: String,
-    /// Parquet, or gzipped NDJSON.
+    /// The content: Parquet, or gzipped NDJSON.
     pub bytes: Bytes,
 }
 
-/// What happened to the lines of a dataset.
+/// The counts of a dataset's lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Lines that came (for the dataset of an array: items).
+    /// Lines in the input (for the dataset of an array: items).
     pub received: u64,
     /// Rows in silver objects, duplicates included.
     pub silver_rows: u64,
     /// Lines in quarantine objects.
     pub quarantined: u64,
-    /// Size of the silver objects.
+    /// The size of the silver objects.
     pub bytes: u64,
 }
 
-/// The input is not what this crate is for, or a library failed. Never because of a single line:
-/// those are quarantined.
+/// Why an input can't be conformed. A single line is never the cause: it is quarantined.
 #[derive(Debug, thiserror::Error)]
 pub enum ConformError {
-    /// The invocation's payload is no Kinesis event.
+    /// The invocation's payload is not a Kinesis event.
     #[error("expected a Kinesis event as Lambda delivers it, {0}; check the event source mapping")]
     NotAnEvent(String),
     /// Parquet could not be written.
@@ -51,7 +50,7 @@ pub enum ConformError {
     Parquet {
         /// The dataset.
         dataset: String,
-        /// What the library said.
+        /// The library's error.
         source: parquet::errors::ParquetError,
     },
     /// A quarantine record could not be written.
