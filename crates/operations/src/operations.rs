@@ -180,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reload_of_days_without_gold_starts_nothing() {
-        let operations = Operations { models: testing::models(), ..operations() };
+        let operations = Operations { models: shoplake_testing::definitions().1, ..operations() };
         let event = json!({"action": "reload", "model": "feedback_score", "from": "2026-11-21",
             "to": "2026-11-22"});
         let answer = run(&operations, event).await.unwrap();

@@ -70,7 +70,10 @@ mod tests {
     use shoplake_models::{JobDocument, Listing, Plan};
 
     use super::*;
-    use crate::testing::models;
+
+    fn models() -> Models {
+        shoplake_testing::definitions().1
+    }
 
     const MODEL: &str = "total_sales_by_region_product";
 

@@ -1,9 +1,5 @@
 //! The commit protocol over a lake in memory, with writers that race.
 
-#[path = "../../../crates/engine/tests/engine/lake.rs"]
-#[expect(dead_code, reason = "the engine's tests use what these do not")]
-mod lake;
-
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
@@ -20,10 +16,9 @@ use shoplake_lake::{
     Condition, ETag, Entry, Head, MemoryStore, Metadata, Object, PutError, Store, StoreError,
 };
 use shoplake_models::{JobDocument, JobResult, Outcome, PartitionDirty, Plan};
+use shoplake_testing::{Lake, Row, row, texts};
 
 use crate::handler::{Request, Transform};
-
-use self::lake::{Lake, Row, row, texts};
 
 const MODEL: &str = "total_sales_by_region_product";
 const DAY: &str = "2010-12-01";
