@@ -1,3 +1,1 @@
-"""Drives the real pipeline in a local cloud: builds, deploys, feeds and observes it. The demo and
-the end-to-end tests use it.
-"""
+"""The tools of developers and CI: local cloud, builds, packages, plans, deployments and lint."""

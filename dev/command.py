@@ -1,11 +1,11 @@
-"""Runs what a make target runs, so that a failure is a message and never a traceback.
+"""Runs the Python of a make target and turns a failure into a message.
 
     python -m dev.command dev.demo [arguments ...]
     python -m dev.command dev/localstack/bootstrap.py [arguments ...]
 
-An expected failure prints `error: <what is wrong, where, what to do>`. An unexpected one is a
-defect: its traceback goes to a file in .local/logs/. Only the standard library is
-imported here, as the first command of a fresh machine runs before any package is installed.
+An expected failure prints `error: <what is wrong, where, what to do>`. An unexpected failure is a
+defect: its traceback goes to a file in .local/logs/. This module imports only the standard library,
+because it also runs before any package is installed.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / ".local" / "logs"
 START_DEMO = "start the demo with `make demo`"
 INTERRUPTED = 130
-"""The exit code that shells give a command ended by Ctrl-C."""
+"""The exit code of a command that Ctrl-C ended, as in a shell."""
 LAST_LINES = 20
-"""How many lines of a failed program's output are printed."""
+"""Lines of a failed program's output that the message includes."""
 INSTALL = {
     "cargo": "install Rust (https://rustup.rs)",
     "rustc": "install Rust (https://rustup.rs)",
@@ -36,11 +36,11 @@ INSTALL = {
     "git": "install git",
     "aws": "install the AWS CLI (https://aws.amazon.com/cli)",
 }
-"""What to do where a program is missing."""
+"""How to install each program that may be missing."""
 
 
 def guard(run: Callable[[], int | None], name: str, logs: Path = LOGS) -> int:
-    """Runs a command and returns its exit code; says what went wrong, if anything."""
+    """Runs a command, reports its failure, and returns the exit code."""
     try:
         return run() or 0
     except SystemExit as ended:
@@ -49,10 +49,10 @@ def guard(run: Callable[[], int | None], name: str, logs: Path = LOGS) -> int:
         _say(f"{name} was interrupted; it is safe to run it again")
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader, such as `head`, has ended. Python would complain when it flushes.
+        # The reader, such as `head`, has ended. Python would fail again when it flushes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Exception as error:  # noqa: BLE001: the last place where any failure becomes a message
+    except Exception as error:
         message = explain(error)
         if message is None:
             message = _unexpected(error, name, logs)
@@ -61,7 +61,7 @@ def guard(run: Callable[[], int | None], name: str, logs: Path = LOGS) -> int:
 
 
 def explain(error: BaseException) -> str | None:
-    """The message of a failure that a person can act on; None for a defect of the program."""
+    """Returns the message of a failure that the user can act on; None for a defect."""
     if isinstance(error, CommandError) or type(error).__name__ in ("CloudError", "BootstrapError"):
         return str(error)
     if isinstance(error, subprocess.CalledProcessError):
@@ -78,7 +78,7 @@ def explain(error: BaseException) -> str | None:
         return f"the warehouse does not answer as expected: {first}; {START_DEMO}"
     if isinstance(error, TimeoutError):
         what = error or "a request took too long"
-        return f"{what}; look at .local/demo/logs, run `make redrive`, then try again"
+        return f"{what}; see .local/demo/logs, run `make redrive`, then try again"
     if isinstance(error, OSError):
         return _operating_system(error)
     return None
@@ -112,7 +112,7 @@ def _failed_program(error: subprocess.CalledProcessError) -> str:
 
 def _operating_system(error: OSError) -> str | None:
     if isinstance(error, ConnectionError):
-        return f"the connection failed: {error}; {START_DEMO} if it does not run"
+        return f"the connection failed: {error}; {START_DEMO} if it is not running"
     name = (
         error.filename.decode(errors="replace")
         if isinstance(error.filename, bytes)
@@ -129,9 +129,9 @@ def _operating_system(error: OSError) -> str | None:
         and name
     ):
         return f"{name}: {error.strerror}; check the path and who may read and write it"
-    # What urllib raises where nothing listens.
+    # urllib raises this if nothing listens.
     reason = getattr(error, "reason", None)
-    return f"the connection failed: {reason}; {START_DEMO} if it does not run" if reason else None
+    return f"the connection failed: {reason}; {START_DEMO} if it is not running" if reason else None
 
 
 def _exit_code(ended: SystemExit) -> int:
@@ -152,8 +152,8 @@ def _unexpected(error: BaseException, name: str, logs: Path) -> str:
             "".join(traceback.format_exception(type(error), error, error.__traceback__)),
             encoding="utf-8",
         )
-    except OSError as refused:
-        return f"{what}; its traceback could not be written to {log}: {refused}"
+    except OSError as failure:
+        return f"{what}; its traceback could not be written to {log}: {failure}"
     return f"{what}; this is a defect of Shoplake: report it with {log}"
 
 
@@ -162,7 +162,7 @@ def _say(text: str) -> None:
 
 
 def main(words: list[str]) -> int:
-    """Runs a module, or a script by its path, as `python -m` or `python` would."""
+    """Runs a module by its name, or a script by its path."""
     if not words:
         _say("error: expected a module or a script to run, such as dev.demo")
         return 2

@@ -1,7 +1,7 @@
-"""`make demo`: the whole pipeline on this machine, fed with three days of a shop from all sources.
+"""`make demo`: runs the whole pipeline on this machine with three days of a shop from all sources.
 
-`make demo HOSTILE=1` feeds a shop beside it whose systems do everything wrong, and prints what
-became of each item that it sent.
+`make demo HOSTILE=1` adds a shop whose systems send invalid data, and prints the fate of each of
+its items.
 """
 
 from __future__ import annotations
@@ -24,20 +24,18 @@ STATE = ROOT / ".local" / "demo"
 ENVIRONMENT_FILE = ROOT / ".local" / "demo.env"
 SHOP_ID = "acme"
 SECONDS, HOSTILE_SECONDS = 240, 600
-"""How long the warehouse may take for the good shop alone, and beside the hostile one."""
+"""Deadlines for the good shop's KPIs, alone and beside the hostile shop."""
 DAYS = 3
 WEB_EVENTS = 1000
 CRM_INTERACTIONS = 300
 WORLD = ("--seed", "7", "--products", "40")
-"""What all sources of the shop agree on: its products, their prices, its customers."""
+"""Arguments that give all sources of the shop the same products, prices and customers."""
 
 
 def main() -> int:
-    """Runs the demo; it stays up afterwards."""
+    """Runs the demo and leaves it up."""
     parser = Arguments(description=__doc__)
-    parser.add_argument(
-        "--hostile", action="store_true", help="feed a hostile shop beside the good one"
-    )
+    parser.add_argument("--hostile", action="store_true", help="add a hostile shop")
     options = parser.parse_args()
     cloud = Cloud(STATE)
     is_new = not cloud.is_up()
@@ -49,7 +47,7 @@ def main() -> int:
     days = [str(today - timedelta(days=age)) for age in range(DAYS, 0, -1)]
     problems: list[str] = []
     if options.hostile:
-        # Added before the other shop is fed, so that the webhook knows it when its flood begins.
+        # Added early, so that the webhook knows the shop before its flood of requests.
         hostile = pipeline.add_shop(f"hostile-{datetime.now(UTC):%Y%m%d%H%M%S}")
         with ThreadPoolExecutor(1) as background:
             sending = background.submit(HostileShop(pipeline, hostile, today).send)
@@ -71,7 +69,7 @@ def main() -> int:
 def feed(
     pipeline: Pipeline, shop: Shop, days: list[str], seconds: float = SECONDS
 ) -> list[Balance]:
-    """Sends the days' events, polls the days' batches, and waits until the warehouse has them."""
+    """Posts events and polls batches of the days, and waits until the warehouse has them."""
     before = received(pipeline, shop.shop_id)
     posted = {"web_traffic": 0, "crm_interactions": 0}
     with step(f"post {DAYS * (WEB_EVENTS + CRM_INTERACTIONS)} signed events of web and CRM"):
@@ -95,14 +93,14 @@ def feed(
     ):
         pipeline.run_inventory_connector(shop.shop_id, api, f"{days[0]}T00", f"{days[-1]}T23")
     with step("wait until the warehouse has the KPIs"):
-        # A connector sends its control total last, so where that is, all rows are.
+        # A connector sends its control total after all rows.
         new = {**posted, "control_totals": DAYS + 24 * DAYS}
         at_least = {dataset: before.get(dataset, 0) + count for dataset, count in new.items()}
         return wait_until_settled(pipeline, at_least, seconds, shop.shop_id)
 
 
 def account(pipeline: Pipeline, hostile: Shop, sent: Sent) -> list[str]:
-    """Waits until what the hostile shop sent has arrived; returns what is not as expected."""
+    """Waits until the hostile shop's items have arrived; returns the unexpected fates."""
     with step("wait until each hostile row is in silver or in quarantine"):
         wait_until(
             "what the hostile shop sent has arrived",
@@ -110,12 +108,12 @@ def account(pipeline: Pipeline, hostile: Shop, sent: Sent) -> list[str]:
             HOSTILE_SECONDS,
             every=2,
         )
-        pipeline.wait_until_calm(HOSTILE_SECONDS)
+        pipeline.wait_until_idle(HOSTILE_SECONDS)
     return unaccounted(pipeline, hostile, sent)
 
 
 def print_hostile(pipeline: Pipeline, shops: list[Shop], problems: list[str]) -> list[Balance]:
-    """Prints the shops' balances and what is wrong with hostile items; returns the balances."""
+    """Prints the shops' balances and the problems; returns the balances."""
     balances = []
     for shop in shops:
         own = reconcile(pipeline, shop.shop_id)
@@ -125,7 +123,7 @@ def print_hostile(pipeline: Pipeline, shops: list[Shop], problems: list[str]) ->
     print(
         "\nEach hostile item is accounted for."
         if not problems
-        else "\nHostile items that are not as expected:"
+        else "\nHostile items with an unexpected fate:"
     )
     for problem in problems:
         print(f"  {problem}")
@@ -133,7 +131,7 @@ def print_hostile(pipeline: Pipeline, shops: list[Shop], problems: list[str]) ->
 
 
 def running_demo(state: Path = STATE) -> Pipeline:
-    """The demo that runs on this machine."""
+    """Returns the demo that runs on this machine."""
     cloud = Cloud.recorded(state)
     if not cloud.is_up():
         raise CommandError("the demo does not run: start it with `make demo`")
@@ -141,7 +139,7 @@ def running_demo(state: Path = STATE) -> Pipeline:
 
 
 def known_shop(file: Path = ENVIRONMENT_FILE) -> Shop:
-    """The shop of the demo that runs."""
+    """Returns the shop of the running demo."""
     try:
         return Shop(SHOP_ID, read_environment(file)["WEBHOOK_SECRET"])
     except (FileNotFoundError, KeyError) as error:
@@ -150,12 +148,12 @@ def known_shop(file: Path = ENVIRONMENT_FILE) -> Shop:
 
 
 def read_environment(file: Path = ENVIRONMENT_FILE) -> dict[str, str]:
-    """What the demo has written for scripts."""
+    """Reads the settings that the demo wrote for scripts."""
     return dict(line.split("=", 1) for line in file.read_text().splitlines() if "=" in line)
 
 
 def write_environment(pipeline: Pipeline, shop: Shop) -> None:
-    """Writes what a script needs to use the running demo."""
+    """Writes the settings that scripts need to use the demo."""
     values = {
         "API_URL": pipeline.api_url,
         "SHOP_ID": shop.shop_id,
@@ -168,21 +166,29 @@ def write_environment(pipeline: Pipeline, shop: Shop) -> None:
 
 
 def print_connections(pipeline: Pipeline, shop: Shop) -> None:
-    """Says how to go on from here, in lines that can be pasted."""
-    print(f"""
-The pipeline is up; `make down` stops it. Written to {ENVIRONMENT_FILE.relative_to(ROOT)}:
+    """Prints how to use the running pipeline, in lines that can be pasted."""
+    file = ENVIRONMENT_FILE.relative_to(ROOT)
+    print(rf"""
+The pipeline is up; `make down` stops it. Written to {file}:
   API        {pipeline.api_url}
   warehouse  {pipeline.cloud.warehouse_url}
 
 Send an event of your own (paste into bash):
-  set -a; . {ENVIRONMENT_FILE.relative_to(ROOT)}; set +a
-  body='{{"event_id":"'$(cat /proc/sys/kernel/random/uuid)'","session_id":"s-1","visitor_id":"v-1","event_type":"page_view","occurred_at":"'$(date -u +%FT%TZ)'","page_url":"https://shop.example/","device":{{"type":"desktop","os":"Linux","browser":"Firefox"}}}}'
-  id=msg_$RANDOM$RANDOM; now=$(date +%s); key=$(printf %s "${{WEBHOOK_SECRET#whsec_}}" | base64 -d | od -An -tx1 | tr -d ' \\n')
-  signature=v1,$(printf %s "$id.$now.$body" | openssl dgst -sha256 -mac HMAC -macopt hexkey:$key -binary | base64)
-  curl -sS "$API_URL/v1/events/web_traffic" -H "content-type: application/json" -H "x-shop-id: $SHOP_ID" -H "webhook-id: $id" -H "webhook-timestamp: $now" -H "webhook-signature: $signature" -d "$body"
+  set -a; . {file}; set +a
+  body='{{"event_id":"'$(cat /proc/sys/kernel/random/uuid)'","event_type":"page_view",'
+  body+='"session_id":"s-1","visitor_id":"v-1","occurred_at":"'$(date -u +%FT%TZ)'",'
+  body+='"page_url":"https://shop.example/"}}'
+  id=msg_$RANDOM$RANDOM; now=$(date +%s)
+  key=$(printf %s "${{WEBHOOK_SECRET#whsec_}}" | base64 -d | od -An -tx1 | tr -d ' \n')
+  signature=v1,$(printf %s "$id.$now.$body" | \
+    openssl dgst -sha256 -mac HMAC -macopt hexkey:$key -binary | base64)
+  curl -sS "$API_URL/v1/events/web_traffic" -H "content-type: application/json" \
+    -H "x-shop-id: $SHOP_ID" -H "webhook-id: $id" -H "webhook-timestamp: $now" \
+    -H "webhook-signature: $signature" -d "$body"
 
-Ask the warehouse, as a BI tool would:
-  psql "{pipeline.cloud.warehouse_url}" -c 'select * from marketing.session_duration_bounce_rate order by 1, 2'
+Query the warehouse, as a BI tool does:
+  psql "{pipeline.cloud.warehouse_url}" \
+    -c 'select * from marketing.session_duration_bounce_rate order by 1, 2'
 """)
 
 

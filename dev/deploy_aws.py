@@ -2,9 +2,9 @@
 
     python -m dev.deploy_aws deploy|plan|outputs|destroy dev|staging|prod [name of an output]
 
-Credentials come from the environment, as for every AWS tool. infra/DEPLOY.md says what has to be
-there the first time. Beside credentials runs nothing but Python's standard library, Terraform with
-the provider of the lock file, and the AWS CLI.
+Credentials come from the environment, as for every AWS tool. docs/operations/DEPLOY.md lists what the first
+deployment needs. With credentials run only Python's standard library, Terraform with the provider
+of the lock file, and the AWS CLI.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from .deploy import init_arguments, terraform_settings
+from .errors import CommandError
 from .images import Commit
-from .package import FUNCTIONS, RECORD, RELEASED, ROOT
+from .package import FUNCTIONS, RECORD
+from .paths import LOCAL, RELEASED, ROOT
 from .plan import ENVIRONMENTS, region_of, variables_file
 from .plan import PACKAGES as PLACEHOLDERS
 from .progress import step
+from .terraform import init_arguments, terraform_settings
 
-# What the ELF header of a binary says of its processor.
 PROCESSORS = {0x3E: "x86_64", 0xB7: "arm64"}
-
-# What the root reads beside its own folder.
+"""Processors by their number in the ELF header of a binary."""
 BESIDE_THE_ROOT = ("crates", "glue-sql", "statemachines")
-
-# A function may take as long as control does (infra/control.tf). Giving up before and asking again
-# would have it migrate twice.
+"""Folders that the root reads beside its own."""
 INVOKE_SECONDS = 310
+"""Longer than the timeout of control (infra/control.tf): a retry would migrate a second time."""
+ENDED = ("FINISHED", "FAILED", "ABORTED")
 
 
-class Refused(Exception):
-    """Why nothing was done, and what to do."""
+class DeployError(CommandError):
+    """Says why a deployment stopped, and what to do."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where an environment is."""
+    """The account and region of an environment."""
 
     environment: str
     region: str
@@ -57,29 +57,27 @@ class Target:
 
     @property
     def name(self) -> str:
-        """What the environment's resources begin with."""
+        """Returns the prefix of the environment's resources."""
         return f"shoplake-{self.environment}"
 
 
 class Aws(Protocol):
-    """What a deployment asks AWS for, beside what Terraform does."""
+    """The requests of a deployment beside those of Terraform."""
 
     def account(self) -> str:
-        """Whose credentials these are."""
+        """Returns the account of the credentials."""
 
     def invoke(self, function: str, event: Mapping[str, str]) -> dict[str, Any]:
-        """What a function answers."""
+        """Invokes a function and returns its answer."""
 
     def sql(self, request: Mapping[str, Any], *statements: str) -> int:
-        """Runs statements as one transaction of the Redshift Data API and returns how many rows the
-        last one has.
+        """Runs statements as one transaction of the Redshift Data API; returns the number of rows
+        of the last one.
         """
 
 
 class Terraform:
-    """The root on its way to AWS: a folder of links to it, beside the file that puts its state into
-    S3.
-    """
+    """The root with its state in S3: a folder of links to the root, and the backend's file."""
 
     def __init__(self, target: Target, folder: Path, packages: Path) -> None:
         self._target = target
@@ -87,19 +85,17 @@ class Terraform:
         self._packages = packages
 
     def init(self) -> None:
-        """Assembles the root and finds the state."""
+        """Assembles the root and connects it to the state."""
         assemble(self._folder, self._target)
         self._run("init", "-reconfigure", *init_arguments())
 
     def plan(self, *, destroy: bool = False) -> None:
-        """Shows what would change, and keeps the plan."""
+        """Shows what would change, and saves the plan."""
         variables = {"packages_dir": str(self._packages)}
-        # A file goes over the environment: without this, the tag that was just pushed would give
-        # way to one in the file.
-        if tag := os.environ.get("TF_VAR_connector_image_tag"):
+        # A file of variables overrides the environment, and would replace the tag just pushed.
+        if tag := os.environ.get("TF_VAR_connector_image_tag"):  # noqa: SIM112
             variables["connector_image_tag"] = tag
-        # What is taken away needs no packages and no images any more, but Terraform looks at them
-        # all the same.
+        # Terraform reads packages and tags even to destroy.
         if destroy:
             variables = {"packages_dir": str(PLACEHOLDERS), "connector_image_tag": "placeholder"}
         inputs = [
@@ -111,11 +107,11 @@ class Terraform:
         )
 
     def apply(self) -> None:
-        """Does what was planned, and nothing else."""
+        """Applies the saved plan."""
         self._run("apply", str(self._folder / "plan"))
 
     def outputs(self) -> dict[str, Any]:
-        """The outputs, but for secret ones."""
+        """Returns the outputs that are not sensitive."""
         text = subprocess.run(
             self._command("output", "-json"),
             env=self._environment(),
@@ -136,13 +132,13 @@ class Terraform:
             stdout=sys.stderr,
         ).returncode
         if code:
-            raise Refused(f"terraform {verb} ended with {code}: see above")
+            raise DeployError(f"terraform {verb} ended with {code}: see its output above")
 
     def _command(self, verb: str, *arguments: str) -> list[str]:
         return ["terraform", f"-chdir={self._folder / 'infra'}", verb, *arguments]
 
     def _environment(self) -> dict[str, str]:
-        # A variable that is not set in GitHub arrives as an empty one, and means none.
+        # GitHub passes an unset variable as an empty one.
         given = {
             name: value
             for name, value in os.environ.items()
@@ -156,8 +152,8 @@ class Terraform:
 
 
 def assemble(folder: Path, target: Target) -> Path:
-    """Links the root and what it reads into a folder and adds the backend, so that infra/ itself
-    stays as the local cloud needs it.
+    """Links the root and its inputs into a folder and adds the backend. infra/ itself keeps the
+    backend of the local cloud.
     """
     root = folder / "infra"
     root.mkdir(parents=True, exist_ok=True)
@@ -169,17 +165,17 @@ def assemble(folder: Path, target: Target) -> Path:
     for path in (ROOT / "infra").iterdir():
         if path.is_dir() or path.suffix == ".tf":
             (root / path.name).symlink_to(path)
-    # A copy, as Terraform would follow a link and write to the checkout.
+    # Copied, because Terraform would write through a link into the checkout.
     shutil.copy(ROOT / "infra" / ".terraform.lock.hcl", root)
     (root / "backend_override.tf").write_text(backend(target), "utf-8")
     return root
 
 
 def backend(target: Target) -> str:
-    """Where the state is. Terraform reads a file of this name over what the root says.
+    """Returns the text of the override file that names the state's bucket.
 
-    How it is encrypted is the bucket's business: with `encrypt` Terraform would ask for S3's own
-    key instead of the bucket's.
+    The bucket encrypts the state. With `encrypt`, Terraform would use S3's key instead of the
+    bucket's.
     """
     return f"""terraform {{
   backend "s3" {{
@@ -193,53 +189,50 @@ def backend(target: Target) -> str:
 
 
 def check_packages(folder: Path, architecture: str) -> None:
-    """Refuses packages that are not there, or for another processor: Lambda would take them, and
-    every call would fail.
+    """Rejects missing packages and those for another processor: Lambda would accept them, and every
+    invocation would fail.
     """
+    again = f"make package ARCH={architecture}"
     for function in FUNCTIONS:
         archive = folder / f"{function}.zip"
         if not archive.exists():
-            raise Refused(f"{archive} is missing: make package ARCH={architecture}")
+            raise DeployError(f"{archive} is missing: run `{again}`")
         with zipfile.ZipFile(archive) as packed, packed.open("bootstrap") as binary:
             header = binary.read(20)
         found = (
-            PROCESSORS.get(int.from_bytes(header[18:20], "little"), "something else")
+            PROCESSORS.get(int.from_bytes(header[18:20], "little"), "another processor")
             if header[:4] == b"\x7fELF"
-            else "no processor"
+            else "an unknown processor"
         )
         if found != architecture:
-            raise Refused(
-                f"{archive} is built for {found}, and the environment runs {architecture}: make package ARCH={architecture}"
-            )
+            wanted = f"expected {architecture}, as in the environment: run `{again}`"
+            raise DeployError(f"{archive} is built for {found}, {wanted}")
     if not (folder / "catalog.json").exists():
-        raise Refused(
-            f"{folder / 'catalog.json'} is missing, which describes the lake's tables: make package ARCH={architecture}"
-        )
+        raise DeployError(f"{folder / 'catalog.json'} is missing: run `{again}`")
 
 
 def check_commit(folder: Path, architecture: str, checkout: Commit, *, strict: bool) -> None:
-    """Refuses packages of another commit than the checkout's, which the rest of the deployment
-    comes from. What no commit has is told of, and refused if this is strict.
+    """Rejects packages of another commit than the checkout's, which the other parts of the
+    deployment come from. Warns of uncommitted files, or rejects them if `strict`.
     """
     again = f"make package ARCH={architecture}"
     if not (folder / RECORD).exists():
-        raise Refused(
-            f"{folder / RECORD} is missing, which says what the packages are built from: {again}"
+        raise DeployError(
+            f"{folder / RECORD} is missing, which records the commit of the packages: run `{again}`"
         )
     built = Commit(json.loads((folder / RECORD).read_text("utf-8"))["commit"])
+    found = f"{folder} is built from {built.name}, and this checkout is {checkout.name}"
     if built.number != checkout.number:
-        raise Refused(
-            f"{folder} is built from {built.name}, and this checkout is {checkout.name}: {again}"
-        )
+        raise DeployError(f"{found}: run `{again}`")
     if built.is_dirty or checkout.is_dirty:
-        found = f"{folder} is built from {built.name}, and this checkout is {checkout.name}: no commit has these files (git status)"
+        found += ": some files are not committed (git status)"
         if strict:
-            raise Refused(f"{found}. Commit them or put them away, then {again}")
+            raise DeployError(f"{found}. Commit or remove them, then run `{again}`")
         print(f"WARNING  {found}", file=sys.stderr)
 
 
 def architecture_of(environment: str) -> str:
-    """What the environment's functions run on."""
+    """Returns the architecture of the environment's functions."""
     found = re.search(
         r'^lambda_architecture\s*=\s*"(\w+)"',
         variables_file(environment).read_text("utf-8"),
@@ -249,11 +242,11 @@ def architecture_of(environment: str) -> str:
 
 
 def confirm(question: str, answer: str, given: str | None) -> None:
-    """Refuses unless somebody typed the answer, or gave it beforehand."""
+    """Stops unless the user types the answer, or gave it in CONFIRM."""
     if given is None and sys.stdin.isatty():
-        given = input(f"{question}\nType {answer} to go on: ").strip()
+        given = input(f"{question}\nType {answer} to continue: ").strip()
     if given != answer:
-        raise Refused(f"{question} Nothing was done: it takes CONFIRM={answer}.")
+        raise DeployError(f"{question} Nothing was changed: confirm with CONFIRM={answer}.")
 
 
 def deploy(
@@ -266,7 +259,7 @@ def deploy(
     ask: bool,
     confirmed: str | None,
 ) -> dict[str, Any]:
-    """Plans, applies, prepares the warehouse; returns the outputs."""
+    """Plans, applies and prepares the warehouse; returns the outputs."""
     architecture = architecture_of(target.environment)
     check_packages(packages, architecture)
     check_commit(packages, architecture, checkout, strict=target.environment == "prod")
@@ -274,7 +267,7 @@ def deploy(
     terraform.plan()
     if ask:
         confirm(
-            f"This is what changes in {target.name}, account {target.account}, {target.region}.",
+            f"This plan changes {target.name}, account {target.account}, {target.region}.",
             target.name,
             confirmed,
         )
@@ -284,16 +277,17 @@ def deploy(
         grant(json.loads(outputs["warehouse_grants"]), aws)
         migrate(outputs["functions"]["control"], aws)
     with step("list the shops"):
-        # An environment from before there was a list has shops that are not in it.
+        # Environments that are older than the list have shops that are not in it.
         aws.invoke(outputs["functions"]["control"], {"action": "sync_shops"})
     return outputs
 
 
 def destroy(target: Target, terraform: Terraform, *, confirmed: str | None) -> None:
-    """Takes everything of an environment away, once somebody has spelt out which."""
-    question = f"This deletes {target.name} in account {target.account}, {target.region}, and all of its data."
+    """Deletes an environment after the user has confirmed its name."""
+    place = f"{target.name} in account {target.account}, {target.region}"
+    question = f"This deletes {place}, and all of its data."
     if target.environment == "prod" and confirmed != target.name:
-        raise Refused(f"{question} Nothing was done: it takes CONFIRM={target.name}.")
+        raise DeployError(f"{question} Nothing was changed: confirm with CONFIRM={target.name}.")
     terraform.init()
     terraform.plan(destroy=True)
     confirm(question, target.name, confirmed)
@@ -301,46 +295,44 @@ def destroy(target: Target, terraform: Terraform, *, confirmed: str | None) -> N
 
 
 def grant(request: dict[str, Any], aws: Aws) -> None:
-    """Gives the functions their users in the warehouse, as its admin, unless they have them."""
+    """Creates the functions' users in the warehouse, as its admin, if they are missing."""
     statements = request.pop("Sqls")
-    if (
-        aws.sql(request, "select role_name from svv_roles where role_name = 'shoplake_pipeline'")
-        == 0
-    ):
+    role = "select role_name from svv_roles where role_name = 'shoplake_pipeline'"
+    if aws.sql(request, role) == 0:
         aws.sql(request, *statements)
 
 
 def migrate(function: str, aws: Aws) -> None:
-    """Has the control function bring the warehouse's tables up to date."""
+    """Runs the warehouse's migrations by the control function."""
     answer = aws.invoke(function, {"action": "migrate"})
     print(f"migrations: {json.dumps(answer)}", file=sys.stderr)
 
 
 def chosen(outputs: dict[str, Any], name: str | None) -> object:
-    """All outputs, or one of them."""
+    """Returns all outputs, or the named one."""
     if not name:
         return outputs
     if name not in outputs:
-        raise Refused(f"there is no output {name}, but {', '.join(sorted(outputs))}")
+        raise DeployError(f"invalid output {name!r}: expected one of {', '.join(sorted(outputs))}")
     return outputs[name]
 
 
-class AwsError(Exception):
-    """What the AWS CLI says went wrong."""
+class AwsError(CommandError):
+    """An error of the AWS CLI, in its words."""
 
 
 class Cli:
-    """AWS itself, by its CLI."""
+    """AWS, through its CLI."""
 
     def __init__(self, region: str) -> None:
         self._region = region
 
     def account(self) -> str:
-        """Whose credentials these are."""
+        """Returns the account of the credentials."""
         return str(self._answer("sts", "get-caller-identity")["Account"])
 
     def invoke(self, function: str, event: Mapping[str, str]) -> dict[str, Any]:
-        """What a function answers. It is asked once."""
+        """Invokes a function once, without retries, and returns its answer."""
         with tempfile.TemporaryDirectory() as folder:
             payload, written = Path(folder, "payload"), Path(folder, "answer")
             payload.write_text(json.dumps(event), "utf-8")
@@ -356,12 +348,12 @@ class Cli:
             answer = self._answer("lambda", "invoke", *arguments, AWS_MAX_ATTEMPTS="1")
             body = json.loads(written.read_text("utf-8") or "null")
         if "FunctionError" in answer:
-            raise Refused(f"{function} refused {event}: {body.get('errorMessage', body)}")
+            raise DeployError(f"{function} rejected {event}: {body.get('errorMessage', body)}")
         return dict(body or {})
 
     def sql(self, request: Mapping[str, Any], *statements: str) -> int:
-        """Runs statements as one transaction of the Redshift Data API and returns how many rows the
-        last one has.
+        """Runs statements as one transaction of the Redshift Data API; returns the number of rows
+        of the last one.
         """
         verb, sql = (
             ("execute-statement", {"Sql": statements[0]})
@@ -371,14 +363,14 @@ class Cli:
         execution = self._answer(
             "redshift-data", verb, "--cli-input-json", json.dumps({**request, **sql})
         )["Id"]
-        while (state := self._answer("redshift-data", "describe-statement", "--id", execution))[
-            "Status"
-        ] not in ("FINISHED", "FAILED", "ABORTED"):
+        while True:
+            state = self._answer("redshift-data", "describe-statement", "--id", execution)
+            if state["Status"] in ENDED:
+                break
             time.sleep(1)
         if state["Status"] != "FINISHED":
-            raise Refused(
-                f"the warehouse refused {statements[0]!r} and what follows: {state.get('Error', state['Status'])}"
-            )
+            reason = state.get("Error", state["Status"])
+            raise DeployError(f"the warehouse rejected the batch of {statements[0]!r}: {reason}")
         return int(state.get("ResultRows", 0))
 
     def _answer(self, *words: str, **environment: str) -> dict[str, Any]:
@@ -391,8 +383,8 @@ class Cli:
                 text=True,
             )
         except FileNotFoundError as error:
-            raise Refused(
-                "the AWS CLI is missing: install version 2 (infra/DEPLOY.md, step 0)"
+            raise DeployError(
+                "the AWS CLI is missing: install version 2 (docs/operations/DEPLOY.md, step 0)"
             ) from error
         if done.returncode:
             raise AwsError(
@@ -402,7 +394,7 @@ class Cli:
 
 
 def target_of(environment: str, aws: Aws) -> Target:
-    """Where the environment is, by its variables and whose credentials these are."""
+    """Returns the account and region of an environment, by its variables and the credentials."""
     region = region_of(environment)
     account = aws.account()
     return Target(
@@ -414,19 +406,19 @@ def target_of(environment: str, aws: Aws) -> Target:
 
 
 def main() -> int:
-    """The command line."""
+    """Runs the verb of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("verb", choices=("deploy", "plan", "outputs", "destroy"))
     parser.add_argument("environment", choices=ENVIRONMENTS)
-    parser.add_argument("output", nargs="?", help="with outputs: only this one")
+    parser.add_argument("output", nargs="?", help="with outputs: print only this one")
     arguments = parser.parse_args()
     confirmed = os.environ.get("CONFIRM") or None
     try:
         aws = Cli(region_of(arguments.environment))
         target = target_of(arguments.environment, aws)
-        terraform = Terraform(target, ROOT / ".local" / "deploy" / target.environment, RELEASED)
+        terraform = Terraform(target, LOCAL / "deploy" / target.environment, RELEASED)
         match arguments.verb:
             case "plan":
                 architecture = architecture_of(target.environment)
@@ -451,14 +443,12 @@ def main() -> int:
                 print(value if isinstance(value, str) else json.dumps(value, indent=2))
             case "destroy":
                 destroy(target, terraform, confirmed=confirmed)
-    except Refused as refusal:
-        print(refusal, file=sys.stderr)
+    except DeployError as error:
+        print(error, file=sys.stderr)
         return 1
     except AwsError as error:
-        print(
-            f"AWS: {error}\nIf this is about credentials: `aws sts get-caller-identity` has to answer first.",
-            file=sys.stderr,
-        )
+        advice = "If this is about credentials: `aws sts get-caller-identity` must answer first."
+        print(f"AWS: {error}\n{advice}", file=sys.stderr)
         return 1
     return 0
 

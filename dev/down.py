@@ -1,11 +1,11 @@
-"""`make down`: stops the demo; does nothing where none runs."""
+"""`make down`: stops the demo, if it is running."""
 
 from __future__ import annotations
 
 import sys
 
+from .cloud import Cloud
 from .demo import STATE
-from .pipeline import Cloud
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Errors that a person who ran a command can do something about."""
+"""Errors that the user of a command can act on."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NoReturn
 
 
 class CommandError(RuntimeError):
-    """What is wrong, where, and what to do. The command ends with this text."""
+    """Says what is wrong, where, and what to do. The command ends with this text."""
 
 
 class Arguments(argparse.ArgumentParser):
-    """A parser of command lines whose complaints are command errors too."""
+    """Parses a command line; reports mistakes in it as command errors."""
 
     def error(self, message: str) -> NoReturn:
         """Rejects the command line."""

@@ -1,10 +1,9 @@
-"""Writes the checksums of all files that PyPI has of each pinned package into the files of
-requirements, with uv on the PATH:
+"""Writes PyPI's checksums of each pinned package into the files of requirements.
 
     python -m dev.hashes
 
-pip then takes a package only if it is one of those files (--require-hashes). Comments and the order
-of the pins stay.
+Needs uv on the PATH. pip then accepts only files with these checksums (--require-hashes). Comments
+and the order of the pins stay.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .package import ROOT
+from .paths import ROOT
 
 FILES = (
     "tests/infra/checkov-requirements.txt",
@@ -22,20 +21,21 @@ FILES = (
     "tests/notebooks/requirements.txt",
     "tests/parity/requirements.txt",
     "dev/cargo-lambda-requirements.txt",
+    "dev/lint-requirements.txt",
 )
 PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?==[^\\\s;]+")
 HASH = re.compile(r"^\s+--hash=(?P<hash>sha256:[0-9a-f]{64})")
-# The oldest Python that all of a file's packages install on.
 OLDEST = {"tests/infra/checkov-requirements.txt": "3.11.5"}
+"""The oldest Python for all packages of a file, if it is not 3.11."""
 
 
 def normal(name: str) -> str:
-    """A package's name as PyPI compares it."""
+    """Returns a package's name as PyPI compares it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def hashes(compiled: str) -> dict[str, list[str]]:
-    """What uv found for each package."""
+    """Returns the checksums of each package in uv's output."""
     found: dict[str, list[str]] = {}
     name = ""
     for line in compiled.splitlines():
@@ -47,7 +47,7 @@ def hashes(compiled: str) -> dict[str, list[str]]:
 
 
 def written(requirements: str, found: dict[str, list[str]]) -> str:
-    """The file with the checksums after each pin, instead of those that it has."""
+    """Returns the file with these checksums after each pin, in place of its own."""
     lines: list[str] = []
     for line in requirements.splitlines():
         if HASH.match(line):
@@ -68,7 +68,7 @@ def written(requirements: str, found: dict[str, list[str]]) -> str:
 
 
 def main() -> int:
-    """Asks the index about each file's pins."""
+    """Updates all files."""
     for name in FILES:
         path = ROOT / name
         command = [
@@ -93,7 +93,7 @@ def main() -> int:
 
 
 def pins(path: Path) -> dict[str, int]:
-    """How many checksums each pin of a file has."""
+    """Counts the checksums of each pin in a file."""
     found: dict[str, int] = {}
     name = ""
     for line in path.read_text("utf-8").splitlines():

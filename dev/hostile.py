@@ -1,4 +1,4 @@
-"""A shop whose systems do everything wrong, and what became of each item that it sent."""
+"""A shop whose systems send invalid data, and the fate of each item that it sent."""
 
 from __future__ import annotations
 
@@ -28,45 +28,46 @@ PERMANENT = {
     "endless": "page",
     "circle": "cursor",
 }
-"""Answers from which a connector cannot recover, and what its message mentions. The last one
-delivers its first page."""
+"""Answers from which a connector cannot recover, and a word of its error message. The last one
+delivers its first page.
+"""
 ROWS_BEFORE_CIRCLE = 7
 GIVE_UP_SECONDS = 90
-"""A connector that cannot go on says so at once; this is long enough for a slow machine."""
+"""A connector that cannot continue ends at once; this is long enough for a slow machine."""
 Key = tuple[str, ...]
 
 
 @dataclass
 class Sent:
-    """What a hostile shop sent, each with its fate."""
+    """The items that a hostile shop sent, with their expected fates."""
 
     requests: list[dict[str, Any]] = field(default_factory=list)
     rows: defaultdict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
-    """The rows of batches by dataset, those that a connector leaves out excluded."""
+    """The rows of batches by dataset, without those that a connector skips."""
     problems: list[str] = field(default_factory=list)
-    """What connectors did otherwise than expected."""
+    """Unexpected behaviour of connectors."""
 
     def add(self, dataset: str, rows: Iterable[dict[str, Any]]) -> None:
         """Adds rows that a connector sent."""
         self.rows[dataset] += [row for row in rows if not row["repeated"]]
 
     def accepted(self) -> Counter[str]:
-        """How many events the webhook accepted, by dataset; a request sent again counts again."""
+        """Counts the accepted events by dataset; a repeated request counts again."""
         counts: Counter[str] = Counter()
         for request in self.requests:
             counts[request["dataset"]] += request["events"] if request["status"] == 202 else 0
         return counts
 
     def received(self) -> dict[str, int]:
-        """How many events must have arrived, by dataset."""
-        # A request sent again has the ids of the first: it is told apart by its time of receipt.
+        """Counts the events that must have arrived, by dataset."""
+        # A repeated request has the ids of the first and another time of receipt.
         return {
             **{dataset: count for dataset, count in self.accepted().items() if count},
             **{dataset: len(rows) for dataset, rows in self.rows.items()},
         }
 
     def keys(self, dataset: str) -> set[Key]:
-        """The keys that must be in silver."""
+        """Returns the keys that must be in silver."""
         posted = (
             r["expected"]["keys"]
             for r in self.requests
@@ -78,17 +79,17 @@ class Sent:
         }
 
     def quarantined(self, dataset: str) -> list[dict[str, Any]]:
-        """The rows that must be in quarantine."""
+        """Returns the rows that must be in quarantine."""
         return [row for row in self.rows.get(dataset, ()) if row["fate"] == "quarantined"]
 
     def datasets(self) -> list[str]:
-        """Everything that was sent to."""
+        """Returns the datasets that the shop sent to."""
         return sorted(self.received().keys())
 
 
 @dataclass(frozen=True)
 class HostileShop:
-    """A shop and its sources."""
+    """A hostile shop and its sources."""
 
     pipeline: Pipeline
     shop: Shop
@@ -96,7 +97,7 @@ class HostileShop:
     seed: int = SEED
 
     def send(self) -> Sent:
-        """Sends everything, once."""
+        """Sends every item once."""
         sent = Sent()
         sent.requests += self.pipeline.post_hostile_events(self.shop, self.seed)["requests"]
         yesterday, day_before = (self.today - timedelta(days=age) for age in (1, 2))
@@ -104,7 +105,7 @@ class HostileShop:
             with self._api("pos", "--date", str(yesterday), *corrected) as (api, rows):
                 sent.add("pos_sales", rows)
                 self.pipeline.run_pos_connector(self.shop.shop_id, api, str(yesterday))
-        # A snapshot is late: the hours after midnight are there before those before it.
+        # Snapshots arrive late: the hours after midnight before the hours of the previous day.
         for day, first, last in ((yesterday, "00", "03"), (day_before, "20", "23")):
             hours = (f"{day}T{first}", f"{day}T{last}")
             with self._api("inventory", "--from", hours[0], "--to", hours[1]) as (api, rows):
@@ -112,7 +113,7 @@ class HostileShop:
                 self.pipeline.run_inventory_connector(self.shop.shop_id, api, *hours)
         for answer, mention in PERMANENT.items():
             self._fail(sent, answer, mention, day_before)
-        self._answer_with_a_mark(sent, self.today - timedelta(days=3))
+        self._answer_with_a_bom(sent, self.today - timedelta(days=3))
         return sent
 
     def _fail(self, sent: Sent, answer: str, mention: str, day: date) -> None:
@@ -125,8 +126,8 @@ class HostileShop:
         if answer == "circle":
             sent.add("pos_sales", rows[:ROWS_BEFORE_CIRCLE])
 
-    def _answer_with_a_mark(self, sent: Sent, day: date) -> None:
-        """A byte order mark may be accepted, or refused at once; half of the day may not."""
+    def _answer_with_a_bom(self, sent: Sent, day: date) -> None:
+        """Answers with a byte order mark. The connector may accept the whole day, or nothing."""
         with self._api("pos", "--date", str(day), "--answer", "bom") as (api, rows):
             code, said = self._run(api, day)
         if code == 0:
@@ -157,7 +158,7 @@ class HostileShop:
 
 
 def has_arrived(pipeline: Pipeline, shop: Shop, sent: Sent) -> bool:
-    """Whether all that was accepted of a shop is in silver or in quarantine."""
+    """Returns whether each accepted event of a shop is in silver or in quarantine."""
     balances = {balance.dataset: balance for balance in reconcile(pipeline, shop.shop_id)}
     has_all = all(
         dataset in balances and balances[dataset].received >= count
@@ -167,7 +168,7 @@ def has_arrived(pipeline: Pipeline, shop: Shop, sent: Sent) -> bool:
 
 
 def unaccounted(pipeline: Pipeline, shop: Shop, sent: Sent) -> list[str]:
-    """Items whose fate is another than expected, in words; empty where each is accounted for."""
+    """Describes the items whose fate is not the expected one."""
     problems = list(sent.problems)
     for request in sent.requests:
         if not request["as_expected"]:
@@ -189,7 +190,7 @@ def _quarantine_problems(
     pipeline: Pipeline, dataset: str, shop: Shop, want: list[dict[str, Any]]
 ) -> list[str]:
     lines = pipeline.quarantined(dataset, shop)
-    # Each event once, however often it was transported.
+    # Kinesis and Firehose may deliver an event more than once.
     events = {
         (envelope["id"], envelope["receivedat"]): line
         for line in lines
@@ -217,7 +218,7 @@ def _reason(line: dict[str, Any]) -> tuple[str, str]:
 
 
 def silver_keys(pipeline: Pipeline, dataset: str, shop: Shop) -> set[Key]:
-    """The keys of a shop's rows in silver, without the shop, as text."""
+    """Returns the keys of a shop's rows in silver as text, without the shop."""
     key = json.loads((SCHEMAS / f"{dataset}.json").read_text())["x-dataset"]["key"]
     columns = [column for column in key if column != "shop_id"]
     found: set[Key] = set()

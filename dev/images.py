@@ -1,8 +1,8 @@
 """The connectors' container images: built by `make package`, pushed by `make push-images`.
 
-An image's tag is the commit and the architecture that it was built from: repositories never let a
-tag become another image. Which tool builds does not matter, as long as it understands Dockerfiles;
-without one the images are left out, and said so.
+An image's tag is its commit and architecture, because the repositories' tags are immutable. Any
+tool that understands Dockerfiles can build. If none works, `make package` skips the images and says
+why.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import CommandError
-from .package import ROOT
+from .paths import RELEASED, ROOT
 from .progress import step
 
 CONNECTORS = {"pos": "pos-connector", "inventory": "inventory-connector", "oltp": "oltp-connector"}
@@ -29,40 +29,40 @@ DIRTY = "-dirty"
 
 @dataclass(frozen=True)
 class Commit:
-    """What the images are built from."""
+    """The commit of the checkout, and whether the files differ from it."""
 
     name: str
     epoch: int = 0
 
     @classmethod
     def of_checkout(cls) -> Commit:
-        """The last commit, marked if the files are no longer what it has."""
+        """Returns the last commit, marked as dirty if the files differ from it."""
         name, epoch = git("log", "-1", "--format=%h %ct", "--abbrev=12").split()
         return cls(name, int(epoch)).marked(git("status", "--porcelain") != "")
 
     def marked(self, dirty: bool) -> Commit:
-        """The same, marked if the files are not what it has."""
+        """Returns the same commit, marked as dirty if the files differ from it."""
         return Commit(self.number + DIRTY, self.epoch) if dirty else self
 
     @property
     def number(self) -> str:
-        """The commit itself."""
+        """Returns the commit without the mark."""
         return self.name.removesuffix(DIRTY)
 
     @property
     def is_dirty(self) -> bool:
-        """Whether the files were not what it has."""
+        """Returns whether the files differ from the commit."""
         return self.name.endswith(DIRTY)
 
     def tag(self, architecture: str) -> str:
-        """The images' tag."""
+        """Returns the images' tag."""
         return f"{self.name}-{architecture}"
 
 
 def container_tool(
     find: Callable[[str], str | None] = shutil.which, answers: Callable[[str], bool] | None = None
 ) -> tuple[str | None, str]:
-    """The first tool whose engine answers; or none, and why."""
+    """Returns the first tool whose engine answers; or None, and the reason."""
     answers = answers or (
         lambda tool: subprocess.run([tool, "info"], capture_output=True).returncode == 0
     )
@@ -76,16 +76,18 @@ def container_tool(
 
 
 def local_name(connector: str, tag: str) -> str:
-    """The image on this machine."""
+    """Returns the image's name on this machine."""
     return f"shoplake-{CONNECTORS[connector]}:{tag}"
 
 
 def build_command(
     tool: str, connector: str, architecture: str, commit: Commit, base: str | None = None
 ) -> list[str]:
-    """Builds one image. It knows no clock, so the same commit gives the same image for an
-    architecture as long as the base image, Alpine's packages (the compiler's and the CA
-    certificates, which are the newest of the day) and the tool are the same.
+    """Returns the command that builds one image.
+
+    The image contains no times. So the same commit gives the same image for an architecture, if the
+    tool, the base image and Alpine's packages (the compiler and the newest CA certificates) are the
+    same.
     """
     return _build(
         tool,
@@ -98,8 +100,8 @@ def build_command(
 
 
 def probe_command(tool: str, architecture: str, base: str | None = None) -> list[str]:
-    """Runs one program of the base image. Never from a cache: what ran before the machine's last
-    start may not run now.
+    """Returns the command that runs one program of the base image, without the tool's cache: a
+    program that ran before the machine's last start may not run now.
     """
     return _build(
         tool,
@@ -129,7 +131,7 @@ def _build(
         "--platform", PLATFORMS[architecture],
         "--file", "connectors/Dockerfile",
         *(word for name, value in given.items() for word in ("--build-arg", f"{name}={value}")),
-        # BuildKit takes the time of creation from SOURCE_DATE_EPOCH.
+        # BuildKit reads the time of creation from SOURCE_DATE_EPOCH.
         *(("--timestamp", str(epoch)) if tool in ("podman", "buildah") else ()),
         *options,
         "--tag", name,
@@ -143,22 +145,24 @@ def why_not(
     base: str | None = None,
     attempt: Callable[[list[str]], tuple[int, str]] | None = None,
 ) -> str:
-    """Why the tool cannot build for an architecture here; nothing if it can. An engine answers on a
-    machine of another architecture as well, and only a program that it starts fails. Whatever else
-    is wrong, the build says better.
+    """Returns why the tool cannot build for an architecture here, or an empty text.
+
+    An engine also answers on a machine of another architecture, where only the programs that it
+    starts fail. Other failures are reported by the build itself.
     """
     code, output = (attempt or attempted)(probe_command(tool, architecture, base))
     if code == 0 or "exec format error" not in output.lower():
         return ""
     platform = PLATFORMS[architecture]
+    install = f"docker run --privileged --rm tonistiigi/binfmt --install {platform[6:]}"
     return (
-        f"{tool} cannot run programs for {platform} on this machine (exec format error). Register QEMU for it, as with"
-        f" `docker run --privileged --rm tonistiigi/binfmt --install {platform.partition('/')[2]}`, or build where that is the machine's own"
+        f"{tool} cannot run programs for {platform} on this machine (exec format error)."
+        f" Register QEMU for it, as with `{install}`, or build on a machine of that architecture"
     )
 
 
 def attempted(command: list[str]) -> tuple[int, str]:
-    """How a command ends, and all that it says."""
+    """Runs a command; returns its exit code and output."""
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -171,7 +175,7 @@ def attempted(command: list[str]) -> tuple[int, str]:
 
 
 def save_command(tool: str, name: str, archive: Path) -> list[str]:
-    """Writes an image to a file, which also says how large it is."""
+    """Returns the command that writes an image to a file."""
     if tool == "buildah":
         return [tool, "push", name, f"docker-archive:{archive}:{name}"]
     return [tool, "save", "--output", str(archive), name]
@@ -183,12 +187,10 @@ def build(architecture: str, out: Path) -> None:
     base = os.environ.get("RUST_IMAGE")
     tool, reason = container_tool()
     if tool:
-        with step(f"see whether {tool} builds for {architecture} here"):
+        with step(f"test whether {tool} builds for {architecture} here"):
             reason = why_not(tool, architecture, base)
     if tool is None or reason:
-        print(
-            f"SKIPPED  the connectors' images: {reason}. The functions' packages are complete without them."
-        )
+        print(f"SKIPPED  the connectors' images: {reason}. The functions' packages are complete.")
         return
     commit = Commit.of_checkout()
     tag = commit.tag(architecture)
@@ -217,56 +219,58 @@ def build(architecture: str, out: Path) -> None:
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository of ECR, as Terraform's output connector_repositories names it."""
+    """A repository of ECR, by a URL of Terraform's output connector_repositories."""
 
     url: str
 
     @property
     def registry(self) -> str:
-        """Its host."""
+        """Returns the host."""
         return self.url.partition("/")[0]
 
     @property
     def name(self) -> str:
-        """Its name there."""
+        """Returns the name in the registry."""
         return self.url.partition("/")[2]
 
     @property
     def region(self) -> str:
-        """Its region, from a host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com."""
+        """Returns the region of a host such as `<account>.dkr.ecr.eu-central-1.amazonaws.com`."""
         words = self.registry.split(".")
         if len(words) < 6 or words[1:3] != ["dkr", "ecr"] or not self.name:
+            example = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/name"
             raise SystemExit(
-                f"expected the URL of an ECR repository, such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com/name, not {self.url!r}"
+                f"invalid {self.url!r}: expected the URL of an ECR repository, such as {example}"
             )
         return words[3]
 
 
 def push_commands(tool: str, local: str, repository: Repository, tag: str) -> list[list[str]]:
-    """Gives the image its name in the repository and sends it there."""
+    """Returns the commands that tag an image for a repository and push it."""
     remote = f"{repository.url}:{tag}"
     return [[tool, "tag", local, remote], [tool, "push", remote]]
 
 
 def push(repositories: Mapping[str, str], packages: Path) -> None:
-    """Pushes what was built. What is there already is left alone: a tag is never overwritten."""
+    """Pushes the built images. Skips tags that a repository already has."""
     if not (packages / INDEX).exists():
         raise SystemExit(
-            f"there are no images in {packages}: `make package` builds them where a container tool can, and says so where none can"
+            f"{packages} has no images: run `make package` on a machine with a container tool"
         )
     index = json.loads((packages / INDEX).read_text("utf-8"))
     tool, tag = index["tool"], index["tag"]
     if "-dirty-" in tag:
         raise SystemExit(
-            f"the images {tag} were built from files that no commit has: commit them and run `make package` again"
+            f"the images {tag} were built from uncommitted files: commit them and run"
+            " `make package` again"
         )
     signed_in: set[str] = set()
     for connector, url in sorted(repositories.items()):
         if connector not in index["images"]:
-            continue  # A connector of the user's own, built elsewhere.
+            continue  # The user's own connector, which another project builds.
         repository = Repository(url)
-        if is_there(repository, tag):
-            print(f"{url}:{tag} is there already")
+        if has_tag(repository, tag):
+            print(f"{url}:{tag} exists already")
             continue
         if repository.registry not in signed_in:
             password = run(
@@ -282,8 +286,8 @@ def push(repositories: Mapping[str, str], packages: Path) -> None:
     print(f"connector_image_tag = {json.dumps(tag)}")
 
 
-def is_there(repository: Repository, tag: str) -> bool:
-    """Whether the repository has the tag."""
+def has_tag(repository: Repository, tag: str) -> bool:
+    """Returns whether the repository has the tag."""
     command = [
         "aws",
         "ecr",
@@ -297,12 +301,12 @@ def is_there(repository: Repository, tag: str) -> bool:
     ]
     answer = subprocess.run(command, capture_output=True, text=True)
     if answer.returncode and "ImageNotFoundException" not in answer.stderr:
-        raise SystemExit(f"could not look into {repository.url}: {answer.stderr.strip()}")
+        raise SystemExit(f"cannot list images of {repository.url}: {answer.stderr.strip()}")
     return answer.returncode == 0
 
 
 def run(command: Sequence[str], *, stdin: str | None = None, capture: bool = False) -> str:
-    """Runs a command that explains its failures itself."""
+    """Runs a command that explains its failures itself; returns its output if captured."""
     done = subprocess.run(
         command, cwd=ROOT, input=stdin, text=True, stdout=subprocess.PIPE if capture else sys.stderr
     )
@@ -312,29 +316,25 @@ def run(command: Sequence[str], *, stdin: str | None = None, capture: bool = Fal
 
 
 def git(*words: str) -> str:
-    """What git answers about this checkout."""
+    """Runs git in this checkout and returns its output."""
     try:
         return subprocess.run(
             ["git", *words], cwd=ROOT, check=True, capture_output=True, text=True
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError) as error:
         reason = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else error
-        raise SystemExit(
-            f"what is built is named after its commit, and git does not say which that is: {reason}"
-        ) from error
+        raise SystemExit(f"git cannot name the commit of this checkout: {reason}") from error
 
 
 def main() -> int:
-    """Reads the repositories, as `terraform output -json connector_repositories` prints them, and
-    pushes.
-    """
+    """Reads the JSON of Terraform's output connector_repositories and pushes the images."""
     try:
         repositories = json.load(sys.stdin)
     except ValueError as error:
         expected = "expected the connectors' repositories as JSON on standard input"
         advice = "see the error above, or run `make outputs ENV=<environment>`"
         raise CommandError(f"{expected}: {error}; {advice}") from error
-    push(repositories, ROOT / ".local" / "packages")
+    push(repositories, RELEASED)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`make lint` beyond rustfmt and clippy: dependencies, Terraform and SQL."""
+"""`make lint` beyond rustfmt and clippy: dependencies, Python, Terraform and SQL."""
 
 from __future__ import annotations
 
@@ -6,27 +6,33 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .deploy import Terraform
-from .package import ROOT
+from .paths import LOCAL, ROOT
 from .progress import step
-from .tools import cargo_deny
+from .terraform import Terraform
+from .tools import cargo_deny, cargo_machete, linters
 
 
 def main() -> int:
-    """Stops at the first finding. Advisories are apart: they need a database that not every
-    network reaches."""
-    deny = cargo_deny()
+    """Checks everything and stops at the first tool with a finding."""
     if sys.argv[1:] == ["advisories"]:
+        # Separate, because not every network reaches the database of advisories.
         with step("cargo deny: advisories"):
-            check(deny, "check", "advisories")
+            check(cargo_deny(), "check", "advisories")
         return 0
-    with step("cargo deny"):
-        check(deny, "check", "bans", "licenses", "sources")
+    with step("cargo deny and machete: dependencies"):
+        check(cargo_deny(), "check", "bans", "licenses", "sources")
+        check(cargo_machete(), ".")
+    tools = linters()
+    with step("ruff and mypy"):
+        check(tools / "ruff", "check", "--quiet")
+        check(tools / "ruff", "format", "--check", "--quiet")
+        # With this environment's packages, so that mypy knows their types.
+        check(tools / "mypy", "--python-executable", sys.executable)
     with step("terraform fmt, validate and test"):
         check("terraform", "fmt", "-check", "-recursive", "-diff", "infra")
-        Terraform(ROOT / ".local" / "lint", "", {}).validate()
+        Terraform(LOCAL / "lint", "", {}).validate()
     with step("sqlfluff"):
-        # In the environment that this runs in. Its settings are in the files called .sqlfluff.
+        # Reads its settings from the files named .sqlfluff.
         sqlfluff = (sys.executable, "-m", "sqlfluff", "lint", "--disable-progress-bar")
         check(*sqlfluff, "glue-sql", "tests/e2e/new_dataset/glue-sql")
     return 0

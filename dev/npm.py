@@ -1,8 +1,7 @@
-"""Packages of npm, by the Node.js that came from PyPI."""
+"""Installs packages of npm with the Node.js that PyPI provides."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -10,25 +9,22 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from .package import ROOT
 from .progress import step
+from .tools import TOOLS, locked
 
 
 def install(
     manifest: Path, package: str, about: str, finish: Callable[[Path], None] = lambda folder: None
 ) -> Path:
-    """The folder below .local/tools in which the package and all it needs are, by the lock file
-    beside its package.json.
+    """Installs a package and its dependencies below .local/tools, by the lock file beside its
+    package.json, and returns the folder.
 
-    `finish` makes of the folder what is needed of it; a folder that it did not finish is made anew
-    the next time.
+    `finish` completes the folder. If it fails, the next call installs the folder again.
     """
     version = json.loads((manifest / "package.json").read_text())["dependencies"][package]
-    folder = ROOT / ".local" / "tools" / f"{package.rpartition('/')[2]}-{version}"
+    folder = TOOLS / f"{package.rpartition('/')[2]}-{version}"
     if not (folder / "complete").exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two at once would unpack over each other
+        with locked(folder):
             if not (folder / "complete").exists():
                 with step(f"install {about} ({package} {version})"):
                     _fetch(manifest, folder)
@@ -38,27 +34,25 @@ def install(
 
 
 def node(*command: str | Path) -> str:
-    """Runs a script, and gives what it says."""
+    """Runs a script with Node.js and returns its output."""
+    path = os.pathsep.join([str(_node().parent), os.environ.get("PATH", "")])
     done = subprocess.run(
         [_node(), *command],
-        env={
-            **os.environ,
-            "PATH": os.pathsep.join([str(_node().parent), os.environ.get("PATH", "")]),
-        },
+        env={**os.environ, "PATH": path},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
     if done.returncode:
-        raise RuntimeError(
-            f"node {' '.join(map(str, command[:2]))} ... ended with {done.returncode}:\n{done.stdout[-4000:]}"
-        )
+        script = " ".join(map(str, command[:2]))
+        end = done.stdout[-4000:]
+        raise RuntimeError(f"node {script} ... ended with {done.returncode}:\n{end}")
     return done.stdout
 
 
 def _fetch(manifest: Path, folder: Path) -> None:
-    """By the lock file, checksums included, without running anybody's install scripts."""
+    """Fetches by the lock file, with its checksums. Install scripts of packages do not run."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name in ("package.json", "package-lock.json"):

@@ -1,8 +1,7 @@
-"""As much of AWS as a Terraform plan asks for, on this machine: whose account it is, and which
-zones the region has.
+"""Serves on this machine what a Terraform plan reads from AWS: the account and a region's zones.
 
-A plan of an empty state reads nothing else. Anything else is refused at once, with its name, so
-that a data source that would need the network is noticed here and not on a machine without one.
+A plan on an empty state reads nothing else. This server rejects every other operation by its name,
+so a data source that needs the network fails here and not first on a machine without one.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
-from .deploy import cloud_settings
+from .terraform import cloud_settings
 
 ACCOUNT = "000000000000"
 ZONES = 3
@@ -22,7 +21,7 @@ TOKEN = "00000000-0000-0000-0000-000000000000"
 
 
 def environment(endpoint: str, region: str) -> dict[str, str]:
-    """What makes Terraform talk to the account served here, and to nothing else."""
+    """Returns the environment variables that make Terraform use only the account served here."""
     return cloud_settings(endpoint, region, "offline")
 
 
@@ -41,27 +40,34 @@ def account(region: str) -> Iterator[str]:
 
 
 def answer(operation: str, region: str) -> str | None:
-    """What AWS would answer, or None for what is not served here."""
+    """Returns the answer of AWS, or None for an operation that this server does not have."""
     match operation:
         case "GetCallerIdentity":
             return (
-                '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
-                f"<Arn>arn:aws:iam::{ACCOUNT}:user/offline</Arn><UserId>OFFLINE</UserId><Account>{ACCOUNT}</Account>"
-                f"</GetCallerIdentityResult><ResponseMetadata><RequestId>{TOKEN}</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
+                '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
+                f"<GetCallerIdentityResult><Arn>arn:aws:iam::{ACCOUNT}:user/offline</Arn>"
+                f"<UserId>OFFLINE</UserId><Account>{ACCOUNT}</Account></GetCallerIdentityResult>"
+                f"<ResponseMetadata><RequestId>{TOKEN}</RequestId></ResponseMetadata>"
+                "</GetCallerIdentityResponse>"
             )
         case "DescribeAvailabilityZones":
             zones = "".join(
-                f"<item><zoneName>{region}{letter}</zoneName><zoneState>available</zoneState><regionName>{region}</regionName>"
-                f"<zoneId>{region}-az{number}</zoneId><zoneType>availability-zone</zoneType><optInStatus>opt-in-not-required</optInStatus>"
-                f"<groupName>{region}</groupName><networkBorderGroup>{region}</networkBorderGroup></item>"
+                f"<item><zoneName>{region}{letter}</zoneName><zoneState>available</zoneState>"
+                f"<regionName>{region}</regionName><zoneId>{region}-az{number}</zoneId>"
+                "<zoneType>availability-zone</zoneType>"
+                "<optInStatus>opt-in-not-required</optInStatus>"
+                f"<groupName>{region}</groupName>"
+                f"<networkBorderGroup>{region}</networkBorderGroup></item>"
                 for number, letter in enumerate("abcdef"[:ZONES], start=1)
             )
             return (
-                '<DescribeAvailabilityZonesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
-                f"<requestId>{TOKEN}</requestId><availabilityZoneInfo>{zones}</availabilityZoneInfo></DescribeAvailabilityZonesResponse>"
+                "<DescribeAvailabilityZonesResponse"
+                ' xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
+                f"<requestId>{TOKEN}</requestId><availabilityZoneInfo>{zones}</availabilityZoneInfo>"
+                "</DescribeAvailabilityZonesResponse>"
             )
-        # A plan has a definition looked at as soon as it knows it. What it is worth,
-        # tests/statemachines finds out.
+        # A plan validates each definition of a state machine that it knows. tests/statemachines
+        # tests the definitions.
         case "AWSStepFunctions.ValidateStateMachineDefinition":
             return json.dumps({"result": "OK", "diagnostics": [], "truncated": False})
         case _:
@@ -81,16 +87,19 @@ class _Handler(BaseHTTPRequestHandler):
                 200, "text/xml" if text.startswith("<") else "application/x-amz-json-1.0", text
             )
         else:
-            self._refuse(operation)
+            self._reject(operation)
 
     def do_GET(self) -> None:
-        self._refuse(f"{self.command} {self.path}")
+        self._reject(f"{self.command} {self.path}")
 
     do_PUT = do_HEAD = do_DELETE = do_PATCH = do_GET
 
-    def _refuse(self, operation: str) -> None:
-        # 400, which clients do not try again; both forms, as each service reads its own.
-        reason = f"an offline plan cannot ask AWS for {operation}: derive it from variables, or serve it in dev/offline_aws.py"
+    def _reject(self, operation: str) -> None:
+        # Clients do not retry a 400. Services differ in the format of their errors.
+        reason = (
+            f"an offline plan cannot ask AWS for {operation}: derive it from variables,"
+            " or serve it in dev/offline_aws.py"
+        )
         if self.headers.get("X-Amz-Target"):
             self._send(
                 400,
@@ -115,4 +124,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """The clients say what went wrong."""
+        """Writes nothing: the clients report what went wrong."""

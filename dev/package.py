@@ -1,5 +1,5 @@
-"""Builds the functions for this machine and packs each as Lambda expects it: the binary, the
-contracts and the SQL.
+"""Builds the functions for this machine and packs each for Lambda: the binary, the contracts and
+the SQL.
 """
 
 from __future__ import annotations
@@ -11,29 +11,31 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from .paths import RELEASED, ROOT, target_dir
 from .progress import step
 
-ROOT = Path(__file__).resolve().parents[1]
 FUNCTIONS = ("webhook", "conform", "dispatch", "transform", "load", "notify", "control")
-
-# Where `make package` puts release packages, and what it writes down of how they were built.
-RELEASED = ROOT / ".local" / "packages"
 RECORD = "packages.json"
+"""The file that records the commit, architecture and compiler of release packages."""
 
-
-def target_dir() -> Path:
-    """Where cargo builds: outside the checkout, so that every clone on a machine shares it."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("CARGO_TARGET_DIR") or cache / "shoplake" / "target")
+__all__ = [
+    "FUNCTIONS",
+    "RECORD",
+    "RELEASED",
+    "ROOT",
+    "build",
+    "catalog",
+    "definitions",
+    "package",
+    "target_dir",
+]
 
 
 def build() -> Path:
-    """Builds all binaries with the development profile and returns their folder. Cargo shows its
-    own progress.
-    """
+    """Builds all binaries with the development profile and returns their folder."""
     with step("build the functions (the first time this takes several minutes)"):
-        # --all-targets, as the tests do: otherwise the heavy crates would be built once for each
-        # set of features.
+        # --all-targets, as the tests build: another set of features would compile the heavy crates
+        # a second time.
         subprocess.run(
             ["cargo", "build", "--locked", "--workspace", "--all-targets"],
             cwd=ROOT,
@@ -45,7 +47,7 @@ def build() -> Path:
 
 
 def definitions(schemas: Path, sql: Path) -> dict[str, Path]:
-    """The data files that every package carries beside its binary, by their name in the package."""
+    """Returns the data files of every package, by their name in the package."""
     files = {f"schemas/{path.name}": path for path in schemas.glob("*.json")}
     files |= {
         f"glue-sql/{path.relative_to(sql)}": path
@@ -56,7 +58,7 @@ def definitions(schemas: Path, sql: Path) -> dict[str, Path]:
 
 
 def catalog(program: Path, out: Path, schemas: Path, sql: Path) -> None:
-    """Writes `catalog.json`: the tables of the lake, of which Terraform makes the Glue Data
+    """Writes `catalog.json`: the tables of the lake, from which Terraform makes the Glue Data
     Catalog.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -69,28 +71,27 @@ def catalog(program: Path, out: Path, schemas: Path, sql: Path) -> None:
 
 
 def package(binaries: Path, out: Path, schemas: Path, sql: Path) -> None:
-    """Writes `<function>.zip` for each function: the same bytes for the same content, as one
-    version of zlib packs it.
+    """Writes `<function>.zip` for each function. The same content gives the same bytes, with one
+    version of zlib.
     """
     out.mkdir(parents=True, exist_ok=True)
     with step("pack the functions"):
         for function in FUNCTIONS:
+            archive = out / f"{function}.zip"
             content = {"bootstrap": binaries / function, **definitions(schemas, sql)}
-            if _holds(out / f"{function}.zip", content):
+            if _holds(archive, content):
                 continue
-            with zipfile.ZipFile(
-                out / f"{function}.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1
-            ) as archive:
+            with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
                 for name, path in content.items():
-                    entry = zipfile.ZipInfo(name)  # 1980-01-01: a clock has no place in a build
+                    entry = zipfile.ZipInfo(name)  # dated 1980-01-01, so that builds are equal
                     entry.external_attr = 0o755 << 16
                     entry.compress_type = zipfile.ZIP_DEFLATED
-                    archive.writestr(entry, path.read_bytes())
+                    packed.writestr(entry, path.read_bytes())
 
 
 def _holds(archive: Path, content: dict[str, Path]) -> bool:
-    """Whether the archive has just this content. Times would not tell: a build for another
-    architecture may be the older one.
+    """Returns whether the archive has exactly this content. Times are not compared, because a build
+    for another architecture may be older.
     """
     if not archive.exists():
         return False

@@ -1,6 +1,4 @@
-"""The deployed pipeline, as seen from outside: what its operators, its sources and its BI tools can
-do.
-"""
+"""Drives a deployed pipeline from outside, as its operators, sources and BI tools do."""
 
 from __future__ import annotations
 
@@ -8,7 +6,6 @@ import gzip
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,33 +19,41 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from .deploy import Terraform
+from .cloud import Cloud, free_port
 from .errors import CommandError
-from .package import ROOT, build, catalog, package
+from .package import build, catalog, package
+from .paths import SCHEMAS, SQL
 from .progress import step
-
-sys.path.insert(0, str(ROOT / "dev" / "localstack"))
-from cloud import Cloud, free_port
+from .terraform import Terraform
 
 Answer = TypeVar("Answer")
-CALM_LOOKS = 3
-"""Looks in a row that have to find nothing under way: between two stations an event is in no queue for a moment."""
+IDLE_CHECKS = 3
+"""Checks in a row that must find the pipeline idle: between two steps an event is in no queue."""
 SHOP_LIST_SECONDS = 61
-"""The webhook reads the list of shops, which has their backfills, at most every 60 seconds."""
-SCHEMAS = ROOT / "crates" / "contracts" / "schemas"
-SQL = ROOT / "glue-sql"
+"""The webhook reads the list of shops and their backfills at most every 60 seconds."""
+
+__all__ = [
+    "IDLE_CHECKS",
+    "SCHEMAS",
+    "SQL",
+    "Cloud",
+    "Pipeline",
+    "Shop",
+    "free_port",
+    "wait_until",
+]
 
 
 @dataclass(frozen=True)
 class Shop:
-    """A tenant with what its systems need to send events."""
+    """A tenant and the secret that signs its events."""
 
     shop_id: str
     webhook_secret: str
 
 
 class Pipeline:
-    """One deployment in one local cloud."""
+    """A deployment in a local cloud."""
 
     def __init__(
         self, cloud: Cloud, binaries: Path, outputs: dict[str, Any], sql: Path = SQL
@@ -59,7 +64,7 @@ class Pipeline:
         self.sql = sql
         self._versions: dict[tuple[str, str], int] = {}
         self._bodies: dict[tuple[str, str], bytes] = {}
-        """Objects of the lake that were read before, by key and ETag."""
+        """Cache of the lake's objects by key and ETag."""
         self.lake_bucket: str = outputs["lake_bucket"]
         self.api_url: str = outputs["api_url"]
 
@@ -67,14 +72,14 @@ class Pipeline:
     def deploy(
         cls, cloud: Cloud, schemas: Path = SCHEMAS, sql: Path = SQL, **variables: str
     ) -> Pipeline:
-        """Builds, packs and applies everything to a cloud, starting it if need be, and migrates the
-        warehouse. Variables of the Terraform root are set beyond what local.tfvars sets.
+        """Builds, packs and applies everything to a cloud, which it starts if necessary, and
+        migrates the warehouse. `variables` of the Terraform root override local.tfvars.
         """
         binaries = build()
         package(binaries, cloud.state / "packages", schemas, sql)
         catalog(binaries / "catalog", cloud.state / "packages", schemas, sql)
         if not cloud.is_up():
-            # A new cloud is empty, whatever the last one's state says.
+            # A new cloud is empty, so the state of the last one is wrong.
             for name in ("terraform.tfstate", "terraform.tfstate.backup"):
                 (cloud.state / name).unlink(missing_ok=True)
             with step("start the local cloud"):
@@ -87,7 +92,7 @@ class Pipeline:
 
     @staticmethod
     def terraform(cloud: Cloud, schemas: Path = SCHEMAS, **variables: str) -> Terraform:
-        """The Terraform root as applied to this cloud."""
+        """Returns the Terraform root of this cloud."""
         ours = {
             "local_endpoint": cloud.endpoint,
             "packages_dir": str(cloud.state / "packages"),
@@ -97,7 +102,7 @@ class Pipeline:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs to reach this cloud instead of AWS."""
+        """Returns the environment of a process that uses this cloud instead of AWS."""
         return {
             **os.environ,
             "AWS_ENDPOINT_URL": self.cloud.endpoint,
@@ -108,23 +113,24 @@ class Pipeline:
         }
 
     def control(self, **request: Any) -> dict[str, Any]:
-        """Invokes the control function, as an operator would."""
+        """Invokes the control function, as an operator does, and returns its answer."""
         answer = self.cloud.client("lambda").invoke(
             FunctionName=self.outputs["functions"]["control"], Payload=json.dumps(request).encode()
         )
         payload = json.loads(answer["Payload"].read() or "null")
         if "FunctionError" in answer:
             reason = payload.get("errorMessage", payload) if isinstance(payload, dict) else payload
-            raise CommandError(f"the control function refused {json.dumps(request)}: {reason}")
-        return payload
+            raise CommandError(f"the control function rejected {json.dumps(request)}: {reason}")
+        return dict(payload or {})
 
     def add_shop(self, shop_id: str) -> Shop:
-        """Onboards a tenant."""
+        """Adds a tenant."""
         return Shop(shop_id, self.control(action="add_shop", shop_id=shop_id)["webhook_secret"])
 
     def open_backfills(self, shop_ids: Iterable[str], name: str) -> None:
-        """Lets shops send events older than the datasets' time windows; waits until the webhook
-        knows of it."""
+        """Lets shops send events older than the datasets' time windows, and waits until the webhook
+        has read the backfills.
+        """
         until = datetime.now(UTC) + timedelta(days=1)
         backfill = {"name": name, "until": f"{until:%Y-%m-%dT%H:%M:%SZ}"}
         for shop_id in shop_ids:
@@ -132,11 +138,11 @@ class Pipeline:
         time.sleep(SHOP_LIST_SECONDS)
 
     def send_web_events(self, shop: Shop, *arguments: str) -> dict[str, Any]:
-        """Has the sample source generate web traffic and post it; returns its summary."""
+        """Posts generated web traffic and returns the sample source's summary."""
         return self._send("web", shop, *arguments)
 
     def send_crm_interactions(self, shop: Shop, *arguments: str) -> dict[str, Any]:
-        """Has the sample source generate what a CRM tells and post it; returns its summary."""
+        """Posts generated CRM interactions and returns the sample source's summary."""
         return self._send("crm", shop, *arguments)
 
     def _send(self, source: str, shop: Shop, *arguments: str) -> dict[str, Any]:
@@ -156,22 +162,22 @@ class Pipeline:
             check=True,
             stdout=subprocess.PIPE,
         )
-        return json.loads(done.stdout)
+        return dict(json.loads(done.stdout))
 
     def pos_api(self, *arguments: str) -> AbstractContextManager[tuple[str, str]]:
-        """Has the sample source play a POS API; yields its URL and token."""
+        """Serves a POS API by the sample source; yields its URL and token."""
         return self._api("pos", *arguments)
 
     def inventory_api(self, *arguments: str) -> AbstractContextManager[tuple[str, str]]:
-        """Has the sample source play an inventory API; yields its URL and token."""
+        """Serves an inventory API by the sample source; yields its URL and token."""
         return self._api("inventory", *arguments)
 
     def post_hostile_events(self, shop: Shop, seed: int) -> dict[str, Any]:
-        """Has the sample source post hostile events; returns the expected and the real answers."""
+        """Posts hostile events; returns the expected and the real answers."""
         return self._send("hostile post", shop, "--seed", str(seed))
 
     def hostile_api(self, source: str, *arguments: str) -> AbstractContextManager[tuple[str, str]]:
-        """Has the sample source play a hostile POS or inventory API; yields its URL and token."""
+        """Serves a hostile POS or inventory API; yields its URL and token."""
         return self._api(f"hostile {source}", *arguments)
 
     @contextmanager
@@ -239,11 +245,11 @@ class Pipeline:
         )
 
     def run_oltp_connector(self, shop_id: str, **settings: str) -> None:
-        """Runs the OLTP connector, which `settings` tell about its database, to its end."""
+        """Runs the OLTP connector to its end. `settings` name its database."""
         _finish(self.start_oltp_connector(shop_id, **settings))
 
     def start_oltp_connector(self, shop_id: str, **settings: str) -> subprocess.Popen[str]:
-        """Starts the OLTP connector, which `settings` tell about its database."""
+        """Starts the OLTP connector. `settings` name its database."""
         return self._start_connector("oltp", shop_id, **settings)
 
     def _start_connector(self, source: str, shop_id: str, **settings: str) -> subprocess.Popen[str]:
@@ -263,32 +269,33 @@ class Pipeline:
         )
 
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Asks the warehouse, as a BI tool would."""
+        """Queries the warehouse, as a BI tool does."""
         with psycopg.connect(self.cloud.warehouse_url) as connection:
             return connection.execute(sql, parameters).fetchall()
 
     def has_table(self, table: str) -> bool:
-        """Whether the warehouse has a table, given as `schema.table`."""
-        return self.query("select to_regclass(%s) is not null", table)[0][0]
+        """Returns whether the warehouse has a table, named as `schema.table`."""
+        return bool(self.query("select to_regclass(%s) is not null", table)[0][0])
 
     def totals(self, day: str, shop_id: str) -> dict[str, Decimal]:
-        """Net sales by region of one day, as the warehouse has them."""
+        """Returns the warehouse's net sales by region of one day."""
         table = "sales.total_sales_by_region_product"
         if not self.has_table(table):
             return {}
         rows = self.query(
-            f"select region, sum(net_sales) from {table} where business_date = %s and shop_id = %s group by region",
+            f"select region, sum(net_sales) from {table}"
+            " where business_date = %s and shop_id = %s group by region",
             day,
             shop_id,
         )
         return dict(rows)
 
     def dirty_messages(self) -> int:
-        """How many changes have not been looked at."""
+        """Counts the dirty-partition messages."""
         return self.messages(self.outputs["dirty_queue_url"])
 
     def messages(self, queue_url: str) -> int:
-        """How many messages wait in a queue, are being handled, or are delayed."""
+        """Counts the messages of a queue: waiting, in flight, or delayed."""
         names = [
             "ApproximateNumberOfMessages",
             "ApproximateNumberOfMessagesNotVisible",
@@ -300,7 +307,7 @@ class Pipeline:
         return sum(int(answer["Attributes"][name]) for name in names)
 
     def objects(self, prefix: str) -> list[tuple[str, str]]:
-        """Key and ETag of the lake's objects under a prefix."""
+        """Returns key and ETag of the lake's objects under a prefix."""
         pages = (
             self.cloud.client("s3")
             .get_paginator("list_objects_v2")
@@ -309,11 +316,11 @@ class Pipeline:
         return [(item["Key"], item["ETag"]) for page in pages for item in page.get("Contents", ())]
 
     def bodies(self, versions: Iterable[tuple[str, str]]) -> list[bytes]:
-        """What is in objects, given by key and ETag, in that order."""
+        """Returns the content of objects, given by key and ETag, in the same order."""
         s3 = self.cloud.client("s3")
 
         def read(version: tuple[str, str]) -> bytes:
-            # Whoever waits looks again and again, and hardly any object changes meanwhile.
+            # Waiting reads the same objects repeatedly, and few of them change meanwhile.
             if version not in self._bodies:
                 self._bodies[version] = s3.get_object(Bucket=self.lake_bucket, Key=version[0])[
                     "Body"
@@ -324,13 +331,13 @@ class Pipeline:
             return list(readers.map(read, versions))
 
     def lines(self, prefix: str) -> Iterator[bytes]:
-        """The lines of the compressed objects under a prefix: of bronze, or of quarantine."""
+        """Yields the lines of the compressed objects under a prefix of bronze or quarantine."""
         for body in self.bodies(self.objects(prefix)):
             yield from (line for line in gzip.decompress(body).split(b"\n") if line.strip())
 
     def quarantined(self, folder: str = "", shop: Shop | None = None) -> list[dict[str, Any]]:
-        """What was set aside: all of it, or what is in a folder of quarantine, such as `pos_sales`;
-        or of that a shop's.
+        """Returns the lines of quarantine: all, or those of a folder such as `pos_sales`, or of a
+        shop.
         """
         lines = [
             json.loads(line)
@@ -343,7 +350,7 @@ class Pipeline:
         ]
 
     def gold_versions(self) -> dict[tuple[str, str], int]:
-        """The version of every gold partition, by model and partition value."""
+        """Returns the version of every gold partition, by model and partition value."""
         s3 = self.cloud.client("s3")
         versions = {}
         for version in self.objects("gold/"):
@@ -357,31 +364,31 @@ class Pipeline:
         return versions
 
     def loaded_versions(self) -> dict[tuple[str, str], int]:
-        """The version of every partition that the warehouse holds, by model and partition value."""
+        """Returns the version of every loaded partition, by model and partition value."""
         rows = self.query("select model, partition_value, version from shoplake.loads")
         return {(model, partition): version for model, partition, version in rows}
 
-    def wait_until_calm(self, seconds: float = 240) -> None:
-        """Waits until nothing is under way."""
-        looks = 0
+    def wait_until_idle(self, seconds: float = 240) -> None:
+        """Waits until every change has reached the warehouse."""
+        checks = 0
 
-        def calm() -> bool:
-            nonlocal looks
-            looks = looks + 1 if self.is_calm() else 0
-            return looks == CALM_LOOKS
+        def idle() -> bool:
+            nonlocal checks
+            checks = checks + 1 if self.is_idle() else 0
+            return checks == IDLE_CHECKS
 
-        wait_until("nothing is under way", calm, seconds, every=1)
+        wait_until("the pipeline is idle", idle, seconds, every=1)
 
-    def is_calm(self) -> bool:
-        """Whether no partition waits to be computed or is being computed, and the warehouse holds
-        what gold holds. Between two stations a change is in no queue for a moment, so whoever has
-        to be sure looks more than once.
+    def is_idle(self) -> bool:
+        """Returns whether no partition waits or is being computed, and the warehouse equals gold.
+
+        Between two steps a change is in no queue, so a caller that must be sure checks repeatedly.
         """
         return not self.dirty_messages() and self.is_loaded() and not self.is_computing()
 
     def is_computing(self) -> bool:
-        """Whether a job holds the lease of its partition: its message is gone, and its rows are not
-        there yet.
+        """Returns whether a job holds the lease of its partition: its message has been received,
+        and its rows are not committed yet.
         """
         leases = [
             version for version in self.objects("jobs/") if version[0].endswith("/running.json")
@@ -393,13 +400,11 @@ class Pipeline:
         )
 
     def is_loaded(self) -> bool:
-        """Whether the warehouse holds what gold holds of the models that it shows, and that is
-        something.
+        """Returns whether gold has partitions of the warehouse's models, and the warehouse has the
+        same versions.
         """
         shown = {
-            file.stem
-            for file in self.sql.glob("gold/*.sql")
-            if "\n-- warehouse = " in file.read_text()
+            file.stem for file in self.sql.rglob("*.sql") if "\n-- warehouse = " in file.read_text()
         }
         gold = {
             partition: version
@@ -412,21 +417,17 @@ class Pipeline:
 def _finish(connector: subprocess.Popen[str]) -> None:
     output, _ = connector.communicate()
     if connector.returncode:
-        name = Path(str(connector.args[0])).name
         end = f"the end of its log:\n{output[-4000:]}"
-        raise CommandError(f"the {name} ended with exit code {connector.returncode}; {end}")
+        raise CommandError(f"the connector ended with exit code {connector.returncode}; {end}")
 
 
 def wait_until(
     what: str, condition: Callable[[], Answer], seconds: float = 120, every: float = 0.5
 ) -> Answer:
-    """Asks until the answer is truthy, and returns it."""
+    """Calls the condition until its answer is true, and returns the answer."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds:.0f} s until {what}")
         time.sleep(every)
     return answer
-
-
-__all__ = ["Cloud", "Pipeline", "Shop", "free_port", "wait_until"]

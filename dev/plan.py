@@ -1,10 +1,10 @@
-"""`make plan`: the whole production stack, planned without AWS, one plan for each environment.
+"""`make plan`: plans the whole production stack without AWS, once for each environment.
 
     python -m dev.plan [--out DIR] [dev|staging|prod ...]
 
-The root is planned as it is, with its environment's variables. Only the account that it asks for is
-served on this machine (offline_aws.py), and packages and images are placeholders: a plan needs
-their checksums and names, not their contents.
+A plan uses the root unchanged, with the variables of the environment. offline_aws.py serves the
+account on this machine. Packages and images are placeholders, because a plan needs only their
+checksums and names.
 """
 
 from __future__ import annotations
@@ -21,27 +21,28 @@ from pathlib import Path
 from typing import Any, Self
 
 from . import offline_aws
-from .deploy import init_arguments, terraform_settings
-from .package import ROOT
+from .paths import INFRA, LOCAL, ROOT
 from .progress import run, step
+from .terraform import init_arguments, terraform_settings
 
-INFRA = ROOT / "infra"
 ENVIRONMENTS = ("dev", "staging", "prod")
 PACKAGES = INFRA / "tests" / "fixtures" / "packages"
-OUT = ROOT / ".local" / "plan"
+OUT = LOCAL / "plan"
+
+__all__ = ["ENVIRONMENTS", "INFRA", "PACKAGES", "Planner", "created", "region_of"]
 
 
 def variables_file(environment: str) -> Path:
-    """The environment's variables, which are its definition."""
+    """Returns the file of variables that defines an environment."""
     if environment not in ENVIRONMENTS:
         raise SystemExit(
-            f"the environment is one of {', '.join(ENVIRONMENTS)}, not {environment!r}"
+            f"invalid environment {environment!r}: expected one of {', '.join(ENVIRONMENTS)}"
         )
     return INFRA / "environments" / f"{environment}.tfvars"
 
 
 def region_of(environment: str) -> str:
-    """The region that the environment's variables name."""
+    """Returns the region that the environment's variables name."""
     path = variables_file(environment)
     found = re.search(r'^region\s*=\s*"([a-z0-9-]+)"', path.read_text("utf-8"), re.MULTILINE)
     if not found:
@@ -50,8 +51,8 @@ def region_of(environment: str) -> str:
 
 
 def image_tag(*files: Path) -> list[str]:
-    """A placeholder for the images' tag where files of variables name shops or services for
-    connectors. They need one, and a deployment may be given it beside the files.
+    """Returns the argument for a placeholder of the images' tag if the variables name connectors.
+    Connectors need a tag, which a deployment may get from the environment instead of the files.
     """
     named = any(
         re.search(r"^(connectors|connector_services)\s*=", path.read_text("utf-8"), re.MULTILINE)
@@ -61,9 +62,7 @@ def image_tag(*files: Path) -> list[str]:
 
 
 class Planner:
-    """Plans of one root and its variables, with an account of their own for as long as the context
-    lasts.
-    """
+    """Plans one root with its variables, against an account that it serves within the context."""
 
     def __init__(self, root: Path, folder: Path, region: str, *variables: str) -> None:
         self.root = root
@@ -75,9 +74,9 @@ class Planner:
 
     @classmethod
     def of(cls, environment: str, out: Path = OUT, *more: Path) -> Self:
-        """Of an environment; `more` are files of variables that go over its own."""
+        """Returns the planner of an environment. The files `more` override its variables."""
         files = [variables_file(environment), *more]
-        # The last one counts: a tag that a file names goes over the placeholder.
+        # A later variable overrides an earlier one, so a tag in a file replaces the placeholder.
         variables = [
             *image_tag(*files),
             *(f"-var-file={path}" for path in files),
@@ -98,7 +97,7 @@ class Planner:
         self._open.close()
 
     def plan(self, state: Path | None = None) -> dict[str, Any]:
-        """Plans on top of a state, or of nothing; the plan as JSON is in `<folder>/plan.json`, too."""
+        """Plans on a state or on nothing; returns the plan, and writes it to `plan.json`."""
         on_top = ["-refresh=false"] if state else []
         self._run(
             "plan",
@@ -116,7 +115,8 @@ class Planner:
             text=True,
         ).stdout
         (self.folder / "plan.json").write_text(text, "utf-8")
-        return json.loads(text)
+        document: dict[str, Any] = json.loads(text)
+        return document
 
     def _run(self, verb: str, *arguments: str) -> None:
         command = [
@@ -131,7 +131,7 @@ class Planner:
 
 
 def created(document: dict[str, Any]) -> Counter[str]:
-    """How many resources of each type a plan creates."""
+    """Counts the resources that a plan creates, by type."""
     return Counter(
         change["type"]
         for change in document["resource_changes"]
@@ -140,7 +140,7 @@ def created(document: dict[str, Any]) -> Counter[str]:
 
 
 def main() -> int:
-    """Plans what is asked for, and says what came of it."""
+    """Plans each environment and prints what the plan creates."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -150,14 +150,15 @@ def main() -> int:
         metavar="environment",
         help=f"{', '.join(ENVIRONMENTS)}; all of them when none is named",
     )
-    parser.add_argument("--out", type=Path, default=OUT, help="where plans and Terraform's data go")
+    parser.add_argument(
+        "--out", type=Path, default=OUT, help="the folder for plans and Terraform's data"
+    )
     arguments = parser.parse_args()
     for environment in arguments.environments or ENVIRONMENTS:
         with Planner.of(environment, arguments.out) as planner, step(f"plan {environment}"):
             counts = created(planner.plan())
-        print(
-            f"{environment}: {counts.total()} resources of {len(counts)} types; {planner.folder / 'plan.json'}"
-        )
+        total = f"{counts.total()} resources of {len(counts)} types"
+        print(f"{environment}: {total}; {planner.folder / 'plan.json'}")
         for kind, count in sorted(counts.items()):
             print(f"  {count:4} {kind}")
     return 0

@@ -1,4 +1,4 @@
-"""Says what is going on while something takes longer than a person likes to wait in silence."""
+"""Shows what a command is doing, and for how long."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SILENCE_SECONDS = 2
 
 @contextmanager
 def step(title: str) -> Iterator[None]:
-    """Prints the title, the seconds while it lasts, and how long it took."""
+    """Prints the title, the seconds while the step runs, and how long it took."""
     began = time.monotonic()
     done = threading.Event()
     live = sys.stderr.isatty()
@@ -44,7 +44,7 @@ def step(title: str) -> Iterator[None]:
 def run(
     command: Sequence[str | Path], log: Path, *, cwd: Path, env: Mapping[str, str] | None = None
 ) -> None:
-    """Runs a command with its output in `log`; a failure shows the log's end."""
+    """Runs a command with its output in `log`. If it fails, shows the end of the log."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
         code = subprocess.run(

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .pipeline import CALM_LOOKS, SCHEMAS, Pipeline, wait_until
+from .pipeline import IDLE_CHECKS, SCHEMAS, Pipeline, wait_until
 
 UNREADABLE = "_unknown"
 ENVELOPE = ["shop_id", "_envelope_id", "_received_at"]
@@ -94,14 +94,14 @@ def wait_until_settled(
 
     def settled() -> list[Balance] | None:
         nonlocal balances, looks
-        if not pipeline.is_calm():
+        if not pipeline.is_idle():
             balances, looks = [], 0
             return None
         # What takes longer is done once: an event that has got to its place stays there.
         if not balances:
             balances = arrived(pipeline, at_least, shop_id)
         looks = looks + 1 if balances else 0
-        return balances if looks > CALM_LOOKS else None
+        return balances if looks > IDLE_CHECKS else None
 
     return wait_until("everything has arrived in the warehouse", settled, seconds, every=1)
 

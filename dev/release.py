@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from . import images
-from .package import FUNCTIONS, RECORD, ROOT, catalog, package, target_dir
-from .package import RELEASED as OUT
+from .package import FUNCTIONS, RECORD, catalog, package
 from .package import build as build_for_this_machine
-from .pipeline import SCHEMAS, SQL
+from .paths import RELEASED as OUT
+from .paths import ROOT, SCHEMAS, SQL, target_dir
 from .progress import step
 from .tools import cargo_lambda
 
@@ -24,12 +24,12 @@ HOST = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
 
 
 def main() -> int:
-    """Builds all functions and connectors for one architecture and says how large they are."""
+    """Builds all functions and connectors for one architecture and prints their sizes."""
     for_this_machine = sys.argv[1] == "host"
     architecture = HOST if for_this_machine else sys.argv[1]
     if architecture not in ("arm64", "x86_64"):
-        raise SystemExit(f"ARCH is arm64, x86_64 or host, not {architecture!r}")
-    # What a build that fails leaves behind is of no commit.
+        raise SystemExit(f"invalid ARCH {architecture!r}: expected arm64, x86_64 or host")
+    # A failed build must not leave the record of an earlier one.
     (OUT / RECORD).unlink(missing_ok=True)
     commit = images.Commit.of_checkout()
     binaries = build(architecture, for_this_machine)
@@ -38,16 +38,16 @@ def main() -> int:
     catalog(describer / "catalog", OUT, SCHEMAS, SQL)
     record(OUT, architecture, commit, images.Commit.of_checkout())
     for function in FUNCTIONS:
-        print(
-            f"{(OUT / function).with_suffix('.zip').stat().st_size / 1e6:8.1f} MB  {OUT.relative_to(ROOT)}/{function}.zip"
-        )
+        archive = OUT / f"{function}.zip"
+        print(f"{archive.stat().st_size / 1e6:8.1f} MB  {archive.relative_to(ROOT)}")
     images.build(architecture, OUT)
     return 0
 
 
 def record(out: Path, architecture: str, before: images.Commit, after: images.Commit) -> None:
-    """Writes down what the packages are built from, which `make deploy` looks at. Where it was
-    another commit at the end than at the beginning, nobody knows which files the compiler saw.
+    """Records the commit of the packages, which `make deploy` compares with the checkout. If the
+    commit changed during the build, the record is marked as dirty: the compiler may have read files
+    of both.
     """
     compiler = subprocess.run(
         ["rustc", "-V"], cwd=ROOT, check=True, capture_output=True, text=True
@@ -63,19 +63,18 @@ def record(out: Path, architecture: str, before: images.Commit, after: images.Co
 def build(architecture: str, for_this_machine: bool) -> Path:
     """Builds with the release profile and returns the folder of binaries."""
     tool = cargo_lambda()
-    # Zig, which cargo-lambda brings along, links for either architecture and for Lambda's glibc,
-    # which is older than most machines'. What is to run on this very machine needs only cargo.
+    # cargo-lambda's Zig links for either architecture, and for Lambda's glibc, which is older than
+    # that of most machines. Binaries for this machine need only cargo.
     target = (
         ["--compiler", "cargo"] if for_this_machine else [f"--{architecture.replace('_', '-')}"]
     )
     out = target_dir() / "lambda"
-    # What describes the tables of the lake has to run here.
+    # The catalog program runs during the build, so this machine must be able to run it.
     binaries = {name: f"shoplake-function-{name}" for name in FUNCTIONS} | (
         {"catalog": "shoplake-catalog"} if runs_here(architecture) else {}
     )
-    with step(
-        f"build the functions for {architecture} (a release build takes half an hour and more on two cores)"
-    ):
+    duration = "a release build takes at least half an hour on two cores"
+    with step(f"build the functions for {architecture} ({duration})"):
         packages = [word for name in binaries.values() for word in ("-p", name)]
         subprocess.run(
             [
@@ -109,29 +108,29 @@ def build(architecture: str, for_this_machine: bool) -> Path:
 
 
 def runs_here(architecture: str) -> bool:
-    """Whether this machine runs what is built for Lambda on an architecture."""
+    """Returns whether this machine runs binaries for Lambda on an architecture."""
     return sys.platform == "linux" and architecture == HOST
 
 
 def without_flags(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without flags for rustc (RUSTFLAGS, CARGO_ENCODED_RUSTFLAGS,
-    CARGO_TARGET_..._RUSTFLAGS): cargo takes any of them instead of what it is told here.
+    """Returns the environment without flags for rustc (RUSTFLAGS, CARGO_ENCODED_RUSTFLAGS,
+    CARGO_TARGET_..._RUSTFLAGS), because each of them overrides `build.rustflags`.
     """
     return {name: value for name, value in environment.items() if not name.endswith("RUSTFLAGS")}
 
 
 def nameless_folders() -> str:
-    """Cargo's setting that keeps this machine's folders out of what rustc writes: panics name their
-    source file, and those of dependencies lie below cargo's home. Those of the project have no
-    folder, as cargo names them from the workspace's root.
+    """Returns cargo's setting that removes this machine's folders from the binaries: panics name
+    source files, and those of dependencies lie below cargo's home.
 
-    So the same sources give the same binaries in any folder, as long as rustc, the C compiler (Zig,
-    but for ARCH=host) and cargo's own settings on the machine (`target.*.rustflags` goes over this
-    one) are the same; and the same packages, as long as Python's zlib is the same.
+    So the same sources give the same binaries in any folder, if rustc, the C compiler (Zig, except
+    for ARCH=host) and cargo's settings on the machine are the same: `target.*.rustflags` overrides
+    this one. The packages are then equal if Python's zlib is the same.
     """
     cargo_home = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
     folders = {cargo_home: "/cargo", target_dir(): "/target"}
-    return f"build.rustflags={json.dumps([f'--remap-path-prefix={folder}={name}' for folder, name in folders.items()])}"
+    flags = [f"--remap-path-prefix={folder}={name}" for folder, name in folders.items()]
+    return f"build.rustflags={json.dumps(flags)}"
 
 
 if __name__ == "__main__":

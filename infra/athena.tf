@@ -1,15 +1,15 @@
-# Questions to the lake itself: for whoever looks into a day, a shop or a fault. Dashboards ask the
-# warehouse.
+# Athena: queries of the lake about a day, a shop or a fault. Dashboards use the warehouse.
 
 locals {
   athena_workgroups = merge(
     { (local.prefix) = { description = "Queries over the whole lake.", prefix = "all/" } },
-    # Whoever may see one shop only gets a workgroup of its own: results are files, and a shared
-    # folder would show everybody's.
+    # A reader of one shop has its own workgroup: results are files, and a shared folder would show
+    # those of all shops.
     { for shop in keys(local.shop_readers) : "${local.prefix}-shop-${shop}" => { description = "Queries of the shop ${shop}.", prefix = "shops/${shop}/" } },
   )
 
-  # <title>.sql, whose first comment lines say what it is for. Names in braces are those of the databases.
+  # Saved queries: <title>.sql, whose first comment lines are the description. Names in braces are
+  # those of the databases.
   queries_dir = "${path.root}/queries"
   queries = local.aws ? {
     for file in fileset(local.queries_dir, "*.sql") : trimsuffix(file, ".sql") => templatefile("${local.queries_dir}/${file}", module.catalog[0].databases)

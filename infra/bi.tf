@@ -1,6 +1,6 @@
-# What BI tools need to know of the warehouse. Who signs in, and with what, is never in it.
+# Connection files of BI tools, without credentials.
 
 locals {
-  # Of a warehouse that was brought along, its owner knows the address.
+  # The address of an existing warehouse is a variable.
   bi_endpoint = local.creates_warehouse ? module.warehouse[0].endpoint : var.warehouse_endpoint
 }

@@ -1,4 +1,4 @@
-# Somebody is told before the bill is.
+# Alerts on actual and forecast costs.
 
 resource "aws_budgets_budget" "monthly" {
   count = local.aws && var.monthly_budget != null ? 1 : 0

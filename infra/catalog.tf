@@ -1,17 +1,16 @@
-# What the lake's tables look like to whoever queries it in place. `make package` derives it from
-# the contracts and the models (crates/catalog), so a new dataset or model needs no change here, and
-# no crawler.
+# The Glue catalog of the lake. `make package` derives it from contracts and models
+# (crates/catalog), so that a new dataset or model needs neither a change here nor a crawler.
 
 locals {
   catalog = jsondecode(local.aws ? file("${var.packages_dir}/catalog.json") : "{}")
 
-  # Kept apart by who may look: bronze and quarantine hold what nobody has checked, personal data
+  # Databases are separate by audience: bronze and quarantine have unvalidated data, personal data
   # included.
   catalog_descriptions = {
-    bronze     = "What arrived, as it arrived, by source and hour of arrival."
+    bronze     = "Original envelopes by source and hour of arrival."
     silver     = "Typed, flat, validated rows by dataset, and the models that other models read. Rows may repeat: see the table's row_key."
     gold       = "KPIs and features by model, one row per key."
-    quarantine = "Lines that could not become rows, with reasons and original bytes."
+    quarantine = "Rejected lines with their reasons and original bytes."
   }
 }
 
@@ -26,11 +25,11 @@ module "catalog" {
   first_day    = var.catalog_first_day
   governed     = local.governs
 
-  # Databases that come after them have no grant to everybody with IAM permissions.
+  # New databases have no grant to all principals with IAM permissions.
   depends_on = [aws_lakeformation_data_lake_settings.this]
 }
 
-# ---- the crawler of bronze, for whoever wants to know what sources really send -------------------
+# ---- the crawler of bronze, optional --------------------------------------------------------------
 
 locals {
   crawler           = "${local.prefix}-bronze"
@@ -60,10 +59,10 @@ resource "aws_glue_security_configuration" "crawler" {
   }
 }
 
-# Glue makes its name up of the role and the security configuration, and would create it without
+# Glue derives the name from role and security configuration, and would create the group without
 # retention.
 resource "aws_cloudwatch_log_group" "crawler" {
-  #checkov:skip=CKV_AWS_338: how long logs are kept is a variable; they are for finding faults, an audit has CloudTrail
+  #checkov:skip=CKV_AWS_338: retention is a variable; logs are for debugging, CloudTrail for audits
   for_each = local.bronze_crawlers
 
   name              = local.crawler_log_group
@@ -93,7 +92,7 @@ data "aws_iam_policy_document" "crawler" {
   }
 
   statement {
-    sid       = "FindTheBucket"
+    sid       = "GetBucketLocation"
     actions   = ["s3:GetBucketLocation"]
     resources = [module.lake.bucket_arn]
   }
@@ -110,9 +109,9 @@ data "aws_iam_policy_document" "crawler" {
     }
   }
 
-  # Only its own tables, which begin with crawled_.
+  # Only the crawler's tables, which begin with crawled_.
   statement {
-    sid = "KeepCrawledTables"
+    sid = "WriteCrawledTables"
     actions = [
       "glue:GetDatabase",
       "glue:GetTable",
@@ -161,7 +160,7 @@ resource "aws_glue_crawler" "bronze" {
   for_each = local.bronze_crawlers
 
   name                   = each.value
-  description            = "Finds out which fields sources send. The tables that queries use are declared and need no crawler."
+  description            = "Crawls the fields that sources send. Queries use declared tables and do not need it."
   role                   = aws_iam_role.crawler[each.key].arn
   database_name          = local.bronze_database
   table_prefix           = "crawled_"
@@ -173,11 +172,11 @@ resource "aws_glue_crawler" "bronze" {
 
     content {
       path        = "s3://${module.lake.bucket}/bronze/${s3_target.value}/"
-      sample_size = 20 # Objects of one hour look alike.
+      sample_size = 20 # Objects of an hour are similar.
     }
   }
 
-  # What was looked at once does not change any more.
+  # Objects never change after their first crawl.
   recrawl_policy {
     recrawl_behavior = "CRAWL_NEW_FOLDERS_ONLY"
   }

@@ -1,4 +1,4 @@
-# Records of a stream, or a bronze object -> silver and quarantine.
+# conform: stream records or a bronze object to silver and quarantine.
 
 data "aws_iam_policy_document" "conform" {
   source_policy_documents = [data.aws_iam_policy_document.lake_key.json]
@@ -29,7 +29,7 @@ data "aws_iam_policy_document" "conform" {
     resources = ["${module.lake.bucket_arn}/bronze/*"]
   }
 
-  # For the 404 of an object that is gone; see list_partitions.
+  # For the 404 of a missing object; see list_partitions.
   statement {
     sid       = "ListBronze"
     actions   = ["s3:ListBucket"]
@@ -49,7 +49,7 @@ data "aws_iam_policy_document" "conform" {
   }
 
   statement {
-    sid       = "GiveUpABatch"
+    sid       = "SendToDeadLetterQueue"
     actions   = ["sqs:SendMessage"]
     resources = [module.conform_failed.arn]
   }
@@ -59,9 +59,9 @@ module "conform" {
   source = "./modules/function"
 
   name            = "conform"
-  description     = "Decodes and validates envelopes by contract, writes silver, puts what is wrong into quarantine."
+  description     = "Validates envelopes by contract, writes silver and quarantine."
   defaults        = local.function_defaults
-  memory_mb       = 1769 # One whole core.
+  memory_mb       = 1769 # One core.
   timeout_seconds = 120
   policy          = data.aws_iam_policy_document.conform.json
 
@@ -70,8 +70,8 @@ module "conform" {
   }
 }
 
-# Holds where the batch is (stream, shard, sequence numbers), not the records: they are in the
-# stream, and in bronze.
+# A message has the position of the batch (stream, shard, sequence numbers). The records are in the
+# stream and in bronze.
 module "conform_failed" {
   source = "./modules/queue"
 
@@ -90,9 +90,8 @@ resource "aws_lambda_event_source_mapping" "conform" {
   maximum_batching_window_in_seconds = var.conform_batches.window_seconds
   parallelization_factor             = var.conform_batches.parallelization
 
-  # A batch that cannot be conformed is halved until the record that breaks it stands alone, and is
-  # then given up, so that it does not block its shard until the stream forgets everything behind
-  # it.
+  # A failing batch is split until the failing record is alone, which then goes to the dead-letter
+  # queue, so that it does not block its shard until the records behind it expire.
   function_response_types        = ["ReportBatchItemFailures"]
   bisect_batch_on_function_error = true
   maximum_retry_attempts         = var.conform_batches.retries

@@ -1,14 +1,14 @@
-# APIs that cannot push, and databases -> streams, by tasks that a schedule starts for each shop.
+# Connectors: tasks that poll APIs and databases, started by a schedule for each shop.
 
 locals {
-  # A further connector is one entry here. `url` and `secret` are what its task calls the source's
-  # URL and the parameter with what opens it.
+  # Each connector is one entry. `url` and `secret` are its task's variables for the source's URL
+  # and the parameter with its token or password.
   #
-  # A task computes from the clock what it fetches, in the shop's time zone, and its schedule keeps
-  # the same clock. It must not start so late that the clock says something else: the stock of an
-  # hour within that hour, the sales of the day before on the same day. A database is read as it is.
+  # A task derives its period from the clock in the shop's time zone, which its schedule uses too. A
+  # late start must not change the period: the stock of an hour is fetched within the next hour, the
+  # sales of yesterday on the same day. A database is read in its current state.
   #
-  # A source without a contract has no stream, and its connector nowhere to put anything.
+  # A source without a contract has no stream, and so no connector.
   scheduled_connectors = { for name, connector in local.known_connectors : name => connector if contains(local.sources, connector.source) }
   known_connectors = {
     pos       = { source = "pos", url = "POS_BASE_URL", secret = "POS_TOKEN_PARAMETER", schedule = "cron(30 4 * * ? *)", start_within_minutes = 30, give_up_after_minutes = 360 }
@@ -55,7 +55,7 @@ locals {
     },
   )
 
-  # What the variable leaves open.
+  # Defaults of the variable.
   polled = {
     for name in keys(local.scheduled_connectors) : name => {
       for id, shop in lookup(var.connectors, name, {}) : id => merge(shop, {
@@ -65,15 +65,14 @@ locals {
   }
   connector_parameter_path = "/${local.prefix}/connectors"
 
-  # HTTPS, which AWS is spoken to by as well, and the ports that base URLs name or mean.
+  # HTTPS, for AWS too, and the ports of base URLs.
   connector_ports = toset(concat([443], flatten([
     for shops in values(local.polled) : [
       for shop in values(shops) : try(tonumber(regex("^[a-z]+://(?:[^/@]*@)?[^/@:]+:([0-9]+)", shop.base_url)[0]), startswith(shop.base_url, "https://") ? 443 : 5432)
     ]
   ])))
 
-  # Vendors' addresses are theirs to change, so where APIs are on the internet the way out is open,
-  # on those ports.
+  # Vendors may change their addresses, so for APIs on the internet egress is open on these ports.
   connector_networks = var.connector_egress == "private" ? toset(var.connector_networks) : toset(["0.0.0.0/0"])
   connector_targets = {
     for pair in setproduct(local.connector_networks, local.connector_ports) : "${pair[0]}:${pair[1]}" => { cidr = pair[0], port = pair[1] }
@@ -93,9 +92,9 @@ resource "aws_ecs_cluster" "connectors" {
   depends_on = [aws_cloudwatch_log_group.container_insights]
 }
 
-# Container Insights would create it without an end and a key.
+# Container Insights would create the group without retention and key.
 resource "aws_cloudwatch_log_group" "container_insights" {
-  #checkov:skip=CKV_AWS_338: what tasks used is in CloudWatch's metrics; these are the single measurements behind them
+  #checkov:skip=CKV_AWS_338: CloudWatch's metrics have the values; these are single measurements
   count = local.aws && var.container_insights != "disabled" ? 1 : 0
 
   name              = "/aws/ecs/containerinsights/${local.prefix}-connectors/performance"
@@ -115,16 +114,16 @@ resource "aws_ecs_cluster_capacity_providers" "connectors" {
   }
 }
 
-# ---- who a task may talk to ----------------------------------------------------------------------
+# ---- network access of tasks ---------------------------------------------------------------------
 
-# Nobody has to reach a connector: there is no rule for the way in.
+# Connectors have no inbound rule.
 resource "aws_security_group" "connectors" {
-  #checkov:skip=CKV2_AWS_5: the tasks of the connectors wear it, which schedules and services start (modules/connector)
+  #checkov:skip=CKV2_AWS_5: the tasks of connectors use it (modules/connector)
 
   count = local.aws ? 1 : 0
 
   name        = "${local.prefix}-connectors"
-  description = "Connectors: out to the APIs that they poll and to AWS, nothing in"
+  description = "Connectors: egress to APIs and AWS, no ingress"
   vpc_id      = module.network[0].vpc_id
 
   tags = { Name = "${local.prefix}-connectors" }
@@ -134,7 +133,7 @@ resource "aws_vpc_security_group_egress_rule" "connector_apis" {
   for_each = local.aws ? local.connector_targets : {}
 
   security_group_id = aws_security_group.connectors[0].id
-  description       = "APIs and databases that are polled, and AWS where it is reached by the internet"
+  description       = "Polled APIs and databases, and AWS over the internet"
   ip_protocol       = "tcp"
   from_port         = each.value.port
   to_port           = each.value.port
@@ -145,7 +144,7 @@ resource "aws_vpc_security_group_egress_rule" "connector_s3" {
   count = local.aws ? 1 : 0
 
   security_group_id = aws_security_group.connectors[0].id
-  description       = "Checkpoints, and layers of images, by the gateway endpoint of S3"
+  description       = "Checkpoints and image layers, by the gateway endpoint of S3"
   ip_protocol       = "tcp"
   from_port         = 443
   to_port           = 443
@@ -184,7 +183,7 @@ module "connector" {
   service               = each.value.service
 
   cluster_arn       = aws_ecs_cluster.connectors[0].arn
-  cluster_name      = aws_ecs_cluster_capacity_providers.connectors[0].cluster_name # Nothing starts before there is somewhere to run.
+  cluster_name      = aws_ecs_cluster_capacity_providers.connectors[0].cluster_name
   capacity_provider = var.connector_capacity_provider
   subnet_ids        = var.connector_egress == "public_ip" ? module.network[0].public_subnet_ids : module.network[0].private_subnet_ids
   security_group_id = aws_security_group.connectors[0].id
@@ -202,9 +201,9 @@ module "connector" {
   log_retention_days   = var.log_retention_days
 }
 
-# ---- what failed ---------------------------------------------------------------------------------
+# ---- failed tasks --------------------------------------------------------------------------------
 
-# What a schedule could not start, and alerts of the rules below that could not be delivered.
+# Dead-letter queue of schedules, and of the alerts below.
 module "schedules_dead_letters" {
   source = "./modules/queue"
   count  = local.aws ? 1 : 0
@@ -215,7 +214,7 @@ module "schedules_dead_letters" {
 }
 
 locals {
-  # Tasks that a deployment or an operator stops are nobody's failure.
+  # Tasks stopped by a deployment or an operator are not failures.
   connector_failures = {
     ended = {
       description = "A connector's task ended with an exit code other than 0."
@@ -225,15 +224,18 @@ locals {
       }
       headline = "Connector <group> failed with exit code <code>: <reason>."
       advice = [
-        "Exit code 1: the source, the stream or the lake did not answer for long; run it again. 2: the last line of the log says what has to be put right first. Any other: it was killed, for instance for want of memory; run it again.",
+        "Exit code 1: the source, the stream or the lake was unavailable; run it again.",
+        "Exit code 2: the last line of the log has the configuration error to fix first.",
+        "Other exit codes: it was killed, for example out of memory; run it again.",
       ]
     }
     lost = {
-      description = "A connector's task could not be started, or its machine was taken away."
+      description = "A connector's task could not be started, or its host was terminated."
       detail      = { stopCode = ["TaskFailedToStart", "SpotInterruption", "TerminationNotice"] }
-      headline    = "Connector <group> did not run to its end: <reason>."
+      headline    = "Connector <group> did not complete: <reason>."
       advice = [
-        "If it was never started, look at the reason: an image that is not in the repository under connector_image_tag, an endpoint or a public address that is missing, a role. Then run it again.",
+        "If it did not start, check the reason: an image without the tag connector_image_tag,",
+        "a missing endpoint or public address, or a role. Then run it again.",
       ]
     }
   }
@@ -261,7 +263,7 @@ resource "aws_cloudwatch_event_target" "connector_failed" {
   target_id = "alerts"
   arn       = module.alerts.topic_arn
 
-  # Each line is a JSON string, which is how EventBridge makes a text of several lines.
+  # Each line is a JSON string: the format of multi-line texts in EventBridge.
   input_transformer {
     input_paths = merge(
       { group = "$.detail.group", reason = "$.detail.stoppedReason", task = "$.detail.taskArn", created = "$.detail.createdAt" },
@@ -271,8 +273,10 @@ resource "aws_cloudwatch_event_target" "connector_failed" {
       [local.connector_failures[each.key].headline],
       local.connector_failures[each.key].advice,
       [
-        "It was to fetch what is due at <created> (UTC): pos the day before by the shop's clock (time_zone), inventory the last full hour; oltp the tables as they are.",
-        "Task: <task>. Log: /aws/ecs/${local.prefix}-...-connector. How to run it again: Connectors in infra/README.md. Running it twice is harmless.",
+        "Its period follows from its start, <created> (UTC): pos fetches the day before in the shop's",
+        "time zone (time_zone), inventory the last full hour, oltp the tables in their current state.",
+        "Task: <task>. Log: /aws/ecs/${local.prefix}-...-connector.",
+        "To run it again: Connectors in infra/README.md. Running it twice is safe.",
       ],
     ) : "\"${line}\""])
   }
@@ -286,7 +290,7 @@ resource "aws_cloudwatch_event_target" "connector_failed" {
   }
 }
 
-# ---- what ECR finds in the images ----------------------------------------------------------------
+# ---- findings of image scans ---------------------------------------------------------------------
 
 locals {
   image_findings = {
@@ -295,12 +299,12 @@ locals {
   }
 }
 
-# Each image is scanned when it is pushed; a result that nothing reads would protect from nothing.
+# ECR scans each image when it is pushed. These rules turn findings into alerts.
 resource "aws_cloudwatch_event_rule" "image_findings" {
   for_each = { for name, severity in local.image_findings : name => severity if local.aws }
 
   name        = "${local.prefix}-image-findings-${each.key}"
-  description = "The scan of a connector's image found a weakness of severity ${each.value}."
+  description = "The scan of a connector's image has findings of severity ${each.value}."
   event_pattern = jsonencode({
     source        = ["aws.ecr"]
     "detail-type" = ["ECR Image Scan"]
@@ -328,8 +332,9 @@ resource "aws_cloudwatch_event_target" "image_findings" {
     }
     input_template = join("\n", [for line in [
       "The image <repository>, tags <tags>, has <count> findings of severity ${local.image_findings[each.key]}.",
-      "List them: aws ecr describe-image-scan-findings --repository-name <repository> --image-id imageDigest=<digest>",
-      "Update the crate or the base image that they name, build and push again (infra/DEPLOY.md, step 8).",
+      "List them: aws ecr describe-image-scan-findings --repository-name <repository>",
+      "  --image-id imageDigest=<digest>",
+      "Update the named crate or base image, build and push (docs/operations/DEPLOY.md, step 8).",
     ] : "\"${line}\""])
   }
 

@@ -1,5 +1,5 @@
-# What an operator does: migrations, shops and their secrets, backfills, reloads, reference tables,
-# redrives. Invoked by hand.
+# control: the operator's actions, invoked by hand: migrations, shops and their secrets, backfills,
+# reloads, reference tables, redrives.
 
 data "aws_iam_policy_document" "control" {
   source_policy_documents = concat([
@@ -17,16 +17,16 @@ data "aws_iam_policy_document" "control" {
     resources = ["${module.lake.bucket_arn}/reference/*"]
   }
 
-  # The webhook reads it; writes are conditional.
+  # The webhook reads the list; writes are conditional.
   statement {
-    sid       = "EditTheListOfShops"
+    sid       = "EditShopList"
     actions   = ["s3:GetObject", "s3:PutObject"]
     resources = ["${module.lake.bucket_arn}/shops/shops.json"]
   }
 
-  # For the 404 of a list that was never written; see list_partitions.
+  # For the 404 of a missing list; see list_partitions.
   statement {
-    sid       = "FindTheListOfShops"
+    sid       = "FindShopList"
     actions   = ["s3:ListBucket"]
     resources = [module.lake.bucket_arn]
 
@@ -37,22 +37,22 @@ data "aws_iam_policy_document" "control" {
     }
   }
 
-  # Names only, to write the list from what is there.
+  # Only names, to write the list of existing shops.
   statement {
-    sid       = "ListShopsSecrets"
+    sid       = "ListShopSecrets"
     actions   = ["ssm:GetParametersByPath"]
     resources = [local.shops_parameter_arn, "${local.shops_parameter_arn}/*"]
   }
 
-  # Reading is for a rotation, where the current secret becomes the previous one.
+  # A rotation reads the current secret, which becomes the previous one.
   statement {
-    sid       = "KeepShopsSecrets"
+    sid       = "WriteShopSecrets"
     actions   = ["ssm:GetParameter", "ssm:PutParameter"]
     resources = ["${local.shops_parameter_arn}/*"]
   }
 
   statement {
-    sid       = "EncryptShopsSecrets"
+    sid       = "EncryptShopSecrets"
     actions   = ["kms:Encrypt", "kms:Decrypt"]
     resources = [module.keys.secrets_key_arn]
 
@@ -64,16 +64,15 @@ data "aws_iam_policy_document" "control" {
   }
 }
 
-# What failed is taken from where it waits, and done again.
+# Redrives dead-letter messages.
 data "aws_iam_policy_document" "redrive" {
   statement {
-    sid       = "TakeLetters"
+    sid       = "ReceiveDeadLetterMessages"
     actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage"]
     resources = [module.dirty_queue.dead_letters_arn, module.conform_failed.arn]
   }
 
-  # Also for the 404 of a reference table that nobody has edited, and of a day without gold; see
-  # list_partitions.
+  # Also for the 404 of an unedited reference table and of a day without gold; see list_partitions.
   statement {
     sid       = "ListBronzeAndQuarantine"
     actions   = ["s3:ListBucket"]
@@ -93,13 +92,13 @@ data "aws_iam_policy_document" "redrive" {
   }
 
   statement {
-    sid       = "ConformAgain"
+    sid       = "StartBronzeToSilver"
     actions   = ["states:StartExecution"]
     resources = [module.bronze_to_silver.arn]
   }
 
   statement {
-    sid       = "PutEnvelopesAgain"
+    sid       = "PutEnvelopes"
     actions   = ["kinesis:PutRecords"]
     resources = [for source in local.sources : module.source[source].stream_arn]
   }
@@ -117,7 +116,7 @@ data "aws_iam_policy_document" "redrive" {
   }
 }
 
-# What gold holds is handed over to be loaded once more.
+# Reloads committed gold.
 data "aws_iam_policy_document" "reload" {
   statement {
     sid       = "ReadGold"
@@ -126,7 +125,7 @@ data "aws_iam_policy_document" "reload" {
   }
 
   statement {
-    sid       = "LoadAgain"
+    sid       = "StartSilverToGold"
     actions   = ["states:StartExecution"]
     resources = [module.silver_to_gold.arn]
   }
@@ -136,7 +135,7 @@ module "control" {
   source = "./modules/function"
 
   name            = "control"
-  description     = "Migrates the warehouse, adds shops, rotates secrets, edits reference tables, starts backfills, reloads and redrives, looks whether data arrives."
+  description     = "Operator actions: migrations, shops, backfills, reloads, redrives, freshness."
   defaults        = local.function_defaults
   memory_mb       = 256
   timeout_seconds = 300

@@ -1,17 +1,17 @@
-# A notebook over the customers' features: no way to the internet, no root, and nothing of the lake
-# but that table.
+# A notebook instance with read access to the customers' features only, without internet access and
+# root.
 
 locals {
   notebooks     = local.aws && var.notebook != null ? { customer-segments = "${local.prefix}-customer-segments" } : {}
   notebook_dir  = "${path.root}/notebooks"
   notebook_keys = length(local.notebooks) == 0 ? {} : { for file in fileset(local.notebook_dir, "*.ipynb") : file => "code/notebooks/${file}" }
 
-  # What it reads of the lake, and where it writes what it makes of it.
+  # Its input and output prefixes in the lake.
   notebook_model    = "customer_features"
   notebook_features = "gold/${local.notebook_model}"
   notebook_segments = "segments/customers"
 
-  # With a region in its address, no client has to find the bucket's by asking the internet.
+  # A regional address saves clients a request for the bucket's region over the internet.
   notebook_settings = {
     AWS_DEFAULT_REGION = var.region
     SHOPLAKE_FEATURES  = "s3://${module.lake.bucket}/${local.notebook_features}?region=${var.region}"
@@ -39,7 +39,7 @@ resource "aws_s3_object" "notebook" {
   source_hash = filesha256("${local.notebook_dir}/${each.key}") # The ETag of an encrypted object is not its MD5.
 }
 
-# ---- what it may do ------------------------------------------------------------------------------
+# ---- permissions ---------------------------------------------------------------------------------
 
 data "aws_iam_policy_document" "notebook_assume" {
   for_each = local.notebooks
@@ -70,7 +70,7 @@ data "aws_iam_policy_document" "notebook" {
     ],
   )
 
-  # Clients look first whether the folder's name is an object, hence the names without a slash.
+  # Clients first request the folder's name as an object, hence the names without a slash.
   statement {
     sid     = "ReadFeatures"
     actions = ["s3:GetObject"]
@@ -85,7 +85,7 @@ data "aws_iam_policy_document" "notebook" {
     resources = ["${module.lake.bucket_arn}/${local.notebook_segments}/*"]
   }
 
-  # S3 asks for it without a prefix when it has to say that an object is not there, hence IfExists.
+  # S3 checks this permission without a prefix for a missing object, hence IfExists.
   statement {
     sid       = "ListFeatures"
     actions   = ["s3:ListBucket"]
@@ -104,9 +104,8 @@ data "aws_iam_policy_document" "notebook" {
     resources = [for key in values(local.notebook_keys) : "${module.lake.bucket_arn}/${key}"]
   }
 
-  # The group is the account's, shared by all its notebook instances, so it is not made here:
-  # whoever wants to see why a notebook did not start creates it once, with the retention that the
-  # account's others have.
+  # The group belongs to the account and is shared by all its notebook instances. To debug a start,
+  # create it once with the account's retention.
   statement {
     sid       = "WriteLogs"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
@@ -114,7 +113,7 @@ data "aws_iam_policy_document" "notebook" {
   }
 }
 
-# What a query adds to that.
+# Permissions for Athena queries.
 data "aws_iam_policy_document" "notebook_queries" {
   for_each = local.notebook_queries
 
@@ -129,7 +128,7 @@ data "aws_iam_policy_document" "notebook_queries" {
   }
 
   statement {
-    sid       = "FindTheLake"
+    sid       = "GetLakeLocation"
     actions   = ["s3:GetBucketLocation"]
     resources = [module.lake.bucket_arn]
   }
@@ -137,10 +136,9 @@ data "aws_iam_policy_document" "notebook_queries" {
   dynamic "statement" {
     for_each = local.governs ? [true] : []
 
-    # Exception: the action knows no resource; what it gives access to is what Lake Formation
-    # grants.
+    # Exception: the action has no resources; Lake Formation's grants limit it.
     content {
-      sid       = "ReadWhatIsGranted"
+      sid       = "GetGrantedData"
       actions   = ["lakeformation:GetDataAccess"]
       resources = ["*"]
     }
@@ -177,13 +175,13 @@ resource "aws_lakeformation_permissions" "notebook" {
   depends_on = [module.catalog, aws_lakeformation_resource.lake]
 }
 
-# ---- where it runs -------------------------------------------------------------------------------
+# ---- network -------------------------------------------------------------------------------------
 
 resource "aws_security_group" "notebook" {
   for_each = local.notebooks
 
   name        = each.value
-  description = "Notebook: HTTPS to AWS and nowhere else, and no way in"
+  description = "Notebook: HTTPS egress to AWS only, no ingress"
   vpc_id      = module.network[0].vpc_id
 
   tags = { Name = each.value }
@@ -211,7 +209,7 @@ resource "aws_vpc_security_group_egress_rule" "notebook_endpoints" {
   referenced_security_group_id = module.network[0].endpoint_security_group_id
 }
 
-# Athena's and Glue's addresses have no prefix list, so with a NAT it is HTTPS to anywhere.
+# Athena and Glue have no prefix list, so with a NAT this is HTTPS to any address.
 resource "aws_vpc_security_group_egress_rule" "notebook_nat" {
   for_each = var.connector_egress == "nat" ? local.notebook_queries : {}
 
@@ -226,7 +224,7 @@ resource "aws_vpc_security_group_egress_rule" "notebook_nat" {
 data "aws_iam_policy_document" "notebook_endpoint" {
   for_each = local.notebook_endpoints
 
-  # Exception: actions of one service for callers of this account; their roles say which resources.
+  # Exception: actions of one service for callers of this account; their roles limit the resources.
   statement {
     actions   = each.value
     resources = ["*"]
@@ -243,7 +241,7 @@ data "aws_iam_policy_document" "notebook_endpoint" {
   }
 }
 
-# In one zone: whoever explores can wait for a zone to come back, and each is billed by the hour.
+# In one zone, because each is billed by the hour and notebooks can wait for the end of an outage.
 resource "aws_vpc_endpoint" "notebook" {
   for_each = local.notebook_endpoints
 
@@ -260,7 +258,7 @@ resource "aws_vpc_endpoint" "notebook" {
 
 # ---- the notebook --------------------------------------------------------------------------------
 
-# A notebook that somebody has changed stays as it is; the repository's newer one comes beside it.
+# A changed notebook is kept; a newer version of the repository is saved beside it.
 resource "aws_sagemaker_notebook_instance_lifecycle_configuration" "notebook" {
   for_each = local.notebooks
 
@@ -277,7 +275,7 @@ resource "aws_sagemaker_notebook_instance_lifecycle_configuration" "notebook" {
     [for name, value in local.notebook_settings : "echo \"export ${name}='${value}'\" >> /etc/profile.d/shoplake.sh"],
     [
       "chown -R ec2-user:ec2-user .",
-      "systemctl --no-block restart jupyter-server", # So that notebooks see the settings.
+      "systemctl --no-block restart jupyter-server", # Notebooks then have the settings.
       "",
     ],
   )))

@@ -1,4 +1,4 @@
-# Dirty marks -> jobs -> executions.
+# dispatch: dirty-partition messages to jobs and executions.
 
 locals {
   dispatch_timeout_seconds = 60
@@ -12,7 +12,7 @@ module "dirty_queue" {
   lake_bucket     = module.lake.bucket
   object_prefixes = concat(["silver/", "reference/"], [for source in local.batch_sources : "bronze/${source}/"])
 
-  # What AWS documents for a mapping: six times the function's timeout, plus the batch window.
+  # AWS recommends six times the function's timeout, plus the batch window.
   visibility_seconds = 6 * local.dispatch_timeout_seconds + var.dispatch_batches.window_seconds
 }
 
@@ -24,13 +24,13 @@ data "aws_iam_policy_document" "dispatch" {
   ]
 
   statement {
-    sid       = "ReceiveMarks"
+    sid       = "ReceiveDirtyMessages"
     actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
     resources = [module.dirty_queue.arn]
   }
 
   statement {
-    sid     = "LookAtGoldLeasesAndReferenceTables"
+    sid     = "ReadGoldLeasesAndReferenceTables"
     actions = ["s3:GetObject"]
     resources = [
       "${module.lake.bucket_arn}/gold/*",
@@ -45,7 +45,7 @@ data "aws_iam_policy_document" "dispatch" {
     resources = ["${module.lake.bucket_arn}/jobs/*"]
   }
 
-  # Which partitions have been planned lately: an edited reference table concerns them, too.
+  # For recently planned partitions, which an edited reference table makes dirty.
   statement {
     sid       = "ListJobs"
     actions   = ["s3:ListBucket"]
@@ -69,7 +69,7 @@ module "dispatch" {
   source = "./modules/function"
 
   name            = "dispatch"
-  description     = "Turns dirty marks into jobs and starts their executions."
+  description     = "Plans jobs for dirty partitions and starts their executions."
   defaults        = local.function_defaults
   memory_mb       = 512
   timeout_seconds = local.dispatch_timeout_seconds
@@ -81,7 +81,7 @@ module "dispatch" {
     BRONZE_TO_SILVER_ARN = module.bronze_to_silver.arn
     SILVER_TO_GOLD_ARN   = module.silver_to_gold.arn
 
-    # Empty where there is no Glue: then every job runs in a function.
+    # Empty without Glue: then every job runs in a function.
     SILVER_TO_GOLD_GLUE_ARN = join("", module.silver_to_gold_glue[*].arn)
     GLUE_ABOVE_BYTES        = var.glue_above_mb * 1024 * 1024
   }

@@ -1,9 +1,9 @@
-# A dataset that stops arriving fails nowhere: somebody has to look, and control does.
+# The freshness check: a dataset that stops arriving causes no failure, so control checks it.
 
 data "aws_iam_policy_document" "freshness" {
   source_policy_documents = [data.aws_iam_policy_document.topics_key.json]
 
-  # Also for the 404 of a dataset that has never been looked at; see list_partitions.
+  # Also for the 404 of a dataset without a state; see list_partitions.
   statement {
     sid       = "ListSilver"
     actions   = ["s3:ListBucket"]
@@ -17,7 +17,7 @@ data "aws_iam_policy_document" "freshness" {
   }
 
   statement {
-    sid       = "RememberWhoIsLate"
+    sid       = "WriteFreshnessState"
     actions   = ["s3:GetObject", "s3:PutObject"]
     resources = ["${module.lake.bucket_arn}/state/freshness/*"]
   }
@@ -31,7 +31,7 @@ data "aws_iam_policy_document" "freshness" {
 
 resource "aws_cloudwatch_event_rule" "freshness" {
   name                = "${local.prefix}-check-freshness"
-  description         = "Has every dataset looked at whose contract says how often it arrives."
+  description         = "Checks every dataset with fresh_within in its contract."
   schedule_expression = var.freshness_schedule
 }
 
@@ -41,7 +41,7 @@ resource "aws_cloudwatch_event_target" "freshness" {
   arn       = module.control.arn
   input     = jsonencode({ action = "check_freshness" })
 
-  # A look that is late is worth nothing: the next one is due.
+  # A late check is useless: the next one is due.
   retry_policy {
     maximum_event_age_in_seconds = 900
     maximum_retry_attempts       = 3
@@ -56,8 +56,7 @@ resource "aws_cloudwatch_event_target" "freshness" {
   }
 }
 
-# Nobody waits for the answer of a scheduled look. What could not be delivered or failed is kept
-# here, and an alarm tells of it.
+# Dead-letter queue of scheduled checks, which are asynchronous.
 module "control_failed" {
   source = "./modules/queue"
   count  = local.aws ? 1 : 0
@@ -71,7 +70,7 @@ data "aws_iam_policy_document" "control_failed" {
   count = local.aws ? 1 : 0
 
   statement {
-    sid       = "KeepWhatFailed"
+    sid       = "SendToDeadLetterQueue"
     actions   = ["sqs:SendMessage"]
     resources = [module.control_failed[0].arn]
   }

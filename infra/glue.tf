@@ -1,11 +1,10 @@
-# A job that is too big for a function -> a gold partition, by Spark. On AWS only: the local cloud
-# has no Glue.
+# Jobs too big for a function, with Spark on Glue. On AWS only: the local cloud has no Glue.
 
 locals {
   glue_job = "${local.prefix}-transform-glue"
 
-  # The script, and the modules that it finds beside itself. The folder is named by what is in it,
-  # so that a run that has begun keeps its script while a new one is deployed.
+  # The script and its modules. The folder is named by a hash of its content, so that a running job
+  # keeps its version during a deployment.
   glue_dir     = "${path.root}/../glue-sql"
   glue_modules = ["job_engine.py", "job_lake.py"]
   glue_files   = local.aws ? toset(concat(["run_job.py"], local.glue_modules)) : toset([])
@@ -30,12 +29,12 @@ resource "aws_s3_object" "glue" {
   kms_key_id  = module.keys.data_key_arn
 
   lifecycle {
-    create_before_destroy = true # The job names the new ones before the old ones go.
+    create_before_destroy = true # The job refers to the new ones before the old ones are deleted.
   }
 }
 
 resource "aws_cloudwatch_log_group" "glue" {
-  #checkov:skip=CKV_AWS_338: how long logs are kept is a variable; they are for finding faults, an audit has CloudTrail
+  #checkov:skip=CKV_AWS_338: retention is a variable; logs are for debugging, CloudTrail for audits
 
   for_each = local.glue_log_groups
 
@@ -84,7 +83,7 @@ data "aws_iam_policy_document" "glue_assume" {
 data "aws_iam_policy_document" "glue" {
   count = local.aws ? 1 : 0
 
-  # It does what the function does, by the same protocol.
+  # The same permissions as the function transform, by the same protocol.
   source_policy_documents = [data.aws_iam_policy_document.transform.json]
 
   statement {
@@ -93,17 +92,17 @@ data "aws_iam_policy_document" "glue" {
     resources = ["${module.lake.bucket_arn}/code/*"]
   }
 
-  # The job's result, and below its document the workspace that the cluster shares and leaves empty.
+  # The job's result, and the cluster's shared workspace below its document.
   statement {
     sid       = "WriteResultsAndWorkspaces"
     actions   = ["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
     resources = ["${module.lake.bucket_arn}/jobs/*"]
   }
 
-  # Exception: broader than jobs/*, by the two names under which Glue's file system looks whether
+  # Exception: broader than jobs/* by the two keys with which Glue's file system checks whether
   # "jobs" is a folder. A 403 instead of a 404 would fail the job.
   statement {
-    sid       = "LookForFolders"
+    sid       = "FindFolders"
     actions   = ["s3:GetObject"]
     resources = ["${module.lake.bucket_arn}/jobs", "${module.lake.bucket_arn}/jobs_$folder$"]
   }
@@ -120,15 +119,15 @@ data "aws_iam_policy_document" "glue" {
     }
   }
 
-  # Without AssociateKmsKey Glue would turn logging off.
+  # Without AssociateKmsKey Glue disables logging.
   statement {
     sid       = "WriteLogs"
     actions   = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:AssociateKmsKey"]
     resources = flatten([for group in aws_cloudwatch_log_group.glue : [group.arn, "${group.arn}:*"]])
   }
 
-  # Exception: metrics have no ARN, so "*" is the only resource that AWS accepts; the condition
-  # keeps it to Glue's own.
+  # Exception: metrics have no ARN, so AWS accepts only "*"; the condition limits it to Glue's
+  # namespace.
   statement {
     sid       = "WriteJobMetrics"
     actions   = ["cloudwatch:PutMetricData"]
@@ -162,15 +161,15 @@ resource "aws_glue_job" "transform" {
   count = local.aws ? 1 : 0
 
   name                   = local.glue_job
-  description            = "Computes one gold partition from a job document, checks it, commits it, as the function transform does."
+  description            = "Computes, checks and commits one gold partition, as the function transform."
   role_arn               = aws_iam_role.glue[0].arn
   security_configuration = aws_glue_security_configuration.transform[0].name
 
-  glue_version      = "5.0" # Spark 3.5.4, Python 3.11: what tests/parity compares the engines with.
+  glue_version      = "5.0" # Spark 3.5.4, Python 3.11: the versions of tests/parity.
   worker_type       = "G.1X"
   number_of_workers = var.glue.workers
   timeout           = var.glue.timeout_minutes
-  max_retries       = 0 # The state machine knows which failures may pass.
+  max_retries       = 0 # The state machine retries transient failures.
 
   execution_property {
     max_concurrent_runs = var.glue.concurrent_runs
@@ -185,7 +184,7 @@ resource "aws_glue_job" "transform" {
   default_arguments = {
     "--job-language"                     = "python"
     "--extra-py-files"                   = join(",", [for name in local.glue_modules : "s3://${module.lake.bucket}/${aws_s3_object.glue[name].key}"])
-    "--job-bookmark-option"              = "job-bookmark-disable" # The job document says what is read.
+    "--job-bookmark-option"              = "job-bookmark-disable" # The job document has the inputs.
     "--enable-auto-scaling"              = "true"
     "--enable-metrics"                   = "true"
     "--enable-job-insights"              = "true"
@@ -198,6 +197,6 @@ resource "aws_glue_job" "transform" {
     "--event_bus"       = module.dirty_queue.bus_name
   }
 
-  # Otherwise Glue could create the log groups first, without retention.
+  # Otherwise Glue may create the log groups without retention.
   depends_on = [aws_cloudwatch_log_group.glue, aws_iam_role_policy.glue]
 }

@@ -1,13 +1,13 @@
-# Who may see which rows of the lake by Athena, Spark and Redshift Spectrum: Lake Formation. The
-# pipeline itself reads and writes objects by its roles and is not touched by it; and whoever may
-# read objects of the bucket goes round it, so readers get none.
+# Lake Formation: row permissions in Athena, Spark and Redshift Spectrum. It does not affect the
+# pipeline, which uses its roles. Principals with access to objects of the bucket bypass it, so
+# readers get none.
 
 locals {
   governs      = local.aws && var.lake_formation != null
   shop_readers = local.governs ? var.lake_formation.shop_readers : {}
   lake_readers = local.governs ? toset(var.lake_formation.lake_readers) : toset([])
 
-  # What can be granted shop by shop: tables with a shop's id.
+  # Tables with a shop_id, which can be granted by shop.
   governed_databases = local.governs ? concat(["gold"], var.lake_formation.silver ? ["silver"] : []) : []
   reader_databases   = { for workgroup in keys(local.athena_workgroups) : workgroup => workgroup == local.prefix ? ["gold", "silver"] : local.governed_databases }
   governed_tables = merge([
@@ -23,16 +23,15 @@ locals {
   ]...)
 }
 
-# One per account and region, like API Gateway's logging role. Without defaults, new databases and
-# tables belong to nobody: otherwise everybody with IAM permissions (IAMAllowedPrincipals) would see
-# all rows, whatever is granted below.
+# One per account and region. Without these settings, new databases and tables are granted to all
+# principals with IAM permissions (IAMAllowedPrincipals), who would read all rows.
 resource "aws_lakeformation_data_lake_settings" "this" {
   count = local.governs && try(var.lake_formation.manage_settings, false) ? 1 : 0
 
   admins = var.lake_formation.admins
 }
 
-# ---- what is governed ----------------------------------------------------------------------------
+# ---- data locations ------------------------------------------------------------------------------
 
 data "aws_iam_policy_document" "lake_formation_assume" {
   count = local.governs ? 1 : 0
@@ -56,13 +55,13 @@ data "aws_iam_policy_document" "lake_formation" {
   count = local.governs ? 1 : 0
 
   statement {
-    sid       = "ReadWhatIsGoverned"
+    sid       = "ReadRegisteredData"
     actions   = ["s3:GetObject"]
     resources = [for layer in ["gold", "silver"] : "${module.lake.bucket_arn}/${layer}/*"]
   }
 
   statement {
-    sid       = "ListWhatIsGoverned"
+    sid       = "ListRegisteredData"
     actions   = ["s3:ListBucket"]
     resources = [module.lake.bucket_arn]
 
@@ -74,7 +73,7 @@ data "aws_iam_policy_document" "lake_formation" {
   }
 
   statement {
-    sid       = "DecryptWhatIsGoverned"
+    sid       = "DecryptRegisteredData"
     actions   = ["kms:Decrypt"]
     resources = [module.keys.data_key_arn]
 
@@ -86,12 +85,12 @@ data "aws_iam_policy_document" "lake_formation" {
   }
 }
 
-# Not the service-linked role: that one may not use our key.
+# The service-linked role may not use the KMS key.
 resource "aws_iam_role" "lake_formation" {
   count = local.governs ? 1 : 0
 
   name                 = "${local.prefix}-lake-formation"
-  description          = "What Lake Formation reads the lake with, on behalf of readers to whom rows were granted."
+  description          = "Reads the lake for Lake Formation on behalf of readers with grants."
   assume_role_policy   = data.aws_iam_policy_document.lake_formation_assume[0].json
   permissions_boundary = local.permissions_boundary
 }
@@ -115,8 +114,7 @@ resource "aws_lakeformation_resource" "lake" {
 
 # ---- readers of one shop -------------------------------------------------------------------------
 
-# The shop's id is what var.lake_formation has checked to be one: nothing that could end the
-# literal.
+# The variable's validation prevents ids that could end the SQL literal.
 resource "aws_lakeformation_data_cells_filter" "shop" {
   for_each = local.shop_tables
 
@@ -130,7 +128,7 @@ resource "aws_lakeformation_data_cells_filter" "shop" {
       filter_expression = "shop_id = '${each.value.shop}'"
     }
     column_wildcard {
-      # Null for none: newer providers take an empty list for a change at every apply.
+      # Null for none: newer providers report an empty list as a change in every plan.
       excluded_column_names = length(each.value.personal) == 0 ? null : each.value.personal
     }
   }
@@ -200,7 +198,7 @@ resource "aws_lakeformation_permissions" "lake_tables" {
   depends_on = [module.catalog, aws_lakeformation_resource.lake]
 }
 
-# The crawler makes tables of its own in bronze.
+# The crawler creates tables in bronze.
 resource "aws_lakeformation_permissions" "crawler" {
   for_each = local.governs ? local.bronze_crawlers : {}
 
@@ -214,10 +212,10 @@ resource "aws_lakeformation_permissions" "crawler" {
   depends_on = [aws_lakeformation_data_lake_settings.this]
 }
 
-# ---- what readers need of IAM --------------------------------------------------------------------
+# ---- IAM policies of readers ---------------------------------------------------------------------
 
-# To be attached to the readers, who are not ours: a workgroup, its results, the catalog's
-# descriptions, and Lake Formation's credentials for what it grants. No object of the lake.
+# Attach to the readers: a workgroup, its results, the catalog's metadata, and Lake Formation's
+# credentials for granted data. No objects of the lake.
 data "aws_iam_policy_document" "reader" {
   for_each = local.governs ? local.athena_workgroups : {}
 
@@ -233,9 +231,9 @@ data "aws_iam_policy_document" "reader" {
     )
   }
 
-  # Exception: the action knows no resource; what it gives access to is what Lake Formation grants.
+  # Exception: the action has no resources; Lake Formation's grants limit it.
   statement {
-    sid       = "ReadWhatIsGranted"
+    sid       = "GetGrantedData"
     actions   = ["lakeformation:GetDataAccess"]
     resources = ["*"]
   }

@@ -1,10 +1,10 @@
-# A gold partition -> the warehouse. The warehouse itself reads the lake, so the function may not.
+# load: a gold partition to the warehouse. The warehouse reads the lake, the function does not.
 
 module "load" {
   source = "./modules/function"
 
   name            = "load"
-  description     = "Copies one gold partition, and what its checks found, into the warehouse, in one transaction."
+  description     = "Loads a gold partition and its check results into the warehouse."
   defaults        = local.function_defaults
   memory_mb       = 256
   timeout_seconds = 60

@@ -3,14 +3,14 @@ locals {
   account   = data.aws_caller_identity.current.account_id
   partition = data.aws_partition.current.partition
 
-  # What the local cloud has no service for exists on AWS only.
+  # Resources without a service in the local cloud exist on AWS only.
   aws = !var.local
 
   schemas_dir       = coalesce(var.schemas_dir, "${path.root}/../crates/contracts/schemas")
   statemachines_dir = coalesce(var.statemachines_dir, "${path.root}/../statemachines")
 
-  # The contracts say which streams there are and how each is read, so that a new dataset needs no
-  # change here.
+  # Streams and their consumers follow from the contracts, so that a new dataset needs no change
+  # here.
   datasets = {
     for file in fileset(local.schemas_dir, "*.json") :
     trimsuffix(file, ".json") => jsondecode(file("${local.schemas_dir}/${file}"))["x-dataset"]
@@ -24,17 +24,17 @@ locals {
   stream_sources = toset([for each in local.deliveries : each.source if each.delivery == "stream"])
   batch_sources  = toset([for each in local.deliveries : each.source if each.delivery == "batch"])
 
-  # What the control function writes, and no state file ever holds.
+  # Written by the control function only, never part of a Terraform state.
   shops_parameter_path = "/${local.prefix}/shops"
   shops_parameter_arn  = "arn:${local.partition}:ssm:${var.region}:${local.account}:parameter${local.shops_parameter_path}"
 
   warehouse_workgroup = coalesce(var.warehouse_workgroup, local.prefix)
 
-  # How far any role of the environment can reach, whatever its own policy says. The bootstrap makes
-  # the policy, and the deploy role makes no role without it.
+  # The permissions boundary of every role, created by the bootstrap. The deploy role cannot create
+  # a role without it.
   permissions_boundary = local.aws && var.has_permissions_boundary ? "arn:${local.partition}:iam::${local.account}:policy/shoplake-boundary-${var.environment}" : null
 
-  # What the functions have in common.
+  # Common settings of functions.
   function_defaults = {
     prefix               = local.prefix
     packages_dir         = var.packages_dir

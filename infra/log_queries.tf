@@ -1,11 +1,11 @@
-# What somebody asks the logs: saved queries of CloudWatch Logs Insights.
+# Saved queries of CloudWatch Logs Insights.
 
 locals {
-  function_log_groups = { for name, function in local.watched_functions : name => "/aws/lambda/${function.name}" }
+  function_log_groups = { for name, function in local.monitored_functions : name => "/aws/lambda/${function.name}" }
   failures            = "level in [\"ERROR\", \"WARN\"] or @message like /Task timed out|Runtime exited|panicked/"
 
-  # An event's id is <webhook-id>.<number in the request>, and _envelope_id in silver. Between the
-  # first and the second query Athena says which day it belongs to: RUNBOOK.md, "Follow one event".
+  # An event's id is <webhook-id>.<index in the request>, and _envelope_id in silver. Athena has its
+  # day, which the second query needs: RUNBOOK.md, "Follow one event".
   log_queries = {
     "follow an event 1 - its POST" = {
       groups = [local.function_log_groups.webhook]
@@ -26,7 +26,7 @@ locals {
         | limit 1000
       EOT
     }
-    "what goes wrong" = {
+    "errors of all functions" = {
       groups = values(local.function_log_groups)
       query  = <<-EOT
         fields @timestamp, @log, level, message, error, failure, @message
@@ -35,7 +35,7 @@ locals {
         | limit 200
       EOT
     }
-    "refused requests by reason" = {
+    "rejected requests by reason" = {
       groups = [local.function_log_groups.webhook]
       query  = <<-EOT
         filter message = "refused"
@@ -43,7 +43,7 @@ locals {
         | sort requests desc
       EOT
     }
-    "answers of the API that are errors" = {
+    "errors of the API" = {
       groups = [module.api.log_group]
       query  = <<-EOT
         filter status >= 400
@@ -68,7 +68,7 @@ locals {
       EOT
     }
     "failed executions" = {
-      groups = [for arn in values(local.watched_machines) : "/aws/vendedlogs/states/${element(split(":", arn), 6)}"]
+      groups = [for arn in values(local.monitored_state_machines) : "/aws/vendedlogs/states/${element(split(":", arn), 6)}"]
       query  = <<-EOT
         fields @timestamp, type, details.error as error, details.cause as cause, execution_arn
         | filter type in ["ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted"]
@@ -77,7 +77,7 @@ locals {
       EOT
     }
   }
-  waf_queries = { for acl in module.waf : "requests that the web ACL stopped" => {
+  waf_queries = { for acl in module.waf : "requests blocked by the web ACL" => {
     groups = [acl.log_group]
     query  = <<-EOT
       fields @timestamp, action, terminatingRuleId, httpRequest.clientIp as address, httpRequest.country as country, httpRequest.uri as path

@@ -1,10 +1,8 @@
-# Where connectors run and the warehouse listens. Functions need no network of their own: they call
-# AWS and nothing else.
+# The network of connectors and the warehouse. Functions have no VPC: they call AWS only.
 
 locals {
-  # What a private subnet calls, and of it only what this environment calls. The tasks' roles say
-  # the same; this also holds for a stolen credential of another account, which could carry data out
-  # through an open endpoint.
+  # Policies of the interface endpoints: only this environment's resources. They also stop stolen
+  # credentials of another account from moving data out through an endpoint.
   interface_endpoint_statements = {
     "ecr.api" = [local.pull_images_statement, local.registry_token_statement]
     "ecr.dkr" = [local.pull_images_statement, local.registry_token_statement]
@@ -28,7 +26,7 @@ locals {
     actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
     resources = ["arn:${local.partition}:ecr:${var.region}:${local.account}:repository/${local.prefix}-*"]
   }
-  # Exception: the token is the registry's, so the action knows no resource.
+  # Exception: the token belongs to the registry, so the action has no resources.
   registry_token_statement = {
     actions   = ["ecr:GetAuthorizationToken"]
     resources = ["*"]
@@ -36,7 +34,7 @@ locals {
 }
 
 data "aws_iam_policy_document" "interface_endpoint" {
-  #checkov:skip=CKV_AWS_283: an endpoint's policy is for whoever comes through it; the condition says whose account that is.
+  #checkov:skip=CKV_AWS_283: the condition limits the endpoint to callers of this account
   for_each = { for service, statements in local.interface_endpoint_statements : service => statements if local.aws }
 
   dynamic "statement" {
@@ -60,7 +58,7 @@ data "aws_iam_policy_document" "interface_endpoint" {
 }
 
 data "aws_iam_policy_document" "s3_endpoint" {
-  #checkov:skip=CKV_AWS_283: an endpoint's policy is for whoever comes through it; the condition says whose account that is, but for layers of images, whose signed URLs are of ECR's own account.
+  #checkov:skip=CKV_AWS_283: the condition limits it to this account, except ECR's image layers
   statement {
     sid       = "UseTheLake"
     actions   = ["s3:GetObject", "s3:PutObject", "s3:ListBucket", "s3:GetBucketLocation"]
@@ -77,7 +75,7 @@ data "aws_iam_policy_document" "s3_endpoint" {
     }
   }
 
-  # What the notebook asks of Athena is written there.
+  # Athena writes the notebook's results there.
   dynamic "statement" {
     for_each = local.notebook_queries
 
@@ -98,8 +96,7 @@ data "aws_iam_policy_document" "s3_endpoint" {
     }
   }
 
-  # ECR keeps the layers of images in a bucket of its own account, and hands out signed URLs to
-  # them.
+  # ECR stores image layers in a bucket of its own account and returns signed URLs.
   statement {
     sid       = "PullImages"
     actions   = ["s3:GetObject"]

@@ -1,4 +1,4 @@
-# New rows of a gold partition -> people who want to know of them.
+# notify: notifications of new rows of a gold partition.
 
 module "stock_alerts" {
   source = "./modules/alerts"
@@ -6,7 +6,7 @@ module "stock_alerts" {
   name                = "${local.prefix}-stock-alerts"
   key_arn             = module.keys.data_key_arn
   email               = var.stock_alert_email
-  publishing_services = [] # Only the function below, by its role.
+  publishing_services = [] # Only the function below publishes, by its role.
 }
 
 data "aws_iam_policy_document" "notify" {
@@ -15,7 +15,7 @@ data "aws_iam_policy_document" "notify" {
     data.aws_iam_policy_document.topics_key.json,
   ]
 
-  # Also for the 404 of a claim that is not there; see list_partitions.
+  # Also for the 404 of a missing claim; see list_partitions.
   statement {
     sid       = "ListClaims"
     actions   = ["s3:ListBucket"]
@@ -35,13 +35,13 @@ data "aws_iam_policy_document" "notify" {
   }
 
   statement {
-    sid       = "Claim"
+    sid       = "WriteClaims"
     actions   = ["s3:PutObject"]
     resources = ["${module.lake.bucket_arn}/notices/*"]
   }
 
   statement {
-    sid       = "TellPeople"
+    sid       = "PublishNotifications"
     actions   = ["sns:Publish"]
     resources = [module.stock_alerts.topic_arn]
   }
@@ -51,10 +51,10 @@ module "notify" {
   source = "./modules/function"
 
   name            = "notify"
-  description     = "Tells people of the new rows of one gold partition, of each once."
+  description     = "Publishes one notification for each new row of a gold partition."
   defaults        = local.function_defaults
   memory_mb       = 512
-  timeout_seconds = 30 # It stops in time, and the next attempt goes on with what is left.
+  timeout_seconds = 30 # It stops before; the next attempt continues.
   policy          = data.aws_iam_policy_document.notify.json
 
   environment = {

@@ -38,37 +38,37 @@ output "state_machine_arns" {
 }
 
 output "event_bus" {
-  description = "Bus on which a committed partition is announced."
+  description = "Event bus of committed partitions."
   value       = module.dirty_queue.bus_name
 }
 
 output "dirty_queue_url" {
-  description = "Queue of dirty marks, to which a backfill writes."
+  description = "Queue of dirty-partition messages."
   value       = module.dirty_queue.url
 }
 
 output "dirty_dlq_url" {
-  description = "Queue of marks that could not be delivered or dispatched."
+  description = "Dead-letter queue of undelivered or failed dirty-partition messages."
   value       = module.dirty_queue.dead_letters_url
 }
 
 output "conform_failed_queue_url" {
-  description = "Queue that says which stream records conform gave up on."
+  description = "Dead-letter queue of conform: positions of failed batches in their streams."
   value       = module.conform_failed.url
 }
 
 output "alerts_topic_arn" {
-  description = "Topic on which failures are reported."
+  description = "Topic of alerts."
   value       = module.alerts.topic_arn
 }
 
 output "stock_alerts_topic_arn" {
-  description = "Topic on which people are told of stock that runs low or out."
+  description = "Topic of stock alerts."
   value       = module.stock_alerts.topic_arn
 }
 
 output "shops_parameter_path" {
-  description = "Path in Parameter Store below which the control function keeps each shop's secrets."
+  description = "Path in Parameter Store of the shops' secrets, which the control function writes."
   value       = local.shops_parameter_path
 }
 
@@ -83,7 +83,9 @@ output "secrets_key_arn" {
 }
 
 output "warehouse" {
-  description = "Workgroup and database that load and control talk to, and the role that COPY reads the lake with."
+  description = <<-TEXT
+    Workgroup and database of load and control, and the role with which COPY reads the lake.
+  TEXT
   value = {
     workgroup     = local.warehouse_workgroup
     database      = var.warehouse_database
@@ -99,12 +101,14 @@ output "vpc_id" {
 }
 
 output "private_route_table_id" {
-  description = "Route table of the private subnets, to which routes to networks of one's own are added; null on the local cloud."
+  description = <<-TEXT
+    Route table of the private subnets, for routes to your own networks; null on the local cloud.
+  TEXT
   value       = one(module.network[*].private_route_table_id)
 }
 
 output "nat_ip" {
-  description = "Address that vendors see, with connector_egress = nat; null otherwise."
+  description = "Address of outbound connections with connector_egress = nat; null otherwise."
   value       = one(module.network[*].nat_ip)
 }
 
@@ -114,22 +118,28 @@ output "connector_cluster" {
 }
 
 output "connector_repositories" {
-  description = "Where each connector's image is pushed to."
+  description = "Repository of each connector's image."
   value       = { for name, connector in module.connector : name => connector.repository_url }
 }
 
 output "connector_token_parameters" {
-  description = "Parameter (SecureString, under the key secrets_key_arn) in which each shop's token or password has to be put, by connector and shop."
+  description = <<-TEXT
+    Parameter of each shop's token or password (SecureString, with the key secrets_key_arn), by
+    connector and shop.
+  TEXT
   value       = local.aws ? { for name, shops in local.polled : name => { for shop, api in shops : shop => api.token_parameter } } : {}
 }
 
 output "schedules_dlq_url" {
-  description = "Queue of what schedules could not start; null on the local cloud."
+  description = "Dead-letter queue of schedules; null on the local cloud."
   value       = one(module.schedules_dead_letters[*].url)
 }
 
 output "warehouse_endpoint" {
-  description = "Host, port and JDBC URL of the created warehouse, inside the VPC, and its admin's secret; null where it was brought along."
+  description = <<-TEXT
+    Host, port and JDBC URL of the created warehouse, inside the VPC, and the ARN of its admin's
+    secret; null for an existing warehouse.
+  TEXT
   value = local.creates_warehouse ? {
     host             = module.warehouse[0].endpoint.host
     port             = module.warehouse[0].endpoint.port
@@ -139,7 +149,11 @@ output "warehouse_endpoint" {
 }
 
 output "warehouse_grants" {
-  description = "Request (JSON) of `aws redshift-data batch-execute-statement` that gives load and control their users in the warehouse, once and by its admin, before the first migrate. For one that was brought along, add the secret of an admin."
+  description = <<-TEXT
+    Request (JSON) of `aws redshift-data batch-execute-statement` that creates the database users of
+    load and control, once and as admin, before the first migrate. For an existing warehouse, add
+    the secret of an admin.
+  TEXT
   value = jsonencode(merge(
     { WorkgroupName = local.warehouse_workgroup, Database = var.warehouse_database, StatementName = "shoplake-grants", Sqls = local.warehouse_grants },
     local.creates_warehouse ? { SecretArn = module.warehouse[0].admin_secret_arn } : {},
@@ -149,22 +163,25 @@ output "warehouse_grants" {
 # ---- edge and observability ----------------------------------------------------------------------
 
 output "custom_domain_target" {
-  description = "Where DNS outside of Route 53 has to point the custom domain; null without one."
+  description = "DNS target of the custom domain, for DNS outside Route 53; null without one."
   value       = module.api.domain_target
 }
 
 output "api_key_ids" {
-  description = "Id of the API key of each shop in shop_limits; `aws apigateway get-api-key --include-value --api-key <id>` shows the key to hand out."
+  description = <<-TEXT
+    Id of the API key of each shop in shop_limits; `aws apigateway get-api-key --include-value
+    --api-key <id>` prints the key.
+  TEXT
   value       = module.api.api_key_ids
 }
 
 output "web_acl_arn" {
-  description = "Web ACL before the API; null without one."
+  description = "Web ACL of the API; null without one."
   value       = one(module.waf[*].arn)
 }
 
 output "dashboard_url" {
-  description = "Where to look how it goes; null in the local cloud."
+  description = "URL of the dashboard; null on the local cloud."
   value       = one(module.dashboard[*].url)
 }
 
@@ -176,12 +193,17 @@ output "alarms" {
 # ---- catalog, queries, data science, BI ----------------------------------------------------------
 
 output "databases" {
-  description = "Glue databases of the lake's tables: bronze, silver, gold, quarantine; none on the local cloud."
+  description = <<-TEXT
+    Glue databases of the lake: bronze, silver, gold, quarantine; none on the local cloud.
+  TEXT
   value       = local.aws ? module.catalog[0].databases : {}
 }
 
 output "athena" {
-  description = "Workgroup for queries over the whole lake, the workgroups of single shops, and the bucket of results; null on the local cloud."
+  description = <<-TEXT
+    Athena: workgroup of the whole lake, workgroups of shops, bucket of results; null on the local
+    cloud.
+  TEXT
   value = local.aws ? {
     workgroup       = module.athena[0].workgroup_names[local.prefix]
     shop_workgroups = { for shop in keys(local.shop_readers) : shop => module.athena[0].workgroup_names["${local.prefix}-shop-${shop}"] }
@@ -190,22 +212,33 @@ output "athena" {
 }
 
 output "reader_policies" {
-  description = "IAM policy (JSON) to attach to the readers that lake_formation names, by their workgroup; none without Lake Formation."
+  description = <<-TEXT
+    IAM policy (JSON) of each reader in lake_formation, by workgroup; none without Lake Formation.
+  TEXT
   value       = { for workgroup, policy in data.aws_iam_policy_document.reader : workgroup => policy.json }
 }
 
 output "notebook_url" {
-  description = "Where the notebook instance is opened, through a presigned URL of the console; null without one."
+  description = <<-TEXT
+    Name of the notebook instance, which opens through a presigned URL of the console; null without
+    one.
+  TEXT
   value       = one([for notebook in aws_sagemaker_notebook_instance.notebook : "https://${notebook.url}"])
 }
 
 output "power_bi_connection" {
-  description = "Content of shoplake.pbids, which opens Power BI at the warehouse: terraform output -raw power_bi_connection > shoplake.pbids. Null where the warehouse's address is not known."
+  description = <<-TEXT
+    Content of shoplake.pbids, the connection file of Power BI. Null if the warehouse's address is
+    unknown.
+  TEXT
   value       = local.bi_endpoint == null ? null : templatefile("${path.root}/bi/shoplake.pbids.tftpl", merge(local.bi_endpoint, { database = var.warehouse_database }))
 }
 
 output "odbc_connection" {
-  description = "Connection string of Amazon's ODBC driver for Redshift, to which the way of signing in is added (BI.md). Null where the warehouse's address is not known."
+  description = <<-TEXT
+    Connection string of Amazon's ODBC driver for Redshift, without credentials. Null if the
+    warehouse's address is unknown.
+  TEXT
   value = local.bi_endpoint == null ? null : join(";", [
     "Driver={Amazon Redshift ODBC Driver (x64)}",
     "Server=${local.bi_endpoint.host}",

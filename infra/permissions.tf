@@ -1,6 +1,6 @@
-# Statements that several functions' policies share.
+# Policy statements shared by several functions.
 
-# Objects are encrypted: whoever reads or writes one needs the key, and only by way of S3.
+# Objects are encrypted: readers and writers need the key, through S3 only.
 data "aws_iam_policy_document" "lake_key" {
   statement {
     sid       = "UseTheLakesKey"
@@ -15,9 +15,9 @@ data "aws_iam_policy_document" "lake_key" {
   }
 }
 
-# S3 answers 403 instead of 404 for a missing key to whoever may not list the bucket. It asks for
-# that permission without a prefix, hence IfExists: a plain StringLike would turn "this partition is
-# new" into "access denied".
+# Without s3:ListBucket S3 responds 403 instead of 404 for a missing key. It checks that permission
+# without a prefix, hence IfExists: a plain StringLike would turn "new partition" into "access
+# denied".
 data "aws_iam_policy_document" "list_partitions" {
   statement {
     sid       = "ListPartitions"
@@ -32,7 +32,7 @@ data "aws_iam_policy_document" "list_partitions" {
   }
 }
 
-# Messages are encrypted as well: whoever publishes one needs the key, and only by way of SNS.
+# Messages are encrypted: publishers need the key, through SNS only.
 data "aws_iam_policy_document" "topics_key" {
   statement {
     sid       = "EncryptMessages"
@@ -49,7 +49,7 @@ data "aws_iam_policy_document" "topics_key" {
 
 data "aws_iam_policy_document" "mark_dirty" {
   statement {
-    sid       = "MarkPartitionsDirty"
+    sid       = "SendDirtyMessages"
     actions   = ["sqs:SendMessage"]
     resources = [module.dirty_queue.arn]
   }

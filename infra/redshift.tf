@@ -1,11 +1,11 @@
-# The warehouse, unless one is brought along (warehouse_workgroup).
+# The warehouse, unless an existing one is used (warehouse_workgroup).
 
 locals {
   creates_warehouse = local.aws && var.warehouse_workgroup == null && var.warehouse_workgroup_arn == null
 
-  # Functions sign in with their roles, and IAMR: is how Redshift calls a role's user. These are
-  # what the pipeline needs of the database, no more: it is no superuser, and sees no other user's
-  # objects outside of this database.
+  # Functions authenticate with their roles, which are the database users "IAMR:<role>". They get
+  # only the permissions that the pipeline needs: no superuser, no access to other users' objects
+  # outside this database.
   warehouse_users = [for role in [module.control.name, module.load.name] : "\"IAMR:${role}\""]
   warehouse_grants = concat(
     ["create role shoplake_pipeline"],

@@ -1,4 +1,4 @@
-# One stream and one bronze delivery for each source that a contract names.
+# A stream and a bronze delivery for each source in the contracts.
 
 module "source" {
   source   = "./modules/source"

@@ -1,4 +1,4 @@
-# Retries, alerts and order of the functions' work.
+# The state machines: order, retries and alerts of the functions' work.
 
 module "bronze_to_silver" {
   source = "./modules/state-machine"
@@ -16,7 +16,7 @@ module "bronze_to_silver" {
   log_level            = var.state_machine_log_level
   log_data             = var.state_machine_log_data
   permissions_boundary = local.permissions_boundary
-  tracing              = !var.local # LocalStack has no X-Ray and forgets the setting, which every plan would want to set again.
+  tracing              = !var.local # LocalStack does not keep it: every plan would show a change.
   log_retention_days   = var.log_retention_days
   log_key_arn          = module.keys.data_key_arn
 }
@@ -39,20 +39,20 @@ module "silver_to_gold" {
   log_level            = var.state_machine_log_level
   log_data             = var.state_machine_log_data
   permissions_boundary = local.permissions_boundary
-  tracing              = !var.local # LocalStack has no X-Ray and forgets the setting, which every plan would want to set again.
+  tracing              = !var.local # LocalStack does not keep it: every plan would show a change.
   log_retention_days   = var.log_retention_days
   log_key_arn          = module.keys.data_key_arn
 }
 
-# On AWS only, as Glue is.
+# On AWS only, as Glue.
 data "aws_iam_policy_document" "silver_to_gold_glue" {
   count = local.aws ? 1 : 0
 
   source_policy_documents = [data.aws_iam_policy_document.lake_key.json]
 
-  # What AWS documents for .sync, which asks again and again, and needs no rule of EventBridge.
+  # The permissions that AWS documents for .sync jobs, which poll without an EventBridge rule.
   statement {
-    sid       = "RunTheJob"
+    sid       = "RunJob"
     actions   = ["glue:StartJobRun", "glue:GetJobRun", "glue:GetJobRuns", "glue:BatchStopJobRun"]
     resources = [aws_glue_job.transform[0].arn]
   }
@@ -64,13 +64,13 @@ data "aws_iam_policy_document" "silver_to_gold_glue" {
   }
 
   statement {
-    sid       = "GiveLeasesBack"
+    sid       = "ReleaseLeases"
     actions   = ["s3:PutObject"]
     resources = ["${module.lake.bucket_arn}/jobs/*/running.json"]
   }
 
   statement {
-    sid       = "HandResultsOn"
+    sid       = "StartSilverToGold"
     actions   = ["states:StartExecution"]
     resources = [module.silver_to_gold.arn]
   }

@@ -1,7 +1,7 @@
-# Where things rest: the keys, the lake, and the topic on which the lake complains.
+# Keys, the lake, and the alerts topic.
 
 locals {
-  # Who says by itself that something is wrong.
+  # The AWS services that publish alerts.
   alerting_services = concat(["cloudwatch.amazonaws.com", "events.amazonaws.com"], var.monthly_budget == null ? [] : ["budgets.amazonaws.com"])
 }
 

@@ -1,4 +1,4 @@
-# A job -> a gold partition.
+# transform: a job to a gold partition.
 
 data "aws_iam_policy_document" "transform" {
   source_policy_documents = [
@@ -20,13 +20,13 @@ data "aws_iam_policy_document" "transform" {
   }
 
   statement {
-    sid       = "GiveLeasesBack"
+    sid       = "ReleaseLeases"
     actions   = ["s3:PutObject"]
     resources = ["${module.lake.bucket_arn}/jobs/*/running.json"]
   }
 
   statement {
-    sid       = "AnnounceChanges"
+    sid       = "PublishChanges"
     actions   = ["events:PutEvents"]
     resources = [module.dirty_queue.bus_arn]
   }
@@ -36,11 +36,11 @@ module "transform" {
   source = "./modules/function"
 
   name            = "transform"
-  description     = "Computes one gold partition from a job document, checks it, commits it."
+  description     = "Computes, checks and commits one gold partition by its job document."
   defaults        = local.function_defaults
-  memory_mb       = 3008 # The most that a new AWS account allows.
-  timeout_seconds = 100  # Twice this and a load, with notify beside it, fit into the five minutes of an Express execution.
-  ephemeral_mb    = 2048 # Where sorts and aggregations spill.
+  memory_mb       = 3008 # The limit of new AWS accounts.
+  timeout_seconds = 100  # Two attempts and a load fit into an Express execution.
+  ephemeral_mb    = 2048 # For spilling sorts and aggregations.
   policy          = data.aws_iam_policy_document.transform.json
 
   environment = {

@@ -1,17 +1,23 @@
-# ---- where ---------------------------------------------------------------------------------------
+# ---- environment ---------------------------------------------------------------------------------
 
 variable "environment" {
-  description = "Name of this copy of Shoplake; every resource is called shoplake-<environment>-... so that copies share an account."
+  description = <<-TEXT
+    Name of the environment. Resources are named shoplake-<environment>-..., so that environments
+    can share an account.
+  TEXT
   type        = string
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)*$", var.environment)) && length(var.environment) <= 16
-    error_message = "The environment must be 1 to 16 lower-case letters, digits and single hyphens, starting with a letter, such as local, test or eu-prod."
+    error_message = <<-TEXT
+      The environment must be 1 to 16 lower-case letters, digits and single hyphens, starting with a
+      letter, such as local, test or eu-prod.
+    TEXT
   }
 }
 
 variable "region" {
-  description = "AWS region of everything here."
+  description = "AWS region of all resources."
   type        = string
   default     = "us-east-1"
 
@@ -22,54 +28,82 @@ variable "region" {
 }
 
 variable "local" {
-  description = "Whether this goes to LocalStack: sets the provider's skip flags, lets destroy delete a bucket that has objects, and gives URLs their local form."
+  description = <<-TEXT
+    Whether this is the local cloud (LocalStack): sets the provider's skip flags, allows destroy to
+    delete a bucket with objects, and uses local URLs.
+  TEXT
   type        = bool
   default     = false
 }
 
 variable "local_endpoint" {
-  description = "Where LocalStack listens, for the output api_url only (the provider reads AWS_ENDPOINT_URL). Unused on AWS."
+  description = <<-TEXT
+    LocalStack's endpoint, for the output api_url only (the provider reads AWS_ENDPOINT_URL). Unused
+    on AWS.
+  TEXT
   type        = string
   default     = "http://127.0.0.1:4566"
 
   validation {
     condition     = can(regex("^https?://[^/]+$", var.local_endpoint))
-    error_message = "The local endpoint must be a scheme, a host and a port without a path, such as http://127.0.0.1:4566."
+    error_message = <<-TEXT
+      The local endpoint must be a scheme, a host and a port without a path, such as
+      http://127.0.0.1:4566.
+    TEXT
   }
 }
 
 variable "force_destroy" {
-  description = "Whether destroying the environment deletes a lake that still has objects. False refuses, so that data goes only when somebody has emptied the bucket."
+  description = <<-TEXT
+    Whether destroy may delete a lake with objects. False refuses, so that data is deleted only
+    after an operator has emptied the bucket.
+  TEXT
   type        = bool
   default     = false
 }
 
 variable "has_permissions_boundary" {
-  description = "Whether every role has the permissions boundary shoplake-boundary-<environment>, which the bootstrap makes. Without it the deploy role of GitHub Actions is refused; only for an account that was never bootstrapped."
+  description = <<-TEXT
+    Whether every role has the permissions boundary shoplake-boundary-<environment> of the
+    bootstrap. GitHub's deploy role requires it; set it to false only for an account without
+    bootstrap.
+  TEXT
   type        = bool
   default     = true
 }
 
-# ---- what is deployed ----------------------------------------------------------------------------
+# ---- packages ------------------------------------------------------------------------------------
 
 variable "packages_dir" {
-  description = "Folder of the functions' packages, built beforehand: webhook.zip, conform.zip, dispatch.zip, transform.zip, load.zip, notify.zip, control.zip; and catalog.json, which describes the lake's tables."
+  description = <<-TEXT
+    Folder of the built packages: webhook.zip, conform.zip, dispatch.zip, transform.zip, load.zip,
+    notify.zip, control.zip, and catalog.json, which describes the lake's tables.
+  TEXT
   type        = string
 
   validation {
     condition = alltrue([
       for name in ["webhook", "conform", "dispatch", "transform", "load", "notify", "control"] : fileexists("${var.packages_dir}/${name}.zip")
     ])
-    error_message = "The packages folder must hold webhook.zip, conform.zip, dispatch.zip, transform.zip, load.zip, notify.zip and control.zip: build the packages first."
+    error_message = <<-TEXT
+      The packages folder must have webhook.zip, conform.zip, dispatch.zip, transform.zip, load.zip,
+      notify.zip and control.zip: run `make package`.
+    TEXT
   }
   validation {
     condition     = var.local || fileexists("${var.packages_dir}/catalog.json")
-    error_message = "The packages folder must hold catalog.json, which says what the lake's tables look like: `make package` writes it."
+    error_message = <<-TEXT
+      The packages folder must have catalog.json, which describes the lake's tables: run `make
+      package`.
+    TEXT
   }
 }
 
 variable "schemas_dir" {
-  description = "Folder of the datasets' contracts, from which streams and deliveries are derived. Default: the repository's."
+  description = <<-TEXT
+    Folder of the datasets' contracts, which define streams and deliveries. Default: the
+    repository's.
+  TEXT
   type        = string
   default     = null
 }
@@ -81,7 +115,10 @@ variable "statemachines_dir" {
 }
 
 variable "lambda_architecture" {
-  description = "Processor that the functions' packages and the connectors' images were built for. The local cloud ignores it and runs the packages on the host's."
+  description = <<-TEXT
+    Architecture of the functions' packages and the connectors' images. The local cloud ignores it
+    and uses the host's.
+  TEXT
   type        = string
   default     = "arm64"
 
@@ -94,7 +131,10 @@ variable "lambda_architecture" {
 # ---- freshness, throughput, cost -----------------------------------------------------------------
 
 variable "stream_shards" {
-  description = "Shards of each Kinesis stream; null lets Kinesis scale on demand, which costs more while idle and never needs an operator."
+  description = <<-TEXT
+    Shards of each Kinesis stream; null selects on-demand scaling, which costs more while idle and
+    needs no operator.
+  TEXT
   type        = number
   default     = null
 
@@ -105,7 +145,10 @@ variable "stream_shards" {
 }
 
 variable "stream_retention_hours" {
-  description = "How long a record stays readable in its stream. 72 hours give a broken consumer a weekend before it must be replayed from bronze."
+  description = <<-TEXT
+    Retention of a stream in hours. 72 hours allow for a failed consumer over a weekend without a
+    replay from bronze.
+  TEXT
   type        = number
   default     = 72
 
@@ -116,7 +159,10 @@ variable "stream_retention_hours" {
 }
 
 variable "firehose_buffer_seconds" {
-  description = "How long Firehose gathers records for one bronze object: fewer and larger objects against fresher ones."
+  description = <<-TEXT
+    Seconds that Firehose buffers records for one bronze object: larger and fewer objects, or
+    fresher ones.
+  TEXT
   type        = number
   default     = 300
 
@@ -127,7 +173,10 @@ variable "firehose_buffer_seconds" {
 }
 
 variable "firehose_buffer_mb" {
-  description = "Megabytes (before compression) that Firehose gathers at most for one bronze object; conform reads such an object in one invocation."
+  description = <<-TEXT
+    Megabytes (uncompressed) that Firehose buffers for one bronze object; conform reads an object in
+    one invocation.
+  TEXT
   type        = number
   default     = 64
 
@@ -138,7 +187,10 @@ variable "firehose_buffer_mb" {
 }
 
 variable "conform_batches" {
-  description = "How a stream's records reach conform: records and seconds per batch, batches in parallel per shard, and when a failing batch is given up to the conform-failed queue."
+  description = <<-TEXT
+    Batches of stream records for conform: records and seconds per batch, parallel batches per
+    shard, and the limits after which a failing batch goes to the dead-letter queue.
+  TEXT
   type = object({
     size            = optional(number, 5000)
     window_seconds  = optional(number, 10)
@@ -162,7 +214,7 @@ variable "conform_batches" {
   }
   validation {
     condition     = var.conform_batches.retries >= 0 && var.conform_batches.retries <= 10000
-    error_message = "Retries must be 0 to 10000; endless retries would block the shard behind one batch."
+    error_message = "Retries must be 0 to 10000; unlimited retries would block the shard."
   }
   validation {
     condition     = var.conform_batches.max_age_seconds >= 60 && var.conform_batches.max_age_seconds <= 604800
@@ -171,7 +223,10 @@ variable "conform_batches" {
 }
 
 variable "dispatch_batches" {
-  description = "How dirty marks reach dispatch: the larger the batch, the more marks of one partition become one job. Concurrency bounds how many batches are worked on at once."
+  description = <<-TEXT
+    Batches of dirty-partition messages for dispatch: in a larger batch, more messages of one
+    partition become one job. Concurrency limits the number of parallel batches.
+  TEXT
   type = object({
     size           = optional(number, 1000)
     window_seconds = optional(number, 5)
@@ -185,16 +240,18 @@ variable "dispatch_batches" {
   }
   validation {
     condition     = var.dispatch_batches.window_seconds >= (var.dispatch_batches.size > 10 ? 1 : 0) && var.dispatch_batches.window_seconds <= 300
-    error_message = "A batch window is 0 to 300 seconds, and at least 1 for batches of more than 10 messages."
+    error_message = <<-TEXT
+      A batch window is 0 to 300 seconds, and at least 1 for batches of more than 10 messages.
+    TEXT
   }
   validation {
     condition     = var.dispatch_batches.concurrency >= 2 && var.dispatch_batches.concurrency <= 1000
-    error_message = "Lambda bounds an SQS mapping's concurrency at 2 to 1000."
+    error_message = "Lambda limits an SQS mapping's concurrency to 2 to 1000."
   }
 }
 
 variable "api_throttle" {
-  description = "Requests that the whole API takes: steady rate per second, and burst."
+  description = "Throttle of the API: requests per second, and burst."
   type = object({
     rate  = optional(number, 1000)
     burst = optional(number, 2000)
@@ -203,29 +260,37 @@ variable "api_throttle" {
 
   validation {
     condition     = var.api_throttle.rate > 0 && var.api_throttle.burst > 0
-    error_message = "Rate and burst must be above zero, or the API refuses everything."
+    error_message = "Rate and burst must be above zero, or the API rejects every request."
   }
 }
 
 variable "freshness_schedule" {
-  description = "How often it is looked whether the datasets that say so in their contracts (fresh_within) still arrive."
+  description = <<-TEXT
+    Schedule of the freshness check, which compares datasets with the fresh_within of their
+    contracts.
+  TEXT
   type        = string
   default     = "rate(15 minutes)"
 
   validation {
     condition     = can(regex("^(rate|cron)\\(.+\\)$", var.freshness_schedule))
-    error_message = "The schedule must be an EventBridge expression, such as rate(15 minutes) or cron(0 * * * ? *)."
+    error_message = <<-TEXT
+      The schedule must be an EventBridge expression, such as rate(15 minutes) or cron(0 * * * ? *).
+    TEXT
   }
 }
 
 variable "bronze_archive_days" {
-  description = "Days until a bronze object moves to Glacier Instant Retrieval: still readable at once for a replay, a quarter of the price."
+  description = <<-TEXT
+    Days until a bronze object moves to Glacier Instant Retrieval: immediately readable for a
+    replay, at a quarter of the price.
+  TEXT
   type        = number
   default     = 90
 
   validation {
     condition     = var.bronze_archive_days >= 1
-    error_message = "Bronze can be archived after 1 day at the earliest."
+    error_message = "bronze_archive_days must be at least 1."
   }
 }
 
@@ -236,23 +301,33 @@ variable "log_retention_days" {
 
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
-    error_message = "CloudWatch keeps logs for 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653 days."
+    error_message = <<-TEXT
+      log_retention_days must be a retention of CloudWatch: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150,
+      180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653 days.
+    TEXT
   }
 }
 
 variable "state_machine_log_level" {
-  description = "Which of an execution's events are logged: ALL shows every step of every execution, ERROR only what failed."
+  description = <<-TEXT
+    Log level of executions: ALL logs every step of every execution, ERROR only failures.
+  TEXT
   type        = string
   default     = "ERROR"
 
   validation {
     condition     = contains(["ALL", "ERROR", "FATAL"], var.state_machine_log_level)
-    error_message = "The level must be ALL, ERROR or FATAL; without logs an Express execution leaves no trace."
+    error_message = <<-TEXT
+      The level must be ALL, ERROR or FATAL; without logs an Express execution has no history.
+    TEXT
   }
 }
 
 variable "state_machine_log_data" {
-  description = "Whether the log of executions holds their inputs and outputs as well, for the time of a search for a fault. They may hold rows of failed checks, and with them personal data."
+  description = <<-TEXT
+    Whether executions log their inputs and outputs, for the time of an investigation. They may hold
+    rows of failed checks, and so personal data.
+  TEXT
   type        = bool
   default     = false
 }
@@ -260,18 +335,27 @@ variable "state_machine_log_data" {
 # ---- jobs too big for a function -----------------------------------------------------------------
 
 variable "glue_above_mb" {
-  description = "Megabytes of stored input above which a job runs with Spark on Glue and not in the function transform, which keeps its inputs in memory (of 3008 MB, half is for operators) and has 100 seconds. Without effect on the local cloud."
+  description = <<-TEXT
+    Megabytes of stored input above which a job runs with Spark on Glue instead of the function
+    transform, which keeps its inputs in memory (half of 3008 MB is for operators) and has 100
+    seconds. No effect on the local cloud.
+  TEXT
   type        = number
   default     = 256
 
   validation {
     condition     = var.glue_above_mb >= 1 && var.glue_above_mb <= 1024 && var.glue_above_mb == floor(var.glue_above_mb)
-    error_message = "The threshold must be a whole number of 1 to 1024 megabytes: more than that does not fit into the function."
+    error_message = <<-TEXT
+      The threshold must be a whole number of 1 to 1024 megabytes: the function cannot hold more.
+    TEXT
   }
 }
 
 variable "glue" {
-  description = "How large and how long a run on Glue may become: workers (G.1X: 4 vCPU, 16 GB) up to which it scales, minutes after which it is ended, and runs at the same time, behind which others wait."
+  description = <<-TEXT
+    Limits of Glue runs: workers (G.1X: 4 vCPU, 16 GB) up to which a run scales, minutes until its
+    timeout, and concurrent runs, beyond which others wait.
+  TEXT
   type = object({
     workers         = optional(number, 10)
     timeout_minutes = optional(number, 60)
@@ -281,22 +365,27 @@ variable "glue" {
 
   validation {
     condition     = var.glue.workers >= 2 && var.glue.workers <= 299 && var.glue.workers == floor(var.glue.workers)
-    error_message = "A run has 2 (one drives, one works) to 299 workers."
+    error_message = "A run has 2 (a driver and a worker) to 299 workers."
   }
   validation {
     condition     = var.glue.timeout_minutes >= 5 && var.glue.timeout_minutes <= 60 && var.glue.timeout_minutes == floor(var.glue.timeout_minutes)
-    error_message = "The timeout must be a whole number of 5 to 60 minutes: the state machine waits 75 for a run, which takes a while to begin."
+    error_message = <<-TEXT
+      The timeout must be a whole number of 5 to 60 minutes: the state machine waits 75 for a run,
+      which takes a while to start.
+    TEXT
   }
   validation {
     condition     = var.glue.concurrent_runs >= 1 && var.glue.concurrent_runs <= 50 && var.glue.concurrent_runs == floor(var.glue.concurrent_runs)
-    error_message = "The runs at the same time must be a whole number of 1 to 50; AWS allows 50 per account unless asked for more."
+    error_message = <<-TEXT
+      concurrent_runs must be a whole number of 1 to 50; AWS allows 50 per account by default.
+    TEXT
   }
 }
 
-# ---- people and neighbours -----------------------------------------------------------------------
+# ---- alerts, notifications, existing warehouse ---------------------------------------------------
 
 variable "alert_email" {
-  description = "Address that gets the alerts, after confirming the subscription; null for none."
+  description = "Address that receives alerts, after confirming the subscription; null for none."
   type        = string
   default     = null
 
@@ -307,7 +396,9 @@ variable "alert_email" {
 }
 
 variable "stock_alert_email" {
-  description = "Address that is told of stock that runs low or out, after confirming the subscription; null for none."
+  description = <<-TEXT
+    Address that receives stock alerts, after confirming the subscription; null for none.
+  TEXT
   type        = string
   default     = null
 
@@ -318,7 +409,10 @@ variable "stock_alert_email" {
 }
 
 variable "notify_within_hours" {
-  description = "How long ago something may have begun that people are told of. Older rows, as a backfill brings, are no news."
+  description = <<-TEXT
+    Maximum age in hours of a row that is notified. Older rows, such as those of a backfill, are not
+    notified.
+  TEXT
   type        = number
   default     = 48
 
@@ -329,30 +423,41 @@ variable "notify_within_hours" {
 }
 
 variable "notify_ended" {
-  description = "Whether people who were told that something began are told that it is over."
+  description = <<-TEXT
+    Whether the end of a notified state is notified too, such as stock that is available again.
+  TEXT
   type        = bool
   default     = false
 }
 
 variable "warehouse_workgroup" {
-  description = "An existing Redshift Serverless workgroup for load and control to talk to. Null creates one called shoplake-<environment> (on AWS)."
+  description = <<-TEXT
+    An existing Redshift Serverless workgroup for load and control. Null creates one named
+    shoplake-<environment> (on AWS).
+  TEXT
   type        = string
   default     = null
 }
 
 variable "warehouse_workgroup_arn" {
-  description = "The existing workgroup's ARN, which names it by a generated id. Null, with warehouse_workgroup set, permits load and control every workgroup of the account and region."
+  description = <<-TEXT
+    The existing workgroup's ARN, which has a generated id. Null, with warehouse_workgroup set,
+    permits load and control every workgroup of the account and region.
+  TEXT
   type        = string
   default     = null
 
   validation {
     condition     = var.warehouse_workgroup_arn == null || can(regex("^arn:[a-z-]+:redshift-serverless:[a-z0-9-]+:[0-9]{12}:workgroup/.+$", var.warehouse_workgroup_arn))
-    error_message = "The workgroup's ARN must look like arn:aws:redshift-serverless:<region>:<account>:workgroup/<id>, or be null."
+    error_message = <<-TEXT
+      The workgroup's ARN must look like
+      arn:aws:redshift-serverless:<region>:<account>:workgroup/<id>, or be null.
+    TEXT
   }
 }
 
 variable "warehouse_database" {
-  description = "Database in that workgroup."
+  description = "Database in the workgroup."
   type        = string
   default     = "shoplake"
 
@@ -365,7 +470,12 @@ variable "warehouse_database" {
 # ---- edge ----------------------------------------------------------------------------------------
 
 variable "waf" {
-  description = "Whether a web ACL stands before the API (on AWS only; about 10 USD a month and 0.60 USD per million requests), and the requests that it takes of one address in five minutes: of all its shops together, and of each shop (default 10000, or requests_per_ip if that is less). Many shops behind one provider's address need more of the former."
+  description = <<-TEXT
+    Whether the API has a web ACL (on AWS only; about 10 USD a month and 0.60 USD per million
+    requests), and its rate limits per address in five minutes: for all shops, and for each shop
+    (default 10000, or requests_per_ip if that is less). Raise the former if many shops share one
+    provider's address.
+  TEXT
   type = object({
     enabled           = optional(bool, true)
     requests_per_ip   = optional(number, 20000)
@@ -375,22 +485,30 @@ variable "waf" {
 
   validation {
     condition     = alltrue([for limit in [var.waf.requests_per_ip, coalesce(var.waf.requests_per_shop, 10000)] : limit >= 10 && limit <= 2000000000])
-    error_message = "WAF counts 10 to 2,000,000,000 requests, per address and per shop."
+    error_message = "Rate limits of WAF must be 10 to 2,000,000,000 requests."
   }
   validation {
     condition     = coalesce(var.waf.requests_per_shop, 10) <= var.waf.requests_per_ip
-    error_message = "requests_per_shop must be at most requests_per_ip: an address cannot send more for one shop than for all."
+    error_message = <<-TEXT
+      requests_per_shop must be at most requests_per_ip, the limit of an address for all shops.
+    TEXT
   }
 }
 
 variable "api_key_required" {
-  description = "Whether events are taken only with an API key, which is how API Gateway knows whose limits in shop_limits a request counts against. It proves nothing: the signature does."
+  description = <<-TEXT
+    Whether events need an API key, by which API Gateway applies shop_limits. The key does not
+    authenticate the sender; the signature does.
+  TEXT
   type        = bool
   default     = false
 }
 
 variable "shop_limits" {
-  description = "Shop -> what it may send: requests per second (rate), at once (burst), and a quota of requests per DAY, WEEK or MONTH. Each shop gets an API key."
+  description = <<-TEXT
+    Limits by shop: requests per second (rate), burst, and a quota of requests per DAY, WEEK or
+    MONTH. Each shop gets an API key.
+  TEXT
   type = map(object({
     rate  = number
     burst = number
@@ -400,26 +518,37 @@ variable "shop_limits" {
 
   validation {
     condition     = alltrue([for shop in keys(var.shop_limits) : can(regex("^[a-z0-9_-]{1,63}$", shop))])
-    error_message = "A shop's id is 1 to 63 lower-case letters, digits, hyphens and underscores."
+    error_message = <<-TEXT
+      A shop's id must be 1 to 63 lower-case letters, digits, hyphens and underscores.
+    TEXT
   }
   validation {
     condition     = alltrue([for limits in values(var.shop_limits) : limits.rate > 0 && limits.burst > 0])
-    error_message = "Rate and burst of a shop must be above zero; a shop that is to send nothing gets its secret rotated instead."
+    error_message = <<-TEXT
+      Rate and burst of a shop must be above zero; to block a shop, rotate its secret twice.
+    TEXT
   }
   validation {
     condition = alltrue([
       for limits in values(var.shop_limits) : limits.quota == null || try(limits.quota.requests > 0 && contains(["DAY", "WEEK", "MONTH"], limits.quota.per), false)
     ])
-    error_message = "A quota is a number of requests above zero per DAY, WEEK or MONTH."
+    error_message = "A quota must be a number of requests above zero per DAY, WEEK or MONTH."
   }
   validation {
     condition     = var.api_key_required == (length(var.shop_limits) > 0)
-    error_message = "Limits of shops and api_key_required go together: without keys nobody is counted, and without limits there is no key that anybody could send."
+    error_message = <<-TEXT
+      shop_limits and api_key_required must be set together: a limit needs a key, and a key exists
+      only for a limit.
+    TEXT
   }
 }
 
 variable "custom_domain" {
-  description = "The API's own name, the ARN of its certificate (ACM, same region), the Route 53 zone to put it into (null: elsewhere, see the output custom_domain_target), and whether it becomes the only name. Null for the default name."
+  description = <<-TEXT
+    The API's custom domain: name, ARN of its certificate (ACM, same region), its Route 53 zone
+    (null for other DNS, see the output custom_domain_target), and whether it is the only name. Null
+    for the default name.
+  TEXT
   type = object({
     name            = string
     certificate_arn = string
@@ -434,14 +563,20 @@ variable "custom_domain" {
   }
   validation {
     condition     = var.custom_domain == null || can(regex("^arn:[a-z-]+:acm:[a-z0-9-]+:[0-9]{12}:certificate/.+$", var.custom_domain.certificate_arn))
-    error_message = "The certificate must be of ACM: arn:aws:acm:<region>:<account>:certificate/<id>."
+    error_message = <<-TEXT
+      The certificate must be an ACM certificate: arn:aws:acm:<region>:<account>:certificate/<id>.
+    TEXT
   }
 }
 
 # ---- observability and cost ----------------------------------------------------------------------
 
 variable "alarms" {
-  description = "From where on somebody is told: lag_seconds that stream and delivery may be behind, kpi_seconds from an event's receipt to the warehouse (90 of 100), quarantine_percent and rejected_percent of a dataset's events, latency_seconds of the API (99 of 100)."
+  description = <<-TEXT
+    Thresholds of alarms: lag_seconds of streams and deliveries, kpi_seconds from receipt to the
+    warehouse (p90), quarantine_percent and rejected_percent of a dataset's events, latency_seconds
+    of the API (p99).
+  TEXT
   type = object({
     lag_seconds        = optional(number, 300)
     kpi_seconds        = optional(number, 900)
@@ -453,16 +588,20 @@ variable "alarms" {
 
   validation {
     condition     = alltrue([for limit in values(var.alarms) : limit > 0])
-    error_message = "Every limit must be above zero, or its alarm never ends."
+    error_message = "Every threshold must be above zero, or its alarm never ends."
   }
   validation {
     condition     = var.alarms.quarantine_percent <= 100 && var.alarms.rejected_percent <= 100
-    error_message = "A share is at most 100 percent."
+    error_message = "A share must be at most 100 percent."
   }
 }
 
 variable "monthly_budget" {
-  description = "US dollars a month, of which 80 and 100 percent spent, or expected to be, are reported to the alerts topic and these addresses. Only this environment is counted once the cost allocation tag Environment is active in the account's billing. Null for none."
+  description = <<-TEXT
+    Monthly budget in US dollars. Actual or forecast costs of 80 and 100 percent send an alert to
+    the alerts topic and these addresses. only_this_environment needs the cost allocation tag
+    Environment, activated in the account's billing. Null for none.
+  TEXT
   type = object({
     usd                   = number
     emails                = optional(list(string), [])
@@ -472,77 +611,98 @@ variable "monthly_budget" {
 
   validation {
     condition     = var.monthly_budget == null || try(var.monthly_budget.usd > 0, false)
-    error_message = "A budget is above zero dollars."
+    error_message = "A budget must be above zero."
   }
 }
 
 variable "tags" {
-  description = "Tags of every resource, beside Project, Environment and ManagedBy."
+  description = "Tags of every resource in addition to Project, Environment and ManagedBy."
   type        = map(string)
   default     = {}
 
   validation {
     condition     = alltrue([for name in keys(var.tags) : !startswith(lower(name), "aws:") && !contains(["Project", "Environment", "ManagedBy"], name)])
-    error_message = "AWS keeps names that begin with aws: to itself, and Project, Environment and ManagedBy are set already."
+    error_message = <<-TEXT
+      Tag names must not begin with aws:, which AWS reserves, nor be Project, Environment or
+      ManagedBy.
+    TEXT
   }
 }
 
 # ---- network -------------------------------------------------------------------------------------
 
 variable "vpc_cidr" {
-  description = "Addresses of the VPC. They must not overlap with networks that it is to be connected to."
+  description = "CIDR block of the VPC. It must not overlap with connected networks."
   type        = string
   default     = "10.42.0.0/16"
 
   validation {
     condition     = can(cidrhost(var.vpc_cidr, 0)) && can(regex("/(16|17|18|19|20)$", var.vpc_cidr))
-    error_message = "The VPC's addresses must be a CIDR block of /16 to /20, such as 10.42.0.0/16; the warehouse's subnets need room."
+    error_message = <<-TEXT
+      The VPC's CIDR block must be /16 to /20, such as 10.42.0.0/16; the warehouse's subnets need
+      the addresses.
+    TEXT
   }
 }
 
 variable "availability_zones" {
-  description = "Zones of the subnets, of which the first three are used; null for the first three of the region. Redshift Serverless wants three."
+  description = <<-TEXT
+    Availability zones of the subnets, of which the first three are used; null for the first three
+    of the region. Redshift Serverless requires three.
+  TEXT
   type        = list(string)
   default     = null
 
   validation {
     condition     = var.availability_zones == null || try(length(distinct(var.availability_zones)) >= 2, false)
-    error_message = "There must be at least two different zones, three for a warehouse, such as [\"eu-central-1a\", \"eu-central-1b\", \"eu-central-1c\"]."
+    error_message = <<-TEXT
+      There must be at least two different zones, three for a warehouse, such as ["eu-central-1a",
+      "eu-central-1b", "eu-central-1c"].
+    TEXT
   }
 }
 
 variable "connector_egress" {
   description = <<-TEXT
     How connectors reach the APIs that they poll.
-    public_ip (default): tasks run in public subnets, each with an address of its own while it runs, and nothing may come in. 0.005 USD per
-    address and hour: cents a month for tasks of some minutes.
-    private: no way to the internet; APIs are reached by peering, Transit Gateway or PrivateLink (connector_networks), AWS by interface
-    endpoints: 5 of them at about 0.01 USD per zone and hour, 36 USD a month in one zone.
-    nat: private subnets behind a NAT gateway with a fixed address, for vendors that let in known addresses only. About 0.045 USD an hour,
-    33 USD a month in us-east-1, and 0.045 USD per GB, whether or not anything runs: 99 of 100 hours it would wait for a task, which is why it is not the default.
+    - public_ip (default): tasks run in public subnets with a public address each, without inbound
+      access. 0.005 USD per address and hour: cents a month for short tasks.
+    - private: no internet access. APIs are reached by peering, Transit Gateway or PrivateLink
+      (connector_networks), AWS by 5 interface endpoints: about 0.01 USD per zone and hour each, 36
+      USD a month in one zone.
+    - nat: private subnets behind a NAT gateway with a fixed address, for vendors that allow known
+      addresses only. About 33 USD a month in us-east-1, and 0.045 USD per GB, used or not.
   TEXT
   type        = string
   default     = "public_ip"
 
   validation {
     condition     = contains(["private", "public_ip", "nat"], var.connector_egress)
-    error_message = "The way out must be private, public_ip or nat."
+    error_message = "connector_egress must be private, public_ip or nat."
   }
 }
 
 variable "connector_networks" {
-  description = "Networks of the APIs that connectors reach without the internet, with connector_egress = private; a route to them has to be added to the private route table."
+  description = <<-TEXT
+    Networks of the APIs that connectors reach without the internet (connector_egress = private);
+    add a route to them to the private route table.
+  TEXT
   type        = list(string)
   default     = []
 
   validation {
     condition     = alltrue([for cidr in var.connector_networks : can(cidrhost(cidr, 0)) && !endswith(cidr, "/0")])
-    error_message = "Each network must be a CIDR block such as 10.0.0.0/16, and not the whole internet."
+    error_message = <<-TEXT
+      Each network must be a CIDR block such as 10.0.0.0/16, and not the whole internet.
+    TEXT
   }
 }
 
 variable "interface_endpoint_zones" {
-  description = "In how many zones each interface endpoint is, with connector_egress = private. Each is billed; while the only one's zone is down, tasks fail and are run again later."
+  description = <<-TEXT
+    Number of zones of each interface endpoint (connector_egress = private). Each zone is billed;
+    during an outage of the only zone, tasks fail and run again later.
+  TEXT
   type        = number
   default     = 1
 
@@ -556,12 +716,18 @@ variable "interface_endpoint_zones" {
 
 variable "connectors" {
   description = <<-TEXT
-    Connector (pos, inventory, oltp) -> shop -> its API or database: base_url; token_parameter, the SecureString with its token or password (default
-    /shoplake-<environment>/connectors/<connector>/<shop>/token); schedule (default 04:30 for pos, the fifth minute of each hour for inventory,
-    03:30 for oltp), by the clock of time_zone; time_zone, the IANA name of the shop's time zone, such as America/Los_Angeles (default UTC);
-    refetch_days, how many of the last days a run of pos fetches again, for tills that deliver late (default: the connector's own); page_size;
-    settings, further variables of the connector's README; enabled. A run of pos fetches yesterday by the shop's clock, of inventory the last full
-    hour: leave 45 minutes of the hour for it. The base_url of oltp is postgres://<user>@<host>/<database>, and its settings have OLTP_CURRENCY.
+    Connector (pos, inventory, oltp) -> shop -> its API or database:
+    - base_url; for oltp postgres://<user>@<host>/<database>.
+    - token_parameter: the SecureString with its token or password (default
+      /shoplake-<environment>/connectors/<connector>/<shop>/token).
+    - schedule, in time_zone (default 04:30 for pos, the fifth minute of each hour for inventory,
+      03:30 for oltp). A run of pos fetches yesterday by the shop's clock, a run of inventory the
+      last full hour: leave 45 minutes of the hour for it.
+    - time_zone: the shop's IANA time zone, such as America/Los_Angeles (default UTC).
+    - refetch_days: the number of last days that a run of pos fetches again, for late deliveries
+      (default: the connector's).
+    - page_size; enabled; settings: further variables of the connector's README. oltp needs
+      OLTP_CURRENCY.
   TEXT
   type = map(map(object({
     base_url        = string
@@ -577,60 +743,89 @@ variable "connectors" {
 
   validation {
     condition     = alltrue([for name in keys(var.connectors) : contains(keys(local.known_connectors), name)])
-    error_message = "There are the connectors ${join(", ", keys(local.known_connectors))}."
+    error_message = <<-TEXT
+      Unknown connector: expected one of ${join(", ", keys(local.known_connectors))}.
+    TEXT
   }
   validation {
     condition     = alltrue([for shops in values(var.connectors) : alltrue([for shop in keys(shops) : can(regex("^[a-z0-9][a-z0-9_-]{0,62}$", shop))])])
-    error_message = "A shop's id is 1 to 63 lower-case letters, digits, hyphens and underscores, the first a letter or a digit."
+    error_message = <<-TEXT
+      A shop's id must be 1 to 63 lower-case letters, digits, hyphens and underscores, starting with
+      a letter or a digit.
+    TEXT
   }
   validation {
     condition     = alltrue([for name, shops in var.connectors : name == "oltp" || alltrue([for shop in values(shops) : can(regex("^https://[A-Za-z0-9.-]+(:[0-9]+)?(/[^?#]*)?$", shop.base_url))])])
-    error_message = "A base URL must be https, such as https://pos.example.com: a token goes with every request. It has no query."
+    error_message = <<-TEXT
+      A base URL must be https without a query, such as https://pos.example.com: every request has a
+      token.
+    TEXT
   }
   validation {
     condition     = alltrue([for shop in values(lookup(var.connectors, "oltp", {})) : can(regex("^postgres(ql)?://[^/:@?#]+@[A-Za-z0-9.-]+(:[0-9]+)?/[^/?#]+$", shop.base_url))])
-    error_message = "The base URL of a database must be postgres://<user>@<host>:<port>/<database>: always by TLS, and the password is in token_parameter."
+    error_message = <<-TEXT
+      The base URL of a database must be postgres://<user>@<host>:<port>/<database>. Connections use
+      TLS; the password is in token_parameter.
+    TEXT
   }
   validation {
     condition     = alltrue([for shop in values(lookup(var.connectors, "oltp", {})) : can(regex("^[A-Z]{3}$", shop.settings.OLTP_CURRENCY))])
-    error_message = "The settings of oltp must have OLTP_CURRENCY, ISO 4217, such as EUR: amounts in a database do not say what they are amounts of."
+    error_message = <<-TEXT
+      The settings of oltp must have OLTP_CURRENCY (ISO 4217), such as EUR: the database does not
+      store the currency.
+    TEXT
   }
   validation {
     condition     = alltrue([for shops in values(var.connectors) : alltrue([for shop in values(shops) : length(jsonencode(shop.settings)) <= 6000])])
-    error_message = "ECS takes 8192 characters of overrides, so the settings of a shop may have 6000. Of certificates, name only the authority that signs."
+    error_message = <<-TEXT
+      The settings of a shop must have at most 6000 characters (ECS limits overrides to 8192). Of
+      certificates, give only the signing authority.
+    TEXT
   }
   validation {
     condition     = alltrue([for shops in values(var.connectors) : alltrue([for shop in values(shops) : shop.token_parameter == null || can(regex("^/[A-Za-z0-9_./-]+$", shop.token_parameter))])])
-    error_message = "A token's parameter must be a full name that begins with a slash, such as /shoplake-prod/connectors/pos/acme/token."
+    error_message = <<-TEXT
+      token_parameter must be a full name that begins with a slash, such as
+      /shoplake-prod/connectors/pos/acme/token.
+    TEXT
   }
   validation {
     condition     = alltrue([for shops in values(var.connectors) : alltrue([for shop in values(shops) : shop.schedule == null || can(regex("^(rate|cron)\\(.+\\)$", shop.schedule))])])
-    error_message = "A schedule must be an expression of EventBridge Scheduler, such as cron(30 4 * * ? *)."
+    error_message = <<-TEXT
+      A schedule must be an expression of EventBridge Scheduler, such as cron(30 4 * * ? *).
+    TEXT
   }
   validation {
     condition     = alltrue([for shops in values(var.connectors) : alltrue([for shop in values(shops) : can(regex("^(UTC|[A-Z][A-Za-z_]+(/[A-Za-z0-9_+-]+){1,2})$", shop.time_zone))])])
-    error_message = "A time zone must be UTC or an IANA name such as Europe/Berlin: an abbreviation or an offset does not know when clocks change."
+    error_message = <<-TEXT
+      A time zone must be UTC or an IANA name such as Europe/Berlin; abbreviations and offsets
+      ignore clock changes.
+    TEXT
   }
   validation {
     condition     = alltrue([for name, shops in var.connectors : alltrue([for shop in values(shops) : shop.refetch_days == null || try(name == "pos" && shop.refetch_days >= 0 && shop.refetch_days <= 31 && shop.refetch_days == floor(shop.refetch_days), false)])])
-    error_message = "refetch_days is a whole number of 0 to 31, and only for pos: the other connectors fetch no days."
+    error_message = "refetch_days must be a whole number of 0 to 31, for pos only."
   }
   validation {
     condition     = alltrue([for shops in values(var.connectors) : alltrue([for shop in values(shops) : shop.page_size >= 1 && shop.page_size == floor(shop.page_size)])])
-    error_message = "A page has a whole number of rows, at least 1."
+    error_message = "page_size must be a whole number of at least 1."
   }
   validation {
     condition     = var.connector_image_tag != null || sum(concat([0], [for shops in values(var.connectors) : length(shops)])) == 0
-    error_message = "Connectors of shops need connector_image_tag: apply without connectors first, push the images to connector_repositories, then name their tag."
+    error_message = <<-TEXT
+      Connectors need connector_image_tag: apply without connectors first, push the images to
+      connector_repositories, then set their tag.
+    TEXT
   }
 }
 
 variable "connector_services" {
   description = <<-TEXT
-    Connectors of your own that do not end, such as a reader of a change feed: name -> source (whose stream it puts to), environment and
-    token_parameters, size of a task, and how many tasks: as many as keep their processors at target_cpu_percent, from min_tasks to max_tasks.
-    Its image is pushed to the repository <environment's prefix>-<name>-connector under connector_image_tag; what it must be able to share among
-    several tasks is its own business. Connectors that end have schedules instead.
+    Custom connectors that do not end, such as a reader of a change feed: name -> source (which
+    defines its stream), environment, token_parameters, size of a task, and scaling: from min_tasks
+    to max_tasks by target_cpu_percent. The image is in the repository
+    shoplake-<environment>-<name>-connector with the tag connector_image_tag. Its tasks must
+    coordinate by themselves. Connectors that end have schedules instead.
   TEXT
   type = map(object({
     source             = string
@@ -646,28 +841,39 @@ variable "connector_services" {
 
   validation {
     condition     = alltrue([for name in keys(var.connector_services) : can(regex("^[a-z][a-z0-9-]{0,15}$", name)) && !contains(keys(local.known_connectors), name)])
-    error_message = "A service's name is 1 to 16 lower-case letters, digits and hyphens, and not that of a connector with schedules."
+    error_message = <<-TEXT
+      A service's name must be 1 to 16 lower-case letters, digits and hyphens, and not the name of a
+      scheduled connector.
+    TEXT
   }
   validation {
     condition     = alltrue([for service in values(var.connector_services) : contains(local.sources, service.source)])
-    error_message = "A service's source must be one that a contract names: its stream comes from there."
+    error_message = "A service's source must be named by a contract, which defines its stream."
   }
   validation {
     condition     = alltrue([for service in values(var.connector_services) : service.min_tasks >= 0 && service.max_tasks >= max(1, service.min_tasks)])
-    error_message = "A service has at least min_tasks (0 or more) and at most max_tasks (1 or more)."
+    error_message = <<-TEXT
+      A service needs min_tasks of 0 or more, and max_tasks of at least 1 and min_tasks.
+    TEXT
   }
   validation {
     condition     = alltrue([for service in values(var.connector_services) : service.target_cpu_percent >= 10 && service.target_cpu_percent <= 90])
-    error_message = "The processors' target is 10 to 90 percent."
+    error_message = "target_cpu_percent must be 10 to 90."
   }
   validation {
     condition     = var.connector_image_tag != null || length(var.connector_services) == 0
-    error_message = "Services need connector_image_tag: apply without them first, push the images, then name their tag."
+    error_message = <<-TEXT
+      Services need connector_image_tag: apply without services first, push the images, then set
+      their tag.
+    TEXT
   }
 }
 
 variable "connector_image_tag" {
-  description = "Tag of the connectors' images, which `make package` prints. A tag is never overwritten, so each release has its own. Null while no image has been pushed: there are repositories then, and nothing runs."
+  description = <<-TEXT
+    Tag of the connectors' images, printed by `make package`. Tags are immutable: each release has
+    its own. Null before the first push: only repositories exist.
+  TEXT
   type        = string
   default     = null
 
@@ -678,7 +884,10 @@ variable "connector_image_tag" {
 }
 
 variable "connector_size" {
-  description = "A connector task's processor (1/1024 of one) and memory. It holds one page at a time, so the smallest of Fargate does."
+  description = <<-TEXT
+    CPU units (1/1024 vCPU) and memory of a connector task. It holds one page at a time, so
+    Fargate's smallest size is enough.
+  TEXT
   type = object({
     cpu       = optional(number, 256)
     memory_mb = optional(number, 512)
@@ -687,12 +896,17 @@ variable "connector_size" {
 
   validation {
     condition     = contains([256, 512, 1024, 2048, 4096], var.connector_size.cpu) && var.connector_size.memory_mb >= 2 * var.connector_size.cpu && var.connector_size.memory_mb <= 8 * var.connector_size.cpu
-    error_message = "Fargate has 256, 512, 1024, 2048 or 4096 units of processor, with 2 to 8 times as many MB of memory."
+    error_message = <<-TEXT
+      Fargate has 256, 512, 1024, 2048 or 4096 CPU units, with 2 to 8 times as many MB of memory.
+    TEXT
   }
 }
 
 variable "connector_capacity_provider" {
-  description = "FARGATE, or FARGATE_SPOT for 70 percent less: AWS may take a task away after two minutes' notice. It is reported and has to be run again; what it had done it does not do twice."
+  description = <<-TEXT
+    FARGATE, or FARGATE_SPOT for 70 percent less. AWS may stop a Spot task with two minutes' notice:
+    an alert follows, and the task must be run again.
+  TEXT
   type        = string
   default     = "FARGATE"
 
@@ -703,7 +917,10 @@ variable "connector_capacity_provider" {
 }
 
 variable "container_insights" {
-  description = "CloudWatch's metrics of the connectors' cluster: enabled, enhanced (per container), or disabled, which saves the custom metrics' price. Failures are reported in any case."
+  description = <<-TEXT
+    Container Insights of the connectors' cluster: enabled, enhanced (per container) or disabled,
+    which saves the costs of custom metrics. Failures are alerted in any case.
+  TEXT
   type        = string
   default     = "enabled"
 
@@ -716,7 +933,10 @@ variable "container_insights" {
 # ---- warehouse -----------------------------------------------------------------------------------
 
 variable "warehouse_capacity" {
-  description = "Redshift processing units (RPU) of the created workgroup: what a query finds at once, and what Redshift may scale to. Billed by the second, a minute at least, while queries run."
+  description = <<-TEXT
+    Redshift processing units (RPU) of the created workgroup: the base capacity, and the maximum.
+    Billed by the second while queries run, a minute at least.
+  TEXT
   type = object({
     base_rpus = optional(number, 8)
     max_rpus  = optional(number, 32)
@@ -727,16 +947,21 @@ variable "warehouse_capacity" {
     condition = alltrue([
       for rpus in values(var.warehouse_capacity) : rpus == 4 || (rpus >= 8 && rpus <= 512 && rpus % 8 == 0) || (rpus > 512 && rpus <= 1024 && rpus % 32 == 0)
     ])
-    error_message = "RPUs come as 4, as 8 to 512 by eights, or up to 1024 by 32."
+    error_message = "RPUs must be 4, 8 to 512 in steps of 8, or up to 1024 in steps of 32."
   }
   validation {
     condition     = var.warehouse_capacity.max_rpus >= var.warehouse_capacity.base_rpus
-    error_message = "The most must not be less than the base."
+    error_message = "max_rpus must be at least base_rpus."
   }
 }
 
 variable "warehouse_usage_limits" {
-  description = "At most four limits of RPU hours per daily, weekly or monthly period, and the action beyond: log, emit-metric (CloudWatch), or deactivate, which ends all queries, loads included, until the period is over. An alarm rings at 80 percent of each. By default that is above a day of 8 RPUs, which steady loads use, and a week of 16 RPUs stops a runaway."
+  description = <<-TEXT
+    At most four usage limits: RPU hours per daily, weekly or monthly period, and the action at the
+    limit: log, emit-metric (CloudWatch), or deactivate, which rejects all queries, loads included,
+    until the period ends. An alarm fires at 80 percent of each. The default alerts above a day of 8
+    RPUs, the continuous load, and stops at a week of 16 RPUs.
+  TEXT
   type = map(object({
     period    = string
     rpu_hours = number
@@ -752,68 +977,91 @@ variable "warehouse_usage_limits" {
       for limit in values(var.warehouse_usage_limits) :
       contains(["daily", "weekly", "monthly"], limit.period) && contains(["log", "emit-metric", "deactivate"], limit.action) && limit.rpu_hours >= 1
     ])
-    error_message = "A limit has a period (daily, weekly, monthly), at least 1 RPU hour, and an action (log, emit-metric, deactivate)."
+    error_message = <<-TEXT
+      A limit needs a period (daily, weekly, monthly), at least 1 RPU hour, and an action (log,
+      emit-metric, deactivate).
+    TEXT
   }
   validation {
     condition     = length(var.warehouse_usage_limits) <= 4
-    error_message = "Redshift takes at most four limits."
+    error_message = "Redshift allows at most four limits."
   }
 }
 
 variable "warehouse_client_cidrs" {
-  description = "Networks from which BI tools may connect to the created workgroup, which has no public address: the VPC's own, or ones connected to it."
+  description = <<-TEXT
+    Networks from which BI tools may connect to the created workgroup, which has no public address:
+    the VPC's own, or networks connected to it.
+  TEXT
   type        = list(string)
   default     = []
 
   validation {
     condition     = alltrue([for cidr in var.warehouse_client_cidrs : can(cidrhost(cidr, 0)) && !endswith(cidr, "/0")])
-    error_message = "Each network must be a CIDR block such as 10.0.0.0/16, and not the whole internet."
+    error_message = <<-TEXT
+      Each network must be a CIDR block such as 10.0.0.0/16, and not the whole internet.
+    TEXT
   }
 }
 
 variable "warehouse_snapshot_days" {
-  description = "Days that daily snapshots of the created warehouse are kept. Null for none: Redshift's own recovery points reach back 24 hours, and `reload` loads everything again from gold."
+  description = <<-TEXT
+    Retention in days of daily snapshots of the created warehouse. Null for none: Redshift's
+    recovery points cover 24 hours, and `reload` loads everything again from gold.
+  TEXT
   type        = number
   default     = null
 
   validation {
     condition     = var.warehouse_snapshot_days == null || try(var.warehouse_snapshot_days >= 1 && var.warehouse_snapshot_days <= 3653 && var.warehouse_snapshot_days == floor(var.warehouse_snapshot_days), false)
-    error_message = "Snapshots are kept a whole number of 1 to 3653 days, or null for none."
+    error_message = "warehouse_snapshot_days must be a whole number of 1 to 3653, or null for none."
   }
 }
 
 variable "warehouse_admin_password_days" {
-  description = "Days after which Secrets Manager replaces the password of the created warehouse's admin."
+  description = <<-TEXT
+    Days after which Secrets Manager rotates the password of the created warehouse's admin.
+  TEXT
   type        = number
   default     = 30
 
   validation {
     condition     = var.warehouse_admin_password_days >= 1 && var.warehouse_admin_password_days <= 1000 && var.warehouse_admin_password_days == floor(var.warehouse_admin_password_days)
-    error_message = "The password is replaced every 1 to 1000 days."
+    error_message = "warehouse_admin_password_days must be a whole number of 1 to 1000."
   }
 }
 
 # ---- catalog, queries, governance ----------------------------------------------------------------
 
 variable "catalog_first_day" {
-  description = "First day that the catalog's tables show. The default is the first day that a contract accepts, which a backfill may reach. A later one makes fewer folders for a query without a condition on the day to list, and hides the days before it, which stay in the lake."
+  description = <<-TEXT
+    First day of the catalog's tables. The default is the first day that a contract accepts, for
+    backfills. A later day makes queries without a condition on the day list fewer folders, and
+    hides earlier days, which stay in the lake.
+  TEXT
   type        = string
   default     = "2000-01-01"
 
   validation {
     condition     = can(formatdate("YYYY-MM-DD", "${var.catalog_first_day}T00:00:00Z"))
-    error_message = "The first day must be a day such as 2000-01-01."
+    error_message = "The first day must be a date such as 2000-01-01."
   }
 }
 
 variable "bronze_crawler" {
-  description = "Whether a crawler looks every night which fields sources send, and keeps tables of it (crawled_...) in the bronze database. Queries need none: all tables are declared."
+  description = <<-TEXT
+    Whether a nightly crawler maintains tables of the fields that sources send (crawled_...) in the
+    bronze database. Queries do not need it: all tables are declared.
+  TEXT
   type        = bool
   default     = false
 }
 
 variable "athena" {
-  description = "Days until a query's result is deleted, and how many gigabytes one query may read before it is cancelled: 5 USD are a thousand of them."
+  description = <<-TEXT
+    Days until a query's result is deleted, and the gigabytes that one query may read; 1000 GB cost
+    5 USD.
+  TEXT
   type = object({
     results_days   = optional(number, 7)
     max_scanned_gb = optional(number, 100)
@@ -822,7 +1070,7 @@ variable "athena" {
 
   validation {
     condition     = var.athena.results_days >= 1 && var.athena.results_days == floor(var.athena.results_days)
-    error_message = "Results are kept a whole number of days, at least 1."
+    error_message = "results_days must be a whole number of at least 1."
   }
   validation {
     condition     = var.athena.max_scanned_gb >= 1 && var.athena.max_scanned_gb <= 7168 && var.athena.max_scanned_gb == floor(var.athena.max_scanned_gb)
@@ -832,12 +1080,13 @@ variable "athena" {
 
 variable "lake_formation" {
   description = <<-TEXT
-    Who sees which rows in Athena, Spark and Redshift Spectrum; null for whoever has IAM permissions on the bucket and the catalog.
-    admins: ARNs of Lake Formation's administrators, which must include whoever applies this. They replace those of the whole account and
-    region; with manage_settings = false that is left to somebody else.
-    shop_readers: a shop's id -> ARN of the role or user that sees the rows of this shop only, in gold, and with silver = true in silver as well,
-    there without the columns that hold personal data.
-    lake_readers: ARNs of those who see all shops, in gold and silver.
+    Row permissions in Athena, Spark and Redshift Spectrum; null leaves them to IAM permissions on
+    the bucket and the catalog.
+    - admins: ARNs of Lake Formation's administrators, including the principal that applies this.
+      They replace those of the account and region, unless manage_settings is false.
+    - shop_readers: shop -> ARN of the role or user that reads only this shop's rows, in gold, and
+      with silver = true also in silver, without the columns with personal data.
+    - lake_readers: ARNs of the readers of all shops, in gold and silver.
   TEXT
   type = object({
     admins          = list(string)
@@ -850,28 +1099,43 @@ variable "lake_formation" {
 
   validation {
     condition     = try(length(var.lake_formation.admins) > 0, true)
-    error_message = "There must be at least one administrator, whoever applies this among them, or nobody could grant anything any more."
+    error_message = <<-TEXT
+      There must be at least one administrator, including the principal that applies this; otherwise
+      permissions cannot be granted any more.
+    TEXT
   }
   validation {
     condition     = alltrue([for shop in try(keys(var.lake_formation.shop_readers), []) : can(regex("^[a-z0-9][a-z0-9_-]{0,62}$", shop))])
-    error_message = "A shop's id is 1 to 63 lower-case letters, digits, hyphens and underscores, the first a letter or a digit: it becomes part of a row filter."
+    error_message = <<-TEXT
+      A shop's id must be 1 to 63 lower-case letters, digits, hyphens and underscores, starting with
+      a letter or a digit: it is part of a row filter.
+    TEXT
   }
   validation {
     condition = alltrue([
       for arn in try(concat(var.lake_formation.admins, values(var.lake_formation.shop_readers), var.lake_formation.lake_readers), []) :
       can(regex("^arn:[a-z-]+:iam::[0-9]{12}:(role|user)/[A-Za-z0-9+=,.@_/-]+$", arn))
     ])
-    error_message = "Principals are ARNs of IAM roles or users, such as arn:aws:iam::123456789012:role/analysts."
+    error_message = <<-TEXT
+      Principals must be ARNs of IAM roles or users, such as
+      arn:aws:iam::123456789012:role/analysts.
+    TEXT
   }
   validation {
     condition = length(setintersection(
       try(values(var.lake_formation.shop_readers), []), try(concat(var.lake_formation.lake_readers, var.lake_formation.admins), [])
     )) == 0
-    error_message = "A reader of one shop must be neither a reader of all shops nor an administrator: grants add up, and it would see every row."
+    error_message = <<-TEXT
+      A reader of one shop must not be a reader of all shops or an administrator: grants add up, and
+      it would read every row.
+    TEXT
   }
   validation {
     condition     = length(distinct(try(values(var.lake_formation.shop_readers), []))) == length(try(values(var.lake_formation.shop_readers), []))
-    error_message = "Each shop needs a reader of its own: grants add up, and one reader of two shops would see both in one table."
+    error_message = <<-TEXT
+      Each shop needs its own reader: grants add up, and a reader of two shops would read both in
+      one table.
+    TEXT
   }
 }
 
@@ -879,9 +1143,10 @@ variable "lake_formation" {
 
 variable "notebook" {
   description = <<-TEXT
-    A SageMaker notebook instance over the customers' features; null for none. It is billed by the hour while it runs (ml.t3.medium: about
-    0.05 USD): stop it after work. It reads the features from the lake itself; with queries = true it may also ask Athena, for which it needs
-    two interface endpoints (about 16 USD a month), unless there is a NAT.
+    A SageMaker notebook instance with the customers' features; null for none. It is billed by the
+    hour while it runs (ml.t3.medium: about 0.05 USD): stop it after use. It reads the features from
+    the lake; with queries = true it may also use Athena, which needs two interface endpoints (about
+    16 USD a month) unless there is a NAT.
   TEXT
   type = object({
     instance_type = optional(string, "ml.t3.medium")
@@ -892,7 +1157,7 @@ variable "notebook" {
 
   validation {
     condition     = var.notebook == null || can(regex("^ml\\.[a-z0-9]+\\.[a-z0-9]+$", var.notebook.instance_type))
-    error_message = "The instance type must be one of SageMaker's, such as ml.t3.medium."
+    error_message = "The instance type must be a SageMaker type, such as ml.t3.medium."
   }
   validation {
     condition     = var.notebook == null || try(var.notebook.volume_gb >= 5 && var.notebook.volume_gb <= 16384 && var.notebook.volume_gb == floor(var.notebook.volume_gb), false)
@@ -903,7 +1168,10 @@ variable "notebook" {
 # ---- BI ------------------------------------------------------------------------------------------
 
 variable "warehouse_endpoint" {
-  description = "Host and port of a warehouse that was brought along (warehouse_workgroup), for the connection files of BI tools only; null if nobody needs them. Of a created one they are known."
+  description = <<-TEXT
+    Host and port of an existing warehouse (warehouse_workgroup), for the connection files of BI
+    tools; null if unused. Those of a created warehouse are known.
+  TEXT
   type = object({
     host = string
     port = optional(number, 5439)
@@ -912,6 +1180,9 @@ variable "warehouse_endpoint" {
 
   validation {
     condition     = var.warehouse_endpoint == null || can(regex("^[A-Za-z0-9.-]+$", var.warehouse_endpoint.host))
-    error_message = "The host must be a name such as shoplake.123456789012.eu-central-1.redshift-serverless.amazonaws.com, without scheme and port."
+    error_message = <<-TEXT
+      The host must be a name such as
+      shoplake.123456789012.eu-central-1.redshift-serverless.amazonaws.com, without scheme and port.
+    TEXT
   }
 }

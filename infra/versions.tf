@@ -1,8 +1,8 @@
 terraform {
   required_version = ">= 1.10.0"
 
-  # Where the state is says `terraform init -backend-config=path=...`; on AWS an override file puts
-  # it into S3 (README).
+  # `terraform init -backend-config=path=...` sets the state's file; on AWS an override file stores
+  # it in S3 (README).
   backend "local" {}
 
   required_providers {
@@ -13,20 +13,17 @@ terraform {
   }
 }
 
-# Credentials and, for the local cloud, AWS_ENDPOINT_URL come from the environment, so nothing here
-# knows a machine.
+# Credentials and, for the local cloud, AWS_ENDPOINT_URL come from the environment.
 provider "aws" {
   region = var.region
 
-  # LocalStack has no metadata service and knows no real credentials, and its buckets have no host
-  # names of their own.
+  # LocalStack has no metadata service, no real credentials, and no host names for buckets.
   skip_credentials_validation = var.local
   skip_metadata_api_check     = var.local
   skip_region_validation      = var.local
   s3_use_path_style           = var.local
 
-  # Not locally: LocalStack forgets a new stream's tags, and every plan would want to set them
-  # again.
+  # Not locally: LocalStack loses a new stream's tags, and every plan would show a change.
   default_tags {
     tags = var.local ? {} : merge(var.tags, {
       Project     = "shoplake"

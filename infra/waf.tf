@@ -1,4 +1,4 @@
-# Who floods or probes the API gets no farther than this.
+# The web ACL, against floods and probes of the API.
 
 module "waf" {
   source = "./modules/waf"

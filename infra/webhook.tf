@@ -1,4 +1,4 @@
-# POST -> signature, contract -> stream.
+# webhook: POST, signature, contract, stream.
 
 data "aws_iam_policy_document" "webhook" {
   statement {
@@ -19,15 +19,15 @@ data "aws_iam_policy_document" "webhook" {
     }
   }
 
-  # By their exact names: a shop's secret and the one before it.
+  # By name: a shop's current and previous secret.
   statement {
-    sid       = "ReadShopsSecrets"
+    sid       = "ReadShopSecrets"
     actions   = ["ssm:GetParameters"]
     resources = ["${local.shops_parameter_arn}/*"]
   }
 
   statement {
-    sid       = "DecryptShopsSecrets"
+    sid       = "DecryptShopSecrets"
     actions   = ["kms:Decrypt"]
     resources = [module.keys.secrets_key_arn]
 
@@ -38,16 +38,16 @@ data "aws_iam_policy_document" "webhook" {
     }
   }
 
-  # Which shops there are, so that names made up by strangers cost no look-up of a secret.
+  # The list of shops, so that unknown shop ids cause no reads of secrets.
   statement {
-    sid       = "ReadTheListOfShops"
+    sid       = "ReadShopList"
     actions   = ["s3:GetObject"]
     resources = ["${module.lake.bucket_arn}/shops/shops.json"]
   }
 
-  # For the 404 of a list that was never written; see list_partitions.
+  # For the 404 of a missing list; see list_partitions.
   statement {
-    sid       = "FindTheListOfShops"
+    sid       = "FindShopList"
     actions   = ["s3:ListBucket"]
     resources = [module.lake.bucket_arn]
 
@@ -59,7 +59,7 @@ data "aws_iam_policy_document" "webhook" {
   }
 
   statement {
-    sid       = "DecryptTheListOfShops"
+    sid       = "DecryptShopList"
     actions   = ["kms:Decrypt"]
     resources = [module.keys.data_key_arn]
 
@@ -75,10 +75,10 @@ module "webhook" {
   source = "./modules/function"
 
   name            = "webhook"
-  description     = "Takes events by HTTP, checks signature and contract, puts them on their source's stream."
+  description     = "Receives events by HTTP, validates them, writes them to their stream."
   defaults        = local.function_defaults
   memory_mb       = 512
-  timeout_seconds = 20 # Retries of the stream end after 10 seconds; API Gateway gives up after 29.
+  timeout_seconds = 20 # Stream retries end after 10 s, API Gateway times out after 29 s.
   policy          = data.aws_iam_policy_document.webhook.json
 
   environment = {
@@ -103,8 +103,8 @@ module "api" {
   log_key_arn         = module.keys.data_key_arn
 }
 
-# A secret that cannot be read, or a list of shops that cannot, is in the function's log only:
-# Parameter Store has no metric of what it throttles. The words are those of functions/webhook.
+# Failed reads of secrets and of the list of shops appear only in the function's log: Parameter
+# Store has no metric of throttling. The pattern matches the messages in functions/webhook.
 resource "aws_cloudwatch_log_metric_filter" "secrets_unavailable" {
   count = local.aws ? 1 : 0
 

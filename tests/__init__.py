@@ -1,1 +1,1 @@
-"""Everything that tests the pipeline as a whole, and runs it on a laptop."""
+"""Tests of the pipeline as a whole, its infrastructure and its commands."""

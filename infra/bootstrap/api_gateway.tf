@@ -1,6 +1,5 @@
-# API Gateway writes logs with one role per account and region, not per API: were it an
-# environment's, removing that one would silence the others, too. Without it a stage that is to log
-# is refused.
+# API Gateway logs with one role per account and region. If an environment owned it, deleting that
+# environment would stop the logs of the others. Without the role, a stage with logs is rejected.
 
 data "aws_iam_policy_document" "api_gateway" {
   statement {
@@ -22,12 +21,12 @@ resource "aws_iam_role" "api_gateway" {
   count = var.manage_api_gateway_account ? 1 : 0
 
   name               = "shoplake-api-gateway-logs-${var.region}"
-  description        = "What API Gateway writes the logs of its APIs with."
+  description        = "Writes the logs of API Gateway."
   assume_role_policy = data.aws_iam_policy_document.api_gateway.json
 }
 
-# Exception: broad on all log groups, but AWS documents this managed policy as the one that the
-# account's role must have, and tests for it when the role is set.
+# Exception: all log groups, because AWS requires this managed policy for the account's role and
+# checks it.
 resource "aws_iam_role_policy_attachment" "api_gateway" {
   count = var.manage_api_gateway_account ? 1 : 0
 

@@ -1,18 +1,18 @@
-# How far the roles of an environment's stack can reach, whatever their own policies say: its own
-# names, and of what AWS names whatever is not tagged as another environment's. The deploy role
-# makes no role without it (deployer.tf).
+# The permissions boundary of an environment's roles: its own names, and resources with generated
+# names unless tagged as another environment's. The deploy role cannot create a role without it
+# (deployer.tf).
 
 data "aws_iam_policy_document" "boundary" {
   for_each = var.environments
 
-  #checkov:skip=CKV_AWS_107: a boundary gives nothing; each role's own policy names what it may do
-  #checkov:skip=CKV_AWS_108: a boundary gives nothing; each role's own policy names what it may do
-  #checkov:skip=CKV_AWS_109: a boundary gives nothing; each role's own policy names what it may do
-  #checkov:skip=CKV_AWS_111: a boundary gives nothing; each role's own policy names what it may do
-  #checkov:skip=CKV_AWS_356: a boundary gives nothing; each role's own policy names what it may do
+  #checkov:skip=CKV_AWS_107: a boundary grants nothing; each role's policy limits it
+  #checkov:skip=CKV_AWS_108: a boundary grants nothing; each role's policy limits it
+  #checkov:skip=CKV_AWS_109: a boundary grants nothing; each role's policy limits it
+  #checkov:skip=CKV_AWS_111: a boundary grants nothing; each role's policy limits it
+  #checkov:skip=CKV_AWS_356: a boundary grants nothing; each role's policy limits it
 
   statement {
-    sid       = "WhatIsNamed"
+    sid       = "NamedResources"
     actions   = [for service in local.named_services : "${service}:*"]
     resources = local.named_resources[each.key]
   }
@@ -29,9 +29,9 @@ data "aws_iam_policy_document" "boundary" {
     resources = ["*"]
   }
 
-  # Their actions know no resource.
+  # These actions have no resources.
   statement {
-    sid = "WithoutResources"
+    sid = "ActionsWithoutResources"
     actions = [
       "cloudwatch:PutMetricData", "ecr:GetAuthorizationToken", "lakeformation:GetDataAccess", "logs:*LogDeliver*", "logs:DescribeLogGroups",
       "logs:DescribeResourcePolicies", "logs:PutResourcePolicy", "xray:GetSampling*", "xray:PutTelemetryRecords", "xray:PutTraceSegments",
@@ -40,13 +40,13 @@ data "aws_iam_policy_document" "boundary" {
   }
 
   statement {
-    sid       = "RolesOfTasks"
+    sid       = "PassTaskRoles"
     actions   = ["iam:PassRole"]
     resources = ["arn:${local.partition}:iam::${local.account}:role/shoplake-${each.key}-*"]
   }
 
   statement {
-    sid       = "LeaveOtherEnvironmentsAlone"
+    sid       = "DenyOtherEnvironments"
     effect    = "Deny"
     actions   = ["*"]
     resources = ["*"]
@@ -68,6 +68,6 @@ resource "aws_iam_policy" "boundary" {
   for_each = var.environments
 
   name        = "shoplake-boundary-${each.key}"
-  description = "The farthest that any role of shoplake-${each.key} can reach."
+  description = "Permissions boundary of every role of shoplake-${each.key}."
   policy      = data.aws_iam_policy_document.boundary[each.key].json
 }

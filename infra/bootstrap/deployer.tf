@@ -1,5 +1,5 @@
-# Who deploys: GitHub Actions of one repository, by a token that GitHub signs for each job. There is
-# no key to steal.
+# The deploy role of GitHub Actions, assumed with a token that GitHub signs for each job. There is
+# no long-lived key.
 
 resource "aws_iam_openid_connect_provider" "github" {
   count = var.github_repository != null && var.create_github_provider ? 1 : 0
@@ -11,16 +11,15 @@ resource "aws_iam_openid_connect_provider" "github" {
 locals {
   github_provider_arn = "arn:${local.partition}:iam::${local.account}:oidc-provider/token.actions.githubusercontent.com"
 
-  # The repository as GitHub's tokens name it. Exact names: a wildcard in place of the ids would let
-  # in names made to fit.
+  # The repository as in GitHub's tokens. Exact names: a wildcard for the ids would accept forged
+  # names.
   github_repositories = var.github_repository == null ? [] : distinct(concat(
     [var.github_repository],
     var.github_names_without_ids ? [replace(var.github_repository, "/@[0-9]+/", "")] : [],
   ))
 
-  # What a job may be, by what GitHub says of it in the token: one that runs in the environment
-  # whose stack it deploys. Who may run there, and from which branch, are settings of the
-  # environment in GitHub.
+  # The subject of the token: a job that runs in the environment that it deploys. Access and
+  # branches are settings of the environment in GitHub.
   deployers = var.github_repository == null ? {} : {
     for environment in var.environments : environment => [for repository in local.github_repositories : "repo:${repository}:environment:${environment}"]
   }
@@ -37,14 +36,14 @@ locals {
   ]
   named_resources = {
     for environment in var.environments : environment => concat(
-      # IAM takes no wildcard for the service.
+      # IAM accepts no wildcard for the service.
       [for service in local.named_services : "arn:${local.partition}:${service}:${var.region}:${local.account}:*shoplake-${environment}*" if service != "s3"],
       [
         "arn:${local.partition}:s3:::shoplake-${environment}-*",
         "arn:${local.partition}:cloudwatch::${local.account}:dashboard/shoplake-${environment}*",
-        # API Gateway calls the group of a stage's own log by the API's id.
+        # API Gateway names the group of a stage's own log after the API's id.
         "arn:${local.partition}:logs:${var.region}:${local.account}:log-group:API-Gateway-Execution-Logs_*",
-        # The catalog's names have no hyphens.
+        # Names in the catalog have no hyphens.
         "arn:${local.partition}:glue:${var.region}:${local.account}:catalog",
         "arn:${local.partition}:glue:${var.region}:${local.account}:*shoplake_${environment}*",
       ],
@@ -53,12 +52,12 @@ locals {
 }
 
 data "aws_iam_policy_document" "trust" {
-  #checkov:skip=CKV_AWS_358: the claim is repo:<owner>/<name>:environment:<name>, put together from variables that take no wildcards
+  #checkov:skip=CKV_AWS_358: the claim has exact names: its variables accept no wildcards
 
   for_each = local.deployers
 
   statement {
-    sid     = "JobsOfTheRepositoryInTheEnvironment"
+    sid     = "GitHubJobs"
     actions = ["sts:AssumeRoleWithWebIdentity"]
 
     principals {
@@ -92,58 +91,58 @@ resource "aws_iam_role" "deployer" {
 data "aws_iam_policy_document" "deploy" {
   for_each = local.deployers
 
-  #checkov:skip=CKV_AWS_108: it creates what holds the data, and the boundary of what it creates is the name of its environment
-  #checkov:skip=CKV_AWS_109: it sets the policies of what it creates; roles among them have the permissions boundary
-  #checkov:skip=CKV_AWS_111: services whose resources have names that AWS makes up know no narrower resource when they are created
-  #checkov:skip=CKV_AWS_356: services whose resources have names that AWS makes up know no narrower resource when they are created
+  #checkov:skip=CKV_AWS_108: it creates the data stores, limited to its environment's names
+  #checkov:skip=CKV_AWS_109: it sets policies of its resources; roles have the boundary
+  #checkov:skip=CKV_AWS_111: resources with generated names need "*" on creation
+  #checkov:skip=CKV_AWS_356: resources with generated names need "*" on creation
 
   statement {
-    sid       = "KeepTheState"
+    sid       = "WriteState"
     actions   = ["s3:GetObject", "s3:PutObject"]
     resources = ["${aws_s3_bucket.state.arn}/shoplake-${each.key}.tfstate*"]
   }
 
-  # Terraform's lock is a file beside the state.
+  # Terraform's lock is an object beside the state.
   statement {
-    sid       = "ReleaseTheLock"
+    sid       = "ReleaseLock"
     actions   = ["s3:DeleteObject"]
     resources = ["${aws_s3_bucket.state.arn}/shoplake-${each.key}.tfstate.tflock"]
   }
 
   statement {
-    sid       = "FindTheState"
+    sid       = "ListState"
     actions   = ["s3:ListBucket"]
     resources = [aws_s3_bucket.state.arn]
   }
 
   statement {
-    sid       = "UseTheStatesKey"
+    sid       = "UseStateKey"
     actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
     resources = [aws_kms_key.state.arn]
   }
 
-  # What can be named before it exists is bounded by the environment's name.
+  # Resources with a name are limited by the environment's prefix.
   statement {
-    sid       = "ManageWhatIsNamed"
+    sid       = "ManageNamedResources"
     actions   = [for service in local.named_services : "${service}:*"]
     resources = local.named_resources[each.key]
   }
 
-  # Exception: AWS makes up the names of these, or their actions know no resource; the region bounds
-  # them.
+  # Exception: these have generated names or actions without resources; the region limits them.
   statement {
-    sid       = "ManageWhatAwsNames"
+    sid       = "ManageResourcesWithGeneratedNames"
     actions   = [for service in local.services_that_name : "${service}:*"]
     resources = ["*"]
 
     condition {
       test     = "StringEquals"
       variable = "aws:RequestedRegion"
-      values   = [var.region, "us-east-1"] # Budgets and hosted zones are in us-east-1, wherever the rest is.
+      values   = [var.region, "us-east-1"] # Budgets and hosted zones are in us-east-1.
     }
   }
 
-  # Exception: lists and settings of a service, and event source mappings, whose names AWS makes up.
+  # Exception: lists and settings of services, and event source mappings, which have generated
+  # names.
   statement {
     sid = "ManageSettings"
     actions = [
@@ -162,7 +161,7 @@ data "aws_iam_policy_document" "deploy" {
     resources = ["arn:${local.partition}:lambda:${var.region}:${local.account}:event-source-mapping:*"]
   }
 
-  # Roles are the environment's own.
+  # Only the environment's roles.
   statement {
     sid = "ManageRoles"
     actions = [
@@ -173,8 +172,8 @@ data "aws_iam_policy_document" "deploy" {
     resources = ["arn:${local.partition}:iam::${local.account}:role/shoplake-${each.key}-*"]
   }
 
-  # What gives a role permissions is allowed only for a role that has the boundary: whatever a
-  # deployment writes into a policy, the role stays within its environment.
+  # Permissions can be given only to roles with the boundary, so that every role stays within its
+  # environment.
   statement {
     sid       = "ManageBoundedRoles"
     actions   = ["iam:AttachRolePolicy", "iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"]
@@ -188,15 +187,14 @@ data "aws_iam_policy_document" "deploy" {
   }
 
   statement {
-    sid       = "LetServicesHaveTheirRoles"
+    sid       = "PassRolesToServices"
     actions   = ["iam:CreateServiceLinkedRole"]
     resources = ["arn:${local.partition}:iam::${local.account}:role/aws-service-role/*"]
   }
 
-  # Whatever it may do by name, who deploys and how far roles reach is not for a deployment to
-  # decide.
+  # A deployment must not change deploy roles and boundaries.
   statement {
-    sid     = "LeaveDeployersAlone"
+    sid     = "DenyDeployers"
     effect  = "Deny"
     actions = ["iam:*"]
     resources = [
@@ -205,10 +203,10 @@ data "aws_iam_policy_document" "deploy" {
     ]
   }
 
-  # Keys, the warehouse, the API and the web ACL have names that AWS makes up, so their tag says
-  # whose they are. A resource without the tag is of no environment.
+  # Keys, the warehouse, the API and the web ACL have generated names, so a tag names their
+  # environment. A resource without the tag belongs to no environment.
   statement {
-    sid       = "LeaveOtherEnvironmentsAlone"
+    sid       = "DenyOtherEnvironments"
     effect    = "Deny"
     actions   = ["*"]
     resources = ["*"]

@@ -1,6 +1,6 @@
-# What has to be there before the first deployment of an account and region: a place for states, who
-# may deploy, and what API Gateway logs with. Its own state stays on the machine that applied it: it
-# can be imported anew, and nothing else needs it.
+# Prerequisites of the first deployment to an account and region: state bucket, deploy roles,
+# boundaries, API Gateway's logging role. The state of this root is a local file: its resources can
+# be imported, and nothing else needs it.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -14,11 +14,11 @@ locals {
 # ---- states --------------------------------------------------------------------------------------
 
 data "aws_iam_policy_document" "key" {
-  #checkov:skip=CKV_AWS_109: a key policy's "*" means this key, and only the account itself may administer it
-  #checkov:skip=CKV_AWS_111: a key policy's "*" means this key, and only the account itself may administer it
-  #checkov:skip=CKV_AWS_356: a key policy's "*" means this key, and only the account itself may administer it
+  #checkov:skip=CKV_AWS_109: "*" is this key, and only the account administers it
+  #checkov:skip=CKV_AWS_111: "*" is this key, and only the account administers it
+  #checkov:skip=CKV_AWS_356: "*" is this key, and only the account administers it
 
-  # Hands the decision to IAM policies; without it nobody could repair the key's policy.
+  # Delegates to IAM policies; without it the key's policy could never be changed.
   statement {
     sid       = "DelegateToIam"
     actions   = ["kms:*"]
@@ -44,13 +44,13 @@ resource "aws_kms_alias" "state" {
 }
 
 resource "aws_s3_bucket" "state" {
-  #checkov:skip=CKV_AWS_18: only who deploys reads and writes it, and CloudTrail says who assumed that role
-  #checkov:skip=CKV_AWS_144: a state can be imported anew; versions undo accidents
-  #checkov:skip=CKV2_AWS_62: nothing has to happen when a state changes
+  #checkov:skip=CKV_AWS_18: only deploy roles use it, and CloudTrail records who assumed them
+  #checkov:skip=CKV_AWS_144: a state can be imported again; versions undo accidents
+  #checkov:skip=CKV2_AWS_62: no consumer of state changes
 
   bucket = local.bucket
 
-  # Without the states nobody could change or remove what is deployed, but by hand.
+  # Without the states, resources can only be changed by hand.
   lifecycle {
     prevent_destroy = true
   }
@@ -110,7 +110,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "state" {
     }
   }
 
-  # Rules for noncurrent versions mean nothing until there are versions.
+  # Rules for noncurrent versions need versioning.
   depends_on = [aws_s3_bucket_versioning.state]
 }
 
@@ -137,7 +137,6 @@ resource "aws_s3_bucket_policy" "state" {
   bucket = aws_s3_bucket.state.id
   policy = data.aws_iam_policy_document.bucket.json
 
-  # S3 refuses a policy and a public access block that are set at the same moment
-  # (OperationAborted).
+  # S3 rejects setting a policy and a public access block at the same time (OperationAborted).
   depends_on = [aws_s3_bucket_public_access_block.state]
 }

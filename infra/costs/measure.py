@@ -1,17 +1,16 @@
 #!/usr/bin/env python3
 """Measures the functions' processor time per invocation: the milliseconds in measured.toml.
 
-    measure.py <folder of built binaries>      transform and conform, by the size of what they read
-    measure.py --cloud .local/demo             all functions of a local cloud that is up, by what they have done so far
+    measure.py <folder of built binaries>      transform and conform, by the size of their input
+    measure.py --cloud .local/demo             all functions of a running local cloud
 
-Processor time and not duration, because a function waits for S3 as long as S3 takes, which nothing
-here can tell; and because it is the same on a busy machine.
+It measures processor time instead of duration: duration depends on S3 and on the load of the
+machine.
 
-With binaries, each function runs as Lambda would run it, by the Runtime API, over a lake that
-`simulate` fills with a day of web events in batches of different sizes; S3 and the rest of AWS are
-a stub on this machine. Then `cpu = fixed + per object * objects + per row * rows` is fitted to what
-was measured (least squares). With a local cloud, the functions' processes and their logs are looked
-at, starts included.
+With binaries, each function runs through the Lambda Runtime API over a lake that `simulate` fills
+with a day of web events in batches of different sizes, with a stub of AWS. Then
+`cpu = fixed + per object * objects + per row * rows` is fitted to the measurements (least
+squares). With a local cloud, it reads the functions' processes and logs, starts included.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def processor(pid: int) -> float:
-    """Milliseconds of processor time of a process so far; 0 if it has gone."""
+    """Returns the processor milliseconds of a process; 0 if it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except FileNotFoundError:
@@ -59,8 +58,8 @@ def processor(pid: int) -> float:
 
 
 class Stub(BaseHTTPRequestHandler):
-    """As much of S3, EventBridge and SQS as transform and conform need. Gold is always absent, so
-    that a job always computes.
+    """A stub of S3, EventBridge and SQS for transform and conform. Gold is always missing, so that
+    every job computes.
     """
 
     protocol_version = "HTTP/1.1"
@@ -110,12 +109,12 @@ class Stub(BaseHTTPRequestHandler):
         )
 
     def log_message(self, *_: object) -> None:
-        """Silent."""
+        """Logs nothing."""
 
 
 @contextmanager
 def aws(lake: Path) -> Iterator[tuple[str, list[int]]]:
-    """The stub over a folder; yields its URL, and the sizes of what is written to it."""
+    """Runs the stub over a folder; yields its URL and the sizes of written objects."""
     written: list[int] = []
     server = ThreadingHTTPServer(
         ("127.0.0.1", 0), type("Lake", (Stub,), {"lake": lake, "written": written})
@@ -129,8 +128,8 @@ def aws(lake: Path) -> Iterator[tuple[str, list[int]]]:
 
 @contextmanager
 def function(binary: Path, endpoint: str, memory_mb: int, **environment: str) -> Iterator[Any]:
-    """The function as a process; yields what invokes it and says how many milliseconds of processor
-    time that took.
+    """Runs the function as a process; yields a function that invokes it and returns the processor
+    milliseconds.
     """
     with tempfile.TemporaryDirectory() as folder:
         code = Path(folder, "code")
@@ -184,7 +183,7 @@ def function(binary: Path, endpoint: str, memory_mb: int, **environment: str) ->
 
 
 def web_events(binaries: Path, folder: Path, events: int) -> list[dict[str, Any]]:
-    """A day of the sample source's web traffic."""
+    """Returns a day of the sample source's web traffic."""
     file = folder / "web.ndjson"
     subprocess.run(
         [
@@ -204,30 +203,29 @@ def web_events(binaries: Path, folder: Path, events: int) -> list[dict[str, Any]
 
 
 def web_models(folder: Path) -> Path:
-    """The models that read web events, and no other, with their checks and the tables they look
-    into.
-    """
-    sql, models = ROOT / "glue-sql", set()
-    for part in ("silver", "gold", "checks", "reference"):
-        (folder / part).mkdir(parents=True)
-        for path in (sql / part).iterdir():
-            text = path.read_text()
-            header = re.match(r'-- model = "(.+)"', text)
-            if (
-                part == "reference"
-                or (header and header[1] in models)
-                or (part != "checks" and "silver.web_traffic" in text)
-            ):
-                shutil.copy(path, folder / part)
-                models.add(path.stem)
+    """Copies the models that read only web events, with their checks and reference tables."""
+    sql = ROOT / "glue-sql"
+    texts = {path: path.read_text() for path in sql.rglob("*.sql")}
+    models = {
+        path.stem
+        for path, text in texts.items()
+        if re.search(r"^-- inputs = .*silver\.web_traffic", text, re.MULTILINE)
+    }
+    for path, text in texts.items():
+        checked = re.search(r'^-- model = "(.+)"', text, re.MULTILINE)
+        if (checked[1] if checked else path.stem) in models:
+            copy = folder / path.relative_to(sql)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
+    shutil.copytree(sql / "reference", folder / "reference")
     return folder
 
 
 def transform_jobs(
     binaries: Path, events: int, batch: int
 ) -> Iterator[tuple[str, int, int, float]]:
-    """Model and partition, silver objects and rows that it reads, and processor milliseconds of
-    each job over the day's web events.
+    """Yields model and partition, silver objects, rows and processor milliseconds of each job over
+    the day's web events.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -281,8 +279,8 @@ def transform_jobs(
 
 
 def conform_batches(binaries: Path) -> Iterator[tuple[int, float, int]]:
-    """Events of a Kinesis batch, processor milliseconds and bytes of the objects written; ten
-    events to a record.
+    """Yields events, processor milliseconds and written bytes of a Kinesis batch with ten events a
+    record.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -301,7 +299,7 @@ def conform_batches(binaries: Path) -> Iterator[tuple[int, float, int]]:
 
 
 def kinesis(events: list[dict[str, Any]]) -> dict[str, Any]:
-    """A Lambda event of a stream, with ten envelopes in each record."""
+    """Returns a Lambda event of a stream with ten envelopes in each record."""
     lines = [
         json.dumps(
             {
@@ -344,8 +342,8 @@ def kinesis(events: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def fit(rows: Iterable[tuple[float, ...]], values: Iterable[float]) -> list[float]:
-    """Least squares by the normal equations, weighted by 1/value: a percent of a small number
-    counts as much as of a large one.
+    """Returns the least-squares fit by the normal equations, weighted by 1/value: relative errors
+    count equally.
     """
     weighted = [([x / value for x in row], 1.0) for row, value in zip(rows, values, strict=True)]
     size = len(weighted[0][0])
@@ -366,15 +364,13 @@ def fit(rows: Iterable[tuple[float, ...]], values: Iterable[float]) -> list[floa
     return [row[size] for row in matrix]
 
 
-def look_at(cloud: Path) -> None:
-    """Prints what the functions of a running local cloud have needed so far, and what came of their
-    jobs.
-    """
+def measure_cloud(cloud: Path) -> None:
+    """Prints the processor time of the functions of a running local cloud, and their jobs."""
     totals: dict[str, Counter[str]] = defaultdict(Counter)
     for environment in (cloud / "functions").glob("*/*"):
         milliseconds = processor(int((environment / "pid").read_text()))
         if not milliseconds:
-            continue  # What it needed has gone with it.
+            continue  # The process has ended, and its times with it.
         log = (environment / "log").read_text()
         totals[environment.parent.name.rsplit("-", 1)[1]].update(
             {
@@ -393,20 +389,19 @@ def look_at(cloud: Path) -> None:
         )
     for name, total in sorted(totals.items()):
         requests = max(1, total["requests"])
-        each = f"{total['milliseconds'] / requests:.1f} ms and {total['log'] / requests:.0f} bytes of log each"
-        print(f"{name}: {total['requests']} requests, {each}")
-    print(
-        f"jobs: {totals['dispatch']['computing']} started, {totals['dispatch']['postponed']} postponed"
-    )
-    print(
-        f"jobs: {totals['transform']['Committed']} committed, {totals['transform']['Unchanged']} unchanged"
-    )
+        milliseconds, log = total["milliseconds"] / requests, total["log"] / requests
+        print(
+            f"{name}: {total['requests']} requests, {milliseconds:.1f} ms, {log:.0f} bytes of log"
+        )
+    planned, ran = totals["dispatch"], totals["transform"]
+    print(f"jobs: {planned['computing']} started, {planned['postponed']} postponed")
+    print(f"jobs: {ran['Committed']} committed, {ran['Unchanged']} unchanged")
 
 
 def main() -> None:
-    """Prints the measurements and what was fitted to them."""
+    """Prints the measurements and the fit."""
     if sys.argv[1] == "--cloud":
-        look_at(Path(sys.argv[2]))
+        measure_cloud(Path(sys.argv[2]))
         return
     binaries = Path(sys.argv[1]).resolve()
     batches = list(conform_batches(binaries))

@@ -1,5 +1,4 @@
-"""A month of one environment at one rate of events: what happens in it, and what each service bills
-for that.
+"""Estimates a month of one environment at one rate of events: quantities and costs by service.
 
 Every number is in one of four files: prices.toml, measured.toml, assumed.toml, environments.toml.
 The models' own settings (inputs, days, every_seconds) are read from the headers in glue-sql.
@@ -12,6 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -23,43 +23,49 @@ ROOT = HERE.parents[1]
 DAY = 86_400
 DAYS = HOURS / 24
 LAMBDA_CORE_MB = 1769
-"""At this size a function has one whole core: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html"""
+"""The memory of a function with one core.
+
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+"""
 LAMBDA_PAYLOAD = 6 * MB * 3 // 4
-"""Bytes of records in one batch: Lambda takes 6 MB, in which they are base64."""
+"""Bytes of records in one batch: Lambda's limit is 6 MB in base64."""
 TRANSFORM_TIMEOUT = 100
 """Seconds; infra/transform.tf."""
 CONCURRENT_READS = 32
-"""Objects that transform reads at a time; crates/engine/src/inputs.rs."""
+"""Objects that transform reads in parallel; crates/engine/src/inputs.rs."""
 ROUND_TRIPS = 6
-"""Requests to S3 of a job, one after the other, beside its inputs: document, gold, commit, lease."""
+"""A job's sequential requests to S3 besides its inputs: document, gold, commit, lease."""
 EXECUTION_MB = 51
-"""Memory of an Express execution: AWS counts 50 MB, the definition and the data. https://aws.amazon.com/step-functions/pricing/"""
+"""Memory of an Express execution: 50 MB, the definition and the data.
+
+https://aws.amazon.com/step-functions/pricing/
+"""
 GLUE_TRANSITIONS = 6
-"""The start of a Standard execution, and the states that it enters for a job that ends well; silver_to_gold_glue.asl.json."""
+"""Transitions of a successful Standard execution; silver_to_gold_glue.asl.json."""
 MESSAGE_BYTES = 1024
-"""Of an event that says that an object was written, or a partition is dirty."""
+"""Size of an event about a new object or a dirty partition."""
 HELD_SECONDS = {"lambda": 3, "glue": 60}
-"""How long a mark waits for a job that holds its partition; functions/dispatch/src/engine.rs."""
+"""Delay of a dirty-partition message while a job holds its partition; functions/dispatch."""
 LOADS_AT_ONCE = 4
-"""Loads that Redshift works on side by side when many partitions change together."""
+"""Concurrent loads in Redshift when many partitions change together."""
 STREAM_READERS = 2
-"""conform and Firehose."""
+"""Consumers of a stream: conform and Firehose."""
 
 
 @cache
 def read(name: str) -> dict[str, Any]:
-    """A file of this folder."""
+    """Returns a TOML file of this folder."""
     return tomllib.loads((HERE / name).read_text())
 
 
 def values(name: str, key: str) -> dict[str, float]:
-    """One number of each entry of a file."""
+    """Returns one number of each entry of a file."""
     return {entry: float(fields[key]) for entry, fields in read(name).items()}
 
 
 @dataclass(frozen=True)
 class Model:
-    """What a model's header says of when it is computed, and from what."""
+    """The schedule and inputs in a model's header."""
 
     name: str
     inputs: tuple[str, ...]
@@ -67,45 +73,53 @@ class Model:
     lookahead_days: int
     every_seconds: int
     in_warehouse: bool
-    has_notice: bool
+    has_notifications: bool
 
 
 @cache
 def models(sql: Path = ROOT / "glue-sql") -> dict[str, Model]:
-    """The models, by the names that others call them by, such as silver.daily_stock."""
+    """Returns the models by name: the SQL files whose header names inputs, except checks."""
     found = {}
-    for path in sorted([*sql.glob("silver/*.sql"), *sql.glob("gold/*.sql")]):
+    for path in sorted(sql.rglob("*.sql")):
+        if path.parent.name in ("checks", "warehouse"):
+            continue
         lines = path.read_text().splitlines()
-        last = next(number for number, line in enumerate(lines) if not line.startswith("--"))
-        header = tomllib.loads("\n".join(line.removeprefix("--").strip() for line in lines[:last]))
-        found[f"{path.parent.name}.{path.stem}"] = Model(
+        comment = takewhile(lambda line: line.startswith("--"), lines)
+        try:
+            header = tomllib.loads("\n".join(line.removeprefix("--").strip() for line in comment))
+        except tomllib.TOMLDecodeError:
+            continue
+        if "inputs" not in header:
+            continue
+        inputs = (name.rpartition(".") for name in header["inputs"])
+        found[path.stem] = Model(
             path.stem,
-            tuple(name for name in header["inputs"] if not name.startswith("reference.")),
+            tuple(name for folder, _, name in inputs if folder != "reference"),
             header.get("lookback_days", 0),
             header.get("lookahead_days", 0),
             header.get("every_seconds", 0),
-            "warehouse" in header,
-            "notice" in header,
+            "warehouse" in header or path.parent.name not in ("silver", "gold", "intermediate"),
+            "notice" in header or "alert" in header,
         )
     return found
 
 
 @dataclass(frozen=True)
 class Flow:
-    """What there is of an input: of a dataset, or of a model that others read."""
+    """The amount of data of an input: a dataset, or a model that others read."""
 
     objects_per_day: float
     rows_per_day: float
     bytes_per_day: float
     seconds_between: float
-    """How long it is from one change to the next."""
+    """Time between changes."""
     polled: bool = False
-    """Whether it comes from connectors alone: all at once, and then nothing for an hour or a day."""
+    """Whether only connectors deliver it: in bursts, hourly or daily."""
 
 
 @dataclass(frozen=True)
 class Jobs:
-    """The jobs of one model and one of its partitions in a month, and one of them."""
+    """The jobs of one partition of a model in a month: their number, and the size of one job."""
 
     model: Model
     count: float
@@ -115,8 +129,8 @@ class Jobs:
     seconds: float
     on_glue: bool
     polled: bool
-    marks: float = 0.0
-    """How often dispatch looks at the partition, and lists its inputs: most often to find that it has to wait."""
+    dirty_messages: float = 0.0
+    """Dirty-partition messages: for each, dispatch reads the partition and lists its inputs."""
 
 
 @dataclass
@@ -129,38 +143,38 @@ class Month:
     measured: Mapping[str, float] = field(default_factory=lambda: values("measured.toml", "value"))
     assumed: Mapping[str, float] = field(default_factory=lambda: values("assumed.toml", "value"))
     every_seconds: int = 0
-    """At least so long from one computation of a partition to the next, whatever the models say."""
+    """Minimum time between computations of a partition; overrides smaller values of models."""
 
     # ---- arrival ----
 
     @property
     def requests(self) -> float:
-        """To the API."""
+        """Returns the requests to the API."""
         return self.events_per_second / self.assumed["events_per_request"] * SECONDS
 
     @property
-    def refused(self) -> bool:
-        """Whether more requests come than the API lets in."""
+    def exceeds_throttle(self) -> bool:
+        """Returns whether the requests exceed the API's throttle."""
         return self.requests / SECONDS > self.environment["requests_per_second"] * 1.0001
 
     @property
     def record_bytes(self) -> float:
-        """The webhook packs a request's events into one record, up to 25,000 bytes."""
+        """Returns the size of a record: a request's events, up to 25,000 bytes."""
         return min(25_000.0, self.assumed["events_per_request"] * self.measured["envelope_bytes"])
 
     @property
     def records(self) -> float:
-        """Put to the streams."""
+        """Returns the records written to the streams."""
         return (
             self.events_per_second * SECONDS * self.measured["envelope_bytes"] / self.record_bytes
         )
 
     def stream_shards(self, share: float) -> int:
-        """Shards of a stream that takes this share of the events: what is set, or more if that is
-        not enough.
+        """Returns the shards of a stream with this share of the events: as configured, or more if
+        needed.
 
-        On demand a stream begins with 4, and AWS keeps twice the peak of the last 30 days ready; a
-        shard takes 1 MB and 1,000 records a second.
+        An on-demand stream has at least 4, and twice the peak of the last 30 days; a shard takes
+        1 MB and 1,000 records a second.
         https://docs.aws.amazon.com/streams/latest/dev/how-do-i-size-a-stream.html
         """
         records = self.records / SECONDS * share
@@ -172,8 +186,8 @@ class Month:
         )
 
     def batches_per_second(self, share: float) -> float:
-        """How often conform is invoked for a stream: on each shard by what comes first, the
-        window's end (it begins with a record), the records or the bytes of a full batch.
+        """Returns the invocations of conform for a stream. On each shard a batch ends with its
+        window (which begins with a record), or when it is full by records or bytes.
         https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
         """
         shards = self.stream_shards(share)
@@ -187,15 +201,15 @@ class Month:
 
     @property
     def shares(self) -> dict[str, float]:
-        """Of the events, by dataset; each has a stream of its own."""
+        """Returns the share of events by dataset; each dataset has its own stream."""
         return {
-            "silver.web_traffic": 1 - self.assumed["crm_share"],
-            "silver.crm_interactions": self.assumed["crm_share"],
+            "web_traffic": 1 - self.assumed["crm_share"],
+            "crm_interactions": self.assumed["crm_share"],
         }
 
     @property
     def conform_invocations(self) -> float:
-        """Of batches of the streams; those of bronze objects are few."""
+        """Returns the invocations for batches of streams and for bronze objects."""
         return (
             sum(map(self.batches_per_second, self.shares.values())) * SECONDS
             + self.bronze_objects_of_connectors
@@ -203,14 +217,12 @@ class Month:
 
     @property
     def bronze_objects_of_connectors(self) -> float:
-        """An hourly one, and a daily one: what all shops deliver about the same time comes together
-        in Firehose.
-        """
+        """Returns an hourly and a daily object: Firehose combines deliveries of the same time."""
         return 25 * DAYS
 
     @cached_property
     def flows(self) -> dict[str, Flow]:
-        """What arrives in silver."""
+        """Returns what arrives in silver, by dataset."""
         found = {}
         for dataset, share in self.shares.items():
             objects, rows = (
@@ -222,31 +234,35 @@ class Month:
                 + rows * self.measured["silver_event_bytes"]
             )
             found[dataset] = Flow(objects, rows, size, DAY / objects)
-        for dataset, arrivals, rows in (
-            ("silver.pos_sales", 1, self.assumed["shops"] * self.assumed["pos_rows_per_shop_day"]),
-            (
-                "silver.inventory_levels",
-                24,
-                24 * self.assumed["shops"] * self.assumed["inventory_rows_per_shop_hour"],
-            ),
-        ):
-            size = (
-                arrivals * self.measured["silver_object_bytes"]
-                + rows * self.measured["silver_event_bytes"]
-            )
-            found[dataset] = Flow(arrivals, rows, size, DAY / arrivals, polled=True)
+        found["pos_sales"] = self.daily_delivery
+        found["inventory_levels"] = self.delivery(
+            24, 24 * self.assumed["shops"] * self.assumed["inventory_rows_per_shop_hour"]
+        )
         return found
+
+    @property
+    def daily_delivery(self) -> Flow:
+        """A daily POS delivery; also the estimate of a dataset without an assumption."""
+        return self.delivery(1, self.assumed["shops"] * self.assumed["pos_rows_per_shop_day"])
+
+    def delivery(self, arrivals: float, rows: float) -> Flow:
+        """Returns the flow of so many deliveries a day with so many rows in all."""
+        size = (
+            arrivals * self.measured["silver_object_bytes"]
+            + rows * self.measured["silver_event_bytes"]
+        )
+        return Flow(arrivals, rows, size, DAY / arrivals, polled=True)
 
     # ---- computation ----
 
     @cached_property
     def jobs(self) -> list[Jobs]:
-        """Of every model and every partition that today's data makes dirty: today's own, and
-        lookahead_days before it.
+        """Returns the jobs of each model and each partition that new data makes dirty: today, and
+        lookahead_days before.
 
-        A partition is computed again when an input has changed, but not oftener than every_seconds,
-        and by one job at a time. Half of today is there on average, and all of the days before.
-        (Later days are dirty, too, but have no data yet.)
+        A partition is recomputed after a change, at most once in every_seconds, by one job at a
+        time. On average half of today's data exists, and all data of earlier days. Later days are
+        dirty too, but have no data.
         """
         flows, found = dict(self.flows), []
         waiting = dict(models())
@@ -257,11 +273,7 @@ class Month:
                 if not any(each in waiting for each in model.inputs)
             )
             del waiting[name]
-            if unknown := [each for each in model.inputs if each not in flows]:
-                raise KeyError(
-                    f"{model.name} reads {unknown}, of which Month.flows does not say how much arrives: add it there"
-                )
-            inputs = [flows[each] for each in model.inputs]
+            inputs = [flows.get(each, self.daily_delivery) for each in model.inputs]
             change = min(flow.seconds_between for flow in inputs)
             wait = max(change, model.every_seconds, self.every_seconds)
             jobs = [
@@ -276,27 +288,25 @@ class Month:
             size = rows * self.measured["silver_event_bytes"]
             flows[name] = Flow(1, rows, size, max(wait, jobs[0].seconds), polled=jobs[0].polled)
         at_once = sum(job.count * job.seconds for job in found if job.on_glue) / SECONDS
-        share = (
-            min(1.0, self.environment["glue_runs"] / at_once) if at_once else 1.0
-        )  # the others wait for their turn
+        share = min(1.0, self.environment["glue_runs"] / at_once) if at_once else 1.0
         return [replace(job, count=job.count * share) if job.on_glue else job for job in found]
 
     def in_a_month(self, job: Jobs, change: float, wait: float) -> Jobs:
-        """How often the job runs, and how often it is looked for: with every change that a batch of
-        marks brings, when what was postponed comes back, and time and again while another job holds
+        """Returns the job with its number of runs and of dirty-partition messages: one for every
+        change in a batch, one for every delayed message, and repeated ones while another job holds
         the partition.
         """
         batch = self.environment["dispatch_seconds"]
         count = SECONDS / max(wait, job.seconds)
-        marks = SECONDS / max(change, batch) + count
+        messages = SECONDS / max(change, batch) + count
         if job.seconds > change:
-            marks += (
+            messages += (
                 count * job.seconds / max(batch, HELD_SECONDS["glue" if job.on_glue else "lambda"])
             )
-        return replace(job, count=count, marks=marks)
+        return replace(job, count=count, dirty_messages=messages)
 
     def job(self, model: Model, inputs: list[Flow], days: float) -> Jobs:
-        """One job over so many days of its inputs."""
+        """Returns one job over so many days of its inputs."""
         objects, rows, size = (
             sum(values) * days
             for values in zip(
@@ -309,7 +319,7 @@ class Month:
         if limit and size > limit * MB:
             rate = self.assumed["glue_rows_per_worker_second"] * max(
                 1, self.environment["glue_workers"] - 1
-            )  # one drives
+            )  # one is the driver
             seconds = self.assumed["glue_start_seconds"] + rows / rate
             return Jobs(model, 0, len(inputs), objects, rows, seconds, on_glue=True, polled=polled)
         waits = (ROUND_TRIPS + math.ceil(objects / CONCURRENT_READS)) * self.assumed[
@@ -324,32 +334,31 @@ class Month:
         return Jobs(model, 0, len(inputs), objects, rows, seconds, on_glue=False, polled=polled)
 
     def duration(self, function: str, processor_ms: float) -> float:
-        """Milliseconds that a function takes for work of one core."""
+        """Returns the milliseconds of a function for so much time of one core."""
         return processor_ms / min(1.0, self.environment["memory_mb"][function] / LAMBDA_CORE_MB)
 
     @property
     def too_slow(self) -> list[Jobs]:
-        """Jobs that do not end in time: what is estimated for them is what they cost while they
-        fail.
-        """
+        """Returns the jobs that time out: the estimate counts them until their timeout."""
         return [jobs for jobs in self.jobs if not jobs.on_glue and jobs.seconds > TRANSFORM_TIMEOUT]
 
     @property
     def job_count(self) -> float:
-        """Of all models."""
+        """Returns the jobs of all models."""
         return sum(jobs.count for jobs in self.jobs)
 
     @property
-    def marks(self) -> float:
-        return sum(jobs.marks for jobs in self.jobs)
+    def dirty_messages(self) -> float:
+        """Returns the dirty-partition messages of all models."""
+        return sum(jobs.dirty_messages for jobs in self.jobs)
 
     @property
     def commits(self) -> float:
-        """Jobs that changed rows."""
+        """Returns the jobs with changed rows."""
         return self.job_count * self.measured["committed_share"]
 
     def loads_of(self, polled: bool) -> float:
-        """Commits of models that the warehouse shows."""
+        """Returns the commits of models in the warehouse, by kind of input."""
         shown = sum(
             jobs.count for jobs in self.jobs if jobs.model.in_warehouse and jobs.polled == polled
         )
@@ -357,12 +366,12 @@ class Month:
 
     @property
     def loads(self) -> float:
-        """All commits that the warehouse shows."""
+        """Returns all commits of models in the warehouse."""
         return self.loads_of(polled=False) + self.loads_of(polled=True)
 
     @property
     def bronze_objects(self) -> float:
-        """Firehose writes when its buffer is full or old."""
+        """Returns the bronze objects: Firehose writes when its buffer is full or old."""
         streams, size = self.environment["event_streams"], self.environment["firehose_mb"] * MB
         bytes_per_second = self.events_per_second * self.measured["envelope_bytes"]
         return (
@@ -372,40 +381,38 @@ class Month:
 
     @property
     def puts(self) -> float:
-        """Objects written: silver, bronze, a job's document and its lease taken and given back,
-        gold.
+        """Returns the written objects: silver, bronze, gold, and for each job its document and two
+        writes of its lease.
         """
         return self.conform_invocations + self.bronze_objects + 3 * self.job_count + self.commits
 
     @property
     def dispatch_messages(self) -> float:
-        """Objects of silver, announcements, and marks that were postponed."""
-        announcements = self.job_count * self.measured["announcements_by_job"]
-        return self.conform_invocations + announcements + self.marks - self.job_count
+        """Returns the messages of silver objects, commits, and delayed dirty-partition messages."""
+        events = self.job_count * self.measured["events_per_job"]
+        return self.conform_invocations + events + self.dirty_messages - self.job_count
 
     @property
     def dispatch_invocations(self) -> float:
-        """By what comes first: the end of a window, which begins with a message, or a full batch."""
+        """Returns the invocations: a batch ends with its window or when it is full."""
         messages = self.dispatch_messages / SECONDS
         window = 1 / (self.environment["dispatch_seconds"] + 1 / messages)
         return max(window, messages / self.environment["dispatch_messages"]) * SECONDS
 
     @property
-    def looks(self) -> float:
-        """How often control looks whether the datasets arrive."""
+    def freshness_checks(self) -> float:
+        """Returns the freshness checks of control."""
         return SECONDS / 60 / self.environment["freshness_minutes"]
 
     @property
-    def lists_of_a_look(self) -> float:
-        """Of each dataset the objects of some two days, a thousand a request;
-        functions/control/src/freshness.rs.
-        """
+    def lists_per_check(self) -> float:
+        """Returns the list requests of a check: two days of objects per dataset, by 1,000."""
         return sum(max(1.0, 2 * flow.objects_per_day / 1000) for flow in self.flows.values())
 
     # ---- dollars ----
 
     def lines(self) -> dict[str, float]:
-        """Dollars a month by line of the table."""
+        """Returns dollars a month by line of the table."""
         environment, prices = self.environment, self.prices
         return {
             "API Gateway": billing.api_gateway(self.requests, prices),
@@ -421,13 +428,13 @@ class Month:
             "transform (Lambda)": self.transform(),
             "transform (Glue)": sum(
                 billing.glue(jobs.count, environment["glue_workers"], jobs.seconds, prices)
-                for jobs in self.big
+                for jobs in self.glue_jobs
             ),
             "Step Functions": self.executions(),
             "S3 requests": self.s3_requests(),
             "S3 storage": self.storage(),
             "load (Lambda)": self.load(),
-            "control, notify (Lambda)": self.looks_and_notices(),
+            "control, notify (Lambda)": self.control_and_notify(),
             "Redshift Serverless": self.redshift(),
             "CloudWatch": self.cloudwatch(),
             "X-Ray": self.xray(),
@@ -438,32 +445,32 @@ class Month:
 
     @property
     def total(self) -> float:
-        """Dollars a month."""
+        """Returns dollars a month."""
         return sum(self.lines().values())
 
     @property
     def per_million(self) -> float:
-        """Dollars of a million events."""
+        """Returns dollars per million events."""
         return self.total / (self.events_per_second * SECONDS / billing.MILLION)
 
     @property
-    def small(self) -> list[Jobs]:
-        """Jobs of the function."""
+    def function_jobs(self) -> list[Jobs]:
+        """Returns the jobs that the function runs."""
         return [jobs for jobs in self.jobs if not jobs.on_glue]
 
     @property
-    def big(self) -> list[Jobs]:
-        """Jobs of Glue."""
+    def glue_jobs(self) -> list[Jobs]:
+        """Returns the jobs that Glue runs."""
         return [jobs for jobs in self.jobs if jobs.on_glue]
 
     def function(self, name: str, invocations: float, milliseconds: float) -> float:
-        """Dollars of a function."""
+        """Returns the dollars of a function."""
         return billing.lambda_function(
             invocations, milliseconds, self.environment["memory_mb"][name], self.prices
         )
 
     def webhook(self) -> float:
-        """A request at a time, which ends when the stream has it."""
+        """One invocation per request, including the write to the stream."""
         milliseconds = (
             self.duration("webhook", self.measured["webhook_request_ms"])
             + self.assumed["kinesis_put_ms"]
@@ -471,7 +478,7 @@ class Month:
         return self.function("webhook", self.requests, milliseconds)
 
     def conform(self) -> float:
-        """A batch at a time; its objects are written at once."""
+        """One invocation per batch, including one parallel write of objects."""
         events = self.events_per_second * SECONDS / self.conform_invocations
         processor = (
             self.measured["conform_batch_ms"] + events * self.measured["conform_event_us"] / 1000
@@ -483,23 +490,25 @@ class Month:
         )
 
     def messages(self) -> float:
-        """S3 tells EventBridge of every object of the bucket, also of the job documents that
-        expire; transform tells it of commits.
+        """S3 sends an event for every new object and every expired job document; transform sends
+        one for commits.
         """
-        announced = self.job_count * self.measured["announcements_by_job"]
+        published = self.job_count * self.measured["events_per_job"]
         events = billing.eventbridge(
-            announced, self.puts + self.job_count, MESSAGE_BYTES, self.prices
+            published, self.puts + self.job_count, MESSAGE_BYTES, self.prices
         )
-        notices = (
-            self.assumed["notices_per_day"]
+        notifications = (
+            self.assumed["notifications_per_day"]
             * DAYS
             / billing.MILLION
             * self.prices["sns_million_requests"]
         )
-        return events + billing.sqs(self.dispatch_messages, MESSAGE_BYTES, self.prices) + notices
+        return (
+            events + billing.sqs(self.dispatch_messages, MESSAGE_BYTES, self.prices) + notifications
+        )
 
     def dispatch(self) -> float:
-        """A batch of marks at a time, its partitions side by side."""
+        """One invocation per batch of messages; its partitions run in parallel."""
         milliseconds = (
             self.duration("dispatch", self.measured["dispatch_invocation_ms"])
             + ROUND_TRIPS * self.assumed["s3_request_ms"]
@@ -507,14 +516,14 @@ class Month:
         return self.function("dispatch", self.dispatch_invocations, milliseconds)
 
     def transform(self) -> float:
-        """The jobs that fit into the function; what does not end in time is billed until then."""
+        """The function's jobs; a job that times out is billed until its timeout."""
         return sum(
             self.function("transform", jobs.count, 1000 * min(TRANSFORM_TIMEOUT, jobs.seconds))
-            for jobs in self.small
+            for jobs in self.function_jobs
         )
 
     def executions(self) -> float:
-        """An Express execution for each job of a function, a Standard one for each of Glue's."""
+        """An Express execution for each job of the function, a Standard one for each Glue job."""
         load = self.assumed["load_seconds"]
         express = sum(
             billing.step_functions_express(
@@ -523,52 +532,55 @@ class Month:
                 EXECUTION_MB,
                 self.prices,
             )
-            for jobs in self.small
+            for jobs in self.function_jobs
         )
         return express + billing.step_functions_standard(
-            GLUE_TRANSITIONS * sum(jobs.count for jobs in self.big), self.prices
+            GLUE_TRANSITIONS * sum(jobs.count for jobs in self.glue_jobs), self.prices
         )
 
     def s3_requests(self) -> float:
-        """Writes; what dispatch lists, a request by thousand objects, for every mark, and control
-        for every look; what dispatch looks at, and what transform reads.
+        """Writes; lists of dispatch (one request per 1,000 objects and message) and of control;
+        reads of dispatch and transform.
         """
         lists = (
-            sum(jobs.marks * max(jobs.inputs, jobs.objects / 1000) for jobs in self.jobs)
-            + self.looks * self.lists_of_a_look
+            sum(jobs.dirty_messages * max(jobs.inputs, jobs.objects / 1000) for jobs in self.jobs)
+            + self.freshness_checks * self.lists_per_check
         )
-        gets = sum(jobs.count * (jobs.objects + ROUND_TRIPS) for jobs in self.jobs) + 2 * self.marks
+        gets = (
+            sum(jobs.count * (jobs.objects + ROUND_TRIPS) for jobs in self.jobs)
+            + 2 * self.dirty_messages
+        )
         archived = self.bronze_objects / 1000 * self.prices["s3_archive_thousand_transitions"]
         return billing.s3_requests(self.puts + lists, gets, self.prices) + archived
 
     def load(self) -> float:
-        """A commit at a time; most of it is waiting for the warehouse."""
+        """One invocation per commit; most of it waits for the warehouse."""
         milliseconds = (
             self.duration("load", self.measured["load_invocation_ms"])
             + self.assumed["load_seconds"] * 1000
         )
         return self.function("load", self.loads, milliseconds)
 
-    def looks_and_notices(self) -> float:
-        """control by its schedule: it lists, and reads how each dataset stood. notify by the
-        commits of models with a notice. Both wait for S3 most of the time.
+    def control_and_notify(self) -> float:
+        """control by its schedule: lists, and one read per dataset. notify by the commits of models
+        with notifications. Both mostly wait for S3.
         """
-        look = (self.lists_of_a_look + len(self.flows)) * self.assumed["s3_request_ms"]
+        check = (self.lists_per_check + len(self.flows)) * self.assumed["s3_request_ms"]
         commits = (
-            sum(jobs.count for jobs in self.jobs if jobs.model.has_notice)
+            sum(jobs.count for jobs in self.jobs if jobs.model.has_notifications)
             * self.measured["committed_share"]
         )
-        return self.function("control", self.looks, look) + self.function(
+        return self.function("control", self.freshness_checks, check) + self.function(
             "notify", commits, ROUND_TRIPS * self.assumed["s3_request_ms"]
         )
 
     def xray(self) -> float:
-        """A trace begins with a request, a batch of a stream and a batch of marks."""
+        """A trace begins with a request, a batch of a stream or a batch of messages."""
         roots = (self.requests + self.conform_invocations + self.dispatch_invocations) / SECONDS
         return billing.xray_traces(roots) / billing.MILLION * self.prices["xray_million_traces"]
 
     def keys(self) -> float:
-        """Keys and their use; secrets of the shops are parameters, which are free."""
+        """Keys and their use. The shops' secrets are parameters, which are free."""
         keys, secrets = self.environment["keys"], self.environment["secrets"]
         requests = self.assumed["kms_requests"] / 10_000 * self.prices["kms_ten_thousand_requests"]
         return (
@@ -576,7 +588,7 @@ class Month:
         )
 
     def kinesis(self) -> float:
-        """All streams; those of the connectors carry little."""
+        """All streams; those of connectors carry little data."""
         environment, retention = self.environment, self.environment["retention_hours"]
         if not environment["shards"]:
             streams = environment["streams"]
@@ -590,9 +602,7 @@ class Month:
         )
 
     def storage(self) -> float:
-        """Bronze moves to the archive; silver stays; gold keeps two days of its versions, jobs a
-        week, which is nothing beside them.
-        """
+        """Bronze, which moves to the archive, and silver. Gold and jobs are negligible."""
         bronze = (
             self.events_per_second
             * SECONDS
@@ -613,8 +623,8 @@ class Month:
 
     @property
     def warehouse_seconds(self) -> float:
-        """Busy with loads, with people, or with both at once. Loads of streaming models are spread
-        over the day; what a delivery of a connector leads to is loaded together.
+        """Returns the time that loads or queries keep the warehouse busy. Loads of streaming models
+        are spread over the day; those of a connector's delivery run together.
         """
         load, deliveries = self.assumed["load_seconds"], self.bronze_objects_of_connectors
         spread = billing.redshift_busy_seconds(self.loads_of(polled=False), load)
@@ -626,7 +636,7 @@ class Month:
         return (1 - (1 - loading) * (1 - asked)) * SECONDS
 
     def redshift(self) -> float:
-        """At the base capacity. Each snapshot is counted as if it shared nothing with the others."""
+        """The base capacity. Each snapshot counts as a full copy."""
         rpus, stored = self.environment["warehouse_rpus"], self.assumed["warehouse_gb"]
         if not rpus:
             return 0.0
@@ -635,8 +645,8 @@ class Month:
         return billing.redshift(self.warehouse_seconds, rpus, stored, snapshots, limit, self.prices)
 
     def cloudwatch(self) -> float:
-        """Logs (compressed to about a sixth where they are kept), metrics with those of Container
-        Insights, alarms, dashboards.
+        """Logs (stored at about 15 % of their size), metrics including Container Insights, alarms,
+        dashboards.
         """
         measured, prices, environment = self.measured, self.prices, self.environment
         logs = (
@@ -660,17 +670,15 @@ class Month:
         )
 
     def connectors(self) -> float:
-        """Tasks, each with a public address while it runs if there is no other way out; images;
-        endpoints or NAT if there are any.
+        """Tasks, each with a public address unless there are endpoints or a NAT; images; endpoints
+        or a NAT.
         """
         environment, assumed, prices = self.environment, self.assumed, self.prices
         runs = assumed["shops"] * 25 * DAYS
         seconds = assumed["connector_seconds"]
         nat, endpoints = environment["nat_gateways"], environment["endpoint_zones"]
         rows = assumed["pos_rows_per_shop_day"] + 24 * assumed["inventory_rows_per_shop_hour"]
-        polled = (
-            assumed["shops"] * rows * DAYS * self.measured["envelope_bytes"] / GB
-        )  # and put to a stream, by the same way
+        polled = assumed["shops"] * rows * DAYS * self.measured["envelope_bytes"] / GB
         fixed = (
             nat * (prices["nat_gateway_hour"] + prices["public_ipv4_hour"])
             + endpoints * prices["endpoint_zone_hour"]

@@ -1,6 +1,4 @@
-"""What a deployment consists of, as far as it costs: read from Terraform's plan, so that the
-estimate is of what is deployed.
-"""
+"""Reads the billed resources of a deployment from its Terraform plan."""
 
 from __future__ import annotations
 
@@ -12,17 +10,17 @@ MINUTES = {"minute": 1, "hour": 60, "day": 1440}
 
 
 def minutes(schedule: str) -> int:
-    """How long it is from one look to the next, by an expression of EventBridge."""
+    """Returns the minutes of a rate expression of EventBridge."""
     rate = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", schedule)
     if not rate:
         raise ValueError(
-            f"{schedule} is no rate, of which alone the estimate knows how often it comes: add it to shape.py"
+            f"invalid schedule {schedule}: expected rate(...); add other expressions to shape.py"
         )
     return int(rate[1]) * MINUTES[rate[2]]
 
 
 def shape(plan: dict[str, Any]) -> dict[str, Any]:
-    """The numbers of environments.toml, from `terraform show -json` of a plan."""
+    """Returns the numbers of environments.toml from `terraform show -json` of a plan."""
     planned = [
         each
         for each in plan["resource_changes"]
@@ -54,8 +52,7 @@ def shape(plan: dict[str, Any]) -> dict[str, Any]:
         for cluster in of("aws_ecs_cluster")
         for setting in cluster["setting"]
     )
-    # The functions write most of what is logged; a group's name may be known only when what it
-    # belongs to is there.
+    # Functions write most logs. The name of other groups may be unknown in a plan.
     logs = [
         group
         for group in of("aws_cloudwatch_log_group")
@@ -136,20 +133,17 @@ def shape(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def toml(shapes: dict[str, dict[str, Any]]) -> str:
-    """environments.toml."""
+    """Returns the content of environments.toml."""
     lines = [
-        "# What each environment consists of, as far as it costs, read from its Terraform plan. Written by",
+        "# The billed resources of each environment, from its Terraform plan. Written by",
         "#   python3 infra/costs/estimate.py --plans <folder of the plans>",
         "# and compared with the plans by the tests. shards = 0: on demand.",
     ]
     for environment, values in shapes.items():
         lines += ["", f"[{environment}]"]
         for name, value in values.items():
-            table = (
-                "{ " + ", ".join(f"{key} = {each}" for key, each in value.items()) + " }"
-                if isinstance(value, dict)
-                else None
-            )
-            text = table or str(value).lower()
-            lines.append(f"{name} = {text}")
+            if isinstance(value, dict):
+                lines += [f"{name}.{key} = {each}" for key, each in value.items()]
+            else:
+                lines.append(f"{name} = {str(value).lower()}")
     return "\n".join(lines) + "\n"

@@ -1,5 +1,4 @@
-# dev: everything is there, as small as it gets. It may be late, and what it holds can be sent
-# again.
+# dev: all parts in their smallest size. Data may be late and can be sent again.
 environment = "dev"
 region      = "eu-central-1"
 
@@ -10,22 +9,22 @@ stream_shards          = 1
 stream_retention_hours = 24
 
 log_retention_days      = 7
-state_machine_log_level = "ALL" # Few executions: what each step did is worth more than it costs.
+state_machine_log_level = "ALL" # Few executions: the log of each step is cheap.
 
-# Few and small requests come from people who work here.
+# Developers send few and small requests.
 waf = { enabled = false }
 
 conform_batches = {
   window_seconds = 30
 }
 
-# Nobody wakes up for it.
+# Alarms are less strict.
 alarms = {
   lag_seconds = 900
   kpi_seconds = 3600
 }
 
-# Idle it costs about 240, most of it the warehouse (COSTS.md).
+# Idle, it costs about 240 a month, mostly the warehouse (docs/operations/COSTS.md).
 monthly_budget = { usd = 400 }
 
 # ---- network, connectors, warehouse --------------------------------------------------------------
@@ -38,9 +37,9 @@ warehouse_capacity = {
   max_rpus  = 8
 }
 
-# Two hours a day, which steady traffic uses up: a load takes a minute at least. Loads after that
-# fail until the day is over, with an alert each; `reload` brings what they would have. Whoever
-# works here all day wants emit-metric, and its bill.
+# Two hours of compute a day, which continuous traffic uses up: a load takes a minute at least.
+# Later loads fail with an alert each; `reload` loads the missing days. For continuous use set
+# emit-metric.
 warehouse_usage_limits = {
   daily = { period = "daily", rpu_hours = 16, action = "deactivate" }
 }

@@ -1,4 +1,4 @@
-# The local cloud: everything is fresh within a second or two, and one laptop is enough.
+# The local cloud: small batches and buffers, for freshness within seconds on a laptop.
 environment = "local"
 local       = true
 

@@ -1,14 +1,15 @@
-# prod: nothing is lost, and somebody is told.
+# prod: long retention, all alarms.
 environment = "prod"
 region      = "eu-central-1"
 
-# Streams scale on demand (stream_shards is null) and keep a broken consumer's weekend.
+# Streams scale on demand (stream_shards is null) and keep 72 hours, for a failed consumer over a
+# weekend.
 stream_retention_hours = 72
 
 log_retention_days = 90
 
-# One event a second around the clock costs some 70 % of it (COSTS.md), so that the notice at 80 %
-# is of something unusual; a shop with more events chooses its own.
+# One event a second costs about 70 % of it (docs/operations/COSTS.md), below the alert at 80 %.
+# Raise it for more events.
 monthly_budget = { usd = 5500 }
 
 # ---- network, connectors, warehouse --------------------------------------------------------------
@@ -18,9 +19,9 @@ warehouse_capacity = {
   max_rpus  = 64
 }
 
-# Steady loads keep the base busy: 192 RPU hours a day, 1,344 a week. The alarm rings at 80 % of a
-# limit, which is twice that in a day; two and a half times that in a week stops the warehouse, a
-# third of what it could scale to.
+# Continuous loads use the base capacity: 192 RPU hours a day, 1,344 a week. The daily alarm fires
+# at 80 % of 480, twice that; the weekly limit stops the warehouse at 2.5 times that, a third of the
+# maximum capacity.
 warehouse_usage_limits = {
   daily  = { period = "daily", rpu_hours = 480, action = "emit-metric" }
   weekly = { period = "weekly", rpu_hours = 3360, action = "deactivate" }

@@ -1,4 +1,4 @@
-# staging: prod's shape, so that what works here works there, with less of everything.
+# staging: the shape of prod, with smaller sizes.
 environment = "staging"
 region      = "eu-central-1"
 
@@ -7,8 +7,7 @@ stream_retention_hours = 24
 
 log_retention_days = 14
 
-# One event a second around the clock costs some 70 % of it (COSTS.md), so that the notice at 80 %
-# is of something unusual.
+# One event a second costs about 70 % of it (docs/operations/COSTS.md), below the alert at 80 %.
 monthly_budget = { usd = 5000 }
 
 # ---- network, connectors, warehouse --------------------------------------------------------------
@@ -18,8 +17,8 @@ warehouse_capacity = {
   max_rpus  = 16
 }
 
-# Steady loads keep the base busy: 192 RPU hours a day, 1,344 a week. Half as much again rings the
-# alarm in a day (from 80 % on), and stops the warehouse in a week. A third more is possible.
+# Continuous loads use the base capacity: 192 RPU hours a day, 1,344 a week. At 1.5 times that, the
+# daily alarm fires (from 80 % on), and the weekly limit stops the warehouse.
 warehouse_usage_limits = {
   daily  = { period = "daily", rpu_hours = 288, action = "emit-metric" }
   weekly = { period = "weekly", rpu_hours = 2016, action = "deactivate" }

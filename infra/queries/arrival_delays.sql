@@ -1,12 +1,20 @@
--- How fresh is silver? Per dataset of the last 2 days: rows, how many of them came more than once,
--- the newest arrival, and the seconds from an event to its arrival (half of them, 95 of 100).
+-- Freshness of silver by dataset, last 2 days: rows, duplicates, newest arrival, and seconds from
+-- event to arrival (median, p95).
 
 with arrivals as (
-    select 'web_traffic' as dataset, shop_id || '/' || event_id as row_id, occurred_at as happened_at, _received_at
+    select
+        'web_traffic' as dataset,
+        shop_id || '/' || event_id as row_id,
+        occurred_at as happened_at,
+        _received_at
     from ${silver}.web_traffic
     where dt >= current_date - interval '1' day
     union all
-    select 'crm_interactions' as dataset, shop_id || '/' || interaction_id as row_id, occurred_at as happened_at, _received_at
+    select
+        'crm_interactions' as dataset,
+        shop_id || '/' || interaction_id as row_id,
+        occurred_at as happened_at,
+        _received_at
     from ${silver}.crm_interactions
     where dt >= current_date - interval '1' day
     union all
@@ -20,7 +28,8 @@ with arrivals as (
     union all
     select
         'inventory_levels' as dataset,
-        shop_id || '/' || location_id || '/' || product_id || '/' || cast(snapshot_at as varchar) as row_id,
+        shop_id || '/' || location_id || '/' || product_id || '/' || cast(snapshot_at as varchar)
+            as row_id,
         snapshot_at as happened_at,
         _received_at
     from ${silver}.inventory_levels

@@ -1,6 +1,5 @@
--- What did sources send in the last hours, before anybody looked at it? Per dataset, shop and hour
--- of arrival of the web's and the CRM's streams: how many envelopes, and one of them. Where silver
--- lacks something, this tells whether it ever came.
+-- Envelopes in bronze of the web and CRM streams in the last hours, by dataset, shop and hour of
+-- arrival, with an example. Shows whether data missing in silver has arrived.
 
 with envelopes as (
     select dataset, shopid, dt, hour, data

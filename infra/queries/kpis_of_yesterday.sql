@@ -1,5 +1,5 @@
--- One row per shop and currency of yesterday: revenue and margin, beside sessions, bounce rate,
--- satisfaction and loyalty of the shop as a whole.
+-- Yesterday by shop and currency: revenue and margin, with sessions, bounce rate, satisfaction and
+-- loyalty of the whole shop.
 
 with revenue as (
     select

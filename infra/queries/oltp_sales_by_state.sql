@@ -1,6 +1,5 @@
--- What was ordered in the last 90 days, by the customers' state and the orders' status, from the
--- shops' databases as they were read last. A row is in the lake as often as it was read, and the
--- newest one counts.
+-- Orders of the last 90 days by the customers' state and the orders' status, from the shops'
+-- databases. The lake has a row for each read of an order; the newest one counts.
 
 with orders as (
     select

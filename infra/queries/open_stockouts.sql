@@ -1,5 +1,5 @@
--- What is out of stock or low and has not recovered, with the net sales of the product in the 7
--- days before it began: the most expensive gaps first.
+-- Products out of stock or low that have not recovered, with their net sales in the 7 days before,
+-- the highest first.
 
 with alerts as (
     select
@@ -30,7 +30,8 @@ sales as (
     on
         sales.shop_id = alerts.shop_id
         and sales.product_id = alerts.product_id
-        and sales.business_date between alerts.alert_date - interval '7' day and alerts.alert_date - interval '1' day
+        and sales.business_date between alerts.alert_date - interval '7' day
+        and alerts.alert_date - interval '1' day
     where sales.business_date >= current_date - interval '37' day
     group by
         alerts.shop_id,

@@ -1,6 +1,5 @@
--- What is in quarantine of the last 7 days and why: per dataset, field and kind of mistake how many
--- lines, with an example of what was expected and what came. A line with several mistakes counts
--- for each of them.
+-- Quarantined lines of the last 7 days by dataset, field and error code, with an example of the
+-- expected and the actual value. A line with several errors counts for each.
 
 select
     lines.dataset,

@@ -1,5 +1,5 @@
--- Net revenue per shop, region and currency of the last 30 days, with the 30 days before them and
--- the change in percent.
+-- Net revenue of the last 30 days by shop, region and currency, with the previous 30 days and the
+-- change in percent.
 
 with days as (
     select
@@ -32,7 +32,11 @@ select
     currency,
     net_revenue,
     net_revenue_before,
-    round(100 * cast(net_revenue - net_revenue_before as double) / nullif(cast(net_revenue_before as double), 0), 1) as change_percent
+    round(
+        100 * cast(net_revenue - net_revenue_before as double)
+        / nullif(cast(net_revenue_before as double), 0),
+        1
+    ) as change_percent
 from totals
 order by
     shop_id,

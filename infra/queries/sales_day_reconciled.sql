@@ -1,6 +1,5 @@
--- Did all sales lines of the last 7 days arrive? Per shop and batch: the lines that the tills say
--- they sent, those that are in the lake (each counted once, however often it came), and those in
--- quarantine. Missing is what is neither.
+-- Reconciliation of sales lines of the last 7 days by shop and batch: lines in the control total,
+-- distinct lines in the lake, lines in quarantine, and missing lines.
 
 with totals as (
     select
@@ -37,7 +36,7 @@ landed as (
         business_date
 ),
 
--- A line that was replayed with success after it had been rejected has landed, and is in both.
+-- A rejected line that was redriven successfully is in both.
 rejected as (
     select
         shop_id,
@@ -56,7 +55,8 @@ select
     totals.sent,
     coalesce(landed.landed, 0) as landed,
     coalesce(rejected.quarantined, 0) as quarantined,
-    greatest(totals.sent - coalesce(landed.landed, 0) - coalesce(rejected.quarantined, 0), 0) as missing
+    greatest(totals.sent - coalesce(landed.landed, 0) - coalesce(rejected.quarantined, 0), 0)
+        as missing
 from totals
 left join landed
 on landed.shop_id = totals.shop_id and landed.business_date = totals.business_date

@@ -16,7 +16,7 @@ variables {
   schemas_dir  = "../crates/contracts/schemas"
 }
 
-run "every_dataset_and_model_has_a_table_that_projects_its_days" {
+run "every_dataset_and_model_has_a_projected_table" {
   command = plan
 
   assert {
@@ -52,7 +52,7 @@ run "every_dataset_and_model_has_a_table_that_projects_its_days" {
   }
   assert {
     condition     = contains(split(",", module.catalog[0].tables["quarantine.lines"].parameters["projection.dataset.values"]), "_unknown")
-    error_message = "Lines of no dataset are in quarantine too."
+    error_message = "Lines without a known dataset should be in quarantine too."
   }
   assert {
     condition = alltrue([
@@ -60,7 +60,7 @@ run "every_dataset_and_model_has_a_table_that_projects_its_days" {
         [for column in table.storage_descriptor[0].columns : column.name], [for key in table.partition_keys : key.name]
       )) == 0
     ])
-    error_message = "Athena refuses a table with a partition key that is also a column."
+    error_message = "A partition key must not be a column too."
   }
   assert {
     condition     = alltrue([for table in values(module.catalog[0].tables) : startswith(table.parameters["storage.location.template"], table.storage_descriptor[0].location)])
@@ -68,15 +68,15 @@ run "every_dataset_and_model_has_a_table_that_projects_its_days" {
   }
   assert {
     condition     = output.databases == tomap({ bronze = "shoplake_test_bronze", silver = "shoplake_test_silver", gold = "shoplake_test_gold", quarantine = "shoplake_test_quarantine" })
-    error_message = "Databases are named without hyphens, which Athena would want quoted."
+    error_message = "Names of databases should have no hyphens."
   }
   assert {
     condition     = length(aws_glue_crawler.bronze) + length(aws_sagemaker_notebook_instance.notebook) + length(aws_lakeformation_resource.lake) == 0
-    error_message = "What is optional is off."
+    error_message = "Optional parts should be off by default."
   }
 }
 
-run "the_local_cloud_has_none_of_it" {
+run "the_local_cloud_has_no_catalog" {
   command = plan
 
   variables {
@@ -99,15 +99,15 @@ run "queries_are_bounded_and_their_results_protected" {
       && workgroup.configuration[0].result_configuration[0].encryption_configuration[0].encryption_option == "SSE_KMS"
       && startswith(workgroup.configuration[0].result_configuration[0].output_location, "s3://shoplake-test-athena-000000000000/")
     ])
-    error_message = "A client could step out of its workgroup, read without a limit, or leave results unencrypted."
+    error_message = "Workgroups should enforce their settings: limit of scanned bytes and encrypted results."
   }
   assert {
     condition     = length(aws_athena_named_query.this) >= 5 && alltrue([for query in values(aws_athena_named_query.this) : length(query.description) > 20 && length(query.description) <= 1024 && !strcontains(query.query, "$${")])
-    error_message = "A saved query lacks its description (the comment that it begins with), or the names of databases."
+    error_message = "A saved query should have a description (its first comment) and database names."
   }
 }
 
-run "a_shop_sees_its_rows_only_and_its_results_only" {
+run "shop_reader_sees_only_its_rows_and_results" {
   command = plan
 
   variables {
@@ -141,11 +141,11 @@ run "a_shop_sees_its_rows_only_and_its_results_only" {
   }
   assert {
     condition     = length(aws_lakeformation_data_lake_settings.this[0].create_table_default_permissions) == 0 && length(aws_lakeformation_data_lake_settings.this[0].create_database_default_permissions) == 0
-    error_message = "New tables would be open to everybody with IAM permissions."
+    error_message = "New tables should not be granted to all IAM principals."
   }
 }
 
-run "a_shop_that_would_widen_its_filter_is_refused" {
+run "shop_id_that_ends_the_filter_is_rejected" {
   command = plan
 
   variables {
@@ -157,7 +157,7 @@ run "a_shop_that_would_widen_its_filter_is_refused" {
   expect_failures = [var.lake_formation]
 }
 
-run "a_reader_of_two_shops_is_refused" {
+run "reader_of_two_shops_is_rejected" {
   command = plan
 
   variables {
@@ -169,7 +169,7 @@ run "a_reader_of_two_shops_is_refused" {
   expect_failures = [var.lake_formation]
 }
 
-run "the_notebook_is_closed_in" {
+run "notebook_has_no_internet_access" {
   command = plan
 
   variables {
@@ -182,7 +182,7 @@ run "the_notebook_is_closed_in" {
       && aws_sagemaker_notebook_instance.notebook["customer-segments"].root_access == "Disabled"
       && aws_sagemaker_notebook_instance.notebook["customer-segments"].instance_metadata_service_configuration[0].minimum_instance_metadata_service_version == "2"
     )
-    error_message = "The notebook has a way to the internet, root, or metadata without a token."
+    error_message = "The notebook should have no internet access, no root, and metadata with tokens only."
   }
   assert {
     condition     = keys(aws_vpc_endpoint.notebook) == ["athena", "glue"] && length(aws_vpc_security_group_egress_rule.notebook_nat) == 0
@@ -194,11 +194,11 @@ run "the_notebook_is_closed_in" {
   }
   assert {
     condition     = strcontains(base64decode(aws_sagemaker_notebook_instance_lifecycle_configuration.notebook["customer-segments"].on_start), "SHOPLAKE_FEATURES='s3://shoplake-test-lake-000000000000/gold/customer_features?region=eu-central-1'")
-    error_message = "The notebook does not know where the features are."
+    error_message = "The notebook should have the location of the features."
   }
 }
 
-run "the_crawler_looks_at_every_source" {
+run "crawler_covers_every_source" {
   command = plan
 
   variables {

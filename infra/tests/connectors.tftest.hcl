@@ -69,7 +69,7 @@ run "a_task_is_locked_down" {
 
   assert {
     condition     = alltrue([for container in jsondecode(aws_ecs_task_definition.this["tagged"].container_definitions) : container.readonlyRootFilesystem && container.user == "65532:65532" && contains(container.linuxParameters.capabilities.drop, "ALL")])
-    error_message = "A connector should run without root, without capabilities and with a root file system that it cannot write to."
+    error_message = "A connector should run without root, without capabilities and with a read-only file system."
   }
   assert {
     condition     = jsondecode(aws_ecs_task_definition.this["tagged"].container_definitions)[0].linuxParameters.initProcessEnabled
@@ -85,7 +85,7 @@ run "a_task_is_locked_down" {
   }
   assert {
     condition     = { for variable in jsondecode(aws_ecs_task_definition.this["tagged"].container_definitions)[0].environment : variable.name => variable.value } == { RUST_LOG = "info", STREAM_NAME = "shoplake-test-pos", LAKE_BUCKET = "shoplake-test-lake" }
-    error_message = "The task's own environment should be the stream, the lake and the log level; a shop's comes with its schedule."
+    error_message = "The task should have stream, lake and log level; the schedule adds the shop's variables."
   }
 }
 
@@ -104,11 +104,11 @@ run "images_are_scanned_encrypted_and_never_overwritten" {
   }
   assert {
     condition     = length(jsondecode(aws_ecr_lifecycle_policy.this.policy).rules) == 2
-    error_message = "Old images should be forgotten."
+    error_message = "Old images should expire."
   }
 }
 
-run "a_task_may_do_what_the_connector_does_and_nothing_else" {
+run "task_role_has_exactly_the_needed_permissions" {
   module {
     source = "./modules/connector"
   }
@@ -152,22 +152,22 @@ run "a_schedule_may_start_one_family_on_one_cluster" {
   }
 }
 
-run "a_run_is_told_its_shop_and_retried_and_then_parked" {
+run "run_has_its_shop_retries_and_dead_letter_queue" {
   module {
     source = "./modules/connector"
   }
 
   assert {
     condition     = tomap({ for variable in jsondecode(aws_scheduler_schedule.this["acme"].target[0].input).containerOverrides[0].environment : variable.name => variable.value }) == var.runs.acme.environment
-    error_message = "The schedule should say whose API is polled."
+    error_message = "The schedule should set the API."
   }
   assert {
     condition     = jsondecode(aws_scheduler_schedule.this["acme"].target[0].input).containerOverrides[0].name == jsondecode(aws_ecs_task_definition.this["tagged"].container_definitions)[0].name
-    error_message = "The schedule should set the environment of the container that there is."
+    error_message = "The schedule should set variables of the existing container."
   }
   assert {
     condition     = aws_scheduler_schedule.this["acme"].target[0].dead_letter_config[0].arn == var.dead_letters_arn && aws_scheduler_schedule.this["acme"].target[0].retry_policy[0].maximum_retry_attempts > 0
-    error_message = "A run that cannot be started should be tried again and then parked."
+    error_message = "A failed start should be retried and then go to the dead-letter queue."
   }
   assert {
     condition     = aws_scheduler_schedule.this["acme"].schedule_expression_timezone == "Europe/Berlin" && aws_scheduler_schedule.this["acme"].kms_key_arn == var.key_arn
@@ -175,11 +175,11 @@ run "a_run_is_told_its_shop_and_retried_and_then_parked" {
   }
   assert {
     condition     = aws_scheduler_schedule.this["acme"].target[0].ecs_parameters[0].group == "pos:acme"
-    error_message = "The task's group should say whose run it is: alerts quote it."
+    error_message = "The task's group should name the shop, which alerts contain."
   }
 }
 
-run "without_an_image_nothing_runs_yet" {
+run "without_an_image_there_is_no_task" {
   module {
     source = "./modules/connector"
   }
@@ -189,22 +189,22 @@ run "without_an_image_nothing_runs_yet" {
 
   assert {
     condition     = length(aws_ecs_task_definition.this) == 0 && length(aws_scheduler_schedule.this) == 0 && aws_ecr_repository.this.name == "shoplake-test-pos-connector"
-    error_message = "Before the first push there should be the repository, and nothing that needs an image."
+    error_message = "Before the first push only the repository should exist."
   }
 }
 
-run "a_connector_that_ends_is_no_service" {
+run "scheduled_connector_is_not_a_service" {
   module {
     source = "./modules/connector"
   }
 
   assert {
     condition     = length(aws_ecs_service.this) == 0 && length(aws_appautoscaling_policy.this) == 0
-    error_message = "A service would start a connector that ended again and again."
+    error_message = "A service would restart a connector that ends."
   }
 }
 
-run "a_connector_that_does_not_end_scales_with_its_load" {
+run "service_scales_with_its_load" {
   module {
     source = "./modules/connector"
   }
@@ -228,13 +228,13 @@ run "a_connector_that_does_not_end_scales_with_its_load" {
   }
   assert {
     condition     = aws_ecs_service.this["this"].deployment_circuit_breaker[0].rollback
-    error_message = "A release that does not stay up should be taken back."
+    error_message = "A failed release should be rolled back."
   }
 }
 
 # ---- the root ------------------------------------------------------------------------------------
 
-run "shops_are_polled_in_time_and_failures_are_reported" {
+run "shops_are_polled_and_failures_are_alerted" {
   command = plan
   variables {
     environment         = "test"
@@ -253,11 +253,11 @@ run "shops_are_polled_in_time_and_failures_are_reported" {
   }
   assert {
     condition     = local.connectors.pos.runs.acme.schedule == "cron(30 4 * * ? *)" && local.connectors.inventory.runs.acme.schedule == "cron(10 * * * ? *)"
-    error_message = "POS should be polled once a day unless said otherwise, and inventory as was said."
+    error_message = "POS should be polled daily by default, and inventory as configured."
   }
   assert {
     condition     = local.known_connectors.inventory.schedule == "cron(5 * * * ? *)" && local.connectors.oltp.runs.acme.schedule == "cron(30 3 * * ? *)"
-    error_message = "Unless said otherwise inventory should be polled once an hour, and a database be read once a day."
+    error_message = "By default inventory should be polled hourly, and a database read daily."
   }
   assert {
     condition = local.connectors.oltp.runs.acme.environment == {
@@ -268,11 +268,11 @@ run "shops_are_polled_in_time_and_failures_are_reported" {
       PAGE_SIZE               = "500"
       TIME_ZONE               = "UTC"
     }
-    error_message = "A shop's settings should be added to what its task is told, and replace none of it."
+    error_message = "A shop's settings should be added to its task's variables without replacing any."
   }
   assert {
     condition     = local.connector_ports == toset([443, 5432])
-    error_message = "A database without a port is on PostgreSQL's."
+    error_message = "The default port should be PostgreSQL's."
   }
   assert {
     condition     = output.connector_token_parameters.pos.other == "/shoplake-test/connectors/pos/other/token"
@@ -281,28 +281,28 @@ run "shops_are_polled_in_time_and_failures_are_reported" {
 
   assert {
     condition     = local.connectors.pos.runs.acme.time_zone == "Europe/Berlin" && local.connectors.pos.runs.acme.environment.TIME_ZONE == "Europe/Berlin"
-    error_message = "The schedule and the task should keep the same clock: the shop's."
+    error_message = "Schedule and task should use the shop's time zone."
   }
   assert {
     condition     = local.connectors.pos.runs.acme.environment.REFETCH_DAYS == "2" && !can(local.connectors.pos.runs.other.environment.REFETCH_DAYS)
-    error_message = "The connector decides how many days it fetches again, unless said otherwise."
+    error_message = "By default the connector should choose the refetched days."
   }
 
   # The clock says what a run fetches: 04:30, and half an hour, and six hours of retries are the
   # same day by the shop's clock.
   assert {
     condition     = 5 + local.known_connectors.inventory.start_within_minutes + local.known_connectors.inventory.give_up_after_minutes < 60
-    error_message = "A run of inventory that starts in another hour would fetch that one, and this one would be missing."
+    error_message = "A late run of inventory should not start: it would fetch another hour."
   }
   assert {
     condition     = 4 * 60 + 30 + local.known_connectors.pos.start_within_minutes + local.known_connectors.pos.give_up_after_minutes < 24 * 60
-    error_message = "A run of pos that starts on another day would fetch that one, and this one would be missing."
+    error_message = "A late run of pos should not start: it would fetch another day."
   }
 
   # Who hears of a task that failed.
   assert {
     condition     = toset(keys(aws_cloudwatch_event_target.connector_failed)) == toset(["ended", "lost"])
-    error_message = "Tasks that failed and tasks that never ran should be reported."
+    error_message = "Failed tasks and failed starts should be alerted."
   }
   assert {
     condition = alltrue([
@@ -310,7 +310,7 @@ run "shops_are_polled_in_time_and_failures_are_reported" {
         for line in split("\n", target.input_transformer[0].input_template) : can(regex("^\"[^\"]+\"$", line))
       ])
     ])
-    error_message = "EventBridge takes a text of several lines as one JSON string per line."
+    error_message = "Each line of a text should be a JSON string."
   }
   # A variable in the text that has no path would be sent as it is written.
   assert {
@@ -323,7 +323,7 @@ run "shops_are_polled_in_time_and_failures_are_reported" {
   }
 }
 
-run "a_time_zone_knows_when_clocks_change" {
+run "time_zone_must_be_an_iana_name" {
   command = plan
   variables {
     environment         = "test"
@@ -334,7 +334,7 @@ run "a_time_zone_knows_when_clocks_change" {
   expect_failures = [var.connectors]
 }
 
-run "only_a_connector_of_days_fetches_days_again" {
+run "only_pos_has_refetch_days" {
   command = plan
   variables {
     environment         = "test"
@@ -367,7 +367,7 @@ run "a_database_is_read_by_tls_only" {
   expect_failures = [var.connectors]
 }
 
-run "a_database_s_password_is_no_part_of_its_url" {
+run "database_url_has_no_password" {
   command = plan
   variables {
     environment         = "test"
@@ -399,7 +399,7 @@ run "shops_need_an_image" {
   expect_failures = [var.connectors]
 }
 
-run "a_connector_that_nobody_wrote_is_refused" {
+run "unknown_connector_is_rejected" {
   command = plan
   variables {
     environment         = "test"

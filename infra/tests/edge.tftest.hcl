@@ -9,7 +9,7 @@ variables {
   packages_dir = "./tests/fixtures/packages"
 }
 
-run "the_web_acl_lets_events_through" {
+run "web_acl_allows_events" {
   command = plan
 
   variables {
@@ -30,31 +30,31 @@ run "the_web_acl_lets_events_through" {
       for rule in ["SizeRestrictions_BODY", "CrossSiteScripting_BODY", "GenericLFI_BODY", "GenericRFI_BODY", "EC2MetaDataSSRF_BODY"] :
       contains(local.groups["common"].counts, rule)
     ])
-    error_message = "A body is data, up to 3 MB of it: no rule of AWS's may block it."
+    error_message = "No rule of AWS should block by the body, which has up to 3 MB."
   }
   assert {
     condition     = contains(local.groups["known-bad-inputs"].counts, "ReactJSRCE_BODY")
-    error_message = "What a visitor types may look like an attack on any framework."
+    error_message = "Rules for frameworks should not block bodies."
   }
   assert {
     condition     = alltrue([for rule in aws_wafv2_web_acl.this.rule : rule.visibility_config[0].cloudwatch_metrics_enabled && !rule.visibility_config[0].sampled_requests_enabled])
-    error_message = "Every rule is to be counted, and none to keep samples, which would hold signatures."
+    error_message = "Every rule should have a metric, and no samples, which contain signatures."
   }
   assert {
     condition     = one([for rule in aws_wafv2_web_acl.this.rule : one(rule.statement[0].rate_based_statement[*].limit) if rule.name == "rate-per-ip"]) == 100
-    error_message = "An address should be refused after requests_per_ip requests."
+    error_message = "An address should be blocked after requests_per_ip requests."
   }
   assert {
     condition = one([
       for rule in aws_wafv2_web_acl.this.rule : [one(rule.statement[0].rate_based_statement[*].limit), one(rule.statement[0].rate_based_statement[*].aggregate_key_type)] if rule.name == "rate-per-shop"
     ]) == [50, "CUSTOM_KEYS"]
-    error_message = "An address should be refused after requests_per_shop requests that name one shop."
+    error_message = "An address should be blocked after requests_per_shop requests that name one shop."
   }
   assert {
     condition = flatten([
       for filter in one(aws_wafv2_web_acl_logging_configuration.this.logging_filter[*].filter) : [for condition in filter.condition : condition.action_condition[*].action]
     ]) == ["BLOCK"]
-    error_message = "A log of what is counted would be a log of every body above 8 KB."
+    error_message = "Counted requests should not be logged."
   }
   assert {
     condition     = contains(flatten([for field in aws_wafv2_web_acl_logging_configuration.this.redacted_fields : field.single_header[*].name]), "webhook-signature")
@@ -71,11 +71,11 @@ run "on_aws_there_is_a_web_acl" {
 
   assert {
     condition     = length(module.waf) == 1
-    error_message = "The web ACL is there unless it is turned off."
+    error_message = "The web ACL should exist by default."
   }
 }
 
-run "few_requests_of_an_address_are_as_few_of_its_shops" {
+run "lower_limit_by_address_also_limits_shops" {
   command = plan
 
   variables {
@@ -88,7 +88,7 @@ run "few_requests_of_an_address_are_as_few_of_its_shops" {
   }
 }
 
-run "more_requests_of_a_shop_than_of_its_address_are_refused" {
+run "limit_by_shop_above_address_is_rejected" {
   command = plan
 
   variables {
@@ -98,7 +98,7 @@ run "more_requests_of_a_shop_than_of_its_address_are_refused" {
   expect_failures = [var.waf]
 }
 
-run "the_local_cloud_has_none_of_it" {
+run "the_local_cloud_has_no_web_acl" {
   command = plan
 
   variables {
@@ -129,7 +129,7 @@ run "shops_with_limits_need_keys" {
   }
 }
 
-run "limits_without_keys_are_refused" {
+run "limits_without_keys_are_rejected" {
   command = plan
 
   variables {
@@ -138,7 +138,7 @@ run "limits_without_keys_are_refused" {
   expect_failures = [var.shop_limits]
 }
 
-run "keys_without_limits_are_refused" {
+run "keys_without_limits_are_rejected" {
   command = plan
 
   variables {
@@ -168,7 +168,7 @@ run "events_need_a_key_only_where_shops_have_limits" {
 
   assert {
     condition     = jsondecode(local.body).paths["/v1/events/{dataset}"].post.security == [{ shop_key = [] }] && !can(jsondecode(local.body).paths["/v1/health"].get.security)
-    error_message = "Events need the shop's key; whether the API is healthy anybody may ask."
+    error_message = "Events should need the shop's key, the health check should not."
   }
   assert {
     condition     = jsondecode(local.body)["x-amazon-apigateway-security-policy"] == "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
@@ -176,7 +176,7 @@ run "events_need_a_key_only_where_shops_have_limits" {
   }
 }
 
-run "nothing_is_asked_for_that_is_not_wanted" {
+run "defaults_have_no_keys_and_domain" {
   command = plan
 
   variables {
@@ -197,11 +197,11 @@ run "nothing_is_asked_for_that_is_not_wanted" {
 
   assert {
     condition     = !strcontains(local.body, "request-validator") && !strcontains(local.body, "shop_key") && !strcontains(local.body, "security-policy")
-    error_message = "Then the function alone decides."
+    error_message = "By default only the function should check requests."
   }
 }
 
-run "a_custom_domain_closes_the_default_one" {
+run "custom_domain_disables_the_default_endpoint" {
   command = plan
 
   variables {
@@ -226,11 +226,11 @@ run "a_custom_domain_closes_the_default_one" {
 
   assert {
     condition     = aws_api_gateway_rest_api.this.disable_execute_api_endpoint == true
-    error_message = "Who gave the API a name of its own wants no other."
+    error_message = "The default endpoint should be disabled with a custom domain."
   }
   assert {
     condition     = aws_api_gateway_deployment.this.triggers["closed"] == "true" && output.url == "https://events.example.com"
-    error_message = "The default endpoint is closed by the next deployment only, and nobody should be sent there."
+    error_message = "The default endpoint should be disabled, and URLs should use the domain."
   }
   assert {
     condition     = aws_api_gateway_domain_name.this[0].security_policy == "TLS_1_2" && aws_route53_record.this[0].name == "events.example.com"
@@ -238,7 +238,7 @@ run "a_custom_domain_closes_the_default_one" {
   }
 }
 
-run "a_budget_tells_before_it_is_spent" {
+run "budget_alerts_before_it_is_spent" {
   command = plan
 
   variables {
@@ -247,10 +247,10 @@ run "a_budget_tells_before_it_is_spent" {
 
   assert {
     condition     = toset([for notification in aws_budgets_budget.monthly[0].notification : notification.notification_type]) == toset(["ACTUAL", "FORECASTED"])
-    error_message = "Somebody is told of what is spent, and of what will be."
+    error_message = "The budget should alert on actual and forecast costs."
   }
   assert {
     condition     = contains(local.alerting_services, "budgets.amazonaws.com")
-    error_message = "AWS Budgets must be allowed to use the topic and its key, or nobody hears of it."
+    error_message = "AWS Budgets should have access to the topic and its key."
   }
 }

@@ -10,7 +10,7 @@ variables {
   schemas_dir  = "./tests/fixtures/schemas"
 }
 
-run "glue_logs_where_logs_are_kept_for_a_while_only" {
+run "glue_log_groups_have_a_retention" {
   command = plan
 
   # Glue makes up these names: <prefix>/<security configuration>-role/<role>/<stream>.
@@ -24,11 +24,11 @@ run "glue_logs_where_logs_are_kept_for_a_while_only" {
   }
   assert {
     condition     = alltrue([for group in aws_cloudwatch_log_group.glue : group.retention_in_days == var.log_retention_days])
-    error_message = "Logs should be kept for as long as all others."
+    error_message = "The retention should be that of all logs."
   }
 }
 
-run "the_job_is_as_large_as_its_variable_says" {
+run "job_has_the_size_of_its_variable" {
   command = plan
 
   variables {
@@ -40,7 +40,7 @@ run "the_job_is_as_large_as_its_variable_says" {
       aws_glue_job.transform[0].number_of_workers, aws_glue_job.transform[0].timeout,
       one(aws_glue_job.transform[0].execution_property).max_concurrent_runs, aws_glue_job.transform[0].max_retries,
     ] == [4, 30, 2, 0]
-    error_message = "Workers, minutes and runs should be those of the variable, and tries the state machine's business."
+    error_message = "Workers, minutes and runs should be those of the variable, without retries."
   }
   assert {
     condition     = aws_iam_role.glue[0].name != module.transform.name
@@ -48,7 +48,7 @@ run "the_job_is_as_large_as_its_variable_says" {
   }
   assert {
     condition     = alltrue([for script in aws_s3_object.glue : startswith(script.key, "code/${local.glue_code}/")])
-    error_message = "Scripts should lie in a folder that is named by what is in it."
+    error_message = "The folder of scripts should be named by a hash of its content."
   }
 }
 
@@ -68,7 +68,7 @@ run "the_local_cloud_has_no_glue" {
   }
 }
 
-run "a_threshold_that_no_function_can_hold_is_refused" {
+run "threshold_above_the_functions_memory_is_rejected" {
   command = plan
 
   variables {
@@ -78,7 +78,7 @@ run "a_threshold_that_no_function_can_hold_is_refused" {
   expect_failures = [var.glue_above_mb]
 }
 
-run "a_timeout_that_the_state_machine_would_not_wait_for_is_refused" {
+run "timeout_above_the_state_machines_is_rejected" {
   command = plan
 
   variables {

@@ -65,7 +65,7 @@ run "the_default_security_group_is_locked" {
   }
 }
 
-run "flow_logs_are_encrypted_and_forgotten_in_time" {
+run "flow_logs_are_encrypted_with_retention" {
   command = plan
   module {
     source = "./modules/network"
@@ -77,7 +77,7 @@ run "flow_logs_are_encrypted_and_forgotten_in_time" {
   }
   assert {
     condition     = aws_flow_log.this.traffic_type == "ALL"
-    error_message = "Flow logs should show what was accepted as well as what was refused."
+    error_message = "Flow logs should have accepted and rejected traffic."
   }
 }
 
@@ -97,7 +97,7 @@ run "public_addresses_cost_no_nat_and_no_endpoints" {
   }
   assert {
     condition     = alltrue([for subnet in concat(aws_subnet.public, aws_subnet.private) : !subnet.map_public_ip_on_launch])
-    error_message = "Nothing should get a public address without asking."
+    error_message = "Subnets should not assign public addresses."
   }
 }
 
@@ -112,7 +112,7 @@ run "private_has_endpoints_and_no_internet" {
 
   assert {
     condition     = length(aws_internet_gateway.this) == 0 && length(aws_subnet.public) == 0 && length(aws_route.internet) == 0 && length(aws_route.nat) == 0
-    error_message = "In the mode private there should be no way to the internet."
+    error_message = "The mode private should have no internet access."
   }
   assert {
     condition     = keys(aws_vpc_endpoint.interface) == ["ecr.api", "ecr.dkr", "kinesis-streams", "logs", "ssm"]
@@ -120,7 +120,7 @@ run "private_has_endpoints_and_no_internet" {
   }
   assert {
     condition     = alltrue([for endpoint in aws_vpc_endpoint.interface : endpoint.private_dns_enabled])
-    error_message = "Endpoints should answer to the services' own names, or the connectors go past them."
+    error_message = "Endpoints should have private DNS."
   }
 }
 
@@ -156,7 +156,7 @@ run "s3_is_reached_by_its_gateway_endpoint_in_every_mode" {
 
 # ---- the root ------------------------------------------------------------------------------------
 
-run "nobody_is_let_in" {
+run "connectors_have_no_ingress" {
   command = plan
   variables {
     environment  = "test"
@@ -169,7 +169,7 @@ run "nobody_is_let_in" {
   }
   assert {
     condition     = [for rule in aws_vpc_security_group_egress_rule.connector_apis : rule.cidr_ipv4] == ["0.0.0.0/0"]
-    error_message = "With public addresses the APIs are on the internet, wherever that is."
+    error_message = "In the mode public_ip egress should be open on the API ports."
   }
 }
 
@@ -194,7 +194,7 @@ run "private_connectors_reach_named_networks_only" {
   }
 }
 
-run "an_unknown_way_out_is_refused" {
+run "unknown_egress_is_rejected" {
   command = plan
   variables {
     environment      = "test"
@@ -204,7 +204,7 @@ run "an_unknown_way_out_is_refused" {
   expect_failures = [var.connector_egress]
 }
 
-run "the_whole_internet_is_no_private_network" {
+run "internet_is_not_a_private_network" {
   command = plan
   variables {
     environment        = "test"

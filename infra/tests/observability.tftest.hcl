@@ -1,4 +1,4 @@
-# What is watched, without a cloud: `terraform test`.
+# Alarms and dashboard, without a cloud: `terraform test`.
 
 mock_provider "aws" {
   source = "./tests/mocks"
@@ -10,33 +10,33 @@ variables {
   schemas_dir  = "./tests/fixtures/schemas"
 }
 
-run "what_follows_from_the_contracts_is_watched" {
+run "alarms_follow_from_the_contracts" {
   command = plan
 
   assert {
-    condition     = keys(local.ingest_watches.delivery-stale.series) == ["pos", "stock", "web"]
-    error_message = "Every source's delivery should be watched."
+    condition     = keys(local.ingest_alarms.delivery-stale.series) == ["pos", "stock", "web"]
+    error_message = "Every source's delivery should have an alarm."
   }
   assert {
-    condition     = length(setsubtract(["conform-lag", "function-errors-load", "dead-letters-dirty", "executions-failed-silver-to-gold", "kpi-latency"], module.alarms[0].names)) == 0
-    error_message = "Streams, functions, dead letters, executions and KPIs should be watched."
+    condition     = length(setsubtract(["conform-lag", "function-errors-load", "dead-letter-queue-dirty", "executions-failed-silver-to-gold", "kpi-latency"], module.alarms[0].names)) == 0
+    error_message = "Streams, functions, dead-letter queues, executions and KPIs should have alarms."
   }
 }
 
-run "every_alarm_tells_somebody" {
+run "every_alarm_publishes_to_the_topic" {
   command = plan
 
   variables {
     prefix    = "shoplake-test"
     topic_arn = "arn:aws:sns:us-east-1:000000000000:alerts"
-    watches = {
+    alarms = {
       rate = {
-        area      = "ingest"
-        title     = "Rate"
-        says      = "Too much."
-        threshold = 5
-        periods   = 2
-        of        = 3
+        group               = "ingest"
+        title               = "Rate"
+        description         = "Too much."
+        threshold           = 5
+        datapoints_to_alarm = 2
+        evaluation_periods  = 3
         series = {
           web = {
             math = "100 * wrong / all"
@@ -48,13 +48,13 @@ run "every_alarm_tells_somebody" {
         }
       }
       age = {
-        area      = "ingest"
-        title     = "Age"
-        says      = "Too old."
-        threshold = 1
-        below     = true
-        missing   = "breaching"
-        series    = { "" = { math = null, metrics = { age = { namespace = "N", name = "G", stat = "Maximum", dimensions = {} } } } }
+        group           = "ingest"
+        title           = "Age"
+        description     = "Too old."
+        threshold       = 1
+        below_threshold = true
+        missing_data    = "breaching"
+        series          = { "" = { math = null, metrics = { age = { namespace = "N", name = "G", stat = "Maximum", dimensions = {} } } } }
       }
     }
   }
@@ -71,11 +71,11 @@ run "every_alarm_tells_somebody" {
       for alarm in aws_cloudwatch_metric_alarm.this :
       alarm.alarm_actions == toset(["arn:aws:sns:us-east-1:000000000000:alerts"]) && alarm.ok_actions == alarm.alarm_actions
     ])
-    error_message = "An alarm without an action is no alarm, and somebody who was woken wants to know when it is over."
+    error_message = "Every alarm should publish when it begins and when it ends."
   }
   assert {
     condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : length([for query in alarm.metric_query : query if query.return_data == true]) == 1])
-    error_message = "CloudWatch compares exactly one line with the threshold."
+    error_message = "Exactly one query should return data for the threshold."
   }
   assert {
     condition     = aws_cloudwatch_metric_alarm.this["rate-web"].datapoints_to_alarm == 2 && aws_cloudwatch_metric_alarm.this["rate-web"].evaluation_periods == 3
@@ -83,21 +83,21 @@ run "every_alarm_tells_somebody" {
   }
   assert {
     condition     = aws_cloudwatch_metric_alarm.this["age"].comparison_operator == "LessThanThreshold" && aws_cloudwatch_metric_alarm.this["age"].treat_missing_data == "breaching"
-    error_message = "What must not stay away alarms when it is missing."
+    error_message = "Missing data should be breaching where it is set so."
   }
 }
 
-run "a_graph_shows_its_series_side_by_side" {
+run "graph_shows_several_series" {
   command = plan
 
   variables {
     name       = "test"
     region     = "us-east-1"
     alarm_arns = ["arn:aws:cloudwatch:us-east-1:000000000000:alarm:a"]
-    areas      = [{ name = "one", title = "One" }, { name = "two", title = "Two" }]
+    groups     = [{ name = "one", title = "One" }, { name = "two", title = "Two" }]
     panels = [
       {
-        area      = "one"
+        group     = "one"
         title     = "Rate"
         threshold = 5
         series = { for name in ["crm", "web"] : name => {
@@ -108,10 +108,10 @@ run "a_graph_shows_its_series_side_by_side" {
           }
         } }
       },
-      { area = "one", title = "B", series = {} },
-      { area = "one", title = "C", series = {} },
-      { area = "one", title = "D", series = {} },
-      { area = "two", title = "E", series = { "" = { math = "SEARCH('x', 'Sum')" } } },
+      { group = "one", title = "B", series = {} },
+      { group = "one", title = "C", series = {} },
+      { group = "one", title = "D", series = {} },
+      { group = "two", title = "E", series = { "" = { math = "SEARCH('x', 'Sum')" } } },
     ]
   }
   module {
@@ -122,15 +122,15 @@ run "a_graph_shows_its_series_side_by_side" {
     condition = [for line in local.lines["Rate"] : try(line[0].expression, line[1])] == [
       "A", "W", "IF(all0 >= 9, 100 * wrong0 / all0, 0)", "A", "W", "IF(all1 >= 9, 100 * wrong1 / all1, 0)",
     ]
-    error_message = "Ids of different series must not meet on one graph."
+    error_message = "Metric ids should be unique on a graph."
   }
   assert {
     condition     = local.lines["E"][0][0].expression == "SEARCH('x', 'Sum')"
-    error_message = "A search stays as it is."
+    error_message = "A search expression should not change."
   }
   assert {
     condition     = local.tops == [4, 17] && [for graph in local.graphs : [graph.x, graph.y]] == [[0, 5], [8, 5], [16, 5], [0, 11], [0, 18]]
-    error_message = "Three graphs to a row, each area below the one before."
+    error_message = "Three graphs to a row, each group below the previous one."
   }
   assert {
     condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 8
@@ -138,15 +138,15 @@ run "a_graph_shows_its_series_side_by_side" {
   }
 }
 
-run "a_graph_of_no_area_is_refused" {
+run "graph_of_unknown_group_is_rejected" {
   command = plan
 
   variables {
     name       = "test"
     region     = "us-east-1"
     alarm_arns = []
-    areas      = [{ name = "one", title = "One" }]
-    panels     = [{ area = "two", title = "E", series = {} }]
+    groups     = [{ name = "one", title = "One" }]
+    panels     = [{ group = "two", title = "E", series = {} }]
   }
   module {
     source = "./modules/dashboard"

@@ -45,7 +45,7 @@ run "the_lake_is_encrypted_closed_and_versioned" {
       for statement in data.aws_iam_policy_document.this.statement :
       statement.effect == "Deny" && contains(statement.actions, "s3:*") && one(statement.condition).variable == "aws:SecureTransport" && one(one(statement.condition).values) == "false"
     ])
-    error_message = "The lake should refuse whoever comes without TLS."
+    error_message = "The lake should require TLS."
   }
 }
 
@@ -64,15 +64,15 @@ run "a_queue_is_encrypted_and_takes_tls_only" {
   }
   assert {
     condition     = anytrue([for statement in data.aws_iam_policy_document.this.statement : statement.effect == "Deny" && one(statement.condition).variable == "aws:SecureTransport"])
-    error_message = "A queue should refuse whoever comes without TLS."
+    error_message = "A queue should require TLS."
   }
   assert {
     condition     = aws_sqs_queue.this.message_retention_seconds == 14 * 24 * 60 * 60
-    error_message = "A queue should keep what nobody took as long as SQS can, two weeks."
+    error_message = "A queue should keep messages for two weeks, the maximum."
   }
 }
 
-run "dirty_marks_have_a_dead_letter_queue" {
+run "dirty_queue_has_a_dead_letter_queue" {
   command = plan
   module {
     source = "./modules/dirty-queue"
@@ -105,14 +105,14 @@ run "a_topic_is_encrypted_and_takes_tls_only" {
   }
   assert {
     condition     = anytrue([for statement in data.aws_iam_policy_document.this.statement : statement.effect == "Deny" && try(one(statement.condition).variable, "") == "aws:SecureTransport"])
-    error_message = "A topic should refuse whoever comes without TLS."
+    error_message = "A topic should require TLS."
   }
   assert {
     condition = alltrue([
       for statement in data.aws_iam_policy_document.this.statement :
       (length(statement.condition) == 0) == contains(one(statement.principals).identifiers, "events.amazonaws.com") if statement.effect == "Allow"
     ])
-    error_message = "Alarms should come from this account; of an event a topic is not told from where it comes, and a condition would refuse them all."
+    error_message = "Alarms should have an account condition; events should have none, because it would reject all."
   }
 }
 

@@ -33,11 +33,11 @@ run "only_batch_sources_are_conformed_from_bronze" {
 
   assert {
     condition     = module.dirty_queue.object_prefixes == tolist(["silver/", "reference/", "bronze/pos/", "bronze/stock/"])
-    error_message = "Objects in silver, reference tables and objects in bronze of pos and stock should mark partitions dirty, those of web should not."
+    error_message = "New objects in silver, reference/ and bronze of batch sources should send messages."
   }
 }
 
-run "a_name_that_buckets_cannot_have_is_refused" {
+run "name_that_buckets_cannot_have_is_rejected" {
   command = plan
 
   variables {

@@ -50,7 +50,7 @@ variables {
   permissions_boundary = null
 }
 
-run "the_warehouse_is_private_and_speaks_tls" {
+run "warehouse_is_private_and_requires_tls" {
   module {
     source = "./modules/warehouse"
   }
@@ -73,7 +73,7 @@ run "the_warehouse_is_private_and_speaks_tls" {
   }
 }
 
-run "nobody_knows_the_admins_password" {
+run "admin_password_is_managed" {
   module {
     source = "./modules/warehouse"
   }
@@ -92,7 +92,7 @@ run "nobody_knows_the_admins_password" {
   }
 }
 
-run "what_it_does_is_logged" {
+run "audit_logs_are_enabled" {
   module {
     source = "./modules/warehouse"
   }
@@ -103,11 +103,11 @@ run "what_it_does_is_logged" {
   }
   assert {
     condition     = alltrue([for group in aws_cloudwatch_log_group.this : group.retention_in_days == 30 && group.kms_key_id == var.log_key_arn && startswith(group.name, "/aws/redshift/shoplake-test/")])
-    error_message = "Audit logs should be encrypted, forgotten in time, and be where Redshift writes them."
+    error_message = "Audit logs should be encrypted, have a retention, and the names that Redshift uses."
   }
 }
 
-run "its_cost_is_limited" {
+run "usage_is_limited" {
   module {
     source = "./modules/warehouse"
   }
@@ -122,7 +122,7 @@ run "its_cost_is_limited" {
   }
 }
 
-run "snapshots_are_taken_by_a_role_that_can_do_nothing_else" {
+run "snapshot_role_has_only_that_permission" {
   module {
     source = "./modules/warehouse"
   }
@@ -141,7 +141,7 @@ run "snapshots_are_taken_by_a_role_that_can_do_nothing_else" {
   }
 }
 
-run "no_snapshots_where_none_are_wanted" {
+run "no_snapshots_by_default" {
   module {
     source = "./modules/warehouse"
   }
@@ -157,7 +157,7 @@ run "no_snapshots_where_none_are_wanted" {
 
 # ---- the root ------------------------------------------------------------------------------------
 
-run "a_warehouse_is_created_unless_one_is_brought_along" {
+run "warehouse_is_created_by_default" {
   command = plan
   variables {
     environment  = "test"
@@ -170,7 +170,7 @@ run "a_warehouse_is_created_unless_one_is_brought_along" {
   }
 }
 
-run "one_that_is_brought_along_is_left_alone_but_for_its_users" {
+run "existing_warehouse_gets_only_users" {
   command = plan
   variables {
     environment             = "test"
@@ -185,7 +185,7 @@ run "one_that_is_brought_along_is_left_alone_but_for_its_users" {
   }
   assert {
     condition     = !can(jsondecode(output.warehouse_grants).SecretArn) && jsondecode(output.warehouse_grants).WorkgroupName == "analytics"
-    error_message = "Its admin's secret is known to whoever brought it."
+    error_message = "The admin's secret of an existing warehouse should be unknown."
   }
   assert {
     condition = alltrue([
@@ -205,7 +205,7 @@ run "capacity_comes_in_steps" {
   expect_failures = [var.warehouse_capacity]
 }
 
-run "the_whole_internet_is_no_client" {
+run "internet_is_not_an_allowed_client" {
   command = plan
   variables {
     environment            = "test"

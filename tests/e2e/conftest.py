@@ -1,6 +1,4 @@
-"""One local cloud for all end-to-end tests: its own ports and folder, so that a running demo is not
-disturbed.
-"""
+"""One local cloud for all end-to-end tests, with its own ports and folder beside a running demo."""
 
 from __future__ import annotations
 
@@ -19,8 +17,8 @@ from dev.pipeline import SCHEMAS, SQL, Cloud, Pipeline, Shop, free_port  # noqa:
 
 HERE = Path(__file__).resolve().parent
 
-# Those that fill the lake come last: what others count in the whole lake, they count object by
-# object. And after them what looks at the calls that all others led to.
+# Modules that fill the lake run late, because others count all of its objects. The last one checks
+# the calls of all others.
 LAST = (
     "test_stockouts",
     "test_hostile_shop",
@@ -32,15 +30,13 @@ LAST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Orders the modules: yardstick and single paths as they come, then the long runs, then what
-    all of them called.
-    """
+    """Orders the modules: oracle and single paths, then long runs, then the recorded calls."""
     items.sort(key=lambda item: LAST.index(item.path.stem) + 1 if item.path.stem in LAST else 0)
 
 
 @pytest.fixture(scope="session")
 def definitions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The project's schemas and SQL plus those of `new_dataset/`: all that a new dataset takes."""
+    """Copies the project's schemas and SQL and adds those of `new_dataset/`."""
     folder = tmp_path_factory.mktemp("definitions")
     schemas, sql = folder / "schemas", folder / "glue-sql"
     shutil.copytree(SCHEMAS, schemas)
@@ -52,7 +48,7 @@ def definitions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="session")
 def pipeline(definitions: tuple[Path, Path]) -> Iterator[Pipeline]:
-    """The deployed pipeline."""
+    """Deploys the pipeline."""
     cloud = Cloud(ROOT / ".local" / "e2e", free_port(), free_port())
     try:
         yield Pipeline.deploy(cloud, *definitions)
@@ -62,14 +58,14 @@ def pipeline(definitions: tuple[Path, Path]) -> Iterator[Pipeline]:
 
 @pytest.fixture(scope="module")
 def shop(pipeline: Pipeline, request: pytest.FixtureRequest) -> Shop:
-    """A tenant that no other module's tests send anything for."""
+    """Adds a tenant for the tests of one module."""
     return pipeline.add_shop(request.module.__name__.rpartition("_")[2])
 
 
 @pytest.fixture(scope="session")
 def sales_days() -> Path:
-    """Days of sales in the layout of the UCI data set "Online Retail": the real ones where
-    SHARED_DATA says where they are, a few hand-made lines with the same dirt elsewhere.
+    """Returns days of sales in the layout of UCI's "Online Retail": the real ones if SHARED_DATA
+    names their folder, or a few lines with the same kinds of invalid rows.
     """
     shared = os.environ.get("SHARED_DATA")
     return Path(shared) / "online-retail" if shared else HERE / "sales_days"

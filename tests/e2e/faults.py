@@ -1,6 +1,4 @@
-"""Breaks parts of the deployed pipeline for a while, as a wrong setting, a wrong release or a crash
-would.
-"""
+"""Injects faults into the deployed pipeline: wrong settings, wrong releases, crashes."""
 
 from __future__ import annotations
 
@@ -19,11 +17,11 @@ from dev.pipeline import Pipeline
 
 @contextmanager
 def misconfigured(pipeline: Pipeline, function: str, **variables: str) -> Iterator[None]:
-    """A function whose environment says something wrong."""
+    """Gives a function wrong environment variables within the context."""
     functions, name = pipeline.cloud.client("lambda"), pipeline.outputs["functions"][function]
     right = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     missing = variables.keys() - right.keys()
-    assert not missing, f"{function} is not told {missing}, so nothing would be broken"
+    assert not missing, f"{function} does not have {missing}, so this is not a fault"
 
     def configure(environment: dict[str, str]) -> None:
         functions.update_function_configuration(
@@ -42,7 +40,7 @@ def misconfigured(pipeline: Pipeline, function: str, **variables: str) -> Iterat
 def released_with(
     pipeline: Pipeline, function: str, file: str, change: Callable[[bytes], bytes]
 ) -> Iterator[None]:
-    """A function in whose package one file is another one."""
+    """Releases a function with one changed file within the context."""
     functions, name = pipeline.cloud.client("lambda"), pipeline.outputs["functions"][function]
     package = pipeline.cloud.state / "packages" / f"{function}.zip"
 
@@ -70,9 +68,7 @@ def released_with(
 
 @contextmanager
 def redelivered_after(pipeline: Pipeline, seconds: int) -> Iterator[None]:
-    """The dirty queue gives a message that was received and not deleted to another receiver after
-    so many seconds.
-    """
+    """Sets the visibility timeout of the dirty queue within the context."""
     queues, url = pipeline.cloud.client("sqs"), pipeline.outputs["dirty_queue_url"]
     right = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])[
         "Attributes"
@@ -85,11 +81,10 @@ def redelivered_after(pipeline: Pipeline, seconds: int) -> Iterator[None]:
 
 
 class Killer:
-    """Kills the processes of functions at random moments, again and again, each function so often.
+    """Kills the processes of functions at random times, each function `times` times.
 
-    To be sure to meet work and not only idle processes, it first ends what a function has, and
-    then, at some moment of the first `LATEST` seconds, the process that is started in their place:
-    one is only started for work that waits for it.
+    A random kill would often hit an idle process. So this kills all processes of a function, then
+    the next one within `LATEST` seconds of its start: processes start only for waiting work.
     """
 
     LATEST = 0.25
@@ -106,7 +101,7 @@ class Killer:
             for name in functions
         ]
         self.kills: Counter[str] = Counter(dict.fromkeys(functions, 0))
-        """Processes that were killed soon after they had been started for some work, by function."""
+        """Processes killed during work, by function."""
 
     def __enter__(self) -> Killer:
         for hunter in self._hunters:
@@ -120,7 +115,7 @@ class Killer:
 
     @property
     def left(self) -> dict[str, int]:
-        """The functions that have not been killed often enough, and how often they were."""
+        """Returns the functions with too few kills, and their kills."""
         return {name: count for name, count in self.kills.items() if count < self._times}
 
     def _hunt(self, function: str, moments: random.Random) -> None:
@@ -139,7 +134,7 @@ class Killer:
 
 
 def kill(pid: int) -> bool:
-    """Ends a process at once; says whether it was there."""
+    """Kills a process; returns whether it existed."""
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""An inventory API whose stock a test writes by hand."""
+"""An inventory API with the stock of a test."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def level(
     reorder_point: int = 5,
     location_id: str = "l1",
 ) -> dict[str, Any]:
-    """How much there is of a product; the API adds the hour."""
+    """Returns the level of a product; the API adds the hour."""
     return {
         "location_id": location_id,
         "product_id": product_id,
@@ -37,14 +37,14 @@ def level(
 
 
 def hour_name(hour: datetime) -> str:
-    """As the connector is told it."""
+    """Returns an hour in the format of the connector's settings."""
     return f"{hour:%Y-%m-%dT%H}"
 
 
 @contextmanager
 def inventory_api(stock: Stock) -> Iterator[tuple[str, str]]:
-    """Serves `GET /v1/inventory?snapshot_at=&limit=&cursor=`; yields its URL and token. The stock
-    may change meanwhile.
+    """Serves `GET /v1/inventory?snapshot_at=&limit=&cursor=`; yields its URL and token. The test
+    may change the stock.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -75,7 +75,7 @@ def inventory_api(stock: Stock) -> Iterator[tuple[str, str]]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Says nothing."""
+            """Writes nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

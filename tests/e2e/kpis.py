@@ -1,6 +1,4 @@
-"""The KPI tables in the warehouse against the independent computation: every row, in both
-directions.
-"""
+"""Compares the warehouse's KPI tables with the oracle: every row, in both directions."""
 
 from __future__ import annotations
 
@@ -10,13 +8,13 @@ from typing import Any
 
 from dev.pipeline import Pipeline
 
-from .independent import TABLES, Expected, differences
+from .oracle import TABLES, Expected, differences
 
 
 def read(
     pipeline: Pipeline, table: str, columns: Sequence[str], shops: Sequence[str]
 ) -> list[tuple[Any, ...]]:
-    """The rows that the warehouse has for some shops."""
+    """Returns the warehouse's rows of some shops."""
     if not pipeline.has_table(table):
         return []
     return pipeline.query(
@@ -25,7 +23,7 @@ def read(
 
 
 def has_all_rows(pipeline: Pipeline, expected: Expected, table: str) -> bool:
-    """Whether a table has as many rows as it should: a quick look before a thorough one."""
+    """Returns whether a table has the expected number of rows, which is quick to compare."""
     if not pipeline.has_table(table):
         return False
     [(rows,)] = pipeline.query(
@@ -35,7 +33,7 @@ def has_all_rows(pipeline: Pipeline, expected: Expected, table: str) -> bool:
 
 
 def wrong(pipeline: Pipeline, expected: Expected, table: str) -> str:
-    """What is wrong with a table, in words; empty where nothing is."""
+    """Describes the differences of a table; empty if there are none."""
     want = expected.table(table)
     got = read(pipeline, table, want.columns, expected.shops())
     return differences(want.columns, want.keys, got, want.rows)
@@ -44,8 +42,8 @@ def wrong(pipeline: Pipeline, expected: Expected, table: str) -> str:
 def wait_until_right(
     pipeline: Pipeline, expected: Expected, tables: Iterable[str] = TABLES, seconds: float = 240
 ) -> None:
-    """Waits until every table is right for the shops that are expected, and sees that it stays so
-    when all has come to rest.
+    """Waits until every table is right for the expected shops, and still is when the pipeline is
+    idle.
     """
     pending = list(tables)
     deadline = time.monotonic() + seconds
@@ -58,13 +56,13 @@ def wait_until_right(
             time.sleep(1)
         else:
             raise AssertionError(report(pipeline, expected, pending))
-    pipeline.wait_until_calm(max(60, deadline - time.monotonic()))
+    pipeline.wait_until_idle(max(60, deadline - time.monotonic()))
     assert not (text := report(pipeline, expected, tables)), text
 
 
 def report(pipeline: Pipeline, expected: Expected, tables: Iterable[str]) -> str:
-    """What is wrong with which table."""
+    """Describes the differences by table."""
     found = {table: wrong(pipeline, expected, table) for table in tables}
     return "\n".join(
-        f"\n{table} is not what it should be:\n{text}" for table, text in found.items() if text
+        f"\n{table} differs from the oracle:\n{text}" for table, text in found.items() if text
     )

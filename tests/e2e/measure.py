@@ -1,6 +1,4 @@
-"""How long the stages of a big run take, and how much memory its processes; told at once, even to a
-captured terminal.
-"""
+"""Measures the stages of a long run and the memory of its processes, and prints them at once."""
 
 from __future__ import annotations
 
@@ -17,21 +15,19 @@ SAMPLE_SECONDS = 0.2
 
 
 class Stages:
-    """Says what a test is doing."""
+    """Prints the stages of a test."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._capture = config.pluginmanager.getplugin("capturemanager")
 
     def say(self, text: str) -> None:
-        """Prints a line past pytest's capture: the figures are a result of the test."""
+        """Prints a line in spite of pytest's capture, because the figures are results."""
         with self._capture.global_and_fixture_disabled():
             print(f"\n    {text}", end="", file=sys.stderr, flush=True)
 
     @contextmanager
     def stage(self, title: str, unit: str = "") -> Iterator[list[int]]:
-        """Times what is done within; numbers that are put into the list are added up as what was
-        done, in `unit`.
-        """
+        """Times the context. Yields a list for counts of `unit`, from which it prints a rate."""
         began, counts = time.monotonic(), []
         yield counts
         seconds = time.monotonic() - began
@@ -40,8 +36,8 @@ class Stages:
 
 
 class Memory:
-    """Samples the resident memory of processes while it is entered; who they are is asked anew each
-    time.
+    """Samples the resident memory of processes within the context. `processes` lists them for each
+    sample.
     """
 
     def __init__(self, processes: Callable[[], Iterable[int]]) -> None:
@@ -49,9 +45,9 @@ class Memory:
         self._over = threading.Event()
         self._sampler = threading.Thread(target=self._sample, daemon=True)
         self.largest = 0
-        """The most that one process had, in bytes: its own high-water mark, as the kernel keeps it."""
+        """The largest peak of one process in bytes, as recorded by the kernel."""
         self.together = 0
-        """The most that all of them were seen to have at one time, in bytes."""
+        """The largest sum over all processes of one sample, in bytes."""
 
     def __enter__(self) -> Memory:
         self._sampler.start()
@@ -62,7 +58,8 @@ class Memory:
         self._sampler.join()
 
     def __str__(self) -> str:
-        return f"{self.largest / 2**20:,.0f} MiB in one process, {self.together / 2**20:,.0f} MiB together"
+        one, all_ = self.largest / 2**20, self.together / 2**20
+        return f"{one:,.0f} MiB in one process, {all_:,.0f} MiB together"
 
     def _sample(self) -> None:
         while not self._over.wait(SAMPLE_SECONDS):
@@ -72,9 +69,7 @@ class Memory:
 
 
 def resident(pid: int) -> tuple[int, int]:
-    """The memory that a process has now, and the most it ever had, in bytes; nothing where it has
-    gone.
-    """
+    """Returns the memory of a process and its peak in bytes; zeros if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""A shop's own PostgreSQL: a database on the local cloud's server, and TLS in front of it."""
+"""A shop's PostgreSQL: a database on the local cloud's server, and a TLS proxy for it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from cryptography.x509.oid import NameOID
 from psycopg import sql
 
 PASSWORD = "a reader's p@ssword"
-# What a client sends first to ask for TLS (PostgreSQL's manual, "Message Formats": SSLRequest).
+# A client's request for TLS (PostgreSQL's manual, "Message Formats": SSLRequest).
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 
 
 @dataclass(frozen=True)
 class ShopDatabase:
-    """A database with a user who may only read it."""
+    """A database with a user that may only read it."""
 
     name: str
     server: str
@@ -36,31 +36,31 @@ class ShopDatabase:
 
     @property
     def reader(self) -> str:
-        """The user's name."""
+        """Returns the user's name."""
         return f"{self.name}_reader"
 
     @property
     def port(self) -> int:
-        """The server's."""
+        """Returns the server's port."""
         return urlsplit(self.server).port
 
     def owner(self) -> psycopg.Connection:
-        """A connection as the owner, which commits each statement."""
+        """Connects as the owner and commits each statement."""
         return psycopg.connect(self.server, dbname=self.name, autocommit=True)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """What a query of the owner's answers."""
+        """Runs a query as the owner and returns the rows."""
         with self.owner() as connection:
             return connection.execute(query).fetchall()
 
     def settings(self, **more: str) -> dict[str, str]:
-        """What the connector is told of it, without TLS, as the server has none."""
+        """Returns the connector's settings, without TLS, which the server lacks."""
         url = f"postgres://{self.reader}@127.0.0.1:{self.port}/{self.name}?sslmode=disable"
         return {"OLTP_URL": url, "OLTP_PASSWORD": PASSWORD, "OLTP_CURRENCY": "GBP", **more}
 
 
 def create(server: str, name: str, tables: str) -> ShopDatabase:
-    """A new database in which `tables` has run; its reader may read the schema public."""
+    """Creates a database with `tables`; its reader may read the schema public."""
     database = ShopDatabase(name, server)
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
@@ -79,8 +79,8 @@ def create(server: str, name: str, tables: str) -> ShopDatabase:
 
 
 def certificate(folder: Path, host: str) -> tuple[Path, str]:
-    """A certificate for an address that signs itself: the file with it and its key, and the
-    certificate alone, both PEM.
+    """Makes a self-signed certificate for an address. Returns the file with certificate and key,
+    and the certificate as text, both PEM.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a database's authority")])
@@ -110,8 +110,8 @@ def certificate(folder: Path, host: str) -> tuple[Path, str]:
 
 @contextmanager
 def tls_front(database: ShopDatabase, certificate_and_key: Path) -> Iterator[int]:
-    """Listens for PostgreSQL's clients with TLS, as poolers and proxies do, and hands what they say
-    to the server. Yields the port. The server itself was built without TLS.
+    """Proxies PostgreSQL's clients with TLS to the server, which was built without it. Yields the
+    port.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate_and_key)

@@ -1,6 +1,5 @@
-"""What each program called while all other tests ran, against what it is declared to call, and so
-what its role lets it do (tests/infra/calls.toml): here nothing checks permissions, on AWS a call
-that is not declared would be refused.
+"""Compares the recorded calls of each program with its declared ones (tests/infra/calls.toml), from
+which its role follows: the local cloud does not check permissions, and AWS denies other calls.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from tests.infra.permissions import CALLS
 
 HERE = Path(__file__).resolve().parent
 LONG = ("test_replay", "test_chaos")
-"""Modules that this one does not wait for: they are seldom run, and take the paths that others take too."""
+"""Modules that need not run before: they run rarely, and make the same calls as others."""
 
 REFERENCE = "engagement_weights"
 
@@ -28,13 +27,13 @@ UNSEEN: dict[Call, str] = {
     Call(
         "load", "redshiftdata.cancel_statement"
     ): "only a transaction that takes ten minutes is cancelled",
-    Call("control", "sns.publish"): "only where nothing has come of a dataset for hours",
+    Call("control", "sns.publish"): "only if a dataset has had no data for hours",
     Call(
         "transform", "s3.head_object", "gold"
-    ): "only where two jobs of a partition commit in the same moment",
+    ): "only if two jobs of a partition commit at the same time",
     Call(
         "transform", "sqs.send_message"
-    ): "only where two jobs of a partition run at once, which leases make rare",
+    ): "only if two jobs of a partition run at the same time, which leases make rare",
     Call(
         "pos-connector", "ssm.get_parameter"
     ): "the tests give it the API's token itself, not the name of its parameter",
@@ -42,12 +41,12 @@ UNSEEN: dict[Call, str] = {
         "inventory-connector", "ssm.get_parameter"
     ): "the tests give it the API's token itself, not the name of its parameter",
 }
-"""Calls that the tests need not lead to, and why."""
+"""Declared calls that the tests need not make, with the reason."""
 
 
 def declared(calls: dict[str, dict[str, Any]]) -> set[Call]:
-    """A list of calls in the words of the local cloud, which tells objects apart by the first
-    segment of their keys.
+    """Converts declared calls to those of the local cloud, which records the first segment of a
+    key.
     """
     return {
         Call(program, operation, thing.partition("/")[0] if operation.startswith("s3.") else None)
@@ -58,7 +57,7 @@ def declared(calls: dict[str, dict[str, Any]]) -> set[Call]:
 
 
 def made(pipeline: Pipeline) -> set[Call]:
-    """The calls so far, by program."""
+    """Returns the recorded calls by program."""
     programs = {function: program for program, function in pipeline.outputs["functions"].items()}
     return {
         call._replace(caller=programs.get(call.caller, call.caller))
@@ -67,12 +66,12 @@ def made(pipeline: Pipeline) -> set[Call]:
 
 
 def in_words(calls: set[Call]) -> list[str]:
-    """Each call in a line."""
+    """Returns each call as a line."""
     return sorted(" ".join(word for word in call if word is not None) for call in calls)
 
 
 def left_out(items: list[pytest.Item]) -> list[str]:
-    """Tests of this folder that are not among those of a session."""
+    """Returns the tests of this folder that a session does not run."""
     chosen = {(item.path, getattr(item, "originalname", item.name)) for item in items}
     return [
         f"{path.stem}::{name}"
@@ -85,19 +84,17 @@ def left_out(items: list[pytest.Item]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def calls(pipeline: Pipeline, shop: Shop) -> set[Call]:
-    """The calls of all tests, and of what else an operator can ask for."""
+    """Makes the remaining calls of operators, and returns the calls of all tests."""
     pipeline.control(action="rotate_secret", shop_id=shop.shop_id)
     pipeline.control(action="check_freshness")
     rows = pipeline.control(action="get_reference", table=REFERENCE)["csv"]
     pipeline.control(action="set_reference", table=REFERENCE, csv=rows)
     listing = Call("dispatch", "s3.list_objects_v2", "jobs")
     wait_until(
-        "dispatch looks for what was computed with the former rows",
+        "dispatch lists the jobs that used the former rows",
         lambda: listing in made(pipeline),
     )
-    wait_until(
-        "dispatch has marked it and looked at the marks", lambda: not pipeline.dirty_messages()
-    )
+    wait_until("dispatch has handled the dirty partitions", lambda: not pipeline.dirty_messages())
     return made(pipeline)
 
 
@@ -113,13 +110,9 @@ def test_every_declared_call_is_made_or_explained(
 ) -> None:
     session = request.session
     if missing := left_out(session.items):
-        pytest.skip(
-            f"what is never called shows when all tests run, and {len(missing)} do not, such as {missing[0]}"
-        )
+        pytest.skip(f"needs all tests, and {len(missing)} do not run, such as {missing[0]}")
     if session.testsfailed:
-        pytest.skip(
-            f"what is never called shows when all tests pass, and {session.testsfailed} did not"
-        )
+        pytest.skip(f"needs all tests to pass, and {session.testsfailed} did not")
     assert in_words(declared(CALLS) - calls - UNSEEN.keys()) == []
 
 

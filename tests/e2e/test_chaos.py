@@ -1,5 +1,5 @@
-"""Every function of the pipeline is killed in mid-work, at random, while all four sources deliver:
-the tables are right.
+"""Every function is killed during work, at random, while all four sources send: the tables are
+right.
 """
 
 from __future__ import annotations
@@ -19,41 +19,40 @@ from dev.pipeline import Pipeline, Shop
 from dev.reconcile import reconcile
 
 from .faults import Killer, redelivered_after
-from .feed import Feed, expected_from
-from .independent import TABLES
 from .kpis import wait_until_right
 from .measure import Stages
+from .oracle import TABLES
+from .sources import ShopSources, expected_from
 from .webhook import post, signed
 
 FUNCTIONS = ("webhook", "conform", "dispatch", "transform", "load", "notify")
 TIMES = 2
-"""How often each function is killed in mid-work; twice as many processes die. Less than the state machines' retries, which
-would be right to give up on a function that dies every time."""
+"""Kills of each function during work; twice as many processes end. Fewer than the state machines'
+retries, which end with an error if a function fails every time.
+"""
 SEED = 13
 EVENTS, PRODUCTS, LOCATIONS = 300, 10, 2
 LEAST_DAYS, MOST_DAYS = 3, 14
-"""Days are delivered, the last one first, until everything has been killed so often."""
+"""Days are sent, the last one first, until each function has had its kills."""
 REDELIVERY_SECONDS = 20
-"""After which a mark that a killed dispatch had is given to another; the six minutes that AWS advises are only longer."""
+"""The dirty queue's visibility timeout, shorter than the six minutes that AWS recommends."""
 SETTLE_SECONDS = 420
 
 
-class PatientShop:
-    """Posts as a shop should: until it is told that its events were taken, always under the same
-    id.
-    """
+class RetryingShop:
+    """Posts as a shop should: repeats a request with the same id until it is accepted."""
 
     def __init__(self, pipeline: Pipeline, shop: Shop) -> None:
         self._pipeline, self._shop = pipeline, shop
         self.retries = 0
 
     def post(self, dataset: str, lines: Iterable[str], size: int) -> None:
-        """Posts lines of NDJSON, some at a time."""
+        """Posts lines of NDJSON in requests of `size` events."""
         lines = list(lines)
         for start in range(0, len(lines), size):
-            self._insist(dataset, f"[{','.join(lines[start : start + size])}]".encode())
+            self._post(dataset, f"[{','.join(lines[start : start + size])}]".encode())
 
-    def _insist(self, dataset: str, body: bytes) -> None:
+    def _post(self, dataset: str, body: bytes) -> None:
         webhook_id, deadline = f"msg_{uuid.uuid4().hex}", time.monotonic() + 60
         while True:
             status, answer = self._try(dataset, body, webhook_id)
@@ -80,9 +79,9 @@ def test_functions_killed_at_random_leave_the_tables_right(
     pipeline: Pipeline, shop: Shop, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     stages = Stages(request.config)
-    feed, patient, sizes = (
-        Feed(pipeline, shop, tmp_path, SEED, PRODUCTS),
-        PatientShop(pipeline, shop),
+    sources, sender, sizes = (
+        ShopSources(pipeline, shop, tmp_path, SEED, PRODUCTS),
+        RetryingShop(pipeline, shop),
         random.Random(SEED),
     )
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
@@ -96,18 +95,18 @@ def test_functions_killed_at_random_leave_the_tables_right(
         for age in range(MOST_DAYS):
             day = yesterday - timedelta(days=age)
             for dataset, count in (("web_traffic", EVENTS), ("crm_interactions", EVENTS // 3)):
-                patient.post(
+                sender.post(
                     dataset,
-                    feed.rehearse(dataset, day, count).read_text().splitlines(),
+                    sources.dry_run(dataset, day, count).read_text().splitlines(),
                     sizes.randint(20, 60),
                 )
-            feed.pos([day], EVENTS // 3, PAGE_SIZE="50")
-            feed.inventory([day], LOCATIONS)
+            sources.pos([day], EVENTS // 3, PAGE_SIZE="50")
+            sources.inventory([day], LOCATIONS)
             if age + 1 >= LEAST_DAYS and not killer.left:
                 break
         assert not killer.left, f"not killed often enough: {killer.left}"
     stages.say(
-        f"killed {dict(killer.kills)} processes in mid-work; the shop posted {patient.retries} requests again"
+        f"killed {dict(killer.kills)} processes; the shop repeated {sender.retries} requests"
     )
 
     expected = expected_from(tmp_path)

@@ -1,4 +1,4 @@
-"""The Terraform root as applied."""
+"""The applied Terraform root."""
 
 from __future__ import annotations
 

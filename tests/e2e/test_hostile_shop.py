@@ -1,10 +1,10 @@
-"""A good shop beside a hostile one stays right, and each hostile item is accounted for."""
+"""A hostile shop does not affect a good one, and each of its items is accounted for."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -15,56 +15,23 @@ from dev.hostile import HostileShop, Sent, has_arrived, unaccounted
 from dev.pipeline import Pipeline, Shop, wait_until
 from dev.reconcile import Balance, reconcile
 
-from .feed import Feed, expected_from
-from .independent import TABLES
 from .kpis import report, wait_until_right
+from .oracle import TABLES
+from .sources import ShopSources, expected_from
 from .test_stockouts import Inbox
+from .topics import Subscription
 
 TODAY = datetime.now(UTC).date()
 FIRST, SECOND = TODAY - timedelta(days=2), TODAY - timedelta(days=1)
 SEED, PRODUCTS, EVENTS, LINES, LOCATIONS = 23, 8, 300, 100, 2
-LOOK_SECONDS = 3
+CHECK_SECONDS = 3
 SETTLE_SECONDS = 150
-DEAD_LETTERS = ("dirty_dlq_url", "conform_failed_queue_url")
-
-
-class Alerts:
-    """A queue that is subscribed to the operators' alerts."""
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._queues, self._topics = pipeline.cloud.client("sqs"), pipeline.cloud.client("sns")
-        self._url = self._queues.create_queue(QueueName="alerts-beside-a-hostile-shop")["QueueUrl"]
-        arn = self._queues.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])[
-            "Attributes"
-        ]["QueueArn"]
-        topic = pipeline.outputs["alerts_topic_arn"]
-        self._subscription = self._topics.subscribe(
-            TopicArn=topic, Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True
-        )["SubscriptionArn"]
-
-    def read(self) -> list[str]:
-        """The texts of all alerts since the last look."""
-        texts = []
-        while batch := self._queues.receive_message(
-            QueueUrl=self._url, MaxNumberOfMessages=10, WaitTimeSeconds=1
-        ).get("Messages"):
-            for message in batch:
-                self._queues.delete_message(
-                    QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"]
-                )
-                body = json.loads(message["Body"])
-                texts.append(f"{body.get('Subject')}\n{body['Message']}")
-        return texts
-
-    def close(self) -> None:
-        """Ends the subscription."""
-        self._topics.unsubscribe(SubscriptionArn=self._subscription)
-        self._queues.delete_queue(QueueUrl=self._url)
+DEAD_LETTER_QUEUES = ("dirty_dlq_url", "conform_failed_queue_url")
 
 
 @dataclass
 class Sides:
-    """Both shops, after everything was sent."""
+    """Both shops after all data was sent."""
 
     good: Shop
     hostile: Shop
@@ -72,39 +39,42 @@ class Sides:
     sent: Sent
     inbox: Inbox
     alerts: list[str]
-    dead_letters: dict[str, int]
-    """How many dead letters there are more than before."""
-    looks: list[str] = field(default_factory=list)
-    """What was wrong with the good shop's tables at each look while the hostile one sent."""
+    dead_letter_messages: dict[str, int]
+    """New dead-letter messages by queue."""
+    reports: list[str] = field(default_factory=list)
+    """The differences of the good shop's tables at each check while the hostile one sent."""
 
 
-def deliver(feed: Feed, day: date) -> None:
-    """A good day from all four sources."""
-    feed.post("web_traffic", day, EVENTS)
-    feed.post("crm_interactions", day, EVENTS // 4)
-    feed.pos([day], LINES)
-    feed.inventory([day], LOCATIONS, PAGE_SIZE="5000")
+def deliver(sources: ShopSources, day: date) -> None:
+    """Sends a good day from all four sources."""
+    sources.post("web_traffic", day, EVENTS)
+    sources.post("crm_interactions", day, EVENTS // 4)
+    sources.pos([day], LINES)
+    sources.inventory([day], LOCATIONS, PAGE_SIZE="5000")
 
 
 @pytest.fixture(scope="module")
 def sides(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
-    """A good day, the hostile shop's data while the good shop is looked at, another good day."""
+    """Sends a good day, the hostile data while checking the good shop, and another good day."""
     folder = tmp_path_factory.mktemp("good")
     good, hostile = pipeline.add_shop("neighbour"), pipeline.add_shop("hostile")
-    feed = Feed(pipeline, good, folder, SEED, PRODUCTS)
-    deliver(feed, FIRST)
+    sources = ShopSources(pipeline, good, folder, SEED, PRODUCTS)
+    deliver(sources, FIRST)
     wait_until_right(pipeline, expected_from(folder))
-    before = {name: pipeline.messages(pipeline.outputs[name]) for name in DEAD_LETTERS}
-    inbox, alerts = Inbox(pipeline, hostile), Alerts(pipeline)
-    expected, looks = expected_from(folder), []
+    before = {name: pipeline.messages(pipeline.outputs[name]) for name in DEAD_LETTER_QUEUES}
+    inbox = Inbox(pipeline, hostile)
+    alerts = Subscription(
+        pipeline, pipeline.outputs["alerts_topic_arn"], "alerts-beside-a-hostile-shop"
+    )
+    expected, reports = expected_from(folder), []
     with ThreadPoolExecutor(1) as background:
         sending = background.submit(HostileShop(pipeline, hostile, TODAY).send)
         while not sending.done():
-            looks.append(report(pipeline, expected, TABLES))
-            wait_a_moment(sending)
+            reports.append(report(pipeline, expected, TABLES))
+            wait_for_next_check(sending)
         sent = sending.result()
-    # What the hostile shop sent is still under way.
-    deliver(feed, SECOND)
+    # The hostile data has not reached the warehouse yet.
+    deliver(sources, SECOND)
     wait_until_right(pipeline, expected_from(folder), seconds=SETTLE_SECONDS)
     wait_until(
         "what the hostile shop sent has arrived",
@@ -112,26 +82,25 @@ def sides(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Itera
         SETTLE_SECONDS,
         every=2,
     )
-    pipeline.wait_until_calm(SETTLE_SECONDS)
+    pipeline.wait_until_idle(SETTLE_SECONDS)
     after = {
         name: pipeline.messages(pipeline.outputs[name]) - count for name, count in before.items()
     }
-    yield Sides(good, hostile, folder, sent, inbox, alerts.read(), after, looks)
+    texts = [f"{alert.get('Subject')}\n{alert['Message']}" for alert in alerts.read()]
+    yield Sides(good, hostile, folder, sent, inbox, texts, after, reports)
     inbox.close()
     alerts.close()
 
 
-def wait_a_moment(sending: Future[Sent]) -> None:
-    """Waits for the next look, and not longer than the sending takes."""
-    try:
-        sending.exception(LOOK_SECONDS)
-    except TimeoutError:
-        pass
+def wait_for_next_check(sending: Future[Sent]) -> None:
+    """Waits for the next check, at most until the hostile shop has sent its data."""
+    with suppress(TimeoutError):
+        sending.exception(CHECK_SECONDS)
 
 
-def test_the_good_shop_is_right_at_every_look(sides: Sides) -> None:
-    assert len(sides.looks) > 5
-    assert [text for text in sides.looks if text] == []
+def test_the_good_shop_is_right_at_every_check(sides: Sides) -> None:
+    assert len(sides.reports) > 5
+    assert [text for text in sides.reports if text] == []
 
 
 def test_the_good_shop_is_right_at_the_end(pipeline: Pipeline, sides: Sides) -> None:
@@ -170,25 +139,26 @@ def test_batches_have_arrived_as_often_as_they_were_sent(pipeline: Pipeline, sid
         assert balances[dataset] == len(rows), dataset
 
 
-def test_nothing_of_either_shop_is_in_the_dead_letters(sides: Sides) -> None:
-    assert sides.dead_letters == dict.fromkeys(DEAD_LETTERS, 0)
+def test_neither_shop_has_dead_letter_messages(sides: Sides) -> None:
+    assert sides.dead_letter_messages == dict.fromkeys(DEAD_LETTER_QUEUES, 0)
 
 
-def test_no_alert_about_settled_data_names_the_good_shop(sides: Sides) -> None:
-    """The first day was complete before the hostile shop began; what the hostile shop adds to its
-    partitions is no news about the good one. A day under way may lack rows for a moment."""
+def test_no_alert_about_a_complete_day_names_the_good_shop(sides: Sides) -> None:
+    """The first day was complete before the hostile shop began, and its rows in the same partitions
+    do not concern the good shop. The second day may lack rows while it arrives.
+    """
     assert [
         text for text in sides.alerts if sides.good.shop_id in text and str(FIRST) in text
     ] == []
     assert [text for text in sides.alerts if sides.hostile.shop_id in text] != []
 
 
-def test_a_stock_out_that_arrives_late_around_midnight_is_one_message(sides: Sides) -> None:
+def test_a_late_stockout_at_midnight_is_one_message(sides: Sides) -> None:
     assert sides.inbox.alerts()["out-at-midnight", "out"] == 1
 
 
 def test_the_hostile_shop_is_in_the_tables_too(pipeline: Pipeline, sides: Sides) -> None:
-    """Its valid rows count, the dearest ones to the last digit."""
+    """Its valid rows count, the largest amounts to the last digit."""
     table = "sales.total_sales_by_region_product"
     query = f"""select units_sold, net_sales from {table}
         where shop_id = %s and business_date = %s and region = 'Hostile'"""

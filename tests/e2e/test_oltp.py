@@ -1,4 +1,4 @@
-"""A shop's PostgreSQL through the OLTP connector, compared with what PostgreSQL says itself."""
+"""A shop's PostgreSQL through the OLTP connector, compared with queries of the database."""
 
 from __future__ import annotations
 
@@ -22,73 +22,89 @@ from .shop_database import ShopDatabase, certificate, create, tls_front
 
 TODAY = datetime.now(UTC).date()
 EXTRACT_DAY = str(TODAY - timedelta(days=90))
-"""Within the time window of control totals."""
+"""A day within the time window of control totals."""
 TABLES = ("customers", "products", "orders", "order_items")
 LOOKBACK_DAYS = 10
 
-# Ids, amounts and times of all the types that such tables have. Every 97th order was placed by
-# nobody who is known, the newest product has no cost.
+# Ids, amounts and times of all common types. Every 97th order has no customer, and the newest
+# product has no cost.
 DATABASE = """
 create table customers (
-    customer_id uuid primary key, first_name text, last_name varchar(80), email text, phone text, state char(2), city text,
-    created_at timestamptz not null
+    customer_id uuid primary key, first_name text, last_name varchar(80), email text, phone text,
+    state char(2), city text, created_at timestamptz not null
 );
 create table products (
-    product_id text primary key, product_name text not null, category text, price numeric(12, 2) not null, cost numeric(14, 6),
-    created_at timestamp not null
+    product_id text primary key, product_name text not null, category text,
+    price numeric(12, 2) not null, cost numeric(14, 6), created_at timestamp not null
 );
 create type order_status as enum ('placed', 'paid', 'shipped', 'cancelled');
 create table orders (
-    order_id bigint primary key, customer_id uuid references customers, order_date timestamp, status order_status not null,
-    total_amount numeric(12, 2)
+    order_id bigint primary key, customer_id uuid references customers, order_date timestamp,
+    status order_status not null, total_amount numeric(12, 2)
 );
 create table order_items (
-    order_item_id integer primary key, order_id bigint not null, product_id text not null, quantity integer not null,
-    unit_price numeric(12, 2) not null, subtotal numeric
+    order_item_id integer primary key, order_id bigint not null, product_id text not null,
+    quantity integer not null, unit_price numeric(12, 2) not null, subtotal numeric
 );
 insert into customers
 select
-    ('00000000-0000-4000-8000-' || to_char(n, 'FM000000000000'))::uuid, 'Zoë' || n, 'O''Hara "' || n, 'c' || n || '@example.com',
-    case when n % 3 > 0 then '+44 20 ' || n end, 'NY', 'New York', '2020-02-29 23:59:59.123456+02'::timestamptz + n * interval '7 hours'
+    ('00000000-0000-4000-8000-' || to_char(n, 'FM000000000000'))::uuid, 'Zoë' || n,
+    'O''Hara "' || n, 'c' || n || '@example.com', case when n % 3 > 0 then '+44 20 ' || n end,
+    'NY', 'New York', '2020-02-29 23:59:59.123456+02'::timestamptz + n * interval '7 hours'
 from generate_series(1, 150) as n;
 insert into products
 select
-    'p/' || to_char(n, 'FM000'), 'Thing ' || n, case when n % 5 > 0 then 'category ' || n % 5 end, n + 0.99,
-    case when n < 60 then n * 0.5 end, '2019-12-31 22:00:00'::timestamp + n * interval '1 day'
+    'p/' || to_char(n, 'FM000'), 'Thing ' || n, case when n % 5 > 0 then 'category ' || n % 5 end,
+    n + 0.99, case when n < 60 then n * 0.5 end,
+    '2019-12-31 22:00:00'::timestamp + n * interval '1 day'
 from generate_series(1, 60) as n;
 insert into order_items
 select
-    n, 9000000000 + (n - 1) / 3, 'p/' || to_char(1 + n % 60, 'FM000'), case when n % 50 = 0 then -1 else 1 + n % 4 end,
-    1 + n % 60 + 0.99, (1 + n % 60 + 0.99) * case when n % 50 = 0 then -1 else 1 + n % 4 end
+    n, 9000000000 + (n - 1) / 3, 'p/' || to_char(1 + n % 60, 'FM000'),
+    case when n % 50 = 0 then -1 else 1 + n % 4 end, 1 + n % 60 + 0.99,
+    (1 + n % 60 + 0.99) * case when n % 50 = 0 then -1 else 1 + n % 4 end
 from generate_series(1, 1500) as n;
 insert into orders
 select
-    9000000000 + n, case when n % 97 > 0 then ('00000000-0000-4000-8000-' || to_char(1 + n % 150, 'FM000000000000'))::uuid end,
+    9000000000 + n,
+    case
+        when n % 97 > 0
+            then ('00000000-0000-4000-8000-' || to_char(1 + n % 150, 'FM000000000000'))::uuid
+    end,
     (current_timestamp at time zone 'UTC')::date - 30 + n * interval '86 minutes', 'placed',
     (select sum(subtotal) from order_items where order_id = 9000000000 + n)
 from generate_series(0, 499) as n;
--- What no contract takes: an amount of five digits behind the point, an item whose order is gone, an order from no day.
+-- Invalid rows: an amount with six decimals, an item without its order, an order without a day.
 insert into products values ('dear', 'Thing', null, 1, 0.123456, '2026-01-01');
 insert into order_items values (1501, 2, 'p/001', 1, 1, 1);
 insert into orders values (1, null, null, 'placed', 1);
 """
 
-# The rows that the contracts take, as PostgreSQL has them.
+# PostgreSQL's rows that the contracts accept.
 WANTED = {
-    "customers": """select customer_id::text, first_name, last_name, email, phone, state, city, created_at from customers""",
-    "products": """select product_id, product_name, category, price::numeric, cost, 'GBP', created_at at time zone 'UTC'
+    "customers": """select
+            customer_id::text, first_name, last_name, email, phone, state, city, created_at
+        from customers""",
+    "products": """select
+            product_id, product_name, category, price::numeric, cost, 'GBP',
+            created_at at time zone 'UTC'
         from products where product_id <> 'dear'""",
-    "orders": """select order_id::text, customer_id::text, order_date at time zone 'UTC', status::text, total_amount, 'GBP'
+    "orders": """select
+            order_id::text, customer_id::text, order_date at time zone 'UTC', status::text,
+            total_amount, 'GBP'
         from orders where order_id > 1""",
-    "order_items": """select i.order_item_id::text, i.order_id::text, i.product_id, i.quantity, i.unit_price, i.subtotal, 'GBP',
-            o.order_date at time zone 'UTC'
+    "order_items": """select
+            i.order_item_id::text, i.order_id::text, i.product_id, i.quantity, i.unit_price,
+            i.subtotal, 'GBP', o.order_date at time zone 'UTC'
         from order_items as i join orders as o using (order_id)""",
 }
 COLUMNS = {
     "customers": "customer_id, first_name, last_name, email, phone, state, city, created_at",
     "products": "product_id, product_name, category, price, cost, currency, created_at",
     "orders": "order_id, customer_id, order_date, status, total_amount, currency",
-    "order_items": "order_item_id, order_id, product_id, quantity, unit_price, subtotal, currency, order_date",
+    "order_items": (
+        "order_item_id, order_id, product_id, quantity, unit_price, subtotal, currency, order_date"
+    ),
 }
 KEYS = {
     "customers": "customer_id",
@@ -96,13 +112,13 @@ KEYS = {
     "orders": "order_id",
     "order_items": "order_item_id",
 }
-REFUSED = {"products": "cost", "orders": "order_date", "order_items": "order_date"}
+REJECTED = {"products": "cost", "orders": "order_date", "order_items": "order_date"}
 
 
 def newest(
     pipeline: Pipeline, folder: str, shop: Shop, columns: str, key: str, version: str
 ) -> list[tuple[Any, ...]]:
-    """Columns of a shop's rows in a folder of silver, of each key the newest row."""
+    """Returns columns of a shop's newest row of each key in a folder of silver."""
     bodies = pipeline.bodies(pipeline.objects(f"silver/{folder}/"))
     if not bodies:
         return []
@@ -114,17 +130,17 @@ def newest(
 
 
 def silver(pipeline: Pipeline, table: str, shop: Shop) -> set[tuple[Any, ...]]:
-    """A shop's rows of a table, as they were read last."""
+    """Returns a shop's rows of a table from their last extract."""
     return set(newest(pipeline, f"oltp_{table}", shop, COLUMNS[table], KEYS[table], "extracted_at"))
 
 
 def wanted(database: ShopDatabase, table: str) -> set[tuple[Any, ...]]:
-    """The same rows as PostgreSQL has them."""
+    """Returns the same rows from PostgreSQL."""
     return set(database.rows(WANTED[table]))
 
 
 def sent(database: ShopDatabase) -> dict[str, tuple[int, int]]:
-    """Rows that there are to be sent, and units of those that the contract takes, by dataset."""
+    """Counts the rows to send, and the units of the valid ones, by dataset."""
     [(units,)] = database.rows("select sum(quantity) from order_items join orders using (order_id)")
     counts = {table: database.rows(f"select count(*) from {table}")[0][0] for table in TABLES}
     return {
@@ -134,37 +150,37 @@ def sent(database: ShopDatabase) -> dict[str, tuple[int, int]]:
 
 
 def control_totals(pipeline: Pipeline, shop: Shop, date: str) -> dict[str, tuple[int, int]]:
-    """Rows and units that the connector says it has sent on a day, by dataset."""
+    """Returns the connector's control totals of a day, by dataset: rows and units."""
     columns = "dataset, row_count, quantity_sum"
     found = newest(pipeline, f"control_totals/dt={date}", shop, columns, "batch", "completed_at")
     return {dataset: (count, units) for dataset, count, units in found}
 
 
 def wait_until_arrived(pipeline: Pipeline, counts: dict[str, int]) -> None:
-    """Waits until so many rows have been received, and each is in silver or in quarantine. No model
-    reads them, and nobody takes that for a mistake: nothing stays in the queue of changes.
+    """Waits until so many rows have been received, and each is in silver or in quarantine. Checks
+    that the dirty queue is empty, although no model reads these rows.
     """
     wait_until(f"{counts} have arrived", lambda: arrived(pipeline, counts), 180)
-    # Models of earlier tests' data may wait for their every_seconds, one after another.
-    wait_until("all changes have been looked at", lambda: not pipeline.dirty_messages(), 180)
+    # Models of earlier tests may wait for their every_seconds, one after another.
+    wait_until("the dirty queue is empty", lambda: not pipeline.dirty_messages(), 180)
     assert pipeline.messages(pipeline.outputs["dirty_dlq_url"]) == 0
 
 
 def failure(connector: subprocess.Popen[str]) -> tuple[int, str]:
-    """How a connector ended: exit code, and the last line of its log."""
+    """Returns a connector's exit code and the error in the last line of its log."""
     output, _ = connector.communicate(timeout=120)
     return connector.returncode, json.loads(output.splitlines()[-1])["error"]
 
 
 @pytest.fixture(scope="module")
 def database(pipeline: Pipeline) -> ShopDatabase:
-    """The shop's database."""
+    """Creates the shop's database."""
     return create(pipeline.cloud.warehouse_url, "shop", DATABASE)
 
 
 @pytest.fixture(scope="module")
 def extracted(pipeline: Pipeline, shop: Shop, database: ShopDatabase) -> Shop:
-    """A shop all of whose tables have arrived in the lake."""
+    """Extracts all tables of a shop and waits until they are in the lake."""
     before = received(pipeline)
     settings = database.settings(LOOKBACK_DAYS="all", PAGE_SIZE="100", EXTRACT_DATE=EXTRACT_DAY)
     parameter = f"/connectors/oltp/{shop.shop_id}/token"
@@ -186,12 +202,12 @@ def test_silver_has_what_the_database_has(
     assert silver(pipeline, table, extracted) == wanted(database, table)
 
 
-@pytest.mark.parametrize("table", REFUSED)
+@pytest.mark.parametrize("table", REJECTED)
 def test_a_row_that_breaks_its_contract_is_in_quarantine(
     pipeline: Pipeline, extracted: Shop, table: str
 ) -> None:
     ours = [line["failure"]["reasons"] for line in pipeline.quarantined(f"oltp_{table}", extracted)]
-    assert [[reason["field"] for reason in reasons] for reasons in ours] == [[REFUSED[table]]]
+    assert [[reason["field"] for reason in reasons] for reasons in ours] == [[REJECTED[table]]]
 
 
 def test_what_was_sent_is_what_the_control_totals_say(
@@ -200,7 +216,7 @@ def test_what_was_sent_is_what_the_control_totals_say(
     assert control_totals(pipeline, extracted, EXTRACT_DAY) == sent(database)
 
 
-def test_the_next_extract_brings_what_changed_and_not_the_orders_of_long_ago(
+def test_the_next_extract_has_changes_but_not_old_orders(
     pipeline: Pipeline, extracted: Shop, database: ShopDatabase
 ) -> None:
     stale = silver(pipeline, "orders", extracted)
@@ -216,7 +232,7 @@ def test_the_next_extract_brings_what_changed_and_not_the_orders_of_long_ago(
         extracted.shop_id, **database.settings(LOOKBACK_DAYS=str(LOOKBACK_DAYS))
     )
 
-    # The order from no day is taken each time, as nobody can say that it is old.
+    # Every extract has the order without a day, because it may be new.
     more = {"oltp_orders": recent + 1, "oltp_products": 60, "control_totals": len(TABLES)}
     wait_until_arrived(
         pipeline, {dataset: before[dataset] + count for dataset, count in more.items()}
@@ -229,7 +245,7 @@ def test_the_next_extract_brings_what_changed_and_not_the_orders_of_long_ago(
     assert silver(pipeline, "orders", extracted) == fresh | old
 
 
-def test_an_extract_that_is_killed_and_cut_off_goes_on_where_it_was(
+def test_a_killed_or_disconnected_extract_resumes(
     pipeline: Pipeline, database: ShopDatabase
 ) -> None:
     shop = pipeline.add_shop("oltp-killed")
@@ -246,8 +262,9 @@ def test_an_extract_that_is_killed_and_cut_off_goes_on_where_it_was(
     first.communicate()
 
     second = pipeline.start_oltp_connector(shop.shop_id, **settings)
-    cut_off = f"select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = '{database.reader}'"
-    wait_until("the database has cut it off", lambda: database.rows(cut_off)[0][0], 60, 0.02)
+    disconnect = f"""select count(pg_terminate_backend(pid)) from pg_stat_activity
+        where usename = '{database.reader}'"""
+    wait_until("the database has disconnected", lambda: database.rows(disconnect)[0][0], 60, 0.02)
     output, _ = second.communicate(timeout=300)
 
     assert second.returncode == 0, output
@@ -260,7 +277,11 @@ def test_an_extract_that_is_killed_and_cut_off_goes_on_where_it_was(
     )
     for table in TABLES:
         want = wanted(database, table)
-        wait_until(f"all {table} have arrived", lambda: silver(pipeline, table, shop) == want, 120)
+        wait_until(
+            f"all {table} have arrived",
+            lambda table=table, want=want: silver(pipeline, table, shop) == want,
+            120,
+        )
     want = sent(database)
     wait_until(
         f"the control totals are {want}",
@@ -269,7 +290,7 @@ def test_an_extract_that_is_killed_and_cut_off_goes_on_where_it_was(
     )
 
 
-def test_by_tls_the_database_has_to_be_who_it_says_it_is(
+def test_tls_requires_a_trusted_certificate(
     pipeline: Pipeline, database: ShopDatabase, tmp_path: Path
 ) -> None:
     shop = pipeline.add_shop("oltp-tls")
@@ -293,7 +314,7 @@ def test_by_tls_the_database_has_to_be_who_it_says_it_is(
             assert code == 2 and "certificate" in error, error
 
 
-def test_without_tls_nothing_is_sent_unless_the_url_says_so(
+def test_without_tls_nothing_is_sent_unless_the_url_allows_it(
     pipeline: Pipeline, database: ShopDatabase
 ) -> None:
     url = f"postgres://{database.reader}@127.0.0.1:{database.port}/{database.name}?sslmode=prefer"
@@ -303,19 +324,19 @@ def test_without_tls_nothing_is_sent_unless_the_url_says_so(
     assert code == 2 and "does not support TLS" in error, error
 
 
-def test_what_somebody_has_to_put_right_is_named(
+def test_an_error_names_what_the_operator_must_correct(
     pipeline: Pipeline, database: ShopDatabase
 ) -> None:
     code, error = failure(
-        pipeline.start_oltp_connector("oltp-refused", **database.settings(OLTP_PASSWORD="wrong"))
+        pipeline.start_oltp_connector("oltp-rejected", **database.settings(OLTP_PASSWORD="wrong"))
     )
     assert (
         code == 2
         and f'password authentication failed for user "{database.reader}" (SQLSTATE 28P01)' in error
     ), error
 
-    bare = create(pipeline.cloud.warehouse_url, "bare", "create view customers as select 1 as id")
-    code, error = failure(pipeline.start_oltp_connector("oltp-refused", **bare.settings()))
+    empty = create(pipeline.cloud.warehouse_url, "bare", "create view customers as select 1 as id")
+    code, error = failure(pipeline.start_oltp_connector("oltp-rejected", **empty.settings()))
     assert (
         code == 2
         and "column customers.customer_id does not exist" in error
@@ -323,19 +344,20 @@ def test_what_somebody_has_to_put_right_is_named(
     ), error
 
 
-def test_a_table_that_cannot_be_read_is_named_and_keeps_no_other_back(pipeline: Pipeline) -> None:
+def test_an_unreadable_table_does_not_stop_the_others(pipeline: Pipeline) -> None:
     shop = pipeline.add_shop("oltp-faulty")
     tables = """
         create table customers (
-            customer_id integer, first_name text, last_name text, email text, phone text, state text, city text,
-            created_at timestamptz
+            customer_id integer, first_name text, last_name text, email text, phone text,
+            state text, city text, created_at timestamptz
         );
         create table products (
             product_id integer, product_name text, category text, price real, cost text,
             created_at timestamptz not null default '2026-02-03'
         );
         create table orders (
-            order_id integer, customer_id integer, order_date timestamptz, status text, total_amount real
+            order_id integer, customer_id integer, order_date timestamptz, status text,
+            total_amount real
         );
         create table order_items (
             order_item_id integer, order_id integer, product_id integer, quantity integer,
@@ -361,28 +383,39 @@ def test_a_table_that_cannot_be_read_is_named_and_keeps_no_other_back(pipeline: 
     wait_until("the orders have arrived", lambda: len(silver(pipeline, "orders", shop)) == 2, 120)
     amounts = {str(order[4]) for order in silver(pipeline, "orders", shop)}
     assert amounts == {"1234567.0000", "1.0000"}
-    wait_until("a price is refused", lambda: pipeline.quarantined("oltp_products", shop), 120)
+    wait_until("a price is in quarantine", lambda: pipeline.quarantined("oltp_products", shop), 120)
     [line] = pipeline.quarantined("oltp_products", shop)
     reasons = [(reason["field"], reason["actual"]) for reason in line["failure"]["reasons"]]
     assert reasons == [("cost", '"1,50"')]
 
 
-def test_where_tables_look_otherwise_views_on_the_search_path_are_read(pipeline: Pipeline) -> None:
+def test_views_on_the_search_path_replace_other_tables(pipeline: Pipeline) -> None:
     shop = pipeline.add_shop("oltp-views")
     tables = """
         create table kunden (nr integer primary key, angelegt date not null);
         insert into kunden values (1, '2026-02-03'), (2, '2026-02-04');
         create schema shoplake;
         create view shoplake.customers as
-            select nr as customer_id, null::text as first_name, null::text as last_name, null::text as email,
-                null::text as phone, null::text as state, null::text as city, angelegt as created_at
+            select
+                nr as customer_id, null::text as first_name, null::text as last_name,
+                null::text as email, null::text as phone, null::text as state, null::text as city,
+                angelegt as created_at
             from kunden;
-        create view shoplake.products as select 1 as product_id, 'Ding' as product_name, null::text as category,
-            1.50::double precision as price, null::money as cost, now() as created_at where false;
-        create view shoplake.orders as select 1 as order_id, 1 as customer_id, now() as order_date, '' as status,
-            0 as total_amount where false;
-        create view shoplake.order_items as select 1 as order_item_id, 1 as order_id, 1 as product_id, 1 as quantity,
-            0 as unit_price, 0 as subtotal where false;
+        create view shoplake.products as
+            select
+                1 as product_id, 'Ding' as product_name, null::text as category,
+                1.50::double precision as price, null::money as cost, now() as created_at
+            where false;
+        create view shoplake.orders as
+            select
+                1 as order_id, 1 as customer_id, now() as order_date, '' as status,
+                0 as total_amount
+            where false;
+        create view shoplake.order_items as
+            select
+                1 as order_item_id, 1 as order_id, 1 as product_id, 1 as quantity, 0 as unit_price,
+                0 as subtotal
+            where false;
         grant usage on schema shoplake to public;
         grant select on all tables in schema shoplake to public;
         alter database views set search_path = shoplake;
@@ -401,8 +434,8 @@ def test_where_tables_look_otherwise_views_on_the_search_path_are_read(pipeline:
 
 
 def test_tables_of_all_kinds_are_read_from_a_real_server(pipeline: Pipeline) -> None:
-    """The connector's own tests of types, errors and limits, which need a server."""
-    # The whole workspace is named, so that dependencies keep the features they were built with.
+    """Runs the connector's own tests of types, errors and limits, which need a server."""
+    # --workspace keeps the features with which the dependencies were built.
     command = ["cargo", "test", "--locked", "--workspace", "--test", "postgres", "--", "--ignored"]
     settings = {
         "CARGO_TARGET_DIR": str(target_dir()),

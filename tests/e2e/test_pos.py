@@ -1,4 +1,4 @@
-"""Days of sales through the POS connector, compared with what DuckDB makes of the same files."""
+"""Days of sales through the POS connector, compared with a DuckDB query of the same files."""
 
 from __future__ import annotations
 
@@ -16,22 +16,30 @@ TABLE = "sales.total_sales_by_region_product"
 # The days are older than the contract's window.
 BACKFILL = "online-retail"
 
-# The cleaning rule, as written in the contract of pos_sales: a price is above zero. A line with
-# another price corrects stock or debt and is not a sale. Every other line counts, exact repetitions
-# too: two lines of a receipt are two lines.
+# The contract of pos_sales requires a price above zero. A line with another price corrects stock or
+# debt and is not a sale. All other lines count, exact repetitions too.
 RULE = "UnitPrice > 0"
 
 
 def read(folder: Path, day: str, *, kept: bool) -> str:
-    """The lines of a day that the cleaning rule keeps, or those it leaves out, as a SQL table."""
-    columns = "{'InvoiceNo': 'varchar', 'StockCode': 'varchar', 'Description': 'varchar', 'Quantity': 'bigint', "
-    columns += "'InvoiceDate': 'timestamp', 'UnitPrice': 'decimal(18,4)', 'CustomerID': 'varchar', 'Country': 'varchar'}"
+    """Returns a SQL table of the lines of a day that the rule keeps, or of the others."""
+    columns = {
+        "InvoiceNo": "varchar",
+        "StockCode": "varchar",
+        "Description": "varchar",
+        "Quantity": "bigint",
+        "InvoiceDate": "timestamp",
+        "UnitPrice": "decimal(18,4)",
+        "CustomerID": "varchar",
+        "Country": "varchar",
+    }
     file = next(folder.glob(f"{day}.csv*"))
-    return f"(select * from read_csv('{file}', header = true, columns = {columns}) where ({RULE}) = {kept})"
+    lines = f"select * from read_csv('{file}', header = true, columns = {columns})"
+    return f"({lines} where ({RULE}) = {kept})"
 
 
 def expected(folder: Path, day: str) -> dict[str, Decimal]:
-    """Net sales by region, from the files."""
+    """Computes net sales by region from the files."""
     if not any(folder.glob(f"{day}.csv*")):
         return {}
     rows = duckdb.sql(
@@ -41,7 +49,7 @@ def expected(folder: Path, day: str) -> dict[str, Decimal]:
 
 
 def count(folder: Path, *, kept: bool) -> int:
-    """How many lines of all days are kept, or left out."""
+    """Counts the lines of all days that the rule keeps, or the others."""
     days = [day for day in DAYS if any(folder.glob(f"{day}.csv*"))]
     return sum(
         duckdb.sql(f"select count(*) from {read(folder, day, kept=kept)}").fetchall()[0][0]
@@ -50,7 +58,7 @@ def count(folder: Path, *, kept: bool) -> int:
 
 
 def balance(pipeline: Pipeline) -> Balance:
-    """What became of all lines of sales."""
+    """Returns the balance of all lines of sales."""
     return next(
         (b for b in reconcile(pipeline) if b.dataset == "pos_sales"),
         Balance("pos_sales", 0, 0, 0, 0),
@@ -58,14 +66,14 @@ def balance(pipeline: Pipeline) -> Balance:
 
 
 def table(pipeline: Pipeline) -> list[tuple]:
-    """The whole KPI table."""
+    """Returns the whole KPI table."""
     return pipeline.query(f"select * from {TABLE} order by 1, 2, 3, 4, 5")
 
 
 @pytest.fixture(scope="module")
 def delivered(pipeline: Pipeline, shop: Shop, sales_days: Path) -> Shop:
-    """A shop whose five trading days have gone through the connector, from an API that fails and
-    throttles now and then.
+    """Sends five days of a shop through the connector, from an API that sometimes fails and
+    throttles.
     """
     with pipeline.pos_api(
         "--csv", str(sales_days), "--fail-every", "7", "--throttle-every", "5", "--retry-after", "0"
@@ -76,7 +84,7 @@ def delivered(pipeline: Pipeline, shop: Shop, sales_days: Path) -> Shop:
         want = expected(sales_days, day)
         wait_until(
             f"the sales of {day} equal {want}",
-            lambda: pipeline.totals(day, shop.shop_id) == want,
+            lambda day=day, want=want: pipeline.totals(day, shop.shop_id) == want,
             180,
         )
     return shop
@@ -117,7 +125,7 @@ def test_the_same_day_delivered_twice_changes_no_kpi(
         lambda: balance(pipeline).duplicates == rows.duplicates + lines,
         120,
     )
-    pipeline.wait_until_calm()
+    pipeline.wait_until_idle()
     assert table(pipeline) == before
     assert balance(pipeline).holds
 

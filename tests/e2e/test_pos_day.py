@@ -1,4 +1,4 @@
-"""What `make pos-day` waits for, on the deployed pipeline: the day that it sent, and nothing else."""
+"""`make pos-day` waits for its own day on the deployed pipeline, and for nothing else."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ DAY = DAYS[0]
 
 
 def lines(folder: Path, *, kept: bool) -> int:
-    """How many lines of the day are sales, or are refused."""
+    """Counts the lines of the day that are sales, or the rejected ones."""
     return duckdb.sql(f"select count(*) from {read(folder, DAY, kept=kept)}").fetchall()[0][0]
 
 
 def test_pos_day_sees_its_own_day_arrive(pipeline: Pipeline, shop: Shop, sales_days: Path) -> None:
-    kept, refused = lines(sales_days, kept=True), lines(sales_days, kept=False)
+    kept, rejected = lines(sales_days, kept=True), lines(sales_days, kept=False)
     for _ in range(2):  # a day that is delivered again is waited for again
         delivery = Delivery.begin(pipeline, shop.shop_id, DAY)
         with pytest.raises(CommandError, match="control total"):
@@ -31,8 +31,8 @@ def test_pos_day_sees_its_own_day_arrive(pipeline: Pipeline, shop: Shop, sales_d
             pipeline.run_pos_connector(shop.shop_id, api, DAY, BACKFILL=BACKFILL)
         balance = wait_until_complete(pipeline, delivery, seconds=120)
         assert (balance.received, balance.silver, balance.quarantined) == (
-            kept + refused,
+            kept + rejected,
             kept,
-            refused,
+            rejected,
         )
         assert pipeline.totals(DAY, shop.shop_id) == expected(sales_days, DAY)

@@ -1,4 +1,4 @@
-"""What a fault left behind is brought back by one action of the operator's, and ends in the KPIs."""
+"""After a fault, one action of the operator brings all events into the KPIs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from dev.pipeline import Pipeline, Shop, wait_until
 
 from .faults import misconfigured, redelivered_after, released_with
-from .independent import Expected
 from .kpis import read, wait_until_right
+from .oracle import Expected
 from .webhook import page_view, send
 
 TODAY = datetime.now(UTC).date()
@@ -28,11 +28,11 @@ CRM_TABLES = [
     "marketing.customer_engagement_score",
 ]
 STAYS_AWAY_SECONDS = 5
-"""How long we look whether what was given up comes back by itself once its cause is gone."""
+"""Wait that shows that failed events do not return without the operator."""
 
 
 def rating(name: str, stars: int) -> dict[str, Any]:
-    """A valid CRM interaction."""
+    """Returns a valid CRM interaction."""
     return {
         "interaction_id": name,
         "customer_id": "c1",
@@ -44,17 +44,17 @@ def rating(name: str, stars: int) -> dict[str, Any]:
 
 
 def expected(shop: Shop, dataset: str, *events: dict[str, Any]) -> Expected:
-    """The KPIs that follow from these events."""
+    """Computes the KPIs of these events."""
     kpis = Expected()
     kpis.add_rows(dataset, shop.shop_id, map(json.dumps, events))
     return kpis
 
 
-def test_marks_that_could_not_be_dispatched_are_redriven(pipeline: Pipeline) -> None:
-    shop = pipeline.add_shop("redriven-marks")
+def test_failed_dirty_partition_messages_are_redriven(pipeline: Pipeline) -> None:
+    shop = pipeline.add_shop("redriven-partitions")
     event = page_view("s-1", f"{TODAY}T00:00:00Z", customer_id="c1")
-    dead_letters = pipeline.outputs["dirty_dlq_url"]
-    before = pipeline.messages(dead_letters)
+    dead_letter_queue = pipeline.outputs["dirty_dlq_url"]
+    before = pipeline.messages(dead_letter_queue)
     gone = pipeline.outputs["state_machine_arns"]["silver_to_gold"] + "-gone"
 
     with (
@@ -63,25 +63,27 @@ def test_marks_that_could_not_be_dispatched_are_redriven(pipeline: Pipeline) -> 
     ):
         send(pipeline, shop, "web_traffic", event)
         wait_until(
-            "its marks are in the dead letters",
-            lambda: pipeline.messages(dead_letters) > before,
+            "its messages are in the dead-letter queue",
+            lambda: pipeline.messages(dead_letter_queue) > before,
             180,
         )
-        wait_until("no mark is left in the queue", lambda: not pipeline.dirty_messages(), 180)
+        wait_until("the dirty queue is empty", lambda: not pipeline.dirty_messages(), 180)
     time.sleep(STAYS_AWAY_SECONDS)
     assert not read(pipeline, WEB_TABLES[0], ["shop_id"], [shop.shop_id]), (
-        "nothing brings it back by itself"
+        "the message returned without the operator"
     )
 
     assert pipeline.control(action="redrive", queue="dirty")["moved"] > 0
 
     wait_until_right(pipeline, expected(shop, "web_traffic", event), WEB_TABLES)
-    wait_until("no dead letter is left", lambda: not pipeline.messages(dead_letters), 60)
+    wait_until(
+        "the dead-letter queue is empty", lambda: not pipeline.messages(dead_letter_queue), 60
+    )
 
 
 @contextmanager
 def given_up_after(pipeline: Pipeline, stream: str, retries: int) -> Iterator[None]:
-    """Batches of a stream that cannot be conformed are given up after so few attempts, not twenty."""
+    """Limits the retries of a stream's batches within the context."""
     functions = pipeline.cloud.client("lambda")
     mappings = functions.list_event_source_mappings(
         FunctionName=pipeline.outputs["functions"]["conform"]
@@ -110,29 +112,26 @@ def test_stream_records_that_conform_gave_up_on_are_redriven(pipeline: Pipeline)
     before, given_up = rating("before", 4), rating("given-up", 5)
     failed = pipeline.outputs["conform_failed_queue_url"]
 
-    # The cause is gone before the mapping is as it was: the local cloud reads a stream from its
-    # start where a mapping changes.
+    # The fault ends before the mapping is restored, because the local cloud reads a stream from its
+    # start after a change of its mapping.
     with given_up_after(pipeline, pipeline.outputs["streams"]["crm"], 1):
         send(pipeline, shop, "crm_interactions", before)
         wait_until_right(pipeline, expected(shop, "crm_interactions", before), CRM_TABLES)
         with misconfigured(pipeline, "conform", LAKE_BUCKET="no-such-bucket"):
-            letters = pipeline.messages(failed)
+            count = pipeline.messages(failed)
             send(pipeline, shop, "crm_interactions", given_up)
-            wait_until("conform gave up on it", lambda: pipeline.messages(failed) > letters, 180)
+            wait_until("conform gave up on it", lambda: pipeline.messages(failed) > count, 180)
         time.sleep(STAYS_AWAY_SECONDS)
         wait_until_right(pipeline, expected(shop, "crm_interactions", before), CRM_TABLES)
 
-        # Batches are left for the next time while Firehose may not have written all of them to
-        # bronze.
-        wait_until(
-            "every batch has been brought back", lambda: redrive_streams(pipeline), 180, every=5
-        )
+        # A redrive skips batches that Firehose may not have written to bronze yet.
+        wait_until("every batch is redriven", lambda: redrive_streams(pipeline), 180, every=5)
 
         wait_until_right(pipeline, expected(shop, "crm_interactions", before, given_up), CRM_TABLES)
 
 
 def redrive_streams(pipeline: Pipeline) -> bool:
-    """Brings back what conform gave up on; says whether that is all."""
+    """Redrives failed batches; returns whether none is left."""
     answer = pipeline.control(action="redrive", queue="streams")
     return (
         not any(answer["left"].values())
@@ -141,9 +140,9 @@ def redrive_streams(pipeline: Pipeline) -> bool:
     )
 
 
-def test_quarantined_rows_are_redriven_once_their_contract_takes_them(pipeline: Pipeline) -> None:
+def test_quarantined_rows_are_redriven_when_they_are_valid(pipeline: Pipeline) -> None:
     shop = pipeline.add_shop("redriven-rows")
-    taken, refused = rating("three-stars", 3), rating("five-stars", 5)
+    accepted, rejected = rating("three-stars", 3), rating("five-stars", 5)
 
     def too_strict(schema: bytes) -> bytes:
         contract = json.loads(schema)
@@ -151,20 +150,21 @@ def test_quarantined_rows_are_redriven_once_their_contract_takes_them(pipeline: 
         return json.dumps(contract).encode()
 
     with released_with(pipeline, "conform", "schemas/crm_interactions.json", too_strict):
-        send(pipeline, shop, "crm_interactions", [taken, refused])
+        send(pipeline, shop, "crm_interactions", [accepted, rejected])
         [day] = wait_until("five stars are in quarantine", lambda: quarantine_days(pipeline, shop))
-        wait_until_right(pipeline, expected(shop, "crm_interactions", taken), CRM_TABLES)
+        wait_until_right(pipeline, expected(shop, "crm_interactions", accepted), CRM_TABLES)
 
     assert (
         pipeline.control(action="redrive", quarantine="crm_interactions", day=day)["lines"]["sent"]
         >= 1
     )
 
-    wait_until_right(pipeline, expected(shop, "crm_interactions", taken, refused), CRM_TABLES)
+    want = expected(shop, "crm_interactions", accepted, rejected)
+    wait_until_right(pipeline, want, CRM_TABLES)
 
 
 def quarantine_days(pipeline: Pipeline, shop: Shop) -> set[str]:
-    """The days whose quarantine has an interaction of a shop."""
+    """Returns the days with a quarantined interaction of a shop."""
     prefix = "quarantine/crm_interactions/dt="
     days = {key.removeprefix(prefix)[:10] for key, _ in pipeline.objects(prefix)}
     return {day for day in days if pipeline.quarantined(f"crm_interactions/dt={day}", shop)}
@@ -190,17 +190,16 @@ def test_what_the_warehouse_lost_is_loaded_from_gold(pipeline: Pipeline) -> None
     )
     assert feedback(pipeline) == Feedback([], [], [])
 
-    # Of tomorrow there is nothing in gold.
+    # Gold has no partition of tomorrow.
     days = {"from": str(TODAY), "to": str(TODAY + timedelta(days=1))}
     answer = pipeline.control(action="reload", model=PARTITION[0], **days)
     assert answer == {"model": PARTITION[0], "started": 1, "absent": 1}
-    wait_until("the rows are as they were", lambda: feedback(pipeline) == before)
+    wait_until("the rows are restored", lambda: feedback(pipeline) == before)
 
-    # A load records what its checks found, even where it has nothing to bring: so we see that the
-    # second one has ended.
+    # A load records the results of its checks even if it loads nothing, which shows its end.
     loaded_at, checked_at = times(pipeline)
     pipeline.control(action="reload", model=PARTITION[0], **days)
-    wait_until("it has been looked at again", lambda: times(pipeline)[1] > checked_at)
+    wait_until("its checks are recorded again", lambda: times(pipeline)[1] > checked_at)
     assert times(pipeline)[0] == loaded_at, "it was not loaded again"
     assert feedback(pipeline) == before
 
@@ -210,7 +209,7 @@ THIS_PARTITION = "model = %s and partition_value = %s"
 
 
 class Feedback(NamedTuple):
-    """What the warehouse shows of today's feedback, of all shops."""
+    """The warehouse's state of today's feedback, of all shops."""
 
     rows: list[tuple[Any, ...]]
     loads: list[tuple[Any, ...]]
@@ -218,9 +217,10 @@ class Feedback(NamedTuple):
 
 
 def feedback(pipeline: Pipeline) -> Feedback:
-    """All but the times of it."""
+    """Returns the state without times."""
     rows = pipeline.query(
-        "select * from support.feedback_score where interaction_date = %s order by shop_id, channel",
+        "select * from support.feedback_score where interaction_date = %s"
+        " order by shop_id, channel",
         TODAY,
     )
     loads = pipeline.query(
@@ -236,7 +236,7 @@ def feedback(pipeline: Pipeline) -> Feedback:
 
 
 def times(pipeline: Pipeline) -> tuple[datetime, datetime]:
-    """When it was loaded, and when what its checks found was recorded last."""
+    """Returns the times of the load and of its last check results."""
     [(loaded_at,)] = pipeline.query(
         f"select loaded_at from shoplake.loads where {THIS_PARTITION}", *PARTITION
     )

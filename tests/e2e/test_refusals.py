@@ -1,4 +1,4 @@
-"""What the webhook refuses, and how it says so."""
+"""The webhook rejects invalid requests and says what it expected."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WRONG = json.dumps(
 
 
 def ordinary(shop: Shop, body: bytes) -> dict[str, str]:
-    """Headers as they should be."""
+    """Returns valid headers."""
     return signed(shop, body)
 
 
@@ -49,7 +49,7 @@ CASES: dict[str, tuple[int, str, bytes, Callable[[Shop, bytes], dict[str, str]],
         401,
         "web_traffic",
         EVENT,
-        lambda shop, body: signed(replace(shop, shop_id="nobody"), body),
+        lambda shop, body: signed(replace(shop, shop_id="unknown"), body),
         "x-shop-id",
     ),
     "no credentials": (
@@ -88,7 +88,7 @@ CASES: dict[str, tuple[int, str, bytes, Callable[[Shop, bytes], dict[str, str]],
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_refusal_says_what_was_expected(pipeline: Pipeline, shop: Shop, case: str) -> None:
+def test_a_rejection_says_what_was_expected(pipeline: Pipeline, shop: Shop, case: str) -> None:
     status, dataset, body, headers, mentions = CASES[case]
     got, problem, content_type = post(pipeline, dataset, body, headers(shop, body))
     assert got == status, problem

@@ -1,5 +1,5 @@
-"""Some days delivered again, in another order and in other batches: the tables stay, and another
-shop's come out the same.
+"""Days delivered again, in another order and other batches: the tables do not change, and those of
+another shop are equal.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import pytest
 from dev.pipeline import Pipeline, Shop
 from dev.reconcile import received, wait_until_settled
 
-from .feed import Feed, expected_from
-from .independent import TABLES, Expected, differences
 from .kpis import read, wait_until_right
+from .oracle import TABLES, Expected, differences
+from .sources import ShopSources, expected_from
 from .webhook import send
 
 DAYS = [date(2025, 9, 1) + timedelta(days=number) for number in range(2)]
@@ -30,19 +30,18 @@ SETTLE_SECONDS = 300
 DATASETS = ("web_traffic", "crm_interactions", "pos_sales", "inventory_levels")
 
 
-def deliver(feed: Feed) -> None:
-    """All four sources, day by day."""
+def deliver(sources: ShopSources) -> None:
+    """Sends the days from all four sources."""
     for day in DAYS:
-        feed.post("web_traffic", day, WEB_EVENTS)
-        feed.post("crm_interactions", day, CRM_INTERACTIONS)
-        feed.pos([day], POS_LINES, BACKFILL=BACKFILL)
-        feed.inventory([day], LOCATIONS, BACKFILL=BACKFILL)
+        sources.post("web_traffic", day, WEB_EVENTS)
+        sources.post("crm_interactions", day, CRM_INTERACTIONS)
+        sources.pos([day], POS_LINES, BACKFILL=BACKFILL)
+        sources.inventory([day], LOCATIONS, BACKFILL=BACKFILL)
 
 
 def deliver_shuffled(pipeline: Pipeline, shop: Shop, kept: Path, folder: Path) -> dict[str, int]:
-    """What is kept of a shop's posts, in any order and in requests of any size, and its APIs,
-    polled from the last day to the first in small pages. Returns how many rows of each dataset that
-    was.
+    """Posts a shop's kept events in random order and random batches, and polls its APIs from the
+    last day to the first in small pages. Returns the number of rows by dataset.
     """
     order = random.Random(5)
     counts = dict.fromkeys(DATASETS, 0)
@@ -58,17 +57,17 @@ def deliver_shuffled(pipeline: Pipeline, shop: Shop, kept: Path, folder: Path) -
             size = order.randint(1, 400)
             send(pipeline, shop, dataset, [json.loads(line) for line in lines[:size]])
             del lines[:size]
-    feed = Feed(pipeline, shop, folder, SEED, PRODUCTS)
+    sources = ShopSources(pipeline, shop, folder, SEED, PRODUCTS)
     for day in reversed(DAYS):
-        counts["inventory_levels"] += feed.inventory(
+        counts["inventory_levels"] += sources.inventory(
             [day], LOCATIONS, PAGE_SIZE="7", BACKFILL=BACKFILL
         )
-        counts["pos_sales"] += feed.pos([day], POS_LINES, PAGE_SIZE="13", BACKFILL=BACKFILL)
+        counts["pos_sales"] += sources.pos([day], POS_LINES, PAGE_SIZE="13", BACKFILL=BACKFILL)
     return counts
 
 
 def tables(pipeline: Pipeline, shop: Shop, expected: Expected) -> dict[str, list[tuple[Any, ...]]]:
-    """A shop's rows of every KPI, without the shop, by key."""
+    """Returns a shop's rows of every KPI, without the shop, by key."""
     found = {}
     for name in TABLES:
         table = expected.table(name)
@@ -81,9 +80,7 @@ def tables(pipeline: Pipeline, shop: Shop, expected: Expected) -> dict[str, list
 
 @dataclass(frozen=True)
 class Deliveries:
-    """A shop that got the days in order, then once more, and another one that only got the second
-    delivery.
-    """
+    """The tables of a shop that got both deliveries, and of one that got only the second."""
 
     expected: Expected
     first: dict[str, list[tuple[Any, ...]]]
@@ -97,11 +94,11 @@ class Deliveries:
 def deliveries(
     pipeline: Pipeline, shop: Shop, tmp_path_factory: pytest.TempPathFactory
 ) -> Deliveries:
-    """The deliveries, each of them wholly in the warehouse."""
+    """Makes the deliveries and waits until each is in the warehouse."""
     folder = tmp_path_factory.mktemp("deliveries")
     other = pipeline.add_shop("replay-other")
     pipeline.open_backfills([shop.shop_id, other.shop_id], BACKFILL)
-    deliver(Feed(pipeline, shop, folder, SEED, PRODUCTS))
+    deliver(ShopSources(pipeline, shop, folder, SEED, PRODUCTS))
     expected = expected_from(folder)
     wait_until_right(pipeline, expected)
     first, versions = tables(pipeline, shop, expected), pipeline.gold_versions()

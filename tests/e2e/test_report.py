@@ -1,4 +1,4 @@
-"""The report of the deployed pipeline, in a real browser, compared with its warehouse."""
+"""The report of the deployed pipeline in a browser equals the warehouse."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ DAYS = [str(TODAY - timedelta(days=age)) for age in (2, 1)]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium."""
+    """Starts a headless Chromium."""
     with Browser() as browser:
         yield browser
 
 
 @pytest.fixture(scope="module")
 def traded(pipeline: Pipeline, shop: Shop) -> Shop:
-    """A shop with two days of sales and some traffic, all of which is in the warehouse."""
+    """Sends two days of sales and some traffic; waits until they are in the warehouse."""
     before = received(pipeline)
     sent = pipeline.send_web_events(
         shop, "--seed", "5", "--events", "500", "--date", str(TODAY - timedelta(days=1))
@@ -41,8 +41,12 @@ def traded(pipeline: Pipeline, shop: Shop) -> Shop:
         "marketing.session_duration_bounce_rate": 1,
     }
     for table, days in tables.items():
-        wait_until(f"{table} has {days} days", lambda: days_of(pipeline, table, shop) >= days, 180)
-    # The page and the queries that it is compared with have to see the same warehouse.
+        wait_until(
+            f"{table} has {days} days",
+            lambda table=table, days=days: days_of(pipeline, table, shop) >= days,
+            180,
+        )
+    # The page and the queries must read the same state of the warehouse.
     wait_until_settled(
         pipeline,
         {
@@ -54,7 +58,7 @@ def traded(pipeline: Pipeline, shop: Shop) -> Shop:
 
 
 def days_of(pipeline: Pipeline, table: str, shop: Shop) -> int:
-    """How many days of a shop a mart has."""
+    """Counts the days of a shop in a table."""
     column = "session_date" if "session" in table else "business_date"
     return (
         pipeline.query(

@@ -1,6 +1,4 @@
-"""Stockouts: one message for each new alert, never two; none when stock recovers, and none about
-what is long past.
-"""
+"""Stockouts: exactly one message for each new alert, none on recovery, and none for old alerts."""
 
 from __future__ import annotations
 
@@ -16,20 +14,23 @@ import pytest
 from dev.pipeline import Pipeline, Shop, wait_until
 from dev.reconcile import received, wait_until_settled
 
-from .independent import Expected
 from .inventory_api import Stock, hour_name, inventory_api, level
 from .kpis import wait_until_right
+from .oracle import Expected
+from .topics import Subscription
 
 TABLES = ["operations.stockout_alerts", "sales.stock_availability"]
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 FIRST, SECOND, THIRD = (NOW - timedelta(hours=age) for age in (3, 2, 1))
 LONG_AGO = NOW - timedelta(days=5)
 
-# Stock is low at 5 available or fewer, out at none. What each product is there for: falling    ok,
-# low, out: two alerts             returning  ok, out, ok again: one alert, and nothing when it is
-# back scarce     low from the first we hear of it     reserved   there is plenty, all of it
-# promised: out plentiful  never an alert                       forgotten  out five days ago, and
-# never heard of since: no news
+# Stock is low at 5 available or fewer, and out at none. The products:
+# - falling: ok, low, out: two alerts
+# - returning: ok, out, ok again: one alert, and no message on recovery
+# - scarce: low from the first snapshot
+# - reserved: plenty on hand, all of it reserved: out
+# - plentiful: never an alert
+# - forgotten: out five days ago and not reported since: too old for a message
 STOCK: Stock = {
     LONG_AGO: [level("forgotten", 0)],
     FIRST: [
@@ -61,63 +62,46 @@ ALERTS = {
     ("scarce", "low"): FIRST,
     ("reserved", "out"): SECOND,
 }
-"""What is to be announced, and since when it is so."""
+"""The expected alerts, and their beginnings."""
 
 
 class Inbox:
-    """A queue that is subscribed to the topic of stock alerts, as a shop's own system would be."""
+    """A subscription to the stock alerts of a shop, as the shop's own system has."""
 
     def __init__(self, pipeline: Pipeline, shop: Shop) -> None:
-        self._queues, self._topics = pipeline.cloud.client("sqs"), pipeline.cloud.client("sns")
-        self._shop = shop
-        self._url = self._queues.create_queue(QueueName=f"stock-alerts-of-{shop.shop_id}")[
-            "QueueUrl"
-        ]
-        arn = self._queues.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])[
-            "Attributes"
-        ]["QueueArn"]
-        self._subscription = self._topics.subscribe(
-            TopicArn=pipeline.outputs["stock_alerts_topic_arn"],
-            Protocol="sqs",
-            Endpoint=arn,
-            ReturnSubscriptionArn=True,
-            Attributes={"FilterPolicy": json.dumps({"shop_id": [shop.shop_id]})},
-        )["SubscriptionArn"]
+        self._subscription = Subscription(
+            pipeline,
+            pipeline.outputs["stock_alerts_topic_arn"],
+            f"stock-alerts-of-{shop.shop_id}",
+            {"shop_id": [shop.shop_id]},
+        )
         self.messages: list[dict[str, Any]] = []
 
     def close(self) -> None:
         """Ends the subscription."""
-        self._topics.unsubscribe(SubscriptionArn=self._subscription)
-        self._queues.delete_queue(QueueUrl=self._url)
+        self._subscription.close()
 
     def read(self) -> list[dict[str, Any]]:
-        """All notifications so far."""
-        while batch := self._queues.receive_message(
-            QueueUrl=self._url, MaxNumberOfMessages=10, WaitTimeSeconds=1
-        ).get("Messages"):
-            for message in batch:
-                self._queues.delete_message(
-                    QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"]
-                )
-                self.messages.append(json.loads(message["Body"]))
+        """Returns all notifications so far."""
+        self.messages += self._subscription.read()
         return self.messages
 
     def alerts(self) -> Counter[tuple[str, str]]:
-        """How many notifications there were of each product and state."""
+        """Counts the notifications by product and state."""
         rows = [json.loads(message["Message"])["row"] for message in self.read()]
         return Counter((row["product_id"], row["state"]) for row in rows)
 
 
 @dataclass(frozen=True)
-class Watch:
-    """A shop whose stock has gone through the connector, and its inbox."""
+class Delivered:
+    """A shop with its stock delivered, and its inbox."""
 
     shop: Shop
     inbox: Inbox
 
 
 def deliver(pipeline: Pipeline, shop: Shop, stock: Stock, **settings: str) -> None:
-    """Has the connector fetch every hour of a stock, the earliest first."""
+    """Runs the connector for every hour of a stock, earliest first."""
     with inventory_api(stock) as api:
         for hour in sorted(stock):
             pipeline.run_inventory_connector(
@@ -126,7 +110,7 @@ def deliver(pipeline: Pipeline, shop: Shop, stock: Stock, **settings: str) -> No
 
 
 def expected(shop: Shop, stock: Stock) -> Expected:
-    """The KPIs that follow from a stock."""
+    """Computes the KPIs of a stock."""
     kpis = Expected()
     rows = [
         {**row, "snapshot_at": f"{hour:%Y-%m-%dT%H:%M:%SZ}"}
@@ -138,52 +122,54 @@ def expected(shop: Shop, stock: Stock) -> Expected:
 
 
 @pytest.fixture(scope="module")
-def watch(pipeline: Pipeline, shop: Shop) -> Iterator[Watch]:
-    """Everything that the stock above leads to."""
+def delivered(pipeline: Pipeline, shop: Shop) -> Iterator[Delivered]:
+    """Delivers the stock and waits for its KPIs and alerts."""
     inbox = Inbox(pipeline, shop)
     deliver(pipeline, shop, STOCK)
     wait_until_right(pipeline, expected(shop, STOCK), TABLES)
-    wait_until("every alert has been announced", lambda: inbox.alerts().keys() >= ALERTS.keys())
-    yield Watch(shop, inbox)
+    wait_until("every alert has been sent", lambda: inbox.alerts().keys() >= ALERTS.keys())
+    yield Delivered(shop, inbox)
     inbox.close()
 
 
-def test_each_new_alert_is_announced_once_and_nothing_else_is(watch: Watch) -> None:
-    assert watch.inbox.alerts() == dict.fromkeys(ALERTS, 1)
+def test_each_new_alert_is_one_message(delivered: Delivered) -> None:
+    assert delivered.inbox.alerts() == dict.fromkeys(ALERTS, 1)
 
 
-def test_a_message_says_what_to_do_something_about(watch: Watch) -> None:
-    for message in watch.inbox.read():
+def test_a_message_has_the_row_and_its_beginning(delivered: Delivered) -> None:
+    for message in delivered.inbox.read():
         body = json.loads(message["Message"])
         row = body["row"]
-        assert body["event"] == "started" and body["shop"] == row["shop_id"] == watch.shop.shop_id
+        assert (
+            body["event"] == "started" and body["shop"] == row["shop_id"] == delivered.shop.shop_id
+        )
         assert datetime.fromisoformat(body["since"]) == ALERTS[row["product_id"], row["state"]]
         assert message["Subject"] == body["title"] == f"{row['product_id']} is {row['state']} at l1"
         assert row["available"] == row["on_hand"] - row["reserved"] <= row["reorder_point"]
-        assert message["MessageAttributes"]["shop_id"]["Value"] == watch.shop.shop_id
+        assert message["MessageAttributes"]["shop_id"]["Value"] == delivered.shop.shop_id
         assert message["MessageAttributes"]["model"]["Value"] == "stockout_alerts"
 
 
-def test_neither_a_replay_nor_a_recomputation_announces_anything_again(
-    pipeline: Pipeline, watch: Watch
+def test_a_replay_or_backfill_sends_no_message_again(
+    pipeline: Pipeline, delivered: Delivered
 ) -> None:
     rows, before = sum(map(len, STOCK.values())), received(pipeline)
-    deliver(pipeline, watch.shop, STOCK, PAGE_SIZE="2")
+    deliver(pipeline, delivered.shop, STOCK, PAGE_SIZE="2")
     wait_until_settled(pipeline, {"inventory_levels": before["inventory_levels"] + rows})
     for model in ("stock_state_changes", "stockout_alerts"):
         pipeline.control(
             action="backfill", model=model, **{"from": f"{FIRST:%F}", "to": f"{NOW:%F}"}
         )
-    pipeline.wait_until_calm()
+    pipeline.wait_until_idle()
 
-    # What is new changes the very partitions that hold the old alerts. It is announced behind
-    # whatever they would have led to.
+    # The new alert changes the partitions of the old ones, so messages about those would precede
+    # its own.
     late = {
         hour: [*STOCK[hour], level("late", on_hand)]
         for hour, on_hand in ((FIRST, 9), (SECOND, 9), (THIRD, 0))
     }
-    deliver(pipeline, watch.shop, late)
-    wait_until_right(pipeline, expected(watch.shop, STOCK | late), TABLES)
-    wait_until("the new alert has been announced", lambda: ("late", "out") in watch.inbox.alerts())
-    pipeline.wait_until_calm()
-    assert watch.inbox.alerts() == dict.fromkeys([*ALERTS, ("late", "out")], 1)
+    deliver(pipeline, delivered.shop, late)
+    wait_until_right(pipeline, expected(delivered.shop, STOCK | late), TABLES)
+    wait_until("the new alert has been sent", lambda: ("late", "out") in delivered.inbox.alerts())
+    pipeline.wait_until_idle()
+    assert delivered.inbox.alerts() == dict.fromkeys([*ALERTS, ("late", "out")], 1)

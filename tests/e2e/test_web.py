@@ -1,4 +1,4 @@
-"""Web events through the signed webhook, compared with what DuckDB makes of the same events."""
+"""Web events through the signed webhook, compared with a DuckDB query of the same events."""
 
 from __future__ import annotations
 
@@ -16,27 +16,35 @@ from .webhook import page_view, send
 TABLE = "marketing.session_duration_bounce_rate"
 TODAY = datetime.now(UTC).date()
 
-# The definition of the KPI, written anew: a session is a session_id, split where more than 30
-# minutes pass without an event; it belongs to the day it started on; a bounce is one view and
-# nothing else.
+# A second definition of the KPI: a session is a session_id, split after more than 30 minutes
+# without an event; it belongs to the day of its start; a bounce is a session of one view.
 SESSIONS = """
 with events as (
-    select distinct event_id, session_id, event_type, cast(occurred_at as timestamptz) at time zone 'UTC' as moment
-    from read_json('{file}', columns = {{event_id: 'varchar', session_id: 'varchar', event_type: 'varchar', occurred_at: 'varchar'}})
+    select distinct
+        event_id, session_id, event_type,
+        cast(occurred_at as timestamptz) at time zone 'UTC' as occurred_at
+    from read_json('{file}', columns = {{
+        event_id: 'varchar', session_id: 'varchar', event_type: 'varchar', occurred_at: 'varchar'
+    }})
 ),
 starts as (
-    select *, coalesce(moment - lag(moment) over w > interval 30 minutes, true) as is_start
+    select
+        *, coalesce(occurred_at - lag(occurred_at) over w > interval 30 minutes, true) as is_start
     from events
-    window w as (partition by session_id order by moment, event_id)
+    window w as (partition by session_id order by occurred_at, event_id)
 ),
 numbered as (
-    select *, count(*) filter (is_start) over (partition by session_id order by moment, event_id rows unbounded preceding) as number
+    select
+        *,
+        count(*) filter (is_start) over (
+            partition by session_id order by occurred_at, event_id rows unbounded preceding
+        ) as number
     from starts
 ),
 sessions as (
     select
-        cast(min(moment) as date) as day,
-        epoch_us(max(moment)) - epoch_us(min(moment)) as us,
+        cast(min(occurred_at) as date) as day,
+        epoch_us(max(occurred_at)) - epoch_us(min(occurred_at)) as us,
         count(*) = 1 and bool_and(event_type in ('page_view', 'product_view')) as is_bounce
     from numbered
     group by session_id, number
@@ -55,17 +63,19 @@ order by day
 
 
 def kpis(pipeline: Pipeline, shop: Shop) -> list[tuple]:
-    """The shop's rows in the warehouse."""
+    """Returns the shop's rows in the warehouse."""
     if not pipeline.has_table(TABLE):
         return []
-    columns = "session_date, sessions, average_duration_seconds, median_duration_seconds, bounces, bounce_rate"
     return pipeline.query(
-        f"select {columns} from {TABLE} where shop_id = %s order by 1", shop.shop_id
+        f"""select session_date, sessions, average_duration_seconds, median_duration_seconds,
+            bounces, bounce_rate
+        from {TABLE} where shop_id = %s order by 1""",
+        shop.shop_id,
     )
 
 
 def equal(got: list[tuple], want: list[tuple]) -> bool:
-    """The same rows; seconds and rates to nine digits."""
+    """Compares rows, with seconds and rates to nine digits."""
     same_days = [row[0] for row in got] == [row[0] for row in want]
     return same_days and all(
         g[1:] == pytest.approx(w[1:], rel=1e-9) for g, w in zip(got, want, strict=True)
@@ -76,7 +86,7 @@ def equal(got: list[tuple], want: list[tuple]) -> bool:
 def sent(
     pipeline: Pipeline, shop: Shop, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict]:
-    """Realistic traffic with sessions past midnight, late and repeated events, and a little dirt."""
+    """Sends traffic with sessions past midnight, late and repeated events, and invalid ones."""
     file = tmp_path_factory.mktemp("web") / "accepted.ndjson"
     arguments = (
         "--seed",
@@ -95,11 +105,11 @@ def test_session_kpis_equal_an_independent_query(
     pipeline: Pipeline, shop: Shop, sent: tuple[Path, dict]
 ) -> None:
     want = duckdb.sql(SESSIONS.format(file=sent[0])).fetchall()
-    assert len(want) >= 2, "the traffic reaches over midnight"
+    assert len(want) >= 2, "the traffic must cross midnight"
     wait_until(f"the KPIs equal {want}", lambda: equal(kpis(pipeline, shop), want), 180)
 
 
-def test_dirt_was_refused_and_nothing_else(sent: tuple[Path, dict]) -> None:
+def test_only_invalid_events_were_rejected(sent: tuple[Path, dict]) -> None:
     summary = sent[1]
     assert summary["rejected"] > 0
     assert summary["accepted"] == len(sent[0].read_text().splitlines())
@@ -127,7 +137,7 @@ def test_the_same_batch_sent_twice_changes_no_kpi(pipeline: Pipeline) -> None:
     assert send(pipeline, shop, "web_traffic", events, webhook_id="msg_twice")["accepted"] == 5
 
     wait_until("the second copy is in silver", lambda: duplicates_of(pipeline) >= duplicates + 5)
-    pipeline.wait_until_calm()
+    pipeline.wait_until_idle()
     assert kpis(pipeline, shop) == want
 
 
@@ -137,8 +147,8 @@ def test_a_late_event_changes_exactly_its_day(pipeline: Pipeline) -> None:
     for day in days:
         send(pipeline, shop, "web_traffic", page_view(f"s-{day}", f"{day}T12:00:00Z"))
     want = {day: (day, 1, 0.0, 0.0, 1, 1.0) for day in days}
-    wait_until("six days are there", lambda: kpis(pipeline, shop) == list(want.values()))
-    pipeline.wait_until_calm()
+    wait_until("six days are in the warehouse", lambda: kpis(pipeline, shop) == list(want.values()))
+    pipeline.wait_until_idle()
     versions = sessions_versions(pipeline)
 
     late = days[2]
@@ -146,13 +156,13 @@ def test_a_late_event_changes_exactly_its_day(pipeline: Pipeline) -> None:
 
     want[late] = (late, 1, 600.0, 600.0, 0, 0.0)
     wait_until("the late event counts", lambda: kpis(pipeline, shop) == list(want.values()))
-    pipeline.wait_until_calm()
+    pipeline.wait_until_idle()
     after = sessions_versions(pipeline)
     assert {day for day in after if after[day] != versions.get(day)} == {str(late)}
 
 
 def sessions_versions(pipeline: Pipeline) -> dict[str, int]:
-    """The gold version of every day of the session KPIs."""
+    """Returns the gold version of every day of the session KPIs."""
     model = TABLE.partition(".")[2]
     return {
         day: version for (name, day), version in pipeline.gold_versions().items() if name == model
@@ -160,5 +170,5 @@ def sessions_versions(pipeline: Pipeline) -> dict[str, int]:
 
 
 def duplicates_of(pipeline: Pipeline) -> int:
-    """Web events in silver whose key is there already."""
+    """Counts web events in silver that repeat a key."""
     return next((b.duplicates for b in reconcile(pipeline) if b.dataset == "web_traffic"), 0)

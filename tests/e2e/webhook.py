@@ -1,6 +1,4 @@
-"""Signs and posts events as the Standard Webhooks specification says, independently of the
-project's own code.
-"""
+"""Signs and posts events by the Standard Webhooks specification, without the project's code."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 def signed(
     shop: Shop, body: bytes, webhook_id: str | None = None, timestamp: int | None = None
 ) -> dict[str, str]:
-    """The headers that prove who sends this body."""
+    """Returns the signed headers of a body."""
     webhook_id = webhook_id or f"msg_{uuid.uuid4().hex}"
     timestamp = timestamp or int(time.time())
     key = base64.b64decode(shop.webhook_secret.removeprefix("whsec_"))
@@ -40,7 +38,7 @@ def signed(
 def post(
     pipeline: Pipeline, dataset: str, body: bytes, headers: Mapping[str, str]
 ) -> tuple[int, dict[str, Any], str]:
-    """Posts a body; returns the status, the JSON that came back, and its content type."""
+    """Posts a body; returns the status, the JSON answer and its content type."""
     request = urllib.request.Request(
         f"{pipeline.api_url}/v1/events/{dataset}", data=body, headers=dict(headers), method="POST"
     )
@@ -55,7 +53,7 @@ def post(
 def send(
     pipeline: Pipeline, shop: Shop, dataset: str, events: Any, **signature: Any
 ) -> dict[str, Any]:
-    """Posts events that are to be accepted."""
+    """Posts events that must be accepted."""
     body = json.dumps(events).encode()
     status, answer, _ = post(pipeline, dataset, body, signed(shop, body, **signature))
     assert status == 202, (status, answer)
@@ -63,7 +61,7 @@ def send(
 
 
 def page_view(session_id: str, occurred_at: str, **fields: Any) -> dict[str, Any]:
-    """A valid web event."""
+    """Returns a valid web event."""
     return {
         "event_id": str(uuid.uuid4()),
         "session_id": session_id,

@@ -1,6 +1,4 @@
-"""Who may do what: rules about the policies of roles and resources, and about what listens to the
-internet.
-"""
+"""Rules about access: policies of roles and resources, and exposure to the internet."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .stack import Resource, Stack, Statement, vague
+from .stack import Resource, Stack, Statement, is_vague
 
 EXCEPTIONS: dict[str, dict[str, Any]] = tomllib.loads(
     Path(__file__).with_name("exceptions.toml").read_text("utf-8")
@@ -18,26 +16,27 @@ EXCEPTIONS: dict[str, dict[str, Any]] = tomllib.loads(
 
 
 def nothing_public(stack: Stack) -> Iterator[str]:
-    """No policy trusts everybody, nothing listens to the whole internet but the API."""
+    """No policy trusts every principal, and only the API is reachable from the internet."""
     for resource, statement in (*stack.resource_statements(), *stack.trust_statements()):
-        # An endpoint's policy takes from what its callers may do, and gives nothing.
+        # An endpoint's policy only restricts its callers.
         if (
             resource.type != "aws_vpc_endpoint"
             and statement.allows
             and "*" in statement.principals
             and not statement.pinned
         ):
-            yield f"{resource.address} trusts everybody ({statement.sid})"
+            yield f"{resource.address} trusts every principal ({statement.sid})"
     for permission in stack.of("aws_lambda_permission"):
-        if not _invoked_by_somebody(permission, stack.account):
-            yield f"{permission.address} lets {permission.values['principal']} of any account invoke {permission.values['function_name']}"
+        if not _names_the_invoker(permission, stack.account):
+            principal, function = (
+                permission.values[name] for name in ("principal", "function_name")
+            )
+            yield f"{permission.address} lets {principal} of any account invoke {function}"
     yield from _open_to_the_internet(stack)
 
 
-def _invoked_by_somebody(permission: Resource, account: str) -> bool:
-    """Whether it says who invokes: an account, or what of whose. A service acts for everybody who
-    uses it.
-    """
+def _names_the_invoker(permission: Resource, account: str) -> bool:
+    """Returns whether it names the invoking account or resource."""
     principal = permission.values["principal"]
     if permission.values.get("function_url_auth_type") == "NONE":
         return False
@@ -46,17 +45,17 @@ def _invoked_by_somebody(permission: Resource, account: str) -> bool:
     named = [
         permission.values.get(name) for name in ("source_account", "source_arn", "principal_org_id")
     ]
-    return any(name and not vague(name) for name in named)
+    return any(name and not is_vague(name) for name in named)
 
 
 def _open_to_the_internet(stack: Stack) -> Iterator[str]:
     for rule in stack.of("aws_vpc_security_group_ingress_rule"):
         if rule.values["cidr_ipv4"] == "0.0.0.0/0" or rule.values["cidr_ipv6"] == "::/0":
-            yield f"{rule.address} lets the whole internet in"
+            yield f"{rule.address} allows ingress from the internet"
     for group in stack.of("aws_security_group", "aws_default_security_group"):
         for ingress in group.values.get("ingress") or []:
             if "0.0.0.0/0" in ingress["cidr_blocks"] or "::/0" in ingress["ipv6_cidr_blocks"]:
-                yield f"{group.address} lets the whole internet in"
+                yield f"{group.address} allows ingress from the internet"
     for workgroup in stack.of("aws_redshiftserverless_workgroup"):
         if workgroup.values["publicly_accessible"]:
             yield f"{workgroup.address} is reachable from the internet"
@@ -64,21 +63,21 @@ def _open_to_the_internet(stack: Stack) -> Iterator[str]:
             each == {"parameter_key": "require_ssl", "parameter_value": "true"}
             for each in workgroup.values["config_parameter"]
         ):
-            yield f"{workgroup.address} takes connections without TLS"
+            yield f"{workgroup.address} accepts connections without TLS"
     for notebook in stack.of("aws_sagemaker_notebook_instance"):
         if (
             notebook.values["direct_internet_access"] != "Disabled"
             or notebook.values["root_access"] != "Disabled"
         ):
-            yield f"{notebook.address} has the internet or root"
+            yield f"{notebook.address} has internet access or root"
 
 
 def services_act_for_this_account(
     stack: Stack, exceptions: dict[str, dict[str, Any]] = EXCEPTIONS
 ) -> Iterator[str]:
-    """A service takes a role only on behalf of this account.
+    """A service assumes a role only on behalf of this account.
 
-    Otherwise another account's use of that service could take the role.
+    Otherwise the service could assume it for another account.
     """
     for role, statement in stack.trust_statements():
         services = [
@@ -90,33 +89,33 @@ def services_act_for_this_account(
             if values == (stack.account,)
         ]
         for service in services if statement.allows else []:
-            if service in exceptions["says_no_account"]:
+            if service in exceptions["without_source_account"]:
                 wanted = ("StringEqualsIfExists", "aws:SourceAccount")
             else:
                 wanted = (
                     "StringEquals",
-                    exceptions["says_the_account_as"]
+                    exceptions["account_condition_keys"]
                     .get(service, {})
                     .get("key", "aws:SourceAccount"),
                 )
             if wanted not in tests:
                 yield (
-                    f"{role.address} lets {service} be it for any account: {' '.join(wanted)} is "
-                    f"missing"
+                    f"{role.address} lets {service} assume it for any account: "
+                    f"{' '.join(wanted)} is missing"
                 )
 
 
 def roles_are_bounded(stack: Stack) -> Iterator[str]:
-    """Every role has the environment's boundary, without which the deploy role may not make it."""
+    """Every role has the environment's boundary, which the deploy role requires."""
     wanted = f"arn:aws:iam::{stack.account}:policy/shoplake-boundary-{stack.environment}"
     for role in stack.of("aws_iam_role"):
         if role.values.get("permissions_boundary") != wanted:
-            yield f"{role.address} has not the boundary {wanted}"
+            yield f"{role.address} lacks the boundary {wanted}"
 
 
-def plain_policies(stack: Stack) -> Iterator[str]:
-    """A policy says what it is about; one that says what it is not about grows with AWS, and no
-    rule here could read it.
+def policies_are_not_inverted(stack: Stack) -> Iterator[str]:
+    """No policy uses NotAction, NotResource or NotPrincipal, which grow with AWS and which these
+    rules cannot read.
     """
     for resource, statement in (
         *stack.identity_statements(),
@@ -124,15 +123,13 @@ def plain_policies(stack: Stack) -> Iterator[str]:
         *stack.trust_statements(),
     ):
         if statement.inverted:
-            yield f"{resource.address} says what it is not about ({statement.sid})"
+            yield f"{resource.address} has an inverted statement ({statement.sid})"
 
 
 def narrow_permissions(
     stack: Stack, exceptions: dict[str, dict[str, Any]] = EXCEPTIONS
 ) -> Iterator[str]:
-    """No role may do everything of a kind, or something to everything, but for the exceptions with
-    their reasons.
-    """
+    """No role has wildcard actions or resources, except those in exceptions.toml."""
     for resource, statement in stack.identity_statements():
         if not statement.allows:
             continue
@@ -147,21 +144,22 @@ def narrow_permissions(
         permitted = _permitted(statement, exceptions["every_action"])
         for action in statement.actions:
             if statement.allows and ("*" in action or "?" in action) and action not in permitted:
-                yield f"{resource.address} lets {', '.join(statement.principals)} do {action} ({statement.sid})"
+                principals = ", ".join(statement.principals)
+                yield f"{resource.address} lets {principals} do {action} ({statement.sid})"
 
 
 def no_managed_policies(
     stack: Stack, exceptions: dict[str, dict[str, Any]] = EXCEPTIONS
 ) -> Iterator[str]:
-    """No role has a policy of AWS's own, which AWS may widen."""
+    """No role has a managed policy of AWS, which AWS may extend."""
     for attachment in stack.of("aws_iam_role_policy_attachment"):
         arn = attachment.values["policy_arn"]
         if ":aws:policy/" in arn and arn.rpartition("/")[2] not in exceptions["managed_policies"]:
-            yield f"{attachment.address} takes {arn}, which AWS may widen"
+            yield f"{attachment.address} uses {arn}, which AWS may extend"
 
 
 def _permitted(statement: Statement, exceptions: dict[str, Any]) -> list[str]:
-    """The actions that an exception lets pass: it has to have the condition that is its reason."""
+    """Returns the actions that an exception permits, if the statement has its conditions."""
     exception = exceptions.get(statement.sid, {})
     wanted = [
         (test["test"], test["variable"], tuple(test["values"]))
@@ -175,9 +173,7 @@ def _permitted(statement: Statement, exceptions: dict[str, Any]) -> list[str]:
 
 
 def too_wide(name: str) -> bool:
-    """Whether an ARN has a wildcard before it has named something: for the account, the region, the
-    bucket, or right after the type.
-    """
+    """Returns whether an ARN has a wildcard in the account, region or bucket, or after the type."""
     if "*" not in name and "?" not in name:
         return False
     *owner, resource = name.split(":", 5)

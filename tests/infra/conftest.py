@@ -1,4 +1,4 @@
-"""What the environments deploy, planned once for all tests."""
+"""The resolved plans of all environments, shared by all tests."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 
 from dev.plan import ENVIRONMENTS, INFRA, Planner
-from tests.infra.settled import settled_plan
+from tests.infra.resolved import resolved_plan
 from tests.infra.stack import Stack
 
 EVERYTHING = Path(__file__).with_name("everything.tfvars")
 
-# What the rules look at: every environment as its variables define it, and prod with every optional
-# part switched on.
+# Every environment with its variables, and prod with every optional part.
 SCENARIOS = (*ENVIRONMENTS, "everything")
 BOOTSTRAP = "bootstrap"
 PLANS_AT_ONCE = 2
@@ -26,12 +25,12 @@ Documents = Callable[[str], dict[str, Any]]
 
 
 def environment_of(scenario: str) -> str:
-    """The environment that a scenario is of."""
+    """Returns the environment of a scenario."""
     return "prod" if scenario == "everything" else scenario
 
 
 def planner_of(scenario: str, folder: Path) -> Planner:
-    """Plans a scenario, or the root that is applied once per account."""
+    """Returns the planner of a scenario, or of the bootstrap root."""
     if scenario == BOOTSTRAP:
         shared = ",".join(f'"{environment}"' for environment in ENVIRONMENTS)
         variables = (
@@ -53,23 +52,24 @@ def planner_of(scenario: str, folder: Path) -> Planner:
 def documents(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Documents]:
-    """Settled plans by scenario, each made once; those of the tests to come are begun with, as they
-    take a minute and a processor each.
+    """Returns a function from a scenario to its resolved plan.
+
+    Plans of selected tests start at once, because each takes a minute of a core.
     """
     folder = tmp_path_factory.mktemp("plans")
     with ThreadPoolExecutor(PLANS_AT_ONCE) as pool:
 
         @cache
         def planned(scenario: str) -> Future[dict[str, Any]]:
-            return pool.submit(settled_plan, planner_of(scenario, folder))
+            return pool.submit(resolved_plan, planner_of(scenario, folder))
 
-        asked_for = {
+        selected = {
             item.callspec.params.get("scenario")
             for item in request.session.items
             if hasattr(item, "callspec")
         }
         for scenario in SCENARIOS:
-            if scenario in asked_for:
+            if scenario in selected:
                 planned(scenario)
         yield lambda scenario: planned(scenario).result()
         pool.shutdown(cancel_futures=True)
@@ -77,17 +77,17 @@ def documents(
 
 @pytest.fixture(scope="session", params=SCENARIOS)
 def scenario(request: pytest.FixtureRequest) -> str:
-    """Each scenario in turn."""
+    """Returns each scenario."""
     return str(request.param)
 
 
 @pytest.fixture(scope="session")
 def document(scenario: str, documents: Documents) -> dict[str, Any]:
-    """The scenario's settled plan."""
+    """Returns the scenario's resolved plan."""
     return documents(scenario)
 
 
 @pytest.fixture(scope="session")
 def stack(scenario: str, document: dict[str, Any]) -> Stack:
-    """What the scenario deploys."""
+    """Returns the scenario's resources."""
     return Stack(environment_of(scenario), document)

@@ -1,6 +1,4 @@
-"""What has to arrive: rules about events, messages, alarms, and what AWS needs to be allowed to
-deliver them.
-"""
+"""Rules about delivery: events, messages, alarms, and the permissions to deliver them."""
 
 from __future__ import annotations
 
@@ -13,8 +11,8 @@ from .stack import Resource, Stack, Statement, statements
 EVENTS = "events.amazonaws.com"
 
 
-def nothing_is_lost(stack: Stack) -> Iterator[str]:
-    """Whatever happens asynchronously has a place for what failed."""
+def failures_have_a_destination(stack: Stack) -> Iterator[str]:
+    """Every asynchronous invocation and delivery has a destination for failures."""
     queues = {queue.values["arn"]: queue for queue in stack.of("aws_sqs_queue")}
     for mapping in stack.of("aws_lambda_event_source_mapping"):
         queue = queues.get(mapping.values["event_source_arn"])
@@ -25,7 +23,7 @@ def nothing_is_lost(stack: Stack) -> Iterator[str]:
         if not queue and not mapping.block("destination_config", "on_failure").get(
             "destination_arn"
         ):
-            yield f"{mapping.address} has no destination for batches that fail"
+            yield f"{mapping.address} has no destination for failed batches"
     for target in stack.of("aws_cloudwatch_event_target"):
         if not target.block("dead_letter_config").get("arn"):
             yield f"{target.address} has no dead-letter queue"
@@ -33,12 +31,12 @@ def nothing_is_lost(stack: Stack) -> Iterator[str]:
         if not schedule.block("target", "dead_letter_config").get("arn"):
             yield f"{schedule.address} has no dead-letter queue"
     for subscription in stack.of("aws_sns_topic_subscription"):
-        by_machine = not subscription.values["protocol"].startswith("email")
-        if by_machine and not json.loads(subscription.values["redrive_policy"] or "{}").get(
+        by_program = not subscription.values["protocol"].startswith("email")
+        if by_program and not json.loads(subscription.values["redrive_policy"] or "{}").get(
             "deadLetterTargetArn"
         ):
             yield f"{subscription.address} has no dead-letter queue"
-    remembered = {
+    with_destination = {
         config.values["function_name"]
         for config in stack.of("aws_lambda_function_event_invoke_config")
         if config.block("destination_config", "on_failure").get("destination")
@@ -49,23 +47,24 @@ def nothing_is_lost(stack: Stack) -> Iterator[str]:
             "s3.amazonaws.com",
             "sns.amazonaws.com",
         )
-        if asynchronous and permission.values["function_name"] not in remembered:
-            yield f"{permission.address}: {permission.values['function_name']} is invoked asynchronously, and forgets what failed"
+        if asynchronous and permission.values["function_name"] not in with_destination:
+            function = permission.values["function_name"]
+            yield f"{permission.address}: {function} is asynchronous without a failure destination"
 
 
-def alarms_reach_somebody(stack: Stack) -> Iterator[str]:
-    """An alarm says so to a topic of this stack."""
+def alarms_publish_to_a_topic(stack: Stack) -> Iterator[str]:
+    """Every alarm publishes to a topic of this stack."""
     topics = {topic.values["arn"] for topic in stack.of("aws_sns_topic")}
     for alarm in stack.of("aws_cloudwatch_metric_alarm", "aws_cloudwatch_composite_alarm"):
         if not alarm.values["actions_enabled"] or not topics & set(
             alarm.values["alarm_actions"] or []
         ):
-            yield f"{alarm.address} tells nobody"
+            yield f"{alarm.address} publishes to no topic"
 
 
-def topics_take_what_is_sent(stack: Stack) -> Iterator[str]:
-    """A topic's policy and its key's let in whoever is to publish to it: an alarm, a budget, a
-    rule. Nobody hears of what they refuse.
+def topics_accept_their_publishers(stack: Stack) -> Iterator[str]:
+    """The policies of a topic and of its key allow its publishers: alarms, budgets and rules. A
+    rejected message is lost silently.
     """
     policies = {
         policy.values["arn"]: statements(policy.values["policy"])
@@ -74,9 +73,9 @@ def topics_take_what_is_sent(stack: Stack) -> Iterator[str]:
     topics = {topic.values["arn"]: topic for topic in stack.of("aws_sns_topic")}
     for sender, service, arn in _publishers(stack):
         if not (topic := topics.get(arn)):
-            yield f"{sender.address} publishes to {arn}, which is no topic of this stack"
+            yield f"{sender.address} publishes to {arn}, which is not a topic of this stack"
             continue
-        if not _lets_in(stack, policies.get(arn, []), service, "sns:Publish", arn, sender):
+        if not _allows(stack, policies.get(arn, []), service, "sns:Publish", arn, sender):
             yield f"{topic.address} does not let {service} publish for {sender.address}"
         if (name := topic.values["kms_master_key_id"]) and not _may_use_key(
             stack, name, service, sender
@@ -84,10 +83,8 @@ def topics_take_what_is_sent(stack: Stack) -> Iterator[str]:
             yield f"the key of {topic.address} does not let {service} encrypt for {sender.address}"
 
 
-def queues_take_what_is_sent(stack: Stack) -> Iterator[str]:
-    """A queue lets in the rules and schedules that are to send to it, above all what they could not
-    deliver.
-    """
+def queues_accept_their_senders(stack: Stack) -> Iterator[str]:
+    """The policy of a queue allows its senders: rules and schedules, also for dead letters."""
     policies = {
         policy.values["queue_url"]: policy.values["policy"]
         for policy in stack.of("aws_sqs_queue_policy")
@@ -107,12 +104,12 @@ def queues_take_what_is_sent(stack: Stack) -> Iterator[str]:
             ),
         ):
             if not (queue := queues.get(arn)):
-                yield f"{target.address} sends to {arn}, which is no queue of this stack"
+                yield f"{target.address} sends to {arn}, which is not a queue of this stack"
                 continue
             found = statements(queue.values["policy"]) or statements(
                 policies.get(queue.values["url"])
             )
-            if not _lets_in(stack, found, EVENTS, "sqs:SendMessage", arn, rule):
+            if not _allows(stack, found, EVENTS, "sqs:SendMessage", arn, rule):
                 yield f"{queue.address} does not let {rule.address} send to it"
             if (name := queue.values["kms_master_key_id"]) and not _may_use_key(
                 stack, name, EVENTS, rule
@@ -129,7 +126,7 @@ def queues_take_what_is_sent(stack: Stack) -> Iterator[str]:
 
 
 def _publishers(stack: Stack) -> Iterator[tuple[Resource, str, str]]:
-    """Who publishes to a topic by way of which service: the resource, the service, the topic."""
+    """Yields the publishers of topics: resource, service, topic."""
     for alarm in stack.of("aws_cloudwatch_metric_alarm", "aws_cloudwatch_composite_alarm"):
         for kind in ("alarm_actions", "ok_actions", "insufficient_data_actions"):
             for arn in alarm.values.get(kind) or []:
@@ -144,28 +141,29 @@ def _publishers(stack: Stack) -> Iterator[tuple[Resource, str, str]]:
             yield target, EVENTS, target.values["arn"]
 
 
-def _lets_in(
+def _allows(
     stack: Stack, policy: list[Statement], service: str, action: str, arn: str, sender: Resource
 ) -> bool:
-    """Whether a policy lets a service do something for a sender."""
+    """Returns whether a policy allows a service an action for a sender."""
     return any(
         statement.allows
         and service in statement.principals
         and statement.covers(action, arn)
-        and all(_holds(stack, test, service, action, sender) for test in statement.tests)
+        and all(_condition_holds(stack, test, service, action, sender) for test in statement.tests)
         for statement in policy
     )
 
 
-def _holds(
+def _condition_holds(
     stack: Stack,
     test: tuple[str, str, tuple[str, ...]],
     service: str,
     action: str,
     sender: Resource,
 ) -> bool:
-    """Whether a condition is known to let a sender through. A rule's events carry neither account
-    nor ARN to a topic or a key.
+    """Returns whether a condition certainly allows a sender.
+
+    A rule sends neither account nor ARN to a topic or a key.
     """
     if service == EVENTS and not action.startswith("sqs:"):
         return False
@@ -179,7 +177,7 @@ def _holds(
 
 
 def _may_use_key(stack: Stack, name: str, service: str, sender: Resource) -> bool:
-    """Whether a key of ours, by its ARN or id, lets a service encrypt for a sender."""
+    """Returns whether a key of the stack allows a service to encrypt for a sender."""
     policy = next(
         (
             statements(key.values["policy"])
@@ -189,7 +187,7 @@ def _may_use_key(stack: Stack, name: str, service: str, sender: Resource) -> boo
         [],
     )
     return all(
-        _lets_in(stack, policy, service, action, name, sender)
+        _allows(stack, policy, service, action, name, sender)
         for action in ("kms:Decrypt", "kms:GenerateDataKey")
     )
 

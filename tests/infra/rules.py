@@ -1,7 +1,6 @@
-"""What must hold for every resource of an environment, by type, so that a new one falls under it by
-itself.
+"""Rules for every resource of an environment, by type, so that new resources are covered.
 
-A rule yields what breaks it, each with the resource's address.
+A rule yields its violations, each with the resource's address.
 """
 
 from __future__ import annotations
@@ -13,27 +12,27 @@ from .access import (
     narrow_permissions,
     no_managed_policies,
     nothing_public,
-    plain_policies,
+    policies_are_not_inverted,
     roles_are_bounded,
     services_act_for_this_account,
 )
 from .delivery import (
-    alarms_reach_somebody,
-    nothing_is_lost,
-    queues_take_what_is_sent,
-    topics_take_what_is_sent,
+    alarms_publish_to_a_topic,
+    failures_have_a_destination,
+    queues_accept_their_senders,
+    topics_accept_their_publishers,
 )
 from .edge import (
-    bodies_are_data,
-    floods_are_bounded,
-    only_what_is_blocked_is_logged,
-    the_function_answers,
+    api_does_not_validate_headers,
+    body_rules_only_count,
+    requests_are_rate_limited,
+    waf_logs_only_blocked_requests,
 )
 from .limits import (
-    callers_wait_for_callees,
+    callers_outlast_callees,
     executions_log_no_data,
-    failures_have_names_of_their_own,
-    tables_show_what_contracts_accept,
+    failures_have_custom_names,
+    tables_cover_accepted_days,
 )
 from .stack import Resource, Stack, statements
 
@@ -42,7 +41,7 @@ Rule = Callable[[Stack], Iterator[Finding]]
 
 
 def encrypted(stack: Stack) -> Iterator[Finding]:
-    """What rests is encrypted, with a key of ours wherever the service takes one."""
+    """Data at rest is encrypted, with a key of the stack if the service supports it."""
     keyed = {
         config.values["bucket"]: config
         for config in stack.of("aws_s3_bucket_server_side_encryption_configuration")
@@ -56,7 +55,10 @@ def encrypted(stack: Stack) -> Iterator[Finding]:
         if (is_encrypted := ENCRYPTED.get(resource.type)) and not is_encrypted(resource):
             yield f"{resource.address} is not encrypted with a KMS key"
         elif resource.type not in CLASSIFIED:
-            yield f"{resource.address}: say in tests/infra how {resource.type} is encrypted (rules.py), or that it holds nothing (exceptions.toml)"
+            yield (
+                f"{resource.address}: add {resource.type} to ENCRYPTED in tests/infra/rules.py, or "
+                "to tests/infra/exceptions.toml"
+            )
 
 
 ENCRYPTED: dict[str, Callable[[Resource], bool]] = {
@@ -89,14 +91,14 @@ ENCRYPTED: dict[str, Callable[[Resource], bool]] = {
 CLASSIFIED = {
     "aws_s3_bucket",
     *ENCRYPTED,
-    *EXCEPTIONS["encrypted_as_its_parent"],
+    *EXCEPTIONS["encrypted_by_parent"],
     *EXCEPTIONS["aws_owned_keys"],
-    *EXCEPTIONS["holds_nothing"]["types"],
+    *EXCEPTIONS["without_data"]["types"],
 }
 
 
 def closed_buckets(stack: Stack) -> Iterator[Finding]:
-    """Nobody outside gets at a bucket, and nobody at all without TLS."""
+    """Buckets block public access and require TLS."""
     blocks = {
         block.values["bucket"]: block.values
         for block in stack.of("aws_s3_bucket_public_access_block")
@@ -120,37 +122,37 @@ def closed_buckets(stack: Stack) -> Iterator[Finding]:
             yield f"{bucket.address} does not block public access"
         wanted = {f"arn:aws:s3:::{name}", f"arn:aws:s3:::{name}/*"}
         if not any(
-            each.refuses_plain_http and "s3:*" in each.actions and wanted <= set(each.resources)
+            each.denies_plain_http and "s3:*" in each.actions and wanted <= set(each.resources)
             for each in policies.get(name, [])
         ):
-            yield f"{bucket.address} takes requests without TLS"
+            yield f"{bucket.address} accepts requests without TLS"
 
 
 def closed_queues_and_topics(stack: Stack) -> Iterator[Finding]:
-    """Queues and topics take TLS only."""
+    """Queues and topics require TLS."""
     policies = {
         policy.values["arn"]: policy.values["policy"] for policy in stack.of("aws_sns_topic_policy")
     }
     for queue in stack.of("aws_sqs_queue"):
-        if not any(each.refuses_plain_http for each in statements(queue.values["policy"])):
-            yield f"{queue.address} takes requests without TLS"
+        if not any(each.denies_plain_http for each in statements(queue.values["policy"])):
+            yield f"{queue.address} accepts requests without TLS"
     for topic in stack.of("aws_sns_topic"):
         if not any(
-            each.refuses_plain_http for each in statements(policies.get(topic.values["arn"]))
+            each.denies_plain_http for each in statements(policies.get(topic.values["arn"]))
         ):
-            yield f"{topic.address} takes requests without TLS"
+            yield f"{topic.address} accepts requests without TLS"
 
 
-def logs_end(stack: Stack) -> Iterator[Finding]:
-    """Logs are kept as long as somebody decided, and no longer."""
+def logs_expire(stack: Stack) -> Iterator[Finding]:
+    """Every log group has a retention."""
     for group in stack.of("aws_cloudwatch_log_group"):
         if not group.values["retention_in_days"]:
-            yield f"{group.address} keeps logs for ever"
+            yield f"{group.address} has no retention"
 
 
 def logs_are_declared(stack: Stack) -> Iterator[Finding]:
-    """What AWS logs to is declared: otherwise AWS would create the group itself, without an end and
-    without a key.
+    """The log groups of AWS services are declared: otherwise AWS creates them without retention and
+    key.
     """
     declared = {group.values["name"] for group in stack.of("aws_cloudwatch_log_group")}
     for resource, group in _logs_to(stack):
@@ -159,7 +161,7 @@ def logs_are_declared(stack: Stack) -> Iterator[Finding]:
 
 
 def _logs_to(stack: Stack) -> Iterator[tuple[Resource, str]]:
-    """The groups whose names AWS decides."""
+    """Yields the log groups with names set by AWS."""
     for function in stack.of("aws_lambda_function"):
         yield (
             function,
@@ -170,10 +172,11 @@ def _logs_to(stack: Stack) -> Iterator[tuple[Resource, str]]:
         if settings.block("settings").get("logging_level") not in (None, "OFF"):
             yield (
                 settings,
-                f"API-Gateway-Execution-Logs_{settings.values['rest_api_id']}/{settings.values['stage_name']}",
+                "API-Gateway-Execution-Logs_"
+                f"{settings.values['rest_api_id']}/{settings.values['stage_name']}",
             )
     for cluster in stack.of("aws_ecs_cluster"):
-        # Where a cluster does not say, a setting of the account decides.
+        # The default is a setting of the account.
         if {"name": "containerInsights", "value": "disabled"} not in (
             cluster.values["setting"] or []
         ):
@@ -184,17 +187,15 @@ def _logs_to(stack: Stack) -> Iterator[tuple[Resource, str]]:
 
 
 def tagged(stack: Stack) -> Iterator[Finding]:
-    """Whatever takes tags says whose it is."""
+    """Every resource with tags has its environment's tag."""
     for resource in stack.resources:
         tags = resource.values.get("tags_all")
         if "tags_all" in resource.values and (tags or {}).get("Environment") != stack.environment:
             yield f"{resource.address} is not tagged with its environment"
 
 
-def different_names(stack: Stack) -> Iterator[Finding]:
-    """Nothing is called as another thing of its kind: AWS would refuse the second, in the middle of
-    a deployment.
-    """
+def names_are_unique(stack: Stack) -> Iterator[Finding]:
+    """Names are unique by type: AWS would reject the second resource during a deployment."""
     seen: dict[tuple[object, ...], str] = {}
     for resource in stack.resources:
         scope = [resource.values[name] for name in NAMES_WITHIN if resource.values.get(name)]
@@ -206,7 +207,7 @@ def different_names(stack: Stack) -> Iterator[Finding]:
             )
             != resource.address
         ):
-            yield f"{resource.address} is called {name}, as {first} is"
+            yield f"{resource.address} has the name {name} of {first}"
 
 
 NAMES = (
@@ -220,7 +221,7 @@ NAMES = (
     "namespace_name",
     "workgroup_name",
 )
-# What makes two things of one name different ones.
+# Attributes that distinguish resources of the same name.
 NAMES_WITHIN = (
     "capacity_provider_name",
     "catalog_id",
@@ -244,29 +245,29 @@ NAMES_WITHIN = (
 )
 
 RULES: tuple[Rule, ...] = (
-    different_names,
+    names_are_unique,
     encrypted,
     closed_buckets,
     closed_queues_and_topics,
     nothing_public,
-    nothing_is_lost,
-    logs_end,
+    failures_have_a_destination,
+    logs_expire,
     logs_are_declared,
-    alarms_reach_somebody,
-    topics_take_what_is_sent,
-    queues_take_what_is_sent,
-    plain_policies,
+    alarms_publish_to_a_topic,
+    topics_accept_their_publishers,
+    queues_accept_their_senders,
+    policies_are_not_inverted,
     narrow_permissions,
     no_managed_policies,
     services_act_for_this_account,
     roles_are_bounded,
-    bodies_are_data,
-    only_what_is_blocked_is_logged,
-    floods_are_bounded,
-    the_function_answers,
-    callers_wait_for_callees,
-    failures_have_names_of_their_own,
+    body_rules_only_count,
+    waf_logs_only_blocked_requests,
+    requests_are_rate_limited,
+    api_does_not_validate_headers,
+    callers_outlast_callees,
+    failures_have_custom_names,
     executions_log_no_data,
-    tables_show_what_contracts_accept,
+    tables_cover_accepted_days,
     tagged,
 )

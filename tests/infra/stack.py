@@ -1,4 +1,4 @@
-"""What a settled plan deploys: its resources, and the policies among them as statements."""
+"""The resources of a resolved plan, and their policies as statements."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from dev.offline_aws import ACCOUNT
 
 Values = dict[str, Any]
 
-# Where each type keeps a policy. What a role may do is told apart from who may do something to a
-# resource, and who may be the role.
+# The policy attribute of each type: of identities, of resources, and of role trust.
 IDENTITY_POLICIES = {"aws_iam_role_policy": "policy", "aws_iam_policy": "policy"}
 RESOURCE_POLICIES = {
     "aws_cloudwatch_log_resource_policy": "policy_document",
@@ -28,7 +27,7 @@ RESOURCE_POLICIES = {
 }
 TRUST_POLICIES = {"aws_iam_role": "assume_role_policy"}
 
-# Conditions that hold a statement to an account, a resource or an organisation.
+# Condition keys that limit a statement to an account, a resource or an organization.
 PINS = (
     "aws:PrincipalAccount",
     "aws:PrincipalArn",
@@ -43,16 +42,14 @@ PINNING_TESTS = ("ArnEquals", "ArnLike", "StringEquals", "StringLike")
 
 @dataclass(frozen=True)
 class Resource:
-    """One resource as it will be."""
+    """A planned resource."""
 
     address: str
     type: str
     values: Values
 
     def block(self, *path: str) -> Values:
-        """A nested block that may occur once, or nothing: `block("destination_config",
-        "on_failure")`.
-        """
+        """Returns an optional nested block, or {}: `block("destination_config", "on_failure")`."""
         values: Values = self.values
         for name in path:
             values = next(iter(values.get(name) or []), None) or {}
@@ -61,7 +58,7 @@ class Resource:
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement of a policy, with every list as a list."""
+    """A statement of a policy, with every value as a tuple."""
 
     sid: str
     effect: str
@@ -70,17 +67,17 @@ class Statement:
     principals: tuple[str, ...]
     condition: dict[str, dict[str, Any]]
     inverted: bool
-    """Whether it says what it is not about: NotAction, NotResource or NotPrincipal."""
+    """Whether it uses NotAction, NotResource or NotPrincipal."""
 
     def covers(self, action: str, resource: str) -> bool:
-        """Whether it is about an action on a resource, by name or by a pattern; conditions apart."""
+        """Returns whether it matches an action on a resource, apart from conditions."""
         return any(fnmatchcase(action, each) for each in self.actions) and any(
             fnmatchcase(resource, each) for each in self.resources
         )
 
     @property
     def tests(self) -> list[tuple[str, str, tuple[str, ...]]]:
-        """Its conditions: operator, key and values."""
+        """Returns its conditions: operator, key and values."""
         return [
             (operator, key, _list(values))
             for operator, keys in self.condition.items()
@@ -89,26 +86,28 @@ class Statement:
 
     @property
     def pinned(self) -> bool:
-        """Whether a condition holds it to an account, a resource or an organisation that it names."""
+        """Returns whether a condition limits it to a named account, resource or organization."""
         return any(
-            operator in PINNING_TESTS and key in PINS and not any(vague(value) for value in values)
+            operator in PINNING_TESTS
+            and key in PINS
+            and not any(is_vague(value) for value in values)
             for operator, key, values in self.tests
         )
 
     @property
     def allows(self) -> bool:
-        """Whether it gives a permission, rather than takes one."""
+        """Returns whether its effect is Allow."""
         return self.effect == "Allow"
 
     @property
-    def refuses_plain_http(self) -> bool:
-        """Whether it refuses everybody who does not use TLS."""
+    def denies_plain_http(self) -> bool:
+        """Returns whether it denies requests without TLS."""
         plain = self.condition.get("Bool", {}).get("aws:SecureTransport")
         return self.effect == "Deny" and "*" in self.principals and plain in ("false", ["false"])
 
 
 class Stack:
-    """All resources of one environment."""
+    """The resources of one environment."""
 
     def __init__(self, environment: str, document: dict[str, Any]) -> None:
         self.environment = environment
@@ -121,19 +120,19 @@ class Stack:
         ]
 
     def of(self, *types: str) -> list[Resource]:
-        """The resources of some types."""
+        """Returns the resources of some types."""
         return [resource for resource in self.resources if resource.type in types]
 
     def identity_statements(self) -> Iterator[tuple[Resource, Statement]]:
-        """What roles may do."""
+        """Yields the statements of roles' policies."""
         yield from self._statements(IDENTITY_POLICIES)
 
     def resource_statements(self) -> Iterator[tuple[Resource, Statement]]:
-        """Who may do something to a resource."""
+        """Yields the statements of resources' policies."""
         yield from self._statements(RESOURCE_POLICIES)
 
     def trust_statements(self) -> Iterator[tuple[Resource, Statement]]:
-        """Who may be a role."""
+        """Yields the statements of roles' trust policies."""
         yield from self._statements(TRUST_POLICIES)
 
     def _statements(self, kinds: dict[str, str]) -> Iterator[tuple[Resource, Statement]]:
@@ -143,7 +142,7 @@ class Stack:
 
 
 def statements(policy: str | None) -> list[Statement]:
-    """A policy's statements."""
+    """Returns a policy's statements."""
     if not policy:
         return []
     found = json.loads(policy)["Statement"]
@@ -163,9 +162,10 @@ def statements(policy: str | None) -> list[Statement]:
     ]
 
 
-def vague(name: str) -> bool:
-    """Whether a name leaves open whose it is: `*`, or an ARN with a wildcard for the account, or
-    for the bucket, which has none.
+def is_vague(name: str) -> bool:
+    """Returns whether a name has no definite owner.
+
+    That is `*`, or an ARN with a wildcard in the account, or in the bucket of an S3 ARN.
     """
     if not name.startswith("arn:"):
         return "*" in name or "?" in name

@@ -1,4 +1,4 @@
-"""The root that is applied once per account: the states' bucket, and who may deploy."""
+"""The bootstrap root: state bucket, deploy roles and boundaries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .deployer import (
     NOT_NEEDED,
     Table,
     allowed,
-    knows_no_resource,
+    has_no_resource_type,
     needed,
     service_of,
     table,
@@ -30,13 +30,13 @@ from .stack import Stack, Statement, statements
 RULES = (
     rules.closed_buckets,
     access.nothing_public,
-    access.plain_policies,
+    access.policies_are_not_inverted,
     access.no_managed_policies,
     access.services_act_for_this_account,
 )
 GITHUB = "token.actions.githubusercontent.com"
 LONGEST_POLICY = 6144
-"""Characters of a managed policy, white space apart."""
+"""Maximum characters of a managed policy without white space."""
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +53,11 @@ def policy(stack: Stack, environment: str) -> str:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_the_rules_hold_here_too(stack: Stack, rule: rules.Rule) -> None:
+def test_bootstrap_satisfies_the_rules(stack: Stack, rule: rules.Rule) -> None:
     assert list(rule(stack)) == []
 
 
-def test_states_are_encrypted_and_kept(stack: Stack) -> None:
+def test_state_bucket_is_encrypted_and_versioned(stack: Stack) -> None:
     (encryption,) = stack.of("aws_s3_bucket_server_side_encryption_configuration")
     assert (
         encryption.block("rule", "apply_server_side_encryption_by_default")["sse_algorithm"]
@@ -67,16 +67,16 @@ def test_states_are_encrypted_and_kept(stack: Stack) -> None:
     assert versioning.block("versioning_configuration")["status"] == "Enabled"
 
 
-# ---- who deploys ---------------------------------------------------------------------------------
+# ---- deploy roles --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_only_jobs_of_the_environment_may_deploy_it(stack: Stack, environment: str) -> None:
+def test_only_jobs_of_the_environment_may_deploy(stack: Stack, environment: str) -> None:
     assert subjects(stack, environment) == (f"repo:acme/shoplake:environment:{environment}",)
 
 
 def subjects(stack: Stack, environment: str) -> tuple[str, ...]:
-    """What GitHub has to say of a job that may be the environment's deployer."""
+    """Returns the token subjects that may assume the environment's deploy role."""
     role = next(
         each
         for each in stack.of("aws_iam_role")
@@ -114,7 +114,7 @@ def test_subjects_with_and_without_ids_are_trusted(
 
 
 def bootstrap(folder: Path, *variables: str) -> Planner:
-    """Plans the root with other variables."""
+    """Returns a planner of the root with other variables."""
     return Planner(
         INFRA / "bootstrap", folder, "eu-central-1", *(f"-var={variable}" for variable in variables)
     )
@@ -144,16 +144,14 @@ def bootstrap(folder: Path, *variables: str) -> Planner:
         ([], "environments"),
     ],
 )
-def test_what_would_trust_too_much_is_refused(
-    variables: list[str], said: str, tmp_path: Path
-) -> None:
+def test_overly_broad_trust_is_rejected(variables: list[str], said: str, tmp_path: Path) -> None:
     with bootstrap(tmp_path, *variables) as planner, pytest.raises(SystemExit) as refusal:
         planner.plan()
     assert said in f"{refusal.value}{(tmp_path / 'plan.log').read_text('utf-8')}".replace("\n│", "")
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_a_deployer_is_bounded(stack: Stack, environment: str) -> None:
+def test_deploy_role_is_limited_to_its_environment(stack: Stack, environment: str) -> None:
     text = policy(stack, environment)
     assert (
         len("".join(json.dumps(json.loads(text), separators=(",", ":")).split())) <= LONGEST_POLICY
@@ -167,15 +165,15 @@ def test_a_deployer_is_bounded(stack: Stack, environment: str) -> None:
     assert of["ManageRoles"].resources == (
         f"arn:aws:iam::000000000000:role/shoplake-{environment}-*",
     )
-    assert of["LeaveDeployersAlone"].effect == "Deny"
+    assert of["DenyDeployers"].effect == "Deny"
     assert not any(
         action.startswith(("iam:", "organizations:", "account:", "sts:"))
-        for action in of["ManageWhatAwsNames"].actions
+        for action in of["ManageResourcesWithGeneratedNames"].actions
     )
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_a_deployer_makes_no_role_without_the_boundary(stack: Stack, environment: str) -> None:
+def test_deploy_role_needs_the_boundary_for_new_roles(stack: Stack, environment: str) -> None:
     giving = (
         "iam:AttachRolePolicy",
         "iam:CreateRole",
@@ -208,16 +206,16 @@ def test_a_deployer_makes_no_role_without_the_boundary(stack: Stack, environment
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 @pytest.mark.parametrize("kind", ["shoplake-deploy", "shoplake-boundary"])
-def test_resources_of_other_environments_are_out_of_reach(
+def test_resources_of_other_environments_are_denied(
     stack: Stack, environment: str, kind: str
 ) -> None:
-    """What AWS names says by its tag whose it is: keys, the warehouse, the API."""
+    """Resources with generated names (keys, warehouse, API) are denied by their tag."""
     text = next(
         str(each.values["policy"])
         for each in stack.of("aws_iam_policy")
         if each.values["name"] == f"{kind}-{environment}"
     )
-    (denied,) = [each for each in statements(text) if each.sid == "LeaveOtherEnvironmentsAlone"]
+    (denied,) = [each for each in statements(text) if each.sid == "DenyOtherEnvironments"]
     assert (denied.effect, denied.actions, denied.resources) == ("Deny", ("*",), ("*",))
     assert sorted(denied.tests) == [
         ("Null", "aws:ResourceTag/Environment", ("false",)),
@@ -225,11 +223,11 @@ def test_resources_of_other_environments_are_out_of_reach(
     ]
 
 
-def test_no_role_needs_more_than_the_boundary(stack: Stack, everything: Stack) -> None:
+def test_roles_are_within_the_boundary(stack: Stack, everything: Stack) -> None:
     assert list(beyond(everything, boundary_of(stack, "prod"))) == []
 
 
-def test_what_is_beyond_the_boundary_is_noticed(stack: Stack, everything: Stack) -> None:
+def test_permission_beyond_the_boundary_is_detected(stack: Stack, everything: Stack) -> None:
     assert set(beyond(everything, boundary_of(stack, "dev"))) >= {
         "module.load.aws_iam_role_policy.this: logs:PutLogEvents on "
         "arn:aws:logs:eu-central-1:000000000000:log-group:/aws/lambda/shoplake-prod-load:*"
@@ -249,13 +247,12 @@ def boundary_of(stack: Stack, environment: str) -> list[Statement]:
 
 
 def beyond(everything: Stack, boundary: list[Statement]) -> Iterator[str]:
-    """What roles are given and could not use. A pattern of theirs has to be within one of the
-    boundary's, letter by letter."""
-    # The settled plan makes ARNs up, and a table's without its database.
+    """Yields permissions of roles beyond the boundary. A pattern must match one of the boundary's
+    patterns."""
+    # Resolved plans have made-up ARNs: a table's lacks its database.
     tables = {
-        table.values[
-            "arn"
-        ]: f"arn:aws:glue:{everything.region}:{everything.account}:table/{table.values['database_name']}/{table.values['name']}"
+        table.values["arn"]: f"arn:aws:glue:{everything.region}:{everything.account}:table/"
+        f"{table.values['database_name']}/{table.values['name']}"
         for table in everything.of("aws_glue_catalog_table")
     }
     for resource, statement in everything.identity_statements():
@@ -265,8 +262,7 @@ def beyond(everything: Stack, boundary: list[Statement]) -> Iterator[str]:
                     yield f"{resource.address}: {action} on {name}"
 
 
-# ---- a deployer may do what Terraform asks of it
-# ---------------------------------------------------------------------
+# ---- permissions of Terraform --------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -279,7 +275,7 @@ def everything(documents: Documents) -> Stack:
     return Stack("prod", documents("everything"))
 
 
-def test_a_deployer_may_do_what_knows_no_narrower_resource(
+def test_deploy_role_allows_actions_without_resources(
     stack: Stack, everything: Stack, actions: Table
 ) -> None:
     granted = statements(policy(stack, "prod"))
@@ -290,25 +286,23 @@ def test_a_deployer_may_do_what_knows_no_narrower_resource(
     ] == []
 
 
-def test_a_deployer_may_use_every_service(stack: Stack, everything: Stack, actions: Table) -> None:
+def test_deploy_role_allows_every_service(stack: Stack, everything: Stack, actions: Table) -> None:
     services = {
         action.partition(":")[0]
         for statement in statements(policy(stack, "prod"))
         if statement.allows
         for action in statement.actions
     }
-    assert services <= set(actions), "no service of AWS"
+    assert services <= set(actions), "unknown service of AWS"
     used = {service_of(kind)[0] for kind in types(everything)}
-    assert used <= set(actions), "no service of AWS: say in deployer.py which one it is"
+    assert used <= set(actions), "unknown service of AWS: add it to deployer.py"
     assert used - services == set()
 
 
-def test_the_lists_are_of_what_is_deployed_and_of_what_aws_says(
-    everything: Stack, actions: Table
-) -> None:
+def test_lists_have_deployed_types_and_known_actions(everything: Stack, actions: Table) -> None:
     assert set(NEEDED) | set(NEEDED_ON) <= types(everything)
     declared = {action for some in NEEDED.values() for action in some} | set(NOT_NEEDED)
-    assert sorted(action for action in declared if not knows_no_resource(action, actions)) == []
+    assert sorted(action for action in declared if not has_no_resource_type(action, actions)) == []
 
 
 @pytest.mark.parametrize(
@@ -320,7 +314,7 @@ def test_the_lists_are_of_what_is_deployed_and_of_what_aws_says(
         "sns:Unsubscribe",
     ],
 )
-def test_an_action_that_is_not_granted_is_noticed(
+def test_missing_action_is_detected(
     stack: Stack, everything: Stack, actions: Table, action: str
 ) -> None:
     assert (action, "*") in set(needed(everything, actions))

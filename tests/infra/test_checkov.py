@@ -1,4 +1,4 @@
-"""checkov finds nothing in the Terraform that is not answered where it is, with a reason."""
+"""checkov has no finding without a skip comment and a reason."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REASON_WORDS = 4
 
 def results(folder: Path, *arguments: str) -> dict[str, list[dict[str, Any]]]:
     """What checkov finds in a folder, and what it finds right. It looks at the files only: no
-    modules are fetched, nobody is called.
+    modules are fetched, no network is used.
     """
     answer = subprocess.run(
         [
@@ -48,18 +48,20 @@ def results(folder: Path, *arguments: str) -> dict[str, list[dict[str, Any]]]:
         report = json.loads(answer.stdout)
     except json.JSONDecodeError:
         raise AssertionError(
-            f"checkov ended with {answer.returncode}:\n{answer.stdout[-2000:]}\n{answer.stderr[-2000:]}"
+            f"checkov failed with {answer.returncode}:\n"
+            f"{answer.stdout[-2000:]}\n{answer.stderr[-2000:]}"
         ) from None
     found = report.get("results", {})
-    # Terraform's own tests deploy nothing, and have a syntax that checkov does not read throughout.
+    # Terraform's tests deploy nothing, and checkov cannot parse all of their syntax.
     unread = [path for path in found.get("parsing_errors", []) if not path.endswith(".tftest.hcl")]
     assert unread == [], "checkov cannot read these"
     return {kind: found.get(kind, []) for kind in ("failed_checks", "passed_checks")}
 
 
 def described(finding: dict[str, Any]) -> str:
-    """A finding in one line."""
-    return f"{finding['check_id']} {finding['check_name']}: {finding['resource']} ({finding['file_path']})"
+    """Returns a finding in one line."""
+    check = f"{finding['check_id']} {finding['check_name']}"
+    return f"{check}: {finding['resource']} ({finding['file_path']})"
 
 
 @pytest.fixture(scope="module")
@@ -67,23 +69,23 @@ def of_infra() -> dict[str, list[dict[str, Any]]]:
     return results(ROOT / "infra")
 
 
-def test_every_finding_is_answered(of_infra: dict[str, list[dict[str, Any]]]) -> None:
+def test_every_finding_has_a_skip_comment(of_infra: dict[str, list[dict[str, Any]]]) -> None:
     found = {described(finding) for finding in of_infra["failed_checks"]}
     assert not found, (
-        "fix it, or say inside of the resource why not: #checkov:skip=<check>: <reason>\n"
+        "fix it, or add to the resource: #checkov:skip=<check>: <reason>\n"
         + "\n".join(sorted(found))
     )
 
 
-def test_both_roots_are_looked_at(of_infra: dict[str, list[dict[str, Any]]]) -> None:
-    """Nothing found would also be the answer about no files."""
+def test_both_roots_are_checked(of_infra: dict[str, list[dict[str, Any]]]) -> None:
+    """Without files there would be no findings either."""
     looked_at = {
         Path(check["file_path"]).parent.relative_to("/") for check in of_infra["passed_checks"]
     }
     assert {Path(), Path("bootstrap"), Path("modules/keys")} <= looked_at
 
 
-def test_every_answer_has_a_reason() -> None:
+def test_every_skip_comment_has_a_reason() -> None:
     bare = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in (ROOT / "infra").rglob("*.tf")
@@ -94,24 +96,24 @@ def test_every_answer_has_a_reason() -> None:
     assert bare == []
 
 
-def test_a_finding_is_found(tmp_path: Path) -> None:
+def test_finding_is_detected(tmp_path: Path) -> None:
     (tmp_path / "main.tf").write_text(
         'resource "aws_sqs_queue" "open" {\n  name = "open"\n}\n', "utf-8"
     )
     assert "CKV_AWS_27" in {finding["check_id"] for finding in results(tmp_path)["failed_checks"]}
 
 
-def test_a_file_that_cannot_be_read_is_noticed(tmp_path: Path) -> None:
+def test_unreadable_file_is_detected(tmp_path: Path) -> None:
     (tmp_path / "main.tf").write_text('resource "aws_sqs_queue" "open" {', "utf-8")
     with pytest.raises(AssertionError, match="cannot read"):
         results(tmp_path)
 
 
-def test_of_no_files_nothing_is_said(tmp_path: Path) -> None:
+def test_empty_folder_has_no_results(tmp_path: Path) -> None:
     assert results(tmp_path) == {"failed_checks": [], "passed_checks": []}
 
 
 @pytest.mark.parametrize("line", ["#checkov:skip=CKV_AWS_1", "#checkov:skip=CKV_AWS_1: no"])
-def test_an_answer_without_a_reason_is_noticed(line: str) -> None:
+def test_skip_comment_without_reason_is_detected(line: str) -> None:
     skip = SKIP.search(line)
     assert skip and len(skip["reason"].split()) < REASON_WORDS

@@ -1,4 +1,4 @@
-"""`make deploy` and `make destroy`: what they run, in which order, and what they refuse to."""
+"""`make deploy` and `make destroy`: their commands in order, and what they reject."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from dev import deploy_aws, offline_aws
-from dev.deploy import cloud_settings, init_arguments, terraform_settings
+from dev.terraform import cloud_settings, init_arguments, terraform_settings
 from dev.deploy_aws import (
     Cli,
-    Refused,
+    DeployError,
     Target,
     Terraform,
     assemble,
@@ -44,7 +44,7 @@ COMMIT = Commit("0123456789ab")
 DIRTY = COMMIT.marked(True)
 LOCK = ".terraform.lock.hcl"
 
-# Writes down how it was called, and answers what the deployment reads of it.
+# Records its arguments and prints the outputs.
 FAKE_TERRAFORM = """#!/bin/sh
 echo "$@" >> "$CALLS"
 case "$*" in *" output "*) echo "$OUTPUTS" ;; esac
@@ -52,12 +52,15 @@ case "$*" in *" output "*) echo "$OUTPUTS" ;; esac
 OUTPUTS = """{
   "functions": {"sensitive": false, "value": {"control": "shoplake-dev-control"}},
   "password": {"sensitive": true, "value": "secret"},
-  "warehouse_grants": {"sensitive": false, "value": "{\\"WorkgroupName\\": \\"shoplake-dev\\", \\"Sqls\\": [\\"create role r\\", \\"grant r\\"]}"}
-}"""
+  "warehouse_grants": {"sensitive": false, "value": "GRANTS"}
+}""".replace(
+    "GRANTS",
+    '{\\"WorkgroupName\\": \\"shoplake-dev\\", \\"Sqls\\": [\\"create role r\\", \\"grant r\\"]}',
+)
 
 
 class FakeAws:
-    """Remembers what it was asked."""
+    """Records its calls."""
 
     def __init__(self, *, granted: bool = False) -> None:
         self.asked: list[str] = []
@@ -77,7 +80,7 @@ class FakeAws:
 
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the commands are written down that Terraform would have got."""
+    """Returns the file with the recorded Terraform commands."""
     program = tmp_path / "bin" / "terraform"
     program.parent.mkdir()
     program.write_text(FAKE_TERRAFORM, "utf-8")
@@ -93,7 +96,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def packages(tmp_path: Path) -> Path:
-    """Packages of the commit for arm64, as far as anybody can tell."""
+    """Returns a folder of fake packages of the commit for arm64."""
     folder = tmp_path / "packages"
     folder.mkdir()
     for function in FUNCTIONS:
@@ -114,13 +117,11 @@ def pack(folder: Path, function: str, processor: int) -> None:
 
 
 def verbs(calls: Path) -> list[str]:
-    """Terraform's verbs, in order."""
+    """Returns Terraform's verbs in order."""
     return [line.split()[1] for line in calls.read_text("utf-8").splitlines()]
 
 
-def test_a_deployment_plans_applies_that_plan_and_migrates(
-    calls: Path, packages: Path, tmp_path: Path
-) -> None:
+def test_deploy_plans_applies_and_migrates(calls: Path, packages: Path, tmp_path: Path) -> None:
     aws = FakeAws()
     outputs = deploy(
         DEV,
@@ -136,7 +137,8 @@ def test_a_deployment_plans_applies_that_plan_and_migrates(
     root = tmp_path / "deploy" / "infra"
     assert init.startswith(f"-chdir={root} init -input=false -reconfigure")
     assert plan == (
-        f"-chdir={root} plan -input=false -var-file={INFRA / 'environments' / 'dev.tfvars'} -var=packages_dir={packages} -out={tmp_path / 'deploy' / 'plan'}"
+        f"-chdir={root} plan -input=false -var-file={INFRA / 'environments' / 'dev.tfvars'}"
+        f" -var=packages_dir={packages} -out={tmp_path / 'deploy' / 'plan'}"
     )
     assert apply == f"-chdir={root} apply -input=false {tmp_path / 'deploy' / 'plan'}"
     assert output == f"-chdir={root} output -json"
@@ -150,7 +152,7 @@ def test_a_deployment_plans_applies_that_plan_and_migrates(
     assert "password" not in outputs
 
 
-def test_grants_are_made_once(calls: Path, packages: Path, tmp_path: Path) -> None:
+def test_grants_are_created_once(calls: Path, packages: Path, tmp_path: Path) -> None:
     aws = FakeAws(granted=True)
     deploy(
         DEV,
@@ -167,9 +169,11 @@ def test_grants_are_made_once(calls: Path, packages: Path, tmp_path: Path) -> No
     ]
 
 
-def test_nothing_is_applied_without_a_yes(calls: Path, packages: Path, tmp_path: Path) -> None:
+def test_deploy_without_confirmation_applies_nothing(
+    calls: Path, packages: Path, tmp_path: Path
+) -> None:
     aws = FakeAws()
-    with pytest.raises(Refused, match="CONFIRM=shoplake-dev"):
+    with pytest.raises(DeployError, match="CONFIRM=shoplake-dev"):
         deploy(
             DEV,
             Terraform(DEV, tmp_path / "deploy", packages),
@@ -183,28 +187,24 @@ def test_nothing_is_applied_without_a_yes(calls: Path, packages: Path, tmp_path:
     assert aws.asked == []
 
 
-def test_packages_must_be_there(packages: Path) -> None:
+def test_missing_package_is_rejected(packages: Path) -> None:
     check_packages(packages, "arm64")
     (packages / "load.zip").unlink()
-    with pytest.raises(Refused, match="load.zip is missing: make package ARCH=arm64"):
+    with pytest.raises(DeployError, match="load.zip is missing: run `make package ARCH=arm64`"):
         check_packages(packages, "arm64")
 
 
-def test_packages_must_be_for_the_right_processor(packages: Path) -> None:
+def test_package_of_another_architecture_is_rejected(packages: Path) -> None:
     pack(packages, "load", 0x3E)
-    with pytest.raises(
-        Refused, match="load.zip is built for x86_64, and the environment runs arm64"
-    ):
+    with pytest.raises(DeployError, match="load.zip is built for x86_64, expected arm64"):
         check_packages(packages, "arm64")
 
 
-def test_packages_must_be_of_the_checkouts_commit(
-    calls: Path, packages: Path, tmp_path: Path
-) -> None:
+def test_package_of_another_commit_is_rejected(calls: Path, packages: Path, tmp_path: Path) -> None:
     built_from(packages, Commit("ba9876543210"))
     with pytest.raises(
-        Refused,
-        match="is built from ba9876543210, and this checkout is 0123456789ab: make package ARCH=arm64",
+        DeployError,
+        match="is built from ba9876543210, and this checkout is 0123456789ab: run `make package",
     ):
         deploy(
             DEV,
@@ -218,14 +218,14 @@ def test_packages_must_be_of_the_checkouts_commit(
     assert verbs(calls) == []
 
 
-def test_packages_must_say_what_they_are_built_from(packages: Path) -> None:
+def test_package_without_a_commit_is_rejected(packages: Path) -> None:
     (packages / RECORD).unlink()
-    with pytest.raises(Refused, match=f"{RECORD} is missing.*make package ARCH=arm64"):
+    with pytest.raises(DeployError, match=f"{RECORD} is missing.*make package ARCH=arm64"):
         check_commit(packages, "arm64", COMMIT, strict=False)
 
 
 @pytest.mark.parametrize(("built", "checkout"), [(COMMIT, DIRTY), (DIRTY, COMMIT), (DIRTY, DIRTY)])
-def test_what_no_commit_has_is_not_for_prod(
+def test_prod_rejects_uncommitted_changes(
     calls: Path,
     packages: Path,
     tmp_path: Path,
@@ -235,7 +235,7 @@ def test_what_no_commit_has_is_not_for_prod(
 ) -> None:
     built_from(packages, built)
     with pytest.raises(
-        Refused, match=f"{DIRTY.name}.*no commit has these files.*make package ARCH=arm64"
+        DeployError, match=f"{DIRTY.name}.*some files are not committed.*make package ARCH=arm64"
     ):
         deploy(
             PROD,
@@ -261,7 +261,7 @@ def test_what_no_commit_has_is_not_for_prod(
     assert "WARNING" in capfd.readouterr().err
 
 
-def test_prod_takes_packages_of_its_commit_without_a_word(
+def test_prod_accepts_packages_of_its_commit(
     calls: Path, packages: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     deploy(
@@ -278,7 +278,7 @@ def test_prod_takes_packages_of_its_commit_without_a_word(
 
 
 @pytest.mark.parametrize("given", ["0123456789ab-arm64", "", None])
-def test_the_tag_that_is_given_goes_over_the_files(
+def test_given_image_tag_overrides_the_file(
     calls: Path, packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
 ) -> None:
     if given is not None:
@@ -295,21 +295,21 @@ def test_the_tag_that_is_given_goes_over_the_files(
 
 
 @pytest.mark.parametrize("confirmed", [None, "", "yes", "prod", "shoplake-dev", "shoplake-prod "])
-def test_prod_is_not_destroyed_by_mistake(
+def test_destroy_of_prod_needs_its_exact_name(
     calls: Path, packages: Path, tmp_path: Path, confirmed: str | None
 ) -> None:
-    with pytest.raises(Refused, match="CONFIRM=shoplake-prod"):
+    with pytest.raises(DeployError, match="CONFIRM=shoplake-prod"):
         destroy(PROD, Terraform(PROD, tmp_path / "deploy", packages), confirmed=confirmed)
     assert verbs(calls) == []
 
 
-def test_prod_is_destroyed_by_its_name(calls: Path, packages: Path, tmp_path: Path) -> None:
+def test_destroy_of_prod_accepts_its_name(calls: Path, packages: Path, tmp_path: Path) -> None:
     destroy(PROD, Terraform(PROD, tmp_path / "deploy", packages), confirmed="shoplake-prod")
     assert verbs(calls) == ["init", "plan", "apply"]
     assert " -destroy " in calls.read_text("utf-8").splitlines()[1]
 
 
-def test_what_is_taken_away_needs_neither_packages_nor_images(calls: Path, tmp_path: Path) -> None:
+def test_destroy_needs_no_packages_and_images(calls: Path, tmp_path: Path) -> None:
     destroy(
         DEV, Terraform(DEV, tmp_path / "deploy", tmp_path / "nothing"), confirmed="shoplake-dev"
     )
@@ -318,21 +318,19 @@ def test_what_is_taken_away_needs_neither_packages_nor_images(calls: Path, tmp_p
     assert f" -var=packages_dir={PACKAGES} -var=connector_image_tag=placeholder " in plan
 
 
-def test_another_environment_is_shown_first_and_then_asked_for(
-    calls: Path, packages: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(Refused, match="CONFIRM=shoplake-dev"):
+def test_destroy_shows_the_plan_and_asks(calls: Path, packages: Path, tmp_path: Path) -> None:
+    with pytest.raises(DeployError, match="CONFIRM=shoplake-dev"):
         destroy(DEV, Terraform(DEV, tmp_path / "deploy", packages), confirmed=None)
     assert verbs(calls) == ["init", "plan"]
 
 
-def test_the_state_is_the_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_bucket_is_named_after_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
     assert target_of("dev", FakeAws()) == DEV
     monkeypatch.setenv("STATE_BUCKET", "elsewhere")
     assert target_of("dev", FakeAws()).state_bucket == "elsewhere"
 
 
-def test_each_environment_has_a_state_of_its_own() -> None:
+def test_each_environment_has_its_own_state() -> None:
     keys = {
         deploy_aws.backend(Target(environment, "eu-central-1", "1", "bucket"))
         for environment in ENVIRONMENTS
@@ -340,7 +338,7 @@ def test_each_environment_has_a_state_of_its_own() -> None:
     assert len(keys) == len(ENVIRONMENTS)
 
 
-def test_the_assembled_root_is_the_root(tmp_path: Path) -> None:
+def test_assembled_root_is_valid(tmp_path: Path) -> None:
     """It initialises and validates where it is put together, a second time as well, and infra/
     stays as it is.
     """
@@ -363,7 +361,7 @@ def test_the_assembled_root_is_the_root(tmp_path: Path) -> None:
     assert (root / LOCK).read_text("utf-8") == (INFRA / LOCK).read_text("utf-8")
 
 
-def test_a_provider_of_another_checksum_is_refused(tmp_path: Path) -> None:
+def test_provider_with_another_checksum_is_rejected(tmp_path: Path) -> None:
     root = assemble(tmp_path, DEV)
     locked = (root / LOCK).read_text("utf-8")
     (root / LOCK).write_text(re.sub(r'"(h1|zh):.{8}', r'"\1:00000000', locked), "utf-8")
@@ -386,7 +384,7 @@ def test_a_provider_of_another_checksum_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("root", ["infra", "infra/bootstrap"])
-def test_the_lock_file_is_kept_and_has_the_pinned_provider(root: str) -> None:
+def test_lock_file_is_committed_with_the_pinned_provider(root: str) -> None:
     locked = (ROOT / root / LOCK).read_text("utf-8")
     assert (
         subprocess.run(
@@ -402,9 +400,7 @@ def test_the_lock_file_is_kept_and_has_the_pinned_provider(root: str) -> None:
 
 
 class Bucket(BaseHTTPRequestHandler):
-    """As much of S3 and STS as a state takes; writes down what each object was to be encrypted
-    with.
-    """
+    """A stub of S3 and STS for a state; records the requested encryption of each object."""
 
     objects: dict[str, bytes]
     encryption: dict[str, str | None]
@@ -446,12 +442,12 @@ class Bucket(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Terraform says what went wrong."""
+        """Logs nothing."""
 
 
 @contextmanager
 def bucket() -> Iterator[tuple[str, dict[str, str | None]]]:
-    """An endpoint with an empty bucket, and what its objects are encrypted with."""
+    """Runs an endpoint with an empty bucket; yields it and the encryption of its objects."""
     encryption: dict[str, str | None] = {}
     server = ThreadingHTTPServer(
         ("127.0.0.1", 0), type("Handler", (Bucket,), {"objects": {}, "encryption": encryption})
@@ -467,7 +463,7 @@ def bucket() -> Iterator[tuple[str, dict[str, str | None]]]:
 
 
 def written_state(backend: str, folder: Path) -> dict[str, str | None]:
-    """What Terraform wants a state and its lock encrypted with."""
+    """Returns the encryption that Terraform requests for a state and its lock."""
     folder.mkdir()
     (folder / "main.tf").write_text(f'{backend}\noutput "one" {{\n  value = 1\n}}\n', "utf-8")
     with bucket() as (endpoint, encryption):
@@ -487,7 +483,7 @@ def written_state(backend: str, folder: Path) -> dict[str, str | None]:
     return encryption
 
 
-def test_a_state_is_encrypted_as_its_bucket_says(tmp_path: Path) -> None:
+def test_state_uses_the_encryption_of_its_bucket(tmp_path: Path) -> None:
     """A request that names no encryption gets the bucket's own, which the bootstrap sets to its
     key.
     """
@@ -501,12 +497,13 @@ def test_a_state_is_encrypted_as_its_bucket_says(tmp_path: Path) -> None:
     }
 
 
-# Answers as the AWS CLI does, and writes down how it was called.
+# Responds as the AWS CLI and records its arguments.
 FAKE_CLI = """#!/bin/sh
 echo "$AWS_MAX_ATTEMPTS $@" >> "$CALLS"
 case "$1 $2" in
   "lambda invoke") for last; do :; done; case "$*" in *--payload*) ;; *) exit 1 ;; esac
-    shift 2; while [ "$1" != --cli-read-timeout ]; do shift; done; printf '%s' "$ANSWER" > "$3"; echo "$STATUS" ;;
+    shift 2; while [ "$1" != --cli-read-timeout ]; do shift; done
+    printf '%s' "$ANSWER" > "$3"; echo "$STATUS" ;;
   "redshift-data describe-statement") echo '{"Status": "FINISHED", "ResultRows": 3}' ;;
   "redshift-data "*) echo '{"Id": "one"}' ;;
 esac
@@ -515,7 +512,7 @@ esac
 
 @pytest.fixture
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where calls of the AWS CLI are written down."""
+    """Returns the file with the recorded calls of the AWS CLI."""
     program = tmp_path / "bin" / "aws"
     program.parent.mkdir()
     program.write_text(FAKE_CLI, "utf-8")
@@ -527,7 +524,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "calls"
 
 
-def test_control_is_waited_for_and_asked_once(cli: Path) -> None:
+def test_control_is_invoked_once_with_a_long_timeout(cli: Path) -> None:
     assert Cli("eu-central-1").invoke("shoplake-dev-control", {"action": "migrate"}) == {
         "applied": []
     }
@@ -538,14 +535,14 @@ def test_control_is_waited_for_and_asked_once(cli: Path) -> None:
     assert call.startswith("1 lambda invoke --function-name shoplake-dev-control")
 
 
-def test_what_control_refuses_is_said(cli: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_of_control_is_reported(cli: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANSWER", '{"errorMessage": "the warehouse has migration 9"}')
     monkeypatch.setenv("STATUS", '{"StatusCode": 200, "FunctionError": "Unhandled"}')
-    with pytest.raises(Refused, match="the warehouse has migration 9"):
+    with pytest.raises(DeployError, match="the warehouse has migration 9"):
         Cli("eu-central-1").invoke("shoplake-dev-control", {"action": "migrate"})
 
 
-def test_one_statement_is_executed_and_several_are_one_transaction(cli: Path) -> None:
+def test_several_statements_are_one_transaction(cli: Path) -> None:
     assert Cli("eu-central-1").sql({"WorkgroupName": "shoplake-dev"}, "select 1") == 3
     assert Cli("eu-central-1").sql({"WorkgroupName": "shoplake-dev"}, "select 1", "select 2") == 3
     calls = cli.read_text("utf-8").splitlines()
@@ -555,9 +552,9 @@ def test_one_statement_is_executed_and_several_are_one_transaction(cli: Path) ->
     assert '"Sqls": ["select 1", "select 2"]' in calls[2]
 
 
-def test_a_deployment_needs_nothing_of_pypi() -> None:
-    """Beside credentials runs the standard library: -S leaves every installed package out."""
-    for module in ("deploy_aws", "images"):
+def test_deploy_needs_only_the_standard_library() -> None:
+    """Deployments and builds of packages use the standard library: -S hides all other packages."""
+    for module in ("deploy_aws", "images", "plan", "release"):
         done = subprocess.run(
             [sys.executable, "-S", "-c", f"import dev.{module}"],
             cwd=ROOT,
@@ -566,24 +563,23 @@ def test_a_deployment_needs_nothing_of_pypi() -> None:
         )
         assert done.returncode == 0, done.stderr
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    for target in ("deploy", "deploy-plan", "push-images", "outputs", "destroy"):
+    for target in ("package", "plan", "deploy", "deploy-plan", "push-images", "outputs", "destroy"):
         (recipe,) = re.findall(rf"^{target}:([^\n]*)\n((?:\t[^\n]*\n)+)", makefile, re.MULTILINE)
         assert "setup" not in recipe[0].partition("##")[0] and "$(PYTHON)" not in recipe[1], target
 
 
-def test_without_credentials_it_is_said_what_is_missing() -> None:
+def test_missing_credentials_are_reported() -> None:
     settings = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     settings |= {
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    settings["PATH"] = (
-        f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # with the AWS CLI of the environment
-    )
+    # The AWS CLI of the environment.
+    settings["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for more, what in (
         ({}, "Unable to locate credentials"),
-        ({"AWS_PROFILE": "nobody"}, "The config profile (nobody) could not be found"),
+        ({"AWS_PROFILE": "other"}, "The config profile (other) could not be found"),
     ):
         command = [sys.executable, "-m", "dev.deploy_aws", "outputs", "dev"]
         done = subprocess.run(
@@ -597,7 +593,7 @@ def test_without_credentials_it_is_said_what_is_missing() -> None:
 SHOPS = 'connectors = { pos = { acme = { base_url = "https://pos.example.com" } } }\n'
 
 
-def test_a_plan_needs_neither_the_shells_account_nor_a_tag(
+def test_plan_needs_no_account_and_no_image_tag(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Connectors need images, and a deployment may be given their tag beside the files."""
@@ -609,7 +605,7 @@ def test_a_plan_needs_neither_the_shells_account_nor_a_tag(
         assert created(planner.plan())["aws_ecs_task_definition"]
 
 
-def test_a_placeholder_gives_way_to_the_files_tag(tmp_path: Path) -> None:
+def test_image_tag_of_a_file_overrides_the_placeholder(tmp_path: Path) -> None:
     shops = tmp_path / "shops.tfvars"
     shops.write_text(SHOPS, "utf-8")
     placeholder, *rest = Planner.of("dev", tmp_path, shops).variables
@@ -620,7 +616,7 @@ def test_a_placeholder_gives_way_to_the_files_tag(tmp_path: Path) -> None:
     )
 
 
-def test_a_cloud_of_this_machine_is_all_that_a_tool_is_told_of(
+def test_local_cloud_settings_override_the_shell(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("AWS_PROFILE", "AWS_ROLE_ARN", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"):
@@ -634,7 +630,7 @@ def test_a_cloud_of_this_machine_is_all_that_a_tool_is_told_of(
 @pytest.mark.parametrize(
     "arguments", [["deploy", ""], ["deploy", "test"], ["destroy", "production"]]
 )
-def test_an_environment_that_is_none_is_refused(arguments: list[str]) -> None:
+def test_unknown_environment_is_rejected(arguments: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dev.deploy_aws", *arguments],
         cwd=ROOT,

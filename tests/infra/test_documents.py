@@ -1,6 +1,4 @@
-"""What the documents tell people to type, and what they name, exists; what the environments set is
-a variable.
-"""
+"""Commands and names in the documents exist, and environments set existing variables."""
 
 from __future__ import annotations
 
@@ -13,7 +11,8 @@ import pytest
 from dev.package import ROOT
 from dev.plan import ENVIRONMENTS, INFRA, region_of
 
-DOCUMENTS = [ROOT / "README.md", *sorted(INFRA.glob("*.md"))]
+OPERATIONS = ROOT / "docs" / "operations"
+DOCUMENTS = [ROOT / "README.md", INFRA / "README.md", *sorted(OPERATIONS.glob("*.md"))]
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 VARIABLES = set(
     re.findall(r'^variable "(\w+)"', (INFRA / "variables.tf").read_text("utf-8"), re.MULTILINE)
@@ -29,8 +28,7 @@ BOOTSTRAP_VARIABLES = set(
     )
 )
 
-# Where what a document names comes from. The tests of the infrastructure are left out: they name
-# what does not exist, too.
+# The sources of names. Tests of the infrastructure are excluded: they have unknown names, too.
 SOURCES = (
     "crates",
     "functions",
@@ -46,7 +44,7 @@ SOURCES = (
 CODE = {".json", ".py", ".rs", ".sql", ".tf", ".tfvars", ".toml"}
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_commands_exist(document: Path) -> None:
     text = document.read_text("utf-8")
     code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL))
@@ -60,54 +58,59 @@ def test_commands_exist(document: Path) -> None:
 
 
 def unknown_names(text: str) -> set[str]:
-    """What is written as the name of something in the code, and is in no code: `like_this`."""
+    """Returns the names in backticks, `like_this`, that no source has."""
     return set(re.findall(r"`([a-z]+(?:_[a-z0-9]+)+)`", text)) - words_of_the_code()
 
 
 @cache
 def words_of_the_code() -> set[str]:
-    """Every word of every source."""
+    """Returns every word of the sources."""
     files = (
         path for folder in SOURCES for path in (ROOT / folder).rglob("*") if path.suffix in CODE
     )
     return {word for path in files for word in re.findall(r"\w+", path.read_text("utf-8"))}
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_names_exist(document: Path) -> None:
     assert unknown_names(document.read_text("utf-8")) == set()
 
 
-def test_a_name_that_does_not_exist_would_be_found() -> None:
+def test_unknown_name_is_detected() -> None:
     assert unknown_names("`warehouse_snapshot_days` and `make_shop_views`") == {"make_shop_views"}
 
 
+@cache
+def words_of_control() -> set[str]:
+    """Returns every word in the sources of the control function and its library."""
+    folders = (ROOT / "functions" / "control", ROOT / "crates" / "operations")
+    paths = (path for folder in folders for path in folder.rglob("*.rs"))
+    return {word for path in paths for word in re.findall(r"\w+", path.read_text("utf-8"))}
+
+
 def unknown_actions(text: str) -> set[str]:
-    """What control is asked for, and does not know."""
-    handler = (ROOT / "functions" / "control" / "src" / "handler.rs").read_text("utf-8")
-    variants = re.findall(
-        r"^    ([A-Z]\w+)(?: \{.*\})?,$",
-        handler.split("enum Action {", 1)[1].split("\n}", 1)[0],
-        re.MULTILINE,
-    )
-    return set(re.findall(r'"action":\s*"(\w+)"', text)) - {
-        re.sub(r"(?<!^)(?=[A-Z])", "_", variant).lower() for variant in variants
+    """Returns the actions that a document requests from control and that control does not have."""
+    actions = set(re.findall(r'"action":\s*"(\w+)"', text))
+    return {
+        action
+        for action in actions
+        if "".join(word.capitalize() for word in action.split("_")) not in words_of_control()
     }
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_actions_of_control_exist(document: Path) -> None:
     assert unknown_actions(document.read_text("utf-8")) == set()
 
 
-def test_an_action_that_does_not_exist_would_be_found() -> None:
+def test_unknown_action_is_detected() -> None:
     assert unknown_actions('{"action":"rotate_secret"} {"action":"rotate_secrets"}') == {
         "rotate_secrets"
     }
 
 
 def unknown_marts(text: str) -> set[str]:
-    """Tables of the warehouse's marts that a query names, and no model is shown as."""
+    """Returns the tables in queries of marts that no model has."""
     marts = {
         mart
         for model in (ROOT / "glue-sql").rglob("*.sql")
@@ -117,25 +120,25 @@ def unknown_marts(text: str) -> set[str]:
     return set(re.findall(rf"\bfrom ((?:{schemas})\.\w+)", text)) - marts
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_marts_exist(document: Path) -> None:
     assert unknown_marts(document.read_text("utf-8")) == set()
 
 
-def test_a_mart_that_does_not_exist_would_be_found() -> None:
+def test_unknown_mart_is_detected() -> None:
     assert unknown_marts(
         "select 1 from finance.revenue_by_region, (select 1 from finance.revenue)"
     ) == {"finance.revenue"}
 
 
-def test_the_bootstrap_has_the_variables_that_it_is_given() -> None:
-    given = set(re.findall(r"-var (\w+)=", (INFRA / "DEPLOY.md").read_text("utf-8")))
+def test_bootstrap_variables_exist() -> None:
+    given = set(re.findall(r"-var (\w+)=", (OPERATIONS / "DEPLOY.md").read_text("utf-8")))
     assert "region" in given
     assert given - BOOTSTRAP_VARIABLES == set()
 
 
 def shell_functions(text: str) -> dict[str, str]:
-    """The functions that a document defines, by name."""
+    """Returns the shell functions of a document by name."""
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     return {
         name: body
@@ -146,23 +149,24 @@ def shell_functions(text: str) -> dict[str, str]:
     }
 
 
-def test_a_shell_function_is_the_same_wherever_it_is_written() -> None:
+def test_shell_functions_are_the_same_in_all_documents() -> None:
     first, second = (
-        shell_functions((INFRA / name).read_text("utf-8")) for name in ("DEPLOY.md", "RUNBOOK.md")
+        shell_functions((OPERATIONS / name).read_text("utf-8"))
+        for name in ("DEPLOY.md", "RUNBOOK.md")
     )
     assert {"ask", "control"} <= first.keys() & second.keys()
     assert {name for name in first.keys() & second.keys() if first[name] != second[name]} == set()
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_lead_somewhere(document: Path) -> None:
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_have_targets(document: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text("utf-8"))
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_an_environment_sets_variables_that_exist(environment: str) -> None:
-    """Terraform itself only warns."""
+def test_environment_sets_existing_variables(environment: str) -> None:
+    """Terraform only warns about unknown variables."""
     text = (INFRA / "environments" / f"{environment}.tfvars").read_text("utf-8")
     assert set(re.findall(r"^(\w+)\s*=", text, re.MULTILINE)) <= VARIABLES
     assert f'environment = "{environment}"' in text

@@ -1,10 +1,11 @@
-"""The connectors' images: what the container tool is told. No engine is needed, none is started."""
+"""The connectors' images: the commands of the container tool, without a container engine."""
 
 from __future__ import annotations
 
 import json
 import re
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -29,21 +30,19 @@ DOCKERFILE = (ROOT / "connectors" / "Dockerfile").read_text("utf-8")
 
 
 def arguments(command: list[str]) -> dict[str, str]:
-    return dict(
-        word.split("=", 1) for flag, word in zip(command, command[1:]) if flag == "--build-arg"
-    )
+    return dict(word.split("=", 1) for flag, word in pairwise(command) if flag == "--build-arg")
 
 
 def test_every_connector_has_an_image() -> None:
     folders = [path.parents[1] for path in (ROOT / "connectors").glob("*/src/main.rs")]
     assert {
-        folder.name: tomllib.loads((folder / "Cargo.toml").read_text("utf-8"))["package"]["name"]
+        folder.name: tomllib.loads((folder / "Cargo.toml").read_text("utf-8"))["bin"][0]["name"]
         for folder in folders
     } == CONNECTORS
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_a_build_knows_no_clock(tool: str) -> None:
+def test_image_build_is_reproducible(tool: str) -> None:
     command = build_command(tool, "pos", "arm64", COMMIT)
     assert arguments(command) == {"CONNECTOR": "pos-connector", "SOURCE_DATE_EPOCH": "1700000000"}
     assert command == build_command(tool, "pos", "arm64", COMMIT)
@@ -53,9 +52,7 @@ def test_a_build_knows_no_clock(tool: str) -> None:
 @pytest.mark.parametrize(
     ("architecture", "platform"), [("arm64", "linux/arm64"), ("x86_64", "linux/amd64")]
 )
-def test_an_image_is_for_one_architecture_and_its_tag_says_which(
-    architecture: str, platform: str
-) -> None:
+def test_image_tag_has_its_architecture(architecture: str, platform: str) -> None:
     command = build_command("docker", "inventory", architecture, COMMIT)
     assert command[command.index("--platform") + 1] == platform
     assert (
@@ -64,48 +61,48 @@ def test_an_image_is_for_one_architecture_and_its_tag_says_which(
     )
 
 
-def test_a_pinned_base_image_is_passed_on() -> None:
+def test_pinned_base_image_is_used() -> None:
     assert (
         arguments(build_command("docker", "pos", "arm64", COMMIT, "rust@sha256:00"))["RUST_IMAGE"]
         == "rust@sha256:00"
     )
 
 
-def test_the_dockerfile_takes_what_it_is_given() -> None:
+def test_dockerfile_declares_the_build_arguments() -> None:
     declared = set(re.findall(r"^ARG (\w+)", DOCKERFILE, re.M))
     assert declared == set(arguments(build_command("docker", "pos", "arm64", COMMIT, "rust")))
 
 
-def test_the_image_runs_without_root_and_without_anything_to_patch() -> None:
+def test_image_runs_without_root_on_a_minimal_base() -> None:
     *_, last = re.split(r"^FROM ", DOCKERFILE, flags=re.M)
     assert last.startswith("scratch")
     assert "USER 65532:65532" in last
 
 
-def test_nothing_of_this_machine_gets_into_the_build() -> None:
+def test_build_context_excludes_local_files() -> None:
     assert {".git", ".local", "target"} <= set((ROOT / ".dockerignore").read_text("utf-8").split())
 
 
-def test_the_first_tool_whose_engine_answers_is_used() -> None:
+def test_first_tool_with_a_running_engine_is_used() -> None:
     assert container_tool(lambda tool: f"/bin/{tool}", lambda tool: tool != "docker") == (
         "podman",
         "",
     )
 
 
-def test_without_a_tool_it_is_said_which_were_looked_for() -> None:
+def test_error_without_a_tool_names_the_tools() -> None:
     assert container_tool(lambda _: None, lambda _: True) == (
         None,
         "none of docker, podman, buildah, finch is on the PATH",
     )
 
 
-def test_a_tool_without_its_engine_is_said_to_be_one() -> None:
+def test_error_names_a_tool_without_its_engine() -> None:
     found = container_tool(lambda tool: tool if tool == "docker" else None, lambda _: False)
     assert found == (None, "the engine of docker does not answer")
 
 
-def test_packages_without_images_say_so(
+def test_skipped_images_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / images.INDEX).write_text("{}")
@@ -118,7 +115,7 @@ def test_packages_without_images_say_so(
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_a_program_is_run_before_the_images_are_built(tool: str) -> None:
+def test_emulation_is_probed_before_the_build(tool: str) -> None:
     command = probe_command(tool, "arm64", "rust@sha256:00")
     assert command[command.index("--platform") + 1] == "linux/arm64"
     assert arguments(command)["RUST_IMAGE"] == "rust@sha256:00"
@@ -137,23 +134,22 @@ def test_a_program_is_run_before_the_images_are_built(tool: str) -> None:
         (0, "", False),
         (
             1,
-            '0.2 exec /bin/sh: exec format error\nERROR: process "/bin/sh -c true" did not complete successfully: exit code: 255',
+            '0.2 exec /bin/sh: exec format error\nERROR: process "/bin/sh -c true" did not '
+            "complete successfully: exit code: 255",
             True,
         ),
         (1, "exec container process `/bin/sh`: Exec format error", True),
         (1, "failed to resolve rust:1.95-alpine: no such host", False),
     ],
 )
-def test_only_a_program_that_cannot_run_is_a_reason_to_leave_images_out(
-    code: int, output: str, refused: bool
-) -> None:
+def test_images_are_skipped_only_without_emulation(code: int, output: str, refused: bool) -> None:
     reason = why_not("docker", "arm64", attempt=lambda _: (code, output))
     assert bool(reason) == refused
     if refused:
         assert "linux/arm64" in reason and "tonistiigi/binfmt --install arm64" in reason
 
 
-def test_a_machine_without_emulation_is_left_with_packages(
+def test_without_emulation_only_packages_are_built(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commands: list[list[str]] = []
@@ -168,13 +164,13 @@ def test_a_machine_without_emulation_is_left_with_packages(
     images.build("arm64", tmp_path)
     assert commands == [probe_command("docker", "arm64")]
     assert (
-        "SKIPPED  the connectors' images: docker cannot run programs for linux/arm64 on this machine"
-        in capsys.readouterr().out
+        "SKIPPED  the connectors' images: docker cannot run programs for linux/arm64 on this "
+        "machine" in capsys.readouterr().out
     )
     assert not (tmp_path / images.INDEX).exists()
 
 
-def test_images_are_saved_by_each_tool() -> None:
+def test_each_tool_saves_images() -> None:
     assert save_command("podman", "a:1", Path("/x/a.tar")) == [
         "podman",
         "save",
@@ -190,7 +186,7 @@ def test_images_are_saved_by_each_tool() -> None:
     ]
 
 
-def test_an_image_is_pushed_under_its_repositorys_name() -> None:
+def test_image_is_pushed_to_its_repository() -> None:
     repository = Repository(
         "123456789012.dkr.ecr.eu-central-1.amazonaws.com/shoplake-prod-pos-connector"
     )
@@ -204,12 +200,12 @@ def test_an_image_is_pushed_under_its_repositorys_name() -> None:
 @pytest.mark.parametrize(
     "url", ["", "example.com/pos", "123456789012.dkr.ecr.eu-central-1.amazonaws.com"]
 )
-def test_what_is_no_repository_is_refused(url: str) -> None:
+def test_invalid_repository_is_rejected(url: str) -> None:
     with pytest.raises(SystemExit, match="expected the URL of an ECR repository"):
         _ = Repository(url).region
 
 
-def test_what_no_commit_has_is_not_pushed(tmp_path: Path) -> None:
+def test_push_rejects_uncommitted_changes(tmp_path: Path) -> None:
     (tmp_path / images.INDEX).write_text(
         json.dumps(
             {"tool": "docker", "tag": Commit("0123456789ab-dirty", 0).tag("arm64"), "images": {}}
@@ -219,25 +215,23 @@ def test_what_no_commit_has_is_not_pushed(tmp_path: Path) -> None:
         images.push({}, tmp_path)
 
 
-def test_a_commit_is_the_same_with_files_that_it_has_not() -> None:
+def test_untracked_files_do_not_change_the_commit() -> None:
     dirty = COMMIT.marked(True)
     assert (dirty.name, dirty.number, dirty.is_dirty) == ("0123456789ab-dirty", COMMIT.number, True)
     assert dirty.marked(True) == dirty
     assert COMMIT.marked(False) == COMMIT and not COMMIT.is_dirty
 
 
-def test_where_git_knows_no_commit_it_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_commit_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    with pytest.raises(SystemExit, match="git does not say which.*not a git repository"):
+    with pytest.raises(SystemExit, match="git cannot name the commit.*not a git repository"):
         Commit.of_checkout()
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(SystemExit, match="git does not say which"):
+    with pytest.raises(SystemExit, match="git cannot name the commit"):
         Commit.of_checkout()
 
 
-def test_nothing_is_pushed_before_it_is_built(tmp_path: Path) -> None:
+def test_push_needs_a_build(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="make package"):
         images.push({}, tmp_path)

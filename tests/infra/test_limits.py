@@ -1,5 +1,4 @@
-"""What the rules about the edge, limits and roles are there for: each notices a plan that is
-wrong."""
+"""Each rule about the edge, limits and roles detects a violation."""
 
 from __future__ import annotations
 
@@ -16,26 +15,26 @@ from .stack import Stack, Values
 from .test_rules import change, edit
 
 
-def in_acl(rule: str, spoil: Callable[[Values], object]) -> Callable[[Stack], None]:
+def in_acl(rule: str, corrupt: Callable[[Values], object]) -> Callable[[Stack], None]:
     """Edits the managed group of a rule of the web ACL."""
 
     def apply(stack: Stack) -> None:
         (acl,) = stack.of("aws_wafv2_web_acl")
         (found,) = [each for each in acl.values["rule"] if each["name"] == rule]
-        spoil(found["statement"][0]["managed_rule_group_statement"][0])
+        corrupt(found["statement"][0]["managed_rule_group_statement"][0])
 
     return apply
 
 
 def forget_override(group: Values, rule: str) -> None:
-    """Lets a rule of a managed group do what AWS has it do."""
+    """Removes the override of a rule in a managed group."""
     kept = [override for override in group["rule_action_override"] if override["name"] != rule]
     assert len(kept) < len(group["rule_action_override"]), f"{rule} has no override"
     group["rule_action_override"] = kept
 
 
 def in_log_filter(actions: list[str]) -> Callable[[Stack], None]:
-    """Keeps what rules did in the web ACL's log."""
+    """Sets the logged actions of the web ACL."""
 
     def apply(stack: Stack) -> None:
         (log,) = stack.of("aws_wafv2_web_acl_logging_configuration")
@@ -47,7 +46,7 @@ def in_log_filter(actions: list[str]) -> Callable[[Stack], None]:
 
 
 def without_rule(name: str) -> Callable[[Stack], None]:
-    """Takes a rule out of the web ACL."""
+    """Removes a rule of the web ACL."""
 
     def apply(stack: Stack) -> None:
         (acl,) = stack.of("aws_wafv2_web_acl")
@@ -59,33 +58,33 @@ def without_rule(name: str) -> Callable[[Stack], None]:
 
 
 def by_shop_alone(stack: Stack) -> None:
-    """Limits requests by a shop's id, for all senders together."""
+    """Limits requests by shop id only."""
     (acl,) = stack.of("aws_wafv2_web_acl")
     (rule,) = [each for each in acl.values["rule"] if each["name"] == "rate-per-shop"]
     rate = rule["statement"][0]["rate_based_statement"][0]
     rate["custom_key"] = [key for key in rate["custom_key"] if not key.get("ip")]
 
 
-def in_api(spoil: Callable[[Values], object]) -> Callable[[Stack], None]:
+def in_api(corrupt: Callable[[Values], object]) -> Callable[[Stack], None]:
     """Edits the API's OpenAPI document."""
 
     def apply(stack: Stack) -> None:
         (api,) = stack.of("aws_api_gateway_rest_api")
         body = json.loads(api.values["body"])
-        spoil(body)
+        corrupt(body)
         api.values["body"] = json.dumps(body)
 
     return apply
 
 
 def require_headers(body: Values) -> None:
-    """Has API Gateway look for a header."""
+    """Makes a header required."""
     body["paths"]["/v1/events/{dataset}"]["post"]["parameters"].append(
         {"name": "webhook-id", "in": "header", "required": True}
     )
 
 
-def in_machine(module: str, spoil: Callable[[Values], object]) -> Callable[[Stack], None]:
+def in_machine(module: str, corrupt: Callable[[Values], object]) -> Callable[[Stack], None]:
     """Edits every state of a state machine."""
 
     def apply(stack: Stack) -> None:
@@ -96,14 +95,14 @@ def in_machine(module: str, spoil: Callable[[Values], object]) -> Callable[[Stac
         ]
         definition = json.loads(machine.values["definition"])
         for _, state in limits.all_states(definition):
-            spoil(state)
+            corrupt(state)
         machine.values["definition"] = json.dumps(definition)
 
     return apply
 
 
 def in_table(days: str) -> Callable[[Stack], None]:
-    """Has a table project other days."""
+    """Sets the projected days of a table."""
 
     def apply(stack: Stack) -> None:
         (table,) = [
@@ -117,8 +116,8 @@ def in_table(days: str) -> Callable[[Stack], None]:
     return apply
 
 
-DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
-    "a role that Lambda may take for any account": (
+BROKEN: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
+    "a role that Lambda may assume for any account": (
         access.services_act_for_this_account,
         edit(
             "module.load.aws_iam_role.this",
@@ -126,7 +125,7 @@ DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
             lambda policy: policy[0].pop("Condition"),
         ),
     ),
-    "a role that Lambda may be for another account": (
+    "a role that Lambda may assume for another account": (
         access.services_act_for_this_account,
         edit(
             "module.load.aws_iam_role.this",
@@ -136,7 +135,7 @@ DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
             ),
         ),
     ),
-    "a role that States may be whenever it says nothing": (
+    "a role with an optional account condition": (
         access.services_act_for_this_account,
         edit(
             "module.silver_to_gold.aws_iam_role.this",
@@ -158,30 +157,30 @@ DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
         ),
     ),
     "a body rule that blocks": (
-        edge.bodies_are_data,
+        edge.body_rules_only_count,
         in_acl("known-bad-inputs", lambda group: forget_override(group, "ReactJSRCE_BODY")),
     ),
     "a group of any version": (
-        edge.bodies_are_data,
+        edge.body_rules_only_count,
         in_acl("common", lambda group: group.update(version=None)),
     ),
     "a group of a version that is not listed": (
-        edge.bodies_are_data,
+        edge.body_rules_only_count,
         in_acl("common", lambda group: group.update(version="Version_1.20")),
     ),
     "a group that is not listed": (
-        edge.bodies_are_data,
+        edge.body_rules_only_count,
         in_acl("common", lambda group: group.update(name="AWSManagedRulesSQLiRuleSet")),
     ),
-    "an override of a rule that there is not": (
-        edge.bodies_are_data,
+    "an override of an unknown rule": (
+        edge.body_rules_only_count,
         in_acl(
             "common",
             lambda group: group["rule_action_override"][0].update(name="SizeRestrictions_Body"),
         ),
     ),
     "an override that blocks": (
-        edge.bodies_are_data,
+        edge.body_rules_only_count,
         in_acl(
             "common",
             lambda group: group["rule_action_override"][0].update(
@@ -189,57 +188,63 @@ DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
             ),
         ),
     ),
-    "a log of what is counted": (
-        edge.only_what_is_blocked_is_logged,
+    "a log of counted requests": (
+        edge.waf_logs_only_blocked_requests,
         in_log_filter(["BLOCK", "COUNT"]),
     ),
     "a log of everything": (
-        edge.only_what_is_blocked_is_logged,
+        edge.waf_logs_only_blocked_requests,
         change("module.waf[0].aws_wafv2_web_acl_logging", logging_filter=[]),
     ),
     "a log with signatures": (
-        edge.only_what_is_blocked_is_logged,
+        edge.waf_logs_only_blocked_requests,
         change("module.waf[0].aws_wafv2_web_acl_logging", redacted_fields=[]),
     ),
-    "an API without a limit by address": (edge.floods_are_bounded, without_rule("rate-per-ip")),
-    "an API without a limit by shop": (edge.floods_are_bounded, without_rule("rate-per-shop")),
-    "an API whose shops strangers can lock out": (edge.floods_are_bounded, by_shop_alone),
-    "an API that looks for headers": (edge.the_function_answers, in_api(require_headers)),
-    "an API that validates": (
-        edge.the_function_answers,
+    "an API without a limit by address": (
+        edge.requests_are_rate_limited,
+        without_rule("rate-per-ip"),
+    ),
+    "an API without a limit by shop": (
+        edge.requests_are_rate_limited,
+        without_rule("rate-per-shop"),
+    ),
+    "an API with a limit by shop id only": (edge.requests_are_rate_limited, by_shop_alone),
+    "an API with a required header": (edge.api_does_not_validate_headers, in_api(require_headers)),
+    "an API with a request validator": (
+        edge.api_does_not_validate_headers,
         in_api(lambda body: body.update({"x-amazon-apigateway-request-validators": {}})),
     ),
     "a function that outlasts the API": (
-        limits.callers_wait_for_callees,
+        limits.callers_outlast_callees,
         change("module.webhook.aws_lambda_function.this", timeout=29),
     ),
     "a function that outlasts its state": (
-        limits.callers_wait_for_callees,
+        limits.callers_outlast_callees,
         change("module.load.aws_lambda_function.this", timeout=65),
     ),
     "a job that outlasts its state": (
-        limits.callers_wait_for_callees,
+        limits.callers_outlast_callees,
         change("aws_glue_job.transform", timeout=70),
     ),
-    "a message that comes back while it is worked on": (
-        limits.callers_wait_for_callees,
+    "a short visibility timeout": (
+        limits.callers_outlast_callees,
         change(
             "module.dirty_queue.module.queue.aws_sqs_queue.this", visibility_timeout_seconds=360
         ),
     ),
-    "a state that waits for ever": (
-        limits.callers_wait_for_callees,
+    "a state without a timeout": (
+        limits.callers_outlast_callees,
         in_machine("silver_to_gold", lambda state: state.pop("TimeoutSeconds", None)),
     ),
-    "an execution that fails under a name of States": (
-        limits.failures_have_names_of_their_own,
+    "an execution with a reserved error": (
+        limits.failures_have_custom_names,
         in_machine(
             "silver_to_gold",
             lambda state: state.update(Error="States.Timeout") if state["Type"] == "Fail" else None,
         ),
     ),
-    "an execution that fails under whatever name it caught": (
-        limits.failures_have_names_of_their_own,
+    "an execution with a caught error": (
+        limits.failures_have_custom_names,
         in_machine(
             "silver_to_gold",
             lambda state: (
@@ -247,7 +252,7 @@ DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
             ),
         ),
     ),
-    "executions whose data are logged": (
+    "executions with logged data": (
         limits.executions_log_no_data,
         change(
             "module.silver_to_gold.aws_sfn_state_machine.this",
@@ -255,24 +260,26 @@ DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
         ),
     ),
     "a table that hides backfills": (
-        limits.tables_show_what_contracts_accept,
+        limits.tables_cover_accepted_days,
         in_table("2009-01-01,NOW+2DAYS"),
     ),
     "a table that hides tomorrow": (
-        limits.tables_show_what_contracts_accept,
+        limits.tables_cover_accepted_days,
         in_table("2000-01-01,NOW"),
     ),
-    "a table of a year that is empty": (
-        limits.tables_show_what_contracts_accept,
+    "a table with empty days ahead": (
+        limits.tables_cover_accepted_days,
         in_table("2000-01-01,NOW+1YEARS"),
     ),
 }
 
 
-@pytest.mark.parametrize("case", DOCTORED.values(), ids=DOCTORED)
-def test_the_rule_notices(documents: Documents, case: tuple[Rule, Callable[[Stack], None]]) -> None:
-    rule, spoil = case
+@pytest.mark.parametrize("case", BROKEN.values(), ids=BROKEN)
+def test_rule_detects_violation(
+    documents: Documents, case: tuple[Rule, Callable[[Stack], None]]
+) -> None:
+    rule, corrupt = case
     stack = copy.deepcopy(Stack("prod", documents("everything")))
     assert list(rule(stack)) == []
-    spoil(stack)
+    corrupt(stack)
     assert list(rule(stack)) != []

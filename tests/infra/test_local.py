@@ -1,4 +1,4 @@
-"""The same root on the local cloud: nothing of what LocalStack has no service for."""
+"""The local cloud has no resources of services that LocalStack lacks."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from pathlib import Path
 
 from dev.plan import INFRA, PACKAGES, Planner, created
 
-# Services by the second word of Terraform's types; `vpc` and what follows it are EC2's.
+# Services by the second word of Terraform's types, and types of EC2.
 ON_AWS_ONLY = {
-    "appautoscaling", "athena", "budgets", "ecr", "ecs", "glue", "lakeformation", "redshiftserverless", "sagemaker", "scheduler", "wafv2",
+    "appautoscaling", "athena", "budgets", "ecr", "ecs", "glue", "lakeformation",
+    "redshiftserverless", "sagemaker", "scheduler", "wafv2",
     "eip", "flow", "internet", "nat", "route", "security", "subnet", "vpc",
 }  # fmt: skip
 
 
-def test_the_local_cloud_gets_only_what_it_has(tmp_path: Path) -> None:
+def test_local_cloud_has_only_supported_services(tmp_path: Path) -> None:
     variables = (
         f"-var-file={INFRA / 'environments' / 'local.tfvars'}",
         f"-var=packages_dir={PACKAGES}",

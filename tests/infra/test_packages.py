@@ -1,4 +1,4 @@
-"""`make package`: what the packages hold, and what is written down of how they were built. Nothing
+"""`make package`: the content of packages and the record of their build. Nothing
 is compiled.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dev import release
-from dev.deploy_aws import Refused, check_commit
+from dev.deploy_aws import DeployError, check_commit
 from dev.images import Commit
 from dev.package import FUNCTIONS, package
 from dev.pipeline import SCHEMAS, SQL
@@ -36,16 +36,14 @@ def packed(binaries: Path, out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in out.iterdir()}
 
 
-def test_the_same_content_gives_the_same_packages(binaries: Path, tmp_path: Path) -> None:
+def test_packages_are_reproducible(binaries: Path, tmp_path: Path) -> None:
     first = packed(binaries, tmp_path / "first")
     assert set(first) == {f"{function}.zip" for function in FUNCTIONS}
     assert packed(binaries, tmp_path / "second") == first
 
 
-def test_a_package_holds_what_was_built_last_whatever_its_time(
-    binaries: Path, tmp_path: Path
-) -> None:
-    """A build for another architecture may be older than the package of this one."""
+def test_package_has_the_latest_build(binaries: Path, tmp_path: Path) -> None:
+    """A build for another architecture may be older than the existing package."""
     before = packed(binaries, tmp_path / "out")
     (binaries / "load").write_bytes(b"another")
     time = (tmp_path / "out" / "load.zip").stat().st_mtime - 1000
@@ -56,14 +54,14 @@ def test_a_package_holds_what_was_built_last_whatever_its_time(
         assert archive.read("bootstrap") == b"another"
 
 
-def test_a_package_that_is_right_is_left_alone(binaries: Path, tmp_path: Path) -> None:
+def test_unchanged_package_is_not_written(binaries: Path, tmp_path: Path) -> None:
     packed(binaries, tmp_path / "out")
     before = (tmp_path / "out" / "load.zip").stat().st_mtime_ns
     packed(binaries, tmp_path / "out")
     assert (tmp_path / "out" / "load.zip").stat().st_mtime_ns == before
 
 
-def test_packages_say_what_they_are_built_from(tmp_path: Path) -> None:
+def test_packages_record_their_commit(tmp_path: Path) -> None:
     record(tmp_path, "arm64", COMMIT, COMMIT)
     written = json.loads((tmp_path / RECORD).read_text("utf-8"))
     assert written["rustc"].startswith("rustc ")
@@ -72,16 +70,12 @@ def test_packages_say_what_they_are_built_from(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("after", [COMMIT.marked(True), Commit("ba9876543210", 1_700_000_001)])
-def test_files_that_changed_under_the_compiler_are_of_no_commit(
-    tmp_path: Path, after: Commit
-) -> None:
+def test_changes_during_the_build_have_no_commit(tmp_path: Path, after: Commit) -> None:
     record(tmp_path, "arm64", COMMIT, after)
     assert json.loads((tmp_path / RECORD).read_text("utf-8"))["commit"] == "0123456789ab-dirty"
 
 
-def test_a_build_that_fails_leaves_no_packages_to_deploy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_build_leaves_no_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record(tmp_path, "arm64", COMMIT, COMMIT)
 
     def fail(*_: object) -> Path:
@@ -92,11 +86,11 @@ def test_a_build_that_fails_leaves_no_packages_to_deploy(
     monkeypatch.setattr(sys, "argv", ["release", "arm64"])
     with pytest.raises(SystemExit):
         release.main()
-    with pytest.raises(Refused, match=f"{RECORD} is missing"):
+    with pytest.raises(DeployError, match=f"{RECORD} is missing"):
         check_commit(tmp_path, "arm64", COMMIT, strict=False)
 
 
-def test_flags_of_the_shell_do_not_go_over_the_builds() -> None:
+def test_compiler_flags_of_the_shell_are_ignored() -> None:
     flags = (
         "RUSTFLAGS",
         "CARGO_ENCODED_RUSTFLAGS",
@@ -108,12 +102,12 @@ def test_flags_of_the_shell_do_not_go_over_the_builds() -> None:
     ) == {"PATH": "/bin", "CARGO_HOME": "/cargo"}
 
 
-def test_no_folder_of_this_machine_is_compiled_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CARGO_HOME", "/home/somebody/.cargo")
-    monkeypatch.setenv("CARGO_TARGET_DIR", "/home/somebody/target")
+def test_local_paths_are_remapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CARGO_HOME", "/home/user/.cargo")
+    monkeypatch.setenv("CARGO_TARGET_DIR", "/home/user/target")
     key, _, value = nameless_folders().partition("=")
     assert key == "build.rustflags"
     assert json.loads(value) == [
-        "--remap-path-prefix=/home/somebody/.cargo=/cargo",
-        "--remap-path-prefix=/home/somebody/target=/target",
+        "--remap-path-prefix=/home/user/.cargo=/cargo",
+        "--remap-path-prefix=/home/user/target=/target",
     ]

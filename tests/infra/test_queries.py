@@ -24,7 +24,7 @@ QUERIES = sorted((INFRA / "queries").glob("*.sql"))
 
 
 def columns(table: dict[str, list[dict[str, str]]]) -> dict[str, str]:
-    """All columns that a query can name, with their types in Athena's words."""
+    """Returns all columns of a table with their Athena types."""
     found = [*table["columns"], *table["partition_keys"]]
     return {
         column["name"]: exp.DataType.build(column["type"], dialect="hive").sql("athena")
@@ -42,7 +42,7 @@ SCHEMA = MappingSchema(
 
 
 def read(path: Path) -> exp.Expression:
-    """The query with the names of databases filled in, as Terraform does."""
+    """Returns the query with database names, as Terraform renders it."""
     return parse_one(
         Template(path.read_text("utf-8").replace("'$'", "'$$'")).substitute(DATABASES),
         dialect="athena",
@@ -50,7 +50,7 @@ def read(path: Path) -> exp.Expression:
 
 
 def tables(query: exp.Expression) -> Iterator[tuple[exp.Select, exp.Table]]:
-    """Each table of the catalog that the query reads, with the select that reads it."""
+    """Yields each catalog table of the query with its select."""
     for scope in traverse_scope(query):
         if isinstance(scope.expression, exp.Select):  # and not what is unnested beside the tables
             for source in scope.sources.values():
@@ -59,7 +59,7 @@ def tables(query: exp.Expression) -> Iterator[tuple[exp.Select, exp.Table]]:
 
 
 @pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
-def test_a_query_names_tables_and_columns_that_there_are(path: Path) -> None:
+def test_query_uses_existing_tables_and_columns(path: Path) -> None:
     query = qualify(read(path), schema=SCHEMA, dialect="athena", validate_qualify_columns=True)
     for _, table in tables(query):
         assert SCHEMA.column_names(table), f"there is no table {table.sql('athena')}"
@@ -72,7 +72,7 @@ def test_a_query_names_tables_and_columns_that_there_are(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
-def test_a_query_reads_only_the_days_that_it_is_about(path: Path) -> None:
+def test_query_reads_only_the_needed_days(path: Path) -> None:
     for select, table in tables(read(path)):
         keys = {
             key["name"]
@@ -87,7 +87,7 @@ def test_a_query_reads_only_the_days_that_it_is_about(path: Path) -> None:
         ), f"{table.sql()} is read as a whole, expected a condition on {keys}"
 
 
-def test_a_wrong_column_would_be_found() -> None:
+def test_unknown_column_is_detected() -> None:
     query = parse_one(
         "select no_such_column from shoplake_test_gold.revenue_by_region", dialect="athena"
     )

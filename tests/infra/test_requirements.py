@@ -1,5 +1,4 @@
-"""Python packages are installed by version and checksum: a file that was changed on its way, or
-on the index, is refused."""
+"""Python packages are installed by version and checksum."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from dev.package import ROOT
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_package_is_pinned_with_its_checksums(name: str) -> None:
+def test_every_package_is_pinned_with_checksums(name: str) -> None:
     found = pins(ROOT / name)
     assert found and [package for package, checksums in found.items() if checksums == 0] == []
     unpinned = [
@@ -23,7 +22,7 @@ def test_every_package_is_pinned_with_its_checksums(name: str) -> None:
     assert unpinned == []
 
 
-def test_no_file_of_requirements_is_left_out() -> None:
+def test_every_requirements_file_is_checked() -> None:
     there = {
         str(path.relative_to(ROOT))
         for folder in ("dev", "tests")
@@ -33,7 +32,7 @@ def test_no_file_of_requirements_is_left_out() -> None:
 
 
 def unchecked(source: str) -> list[str]:
-    """Commands that install packages of the index without asking for checksums."""
+    """Returns the commands that install packages without checksums."""
     return [
         line.strip()
         for line in source.splitlines()
@@ -42,19 +41,19 @@ def unchecked(source: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["dev/localstack/bootstrap.py", "dev/tools.py"])
-def test_installing_asks_for_checksums(name: str) -> None:
+def test_installs_require_checksums(name: str) -> None:
     source = (ROOT / name).read_text("utf-8")
     assert '"-r"' in source and unchecked(source) == []
     assert re.search(r'f?"[\w-]+=={', source) is None, "a version in the code has no checksum"
 
 
-def test_an_installation_without_checksums_is_found() -> None:
+def test_install_without_checksums_is_detected() -> None:
     assert unchecked(
         'run([*pip, "-r", requirements])\nrun([*pip, "--require-hashes", "-r", requirements])'
     ) == ['run([*pip, "-r", requirements])']
 
 
-def test_checksums_replace_those_that_are_there_and_comments_stay() -> None:
+def test_update_replaces_checksums_and_keeps_comments() -> None:
     one, two, old = ("sha256:" + digit * 64 for digit in "120")
     compiled = (
         f"some-name==1 \\\n    --hash={two} \\\n    --hash={one}\n"

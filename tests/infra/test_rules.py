@@ -1,4 +1,4 @@
-"""The rules hold for every environment; and each notices what it is there for."""
+"""Every environment satisfies the rules, and each rule detects a violation."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from .stack import (
     Resource,
     Stack,
     Values,
-    vague,
+    is_vague,
 )
 
-# Where policies are; a web ACL's statements are of another kind.
+# Policy attributes; a web ACL's statements are not policies.
 POLICIES = {*IDENTITY_POLICIES.items(), *RESOURCE_POLICIES.items(), *TRUST_POLICIES.items()}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_every_environment_keeps_the_rule(stack: Stack, rule: Rule) -> None:
+def test_every_environment_satisfies_the_rule(stack: Stack, rule: Rule) -> None:
     assert list(rule(stack)) == []
 
 
-def test_every_policy_can_be_read(document: dict[str, Any]) -> None:
-    """Otherwise the rules would look past what is not known yet."""
+def test_every_policy_is_known(document: dict[str, Any]) -> None:
+    """The rules would ignore unknown policies."""
     waiting = [
         planned["address"] for planned in document["resource_changes"] if planned["mode"] == "data"
     ]
@@ -52,8 +52,8 @@ def test_every_policy_can_be_read(document: dict[str, Any]) -> None:
     assert unread == []
 
 
-def test_every_policy_is_looked_at(stack: Stack) -> None:
-    """Otherwise say in stack.py where the type keeps its policy."""
+def test_every_policy_attribute_is_read(stack: Stack) -> None:
+    """If it fails, add the attribute to stack.py."""
     assert [
         f"{resource.address}: {attribute}"
         for resource in stack.resources
@@ -62,7 +62,7 @@ def test_every_policy_is_looked_at(stack: Stack) -> None:
 
 
 def policies_elsewhere(resource: Resource) -> list[str]:
-    """Attributes that hold a policy, and that no rule reads."""
+    """Returns the attributes with a policy that no rule reads."""
     return [
         name
         for name, value in resource.values.items()
@@ -72,7 +72,7 @@ def policies_elsewhere(resource: Resource) -> list[str]:
 
 
 def test_every_exception_is_needed(documents: Documents) -> None:
-    """Taking it away breaks a rule in some environment."""
+    """Without it, a rule fails in some environment."""
     stacks = [
         Stack(environment_of(scenario), documents(scenario)) for scenario in (*SCENARIOS, BOOTSTRAP)
     ]
@@ -91,7 +91,7 @@ def test_every_exception_is_needed(documents: Documents) -> None:
     assert unneeded == []
 
 
-def test_every_type_that_is_classified_exists() -> None:
+def test_every_classified_type_exists() -> None:
     types = {
         found
         for path in INFRA.rglob("*.tf")
@@ -102,7 +102,7 @@ def test_every_type_that_is_classified_exists() -> None:
 
 
 def change(address: str, **values: object) -> Callable[[Stack], None]:
-    """Sets values of the resource at an address, or of all that begin with it."""
+    """Sets attributes of all resources whose address begins so."""
 
     def apply(stack: Stack) -> None:
         touched = [resource for resource in stack.resources if resource.address.startswith(address)]
@@ -114,7 +114,7 @@ def change(address: str, **values: object) -> Callable[[Stack], None]:
 
 
 def remove(kind: str) -> Callable[[Stack], None]:
-    """Takes all resources of a type away."""
+    """Removes all resources of a type."""
 
     def apply(stack: Stack) -> None:
         assert stack.of(kind), f"the plan has no {kind}"
@@ -124,7 +124,7 @@ def remove(kind: str) -> Callable[[Stack], None]:
 
 
 def forget(address: str) -> Callable[[Stack], None]:
-    """Takes the resources away whose address begins so."""
+    """Removes all resources whose address begins so."""
 
     def apply(stack: Stack) -> None:
         kept = [
@@ -137,21 +137,21 @@ def forget(address: str) -> Callable[[Stack], None]:
 
 
 def edit(
-    address: str, attribute: str, spoil: Callable[[list[dict[str, Any]]], object]
+    address: str, attribute: str, corrupt: Callable[[list[dict[str, Any]]], object]
 ) -> Callable[[Stack], None]:
     """Edits the statements of the policy of the resource at an address."""
 
     def apply(stack: Stack) -> None:
         (touched,) = [resource for resource in stack.resources if resource.address == address]
         content = json.loads(touched.values[attribute])
-        spoil(content["Statement"])
+        corrupt(content["Statement"])
         touched.values[attribute] = json.dumps(content)
 
     return apply
 
 
 def without(sid: str) -> Callable[[list[dict[str, Any]]], None]:
-    """Takes a statement away."""
+    """Removes a statement."""
 
     def apply(policy: list[dict[str, Any]]) -> None:
         policy.remove(next(statement for statement in policy if statement["Sid"] == sid))
@@ -169,7 +169,7 @@ def with_part(sid: str, **parts: object) -> Callable[[list[dict[str, Any]]], Non
 
 
 def allow(action: str, resource: str, principal: object = None, **more: object) -> str:
-    """A policy of one statement."""
+    """Returns a policy with one statement."""
     statement: Values = {
         "Sid": "Made",
         "Effect": "Allow",
@@ -182,9 +182,9 @@ def allow(action: str, resource: str, principal: object = None, **more: object) 
 CONFORM = "module.conform.aws_iam_role_policy.this"
 OWN_ACCOUNT = {"StringEquals": {"aws:SourceAccount": "000000000000"}}
 
-DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
+BROKEN: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
     "two roles of one name": (
-        rules.different_names,
+        rules.names_are_unique,
         change("module.load.aws_iam_role.this", name="shoplake-prod-conform"),
     ),
     "a log group without a key": (
@@ -214,7 +214,7 @@ DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
         rules.encrypted,
         remove("aws_s3_bucket_server_side_encryption_configuration"),
     ),
-    "a type that nobody has thought about": (
+    "an unclassified type": (
         rules.encrypted,
         lambda stack: stack.resources.append(
             Resource("aws_dynamodb_table.new", "aws_dynamodb_table", {})
@@ -224,7 +224,7 @@ DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
         rules.closed_buckets,
         remove("aws_s3_bucket_public_access_block"),
     ),
-    "a bucket that lets public policies be": (
+    "a bucket that accepts public policies": (
         rules.closed_buckets,
         change("module.lake.aws_s3_bucket_public_access_block", block_public_policy=False),
     ),
@@ -237,11 +237,11 @@ DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
         change("module.conform_failed", policy=allow("sqs:SendMessage", "*")),
     ),
     "a topic without TLS": (rules.closed_queues_and_topics, remove("aws_sns_topic_policy")),
-    "a bucket for everybody": (
+    "a public bucket": (
         access.nothing_public,
         change("module.lake.aws_s3_bucket_policy.this", policy=allow("s3:GetObject", "*", "*")),
     ),
-    "a bucket for everybody who speaks TLS": (
+    "a bucket for everyone with TLS": (
         access.nothing_public,
         change(
             "module.lake.aws_s3_bucket_policy.this",
@@ -262,7 +262,7 @@ DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
             ),
         ),
     ),
-    "a queue for whoever names no account": (
+    "a queue without a required account": (
         access.nothing_public,
         change(
             "module.conform_failed",
@@ -274,25 +274,25 @@ DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
             ),
         ),
     ),
-    "a role for everybody": (
+    "a role for every principal": (
         access.nothing_public,
         change(
             "module.conform.aws_iam_role.this",
             assume_role_policy=allow("sts:AssumeRole", "*", {"AWS": "*"}),
         ),
     ),
-    "a function that anybody's API may invoke": (
+    "a function without a source of invocations": (
         access.nothing_public,
         change("module.api.aws_lambda_permission", source_arn=None),
     ),
-    "a function that the API of any account may invoke": (
+    "a function for APIs of every account": (
         access.nothing_public,
         change(
             "module.api.aws_lambda_permission",
             source_arn="arn:aws:execute-api:eu-central-1:*:webhook/*",
         ),
     ),
-    "a function that anybody may invoke": (
+    "a public function": (
         access.nothing_public,
         change("aws_lambda_permission.freshness", principal="*", source_arn=None),
     ),
@@ -300,70 +300,66 @@ DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
         access.nothing_public,
         change("module.warehouse", publicly_accessible=True),
     ),
-    "a stream's batches that are lost": (
-        delivery.nothing_is_lost,
+    "a stream mapping without a failure destination": (
+        delivery.failures_have_a_destination,
         change("aws_lambda_event_source_mapping.conform", destination_config=[]),
     ),
-    "a queue without dead letters": (
-        delivery.nothing_is_lost,
+    "a queue without a dead-letter queue": (
+        delivery.failures_have_a_destination,
         change("module.dirty_queue.module.queue", redrive_policy=None),
     ),
-    "a rule without dead letters": (
-        delivery.nothing_is_lost,
+    "a rule without a dead-letter queue": (
+        delivery.failures_have_a_destination,
         change("aws_cloudwatch_event_target.freshness", dead_letter_config=[]),
     ),
-    "an invocation that is forgotten": (
-        delivery.nothing_is_lost,
+    "an asynchronous function without a failure destination": (
+        delivery.failures_have_a_destination,
         remove("aws_lambda_function_event_invoke_config"),
     ),
-    "logs for ever": (
-        rules.logs_end,
+    "a log group without retention": (
+        rules.logs_expire,
         change("module.load.aws_cloudwatch_log_group.this", retention_in_days=0),
     ),
-    "an alarm that tells nobody": (
-        delivery.alarms_reach_somebody,
-        lambda stack: [
-            alarm.values.update(alarm_actions=[])
-            for alarm in stack.of("aws_cloudwatch_metric_alarm")
-        ][0],
+    "an alarm without an action": (
+        delivery.alarms_publish_to_a_topic,
+        lambda stack: stack.of("aws_cloudwatch_metric_alarm")[0].values.update(alarm_actions=[]),
     ),
-    "an alarm that is switched off": (
-        delivery.alarms_reach_somebody,
-        lambda stack: [
-            alarm.values.update(actions_enabled=False)
-            for alarm in stack.of("aws_cloudwatch_metric_alarm")
-        ][0],
+    "an alarm with disabled actions": (
+        delivery.alarms_publish_to_a_topic,
+        lambda stack: stack.of("aws_cloudwatch_metric_alarm")[0].values.update(
+            actions_enabled=False
+        ),
     ),
-    "an alarm whose topic lets no alarm publish": (
-        delivery.topics_take_what_is_sent,
+    "an alarm without access to its topic": (
+        delivery.topics_accept_their_publishers,
         edit("module.alerts.aws_sns_topic_policy.this", "policy", without("AlarmsOfThisAccount")),
     ),
-    "a rule whose topic lets no rule publish": (
-        delivery.topics_take_what_is_sent,
+    "a rule without access to its topic": (
+        delivery.topics_accept_their_publishers,
         edit("module.alerts.aws_sns_topic_policy.this", "policy", without("Rules")),
     ),
-    "a rule whose topic asks for an account": (
-        delivery.topics_take_what_is_sent,
+    "a rule with an account condition on its topic": (
+        delivery.topics_accept_their_publishers,
         edit(
             "module.alerts.aws_sns_topic_policy.this",
             "policy",
             with_part("Rules", Condition=OWN_ACCOUNT),
         ),
     ),
-    "a rule whose topic's key asks for an account": (
-        delivery.topics_take_what_is_sent,
+    "a rule with an account condition on its key": (
+        delivery.topics_accept_their_publishers,
         edit(
             "module.keys.aws_kms_key.data",
             "policy",
             with_part("PublishEventsToEncryptedTopic", Condition=OWN_ACCOUNT),
         ),
     ),
-    "an alarm whose topic's key lets no alarm encrypt": (
-        delivery.topics_take_what_is_sent,
+    "an alarm without access to the key": (
+        delivery.topics_accept_their_publishers,
         edit("module.keys.aws_kms_key.data", "policy", without("PublishAlarmsToEncryptedTopic")),
     ),
-    "an alarm whose topic asks for another account": (
-        delivery.topics_take_what_is_sent,
+    "an alarm with another account on its topic": (
+        delivery.topics_accept_their_publishers,
         edit(
             "module.alerts.aws_sns_topic_policy.this",
             "policy",
@@ -373,8 +369,8 @@ DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
             ),
         ),
     ),
-    "a budget with somebody else's topic": (
-        delivery.topics_take_what_is_sent,
+    "a budget with a topic of another account": (
+        delivery.topics_accept_their_publishers,
         change(
             "aws_budgets_budget.monthly",
             notification=[
@@ -382,21 +378,21 @@ DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
             ],
         ),
     ),
-    "a rule whose dead letters are refused": (
-        delivery.queues_take_what_is_sent,
+    "a rule without access to its dead-letter queue": (
+        delivery.queues_accept_their_senders,
         edit(
             "module.control_failed[0].aws_sqs_queue.this",
             "policy",
-            without("TakeEventsOfTheseRules"),
+            without("AllowEventRules"),
         ),
     ),
-    "a rule whose dead letters another rule may send": (
-        delivery.queues_take_what_is_sent,
+    "a dead-letter queue for another rule": (
+        delivery.queues_accept_their_senders,
         edit(
             "module.control_failed[0].aws_sqs_queue.this",
             "policy",
             with_part(
-                "TakeEventsOfTheseRules",
+                "AllowEventRules",
                 Condition={
                     "ArnEquals": {
                         "aws:SourceArn": "arn:aws:events:eu-central-1:000000000000:rule/other"
@@ -405,31 +401,31 @@ DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
             ),
         ),
     ),
-    "a schedule whose role keeps no dead letters": (
-        delivery.queues_take_what_is_sent,
+    "a schedule without access to its dead-letter queue": (
+        delivery.queues_accept_their_senders,
         edit(
             'module.connector["pos"].aws_iam_role_policy.schedule',
             "policy",
-            without("SayWhatFailed"),
+            without("SendToDeadLetterQueue"),
         ),
     ),
-    "an API's own log that AWS would create": (
+    "an undeclared log of an API": (
         rules.logs_are_declared,
         forget("module.api.aws_cloudwatch_log_group.execution"),
     ),
-    "a cluster's metrics that AWS would create": (
+    "an undeclared log of a cluster": (
         rules.logs_are_declared,
         change("aws_ecs_cluster.connectors", name="other"),
     ),
-    "a function's log that AWS would create": (
+    "an undeclared log of a function": (
         rules.logs_are_declared,
         forget("module.load.aws_cloudwatch_log_group.this"),
     ),
-    "a warehouse's log that AWS would create": (
+    "an undeclared log of a warehouse": (
         rules.logs_are_declared,
         forget("module.warehouse[0].aws_cloudwatch_log_group"),
     ),
-    "a role that may do all to a bucket": (
+    "a role with all actions on a bucket": (
         access.narrow_permissions,
         change(CONFORM, policy=allow("s3:*", "arn:aws:s3:::lake/*")),
     ),
@@ -445,14 +441,14 @@ DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
         access.narrow_permissions,
         change(CONFORM, policy=allow("kms:Decrypt", "arn:aws:kms:eu-central-1:000000000000:key/*")),
     ),
-    "a role that may do all but something": (
-        access.plain_policies,
+    "a role with NotAction": (
+        access.policies_are_not_inverted,
         change(
             CONFORM,
             policy='{"Statement": {"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}}',
         ),
     ),
-    "a role that may follow everybody's statements": (
+    "a role for all statements of the Data API": (
         access.narrow_permissions,
         edit(
             "module.load.aws_iam_role_policy.this",
@@ -460,19 +456,19 @@ DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
             with_part("FollowOwnStatements", Condition={}),
         ),
     ),
-    "a role that may write everybody's metrics": (
+    "a role for metrics of every namespace": (
         access.narrow_permissions,
         edit("aws_iam_role_policy.glue[0]", "policy", with_part("WriteJobMetrics", Condition={})),
     ),
-    "a key that a service may do all with": (
+    "a key with all actions for a service": (
         access.narrow_permissions,
         change("module.keys.aws_kms_key.data", policy=allow("kms:*", "*", {"Service": "x"})),
     ),
-    "a key for all but somebody": (
-        access.plain_policies,
+    "a key with NotPrincipal": (
+        access.policies_are_not_inverted,
         change(
             "module.keys.aws_kms_key.data",
-            policy='{"Statement": {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*", "NotPrincipal": "x"}}',
+            policy=allow("kms:Decrypt", "*", NotPrincipal="x"),
         ),
     ),
     "a managed policy": (
@@ -485,16 +481,18 @@ DOCTORED: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
             )
         ),
     ),
-    "a bucket of nobody": (rules.tagged, change("module.lake.aws_s3_bucket.this", tags_all={})),
+    "a bucket without tags": (rules.tagged, change("module.lake.aws_s3_bucket.this", tags_all={})),
 }
 
 
-@pytest.mark.parametrize("case", DOCTORED.values(), ids=DOCTORED)
-def test_the_rule_notices(documents: Documents, case: tuple[Rule, Callable[[Stack], None]]) -> None:
-    rule, spoil = case
+@pytest.mark.parametrize("case", BROKEN.values(), ids=BROKEN)
+def test_rule_detects_violation(
+    documents: Documents, case: tuple[Rule, Callable[[Stack], None]]
+) -> None:
+    rule, corrupt = case
     stack = copy.deepcopy(Stack("prod", documents("everything")))
     assert list(rule(stack)) == []
-    spoil(stack)
+    corrupt(stack)
     assert list(rule(stack)) != []
 
 
@@ -511,7 +509,7 @@ def test_the_rule_notices(documents: Documents, case: tuple[Rule, Callable[[Stac
         "arn:aws:glue:eu-central-1:000000000000:table/*/orders",
     ],
 )
-def test_a_wide_arn_is_one(arn: str) -> None:
+def test_wide_arn_is_detected(arn: str) -> None:
     assert too_wide(arn)
 
 
@@ -525,11 +523,11 @@ def test_a_wide_arn_is_one(arn: str) -> None:
         "arn:aws:glue:eu-central-1:000000000000:table/shoplake_prod/*",
     ],
 )
-def test_a_narrow_arn_is_none(arn: str) -> None:
+def test_narrow_arn_is_accepted(arn: str) -> None:
     assert not too_wide(arn)
 
 
-def test_what_leaves_open_whose_it_is_pins_nothing() -> None:
+def test_name_without_an_owner_is_vague() -> None:
     assert [
         name
         for name in (
@@ -538,7 +536,7 @@ def test_what_leaves_open_whose_it_is_pins_nothing() -> None:
             "arn:aws:sns:eu-central-1:*:alerts",
             "arn:aws:s3:::lake*/x",
         )
-        if not vague(name)
+        if not is_vague(name)
     ] == []
     assert [
         name
@@ -547,11 +545,11 @@ def test_what_leaves_open_whose_it_is_pins_nothing() -> None:
             "arn:aws:s3:::lake",
             "arn:aws:events:eu-central-1:000000000000:rule/*",
         )
-        if vague(name)
+        if is_vague(name)
     ] == []
 
 
-def test_a_policy_that_no_rule_reads_is_noticed() -> None:
+def test_unread_policy_attribute_is_detected() -> None:
     policy = {"policy": allow("s3:GetObject", "*", "*")}
     assert policies_elsewhere(Resource("new", "aws_s3_access_point", policy)) == ["policy"]
     assert policies_elsewhere(Resource("new", "aws_s3_bucket_policy", policy)) == []

@@ -1,6 +1,4 @@
-"""Whoever is woken finds what to do: the runbook has a section for every alarm, and none for alarms
-that there are not. What its commands and queries name is there.
-"""
+"""The runbook covers every alarm, and its commands and queries name existing resources."""
 
 from __future__ import annotations
 
@@ -18,11 +16,11 @@ from dev.package import ROOT
 
 from .stack import Resource, Stack
 
-RUNBOOK = (ROOT / "infra" / "RUNBOOK.md").read_text("utf-8")
+RUNBOOK = (ROOT / "docs" / "operations" / "RUNBOOK.md").read_text("utf-8")
 METRICS = (ROOT / "crates" / "platform" / "src" / "metrics.rs").read_text("utf-8")
 PREFIX = "shoplake-prod-"
 
-# Where in a command a name stands, and whose name it is: a function and a job may be called alike.
+# The text before a name in a command, and the resource that it names.
 NAMED = {
     "--delivery-stream-name": ("aws_kinesis_firehose_delivery_stream", "name"),
     "--event-bus-name": ("aws_cloudwatch_event_bus", "name"),
@@ -39,15 +37,15 @@ NAMED = {
     "stateMachines[?name==": ("aws_sfn_state_machine", "name"),
     "Athena, workgroup": ("aws_athena_workgroup", "name"),
     "export LAKE=": ("aws_s3_bucket", "bucket"),
-    "Alarms are called": ("aws_cloudwatch_metric_alarm", "alarm_name"),
-    "tell the topic": ("aws_sns_topic", "name"),
-    # The folder of the saved queries; the environment itself.
+    "Alarms are named": ("aws_cloudwatch_metric_alarm", "alarm_name"),
+    "publishes to the topic": ("aws_sns_topic", "name"),
+    # The folder of the saved queries, and the environment itself.
     "Queries, folder": ("aws_cloudwatch_query_definition", "name"),
     "export P=": ("aws_cloudwatch_event_bus", "name"),
 }
-# Where a name stands for all that begin with it.
+# The name is a prefix here.
 BEGINNINGS = ("--name-prefix", "Queries, folder")
-# The runbook's own functions, and what their argument becomes a name with.
+# The runbook's functions, and the command that uses their argument.
 FUNCTIONS = {
     "errors": "aws logs tail /aws/lambda/$P-",
     "url": "aws sqs get-queue-url --queue-name $P-",
@@ -55,13 +53,13 @@ FUNCTIONS = {
 
 
 def sections() -> list[str]:
-    """The runbook's alarms."""
+    """Returns the alarm sections of the runbook."""
     alarms = re.findall(r"^## Alarms: .*?(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL)
     return re.findall(r"^### (.+)$", "".join(alarms), re.MULTILINE)
 
 
 def section_of(alarm: str) -> list[str]:
-    """Sections that an alarm's name, without the prefix, belongs to."""
+    """Returns the sections of an alarm's name without the prefix."""
     return [
         section for section in sections() if alarm == section or alarm.startswith(f"{section}-")
     ]
@@ -69,41 +67,44 @@ def section_of(alarm: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def stack(documents: Callable[[str], dict[str, Any]]) -> Stack:
-    """The stack with every optional part."""
+    """Returns the stack with every optional part."""
     return Stack("prod", documents("everything"))
 
 
 @pytest.fixture(scope="module")
 def alarms(stack: Stack) -> dict[str, Resource]:
-    """Its alarms, by name without the prefix."""
+    """Returns its alarms by name without the prefix."""
     return {
         alarm.values["alarm_name"].removeprefix(PREFIX): alarm
         for alarm in stack.of("aws_cloudwatch_metric_alarm")
     }
 
 
-def test_every_alarm_has_its_section(alarms: dict[str, Resource]) -> None:
+def test_every_alarm_has_one_section(alarms: dict[str, Resource]) -> None:
     assert {name: section_of(name) for name in alarms if len(section_of(name)) != 1} == {}
 
 
-def test_every_section_has_its_alarm(alarms: dict[str, Resource]) -> None:
+def test_every_section_has_an_alarm(alarms: dict[str, Resource]) -> None:
     described = {section for name in alarms for section in section_of(name)}
     assert sorted(set(sections()) - described) == []
 
 
-def test_an_alarm_names_its_section(alarms: dict[str, Resource]) -> None:
+def test_alarm_description_names_its_section(alarms: dict[str, Resource]) -> None:
     for name, alarm in alarms.items():
-        assert f"infra/RUNBOOK.md, {section_of(name)[0]}." in alarm.values["alarm_description"]
+        assert (
+            f"docs/operations/RUNBOOK.md, {section_of(name)[0]}."
+            in alarm.values["alarm_description"]
+        )
 
 
-def test_every_section_says_how_to_look_and_what_to_do() -> None:
+def test_every_section_has_look_and_do() -> None:
     for section in sections():
         text = RUNBOOK.split(f"### {section}\n", 1)[1].split("\n#", 1)[0]
         assert re.search(r"^Look", text, re.MULTILINE) or "where to look" in text, section
         assert re.search(r"^Do[:,]", text, re.MULTILINE) or "do again" in text, section
 
 
-def test_every_saved_query_that_is_named_exists(stack: Stack) -> None:
+def test_every_named_saved_query_exists(stack: Stack) -> None:
     saved = {
         query.values["name"].split("/", 1)[1]
         for query in stack.of("aws_cloudwatch_query_definition")
@@ -113,7 +114,7 @@ def test_every_saved_query_that_is_named_exists(stack: Stack) -> None:
     assert sorted(named - saved) == []
 
 
-def test_sections_that_others_refer_to_exist() -> None:
+def test_referenced_sections_exist() -> None:
     headings = set(re.findall(r"^### (.+)$", RUNBOOK, re.MULTILINE))
     prose = re.sub(r"```.*?```", "", RUNBOOK, flags=re.DOTALL)
     prose = re.sub(r"[Ss]aved query \*[^*]+\*", "", prose)
@@ -126,8 +127,8 @@ def test_sections_that_others_refer_to_exist() -> None:
     assert sorted(name for name in referred if name not in headings and not section_of(name)) == []
 
 
-def test_what_is_watched_is_counted(stack: Stack) -> None:
-    """A metric of our own that no function writes would never alarm."""
+def test_alarms_and_graphs_use_existing_metrics(stack: Stack) -> None:
+    """An alarm on a metric that no function writes would never fire."""
     written = {
         f"{stem}_{unit.lower()}"
         for stem, unit in re.findall(r'Metric::new\("(\w+)", Unit::(\w+)\)', METRICS)
@@ -157,8 +158,9 @@ def test_what_is_watched_is_counted(stack: Stack) -> None:
 
 
 def names_in(text: str) -> list[tuple[str, str]]:
-    """What stands before each name that begins with the environment's, and the name with its gaps
-    as `<...>`.
+    """Returns each name that begins with the environment's prefix, and the text before it.
+
+    Placeholders in a name become `<...>`.
     """
     code = "\n".join(re.findall(r"```sh\n.*?```|`[^`\n]+`", text, re.DOTALL))
     for function, command in FUNCTIONS.items():
@@ -171,15 +173,12 @@ def names_in(text: str) -> list[tuple[str, str]]:
         .replace("$P", "shoplake-prod")
         .replace("shoplake-<environment>", "shoplake-prod")
     )
-    return re.findall(
-        r"""([^\n]*?)[`'"]*((?:/[\w/-]+/)?shoplake-prod(?:[\w/-]|<[^>\n]+>)*)""", text
-    )
+    names = re.finditer(r"(?:/[\w/-]+/)?shoplake-prod(?:[\w/-]|<[^>\n]+>)*", text)
+    return [(re.sub(r"[\s\\]+", " ", text[: name.start()][-80:]), name.group()) for name in names]
 
 
-def strangers(text: str, stack: Stack) -> list[str]:
-    """Names that nothing in the stack has, or stand where the tests know of nothing that would have
-    one.
-    """
+def unknown_names(text: str, stack: Stack) -> list[str]:
+    """Returns the names of no resource in the stack, and names in an unknown context."""
     found = []
     for before, name in names_in(text):
         kinds = [kind for place, kind in NAMED.items() if before.rstrip(" `'\"").endswith(place)]
@@ -197,15 +196,15 @@ def strangers(text: str, stack: Stack) -> list[str]:
 
 
 def test_names_in_commands_exist(stack: Stack) -> None:
-    assert len(names_in(RUNBOOK)) > 30, "the runbook's names are not found any more"
-    assert strangers(RUNBOOK, stack) == []
+    assert len(names_in(RUNBOOK)) > 30, "the runbook's names are not found"
+    assert unknown_names(RUNBOOK, stack) == []
 
 
 @pytest.mark.parametrize(
     "command",
     [
         "`aws glue get-job-runs --job-name $P-transform --max-results 10`",
-        "`aws logs tail /aws-glue/jobs/$P-transform/$P-transform-role/$P-transform/error --since 3h`",
+        "`aws logs tail /aws-glue/jobs/$P-transform/$P-transform-role/$P-transform/error`",
         "`aws events describe-rule --name $P-check`",
         "`aws firehose describe-delivery-stream --delivery-stream-name $P-<source>-delivery`",
         "`errors transformer 3h`",
@@ -214,12 +213,12 @@ def test_names_in_commands_exist(stack: Stack) -> None:
         "in Athena, workgroup `shoplake-<environment>-all`",
     ],
 )
-def test_a_name_that_does_not_exist_would_be_found(stack: Stack, command: str) -> None:
-    assert strangers(command, stack) != []
+def test_unknown_name_is_found(stack: Stack, command: str) -> None:
+    assert unknown_names(command, stack) != []
 
 
 def athena_queries(text: str) -> list[str]:
-    """What is to be asked in Athena: queries that name one of the lake's databases."""
+    """Returns the Athena queries: those that name one of the lake's databases."""
     code = [
         *re.findall(r"```sql\n(.*?)```", text, re.DOTALL),
         *re.findall(r"`(select [^`]+)`", text),
@@ -232,9 +231,7 @@ def athena_queries(text: str) -> list[str]:
 
 
 def faults(query: str, stack: Stack) -> str:
-    """What Athena would have against a query, or its owner, who pays for what it reads; nothing if
-    it is right.
-    """
+    """Returns why a query is wrong, or reads too much; an empty text for a valid query."""
     tables: dict[str, dict[str, dict[str, str]]] = {}
     for table in stack.of("aws_glue_catalog_table"):
         columns = [
@@ -259,7 +256,7 @@ def faults(query: str, stack: Stack) -> str:
             dialect="athena",
             validate_qualify_columns=True,
         )
-    except Exception as error:  # whichever of its own sqlglot raises
+    except Exception as error:  # sqlglot raises several types
         return str(error)
     compared = [
         each
@@ -268,15 +265,15 @@ def faults(query: str, stack: Stack) -> str:
     ]
     if not compared:
         return "it reads all days"
-    # Athena compares a date with no text.
+    # Athena cannot compare a date with a string.
     dates = all(
         isinstance(each.expression, exp.Cast) and each.expression.to.is_type("date")
         for each in compared
     )
-    return "" if dates else "a day is compared with a text"
+    return "" if dates else "a day is compared with a string"
 
 
-def test_queries_of_athena_are_right(stack: Stack) -> None:
+def test_athena_queries_are_valid(stack: Stack) -> None:
     queries = athena_queries(RUNBOOK)
     assert len(queries) >= 3
     assert {query: fault for query in queries if (fault := faults(query, stack))} == {}
@@ -288,15 +285,15 @@ def test_queries_of_athena_are_right(stack: Stack) -> None:
         ("select code from silver.quarantined where dt = date '2026-11-21'", "no table"),
         (
             "select code from shoplake_prod_silver.quarantined where dt = '2026-11-21'",
-            "with a text",
+            "with a string",
         ),
         ("select code from shoplake_prod_silver.quarantined where code = 'x'", "all days"),
         (
-            "select no_such_column from shoplake_prod_silver.quarantined where dt = date '2026-11-21'",
-            "no_such_column",
+            "select unknown from shoplake_prod_silver.quarantined where dt = date '2026-11-21'",
+            "unknown",
         ),
     ],
 )
-def test_a_wrong_query_of_athena_would_be_found(stack: Stack, query: str, fault: str) -> None:
+def test_invalid_athena_query_is_found(stack: Stack, query: str, fault: str) -> None:
     assert athena_queries(f"`{query}`") == [query]
     assert fault in faults(query, stack)

@@ -1,4 +1,4 @@
-"""tests/aws/smoke, as far as it needs no AWS: it signs and sends what it says, and notices
+"""dev/smoke, as far as it needs no AWS: it signs and sends what it says, and notices
 answers that are wrong."""
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.aws.smoke.__main__ import main
-from tests.aws.smoke.checks import (
+from dev.smoke.__main__ import main
+from dev.smoke.checks import (
     CHECKS,
     Aws,
     Failed,
@@ -24,7 +24,7 @@ from tests.aws.smoke.checks import (
     execution_input,
     logged,
 )
-from tests.aws.smoke.events import (
+from dev.smoke.events import (
     SUSPICIOUS,
     Sender,
     body_of_quotes,
@@ -39,7 +39,7 @@ NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 
 class Api(BaseHTTPRequestHandler):
-    """Answers as the webhook does, or as a fault would have it."""
+    """Responds as the webhook, or with a fault."""
 
     protocol_version = "HTTP/1.1"
     got: list[tuple[Message, bytes]]
@@ -74,12 +74,12 @@ class Api(BaseHTTPRequestHandler):
         )
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """The tests say what went wrong."""
+        """Logs nothing."""
 
 
 @pytest.fixture
 def api() -> Iterator[type[Api]]:
-    """A server, whose class has what it got and what is wrong with it."""
+    """Runs a server whose class has the received requests and the fault."""
     handler: type[Any] = type("Handler", (Api,), {"got": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     handler.url = f"http://127.0.0.1:{server.server_port}/api"
@@ -110,7 +110,7 @@ def run(api: type[Any], monkeypatch: pytest.MonkeyPatch, *only: str) -> int:
 EDGE = ("title-case-headers", "largest-body", "suspicious-body")
 
 
-def test_a_signature_is_as_the_standard_has_it() -> None:
+def test_signature_matches_the_standards_example() -> None:
     # The example of Standard Webhooks' specification.
     body = b'{"test": 2432232314}'
     assert (
@@ -119,7 +119,7 @@ def test_a_signature_is_as_the_standard_has_it() -> None:
     )
 
 
-def test_all_is_well_with_an_api_that_is(
+def test_all_checks_pass_for_a_correct_api(
     api: type[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(api, monkeypatch, *EDGE) == 0
@@ -133,7 +133,7 @@ def test_all_is_well_with_an_api_that_is(
     ("wrong", "check"),
     [("case", "title-case-headers"), ("size", "largest-body"), ("blocks", "suspicious-body")],
 )
-def test_a_fault_is_found(
+def test_fault_is_detected(
     api: type[Any],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -145,7 +145,7 @@ def test_a_fault_is_found(
     assert f"FAILED   {check}: expected" in capsys.readouterr().out
 
 
-def test_a_wrong_secret_is_noticed(api: type[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_secret_is_detected(api: type[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEBHOOK_SECRET", "whsec_" + base64.b64encode(b"other").decode())
     assert (
         main(
@@ -164,7 +164,7 @@ def test_a_wrong_secret_is_noticed(api: type[Any], monkeypatch: pytest.MonkeyPat
     )
 
 
-def test_without_a_secret_it_says_what_is_missing(
+def test_missing_secret_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("WEBHOOK_SECRET", raising=False)
@@ -174,7 +174,7 @@ def test_without_a_secret_it_says_what_is_missing(
 
 
 @pytest.mark.parametrize("size", [6_000, 20_000, 3_000_000])
-def test_a_body_of_quotes_has_its_size_and_doubles(size: int) -> None:
+def test_body_of_quotes_doubles_when_escaped(size: int) -> None:
     body = body_of_quotes(size, NOW)
     events = json.loads(body)
     assert len(body) == size and 1 <= len(events) <= 500
@@ -183,14 +183,14 @@ def test_a_body_of_quotes_has_its_size_and_doubles(size: int) -> None:
         assert len(json.dumps(body.decode())) > 1.4 * size
 
 
-def test_headers_in_title_case() -> None:
+def test_headers_are_in_title_case() -> None:
     assert title_case({"webhook-id": "1", "x-shop-id": "2"}) == {
         "Webhook-Id": "1",
         "X-Shop-Id": "2",
     }
 
 
-def test_every_suspicious_text_is_an_event_of_its_own() -> None:
+def test_every_suspicious_text_is_a_separate_event() -> None:
     assert [event["search_term"] for event in suspicious_events(NOW)] == list(SUSPICIOUS)
     assert len({event["event_id"] for event in suspicious_events(NOW)}) == len(SUSPICIOUS)
 
@@ -199,7 +199,7 @@ def test_every_suspicious_text_is_an_event_of_its_own() -> None:
 
 
 class Cloud:
-    """Answers as the AWS CLI would, by the words of a command."""
+    """Responds as the AWS CLI by the words of a command."""
 
     def __init__(self, answers: dict[str, Any]) -> None:
         self.answers = answers
@@ -220,13 +220,13 @@ def target(api: type[Any], cloud: Cloud, minutes: int = 1) -> Target:
 
 
 def listing(*objects: tuple[str, str]) -> dict[str, Any]:
-    """What a listing of a partition's jobs answers, from names and times."""
+    """Returns a list response of a partition's jobs."""
     found = [{"Key": f"jobs/m/d/{name}", "LastModified": time} for name, time in objects]
     return {"Contents": found}
 
 
-def test_the_newest_job_is_neither_a_lease_nor_a_result() -> None:
-    # The lease is written twice: before the job document, and when the job gives it back.
+def test_newest_job_excludes_leases_and_results() -> None:
+    # The lease is written twice: before the job document, and on release.
     objects = listing(
         ("1.json", "2026-11-29T12:00:01+00:00"),
         ("2.json", "2026-11-29T12:00:02+00:00"),
@@ -240,7 +240,7 @@ def test_the_newest_job_is_neither_a_lease_nor_a_result() -> None:
         assert Aws("dev", Cloud({"list-objects-v2": nothing})).newest_job("lake", "jobs/m/") is None
 
 
-def test_a_partition_is_held_and_then_computed(api: type[Any]) -> None:
+def test_held_partition_is_computed_later(api: type[Any]) -> None:
     later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     cloud = Cloud(
         {
@@ -258,7 +258,7 @@ def test_a_partition_is_held_and_then_computed(api: type[Any]) -> None:
     assert set(json.loads(lease or "")) == {"job", "until"}
 
 
-def test_invocations_that_lambda_drops_are_noticed(api: type[Any]) -> None:
+def test_dropped_invocations_are_detected(api: type[Any]) -> None:
     cloud = Cloud(
         {
             "get-caller-identity": {"Account": "1"},
@@ -269,7 +269,7 @@ def test_invocations_that_lambda_drops_are_noticed(api: type[Any]) -> None:
         busy_partition(target(api, cloud))
 
 
-def test_a_partition_that_is_never_computed_is_noticed(api: type[Any]) -> None:
+def test_partition_without_a_job_is_detected(api: type[Any]) -> None:
     later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     for found in ([], [("running.json", later)]):
         cloud = Cloud(
@@ -283,7 +283,7 @@ def test_a_partition_that_is_never_computed_is_noticed(api: type[Any]) -> None:
             busy_partition(target(api, cloud))
 
 
-def test_what_glue_is_given_follows_from_the_job_document() -> None:
+def test_glue_arguments_follow_from_the_job_document() -> None:
     assert execution_input("jobs/m/2026-11-29/7.json") == {
         "job": "jobs/m/2026-11-29/7.json",
         "result": "jobs/m/2026-11-29/7.result.json",
@@ -303,7 +303,7 @@ def test_what_glue_is_given_follows_from_the_job_document() -> None:
         ),
     ],
 )
-def test_logs_in_the_wrong_place_are_noticed(
+def test_logs_in_another_group_are_detected(
     group: dict[str, Any], streams: list[dict[str, Any]], said: str
 ) -> None:
     answers = {
@@ -315,9 +315,9 @@ def test_logs_in_the_wrong_place_are_noticed(
         logged(Aws("dev", Cloud(answers)))
 
 
-def test_every_check_is_described() -> None:
+def test_every_check_is_documented() -> None:
     from dev.package import ROOT
 
-    readme = (ROOT / "tests" / "aws" / "smoke" / "README.md").read_text("utf-8")
+    readme = (ROOT / "dev" / "smoke" / "README.md").read_text("utf-8")
     assert [name for name in CHECKS if f"| `{name}` |" not in readme] == []
     assert page_view(NOW)["occurred_at"] == "2026-11-29T12:00:00Z"

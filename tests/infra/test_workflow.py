@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ PINNED = re.compile(r"^[\w.-]+/[\w./-]+@[0-9a-f]{40}$")
 
 
 def read(path: Path) -> dict[Any, Any]:
-    """A workflow. YAML takes the key `on` for a truth value."""
+    """Returns a workflow. YAML parses the key `on` as a boolean."""
     content: dict[Any, Any] = yaml.safe_load(path.read_text("utf-8"))
     return content | {"on": content.pop(True, content.get("on"))}
 
@@ -57,7 +57,7 @@ def deploy() -> dict[Any, Any]:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_it_runs_targets_that_exist(path: Path) -> None:
+def test_workflow_runs_existing_targets(path: Path) -> None:
     targets = set(TARGET.findall((ROOT / "Makefile").read_text("utf-8")))
     used = {
         target
@@ -68,7 +68,7 @@ def test_it_runs_targets_that_exist(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_what_it_uses_is_pinned_to_a_commit(path: Path) -> None:
+def test_actions_are_pinned_to_a_commit(path: Path) -> None:
     assert [
         step["uses"]
         for step in steps(read(path))
@@ -77,7 +77,7 @@ def test_what_it_uses_is_pinned_to_a_commit(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_a_failure_gets_through_a_pipe(path: Path) -> None:
+def test_pipes_do_not_hide_failures(path: Path) -> None:
     assert unguarded_pipes(read(path)) == []
 
 
@@ -90,7 +90,7 @@ def test_a_failure_gets_through_a_pipe(path: Path) -> None:
         ({"run": "make plan || exit 1"}, False),
     ],
 )
-def test_a_pipe_that_hides_a_failure_is_found(step: dict[str, str], found: bool) -> None:
+def test_pipe_that_hides_a_failure_is_detected(step: dict[str, str], found: bool) -> None:
     workflow = {"jobs": {"plan": {"steps": [step]}}}
     assert unguarded_pipes(workflow) == ([step["run"]] if found else [])
     assert unguarded_pipes(workflow | {"defaults": {"run": {"shell": "bash"}}}) == (
@@ -98,7 +98,7 @@ def test_a_pipe_that_hides_a_failure_is_found(step: dict[str, str], found: bool)
     )
 
 
-def test_whatever_is_deployed_is_planned_when_it_changes(deploy: dict[Any, Any]) -> None:
+def test_every_deployed_environment_is_planned(deploy: dict[Any, Any]) -> None:
     members = tomllib.loads((ROOT / "Cargo.toml").read_text("utf-8"))["workspace"]["members"]
     folders = {member.partition("/")[0] for member in members} | {
         *BESIDE_THE_ROOT,
@@ -109,6 +109,7 @@ def test_whatever_is_deployed_is_planned_when_it_changes(deploy: dict[Any, Any])
         "Cargo.toml",
         "Cargo.lock",
         "Makefile",
+        "rust-toolchain.toml",
         ".dockerignore",
         ".github/workflows/deploy.yml",
     }
@@ -117,7 +118,7 @@ def test_whatever_is_deployed_is_planned_when_it_changes(deploy: dict[Any, Any])
     )
 
 
-def test_only_the_deployment_gets_credentials(deploy: dict[Any, Any]) -> None:
+def test_only_the_deploy_job_has_credentials(deploy: dict[Any, Any]) -> None:
     assert deploy["permissions"] == {"contents": "read"}
     assert [
         name
@@ -131,12 +132,15 @@ def test_only_the_deployment_gets_credentials(deploy: dict[Any, Any]) -> None:
     assert deploy["on"]["push"]["branches"] == ["main"]
 
 
-def test_a_pull_request_is_planned_and_tested(deploy: dict[Any, Any]) -> None:
+def test_pull_request_is_planned_and_tested(deploy: dict[Any, Any]) -> None:
     assert deploy["jobs"]["plan"]["if"] == "github.event_name == 'pull_request'"
-    assert deploy["jobs"]["test"]["if"] == "github.event_name != 'schedule'"
+    ci = read(ROOT / ".github" / "workflows" / "ci.yml")
+    assert ci["on"] == {"pull_request": None}, "of every path"
+    assert ci["permissions"] == {"contents": "read"}
+    assert {"lint", "unit", "parity"} <= made(ci["jobs"].values())
 
 
-def test_a_deployment_signs_in_by_a_role_and_is_alone(deploy: dict[Any, Any]) -> None:
+def test_deploy_job_assumes_a_role_and_runs_alone(deploy: dict[Any, Any]) -> None:
     job = deploy["jobs"]["deploy"]
     assert job["permissions"]["id-token"] == "write"
     assert job["concurrency"]["cancel-in-progress"] is False
@@ -152,28 +156,33 @@ def test_a_deployment_signs_in_by_a_role_and_is_alone(deploy: dict[Any, Any]) ->
     )
 
 
-def untested(workflow: dict[Any, Any]) -> list[str]:
-    """What a deployment does not wait for: Rust's tests and lints, and the packages."""
-    jobs = workflow["jobs"]
-    waited_for = [jobs[name] for name in jobs["deploy"].get("needs", [])]
-    made = {
+def made(jobs: Iterable[dict[str, Any]]) -> set[str]:
+    """Returns the targets that jobs make."""
+    return {
         target
-        for job in waited_for
+        for job in jobs
         for step in job["steps"]
-        for target in re.findall(r"(?<=make )[a-z -]+", step.get("run", ""))
-        for target in target.split()
+        for words in re.findall(r"(?<=make )[a-z -]+", step.get("run", ""))
+        for target in words.split()
     }
-    return sorted({"lint", "unit", "package"} - made)
 
 
-def test_a_deployment_waits_for_the_tests(deploy: dict[Any, Any]) -> None:
+def untested(workflow: dict[Any, Any]) -> list[str]:
+    """Returns the targets that a deployment does not wait for: all tests, and the packages."""
+    jobs = workflow["jobs"]
+    return sorted(
+        {"test", "package"} - made(jobs[name] for name in jobs["deploy"].get("needs", []))
+    )
+
+
+def test_deploy_job_needs_the_tests(deploy: dict[Any, Any]) -> None:
     assert untested(deploy) == []
     del deploy["jobs"]["deploy"]["needs"][0]
-    assert untested(deploy) == ["lint", "unit"]
+    assert untested(deploy) == ["test"]
 
 
 def beside_credentials(workflow: dict[Any, Any]) -> list[str]:
-    """What the job with credentials runs, and brings code of others."""
+    """Returns the steps with third-party code in the job with credentials."""
     steps = workflow["jobs"]["deploy"]["steps"]
     used = [step["uses"].partition("@")[0] for step in steps if "uses" in step]
     made = [
@@ -193,13 +202,13 @@ def beside_credentials(workflow: dict[Any, Any]) -> list[str]:
     return sorted({*used} - known) + sorted({*made} - {"deploy", "push-images"}) + foreign
 
 
-def test_nothing_is_installed_beside_credentials(deploy: dict[Any, Any]) -> None:
+def test_deploy_job_installs_nothing(deploy: dict[Any, Any]) -> None:
     assert beside_credentials(deploy) == []
     deploy["jobs"]["deploy"]["steps"].append({"run": "make package && pip install boto3"})
     assert beside_credentials(deploy) == ["package", "make package && pip install boto3"]
 
 
-def test_what_is_deployed_is_what_was_built(deploy: dict[Any, Any]) -> None:
+def test_deployed_packages_are_the_built_ones(deploy: dict[Any, Any]) -> None:
     given, taken = (
         next(
             step["with"]

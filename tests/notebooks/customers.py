@@ -1,4 +1,4 @@
-"""Customers whose groups are known: what they did in a year, as events for `simulate`."""
+"""Generates a year of events of customers with known groups, for `simulate`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 LAST = date(2026, 3, 1)
-"""The last day on which anything happens."""
+"""The day of the last event."""
 
 Event = dict[str, Any]
 _numbers = count()
 
 
 def groups() -> dict[str, dict[str, list[str]]]:
-    """By shop and group the customers."""
+    """Returns the customers by shop and group."""
     return {
         "acme": {
             "champions": _ids("champion", 30),
@@ -38,7 +38,7 @@ def write(file: Path) -> None:
 
 
 def _ids(kind: str, number: int) -> list[str]:
-    # The ids mix the groups, so that their order tells nothing.
+    # Sorted ids mix the groups, so that their order does not reveal them.
     return [f"c{place:02}-{kind}" for place in range(number)]
 
 
@@ -80,7 +80,7 @@ def _globex() -> Iterator[Event]:
 
 
 def _tiny() -> Iterator[Event]:
-    # Its newest day is not the others'.
+    # Its newest day differs from that of the other shops.
     for customer in groups()["tiny"]["everybody"]:
         yield _sale("tiny", customer, 5, 1, "10.00")
 

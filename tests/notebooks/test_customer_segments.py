@@ -1,6 +1,4 @@
-"""The notebook finds the groups that were put into the data. Its features are computed by the real
-models, from events.
-"""
+"""The notebook finds the known groups of customers. The real models compute its features."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from dev.package import ROOT, target_dir
+from dev.paths import ROOT, SCHEMAS, SQL, target_dir
 
 from . import customers
 
@@ -27,23 +25,18 @@ MODELS = ("customer_days", "customer_purchases", "customer_features")
 
 @pytest.fixture(scope="module")
 def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The gold rows of `customer_features` that the groups' events come to."""
+    """Computes the gold rows of `customer_features` from the groups' events."""
     folder = tmp_path_factory.mktemp("features")
     customers.write(folder / "events.ndjson")
-    for file in (ROOT / "glue-sql").rglob("*.sql"):
+    for file in SQL.rglob("*.sql"):
         if file.stem.removesuffix("_are_plausible") in MODELS:
-            copy = folder / "glue-sql" / file.relative_to(ROOT / "glue-sql")
+            copy = folder / "glue-sql" / file.relative_to(SQL)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, copy)
     binary = target_dir() / "debug" / "simulate"
     if not binary.exists():
-        raise SystemExit(f"{binary} is not there; run: make build")
-    definitions = (
-        "--sql",
-        folder / "glue-sql",
-        "--schemas",
-        ROOT / "crates" / "contracts" / "schemas",
-    )
+        raise SystemExit(f"{binary} is missing: run `make build`")
+    definitions = ("--sql", folder / "glue-sql", "--schemas", SCHEMAS)
     command = (binary, "--events", folder / "events.ndjson", "--out", folder / "lake", *definitions)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return folder / "lake" / "gold" / "customer_features"
@@ -51,12 +44,12 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def segments(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the notebook writes about all shops."""
+    """Runs the notebook for all shops; returns the folder of segments."""
     return run(features, tmp_path_factory.mktemp("all"))
 
 
 def run(features: Path, folder: Path, **variables: str) -> Path:
-    """Runs the notebook from its first cell to its last, in a kernel of its own."""
+    """Runs the whole notebook in its own kernel; returns the folder of segments."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     with pytest.MonkeyPatch.context() as patch:
         places = {"SHOPLAKE_FEATURES": str(features), "SHOPLAKE_SEGMENTS": str(folder / "segments")}
@@ -76,7 +69,7 @@ def run(features: Path, folder: Path, **variables: str) -> Path:
 
 
 def files(segments: Path) -> dict[str, bytes]:
-    """What was written where."""
+    """Returns the content of the files by name."""
     return {
         str(file.relative_to(segments)): file.read_bytes()
         for file in segments.rglob("*")
@@ -85,7 +78,7 @@ def files(segments: Path) -> dict[str, bytes]:
 
 
 def groups(segments: Path, shop: str) -> dict[str, set[str]]:
-    """A shop's customers by the name of their segment."""
+    """Returns a shop's customers by the name of their segment."""
     [file] = (segments / f"shop_id={shop}").rglob("*.parquet")
     found = defaultdict(set)
     for row in pq.read_table(file, partitioning=None).to_pylist():
@@ -95,17 +88,13 @@ def groups(segments: Path, shop: str) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("shop", customers.groups())
-def test_given_known_groups_then_each_is_a_segment_with_the_name_it_deserves(
-    segments: Path, shop: str
-) -> None:
+def test_each_known_group_is_a_segment_of_its_name(segments: Path, shop: str) -> None:
     assert groups(segments, shop) == {
         name: set(ids) for name, ids in customers.groups()[shop].items()
     }
 
 
-def test_every_customer_is_in_exactly_one_segment_of_the_newest_day(
-    features: Path, segments: Path
-) -> None:
+def test_every_customer_is_in_one_segment_of_the_newest_day(features: Path, segments: Path) -> None:
     rows = (
         ds.dataset(features, partitioning=None)
         .to_table(columns=["shop_id", "as_of_date", "customer_id"])
@@ -146,7 +135,7 @@ def test_a_second_run_gives_the_same_files(features: Path, segments: Path, tmp_p
     assert files(run(features, tmp_path)) == files(segments)
 
 
-def test_a_shop_alone_is_segmented_as_among_others(
+def test_a_shop_alone_gets_the_same_segments(
     features: Path, segments: Path, tmp_path: Path
 ) -> None:
     alone = files(run(features, tmp_path, SHOPLAKE_SHOP="globex"))
@@ -158,7 +147,7 @@ def test_a_shop_alone_is_segmented_as_among_others(
     assert len(alone) == 1
 
 
-def test_given_no_place_to_read_then_the_notebook_says_what_it_expects(tmp_path: Path) -> None:
+def test_without_a_source_the_notebook_says_what_it_expects(tmp_path: Path) -> None:
     with pytest.raises(
         CellExecutionError, match="SHOPLAKE_FEATURES is not set: expected a folder or an S3 URI"
     ):
@@ -169,7 +158,7 @@ def test_given_no_place_to_read_then_the_notebook_says_what_it_expects(tmp_path:
     "notebook", sorted((ROOT / "infra" / "notebooks").glob("*.ipynb")), ids=lambda path: path.name
 )
 def test_a_notebook_in_the_repository_has_no_outputs(notebook: Path) -> None:
-    """They would be somebody's customers."""
+    """Outputs would contain customers' data."""
     content = json.loads(notebook.read_text())
     for cell in content["cells"]:
         if cell["cell_type"] == "code":

@@ -13,9 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "dev" / "localstack")]
 
-from cloud import free_port  # noqa: E402
 from shoplake_localstack.local.postgres import Postgres, url  # noqa: E402
-from shoplake_localstack.local.processes import end  # noqa: E402
+from shoplake_localstack.local.processes import end, free_port  # noqa: E402
 from shoplake_localstack.local.waiting import wait_until_ready  # noqa: E402
 
 from dev.report import page, read  # noqa: E402

@@ -103,7 +103,7 @@ def opened(
     with browser.page(file.as_uri(), *size, dark=dark, scripts=scripts) as page:
         yield page
         assert page.requests() == [file.as_uri()]
-        assert page.complaints() == []
+        assert page.problems() == []
 
 
 def check_places(seen: dict[str, Any]) -> None:

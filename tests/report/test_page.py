@@ -82,7 +82,7 @@ def test_a_script_that_got_in_would_not_run(
     )
     with browser.page(broken.as_uri(), *DESKTOP) as tab:
         assert tab.evaluate("window.broken") is None
-        assert any("Content Security Policy" in str(complaint) for complaint in tab.complaints()), (
+        assert any("Content Security Policy" in str(problem) for problem in tab.problems()), (
             "the check of the console would see it"
         )
 

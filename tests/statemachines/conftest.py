@@ -1,4 +1,4 @@
-"""The machine that a module of tests is about."""
+"""The state machine that a test module executes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .machine import Machine, machine
 def tested(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Machine]:
-    """Of the module's NAME, ROUTES and INPUT."""
-    about = request.module
+    """Returns the state machine of the module's NAME, ROUTES and INPUT."""
+    module = request.module
     with machine(
-        tmp_path_factory.mktemp("statemachines"), about.NAME, about.ROUTES, about.INPUT
+        tmp_path_factory.mktemp("statemachines"), module.NAME, module.ROUTES, module.INPUT
     ) as ready:
         yield ready

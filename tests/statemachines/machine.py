@@ -1,4 +1,4 @@
-"""A state machine on LocalStack's Step Functions, with the tasks' answers given."""
+"""Executes a state machine on LocalStack's Step Functions with mocked task results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "dev" / "localstack"))
 
-from cloud import free_port  # noqa: E402
+from shoplake_localstack.local.processes import free_port  # noqa: E402
 
 Json = dict[str, Any]
 
@@ -36,45 +36,43 @@ PUBLISHED: Json = {"Return": {"MessageId": "1"}}
 
 @dataclass
 class Route:
-    """What the tasks answer, and what has to come of it."""
+    """The mocked results of the tasks, and the expected end of the execution."""
 
     answers: dict[str, Json | list[Json]]
-    """Of each task that is entered: its answer, or one for each time that it is tried."""
+    """Each expected task: its result, or one result for each attempt."""
     error: str | None = None
     alerts: set[str] = field(default_factory=set)
-    """Subjects."""
+    """Subjects of the expected alerts."""
     input: Json | None = None
-    """If it is not what the module says."""
+    """Overrides the module's INPUT."""
 
     def times(self) -> Counter[str]:
-        """How often each task is tried."""
+        """Returns the number of attempts of each task."""
         return Counter({state: len(_listed(answers)) for state, answers in self.answers.items()})
 
 
 @dataclass(frozen=True)
 class Ended:
-    """An execution that has come to its end."""
+    """An execution that has ended."""
 
     status: str
     error: str | None
     tried: Counter[str]
-    """How often each task was."""
+    """Number of attempts of each task."""
     parameters: list[tuple[str, Json]]
-    """The services that were called, with what."""
+    """The called services with their parameters."""
 
     @property
     def alerts(self) -> list[Json]:
         return [parameters for service, parameters in self.parameters if service == "sns"]
 
     def called(self, service: str) -> list[Json]:
-        """With what a service was called, each time."""
+        """Returns the parameters of each call of a service."""
         return [parameters for name, parameters in self.parameters if name == service]
 
 
-def definition(name: str, hurried: bool = False) -> str:
-    """A machine with names and ARNs of nothing. In a hurry nobody waits long before the next
-    attempt.
-    """
+def definition(name: str, short_waits: bool = False) -> str:
+    """Returns a definition with placeholder names and ARNs, optionally with waits of a second."""
     text = (DEFINITIONS / f"{name}.asl.json").read_text()
 
     def fill_in(placeholder: re.Match[str]) -> str:
@@ -88,19 +86,19 @@ def definition(name: str, hurried: bool = False) -> str:
         return placeholder[1]
 
     text = re.sub(r"\$\{(\w+)\}", fill_in, text)
-    return json.dumps(_hurried(json.loads(text))) if hurried else text
+    return json.dumps(_with_short_waits(json.loads(text))) if short_waits else text
 
 
-def _hurried(value: Any) -> Any:
+def _with_short_waits(value: Any) -> Any:
     match value:
         case dict():
             shortest = {"IntervalSeconds": 1, "MaxDelaySeconds": 2, "BackoffRate": 1, "Seconds": 1}
             return {
-                name: shortest[name] if name in shortest else _hurried(inner)
+                name: shortest[name] if name in shortest else _with_short_waits(inner)
                 for name, inner in value.items()
             }
         case list():
-            return [_hurried(inner) for inner in value]
+            return [_with_short_waits(inner) for inner in value]
     return value
 
 
@@ -109,7 +107,7 @@ def _listed(answers: Json | list[Json]) -> list[Json]:
 
 
 def _mocks(name: str, routes: dict[str, Route]) -> Json:
-    """The answers as LocalStack wants them: cases that name responses."""
+    """Returns the results in LocalStack's format: test cases that name responses."""
     responses = {
         f"{case}.{state}": {str(number): answer for number, answer in enumerate(_listed(answers))}
         for case, route in routes.items()
@@ -123,7 +121,7 @@ def _mocks(name: str, routes: dict[str, Route]) -> Json:
 
 
 class Machine:
-    """The machine `name`, ready to be executed."""
+    """The state machine `name`, ready to be executed."""
 
     def __init__(
         self, client: BaseClient, name: str, routes: dict[str, Route], usual_input: Json
@@ -136,11 +134,11 @@ class Machine:
         )
         role = f"arn:aws:iam::{ACCOUNT}:role/any"
         client.create_state_machine(
-            name=name, definition=definition(name, hurried=True), roleArn=role
+            name=name, definition=definition(name, short_waits=True), roleArn=role
         )
 
     def execute(self, case: str) -> Ended:
-        """Goes the route of that name to its end."""
+        """Executes the route of that name until it ends."""
         machine = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{self._name}#{case}"
         given = json.dumps(self._routes[case].input or self._usual_input)
         execution = self._client.start_execution(stateMachineArn=machine, input=given)[
@@ -157,7 +155,7 @@ class Machine:
         ]
         tried: Counter[str] = Counter()
         parameters = []
-        # What happens in a task is told by the task that was entered before it, in its own branch.
+        # An event belongs to the task entered before it in the same branch.
         entered: dict[int, str] = {}
         for event in events:
             if event["type"] == "TaskStateEntered":
@@ -175,7 +173,7 @@ class Machine:
 def machine(
     state: Path, name: str, routes: dict[str, Route], usual_input: Json
 ) -> Iterator[Machine]:
-    """Step Functions, and nothing else, of a LocalStack whose tasks answer as given."""
+    """Runs a LocalStack that has only Step Functions and returns the given task results."""
     port = free_port()
     (state / "mocks.json").write_text(json.dumps(_mocks(name, routes)))
     environment = {
@@ -217,5 +215,5 @@ def machine(
                 time.sleep(0.5)
         yield Machine(client, name, routes, usual_input)
     finally:
-        process.kill()  # It has nothing to keep, and would take its time to go.
+        process.kill()  # It has no state to save, and a graceful stop is slow.
         process.wait()

@@ -1,4 +1,4 @@
-"""Every definition is valid Amazon States Language, as a validator of its own sees it."""
+"""Every definition is valid Amazon States Language according to an independent validator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ..pipeline.npm import install, node
+from dev.npm import install, node
+
 from .machine import DEFINITIONS, Json, definition
 
 NAMES = sorted(path.name.removesuffix(".asl.json") for path in DEFINITIONS.glob("*.asl.json"))
@@ -17,7 +18,7 @@ NPM = Path(__file__).parent / "npm"
 
 @pytest.fixture(scope="module")
 def validate(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], None]:
-    """Fails with what is wrong."""
+    """Returns a function that raises the validator's errors."""
     program = (
         install(NPM, "asl-validator", "a validator of state machines")
         / "node_modules/asl-validator/dist/bin/asl-validator.js"
@@ -32,49 +33,49 @@ def validate(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], None]:
     return validate
 
 
-def test_given_the_folder_then_its_machines_are_known() -> None:
+def test_every_state_machine_is_validated() -> None:
     assert NAMES == ["bronze_to_silver", "silver_to_gold", "silver_to_gold_glue"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_given_a_definition_then_it_is_valid(validate: Callable[[str], None], name: str) -> None:
+def test_definition_is_valid(validate: Callable[[str], None], name: str) -> None:
     validate(definition(name))
 
 
-def leads_nowhere(machine: Json) -> None:
-    machine["States"]["RunJob"]["Next"] = "Nowhere"
+def next_state_is_missing(machine: Json) -> None:
+    machine["States"]["RunJob"]["Next"] = "Missing"
 
 
-def is_never_reached(machine: Json) -> None:
-    machine["States"]["Forgotten"] = {"Type": "Succeed"}
+def state_is_unreachable(machine: Json) -> None:
+    machine["States"]["Unreachable"] = {"Type": "Succeed"}
 
 
-def has_no_type(machine: Json) -> None:
+def type_is_missing(machine: Json) -> None:
     del machine["States"]["ReadResult"]["Type"]
 
 
-def retries_for_no_reason(machine: Json) -> None:
+def retry_has_no_error(machine: Json) -> None:
     del machine["States"]["RunJob"]["Retry"][0]["ErrorEquals"]
 
 
-def keeps_its_result_at_no_path(machine: Json) -> None:
+def result_path_is_invalid(machine: Json) -> None:
     machine["States"]["RunJob"]["ResultPath"] = "glue"
 
 
 @pytest.mark.parametrize(
-    "harm",
+    "break_definition",
     [
-        leads_nowhere,
-        is_never_reached,
-        has_no_type,
-        retries_for_no_reason,
-        keeps_its_result_at_no_path,
+        next_state_is_missing,
+        state_is_unreachable,
+        type_is_missing,
+        retry_has_no_error,
+        result_path_is_invalid,
     ],
 )
-def test_given_a_definition_that_is_broken_then_it_is_not_valid(
-    validate: Callable[[str], None], harm: Callable[[Json], None]
+def test_invalid_definition_is_rejected(
+    validate: Callable[[str], None], break_definition: Callable[[Json], None]
 ) -> None:
     machine = json.loads(definition("silver_to_gold_glue"))
-    harm(machine)
+    break_definition(machine)
     with pytest.raises(RuntimeError, match="asl-validator"):
         validate(json.dumps(machine))

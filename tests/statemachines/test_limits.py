@@ -1,4 +1,4 @@
-"""A state waits longer than its function may run: the definitions against Terraform's timeouts."""
+"""A state's timeout exceeds its function's timeout: compares definitions with Terraform."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXPRESS_SECONDS = 300
 
 
 def tasks(states: dict[str, Json]) -> Iterator[tuple[str, Json]]:
-    """All tasks, also those of branches."""
+    """Yields all tasks, including those of branches."""
     for name, state in states.items():
         if state["Type"] == "Task":
             yield name, state
@@ -24,23 +24,23 @@ def tasks(states: dict[str, Json]) -> Iterator[tuple[str, Json]]:
 
 
 def function_seconds(name: str) -> int:
-    """How long Lambda lets a function run."""
+    """Returns the timeout of a function in Terraform."""
     text = (ROOT / "infra" / f"{name}.tf").read_text()
     [seconds] = re.findall(r"^ *(?:dispatch_)?timeout_seconds *= (\d+)", text, re.M)
     return int(seconds)
 
 
 def call_seconds(name: str) -> int:
-    """How long a function waits for one call to AWS, retries included."""
-    text = (ROOT / "functions" / name / "src" / "main.rs").read_text()
-    # Written where the clients are made, or as a constant.
+    """Returns the timeout of a function's AWS calls, retries included."""
+    sources = (ROOT / "functions" / name / "src").rglob("*.rs")
+    # An argument of the clients' configuration, or a constant.
     call = r"(?:aws::config\(|CALL_TIMEOUT: Duration = )Duration::from_secs\((\d+)\)"
-    [seconds] = re.findall(call, text)
-    return int(seconds)
+    [seconds] = [int(found) for path in sources for found in re.findall(call, path.read_text())]
+    return seconds
 
 
 def invocations() -> list[tuple[str, str, int]]:
-    """Each state that calls a function: its name, the function, and how long it waits."""
+    """Returns each state that invokes a function: state, function, timeout of the state."""
     found = []
     for path in DEFINITIONS.glob("*.asl.json"):
         for state, task in tasks(json.loads(path.read_text())["States"]):
@@ -49,7 +49,7 @@ def invocations() -> list[tuple[str, str, int]]:
     return sorted(found)
 
 
-def test_every_function_of_a_state_machine_is_compared() -> None:
+def test_every_invoked_function_is_compared() -> None:
     assert {function for _, function, _ in invocations()} == {
         "conform",
         "transform",
@@ -59,14 +59,14 @@ def test_every_function_of_a_state_machine_is_compared() -> None:
 
 
 @pytest.mark.parametrize(("state", "function", "waits"), invocations())
-def test_a_state_waits_longer_than_its_function_runs(state: str, function: str, waits: int) -> None:
+def test_state_timeout_exceeds_function_timeout(state: str, function: str, waits: int) -> None:
     runs = function_seconds(function)
-    assert runs < waits <= runs + 10, "otherwise an attempt begins while the one before still runs"
+    assert runs < waits <= runs + 10, "a retry would start while the previous attempt still runs"
     assert 2 * waits < EXPRESS_SECONDS
 
 
 @pytest.mark.parametrize("function", sorted(path.name for path in (ROOT / "functions").iterdir()))
 def test_a_call_ends_before_its_function_does(function: str) -> None:
     assert 2 * call_seconds(function) <= function_seconds(function), (
-        "otherwise Lambda ends the process before the call says what is wrong"
+        "Lambda would end the process before the call fails with an error"
     )

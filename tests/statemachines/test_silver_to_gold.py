@@ -1,4 +1,4 @@
-"""Every path through the state machine, with the tasks' answers given."""
+"""Every path through silver_to_gold, with mocked task results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NAME = "silver_to_gold"
 INPUT: Json = {"job": "jobs/m/p/1.json"}
 
 CUSTOMER = "customer-4711"
-"""What a sample may hold, and no message."""
+"""Personal data: allowed in a sample, forbidden in a message."""
 
 DONE: Json = {"Return": {"StatusCode": 200, "Payload": {}}}
 
@@ -18,14 +18,14 @@ DONE: Json = {"Return": {"StatusCode": 200, "Payload": {}}}
 def result(
     outcome: str, load: object = None, notify: object = None, failed: tuple[str, ...] = ()
 ) -> Json:
-    """What a job comes to."""
+    """Returns a job's result."""
     common = {
         "severity": "warn" if outcome == "committed" else "error",
         "rows": 1,
         "shops": ["acme"],
     }
     checks = [common | {"name": name, "sample": [{"customer_id": CUSTOMER}]} for name in failed]
-    alert = [common | {"check": name, "description": "it adds up"} for name in failed] or None
+    alert = [common | {"check": name, "description": "totals match"} for name in failed] or None
     payload = {
         "outcome": outcome,
         "model": "m",
@@ -37,45 +37,48 @@ def result(
 
 
 def answered(payload: Json) -> Json:
-    """What transform answers."""
+    """Returns transform's mocked result."""
     return {"Return": {"StatusCode": 200, "Payload": payload}}
 
 
 REFUSED: Json = {"Throw": {"Error": "SNS.InternalErrorException", "Cause": "not now"}}
 
 COMMITTED = result("committed", load={"version": 1}, notify={"identity": ["shop_id"]})
-CHECKS_FAILED = result("checks_failed", failed=("adds_up",))
+CHECKS_FAILED = result("checks_failed", failed=("reconciles",))
 
-CHECKS_WARNED = result("committed", load={"version": 1}, failed=("adds_up",))
+CHECKS_WARNED = result("committed", load={"version": 1}, failed=("reconciles",))
 
-WARNED_ALERT = "Shoplake: a check found wrong rows"
-CHECKS_ALERT = "Shoplake: a check stopped a gold partition"
-LOAD_ALERT = "Shoplake: the warehouse misses a gold partition"
-NOTIFY_ALERT = "Shoplake: people were not told of new rows"
+WARNED_ALERT = "Shoplake: a data check failed with a warning"
+CHECKS_ALERT = "Shoplake: a data check failed with an error"
+LOAD_ALERT = "Shoplake: a gold partition was not loaded"
+NOTIFY_ALERT = "Shoplake: notifications were not published"
 TRANSFORM_ALERT = "Shoplake: a gold partition was not computed"
 
-# By what the job came to: what load and notify answer, and what has to come of it.
+# By the job's result: the mocked results of load and notify, and the expected end.
 AFTERWARDS = {
     "committed": (COMMITTED, Route({"Load": DONE, "Notify": DONE})),
-    "committed_without_notice": (result("committed", load={"version": 1}), Route({"Load": DONE})),
+    "committed_without_notification": (
+        result("committed", load={"version": 1}),
+        Route({"Load": DONE}),
+    ),
     "unchanged": (result("unchanged"), Route({"Load": DONE})),
     "conflict": (result("conflict"), Route({})),
     "checks_warned": (
         CHECKS_WARNED,
-        Route({"Load": DONE, "NotifyChecksWarned": PUBLISHED}, None, {WARNED_ALERT}),
+        Route({"Load": DONE, "AlertChecksWarned": PUBLISHED}, None, {WARNED_ALERT}),
     ),
-    "checks_warned_and_the_warehouse_is_down": (
+    "checks_warned_and_load_fails": (
         CHECKS_WARNED,
         Route(
-            {"Load": PERMANENT, "NotifyLoadFailed": PUBLISHED, "NotifyChecksWarned": PUBLISHED},
+            {"Load": PERMANENT, "AlertLoadFailed": PUBLISHED, "AlertChecksWarned": PUBLISHED},
             "Shoplake.LoadFailed",
             {LOAD_ALERT, WARNED_ALERT},
         ),
     ),
-    "checks_warned_and_the_alert_is_refused": (
+    "checks_warned_and_alert_fails": (
         CHECKS_WARNED,
         Route(
-            {"Load": DONE, "NotifyChecksWarned": [REFUSED] * 4},
+            {"Load": DONE, "AlertChecksWarned": [REFUSED] * 4},
             "Shoplake.AlertFailed",
             {WARNED_ALERT},
         ),
@@ -83,41 +86,41 @@ AFTERWARDS = {
     "checks_failed": (
         CHECKS_FAILED,
         Route(
-            {"Load": DONE, "NotifyChecksFailed": PUBLISHED}, "Shoplake.ChecksFailed", {CHECKS_ALERT}
+            {"Load": DONE, "AlertChecksFailed": PUBLISHED}, "Shoplake.ChecksFailed", {CHECKS_ALERT}
         ),
     ),
-    "checks_failed_and_the_warehouse_is_down": (
+    "checks_failed_and_load_fails": (
         CHECKS_FAILED,
         Route(
-            {"Load": PERMANENT, "NotifyLoadFailed": PUBLISHED, "NotifyChecksFailed": PUBLISHED},
+            {"Load": PERMANENT, "AlertLoadFailed": PUBLISHED, "AlertChecksFailed": PUBLISHED},
             "Shoplake.ChecksFailed",
             {CHECKS_ALERT, LOAD_ALERT},
         ),
     ),
-    "the_warehouse_is_down": (
+    "load_fails": (
         COMMITTED,
         Route(
-            {"Load": PERMANENT, "NotifyLoadFailed": PUBLISHED, "Notify": DONE},
+            {"Load": PERMANENT, "AlertLoadFailed": PUBLISHED, "Notify": DONE},
             "Shoplake.LoadFailed",
             {LOAD_ALERT},
         ),
     ),
-    "people_cannot_be_told": (
+    "notify_fails": (
         COMMITTED,
         Route(
-            {"Load": DONE, "Notify": PERMANENT, "NotifyNoticesFailed": PUBLISHED},
+            {"Load": DONE, "Notify": PERMANENT, "AlertNotifyFailed": PUBLISHED},
             "Shoplake.NotifyFailed",
             {NOTIFY_ALERT},
         ),
     ),
-    "neither_works": (
+    "load_and_notify_fail": (
         COMMITTED,
         Route(
             {
                 "Load": PERMANENT,
-                "NotifyLoadFailed": PUBLISHED,
+                "AlertLoadFailed": PUBLISHED,
                 "Notify": PERMANENT,
-                "NotifyNoticesFailed": PUBLISHED,
+                "AlertNotifyFailed": PUBLISHED,
             },
             "Shoplake.LoadFailed",
             {LOAD_ALERT, NOTIFY_ALERT},
@@ -126,27 +129,27 @@ AFTERWARDS = {
 }
 
 
-def computed_here(payload: Json, route: Route) -> Route:
-    """The job runs in transform first."""
+def with_transform(payload: Json, route: Route) -> Route:
+    """Returns the route of a job that transform runs."""
     return Route({"Transform": answered(payload), **route.answers}, route.error, route.alerts)
 
 
-def computed_on_glue(payload: Json, route: Route) -> Route:
-    """The job comes with its result, and transform is not called."""
+def with_result(payload: Json, route: Route) -> Route:
+    """Returns the route of a job whose result is in the input: transform is not invoked."""
     return Route(
         route.answers, route.error, route.alerts, INPUT | {"transform": {"result": payload}}
     )
 
 
 ROUTES = {
-    **{case: computed_here(*route) for case, route in AFTERWARDS.items()},
-    **{f"{case}_on_glue": computed_on_glue(*route) for case, route in AFTERWARDS.items()},
+    **{case: with_transform(*route) for case, route in AFTERWARDS.items()},
+    **{f"{case}_with_result": with_result(*route) for case, route in AFTERWARDS.items()},
     "transform_fails": Route(
-        {"Transform": PERMANENT, "NotifyTransformFailed": PUBLISHED},
+        {"Transform": PERMANENT, "AlertTransformFailed": PUBLISHED},
         "Shoplake.TransformFailed",
         {TRANSFORM_ALERT},
     ),
-    "transform_fails_and_then_works": Route(
+    "transform_is_throttled_once": Route(
         {
             "Transform": [
                 {"Throw": {"Error": "Lambda.TooManyRequestsException", "Cause": "later"}},
@@ -158,10 +161,8 @@ ROUTES = {
 
 
 @pytest.mark.parametrize("case", ROUTES)
-def test_given_what_the_tasks_answer_then_people_hear_of_it_and_the_end_is_right(
-    tested: Machine, case: str
-) -> None:
-    """No task is called that has no answer here, and none that has one is left out."""
+def test_route_has_expected_tasks_alerts_and_status(tested: Machine, case: str) -> None:
+    """Exactly the tasks that have a mocked result here are called."""
     route = ROUTES[case]
     end = tested.execute(case)
 
@@ -171,12 +172,12 @@ def test_given_what_the_tasks_answer_then_people_hear_of_it_and_the_end_is_right
     for alert in end.alerts:
         message = alert["Message"]
         assert message.get("input", {"job": message.get("job")}) == INPUT
-        assert message["next"], "what to do about it"
-        assert CUSTOMER not in str(alert), "rows are for the warehouse only"
+        assert message["next"], "the next step"
+        assert CUSTOMER not in str(alert), "samples belong in the warehouse only"
         if alert["Subject"] in (WARNED_ALERT, CHECKS_ALERT):
             [check] = alert["Message"]["checks"]
-            assert (check["check"], check["shops"], check["rows"]) == ("adds_up", ["acme"], 1)
+            assert (check["check"], check["shops"], check["rows"]) == ("reconciles", ["acme"], 1)
         if alert["Subject"] == LOAD_ALERT:
             assert (alert["Message"]["model"], alert["Message"]["partition"]) == ("m", "p"), (
-                "what to reload"
+                "the partition to reload"
             )

@@ -1,6 +1,4 @@
-"""Every path through the state machine for jobs on Glue, with the answers of Glue, S3, Step
-Functions and SNS given.
-"""
+"""Every path through silver_to_gold_glue, with mocked results of AWS services."""
 
 from __future__ import annotations
 
@@ -30,7 +28,7 @@ WRITTEN: Json = {"Return": {"ETag": '"2"'}}
 
 
 def failed(message: str, state: str = "FAILED") -> Json:
-    """A run that began and did not end well, as Step Functions tells of it."""
+    """Returns the error with which Step Functions reports a failed run."""
     run = {
         "Id": "jr_1",
         "JobName": "shoplake-transform",
@@ -43,34 +41,34 @@ def failed(message: str, state: str = "FAILED") -> Json:
 
 
 def refused(error: str) -> Json:
-    """A call that a service did not take."""
+    """Returns an error of a service's API."""
     return {"Throw": {"Error": error, "Cause": "not now"}}
 
 
 PERMANENT_RUN = failed(
     "RuntimeError: Shoplake.Permanent: model m, its query: [DIVIDE_BY_ZERO] Division by zero"
 )
-PASSING_RUN = failed(
+TRANSIENT_RUN = failed(
     "RuntimeError: Shoplake.Retryable: model m, its query: Spark did not finish (executor lost)"
 )
 LOST_DRIVER = failed("Command failed with exit code 137")
 
-COMPUTED = {"RunJob": SUCCEEDED, "ReadResult": READ, "ShowAndTell": STARTED}
-ALARMED = {"GiveLeaseBack": WRITTEN, "NotifyGlueFailed": PUBLISHED}
+COMPUTED = {"RunJob": SUCCEEDED, "ReadResult": READ, "LoadAndNotify": STARTED}
+ALERTED = {"ReleaseLease": WRITTEN, "AlertGlueFailed": PUBLISHED}
 
 FAILED = "Shoplake.GlueFailed"
 JOB_ALERT = "Shoplake: a gold partition was not computed on Glue"
-RESULT_ALERT = "Shoplake: a result from Glue was not handed on"
+RESULT_ALERT = "Shoplake: a result from Glue was not loaded"
 
 
-def broken(*runs: Json, **more: Json | list[Json]) -> Route:
-    """After these runs the job counts as failed."""
-    return Route({"RunJob": list(runs), **ALARMED, **more}, FAILED, {JOB_ALERT})
+def failing(*runs: Json, **more: Json | list[Json]) -> Route:
+    """Returns the route of a job that fails after these runs."""
+    return Route({"RunJob": list(runs), **ALERTED, **more}, FAILED, {JOB_ALERT})
 
 
 ROUTES = {
     "succeeds": Route(COMPUTED),
-    "waits_for_its_turn": Route(
+    "concurrency_limit_is_reached": Route(
         {
             **COMPUTED,
             "RunJob": [
@@ -81,7 +79,7 @@ ROUTES = {
             ],
         }
     ),
-    "glue_is_unwell_for_a_while": Route(
+    "glue_errors_are_transient": Route(
         {
             **COMPUTED,
             "RunJob": [
@@ -91,53 +89,51 @@ ROUTES = {
             ],
         }
     ),
-    "fails_in_passing": Route({**COMPUTED, "RunJob": [PASSING_RUN, SUCCEEDED]}),
-    "fails_in_passing_twice": Route({**COMPUTED, "RunJob": [LOST_DRIVER, PASSING_RUN, SUCCEEDED]}),
-    "fails_for_good": broken(PERMANENT_RUN),
-    "fails_in_passing_and_then_for_good": broken(PASSING_RUN, PERMANENT_RUN),
-    "does_not_pass": broken(PASSING_RUN, LOST_DRIVER, PASSING_RUN),
-    "is_too_slow_for_glue": broken(failed("", "TIMEOUT")),
-    "is_too_slow_for_the_machine": broken(refused("States.Timeout")),
-    "is_stopped_by_somebody": broken(failed("", "STOPPED")),
-    "does_not_exist": broken(refused("Glue.EntityNotFoundException")),
-    "fails_and_keeps_the_lease": broken(
-        PERMANENT_RUN, GiveLeaseBack=[refused("S3.S3Exception")] * 4
-    ),
-    "fails_and_cannot_say_so": Route(
+    "transient_error": Route({**COMPUTED, "RunJob": [TRANSIENT_RUN, SUCCEEDED]}),
+    "two_transient_errors": Route({**COMPUTED, "RunJob": [LOST_DRIVER, TRANSIENT_RUN, SUCCEEDED]}),
+    "permanent_error": failing(PERMANENT_RUN),
+    "transient_then_permanent_error": failing(TRANSIENT_RUN, PERMANENT_RUN),
+    "three_transient_errors": failing(TRANSIENT_RUN, LOST_DRIVER, TRANSIENT_RUN),
+    "run_timeout": failing(failed("", "TIMEOUT")),
+    "state_timeout": failing(refused("States.Timeout")),
+    "run_is_stopped": failing(failed("", "STOPPED")),
+    "job_does_not_exist": failing(refused("Glue.EntityNotFoundException")),
+    "lease_is_not_released": failing(PERMANENT_RUN, ReleaseLease=[refused("S3.S3Exception")] * 4),
+    "alert_fails": Route(
         {
             "RunJob": PERMANENT_RUN,
-            "GiveLeaseBack": WRITTEN,
-            "NotifyGlueFailed": [refused("SNS.InternalErrorException")] * 4,
+            "ReleaseLease": WRITTEN,
+            "AlertGlueFailed": [refused("SNS.InternalErrorException")] * 4,
         },
         FAILED,
         {JOB_ALERT},
     ),
-    "s3_is_unwell_for_a_while": Route(
+    "s3_error_is_transient": Route(
         {**COMPUTED, "ReadResult": [refused("S3.SlowDownException"), READ]}
     ),
-    "leaves_more_than_a_state_holds": Route(
+    "result_is_too_large": Route(
         {
             "RunJob": SUCCEEDED,
             "ReadResult": refused("States.DataLimitExceeded"),
-            "NotifyResultLost": PUBLISHED,
+            "AlertResultNotLoaded": PUBLISHED,
         },
         FAILED,
         {RESULT_ALERT},
     ),
-    "leaves_no_result": Route(
+    "result_is_missing": Route(
         {
             "RunJob": SUCCEEDED,
             "ReadResult": [refused("S3.NoSuchKeyException")] * 6,
-            "NotifyResultLost": PUBLISHED,
+            "AlertResultNotLoaded": PUBLISHED,
         },
         FAILED,
         {RESULT_ALERT},
     ),
-    "cannot_hand_its_result_on": Route(
+    "silver_to_gold_does_not_start": Route(
         {
             **COMPUTED,
-            "ShowAndTell": [refused("StepFunctions.ExecutionLimitExceededException")] * 6,
-            "NotifyResultLost": PUBLISHED,
+            "LoadAndNotify": [refused("StepFunctions.ExecutionLimitExceededException")] * 6,
+            "AlertResultNotLoaded": PUBLISHED,
         },
         FAILED,
         {RESULT_ALERT},
@@ -146,7 +142,7 @@ ROUTES = {
 
 
 def thrown(route: Route) -> list[Json]:
-    """The errors of the state that made the job fail."""
+    """Returns the error of the state that made the job fail."""
     last = [
         answers
         for state, answers in route.answers.items()
@@ -158,12 +154,8 @@ def thrown(route: Route) -> list[Json]:
 
 
 @pytest.mark.parametrize("case", ROUTES)
-def test_given_what_glue_answers_then_it_is_tried_again_handed_on_or_reported(
-    tested: Machine, case: str
-) -> None:
-    """No task is called that has no answer here, none that has one is left out, and each as often
-    as it has answers.
-    """
+def test_route_has_expected_tasks_alerts_and_status(tested: Machine, case: str) -> None:
+    """Exactly the tasks with a mocked result are called, as often as they have results."""
     route = ROUTES[case]
     end = tested.execute(case)
 
@@ -172,7 +164,7 @@ def test_given_what_glue_answers_then_it_is_tried_again_handed_on_or_reported(
     assert {alert["Subject"] for alert in end.alerts} == route.alerts
     for alert in end.alerts:
         message = alert["Message"]
-        assert message["input"] == INPUT, "what to start it again with"
+        assert message["input"] == INPUT, "the input of a new execution"
         assert {"Error": message["error"], "Cause": message["cause"]} in thrown(route) and message[
             "next"
         ]
@@ -180,9 +172,7 @@ def test_given_what_glue_answers_then_it_is_tried_again_handed_on_or_reported(
         assert run == {"JobName": "glue_job_name", "Arguments": {"--job": INPUT["job"]}}
 
 
-def test_given_a_result_then_the_other_machine_gets_it_as_its_own_transform_would_have_said_it(
-    tested: Machine,
-) -> None:
+def test_result_is_passed_in_the_format_of_transform(tested: Machine) -> None:
     [started] = tested.execute("succeeds").called("states")
     assert (
         started["StateMachineArn"]
@@ -193,8 +183,8 @@ def test_given_a_result_then_the_other_machine_gets_it_as_its_own_transform_woul
     assert given == {"job": INPUT["job"], "transform": {"result": RESULT}}
 
 
-def test_given_a_job_that_failed_then_its_partition_is_free_again(tested: Machine) -> None:
-    [put] = tested.execute("fails_for_good").called("aws-sdk:s3")
+def test_failed_job_releases_its_lease(tested: Machine) -> None:
+    [put] = tested.execute("permanent_error").called("aws-sdk:s3")
     assert put == {
         "Bucket": "lake_bucket",
         "Key": INPUT["lease"],
@@ -202,8 +192,8 @@ def test_given_a_job_that_failed_then_its_partition_is_free_again(tested: Machin
     }
 
 
-def test_given_attempts_then_the_alert_says_how_many_there_were(tested: Machine) -> None:
+def test_alert_has_the_number_of_attempts(tested: Machine) -> None:
     assert [
         tested.execute(case).alerts[0]["Message"]["attempts"]
-        for case in ("fails_for_good", "does_not_pass")
+        for case in ("permanent_error", "three_transient_errors")
     ] == [1, 3]

@@ -19,9 +19,8 @@ from psycopg import IsolationLevel
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "dev" / "localstack"))
 
-from cloud import free_port  # noqa: E402
 from shoplake_localstack.local.postgres import Postgres, url  # noqa: E402
-from shoplake_localstack.local.processes import end  # noqa: E402
+from shoplake_localstack.local.processes import end, free_port  # noqa: E402
 from shoplake_localstack.local.waiting import wait_until_ready  # noqa: E402
 from shoplake_localstack.redshift_data.copy import Copy  # noqa: E402
 from shoplake_localstack.redshift_data.sql import translate  # noqa: E402

@@ -18,12 +18,12 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Where the lake keeps how far the batch got.
+    /// Returns the key of the batch's checkpoint.
     pub fn checkpoint_key(&self) -> String {
         format!("{}.json", self.state())
     }
 
-    /// Where the lake keeps a part of the keys that the batch has sent.
+    /// Returns the key of an object with row keys that the batch has sent.
     pub(crate) fn segment_key(&self, digest: &str) -> String {
         format!("{}/{digest}.keys", self.state())
     }
@@ -32,12 +32,12 @@ impl Batch {
         format!("state/connectors/{}/{}/{}", self.connector, self.shop, self.name)
     }
 
-    /// The envelope id of the row with this key.
+    /// Returns the envelope id of the row with this key.
     pub(crate) fn row_id(&self, key: &str) -> String {
         self.id(key)
     }
 
-    /// The envelope id of the control total. It has no slash behind the batch, which every key has.
+    /// Returns the envelope id of the control total. No row has it: each row's key has a slash.
     pub(crate) fn control_total_id(&self) -> String {
         self.id("control-total")
     }

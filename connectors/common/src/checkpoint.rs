@@ -1,4 +1,4 @@
-//! How far a batch got, in the lake, so that a task that was killed continues from there.
+//! Checkpoints: how far a batch got. A task that was killed continues from there.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -31,7 +31,7 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Whether there is still something to fetch.
+    /// Returns whether a page is left to fetch.
     pub(crate) fn has_more(&self) -> bool {
         self.page == 0 || self.cursor.is_some()
     }
@@ -77,7 +77,7 @@ pub async fn due<T>(
     Ok(due)
 }
 
-/// Reads and writes one batch's checkpoint, and finds out when another run writes it too.
+/// Reads and writes one batch's checkpoint, and detects another run that writes it.
 pub(crate) struct CheckpointStore<'a> {
     store: &'a dyn Store,
     key: String,
@@ -85,8 +85,8 @@ pub(crate) struct CheckpointStore<'a> {
 }
 
 impl<'a> CheckpointStore<'a> {
-    /// Opens the checkpoint at `key`. There is none before a batch's first page, and none to
-    /// continue from after its last.
+    /// Opens the checkpoint at `key`. Returns none before a batch's first page, and none after its
+    /// last.
     pub(crate) async fn open(
         store: &'a dyn Store,
         key: String,
@@ -96,8 +96,7 @@ impl<'a> CheckpointStore<'a> {
         };
         let checkpoint = serde_json::from_slice::<Checkpoint>(&object.bytes)
             .inspect_err(|error| {
-                // Starting over is always right, only slower: every row has the id that it had
-                // before.
+                // Starting over is correct, only slower: every row gets the same id again.
                 tracing::warn!(key, %error, "the checkpoint cannot be read; the batch starts over");
             })
             .ok()
@@ -121,7 +120,8 @@ impl<'a> CheckpointStore<'a> {
         Ok(())
     }
 
-    /// A write whose answer got lost conflicts with itself when it is repeated.
+    /// Returns the ETag of the checkpoint if it has `bytes`: a write whose answer was lost
+    /// conflicts with itself when the client repeats it.
     async fn own_write(&self, bytes: &Bytes) -> Result<Option<ETag>, StoreError> {
         let object = self.store.get(&self.key).await?;
         Ok(object.filter(|object| object.bytes == bytes).map(|object| object.head.etag))

@@ -1,4 +1,4 @@
-//! The parts of a task's configuration that every connector has.
+//! Configuration that all connectors share.
 
 use std::{fmt::Display, num::NonZeroU32, str::FromStr};
 
@@ -10,8 +10,8 @@ use crate::SecretSource;
 
 const DEFAULT_PAGE_SIZE: NonZeroU32 = NonZeroU32::new(500).expect("it is above 0");
 
-/// The variable's value as a `T`, or none where it is missing or empty. The error says what is
-/// `expected` in words.
+/// Returns the variable's value as a `T`, or none if it is missing or empty. The error says what is
+/// `expected`.
 ///
 /// # Errors
 /// When the value is not a `T`.
@@ -66,7 +66,7 @@ impl Destination {
         })
     }
 
-    /// What the envelope of a row says that is received now.
+    /// Returns the metadata of a row that is received now.
     pub(crate) fn stamp(&self, received_at: DateTime<Utc>) -> Stamp<'_> {
         Stamp::new(&self.shop, received_at).in_backfill(self.backfill.as_ref())
     }

@@ -1,16 +1,16 @@
-//! What a row says, as its dataset's contract reads it.
+//! Reads rows with their dataset's contract.
 
 use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use shoplake_contracts::{
-    Code, ColumnType, Contract, ContractError, Contracts, PartitionValue, Stamp,
+    Code, ColumnType, Contract, ContractError, Contracts, Partition, Stamp,
     text::{Day, Timestamp, parse_date, parse_integer, parse_timestamp},
 };
 
-/// The dataset that a connector fetches. Its contract is the only reader of a row's fields, so what
-/// a connector counts is what silver will hold.
+/// The dataset that a connector fetches. Its contract is the only reader of a row's fields, so the
+/// connector counts what silver will hold.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     contract: Contract,
@@ -29,7 +29,7 @@ pub(crate) struct RowSummary {
     pub(crate) occurred_at: Option<String>,
     /// The day or hour that silver will have it in; none for a row that its contract refuses, and
     /// for a dataset in buckets, of which there is a fixed number.
-    pub(crate) partition: Option<PartitionValue>,
+    pub(crate) partition: Option<Partition>,
 }
 
 impl Dataset {
@@ -62,14 +62,13 @@ impl Dataset {
         Ok(Self { contract: contract.clone(), quantity })
     }
 
-    /// The dataset's name.
+    /// Returns the dataset's name.
     pub fn name(&self) -> &str {
         &self.contract.dataset
     }
 
-    /// Reads a row. A row that its contract refuses keeps the key that it has in a corrected form,
-    /// if the columns of the key are valid: a correction that is delivered later is then known to
-    /// be of the same row. Any other row is identified by its bytes.
+    /// Reads a row. A rejected row keeps its key if the key's columns are valid, so that a
+    /// corrected row has the same id. Any other rejected row is identified by its bytes.
     pub(crate) fn summarize(&self, stamp: Stamp<'_>, row: &RawValue) -> RowSummary {
         let data = row.get().as_bytes();
         let reasons = match self.contract.read(stamp, data) {
@@ -84,15 +83,14 @@ impl Dataset {
                         self.quantity.and_then(|column| record.integer(column)).unwrap_or(0),
                     ),
                     occurred_at: occurred_at.map(|micros| Timestamp(micros).to_string()),
-                    partition: partition
-                        .filter(|value| !matches!(value, PartitionValue::Bucket(_))),
+                    partition: partition.filter(|value| !matches!(value, Partition::Bucket(_))),
                 };
             }
             Err(reasons) => reasons,
         };
-        // Of a row that is not JSON as a whole, the contract has not looked at the key: it may have
-        // any length and any characters, and would make an envelope that no stream or conform
-        // takes.
+        // The contract does not check the key of a row that is not valid JSON. Such a key may have
+        // any length and any characters, and would make an envelope that the stream or conform
+        // rejects.
         let key_is_refused = reasons.iter().any(|reason| {
             reason.field.is_empty()
                 || reason.code == Code::Malformed
@@ -103,7 +101,7 @@ impl Dataset {
         RowSummary { key, quantity: None, occurred_at: None, partition: None }
     }
 
-    /// The key of a row whose columns of the key are valid.
+    /// Returns the key of a row, if the key's columns are valid.
     fn valid_key(&self, row: &RawValue) -> Option<String> {
         let fields: HashMap<String, &RawValue> = serde_json::from_str(row.get()).ok()?;
         let columns = self.contract.columns.iter();
@@ -117,9 +115,9 @@ impl Dataset {
     }
 }
 
-/// Joins the parts of a key. A slash within any part but the last is written otherwise, or ("a/b",
-/// "c") and ("a", "b/c") would be one key. A slash is in every key, so that it never equals an id
-/// without one.
+/// Joins the parts of a key. Escapes slashes in all parts but the last, so that ("a/b", "c") and
+/// ("a", "b/c") are different keys. Every key has a slash, so that it never equals the id of a
+/// control total.
 fn join(mut parts: Vec<String>) -> String {
     let last = parts.pop().unwrap_or_default();
     if parts.is_empty() {
@@ -129,8 +127,8 @@ fn join(mut parts: Vec<String>) -> String {
     escaped.collect::<String>() + &last
 }
 
-/// Writes a value that its contract accepts as silver has it: `2` for `2.0`, a time in UTC. None if
-/// the column is of a type of which keys are not made.
+/// Returns a value in silver's notation: `2` for `2.0`, a time in UTC. None if a key cannot have
+/// the column's type.
 fn valid_part(column_type: ColumnType, json: &str) -> Option<String> {
     let text = || serde_json::from_str::<String>(json).ok();
     Some(match column_type {
@@ -159,10 +157,11 @@ mod tests {
         dataset.summarize(Stamp::new(&shop, received_at), &row)
     }
 
-    /// A valid line of a receipt, in which `changes` replace fields.
+    /// Returns a valid line of a receipt, with fields replaced by `changes`.
     fn sale(changes: serde_json::Value) -> String {
         let mut sale = json!({
-            "transaction_id": "5363", "line_no": 2, "store_id": "s1", "region": "north", "product_id": "p1",
+            "transaction_id": "5363", "line_no": 2, "store_id": "s1", "region": "north",
+            "product_id": "p1",
             "quantity": 6, "unit_price": "2.55", "discount": "0", "currency": "GBP",
             "sold_at": "2026-11-21T09:26:00+01:00", "business_date": "2026-11-21",
         });
@@ -182,7 +181,7 @@ mod tests {
             key: "5363/2".to_owned(),
             quantity: Some(6),
             occurred_at: Some("2026-11-21T08:26:00.000000Z".to_owned()),
-            partition: Some(PartitionValue::Day(20_778)),
+            partition: Some("2026-11-21".parse().unwrap()),
         };
         assert_eq!(summary(&sales(), &sale(json!({}))), expected);
         let escaped = sale(json!({})).replace("5363", "536\\u0033").replace(":2,", ":2.0,");
@@ -247,13 +246,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_has_all_parts_and_a_slash_in_one_does_not_make_it_another() {
+    fn a_slash_in_a_part_does_not_change_which_key_it_is() {
         let levels = Dataset::new("inventory_levels", LEVELS, Some("on_hand")).unwrap();
         let level = |location: &str, product: &str| {
             let row = json!({
-                "location_id": location, "product_id": product, "snapshot_at": "2026-11-21T10:00:00Z",
-                "on_hand": -2, "reserved": 0, "reorder_point": 5, "unit_cost": "1.50", "currency": "GBP",
-                "restocked_quantity": 0,
+                "location_id": location, "product_id": product,
+                "snapshot_at": "2026-11-21T10:00:00Z",
+                "on_hand": -2, "reserved": 0, "reorder_point": 5, "restocked_quantity": 0,
+                "unit_cost": "1.50", "currency": "GBP",
             });
             let summary = summary(&levels, &row.to_string());
             assert_eq!(summary.quantity, Some(-2));

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use shoplake_contracts::{
-    Contracts, PartitionValue, Reason,
+    Contracts, Partition, Reason,
     envelope::{Envelope, MAX_RECORD_BYTES, oversized_beginning},
 };
 
@@ -18,7 +18,7 @@ const CONTROL_TOTALS: &str = "control_totals";
 const CONTROL_TOTALS_SCHEMA: &str =
     include_str!("../../../crates/contracts/schemas/control_totals.json");
 
-/// What a batch has sent so far.
+/// Totals of what a batch has sent so far.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     /// Rows: distinct keys.
@@ -31,10 +31,10 @@ pub(crate) struct Totals {
     /// The rows themselves, where the source may repeat them.
     pub(crate) seen: Option<SeenRows>,
     /// The days or hours of the rows since the run began.
-    pub(crate) partitions: HashSet<PartitionValue>,
+    pub(crate) partitions: HashSet<Partition>,
 }
 
-/// What is sent of one page.
+/// The envelopes of one page.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     /// Envelopes, one per row.
@@ -77,8 +77,8 @@ impl EnvelopeWriter<'_> {
                     row_bytes = row.get().len(),
                     line_bytes = line.len(),
                     limit_bytes = MAX_RECORD_BYTES,
-                    "a row is too large for a record of the stream: its beginning is sent and will be in \
-                     quarantine; have the source send less of it"
+                    "a row is too large for a record of the stream: its beginning is sent and will \
+                     be in quarantine; have the source send smaller rows"
                 );
                 line = self.oversized(&id, now, row)?;
                 summary.quantity = None;
@@ -129,7 +129,7 @@ impl EnvelopeWriter<'_> {
         envelope.to_line()
     }
 
-    /// The envelope of a row that is too large for a record: the row's size and its beginning.
+    /// Returns the envelope of a row that is too large for a record: its size and its beginning.
     fn oversized(
         &self,
         id: &str,
@@ -141,7 +141,7 @@ impl EnvelopeWriter<'_> {
         envelope.with_oversized_bytes(row.get().len()).to_line()
     }
 
-    /// The control total: what the whole batch has sent.
+    /// Returns the envelope of the control total.
     pub(crate) fn control_total(
         &self,
         totals: &Totals,
@@ -161,15 +161,15 @@ impl EnvelopeWriter<'_> {
                 shop_id = %self.destination.shop,
                 batch = self.batch.name,
                 %reason,
-                "control_totals refuses the batch's control total: it will be in quarantine, and nothing is \
-                 compared with it"
+                "the contract control_totals rejects the batch's control total: it will be in \
+                 quarantine, and nothing is compared with it"
             );
         }
         let id = self.batch.control_total_id();
         self.envelope(CONTROL_TOTALS, &id, completed_at, &data).with_time(completed).to_line()
     }
 
-    /// Why the contract of control totals refuses one: a sum beyond its bounds, for instance.
+    /// Returns why the contract rejects a control total, such as a sum beyond its bounds.
     fn reason_against(&self, data: &RawValue, received_at: DateTime<Utc>) -> Option<Reason> {
         let contracts = Contracts::from_sources([(CONTROL_TOTALS, CONTROL_TOTALS_SCHEMA)]).ok()?;
         let stamp = self.destination.stamp(received_at);
@@ -212,7 +212,7 @@ mod tests {
 
     const SCHEMA: &str = include_str!("../../../crates/contracts/schemas/pos_sales.json");
 
-    /// Has a writer of a batch do something.
+    /// Calls `act` with the writer of a batch.
     fn with_writer<T>(backfill: Option<&str>, act: impl FnOnce(EnvelopeWriter<'_>) -> T) -> T {
         let destination = Destination {
             shop: "acme".parse().unwrap(),

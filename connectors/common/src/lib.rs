@@ -1,11 +1,13 @@
-//! What the connectors share: they fetch a batch page by page and put it to a stream, whole,
-//! however often they are killed.
+//! Common parts of all connectors: fetching a batch page by page and putting it to a stream, whole,
+//! however often the process is killed.
 //!
-//! A [`Run`] takes a [`Batch`] from a [`Source`] (such as a [`PagedApi`]), wraps each row,
-//! unchanged, into an envelope with a deterministic id, and writes to the lake after each
-//! acknowledged page how far it got. The contract of the [`Dataset`] decides what a row counts. At
-//! the end the run sends a control total, so that a check can compare what was sent with what
-//! landed. A connector's process is a [`Task`], and its `main` is [`task::main`].
+//! A [`Run`] takes a [`Batch`] from a [`Source`] (such as a [`PagedApi`]) and wraps each row,
+//! unchanged, into an envelope with a deterministic id. After each acknowledged page it writes a
+//! [`Checkpoint`] to the lake. At the end it sends a control total, so that a check can compare
+//! what was sent with what landed.
+//!
+//! A connector's process is a [`Task`]: [`task::main`] runs it. A task that polls an API fetches
+//! its batches with [`Poll::deliver_all`].
 
 mod batch;
 mod checkpoint;
@@ -26,7 +28,7 @@ pub use checkpoint::{Checkpoint, due};
 pub use config::{ApiConfig, Destination, page_size, parsed};
 pub use dataset::Dataset;
 pub use http::{ApiError, PagedApi};
-pub use poll::Poll;
+pub use poll::{BatchRequest, Poll};
 pub use retry_policy::RetryPolicy;
 pub use run::{Run, RunError};
 pub use secret::{SecretError, SecretSource};

@@ -1,8 +1,23 @@
 //! Batches of one paged API, to the stream.
 
-use crate::{ApiConfig, Batch, Checkpoint, Dataset, Destination, PagedApi, Ports, Run, TaskError};
+use crate::{
+    ApiConfig, Batch, Checkpoint, Dataset, Delivered, Destination, PagedApi, Ports, Run, TaskError,
+};
 
-/// What is polled, and where it goes. All its batches go through one HTTP client.
+/// A batch to fetch, and how the API is asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchRequest {
+    /// The batch.
+    pub batch: Batch,
+    /// The query parameter that names the batch: `("business_date", "2010-12-01")`.
+    pub query: (&'static str, String),
+    /// Whether a 404 for the batch is an error; otherwise it is a warning.
+    pub is_required: bool,
+    /// Whether a batch without rows is logged as a warning.
+    pub expects_rows: bool,
+}
+
+/// Sends the batches of one API to the stream, through one HTTP client.
 pub struct Poll<'a> {
     api: PagedApi,
     page_size: String,
@@ -12,7 +27,7 @@ pub struct Poll<'a> {
 }
 
 impl<'a> Poll<'a> {
-    /// Polls `path` for rows of `dataset`.
+    /// Returns a poll of `path` for rows of `dataset`.
     ///
     /// # Errors
     /// When the base URL is not a URL.
@@ -29,11 +44,54 @@ impl<'a> Poll<'a> {
         Ok(Self { api, page_size, dataset, destination, ports })
     }
 
-    /// Fetches and sends what is left of the batch that `query` asks for.
+    /// Fetches and sends the batches, one after the other.
+    ///
+    /// A batch that the API does not have, or for which its answers are faulty, does not keep the
+    /// others from being fetched. Any other failure would most likely meet all batches, and ends
+    /// the poll.
     ///
     /// # Errors
-    /// Nothing is lost by any of them: run the batch again.
-    pub async fn deliver(
+    /// When a batch is not complete. Nothing is lost: run the same batches again.
+    pub async fn deliver_all(
+        &self,
+        requests: impl IntoIterator<Item = BatchRequest>,
+    ) -> Result<Delivered, TaskError> {
+        let mut delivered = Delivered::default();
+        let (mut absent, mut first_error) = (Vec::new(), None);
+        for BatchRequest { batch, query: (name, value), is_required, expects_rows } in requests {
+            match self.deliver(&batch, &[(name, &value)]).await {
+                Ok(completed) => {
+                    if completed.rows == 0 && expects_rows {
+                        tracing::warn!(batch = batch.name, "the batch is empty, expected rows");
+                    }
+                    delivered.add(&completed);
+                }
+                Err(error) if error.is_absent() => {
+                    tracing::warn!(batch = batch.name, %error, "the source lacks the batch");
+                    if is_required {
+                        absent.push(batch.name);
+                    }
+                }
+                Err(error) if error.is_of_batch() => {
+                    tracing::error!(
+                        batch = batch.name,
+                        %error,
+                        "the batch cannot be fetched; continuing with the next one"
+                    );
+                    first_error.get_or_insert(error);
+                }
+                Err(error) => return Err(first_error.unwrap_or(error)),
+            }
+        }
+        match first_error {
+            Some(error) => Err(error),
+            None if absent.is_empty() => Ok(delivered),
+            None => Err(TaskError::Absent { batches: absent }),
+        }
+    }
+
+    /// Fetches and sends what is left of the batch that `query` asks for.
+    async fn deliver(
         &self,
         batch: &Batch,
         query: &[(&str, &str)],

@@ -1,4 +1,4 @@
-//! How long a source is waited for.
+//! Timeouts and retries of a source.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ pub struct RetryPolicy {
     pub max_delay: Duration,
     /// Attempts after the first.
     pub retries: usize,
-    /// All attempts at one page start within this time. A source that asks for a longer wait is
-    /// left to a later run.
+    /// All attempts at one page start within this time. A later run fetches the page if the source
+    /// asks for a longer wait.
     pub deadline: Duration,
 }
 
@@ -33,7 +33,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The waits between the attempts.
+    /// Returns the waits between the attempts.
     pub fn delays(&self) -> impl Iterator<Item = Duration> + Send + use<> {
         ExponentialBuilder::default()
             .with_min_delay(self.min_delay)

@@ -1,4 +1,4 @@
-//! One run: from where the last one got to, to the end of the batch.
+//! One run: from the checkpoint to the end of the batch.
 
 use std::collections::HashSet;
 
@@ -15,12 +15,13 @@ use crate::{
     seen_rows::SeenRows,
 };
 
-/// So many pages in a row may bring no new row. A source whose cursors never end would be asked for
-/// ever.
+/// How many pages in a row may bring no new row. A run would otherwise never end if the source's
+/// cursors never end.
 const MAX_PAGES_WITHOUT_NEW_ROWS: u64 = 100;
 
-/// Days or hours that the rows of one run may be of, unless it is a named backfill: each of them is
-/// computed again in all models. A batch is of one; the webhook has the same limit an hour.
+/// How many days or hours the rows of one run may belong to, unless it is a named backfill: each of
+/// them is recomputed in all models. A correct batch has one. The webhook has the same limit per
+/// hour.
 const MAX_PARTITIONS: usize = 48;
 
 /// Takes one batch from its source to the stream.
@@ -29,13 +30,13 @@ const MAX_PARTITIONS: usize = 48;
 /// totals up to there. A run of a completed batch takes it again from the start, with the same ids:
 /// that is how a day is delivered again.
 pub struct Run<'a> {
-    /// What is fetched.
+    /// The batch to fetch.
     pub batch: &'a Batch,
-    /// What its rows are.
+    /// The dataset of its rows.
     pub dataset: &'a Dataset,
-    /// Where from.
+    /// Hands out the rows.
     pub source: &'a dyn Source,
-    /// Where to.
+    /// Says which shop's rows they are, and to which stream they go.
     pub destination: &'a Destination,
     /// Takes the rows.
     pub stream: &'a dyn Stream,
@@ -53,8 +54,8 @@ pub enum RunError {
     Source(#[from] SourceError),
     /// The source's pages lead in a circle.
     #[error(
-        "batch {batch}: page {page} leads to the cursor {cursor:?} for the second time, expected a new one \
-         or null; the source is faulty, report it to its vendor"
+        "batch {batch}: page {page} leads to the cursor {cursor:?} for the second time, expected a \
+         new one or null; the source is faulty, report it to its vendor"
     )]
     Circle {
         /// The batch.
@@ -66,9 +67,9 @@ pub enum RunError {
     },
     /// The source has ever more pages, and nothing on them.
     #[error(
-        "batch {batch}: {MAX_PAGES_WITHOUT_NEW_ROWS} pages up to page {page} did not bring a new row and still \
-         lead to a further one, expected rows or \"next_cursor\": null; the source is faulty, report it to \
-         its vendor"
+        "batch {batch}: {MAX_PAGES_WITHOUT_NEW_ROWS} pages up to page {page} did not bring a new \
+         row and still lead to a further page, expected rows or \"next_cursor\": null; the source \
+         is faulty, report it to its vendor"
     )]
     Endless {
         /// The batch.
@@ -78,9 +79,9 @@ pub enum RunError {
     },
     /// The rows are of more days or hours than a batch has.
     #[error(
-        "batch {batch} of shop {shop}: page {page} brings rows of more than {MAX_PARTITIONS} days or hours, \
-         expected those of the batch; correct the source, or fetch old data in a named backfill \
-         (BACKFILL=<name>)"
+        "batch {batch} of shop {shop}: page {page} brings rows of more than {MAX_PARTITIONS} days \
+         or hours, expected those of the batch; correct the source, or fetch old data in a named \
+         backfill (BACKFILL=<name>)"
     )]
     TooManyPartitions {
         /// The batch.
@@ -102,13 +103,13 @@ pub enum RunError {
         /// The checkpoint.
         key: String,
     },
-    /// Something of our own could not be written as JSON.
+    /// An envelope or a checkpoint could not be written as JSON.
     #[error("could not write JSON: {0}")]
     Json(#[source] serde_json::Error),
 }
 
 impl RunError {
-    /// Whether a later run may succeed without any change.
+    /// Returns whether a later run may succeed without any change.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Source(error) => error.is_transient(),
@@ -121,7 +122,7 @@ impl RunError {
         }
     }
 
-    /// Whether the source is faulty in this batch, which says nothing of its others.
+    /// Returns whether the source is faulty in this batch only, so that others may succeed.
     pub(crate) fn is_of_batch(&self) -> bool {
         match self {
             Self::Source(SourceError::Api(error) | SourceError::CursorRefused(error)) => {
@@ -137,7 +138,7 @@ impl RunError {
     }
 }
 
-/// How far a run is; the checkpoint is what was written of it.
+/// How far a run is. A checkpoint is a written copy of it.
 #[derive(Default)]
 struct Progress {
     cursor: Option<String>,
@@ -180,7 +181,10 @@ impl Run<'_> {
             let page = match self.source.page(progress.cursor.as_deref()).await {
                 // Cursors expire between two runs. A batch that starts over loses nothing.
                 Err(SourceError::CursorRefused(error)) if visited.is_empty() => {
-                    tracing::warn!(%error, "the source no longer knows the checkpoint's cursor; the batch starts over");
+                    tracing::warn!(
+                        %error,
+                        "the source no longer knows the checkpoint's cursor; the batch starts over"
+                    );
                     progress = self.start();
                     self.source.page(None).await?
                 }
@@ -199,8 +203,7 @@ impl Run<'_> {
                     page: progress.page,
                 });
             }
-            // A page of which nothing was sent is asked for again if the run dies; no need to write
-            // that down.
+            // A page without a new row needs no checkpoint: the next run fetches it again.
             if sent > 0 {
                 if let Some(seen) = &mut progress.totals.seen {
                     seen.write_segments(self.store, self.batch).await?;
@@ -222,8 +225,8 @@ impl Run<'_> {
         Progress { totals: Totals { seen, ..Totals::default() }, ..Progress::default() }
     }
 
-    /// Continues after the last acknowledged page, if the checkpoint says all that is needed for
-    /// it.
+    /// Continues after the last acknowledged page. Starts over if the keys that were sent cannot be
+    /// read.
     async fn resume(&self, checkpoint: Checkpoint) -> Result<(Progress, bool), StoreError> {
         let mut seen = None;
         if self.source.may_repeat_rows() {
@@ -259,7 +262,7 @@ impl Run<'_> {
         visited: &mut HashSet<[u8; 16]>,
     ) -> Result<(), RunError> {
         let Some(cursor) = &page.next_cursor else { return Ok(()) };
-        // A cursor may be long, and there may be many: 16 bytes tell them apart.
+        // A run remembers 16 bytes of each cursor: cursors may be long, and there may be many.
         let mut fingerprint = [0; 16];
         fingerprint.copy_from_slice(&Sha256::digest(cursor)[..16]);
         if visited.insert(fingerprint) && progress.cursor.as_ref() != Some(cursor) {
@@ -303,8 +306,8 @@ impl Run<'_> {
         checkpoints: &mut CheckpointStore<'_>,
         progress: Progress,
     ) -> Result<Checkpoint, RunError> {
-        // The control total first: a run killed in between sends it once more, and the last one
-        // counts.
+        // The control total first: a run killed before the checkpoint sends it again, and the last
+        // control total counts.
         let completed_at = self.clock.now();
         let total = self.envelopes().control_total(&progress.totals, completed_at);
         self.put([total.map_err(RunError::Json)?]).await?;
@@ -318,7 +321,10 @@ impl Run<'_> {
         if let Some(seen) = &progress.totals.seen
             && let Err(error) = seen.discard(self.store, self.batch).await
         {
-            tracing::warn!(%error, "could not empty the keys of the completed batch; they only take space");
+            tracing::warn!(
+                %error,
+                "could not empty the keys of the completed batch; they only take space"
+            );
         }
         Ok(completed)
     }

@@ -1,4 +1,4 @@
-//! Where what opens a source is kept: an API's token, a database's password.
+//! The secret of a source: an API's token, a database's password.
 
 use aws_config::SdkConfig;
 use secrecy::SecretString;
@@ -8,7 +8,7 @@ use shoplake_platform::config::{ConfigError, optional};
 /// Where the secret is.
 #[derive(Debug, Clone)]
 pub enum SecretSource {
-    /// Here.
+    /// The secret itself.
     Value(SecretString),
     /// In Parameter Store, under this name.
     Parameter(String),
@@ -23,7 +23,7 @@ pub enum SecretError {
         /// The parameter.
         name: String,
     },
-    /// The place where it is kept does not answer, or does not let us in.
+    /// Parameter Store does not answer, or denies access.
     #[error("parameter {name} with the source's secret cannot be read: {reason}")]
     Unavailable {
         /// The parameter.
@@ -34,7 +34,7 @@ pub enum SecretError {
 }
 
 impl SecretError {
-    /// Whether asking again may help. A parameter that does not exist has to be stored first.
+    /// Returns whether reading again may help. A missing parameter has to be stored first.
     pub(crate) fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
@@ -61,7 +61,7 @@ impl SecretSource {
         }
     }
 
-    /// The secret.
+    /// Returns the secret.
     ///
     /// # Errors
     /// When it is kept in Parameter Store and cannot be read there.
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn given_a_secret_and_a_parameter_or_neither_then_the_configuration_is_refused() {
+    fn exactly_one_of_secret_and_parameter_is_accepted() {
         let source = |secret: &str, parameter: &str| {
             SecretSource::choose("POS_TOKEN", secret.to_owned(), parameter.to_owned())
         };

@@ -1,5 +1,5 @@
-//! Which rows a batch has sent already. Paging gives no guarantee against repeats: a source whose
-//! data shifts between two requests hands out a row again, on any later page.
+//! Remembers the rows that a batch has sent. Paging does not exclude repeats: a source whose data
+//! shifts between two requests hands out a row again on a later page.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -19,8 +19,8 @@ const SEGMENT_ENTRIES: usize = 4_096;
 
 /// The rows of a batch by key. Takes some 80 bytes of memory per row.
 ///
-/// A key is known by 64 bits of its SHA-256. Of a million keys two are alike with a probability of
-/// 3 in 100 million; then the total is one row short, but no row is lost.
+/// A key is known by 64 bits of its SHA-256. Two of a million keys collide with a probability of 3
+/// in 100 million. The second row of such a pair is then left out as a repeat.
 #[derive(Debug, Default)]
 pub(crate) struct SeenRows {
     by_key: HashMap<u64, SeenRow>,
@@ -36,7 +36,7 @@ struct SeenRow {
     quantity: Option<i64>,
 }
 
-/// How a row relates to those that the batch has sent before.
+/// How a row relates to the rows that the batch has sent before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sighting {
     /// The first row with its key.
@@ -78,8 +78,7 @@ impl SeenRows {
         sighting
     }
 
-    /// Writes the segments that are complete. What [`saved`](Self::saved) returns is then enough to
-    /// load all rows again.
+    /// Writes the complete segments. [`saved`](Self::saved) then returns enough to load all rows.
     pub(crate) async fn write_segments(
         &mut self,
         store: &dyn Store,
@@ -89,21 +88,19 @@ impl SeenRows {
             let rest = self.tail.split_off(SEGMENT_ENTRIES * ENTRY_BYTES);
             let segment = std::mem::replace(&mut self.tail, rest);
             let digest = hex::encode(Sha256::digest(&segment));
-            // The name is the content's, so another run of the batch cannot replace it by something
-            // else.
+            // The name is the digest of the content, so another run of the batch cannot replace it.
             put(store, batch, &digest, segment).await?;
             self.segments.push(digest);
         }
         Ok(())
     }
 
-    /// The segments' names, and the entries that are in none of them as text.
+    /// Returns the names of the segments, and the remaining entries as hexadecimal digits.
     pub(crate) fn saved(&self) -> (Vec<String>, String) {
         (self.segments.clone(), hex::encode(&self.tail))
     }
 
-    /// Loads what [`saved`](Self::saved) returned; none if a segment is missing or is not what was
-    /// written.
+    /// Loads what [`saved`](Self::saved) returned. Returns none if a segment is missing or changed.
     pub(crate) async fn load(
         store: &dyn Store,
         batch: &Batch,

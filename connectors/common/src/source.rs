@@ -1,4 +1,4 @@
-//! Where rows come from.
+//! Sources of rows.
 
 use async_trait::async_trait;
 use serde_json::value::RawValue;
@@ -6,15 +6,20 @@ use serde_json::value::RawValue;
 use crate::ApiError;
 
 /// Hands out the rows of one batch, page by page.
+///
+/// A source is an API ([`PagedApi`](crate::PagedApi)), a table of a database, or anything else that
+/// has a position to continue from. A [`Run`](crate::Run) calls [`page`](Self::page) with the
+/// cursor of the page before, and after a crash with the cursor of the last checkpoint. The rows of
+/// a page must not depend on the time of the call beyond what the source itself changes.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// The page at `cursor`; without a cursor the first one.
+    /// Returns the page at `cursor`; without a cursor, the first page.
     ///
     /// # Errors
-    /// Only after the source has tried what can be tried.
+    /// When the source does not give the page. The source retries by itself; a run does not.
     async fn page(&self, cursor: Option<&str>) -> Result<Page, SourceError>;
 
-    /// Whether a row may be handed out more than once, on any page. If so, a run remembers the key
+    /// Returns whether the source may hand out a row more than once. If so, a run remembers the key
     /// of each row that it has sent.
     fn may_repeat_rows(&self) -> bool {
         true
@@ -51,7 +56,7 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// Whether a later run may succeed without any change.
+    /// Returns whether a later run may succeed without any change.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::CursorRefused(error) | Self::Api(error) => error.is_transient(),

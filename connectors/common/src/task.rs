@@ -1,5 +1,4 @@
-//! The process around a connector: it reads the environment, does its work and ends with an exit
-//! code.
+//! The process of a connector: reads the environment, runs the task, ends with an exit code.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -30,7 +29,12 @@ const STREAM_DEADLINE: Duration = Duration::from_secs(300);
 /// All attempts of one call to AWS together.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a connector is asked to fetch.
+/// What one process of a connector fetches: the settings from its environment, and how they become
+/// batches.
+///
+/// [`main`] reads the task from the environment, opens the ports and calls [`run`](Self::run) once.
+/// A task may be killed at any time; the next process continues from the checkpoints of its
+/// batches.
 #[async_trait]
 pub trait Task: Sized + Send + Sync {
     /// Names the process in its logs.
@@ -42,24 +46,24 @@ pub trait Task: Sized + Send + Sync {
     /// Names the variable that is missing or cannot be read.
     fn from_env(now: DateTime<Utc>) -> Result<Self, ConfigError>;
 
-    /// The shop whose rows are sent, and where to.
+    /// Returns the shop whose rows are sent, and where to.
     fn destination(&self) -> &Destination;
 
-    /// What opens the source: an API's token, a database's password.
+    /// Returns where the source's secret is: an API's token, a database's password.
     fn secret(&self) -> &SecretSource;
 
-    /// Fetches and sends what is left of what was asked for.
+    /// Fetches and sends the batches that are not complete.
     ///
     /// # Errors
-    /// Nothing is lost by any of them: run the task again.
+    /// When a batch is not complete. Nothing is lost: run the task again.
     async fn run(&self, ports: &Ports<'_>) -> Result<Delivered, TaskError>;
 }
 
 /// What a task needs from outside.
 pub struct Ports<'a> {
-    /// Opens the source.
+    /// The source's secret.
     pub secret: SecretString,
-    /// How long the source is waited for.
+    /// Timeouts and retries of the source.
     pub retry_policy: RetryPolicy,
     /// Takes the rows.
     pub stream: &'a dyn Stream,
@@ -100,13 +104,13 @@ impl From<&Checkpoint> for Delivered {
     }
 }
 
-/// Something that was asked for is not complete.
+/// Why a task is not complete.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
     /// A variable of the environment is missing or wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The contract that the connector was built with is not one.
+    /// The connector was built with an invalid contract.
     #[error(transparent)]
     Contract(#[from] ContractError),
     /// There is no secret.
@@ -115,10 +119,10 @@ pub enum TaskError {
     /// A run failed.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// The source has no such batches; all others are complete.
+    /// The source does not have some of the batches; all others are complete.
     #[error(
-        "the source answered 404 to {} of the batches, expected a page: {}; either it never had them, or the \
-         base URL is wrong; run them again once it has them",
+        "the source answered 404 to {} of the batches, expected a page: {}; either it never had \
+         them, or the base URL is wrong; run them again once it has them",
         batches.len(),
         batches.join(", ")
     )]
@@ -141,12 +145,12 @@ impl From<StoreError> for TaskError {
 }
 
 impl TaskError {
-    /// The process's exit code: 1 if running again may help, 2 if an operator has to act first.
+    /// Returns the exit code: 1 if running again may help, 2 if an operator has to act first.
     pub fn exit_code(&self) -> u8 {
         if self.is_transient() { 1 } else { 2 }
     }
 
-    /// Whether a later run may succeed without any change.
+    /// Returns whether a later run may succeed without any change.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Config(_) | Self::Contract(_) | Self::Absent { .. } => false,
@@ -155,28 +159,32 @@ impl TaskError {
         }
     }
 
-    /// Whether the source is faulty in one batch only, so that its others may well be fetched.
+    /// Returns whether the source is faulty in one batch only, so that others may succeed.
     pub fn is_of_batch(&self) -> bool {
         matches!(self, Self::Run(error) if error.is_of_batch())
     }
 
-    /// Whether the source says that there is no such batch.
+    /// Returns whether the source does not have the batch.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Run(RunError::Source(SourceError::Api(error))) if error.is_not_found())
     }
 }
 
-/// The whole of a connector's `main`.
+/// Runs a task to its end; a connector's `main` calls nothing else.
 pub async fn main<T: Task>() -> ExitCode {
     telemetry::init(T::NAME);
     match run::<T>().await {
         Ok(Delivered { batches, pages, rows, quantity_sum }) => {
-            tracing::info!(batches, pages, rows, %quantity_sum, "everything that was asked for is complete");
+            tracing::info!(batches, pages, rows, %quantity_sum, "all batches are complete");
             ExitCode::SUCCESS
         }
         Err(error) => {
             let exit_code = error.exit_code();
-            tracing::error!(%error, exit_code, "not complete; the next run continues where this one stopped");
+            tracing::error!(
+                %error,
+                exit_code,
+                "not complete; the next run continues where this one stopped"
+            );
             exit_code.into()
         }
     }

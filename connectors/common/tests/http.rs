@@ -187,7 +187,7 @@ fn api_error(error: RunError) -> ApiError {
 }
 
 #[tokio::test]
-async fn given_pages_then_all_of_them_arrive_in_order() {
+async fn pages_arrive_in_order() {
     let world = World::new(&["1,2", "3", "", "4"], &[]).await;
 
     let completed = world.run().await.unwrap();
@@ -197,7 +197,7 @@ async fn given_pages_then_all_of_them_arrive_in_order() {
 }
 
 #[tokio::test]
-async fn given_throttling_and_outages_then_the_page_is_asked_for_again() {
+async fn a_page_is_fetched_again_after_throttling_and_outages() {
     let detours = [
         (1, Answer::Status(StatusCode::SERVICE_UNAVAILABLE)),
         (2, Answer::Throttle("0")),
@@ -213,7 +213,7 @@ async fn given_throttling_and_outages_then_the_page_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn given_an_outage_that_lasts_then_the_run_fails_and_the_next_one_goes_on() {
+async fn a_run_fails_in_a_long_outage_and_the_next_one_continues() {
     let outage: Vec<_> =
         (2..=5).map(|request| (request, Answer::Status(StatusCode::BAD_GATEWAY))).collect();
     let world = World::new(&["1", "2"], &outage).await;
@@ -229,7 +229,7 @@ async fn given_an_outage_that_lasts_then_the_run_fails_and_the_next_one_goes_on(
 }
 
 #[tokio::test]
-async fn an_answer_that_is_cut_short_is_asked_for_again_and_is_never_the_end() {
+async fn a_truncated_answer_is_fetched_again() {
     for body in [r#"{"data":[2],"next_cur"#, r#"{"data":[2,"#, r#"{"data":["a"#, ""] {
         let broken: Vec<_> = (2..=5).map(|request| (request, Answer::Body(body))).collect();
         let world = World::new(&["1", "2", "3"], &broken).await;
@@ -248,7 +248,7 @@ async fn an_answer_that_is_cut_short_is_asked_for_again_and_is_never_the_end() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_a_page_ends_the_run_at_once_and_is_shown() {
+async fn an_answer_that_is_not_a_page_ends_the_run_and_is_shown() {
     let long = Box::leak(format!("<!DOCTYPE html>\n\u{7}{}", "é".repeat(300)).into_boxed_str());
     for (content_type, body, cause, beginning) in [
         ("application/json", r#"{"data":[2]}"#, "missing field `next_cursor`", r#"{\"data\":[2]}"#),
@@ -346,7 +346,7 @@ async fn a_source_that_fails_for_a_while_says_how_long_to_wait() {
 }
 
 #[tokio::test]
-async fn given_an_expired_token_then_the_error_says_so_at_once_and_a_new_one_goes_on() {
+async fn an_expired_token_fails_at_once_and_a_new_one_continues() {
     let world = World::new(&["1", "2"], &[]).await;
 
     let error = world.run_with("expired").await.unwrap_err();
@@ -371,7 +371,7 @@ async fn a_page_that_is_handed_out_twice_counts_once() {
 }
 
 #[tokio::test]
-async fn given_a_cursor_that_leads_back_then_the_run_ends_instead_of_turning_forever() {
+async fn a_cursor_that_leads_back_ends_the_run() {
     let world =
         World::new(&["1", "2", "3"], &[(3, Answer::Body(r#"{"data":[3],"next_cursor":"0:1"}"#))])
             .await;
@@ -382,7 +382,7 @@ async fn given_a_cursor_that_leads_back_then_the_run_ends_instead_of_turning_for
 }
 
 #[tokio::test]
-async fn given_a_cursor_that_expired_between_two_runs_then_the_batch_starts_over() {
+async fn an_expired_cursor_of_a_checkpoint_starts_the_batch_over() {
     let outage: Vec<_> =
         (3..=6).map(|request| (request, Answer::Status(StatusCode::BAD_GATEWAY))).collect();
     let world = World::new(&["1", "2", "3"], &outage).await;
@@ -396,7 +396,7 @@ async fn given_a_cursor_that_expired_between_two_runs_then_the_batch_starts_over
 }
 
 #[tokio::test]
-async fn given_a_cursor_refused_within_a_run_then_the_run_fails() {
+async fn a_cursor_refused_within_a_run_fails_the_run() {
     let world = World::new(&["1", "2"], &[(2, Answer::Status(StatusCode::BAD_REQUEST))]).await;
 
     let error = world.run().await.unwrap_err();
@@ -405,7 +405,7 @@ async fn given_a_cursor_refused_within_a_run_then_the_run_fails() {
 }
 
 #[tokio::test]
-async fn given_a_source_that_asks_to_wait_longer_than_a_run_lasts_then_it_is_left_to_a_later_run() {
+async fn a_wait_longer_than_the_deadline_ends_the_run() {
     let world = World::new(&["1"], &[(1, Answer::Throttle("86400"))]).await;
 
     let error = world.run().await.unwrap_err();
@@ -416,7 +416,7 @@ async fn given_a_source_that_asks_to_wait_longer_than_a_run_lasts_then_it_is_lef
 }
 
 #[tokio::test]
-async fn given_nobody_at_the_address_then_the_error_says_what_was_tried() {
+async fn a_refused_connection_names_the_address() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let world = World::new(&["1"], &[]).await;
     let world = World { base_url: format!("http://{}", listener.local_addr().unwrap()), ..world };
@@ -429,7 +429,7 @@ async fn given_nobody_at_the_address_then_the_error_says_what_was_tried() {
 }
 
 #[tokio::test]
-async fn given_a_page_beyond_all_measure_then_it_is_not_read_to_its_end() {
+async fn a_page_beyond_the_limit_is_not_read_to_its_end() {
     let world = World::new(&["1"], &[]).await;
     world.script.lock().unwrap().pages = vec![format!("\"{}\"", "x".repeat(33 << 20))];
 

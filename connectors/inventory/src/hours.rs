@@ -1,4 +1,4 @@
-//! The hours whose snapshots are fetched.
+//! Hours whose snapshots are fetched.
 
 use std::{fmt, str::FromStr};
 
@@ -15,19 +15,19 @@ pub struct Hour(DateTime<Utc>);
 pub struct NotAnHour;
 
 impl Hour {
-    /// The last full hour at `now`.
+    /// Returns the last full hour at `now`.
     #[must_use]
     pub fn last(now: DateTime<Utc>) -> Self {
         Self(now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now))
     }
 
-    /// Its day.
+    /// Returns the hour's day.
     #[must_use]
     pub fn date(self) -> NaiveDate {
         self.0.date_naive()
     }
 
-    /// As the API is asked for it: `2026-11-21T10:00:00Z`.
+    /// Returns the hour in the API's notation: `2026-11-21T10:00:00Z`.
     #[must_use]
     pub fn snapshot_at(self) -> String {
         self.0.format("%Y-%m-%dT%H:%M:%SZ").to_string()
@@ -51,7 +51,7 @@ impl FromStr for Hour {
     }
 }
 
-/// One hour after the other, both ends included.
+/// A range of hours, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hours {
     first: Hour,
@@ -59,7 +59,7 @@ pub struct Hours {
 }
 
 impl Hours {
-    /// The last full hour at `now`, and `refetched` hours before it: a snapshot may be late.
+    /// Returns the last full hour at `now` and `refetched` hours before it: a snapshot may be late.
     #[must_use]
     pub fn until_now(now: DateTime<Utc>, refetched: u16) -> Self {
         let last = Hour::last(now);
@@ -67,7 +67,7 @@ impl Hours {
         Self { first: first.map_or(last, Hour), last }
     }
 
-    /// The hour `hour`, or those from `from` to `to`; none if nothing is given.
+    /// Returns `hour`, or the hours from `from` to `to`; none if nothing is given.
     ///
     /// # Errors
     /// When both are given, or an end is missing, or the last hour comes before the first one.
@@ -97,13 +97,13 @@ impl Hours {
         }
     }
 
-    /// The first hour.
+    /// Returns the first hour.
     #[must_use]
     pub fn first(self) -> Hour {
         self.first
     }
 
-    /// The hours, in order.
+    /// Returns the hours, in order.
     pub fn iter(self) -> impl Iterator<Item = Hour> {
         let next = |hour: &Hour| hour.0.checked_add_signed(TimeDelta::hours(1)).map(Hour);
         std::iter::successors(Some(self.first), next).take_while(move |hour| *hour <= self.last)
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_gives_the_last_full_hour_in_utc_and_those_before_it() {
+    fn the_clock_gives_the_last_full_hours_in_utc() {
         assert_eq!(Hours::choose(None, None, None).unwrap(), None);
         assert_eq!(names(Hours::until_now(now(), 0)), ["2026-11-20T23"]);
         assert_eq!(
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_range_then_both_ends_and_all_between_them_across_midnight() {
+    fn a_range_has_both_ends_and_crosses_midnight() {
         let range = Hours::choose(None, Some(hour("2026-02-28T22")), Some(hour("2026-03-01T01")))
             .unwrap()
             .unwrap();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn given_settings_that_contradict_each_other_then_the_error_names_the_variable() {
+    fn contradicting_settings_are_named() {
         let (early, late) = (Some(hour("2026-11-20T10")), Some(hour("2026-11-20T11")));
         let error = |hour, from, to| Hours::choose(hour, from, to).unwrap_err().to_string();
 
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn given_something_else_than_an_hour_then_it_is_refused() {
+    fn a_text_that_is_not_an_hour_is_rejected() {
         for text in
             ["", "2026-11-21", "2026-11-21T24", "2026-11-21T10:00", "2026-1-2T3", "yesterday"]
         {

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use shoplake_connector::{
-    ApiConfig, Batch, Dataset, Delivered, Destination, Poll, Ports, SecretSource, Task, TaskError,
-    due, parsed,
+    ApiConfig, Batch, BatchRequest, Dataset, Delivered, Destination, Poll, Ports, SecretSource,
+    Task, TaskError, due, parsed,
 };
 use shoplake_platform::config::ConfigError;
 
@@ -16,10 +16,10 @@ const SCHEMA: &str = include_str!("../../../crates/contracts/schemas/inventory_l
 /// says otherwise.
 const DEFAULT_REFETCH_HOURS: u16 = 3;
 
-/// What the environment asks for; the README says what each variable is.
+/// The settings of a run; the README describes each variable.
 #[derive(Debug, Clone)]
 pub struct Snapshots {
-    /// Whose stock, and where to.
+    /// The shop, and where its stock is sent.
     pub destination: Destination,
     /// The inventory API.
     pub api: ApiConfig,
@@ -58,52 +58,28 @@ impl Task for Snapshots {
         &self.api.token
     }
 
-    /// Fetches and sends the hours that are not complete, one after the other; where all are, all
-    /// once more.
+    /// Fetches and sends the hours that are not complete, one after the other. If all are complete,
+    /// fetches all of them again.
     ///
-    /// An hour that the API does not know, or of which its answers are faulty, does not keep the
-    /// others from being fetched. Any other failure would most likely meet them, too, and ends the
-    /// run. Where later runs ask again, the newest hour comes first, so that one that fails at each
-    /// attempt holds up only those before it.
+    /// Where later runs ask again, the newest hour comes first, so that an hour that fails at each
+    /// attempt holds up only the hours before it.
     async fn run(&self, ports: &Ports<'_>) -> Result<Delivered, TaskError> {
         tracing::info!(shop_id = %self.destination.shop, hours = %self.hours, "fetching");
         let dataset = Dataset::new("inventory_levels", SCHEMA, Some("on_hand"))?;
         let poll = Poll::new(&self.api, "v1/inventory", &dataset, &self.destination, ports)?;
-        let mut delivered = Delivered::default();
-        let (mut absent, mut first_error) = (Vec::new(), None);
         // An hour that is complete stays so: stock is counted once.
         let since = DateTime::<Utc>::MIN_UTC;
         let mut due = due(ports.store, self.hours.iter(), |hour| self.batch(*hour), since).await?;
         if self.asks_again {
             due.reverse();
         }
-        for hour in due {
-            let batch = self.batch(hour);
-            match poll.deliver(&batch, &[("snapshot_at", &hour.snapshot_at())]).await {
-                Ok(completed) => {
-                    if completed.rows == 0 {
-                        tracing::warn!(%hour, "the snapshot is empty, expected a row per product and location");
-                    }
-                    delivered.add(&completed);
-                }
-                Err(error) if error.is_absent() => {
-                    tracing::warn!(%hour, %error, "the source has no such snapshot");
-                    if !self.asks_again || hour == self.hours.first() {
-                        absent.push(batch.name);
-                    }
-                }
-                Err(error) if error.is_of_batch() => {
-                    tracing::error!(%hour, %error, "the hour cannot be fetched; continuing");
-                    first_error.get_or_insert(error);
-                }
-                Err(error) => return Err(first_error.unwrap_or(error)),
-            }
-        }
-        match first_error {
-            Some(error) => Err(error),
-            None if absent.is_empty() => Ok(delivered),
-            None => Err(TaskError::Absent { batches: absent }),
-        }
+        let requests = due.into_iter().map(|hour| BatchRequest {
+            batch: self.batch(hour),
+            query: ("snapshot_at", hour.snapshot_at()),
+            is_required: !self.asks_again || hour == self.hours.first(),
+            expects_rows: true,
+        });
+        poll.deliver_all(requests).await
     }
 }
 

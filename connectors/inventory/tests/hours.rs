@@ -29,7 +29,7 @@ use tokio::net::TcpListener;
 const TOKEN: &str = "a token";
 const STREAM: &str = "shoplake-test-inventory";
 
-/// Six hours: with these numbers there are repeated rows and dirt among their rows.
+/// Six hours: with these numbers there are repeated and invalid rows.
 const FIRST: &str = "2026-11-20T22";
 const LAST: &str = "2026-11-21T03";
 
@@ -133,8 +133,8 @@ fn now() -> DateTime<Utc> {
     "2026-11-21T04:05:00Z".parse().unwrap()
 }
 
-/// Whether the contract refuses a level.
-fn is_dirty(level: &Level) -> bool {
+/// Returns whether the contract rejects a level.
+fn is_invalid(level: &Level) -> bool {
     level.product_id.is_none()
         || level.on_hand.is_string()
         || level.reserved < 0
@@ -147,7 +147,7 @@ fn is_dirty(level: &Level) -> bool {
 fn total(levels: &[Level]) -> (u64, i64) {
     let unique: BTreeMap<_, _> =
         levels.iter().map(|level| (serde_json::to_string(level).unwrap(), level)).collect();
-    let valid = unique.values().filter(|level| !is_dirty(level));
+    let valid = unique.values().filter(|level| !is_invalid(level));
     (unique.len() as u64, valid.filter_map(|level| level.on_hand.as_i64()).sum())
 }
 
@@ -156,8 +156,7 @@ fn expected_totals(generator: &Generator) -> BTreeMap<String, (u64, i64)> {
 }
 
 #[tokio::test]
-async fn given_a_moody_api_then_every_hour_is_a_batch_of_its_own_that_arrives_whole_and_as_it_was()
-{
+async fn each_hour_arrives_whole_despite_api_faults() {
     let faults = Faults { fail_every: 3, throttle_every: 4, retry_after_seconds: 0 };
     let (task, world) = (start(generator(), faults).await, Outside::default());
 
@@ -184,7 +183,7 @@ async fn given_a_moody_api_then_every_hour_is_a_batch_of_its_own_that_arrives_wh
 }
 
 #[tokio::test]
-async fn given_the_hours_then_the_contracts_accept_all_of_them_but_the_dirt() {
+async fn contracts_accept_all_rows_of_the_hours_but_the_invalid_ones() {
     let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/contracts/schemas");
     let contracts = Contracts::load(&schemas).unwrap();
     let (task, world) = (start(generator(), Faults::default()).await, Outside::default());
@@ -202,14 +201,13 @@ async fn given_the_hours_then_the_contracts_accept_all_of_them_but_the_dirt() {
         }
     }
     let levels = hours().map(|hour| rows(&generator(), &hour));
-    let dirty = levels.iter().flatten().filter(|level| is_dirty(level)).count();
-    assert!(dirty > 0);
-    assert_eq!(refused, dirty);
+    let invalid = levels.iter().flatten().filter(|level| is_invalid(level)).count();
+    assert!(invalid > 0);
+    assert_eq!(refused, invalid);
 }
 
 #[tokio::test]
-async fn given_a_task_that_dies_anywhere_in_the_range_then_the_next_one_goes_on_and_nothing_is_lost()
- {
+async fn a_killed_range_continues_and_loses_nothing() {
     let task = start(generator(), Faults::default()).await;
     let undisturbed = Outside::default();
     undisturbed.run(&task, TOKEN).await.unwrap();
@@ -235,8 +233,7 @@ async fn given_a_task_that_dies_anywhere_in_the_range_then_the_next_one_goes_on_
 }
 
 #[tokio::test]
-async fn given_a_complete_range_when_run_again_then_all_of_it_is_delivered_again_with_the_same_ids()
-{
+async fn a_complete_range_is_redelivered_with_the_same_ids() {
     let (task, world) = (start(generator(), Faults::default()).await, Outside::default());
 
     let first = world.run(&task, TOKEN).await.unwrap();
@@ -248,7 +245,7 @@ async fn given_a_complete_range_when_run_again_then_all_of_it_is_delivered_again
 }
 
 #[tokio::test]
-async fn given_hours_that_were_never_counted_then_the_others_arrive_and_the_error_names_them() {
+async fn missing_hours_are_named_and_the_others_arrive() {
     // Every fourth hour since 1970: midnight is one of them.
     let generator = Generator::new(World { products: 10, ..World::new(1) }, 1, 4);
     let (task, world) = (start(generator.clone(), Faults::default()).await, Outside::default());
@@ -270,7 +267,7 @@ async fn given_hours_that_were_never_counted_then_the_others_arrive_and_the_erro
 }
 
 #[tokio::test]
-async fn an_hour_that_is_late_is_asked_for_again_before_it_is_an_error() {
+async fn a_late_hour_is_fetched_again_before_it_is_an_error() {
     // Every fourth hour since 1970: midnight is one of them.
     let generator = Generator::new(World { products: 10, ..World::new(1) }, 1, 4);
     let (mut task, world) = (start(generator.clone(), Faults::default()).await, Outside::default());
@@ -294,7 +291,7 @@ async fn an_hour_that_is_late_is_asked_for_again_before_it_is_an_error() {
 }
 
 #[tokio::test]
-async fn given_a_snapshot_without_rows_then_its_control_total_says_so() {
+async fn an_empty_snapshot_has_a_control_total_of_zero() {
     let generator = Generator::new(World::new(1), 0, 0);
     let (task, world) = (start(generator, Faults::default()).await, Outside::default());
 
@@ -306,7 +303,7 @@ async fn given_a_snapshot_without_rows_then_its_control_total_says_so() {
 }
 
 #[tokio::test]
-async fn given_an_expired_token_or_an_api_that_is_down_then_the_exit_code_says_who_can_help() {
+async fn exit_codes_separate_operator_errors_from_outages() {
     let world = Outside::default();
 
     let error =
@@ -354,7 +351,7 @@ async fn an_hour_with_faulty_answers_does_not_keep_the_others_back() {
 }
 
 #[tokio::test]
-async fn an_hour_whose_answer_is_always_an_error_does_not_hold_up_newer_ones() {
+async fn an_hour_that_always_fails_does_not_hold_up_newer_ones() {
     let task =
         start_with_a_faulty_hour("2026-11-21T02", (StatusCode::INTERNAL_SERVER_ERROR, "")).await;
     let world = Outside::default();

@@ -20,16 +20,16 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 const URL: &str = "OLTP_URL";
 const CA_CERTIFICATES: &str = "OLTP_CA_CERTIFICATES";
 
-/// A connection that is silent for so long is taken for lost.
+/// After this time without an answer a connection is considered lost.
 const SILENCE: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Times in UTC, nothing changed by accident, floats with all their digits, and a table that
-/// another session has locked waited for no longer than this.
+/// Session settings: times in UTC, read only, floats with all their digits, and a limit to the wait
+/// for a locked table.
 const SESSION: &str = "set time zone 'UTC'; set default_transaction_read_only = on; \
                        set extra_float_digits = 1; set lock_timeout = '30s'";
 
-/// The parameters of a URL that are understood, as PostgreSQL's own clients call them.
+/// Accepted parameters of a URL, under the names that PostgreSQL's clients use.
 const PARAMETERS: [&str; 18] = [
     "application_name",
     "channel_binding",
@@ -51,11 +51,10 @@ const PARAMETERS: [&str; 18] = [
     "user",
 ];
 
-/// The values of `sslmode` that are understood. The connector checks the certificate with every one
-/// but `disable`.
+/// Accepted values of `sslmode`. The connector checks the certificate with every one but `disable`.
 const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
-/// Which database, and how it is told from another one that answers in its place.
+/// A database, and the certificate authorities that prove its identity.
 #[derive(Clone)]
 pub struct Database {
     config: Config,
@@ -71,8 +70,8 @@ impl Database {
         Self::new(&required(URL)?, &optional(CA_CERTIFICATES, "")?)
     }
 
-    /// The database at `url`, whose certificate has to be signed by one of `ca_certificates` (PEM)
-    /// if there are any.
+    /// Returns the database at `url`. If there are `ca_certificates` (PEM), one of them must have
+    /// signed its certificate.
     ///
     /// # Errors
     /// Names the variable of the connector that has such a value.
@@ -107,7 +106,7 @@ fn config(url: &str) -> Result<Config, ConfigError> {
         return Err(invalid("it does not begin with postgres://".to_owned()));
     }
     let (base, query) = url.split_once('?').unwrap_or((url, ""));
-    // Errors name a parameter and never show its value, which may be a password.
+    // Errors name a parameter and never show its value, as that may be a password.
     let mut config: Config =
         base.parse().map_err(|_| invalid("it is not such a URL".to_owned()))?;
     let mut is_plain = false;
@@ -144,7 +143,7 @@ fn config(url: &str) -> Result<Config, ConfigError> {
     }
     if config.get_password().is_some() {
         return Err(invalid(
-            "it has a password, which everyone can read who may see the task; store it where \
+            "it has a password, which everyone who may see the task can read; store it where \
              OLTP_PASSWORD_PARAMETER says"
                 .to_owned(),
         ));
@@ -155,8 +154,8 @@ fn config(url: &str) -> Result<Config, ConfigError> {
     if !matches!(config.get_hosts(), [Host::Tcp(_)]) {
         return Err(invalid("it does not name one host".to_owned()));
     }
-    // The default of PostgreSQL's own clients would send everything in the open if a host in
-    // between refused TLS.
+    // The default of PostgreSQL's clients would send everything unencrypted if a host in between
+    // refused TLS.
     config.ssl_mode(if is_plain { SslMode::Disable } else { SslMode::Require });
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_TIMEOUT);
@@ -168,9 +167,9 @@ fn config(url: &str) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-/// The certificate has to be of the host, and signed by an authority that the image trusts, or by
-/// one of `ca_certificates` if there are any: databases on RDS are signed by an authority of AWS
-/// that no system knows.
+/// Returns settings that accept a certificate of the host signed by one of `ca_certificates`, or,
+/// without any, by an authority that the image trusts. RDS needs the former: no system has its
+/// authorities.
 fn tls(ca_certificates: &str) -> Result<ClientConfig, ConfigError> {
     let invalid = |reason: String| ConfigError::Invalid {
         name: CA_CERTIFICATES.to_owned(),
@@ -186,7 +185,7 @@ fn tls(ca_certificates: &str) -> Result<ClientConfig, ConfigError> {
             roots.add(certificate).map_err(|error| invalid(error.to_string()))?;
         }
         if roots.is_empty() {
-            return Err(invalid("there is not a certificate in it".to_owned()));
+            return Err(invalid("it has no certificate".to_owned()));
         }
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -195,12 +194,12 @@ fn tls(ca_certificates: &str) -> Result<ClientConfig, ConfigError> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// What went wrong before a table was read.
+/// Returns the error of a connection, before a table is read.
 pub(crate) fn connection_error(error: Error) -> SourceError {
     source_error(error, "")
 }
 
-/// What went wrong at `place`, in words, and whether it may pass.
+/// Returns the error at `place`: its text, and whether a retry may help.
 pub(crate) fn source_error(error: Error, place: &str) -> SourceError {
     let Some(answer) = error.as_db_error() else {
         let cause =
@@ -222,21 +221,22 @@ pub(crate) fn source_error(error: Error, place: &str) -> SourceError {
     SourceError::Unavailable { reason, is_transient: is_passing(answer.code()) }
 }
 
-/// What to do, where PostgreSQL does not say it.
+/// Returns what to do, where PostgreSQL's message does not say it.
 fn advice(code: &SqlState) -> Option<&'static str> {
     Some(match code.code() {
         "42P01" | "42703" => {
-            "expected the tables of the connector's README, or views of these names and columns on the \
-             user's search_path"
+            "expected the tables of the connector's README, or views of these names and columns on \
+             the user's search_path"
         }
         "42501" => "grant the user usage on the schema and select on the four tables",
         "57014" | "25P04" => {
-            "the server ended the query: raise the reader's limit (alter role ... set statement_timeout), add \
-             the indexes of the connector's README, or take fewer days with LOOKBACK_DAYS"
+            "the server ended the query: raise the reader's limit (alter role ... set \
+             statement_timeout), add the indexes of the connector's README, or take fewer days \
+             with LOOKBACK_DAYS"
         }
         "55P03" => {
-            "another session holds a lock on it for longer than 30 s: run again once that has ended (see \
-             pg_locks)"
+            "another session holds a lock on it for longer than 30 s: run again once that has \
+             ended (see pg_locks)"
         }
         code if code.starts_with("22") => {
             "correct the value, or give the reader a view of this name without it"
@@ -245,7 +245,8 @@ fn advice(code: &SqlState) -> Option<&'static str> {
     })
 }
 
-/// Refused, reset or timed out; but not a certificate of another host.
+/// Returns whether a connection was refused, reset or timed out. A wrong certificate is not such a
+/// fault.
 fn is_passing_fault_of_the_network(error: &Error) -> bool {
     let cause =
         std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
@@ -253,11 +254,10 @@ fn is_passing_fault_of_the_network(error: &Error) -> bool {
     cause.is_some_and(|cause| !is_refused.contains(&cause.kind()))
 }
 
-/// By class (PostgreSQL's manual, appendix "Error Codes"): lost connections, transactions that got
-/// in each other's way (on a standby: with what it replays), too little memory or too many
-/// connections, an operator who restarts the server, a lock. And a stream that was throttled for so
-/// long that the database ended the idle transaction. A query that took too long takes as long the
-/// next time.
+/// Returns whether a retry may help, by class (PostgreSQL's manual, appendix "Error Codes"): lost
+/// connections, conflicts between transactions or with replication, too little memory, too many
+/// connections, a restart, a lock, and a transaction that the server ended because it was idle
+/// while the stream was throttled. A query that exceeded its time limit would exceed it again.
 fn is_passing(code: &SqlState) -> bool {
     let classes = ["08", "40", "53", "57"];
     let is_of_class = classes.iter().any(|class| code.code().starts_with(class));
@@ -284,7 +284,8 @@ mod tests {
 
     #[test]
     fn parameters_of_a_url_are_kept() {
-        let url = "postgres://reader@db/shop?connect_timeout=3&sslmode=verify-full&options=-c%20geqo%3Doff";
+        let url = "postgres://reader@db/shop?connect_timeout=3&sslmode=verify-full\
+                   &options=-c%20geqo%3Doff";
         let config = config(url).unwrap();
 
         assert_eq!(config.get_connect_timeout(), Some(&Duration::from_secs(3)));

@@ -11,9 +11,9 @@ use tokio_postgres::IsolationLevel;
 
 use crate::{Database, Lookback, Table, database::connection_error, rows::Rows};
 
-/// What the environment asks for; the README says what each variable is.
+/// The settings of a run; the README describes each variable.
 pub struct Extract {
-    /// Whose tables, and where to.
+    /// The shop, and where its rows are sent.
     pub destination: Destination,
     /// `OLTP_URL`, `OLTP_CA_CERTIFICATES`
     pub database: Database,
@@ -55,11 +55,16 @@ impl Task for Extract {
         &self.password
     }
 
-    /// Fetches and sends the tables that are not complete; where all are, all once more. A database
-    /// that is away for a while is waited for. A table that cannot be read does not keep those
+    /// Fetches and sends the tables that are not complete. If all are complete, fetches all of them
+    /// again. Retries while the database is away. A table that cannot be read does not keep those
     /// after it from being fetched.
     async fn run(&self, ports: &Ports<'_>) -> Result<Delivered, TaskError> {
-        tracing::info!(shop_id = %self.destination.shop, date = %self.date, lookback = ?self.lookback, "extracting");
+        tracing::info!(
+            shop_id = %self.destination.shop,
+            date = %self.date,
+            lookback = ?self.lookback,
+            "extracting"
+        );
         let since = DateTime::<Utc>::MIN_UTC;
         let mut left = due(ports.store, Table::ALL, |table| self.batch(*table), since).await?;
         left.reverse();
@@ -71,11 +76,15 @@ impl Task for Extract {
             let is_of_source = matches!(error, TaskError::Run(RunError::Source(_)));
             let is_transient = is_of_source && error.is_transient();
             if let Some(delay) = if is_transient { delays.next() } else { None } {
-                tracing::warn!(%error, delay_ms = delay.as_millis(), "trying again, from the last acknowledged page on");
+                tracing::warn!(
+                    %error,
+                    delay_ms = delay.as_millis(),
+                    "retrying from the last acknowledged page on"
+                );
                 tokio::time::sleep(delay).await;
                 continue;
             }
-            // Anything but a fault of this table would meet the others, too.
+            // Any other fault would fail the remaining tables, too.
             if is_transient || !is_of_source || table.is_none() {
                 return Err(first_error.unwrap_or(error));
             }
@@ -95,8 +104,8 @@ struct Failure {
 }
 
 impl Extract {
-    /// Takes the tables that are left, from the last one on, all as one transaction sees them: an
-    /// order's items are those that it had when the order was read.
+    /// Sends the remaining tables, from the last one on, as one transaction sees them: the items of
+    /// an order are those that it had when the order was read.
     async fn extract(
         &self,
         ports: &Ports<'_>,
@@ -150,8 +159,8 @@ impl Extract {
         self.lookback.since(self.date).filter(|_| table.is_incremental())
     }
 
-    /// Extracts that take other rows are other batches, or one would continue where another one
-    /// stopped.
+    /// Returns the batch of a table. Its name has the lookback: extracts with different rows must
+    /// not share a checkpoint.
     fn batch(&self, table: Table) -> Batch {
         let since = self.since(table).map_or_else(|| "all".to_owned(), |day| day.to_string());
         Batch {
@@ -164,7 +173,7 @@ impl Extract {
 }
 
 fn currency(code: String) -> Result<String, ConfigError> {
-    if code.len() == 3 && code.bytes().all(|letter| letter.is_ascii_uppercase()) {
+    if code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase()) {
         return Ok(code);
     }
     Err(ConfigError::Invalid {

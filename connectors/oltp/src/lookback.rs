@@ -4,13 +4,13 @@ use std::str::FromStr;
 
 use chrono::{Days, NaiveDate};
 
-/// Which orders an extract takes. An order's row does not say when it was changed, so the orders of
-/// the newest days are taken again each time, long enough for what usually changes to have changed.
+/// Which orders an extract takes. An order's row does not say when it was changed, so each extract
+/// takes the orders of the newest days again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookback {
-    /// Those of the day of the extract and of so many days before it.
+    /// The orders of the day of the extract and of this many days before it.
     Days(u32),
-    /// Every one.
+    /// All orders.
     All,
 }
 
@@ -20,7 +20,7 @@ pub enum Lookback {
 pub struct NotALookback;
 
 impl Lookback {
-    /// The first day of the orders that an extract of `date` takes; none for all of them.
+    /// Returns the first day of the orders that an extract of `date` takes; none for all orders.
     #[must_use]
     pub fn since(self, date: NaiveDate) -> Option<NaiveDate> {
         match self {
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn given_days_then_they_are_counted_back_from_the_day_of_the_extract() {
+    fn days_are_counted_back_from_the_day_of_the_extract() {
         let date = NaiveDate::from_ymd_opt(2026, 3, 2).unwrap();
         let since = |text: &str| text.parse::<Lookback>().unwrap().since(date);
 
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn given_something_else_then_it_is_refused() {
+    fn a_text_that_is_not_a_lookback_is_rejected() {
         for text in ["", "-1", "7d", "1.5", "All", "everything"] {
             assert_eq!(text.parse::<Lookback>(), Err(NotALookback), "{text}");
         }

@@ -20,8 +20,8 @@ use crate::{Table, database::source_error};
 /// The rows of one table as a transaction sees them, in the order of their ids. The cursor is the
 /// last id of a page.
 ///
-/// The query is run once; the database keeps its place in the result between two pages. Only a run
-/// that continues what another one has begun asks for the rows after an id.
+/// The query runs once, and the database keeps its place in the result between two pages. A run
+/// that continues from a checkpoint queries the rows after an id.
 pub(crate) struct Rows<'a> {
     transaction: &'a Transaction<'a>,
     table: Table,
@@ -76,12 +76,7 @@ impl Source for Rows<'_> {
         }
         if repeated > 0 {
             let (table, column) = (self.table.name(), self.table.key());
-            tracing::warn!(
-                table,
-                column,
-                repeated,
-                "rows are there twice, alike in all columns; each counts once"
-            );
+            tracing::warn!(table, column, repeated, "the table has equal rows; each counts once");
         }
         let next = (rows.len() > self.page_size).then(|| rows.pop()).flatten();
         let after = rows.last().map(|row| row.id.clone());
@@ -91,15 +86,15 @@ impl Source for Rows<'_> {
         Ok(Page { rows: rows?, next_cursor })
     }
 
-    /// A transaction sees each row once, and its id is the only one of its kind.
+    /// Returns false: a transaction sees each row once, and ids are unique.
     fn may_repeat_rows(&self) -> bool {
         false
     }
 }
 
 impl<'a> Rows<'a> {
-    /// The rows of `table`, of orders only those `since` a day. A page has at most `page_size`
-    /// rows.
+    /// Returns the rows of `table`, of orders only those `since` a day. A page has at most
+    /// `page_size` rows.
     pub(crate) fn new(
         transaction: &'a Transaction<'a>,
         table: Table,
@@ -181,9 +176,9 @@ impl<'a> Rows<'a> {
     fn not_unique(&self, one: &TableRow, other: &TableRow) -> SourceError {
         let key = self.table.key();
         self.permanent(format!(
-            "{key} is not unique: two rows have the value {:?} and differ in {}, so one of them would be \
-             lost; give the reader a view of this name whose {key} identifies a row, such as \
-             order_id || '/' || {key}",
+            "{key} is not unique: two rows have the value {:?} and differ in {}, so one of them \
+             would be lost; give the reader a view of this name whose {key} identifies a row, such \
+             as order_id || '/' || {key}",
             one.id,
             differing(&one.json, &other.json).join(", ")
         ))
@@ -197,7 +192,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// The names of the fields in which two rows differ. Not their values, which may be personal.
+/// Returns the names of the fields in which two rows differ, without values, which may be personal.
 fn differing(one: &str, other: &str) -> Vec<String> {
     let fields =
         |json| serde_json::from_str::<BTreeMap<String, &RawValue>>(json).unwrap_or_default();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 /// A table, or a view of this name and these columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
-    /// `customers`, whole: rows change without a trace, and there are few compared with orders.
+    /// `customers`, whole: a row does not say when it changed, and there are few.
     Customers,
     /// `products`, whole.
     Products,
@@ -22,10 +22,9 @@ use Table::{Customers, OrderItems, Orders, Products};
 enum Reading {
     /// As a text, whatever its type: ids are text in the lake.
     Text,
-    /// As JSON has it.
+    /// As JSON.
     Json,
-    /// An amount of money: a text with as few digits as the amount has, so that no reader makes an
-    /// approximation of it.
+    /// An amount of money, as a text, so that no reader rounds it.
     Amount,
     /// A time; one without a zone is in UTC, as the session is.
     Time,
@@ -44,10 +43,10 @@ const TEXTS: [&str; 4] = ["text", "varchar", "bpchar", "citext"];
 const TIMES: [&str; 3] = ["timestamptz", "timestamp", "date"];
 
 impl Table {
-    /// All of them, in the order in which they are fetched.
+    /// All tables, in the order in which they are fetched.
     pub const ALL: [Self; 4] = [Customers, Products, Orders, OrderItems];
 
-    /// What it is called in the database.
+    /// Returns the table's name in the database.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -58,7 +57,7 @@ impl Table {
         }
     }
 
-    /// What its rows are called in the lake.
+    /// Returns the name of the dataset.
     #[must_use]
     pub fn dataset(self) -> &'static str {
         match self {
@@ -69,7 +68,7 @@ impl Table {
         }
     }
 
-    /// The contract of its dataset.
+    /// Returns the schema of the dataset.
     pub(crate) fn schema(self) -> &'static str {
         match self {
             Customers => include_str!("../../../crates/contracts/schemas/oltp_customers.json"),
@@ -79,18 +78,18 @@ impl Table {
         }
     }
 
-    /// The column that control totals sum.
+    /// Returns the column that control totals sum.
     pub(crate) fn quantity(self) -> Option<&'static str> {
         (self == OrderItems).then_some("quantity")
     }
 
-    /// Whether only the rows from a day on are taken, where a day is given.
+    /// Returns whether a lookback limits the rows.
     #[must_use]
     pub fn is_incremental(self) -> bool {
         matches!(self, Orders | OrderItems)
     }
 
-    /// The column that identifies a row.
+    /// Returns the column that identifies a row.
     pub(crate) fn key(self) -> &'static str {
         match self {
             Customers => "customer_id",
@@ -100,15 +99,15 @@ impl Table {
         }
     }
 
-    /// A query that is prepared and never run: its result has the types of the columns.
+    /// Returns a query that is prepared and never run, for the types of the columns.
     pub(crate) fn columns_query(self) -> String {
         format!("select {} from {}", self.columns(), self.source())
     }
 
-    /// The query for its rows, in the order of their ids: two columns, the id as a text and the row
-    /// as JSON. `types` has the names of the columns' types. `$1` is the currency, `$2` the day
-    /// from which on rows are taken if `is_since`; the last parameter the id after which the rows
-    /// begin if `is_after`.
+    /// Returns the query for the rows, in the order of their ids. It has two columns: the id as
+    /// text and the row as JSON. `types` has the names of the columns' types. `$1` is the currency,
+    /// `$2` the day from which on rows are taken if `is_since`; the last parameter the id after
+    /// which the rows begin if `is_after`.
     ///
     /// Rows are sorted before any field is converted (`offset 0` keeps the planner from merging
     /// both), so that a value that cannot be converted fails after all rows before it have been
@@ -148,7 +147,8 @@ impl Table {
         };
         Ok(format!(
             "select picked.row_key::text, json_build_object({})::text \
-             from (select {key} as row_key, {} from {}{conditions} order by {key} offset 0) as picked \
+             from (select {key} as row_key, {} from {}{conditions} order by {key} offset 0) \
+             as picked \
              cross join (select $1::text as currency) as shop order by picked.row_key",
             fields.join(", "),
             self.columns(),
@@ -162,8 +162,8 @@ impl Table {
             _ => "timestamp with time zone, timestamp, date or text",
         };
         format!(
-            "table {}: column {field} has the type {column_type}, expected {expected}; give the reader a view \
-             of this name with such a column",
+            "table {}: column {field} has the type {column_type}, expected {expected}; give the \
+             reader a view of this name with such a column",
             self.name()
         )
     }
@@ -175,13 +175,13 @@ impl Table {
         }
     }
 
-    /// The columns that are read, under the names of the fields.
+    /// Returns the columns that are read, under the names of the fields.
     fn columns(self) -> String {
         let columns = self.fields().iter().filter(|(_, table, _)| !table.is_empty());
         columns.map(|(field, table, _)| format!("{table}.{field}")).collect::<Vec<_>>().join(", ")
     }
 
-    /// The fields of its dataset, the table that each is a column of, and how they are read.
+    /// Returns the fields of the dataset: name, table of the column, and how it is read.
     fn fields(self) -> &'static [(&'static str, &'static str, Reading)] {
         match self {
             Customers => &[
@@ -230,7 +230,7 @@ impl Table {
 }
 
 impl Reading {
-    /// The SQL that reads a column of a type; none if that type cannot be read so.
+    /// Returns the SQL that reads a column of a type; none if the type is not supported.
     fn expression(self, column: &str, column_type: &str) -> Option<String> {
         Some(match self {
             Text => format!("{column}::text"),
@@ -246,9 +246,9 @@ impl Reading {
     }
 }
 
-/// The SQL that reads an amount exactly. An amount that is not a plain number (`NaN`, `1,50`) stays
-/// the text that it is: its contract refuses it, and it is in quarantine, where a failing
-/// conversion would keep back the whole table.
+/// Returns the SQL that reads an amount exactly. An amount that is not a plain number (`NaN`,
+/// `1,50`) stays a text: the contract rejects that row, whereas a failing conversion would end the
+/// whole table.
 fn amount(column: &str, column_type: &str) -> Option<String> {
     let plain = |text: &str| format!("trim_scale({text}::numeric)::text");
     Some(match column_type {
@@ -282,7 +282,7 @@ mod tests {
 
     use super::*;
 
-    /// The types of a table whose amounts are of one type.
+    /// Returns the types of a table whose amounts are of one type.
     fn types(table: Table, amounts: &'static str) -> BTreeMap<&'static str, &'static str> {
         let name_of = |reading| match reading {
             Amount => amounts,

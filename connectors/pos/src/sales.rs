@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use shoplake_connector::{
-    ApiConfig, Batch, Dataset, Delivered, Destination, Poll, Ports, SecretSource, Task, TaskError,
-    due, parsed,
+    ApiConfig, Batch, BatchRequest, Dataset, Delivered, Destination, Poll, Ports, SecretSource,
+    Task, TaskError, due, parsed,
 };
 use shoplake_platform::config::ConfigError;
 
@@ -14,13 +14,13 @@ const SCHEMA: &str = include_str!("../../../crates/contracts/schemas/pos_sales.j
 /// Days before the last one that are fetched again, unless `REFETCH_DAYS` says otherwise.
 const DEFAULT_REFETCH_DAYS: u32 = 3;
 
-/// No till is later than a year.
+/// A year is longer than any till is offline.
 const MAX_REFETCH_DAYS: u32 = 366;
 
-/// What the environment asks for; the README says what each variable is.
+/// The settings of a run; the README describes each variable.
 #[derive(Debug, Clone)]
 pub struct Sales {
-    /// Whose sales, and where to.
+    /// The shop, and where its sales are sent.
     pub destination: Destination,
     /// The POS API.
     pub api: ApiConfig,
@@ -31,22 +31,22 @@ pub struct Sales {
 /// The trading days that are fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TradingDays {
-    /// The newest first: what is asked for most is there first.
+    /// The newest first, as it is the one that reports need.
     pub dates: Vec<NaiveDate>,
     /// A day that was completed before this time is fetched again.
     pub since: DateTime<Utc>,
 }
 
 impl TradingDays {
-    /// Only this day.
+    /// Returns this day alone.
     #[must_use]
     pub fn only(date: NaiveDate) -> Self {
         Self { dates: vec![date], since: DateTime::<Utc>::MIN_UTC }
     }
 
-    /// The last day that is over in the shop's time zone, and `refetched` days before it: tills
-    /// that were offline hand in their receipts later. Each of them is fetched once in a local day,
-    /// and a run that was killed continues with those that are left.
+    /// Returns the last day that is over in the shop's time zone, and `refetched` days before it:
+    /// tills that were offline deliver their receipts later. Each day is fetched once in a local
+    /// day, and a run that was killed continues with the days that are left.
     #[must_use]
     pub fn until_yesterday(now: DateTime<Utc>, zone: Tz, refetched: u32) -> Self {
         let today = now.with_timezone(&zone).date_naive();
@@ -99,41 +99,22 @@ impl Task for Sales {
 
     /// Fetches and sends the days, one after the other.
     ///
-    /// A day that the API does not know, or of which its answers are faulty, does not keep the
-    /// others from being fetched. An unknown day is an error only if it is the newest one: the
-    /// others were asked for before. Any other failure would most likely meet all days, and ends
-    /// the run.
+    /// A day that the API does not have is an error only if it is the newest one: the others were
+    /// fetched before.
     async fn run(&self, ports: &Ports<'_>) -> Result<Delivered, TaskError> {
         let TradingDays { dates, since } = &self.days;
         tracing::info!(shop_id = %self.destination.shop, days = ?dates, "fetching");
         let dataset = Dataset::new("pos_sales", SCHEMA, Some("quantity"))?;
         let poll = Poll::new(&self.api, "v1/sales", &dataset, &self.destination, ports)?;
-        let mut delivered = Delivered::default();
-        let (mut absent, mut first_error) = (Vec::new(), None);
-        for date in
-            due(ports.store, dates.iter().copied(), |date| self.batch(*date), *since).await?
-        {
-            let batch = self.batch(date);
-            match poll.deliver(&batch, &[("business_date", &batch.name)]).await {
-                Ok(completed) => delivered.add(&completed),
-                Err(error) if error.is_absent() && dates.len() > 1 => {
-                    tracing::warn!(business_date = %date, %error, "the source has no such day");
-                    if dates.first() == Some(&date) {
-                        absent.push(batch.name);
-                    }
-                }
-                Err(error) if error.is_of_batch() => {
-                    tracing::error!(business_date = %date, %error, "the day cannot be fetched; continuing");
-                    first_error.get_or_insert(error);
-                }
-                Err(error) => return Err(first_error.unwrap_or(error)),
-            }
-        }
-        match first_error {
-            Some(error) => Err(error),
-            None if absent.is_empty() => Ok(delivered),
-            None => Err(TaskError::Absent { batches: absent }),
-        }
+        let wanted = dates.iter().copied();
+        let due = due(ports.store, wanted, |date| self.batch(*date), *since).await?;
+        let requests = due.into_iter().map(|date| BatchRequest {
+            batch: self.batch(date),
+            query: ("business_date", date.to_string()),
+            is_required: dates.first() == Some(&date),
+            expects_rows: false,
+        });
+        poll.deliver_all(requests).await
     }
 }
 

@@ -79,12 +79,12 @@ async fn run_at(
     task.run(&Ports { secret: token.into(), retry_policy, stream, store, clock: &clock }).await
 }
 
-fn is_dirty(sale: &Sale) -> bool {
+fn is_invalid(sale: &Sale) -> bool {
     sale.unit_price == "0.00" || sale.product_id.is_none() || !sale.sold_at.ends_with('Z')
 }
 
 #[tokio::test]
-async fn given_a_moody_pos_then_the_day_arrives_whole_and_as_it_was() {
+async fn a_day_arrives_whole_and_unchanged_despite_faults() {
     let task = start(Faults { fail_every: 3, throttle_every: 4, retry_after_seconds: 0 }).await;
     let (stream, store) = (MemoryStream::default(), MemoryStore::default());
 
@@ -101,7 +101,7 @@ async fn given_a_moody_pos_then_the_day_arrives_whole_and_as_it_was() {
         assert_eq!(envelope.source, "/shops/acme/pos");
         assert_eq!(envelope.data.get(), serde_json::to_string(sale).unwrap());
     }
-    let valid = sales.iter().filter(|sale| !is_dirty(sale));
+    let valid = sales.iter().filter(|sale| !is_invalid(sale));
     let units: i64 = valid.filter_map(|sale| sale.quantity.as_i64()).sum();
     assert_eq!((completed.rows, completed.quantity_sum), (sales.len() as u64, i128::from(units)));
     assert!(
@@ -111,7 +111,7 @@ async fn given_a_moody_pos_then_the_day_arrives_whole_and_as_it_was() {
 }
 
 #[tokio::test]
-async fn given_a_day_then_the_contracts_accept_all_of_it_but_the_dirt() {
+async fn contracts_accept_all_rows_of_a_day_but_the_invalid_ones() {
     let contracts = Contracts::load(
         &Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/contracts/schemas"),
     )
@@ -132,9 +132,9 @@ async fn given_a_day_then_the_contracts_accept_all_of_it_but_the_dirt() {
             refused += 1;
         }
     }
-    let dirty = DAY.sales(day()).iter().filter(|sale| is_dirty(sale)).count();
-    assert!(dirty > 0);
-    assert_eq!(refused, dirty);
+    let invalid = DAY.sales(day()).iter().filter(|sale| is_invalid(sale)).count();
+    assert!(invalid > 0);
+    assert_eq!(refused, invalid);
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn an_expired_token_has_to_be_replaced() {
 }
 
 #[tokio::test]
-async fn given_a_pos_that_is_down_then_running_again_may_help() {
+async fn a_pos_that_is_down_exits_with_1() {
     let task = start(Faults { fail_every: 1, ..Faults::default() }).await;
 
     let error =

@@ -12,7 +12,7 @@ use aws_config::SdkConfig;
 use aws_sdk_sqs::{Client, types::SendMessageBatchRequestEntry};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
-use shoplake_models::PartitionDirty;
+use shoplake_jobs::PartitionDirty;
 use shoplake_platform::clock::{Clock, SystemClock};
 
 use crate::{EventPublisher, Fault, Faults, PortError};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_eventbridge::{Client, types::PutEventsRequestEntry};
-use shoplake_models::PartitionDirty;
+use shoplake_jobs::PartitionDirty;
 
 use crate::PortError;
 

@@ -11,8 +11,8 @@ use aws_config::SdkConfig;
 use aws_sdk_sfn::Client;
 use serde::Serialize;
 use serde_json::{Value, json};
+use shoplake_jobs::JobResult;
 use shoplake_lake::keys;
-use shoplake_models::JobResult;
 
 use crate::{Fault, Faults, PortError};
 

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shoplake_contracts::{ColumnType, Contract, Contracts, Partition};
+use shoplake_contracts::{ColumnType, Contract, Contracts, Partitioning};
 use shoplake_engine::{EngineError, Limits, gold};
+use shoplake_jobs::{LoadColumn, Partition, PartitionError};
 use shoplake_lake::{ETag, MemoryStore, keys};
-use shoplake_models::{
-    GoldHead, Listing, LoadColumn, Model, Models, PartitionValue, PartitionValueError, Plan,
-};
+use shoplake_models::{GoldHead, Listing, Model, Models, Plan};
 
 use crate::envelopes;
 use crate::table::{Catalog, Column, Format, PartitionKey, Projection, Table};
@@ -57,7 +56,7 @@ pub enum CatalogError {
     },
     /// The day that stands for all days.
     #[error(transparent)]
-    Day(#[from] PartitionValueError),
+    Day(#[from] PartitionError),
 }
 
 /// The tables of all datasets and models.
@@ -99,17 +98,17 @@ pub async fn catalog(contracts: &Contracts, models: &Models) -> Result<Catalog, 
 
 fn dataset(contract: &Contract) -> Result<Table, CatalogError> {
     let (folder, partition_keys) = match &contract.partition {
-        Partition::Day(column) => {
+        Partitioning::Day(column) => {
             ("dt=${dt}", vec![envelopes::day("dt", &format!("The day (UTC) of {column}."))])
         }
-        Partition::Hour(column) => (
+        Partitioning::Hour(column) => (
             "dt=${dt}/hour=${hour}",
             vec![
                 envelopes::day("dt", &format!("The day (UTC) of {column}.")),
                 envelopes::hour(&format!("The hour (UTC) of {column}.")),
             ],
         ),
-        Partition::Bucket { column, buckets } => (
+        Partitioning::Bucket { column, buckets } => (
             "bucket=${bucket}",
             vec![PartitionKey {
                 name: "bucket".to_owned(),
@@ -191,7 +190,7 @@ fn model_table(model: &Model, columns: &[LoadColumn]) -> Result<Table, CatalogEr
 /// What a model's query returns if there is no row at all: the types are the same as ever, since
 /// every input is declared.
 async fn columns(models: &Models, model: &Model) -> Result<Vec<LoadColumn>, CatalogError> {
-    let day: PartitionValue = "2000-01-01".parse()?;
+    let day: Partition = "2000-01-01".parse()?;
     // As if something had been committed once: a partition that has nothing of its own day would
     // not be planned.
     let head =

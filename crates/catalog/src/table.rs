@@ -147,7 +147,7 @@ impl Projection {
     /// Whether `value` is one of the projected values, as the folder's name has it.
     fn gives(&self, value: &str) -> bool {
         match self {
-            Self::Date => value.parse::<shoplake_models::PartitionValue>().is_ok(),
+            Self::Date => value.parse::<shoplake_jobs::Partition>().is_ok(),
             Self::Integer { last, digits } => {
                 value.len() == *digits as usize
                     && value.parse::<u32>().is_ok_and(|number| number <= *last)

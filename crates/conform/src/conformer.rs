@@ -8,8 +8,8 @@ use parquet::file::metadata::KeyValue;
 use serde::de::{DeserializeSeed, Error, MapAccess};
 use shoplake_contracts::envelope::{MAX_RECORD_BYTES, UNKNOWN};
 use shoplake_contracts::{
-    BackfillName, Code, Contract, Contracts, Delivery, PartitionValue, ReadEnvelope, ReceiptDays,
-    Row, Stamp, text,
+    BackfillName, Code, Contract, Contracts, Delivery, Partition, ReadEnvelope, ReceiptDays, Row,
+    Stamp, text,
 };
 
 use crate::bronze;
@@ -162,13 +162,13 @@ struct DatasetWriter<'c, 'a> {
 /// Few, and neighbours in the batch mostly share one: the last one is tried first.
 #[derive(Default)]
 struct Partitions {
-    tables: Vec<(PartitionValue, Table)>,
+    tables: Vec<(Partition, Table)>,
     current: usize,
 }
 
 impl Partitions {
     #[inline]
-    fn table(&mut self, partition: PartitionValue, layout: &TableLayout) -> &mut Table {
+    fn table(&mut self, partition: Partition, layout: &TableLayout) -> &mut Table {
         let is_current =
             self.tables.get(self.current).is_some_and(|(found, _)| *found == partition);
         if !is_current {
@@ -411,7 +411,7 @@ impl<'c, 'a> Batch<'c, 'a> {
                         }
                         counts.bytes += parquet.len() as u64;
                     }
-                    let key = (layout.silver)(dataset, &partition.to_string(), &self.name);
+                    let key = (layout.silver)(dataset, &partition.silver_folder(), &self.name);
                     objects.push(OutputObject { key, bytes: Bytes::from(parquet) });
                 }
             }

@@ -10,7 +10,9 @@ use std::mem;
 use self::declaration::{Declaration, column};
 use self::keyword::{ANNOTATIONS, Compiled, Problem, count, list, only_keywords, problem, type_of};
 use self::scalar::scalar;
-use crate::column::{Column, ColumnType};
+use shoplake_jobs::ColumnType;
+
+use crate::column::Column;
 use crate::contract::{ChildLayout, Contract};
 use crate::contracts::ContractError;
 use crate::decode::{Array, Member, Node, Object};

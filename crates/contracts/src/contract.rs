@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::column::Column;
 use crate::decode::{Object, Row, Value};
-use crate::partition::Partition;
+use crate::partition::Partitioning;
 use crate::window::TimeWindow;
 
 /// How a dataset's rows arrive.
@@ -42,7 +42,7 @@ pub struct Contract {
     /// When the thing happened.
     pub event_time: String,
     /// How the silver table is divided.
-    pub partition: Partition,
+    pub partition: Partitioning,
     /// The order of rows within an object; always starts with `shop_id`.
     pub sort: Vec<String>,
     /// Columns that hold personal data.
@@ -63,7 +63,7 @@ pub struct Contract {
     pub(crate) root: Object,
     /// How the rows of each child are made.
     pub(crate) child_layouts: Vec<ChildLayout>,
-    /// Where [`Partition::column`] is among the columns.
+    /// Where [`Partitioning::column`] is among the columns.
     pub(crate) partition_column: usize,
     /// The columns whose times [`accepts`](Self::accepts) limits: the event time, and the
     /// partition's if it is a time or a date.

@@ -25,13 +25,14 @@ pub mod text;
 mod value;
 mod window;
 
-pub use column::{Column, ColumnType, ColumnTypeError};
+pub use column::Column;
 pub use contract::{Contract, Delivery};
 pub use contracts::{ContractError, Contracts};
 pub use decode::{Decode, Ignore, Rejected, Row, Stamp, Value};
-pub use partition::{Partition, PartitionError, PartitionValue};
+pub use partition::{Partitioning, PartitioningError};
 pub use reading::{ReadEnvelope, ReceiptDays};
 pub use reason::{Code, Reason};
 pub use record::Record;
 pub use shop::{BackfillName, BackfillNameError, ShopId, ShopIdError};
+pub use shoplake_jobs::{ColumnType, ColumnTypeError, Partition};
 pub use window::TimeWindow;

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use chrono::NaiveDate;
+use shoplake_jobs::Partition;
+
 use crate::decode::Value;
-use crate::text;
 
 /// How a silver table is divided. Declared as `day(f)`, `hour(f)` or `bucket(f, n)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Partition {
+pub enum Partitioning {
     /// By the UTC day of a date or timestamp column: for what happens once.
     Day(String),
     /// By the UTC hour of a timestamp column: where a day is too much to recompute every minute.
@@ -23,7 +25,7 @@ pub enum Partition {
     },
 }
 
-impl Partition {
+impl Partitioning {
     /// The column that decides.
     pub fn column(&self) -> &str {
         match self {
@@ -33,27 +35,25 @@ impl Partition {
 
     /// The partition of a row whose deciding column is `value`; `None` for a value that cannot
     /// decide, which a compiled contract rules out.
-    pub fn of(&self, value: &Value<'_>) -> Option<PartitionValue> {
+    pub fn of(&self, value: &Value<'_>) -> Option<Partition> {
         match (self, value) {
-            (Self::Day(_), Value::Date(day)) => Some(PartitionValue::Day(*day)),
-            (Self::Day(_), Value::Timestamp(micros)) => {
-                Some(PartitionValue::Day(text::day(*micros)))
+            (Self::Day(_), Value::Date(day)) => {
+                NaiveDate::from_epoch_days(*day).map(Partition::Day)
             }
-            (Self::Hour(_), Value::Timestamp(micros)) => {
-                Some(PartitionValue::Hour(micros.div_euclid(text::MICROS_PER_DAY / 24)))
-            }
+            (Self::Day(_), Value::Timestamp(micros)) => Partition::day_of_micros(*micros),
+            (Self::Hour(_), Value::Timestamp(micros)) => Partition::hour_of_micros(*micros),
             (Self::Bucket { buckets, .. }, Value::Integer(number)) => {
-                Some(PartitionValue::Bucket(crc32(number.to_string().as_bytes()) % buckets))
+                Some(Partition::Bucket(crc32(number.to_string().as_bytes()) % buckets))
             }
             (Self::Bucket { buckets, .. }, value) => {
-                value.as_str().map(|text| PartitionValue::Bucket(crc32(text.as_bytes()) % buckets))
+                value.as_str().map(|text| Partition::Bucket(crc32(text.as_bytes()) % buckets))
             }
             _ => None,
         }
     }
 }
 
-impl fmt::Display for Partition {
+impl fmt::Display for Partitioning {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Day(column) => write!(formatter, "day({column})"),
@@ -68,10 +68,10 @@ impl fmt::Display for Partition {
 #[error(
     "{0:?} is not a partition: expected day(column), hour(column) or bucket(column, 1 to 9999)"
 )]
-pub struct PartitionError(String);
+pub struct PartitioningError(String);
 
-impl FromStr for Partition {
-    type Err = PartitionError;
+impl FromStr for Partitioning {
+    type Err = PartitioningError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parsed = || {
@@ -88,36 +88,7 @@ impl FromStr for Partition {
                 _ => None,
             }
         };
-        parsed().ok_or_else(|| PartitionError(text.to_owned()))
-    }
-}
-
-/// One partition. Its text is the folder of its objects: `dt=2026-11-21`, `dt=2026-11-21/hour=09`
-/// or `bucket=0007`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PartitionValue {
-    /// Days since 1970-01-01.
-    Day(i32),
-    /// Hours since 1970-01-01T00:00:00Z.
-    Hour(i64),
-    /// The bucket's number, from 0.
-    Bucket(u32),
-}
-
-impl fmt::Display for PartitionValue {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Day(day) => write!(formatter, "dt={}", text::Day(*day)),
-            Self::Hour(hour) => {
-                write!(
-                    formatter,
-                    "dt={}/hour={:02}",
-                    text::Day(hour.div_euclid(24) as i32),
-                    hour.rem_euclid(24)
-                )
-            }
-            Self::Bucket(bucket) => write!(formatter, "bucket={bucket:04}"),
-        }
+        parsed().ok_or_else(|| PartitioningError(text.to_owned()))
     }
 }
 
@@ -138,7 +109,7 @@ mod tests {
     fn a_partition_is_its_declaration() {
         for text in ["day(occurred_at)", "hour(occurred_at)", "bucket(order_id, 64)"] {
             assert_eq!(
-                text.parse::<Partition>().map(|parsed| parsed.to_string()),
+                text.parse::<Partitioning>().map(|parsed| parsed.to_string()),
                 Ok(text.to_owned())
             );
         }
@@ -152,18 +123,18 @@ mod tests {
             "bucket(a, 10000)",
             "day(a, 1)",
         ] {
-            assert!(text.parse::<Partition>().is_err(), "{text}");
+            assert!(text.parse::<Partitioning>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn a_row_belongs_to_its_utc_day_hour_or_bucket() {
         let before_1970 = Value::Timestamp(-1);
-        let day = Partition::Day("at".into());
-        let hour = Partition::Hour("at".into());
-        let bucket = Partition::Bucket { column: "id".into(), buckets: 64 };
-        let folder = |partition: &Partition, value: &Value<'_>| {
-            partition.of(value).map(|found| found.to_string())
+        let day = Partitioning::Day("at".into());
+        let hour = Partitioning::Hour("at".into());
+        let bucket = Partitioning::Bucket { column: "id".into(), buckets: 64 };
+        let folder = |partition: &Partitioning, value: &Value<'_>| {
+            partition.of(value).map(Partition::silver_folder)
         };
         assert_eq!(folder(&day, &before_1970).as_deref(), Some("dt=1969-12-31"));
         assert_eq!(folder(&day, &Value::Date(0)).as_deref(), Some("dt=1970-01-01"));

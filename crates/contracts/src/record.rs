@@ -1,6 +1,7 @@
 //! A row that its contract accepts, read by the names of its columns.
 
-use crate::column::ColumnType;
+use shoplake_jobs::ColumnType;
+
 use crate::contract::Contract;
 use crate::decode::{Rejected, Row, Stamp, Value};
 use crate::reason::Reason;

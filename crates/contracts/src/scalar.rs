@@ -2,8 +2,8 @@
 //! both ask here, so they cannot disagree.
 
 use regex::Regex;
+use shoplake_jobs::ColumnType;
 
-use crate::column::ColumnType;
 use crate::decode::Value;
 use crate::json::Json;
 use crate::reason::Code;

@@ -10,7 +10,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
-use shoplake_models::{FailedCheck, JobCheck, JobDocument, MAX_FAILED_SHOPS};
+use shoplake_jobs::{FailedCheck, JobCheck, JobDocument, MAX_FAILED_SHOPS};
 
 use crate::error::EngineError;
 

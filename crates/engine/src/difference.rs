@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Date32Type};
 use arrow::error::ArrowError;
-use shoplake_models::{Downstream, JobDocument, PartitionDirty, PartitionValue};
+use shoplake_jobs::{Downstream, JobDocument, Partition, PartitionDirty};
 
 use crate::error::EngineError;
 use crate::rows::{comparable, same_columns};
@@ -65,7 +65,7 @@ impl Difference {
         old: &RecordBatch,
         new: &RecordBatch,
     ) -> Result<Vec<PartitionDirty>, EngineError> {
-        let mut dirtied: BTreeMap<&str, BTreeSet<PartitionValue>> = BTreeMap::new();
+        let mut dirtied: BTreeMap<&str, BTreeSet<Partition>> = BTreeMap::new();
         for downstream in &job.downstream {
             let mut changed = days(job, downstream, new, &self.added)?;
             changed.extend(days(job, downstream, old, &self.removed)?);
@@ -75,7 +75,7 @@ impl Difference {
         let reason = format!("{} changed {}", job.model, job.partition.value);
         let runs = dirtied
             .into_iter()
-            .flat_map(|(model, days)| PartitionDirty::runs(model, &days, &reason));
+            .flat_map(|(model, days)| PartitionDirty::ranges(model, &days, &reason));
         Ok(runs.collect())
     }
 }
@@ -86,7 +86,7 @@ fn days(
     downstream: &Downstream,
     batch: &RecordBatch,
     rows: &[usize],
-) -> Result<BTreeSet<PartitionValue>, EngineError> {
+) -> Result<BTreeSet<Partition>, EngineError> {
     let column = batch
         .column_by_name(&downstream.column)
         .filter(|column| *column.data_type() == DataType::Date32);
@@ -102,6 +102,6 @@ fn days(
         .iter()
         .filter(|row| column.is_valid(**row))
         .filter_map(|row| column.value_as_date(*row))
-        .map(PartitionValue::Date)
+        .map(Partition::Day)
         .collect())
 }

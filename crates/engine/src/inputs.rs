@@ -20,8 +20,8 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::statistics::Statistics;
 use shoplake_contracts::Contract;
+use shoplake_jobs::{JobDocument, JobInput, metadata};
 use shoplake_lake::{Object, Store};
-use shoplake_models::{JobDocument, JobInput, job::metadata};
 
 use crate::error::EngineError;
 use crate::{session, types};

@@ -6,7 +6,7 @@ use arrow::compute::{CastOptions, cast_with_options, concat_batches, take_record
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
-use shoplake_models::JobDocument;
+use shoplake_jobs::JobDocument;
 
 use crate::error::EngineError;
 use crate::types;

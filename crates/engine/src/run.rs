@@ -7,8 +7,8 @@ use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use shoplake_gold::Gold;
+use shoplake_jobs::{FailedCheck, JobDocument, PartitionDirty, Severity};
 use shoplake_lake::Store;
-use shoplake_models::{FailedCheck, JobDocument, PartitionDirty, Severity};
 
 use crate::difference::Difference;
 use crate::error::EngineError;

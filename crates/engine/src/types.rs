@@ -2,7 +2,7 @@
 
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use shoplake_contracts::ColumnType;
-use shoplake_models::Column;
+use shoplake_jobs::TableColumn;
 
 /// A field of a table. Always nullable, as in the files of every engine: that a column is never
 /// null is a check's business.
@@ -11,7 +11,7 @@ pub(crate) fn field(name: &str, column_type: ColumnType) -> FieldRef {
 }
 
 /// The schema of a table with the given columns.
-pub(crate) fn schema(columns: &[Column]) -> SchemaRef {
+pub(crate) fn schema(columns: &[TableColumn]) -> SchemaRef {
     Schema::new(
         columns.iter().map(|column| field(&column.name, column.column_type)).collect::<Vec<_>>(),
     )

@@ -1,12 +1,11 @@
 //! What an object of gold says of the commit that it is.
 
 use parquet::errors::ParquetError;
-use shoplake_lake::Object;
-use shoplake_models::job::metadata;
-use shoplake_models::{
-    CheckRun, GoldHead, GoldHeadError, JobResult, LoadRequest, Model, Outcome, Partition,
-    PartitionValue,
+use shoplake_jobs::{
+    CheckRun, JobOutcome, JobPartition, JobResult, LoadRequest, Partition, metadata,
 };
+use shoplake_lake::Object;
+use shoplake_models::{GoldHead, GoldHeadError, Model};
 
 use crate::file::Footer;
 
@@ -33,7 +32,7 @@ pub enum UnreadableCommit {
 /// When `object` was not written by a job.
 pub fn committed(
     model: &Model,
-    partition: PartitionValue,
+    partition: Partition,
     object: &Object,
 ) -> Result<JobResult, UnreadableCommit> {
     let GoldHead { version, job, .. } = GoldHead::try_from(&object.head)?;
@@ -45,7 +44,7 @@ pub fn committed(
     let load = model.warehouse.as_ref().map(|warehouse| LoadRequest {
         model: model.name.clone(),
         warehouse: warehouse.clone(),
-        partition: Partition { column: model.partition.clone(), value: partition },
+        partition: JobPartition { column: model.partition.clone(), value: partition },
         key: model.output_key(partition),
         version,
         // A table cannot be sorted by what the rows did not have yet.
@@ -58,7 +57,7 @@ pub fn committed(
         columns,
     });
     Ok(JobResult {
-        outcome: Outcome::Committed,
+        outcome: JobOutcome::Committed,
         model: model.name.clone(),
         partition: partition.to_string(),
         job,
@@ -82,8 +81,9 @@ mod tests {
     use chrono::{DateTime, Utc};
     use serde_json::{Value, json};
     use shoplake_contracts::Contracts;
+    use shoplake_jobs::{FailedCheck, JobDocument, Severity};
     use shoplake_lake::{ETag, Entry, Head, Metadata};
-    use shoplake_models::{FailedCheck, JobDocument, Listing, Models, Plan, Severity};
+    use shoplake_models::{Listing, Models, Plan};
 
     use super::*;
     use crate::{Gold, encode};

@@ -14,7 +14,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use shoplake_models::{FailedCheck, JobDocument, LoadColumn, PartitionDirty, job::metadata};
+use shoplake_jobs::{FailedCheck, JobDocument, LoadColumn, PartitionDirty, metadata};
 
 use crate::types::portable;
 

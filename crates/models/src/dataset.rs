@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use shoplake_contracts::{Contract, Contracts, Partition};
+use shoplake_contracts::{Contract, Contracts, Partitioning};
+use shoplake_jobs::TableColumn;
 
-use crate::job::Column;
 use crate::render::{Deduplication, objects_name};
 
 /// Columns that tell when a row arrived and in which envelope: what decides between rows that are
@@ -16,7 +16,7 @@ const ENVELOPE_ID: &str = "_envelope_id";
 #[derive(Clone, Debug)]
 pub(crate) struct Dataset {
     /// The columns of its objects.
-    pub(crate) columns: Vec<Column>,
+    pub(crate) columns: Vec<TableColumn>,
     /// The query for its rows without duplicates, over the table of its objects.
     pub(crate) deduplicated: String,
     /// Whether its objects can be found by day.
@@ -35,7 +35,7 @@ fn dataset(contract: &Contract) -> Dataset {
     let columns: Vec<_> = contract
         .columns
         .iter()
-        .map(|column| Column {
+        .map(|column| TableColumn {
             name: column.name.clone(),
             column_type: column.column_type,
             nullable: column.nullable,
@@ -55,7 +55,7 @@ fn dataset(contract: &Contract) -> Dataset {
     };
     Dataset {
         deduplicated: deduplication.sql(),
-        by_day: matches!(contract.partition, Partition::Day(_) | Partition::Hour(_)),
+        by_day: matches!(contract.partition, Partitioning::Day(_) | Partitioning::Hour(_)),
         columns,
     }
 }

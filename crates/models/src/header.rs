@@ -2,8 +2,7 @@
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-
-use crate::job::{Notice, Severity};
+use shoplake_jobs::{Notice, Severity};
 
 /// What a model says about itself.
 #[derive(Debug, PartialEq, Eq, Deserialize)]

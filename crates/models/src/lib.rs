@@ -5,9 +5,7 @@
 mod dataset;
 mod definition;
 mod header;
-pub mod job;
 mod models;
-mod partition;
 mod plan;
 mod query;
 mod reference;
@@ -16,13 +14,7 @@ mod render;
 mod testing;
 
 pub use definition::{DefinitionError, Reason};
-pub use job::{
-    CheckAlert, CheckRun, Column, Downstream, FailedCheck, JobCheck, JobDocument, JobInput,
-    JobOutput, JobResult, LoadColumn, LoadRequest, MAX_FAILED_SHOPS, Notice, NotifyRequest,
-    Outcome, Partition, PartitionDirty, Severity, View,
-};
 pub use models::{Check, InputPrefix, InputRange, Model, Models};
-pub use partition::{PartitionValue, PartitionValueError};
 pub use plan::{GoldHead, GoldHeadError, Listing, Plan};
 pub use query::QueryError;
 pub use reference::{ReferenceError, ReferenceTable, References};

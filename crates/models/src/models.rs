@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use shoplake_contracts::Contracts;
+use shoplake_jobs::{Downstream, Notice, Partition, Severity};
 use shoplake_lake::keys;
 
 use crate::dataset::{self, Dataset};
 use crate::definition::{self, DefinitionError, Definitions, Reason, is_reference};
-use crate::job::{Downstream, Notice, Severity};
-use crate::partition::PartitionValue;
 use crate::query::Query;
 use crate::reference::{ReferenceTable, References};
 
@@ -78,9 +77,9 @@ pub struct InputRange {
     /// What comes before the day in every key, such as `silver/pos_sales/dt=`.
     pub prefix: String,
     /// The first day.
-    pub first: PartitionValue,
+    pub first: Partition,
     /// The last day.
-    pub last: PartitionValue,
+    pub last: Partition,
 }
 
 impl Model {
@@ -101,15 +100,12 @@ impl Model {
     }
 
     /// The input partitions that `partition` is computed from.
-    pub fn input_partitions(
-        &self,
-        partition: PartitionValue,
-    ) -> impl Iterator<Item = PartitionValue> {
+    pub fn input_partitions(&self, partition: Partition) -> impl Iterator<Item = Partition> {
         partition.window(self.lookback_days, self.lookahead_days)
     }
 
     /// The object that holds `partition`.
-    pub fn output_key(&self, partition: PartitionValue) -> String {
+    pub fn output_key(&self, partition: Partition) -> String {
         keys::gold(&self.name, &self.partition, &partition.to_string())
     }
 }
@@ -193,11 +189,7 @@ impl Models {
     ///
     /// `name` is the bare name, as in keys. Every partition is named once, and in the order of the
     /// models.
-    pub fn dirtied_by(
-        &self,
-        name: &str,
-        partition: PartitionValue,
-    ) -> Vec<(String, PartitionValue)> {
+    pub fn dirtied_by(&self, name: &str, partition: Partition) -> Vec<(String, Partition)> {
         self.downstream(name)
             .iter()
             .flat_map(|downstream| {
@@ -207,7 +199,7 @@ impl Models {
     }
 
     /// What has to be listed to compute `partition` of `model`, day by day.
-    pub fn input_prefixes(&self, model: &Model, partition: PartitionValue) -> Vec<InputPrefix> {
+    pub fn input_prefixes(&self, model: &Model, partition: Partition) -> Vec<InputPrefix> {
         let prefixes = |input: &str| -> Vec<String> {
             model.input_partitions(partition).map(|day| self.day_prefix(input, day)).collect()
         };
@@ -219,23 +211,18 @@ impl Models {
 
     /// What has to be listed to compute `partition` of `model`: the same objects as by
     /// [`Models::input_prefixes`], in one listing for each input.
-    pub fn input_ranges(&self, model: &Model, partition: PartitionValue) -> Vec<InputRange> {
-        let (first, last) = partition.ends(model.lookback_days, model.lookahead_days);
+    pub fn input_ranges(&self, model: &Model, partition: Partition) -> Vec<InputRange> {
+        let (first, last) = partition.window_ends(model.lookback_days, model.lookahead_days);
         self.ranges(model, first, last)
     }
 
     /// What has to be listed to know whether there is anything of `partition`'s own day: see
     /// [`Models::plan`].
-    pub fn own_day_ranges(&self, model: &Model, partition: PartitionValue) -> Vec<InputRange> {
+    pub fn own_day_ranges(&self, model: &Model, partition: Partition) -> Vec<InputRange> {
         self.ranges(model, partition, partition)
     }
 
-    fn ranges(
-        &self,
-        model: &Model,
-        first: PartitionValue,
-        last: PartitionValue,
-    ) -> Vec<InputRange> {
+    fn ranges(&self, model: &Model, first: Partition, last: Partition) -> Vec<InputRange> {
         let range = |input: &str| InputRange {
             input: input.to_owned(),
             prefix: self.days_prefix(input),
@@ -246,12 +233,12 @@ impl Models {
     }
 
     /// Whether `key` belongs to `day` of `input`.
-    pub(crate) fn is_of_day(&self, input: &str, day: PartitionValue, key: &str) -> bool {
+    pub(crate) fn is_of_day(&self, input: &str, day: Partition, key: &str) -> bool {
         key.starts_with(&self.day_prefix(input, day))
     }
 
     /// What the keys of one day of `input` start with.
-    fn day_prefix(&self, input: &str, day: PartitionValue) -> String {
+    fn day_prefix(&self, input: &str, day: Partition) -> String {
         format!("{}{day}/", self.days_prefix(input))
     }
 
@@ -428,9 +415,9 @@ mod tests {
             let models = models(&[("gold/daily.sql", model(&["silver.sales"], &header))]);
             let daily = models.get("daily").unwrap();
             let start = NaiveDate::from_ymd_opt(1990, 1, 1).unwrap() + Days::new(changed);
-            let changed = PartitionValue::Date(start);
+            let changed = Partition::Day(start);
             let dirtied = models.dirtied_by("sales", changed);
-            let partition = PartitionValue::Date(start + Days::new(distance) - Days::new(50));
+            let partition = Partition::Day(start + Days::new(distance) - Days::new(50));
 
             let reads = daily.input_partitions(partition).any(|input| input == changed);
             let is_dirty = dirtied.contains(&("daily".to_owned(), partition));

@@ -4,15 +4,14 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
+use shoplake_jobs::{
+    JOB_VERSION, JobCheck, JobDocument, JobInput, JobOutput, JobPartition, Partition, Severity,
+    View, metadata,
+};
 use shoplake_lake::{ETag, Entry, Head};
 
 use crate::definition::is_reference;
-use crate::job::{
-    JOB_VERSION, JobCheck, JobDocument, JobInput, JobOutput, Partition, Severity, View, metadata,
-    rows_table,
-};
 use crate::models::{Model, Models, bare};
-use crate::partition::PartitionValue;
 use crate::reference::{ReferenceTable, References};
 use crate::render::{self, objects_name, view_name};
 
@@ -80,7 +79,7 @@ impl Models {
     pub fn plan(
         &self,
         model: &Model,
-        partition: PartitionValue,
+        partition: Partition,
         listing: &Listing,
         head: Option<&GoldHead>,
     ) -> Plan {
@@ -92,7 +91,7 @@ impl Models {
     pub fn plan_with(
         &self,
         model: &Model,
-        partition: PartitionValue,
+        partition: Partition,
         listing: &Listing,
         head: Option<&GoldHead>,
         references: &References,
@@ -102,7 +101,7 @@ impl Models {
         }
         let tables = self.tables(model, listing, references);
         let checks = model.job_checks();
-        let partition = Partition { column: model.partition.clone(), value: partition };
+        let partition = JobPartition { column: model.partition.clone(), value: partition };
         let sql = render::partition_query(&model.query.render(view_name), &partition);
 
         let inputs_digest = inputs_digest(listing, &tables, &sql, &model.key, &checks);
@@ -141,7 +140,7 @@ impl Models {
     }
 
     /// Whether any input has an object of the partition's own day.
-    fn has_own_day(&self, partition: PartitionValue, listing: &Listing) -> bool {
+    fn has_own_day(&self, partition: Partition, listing: &Listing) -> bool {
         listing.iter().any(|(input, entries)| {
             entries.iter().any(|entry| self.is_of_day(input, partition, &entry.key))
         })
@@ -254,7 +253,7 @@ impl Model {
     /// model groups by its key, so they fail for a wrong model and not for a shop's data; and rows
     /// that share a key cannot be compared, loaded or alerted on.
     pub fn job_checks(&self) -> Vec<JobCheck> {
-        let rows = rows_table(&self.name);
+        let rows = JobDocument::rows_table_of(&self.name);
         let own = self.checks.iter().map(|check| JobCheck {
             name: check.name.clone(),
             severity: check.severity,

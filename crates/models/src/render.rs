@@ -1,6 +1,6 @@
 //! The SQL that both engines run: rendered here, once, so that they run the same text.
 
-use crate::job::Partition;
+use shoplake_jobs::JobPartition;
 
 /// The name under which a query sees `reference`: `silver.pos_sales` becomes `silver__pos_sales`.
 pub(crate) fn view_name(reference: &str) -> String {
@@ -13,7 +13,7 @@ pub(crate) fn objects_name(reference: &str) -> String {
 }
 
 /// The query of a model, restricted to one partition.
-pub(crate) fn partition_query(query: &str, partition: &Partition) -> String {
+pub(crate) fn partition_query(query: &str, partition: &JobPartition) -> String {
     format!(
         "select *\nfrom (\n{query}\n) as model\nwhere {} = {}\n",
         partition.column,

@@ -1,9 +1,9 @@
 //! A small world for the tests: three datasets, and models over them.
 
 use shoplake_contracts::Contracts;
+use shoplake_jobs::Partition;
 
 use crate::models::Models;
-use crate::partition::PartitionValue;
 
 fn schema(dataset: &str) -> String {
     serde_json::json!({
@@ -91,6 +91,6 @@ pub(crate) fn world() -> Models {
     ])
 }
 
-pub(crate) fn day(text: &str) -> PartitionValue {
+pub(crate) fn day(text: &str) -> Partition {
     text.parse().unwrap()
 }

@@ -2,7 +2,8 @@
 
 use chrono::NaiveDate;
 use shoplake_aws::DirtyQueue;
-use shoplake_models::{Models, PartitionDirty, PartitionValue};
+use shoplake_jobs::{Partition, PartitionDirty};
+use shoplake_models::Models;
 use shoplake_platform::failure::Failure;
 
 use crate::days;
@@ -25,7 +26,7 @@ pub(crate) async fn backfill(
     let days = days::range(from, to, MAX_DAYS)?;
     let dirty = days.iter().map(|day| {
         let reason = format!("backfill of {from} to {to}");
-        PartitionDirty::one(&model, PartitionValue::Date(*day), reason)
+        PartitionDirty::one(&model, Partition::Day(*day), reason)
     });
     queue.send(&dirty.collect::<Vec<_>>()).await.map_err(Failure::retryable)?;
     tracing::info!(model, %from, %to, partitions = days.len(), "backfill");

@@ -10,10 +10,10 @@ use chrono::{DateTime, Days, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shoplake_aws::topic::{Message, Topic, subject};
-use shoplake_contracts::{Contracts, Delivery, Partition};
+use shoplake_contracts::{Contracts, Delivery, Partitioning};
 use shoplake_lake::{Condition, ETag, Metadata, PutError, Store, StoreError, keys};
 use shoplake_platform::failure::Failure;
-use shoplake_platform::metrics::{Metrics, NEWEST_OBJECT_AGE, WATCHED_DATASETS};
+use shoplake_platform::metrics::{CHECKED_DATASETS, Metrics, NEWEST_OBJECT_AGE};
 use shoplake_warehouse::{CheckFailure, CheckResult, CheckResults, Warehouse};
 
 use crate::response::{FreshnessReport, FreshnessResult};
@@ -33,7 +33,7 @@ pub struct Freshness {
 struct Dataset {
     name: String,
     delivery: Delivery,
-    partition: Partition,
+    partition: Partitioning,
     within: Duration,
 }
 
@@ -92,7 +92,7 @@ impl Freshness {
 
     /// Emits the metrics. If the first one is missing, the check itself does not run.
     fn measure(&self, results: &[FreshnessResult], now: DateTime<Utc>) {
-        self.metrics.emit(None, &[(WATCHED_DATASETS, results.len() as f64)]);
+        self.metrics.emit(None, &[(CHECKED_DATASETS, results.len() as f64)]);
         for FreshnessResult { dataset, newest_object_at, .. } in results {
             if let Some(newest) = newest_object_at {
                 let age = (now - *newest).as_seconds_f64().max(0.0);
@@ -224,7 +224,7 @@ impl Dataset {
         let newest = |entries: Vec<shoplake_lake::Entry>| {
             entries.iter().map(|entry| entry.last_modified).max()
         };
-        if !matches!(self.partition, Partition::Bucket { .. }) {
+        if !matches!(self.partition, Partitioning::Bucket { .. }) {
             let within = TimeDelta::from_std(self.within).unwrap_or(TimeDelta::MAX);
             let day =
                 |time: DateTime<Utc>, more: u64| (time.date_naive() + Days::new(more)).to_string();
@@ -458,7 +458,7 @@ mod tests {
     async fn a_check_emits_its_metrics() {
         let fixture = Fixture::new();
         fixture.check(1).await.unwrap();
-        assert_eq!(fixture.metrics.total(WATCHED_DATASETS), 1.0);
+        assert_eq!(fixture.metrics.total(CHECKED_DATASETS), 1.0);
         assert_eq!(fixture.metrics.lines().len(), 1, "no data, no age");
 
         fixture.arrive("dt=2026-11-21", 1).await;

@@ -3,8 +3,9 @@
 
 use chrono::NaiveDate;
 use shoplake_aws::Executions;
+use shoplake_jobs::Partition;
 use shoplake_lake::Store;
-use shoplake_models::{Models, PartitionValue};
+use shoplake_models::Models;
 use shoplake_platform::failure::Failure;
 
 use crate::days;
@@ -37,7 +38,7 @@ pub(crate) async fn reload(
     }
     let (mut started, mut absent) = (0, 0);
     for day in days::range(from, to, MAX_DAYS)? {
-        let partition = PartitionValue::Date(day);
+        let partition = Partition::Day(day);
         let key = model.output_key(partition);
         let Some(object) = lake.get(&key).await.map_err(retryable)? else {
             absent += 1;
@@ -66,8 +67,9 @@ mod tests {
     use serde_json::{Value, json};
     use shoplake_aws::{Execution, Fault, MemoryExecutions};
     use shoplake_gold::Gold;
+    use shoplake_jobs::JobDocument;
     use shoplake_lake::{Condition, ETag, Entry, MemoryStore, Metadata};
-    use shoplake_models::{JobDocument, Listing, Plan};
+    use shoplake_models::{Listing, Plan};
 
     use super::*;
 

@@ -21,8 +21,9 @@ use shoplake_engine::{Gold, Limits};
 use shoplake_function_conform::{Answer, Conform, LAYOUT};
 use shoplake_function_dispatch::{Dispatch, Engines};
 use shoplake_function_transform::{Request, Transform, TransformError};
+use shoplake_jobs::{FailedCheck, JobOutcome, JobResult};
 use shoplake_lake::{Condition, MemoryStore, Metadata, Store};
-use shoplake_models::{FailedCheck, JobResult, Models, Outcome};
+use shoplake_models::Models;
 use shoplake_platform::clock::{Clock, ManualClock};
 use shoplake_platform::metrics::{MemorySink, Metrics};
 use tokio::runtime::Handle;
@@ -370,7 +371,7 @@ impl Lake {
     }
 
     /// Runs an execution with the retries of a state machine.
-    async fn persist(&self, execution: &Execution) -> anyhow::Result<Option<Outcome>> {
+    async fn persist(&self, execution: &Execution) -> anyhow::Result<Option<JobOutcome>> {
         let mut attempt = 1;
         loop {
             match self.run(execution).await {
@@ -381,7 +382,7 @@ impl Lake {
     }
 
     /// Runs an execution once.
-    async fn run(&self, execution: &Execution) -> anyhow::Result<Option<Outcome>> {
+    async fn run(&self, execution: &Execution) -> anyhow::Result<Option<JobOutcome>> {
         match execution {
             Execution::BronzeToSilver { bucket, key } => {
                 self.conform(&json!({"bucket": bucket, "key": key}).to_string()).await?;
@@ -396,7 +397,7 @@ impl Lake {
                 let result = tokio::task::spawn_blocking(work).await?;
                 let result = result.with_context(|| format!("the job {job} does not run"))?;
                 let outcome = result.outcome;
-                if outcome != Outcome::Conflict {
+                if outcome != JobOutcome::Conflict {
                     let partition = (result.model.clone(), result.partition.clone());
                     let ended = Ended { job: job.clone(), result };
                     self.ended
@@ -468,13 +469,13 @@ impl Lake {
 }
 
 impl Settled {
-    fn count(&mut self, ran: Option<Outcome>) {
+    fn count(&mut self, ran: Option<JobOutcome>) {
         let Some(outcome) = ran else { return };
         self.jobs += 1;
         match outcome {
-            Outcome::Committed => self.commits += 1,
-            Outcome::Conflict => self.conflicts += 1,
-            Outcome::Unchanged | Outcome::ChecksFailed => {}
+            JobOutcome::Committed => self.commits += 1,
+            JobOutcome::Conflict => self.conflicts += 1,
+            JobOutcome::Unchanged | JobOutcome::ChecksFailed => {}
         }
     }
 }

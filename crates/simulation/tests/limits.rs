@@ -9,7 +9,7 @@ use chrono::Duration;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
-use shoplake_models::LoadRequest;
+use shoplake_jobs::LoadRequest;
 use shoplake_simulation::{Event, Lake};
 use shoplake_warehouse::Column;
 

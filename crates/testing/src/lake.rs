@@ -10,9 +10,9 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::ArrowWriter;
 use shoplake_contracts::{Column, Contracts};
 use shoplake_engine::{EngineError, Gold, Limits, Output, gold};
+use shoplake_jobs::{JobDocument, Partition, metadata};
 use shoplake_lake::{Condition, MemoryStore, Metadata, Store};
-use shoplake_models::job::metadata;
-use shoplake_models::{GoldHead, JobDocument, Listing, Models, PartitionValue, Plan};
+use shoplake_models::{GoldHead, Listing, Models, Plan};
 
 /// A row as column names and texts. A column without a text is null.
 pub type Row = BTreeMap<&'static str, String>;
@@ -68,7 +68,7 @@ impl Lake {
     /// Plans as dispatch does: the head of gold first, then the listings.
     pub async fn plan(&self, model: &str, day: &str) -> Plan {
         let model = self.models.get(model).unwrap();
-        let partition: PartitionValue = day.parse().unwrap();
+        let partition: Partition = day.parse().unwrap();
         let head = self.store.head(&model.output_key(partition)).await.unwrap();
         let head = head.as_ref().map(|head| GoldHead::try_from(head).unwrap());
         let mut listing = Listing::new();

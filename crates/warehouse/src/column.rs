@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use shoplake_contracts::ColumnType;
+use shoplake_jobs::ColumnType;
 
 use crate::Identifier;
 

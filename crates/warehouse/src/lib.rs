@@ -25,7 +25,7 @@ pub use data_api::{DataApi, Policy, within};
 pub use error::WarehouseError;
 pub use identifier::{Identifier, InvalidIdentifier, TableName};
 pub use literal::{Literal, UnsafeLiteral};
-pub use load::{LoadError, Loaded, Loader, Outcome, PartitionCopy, PartitionValue};
+pub use load::{ColumnValue, LoadError, Loaded, Loader, Outcome, PartitionCopy};
 pub use memory::RecordingWarehouse;
 pub use rows::Rows;
 pub use statement::Statement;

@@ -3,11 +3,11 @@
 mod copy;
 mod loader;
 
-use shoplake_contracts::ColumnType;
+use shoplake_jobs::ColumnType;
 
 use crate::{Identifier, Recorded, TableName, UnsafeLiteral, WarehouseError};
 
-pub use copy::{PartitionCopy, PartitionValue};
+pub use copy::{ColumnValue, PartitionCopy};
 pub use loader::Loader;
 
 /// What became of a copy.

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use shoplake_contracts::ColumnType;
+use shoplake_jobs::ColumnType;
 
 use crate::{
     Column, Identifier, LoadError, Rows, Statement, TableName,

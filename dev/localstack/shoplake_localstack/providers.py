@@ -1,11 +1,11 @@
-"""Entry points by which LocalStack finds the services; they import lazily, as LocalStack's own do."""
+"""LocalStack's entry points for the services, which import on demand as its own do."""
 
 from localstack.services.plugins import Service, aws_provider
 
 
 @aws_provider(api="firehose", name="shoplake")
 def firehose() -> Service:
-    """Chosen with `PROVIDER_OVERRIDE_FIREHOSE=shoplake`."""
+    """Returns the service that `PROVIDER_OVERRIDE_FIREHOSE=shoplake` selects."""
     from .firehose.provider import Provider
 
     return Service.for_provider(Provider())
@@ -13,7 +13,7 @@ def firehose() -> Service:
 
 @aws_provider(api="redshift-data")
 def redshift_data() -> Service:
-    """LocalStack's community edition has no such service, so this is the default."""
+    """Returns the default service, which LocalStack's community edition lacks."""
     from .redshift_data.provider import Provider
 
     return Service.for_provider(Provider.from_environment())

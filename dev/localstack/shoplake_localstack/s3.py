@@ -1,9 +1,8 @@
-"""S3 listings that look at the keys that they list, and at no others.
+"""S3 listings that read only the keys that they list.
 
-LocalStack 4.8.1 goes through all objects of a bucket for each listing of a partition, which takes
-longer the more there are. And it finds its place for a second page by comparing encoded keys with
-one that is not: boto3 asks for encoded ones, and after `dt=2026-11-21` as `dt%3D2026-11-21` there
-is nothing more.
+For each listing, LocalStack 4.8.1 reads all objects of a bucket, which takes longer the more there
+are. For a second page, it compares encoded keys with a raw one: boto3 asks for encoded keys, so the
+page after `dt=2026-11-21`, encoded as `dt%3D2026-11-21`, is empty.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from localstack.runtime import hooks
 
 _AFTER_ALL = "\U0010ffff"
 _asked: ContextVar[tuple[str, str] | None] = ContextVar("asked", default=None)
-"""The prefix of the listing that runs here, and the key that it begins with."""
+"""The prefix and the first key of the current listing."""
 
 
 @hooks.on_infra_start()
 def list_by_prefix() -> None:
-    """Keeps the keys of buckets in their order, and hands a listing those that it asks for."""
+    """Keeps the keys of buckets sorted, and gives a listing only its own keys."""
     from localstack.services.s3 import models, provider
     from localstack.utils.patch import patch
 
@@ -57,7 +56,7 @@ def list_by_prefix() -> None:
 
 
 def _in_order(store: type, delete_marker: type) -> type:
-    class SortedKeyStore(store):  # type: ignore[misc,valid-type]
+    class SortedKeyStore(store):
         def __init__(self) -> None:
             super().__init__()
             self._keys: list[str] = []

@@ -1,7 +1,7 @@
-"""Step Functions without parsing a definition anew for each of its executions.
+"""Step Functions that parse each definition once.
 
-LocalStack 4.8.1 parses with ANTLR in pure Python, which takes longer than all the rest of a short
-execution.
+For each execution, LocalStack 4.8.1 parses the definition with ANTLR in pure Python, which takes
+longer than the rest of a short execution.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from localstack.runtime import hooks
 
 @hooks.on_infra_start()
 def parse_each_definition_once() -> None:
-    """Keeps the syntax trees, which nobody writes to. What is built from a tree has state of its
-    own, and is built each time.
+    """Caches the syntax trees, which are not modified. The program built from a tree has state, so
+    each execution builds it.
     """
     from localstack.services.stepfunctions.asl.parse.asl_parser import AmazonStateLanguageParser
     from localstack.services.stepfunctions.asl.parse.preprocessor import Preprocessor

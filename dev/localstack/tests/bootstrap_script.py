@@ -1,12 +1,11 @@
-"""A function that does what its event says, in the Runtime API's words; packed as `bootstrap` by
-the tests.
-"""
+"""A function that does what its event says; the tests pack it as `bootstrap`."""
 
 import json
 import os
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 API = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime"
 
@@ -37,7 +36,7 @@ def act(event):
         case {"do": "environment"}:
             return dict(os.environ)
         case {"Records": records} if "SINK" in os.environ:
-            with open(os.environ["SINK"], "a") as sink:
+            with Path(os.environ["SINK"]).open("a") as sink:
                 sink.writelines(json.dumps(record) + "\n" for record in records)
     return {"pid": os.getpid(), "event": event}
 

@@ -1,4 +1,4 @@
-"""What the tests share: a function's package, a PostgreSQL, a whole local cloud."""
+"""Fixtures: a function's package, a PostgreSQL, and a whole local cloud."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from pathlib import Path
 import psycopg
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+ROOT = Path(__file__).resolve().parents[3]
+sys.path[:0] = [str(ROOT), str(ROOT / "dev" / "localstack")]
 
-from cloud import Cloud, free_port
-from shoplake_localstack.local.postgres import Postgres
-from shoplake_localstack.local.postgres import url as postgres_url
-from shoplake_localstack.local.processes import end
-from shoplake_localstack.local.waiting import wait_until_ready
+from shoplake_localstack.local.postgres import Postgres  # noqa: E402
+from shoplake_localstack.local.postgres import url as postgres_url  # noqa: E402
+from shoplake_localstack.local.processes import end  # noqa: E402
+from shoplake_localstack.local.waiting import wait_until_ready  # noqa: E402
+
+from dev.cloud import Cloud, free_port  # noqa: E402
 
 BOOTSTRAP = f"#!{sys.executable}\n" + (Path(__file__).parent / "bootstrap_script.py").read_text()
 
 
 @pytest.fixture(scope="session")
 def package() -> bytes:
-    """The zip of a function."""
+    """Returns the zip of a function."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         info = zipfile.ZipInfo("bootstrap")
@@ -37,7 +39,7 @@ def package() -> bytes:
 
 @pytest.fixture(scope="session")
 def warehouse_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL, set up as the cloud's."""
+    """Starts a PostgreSQL with the settings of the cloud's; yields its URL."""
     state, port = tmp_path_factory.mktemp("warehouse"), free_port()
     server = Postgres(state, port, state / "postgresql.log")
     process = server.start(wait_until_ready)
@@ -48,7 +50,7 @@ def warehouse_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def connection(warehouse_url: str) -> Iterator[psycopg.Connection]:
-    """In a schema of the test's own, which goes with it."""
+    """Yields a connection to an empty schema `sales`."""
     with psycopg.connect(warehouse_url, autocommit=True) as connection:
         connection.execute("drop schema if exists sales cascade; create schema sales")
         yield connection
@@ -56,7 +58,7 @@ def connection(warehouse_url: str) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """A cloud on ports of its own."""
+    """Starts a cloud on free ports."""
     cloud = Cloud(tmp_path_factory.mktemp("cloud"), free_port(), free_port())
     cloud.up()
     yield cloud
@@ -65,7 +67,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., object]:
-    """Waits for what another process does: asks until the answer is true, and returns it."""
+    """Returns a function that repeats a question until the answer is true."""
 
     def ask(question: Callable[[], object], seconds: float = 20) -> object:
         until = time.monotonic() + seconds

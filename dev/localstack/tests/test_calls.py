@@ -1,4 +1,4 @@
-"""What is written down of a request, and what is not."""
+"""Which requests the recorder writes, and which not."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from localstack.aws.spec import load_service
 from shoplake_localstack.calls import Call, read
 from shoplake_localstack.calls.recorder import Recorder
 
-RUST = "aws-sdk-rust/1.5.1 ua/2.1 api/s3/1.157.0 os/linux lang/rust/1.96.0 exec-env/AWS_Lambda_provided m/E,b app/lake-transform"
+RUST = (
+    "aws-sdk-rust/1.5.1 ua/2.1 api/s3/1.157.0 os/linux lang/rust/1.96.0"
+    " exec-env/AWS_Lambda_provided m/E,b app/lake-transform"
+)
 
 
 def seen(
     file: Path, service: str, operation: str, user_agent: str = RUST, **request: Any
 ) -> set[Call]:
-    """The calls in a file to which a request has been added."""
+    """Records a request and returns the calls in the file."""
     Recorder(file).see(user_agent, load_service(service).operation_model(operation), request)
     return read(file)
 
@@ -48,14 +51,14 @@ def test_an_operation_has_the_name_that_the_sdk_gives_it(
         ("ListObjectsV2", {"Bucket": "b"}, None),
     ],
 )
-def test_of_the_lake_the_folder_is_written_down(
+def test_a_call_of_the_lake_has_its_folder(
     tmp_path: Path, operation: str, request_: dict[str, str], folder: str | None
 ):
     [call] = seen(tmp_path / "calls", "s3", operation, **request_)
     assert call.folder == folder
 
 
-def test_another_services_key_is_no_folder(tmp_path: Path):
+def test_a_key_of_another_service_is_not_a_folder(tmp_path: Path):
     assert seen(tmp_path / "calls", "events", "PutEvents", Key="gold/x") == {
         Call("lake-transform", "eventbridge.put_events")
     }
@@ -65,11 +68,11 @@ def test_another_services_key_is_no_folder(tmp_path: Path):
     "user_agent",
     ["", "Boto3/1.40.30 md/Botocore#1.40.30 os/linux", "aws-sdk-rust/1.5.1 api/app/1", "myapp/x"],
 )
-def test_who_gives_no_name_is_not_written_down(tmp_path: Path, user_agent: str):
+def test_a_request_without_an_application_is_not_recorded(tmp_path: Path, user_agent: str):
     assert seen(tmp_path / "calls", "sqs", "SendMessage", user_agent) == set()
 
 
-def test_a_call_is_written_down_once_however_many_make_it(tmp_path: Path):
+def test_a_call_is_recorded_once(tmp_path: Path):
     file, operation = tmp_path / "calls", load_service("s3").operation_model("GetObject")
     recorder = Recorder(file)
     with ThreadPoolExecutor() as pool:

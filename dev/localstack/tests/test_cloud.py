@@ -18,9 +18,10 @@ import psycopg
 import pyarrow
 import pyarrow.parquet
 import pytest
-from cloud import Cloud, CloudError, free_port
 from shoplake_localstack.calls import Call
 from shoplake_localstack.local.marker import MARKER
+
+from dev.cloud import Cloud, CloudError, free_port
 
 ROLE = "arn:aws:iam::000000000000:role/any"
 
@@ -216,11 +217,14 @@ def test_kinesis_through_firehose_to_s3(cloud: Cloud, eventually):
             for key in keys
         }
 
-    numbers = lambda: sorted(
-        json.loads(line)["n"] for body in delivered().values() for line in body.splitlines()
-    )
+    def numbers() -> list[int]:
+        return sorted(
+            json.loads(line)["n"] for body in delivered().values() for line in body.splitlines()
+        )
+
     eventually(lambda: numbers() == list(range(100)))
-    name = rf"bronze/web/dt=\d{{4}}-\d\d-\d\d/hour=\d\d/{stream}-1-\d{{4}}(-\d\d){{5}}-[0-9a-f-]{{36}}\.gz"
+    folder = r"bronze/web/dt=\d{4}-\d\d-\d\d/hour=\d\d"
+    name = rf"{folder}/{stream}-1-\d{{4}}(-\d\d){{5}}-[0-9a-f-]{{36}}\.gz"
     assert all(re.fullmatch(name, key) for key in delivered())
     firehose.update_destination(
         DeliveryStreamName=stream,
@@ -395,17 +399,17 @@ def test_the_data_api_copies_parquet_from_s3_into_the_warehouse(cloud: Cloud, ev
     batch = data.batch_execute_statement(
         Sqls=[
             "create schema if not exists sales",
-            "create table sales.totals (shop_id varchar(63) encode zstd, net numeric(18,4)) distkey (shop_id) sortkey (shop_id)",
+            "create table sales.totals (shop_id varchar(63) encode zstd, net numeric(18,4))"
+            " distkey (shop_id) sortkey (shop_id)",
             "create temp table stage (like sales.totals)",
-            f"copy stage from 's3://{bucket}/gold/data.parquet' iam_role '{ROLE}' format as parquet",
+            f"copy stage from 's3://{bucket}/gold/data.parquet' iam_role '{ROLE}'"
+            " format as parquet",
             "insert into sales.totals select * from stage where shop_id = :shop",
         ],
         ClientToken=str(uuid4()),
         **where,
     )
-    data.meta.events.unregister(
-        batches, add_parameters
-    )  # Whoever else asks this cloud has the same client.
+    data.meta.events.unregister(batches, add_parameters)  # Every caller gets the same client.
     description = finished(batch["Id"])
     assert description["Status"] == "FINISHED", description
     assert [part["ResultRows"] for part in description["SubStatements"]] == [0, 0, 0, 1, 1]

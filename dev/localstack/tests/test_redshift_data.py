@@ -23,7 +23,10 @@ from shoplake_localstack.redshift_data.statements import (
     Statements,
 )
 
-COPY = "copy stage from 's3://lake/gold/' iam_role 'arn:aws:iam::000000000000:role/copy' format as parquet"
+COPY = (
+    "copy stage from 's3://lake/gold/' iam_role 'arn:aws:iam::000000000000:role/copy'"
+    " format as parquet"
+)
 
 
 class Bucket(dict[str, bytes]):
@@ -88,7 +91,8 @@ def parquet(**columns: pyarrow.Array) -> bytes:
             'CREATE TABLE t (encode INT, "distkey" INT)',
         ),
         (
-            "create table t (a int primary key, b int unique references u (b), c int not null, primary key (c), foreign key (b) references u (b))",
+            "create table t (a int primary key, b int unique references u (b), c int not null,"
+            " primary key (c), foreign key (b) references u (b))",
             "CREATE TABLE t (a INT NOT NULL, b INT, c INT NOT NULL)",
         ),
         ("create temp table s (like sales.t)", "CREATE TEMPORARY TABLE s (LIKE sales.t)"),
@@ -153,9 +157,11 @@ def test_a_partition_is_replaced_in_one_transaction(
     run, bucket: Bucket, connection: psycopg.Connection
 ):
     run(
-        "create table sales.totals (shop_id varchar(63), business_date date, units bigint, net numeric(18,4), rate double precision, "
-        "at timestamp, open boolean) distkey (shop_id) sortkey (shop_id, business_date)",
-        "insert into sales.totals values ('acme', '2010-12-01', 1, 1, 1, '2010-12-01', true), ('acme', '2010-12-02', 2, 2, 2, null, null)",
+        "create table sales.totals (shop_id varchar(63), business_date date, units bigint,"
+        " net numeric(18,4), rate double precision, at timestamp, open boolean)"
+        " distkey (shop_id) sortkey (shop_id, business_date)",
+        "insert into sales.totals values ('acme', '2010-12-01', 1, 1, 1, '2010-12-01', true),"
+        " ('acme', '2010-12-02', 2, 2, 2, null, null)",
     )
     rows = {
         "shop_id": pyarrow.array(["acme", 'with "quotes", and\nlines', ""]),
@@ -278,7 +284,8 @@ def test_transactions_see_a_snapshot(run):
 def test_rows_are_typed_as_the_data_api_types_them(run):
     result = (
         run(
-            "select 1::int as i, 2.50::numeric(18,4) as n, 0.5::float as f, true as b, null::text as z, 'x' as s, date '2010-12-01' as d"
+            "select 1::int as i, 2.50::numeric(18,4) as n, 0.5::float as f, true as b,"
+            " null::text as z, 'x' as s, date '2010-12-01' as d"
         )
         .parts[0]
         .result
@@ -305,7 +312,8 @@ def test_rows_are_typed_as_the_data_api_types_them(run):
 def test_redshifts_system_views_are_there(run):
     run("create table sales.t (a int, b numeric(18,4))")
     rows = run(
-        "select column_name, data_type from svv_columns where table_schema = :schema order by ordinal_position",
+        "select column_name, data_type from svv_columns where table_schema = :schema"
+        " order by ordinal_position",
         schema="sales",
     )
     assert [[field["stringValue"] for field in row] for row in rows.parts[0].result.records] == [

@@ -11,26 +11,26 @@ use serde_json::json;
 use shoplake_sample_source::{
     Recorder, api,
     inventory::Hour,
-    post::{Feed, Plan, Sender, Summary},
+    post::{EventSource, Plan, Sender, Summary},
 };
 use tracing_subscriber::EnvFilter;
 
-use arguments::{Book, Command, Dump, Post};
+use arguments::{Command, Dump, DumpedRows, Post};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let levels =
         EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
-    // stdout is the summary's alone, so that a script can read it.
+    // stdout has the summary only, so that a script can read it.
     tracing_subscriber::fmt()
         .with_env_filter(levels)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
     match arguments::Arguments::parse().command {
-        Command::Pos(pos) => pos.serve.serve(pos.source.book(), pos.token).await,
+        Command::Pos(pos) => pos.serve.serve(pos.source.data_source(), pos.token).await,
         Command::Inventory(inventory) => {
-            inventory.serve.serve(inventory.source.book(), inventory.token).await
+            inventory.serve.serve(inventory.source.data_source(), inventory.token).await
         }
         Command::Web(web) => post(web.plan(), web.post).await,
         Command::Crm(crm) => post(crm.plan(), crm.post).await,
@@ -47,11 +47,11 @@ struct Report {
     events_per_second: f64,
 }
 
-async fn post<F: Feed>(plan: Plan<F>, arguments: Post) -> anyhow::Result<()> {
+async fn post<S: EventSource>(plan: Plan<S>, arguments: Post) -> anyhow::Result<()> {
     let started = std::time::Instant::now();
     let summary = if let Some(path) = &arguments.dry_run {
         let mut recorder = Recorder::create(path).context("creating the file of the dry run")?;
-        let summary = plan.rehearse(&mut recorder)?;
+        let summary = plan.dry_run(&mut recorder)?;
         recorder.finish()?;
         summary
     } else {
@@ -61,26 +61,28 @@ async fn post<F: Feed>(plan: Plan<F>, arguments: Post) -> anyhow::Result<()> {
         };
         let concurrency = arguments.concurrency;
         let sent = Sender::new(arguments.target()?, concurrency)?.send(&plan, &mut recorder).await;
-        // What was accepted before a failure stays on record.
+        // Events that were accepted before a failure stay in the file.
         recorder.finish()?;
         sent?
     };
     let seconds = started.elapsed().as_secs_f64();
-    let surprises = summary.surprises;
+    let unexpected_responses = summary.unexpected_responses;
     let events_per_second = (summary.sent as f64 / seconds).round();
     println!("{}", serde_json::to_string(&Report { summary, seconds, events_per_second })?);
     ensure!(
-        surprises == 0,
-        "{surprises} requests did not get the expected answer; the log names them"
+        unexpected_responses == 0,
+        "{unexpected_responses} requests got an unexpected response; the log names them"
     );
     Ok(())
 }
 
 fn write(dump: &Dump) -> anyhow::Result<()> {
-    let rows = match &dump.book {
-        Book::Pos { source, days } => api::dump(&source.book(), days.iter(), &days.out)?,
-        Book::Inventory { source, days } => {
-            api::dump(&source.book(), days.iter().flat_map(Hour::of_day), &days.out)?
+    let rows = match &dump.rows {
+        DumpedRows::Pos { source, days } => {
+            api::dump(&source.data_source(), days.iter(), &days.out)?
+        }
+        DumpedRows::Inventory { source, days } => {
+            api::dump(&source.data_source(), days.iter().flat_map(Hour::of_day), &days.out)?
         }
     };
     println!("{}", json!({ "rows": rows }));

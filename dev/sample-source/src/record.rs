@@ -1,4 +1,4 @@
-//! Keeps what was sent or handed out, for whoever computes the expected result.
+//! Records what was sent or handed out, so that a test can compute the expected result.
 
 use std::{
     fs::File,

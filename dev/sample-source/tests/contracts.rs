@@ -1,4 +1,4 @@
-//! What the sources emit, against the contracts that it is judged by.
+//! Checks events and rows of the sources against their contracts.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -9,7 +9,7 @@ use shoplake_contracts::{Contracts, Stamp};
 use shoplake_sample_source::{
     crm::Interactions,
     inventory::{self, Hour, Level},
-    post::{Feed, Plan, Purpose},
+    post::{EventSource, Plan, Purpose},
     web::Traffic,
     world::World,
 };
@@ -29,42 +29,42 @@ fn is_accepted(contracts: &Contracts, dataset: &str, json: &str) -> bool {
     contracts.get(dataset).unwrap().validate(stamp, json.as_bytes()).is_ok()
 }
 
-/// Checks every event of a plan; returns how many requests are dirt.
-fn check<F: Feed>(feed: F) -> usize {
+/// Checks every event of a plan; returns how many requests are invalid.
+fn check<S: EventSource>(source: S) -> usize {
     let contracts = contracts();
-    let mut dirt = 0;
-    for request in (Plan { feed, batch: 100 }).requests() {
+    let mut invalid = 0;
+    for request in (Plan { source, batch: 100 }).requests() {
         let request = request.unwrap();
         let refused: Vec<_> = request
             .events
             .iter()
-            .filter(|event| !is_accepted(&contracts, F::DATASET, event.json.get()))
+            .filter(|event| !is_accepted(&contracts, S::DATASET, event.json.get()))
             .collect();
-        if request.purpose == Purpose::Dirt {
-            dirt += 1;
+        if request.purpose == Purpose::Invalid {
+            invalid += 1;
             assert_eq!(refused.len(), 1, "{request:?}");
         } else {
             assert!(refused.is_empty(), "{refused:?}");
         }
     }
-    dirt
+    invalid
 }
 
 #[test]
-fn given_any_request_of_the_web_shop_then_the_contract_accepts_it_unless_it_is_dirt() {
+fn the_contract_accepts_all_web_events_but_the_invalid_ones() {
     assert!(check(Traffic { world: World::new(u64::MAX), day: day(), events: 20_000 }) >= 5);
 }
 
 #[test]
-fn given_any_request_of_the_crm_then_the_contract_accepts_it_unless_it_is_dirt() {
+fn the_contract_accepts_all_interactions_but_the_invalid_ones() {
     assert!(check(Interactions { world: World::new(u64::MAX), day: day(), events: 20_000 }) >= 6);
 }
 
 #[test]
-fn given_any_stock_level_then_the_contract_accepts_it_unless_it_is_dirt() {
+fn the_contract_accepts_all_levels_but_the_invalid_ones() {
     let contracts = contracts();
     let generator = inventory::Generator::new(World { products: 40, ..World::new(u64::MAX) }, 9, 0);
-    let is_dirty = |level: &Level| {
+    let is_invalid = |level: &Level| {
         level.product_id.is_none()
             || level.on_hand.is_string()
             || level.reserved < 0
@@ -72,11 +72,15 @@ fn given_any_stock_level_then_the_contract_accepts_it_unless_it_is_dirt() {
             || !level.snapshot_at.ends_with('Z')
     };
 
-    let mut dirty = 0;
+    let mut invalid = 0;
     for level in Hour::of_day(day()).flat_map(|hour| generator.levels(hour).unwrap()) {
         let json = serde_json::to_string(&level).unwrap();
-        assert_eq!(is_accepted(&contracts, "inventory_levels", &json), !is_dirty(&level), "{json}");
-        dirty += u32::from(is_dirty(&level));
+        assert_eq!(
+            is_accepted(&contracts, "inventory_levels", &json),
+            !is_invalid(&level),
+            "{json}"
+        );
+        invalid += u32::from(is_invalid(&level));
     }
-    assert!((1..12).contains(&dirty), "{dirty}");
+    assert!((1..12).contains(&invalid), "{invalid}");
 }

@@ -20,7 +20,7 @@ use shoplake_sample_source::{
 };
 use tokio::net::TcpListener;
 
-/// A row of this size is not judged by its contract, as no record of a stream holds it.
+/// Rows larger than this are quarantined without their contract: no record can hold them.
 const OVERSIZED_BYTES: usize = 1_000_000;
 
 fn contracts() -> Contracts {
@@ -32,7 +32,7 @@ fn now() -> DateTime<Utc> {
     "2026-11-29T10:30:00Z".parse().unwrap()
 }
 
-/// The codes and fields of what a contract has against some JSON.
+/// Returns the codes and fields of a contract's reasons against some JSON.
 fn reasons(contract: &Contract, json: &str) -> Vec<(&'static str, String)> {
     let shop = "hostile".parse().unwrap();
     let reasons = contract.validate(Stamp::new(&shop, now()), json.as_bytes()).err();
@@ -59,7 +59,7 @@ fn check(contract: &Contract, rows: &[Row]) {
 }
 
 #[test]
-fn lines_of_sales_are_valid_exactly_where_their_fate_is_the_tables() {
+fn sales_are_valid_exactly_where_their_fate_is_silver() {
     let contracts = contracts();
     let day = NaiveDate::from_ymd_opt(2026, 11, 28).unwrap();
 
@@ -69,7 +69,7 @@ fn lines_of_sales_are_valid_exactly_where_their_fate_is_the_tables() {
 }
 
 #[test]
-fn levels_of_stock_are_valid_exactly_where_their_fate_is_the_tables() {
+fn levels_are_valid_exactly_where_their_fate_is_silver() {
     let contracts = contracts();
 
     for hour in ["2026-11-28T23:00:00Z", "2026-11-29T00:00:00Z"] {
@@ -178,7 +178,7 @@ async fn answers_that_are_not_pages_cannot_be_read_as_pages() {
     }
 }
 
-/// Proves who sends, and accepts whatever it is.
+/// Checks the signature and accepts the body.
 async fn accept(headers: HeaderMap, body: Bytes) -> Response {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let (Some(id), Some(timestamp), Some(shop), Some(signature)) = (

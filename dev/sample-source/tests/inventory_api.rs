@@ -28,7 +28,7 @@ async fn get(url: &str, query: &[(&str, &str)]) -> (StatusCode, Value) {
 }
 
 #[tokio::test]
-async fn given_an_hour_when_paged_by_a_thousand_then_it_is_what_the_generator_says() {
+async fn the_pages_of_an_hour_are_what_the_generator_made() {
     let generator = Generator::new(World { products: 300, ..World::new(1) }, 9, 0);
     let url = start(generator.clone()).await;
 
@@ -55,7 +55,7 @@ async fn given_an_hour_when_paged_by_a_thousand_then_it_is_what_the_generator_sa
 }
 
 #[tokio::test]
-async fn given_an_hour_that_was_not_counted_then_404_and_no_hour_at_all_then_400() {
+async fn a_missing_hour_is_404_and_an_invalid_one_is_400() {
     let url = start(Generator::new(World::new(1), 1, 1)).await;
 
     assert_eq!(get(&url, &[("snapshot_at", HOUR)]).await.0, StatusCode::NOT_FOUND);

@@ -52,7 +52,7 @@ fn json(sales: &[Sale]) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn given_a_generated_day_when_paged_at_any_size_then_it_is_the_day() {
+async fn the_pages_of_a_generated_day_are_the_day() {
     let generator = Generator { world: World::new(1), rows_per_day: 230 };
     let url = start(Days::Generated(generator), Faults::default()).await;
 
@@ -62,7 +62,7 @@ async fn given_a_generated_day_when_paged_at_any_size_then_it_is_the_day() {
 }
 
 #[tokio::test]
-async fn given_a_day_file_when_paged_then_it_is_the_file() {
+async fn the_pages_of_a_day_file_are_the_file() {
     let folder = std::env::temp_dir().join(format!("sample-source-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let header =
@@ -83,9 +83,10 @@ async fn given_a_day_file_when_paged_then_it_is_the_file() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-/// Runs where the data set is at hand: `ONLINE_RETAIL=<folder> cargo test -p shoplake-sample-source`.
+/// Runs where the data set is at hand: `ONLINE_RETAIL=<folder> cargo test -p
+/// shoplake-sample-source`.
 #[tokio::test]
-async fn given_the_real_data_when_paged_then_every_line_of_the_file_came() {
+async fn every_line_of_the_real_data_is_on_some_page() {
     let Some(folder) = std::env::var_os("ONLINE_RETAIL") else { return };
     let url = start(Days::Files(DayFiles::new(folder)), Faults::default()).await;
 
@@ -98,7 +99,7 @@ async fn given_the_real_data_when_paged_then_every_line_of_the_file_came() {
 }
 
 #[tokio::test]
-async fn given_a_wrong_token_then_401() {
+async fn a_wrong_token_is_answered_with_401() {
     let url = start(
         Days::Generated(Generator { world: World::new(1), rows_per_day: 1 }),
         Faults::default(),
@@ -111,7 +112,7 @@ async fn given_a_wrong_token_then_401() {
 }
 
 #[tokio::test]
-async fn given_a_cursor_of_nobody_then_400() {
+async fn an_unknown_cursor_is_answered_with_400() {
     let url = start(
         Days::Generated(Generator { world: World::new(1), rows_per_day: 1 }),
         Faults::default(),
@@ -124,7 +125,7 @@ async fn given_a_cursor_of_nobody_then_400() {
 }
 
 #[tokio::test]
-async fn given_faults_then_they_fall_on_the_requests_that_were_named() {
+async fn faults_hit_the_named_requests() {
     let faults = Faults { fail_every: 3, throttle_every: 2, retry_after_seconds: 4 };
     let url =
         start(Days::Generated(Generator { world: World::new(1), rows_per_day: 1 }), faults).await;

@@ -21,7 +21,7 @@ use shoplake_contracts::{Contracts, Stamp};
 use shoplake_sample_source::{
     Recorder,
     crm::Interactions,
-    post::{Feed, Plan, Secret, Sender, Summary, Target},
+    post::{EventSource, Plan, Secret, Sender, Summary, Target},
     web::Traffic,
     world::World,
 };
@@ -85,11 +85,11 @@ fn day() -> NaiveDate {
 }
 
 fn web() -> Plan<Traffic> {
-    Plan { feed: Traffic { world: World::new(11), day: day(), events: EVENTS }, batch: 50 }
+    Plan { source: Traffic { world: World::new(11), day: day(), events: EVENTS }, batch: 50 }
 }
 
 fn crm() -> Plan<Interactions> {
-    Plan { feed: Interactions { world: World::new(11), day: day(), events: EVENTS }, batch: 50 }
+    Plan { source: Interactions { world: World::new(11), day: day(), events: EVENTS }, batch: 50 }
 }
 
 fn lines(path: &std::path::Path) -> Vec<String> {
@@ -100,7 +100,7 @@ fn lines(path: &std::path::Path) -> Vec<String> {
     lines
 }
 
-async fn check<F: Feed>(plan: Plan<F>) {
+async fn check<S: EventSource>(plan: Plan<S>) {
     let api = Arc::new(Mutex::new(Api::new()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api_url = format!("http://{}/local/", listener.local_addr().unwrap());
@@ -112,50 +112,48 @@ async fn check<F: Feed>(plan: Plan<F>) {
         std::env::temp_dir().join(format!(
             "sample-source-{}-{}-{name}",
             std::process::id(),
-            F::DATASET
+            S::DATASET
         ))
     };
-    let (sent_file, rehearsed_file) = (file("sent.ndjson"), file("rehearsed.ndjson"));
+    let (sent_file, dry_run_file) = (file("sent.ndjson"), file("dry_run.ndjson"));
 
     let mut recorder = Recorder::create(&sent_file).unwrap();
     let sent = Sender::new(target, 4).unwrap().send(&plan, &mut recorder).await.unwrap();
     recorder.finish().unwrap();
-    let mut recorder = Recorder::create(&rehearsed_file).unwrap();
-    let rehearsed = plan.rehearse(&mut recorder).unwrap();
+    let mut recorder = Recorder::create(&dry_run_file).unwrap();
+    let planned = plan.dry_run(&mut recorder).unwrap();
     recorder.finish().unwrap();
 
-    let fresh = plan.feed.events().count() as u64;
+    let fresh = plan.source.events().count() as u64;
     assert!(sent.retries > 0);
-    assert_eq!(Summary { retries: 0, ..sent.clone() }, rehearsed);
+    assert_eq!(Summary { retries: 0, ..sent.clone() }, planned);
     assert_eq!(sent.sent, sent.accepted + sent.rejected);
-    assert_eq!(sent.sent, fresh + sent.duplicates_sent + sent.dirty_sent);
+    assert_eq!(sent.sent, fresh + sent.duplicates_sent + sent.invalid_sent);
     assert!(
         sent.duplicates_sent > 0
-            && sent.dirty_sent > 0
+            && sent.invalid_sent > 0
             && sent.late_sent > 0
-            && sent.surprises == 0
+            && sent.unexpected_responses == 0
     );
     let api = api.lock().unwrap();
     assert_eq!(api.accepted.len() as u64, fresh);
     assert_eq!(api.accepted.values().sum::<u64>(), sent.accepted);
-    assert_eq!(lines(&sent_file), lines(&rehearsed_file));
+    assert_eq!(lines(&sent_file), lines(&dry_run_file));
 }
 
 #[tokio::test]
-async fn given_a_strict_and_throttled_api_then_all_web_events_arrive_and_the_record_is_the_rehearsal()
- {
+async fn web_events_arrive_as_the_dry_run_recorded_them() {
     check(web()).await;
-    assert_eq!(web().feed.events().count() as u64, EVENTS);
+    assert_eq!(web().source.events().count() as u64, EVENTS);
 }
 
 #[tokio::test]
-async fn given_a_strict_and_throttled_api_then_all_interactions_arrive_and_the_record_is_the_rehearsal()
- {
+async fn interactions_arrive_as_the_dry_run_recorded_them() {
     check(crm()).await;
 }
 
 #[tokio::test]
-async fn given_an_api_that_refuses_everything_then_good_events_refused_are_surprises() {
+async fn refused_valid_events_are_unexpected_responses() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api_url = format!("http://{}", listener.local_addr().unwrap());
     let router = Router::new().fallback(|| async { StatusCode::UNAUTHORIZED });
@@ -166,5 +164,5 @@ async fn given_an_api_that_refuses_everything_then_good_events_refused_are_surpr
         Sender::new(target, 4).unwrap().send(&web(), &mut Recorder::default()).await.unwrap();
 
     assert_eq!(summary.accepted, 0);
-    assert_eq!(summary.surprises, summary.requests);
+    assert_eq!(summary.unexpected_responses, summary.requests);
 }

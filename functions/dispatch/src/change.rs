@@ -3,8 +3,8 @@
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value;
+use shoplake_jobs::{Partition, PartitionDirty};
 use shoplake_lake::keys::{self, LakeKey};
-use shoplake_models::{PartitionDirty, PartitionValue};
 
 /// What has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(crate) enum Change {
         /// Which dataset.
         dataset: String,
         /// Which partition.
-        partition: PartitionValue,
+        partition: Partition,
     },
     /// A bucket of a dataset has grown. Models are computed by day, and none can read a dataset by
     /// bucket.
@@ -36,7 +36,7 @@ pub(crate) enum Change {
         /// Which model.
         model: String,
         /// Which partitions.
-        partitions: Vec<PartitionValue>,
+        partitions: Vec<Partition>,
     },
 }
 
@@ -103,13 +103,11 @@ impl Change {
             ("aws.s3", "Object Created") => Self::of_object(serde_json::from_value(event.detail)?),
             (PartitionDirty::SOURCE, PartitionDirty::DETAIL_TYPE) => {
                 let dirty: PartitionDirty = serde_json::from_value(event.detail)?;
-                let partitions = dirty.partitions().map(Iterator::collect);
-                match partitions {
+                match days(&dirty) {
                     Ok(partitions) => Ok(Self::Dirty { model: dirty.model, partitions }),
-                    Err(error) => Err(ChangeError::UnknownPartition {
-                        model: dirty.model,
-                        reason: error.to_string(),
-                    }),
+                    Err(reason) => {
+                        Err(ChangeError::UnknownPartition { model: dirty.model, reason })
+                    }
                 }
             }
             _ => Err(ChangeError::UnknownEvent {
@@ -126,12 +124,13 @@ impl Change {
         let key = percent_decode_str(&key).decode_utf8_lossy().into_owned();
         let change = match keys::parse(&key) {
             Some(LakeKey::Bronze { .. }) => Some(Self::Bronze { bucket, key: key.clone() }),
-            Some(LakeKey::Silver { partition, .. }) if is_bucket(partition) => {
-                Some(Self::SilverBucket)
-            }
             Some(LakeKey::Silver { dataset, partition }) => {
-                PartitionValue::from_silver_folder(partition)
-                    .map(|partition| Self::Silver { dataset: dataset.to_owned(), partition })
+                Partition::from_silver_folder(partition).ok().map(|partition| {
+                    match partition.day().map(Partition::Day) {
+                        Some(partition) => Self::Silver { dataset: dataset.to_owned(), partition },
+                        None => Self::SilverBucket,
+                    }
+                })
             }
             Some(LakeKey::Reference { table }) => Some(Self::Reference { table: table.to_owned() }),
             Some(LakeKey::Gold { .. }) | None => None,
@@ -140,9 +139,13 @@ impl Change {
     }
 }
 
-/// Whether a folder of silver is one of a dataset by bucket: `bucket=0007`.
-fn is_bucket(folder: &str) -> bool {
-    folder.strip_prefix("bucket=").is_some_and(|number| number.parse::<u32>().is_ok())
+/// Returns the days that the message names. Models are computed by day.
+fn days(dirty: &PartitionDirty) -> Result<Vec<Partition>, String> {
+    let mut partitions = dirty.partitions().map_err(|error| error.to_string())?.peekable();
+    match partitions.peek() {
+        None | Some(Partition::Day(_)) => Ok(partitions.collect()),
+        Some(other) => Err(format!("invalid partition \"{other}\": expected a day")),
+    }
 }
 
 #[cfg(test)]
@@ -171,7 +174,7 @@ mod tests {
     fn given_a_bucket_that_has_grown_then_that_is_no_mistake() {
         let change = Change::parse(&created("silver/oltp_orders/bucket=0007/x.parquet")).unwrap();
         assert_eq!(change, Change::SilverBucket);
-        for folder in ["bucket=", "bucket=x", "bucket=0001/hour=09"] {
+        for folder in ["bucket=", "bucket=x", "bucket=7", "bucket=0001/hour=09"] {
             let key = format!("silver/oltp_orders/{folder}/x.parquet");
             assert!(
                 matches!(Change::parse(&created(&key)), Err(ChangeError::UnknownKey(_))),
@@ -225,6 +228,10 @@ mod tests {
         assert!(error(r#"{"source":"aws.ec2","detail-type":"x","detail":{}}"#).contains("aws.ec2"));
         let dirty = r#"{"source":"shoplake","detail-type":"Partition Dirty","detail":{"model":"m","partition":"yesterday","reason":""}}"#;
         assert!(error(dirty).contains("yesterday"));
+        for partition in ["0007", "2010-12-01T09"] {
+            let dirty = error(&dirty.replace("yesterday", partition));
+            assert!(dirty.contains("expected a day"), "{dirty}");
+        }
     }
 
     proptest! {

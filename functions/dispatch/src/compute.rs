@@ -6,11 +6,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures::future;
 use shoplake_aws::{DirtyQueue, Executions, GlueRun};
+use shoplake_jobs::{JobDocument, Partition, PartitionDirty};
 use shoplake_lake::lease::{self, Acquired};
 use shoplake_lake::{Condition, Metadata, Store, keys};
-use shoplake_models::{
-    GoldHead, InputRange, JobDocument, Listing, Model, PartitionDirty, PartitionValue, Plan,
-};
+use shoplake_models::{GoldHead, InputRange, Listing, Model, Plan};
 use shoplake_platform::clock::Clock;
 
 use crate::engine::{Engine, input_bytes};
@@ -18,11 +17,7 @@ use crate::handler::Dispatch;
 
 impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
     /// Starts the job that computes the partition, if it needs one now.
-    pub(crate) async fn compute(
-        &self,
-        model: &Model,
-        partition: PartitionValue,
-    ) -> anyhow::Result<()> {
+    pub(crate) async fn compute(&self, model: &Model, partition: Partition) -> anyhow::Result<()> {
         // The order is the protocol: first the version that the commit will replace, then the
         // inputs. So whoever commits on top of that version has seen at least the inputs that its
         // writer saw.
@@ -99,7 +94,7 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
     async fn send_after(
         &self,
         model: &Model,
-        partition: PartitionValue,
+        partition: Partition,
         delay: Duration,
         reason: String,
     ) -> anyhow::Result<()> {
@@ -116,8 +111,8 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
     pub(crate) async fn with_own_day(
         &self,
         model: &Model,
-        days: &[PartitionValue],
-    ) -> anyhow::Result<BTreeSet<PartitionValue>> {
+        days: &[Partition],
+    ) -> anyhow::Result<BTreeSet<Partition>> {
         let (Some(first), Some(last)) = (days.iter().min(), days.iter().max()) else {
             return Ok(BTreeSet::new());
         };
@@ -127,9 +122,8 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
         let prefixes = prefixes.chain([keys::gold_values(&model.name, &model.partition)]);
         let listings = prefixes.map(async |prefix| {
             let entries = self.lake.list_range(&prefix, &first, &last).await?;
-            let day = |key: &str| {
-                key.strip_prefix(&prefix)?.split('/').next()?.parse::<PartitionValue>().ok()
-            };
+            let day =
+                |key: &str| key.strip_prefix(&prefix)?.split('/').next()?.parse::<Partition>().ok();
             anyhow::Ok(entries.iter().filter_map(|entry| day(&entry.key)).collect::<BTreeSet<_>>())
         });
         let found: BTreeSet<_> =
@@ -138,11 +132,7 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
     }
 
     /// Asked before the whole window is listed.
-    async fn has_no_own_day(
-        &self,
-        model: &Model,
-        partition: PartitionValue,
-    ) -> anyhow::Result<bool> {
+    async fn has_no_own_day(&self, model: &Model, partition: Partition) -> anyhow::Result<bool> {
         let listing = self.list(self.models.own_day_ranges(model, partition)).await?;
         Ok(listing.values().all(Vec::is_empty))
     }
@@ -368,7 +358,7 @@ mod tests {
             day in 1_u32..9,
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let partition = PartitionValue::Date(chrono::NaiveDate::from_ymd_opt(2010, 12, day).unwrap());
+            let partition = Partition::Day(chrono::NaiveDate::from_ymd_opt(2010, 12, day).unwrap());
             runtime.block_on(async {
                 let dispatch = dispatch();
                 for key in &keys {

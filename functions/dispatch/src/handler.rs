@@ -6,8 +6,9 @@ use anyhow::Context;
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use futures::{StreamExt, stream};
 use shoplake_aws::{DirtyQueue, Executions};
+use shoplake_jobs::Partition;
 use shoplake_lake::Store;
-use shoplake_models::{Models, PartitionValue};
+use shoplake_models::Models;
 use shoplake_platform::clock::Clock;
 
 use crate::change::Change;
@@ -41,7 +42,7 @@ pub struct Dispatch<L, E, Q, C> {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Work {
     Conform { bucket: String, key: String },
-    Compute { model: String, partition: PartitionValue },
+    Compute { model: String, partition: Partition },
     Reread { table: String },
 }
 
@@ -92,7 +93,7 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
         mut requested: BTreeMap<Work, BTreeSet<String>>,
         failed: &mut BTreeSet<String>,
     ) -> BTreeMap<Work, BTreeSet<String>> {
-        let mut days: BTreeMap<&str, Vec<PartitionValue>> = BTreeMap::new();
+        let mut days: BTreeMap<&str, Vec<Partition>> = BTreeMap::new();
         for work in requested.keys() {
             if let Work::Compute { model, partition } = work {
                 days.entry(model).or_default().push(*partition);

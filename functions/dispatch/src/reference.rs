@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use anyhow::Context;
 use shoplake_aws::DirtyQueue;
+use shoplake_jobs::{Partition, PartitionDirty};
 use shoplake_lake::keys::{self, LakeKey};
 use shoplake_lake::{Store, StoreError};
-use shoplake_models::{Model, PartitionDirty, PartitionValue, References};
+use shoplake_models::{Model, References};
 
 use crate::handler::Dispatch;
 
@@ -58,10 +59,7 @@ impl<L: Store, E, Q: DirtyQueue, C> Dispatch<L, E, Q, C> {
     /// The model's partitions that are in gold, and those that have been planned lately: one that
     /// is being computed for the first time right now may have been planned with the former rows,
     /// and is not in gold yet.
-    async fn known_partitions(
-        &self,
-        model: &Model,
-    ) -> Result<BTreeSet<PartitionValue>, StoreError> {
+    async fn known_partitions(&self, model: &Model) -> Result<BTreeSet<Partition>, StoreError> {
         let gold = self.lake.list(&keys::gold_values(&model.name, &model.partition)).await?;
         let of_gold = gold.iter().filter_map(|entry| match keys::parse(&entry.key) {
             Some(LakeKey::Gold { partition, .. }) => partition.parse().ok(),
@@ -105,7 +103,7 @@ mod tests {
         let message = dirty("weighted_visits", "2010-12-01");
         dispatch.handle(event(std::slice::from_ref(&message))).await;
         let packaged = started(&dispatch).await.remove(0);
-        let rows = |job: &shoplake_models::JobDocument| {
+        let rows = |job: &shoplake_jobs::JobDocument| {
             let view = job.views.iter().find(|view| view.name == "reference__weights");
             view.unwrap().sql.clone()
         };

@@ -3,8 +3,9 @@
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use chrono::DateTime;
 use shoplake_aws::{Execution, GlueRun, MemoryDirtyQueue, MemoryExecutions};
+use shoplake_jobs::{JobDocument, PartitionDirty};
 use shoplake_lake::{Condition, MemoryStore, Metadata, Store};
-use shoplake_models::{JobDocument, Models, PartitionDirty};
+use shoplake_models::Models;
 use shoplake_platform::clock::ManualClock;
 
 use crate::engine::Engines;

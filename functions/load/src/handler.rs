@@ -4,14 +4,15 @@ use std::{fmt::Display, sync::Arc};
 
 use serde::Serialize;
 use serde_json::Value;
-use shoplake_contracts::ColumnType;
-use shoplake_models::{CheckRun, FailedCheck, JobResult, LoadRequest, PartitionValue, Severity};
+use shoplake_jobs::{
+    CheckRun, ColumnType, FailedCheck, JobResult, LoadRequest, Partition, Severity,
+};
 use shoplake_platform::clock::Clock;
 use shoplake_platform::failure::Failure;
 use shoplake_platform::metrics::{EVENT_TO_KPI, Metrics};
 use shoplake_warehouse::{
-    CheckFailure, CheckResult, CheckResults, Column, Literal, LoadError, Loader, Outcome,
-    PartitionCopy, Recorded, WarehouseError,
+    CheckFailure, CheckResult, CheckResults, Column, ColumnValue, Literal, LoadError, Loader,
+    Outcome, PartitionCopy, Recorded, WarehouseError,
 };
 
 /// The handler and what it works with.
@@ -132,10 +133,15 @@ impl Load {
                 .map(|column| column.parse())
                 .collect::<Result<_, _>>()
                 .map_err(invalid)?,
-            partition: shoplake_warehouse::PartitionValue {
+            partition: ColumnValue {
                 column: request.partition.column.parse().map_err(invalid)?,
                 column_type: match request.partition.value {
-                    PartitionValue::Date(_) => ColumnType::Date,
+                    Partition::Day(_) => ColumnType::Date,
+                    other => {
+                        return Err(invalid(format!(
+                            "invalid partition \"{other}\": expected a day, by which the warehouse is loaded"
+                        )));
+                    }
                 },
                 value: request.partition.value.to_string(),
             },

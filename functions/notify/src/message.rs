@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use shoplake_aws::topic::{Message, subject};
-use shoplake_models::NotifyRequest;
+use shoplake_jobs::NotifyRequest;
 
 use crate::rows::{Row, rfc3339};
 

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use shoplake_jobs::NotifyRequest;
 use shoplake_lake::{Object, Store};
-use shoplake_models::NotifyRequest;
 use shoplake_platform::failure::Failure;
 
 use crate::handler::NotifyError;

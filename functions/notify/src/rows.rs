@@ -10,7 +10,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 use serde_json::{Map, Value};
-use shoplake_models::Notice;
+use shoplake_jobs::Notice;
 
 /// A row of a model that notifies people.
 #[derive(Clone, Debug, PartialEq)]

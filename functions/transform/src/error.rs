@@ -4,8 +4,8 @@ use lambda_runtime::Diagnostic;
 use parquet::errors::ParquetError;
 use shoplake_aws::PortError;
 use shoplake_engine::EngineError;
+use shoplake_jobs::JOB_VERSION;
 use shoplake_lake::StoreError;
-use shoplake_models::job::JOB_VERSION;
 use shoplake_platform::failure::Failure;
 
 /// A job that neither was run nor is anybody else's turn.

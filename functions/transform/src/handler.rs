@@ -8,12 +8,11 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
 use shoplake_aws::{DirtyQueue, EventPublisher};
 use shoplake_engine::{Arrival, EngineError, Gold, Limits, gold};
-use shoplake_lake::{Condition, ETag, Head, Metadata, Object, PutError, Store, keys, lease};
-use shoplake_models::job::{JOB_VERSION, metadata};
-use shoplake_models::{
-    CheckAlert, CheckRun, FailedCheck, JobDocument, JobResult, LoadRequest, NotifyRequest, Outcome,
-    PartitionDirty,
+use shoplake_jobs::{
+    CheckAlert, CheckRun, FailedCheck, JOB_VERSION, JobDocument, JobOutcome, JobResult,
+    LoadRequest, NotifyRequest, PartitionDirty, metadata,
 };
+use shoplake_lake::{Condition, ETag, Head, Metadata, Object, PutError, Store, keys, lease};
 
 use crate::error::TransformError;
 
@@ -123,14 +122,14 @@ impl Transform {
             return Ok(JobResult {
                 failed_checks,
                 alert,
-                ..result(planned, Outcome::ChecksFailed, rows)
+                ..result(planned, JobOutcome::ChecksFailed, rows)
             });
         }
         // A commit says which checks fail for which shops. So the same rows are committed again
         // when that changes: it is what the next run is compared with.
         if !output.changed && fail_alike(failed_before, &output.failed_checks) {
             let failed_checks = output.failed_checks;
-            return Ok(JobResult { failed_checks, ..result(planned, Outcome::Unchanged, rows) });
+            return Ok(JobResult { failed_checks, ..result(planned, JobOutcome::Unchanged, rows) });
         }
 
         let is_new = output.failed_checks.iter().filter(|failed| failed.is_new(failed_before));
@@ -187,7 +186,7 @@ impl Transform {
             identity: job.key.clone(),
             notice: notice.clone(),
         });
-        let result = result(planned, Outcome::Committed, committed.rows.num_rows());
+        let result = result(planned, JobOutcome::Committed, committed.rows.num_rows());
         let alert = alert(job, &committed.failed_checks, new_failures);
         let failed_checks = committed.failed_checks;
         Ok(JobResult { received_at, failed_checks, alert, load, notify, ..result })
@@ -216,12 +215,12 @@ impl Transform {
             .iter()
             .flat_map(|downstream| {
                 let partitions = downstream.dirtied_by(partition).collect();
-                PartitionDirty::runs(&downstream.model, &partitions, &reason)
+                PartitionDirty::ranges(&downstream.model, &partitions, &reason)
             })
             .collect();
         self.publisher.publish(&downstream).await?;
         self.queue.send(&[PartitionDirty::one(&job.model, partition, reason)]).await?;
-        Ok(JobResult { checks: Vec::new(), ..result(planned, Outcome::Conflict, 0) })
+        Ok(JobResult { checks: Vec::new(), ..result(planned, JobOutcome::Conflict, 0) })
     }
 }
 
@@ -306,7 +305,7 @@ fn notes(
     .collect()
 }
 
-fn result(planned: &Planned, outcome: Outcome, rows: usize) -> JobResult {
+fn result(planned: &Planned, outcome: JobOutcome, rows: usize) -> JobResult {
     let job = &planned.job;
     JobResult {
         outcome,

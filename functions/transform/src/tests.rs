@@ -11,11 +11,12 @@ use lambda_runtime::Diagnostic;
 use proptest::prelude::*;
 use shoplake_aws::{Fault, MemoryDirtyQueue};
 use shoplake_engine::{Gold, Limits, gold};
+use shoplake_jobs::{JobDocument, JobOutcome, JobResult, PartitionDirty};
 use shoplake_lake::lease::{self, Acquired};
 use shoplake_lake::{
     Condition, ETag, Entry, Head, MemoryStore, Metadata, Object, PutError, Store, StoreError,
 };
-use shoplake_models::{JobDocument, JobResult, Outcome, PartitionDirty, Plan};
+use shoplake_models::Plan;
 use shoplake_testing::{Lake, Row, row, texts};
 
 use crate::handler::{Request, Transform};
@@ -196,7 +197,7 @@ async fn given_new_rows_then_they_are_committed_with_what_the_load_needs() {
     let job = world.job().await;
     let result = world.run(&job).await;
 
-    assert_eq!((result.outcome, result.rows), (Outcome::Committed, 1));
+    assert_eq!((result.outcome, result.rows), (JobOutcome::Committed, 1));
     let load = serde_json::to_value(result.load.unwrap()).unwrap();
     assert_eq!(load["warehouse"], "sales.total_sales_by_region_product");
     assert_eq!(
@@ -274,7 +275,7 @@ async fn given_the_same_rows_then_nothing_is_committed_and_nothing_announced() {
 
     world.write("b", &[1]).await;
     let result = world.run(&world.job().await).await;
-    assert_eq!((result.outcome, result.load), (Outcome::Unchanged, None));
+    assert_eq!((result.outcome, result.load), (JobOutcome::Unchanged, None));
     assert_eq!(taken(&world.events), []);
     assert_eq!(world.gold().await.1["version"], "1");
 }
@@ -289,7 +290,7 @@ async fn given_an_end_between_commit_and_announcement_then_a_retry_announces_and
     assert_eq!(Diagnostic::from(error).error_type, "Shoplake.Retryable");
 
     let result = world.run(&job).await;
-    assert_eq!(result.outcome, Outcome::Committed);
+    assert_eq!(result.outcome, JobOutcome::Committed);
     assert_eq!(result.load.unwrap().version, 1);
     assert_eq!(
         partitions(&taken(&world.events)),
@@ -310,7 +311,7 @@ async fn given_a_commit_that_was_replaced_before_it_was_announced_then_a_retry_a
     world.run(&world.job().await).await;
     taken(&world.events);
 
-    assert_eq!(world.run(&first).await.outcome, Outcome::Conflict);
+    assert_eq!(world.run(&first).await.outcome, JobOutcome::Conflict);
     assert_eq!(
         partitions(&taken(&world.events)),
         ["downstream 2010-12-01", "downstream 2010-12-02"]
@@ -325,7 +326,7 @@ async fn given_another_commit_while_it_ran_then_the_partition_is_marked_dirty_ag
     *world.store.meddling.lock().unwrap() = Some(Meddling::Commit("another".into()));
     let result = world.run(&job).await;
 
-    assert_eq!((result.outcome, result.load), (Outcome::Conflict, None));
+    assert_eq!((result.outcome, result.load), (JobOutcome::Conflict, None));
     let marked = taken(&world.queue);
     assert_eq!(partitions(&marked), [format!("{MODEL} {DAY}")]);
     let event = marked[0].event();
@@ -342,7 +343,7 @@ async fn given_a_write_whose_answer_was_lost_then_it_is_recognised_as_its_own() 
     world.write("a", &[1]).await;
     let job = world.job().await;
     *world.store.meddling.lock().unwrap() = Some(Meddling::LoseAnswer);
-    assert_eq!(world.run(&job).await.outcome, Outcome::Committed);
+    assert_eq!(world.run(&job).await.outcome, JobOutcome::Committed);
     assert_eq!(taken(&world.queue), []);
 }
 
@@ -352,7 +353,7 @@ async fn given_an_input_that_is_gone_then_the_partition_is_planned_again() {
     world.write("a", &[1]).await;
     let job = world.job().await;
     world.lake.store.delete("silver/pos_sales/dt=2010-12-01/a.parquet").await.unwrap();
-    assert_eq!(world.run(&job).await.outcome, Outcome::Conflict);
+    assert_eq!(world.run(&job).await.outcome, JobOutcome::Conflict);
     assert_eq!(taken(&world.queue).len(), 1);
 }
 
@@ -362,7 +363,7 @@ async fn given_a_check_that_stops_then_nothing_is_committed_and_each_run_alerts(
     world.lake.write("pos_sales", "dt=2010-12-01", "a", &[gift(1)]).await;
     for _ in 0..2 {
         let result = world.run(&world.job().await).await;
-        assert_eq!(result.outcome, Outcome::ChecksFailed);
+        assert_eq!(result.outcome, JobOutcome::ChecksFailed);
         assert_eq!(alerted(&result), [CHECK]);
         assert_eq!(world.lake.store.get(GOLD).await.unwrap().map(|object| object.head), None);
     }
@@ -371,7 +372,7 @@ async fn given_a_check_that_stops_then_nothing_is_committed_and_each_run_alerts(
     let result = world.run(&world.job().await).await;
     assert_eq!(
         (result.outcome, alerted(&result)),
-        (Outcome::Committed, vec![]),
+        (JobOutcome::Committed, vec![]),
         "right rows go on"
     );
 }
@@ -427,7 +428,7 @@ async fn given_any_run_then_the_result_names_all_checks_and_when_the_job_was_pla
 
     assert_eq!(
         (result.outcome, &result.job, result.version, result.planned_at),
-        (Outcome::Committed, &job.id, 1, planned_at)
+        (JobOutcome::Committed, &job.id, 1, planned_at)
     );
     let ran: Vec<_> = result.checks.iter().map(|check| check.name.as_str()).collect();
     let wanted: Vec<_> = job.checks.iter().map(|check| check.name.as_str()).collect();
@@ -470,20 +471,20 @@ async fn a_failed_check_alerts_once_for_each_shop_that_begins_to_fail() {
     };
     assert_eq!(
         write("a", &[line_of("acme", 1, true)]).await,
-        (Outcome::Committed, vec!["acme".into()])
+        (JobOutcome::Committed, vec!["acme".into()])
     );
-    assert_eq!(write("b", &[line_of("fine", 1, false)]).await, (Outcome::Committed, vec![]));
+    assert_eq!(write("b", &[line_of("fine", 1, false)]).await, (JobOutcome::Committed, vec![]));
     assert_eq!(
         write("c", &[line_of("other", 1, true)]).await,
-        (Outcome::Committed, vec!["acme other".into()])
+        (JobOutcome::Committed, vec!["acme other".into()])
     );
     // The rows of one shop are right now: the other still fails, as people know.
-    assert_eq!(write("d", &[line_of("acme", 2, false)]).await, (Outcome::Committed, vec![]));
-    assert_eq!(write("e", &[line_of("other", 2, false)]).await, (Outcome::Committed, vec![]));
+    assert_eq!(write("d", &[line_of("acme", 2, false)]).await, (JobOutcome::Committed, vec![]));
+    assert_eq!(write("e", &[line_of("other", 2, false)]).await, (JobOutcome::Committed, vec![]));
     // It has passed in between, so that this failure is a new one.
     let mut another = line_of("acme", 3, true);
     another.insert("product_id", "p2".to_owned());
-    assert_eq!(write("f", &[another]).await, (Outcome::Committed, vec!["acme".into()]));
+    assert_eq!(write("f", &[another]).await, (JobOutcome::Committed, vec!["acme".into()]));
 }
 
 #[tokio::test]
@@ -496,7 +497,7 @@ async fn given_an_end_after_the_commit_then_a_retry_still_alerts_and_the_next_jo
 
     world.lake.write("pos_sales", "dt=2010-12-01", "b", &[gift(1)]).await;
     let result = world.run(&world.job().await).await;
-    assert_eq!((result.outcome, alerted(&result)), (Outcome::Unchanged, vec![]));
+    assert_eq!((result.outcome, alerted(&result)), (JobOutcome::Unchanged, vec![]));
 }
 
 #[tokio::test]
@@ -533,9 +534,9 @@ select shop_id from silver.control_totals
         let result = world.run(&world.job().await).await;
         (result.outcome, result.version, alerted(&result).len())
     };
-    assert_eq!(totals("a", "acme").await, (Outcome::Committed, 2, 1));
-    assert_eq!(totals("b", "acme").await, (Outcome::Unchanged, 3, 0));
-    assert_eq!(totals("c", "other").await, (Outcome::Committed, 3, 1));
+    assert_eq!(totals("a", "acme").await, (JobOutcome::Committed, 2, 1));
+    assert_eq!(totals("b", "acme").await, (JobOutcome::Unchanged, 3, 0));
+    assert_eq!(totals("c", "other").await, (JobOutcome::Committed, 3, 1));
 }
 
 /// A check that shows the customers of a model's rows.
@@ -587,7 +588,7 @@ proptest! {
                 let row = if is_gift { gift(line) } else { sale(line) };
                 world.lake.write("pos_sales", "dt=2010-12-01", &line.to_string(), &[row]).await;
                 let result = world.run(&world.job().await).await;
-                assert_eq!((result.outcome, result.version), (Outcome::Committed, line.into()));
+                assert_eq!((result.outcome, result.version), (JobOutcome::Committed, line.into()));
                 assert!(result.received_at.is_some() && result.load.is_some());
                 assert_eq!(told_by_gold(&world).await, JobResult { received_at: None, alert: None, ..result });
             }
@@ -604,7 +605,7 @@ async fn given_a_conflict_then_no_check_is_said_to_have_run() {
     world.write("b", &[2]).await;
     world.run(&world.job().await).await;
     let result = world.run(&job).await;
-    assert_eq!((result.outcome, result.checks), (Outcome::Conflict, vec![]));
+    assert_eq!((result.outcome, result.checks), (JobOutcome::Conflict, vec![]));
 }
 
 #[tokio::test]
@@ -636,7 +637,7 @@ from silver.pos_sales
 
     world.write("b", &[1]).await;
     let result = world.run(&world.job().await).await;
-    assert_eq!((result.outcome, result.notify), (Outcome::Unchanged, None));
+    assert_eq!((result.outcome, result.notify), (JobOutcome::Unchanged, None));
 }
 
 #[tokio::test]
@@ -752,7 +753,7 @@ proptest! {
             join_all(planned.iter().map(|job| world.run(job))).await;
             // What was marked on the way is planned and run until nothing is left to do.
             while let Some(job) = world.plan().await {
-                if world.run(&job).await.outcome == Outcome::Unchanged {
+                if world.run(&job).await.outcome == JobOutcome::Unchanged {
                     break;
                 }
             }

@@ -12,9 +12,7 @@ use shoplake_aws::{
     shops::CachedShopList,
     stream::{MAX_RECORD_BYTES, Packed, Stream, pack},
 };
-use shoplake_contracts::{
-    Code, Contract, Contracts, Delivery, PartitionValue, Reason, Rejected, Stamp,
-};
+use shoplake_contracts::{Code, Contract, Contracts, Delivery, Partition, Reason, Rejected, Stamp};
 use shoplake_platform::{
     clock::Clock,
     metrics::{
@@ -288,7 +286,7 @@ fn validate(
     contract: &Contract,
     stamp: Stamp<'_>,
     events: &[&RawValue],
-) -> Result<Vec<PartitionValue>, Problem> {
+) -> Result<Vec<Partition>, Problem> {
     let mut row = contract.row();
     let mut partitions = Vec::with_capacity(events.len());
     let mut errors = Vec::new();

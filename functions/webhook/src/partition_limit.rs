@@ -9,7 +9,7 @@ use std::{
 };
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use shoplake_contracts::{PartitionValue, ShopId};
+use shoplake_contracts::{Partition, ShopId};
 
 /// The partitions an hour that a shop may touch outside of the recent days.
 pub(crate) const DEFAULT_LIMIT: usize = 48;
@@ -30,7 +30,7 @@ pub(crate) struct PartitionLimit {
 struct Hour {
     /// Hours since 1970-01-01T00:00:00Z.
     number: i64,
-    touched: HashMap<ShopId, HashSet<(String, PartitionValue)>>,
+    touched: HashMap<ShopId, HashSet<(String, Partition)>>,
 }
 
 /// A request has events of more partitions than the shop may still touch in this hour.
@@ -59,7 +59,7 @@ impl PartitionLimit {
         &self,
         shop: &ShopId,
         dataset: &str,
-        partitions: impl IntoIterator<Item = PartitionValue>,
+        partitions: impl IntoIterator<Item = Partition>,
         now: DateTime<Utc>,
     ) -> Result<(), TooManyPartitions> {
         let outside: HashSet<_> = partitions
@@ -99,18 +99,15 @@ impl PartitionLimit {
 
 /// Whether a partition is neither today's nor one of the days before. A bucket always is one of
 /// few.
-fn is_outside_recent_days(partition: PartitionValue, now: DateTime<Utc>) -> bool {
-    let day = match partition {
-        PartitionValue::Day(day) => i64::from(day),
-        PartitionValue::Hour(hour) => hour.div_euclid(24),
-        PartitionValue::Bucket(_) => return false,
-    };
-    let today = now.timestamp().div_euclid(86_400);
-    !(today - RECENT_DAYS..=today).contains(&day)
+fn is_outside_recent_days(partition: Partition, now: DateTime<Utc>) -> bool {
+    let age = partition.day().map(|day| (now.date_naive() - day).num_days());
+    age.is_some_and(|age| !(0..=RECENT_DAYS).contains(&age))
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::NaiveDate;
+
     use super::*;
 
     const TODAY: i32 = 20_000;
@@ -119,8 +116,8 @@ mod tests {
         DateTime::from_timestamp(i64::from(TODAY) * 86_400 + seconds, 0).unwrap()
     }
 
-    fn days(days: impl IntoIterator<Item = i32>) -> impl Iterator<Item = PartitionValue> {
-        days.into_iter().map(|day| PartitionValue::Day(TODAY + day))
+    fn days(days: impl IntoIterator<Item = i32>) -> impl Iterator<Item = Partition> {
+        days.into_iter().map(|day| Partition::Day(NaiveDate::from_epoch_days(TODAY + day).unwrap()))
     }
 
     fn shop(name: &str) -> ShopId {
@@ -150,19 +147,14 @@ mod tests {
     #[test]
     fn recent_days_and_buckets_are_not_counted() {
         let limit = PartitionLimit::new(0);
-        let check = |partitions: Vec<PartitionValue>| {
-            limit.check(&shop("acme"), "visits", partitions, at(0))
-        };
+        let check =
+            |partitions: Vec<Partition>| limit.check(&shop("acme"), "visits", partitions, at(0));
         check(days([-2, -1, 0]).collect()).unwrap();
-        check((0..1_000).map(PartitionValue::Bucket).collect()).unwrap();
-        check((0..72).map(|hour| PartitionValue::Hour(i64::from(TODAY - 2) * 24 + hour)).collect())
-            .unwrap();
-        for outside in [
-            PartitionValue::Day(TODAY - 3),
-            PartitionValue::Day(TODAY + 1),
-            PartitionValue::Hour(i64::from(TODAY - 2) * 24 - 1),
-            PartitionValue::Hour(i64::from(TODAY + 1) * 24),
-        ] {
+        check((0..1_000).map(Partition::Bucket).collect()).unwrap();
+        let hour =
+            |hours: i64| Partition::hour_of_micros(at(hours * 3_600).timestamp_micros()).unwrap();
+        check((-48..24).map(hour).collect()).unwrap();
+        for outside in days([-3, 1]).chain([hour(-49), hour(24)]) {
             assert!(check(vec![outside]).is_err(), "{outside}");
         }
     }

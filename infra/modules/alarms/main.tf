@@ -1,10 +1,11 @@
-# Alarms of what is watched: one for each series, named <prefix>-<watch>[-<series>], and all of them
-# tell somebody.
+# One alarm for each series, named <prefix>-<alarm>[-<series>]. Every alarm publishes to the topic.
 
 locals {
   alarms = merge([
-    for watch, settings in var.watches : {
-      for name, series in settings.series : join("-", compact([watch, name])) => { watch = watch, settings = settings, series = series }
+    for alarm, settings in var.alarms : {
+      for name, series in settings.series : join("-", compact([alarm, name])) => {
+        alarm = alarm, settings = settings, series = series
+      }
     }
   ]...)
 }
@@ -12,16 +13,19 @@ locals {
 resource "aws_cloudwatch_metric_alarm" "this" {
   for_each = local.alarms
 
-  alarm_name        = "${var.prefix}-${each.key}"
-  alarm_description = "${each.value.settings.says} What to do: infra/RUNBOOK.md, ${each.value.watch}."
+  alarm_name = "${var.prefix}-${each.key}"
+  alarm_description = join(" ", [
+    each.value.settings.description,
+    "What to do: docs/operations/RUNBOOK.md, ${each.value.alarm}.",
+  ])
 
-  comparison_operator = each.value.settings.below ? "LessThanThreshold" : "GreaterThanThreshold"
+  comparison_operator = each.value.settings.below_threshold ? "LessThanThreshold" : "GreaterThanThreshold"
   threshold           = each.value.settings.threshold
-  evaluation_periods  = each.value.settings.of
-  datapoints_to_alarm = each.value.settings.periods
-  treat_missing_data  = each.value.settings.missing
+  evaluation_periods  = each.value.settings.evaluation_periods
+  datapoints_to_alarm = each.value.settings.datapoints_to_alarm
+  treat_missing_data  = each.value.settings.missing_data
 
-  # Both ways: whoever was woken wants to know that it is over.
+  # The operator is also notified when the alarm ends.
   alarm_actions = [var.topic_arn]
   ok_actions    = [var.topic_arn]
 
@@ -46,7 +50,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
     for_each = each.value.series.math[*]
 
     content {
-      id          = "watched"
+      id          = "value"
       label       = each.value.settings.title
       expression  = metric_query.value
       return_data = true

@@ -8,7 +8,7 @@ output "arns" {
   value       = [for alarm in aws_cloudwatch_metric_alarm.this : alarm.arn]
 }
 
-output "watches" {
-  description = "What is watched, with every default filled in."
-  value       = var.watches
+output "alarms" {
+  description = "The alarms, with defaults."
+  value       = var.alarms
 }

@@ -4,22 +4,26 @@ variable "prefix" {
 }
 
 variable "topic_arn" {
-  description = "Topic that is told when an alarm begins and ends."
+  description = "Topic that is notified when an alarm begins and ends."
   type        = string
 }
 
-variable "watches" {
-  description = "What is watched, by name. A series is one metric, or several and what is computed of them (math, over their ids). It alarms if in `periods` of the last `of` periods it was above (or below) the threshold; missing says what a period without data means."
+variable "alarms" {
+  description = <<-TEXT
+    The alarms by name. A series is one metric, or several with an expression over their ids (math).
+    It alarms if in `datapoints_to_alarm` of the last `evaluation_periods` it exceeds the threshold
+    (or falls below it, with below_threshold). missing_data is the meaning of a period without data.
+  TEXT
   type = map(object({
-    area           = string
-    title          = string
-    says           = string
-    threshold      = number
-    below          = optional(bool, false)
-    period_seconds = optional(number, 300)
-    periods        = optional(number, 1)
-    of             = optional(number, 1)
-    missing        = optional(string, "notBreaching")
+    group               = string
+    title               = string
+    description         = string
+    threshold           = number
+    below_threshold     = optional(bool, false)
+    period_seconds      = optional(number, 300)
+    datapoints_to_alarm = optional(number, 1)
+    evaluation_periods  = optional(number, 1)
+    missing_data        = optional(string, "notBreaching")
     series = map(object({
       math = optional(string)
       metrics = map(object({
@@ -32,17 +36,24 @@ variable "watches" {
   }))
 
   validation {
-    condition     = alltrue([for watch in values(var.watches) : watch.periods <= watch.of])
-    error_message = "A watch cannot alarm after more periods than it looks at."
+    condition = alltrue([
+      for alarm in values(var.alarms) : alarm.datapoints_to_alarm <= alarm.evaluation_periods
+    ])
+    error_message = "datapoints_to_alarm must be at most evaluation_periods."
   }
   validation {
-    condition     = alltrue([for watch in values(var.watches) : contains(["notBreaching", "breaching", "ignore"], watch.missing)])
-    error_message = "Missing data is notBreaching, breaching or ignore."
+    condition = alltrue([
+      for alarm in values(var.alarms) :
+      contains(["notBreaching", "breaching", "ignore"], alarm.missing_data)
+    ])
+    error_message = "missing_data must be notBreaching, breaching or ignore."
   }
   validation {
     condition = alltrue(flatten([
-      for watch in values(var.watches) : [for series in values(watch.series) : series.math != null || length(series.metrics) == 1]
+      for alarm in values(var.alarms) : [
+        for series in values(alarm.series) : series.math != null || length(series.metrics) == 1
+      ]
     ]))
-    error_message = "A series of several metrics must say what is computed of them."
+    error_message = "A series of several metrics must have an expression (math)."
   }
 }

@@ -1,4 +1,4 @@
-# A topic for what people act on.
+# An SNS topic for alerts or notifications.
 
 data "aws_caller_identity" "current" {}
 
@@ -33,8 +33,8 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
-  # Without a condition: EventBridge tells a topic neither account nor rule, and with one no event
-  # would get through.
+  # No condition: EventBridge sends neither account nor rule to a topic, and a condition would
+  # reject every event.
   dynamic "statement" {
     for_each = local.rules ? [true] : []
 

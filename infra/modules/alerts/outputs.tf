@@ -1,4 +1,4 @@
 output "topic_arn" {
-  description = "Where alerts are published."
+  description = "ARN of the topic."
   value       = aws_sns_topic.this.arn
 }

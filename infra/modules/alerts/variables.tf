@@ -4,17 +4,19 @@ variable "name" {
 }
 
 variable "key_arn" {
-  description = "KMS key that encrypts the messages; its policy must let CloudWatch and EventBridge use it."
+  description = "KMS key of the messages; its policy must allow CloudWatch and EventBridge."
   type        = string
 }
 
 variable "email" {
-  description = "Address to subscribe, or null."
+  description = "Address of a subscription, or null."
   type        = string
 }
 
 variable "publishing_services" {
-  description = "AWS services of this account that publish here; functions and state machines do by their roles."
+  description = <<-TEXT
+    AWS services of this account that publish; functions and state machines publish by their roles.
+  TEXT
   type        = list(string)
   default     = ["cloudwatch.amazonaws.com", "events.amazonaws.com"]
 }

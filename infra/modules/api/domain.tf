@@ -1,11 +1,11 @@
-# A name of the shop owner's own in front of the API.
+# A custom domain of the API.
 
 resource "aws_api_gateway_domain_name" "this" {
   count = var.custom_domain == null ? 0 : 1
 
   domain_name              = var.custom_domain.name
   regional_certificate_arn = var.custom_domain.certificate_arn
-  # Takes TLS 1.2 and 1.3.
+  # TLS 1.2 and 1.3.
   security_policy = "TLS_1_2"
 
   endpoint_configuration {
@@ -21,7 +21,7 @@ resource "aws_api_gateway_base_path_mapping" "this" {
   stage_name  = aws_api_gateway_stage.this.stage_name
 }
 
-# Elsewhere than in Route 53, somebody points the name to the output custom_domain_target.
+# With other DNS, point the name to the output custom_domain_target.
 resource "aws_route53_record" "this" {
   count = try(var.custom_domain.zone_id, null) == null ? 0 : 1
 

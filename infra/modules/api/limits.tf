@@ -1,10 +1,10 @@
-# What each shop may send. The stage's throttle bounds all of them together.
+# Limits by shop. The stage's throttle limits all shops together.
 
 resource "aws_api_gateway_usage_plan" "this" {
   for_each = var.shop_limits
 
   name        = "${var.name}-${each.key}"
-  description = "What the shop ${each.key} may send."
+  description = "Limits of the shop ${each.key}."
 
   api_stages {
     api_id = aws_api_gateway_rest_api.this.id
@@ -26,8 +26,8 @@ resource "aws_api_gateway_usage_plan" "this" {
   }
 }
 
-# API Gateway makes the value up. It opens nothing without a signature, which is why it may be in
-# Terraform's state.
+# API Gateway generates the key. It may be in Terraform's state, because it grants nothing without a
+# signature.
 resource "aws_api_gateway_api_key" "this" {
   for_each = var.shop_limits
 

@@ -1,6 +1,6 @@
-# The public door. The function checks headers, signatures and contents. API Gateway cannot check
-# the signature of a raw body, and its request validator compares names of headers by their case: it
-# would refuse `Webhook-Id`, as HTTP/1.1 clients send it.
+# The public API. The function checks headers, signatures and contents: API Gateway cannot verify
+# the signature of a raw body, and its request validator compares header names case-sensitively, so
+# it would reject `Webhook-Id`.
 
 locals {
   stage = "api"
@@ -10,19 +10,17 @@ locals {
     httpMethod = "POST"
     uri        = var.function_invoke_arn
   }
-  # messageString is the message as a JSON string, quotes included.
+  # messageString is a JSON string with quotes.
   problem = { "application/problem+json" = "{\"type\":\"about:blank\",\"title\":\"$context.error.responseType\",\"detail\":$context.error.messageString}" }
-  # A key says whose limits a request counts against, and nothing else: who sent it proves the
-  # signature.
+  # A key selects the limits of a request; the signature authenticates the sender.
   key = var.requires_api_key ? { security = [{ shop_key = [] }] } : {}
   keys = { for name, value in {
     components                           = { securitySchemes = { shop_key = { type = "apiKey", name = "x-api-key", in = "header" } } }
     "x-amazon-apigateway-api-key-source" = "HEADER"
   } : name => value if var.requires_api_key }
 
-  # TLS 1.2 at least, with forward secrecy: without a policy API Gateway takes TLS 1.0 at its
-  # default endpoint. BASIC is who may connect as before; the policies that have a mode want it
-  # named. (LocalStack knows neither.)
+  # TLS 1.2 or newer with forward secrecy: without a policy the default endpoint accepts TLS 1.0.
+  # Policies with a mode require it; BASIC is the default. LocalStack supports neither.
   tls = var.tls_policy == null ? {} : {
     "x-amazon-apigateway-security-policy"      = var.tls_policy
     "x-amazon-apigateway-endpoint-access-mode" = "BASIC"
@@ -50,16 +48,15 @@ locals {
       }
     }
 
-    # What never reaches the function is answered in the same form as what does. (LocalStack keeps
-    # its own answers.)
+    # Responses of API Gateway have the format of the function's. LocalStack keeps its own.
     "x-amazon-apigateway-gateway-responses" = {
       DEFAULT_4XX = { responseTemplates = local.problem }
       DEFAULT_5XX = { responseTemplates = local.problem }
-      # Above 10 MB; the function answers the same from 3 MB on.
+      # Above 10 MB; the function responds the same from 3 MB on.
       REQUEST_TOO_LARGE = {
         responseTemplates = { "application/problem+json" = "{\"type\":\"urn:problem-type:shoplake:too-large\",\"title\":\"The request is too large\",\"status\":413,\"detail\":$context.error.messageString}" }
       }
-      # API Gateway calls an unknown path a missing token.
+      # API Gateway reports an unknown path as a missing token.
       MISSING_AUTHENTICATION_TOKEN = {
         statusCode        = 404
         responseTemplates = { "application/problem+json" = jsonencode({ type = "about:blank", title = "Not Found", status = 404 }) }
@@ -71,14 +68,14 @@ locals {
 resource "aws_api_gateway_rest_api" "this" {
   name = var.name
   body = local.body
-  # Null where there is no other name: not set at all, rather than set to its default.
+  # Null without a custom domain: unset instead of the default.
   disable_execute_api_endpoint = try(var.custom_domain.only, false) ? true : null
 
   endpoint_configuration {
     types = ["REGIONAL"]
   }
 
-  # A stage must never be without its API.
+  # The stage must be deleted before its API.
   lifecycle {
     create_before_destroy = true
   }
@@ -87,45 +84,44 @@ resource "aws_api_gateway_rest_api" "this" {
 resource "aws_api_gateway_deployment" "this" {
   rest_api_id = aws_api_gateway_rest_api.this.id
 
-  # A deployment takes over the default endpoint's being closed, too.
+  # A deployment includes the setting of the default endpoint.
   triggers = {
     body   = sha256(local.body)
     closed = try(var.custom_domain.only, false)
   }
 
-  # A stage must never be without a deployment.
+  # A stage always needs a deployment.
   lifecycle {
     create_before_destroy = true
   }
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_338: log_retention_days says how long; what has arrived is in bronze, and logs are for finding faults
+  #checkov:skip=CKV_AWS_338: retention is a variable; bronze has the events
   name              = "/aws/apigateway/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.log_key_arn
 }
 
-# What a stage logs by itself, its errors (method_settings). API Gateway would create the group
-# without an end and a key.
+# The stage's execution log: errors (method_settings). API Gateway would create the group without
+# retention and key.
 resource "aws_cloudwatch_log_group" "execution" {
-  #checkov:skip=CKV_AWS_338: log_retention_days says how long; what has arrived is in bronze, and logs are for finding faults
+  #checkov:skip=CKV_AWS_338: retention is a variable; bronze has the events
   name              = "API-Gateway-Execution-Logs_${aws_api_gateway_rest_api.this.id}/${local.stage}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.log_key_arn
 }
 
 resource "aws_api_gateway_stage" "this" {
-  #checkov:skip=CKV_AWS_120: events are posted, and there is nothing to cache
-  #checkov:skip=CKV2_AWS_29: the root attaches the web ACL (waf.tf), which checkov does not follow across modules
-  #checkov:skip=CKV2_AWS_51: a client certificate is for HTTP backends; this one is a function, which only this API may invoke
+  #checkov:skip=CKV_AWS_120: POST responses are not cacheable
+  #checkov:skip=CKV2_AWS_29: the root attaches the web ACL (waf.tf)
+  #checkov:skip=CKV2_AWS_51: the backend is a function that only this API may invoke
   rest_api_id          = aws_api_gateway_rest_api.this.id
   deployment_id        = aws_api_gateway_deployment.this.id
   stage_name           = local.stage
   xray_tracing_enabled = true
 
-  # Neither address nor user agent: they are personal data, and the request id finds the rest in the
-  # function's log.
+  # No address and user agent, which are personal data. The request id links to the function's log.
   access_log_settings {
     destination_arn = aws_cloudwatch_log_group.this.arn
     format = jsonencode({
@@ -146,7 +142,7 @@ resource "aws_api_gateway_stage" "this" {
 }
 
 resource "aws_api_gateway_method_settings" "this" {
-  #checkov:skip=CKV_AWS_225: events are posted, and there is nothing to cache
+  #checkov:skip=CKV_AWS_225: POST responses are not cacheable
   rest_api_id = aws_api_gateway_rest_api.this.id
   stage_name  = aws_api_gateway_stage.this.stage_name
   method_path = "*/*"
@@ -156,7 +152,7 @@ resource "aws_api_gateway_method_settings" "this" {
     throttling_burst_limit = var.throttle.burst
     metrics_enabled        = true
     logging_level          = "ERROR"
-    # Bodies hold personal data.
+    # Bodies have personal data.
     data_trace_enabled = false
   }
 

@@ -9,17 +9,17 @@ output "stage" {
 }
 
 output "url" {
-  description = "Where the API is on AWS: under its own domain where it has one."
+  description = "Base URL of the API on AWS, with the custom domain if it has one."
   value       = var.custom_domain == null ? aws_api_gateway_stage.this.invoke_url : "https://${var.custom_domain.name}"
 }
 
 output "name" {
-  description = "The API's name, under which CloudWatch counts its requests."
+  description = "The API's name, a dimension of its metrics."
   value       = aws_api_gateway_rest_api.this.name
 }
 
 output "stage_arn" {
-  description = "The stage's ARN, to which a web ACL is attached."
+  description = "The stage's ARN, for a web ACL."
   value       = aws_api_gateway_stage.this.arn
 }
 
@@ -29,7 +29,7 @@ output "log_group" {
 }
 
 output "domain_target" {
-  description = "Where DNS has to point the custom domain; null without one."
+  description = "DNS target of the custom domain; null without one."
   value       = one(aws_api_gateway_domain_name.this[*].regional_domain_name)
 }
 

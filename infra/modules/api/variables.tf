@@ -4,12 +4,12 @@ variable "name" {
 }
 
 variable "function_name" {
-  description = "Function that answers every request."
+  description = "Function that handles every request."
   type        = string
 }
 
 variable "function_invoke_arn" {
-  description = "ARN under which API Gateway invokes that function."
+  description = "The function's invocation ARN for API Gateway."
   type        = string
 }
 
@@ -19,7 +19,7 @@ variable "throttle" {
 }
 
 variable "tls_policy" {
-  description = "API Gateway's security policy of the default endpoint; null for the service's own default."
+  description = "Security policy of the default endpoint; null for the default."
   type        = string
 }
 
@@ -34,12 +34,15 @@ variable "log_key_arn" {
 }
 
 variable "requires_api_key" {
-  description = "Whether events are taken only with the API key of a shop in shop_limits."
+  description = "Whether events need the API key of a shop in shop_limits."
   type        = bool
 }
 
 variable "shop_limits" {
-  description = "What each shop may send: requests per second, steady and burst, and a quota of requests per DAY, WEEK or MONTH, or none."
+  description = <<-TEXT
+    Limits by shop: requests per second, burst, and an optional quota of requests per DAY, WEEK or
+    MONTH.
+  TEXT
   type = map(object({
     rate  = number
     burst = number
@@ -48,7 +51,9 @@ variable "shop_limits" {
 }
 
 variable "custom_domain" {
-  description = "Name, certificate and hosted zone, and whether it is the only name; null for the default name alone."
+  description = <<-TEXT
+    Name, certificate and hosted zone, and whether it is the only name; null for the default name.
+  TEXT
   type = object({
     name            = string
     certificate_arn = string

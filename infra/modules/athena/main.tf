@@ -1,13 +1,12 @@
-# Where people query the lake: workgroups that nobody can step out of, and a bucket for results that
-# forgets them.
+# Athena workgroups with enforced settings, and a bucket of results with an expiry.
 
 resource "aws_s3_bucket" "results" {
-  #checkov:skip=CKV_AWS_18: results are copies of what the lake says and are deleted within days; CloudTrail tells who queried
-  #checkov:skip=CKV_AWS_21: a result is written once and never overwritten; versions would outlive what is to be forgotten
-  #checkov:skip=CKV_AWS_144: results can be queried again, so there is nothing to save in another region
-  #checkov:skip=CKV2_AWS_62: nothing waits for a result in this bucket
+  #checkov:skip=CKV_AWS_18: results are short-lived copies; CloudTrail records queries
+  #checkov:skip=CKV_AWS_21: results are never overwritten; versions would outlive the expiry
+  #checkov:skip=CKV_AWS_144: results can be queried again
+  #checkov:skip=CKV2_AWS_62: no consumer of results
   bucket        = var.bucket
-  force_destroy = true # Results are copies, and gone within days anyway.
+  force_destroy = true # Results are short-lived copies.
 }
 
 resource "aws_s3_bucket_ownership_controls" "results" {
@@ -80,8 +79,7 @@ resource "aws_s3_bucket_policy" "results" {
   bucket = aws_s3_bucket.results.id
   policy = data.aws_iam_policy_document.results.json
 
-  # S3 refuses a policy and a public access block that are set at the same moment
-  # (OperationAborted).
+  # S3 rejects setting a policy and a public access block at the same time (OperationAborted).
   depends_on = [aws_s3_bucket_public_access_block.results]
 }
 
@@ -90,7 +88,7 @@ resource "aws_athena_workgroup" "this" {
 
   name          = each.key
   description   = each.value.description
-  force_destroy = true # Its saved queries are in the repository.
+  force_destroy = true # Saved queries are in the repository.
 
   configuration {
     enforce_workgroup_configuration    = true
@@ -113,12 +111,12 @@ resource "aws_athena_workgroup" "this" {
   }
 }
 
-# What whoever queries in a workgroup needs beside the right to read tables.
+# The permissions for queries in a workgroup, besides reading tables.
 data "aws_iam_policy_document" "use" {
   for_each = var.workgroups
 
   statement {
-    sid = "QueryInTheWorkgroup"
+    sid = "QueryInWorkgroup"
     actions = [
       "athena:BatchGetNamedQuery",
       "athena:BatchGetQueryExecution",
@@ -135,13 +133,13 @@ data "aws_iam_policy_document" "use" {
   }
 
   statement {
-    sid       = "KeepResults"
+    sid       = "WriteResults"
     actions   = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
     resources = ["${aws_s3_bucket.results.arn}/${each.value.prefix}*"]
   }
 
   statement {
-    sid       = "FindTheResultsBucket"
+    sid       = "GetResultsLocation"
     actions   = ["s3:GetBucketLocation"]
     resources = [aws_s3_bucket.results.arn]
   }

@@ -1,5 +1,5 @@
 output "workgroup_names" {
-  description = "Each workgroup's name, by its name: known once it is there."
+  description = "Name of each workgroup."
   value       = { for name, workgroup in aws_athena_workgroup.this : name => workgroup.id }
 }
 
@@ -14,12 +14,14 @@ output "results_bucket" {
 }
 
 output "results_bucket_arn" {
-  description = "ARN of that bucket."
+  description = "ARN of the bucket of results."
   value       = aws_s3_bucket.results.arn
 }
 
 output "use_policies" {
-  description = "IAM policy (JSON) of whoever queries in a workgroup, by its name. What may be read is said elsewhere."
+  description = <<-TEXT
+    IAM policy (JSON) for queries in a workgroup, by its name, without access to tables.
+  TEXT
   value       = { for name, policy in data.aws_iam_policy_document.use : name => policy.json }
 }
 

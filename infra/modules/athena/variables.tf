@@ -4,7 +4,7 @@ variable "bucket" {
 }
 
 variable "account" {
-  description = "The account that owns that bucket: results go to nobody else's bucket of the same name."
+  description = "The account that owns the bucket; results go to no bucket of another account."
   type        = string
 }
 
@@ -24,11 +24,14 @@ variable "results_days" {
 }
 
 variable "max_scanned_gb" {
-  description = "Gigabytes that one query may read before it is cancelled."
+  description = "Gigabytes that one query may read."
   type        = number
 }
 
 variable "workgroups" {
-  description = "Name of each workgroup -> what it is for, and the folder of its results, with a slash at the end. Who may see one folder's results may not see another's."
+  description = <<-TEXT
+    Name of each workgroup -> description, and prefix of its results with a trailing slash. Readers
+    of one prefix may not read another.
+  TEXT
   type        = map(object({ description = string, prefix = string }))
 }

@@ -1,9 +1,8 @@
-# Databases and tables of the Glue Data Catalog, as catalog.json describes them. Partitions are
-# projected from the names of folders: nothing has to be registered or crawled when a new day
-# begins.
+# Databases and tables of the Glue Data Catalog, from catalog.json. Partitions are projected from
+# folder names: a new day needs no registration or crawl.
 
 locals {
-  # Athena wants no hyphens in names that nobody has to quote.
+  # Names with hyphens need quotes in Athena.
   database_prefix = replace(var.prefix, "-", "_")
 
   tables = merge([
@@ -12,12 +11,11 @@ locals {
     }
   ]...)
 
-  # The last day that tables project: contracts accept a day ahead of receipt
-  # (x-dataset.accepts.future), and Athena's NOW is in UTC, so that a shop ahead of UTC may already
-  # be a date further.
+  # The last projected day: contracts accept a day ahead of receipt (x-dataset.accepts.future), and
+  # NOW is in UTC, so a shop ahead of UTC may be a date further.
   last_day = "NOW+2DAYS"
 
-  # What Athena has to know of each kind of partition key.
+  # Projection settings by kind of partition key.
   projections = {
     for id, table in local.tables : id => merge([
       for key in table.partition_keys : {
@@ -41,8 +39,8 @@ locals {
       serializer = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
       parameters = { "serialization.format" = "1" }
     }
-    # This one gives nested JSON as its text where the column is a string. A line that is no JSON is
-    # a row of nulls: what came is kept even so, and must not fail everybody's query.
+    # This SerDe returns nested JSON as text for string columns. An invalid line is a row of nulls
+    # and does not fail queries.
     json = {
       input      = "org.apache.hadoop.mapred.TextInputFormat"
       output     = "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat"
@@ -52,9 +50,8 @@ locals {
   }
 }
 
-# Databases and tables from before Lake Formation was switched on let IAM alone decide, whatever it
-# grants: every shop's reader would see all rows. They are descriptions only, so they are made anew,
-# without that.
+# Databases and tables created before Lake Formation was enabled are granted to all IAM principals:
+# every reader would see all rows. So they are recreated; they have no data.
 resource "terraform_data" "governed" {
   input = var.governed
 }
@@ -83,7 +80,7 @@ resource "aws_glue_catalog_table" "this" {
     classification              = each.value.format
     "projection.enabled"        = "true"
     "storage.location.template" = "s3://${var.bucket}/${each.value.template}"
-    # For humans and for tools that deduplicate or hide.
+    # For readers, and for tools that deduplicate or mask.
     row_key     = join(",", each.value.key)
     rows_repeat = tostring(each.value.repeats)
     personal    = join(",", each.value.personal)

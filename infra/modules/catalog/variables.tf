@@ -9,21 +9,24 @@ variable "bucket" {
 }
 
 variable "tables" {
-  description = "Database (bronze, silver, gold, quarantine) -> table -> what catalog.json says of it: description, format, location, template, columns, partition_keys, key, repeats, personal."
+  description = <<-TEXT
+    Database (bronze, silver, gold, quarantine) -> table -> its entry in catalog.json: description,
+    format, location, template, columns, partition_keys, key, repeats, personal.
+  TEXT
   type        = any
 }
 
 variable "descriptions" {
-  description = "What each database holds."
+  description = "Description of each database."
   type        = map(string)
 }
 
 variable "governed" {
-  description = "Whether Lake Formation says who reads the tables."
+  description = "Whether Lake Formation controls access to the tables."
   type        = bool
 }
 
 variable "first_day" {
-  description = "First day that tables project; days before it are in the lake and are not seen."
+  description = "First projected day; earlier days stay in the lake but are hidden."
   type        = string
 }

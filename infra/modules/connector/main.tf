@@ -1,4 +1,4 @@
-# A connector: its image's repository, its task definition, and what the task may do.
+# A connector: image repository, task definition, roles.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -11,15 +11,14 @@ locals {
 
   checkpoints = "state/connectors/${var.name}/*"
 
-  # Without an image there is nothing to run yet: the repository has to exist before something can
-  # be pushed to it.
+  # Without an image there is no task: the repository must exist before the first push.
   images = var.image_tag == null ? {} : { tagged = "${aws_ecr_repository.this.repository_url}:${var.image_tag}" }
 }
 
 resource "aws_ecr_repository" "this" {
   name                 = local.name
-  image_tag_mutability = "IMMUTABLE" # A tag that a task definition names never becomes another image.
-  force_delete         = true        # What is in it can be built again.
+  image_tag_mutability = "IMMUTABLE" # A tag always means the same image.
+  force_delete         = true        # Images can be built again.
 
   image_scanning_configuration {
     scan_on_push = true
@@ -37,13 +36,13 @@ resource "aws_ecr_lifecycle_policy" "this" {
     rules = [
       {
         rulePriority = 1
-        description  = "What a failed push left behind"
+        description  = "Untagged images of failed pushes"
         selection    = { tagStatus = "untagged", countType = "sinceImagePushed", countUnit = "days", countNumber = 1 }
         action       = { type = "expire" }
       },
       {
         rulePriority = 2
-        description  = "Enough to go back to"
+        description  = "Images for rollbacks"
         selection    = { tagStatus = "tagged", tagPatternList = ["*"], countType = "imageCountMoreThan", countNumber = 20 }
         action       = { type = "expire" }
       },
@@ -52,7 +51,7 @@ resource "aws_ecr_lifecycle_policy" "this" {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_338: how long logs are kept is a variable; they are for finding faults, an audit has CloudTrail
+  #checkov:skip=CKV_AWS_338: retention is a variable; logs are for debugging, CloudTrail for audits
   name              = "/aws/ecs/${local.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.key_arn
@@ -79,18 +78,18 @@ data "aws_iam_policy_document" "assume" {
   }
 }
 
-# ---- what ECS does before the task runs: pull the image, open the log ----------------------------
+# ---- execution role: ECS pulls the image and opens the log ---------------------------------------
 
 data "aws_iam_policy_document" "execution" {
-  # Exception: the token is the registry's, so the action knows no resource.
+  # Exception: the token belongs to the registry, so the action has no resources.
   statement {
-    sid       = "SignInToTheRegistry"
+    sid       = "GetRegistryToken"
     actions   = ["ecr:GetAuthorizationToken"]
     resources = ["*"]
   }
 
   statement {
-    sid       = "PullTheImage"
+    sid       = "PullImage"
     actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
     resources = [aws_ecr_repository.this.arn]
   }
@@ -114,7 +113,7 @@ resource "aws_iam_role_policy" "execution" {
   policy = data.aws_iam_policy_document.execution.json
 }
 
-# ---- what the task itself does -------------------------------------------------------------------
+# ---- task role -----------------------------------------------------------------------------------
 
 data "aws_iam_policy_document" "task" {
   statement {
@@ -136,13 +135,13 @@ data "aws_iam_policy_document" "task" {
   }
 
   statement {
-    sid       = "KeepCheckpoints"
+    sid       = "WriteCheckpoints"
     actions   = ["s3:GetObject", "s3:PutObject"]
     resources = ["${var.lake_bucket_arn}/${local.checkpoints}"]
   }
 
-  # S3 answers 403 instead of 404 for the checkpoint of a new batch to whoever may not list the
-  # bucket, and asks for that permission without a prefix, hence IfExists.
+  # Without s3:ListBucket S3 responds 403 instead of 404 for the checkpoint of a new batch. It
+  # checks that permission without a prefix, hence IfExists.
   statement {
     sid       = "ListCheckpoints"
     actions   = ["s3:ListBucket"]
@@ -228,8 +227,7 @@ resource "aws_ecs_task_definition" "this" {
     essential              = true
     user                   = "65532:65532"
     readonlyRootFilesystem = true
-    # The connector has no signal handler: as the container's first process it would run until it is
-    # killed.
+    # The connector has no signal handler: as the container's first process it would ignore SIGTERM.
     linuxParameters = { initProcessEnabled = true, capabilities = { drop = ["ALL"] } }
     environment = [for name, value in merge({ RUST_LOG = "info" }, var.environment, {
       STREAM_NAME = var.stream_name
@@ -245,6 +243,6 @@ resource "aws_ecs_task_definition" "this" {
     }
   }])
 
-  # A task that starts before its roles may do anything fails at once.
+  # A task that starts before its roles have permissions fails.
   depends_on = [aws_iam_role_policy.execution, aws_iam_role_policy.task]
 }

@@ -1,10 +1,10 @@
 output "name" {
-  description = "Name of the task definition's family, the repository, the schedule group and, if there is one, the service."
+  description = "Name of task definition family, repository, schedule group and service."
   value       = local.name
 }
 
 output "repository_url" {
-  description = "Where the image is pushed to."
+  description = "URL of the image repository."
   value       = aws_ecr_repository.this.repository_url
 }
 
@@ -19,11 +19,11 @@ output "task_role_name" {
 }
 
 output "log_group_name" {
-  description = "Where the tasks log."
+  description = "Log group of the tasks."
   value       = aws_cloudwatch_log_group.this.name
 }
 
 output "schedules" {
-  description = "Shops that are polled by a schedule."
+  description = "Shops with a schedule."
   value       = keys(aws_scheduler_schedule.this)
 }

@@ -1,5 +1,4 @@
-# A connector that ends is started by a schedule for each shop. What the task is told besides its
-# definition: whose API.
+# A schedule for each shop starts the connector's task with the shop's variables.
 
 locals {
   runs = var.image_tag == null ? {} : var.runs
@@ -31,9 +30,9 @@ data "aws_iam_policy_document" "assume_schedule" {
 }
 
 data "aws_iam_policy_document" "schedule" {
-  # Any revision of this one family: a retry may still name the one before.
+  # Any revision of this family: a retry may use the previous one.
   statement {
-    sid       = "RunTheTask"
+    sid       = "RunTask"
     actions   = ["ecs:RunTask"]
     resources = ["arn:${local.partition}:ecs:${var.region}:${local.account}:task-definition/${local.name}:*"]
 
@@ -45,7 +44,7 @@ data "aws_iam_policy_document" "schedule" {
   }
 
   statement {
-    sid       = "TagTheTask"
+    sid       = "TagTask"
     actions   = ["ecs:TagResource"]
     resources = ["arn:${local.partition}:ecs:${var.region}:${local.account}:task/${var.cluster_name}/*"]
 
@@ -57,7 +56,7 @@ data "aws_iam_policy_document" "schedule" {
   }
 
   statement {
-    sid       = "GiveTheTaskItsRoles"
+    sid       = "PassTaskRoles"
     actions   = ["iam:PassRole"]
     resources = [aws_iam_role.task.arn, aws_iam_role.execution.arn]
 
@@ -69,13 +68,13 @@ data "aws_iam_policy_document" "schedule" {
   }
 
   statement {
-    sid       = "SayWhatFailed"
+    sid       = "SendToDeadLetterQueue"
     actions   = ["sqs:SendMessage"]
     resources = [var.dead_letters_arn]
   }
 
   statement {
-    sid       = "ReadTheSchedule"
+    sid       = "DecryptSchedule"
     actions   = ["kms:Decrypt"]
     resources = [var.key_arn]
   }
@@ -104,7 +103,7 @@ resource "aws_scheduler_schedule" "this" {
   schedule_expression_timezone = each.value.time_zone
   kms_key_arn                  = var.key_arn
 
-  # Shops that share a schedule do not all start in the same second.
+  # Spreads the starts of shops with the same schedule.
   flexible_time_window {
     mode                      = "FLEXIBLE"
     maximum_window_in_minutes = var.start_within_minutes
@@ -123,7 +122,7 @@ resource "aws_scheduler_schedule" "this" {
 
     ecs_parameters {
       task_definition_arn     = aws_ecs_task_definition.this["tagged"].arn
-      group                   = "${var.name}:${each.key}" # Says in the task's events whose task it is.
+      group                   = "${var.name}:${each.key}" # Identifies the shop in the task's events.
       propagate_tags          = "TASK_DEFINITION"
       enable_ecs_managed_tags = true
 
@@ -142,8 +141,8 @@ resource "aws_scheduler_schedule" "this" {
       arn = var.dead_letters_arn
     }
 
-    # A task computes from the clock what it fetches, so one that starts too late would fetch
-    # something else: it is then better not started but reported.
+    # A task derives its period from the clock, so a late start would fetch another period: it is
+    # reported instead.
     retry_policy {
       maximum_event_age_in_seconds = var.give_up_after_minutes * 60
       maximum_retry_attempts       = 30

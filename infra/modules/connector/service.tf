@@ -1,4 +1,4 @@
-# A connector that does not end runs as a service, of as many tasks as its processors ask for.
+# A connector that does not end is a service, scaled by CPU use.
 
 locals {
   services = var.service == null || var.image_tag == null ? {} : { this = var.service }
@@ -27,13 +27,13 @@ resource "aws_ecs_service" "this" {
     assign_public_ip = var.assign_public_ip
   }
 
-  # A new image whose tasks do not stay up is not rolled out.
+  # Rolls back a new image whose tasks fail.
   deployment_circuit_breaker {
     enable   = true
     rollback = true
   }
 
-  # From then on the scaling below decides.
+  # Autoscaling changes it afterwards.
   lifecycle {
     ignore_changes = [desired_count]
   }
@@ -61,7 +61,7 @@ resource "aws_appautoscaling_policy" "this" {
   target_tracking_scaling_policy_configuration {
     target_value       = each.value.target_cpu_percent
     scale_out_cooldown = 60
-    scale_in_cooldown  = 300 # A task that is stopped has to be gone on with by another: not at every dip.
+    scale_in_cooldown  = 300 # Slow, because a stopped task hands its work to another.
 
     predefined_metric_specification {
       predefined_metric_type = "ECSServiceAverageCPUUtilization"

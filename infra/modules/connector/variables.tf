@@ -4,7 +4,9 @@ variable "prefix" {
 }
 
 variable "name" {
-  description = "The connector: its folder under connectors/, and of its checkpoints."
+  description = <<-TEXT
+    The connector's name: its folder under connectors/, and the prefix of its checkpoints.
+  TEXT
   type        = string
 }
 
@@ -14,17 +16,17 @@ variable "region" {
 }
 
 variable "architecture" {
-  description = "Processor that the image was built for: arm64 or x86_64."
+  description = "Architecture of the image: arm64 or x86_64."
   type        = string
 }
 
 variable "image_tag" {
-  description = "Tag of the image that runs; null where none has been pushed yet, and nothing runs."
+  description = "Tag of the image; null before the first push: no task exists."
   type        = string
 }
 
 variable "cpu" {
-  description = "Processor of a task, in 1/1024 of one."
+  description = "CPU units of a task (1/1024 vCPU)."
   type        = number
 }
 
@@ -40,7 +42,7 @@ variable "environment" {
 }
 
 variable "runs" {
-  description = "By shop: when it is polled, and the environment variables that say what. Empty for a connector that runs as a service."
+  description = "Schedule and environment variables by shop. Empty for a service."
   type = map(object({
     schedule    = string
     time_zone   = string
@@ -51,19 +53,19 @@ variable "runs" {
 }
 
 variable "start_within_minutes" {
-  description = "How much later than scheduled a task may start."
+  description = "Maximum delay of a scheduled start."
   type        = number
   default     = 10
 }
 
 variable "give_up_after_minutes" {
-  description = "How long a task that cannot be started is tried again."
+  description = "Maximum time of retries of a failed start."
   type        = number
   default     = 30
 }
 
 variable "service" {
-  description = "Number of tasks and what they scale on, for a connector that does not end; null for one that does."
+  description = "Scaling of a service; null for a scheduled connector."
   type        = object({ min_tasks = number, max_tasks = number, target_cpu_percent = number })
   default     = null
 }
@@ -74,7 +76,7 @@ variable "cluster_arn" {
 }
 
 variable "cluster_name" {
-  description = "That cluster's name."
+  description = "Name of the cluster."
   type        = string
 }
 
@@ -99,17 +101,17 @@ variable "assign_public_ip" {
 }
 
 variable "stream_name" {
-  description = "Stream that the connector puts to."
+  description = "Stream that the connector writes to."
   type        = string
 }
 
 variable "stream_arn" {
-  description = "That stream's ARN."
+  description = "ARN of the stream."
   type        = string
 }
 
 variable "lake_bucket" {
-  description = "The lake, which keeps the checkpoints."
+  description = "The lake's bucket, which stores the checkpoints."
   type        = string
 }
 
@@ -134,7 +136,7 @@ variable "secrets_key_arn" {
 }
 
 variable "dead_letters_arn" {
-  description = "Queue of runs that could not be started."
+  description = "Dead-letter queue of failed starts."
   type        = string
 }
 

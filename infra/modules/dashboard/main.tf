@@ -1,4 +1,4 @@
-# One page: are there alarms, and below a row of graphs for each area.
+# A dashboard: the alarms on top, below them a section of graphs for each group.
 
 locals {
   per_row       = 3
@@ -6,28 +6,28 @@ locals {
   height        = 6
   alarms_height = 4
 
-  of_area = [for area in var.areas : [for panel in var.panels : panel if panel.area == area.name]]
-  # A heading, and as many rows as its graphs need.
-  heights = [for panels in local.of_area : 1 + local.height * ceil(length(panels) / local.per_row)]
-  tops    = [for index, _ in var.areas : sum(concat([local.alarms_height], slice(local.heights, 0, index)))]
+  panels_by_group = [for group in var.groups : [for panel in var.panels : panel if panel.group == group.name]]
+  # A heading and the rows of graphs.
+  heights = [for panels in local.panels_by_group : 1 + local.height * ceil(length(panels) / local.per_row)]
+  tops    = [for index, _ in var.groups : sum(concat([local.alarms_height], slice(local.heights, 0, index)))]
 
   headings = [
-    for index, area in var.areas : {
+    for index, group in var.groups : {
       type       = "text"
       x          = 0
       y          = local.tops[index]
       width      = 24
       height     = 1
-      properties = { markdown = "## ${area.title}", background = "transparent" }
+      properties = { markdown = "## ${group.title}", background = "transparent" }
     }
   ]
 
   graphs = flatten([
-    for area, panels in local.of_area : [
+    for group, panels in local.panels_by_group : [
       for index, panel in panels : {
         type   = "metric"
         x      = local.width * (index % local.per_row)
-        y      = local.tops[area] + 1 + local.height * floor(index / local.per_row)
+        y      = local.tops[group] + 1 + local.height * floor(index / local.per_row)
         width  = local.width
         height = local.height
         properties = {
@@ -46,7 +46,7 @@ locals {
     ]
   ])
 
-  # Ids belong to one series; on a graph of several they would meet.
+  # Metric ids must be unique on a graph: each series gets a suffix.
   lines = {
     for panel in var.panels : panel.title => concat([], [
       for index, name in keys(panel.series) : concat(

@@ -8,15 +8,15 @@ variable "region" {
   type        = string
 }
 
-variable "areas" {
-  description = "The rows, in order."
+variable "groups" {
+  description = "The sections, in order."
   type        = list(object({ name = string, title = string }))
 }
 
 variable "panels" {
-  description = "The graphs. A series is as in the module alarms, or only math, which then searches for its metrics."
+  description = "The graphs. A series is as in the module alarms, or only a search expression (math)."
   type = list(object({
-    area           = string
+    group          = string
     title          = string
     threshold      = optional(number)
     period_seconds = optional(number, 300)
@@ -34,16 +34,16 @@ variable "panels" {
 
   validation {
     condition     = length(distinct([for panel in var.panels : panel.title])) == length(var.panels)
-    error_message = "Every graph needs a title of its own."
+    error_message = "Titles of graphs must be unique."
   }
   validation {
-    condition     = length(setsubtract([for panel in var.panels : panel.area], [for area in var.areas : area.name])) == 0
-    error_message = "Every graph must be of one of the areas, or nobody sees it."
+    condition     = length(setsubtract([for panel in var.panels : panel.group], [for group in var.groups : group.name])) == 0
+    error_message = "The group of every graph must be one of groups."
   }
 }
 
 variable "alarm_arns" {
-  description = "Alarms whose state is shown on top."
+  description = "Alarms whose state the dashboard shows."
   type        = list(string)
 
   validation {

@@ -1,8 +1,7 @@
-# What marks a partition dirty: an object that arrived, or a model's announcement. Both end in one
-# queue.
+# The sources of dirty-partition messages: new objects, and events of committed models. Both go to
+# one queue.
 
-# A bus of its own, so that a second environment in the account does not hear this one's
-# announcements.
+# A separate bus, so that environments in one account do not receive each other's events.
 resource "aws_cloudwatch_event_bus" "this" {
   name = var.prefix
 }
@@ -13,8 +12,8 @@ locals {
 
   rules = {
     object-created = {
-      description = "An object arrived in silver, in bronze from a batch source, or a reference table was edited."
-      bus         = "default" # S3 speaks there and nowhere else.
+      description = "New objects in silver, in bronze of batch sources, and edited reference tables."
+      bus         = "default" # S3 sends to the default bus only.
       pattern = {
         source        = ["aws.s3"]
         "detail-type" = ["Object Created"]
@@ -25,7 +24,7 @@ locals {
       }
     }
     partition-dirty = {
-      description = "A committed partition changes the models that read it."
+      description = "Committed partitions, which change the models that read them."
       bus         = aws_cloudwatch_event_bus.this.name
       pattern = {
         source        = ["shoplake"]
@@ -67,8 +66,8 @@ module "queue" {
   }
 }
 
-# An event that cannot be delivered for a day ends where a mark that cannot be dispatched ends: the
-# body is the same event, so one place is looked at and one procedure brings it back.
+# An undeliverable event goes to the same dead-letter queue as a failed message: the body is the
+# same, and one redrive handles both.
 resource "aws_cloudwatch_event_target" "this" {
   for_each = aws_cloudwatch_event_rule.this
 

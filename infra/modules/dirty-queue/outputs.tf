@@ -9,31 +9,31 @@ output "arn" {
 }
 
 output "dead_letters_url" {
-  description = "URL of the queue of what could not be delivered or dispatched."
+  description = "URL of the dead-letter queue."
   value       = module.dead_letters.url
 }
 
 output "dead_letters_arn" {
-  description = "That queue's ARN."
+  description = "ARN of the dead-letter queue."
   value       = module.dead_letters.arn
 }
 
 output "bus_name" {
-  description = "The bus on which announcements are made."
+  description = "Name of the event bus."
   value       = aws_cloudwatch_event_bus.this.name
 }
 
 output "bus_arn" {
-  description = "That bus's ARN."
+  description = "ARN of the event bus."
   value       = aws_cloudwatch_event_bus.this.arn
 }
 
 output "object_prefixes" {
-  description = "Key prefixes whose new objects count."
+  description = "Key prefixes whose new objects send messages."
   value       = var.object_prefixes
 }
 
 output "rules" {
-  description = "Name and bus of each rule that sends here."
+  description = "Name and bus of each rule with this target."
   value       = { for key, rule in aws_cloudwatch_event_rule.this : key => { name = rule.name, bus = rule.event_bus_name } }
 }

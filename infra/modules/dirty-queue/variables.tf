@@ -9,16 +9,16 @@ variable "region" {
 }
 
 variable "lake_bucket" {
-  description = "Bucket whose new objects count."
+  description = "Bucket whose new objects send messages."
   type        = string
 }
 
 variable "object_prefixes" {
-  description = "Key prefixes whose new objects count."
+  description = "Key prefixes whose new objects send messages."
   type        = list(string)
 }
 
 variable "visibility_seconds" {
-  description = "How long a received mark stays hidden from other readers."
+  description = "Visibility timeout of a received message."
   type        = number
 }

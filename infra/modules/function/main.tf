@@ -1,5 +1,5 @@
-# A Rust function, its role, its logs. Every role has what is below and the caller's policy, and
-# nothing else.
+# A Rust function with its role and logs. The role has the permissions below and those of the
+# caller's policy.
 
 data "aws_caller_identity" "current" {}
 
@@ -9,7 +9,7 @@ locals {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_338: how long logs are kept is a variable; they are for finding faults, an audit has CloudTrail
+  #checkov:skip=CKV_AWS_338: retention is a variable; logs are for debugging, CloudTrail for audits
 
   name              = "/aws/lambda/${local.name}"
   retention_in_days = var.defaults.log_retention_days
@@ -41,7 +41,7 @@ data "aws_iam_policy_document" "this" {
     resources = ["${aws_cloudwatch_log_group.this.arn}:*"]
   }
 
-  # Exception: X-Ray's actions know no resources, so "*" is the only one that AWS accepts.
+  # Exception: X-Ray's actions have no resources, so AWS accepts only "*".
   statement {
     sid       = "WriteTraces"
     actions   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
@@ -62,11 +62,11 @@ resource "aws_iam_role_policy" "this" {
 }
 
 resource "aws_lambda_function" "this" {
-  #checkov:skip=CKV_AWS_115: what triggers a function bounds it (mappings, executions, throttles); a reservation would take from the others
-  #checkov:skip=CKV_AWS_116: whoever invokes it asynchronously has the queue for what failed; most functions are only invoked synchronously
-  #checkov:skip=CKV_AWS_117: it talks to AWS APIs only, which IAM guards; a VPC would add endpoints to the bill and seconds to a cold start
-  #checkov:skip=CKV_AWS_173: the settings are names of resources; secrets are in Parameter Store
-  #checkov:skip=CKV_AWS_272: only the deploy role may change the code, and it builds it from the repository
+  #checkov:skip=CKV_AWS_115: triggers limit concurrency; a reservation takes it from others
+  #checkov:skip=CKV_AWS_116: asynchronous callers have a dead-letter queue
+  #checkov:skip=CKV_AWS_117: it calls AWS APIs only; a VPC adds costs and slower cold starts
+  #checkov:skip=CKV_AWS_173: variables are names of resources; secrets are in Parameter Store
+  #checkov:skip=CKV_AWS_272: only the deploy role changes the code
 
   function_name    = local.name
   description      = var.description
@@ -91,6 +91,6 @@ resource "aws_lambda_function" "this" {
     mode = "Active"
   }
 
-  # Otherwise Lambda could create the log group first, without retention and key.
+  # Otherwise Lambda may create the log group without retention and key.
   depends_on = [aws_cloudwatch_log_group.this, aws_iam_role_policy.this]
 }

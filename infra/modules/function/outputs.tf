@@ -9,16 +9,16 @@ output "arn" {
 }
 
 output "invoke_arn" {
-  description = "The ARN under which API Gateway invokes it."
+  description = "The invocation ARN for API Gateway."
   value       = aws_lambda_function.this.invoke_arn
 }
 
 output "timeout_seconds" {
-  description = "How long one invocation may take."
+  description = "Timeout of an invocation."
   value       = aws_lambda_function.this.timeout
 }
 
 output "log_group_name" {
-  description = "Where it logs."
+  description = "Name of the log group."
   value       = aws_cloudwatch_log_group.this.name
 }

@@ -1,5 +1,5 @@
 variable "defaults" {
-  description = "What all functions have in common."
+  description = "Common settings of functions."
   type = object({
     prefix               = string
     packages_dir         = string
@@ -11,22 +11,22 @@ variable "defaults" {
 }
 
 variable "name" {
-  description = "The function's folder under functions/, and its package's name."
+  description = "The function's name: its folder under functions/, and its package."
   type        = string
 }
 
 variable "description" {
-  description = "What it does, in one sentence."
+  description = "Description in one sentence."
   type        = string
 }
 
 variable "memory_mb" {
-  description = "Memory, with which processor time grows: one core at 1769 MB."
+  description = "Memory; CPU grows with it, one core at 1769 MB."
   type        = number
 }
 
 variable "timeout_seconds" {
-  description = "How long one invocation may take."
+  description = "Timeout of an invocation."
   type        = number
 }
 
@@ -42,6 +42,6 @@ variable "environment" {
 }
 
 variable "policy" {
-  description = "IAM policy (JSON) of what its role may do beyond logs and traces."
+  description = "IAM policy (JSON) of the role, besides logs and traces."
   type        = string
 }

@@ -1,5 +1,4 @@
-# Two keys, because two groups of principals use them: what the pipeline handles, and what only the
-# edge may read.
+# Two keys for two groups of principals: the pipeline's data, and the shops' secrets.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -10,12 +9,12 @@ locals {
 }
 
 data "aws_iam_policy_document" "account" {
-  #checkov:skip=CKV_AWS_109: a key policy's "*" means this key, and only the account itself may administer it
-  #checkov:skip=CKV_AWS_111: a key policy's "*" means this key, and only the account itself may administer it
-  #checkov:skip=CKV_AWS_356: a key policy's "*" means this key, and only the account itself may administer it
+  #checkov:skip=CKV_AWS_109: "*" is this key, and only the account administers it
+  #checkov:skip=CKV_AWS_111: "*" is this key, and only the account administers it
+  #checkov:skip=CKV_AWS_356: "*" is this key, and only the account administers it
 
-  # Hands the decision to IAM policies. A key policy's "*" means this key, and without this
-  # statement nobody could repair it.
+  # Delegates to IAM policies. In a key policy "*" is this key; without this statement the policy
+  # could never be changed.
   statement {
     sid       = "DelegateToIam"
     actions   = ["kms:*"]
@@ -51,7 +50,7 @@ data "aws_iam_policy_document" "data" {
     }
   }
 
-  # An alarm that cannot use the topic's key is lost without a trace.
+  # An alarm without access to the topic's key is lost silently.
   statement {
     sid       = "PublishAlarmsToEncryptedTopic"
     actions   = ["kms:Decrypt", "kms:GenerateDataKey*"]
@@ -68,8 +67,8 @@ data "aws_iam_policy_document" "data" {
     }
   }
 
-  # Without a condition: EventBridge names no account when it publishes to an encrypted topic. What
-  # it may publish to is the topic's policy to say.
+  # No condition: EventBridge sends no account when it publishes to an encrypted topic. The topic's
+  # policy limits it.
   dynamic "statement" {
     for_each = contains(var.publishing_services, "events.amazonaws.com") ? [true] : []
 

@@ -9,12 +9,12 @@ variable "region" {
 }
 
 variable "deletion_window_days" {
-  description = "Days (7 to 30) in which a deleted key, and all it encrypted, can still be saved."
+  description = "Days (7 to 30) until a deleted key is destroyed with everything that it encrypted."
   type        = number
 }
 
 variable "publishing_services" {
-  description = "AWS services of this account that publish to topics under the data key."
+  description = "AWS services of this account that publish to topics with the data key."
   type        = list(string)
   default     = ["cloudwatch.amazonaws.com", "events.amazonaws.com"]
 }

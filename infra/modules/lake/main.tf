@@ -1,9 +1,9 @@
-# One bucket; bronze/ silver/ gold/ quarantine/ jobs/ notices/ reference/ shops/ state/ are prefixes
-# of it.
+# The lake's bucket, with the prefixes bronze/ silver/ gold/ quarantine/ jobs/ notices/ reference/
+# shops/ state/.
 
 resource "aws_s3_bucket" "this" {
-  #checkov:skip=CKV_AWS_18: who reads and writes is a handful of roles of this root; where an audit asks for more, CloudTrail records data events
-  #checkov:skip=CKV_AWS_144: one region is what the pipeline promises; versions undo accidents, and a second copy would double the bill
+  #checkov:skip=CKV_AWS_18: few roles have access; for audits enable CloudTrail data events
+  #checkov:skip=CKV_AWS_144: one region by design; versions undo accidents
 
   bucket        = var.bucket
   force_destroy = var.force_destroy
@@ -38,8 +38,8 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
   bucket = aws_s3_bucket.this.id
 
   rule {
-    # One KMS request for many objects: without it, small silver objects would cost more in KMS than
-    # in S3.
+    # One KMS request for many objects: otherwise KMS would cost more than S3 for small silver
+    # objects.
     bucket_key_enabled = true
 
     apply_server_side_encryption_by_default {
@@ -52,7 +52,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
 resource "aws_s3_bucket_lifecycle_configuration" "this" {
   bucket = aws_s3_bucket.this.id
 
-  # Versions are there to undo an accident.
+  # Versions undo accidents.
   rule {
     id     = "forget-old-versions"
     status = "Enabled"
@@ -69,8 +69,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
-  # A gold partition is overwritten up to several times a minute, and can be computed again from
-  # silver.
+  # Gold partitions are overwritten several times a minute and can be recomputed from silver.
   rule {
     id     = "forget-old-gold-versions"
     status = "Enabled"
@@ -83,7 +82,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
-  # A job document is read within minutes; a week is for whoever looks into a failure.
+  # Job documents are read within minutes; a week is for debugging.
   rule {
     id     = "forget-jobs"
     status = "Enabled"
@@ -99,7 +98,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
-  # Bronze is read again only for a replay, but then at once.
+  # Bronze is read again for replays only, but without delay.
   rule {
     id     = "archive-bronze"
     status = "Enabled"
@@ -113,7 +112,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
-  # Rules for noncurrent versions mean nothing until there are versions.
+  # Rules for noncurrent versions need versioning.
   depends_on = [aws_s3_bucket_versioning.this]
 }
 
@@ -145,7 +144,6 @@ resource "aws_s3_bucket_policy" "this" {
   bucket = aws_s3_bucket.this.id
   policy = data.aws_iam_policy_document.this.json
 
-  # S3 refuses a policy and a public access block that are set at the same moment
-  # (OperationAborted).
+  # S3 rejects setting a policy and a public access block at the same time (OperationAborted).
   depends_on = [aws_s3_bucket_public_access_block.this]
 }

@@ -14,6 +14,6 @@ variable "bronze_archive_days" {
 }
 
 variable "force_destroy" {
-  description = "Whether destroy may delete a bucket that holds objects: never where the data is real."
+  description = "Whether destroy may delete a bucket with objects: never with real data."
   type        = bool
 }

@@ -1,11 +1,9 @@
-# A VPC of private subnets. A way out of it exists only where `egress` asks for one, and never a way
-# in.
+# A VPC with private subnets, without ingress; `egress` selects its egress.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 
-# Names of zones differ between accounts and regions; zones that an account has to opt in to (local
-# zones) have no Fargate.
+# Zone names differ between accounts and regions; opt-in zones (local zones) have no Fargate.
 data "aws_availability_zones" "this" {
   count = var.availability_zones == null ? 1 : 0
 
@@ -18,7 +16,7 @@ data "aws_availability_zones" "this" {
 }
 
 locals {
-  # Redshift Serverless wants its subnets in three zones; connectors alone are content with two.
+  # Redshift Serverless requires three zones; connectors need two.
   available = coalesce(var.availability_zones, one(data.aws_availability_zones.this[*].names))
   zones     = slice(local.available, 0, min(3, length(local.available)))
 
@@ -27,8 +25,7 @@ locals {
   gateways         = local.reaches_internet ? { internet = var.prefix } : {}
   nats             = var.egress == "nat" ? { first = local.zones[0] } : {}
 
-  # Of a /16: private subnets of 4091 addresses, public ones of 251. Redshift takes addresses by the
-  # dozen.
+  # Of a /16: private subnets of 4091 addresses, public ones of 251. Redshift uses many addresses.
   private_cidrs = [for index, zone in local.zones : cidrsubnet(var.cidr, 4, index)]
   public_cidrs  = [for index, zone in local.public_zones : cidrsubnet(var.cidr, 8, 240 + index)]
 }
@@ -36,12 +33,12 @@ locals {
 resource "aws_vpc" "this" {
   cidr_block           = var.cidr
   enable_dns_support   = true
-  enable_dns_hostnames = true # Interface endpoints answer to the services' own names only with it.
+  enable_dns_hostnames = true # Required for the private DNS names of endpoints.
 
   tags = { Name = var.prefix }
 }
 
-# Whatever is created without a security group gets this one, which lets nothing in and nothing out.
+# The default security group, for resources without one, allows no traffic.
 resource "aws_default_security_group" "this" {
   vpc_id  = aws_vpc.this.id
   ingress = []
@@ -74,7 +71,7 @@ resource "aws_route_table_association" "private" {
   route_table_id = aws_route_table.private.id
 }
 
-# ---- the way out, where there is one -------------------------------------------------------------
+# ---- egress --------------------------------------------------------------------------------------
 
 resource "aws_internet_gateway" "this" {
   for_each = local.gateways
@@ -84,7 +81,7 @@ resource "aws_internet_gateway" "this" {
   tags = { Name = each.value }
 }
 
-# Nothing gets a public address by being here: a task asks for one.
+# Tasks request public addresses; the subnet assigns none.
 resource "aws_subnet" "public" {
   count = length(local.public_zones)
 
@@ -119,7 +116,7 @@ resource "aws_route_table_association" "public" {
   route_table_id = aws_route_table.public["internet"].id
 }
 
-# One, not one per zone: what is polled a zone's outage later is complete all the same.
+# One for all zones: polling continues after an outage of its zone.
 resource "aws_eip" "nat" {
   for_each = local.nats
 
@@ -136,7 +133,7 @@ resource "aws_nat_gateway" "this" {
 
   tags = { Name = var.prefix }
 
-  # AWS documents that its gateway to the internet has to be there first.
+  # The internet gateway must exist first (AWS documentation).
   depends_on = [aws_internet_gateway.this]
 }
 
@@ -150,7 +147,7 @@ resource "aws_route" "nat" {
 
 # ---- endpoints -----------------------------------------------------------------------------------
 
-# Free, and keeps what is read from and written to the lake off the internet and off the NAT's bill.
+# Free of charge; keeps traffic of the lake off the internet and the NAT.
 resource "aws_vpc_endpoint" "s3" {
   vpc_id            = aws_vpc.this.id
   service_name      = "com.amazonaws.${var.region}.s3"
@@ -169,7 +166,7 @@ resource "aws_security_group" "endpoints" {
   tags = { Name = "${var.prefix}-endpoints" }
 }
 
-# Answers follow their connection, so there is no rule for the way out.
+# Security groups are stateful, so there is no egress rule.
 resource "aws_vpc_security_group_ingress_rule" "endpoints" {
   for_each = { for index, cidr in local.private_cidrs : local.zones[index] => cidr }
 
@@ -190,7 +187,7 @@ resource "aws_vpc_endpoint" "interface" {
   private_dns_enabled = true
   policy              = each.value
   security_group_ids  = [aws_security_group.endpoints.id]
-  # Billed by zone. Tasks of the other zones reach it across; see interface_endpoint_zones.
+  # Billed by zone; tasks of other zones use it too (interface_endpoint_zones).
   subnet_ids = slice(aws_subnet.private[*].id, 0, min(var.interface_endpoint_zones, length(local.zones)))
 
   tags = { Name = "${var.prefix}-${each.key}" }
@@ -199,7 +196,7 @@ resource "aws_vpc_endpoint" "interface" {
 # ---- flow logs -----------------------------------------------------------------------------------
 
 resource "aws_cloudwatch_log_group" "flow" {
-  #checkov:skip=CKV_AWS_338: how long logs are kept is a variable; they are for finding faults, an audit has CloudTrail
+  #checkov:skip=CKV_AWS_338: retention is a variable; logs are for debugging, CloudTrail for audits
 
   name              = "/aws/vpc/${var.prefix}"
   retention_in_days = var.log_retention_days
@@ -234,9 +231,9 @@ data "aws_iam_policy_document" "flow" {
     resources = ["${aws_cloudwatch_log_group.flow.arn}:*"]
   }
 
-  # Exception: a listing has no narrower resource than all log groups of the account and region.
+  # Exception: a list has all log groups of the account and region as its resource.
   statement {
-    sid       = "FindTheLogGroup"
+    sid       = "DescribeLogGroups"
     actions   = ["logs:DescribeLogGroups"]
     resources = ["arn:${data.aws_partition.current.partition}:logs:${var.region}:${data.aws_caller_identity.current.account_id}:log-group:*"]
   }

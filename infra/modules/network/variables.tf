@@ -9,7 +9,7 @@ variable "region" {
 }
 
 variable "cidr" {
-  description = "Addresses of the VPC, /16 to /20."
+  description = "CIDR block of the VPC, /16 to /20."
   type        = string
 }
 
@@ -19,22 +19,28 @@ variable "availability_zones" {
 }
 
 variable "egress" {
-  description = "private: no way to the internet, interface endpoints instead. public_ip: public subnets, in which a task may ask for an address. nat: private subnets behind a NAT gateway."
+  description = <<-TEXT
+    private: no internet access, interface endpoints. public_ip: public subnets, in which a task may
+    request an address. nat: private subnets behind a NAT gateway.
+  TEXT
   type        = string
 }
 
 variable "interface_endpoints" {
-  description = "Policy (JSON) of the endpoint of each AWS service that is called from private subnets, by the service's short name. They exist in the mode private only."
+  description = <<-TEXT
+    Policy (JSON) of each interface endpoint, by the service's short name. They exist in the mode
+    private only.
+  TEXT
   type        = map(string)
 }
 
 variable "interface_endpoint_zones" {
-  description = "In how many zones each of them is."
+  description = "Number of zones of each endpoint."
   type        = number
 }
 
 variable "s3_policy" {
-  description = "Policy (JSON) of the gateway endpoint of S3: which buckets are reached through it."
+  description = "Policy (JSON) of the gateway endpoint of S3: the reachable buckets."
   type        = string
 }
 

@@ -1,12 +1,12 @@
-# A queue that takes TLS only, encrypted with SQS's own key: messages name objects and records and
-# hold no data of a shop, and every poll would otherwise be a KMS request.
+# An SQS queue that requires TLS, encrypted with SQS's key: messages name objects and records and
+# have no data of shops, and a KMS key would cost a request per poll.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 
 locals {
-  # Spelt out, so that the policies are part of the queue: as resources of their own each takes 25
-  # seconds to settle, and for that long the queue would stand open.
+  # The ARNs are composed, so that policies are part of the queue. As separate resources each takes
+  # 25 seconds, during which the queue has no policy.
   arn_prefix = "arn:${data.aws_partition.current.partition}:sqs:${var.region}:${data.aws_caller_identity.current.account_id}:"
   arn        = "${local.arn_prefix}${var.name}"
 }
@@ -33,7 +33,7 @@ data "aws_iam_policy_document" "this" {
     for_each = length(var.sending_rule_arns) == 0 ? [] : [var.sending_rule_arns]
 
     content {
-      sid       = "TakeEventsOfTheseRules"
+      sid       = "AllowEventRules"
       actions   = ["sqs:SendMessage"]
       resources = [local.arn]
 

@@ -9,25 +9,30 @@ variable "region" {
 }
 
 variable "visibility_seconds" {
-  description = "How long a received message stays hidden: for a Lambda mapping at least six times the function's timeout, or a slow batch is delivered twice."
+  description = <<-TEXT
+    Visibility timeout of a received message: for a Lambda mapping at least six times the function's
+    timeout, or a slow batch is delivered twice.
+  TEXT
   type        = number
   default     = 30
 }
 
 variable "dead_letters_to" {
-  description = "Where a message goes that was received so often without success; null for nowhere."
+  description = <<-TEXT
+    Dead-letter queue and the number of receives after which a message goes there; null for none.
+  TEXT
   type        = object({ queue_arn = string, after_receives = number })
   default     = null
 }
 
 variable "dead_letters_from" {
-  description = "Name of the one queue whose dead letters come here; null for none."
+  description = "Name of the queue whose dead-letter queue this is; null for none."
   type        = string
   default     = null
 }
 
 variable "sending_rule_arns" {
-  description = "EventBridge rules that may send here."
+  description = "EventBridge rules that may send messages."
   type        = list(string)
   default     = []
 }

@@ -1,4 +1,4 @@
-# A source's stream, and its delivery to bronze: every envelope as it arrived, gzip, by the hour of
+# A source's stream and its delivery to bronze: every envelope as received, gzip, by hour of
 # arrival.
 
 data "aws_caller_identity" "current" {}
@@ -6,7 +6,7 @@ data "aws_caller_identity" "current" {}
 locals {
   full_name = "${var.prefix}-${var.name}"
   bronze    = "bronze/${var.name}/"
-  # Outside bronze/, where it would be taken for data; the underscore marks it as no dataset's
+  # Outside bronze/, which has data only; the underscore distinguishes it from a dataset's
   # quarantine.
   undelivered = "quarantine/_delivery/${var.name}/"
 }
@@ -24,7 +24,7 @@ resource "aws_kinesis_stream" "this" {
 }
 
 resource "aws_cloudwatch_log_group" "firehose" {
-  #checkov:skip=CKV_AWS_338: how long logs are kept is a variable; they are for finding faults, an audit has CloudTrail
+  #checkov:skip=CKV_AWS_338: retention is a variable; logs are for debugging, CloudTrail for audits
 
   name              = "/aws/kinesisfirehose/${local.full_name}"
   retention_in_days = var.log_retention_days
@@ -44,7 +44,8 @@ data "aws_iam_policy_document" "assume" {
       type        = "Service"
       identifiers = ["firehose.amazonaws.com"]
     }
-    # Firehose passes the account on whose behalf it acts: nobody else's delivery may use this role.
+    # Firehose sends the account for which it acts: deliveries of other accounts may not use this
+    # role.
     condition {
       test     = "StringEquals"
       variable = "sts:ExternalId"
@@ -55,13 +56,13 @@ data "aws_iam_policy_document" "assume" {
 
 data "aws_iam_policy_document" "this" {
   statement {
-    sid       = "ReadTheStream"
+    sid       = "ReadStream"
     actions   = ["kinesis:DescribeStream", "kinesis:GetShardIterator", "kinesis:GetRecords", "kinesis:ListShards"]
     resources = [aws_kinesis_stream.this.arn]
   }
 
   statement {
-    sid       = "DecryptTheStream"
+    sid       = "DecryptStream"
     actions   = ["kms:Decrypt"]
     resources = [var.key_arn]
 
@@ -73,7 +74,7 @@ data "aws_iam_policy_document" "this" {
   }
 
   statement {
-    sid       = "FindTheBucket"
+    sid       = "GetBucketLocation"
     actions   = ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"]
     resources = [var.lake_bucket_arn]
   }
@@ -100,7 +101,7 @@ data "aws_iam_policy_document" "this" {
   }
 
   statement {
-    sid       = "SayWhatFailed"
+    sid       = "WriteErrorLogs"
     actions   = ["logs:PutLogEvents"]
     resources = ["${aws_cloudwatch_log_group.firehose.arn}:log-stream:${aws_cloudwatch_log_stream.firehose.name}"]
   }
@@ -144,7 +145,7 @@ resource "aws_kinesis_firehose_delivery_stream" "this" {
     }
   }
 
-  # Firehose starts to read at once, and at the newest record: what arrived before the role could
-  # read would be missing in bronze.
+  # Firehose starts at the newest record: records that arrive before the role has permissions would
+  # be missing in bronze.
   depends_on = [aws_iam_role_policy.this]
 }

@@ -4,12 +4,15 @@ variable "prefix" {
 }
 
 variable "name" {
-  description = "The source, as the contracts name it."
+  description = "The source's name in the contracts."
   type        = string
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9]*([_-][a-z0-9]+)*$", var.name)) && length(var.name) <= 24
-    error_message = "A contract's source must be at most 24 lower-case letters, digits, hyphens and underscores, starting with a letter: it becomes part of stream names and object keys."
+    error_message = <<-TEXT
+      A source must be at most 24 lower-case letters, digits, hyphens and underscores, starting with
+      a letter: it is part of stream names and object keys.
+    TEXT
   }
 }
 
@@ -24,12 +27,12 @@ variable "shards" {
 }
 
 variable "retention_hours" {
-  description = "Hours that a record stays in the stream."
+  description = "Retention of the stream in hours."
   type        = number
 }
 
 variable "lake_bucket_arn" {
-  description = "Bucket that bronze is in."
+  description = "Bucket of bronze."
   type        = string
 }
 
@@ -39,17 +42,17 @@ variable "key_arn" {
 }
 
 variable "buffer_seconds" {
-  description = "Seconds that Firehose gathers."
+  description = "Seconds that Firehose buffers."
   type        = number
 }
 
 variable "buffer_mb" {
-  description = "Megabytes that Firehose gathers at most."
+  description = "Megabytes that Firehose buffers."
   type        = number
 }
 
 variable "log_retention_days" {
-  description = "Days that Firehose's errors are kept."
+  description = "Retention of Firehose's error log in days."
   type        = number
 }
 

@@ -1,11 +1,10 @@
-# A state machine: its role may call the given functions, do what the given policy says, and publish
-# alerts, and nothing else.
+# A state machine. Its role may invoke the given functions, publish alerts, and use the given
+# policies.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 
-# States writes its logs through CloudWatch's vended delivery, for which this name prefix spares a
-# resource policy that would outgrow its limit.
+# The prefix of vended logs needs no resource policy, which would exceed its size limit.
 resource "aws_cloudwatch_log_group" "this" {
   name              = "/aws/vendedlogs/states/${var.name}"
   retention_in_days = var.log_retention_days
@@ -64,8 +63,8 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
-  # Exception: the log delivery actions know no resources; this is the list that AWS documents for a
-  # state machine's logs.
+  # Exception: the log delivery actions have no resources; AWS documents this list for state
+  # machines.
   statement {
     sid = "DeliverLogs"
     actions = [
@@ -75,7 +74,7 @@ data "aws_iam_policy_document" "this" {
     resources = ["*"]
   }
 
-  # Exception: X-Ray's actions know no resources, so "*" is the only one that AWS accepts.
+  # Exception: X-Ray's actions have no resources, so AWS accepts only "*".
   statement {
     sid       = "WriteTraces"
     actions   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets"]
@@ -101,9 +100,9 @@ resource "aws_sfn_state_machine" "this" {
   role_arn   = aws_iam_role.this.arn
   definition = var.definition
 
-  # Express keeps no history of its own, so what is not logged is not known; Standard forgets its
-  # own after 90 days. Without execution data the log has which step failed, its error and cause,
-  # but not what went in and out: a transform's result may hold rows of a failed check.
+  # The log is the only history of Express executions; Standard keeps its history for 90 days.
+  # Without execution data the log has the failed step with error and cause, but no inputs and
+  # outputs, which may hold rows of failed checks.
   logging_configuration {
     log_destination        = "${aws_cloudwatch_log_group.this.arn}:*"
     include_execution_data = var.log_data
@@ -118,6 +117,6 @@ resource "aws_sfn_state_machine" "this" {
     }
   }
 
-  # Creation fails if the role cannot deliver logs yet.
+  # Creation fails without permissions for log delivery.
   depends_on = [aws_iam_role_policy.this]
 }

@@ -9,12 +9,15 @@ variable "region" {
 }
 
 variable "definition" {
-  description = "Amazon States Language, with every ARN filled in."
+  description = "Definition in Amazon States Language with all ARNs."
   type        = string
 }
 
 variable "type" {
-  description = "EXPRESS, which bills by time and ends after five minutes, or STANDARD, which bills by transition and can wait for a job."
+  description = <<-TEXT
+    EXPRESS, billed by time with a limit of five minutes, or STANDARD, billed by transition, which
+    can wait for a job.
+  TEXT
   type        = string
   default     = "EXPRESS"
 
@@ -25,19 +28,19 @@ variable "type" {
 }
 
 variable "function_arns" {
-  description = "Functions that it may call."
+  description = "Functions that it may invoke."
   type        = list(string)
   default     = []
 }
 
 variable "policies" {
-  description = "IAM policies (JSON) of what else its role may do."
+  description = "Further IAM policies (JSON) of its role."
   type        = list(string)
   default     = []
 }
 
 variable "alerts_topic_arn" {
-  description = "Topic on which it reports failures."
+  description = "Topic of alerts."
   type        = string
 }
 
@@ -47,12 +50,12 @@ variable "alerts_key_arn" {
 }
 
 variable "log_level" {
-  description = "Which of an execution's events are logged: ALL, ERROR or FATAL."
+  description = "Log level of executions: ALL, ERROR or FATAL."
   type        = string
 }
 
 variable "log_data" {
-  description = "Whether inputs and outputs are logged with them."
+  description = "Whether executions log inputs and outputs."
   type        = bool
 }
 

@@ -1,19 +1,17 @@
-# A web ACL for an API that takes signed events. It keeps away who floods and who probes; whose
-# events they are, and whether they are right, the function behind it knows better.
+# A web ACL against floods and probes. The function validates signatures and contents.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 
 locals {
-  # AWS's rule groups. Every rule that inspects a body only counts here: a body is data of a shop's
-  # visitors and may look like anything, and nothing behind the API builds a command, a path or SQL
-  # from it.
+  # AWS's rule groups. Rules that inspect a body only count: a body is data of a shop's visitors,
+  # and no component builds a command, a path or SQL from it.
   #
-  # A version is pinned, because a new one may bring a rule that blocks bodies. To move to the next
-  # one, read AWS's changelog of its managed rules, list the group's rules with `aws wafv2
-  # describe-managed-rule-group --scope REGIONAL --vendor-name AWS --name <group> --version-name
-  # <version>`, and write them into tests/infra/waf_rules.toml: a test names each body rule that
-  # does not count yet. The reputation list has no versions.
+  # Versions are pinned, because a new one may add a rule that blocks bodies. To update: read AWS's
+  # changelog of managed rules, list the group's rules with `aws wafv2 describe-managed-rule-group
+  # --scope REGIONAL --vendor-name AWS --name <group> --version-name <version>`, and write them into
+  # tests/infra/waf_rules.toml. A test names each body rule that does not count yet. The reputation
+  # list has no versions.
   groups = {
     ip-reputation = {
       priority = 10
@@ -32,8 +30,8 @@ locals {
       name     = "AWSManagedRulesCommonRuleSet"
       version  = "Version_1.19"
       counts = [
-        "SizeRestrictions_BODY", # It blocks above 8 KB; an array of events has up to 3 MB.
-        "NoUserAgent_HEADER",    # A shop's server signs its requests and need not name its software.
+        "SizeRestrictions_BODY", # Blocks above 8 KB; requests have up to 3 MB.
+        "NoUserAgent_HEADER",    # Signed requests need no user agent.
         "CrossSiteScripting_BODY",
         "EC2MetaDataSSRF_BODY",
         "GenericLFI_BODY",
@@ -42,8 +40,8 @@ locals {
     }
   }
 
-  # What one sender may do within the window. The shop's id is counted together with the address: by
-  # the id alone, a stranger who knows a shop's id could have the shop itself blocked.
+  # Rate limits of a sender. The shop id is combined with the address: a limit by shop id alone
+  # would let an attacker block the shop.
   rates = {
     rate-per-ip = {
       priority = 0
@@ -61,7 +59,7 @@ locals {
 }
 
 resource "aws_wafv2_web_acl" "this" {
-  #checkov:skip=CKV_AWS_192: the group known-bad-inputs stops it in headers, paths and queries; a body is data that no logger reads
+  #checkov:skip=CKV_AWS_192: known-bad-inputs blocks it except in bodies, which are not logged
   name        = var.name
   description = "Keeps floods and probes away from the API."
   scope       = "REGIONAL"
@@ -124,7 +122,7 @@ resource "aws_wafv2_web_acl" "this" {
       visibility_config {
         cloudwatch_metrics_enabled = true
         metric_name                = "${var.name}-${rule.key}"
-        sampled_requests_enabled   = false # A sample shows headers, and with them a signature.
+        sampled_requests_enabled   = false # A sample has headers with signatures.
       }
     }
   }
@@ -194,7 +192,7 @@ resource "aws_wafv2_web_acl_association" "this" {
   web_acl_arn  = aws_wafv2_web_acl.this.arn
 }
 
-# WAF writes only to groups of which the name begins like this.
+# WAF requires this prefix of log groups.
 resource "aws_cloudwatch_log_group" "this" {
   name              = "aws-waf-logs-${var.name}"
   retention_in_days = var.log_retention_days
@@ -203,7 +201,7 @@ resource "aws_cloudwatch_log_group" "this" {
 
 data "aws_iam_policy_document" "write_logs" {
   statement {
-    sid       = "WebAclWritesItsLog"
+    sid       = "WriteWebAclLog"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
     resources = ["${aws_cloudwatch_log_group.this.arn}:*"]
 
@@ -229,15 +227,15 @@ resource "aws_cloudwatch_log_resource_policy" "this" {
   policy_document = data.aws_iam_policy_document.write_logs.json
 }
 
-# Only requests that were blocked. Body rules count every request above 8 KB, so that a log of what
-# is counted would be a log of all traffic, addresses and headers included. What passes is in the
-# API's access log, without the sender's address.
+# Logs blocked requests only. Body rules count every request above 8 KB, so a log of counted
+# requests would have all traffic with addresses and headers. The API's access log has the rest,
+# without addresses.
 resource "aws_wafv2_web_acl_logging_configuration" "this" {
   resource_arn            = aws_wafv2_web_acl.this.arn
   log_destination_configs = [aws_cloudwatch_log_group.this.arn]
 
-  # Credentials, and addresses of whom a proxy speaks for. The API takes no query, so one may hold
-  # anything.
+  # Redacts credentials and forwarded addresses. The API has no query parameters, so a query may
+  # hold anything.
   dynamic "redacted_fields" {
     for_each = ["webhook-signature", "x-api-key", "authorization", "proxy-authorization", "cookie", "forwarded", "x-forwarded-for"]
 

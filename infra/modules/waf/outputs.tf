@@ -4,11 +4,11 @@ output "arn" {
 }
 
 output "name" {
-  description = "The web ACL's name, under which CloudWatch counts its requests."
+  description = "The web ACL's name, a dimension of its metrics."
   value       = aws_wafv2_web_acl.this.name
 }
 
 output "log_group" {
-  description = "Name of the log group of stopped requests."
+  description = "Log group of blocked requests."
   value       = aws_cloudwatch_log_group.this.name
 }

@@ -21,13 +21,12 @@ data "aws_iam_policy_document" "send_sql" {
   }
 
   statement {
-    sid       = "SignInToTheWorkgroup"
+    sid       = "SignInToWorkgroup"
     actions   = ["redshift-serverless:GetCredentials"]
     resources = [local.workgroup_arn]
   }
 
-  # Exception: a statement has no ARN; instead the condition restricts these to the caller's own
-  # statements.
+  # Exception: a statement has no ARN; the condition limits these to the caller's statements.
   statement {
     sid       = "FollowOwnStatements"
     actions   = ["redshift-data:DescribeStatement", "redshift-data:GetStatementResult", "redshift-data:CancelStatement"]
@@ -59,19 +58,19 @@ data "aws_iam_policy_document" "assume" {
 
 data "aws_iam_policy_document" "copy" {
   statement {
-    sid       = "ReadWhatIsCopied"
+    sid       = "ReadCopiedObjects"
     actions   = ["s3:GetObject"]
     resources = [for pattern in var.readable_by_copying : "${var.lake_bucket_arn}/${pattern}"]
   }
 
   statement {
-    sid       = "FindTheBucket"
+    sid       = "GetBucketLocation"
     actions   = ["s3:GetBucketLocation"]
     resources = [var.lake_bucket_arn]
   }
 
   statement {
-    sid       = "ListWhatIsCopied"
+    sid       = "ListCopiedObjects"
     actions   = ["s3:ListBucket"]
     resources = [var.lake_bucket_arn]
 
@@ -83,7 +82,7 @@ data "aws_iam_policy_document" "copy" {
   }
 
   statement {
-    sid       = "DecryptWhatIsCopied"
+    sid       = "DecryptCopiedObjects"
     actions   = ["kms:Decrypt"]
     resources = [var.lake_key_arn]
 
@@ -97,7 +96,7 @@ data "aws_iam_policy_document" "copy" {
 
 resource "aws_iam_role" "copy" {
   name                 = "${var.prefix}-warehouse-copy"
-  description          = "What the warehouse's COPY reads the lake with."
+  description          = "Reads the lake for COPY of the warehouse."
   assume_role_policy   = data.aws_iam_policy_document.assume.json
   permissions_boundary = var.permissions_boundary
 }

@@ -9,7 +9,7 @@ variable "region" {
 }
 
 variable "workgroup_arn" {
-  description = "The workgroup that statements may be sent to, or null for any of this account and region."
+  description = "The workgroup of statements; null for every workgroup of this account and region."
   type        = string
 }
 

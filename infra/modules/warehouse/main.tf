@@ -1,13 +1,12 @@
-# Redshift Serverless: a namespace (the data) and a workgroup (what computes, and bills by the
-# second while it does).
+# Redshift Serverless: a namespace (data) and a workgroup (compute, billed by the second).
 
 locals {
   log_types = toset(["connectionlog", "userlog", "useractivitylog"])
 }
 
-# Redshift writes to groups of these names and would create them without retention and key.
+# Redshift logs to groups of these names and would create them without retention and key.
 resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_338: how long logs are kept is a variable; they are for finding faults, an audit has CloudTrail
+  #checkov:skip=CKV_AWS_338: retention is a variable; logs are for debugging, CloudTrail for audits
   for_each = local.log_types
 
   name              = "/aws/redshift/${var.name}/${each.key}"
@@ -20,8 +19,7 @@ resource "aws_redshiftserverless_namespace" "this" {
   db_name        = var.database
   kms_key_id     = var.key_arn
 
-  # Secrets Manager makes the password up and rotates it. Functions never use it: they sign in with
-  # their IAM roles.
+  # Secrets Manager generates and rotates the password. Functions use their IAM roles.
   admin_username                   = "shoplake_admin"
   manage_admin_password            = true
   admin_password_secret_kms_key_id = var.secrets_key_arn
@@ -34,10 +32,10 @@ resource "aws_redshiftserverless_namespace" "this" {
 }
 
 resource "aws_secretsmanager_secret_rotation" "admin" {
-  #checkov:skip=CKV_AWS_304: after how many days is a variable, by default 30
+  #checkov:skip=CKV_AWS_304: the rotation period is a variable, by default 30 days
 
   secret_id          = aws_redshiftserverless_namespace.this.admin_password_secret_arn
-  rotate_immediately = false # It is new.
+  rotate_immediately = false # The password is new.
 
   rotation_rules {
     automatically_after_days = var.admin_password_days
@@ -45,7 +43,7 @@ resource "aws_secretsmanager_secret_rotation" "admin" {
 }
 
 resource "aws_security_group" "this" {
-  #checkov:skip=CKV2_AWS_5: the workgroup below wears it, a type that the check does not know
+  #checkov:skip=CKV2_AWS_5: the workgroup below uses it, an unknown type for the check
 
   name        = "${var.name}-warehouse"
   description = "Redshift Serverless: SQL from named networks, and S3"
@@ -65,7 +63,7 @@ resource "aws_vpc_security_group_ingress_rule" "clients" {
   cidr_ipv4         = each.key
 }
 
-# What COPY reads. The Data API needs no way in: it does not come by way of the VPC.
+# For COPY. The Data API does not use the VPC.
 resource "aws_vpc_security_group_egress_rule" "s3" {
   security_group_id = aws_security_group.this.id
   description       = "The lake, by the gateway endpoint of S3"
@@ -84,32 +82,35 @@ resource "aws_redshiftserverless_workgroup" "this" {
   subnet_ids           = var.subnet_ids
   security_group_ids   = [aws_security_group.this.id]
   publicly_accessible  = false
-  enhanced_vpc_routing = true # COPY goes by the endpoint of S3, whose policy names the buckets.
+  enhanced_vpc_routing = true # COPY uses the S3 endpoint with its policy.
 
   config_parameter {
     parameter_key   = "require_ssl"
     parameter_value = "true"
   }
-  # Without it the user activity log is empty.
+  # Required for the user activity log.
   config_parameter {
     parameter_key   = "enable_user_activity_logging"
     parameter_value = "true"
   }
-  # Models give text that both engines agree on, and so must what a session prints and parses.
+  # Sessions must format and parse text as both engines do.
   config_parameter {
     parameter_key   = "datestyle"
     parameter_value = "ISO, MDY"
   }
 
   lifecycle {
-    # Redshift answers with all its parameters, of which this version of the provider does not know
-    # the newest: every plan would want to remove those, and every apply would be refused. What is
-    # above is set when the workgroup is created.
+    # Redshift returns parameters that this provider version does not know: every plan would remove
+    # them, and every apply would fail. The settings above apply on creation.
     ignore_changes = [config_parameter]
 
     precondition {
-      condition     = length(var.subnet_ids) >= 3
-      error_message = "Redshift Serverless, reading S3 through the VPC, needs subnets in three zones, and there are ${length(var.subnet_ids)}: name three in availability_zones, deploy to another region, or bring a warehouse along (warehouse_workgroup)."
+      condition = length(var.subnet_ids) >= 3
+      error_message = join(" ", [
+        "Redshift Serverless needs subnets in three zones, got ${length(var.subnet_ids)}:",
+        "set three availability_zones, deploy to another region,",
+        "or use an existing warehouse (warehouse_workgroup).",
+      ])
     }
   }
 }

@@ -4,7 +4,7 @@ output "workgroup_name" {
 }
 
 output "workgroup_arn" {
-  description = "The workgroup's ARN, which holds a generated id."
+  description = "The workgroup's ARN, with a generated id."
   value       = aws_redshiftserverless_workgroup.this.arn
 }
 
@@ -22,7 +22,7 @@ output "endpoint" {
 }
 
 output "jdbc_url" {
-  description = "What a JDBC client connects to."
+  description = "URL for JDBC clients."
   value       = "jdbc:redshift://${aws_redshiftserverless_workgroup.this.endpoint[0].address}:${aws_redshiftserverless_workgroup.this.endpoint[0].port}/${var.database}"
 }
 
@@ -37,6 +37,6 @@ output "security_group_id" {
 }
 
 output "usage_limit_ids" {
-  description = "Id of each usage limit, under which CloudWatch counts what is used of it."
+  description = "Id of each usage limit, a dimension of its metrics."
   value       = { for name, limit in aws_redshiftserverless_usage_limit.this : name => limit.id }
 }

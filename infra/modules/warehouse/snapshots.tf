@@ -1,5 +1,5 @@
-# Redshift keeps recovery points of the last 24 hours by itself. A daily snapshot lasts longer; the
-# marts could be loaded again from gold without it, which takes longer than to restore.
+# Daily snapshots. Redshift keeps recovery points of 24 hours by itself. Marts could be loaded from
+# gold, which takes longer than a restore.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -41,7 +41,7 @@ data "aws_iam_policy_document" "assume" {
 data "aws_iam_policy_document" "snapshots" {
   for_each = local.snapshots
 
-  # Exception: a snapshot's ARN holds a generated id.
+  # Exception: a snapshot's ARN has a generated id.
   statement {
     sid       = "TakeSnapshots"
     actions   = ["redshift-serverless:CreateSnapshot"]
@@ -49,13 +49,13 @@ data "aws_iam_policy_document" "snapshots" {
   }
 
   statement {
-    sid       = "SayWhatFailed"
+    sid       = "SendToDeadLetterQueue"
     actions   = ["sqs:SendMessage"]
     resources = [var.dead_letters_arn]
   }
 
   statement {
-    sid       = "ReadTheSchedule"
+    sid       = "DecryptSchedule"
     actions   = ["kms:Decrypt"]
     resources = [var.key_arn]
   }
@@ -95,8 +95,8 @@ resource "aws_scheduler_schedule" "snapshots" {
     arn      = "arn:${data.aws_partition.current.partition}:scheduler:::aws-sdk:redshiftserverless:createSnapshot"
     role_arn = aws_iam_role.snapshots[each.key].arn
 
-    # The id makes the name new every day. jsonencode would escape the angle brackets that Scheduler
-    # looks for.
+    # The execution id makes the name unique. jsonencode would escape the angle brackets of
+    # Scheduler's placeholder.
     input = replace(replace(jsonencode({
       NamespaceName   = aws_redshiftserverless_namespace.this.namespace_name
       SnapshotName    = "${var.name}-<aws.scheduler.execution-id>"

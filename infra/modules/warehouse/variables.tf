@@ -14,12 +14,12 @@ variable "database" {
 }
 
 variable "base_rpus" {
-  description = "Redshift processing units that a query finds at once."
+  description = "Base capacity in Redshift processing units."
   type        = number
 }
 
 variable "max_rpus" {
-  description = "Units that Redshift may scale to."
+  description = "Maximum capacity in Redshift processing units."
   type        = number
 }
 
@@ -30,7 +30,7 @@ variable "port" {
 }
 
 variable "usage_limits" {
-  description = "RPU hours by day, week or month, and what happens beyond them."
+  description = "RPU hours by day, week or month, and the action at the limit."
   type        = map(object({ period = string, rpu_hours = number, action = string }))
 }
 
@@ -50,12 +50,12 @@ variable "client_cidrs" {
 }
 
 variable "s3_prefix_list_id" {
-  description = "Prefix list of S3, the only place that the warehouse may call."
+  description = "Prefix list of S3, the only egress of the warehouse."
   type        = string
 }
 
 variable "copy_role_arn" {
-  description = "Role that COPY reads the lake with."
+  description = "Role of COPY for reading the lake."
   type        = string
 }
 
@@ -70,7 +70,7 @@ variable "secrets_key_arn" {
 }
 
 variable "admin_password_days" {
-  description = "Days after which the admin's password is replaced."
+  description = "Days after which the admin's password is rotated."
   type        = number
 }
 
@@ -80,7 +80,7 @@ variable "snapshot_days" {
 }
 
 variable "dead_letters_arn" {
-  description = "Queue of snapshots that could not be taken."
+  description = "Dead-letter queue of failed snapshots."
   type        = string
 }
 

@@ -1,4 +1,4 @@
-"""Much data through a local cloud of its own, which batches as production does by default."""
+"""Large volumes on their own local cloud, which batches as production does by default."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ SETTINGS = {
     "firehose_buffer_seconds": "30",
     "stream_shards": "4",
 }
-"""The variables' defaults, where local.tfvars prefers a second's freshness to fewer, larger batches. Firehose waits 30 seconds,
-not 300, so that nobody has to. A shard takes 1 MB a second, here as on AWS."""
+"""The variables' defaults instead of local.tfvars, which prefers freshness to large batches, except
+Firehose's wait (300 seconds). A shard accepts 1 MB a second.
+"""
 
 
 @pytest.fixture(scope="session")
 def pipeline() -> Iterator[Pipeline]:
-    """The deployed pipeline."""
+    """Deploys the pipeline."""
     cloud = Cloud(ROOT / ".local" / "bulk", free_port(), free_port())
     try:
         yield Pipeline.deploy(cloud, **SETTINGS)

@@ -1,6 +1,4 @@
-"""A month of three shops through the real paths: every row of every KPI equals the independent
-computation.
-"""
+"""A month of three shops through the deployed pipeline: every KPI's row equals the oracle's."""
 
 from __future__ import annotations
 
@@ -16,24 +14,24 @@ import pytest
 
 from dev.pipeline import Pipeline, Shop, wait_until
 
-from ..feed import Feed, expected_from
-from ..independent import TABLES
 from ..kpis import report, wait_until_right
 from ..measure import Stages
+from ..oracle import TABLES
+from ..sources import ShopSources, expected_from
 from ..webhook import send
 
 FIRST_DAY = date(2025, 11, 1)
-"""A month that no other test writes to, long enough ago that none of its stockouts is news."""
+"""A month that no other test writes to, too old for alerts about its stockouts."""
 DAYS = [FIRST_DAY + timedelta(days=number) for number in range(30)]
 BACKFILL = "history"
-"""These are more days than the webhook takes of a shop in an hour, and soon too old."""
+"""Needed because the webhook limits a shop's days per hour, and the days are soon too old."""
 SETTLE_SECONDS = 900
 REQUEST = ("--batch", "500", "--concurrency", "4")
 
 
 @dataclass(frozen=True)
 class Size:
-    """What one shop does on a day."""
+    """The events and rows of a shop on a day."""
 
     web_events: int
     crm_interactions: int
@@ -53,7 +51,7 @@ SIZES = {
 
 @dataclass(frozen=True)
 class Month:
-    """The three shops, and where what they were sent is kept."""
+    """The three shops, and the folder of their data."""
 
     shops: dict[str, Shop]
     folder: Path
@@ -61,29 +59,29 @@ class Month:
 
 @pytest.fixture(scope="module")
 def stages(request: pytest.FixtureRequest) -> Stages:
-    """Tells how long everything took."""
+    """Prints the stages."""
     return Stages(request.config)
 
 
 @pytest.fixture(scope="module")
 def month(pipeline: Pipeline, stages: Stages, tmp_path_factory: pytest.TempPathFactory) -> Month:
-    """The month, posted and polled day by day, the shops side by side."""
+    """Sends the month day by day, the shops in parallel."""
     folder = tmp_path_factory.mktemp("month")
     shops = {name: pipeline.add_shop(name) for name in SIZES}
     pipeline.open_backfills(shops, BACKFILL)
-    feeds = {
-        name: Feed(pipeline, shops[name], folder, seed, SIZES[name].products)
+    sources_of = {
+        name: ShopSources(pipeline, shops[name], folder, seed, SIZES[name].products)
         for seed, name in enumerate(SIZES, start=41)
     }
 
     def live(name: str, day: date) -> int:
-        feed, size = feeds[name], SIZES[name]
+        sources, size = sources_of[name], SIZES[name]
         return sum(
             [
-                feed.post("web_traffic", day, size.web_events, *REQUEST),
-                feed.post("crm_interactions", day, size.crm_interactions, *REQUEST),
-                feed.pos([day], size.pos_lines, BACKFILL=BACKFILL),
-                feed.inventory([day], size.locations, PAGE_SIZE="5000", BACKFILL=BACKFILL),
+                sources.post("web_traffic", day, size.web_events, *REQUEST),
+                sources.post("crm_interactions", day, size.crm_interactions, *REQUEST),
+                sources.pos([day], size.pos_lines, BACKFILL=BACKFILL),
+                sources.inventory([day], size.locations, PAGE_SIZE="5000", BACKFILL=BACKFILL),
             ]
         )
 
@@ -99,7 +97,7 @@ def month(pipeline: Pipeline, stages: Stages, tmp_path_factory: pytest.TempPathF
 
 
 def test_every_row_of_every_kpi_is_right(pipeline: Pipeline, month: Month, stages: Stages) -> None:
-    with stages.stage("compute the month independently", "rows") as done:
+    with stages.stage("compute the month with the oracle", "rows") as done:
         expected = expected_from(month.folder)
         done.append(sum(len(expected.table(table).rows) for table in TABLES))
     for dataset, least in {
@@ -109,7 +107,7 @@ def test_every_row_of_every_kpi_is_right(pipeline: Pipeline, month: Month, stage
         "inventory_levels": 590_000,
     }.items():
         raw, valid = expected.count(dataset)
-        stages.say(f"{dataset}: {raw:,} rows handed over, {valid:,} of them valid and different")
+        stages.say(f"{dataset}: {raw:,} rows sent, {valid:,} of them valid and different")
         assert valid >= least
     assert all(expected.table(table).rows for table in TABLES)
     with stages.stage("wait until the warehouse has it after the last delivery"):
@@ -117,7 +115,7 @@ def test_every_row_of_every_kpi_is_right(pipeline: Pipeline, month: Month, stage
 
 
 def test_a_late_event_changes_the_kpis(pipeline: Pipeline, month: Month, stages: Stages) -> None:
-    pipeline.wait_until_calm()
+    pipeline.wait_until_idle()
     shop, day, customer = month.shops["month-large"], DAYS[11], "a-late-customer"
     event = {
         "event_id": str(uuid.uuid4()),
@@ -131,7 +129,8 @@ def test_a_late_event_changes_the_kpis(pipeline: Pipeline, month: Month, stages:
 
     posted = time.monotonic()
     send(pipeline, shop, "web_traffic", event)
-    query = "select score from marketing.customer_engagement_score where shop_id = %s and activity_date = %s and customer_id = %s"
+    query = """select score from marketing.customer_engagement_score
+        where shop_id = %s and activity_date = %s and customer_id = %s"""
     score = wait_until(
         "the late event counts",
         lambda: pipeline.query(query, shop.shop_id, day, customer),
@@ -148,7 +147,7 @@ def test_a_late_event_changes_the_kpis(pipeline: Pipeline, month: Month, stages:
     wait_until_right(pipeline, expected_from(month.folder))
 
 
-def test_no_shop_sees_a_row_that_is_not_its_own(pipeline: Pipeline, month: Month) -> None:
-    """The largest shop's KPIs follow from its inputs alone."""
+def test_a_shop_has_only_its_own_rows(pipeline: Pipeline, month: Month) -> None:
+    """The largest shop's KPIs equal those computed from its inputs alone."""
     alone = expected_from(month.folder, month.shops["month-large"].shop_id)
     assert not (text := report(pipeline, alone, TABLES)), text

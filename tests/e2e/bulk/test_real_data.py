@@ -1,6 +1,4 @@
-"""All days of UCI's "Online Retail" that there are, through the POS connector: every row of what
-they feed is right.
-"""
+"""All days of UCI's "Online Retail" through the POS connector: every row of their KPIs is right."""
 
 from __future__ import annotations
 
@@ -16,9 +14,9 @@ import pytest
 
 from dev.pipeline import Pipeline
 
-from ..independent import Expected
 from ..kpis import wait_until_right
 from ..measure import Memory, Stages
+from ..oracle import Expected
 
 TABLES = [
     "sales.total_sales_by_region_product",
@@ -27,9 +25,9 @@ TABLES = [
     "finance.revenue_by_region",
 ]
 FUNCTIONS = ("conform", "transform", "load")
-"""Whose memory is measured."""
+"""Functions whose memory is measured."""
 CONNECTORS = 3
-"""Days that are polled at a time."""
+"""Days that are polled at the same time."""
 SETTLE_SECONDS = 900
 
 pytestmark = pytest.mark.skipif(
@@ -39,7 +37,7 @@ pytestmark = pytest.mark.skipif(
 
 
 class Connectors:
-    """Connectors that run side by side, and their processes."""
+    """Connectors that run in parallel."""
 
     def __init__(self, pipeline: Pipeline, shop_id: str, api: tuple[str, str]) -> None:
         self._pipeline, self._shop_id, self._api = pipeline, shop_id, api
@@ -47,14 +45,12 @@ class Connectors:
         self._lock = threading.Lock()
 
     def pids(self) -> list[int]:
-        """Those that run now."""
+        """Returns the running processes."""
         with self._lock:
             return list(self._running)
 
     def run(self, day: str) -> None:
-        """Polls a day to its end; a page of the API's greatest size, as a day's file is parsed anew
-        for each that is not the last.
-        """
+        """Polls a day in the largest pages, because the API parses the day's file for each."""
         process = self._pipeline.start_pos_connector(
             self._shop_id, self._api, day, PAGE_SIZE="5000", RUST_LOG="warn", BACKFILL="real-days"
         )
@@ -81,7 +77,7 @@ def test_every_row_of_all_days_is_right(
     stages = Stages(request.config)
     shop = pipeline.add_shop("real-data").shop_id
     files = {file.name.partition(".")[0]: file for file in sorted(sales_days.glob("*.csv.gz"))}
-    with stages.stage("compute all days independently", "rows") as done:
+    with stages.stage("compute all days with the oracle", "rows") as done:
         expected = Expected()
         expected.add_online_retail(shop, files.values())
         done.append(sum(len(expected.table(table).rows) for table in TABLES))
@@ -89,7 +85,7 @@ def test_every_row_of_all_days_is_right(
     stages.say(f"{len(files)} days, {lines:,} lines, {valid:,} of them sales")
     rates = expected.table("sales.product_turnover_rate")
     assert all(row[rates.columns.index("average_on_hand_30d")] is None for row in rates.rows), (
-        "nobody took stock of these"
+        "these days have no stock"
     )
 
     with pipeline.pos_api("--csv", str(sales_days)) as api:
@@ -117,6 +113,6 @@ def test_every_row_of_all_days_is_right(
 
 
 def memory_of(pipeline: Pipeline, function: str) -> Memory:
-    """The memory of a function's processes."""
+    """Returns the meter of a function's processes."""
     name = pipeline.outputs["functions"][function]
     return Memory(lambda: pipeline.cloud.function_pids(name))

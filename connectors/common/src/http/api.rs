@@ -19,7 +19,7 @@ use crate::{Page, RetryPolicy, Source, SourceError};
 /// with its envelopes.
 const MAX_PAGE_BYTES: usize = 32 << 20;
 
-/// This much of an unexpected answer is shown.
+/// How much of an unexpected answer an error shows.
 const MAX_SHOWN_CHARACTERS: usize = 200;
 
 /// What some systems put before the JSON; RFC 8259 (section 8.1) lets a reader ignore it.
@@ -37,8 +37,8 @@ pub struct PagedApi {
     retry_policy: RetryPolicy,
 }
 
-/// A page as it travels. `next_cursor` must be there: an answer that lost it would end the batch
-/// early, unnoticed.
+/// The body of a page. `next_cursor` is required: an answer without it would end the batch early,
+/// unnoticed.
 #[derive(Deserialize)]
 struct Body {
     data: Vec<Box<RawValue>>,
@@ -47,7 +47,7 @@ struct Body {
 }
 
 impl PagedApi {
-    /// The pages at `path` below `base_url`, with these query parameters.
+    /// Returns the pages at `path` below `base_url`, with these query parameters.
     ///
     /// # Errors
     /// When the URL is not one.
@@ -78,7 +78,7 @@ impl PagedApi {
         Ok(Self { client, url, token, retry_policy })
     }
 
-    /// The same API and client with further query parameters.
+    /// Returns the same API and client with further query parameters.
     #[must_use]
     pub fn with_query(&self, query: &[(&str, &str)]) -> Self {
         let mut api = self.clone();
@@ -121,8 +121,8 @@ impl PagedApi {
         })
     }
 
-    /// How long to wait before the next attempt; none if there is to be no other. The source knows
-    /// best how long, and without its word the backoff decides.
+    /// Returns how long to wait before the next attempt; none if the last attempt was the last one.
+    /// Waits at least as long as the source asks for.
     fn next_delay(
         &self,
         error: &ApiError,
@@ -184,7 +184,7 @@ fn header(response: &Response, name: HeaderName) -> Option<&str> {
     response.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
-/// The URL as it is shown in messages.
+/// Returns the URL without user and password, for messages.
 fn shown(url: &Url) -> String {
     let mut url = url.clone();
     // Neither can fail for a URL with a host, which http and https have.
@@ -193,7 +193,7 @@ fn shown(url: &Url) -> String {
     url.to_string()
 }
 
-/// The first characters of a body; whatever is not UTF-8 is replaced.
+/// Returns the first characters of a body; bytes that are not UTF-8 are replaced.
 fn beginning(body: &[u8]) -> String {
     let first = &body[..body.len().min(MAX_SHOWN_CHARACTERS * 4)];
     String::from_utf8_lossy(first).chars().take(MAX_SHOWN_CHARACTERS).collect()
@@ -212,7 +212,7 @@ async fn read(url: &Url, mut response: Response) -> Result<Vec<u8>, ApiError> {
 
 async fn refused(url: &Url, mut response: Response) -> ApiError {
     let status = response.status();
-    // The first bytes say what is wrong; that they cannot be read would say nothing more.
+    // The first bytes say what is wrong. If they cannot be read, the status has to be enough.
     let body = response.chunk().await.ok().flatten().unwrap_or_default();
     ApiError::Refused { url: shown(url), status, detail: format!("{:?}", beginning(&body)) }
 }
@@ -221,7 +221,7 @@ fn unavailable(url: &Url, error: &reqwest::Error) -> ApiError {
     ApiError::Unavailable { url: shown(url), cause: cause(error), retry_after: None }
 }
 
-/// reqwest says what it was doing; its sources say what went wrong.
+/// Returns an error's text with its sources: reqwest itself only says what it was doing.
 fn cause(error: &dyn std::error::Error) -> String {
     let sources = std::iter::successors(error.source(), |source| (*source).source());
     sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))

@@ -1,4 +1,4 @@
-//! Why there is no page.
+//! Errors of an API.
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ pub enum ApiError {
     },
     /// Too many requests, for longer than we waited.
     #[error(
-        "the source throttles {url} and asks to wait {}; run again later, or ask its vendor for a higher \
-         limit",
+        "the source throttles {url} and asks to wait {}; run again later, or ask its vendor for a \
+         higher limit",
         wait(*.retry_after)
     )]
     Throttled {
@@ -42,8 +42,8 @@ pub enum ApiError {
     },
     /// The answer ends in the middle of a page: a proxy or the source cut it short.
     #[error(
-        "the source's answer to {url} ends after {bytes} bytes in the middle of a page: {cause}; run again \
-         later"
+        "the source's answer to {url} ends after {bytes} bytes in the middle of a page: {cause}; \
+         run again later"
     )]
     CutShort {
         /// The request.
@@ -55,9 +55,9 @@ pub enum ApiError {
     },
     /// The answer is not a page: no retry helps.
     #[error(
-        "the source's answer to {url} (status 200, content type {content_type:?}) is not a page, expected \
-         {{\"data\": [...], \"next_cursor\": \"...\" or null}}: {cause}; it begins with {beginning:?}; check \
-         the base URL, and that the source speaks this API"
+        "the source's answer to {url} (status 200, content type {content_type:?}) is not a page, \
+         expected {{\"data\": [...], \"next_cursor\": \"...\" or null}}: {cause}; it begins with \
+         {beginning:?}; check the base URL, and that the source speaks this API"
     )]
     Malformed {
         /// The request.
@@ -71,8 +71,8 @@ pub enum ApiError {
     },
     /// The answer is larger than any page should be.
     #[error(
-        "the source's answer to {url} has more than {limit} bytes; ask for smaller pages with PAGE_SIZE, or \
-         have the source send less of each row"
+        "the source's answer to {url} has more than {limit} bytes; ask for smaller pages with \
+         PAGE_SIZE, or have the source send smaller rows"
     )]
     TooLarge {
         /// The request.
@@ -82,13 +82,14 @@ pub enum ApiError {
     },
     /// A client cannot be made of the settings.
     #[error(
-        "could not make an HTTP client: {0}; check the base URL, the token and the machine's CA certificates"
+        "could not make an HTTP client: {0}; check the base URL, the token and the CA certificates \
+         of the machine"
     )]
     Settings(String),
 }
 
 impl ApiError {
-    /// Whether the same request may succeed a moment later.
+    /// Returns whether the same request may succeed a moment later.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Throttled { .. } | Self::Unavailable { .. } | Self::CutShort { .. } => true,
@@ -99,7 +100,7 @@ impl ApiError {
         }
     }
 
-    /// How long the source asked to wait.
+    /// Returns how long the source asked to wait.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Throttled { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
@@ -109,17 +110,17 @@ impl ApiError {
         }
     }
 
-    /// Whether the source says that there is no such thing.
+    /// Returns whether the source answered 404.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
     }
 
-    /// Whether it is about what was asked for, so that another request may well succeed.
+    /// Returns whether the error concerns this request only, so that another one may succeed.
     pub(crate) fn is_of_request(&self) -> bool {
         matches!(self, Self::Malformed { .. } | Self::TooLarge { .. }) || self.may_be_the_cursor()
     }
 
-    /// Whether it may be the cursor that the source refuses.
+    /// Returns whether the source may have rejected the cursor.
     pub(super) fn may_be_the_cursor(&self) -> bool {
         let Self::Refused { status, .. } = self else { return false };
         matches!(

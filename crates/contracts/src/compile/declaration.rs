@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::keyword::{Compiled, list, only_keywords, problem};
-use crate::column::{Column, ColumnType};
+use shoplake_jobs::ColumnType;
+
+use crate::column::Column;
 use crate::contract::Delivery;
 use crate::json::Json;
-use crate::partition::Partition;
+use crate::partition::Partitioning;
 use crate::window::TimeWindow;
 
 /// `x-dataset`.
@@ -16,7 +18,7 @@ pub(super) struct Declaration {
     pub(super) key: Vec<String>,
     pub(super) version: Option<String>,
     pub(super) event_time: String,
-    pub(super) partition: Partition,
+    pub(super) partition: Partitioning,
     pub(super) sort: Vec<String>,
     pub(super) personal: Vec<String>,
     pub(super) fresh_within: Option<Duration>,
@@ -148,11 +150,11 @@ impl Declaration {
         let name = self.partition.column();
         let decides = find("partition", name)?;
         let possible = match self.partition {
-            Partition::Day(_) => {
+            Partitioning::Day(_) => {
                 matches!(decides.column_type, ColumnType::Timestamp | ColumnType::Date)
             }
-            Partition::Hour(_) => decides.column_type == ColumnType::Timestamp,
-            Partition::Bucket { .. } => {
+            Partitioning::Hour(_) => decides.column_type == ColumnType::Timestamp,
+            Partitioning::Bucket { .. } => {
                 matches!(decides.column_type, ColumnType::String | ColumnType::Bigint)
             }
         };
@@ -173,12 +175,12 @@ fn accepts(
     block: &Json,
     at: &str,
     delivery: Delivery,
-    partition: &Partition,
+    partition: &Partitioning,
 ) -> Compiled<Option<TimeWindow>> {
     let at = format!("{at}/accepts");
     let declared = match block.get("accepts") {
         None | Some(Json::Null) => {
-            let is_by_time = matches!(partition, Partition::Day(_) | Partition::Hour(_));
+            let is_by_time = matches!(partition, Partitioning::Day(_) | Partitioning::Hour(_));
             let has_default = delivery != Delivery::Internal && is_by_time;
             return Ok(has_default.then_some(TimeWindow::DEFAULT));
         }

@@ -3,7 +3,8 @@
 use regex::Regex;
 
 use super::keyword::{ANNOTATIONS, Compiled, count, double, list, only_keywords, problem};
-use crate::column::ColumnType;
+use shoplake_jobs::ColumnType;
+
 use crate::json::Json;
 use crate::scalar::{DoubleRules, Kind, Listed, Scalar, Sign, TextRules};
 

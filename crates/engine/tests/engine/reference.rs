@@ -1,8 +1,9 @@
 //! Reference tables: rows that a job carries in its SQL.
 
 use shoplake_engine::Limits;
+use shoplake_jobs::Partition;
 use shoplake_lake::Store;
-use shoplake_models::{GoldHead, Listing, PartitionValue, Plan, References};
+use shoplake_models::{GoldHead, Listing, Plan, References};
 use shoplake_testing::{Lake, Row, row, texts};
 
 const WEIGHTS: &str = r#"# description = "What a product weighs, since when, and whether it is for sale."
@@ -86,7 +87,7 @@ async fn given_rows_of_every_type_then_a_model_reads_them_with_their_types() {
 /// The job with these rows instead of the packaged ones.
 async fn texts_with(lake: &Lake, csv: &str) -> Vec<String> {
     let model = lake.models.get("weighted").unwrap();
-    let partition: PartitionValue = "2010-12-01".parse().unwrap();
+    let partition: Partition = "2010-12-01".parse().unwrap();
     let mut listing = Listing::new();
     for range in lake.models.input_ranges(model, partition) {
         let (first, last) = (range.first.to_string(), range.last.to_string());

@@ -1,7 +1,8 @@
 //! Sales by region and product, and the checks of it, against numbers computed by hand.
 
+use shoplake_jobs::Severity;
 use shoplake_lake::Store;
-use shoplake_models::{Models, Severity};
+use shoplake_models::Models;
 use shoplake_testing::{Lake, Row, row, texts};
 
 const MODEL: &str = "total_sales_by_region_product";

@@ -10,8 +10,9 @@ use flate2::read::MultiGzDecoder;
 use serde::Serialize;
 use serde_json::Value;
 use shoplake_contracts::Contracts;
+use shoplake_jobs::JobResult;
 use shoplake_lake::Store;
-use shoplake_models::{JobResult, Models};
+use shoplake_models::Models;
 use shoplake_simulation::{Event, Lake, adversary};
 
 /// Runs the whole pipeline in memory over events, and writes the lake as it is then: silver, gold,

@@ -1,7 +1,8 @@
 //! What is said of data that is not as it should be.
 
 use serde_json::json;
-use shoplake_models::{Models, Severity};
+use shoplake_jobs::Severity;
+use shoplake_models::Models;
 use shoplake_simulation::{Event, Lake};
 
 use crate::given::{SHOP, failed, inquiry, lake, of_shop, sale, show, stock, then};

@@ -1,7 +1,7 @@
 //! Engagement, sessions and loyalty.
 
 use serde_json::json;
-use shoplake_models::Severity;
+use shoplake_jobs::Severity;
 use shoplake_simulation::Lake;
 
 use crate::given::{failed, inquiry, lake, of_shop, page_view, show, then, web};

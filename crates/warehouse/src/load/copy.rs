@@ -1,7 +1,7 @@
 //! The SQL of a partition's copy. Pure.
 
 use serde::Deserialize;
-use shoplake_contracts::ColumnType;
+use shoplake_jobs::ColumnType;
 
 use crate::{Column, Identifier, Literal, Statement, TableName, column::Redshift, table::join};
 
@@ -29,7 +29,7 @@ pub struct PartitionCopy {
     /// The table's sort order.
     pub sort: Vec<Identifier>,
     /// The partition to replace.
-    pub partition: PartitionValue,
+    pub partition: ColumnValue,
     /// The gold commit's number, from 1.
     pub version: u64,
     /// The gold object's key, for the record.
@@ -40,9 +40,9 @@ pub struct PartitionCopy {
     pub role: Literal,
 }
 
-/// A partition column's value.
+/// The value of a table's partition column.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartitionValue {
+pub struct ColumnValue {
     /// The column.
     pub column: Identifier,
     /// Its type.
@@ -176,7 +176,7 @@ pub(super) mod tests {
                 })
                 .to_vec(),
             sort: vec!["shop_id".parse().unwrap()],
-            partition: PartitionValue {
+            partition: ColumnValue {
                 column: "business_date".parse().unwrap(),
                 column_type: ColumnType::Date,
                 value: "2010-12-01".into(),

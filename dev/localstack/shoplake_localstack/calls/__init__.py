@@ -1,5 +1,5 @@
-"""Who has called which operation of AWS: each different call once, in a file that a test can hold
-against what is declared.
+"""Records which caller uses which operation of AWS: each different call once, in a file that a
+test compares with the declared permissions.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 CALLS = Path("logs", "calls.ndjson")
-"""Where the file is in a cloud's state folder."""
+"""The file's place in a cloud's state folder."""
 
 
 class Call(NamedTuple):
-    """What a caller asked for, however often."""
+    """An operation that a caller uses."""
 
     caller: str
-    """The id of the application in the User-Agent, which the SDKs take from AWS_SDK_UA_APP_ID; for a function its name."""
+    """The application's id in the User-Agent, from AWS_SDK_UA_APP_ID; a function's name."""
     operation: str
-    """As the SDK for Rust has it: `s3.get_object`."""
+    """The name in the SDK for Rust, such as `s3.get_object`."""
     folder: str | None = None
-    """The first segment of an object's key, or of the prefix of a listing; of S3 only."""
+    """S3 only: the first segment of the object's key or of the listing's prefix."""
 
 
 def read(file: Path) -> set[Call]:
-    """All calls that a file has."""
+    """Returns the calls in a file."""
     return (
         {Call(*json.loads(line)) for line in file.read_text("utf-8").splitlines()}
         if file.exists()

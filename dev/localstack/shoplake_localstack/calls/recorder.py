@@ -1,4 +1,4 @@
-"""The handler in LocalStack's chain that sees each request once it is parsed."""
+"""Records each parsed request in LocalStack's chain of handlers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _APPLICATION = re.compile(r"(?:^| )app/(\S+)")
 
 @hooks.on_infra_start(should_load=lambda: MARKER in os.environ)
 def record_calls() -> None:
-    """Looks at each request before its service does."""
+    """Adds a handler that sees each request before its service does."""
     from localstack.aws import handlers
 
     recorder = Recorder(Path(os.environ[MARKER]) / CALLS)
@@ -39,7 +39,7 @@ def record_calls() -> None:
 
 
 class Recorder:
-    """Writes a call down when it comes for the first time; after that it costs a look into a set."""
+    """Writes each call to a file the first time; later ones cost a look-up in a set."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -47,7 +47,7 @@ class Recorder:
         self._lock = threading.Lock()
 
     def see(self, user_agent: str, operation: OperationModel, request: Mapping[str, Any]) -> None:
-        """A request; those that name no application are of tests and of LocalStack itself."""
+        """Records a request, unless it names no application: tests and LocalStack itself."""
         application = _APPLICATION.search(user_agent)
         if not application:
             return
@@ -68,6 +68,6 @@ class Recorder:
 
 
 def _folder(request: Mapping[str, Any]) -> str | None:
-    """None for what is asked of a bucket as such."""
+    """Returns the folder of a request; None for a request about a whole bucket."""
     path = request.get("Key") or request.get("Prefix")
     return path.partition("/")[0] if path is not None else None

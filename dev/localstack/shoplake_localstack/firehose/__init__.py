@@ -1,3 +1,3 @@
-"""Firehose delivery streams to S3: from a Kinesis stream or direct puts, buffered, compressed,
-named as AWS names them.
+"""Firehose delivery streams to S3 from a Kinesis stream or direct puts, with AWS's buffering,
+compression and names.
 """

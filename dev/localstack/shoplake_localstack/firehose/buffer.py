@@ -1,4 +1,4 @@
-"""When records become an object. Pure: time is told, not asked."""
+"""Decides when records become an object. Callers pass the time, so tests need no clock."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ class Batch:
     size: int = 0
 
     def body(self) -> bytes:
-        """As they are, one after the other: like Firehose, this adds no newline that the producer
-        did not write.
-        """
+        """Returns the concatenated records. Like Firehose, this adds no newlines."""
         return b"".join(self.records)
 
 
@@ -31,7 +29,7 @@ class Buffer:
         self._batch: Batch | None = None
 
     def add(self, record: bytes, arrived: datetime, now: float) -> Batch | None:
-        """Keeps a record; returns the batch that is full because of it."""
+        """Adds a record; returns the batch if it is full now."""
         if self._batch is None:
             self._batch = Batch(started=now, oldest=arrived)
         batch = self._batch
@@ -41,13 +39,13 @@ class Buffer:
         return self._take() if batch.size >= self.max_bytes else None
 
     def due(self, now: float) -> Batch | None:
-        """The batch whose time has come."""
+        """Returns the batch if it has waited long enough."""
         return (
             self._take() if self._batch and now - self._batch.started >= self.max_seconds else None
         )
 
     def seconds_left(self, now: float) -> float | None:
-        """How long until the batch is due; None when there is none."""
+        """Returns the seconds until the batch is due; None without a batch."""
         return (
             None if self._batch is None else max(0.0, self._batch.started + self.max_seconds - now)
         )

@@ -1,7 +1,7 @@
-"""One delivery stream at work: a thread of its own that takes records in and puts objects out.
+"""A delivery stream: a thread that reads records and writes objects.
 
-Everything that belongs to a delivery stream lives in its object, so two streams, or one that is
-deleted and made again, have nothing in common.
+The object holds the whole state of a stream, so two streams share nothing, nor do a deleted stream
+and its successor.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _LONGEST_RETRY_SECONDS = 10.0
 
 
 class Source(Protocol):
-    """Where records come from by themselves."""
+    """A source that the stream reads."""
 
     def read(self) -> list[Record]:
-        """What is new."""
+        """Returns the new records."""
 
 
 class Delivery:
-    """Buffers records as the settings say and puts each batch to S3 until that succeeds."""
+    """Buffers records by the settings and writes each batch to S3, with retries."""
 
     def __init__(
         self, name: str, version: str, settings: Settings, s3: Any, source: Source | None = None
@@ -49,21 +49,21 @@ class Delivery:
         self._thread = threading.Thread(target=self._run, daemon=True, name=f"firehose-{name}")
 
     def start(self) -> None:
-        """Begins to deliver."""
+        """Starts the thread."""
         self._thread.start()
 
     def change(self, version: str, settings: Settings) -> None:
-        """Goes on with other settings; records that wait and the position in the source are kept."""
+        """Changes the settings; keeps buffered records and the position in the source."""
         self._version, self._settings = version, settings
         self._buffer.max_bytes, self._buffer.max_seconds = settings.max_bytes, settings.max_seconds
 
     def stop(self) -> None:
-        """Ends the thread; what waits in the buffer is gone with the delivery stream, as in AWS."""
+        """Ends the thread and drops buffered records, as AWS does with a deleted stream."""
         self._stopped.set()
         self._direct.put(None)
 
     def put(self, data: bytes) -> None:
-        """A record put directly."""
+        """Adds a record of a direct put."""
         self._direct.put(Record(data, datetime.now(UTC)))
 
     def _run(self) -> None:
@@ -75,15 +75,15 @@ class Delivery:
                 self._deliver(due)
 
     def _take(self) -> list[Record]:
-        """New records; waits for them, but no longer than until the next batch is due."""
+        """Returns new records; waits for them at most until the next batch is due."""
         records = self._read_source()
         left = self._buffer.seconds_left(time.monotonic())
-        patience = _POLL_SECONDS if left is None else min(_POLL_SECONDS, left)
+        timeout = _POLL_SECONDS if left is None else min(_POLL_SECONDS, left)
         try:
             record = (
                 self._direct.get_nowait()
                 if records
-                else self._direct.get(timeout=max(patience, 0.01))
+                else self._direct.get(timeout=max(timeout, 0.01))
             )
             while record is not None:
                 records.append(record)
@@ -97,16 +97,13 @@ class Delivery:
             return []
         try:
             return self._source.read()
-        except (
-            Exception
-        ) as error:  # the stream may not exist yet, or the server restarts: the next round sees
+        except Exception as error:
+            # The stream may not exist yet, or the server restarts: the next round reads again.
             LOG.info("%s cannot read its source: %s", self._name, error)
             return []
 
     def _deliver(self, batch: Batch) -> None:
-        """Puts one object, again and again if it must be: Firehose does so for a day, and so loses
-        nothing to a hiccup.
-        """
+        """Writes one object and retries until the stream is deleted, as Firehose does for a day."""
         settings = self._settings
         body = (
             gzip.compress(batch.body(), compresslevel=6, mtime=0) if settings.gzip else batch.body()
@@ -121,7 +118,7 @@ class Delivery:
                 return
             except Exception as error:
                 LOG.warning(
-                    "cannot put s3://%s/%s, trying again in %.1f s: %s",
+                    "cannot write s3://%s/%s, retry in %.1f s: %s",
                     settings.bucket,
                     key,
                     wait,

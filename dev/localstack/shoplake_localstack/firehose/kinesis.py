@@ -1,4 +1,4 @@
-"""Reads a Kinesis stream from its very beginning, all shards, and forgets nothing on the way."""
+"""Reads all shards of a Kinesis stream from their oldest record, without gaps."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ _RECORDS_PER_CALL = 1000
 
 @dataclass(frozen=True)
 class Record:
-    """One record of a stream and when it arrived there."""
+    """A record of a stream, with its time of arrival."""
 
     data: bytes
     arrived: datetime
 
 
 class KinesisReader:
-    """Remembers a position per shard.
+    """Keeps a position per shard.
 
-    It starts at TRIM_HORIZON: Firehose itself starts at LATEST of the moment at which the delivery
-    stream was created, but promises nothing about what is put in the seconds after; a test that
-    puts at once must not lose its first records.
+    Starts at TRIM_HORIZON. Firehose starts at LATEST and may lose records of the first seconds, but
+    a test that writes at once must not.
     """
 
     def __init__(self, client: Any, stream: str) -> None:
@@ -37,7 +36,7 @@ class KinesisReader:
         self._shards_known = False
 
     def read(self) -> list[Record]:
-        """What is new in every shard; an error leaves that shard's position where it was."""
+        """Returns the new records of every shard; an error keeps the shard's position."""
         if not self._shards_known:
             self._find_shards()
         return [record for shard in list(self._iterators) for record in self._read_shard(shard)]
@@ -47,9 +46,8 @@ class KinesisReader:
             answer = self._client.get_records(
                 ShardIterator=self._iterators[shard], Limit=_RECORDS_PER_CALL
             )
-        except (
-            Exception
-        ) as error:  # expired, throttled, server restarted: a fresh iterator answers all of them
+        except Exception as error:
+            # Expired, throttled, or the server restarted: a new iterator solves each of them.
             LOG.info("reading %s of %s again: %s", shard, self._stream, error)
             del self._iterators[shard]
             self._shards_known = False
@@ -58,7 +56,7 @@ class KinesisReader:
             self._positions[shard] = answer["Records"][-1]["SequenceNumber"]
         if following := answer.get("NextShardIterator"):
             self._iterators[shard] = following
-        else:  # the shard was split or merged and is read to its end: its children come next
+        else:  # the shard was split or merged, and this was its end: its children follow
             del self._iterators[shard]
             self._finished.add(shard)
             self._shards_known = False

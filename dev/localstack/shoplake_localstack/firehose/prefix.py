@@ -1,5 +1,4 @@
-"""S3 keys of delivered objects: custom prefixes with `!{...}` expressions, evaluated as Firehose
-does.
+"""S3 keys of delivered objects: evaluates `!{...}` expressions of custom prefixes like Firehose.
 
 https://docs.aws.amazon.com/firehose/latest/dev/s3-prefixes.html
 """
@@ -32,15 +31,15 @@ _JAVA_FIELDS: dict[str, Callable[[datetime], str]] = {
     "s": lambda at: str(at.second),
     "SSS": lambda at: f"{at.microsecond // 1000:03}",
 }
-"""The fields of Java's DateTimeFormatter that a key can reasonably want."""
+"""The fields of Java's DateTimeFormatter that are useful in a key."""
 
 
 class PrefixError(ValueError):
-    """A prefix that Firehose would not accept, or one that needs what this one cannot do."""
+    """A prefix that Firehose rejects, or that the local cloud does not support."""
 
 
 def evaluate(prefix: str, at: datetime, error_type: str | None = None) -> str:
-    """The prefix at a time; `error_type` is what ErrorOutputPrefix, and only that, may refer to."""
+    """Evaluates a prefix at a time. Only ErrorOutputPrefix may use `error_type`."""
 
     def value(match: re.Match[str]) -> str:
         match match.group(1), match.group(2):
@@ -51,12 +50,14 @@ def evaluate(prefix: str, at: datetime, error_type: str | None = None) -> str:
             case "firehose", "error-output-type":
                 if error_type is None:
                     raise PrefixError(
-                        f"expected !{{firehose:error-output-type}} in ErrorOutputPrefix only, got it in {prefix!r}"
+                        "expected !{firehose:error-output-type} in ErrorOutputPrefix only,"
+                        f" got it in {prefix!r}"
                     )
                 return error_type
             case "partitionKeyFromQuery" | "partitionKeyFromLambda", _:
                 raise PrefixError(
-                    f"dynamic partitioning is not available here: {match.group(0)} in {prefix!r}"
+                    "dynamic partitioning is not available in the local cloud:"
+                    f" {match.group(0)} in {prefix!r}"
                 )
         raise PrefixError(
             f"expected !{{timestamp:...}} or !{{firehose:...}}, got {match.group(0)} in {prefix!r}"
@@ -69,11 +70,12 @@ def evaluate(prefix: str, at: datetime, error_type: str | None = None) -> str:
 
 
 def object_key(prefix: str, stream: str, version: str, at: datetime, extension: str) -> str:
-    """`<prefix><stream>-<version>-<time>-<uuid><extension>`; the hour's folder comes in where the
-    prefix has no time of its own.
+    """Returns `<prefix><stream>-<version>-<time>-<uuid><extension>`, with a folder of the hour if
+    the prefix has no time.
     """
     hour = "" if "!{timestamp:" in prefix else f"{at:%Y/%m/%d/%H}/"
-    return f"{evaluate(prefix, at)}{hour}{stream}-{version}-{at:%Y-%m-%d-%H-%M-%S}-{uuid4()}{extension}"
+    name = f"{stream}-{version}-{at:%Y-%m-%d-%H-%M-%S}-{uuid4()}{extension}"
+    return f"{evaluate(prefix, at)}{hour}{name}"
 
 
 def _java_time(pattern: str, at: datetime) -> str:
@@ -91,7 +93,8 @@ def _java_time(pattern: str, at: datetime) -> str:
             parts.append(_JAVA_FIELDS[text](at))
         else:
             raise PrefixError(
-                f"{text!r} is not available in a time pattern here, in {pattern!r}; there are {', '.join(_JAVA_FIELDS)}"
+                f"{text!r} is not available in the time pattern {pattern!r}:"
+                f" expected one of {', '.join(_JAVA_FIELDS)}"
             )
     if position != len(pattern):
         raise PrefixError(f"a quotation mark is not closed in the time pattern {pattern!r}")

@@ -1,12 +1,14 @@
-"""LocalStack's Firehose, with the S3 destination done here.
+"""LocalStack's Firehose with another implementation of the S3 destination.
 
 LocalStack's own reads Kinesis with a Java program, takes prefixes literally, and neither buffers
-nor compresses. What it does for other destinations and for descriptions and tags stays as it is.
+nor compresses. Other destinations, descriptions and tags remain LocalStack's.
 """
 
 from __future__ import annotations
 
 from base64 import b64decode
+from collections.abc import Mapping
+from typing import Any
 from uuid import uuid4
 
 from localstack.aws.api import RequestContext
@@ -37,7 +39,7 @@ class Provider(FirehoseProvider, ServiceLifecycleHook):
         self._deliveries: dict[str, Delivery] = {}
 
     def on_before_stop(self) -> None:
-        """The server ends."""
+        """Stops all deliveries when the server ends."""
         for delivery in self._deliveries.values():
             delivery.stop()
 
@@ -46,10 +48,10 @@ class Provider(FirehoseProvider, ServiceLifecycleHook):
         context: RequestContext,
         delivery_stream_name: str,
         delivery_stream_type: str | None = None,
-        **configuration,
+        **configuration: Any,
     ) -> CreateDeliveryStreamOutput:
-        """Checks what it is asked for; the part of LocalStack that would start Java is told of
-        direct puts instead.
+        """Validates and starts the stream. LocalStack gets the type DirectPut, because it would
+        start its Java program for another.
         """
         s3 = configuration.get("extended_s3_destination_configuration") or configuration.get(
             "s3_destination_configuration"
@@ -59,6 +61,7 @@ class Provider(FirehoseProvider, ServiceLifecycleHook):
             context, delivery_stream_name, DeliveryStreamType.DirectPut, **configuration
         )
         description = self._description(context.account_id, context.region, delivery_stream_name)
+        assert description is not None
         description["DeliveryStreamType"] = delivery_stream_type or DeliveryStreamType.DirectPut
         if settings:
             self._start(context, description, settings)
@@ -70,12 +73,10 @@ class Provider(FirehoseProvider, ServiceLifecycleHook):
         delivery_stream_name: str,
         current_delivery_stream_version_id: str,
         destination_id: str,
-        extended_s3_destination_update=None,
-        **updates,
+        extended_s3_destination_update: Mapping[str, Any] | None = None,
+        **updates: Any,
     ) -> UpdateDestinationOutput:
-        """LocalStack replaces the destination by the update; AWS changes what the update names and
-        keeps the rest.
-        """
+        """Changes only the fields of the update, as AWS does; LocalStack replaces all of them."""
         description = self.describe_delivery_stream(context, delivery_stream_name)[
             "DeliveryStreamDescription"
         ]
@@ -105,9 +106,9 @@ class Provider(FirehoseProvider, ServiceLifecycleHook):
         context: RequestContext,
         delivery_stream_name: str,
         allow_force_delete: bool | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> DeleteDeliveryStreamOutput:
-        """Also ends the delivery."""
+        """Deletes the stream and ends its delivery."""
         deleted = super().delete_delivery_stream(
             context, delivery_stream_name, allow_force_delete, **kwargs
         )
@@ -119,11 +120,9 @@ class Provider(FirehoseProvider, ServiceLifecycleHook):
         account_id: str,
         region_name: str,
         delivery_stream_name: str,
-        unprocessed_records: list[dict],
+        unprocessed_records: list[dict[str, Any]],
     ) -> list[PutRecordBatchResponseEntry]:
-        """Direct puts. The base class has them in base64 by now, for the sake of its other
-        destinations.
-        """
+        """Adds direct puts, which the base class has encoded in base64 for other destinations."""
         description = self._description(account_id, region_name, delivery_stream_name)
         delivery = self._deliveries.get(description["DeliveryStreamARN"]) if description else None
         if delivery is None:
@@ -163,7 +162,7 @@ class Provider(FirehoseProvider, ServiceLifecycleHook):
         return self.get_store(account_id, region).delivery_streams.get(name)
 
 
-def _settings(configuration: dict) -> Settings:
+def _settings(configuration: Mapping[str, Any]) -> Settings:
     try:
         return Settings.of(configuration)
     except SettingsError as error:

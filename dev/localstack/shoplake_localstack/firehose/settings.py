@@ -1,6 +1,4 @@
-"""What a delivery stream's S3 configuration says, checked when the stream is created and not when
-data is lost.
-"""
+"""Reads a delivery stream's S3 configuration and rejects unsupported ones at creation."""
 
 from __future__ import annotations
 
@@ -15,12 +13,12 @@ _EXTENSIONS = {"UNCOMPRESSED": "", "GZIP": ".gz"}
 
 
 class SettingsError(ValueError):
-    """A configuration that AWS would refuse, or that cannot be honoured here."""
+    """A configuration that AWS rejects, or that the local cloud does not support."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How one delivery stream writes."""
+    """The S3 destination of a delivery stream."""
 
     bucket: str
     prefix: str
@@ -31,14 +29,13 @@ class Settings:
 
     @classmethod
     def of(cls, configuration: Mapping[str, Any]) -> Settings:
-        """From (Extended)S3DestinationConfiguration, with Firehose's defaults."""
+        """Reads (Extended)S3DestinationConfiguration, with Firehose's defaults."""
         hints = configuration.get("BufferingHints") or {}
         compression = configuration.get("CompressionFormat") or "UNCOMPRESSED"
         if compression not in _EXTENSIONS:
-            raise SettingsError(
-                f"CompressionFormat: expected {' or '.join(_EXTENSIONS)} in the local cloud, got {compression}"
-            )
-        _refuse_what_would_be_ignored(configuration)
+            expected = f"expected {' or '.join(_EXTENSIONS)} in the local cloud"
+            raise SettingsError(f"CompressionFormat: {expected}, got {compression}")
+        _reject_unsupported(configuration)
         prefix = configuration.get("Prefix") or ""
         try:
             now = datetime.now(UTC)
@@ -58,8 +55,8 @@ class Settings:
         )
 
 
-def _refuse_what_would_be_ignored(configuration: Mapping[str, Any]) -> None:
-    """Silence would show up as wrong data much later."""
+def _reject_unsupported(configuration: Mapping[str, Any]) -> None:
+    """Rejects settings that the local cloud would ignore and so write wrong data."""
     for name in (
         "ProcessingConfiguration",
         "DynamicPartitioningConfiguration",

@@ -1,6 +1,8 @@
-"""Lambda functions as processes of this machine: the Runtime API, a process behind it, and
-LocalStack's executor.
+"""Lambda functions as processes of this machine: the Runtime API, the process, and LocalStack's
+executor.
 """
 
 FUNCTIONS_DIRECTORY = "SHOPLAKE_FUNCTIONS_DIRECTORY"
-"""The environment variable with the folder of the environments: `<directory>/<function name>/<environment id>/pid`."""
+"""The environment variable with the folder of all execution environments, each of which has a file
+`<directory>/<function name>/<environment id>/pid`.
+"""

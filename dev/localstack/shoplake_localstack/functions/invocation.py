@@ -1,4 +1,4 @@
-"""What goes into a function and what comes out of it."""
+"""Invocations of functions and their responses."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import time
 from dataclasses import dataclass
 
 MAX_RESPONSE_BYTES = 6_291_556
-"""Lambda's limit of a synchronous response (6 MB and a little for the envelope)."""
+"""Lambda's limit of a synchronous response: 6 MB and the envelope."""
 
 
 @dataclass(frozen=True)
 class Invocation:
-    """One event on its way to a function."""
+    """An event for a function."""
 
     request_id: str
     payload: bytes
@@ -21,7 +21,7 @@ class Invocation:
     timeout: float
 
     def headers(self) -> dict[str, str]:
-        """The deadline counts from the moment the process takes the event, as it does in Lambda."""
+        """Returns the headers. As in Lambda, the timeout begins when the process gets the event."""
         return {
             "Lambda-Runtime-Aws-Request-Id": self.request_id,
             "Lambda-Runtime-Deadline-Ms": str(int((time.time() + self.timeout) * 1000)),
@@ -32,21 +32,21 @@ class Invocation:
 
 @dataclass(frozen=True)
 class Response:
-    """A function's answer, or the error that stands in its place."""
+    """A function's answer, or an error."""
 
     body: bytes
     is_error: bool = False
 
     @classmethod
     def error(cls, error_type: str, message: str) -> Response:
-        """An error in the shape in which Lambda reports it."""
+        """Returns an error in Lambda's format."""
         return cls(
             json.dumps({"errorType": error_type, "errorMessage": message}).encode(), is_error=True
         )
 
     @classmethod
     def exited(cls, request_id: str, return_code: int) -> Response:
-        """The process ended before it answered."""
+        """Returns the error of a process that ended before it answered."""
         return cls.error(
             "Runtime.ExitError",
             f"RequestId: {request_id} Error: Runtime exited with error: {_status(return_code)}",
@@ -54,24 +54,25 @@ class Response:
 
     @classmethod
     def timed_out(cls, request_id: str, timeout: float) -> Response:
-        """The process did not answer in time."""
+        """Returns the error of a process that did not answer in time."""
         return cls.error(
             "Sandbox.Timedout",
             f"RequestId: {request_id} Error: Task timed out after {timeout:.2f} seconds",
         )
 
     def limited(self) -> Response:
-        """Lambda refuses to pass on what is too big, so a test here must see that too."""
+        """Returns the response, or Lambda's error if it is too large."""
         if len(self.body) <= MAX_RESPONSE_BYTES:
             return self
         return Response.error(
             "Function.ResponseSizeTooLarge",
-            f"Response payload size ({len(self.body)} bytes) exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes).",
+            f"Response payload size ({len(self.body)} bytes) exceeded maximum allowed payload size"
+            f" ({MAX_RESPONSE_BYTES} bytes).",
         )
 
 
 def _status(return_code: int) -> str:
-    """Lambda's words (they are Go's) for how a process ended."""
+    """Describes how a process ended in the words of Lambda, which are those of Go."""
     names = {-6: "aborted", -9: "killed", -11: "segmentation fault", -15: "terminated"}
     return (
         f"exit status {return_code}"

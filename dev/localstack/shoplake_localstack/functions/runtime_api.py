@@ -1,8 +1,7 @@
-"""The Lambda Runtime API, as one process of a function sees it.
+"""The Lambda Runtime API for one process of a function.
 
-A runtime asks for the next invocation (a long poll), and posts its response or its error.
-Everything here is about that one conversation; who starts the process and what becomes of the
-answers is the business of `worker`.
+A runtime polls for the next invocation and posts its response or its error. `worker` starts the
+process and handles the answers.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from .invocation import Invocation, Response
 
@@ -18,20 +17,20 @@ _API = "/2018-06-01/runtime/"
 
 
 class Conversation(Protocol):
-    """What the Runtime API needs from its owner."""
+    """The owner of a Runtime API."""
 
     def next_invocation(self) -> Invocation | None:
-        """Blocks until there is work; None when the process is to be let go."""
+        """Waits for the next invocation; returns None if the process has ended."""
 
     def respond(self, request_id: str, response: Response) -> bool:
-        """False when nobody waits for this request (any more)."""
+        """Returns whether the request still waits for this response."""
 
     def init_failed(self, body: bytes) -> None:
-        """The runtime says that it could not initialise."""
+        """Handles the runtime's error of initialisation."""
 
 
 class RuntimeApi:
-    """Serves one process on a port of its own, on the loopback interface only."""
+    """Serves one process on its own port of the loopback interface."""
 
     def __init__(self, conversation: Conversation) -> None:
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -43,12 +42,12 @@ class RuntimeApi:
 
     @property
     def address(self) -> str:
-        """What the process finds in AWS_LAMBDA_RUNTIME_API."""
+        """Returns the value of AWS_LAMBDA_RUNTIME_API."""
         return f"127.0.0.1:{self._server.server_port}"
 
     def close(self) -> None:
-        """Stops listening. A handler that still blocks belongs to a process that is dead, and ends
-        with its connection.
+        """Stops listening. A handler that still waits belongs to a dead process and ends with its
+        connection.
         """
         self._server.shutdown()
         self._server.server_close()
@@ -58,24 +57,26 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     conversation: Conversation
 
-    def handle_error(self, request, client_address) -> None:
-        """A process that is killed drops its connections: that is expected, and reported by whoever
-        watches the process.
-        """
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Ignores dropped connections: a killed process drops them, and the worker reports it."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    wbufsize = -1  # one packet per answer, not one per header
+    wbufsize = -1  # one packet per answer instead of one per header
+
+    @property
+    def _conversation(self) -> Conversation:
+        return cast(_Server, self.server).conversation
 
     def log_message(self, format: str, *args: object) -> None:
-        """Silent: the function's own log is what a reader wants."""
+        """Writes nothing, so that the log has only the function's own lines."""
 
     def do_GET(self) -> None:
         if self.path != f"{_API}invocation/next":
             return self._answer(404)
-        invocation = self.server.conversation.next_invocation()
+        invocation = self._conversation.next_invocation()
         if invocation is None:
             self.close_connection = True
             return None
@@ -85,12 +86,11 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         match self.path.removeprefix(_API).split("/"):
             case ["init", "error"]:
-                self.server.conversation.init_failed(body)
+                self._conversation.init_failed(body)
                 return self._answer(202, b'{"status":"OK"}')
             case ["invocation", request_id, ("response" | "error") as kind]:
-                if not self.server.conversation.respond(
-                    request_id, Response(body, is_error=kind == "error")
-                ):
+                response = Response(body, is_error=kind == "error")
+                if not self._conversation.respond(request_id, response):
                     return self._answer(400, json.dumps({"errorType": "InvalidRequestID"}).encode())
                 return self._answer(202, b'{"status":"OK"}')
         return self._answer(404)
@@ -102,9 +102,8 @@ class _Handler(BaseHTTPRequestHandler):
         while size := int(self.rfile.readline().split(b";")[0], 16):
             chunks.append(self.rfile.read(size))
             self.rfile.readline()
-        while (
-            self.rfile.readline().strip()
-        ):  # trailers: how a streaming runtime reports a late error
+        # Trailers, in which a streaming runtime reports a late error.
+        while self.rfile.readline().strip():
             pass
         return b"".join(chunks)
 

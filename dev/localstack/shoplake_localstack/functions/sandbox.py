@@ -1,6 +1,6 @@
-"""An execution environment: one worker at a time, its folder, its log.
+"""An execution environment: one worker at a time, its folder and its log.
 
-Knows nothing of LocalStack, so that it can be tested with a script and no cloud.
+Does not use LocalStack, so tests need only a script.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _LOG_KEPT_BYTES = 1 << 20
 
 
 class Sandbox:
-    """Runs the `bootstrap` in `code`, and starts it again when its process has gone.
+    """Runs the `bootstrap` in `code`, and starts it again after its process has ended.
 
-    `folder` is created, holds `pid` (for whoever wants to kill the process), `log` and `tmp`, and
-    is removed by `close`.
+    Creates `folder` with the files `pid` and `log` and the folder `tmp`; `close` removes it. Tests
+    read `pid` to kill the process.
     """
 
     def __init__(self, code: Path, folder: Path, environment: Mapping[str, str]) -> None:
@@ -41,47 +41,52 @@ class Sandbox:
         self._closed = False
 
     def start(self, timeout: float | None = None) -> None:
-        """Starts the process and waits until it takes events. Raises InitError or TimeoutError."""
+        """Starts the process and waits until it is ready. Raises InitError or TimeoutError."""
+        self._start(timeout)
+
+    def _start(self, timeout: float | None) -> Worker:
         worker = Worker(self._bootstrap, self._environment, self._log)
         self._worker = worker
         (self._folder / "pid").write_text(f"{worker.pid}\n")
-        if self._closed:  # closed while the process was being started: nobody else would end it
+        if self._closed:  # `close` ran before the process existed
             worker.kill()
         try:
             worker.wait_ready(timeout)
         except BaseException:
             worker.kill()
             raise
+        return worker
 
     def invoke(self, invocation: Invocation, init_timeout: float | None = None) -> Response:
-        """Never raises for what the function does: a crash, a timeout, a failed start are all
-        answers.
+        """Invokes the function, starting it if necessary. A crash, a timeout and a failed start are
+        error responses, not exceptions.
         """
-        if self._worker is None or not self._worker.alive:
+        worker = self._worker
+        if worker is None or not worker.alive:
             try:
-                self.start(init_timeout)
+                worker = self._start(init_timeout)
             except InitError as error:
                 return error.response
             except TimeoutError:
                 return Response.timed_out(invocation.request_id, init_timeout or 0)
-        return self._worker.invoke(invocation)
+        return worker.invoke(invocation)
 
     def new_log(self) -> str:
-        """What was written to stdout and stderr since the last call."""
+        """Returns the output to stdout and stderr since the last call."""
         if not self._log.exists():
             return ""
         with self._log.open("rb") as file:
             file.seek(self._log_read)
             data = file.read()
         self._log_read += len(data)
-        if self._log_read > _LOG_KEPT_BYTES:  # the process appends, so it goes on at the new end
+        if self._log_read > _LOG_KEPT_BYTES:  # the process appends to the emptied file
             self._log.open("wb").close()
             self._log_read = 0
         text = data.decode("utf-8", "replace")
         return text if not text or text.endswith("\n") else f"{text}\n"
 
     def close(self) -> None:
-        """Ends the process, also in the middle of an invocation, and leaves nothing behind."""
+        """Ends the process, even during an invocation, and removes the folder."""
         self._closed = True
         if self._worker:
             self._worker.kill()

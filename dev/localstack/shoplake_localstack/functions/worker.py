@@ -1,12 +1,12 @@
-"""One process of a function, from its start to its end.
+"""A process of a function, from its start to its end.
 
-A worker is never repaired: when its process dies or has to be killed the worker is thrown away and
-the next invocation gets a new one. So no state of a broken process can leak into a later
-invocation.
+A worker is not restarted: after its process has ended, the next invocation gets a new worker. So no
+state of a failed process reaches a later invocation.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import queue
@@ -26,7 +26,7 @@ _BUSY_SECONDS = 2
 
 
 class InitError(Exception):
-    """The process ended, or said that it failed, before it asked for its first event."""
+    """The process ended, or reported an error, before it asked for its first event."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.body.decode("utf-8", "replace"))
@@ -34,7 +34,7 @@ class InitError(Exception):
 
 
 class Worker:
-    """A started process and the Runtime API that serves it; takes one invocation at a time."""
+    """A started process and its Runtime API; runs one invocation at a time."""
 
     def __init__(self, bootstrap: Path, environment: Mapping[str, str], log: Path) -> None:
         self._lock = threading.Lock()
@@ -55,20 +55,20 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """The process's id, which is also its group's."""
+        """Returns the id of the process and of its group."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether the process can still take an invocation."""
+        """Returns whether the process runs."""
         return self._process.poll() is None
 
     def wait_ready(self, timeout: float | None = None) -> None:
-        """Until the process asks for its first event. Raises InitError or TimeoutError."""
+        """Waits until the process asks for its first event. Raises InitError or TimeoutError."""
         self._ready.result(timeout)
 
     def invoke(self, invocation: Invocation) -> Response:
-        """The answer, or the error that Lambda would report; after a timeout the process is dead."""
+        """Returns the answer, or the error that Lambda reports. A timeout kills the process."""
         answer: Future[Response] = Future()
         with self._lock:
             if not self.alive:
@@ -85,24 +85,22 @@ class Worker:
                 self._current = None
 
     def kill(self) -> None:
-        """Ends the process and all it started, at once, and waits until it is gone."""
-        if self.alive:  # of a process that has gone the id may be another's by now
-            try:
+        """Kills the process and its children, and waits for its end."""
+        if self.alive:  # another process may have the id of one that has ended
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         self._process.wait()
 
-    # -- what the Runtime API asks
+    # The Runtime API calls these methods.
 
     def next_invocation(self) -> Invocation | None:
-        """The first call of a process says that its initialisation is over."""
+        """Waits for the next invocation. The first call ends the initialisation."""
         if not self._ready.done():
             self._ready.set_result(None)
         return self._events.get()
 
     def respond(self, request_id: str, response: Response) -> bool:
-        """An answer to a request that timed out finds nobody waiting."""
+        """Accepts an answer, unless its request has timed out."""
         with self._lock:
             if self._current is None or self._current[0] != request_id or self._current[1].done():
                 return False
@@ -110,7 +108,7 @@ class Worker:
             return True
 
     def init_failed(self, body: bytes) -> None:
-        """Keeps the runtime's own words, which say more than the exit status that follows."""
+        """Keeps the runtime's error, which says more than the exit status that follows."""
         if not self._ready.done():
             self._ready.set_exception(InitError(Response(body, is_error=True)))
 
@@ -121,15 +119,15 @@ class Worker:
                 self._current[1].set_result(Response.exited(self._current[0], code))
         if not self._ready.done():
             self._ready.set_exception(InitError(Response.exited("init", code)))
-        self._events.put(None)  # lets go of the handler that waits for a process that is gone
+        self._events.put(None)  # ends the handler that waits for the ended process
         self._api.close()
 
 
-def _start(bootstrap: Path, environment: Mapping[str, str], log: Path) -> subprocess.Popen:
-    """In a group of its own, so that what the process starts is killed with it.
+def _start(bootstrap: Path, environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Starts the process in its own group, so that its children are killed with it.
 
-    A file that was just unpacked may be "busy" for a moment: another thread that starts a process
-    at the same time has it open for writing until its own program runs.
+    A file that was just unpacked may be busy: a process that another thread starts has it open for
+    writing until its own program runs.
     """
     until = time.monotonic() + _BUSY_SECONDS
     with log.open("ab") as output:

@@ -1,1 +1,1 @@
-"""The processes that make up a local cloud: how they are started, recognised and ended."""
+"""Starts, recognises and ends the processes of a local cloud."""

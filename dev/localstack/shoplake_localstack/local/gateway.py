@@ -1,8 +1,8 @@
-"""LocalStack's web server: threads that answer requests, on the interface that it was told.
+"""LocalStack's web server, with a thread per request and on the configured interface only.
 
-LocalStack 4.8.1 comes with Twisted, which takes every request through one thread and hands it to
-another: more than half of all processor time of a busy local cloud, which is one Python process. It
-also ignores the host in GATEWAY_LISTEN for IPv4 and opens the port to the whole network.
+LocalStack 4.8.1 uses Twisted, which passes every request from one thread to another: more than half
+of the processor time of a busy local cloud. Twisted also ignores the host in GATEWAY_LISTEN for
+IPv4 and opens the port to the whole network.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from localstack import config
 from localstack.runtime.server.core import RuntimeServer, RuntimeServerPlugin
 
 _THREADS = 256
-"""Requests at a time. Most wait: long polls of queues, invocations of functions, executions."""
+"""Requests at a time. Most of them wait: long polls, invocations, executions."""
 _COLLECT = (50_000, 50, 10)
-"""Python's defaults are (700, 10, 10): with a cloud's objects in memory, looking for garbage takes a third of the time, in which
-nothing else runs."""
+"""With Python's defaults (700, 10, 10) the garbage collector takes a third of the time of a cloud,
+and stops every thread meanwhile.
+"""
 _IDLE_SECONDS = 900
-"""Longer than any client here keeps a connection that it does not use, so that none finds it closed as it sends."""
+"""Longer than any client keeps an idle connection, so that no request meets a closed one."""
 
 
 class ThreadedServerPlugin(RuntimeServerPlugin):
@@ -35,7 +36,7 @@ class ThreadedServerPlugin(RuntimeServerPlugin):
 
         class Request(http.HTTPRequest):
             def __init__(self, *arguments: Any) -> None:
-                """Not strict: LocalStack itself asks as one asks a proxy, with the whole URL."""
+                """Accepts whole URLs in requests, which LocalStack itself sends."""
                 super().__init__(*arguments, strict_mode=False)
 
         class Connection(http.HTTPConnection):
@@ -43,10 +44,8 @@ class ThreadedServerPlugin(RuntimeServerPlugin):
 
         class Gateway(wsgi.Gateway_10):
             def get_environ(self) -> dict[str, Any]:
-                """With what LocalStack wants beyond WSGI: the path and the headers as they were
-                sent.
-                """
-                environ = super().get_environ()
+                """Adds what LocalStack needs beyond WSGI: the raw path and headers."""
+                environ: dict[str, Any] = super().get_environ()
                 environ["RAW_URI"] = environ["REQUEST_URI"]
                 environ["rolo.headers"] = [
                     (name.lower(), value) for name, value in self.req.inheaders.items()
@@ -55,7 +54,7 @@ class ThreadedServerPlugin(RuntimeServerPlugin):
                 return environ
 
         class ThreadedServer(RuntimeServer):
-            """Plain HTTP only: a certificate for 127.0.0.1 would convince nobody."""
+            """Serves plain HTTP, because clients would reject a certificate for 127.0.0.1."""
 
             def __init__(self) -> None:
                 self._servers: list[wsgi.Server] = []

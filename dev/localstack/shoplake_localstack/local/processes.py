@@ -1,7 +1,8 @@
-"""Starting, recognising and ending processes, and never anybody else's."""
+"""Starts, recognises and ends the processes of a cloud, and no others."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -17,26 +18,24 @@ from .marker import MARKER
 
 
 class CloudError(Exception):
-    """The local cloud cannot do what was asked; the message says why and what to do."""
+    """Says why the local cloud cannot do what was asked, and what to do."""
 
 
 @dataclass(frozen=True)
 class ProcessId:
-    """A pid alone comes to belong to somebody else after a while; together with its start time it
-    does not.
-    """
+    """Identifies a process by its id and start time, because systems reuse ids."""
 
     pid: int
     created: float
 
     @classmethod
     def of(cls, pid: int) -> ProcessId:
-        """The process that has this pid now."""
+        """Returns the process that has this id now."""
         return cls(pid, psutil.Process(pid).create_time())
 
     @property
     def alive(self) -> bool:
-        """Whether this very process still runs."""
+        """Returns whether this process still runs."""
         try:
             process = psutil.Process(self.pid)
             return (
@@ -47,29 +46,29 @@ class ProcessId:
             return False
 
     def as_json(self) -> dict[str, float]:
-        """For the state file."""
+        """Returns the fields for the state file."""
         return asdict(self)
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on at this moment."""
+    """Returns a free port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def is_listening(port: int) -> bool:
-    """Whether anybody takes connections on this port of the loopback interface."""
+    """Returns whether a server listens on this port of the loopback interface."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def is_running(pid: int) -> bool:
-    """Whether this pid, which some process noted as its own, leads a group and has not ended.
+    """Returns whether a recorded id is that of a running leader of a group.
 
-    Threads have ids of the same numbers: a signal to an id that has become a thread's would reach
-    the whole process that the thread belongs to, LocalStack for instance.
+    Threads get ids from the same numbers: a signal to the id of a thread would reach its whole
+    process, such as LocalStack.
     """
     try:
         return os.getpgid(pid) == pid and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
@@ -83,10 +82,8 @@ def start(
     log: Path,
     cwd: Path,
     user: int | None = None,
-) -> subprocess.Popen:
-    """A process in a group of its own (an interrupt in the terminal is not for it), writing to
-    `log`.
-    """
+) -> subprocess.Popen[bytes]:
+    """Starts a process that writes to `log`, in its own group, which Ctrl-C does not reach."""
     with log.open("ab") as output:
         return subprocess.Popen(
             command,
@@ -96,12 +93,14 @@ def start(
             stdout=output,
             stderr=output,
             start_new_session=True,
-            **({"user": user, "group": user, "extra_groups": []} if user is not None else {}),
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
         )
 
 
 def end(process: ProcessId, how: signal.Signals = signal.SIGKILL) -> None:
-    """Ends a process and its group; for certain when it does not end as asked."""
+    """Ends a process and its group; kills them if they do not end."""
     for attempt in (how, signal.SIGKILL):
         if not process.alive:
             return
@@ -109,12 +108,12 @@ def end(process: ProcessId, how: signal.Signals = signal.SIGKILL) -> None:
             os.killpg(process.pid, attempt)
         except ProcessLookupError:
             return
-        _wait_gone([process], patience=5)
+        _wait_ended([process], timeout=5)
 
 
 def end_marked(state: Path) -> int:
-    """Ends every process that carries this cloud's mark, such as a function whose LocalStack was
-    killed; returns how many.
+    """Ends every process with this cloud's environment variable, such as a function whose
+    LocalStack was killed; returns their number.
     """
     found = []
     for process in psutil.process_iter():
@@ -124,12 +123,12 @@ def end_marked(state: Path) -> int:
                 process.kill()
         except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             continue
-    _wait_gone(found, 5)
+    _wait_ended(found, timeout=5)
     return len(found)
 
 
 def tail(log: Path, lines: int = 25) -> str:
-    """The end of a log, for an error message."""
+    """Returns the end of a log, for an error message."""
     if not log.exists():
         return "(no log)"
     return "\n".join(
@@ -137,8 +136,8 @@ def tail(log: Path, lines: int = 25) -> str:
     )
 
 
-def _wait_gone(processes: Iterable[ProcessId], patience: float) -> None:
-    until = time.monotonic() + patience
+def _wait_ended(processes: Iterable[ProcessId], timeout: float) -> None:
+    until = time.monotonic() + timeout
     for process in processes:
         while process.alive and time.monotonic() < until:
             _reap(process.pid)
@@ -146,10 +145,6 @@ def _wait_gone(processes: Iterable[ProcessId], patience: float) -> None:
 
 
 def _reap(pid: int) -> None:
-    """A child that has ended stays a zombie until it is asked for; somebody else's child cannot be
-    asked for.
-    """
-    try:
+    """Removes an ended child from the system's table; ignores other processes."""
+    with contextlib.suppress(OSError):
         os.waitpid(pid, os.WNOHANG)
-    except (ChildProcessError, OSError):
-        pass

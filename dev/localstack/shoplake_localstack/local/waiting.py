@@ -1,4 +1,4 @@
-"""Waiting for a server, without keeping anybody in the dark."""
+"""Waits for a server and reports progress."""
 
 from __future__ import annotations
 
@@ -15,27 +15,29 @@ _TIMEOUT = 180
 _QUIET_SECONDS = 2
 
 
-def wait_until_ready(ready: Callable[[], bool], process: subprocess.Popen, log: Path) -> None:
-    """Until ready; an error at once when the process ends, as it will never be ready then."""
-    began = told = time.monotonic()
+def wait_until_ready(
+    ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path
+) -> None:
+    """Waits until a server is ready. Fails as soon as its process ends."""
+    began = reported_at = time.monotonic()
     while not ready():
         if process.poll() is not None:
-            name = Path(str(process.args[0])).name
             raise CloudError(
-                f"{name} ended with exit status {process.returncode}; the end of {log}:\n{tail(log)}"
+                f"the server ended with exit status {process.returncode};"
+                f" the end of {log}:\n{tail(log)}"
             )
         now = time.monotonic()
         if now - began > _TIMEOUT:
             raise CloudError(f"not ready after {_TIMEOUT} s; the end of {log}:\n{tail(log)}")
-        if now - told > _QUIET_SECONDS:
+        if now - reported_at > _QUIET_SECONDS:
             print(f"  ... {now - began:.0f} s", file=sys.stderr, flush=True)
-            told = now
+            reported_at = now
         time.sleep(0.1)
 
 
 @contextmanager
-def telling(what: str) -> Iterator[None]:
-    """Says what is going on, and how long it took when that was noticeable."""
+def reported(what: str) -> Iterator[None]:
+    """Prints a step, and its seconds if it takes long."""
     began = time.monotonic()
     print(what, file=sys.stderr, flush=True)
     yield

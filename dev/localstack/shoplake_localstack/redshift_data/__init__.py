@@ -1,6 +1,6 @@
-"""The Redshift Data API on PostgreSQL: translation of SQL, COPY of Parquet, statements that run by
-themselves.
+"""The Redshift Data API on PostgreSQL: translates SQL, copies Parquet, runs statements in the
+background.
 """
 
 WAREHOUSE_URL = "SHOPLAKE_WAREHOUSE_URL"
-"""The environment variable with the PostgreSQL to use."""
+"""The environment variable with the URL of the PostgreSQL."""

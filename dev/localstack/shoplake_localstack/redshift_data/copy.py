@@ -1,8 +1,7 @@
-"""`COPY ... FROM 's3://...' FORMAT PARQUET`: what it says, and how its files get into PostgreSQL.
+"""Reads `COPY ... FROM 's3://...' FORMAT PARQUET` and loads its files into PostgreSQL.
 
-As in Redshift, columns are matched by position and never by name, and a file whose columns do not
-fit is an error and not a cast. The words of the errors are Redshift's (Spectrum's, which does the
-reading there), shortened.
+As in Redshift, columns match by position, not by name, and a file whose column types differ is an
+error, not a cast. The error messages are those of Redshift Spectrum, shortened.
 """
 
 from __future__ import annotations
@@ -20,21 +19,21 @@ from sqlglot.tokens import Token, TokenType
 
 
 class CopyError(ValueError):
-    """A COPY that Redshift would refuse."""
+    """A COPY that Redshift rejects."""
 
 
 class Objects(Protocol):
-    """The bucket."""
+    """The objects in S3."""
 
     def read(self, bucket: str, prefix: str) -> Iterable[tuple[str, bytes]]:
-        """Every object whose key starts with `prefix`: its URL and its content. Raises CopyError
-        when there is no bucket.
+        """Yields URL and content of every object whose key starts with `prefix`. Raises CopyError
+        if the bucket does not exist.
         """
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A COPY, read. `table` and `columns` are as written, quotes and all."""
+    """A parsed COPY. `table` and `columns` keep their quotes."""
 
     table: str
     columns: tuple[str, ...]
@@ -52,7 +51,7 @@ class _Column:
 
 
 def parse_copy(sql: str, tokens: list[Token]) -> Copy:
-    """Reads the statement. Raises CopyError for options that would not be honoured here."""
+    """Parses the statement. Raises CopyError for unsupported options."""
     texts = [sql[token.start : token.end + 1] for token in tokens]
     words = [text.lower() for text in texts]
     if "from" not in words:
@@ -104,7 +103,7 @@ def _check_options(tokens: list[Token]) -> None:
 
 
 def run_copy(cursor: psycopg.Cursor, copy: Copy, objects: Objects) -> int:
-    """Loads every object under the prefix, in the cursor's transaction; returns the number of rows."""
+    """Loads every object under the prefix in the cursor's transaction; returns the rows."""
     columns = _columns(cursor, copy)
     rows = files = 0
     for name, content in objects.read(copy.bucket, copy.prefix):
@@ -122,13 +121,15 @@ def run_copy(cursor: psycopg.Cursor, copy: Copy, objects: Objects) -> int:
 
 
 def _columns(cursor: psycopg.Cursor, copy: Copy) -> list[_Column]:
-    """The columns that the file must have, in their order."""
+    """Returns the columns that the file must have, in their order."""
     cursor.execute(
         """
         select
             quote_ident(attname), typname, format_type(atttypid, atttypmod),
-            case when typname = 'numeric' and atttypmod > 0 then ((atttypmod - 4) >> 16) & 65535 end,
-            case when typname = 'numeric' and atttypmod > 0 then (atttypmod - 4) & 65535 end
+            case when typname = 'numeric' and atttypmod > 0
+                then ((atttypmod - 4) >> 16) & 65535 end,
+            case when typname = 'numeric' and atttypmod > 0
+                then (atttypmod - 4) & 65535 end
         from pg_attribute
         join pg_type on pg_type.oid = atttypid
         where attrelid = to_regclass($1) and attnum > 0 and not attisdropped
@@ -159,11 +160,12 @@ def _load(
             "Spectrum Scan Error. Unmatched number of columns between table and file. "
             f"Table columns: {len(columns)}, Data columns: {table.num_columns}, File name: {name}"
         )
-    for column, found in zip(columns, table.schema):
+    for column, found in zip(columns, table.schema, strict=True):
         if not _fits(column, found.type):
             raise CopyError(
-                f"Spectrum Scan Error. File '{name}' has an incompatible Parquet schema for column '{column.name}'. "
-                f"Column type: {column.declared.upper()}, Parquet schema: {found.name} {found.type}"
+                f"Spectrum Scan Error. File '{name}' has an incompatible Parquet schema for column"
+                f" '{column.name}'. Column type: {column.declared.upper()},"
+                f" Parquet schema: {found.name} {found.type}"
             )
     text = io.BytesIO()
     pyarrow.csv.write_csv(_as_text(table), text, pyarrow.csv.WriteOptions(include_header=False))
@@ -174,7 +176,7 @@ def _load(
 
 
 def _fits(column: _Column, found: pyarrow.DataType) -> bool:
-    """Exactly the pairs that Redshift takes: it widens nothing."""
+    """Returns whether Redshift loads this Parquet type into the column; it widens no types."""
     is_string = pyarrow.types.is_string(found) or pyarrow.types.is_large_string(found)
     match column.type_name:
         case "int2":
@@ -207,7 +209,7 @@ def _fits(column: _Column, found: pyarrow.DataType) -> bool:
 
 
 def _as_text(table: pyarrow.Table) -> pyarrow.Table:
-    """What CSV needs: exact decimals, and no type that its writer does not know."""
+    """Converts decimals and types that the CSV writer does not support, without loss."""
     for index, field in enumerate(table.schema):
         if pyarrow.types.is_decimal(field.type) or pyarrow.types.is_dictionary(field.type):
             table = table.set_column(index, field.name, table.column(index).cast(pyarrow.string()))

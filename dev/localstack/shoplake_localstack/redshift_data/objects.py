@@ -1,4 +1,4 @@
-"""The local S3, as COPY reads it."""
+"""Reads objects of the local S3 for COPY."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from .copy import CopyError
 
 
 class S3Objects:
-    """Reads with a client that is made when it is first needed: when the service starts, S3 may not
-    be there yet.
-    """
+    """Reads with a client that it makes on first use, because S3 may start after this service."""
 
     def __init__(self, client: Callable[[], Any]) -> None:
         self._client = client
 
     def read(self, bucket: str, prefix: str) -> Iterator[tuple[str, bytes]]:
-        """In the order of the keys."""
+        """Yields URL and content of each object, in the order of the keys."""
         s3 = self._client()
         try:
             for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
@@ -29,7 +27,8 @@ class S3Objects:
         except ClientError as error:
             reason = error.response["Error"]
             raise CopyError(
-                f"S3ServiceException:{reason.get('Message')},Status {_status(error)},Error {reason.get('Code')}"
+                f"S3ServiceException:{reason.get('Message')},Status {_status(error)},"
+                f"Error {reason.get('Code')}"
             ) from error
 
 

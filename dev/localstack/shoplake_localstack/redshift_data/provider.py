@@ -1,4 +1,4 @@
-"""The API `redshift-data`, between LocalStack's requests and the statements."""
+"""The API `redshift-data`: turns LocalStack's requests into statements."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WHERE = ("WorkgroupName", "ClusterIdentifier", "Database", "DbUser", "SecretArn
 
 
 class Provider(ServiceLifecycleHook):
-    """Workgroup, cluster and database are taken as they come: there is one warehouse."""
+    """Serves one warehouse for every workgroup, cluster and database."""
 
     service = "redshift-data"
 
@@ -30,16 +30,16 @@ class Provider(ServiceLifecycleHook):
 
     @classmethod
     def from_environment(cls) -> Provider:
-        """With the PostgreSQL that the surroundings name."""
+        """Makes the provider for the PostgreSQL that the environment names."""
         url = os.environ.get(WAREHOUSE_URL)
         if not url:
             raise RuntimeError(
-                f"expected a PostgreSQL URL in {WAREHOUSE_URL}, got nothing; cloud.py sets it"
+                f"expected a PostgreSQL URL in {WAREHOUSE_URL}, which dev/cloud.py sets"
             )
         return cls(Statements(url, S3Objects(lambda: connect_to().s3)))
 
     def on_before_stop(self) -> None:
-        """The server ends."""
+        """Stops when the server ends."""
         self._statements.close()
 
     @handler("ExecuteStatement", expand=False)
@@ -53,13 +53,12 @@ class Provider(ServiceLifecycleHook):
     def batch_execute_statement(
         self, context: RequestContext, request: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Starts several as one transaction."""
+        """Starts several statements as one transaction."""
         if not 1 <= len(request["Sqls"]) <= _MOST_STATEMENTS:
             raise _invalid(
                 f"Sqls: expected 1 to {_MOST_STATEMENTS} statements, got {len(request['Sqls'])}"
             )
-        # Members that the API has gained since the botocore that LocalStack is pinned to, which
-        # therefore does not pass them on.
+        # LocalStack's pinned botocore drops members that are newer than itself.
         recent = json.loads(context.request.get_data() or b"{}")
         if (mode := recent.get("ExecutionMode") or "TRANSACTION") != "TRANSACTION":
             raise _invalid(f"ExecutionMode: expected TRANSACTION in the local cloud, got {mode}")
@@ -71,7 +70,7 @@ class Provider(ServiceLifecycleHook):
     def describe_statement(
         self, context: RequestContext, request: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """How an execution, or one part of a batch, stands."""
+        """Returns the status of an execution or of one part of a batch."""
         execution, part = self._find(request["Id"])
         described = {
             **_describe(part, execution),
@@ -94,7 +93,7 @@ class Provider(ServiceLifecycleHook):
     def get_statement_result(
         self, context: RequestContext, request: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """All rows at once."""
+        """Returns all rows."""
         _, part = self._find(request["Id"])
         if part.status == FAILED:
             raise _not_found(
@@ -114,7 +113,7 @@ class Provider(ServiceLifecycleHook):
     def list_statements(
         self, context: RequestContext, request: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """The newest first, of one status when that is asked for."""
+        """Returns executions, newest first, of all statuses or one."""
         wanted = request.get("Status") or "ALL"
         found = [
             execution
@@ -131,7 +130,7 @@ class Provider(ServiceLifecycleHook):
     def cancel_statement(
         self, context: RequestContext, request: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Ends what still runs."""
+        """Cancels a running execution."""
         execution, _ = self._find(request["Id"])
         if not self._statements.cancel(execution):
             raise _invalid("Could not cancel a query that is already in a final state")

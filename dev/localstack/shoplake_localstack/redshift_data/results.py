@@ -1,4 +1,4 @@
-"""Rows in the shape of the Data API."""
+"""Converts rows into the format of the Data API."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ _REDSHIFT_NAMES = {"text": "varchar", "name": "varchar", "unknown": "varchar", "
 
 @dataclass(frozen=True)
 class Result:
-    """What a statement returned: rows (`metadata` is then not None) or the number of rows that it
-    changed.
-    """
+    """The rows of a statement (then `metadata` is not None), or the number of changed rows."""
 
     count: int
     metadata: list[dict[str, Any]] | None = None
@@ -26,28 +24,33 @@ class Result:
 
 
 def read_result(cursor: psycopg.Cursor) -> Result:
-    """From the cursor that has just executed a statement.
+    """Returns the result of the cursor's last statement.
 
-    Values are taken as PostgreSQL's text: the Data API, too, gives every type as a string that is
-    not a number or a boolean, and numeric must not become a float on the way.
+    Reads values as PostgreSQL's text: the Data API returns all types as strings except integers,
+    floats and booleans, and a numeric must not become a float.
     """
     raw = cursor.pgresult
     if raw is None or raw.status != ExecStatus.TUPLES_OK:
         return Result(max(cursor.rowcount, 0))
-    types = [_type_name(cursor, column) for column in range(raw.nfields)]
+    types = [_type_name(cursor, raw.ftype(column)) for column in range(raw.nfields)]
     rows = [
         [raw.get_value(row, column) for column in range(raw.nfields)] for row in range(raw.ntuples)
     ]
     return Result(
         count=raw.ntuples,
-        metadata=[_metadata(column, name) for column, name in zip(cursor.description or (), types)],
-        records=[[_field(value, name) for value, name in zip(row, types)] for row in rows],
+        metadata=[
+            _metadata(column, name)
+            for column, name in zip(cursor.description or (), types, strict=True)
+        ],
+        records=[
+            [_field(value, name) for value, name in zip(row, types, strict=True)] for row in rows
+        ],
         size=sum(len(value or b"") for row in rows for value in row),
     )
 
 
-def _type_name(cursor: psycopg.Cursor, column: int) -> str:
-    known = cursor.connection.adapters.types.get(cursor.pgresult.ftype(column))
+def _type_name(cursor: psycopg.Cursor, oid: int) -> str:
+    known = cursor.connection.adapters.types.get(oid)
     return known.name if known else "text"
 
 

@@ -1,8 +1,8 @@
-"""Redshift's SQL in PostgreSQL's words.
+"""Translates Redshift's SQL into PostgreSQL's.
 
-What says how Redshift stores rows (distribution, sort keys, encodings) is dropped on purpose: it
-changes no answer. So are primary keys and the like: Redshift takes them as hints and enforces none,
-so nothing may come to rely on PostgreSQL doing so.
+Drops clauses about storage (distribution, sort keys, encodings), which change no answer. Also drops
+primary, unique and foreign keys: Redshift does not enforce them, so a statement that violates one
+must succeed here too.
 """
 
 from __future__ import annotations
@@ -20,16 +20,15 @@ from sqlglot.tokens import Token, TokenType
 
 from .copy import Copy, parse_copy
 
-logging.getLogger("sqlglot").setLevel(
-    logging.ERROR
-)  # it warns of each statement that it passes on as it is
+# sqlglot warns about each statement that it does not translate.
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 _NOTHING = "do 'begin end'"
-"""PostgreSQL's way to do nothing and return no rows."""
+"""A statement that does nothing and returns no rows."""
 
 
 class SqlError(ValueError):
-    """A statement that Redshift would refuse before it runs."""
+    """A statement that Redshift rejects before it runs."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Query:
 
 
 def translate(sql: str, parameters: Mapping[str, str] | None = None) -> Query | Copy:
-    """One statement of Redshift's. Raises SqlError."""
+    """Translates one statement. Raises SqlError."""
     parsed = _parse(sql)
     if isinstance(parsed, Copy):
         return parsed
@@ -51,11 +50,10 @@ def translate(sql: str, parameters: Mapping[str, str] | None = None) -> Query | 
     return Query(parsed.sql, tuple(values[name] for name in parsed.parameters))
 
 
-@lru_cache(
-    maxsize=1024
-)  # a loader sends the same few texts all day, and to parse one takes longer than to run it
+# Loads repeat a few statements, and parsing takes longer than running them.
+@lru_cache(maxsize=1024)
 def _parse(sql: str) -> Query | Copy:
-    """The statement with the names of its parameters in place of their values."""
+    """Returns the statement with the names of its parameters instead of their values."""
     try:
         tokens = Redshift().tokenize(sql)
     except SqlglotError as error:
@@ -75,9 +73,7 @@ def _parse(sql: str) -> Query | Copy:
 
 
 def parameter_names(sql: str) -> set[str]:
-    """The parameters that a statement refers to; none when it cannot be read, as running it will
-    say better why.
-    """
+    """Returns the parameters of a statement; none if it is invalid, which running it reports."""
     try:
         tokens = Redshift().tokenize(sql)
     except SqlglotError:
@@ -86,9 +82,7 @@ def parameter_names(sql: str) -> set[str]:
 
 
 def _to_postgres(sql: str) -> str:
-    """What sqlglot does not understand is left as it is, for PostgreSQL to take or to complain
-    about.
-    """
+    """Translates a statement. PostgreSQL gets statements that sqlglot cannot parse unchanged."""
     try:
         tree = sqlglot.parse_one(sql, read="redshift")
     except SqlglotError:
@@ -119,7 +113,7 @@ _COLUMN_KEYS = (exp.PrimaryKeyColumnConstraint, exp.UniqueColumnConstraint, exp.
 
 
 def _drop_keys(table: exp.Schema) -> None:
-    """All that Redshift keeps of a primary key is that its columns are not null."""
+    """Removes keys. Of a primary key Redshift enforces only that its columns are not null."""
     primary = {
         column.name.lower()
         for key in table.find_all(exp.PrimaryKey)
@@ -144,8 +138,8 @@ def _drop_keys(table: exp.Schema) -> None:
 
 
 def _edit(sql: str, tokens: list[Token]) -> tuple[str, tuple[str, ...]]:
-    """Replaces parts of the text: parameters by numbers, and what only concerns Redshift's storage
-    by nothing. Returns it with the names of the parameters, in the order of their numbers.
+    """Replaces parameters by numbers and removes clauses about storage. Returns the text and the
+    names of the parameters in the order of their numbers.
     """
     edits: list[tuple[int, int, str]] = []
     names: list[str] = []
@@ -167,9 +161,8 @@ def _edit(sql: str, tokens: list[Token]) -> tuple[str, tuple[str, ...]]:
             and words[index] == "role"
             and words[index - 1] in ("to", "from")
         ):
-            edits.append(
-                (tokens[index].start, tokens[index].end + 1, "")
-            )  # PostgreSQL has roles only, and does not say so
+            # PostgreSQL grants to roles without the word `role`.
+            edits.append((tokens[index].start, tokens[index].end + 1, ""))
         index += 1
     for start, end, replacement in reversed(edits):
         sql = sql[:start] + replacement + sql[end:]
@@ -177,7 +170,7 @@ def _edit(sql: str, tokens: list[Token]) -> tuple[str, tuple[str, ...]]:
 
 
 def _storage_clause(words: list[str], index: int) -> int:
-    """How many tokens the clause about storage takes that begins here; 0 when none does."""
+    """Returns the number of tokens of the storage clause that begins here, or 0."""
     if words[index - 1] in ("(", ","):
         return 0  # a column of that name
     match words[index : index + 4]:
@@ -195,7 +188,7 @@ def _storage_clause(words: list[str], index: int) -> int:
 
 
 def _has_no_meaning_here(tokens: list[Token]) -> bool:
-    """Housekeeping of Redshift's storage."""
+    """Returns whether a statement only maintains Redshift's storage."""
     words = [_word(token) for token in tokens]
     if words[0] == "vacuum":
         return True
@@ -206,7 +199,7 @@ def _has_no_meaning_here(tokens: list[Token]) -> bool:
 
 
 def _is_parameter(tokens: list[Token], index: int) -> bool:
-    """`:name`, written as one; not the second half of anything."""
+    """Returns whether `:name` begins here, without a space."""
     if tokens[index].token_type is not TokenType.COLON or index + 1 == len(tokens):
         return False
     return (
@@ -215,7 +208,7 @@ def _is_parameter(tokens: list[Token], index: int) -> bool:
 
 
 def _word(token: Token) -> str:
-    """For comparison; what is quoted is never a keyword."""
+    """Returns the token in lower case; empty for quoted text, which is not a keyword."""
     return (
         "" if token.token_type in (TokenType.IDENTIFIER, TokenType.STRING) else token.text.lower()
     )

@@ -1,4 +1,4 @@
-"""Statements that run by themselves, and are asked about later."""
+"""Runs statements in the background and keeps their results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOG = logging.getLogger(__name__)
 _KEPT = 20_000
 _WORKERS = 32
 _SESSION = "-c statement_timeout=900000 -c timezone=UTC -c application_name=redshift-data"
-"""A statement that waits for ever would hang whoever polls for it."""
+"""Limits statements to 15 minutes, so that a client does not poll for ever."""
 
 SUBMITTED, STARTED, FINISHED, FAILED, ABORTED = (
     "SUBMITTED",
@@ -37,7 +37,7 @@ OVER = {FINISHED, FAILED, ABORTED}
 
 @dataclass
 class Part:
-    """One SQL statement of an execution."""
+    """An SQL statement of an execution."""
 
     id: str
     sql: str
@@ -48,13 +48,13 @@ class Part:
     updated: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def become(self, status: str, error: str | None = None) -> None:
-        """The next state."""
+        """Sets the status."""
         self.error, self.status, self.updated = error, status, datetime.now(UTC)
 
 
 @dataclass
 class Execution:
-    """What ExecuteStatement or BatchExecuteStatement started: one transaction."""
+    """The transaction of an ExecuteStatement or BatchExecuteStatement."""
 
     id: str
     parts: list[Part]
@@ -71,8 +71,8 @@ class Execution:
 
 
 class Statements:
-    """Runs executions on PostgreSQL, each in a session and a transaction of its own, and remembers
-    what came of them.
+    """Runs executions on PostgreSQL, each in its own session and transaction, and keeps their
+    results.
     """
 
     def __init__(self, url: str, objects: Objects) -> None:
@@ -91,8 +91,8 @@ class Statements:
         request: Mapping[str, object],
         token: str | None = None,
     ) -> Execution:
-        """Returns at once. The same `token` again gives the execution that it gave before, and runs
-        nothing.
+        """Starts an execution and returns at once. A repeated `token` returns the same execution
+        and runs nothing.
         """
         with self._lock:
             if token and (known := self._executions.get(self._tokens.get(token, ""))):
@@ -113,7 +113,7 @@ class Statements:
         return execution
 
     def find(self, id: str) -> tuple[Execution, Part] | None:
-        """An execution by its id, or a part of a batch by its own (`<id>:<number>`)."""
+        """Finds an execution by its id, or a part of a batch by `<id>:<number>`."""
         whole, _, number = id.partition(":")
         execution = self._executions.get(whole)
         if execution is None:
@@ -124,12 +124,12 @@ class Statements:
         return (execution, part) if part else None
 
     def list(self) -> list[Execution]:
-        """The newest first."""
+        """Returns the executions, newest first."""
         with self._lock:
             return list(reversed(self._executions.values()))
 
     def cancel(self, execution: Execution) -> bool:
-        """Whether there was something left to cancel."""
+        """Cancels an execution; returns False if it has ended."""
         if execution.whole.status in OVER:
             return False
         execution.cancelled = True
@@ -138,11 +138,11 @@ class Statements:
         return True
 
     def close(self) -> None:
-        """Takes no more."""
+        """Stops accepting executions."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, execution: Execution) -> None:
-        """Whatever happens in here becomes the execution's status: nobody else would ever say."""
+        """Runs an execution and turns every error into its status."""
         began = time.monotonic()
         execution.whole.become(STARTED)
         try:
@@ -161,8 +161,8 @@ class Statements:
         with psycopg.connect(
             self._url, cursor_factory=psycopg.RawCursor, connect_timeout=10, options=_SESSION
         ) as connection:
-            # SNAPSHOT, the default of Redshift Serverless, where two updates of one row conflict
-            # and nothing else does.
+            # Equals SNAPSHOT, the default of Redshift Serverless: only two updates of one row
+            # conflict.
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             execution.connection = connection
             for part in execution.parts:
@@ -201,7 +201,7 @@ class Statements:
 
 
 def _message(error: Exception) -> str:
-    """As Redshift words it."""
+    """Returns the message in Redshift's words."""
     if isinstance(error, psycopg.errors.SerializationFailure):
         return f"ERROR: 1023 DETAIL: Serializable isolation violation: {error.diag.message_primary}"
     if isinstance(error, psycopg.Error) and error.diag.message_primary:

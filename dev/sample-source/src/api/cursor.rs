@@ -1,15 +1,15 @@
-//! The opaque cursor: clients must not learn to build one.
+//! The opaque cursor: clients cannot build one.
 
 use std::fmt::Display;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-/// The cursor of the page that starts at `offset`.
+/// Returns the cursor of the page that starts at `offset`.
 pub(super) fn encode(period: impl Display, offset: usize) -> String {
     URL_SAFE_NO_PAD.encode(format!("{period}@{offset}"))
 }
 
-/// The offset of a cursor handed out for `period`, or nothing when it was not.
+/// Returns the offset of a cursor of `period`; none if the cursor is not one of this period.
 pub(super) fn decode(period: impl Display, cursor: &str) -> Option<usize> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
     let text = String::from_utf8(bytes).ok()?;

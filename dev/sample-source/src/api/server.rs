@@ -20,36 +20,36 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use super::{Book, cursor};
+use super::{DataSource, cursor};
 
-/// More rows than this are never on one page, whatever the client asks for.
+/// The most rows on one page, whatever limit the client sends.
 const LARGEST_PAGE: usize = 5_000;
 
-/// Deliberate misbehaviour, so that a client can show that it copes. Zero means never.
+/// Injected faults. Zero means never.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Faults {
     /// Every n-th request is answered with 503.
     pub fail_every: u64,
     /// Every n-th request is answered with 429.
     pub throttle_every: u64,
-    /// What the 429 asks for, in seconds.
+    /// The value of `Retry-After` in a 429, in seconds.
     pub retry_after_seconds: u64,
 }
 
 /// `GET <path>?<period>=...&limit=500&cursor=...`
-pub struct Server<B: Book> {
-    book: B,
+pub struct Server<S: DataSource> {
+    source: S,
     token: String,
     faults: Faults,
     requests: AtomicU64,
-    /// The period that was asked for last: its pages are asked for one after the other.
-    open_pages: Mutex<Option<OpenPages<B>>>,
+    /// The rows of the last requested period: its pages are requested one after the other.
+    open_pages: Mutex<Option<OpenPages<S>>>,
 }
 
 /// A period and its rows, if there is a record of it.
-type OpenPages<B> = (<B as Book>::Period, Option<Rows<B>>);
+type OpenPages<S> = (<S as DataSource>::Period, Option<Rows<S>>);
 
-type Rows<B> = Arc<[<B as Book>::Row]>;
+type Rows<S> = Arc<[<S as DataSource>::Row]>;
 
 #[derive(Serialize)]
 struct Page<'a, R> {
@@ -57,11 +57,11 @@ struct Page<'a, R> {
     next_cursor: Option<String>,
 }
 
-impl<B: Book> Server<B> {
-    /// A server of `book` for the holder of `token`.
+impl<S: DataSource> Server<S> {
+    /// Returns a server of `source` for the holder of `token`.
     #[must_use]
-    pub fn new(book: B, token: String, faults: Faults) -> Self {
-        Self { book, token, faults, requests: AtomicU64::new(0), open_pages: Mutex::new(None) }
+    pub fn new(source: S, token: String, faults: Faults) -> Self {
+        Self { source, token, faults, requests: AtomicU64::new(0), open_pages: Mutex::new(None) }
     }
 
     /// Serves until the future is dropped.
@@ -72,14 +72,14 @@ impl<B: Book> Server<B> {
         axum::serve(listener, self.router()).await
     }
 
-    fn rows(&self, period: B::Period) -> anyhow::Result<Option<Rows<B>>> {
+    fn rows(&self, period: S::Period) -> anyhow::Result<Option<Rows<S>>> {
         let mut open_pages = self.open_pages.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, rows)) = &*open_pages
             && *of == period
         {
             return Ok(rows.clone());
         }
-        let rows: Option<Rows<B>> = self.book.rows(period)?.map(Into::into);
+        let rows: Option<Rows<S>> = self.source.rows(period)?.map(Into::into);
         *open_pages = Some((period, rows.clone()));
         Ok(rows)
     }
@@ -87,25 +87,22 @@ impl<B: Book> Server<B> {
     fn router(self) -> Router {
         let server = Arc::new(self);
         Router::new()
-            .route(B::PATH, get(page::<B>))
+            .route(S::PATH, get(page::<S>))
             .layer(middleware::from_fn_with_state(Arc::clone(&server), authorised))
-            .layer(middleware::from_fn_with_state(Arc::clone(&server), misbehave))
+            .layer(middleware::from_fn_with_state(Arc::clone(&server), inject_faults))
             .with_state(server)
     }
 }
 
-async fn misbehave<B: Book>(
-    State(server): State<Arc<Server<B>>>,
+async fn inject_faults<S: DataSource>(
+    State(server): State<Arc<Server<S>>>,
     request: Request,
     next: Next,
 ) -> Response {
     let number = server.requests.fetch_add(1, Ordering::Relaxed) + 1;
     let falls_on = |every: u64| every > 0 && number.is_multiple_of(every);
     if falls_on(server.faults.fail_every) {
-        return refuse(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the system is busy with itself, try again",
-        );
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the system is busy, try again");
     }
     if falls_on(server.faults.throttle_every) {
         let retry_after = [(header::RETRY_AFTER, server.faults.retry_after_seconds.to_string())];
@@ -115,8 +112,8 @@ async fn misbehave<B: Book>(
     next.run(request).await
 }
 
-async fn authorised<B: Book>(
-    State(server): State<Arc<Server<B>>>,
+async fn authorised<S: DataSource>(
+    State(server): State<Arc<Server<S>>>,
     headers: HeaderMap,
     request: Request,
     next: Next,
@@ -131,15 +128,15 @@ async fn authorised<B: Book>(
     }
 }
 
-async fn page<B: Book>(
-    State(server): State<Arc<Server<B>>>,
+async fn page<S: DataSource>(
+    State(server): State<Arc<Server<S>>>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Response {
     let parameter = |name: &str| query.get(name).map(String::as_str);
-    let Some(Ok(period)) = parameter(B::PARAMETER).map(str::parse::<B::Period>) else {
+    let Some(Ok(period)) = parameter(S::PARAMETER).map(str::parse::<S::Period>) else {
         return refuse(
             StatusCode::BAD_REQUEST,
-            &format!("{} is missing or cannot be read", B::PARAMETER),
+            &format!("{} is missing or cannot be read", S::PARAMETER),
         );
     };
     let limit = match parameter("limit").map_or(Ok(500), str::parse) {
@@ -151,7 +148,7 @@ async fn page<B: Book>(
         Some(text) => match cursor::decode(period, text) {
             Some(offset) => offset,
             None => {
-                let detail = format!("the cursor is not one of this {}", B::PARAMETER);
+                let detail = format!("the cursor is not one of this {}", S::PARAMETER);
                 return refuse(StatusCode::BAD_REQUEST, &detail);
             }
         },
@@ -166,7 +163,7 @@ async fn page<B: Book>(
         }
         Ok(None) => refuse(
             StatusCode::NOT_FOUND,
-            &format!("there is no record of {} {period}", B::PARAMETER),
+            &format!("there is no record of {} {period}", S::PARAMETER),
         ),
         Err(error) => {
             tracing::error!(%period, error = format!("{error:#}"), "the rows cannot be read");

@@ -1,4 +1,4 @@
-//! What an API would hand out, as a file.
+//! The rows of an API, as a file.
 
 use std::path::PathBuf;
 
@@ -10,11 +10,11 @@ use super::{InventorySource, PosSource};
 #[derive(Debug, Args)]
 pub(crate) struct Dump {
     #[command(subcommand)]
-    pub(crate) book: Book,
+    pub(crate) rows: DumpedRows,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Book {
+pub(crate) enum DumpedRows {
     /// The sales lines of business days.
     Pos {
         #[command(flatten)]

@@ -17,9 +17,9 @@ use super::Listen;
 pub(crate) enum Hostile {
     /// Posts web events and CRM interactions; prints the expected and the real answers as JSON.
     Post(HostilePost),
-    /// Plays a point-of-sale API until interrupted.
+    /// Serves a point-of-sale API until interrupted.
     Pos(HostilePos),
-    /// Plays an inventory API until interrupted.
+    /// Serves an inventory API until interrupted.
     Inventory(HostileInventory),
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct HostilePost {
     /// The shop's webhook secret, whsec_<base64>.
     #[arg(long, env = "WEBHOOK_SECRET", hide_env_values = true)]
     secret: Secret,
-    /// Tells the items from those of other runs.
+    /// Part of the items' ids; another seed gives other items.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Requests of unknown shops under way at a time.
@@ -46,7 +46,7 @@ pub(crate) struct HostilePost {
 pub(crate) struct HostilePos {
     #[command(flatten)]
     api: HostileApi,
-    /// The business day that the account is of.
+    /// The business day of the account.
     #[arg(long, value_name = "YYYY-MM-DD")]
     date: NaiveDate,
     /// Delivers the day with a corrected and a voided receipt.
@@ -58,7 +58,7 @@ pub(crate) struct HostilePos {
 pub(crate) struct HostileInventory {
     #[command(flatten)]
     api: HostileApi,
-    /// The first hour that the account is of.
+    /// The first hour of the account.
     #[arg(long, value_name = "YYYY-MM-DDTHH", value_parser = hour)]
     from: DateTime<Utc>,
     /// The last hour.
@@ -74,10 +74,10 @@ pub(crate) struct HostileApi {
     /// The same seed hands out the same rows.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// What is answered: pages, or something from which a client cannot recover.
+    /// The answers: pages, or something from which a client cannot recover.
     #[arg(long, value_enum, default_value_t = Answer::Pages)]
     answer: Answer,
-    /// Is written with each row and its fate, as JSON, before requests are taken.
+    /// The file for each row and its fate, as JSON; written before the API listens.
     #[arg(long, value_name = "FILE.json")]
     account: Option<PathBuf>,
     #[command(flatten)]
@@ -85,7 +85,7 @@ pub(crate) struct HostileApi {
 }
 
 impl Hostile {
-    /// Does what the command line says.
+    /// Runs the command.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let now = Utc::now();
         match self {
@@ -141,7 +141,7 @@ impl HostileApi {
         let api = Api { path, parameter, rows, token: self.token, answer: self.answer };
         tokio::select! {
             served = serve(api, listener) => served.context("serving"),
-            interrupted = tokio::signal::ctrl_c() => interrupted.context("waiting for an interrupt"),
+            signal = tokio::signal::ctrl_c() => signal.context("waiting for an interrupt"),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use shoplake_sample_source::api::{Book, Faults, Server};
+use shoplake_sample_source::api::{DataSource, Faults, Server};
 use tokio::net::TcpListener;
 
 #[derive(Debug, Args)]
@@ -18,7 +18,7 @@ pub(crate) struct Listen {
 }
 
 impl Listen {
-    /// Listens, and says where.
+    /// Listens, and writes the port to the port file.
     pub(crate) async fn bind(&self) -> anyhow::Result<TcpListener> {
         let listener = TcpListener::bind(self.listen).await.context("listening")?;
         let address = listener.local_addr()?;
@@ -44,23 +44,24 @@ pub(crate) struct Serve {
     /// Answers every n-th request with 429.
     #[arg(long, default_value_t = 0, value_name = "N")]
     throttle_every: u64,
-    /// What a 429 tells the client to wait.
+    /// The value of Retry-After in a 429.
     #[arg(long, default_value_t = 1, value_name = "SECONDS")]
     retry_after: u64,
 }
 
 impl Serve {
-    /// Serves `book` until the process is interrupted.
-    pub(crate) async fn serve(self, book: impl Book, token: String) -> anyhow::Result<()> {
+    /// Serves `source` until the process is interrupted.
+    pub(crate) async fn serve(self, source: impl DataSource, token: String) -> anyhow::Result<()> {
         let listener = self.listen.bind().await?;
         let faults = Faults {
             fail_every: self.fail_every,
             throttle_every: self.throttle_every,
             retry_after_seconds: self.retry_after,
         };
+        let server = Server::new(source, token, faults);
         tokio::select! {
-            served = Server::new(book, token, faults).serve(listener) => served.context("serving"),
-            interrupted = tokio::signal::ctrl_c() => interrupted.context("waiting for an interrupt"),
+            served = server.serve(listener) => served.context("serving"),
+            signal = tokio::signal::ctrl_c() => signal.context("waiting for an interrupt"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that happened on one day.
+//! All interactions of one day.
 
 use chrono::{Duration, NaiveDate};
 use rand::{Rng, RngExt, rngs::StdRng, seq::IndexedRandom};
@@ -6,14 +6,14 @@ use rand::{Rng, RngExt, rngs::StdRng, seq::IndexedRandom};
 use super::{
     Interactions,
     interaction::{Channel, Interaction, InteractionType},
-    ticket::{LONGEST_DAYS, moment, rating, steps},
+    ticket::{LONGEST_DAYS, random_time, rating, steps},
 };
 use crate::seed::rng_of_day;
 
 /// A tenth of the interactions open a ticket.
 const EVENTS_PER_TICKET: u64 = 10;
 
-/// So often a customer thinks again about a rating.
+/// How often a customer corrects a rating.
 const CHANCE_OF_CORRECTION: f64 = 0.02;
 
 /// Keeps the random numbers of a CRM apart from those of the shop.
@@ -28,11 +28,11 @@ const COMMENTS: [&str; 6] = [
     "Two lines\nof praise, with a comma.",
 ];
 
-/// What happened on `day`, whoever sends it when.
+/// Returns the interactions that happened on `day`, on whichever day they are sent.
 pub(super) fn happened(crm: &Interactions, day: NaiveDate) -> Vec<Interaction> {
     let mut happened = ticket_steps(crm, day);
     let mut rng = rng_of_day(crm.world.seed ^ CRM_SEED, day);
-    // Tickets come on top of a quiet day, and take the place of other interactions on a busy one.
+    // On a busy day tickets take the place of other interactions.
     for number in happened.len() as u64..crm.events {
         let interaction = anything(crm, day, number, &mut rng);
         if interaction.interaction_type == InteractionType::Feedback
@@ -45,8 +45,8 @@ pub(super) fn happened(crm: &Interactions, day: NaiveDate) -> Vec<Interaction> {
     happened
 }
 
-/// Steps of this day, of tickets opened on it or before; one with a wrong clock may be of a ticket
-/// opened on the day after.
+/// Returns the steps of this day, of tickets opened on it or before. A ticket with a wrong clock
+/// may have been opened on the day after.
 fn ticket_steps(crm: &Interactions, day: NaiveDate) -> Vec<Interaction> {
     let opened_on = (-1..=LONGEST_DAYS).map(|age| day - Duration::days(age));
     let numbers = 0..crm.events / EVENTS_PER_TICKET;
@@ -57,7 +57,7 @@ fn ticket_steps(crm: &Interactions, day: NaiveDate) -> Vec<Interaction> {
         .collect()
 }
 
-/// Something other than a ticket.
+/// Returns an interaction that does not belong to a ticket.
 fn anything(crm: &Interactions, day: NaiveDate, number: u64, rng: &mut StdRng) -> Interaction {
     use InteractionType::{
         Complaint, Feedback, Inquiry, LoyaltyEarn, LoyaltyRedeem, LoyaltySignup,
@@ -87,16 +87,15 @@ fn anything(crm: &Interactions, day: NaiveDate, number: u64, rng: &mut StdRng) -
         comment: COMMENTS.choose(rng).copied().filter(|_| !is_loyalty && rng.random_bool(0.4)),
         agent_id: (!is_loyalty).then(|| format!("agent-{:02}", rng.random_range(1..=12))),
         loyalty_points: points,
-        occurred_at: moment(day, rng),
+        occurred_at: random_time(day, rng),
     }
 }
 
-/// The customer thinks again: the same interaction, minutes later, with another rating. The later
-/// version is the right one.
+/// Returns the same interaction, minutes later, with another rating. The later version counts.
 fn correction(interaction: &Interaction, rng: &mut impl Rng) -> Option<Interaction> {
     let occurred_at = interaction.occurred_at + Duration::minutes(rng.random_range(1..30));
     let rating = Some(Some(rating(rng)));
-    // A key's rows are one day's.
+    // All rows of a key have the same day.
     let same_day = occurred_at.date_naive() == interaction.occurred_at.date_naive();
     same_day.then(|| Interaction { occurred_at, rating, ..interaction.clone() })
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::post::rfc3339;
 
-/// Where they met.
+/// The channel of an interaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names are the contract's and say it all")]
@@ -22,7 +22,7 @@ impl Channel {
         [Self::Email, Self::Phone, Self::Chat, Self::Social, Self::InStore];
 }
 
-/// What it was about.
+/// The type of an interaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names are the contract's and say it all")]
@@ -36,7 +36,7 @@ pub enum InteractionType {
     LoyaltyRedeem,
 }
 
-/// What became of a ticket.
+/// The status of a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names are the contract's and say it all")]
@@ -53,17 +53,17 @@ pub struct Interaction {
     pub interaction_id: String,
     /// The customer.
     pub customer_id: String,
-    /// Where they met.
+    /// The channel.
     pub channel: Channel,
-    /// What it was about.
+    /// The type.
     pub interaction_type: InteractionType,
     /// The ticket that it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ticket_id: Option<String>,
-    /// What became of the ticket.
+    /// The ticket's status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ticket_status: Option<TicketStatus>,
-    /// How content the customer was. Whoever was asked and did not answer has a null.
+    /// The customer's rating; null if the customer was asked and did not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rating: Option<Option<u8>>,
     /// What the customer said.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{day::happened, interaction::Interaction};
 use crate::{
-    post::{Feed, Spoil, spoil},
+    post::{Corruption, EventSource, corrupt},
     seed::{mix, number_of, rng_of_day},
     world::World,
 };
@@ -21,7 +21,7 @@ const ORDER_SEED: u64 = 0x4F52_4445;
 /// Interactions that are sent out of order are at most this many apart.
 const DISORDER: usize = 64;
 
-const WAYS_TO_SPOIL: [Spoil; 6] = [
+const CORRUPTIONS: [Corruption; 6] = [
     |fields| drop(fields.remove("interaction_id")),
     |fields| drop(fields.insert("interaction_type".to_owned(), "telepathy".into())),
     |fields| drop(fields.insert("rating".to_owned(), 11.into())),
@@ -30,12 +30,12 @@ const WAYS_TO_SPOIL: [Spoil; 6] = [
     |fields| drop(fields.insert("ticket_status".to_owned(), "forgotten".into())),
 ];
 
-/// What a CRM sends on one day: what happened on it, but for a little that comes a day late, and
-/// what came late of the day before. Days can be sent in any order; a ticket's resolution is sent
-/// with its own day.
+/// The interactions that a CRM sends on one day: those of the day except some late ones, and the
+/// late ones of the day before. Days can be sent in any order; a ticket's resolution is sent on its
+/// own day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interactions {
-    /// Whose customers they are.
+    /// The customers.
     pub world: World,
     /// The day.
     pub day: NaiveDate,
@@ -55,7 +55,7 @@ impl Interactions {
     }
 }
 
-impl Feed for Interactions {
+impl EventSource for Interactions {
     const DATASET: &'static str = "crm_interactions";
     type Event = Interaction;
 
@@ -71,7 +71,7 @@ impl Feed for Interactions {
         let mut sent: Vec<_> = self.on_time_or_late(self.day, false).collect();
         sent.sort_by_key(|interaction| interaction.occurred_at);
         let mut rng = rng_of_day(self.world.seed ^ ORDER_SEED, self.day);
-        // Spread over the day, and then shaken a little.
+        // Late interactions are spread over the day, then neighbours are shuffled.
         let late: Vec<_> = self.on_time_or_late(self.day - Duration::days(1), true).collect();
         let step = sent.len() / (late.len() + 1) + 1;
         for (number, interaction) in late.into_iter().enumerate() {
@@ -85,13 +85,13 @@ impl Feed for Interactions {
         event.occurred_at
     }
 
-    fn dirt(&self, number: u64) -> anyhow::Result<Vec<Value>> {
+    fn invalid_events(&self, number: u64) -> anyhow::Result<Vec<Value>> {
         let template = happened(&Self { events: 1, ..*self }, self.day).pop();
-        let Some(mut good) = template else { return Ok(Vec::new()) };
-        good.interaction_id = format!("dirty-{}-{number}-0", self.day.format("%Y%m%d"));
-        let dirty = spoil(&good, &WAYS_TO_SPOIL, number)?;
-        good.interaction_id = format!("dirty-{}-{number}-1", self.day.format("%Y%m%d"));
-        Ok(vec![dirty, serde_json::to_value(&good)?])
+        let Some(mut valid) = template else { return Ok(Vec::new()) };
+        valid.interaction_id = format!("invalid-{}-{number}-0", self.day.format("%Y%m%d"));
+        let invalid = corrupt(&valid, &CORRUPTIONS, number)?;
+        valid.interaction_id = format!("invalid-{}-{number}-1", self.day.format("%Y%m%d"));
+        Ok(vec![invalid, serde_json::to_value(&valid)?])
     }
 }
 
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn given_the_same_seed_and_day_then_the_same_interactions_and_otherwise_others() {
+    fn interactions_follow_from_seed_and_day() {
         let events = |crm: Interactions| crm.events().collect::<Vec<_>>();
 
         assert_eq!(events(crm(20, 500)), events(crm(20, 500)));
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn given_days_in_a_row_then_everything_that_happened_is_sent_once() {
+    fn consecutive_days_send_every_event_once() {
         let sent: Vec<_> = (10..=20).flat_map(|day| crm(day, 600).events()).collect();
         let key = |event: &Interaction| (event.interaction_id.clone(), event.occurred_at);
         let unique: HashSet<_> = sent.iter().map(key).collect();
@@ -138,8 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_day_then_it_has_about_the_number_that_was_asked_for_and_a_little_of_the_day_before()
-    {
+    fn a_day_has_about_the_requested_number_and_some_late_events() {
         let crm = crm(20, 2_000);
         let events: Vec<_> = crm.events().collect();
 
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_day_then_some_of_it_is_out_of_order_or_corrected_and_all_types_are_there() {
+    fn a_day_has_all_types_late_and_corrected_interactions() {
         let events: Vec<_> = crm(20, 5_000).events().collect();
 
         assert!(events.windows(2).any(|pair| pair[0].occurred_at > pair[1].occurred_at));
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_month_then_tickets_are_resolved_on_later_days_too() {
+    fn tickets_are_resolved_on_later_days() {
         let mut opened_on = BTreeMap::new();
         let mut days_later = HashSet::new();
         for day in 1..=30 {
@@ -195,12 +194,12 @@ mod tests {
     }
 
     #[test]
-    fn given_many_requests_then_dirt_is_among_them() {
-        let plan = Plan { feed: crm(20, 10_000), batch: 50 };
-        let dirt = plan
+    fn every_long_plan_has_invalid_requests() {
+        let plan = Plan { source: crm(20, 10_000), batch: 50 };
+        let invalid = plan
             .requests()
             .map(Result::unwrap)
-            .filter(|request| request.purpose == crate::post::Purpose::Dirt);
-        assert!(dirt.count() >= WAYS_TO_SPOIL.len());
+            .filter(|request| request.purpose == crate::post::Purpose::Invalid);
+        assert!(invalid.count() >= CORRUPTIONS.len());
     }
 }

@@ -1,4 +1,4 @@
-//! Support tickets: they live for hours or days, and each of their steps is sent on its own day.
+//! Support tickets, open for hours or days. Each step is sent on its own day.
 
 use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
@@ -17,8 +17,8 @@ const TICKET: u64 = 0x5449_434B;
 
 const AGENTS: u32 = 12;
 
-/// The steps of the `number`-th ticket opened on `opened_on`, in the order in which they happened.
-/// They depend on nothing but the arguments, so every day can be sent without knowing what was sent
+/// Returns the steps of the `number`-th ticket opened on `opened_on`, in the order in which they
+/// happened. They follow from the arguments alone, so every day can be sent without the days
 /// before.
 pub(super) fn steps(world: &World, opened_on: NaiveDate, number: u64) -> Vec<Interaction> {
     let mut rng = StdRng::seed_from_u64(mix(world.seed, &[TICKET, number_of(opened_on), number]));
@@ -39,7 +39,7 @@ pub(super) fn steps(world: &World, opened_on: NaiveDate, number: u64) -> Vec<Int
         },
         steps: Vec::new(),
     };
-    let opened_at = moment(opened_on, &mut rng);
+    let opened_at = random_time(opened_on, &mut rng);
     match rng.random_range(0..100) {
         // The CRM lost the opening.
         0..3 => {}
@@ -79,7 +79,7 @@ impl Ticket {
             step.rating = rng.random_bool(0.6).then(|| rng.random_bool(0.7).then(|| rating(rng)));
         }
         if rng.random_bool(0.05) {
-            // It was not: the customer came back.
+            // The customer came back.
             let again_at = resolved_at + Duration::minutes(rng.random_range(30..2_000));
             self.step(TicketStatus::Pending, again_at);
             self.step(
@@ -99,7 +99,7 @@ impl Ticket {
     }
 }
 
-/// Half are done the same day, some take weeks.
+/// Returns the time until a ticket is resolved: for half of them less than a day, for some weeks.
 fn duration(rng: &mut impl Rng) -> Duration {
     let minutes = match rng.random_range(0..100) {
         0..50 => rng.random_range(10..480),
@@ -110,8 +110,8 @@ fn duration(rng: &mut impl Rng) -> Duration {
     Duration::minutes(minutes) + Duration::microseconds(rng.random_range(0..60_000_000))
 }
 
-/// Some moment of a day, mostly while people are awake.
-pub(super) fn moment(day: NaiveDate, rng: &mut impl Rng) -> DateTime<Utc> {
+/// Returns a random time of a day, mostly in the daytime.
+pub(super) fn random_time(day: NaiveDate, rng: &mut impl Rng) -> DateTime<Utc> {
     let hour =
         if rng.random_bool(0.95) { rng.random_range(7..23) } else { rng.random_range(0..24) };
     let microseconds = rng.random_range(0..3_600_000_000);
@@ -120,7 +120,7 @@ pub(super) fn moment(day: NaiveDate, rng: &mut impl Rng) -> DateTime<Utc> {
         + Duration::microseconds(microseconds)
 }
 
-/// Most customers are content.
+/// Returns a rating, mostly a good one.
 pub(super) fn rating(rng: &mut impl Rng) -> u8 {
     [1, 2, 2, 3, 3, 4, 4, 4, 5, 5, 5][rng.random_range(0..11)]
 }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn given_many_tickets_then_every_kind_of_life_is_among_them() {
+    fn many_tickets_take_every_course() {
         let world = World::new(1);
         let tickets: Vec<_> = (0..2_000).map(|number| steps(&world, day(), number)).collect();
         let has =

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::object::{Object, widest};
 
-/// A valid interaction.
+/// Returns a valid interaction.
 pub(super) fn interaction(id: &str, at: DateTime<Utc>) -> Object {
     Object::of(&json!({
         "interaction_id": id,
@@ -17,7 +17,7 @@ pub(super) fn interaction(id: &str, at: DateTime<Utc>) -> Object {
     }))
 }
 
-/// An interaction whose every text is as large as the contract takes, in characters of four bytes.
+/// Returns an interaction with texts of the largest accepted size, in characters of four bytes.
 pub(super) fn widest_interaction(id: &str, at: DateTime<Utc>) -> Object {
     let ids = ["ticket_id", "agent_id", "order_id", "product_id"];
     let wide = interaction(id, at)

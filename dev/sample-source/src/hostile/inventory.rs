@@ -10,8 +10,8 @@ use super::{
 
 const KEY: [&str; 3] = ["location_id", "product_id", "snapshot_at"];
 
-/// The levels of an hour: in every second hour a location is not counted, and around midnight a
-/// product is out.
+/// Returns the levels of an hour. Every second hour lacks a location, and around midnight a product
+/// is out of stock.
 #[must_use]
 pub fn stock(seed: u64, hour: DateTime<Utc>) -> Vec<Row> {
     let at = hour.to_rfc3339_opts(SecondsFormat::Secs, true);

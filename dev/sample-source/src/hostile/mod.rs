@@ -1,8 +1,8 @@
-//! A shop whose systems do everything wrong that real ones have been seen to do, all at once.
+//! A shop whose systems do, all at once, everything wrong that real systems have been seen to do.
 //!
 //! Every event and every row has a known [`Fate`], so that a test can account for each of them:
-//! refused at the edge, quarantined with a reason, or in the tables. The same seed and clock give
-//! the same items.
+//! refused by the webhook, quarantined with a reason, or in the tables. The same seed and clock
+//! give the same items.
 
 mod crm;
 mod inventory;
@@ -21,16 +21,16 @@ pub use requests::{Expected, Request, requests};
 pub use sender::{Account, send};
 pub use server::{Answer, Api, RowsOf, serve};
 
-/// What becomes of a row that a source handed over.
+/// Where a row of a batch source ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "fate", rename_all = "snake_case")]
 pub enum Fate {
-    /// It is in silver under this key, which follows the shop in the dataset's key.
+    /// In silver under this key, without the shop.
     Tables {
         /// The values of the key, as text.
         key: Vec<String>,
     },
-    /// It is in quarantine; the code and the field of its first reason, where they are certain.
+    /// In quarantine, with the code and the field of its first reason where they are certain.
     Quarantined {
         /// The reason's code.
         code: Option<&'static str>,
@@ -44,13 +44,12 @@ pub enum Fate {
 pub struct Row {
     /// What is odd about it.
     pub name: String,
-    /// What becomes of it.
+    /// Where it ends.
     #[serde(flatten)]
     pub fate: Fate,
-    /// Whether an earlier page of the same delivery has exactly this row: the connector leaves it
-    /// out.
+    /// Whether an earlier page of the same delivery has the same row: the connector leaves it out.
     pub repeated: bool,
-    /// The row as it travels.
+    /// The row's JSON.
     #[serde(skip)]
     pub json: String,
 }

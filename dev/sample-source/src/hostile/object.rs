@@ -8,13 +8,13 @@ use serde_json::Value;
 pub(crate) struct Object(Vec<(String, String)>);
 
 impl Object {
-    /// The members of a value; none if it is not an object.
+    /// Returns the members of a value; none if it is not an object.
     pub(crate) fn of(value: &Value) -> Self {
         let members = value.as_object().into_iter().flatten();
         Self(members.map(|(name, value)| (name.clone(), value.to_string())).collect())
     }
 
-    /// With a member as this JSON text, valid or not.
+    /// Sets a member to this JSON text, valid or not.
     pub(crate) fn raw(mut self, name: &str, json: impl Into<String>) -> Self {
         match self.0.iter_mut().find(|(known, _)| known == name) {
             Some((_, value)) => *value = json.into(),
@@ -23,24 +23,24 @@ impl Object {
         self
     }
 
-    /// With a member as this text.
+    /// Sets a member to this text.
     pub(crate) fn text(self, name: &str, text: &str) -> Self {
         self.raw(name, Value::from(text).to_string())
     }
 
-    /// Without a member.
+    /// Removes a member.
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.0.retain(|(known, _)| known != name);
         self
     }
 
-    /// With a member twice.
+    /// Adds a member a second time.
     pub(crate) fn twice(mut self, name: &str) -> Self {
         self.0.extend(self.0.iter().find(|(known, _)| known == name).cloned());
         self
     }
 
-    /// A member as text, if it is one; of what this module writes itself.
+    /// Returns a member as text; empty if it is absent.
     pub(crate) fn get(&self, name: &str) -> String {
         let value = self.0.iter().find(|(known, _)| known == name).map(|(_, json)| json.as_str());
         match value.map(serde_json::from_str) {
@@ -50,7 +50,7 @@ impl Object {
         }
     }
 
-    /// The object as it travels.
+    /// Returns the object's JSON.
     pub(crate) fn json(&self) -> String {
         let members: Vec<_> = self
             .0
@@ -61,7 +61,7 @@ impl Object {
     }
 }
 
-/// The largest text of so many characters: each takes four bytes.
+/// Returns the largest text of so many characters: each takes four bytes.
 pub(crate) fn widest(characters: usize, first: &str) -> String {
     first.chars().chain(std::iter::repeat('\u{1F6D2}')).take(characters).collect()
 }

@@ -25,14 +25,13 @@ const OVERSIZED_BYTES: usize = 1_200_000;
 
 const KEY: [&str; 2] = ["transaction_id", "line_no"];
 
-/// The lines of a business day, in the order of the API, rows that it repeats on later pages
-/// included.
+/// Returns the lines of a business day, in the order of the API, with rows that later pages repeat.
 #[must_use]
 pub fn sales(seed: u64, day: NaiveDate, now: DateTime<Utc>, delivery: Delivery) -> Vec<Row> {
     let line = |receipt: &str| line(&format!("{seed}-{day}-{receipt}"), day);
     let is_corrected = delivery == Delivery::Corrected;
     let mut rows: Vec<Row> = (0..ORDINARY)
-        // What was voided is gone from the second delivery.
+        // The second delivery lacks the voided receipt.
         .filter(|number| !(is_corrected && *number == 3))
         .map(|number| {
             let quantity = if is_corrected && number == 1 { 5 } else { 1 };
@@ -60,13 +59,13 @@ pub fn sales(seed: u64, day: NaiveDate, now: DateTime<Utc>, delivery: Delivery) 
     // A key with other contents: both lines are sent, silver keeps both, and one of them counts.
     let other = line("0").raw("quantity", "1").text("store_id", "other-till");
     rows.push(Row::tables("a known key with other contents", &other, &KEY));
-    // Pages shift while a day is read: what the first pages had comes again on the last ones.
+    // Pages shift while a day is read: rows of the first pages appear again on the last ones.
     let again: Vec<_> = rows.iter().skip(4).take(3).chain(rows.last()).map(Row::again).collect();
     rows.extend(again);
     rows
 }
 
-/// Lines that break the contract.
+/// Returns lines that break the contract.
 fn refused(line: &impl Fn(&str) -> Object, day: NaiveDate, now: DateTime<Utc>) -> Vec<Row> {
     let mut rows: Vec<Row> =
         ["product_id", "quantity", "unit_price", "currency", "sold_at", "business_date"]
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn each_row_has_a_fate_and_repeated_rows_have_the_bytes_of_an_earlier_one() {
+    fn each_row_has_a_fate_and_repeats_have_the_same_bytes() {
         let rows = rows(Delivery::First);
 
         let (again, new): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.repeated);

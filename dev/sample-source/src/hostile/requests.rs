@@ -1,4 +1,4 @@
-//! Requests to the webhook, and how each is answered.
+//! Requests to the webhook with their expected answers.
 
 use chrono::{DateTime, Duration, Utc};
 use serde::Serialize;
@@ -34,11 +34,11 @@ const NUL: &str = r#""a\u0000b""#;
 /// How a request is signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Signing {
-    /// As the specification says.
+    /// According to the specification.
     Valid,
     /// With the signature of another body.
     OtherBody,
-    /// At a time that is over.
+    /// With an old timestamp.
     Stale,
     /// Without one of the headers.
     Without(&'static str),
@@ -77,7 +77,7 @@ pub struct Request {
     pub(super) signing: Signing,
 }
 
-/// All requests, in the order in which they are sent.
+/// Returns all requests, in the order in which they are sent.
 #[must_use]
 pub fn requests(seed: u64, now: DateTime<Utc>) -> Vec<Request> {
     let mut plan = Plan {
@@ -95,13 +95,13 @@ pub fn requests(seed: u64, now: DateTime<Utc>) -> Vec<Request> {
 }
 
 struct Plan {
-    /// Tells the items of this run from those of others.
+    /// Part of the ids of this run's items.
     tag: String,
     requests: Vec<Request>,
 }
 
 impl Plan {
-    /// Texts that the warehouse cannot hold, and the largest that it can.
+    /// Adds texts that the warehouse cannot hold, and the largest that it can.
     fn texts(&mut self, now: DateTime<Utc>) {
         let fields = [
             "event_id",
@@ -136,7 +136,7 @@ impl Plan {
                 "unsupported_character",
             );
         }
-        // Whether a text may have these is the contracts' choice; what is accepted must arrive.
+        // Contracts may accept these texts or not; an accepted one must arrive.
         for (name, text) in [
             ("U+FFFE", r#""a\uFFFEb""#),
             ("U+FFFF", r#""a\uFFFFb""#),
@@ -165,7 +165,7 @@ impl Plan {
         self.accepted("CRM texts of the largest size", CRM, &[interaction], "interaction_id");
     }
 
-    /// Numbers as other systems write them.
+    /// Adds numbers as other systems write them.
     fn numbers(&mut self, now: DateTime<Utc>) {
         for (name, json) in [("2.0", "2.0"), ("3.00", "3.00"), ("1e0", "1e0")] {
             let event = event(&self.key("quantity", name), now).raw("quantity", json);
@@ -196,7 +196,7 @@ impl Plan {
         self.accepted("a rating of 5.0", CRM, &[rating], "interaction_id");
     }
 
-    /// Clocks that are wrong.
+    /// Adds events of wrong clocks.
     fn clocks(&mut self, now: DateTime<Utc>) {
         for (name, days, code) in [
             ("of 2099", 365 * 72, Some("in_the_future")),
@@ -223,7 +223,7 @@ impl Plan {
         self.accepted("a session of 50 hours", WEB, &session, "event_id");
     }
 
-    /// Bodies that are odd as JSON.
+    /// Adds bodies with unusual or invalid JSON.
     fn documents(&mut self, now: DateTime<Utc>) {
         let mut with_mark = b"\xEF\xBB\xBF".to_vec();
         let key = self.key("bom", "");
@@ -271,7 +271,7 @@ impl Plan {
         );
     }
 
-    /// Bodies of the largest size, and beyond.
+    /// Adds bodies of the largest size, and larger ones.
     fn sizes(&mut self, now: DateTime<Utc>) {
         // Six events: none of them is larger than a record of the stream.
         let quotes = format!("\"{}\"", r#"\""#.repeat(LARGEST_BODY / 13));
@@ -315,7 +315,7 @@ impl Plan {
         self.accepted("the most events of a request", WEB, &many[1..], "event_id");
     }
 
-    /// Ids that are used again.
+    /// Adds ids that are used again.
     fn identities(&mut self, now: DateTime<Utc>) {
         let key = self.key("same", "");
         for (name, at) in
@@ -351,7 +351,7 @@ impl Plan {
         }
     }
 
-    /// Requests that do not prove who sends them.
+    /// Adds requests that are not authenticated.
     fn proofs(&mut self, now: DateTime<Utc>) {
         for (name, signing, status) in [
             ("the signature of another body", Signing::OtherBody, 401),
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn same_seed_and_clock_give_the_same_requests_and_others_share_no_key() {
+    fn requests_follow_from_seed_and_clock() {
         let keys = |seed| -> HashSet<String> {
             requests(seed, now()).into_iter().flat_map(|request| request.expected.keys).collect()
         };
@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_answer_occurs_and_only_accepted_requests_have_keys() {
+    fn only_accepted_requests_have_keys() {
         let requests = requests(1, now());
         let statuses: HashSet<u16> =
             requests.iter().flat_map(|request| request.expected.statuses.iter().copied()).collect();
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_body_is_as_large_as_the_webhook_takes_and_is_json() {
+    fn the_largest_body_is_json_of_the_largest_accepted_size() {
         let requests = requests(1, now());
         let largest = requests.iter().find(|request| request.body.len() == LARGEST_BODY);
 

@@ -1,4 +1,4 @@
-//! Sends the requests, and says of each whether it was answered as expected.
+//! Sends the requests and compares the answers with the expected ones.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const STALE_SECONDS: i64 = 301;
 /// Attempts of a request that the stream has no room for.
 const ATTEMPTS: u32 = 20;
 
-/// What became of a request.
+/// A request with its expected and its real answer.
 #[derive(Debug, Clone, Serialize)]
 pub struct Account {
     /// What is odd about it.
@@ -31,9 +31,9 @@ pub struct Account {
     pub expected: Expected,
     /// The answer that came.
     pub status: u16,
-    /// Whether the one is the other.
+    /// Whether the answer was the expected one.
     pub as_expected: bool,
-    /// The beginning of another answer.
+    /// The beginning of an unexpected answer.
     pub detail: String,
 }
 
@@ -49,7 +49,7 @@ pub async fn send(
     let http = Client::builder().timeout(Duration::from_secs(60)).build()?;
     let (unknown, known): (Vec<_>, Vec<_>) =
         requests.into_iter().partition(|request| matches!(request.signing, Signing::As(_)));
-    // The flood is under way while the shop itself sends.
+    // The flood runs while the shop itself sends.
     let flooded = stream::iter(unknown)
         .map(|request| account(&http, target, request))
         .buffer_unordered(flood.max(1))
@@ -85,7 +85,7 @@ async fn account(http: &Client, target: &Target, request: Request) -> anyhow::Re
     Ok(Account { name, dataset, events, expected, status: status.as_u16(), as_expected, detail })
 }
 
-/// Whether one of a problem's errors has a code.
+/// Returns whether one of a problem's errors has a code.
 fn names(answer: &str, code: &str) -> bool {
     let problem: Value = serde_json::from_str(answer).unwrap_or_default();
     let errors = problem["errors"].as_array().map(Vec::as_slice).unwrap_or_default();

@@ -111,7 +111,8 @@ async fn answer(
         }
         Answer::Bom => format!("\u{FEFF}{}", page(&rows, None)),
         Answer::Html => {
-            let html = "<!doctype html><html><title>Sign in</title><body>Your session has expired.</body></html>";
+            let html = "<!doctype html><html><title>Sign in</title>\
+                        <body>Your session has expired.</body></html>";
             return text(StatusCode::OK, "text/html", html);
         }
         Answer::NullData => r#"{"data":null,"next_cursor":null}"#.to_owned(),
@@ -125,12 +126,12 @@ async fn answer(
     text(StatusCode::OK, "application/json", &body)
 }
 
-/// How many pages there are, empty ones included.
+/// Returns the number of pages, empty ones included.
 fn pages(rows: &[Row]) -> usize {
     rows.len().div_ceil(PAGE) + EMPTY_PAGES
 }
 
-/// The rows of a page: those of the middle are empty.
+/// Returns the rows of a page; pages in the middle are empty.
 fn of(rows: &[Row], number: usize) -> &[Row] {
     let middle = rows.len().div_ceil(PAGE) / 2;
     let start = match number {
@@ -141,7 +142,8 @@ fn of(rows: &[Row], number: usize) -> &[Row] {
     rows.get(start.min(rows.len())..rows.len().min(start.saturating_add(PAGE))).unwrap_or_default()
 }
 
-/// The failures of the first requests; a client that waits as it is told gets over all of them.
+/// Returns the failure of one of the first requests. A client that obeys Retry-After recovers from
+/// all of them.
 fn passing(request: u64) -> Option<Response<Body>> {
     let busy = |status, retry_after: String| {
         let response = Response::builder().status(status).header(header::RETRY_AFTER, retry_after);

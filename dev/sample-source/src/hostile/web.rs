@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::object::{Object, widest};
 
-/// A valid event.
+/// Returns a valid event.
 pub(super) fn event(id: &str, at: DateTime<Utc>) -> Object {
     Object::of(&json!({
         "event_id": id,
@@ -17,7 +17,7 @@ pub(super) fn event(id: &str, at: DateTime<Utc>) -> Object {
     }))
 }
 
-/// An event whose every text is as large as the contract takes, in characters of four bytes.
+/// Returns an event with texts of the largest accepted size, in characters of four bytes.
 pub(super) fn widest_event(id: &str, at: DateTime<Utc>) -> Object {
     let device = json!({ "type": "tablet", "os": widest(64, ""), "browser": widest(64, "") });
     let utm = json!({
@@ -45,7 +45,7 @@ pub(super) fn widest_event(id: &str, at: DateTime<Utc>) -> Object {
         .raw("utm", utm.to_string())
 }
 
-/// A visitor, or a robot, that looks at a page every 25 minutes for 50 hours.
+/// Returns the events of a visitor who views a page every 25 minutes for 50 hours.
 pub(super) fn endless_session(last: DateTime<Utc>) -> Vec<Object> {
     (0..=120)
         .map(|number| {

@@ -1,16 +1,16 @@
-//! The stock of a whole chain at any hour.
+//! The stock of all locations at any hour.
 
 use serde_json::Value;
 
 use super::{Hour, Level, item::Item};
 use crate::{
-    api::Book,
+    api::DataSource,
     seed::mix,
     world::{LOCATIONS, World},
 };
 
-/// Keeps the random numbers of dirt apart from those of stock.
-const DIRT: u64 = 0x4449_5254;
+/// Keeps the random numbers of invalid rows apart from those of stock.
+const INVALID: u64 = 0x4449_5254;
 
 /// Counts what is in stock.
 #[derive(Debug, Clone)]
@@ -21,8 +21,8 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// The products of `world` at the first `locations` places. Every `gap_every`-th hour the
-    /// system was down and counted nothing; zero means never.
+    /// Returns the stock of the products of `world` at the first `locations` locations. Every
+    /// `gap_every`-th hour has no snapshot; zero means never.
     #[must_use]
     pub fn new(world: World, locations: usize, gap_every: u32) -> Self {
         let locations = 0..locations.min(LOCATIONS.len());
@@ -32,8 +32,8 @@ impl Generator {
         Self { world, items, gap_every }
     }
 
-    /// The levels at `hour`, if they were counted. Now and then a row is there twice, or one that
-    /// no contract accepts stands in the place of a good one.
+    /// Returns the levels at `hour`, if there is a snapshot. Some hours have a row twice, and some
+    /// have an invalid row in the place of a valid one.
     #[must_use]
     pub fn levels(&self, hour: Hour) -> Option<Vec<Level>> {
         if self.gap_every > 0 && hour.number() % i64::from(self.gap_every) == 0 {
@@ -45,7 +45,7 @@ impl Generator {
             levels.push(self.level(*at, *product, item, hour, &snapshot_at));
         }
         if !levels.is_empty() {
-            self.soil(hour, &mut levels);
+            self.corrupt(hour, &mut levels);
         }
         Some(levels)
     }
@@ -69,17 +69,16 @@ impl Generator {
         }
     }
 
-    /// Inventory systems are not clean either: every sixth hour or so has a row that breaks the
-    /// contract, every fourth one that is there twice.
-    fn soil(&self, hour: Hour, levels: &mut Vec<Level>) {
-        let draw = mix(self.world.seed, &[DIRT, hour.number() as u64]);
+    /// Makes a row invalid in about every sixth hour, and repeats a row in every fourth.
+    fn corrupt(&self, hour: Hour, levels: &mut Vec<Level>) {
+        let draw = mix(self.world.seed, &[INVALID, hour.number() as u64]);
         let position = |salt: u32| (draw >> salt) as usize % levels.len();
-        let (spoilt, repeated) = (position(8), position(32));
+        let (invalid, repeated) = (position(8), position(32));
         if draw.is_multiple_of(4) {
-            // Right behind the first one: its data shifted between two requests.
+            // Behind the original, as if the data had shifted between two requests.
             levels.insert(repeated, levels[repeated].clone());
         }
-        let level = &mut levels[spoilt];
+        let level = &mut levels[invalid];
         match draw % 30 {
             1 => level.product_id = None,
             2 => level.on_hand = Value::from("plenty"),
@@ -91,7 +90,7 @@ impl Generator {
     }
 }
 
-impl Book for Generator {
+impl DataSource for Generator {
     const PATH: &'static str = "/v1/inventory";
     const PARAMETER: &'static str = "snapshot_at";
     type Period = Hour;
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn given_the_same_seed_and_hour_then_the_same_levels_and_otherwise_others() {
+    fn levels_follow_from_seed_and_hour() {
         let (first, second) = (hours(1).nth(9), hours(1).nth(15));
         let levels = |seed, hour: Option<Hour>| generator(seed).levels(hour.unwrap()).unwrap();
 
@@ -129,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_month_then_repeated_rows_two_currencies_and_each_kind_of_dirt_are_in_it() {
+    fn a_month_has_repeats_two_currencies_and_all_invalid_rows() {
         let generator = generator(1);
         let snapshots: Vec<_> = hours(30).map(|hour| generator.levels(hour).unwrap()).collect();
         let repeated = snapshots.iter().filter(|levels| levels.len() == 151).count();
@@ -146,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn given_gaps_then_so_many_hours_were_not_counted() {
+    fn every_nth_hour_is_missing_with_gaps() {
         let generator = Generator::new(World::new(1), 1, 8);
 
         assert_eq!(hours(2).filter(|hour| generator.levels(*hour).is_none()).count(), 6);
     }
 
     #[test]
-    fn given_a_snapshot_then_its_rows_are_unique_but_for_the_repeated_one() {
+    fn rows_of_a_snapshot_are_unique_except_the_repeated_one() {
         for hour in hours(3) {
             let levels = generator(4).levels(hour).unwrap();
             let keys: HashSet<_> =

@@ -1,4 +1,4 @@
-//! The full hours on which stock is counted.
+//! Full hours, on which stock is counted.
 
 use std::{fmt, str::FromStr};
 
@@ -19,28 +19,28 @@ pub struct Hour(DateTime<Utc>);
 pub struct NotAnHour;
 
 impl Hour {
-    /// The hours of a day.
+    /// Returns the hours of a day.
     pub fn of_day(day: NaiveDate) -> impl Iterator<Item = Self> {
         (0..24).filter_map(move |hour| day.and_hms_opt(hour, 0, 0)).map(|time| Self(time.and_utc()))
     }
 
-    /// When it is.
+    /// Returns the hour as a time.
     #[must_use]
     pub fn time(self) -> DateTime<Utc> {
         self.0
     }
 
-    /// The hour, counted from 1970.
+    /// Returns the number of hours since 1970.
     pub(super) fn number(self) -> i64 {
         self.0.timestamp().div_euclid(SECONDS)
     }
 
-    /// The hour with this number.
+    /// Returns the hour with this number.
     pub(super) fn numbered(number: i64) -> Self {
         Self(DateTime::UNIX_EPOCH + TimeDelta::hours(number))
     }
 
-    /// Whether something is sold in the hour that begins here.
+    /// Returns whether stores are open in the hour that begins here.
     pub(super) fn is_open(number: i64) -> bool {
         OPEN.contains(&(number.rem_euclid(24) as u32))
     }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn given_a_full_hour_then_it_is_read_written_and_counted() {
+    fn a_full_hour_is_parsed_written_and_numbered() {
         let hour: Hour = "2026-11-21T10:00:00Z".parse().unwrap();
 
         assert_eq!(hour.to_string(), "2026-11-21T10:00:00Z");
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn given_something_else_then_it_is_refused() {
+    fn a_text_that_is_not_a_full_hour_is_rejected() {
         for text in ["2026-11-21T10", "2026-11-21T10:30:00Z", "2026-11-21T10:00:00.5Z", "noon"] {
             assert_eq!(text.parse::<Hour>(), Err(NotAnHour), "{text}");
         }

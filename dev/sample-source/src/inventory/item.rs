@@ -1,8 +1,8 @@
-//! One product in one place: how its stock goes down hour by hour and comes up again.
+//! The stock of one product at one location, hour by hour.
 //!
-//! Nothing is replayed from the beginning of time. Goods come in cycles whose beginnings are known,
-//! each delivery fills the shelf up to the same mark, and what is sold in an hour depends on that
-//! hour alone: so the stock of any hour follows from the sales since its cycle began.
+//! The stock of an hour is computed without the hours before its cycle. Goods arrive in cycles
+//! whose starts are known, each delivery fills the shelf to the same level, and the sales of an
+//! hour depend on that hour alone. So the stock follows from the sales since the cycle began.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
@@ -24,22 +24,22 @@ const SALES_PER_THOUSAND_HOURS: f64 = 400.0;
 /// Open hours of a delivery's lead time: stock is low when it would not last that long.
 const LEAD_TIME: u64 = 24;
 
-/// How an item is looked after.
+/// How an item is restocked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Care {
-    /// Filled up every so many hours, give or take a quarter.
+enum RestockPolicy {
+    /// Filled up about every `every` hours, give or take a quarter.
     Restocked { every: u32 },
-    /// Nobody buys it: what there is stays.
+    /// Never sold: the stock stays the same.
     Dead,
     /// No longer sold: the shelf has been empty since this hour.
     Delisted { since: i64 },
 }
 
-/// One product in one place.
+/// One product at one location.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Item {
     seed: u64,
-    care: Care,
+    policy: RestockPolicy,
     /// Units sold in a thousand open hours.
     rate: u64,
     /// Units on a full shelf.
@@ -60,7 +60,7 @@ pub(super) struct Stock {
 impl Item {
     pub(super) fn new(world: &World, location: usize, product: u32) -> Self {
         let seed = mix(world.seed, &[ITEM, location as u64, u64::from(product)]);
-        // The warehouse, the first of the places, sends parcels all over the country.
+        // The warehouse, the first location, ships to the whole country.
         let share = if location == 0 { 2.0 } else { 6.0 / LOCATIONS.len() as f64 };
         let rate = (SALES_PER_THOUSAND_HOURS * world.popularity(product) * share).ceil() as u64;
         let every = 96 + (mix(seed, &[1]) % 240) as u32;
@@ -68,31 +68,35 @@ impl Item {
         let sold_per_cycle = rate * u64::from(every) / 2_000;
         // What the shelf holds, in per cent of what is sold until the next delivery: under 100 it
         // runs out.
-        let (care, holds) = match mix(seed, &[2]) % 100 {
-            0..3 => (Care::Delisted { since: 420_000 + (mix(seed, &[3]) % 60_000) as i64 }, 0),
-            3..6 => (Care::Dead, 120),
-            6..20 => (Care::Restocked { every }, 75),
-            20..45 => (Care::Restocked { every }, 105),
-            _ => (Care::Restocked { every }, 180),
+        let (policy, holds) = match mix(seed, &[2]) % 100 {
+            0..3 => {
+                (RestockPolicy::Delisted { since: 420_000 + (mix(seed, &[3]) % 60_000) as i64 }, 0)
+            }
+            3..6 => (RestockPolicy::Dead, 120),
+            6..20 => (RestockPolicy::Restocked { every }, 75),
+            20..45 => (RestockPolicy::Restocked { every }, 105),
+            _ => (RestockPolicy::Restocked { every }, 180),
         };
         let lead_time = (rate * LEAD_TIME / 1_000) as u32 + 1;
         Self {
             seed,
-            care,
+            policy,
             rate,
             full: (sold_per_cycle * holds / 100) as u32 + 2,
-            // Nobody has set one for every twentieth.
+            // Every twentieth item has no reorder point.
             reorder_point: if mix(seed, &[4]).is_multiple_of(20) { 0 } else { lead_time },
         }
     }
 
-    /// The stock that is counted at `hour`, after what was sold and came in before it.
+    /// Returns the stock at `hour`, after all sales and deliveries before it.
     pub(super) fn at(&self, hour: Hour) -> Stock {
         let now = hour.number();
-        let (on_hand, restocked_quantity, last_restocked_at) = match self.care {
-            Care::Dead => (self.full, 0, None),
-            Care::Delisted { since } => (0, 0, (since < now).then(|| Hour::numbered(since).time())),
-            Care::Restocked { every } => {
+        let (on_hand, restocked_quantity, last_restocked_at) = match self.policy {
+            RestockPolicy::Dead => (self.full, 0, None),
+            RestockPolicy::Delisted { since } => {
+                (0, 0, (since < now).then(|| Hour::numbered(since).time()))
+            }
+            RestockPolicy::Restocked { every } => {
                 let (cycle, start) = self.cycle(every, now);
                 let restocked = if start == now {
                     let before = self.start(every, cycle - 1);
@@ -112,26 +116,26 @@ impl Item {
         }
     }
 
-    /// The hour at whose count the delivery of a cycle is on the shelf for the first time.
+    /// Returns the first hour whose stock includes the delivery of a cycle.
     fn start(&self, every: u32, cycle: i64) -> i64 {
         let (every, draw) = (i64::from(every), mix(self.seed, &[DELIVERY, cycle as u64]));
         let late = (draw % (every / 2) as u64) as i64 - every / 4;
         cycle * every + (self.seed % every as u64) as i64 + late
     }
 
-    /// The cycle that `now` lies in, and its start. Starts wander by at most a quarter, so they
-    /// never overtake each other.
+    /// Returns the cycle of `now` and its start. Starts vary by at most a quarter of a cycle, so
+    /// they keep their order.
     fn cycle(&self, every: u32, now: i64) -> (i64, i64) {
         let estimate =
             (now - (self.seed % u64::from(every)) as i64).div_euclid(i64::from(every)) + 1;
         let starts =
             (0..).map(|back| estimate - back).map(|cycle| (cycle, self.start(every, cycle)));
         let mut begun = starts.skip_while(|(_, start)| *start > now);
-        // The sequence has no end; the default is only there for the type.
+        // The sequence is endless, so the default is never used.
         begun.next().unwrap_or((estimate, now))
     }
 
-    /// What is left at `now` of a shelf that was full at `start`.
+    /// Returns the units left at `now` of a shelf that was full at `start`.
     fn left(&self, start: i64, now: i64) -> u32 {
         let mut left = self.full;
         for hour in (start..now).filter(|hour| Hour::is_open(*hour)) {
@@ -143,16 +147,15 @@ impl Item {
         left
     }
 
-    /// What customers want in one open hour: the rate on average, up to twice as much.
+    /// Returns the demand of one open hour: on average the rate, at most twice as much.
     fn sold(&self, hour: i64) -> u32 {
         let draw = mix(self.seed, &[SALES, hour as u64]);
         let thousandths = (draw >> 32) % (2 * self.rate + 1);
-        // The remainder decides whether it is one more, so that small rates do not become none at
-        // all.
+        // The remainder decides whether to add one, so that small rates do not become zero.
         ((thousandths + draw % 1_000) / 1_000) as u32
     }
 
-    /// A few units are promised to customers for some hours; now and then more than there are.
+    /// Returns the reserved units; sometimes more than the units on hand.
     fn reserved(&self, now: i64) -> u32 {
         let draw = mix(self.seed, &[RESERVED, now.div_euclid(5) as u64]);
         if draw.is_multiple_of(3) {
@@ -162,7 +165,7 @@ impl Item {
         }
     }
 
-    /// Lorries come some time within the hour before the count.
+    /// Returns the time of a delivery, within the hour before the snapshot.
     fn delivered_at(&self, start: i64) -> DateTime<Utc> {
         let minutes = 1 + mix(self.seed, &[DELIVERY, start as u64, 1]) % 59;
         Hour::numbered(start).time() - TimeDelta::minutes(minutes as i64)
@@ -185,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_month_then_some_items_run_out_some_run_low_and_most_are_there() {
+    fn some_items_run_out_some_run_low_and_most_are_in_stock() {
         let items: Vec<_> =
             (0..4).flat_map(|at| (0..100).map(move |product| item(1, at, product))).collect();
         let (mut out, mut low, mut all) = (0, 0, 0);
@@ -207,12 +210,12 @@ mod tests {
     }
 
     #[test]
-    fn given_many_items_then_each_kind_of_care_is_among_them() {
+    fn many_items_have_every_restock_policy() {
         let items: Vec<_> = (0..300).map(|product| item(2, 1, product)).collect();
         let has = |is: fn(&Item) -> bool| items.iter().any(is);
 
-        assert!(has(|item| item.care == Care::Dead));
-        assert!(has(|item| matches!(item.care, Care::Delisted { .. })));
+        assert!(has(|item| item.policy == RestockPolicy::Dead));
+        assert!(has(|item| matches!(item.policy, RestockPolicy::Delisted { .. })));
         assert!(has(|item| item.reorder_point == 0));
     }
 
@@ -222,15 +225,18 @@ mod tests {
             seed: u64, location in 0_usize..9, product in 0_u32..200, hour in 350_000_i64..600_000,
         ) {
             let item = item(seed, location, product);
-            let (before, after) = (item.at(Hour::numbered(hour)), item.at(Hour::numbered(hour + 1)));
-            let wanted = if Hour::is_open(hour) && item.care != Care::Dead { item.sold(hour) } else { 0 };
+            let before = item.at(Hour::numbered(hour));
+            let after = item.at(Hour::numbered(hour + 1));
+            let sells = Hour::is_open(hour) && item.policy != RestockPolicy::Dead;
+            let wanted = if sells { item.sold(hour) } else { 0 };
 
             prop_assert_eq!(
                 after.on_hand,
                 before.on_hand.saturating_sub(wanted) + after.restocked_quantity
             );
             let time = |stock: &Stock| {
-                stock.last_restocked_at.as_deref().map(|time| DateTime::parse_from_rfc3339(time).unwrap())
+                let time = stock.last_restocked_at.as_deref()?;
+                Some(DateTime::parse_from_rfc3339(time).unwrap())
             };
             prop_assert!(time(&after) >= time(&before));
             prop_assert!(time(&after).is_none_or(|time| time < Hour::numbered(hour + 1).time()));

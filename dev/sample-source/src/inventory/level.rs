@@ -3,12 +3,12 @@
 use serde::Serialize;
 use serde_json::Value;
 
-/// What was in stock of one product in one place. Fields that dirt can spoil are loose on purpose.
+/// The stock of one product at one location. Fields that may be invalid have loose types.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Level {
     /// The store or warehouse.
     pub location_id: &'static str,
-    /// What people call it.
+    /// Its name.
     pub location_name: &'static str,
     /// The product; absent when the system lost it.
     pub product_id: Option<String>,
@@ -16,7 +16,7 @@ pub struct Level {
     pub product_name: String,
     /// When the stock was counted.
     pub snapshot_at: String,
-    /// Units in the place. Text when the system did not write a number.
+    /// Units on hand. Text when the system did not write a number.
     pub on_hand: Value,
     /// Units promised to customers.
     pub reserved: i64,

@@ -32,12 +32,12 @@ pub struct DayFiles {
 }
 
 impl DayFiles {
-    /// The day files in `folder`.
+    /// Returns the day files in `folder`.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into() }
     }
 
-    /// The lines of a day's file, in file order. A day without a file was a day without trading.
+    /// Returns the lines of a day's file, in file order; none for a day without a file.
     ///
     /// # Errors
     /// When the file cannot be read or has other columns. Odd values are not errors: they are
@@ -78,7 +78,7 @@ fn read(file: impl Read, day: NaiveDate) -> anyhow::Result<Vec<Sale>> {
     let mut sales = Vec::new();
     for record in reader.byte_records() {
         let record = record?;
-        // A till's odd bytes must not stop the day.
+        // Bytes that are not UTF-8 must not fail the day.
         let text = |column: usize| String::from_utf8_lossy(&record[column]).into_owned();
         let optional = |column: usize| Some(text(column)).filter(|value| !value.is_empty());
         let transaction_id = text(0);
@@ -109,7 +109,7 @@ fn quantity(text: String) -> Value {
     text.parse::<i64>().map_or_else(|_| Value::String(text), Value::from)
 }
 
-/// A spreadsheet once took the ids for numbers: `17850.0`.
+/// Returns the id without the `.0` that a spreadsheet added.
 fn customer_id(text: String) -> String {
     text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
 }
@@ -136,7 +136,7 @@ C536379,D,Discount,-1,2010-12-01 09:41:00,27.50,14527.0,United Kingdom
     }
 
     #[test]
-    fn given_a_file_then_each_line_is_a_sale_and_its_number_the_position_in_its_invoice() {
+    fn each_line_of_a_file_is_a_sale_numbered_within_its_invoice() {
         let sales = read(DAY.as_bytes(), day()).unwrap();
 
         let ids: Vec<_> =
@@ -150,7 +150,7 @@ C536379,D,Discount,-1,2010-12-01 09:41:00,27.50,14527.0,United Kingdom
     }
 
     #[test]
-    fn given_dirt_then_it_is_passed_on_as_it_is() {
+    fn invalid_rows_of_a_file_are_passed_on_unchanged() {
         let sale = read(DAY.as_bytes(), day()).unwrap().pop().unwrap();
 
         assert_eq!(sale.quantity, Value::from("many"));
@@ -160,14 +160,14 @@ C536379,D,Discount,-1,2010-12-01 09:41:00,27.50,14527.0,United Kingdom
     }
 
     #[test]
-    fn given_other_columns_then_the_error_names_the_expected_ones() {
+    fn an_error_about_columns_names_the_expected_ones() {
         let error = read("a,b\n1,2\n".as_bytes(), day()).unwrap_err().to_string();
 
         assert!(error.contains("expected the columns InvoiceNo,StockCode"), "{error}");
     }
 
     #[test]
-    fn given_no_file_then_the_day_is_empty() {
+    fn a_day_without_a_file_is_empty() {
         let files = DayFiles::new(std::env::temp_dir().join("no-such-folder-of-day-files"));
 
         assert_eq!(files.sales(day()).unwrap(), []);

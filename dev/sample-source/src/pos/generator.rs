@@ -23,8 +23,7 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// The lines of `day`: some returns and discounts, and now and then a line that no contract
-    /// accepts.
+    /// Returns the lines of `day`, with some returns, discounts and invalid lines.
     #[must_use]
     pub fn sales(&self, day: NaiveDate) -> Vec<Sale> {
         let mut rng = rng_of_day(self.world.seed, day);
@@ -66,7 +65,7 @@ impl Generator {
                 business_date: day,
             };
             self.sell(rng, store, &mut sale, is_return);
-            soil(rng, &mut sale);
+            corrupt(rng, &mut sale);
             sales.push(sale);
         }
     }
@@ -79,7 +78,7 @@ impl Generator {
         sale.product_name = Some(product.name);
         sale.quantity = Value::from(if is_return { -units } else { units });
         sale.unit_price = unit_price.to_string();
-        // One till in twenty has lost touch with the price list.
+        // One line in twenty has no cost.
         sale.unit_cost = rng.random_bool(0.95).then(|| store.amount(product.cost).to_string());
         if !is_return && rng.random_bool(0.1) {
             sale.discount =
@@ -88,8 +87,8 @@ impl Generator {
     }
 }
 
-/// Real tills are not clean.
-fn soil(rng: &mut impl Rng, sale: &mut Sale) {
+/// Makes 7 lines in 1,000 invalid, as real tills do.
+fn corrupt(rng: &mut impl Rng, sale: &mut Sale) {
     match rng.random_range(0..1_000) {
         0..3 => sale.unit_price = "0.00".to_owned(),
         3..5 => sale.product_id = None,
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn given_the_same_seed_and_day_then_the_same_sales_and_otherwise_others() {
+    fn sales_follow_from_seed_and_day() {
         let generator = Generator { world: World::new(7), rows_per_day: 300 };
 
         assert_eq!(generator.sales(day()), generator.sales(day()));
@@ -123,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_big_day_then_it_holds_returns_discounts_regions_and_each_kind_of_dirt() {
+    fn a_big_day_has_returns_discounts_and_all_invalid_rows() {
         let sales = Generator { world: World::new(1), rows_per_day: 20_000 }.sales(day());
 
         let regions: HashSet<_> = sales.iter().map(|sale| &sale.region).collect();
@@ -143,7 +142,8 @@ mod tests {
         fn a_day_has_exactly_its_rows_and_no_line_twice(seed: u64, rows_per_day in 0_usize..500) {
             let sales = Generator { world: World::new(seed), rows_per_day }.sales(day());
 
-            let ids: HashSet<_> = sales.iter().map(|sale| (&sale.transaction_id, sale.line_no)).collect();
+            let ids = sales.iter().map(|sale| (&sale.transaction_id, sale.line_no));
+            let ids: HashSet<_> = ids.collect();
             prop_assert_eq!(sales.len(), rows_per_day);
             prop_assert_eq!(ids.len(), rows_per_day);
         }

@@ -10,9 +10,9 @@ pub use sale::Sale;
 
 use chrono::NaiveDate;
 
-use crate::api::Book;
+use crate::api::DataSource;
 
-/// Where the sales of a day come from.
+/// The sales of days.
 #[derive(Debug, Clone)]
 pub enum Days {
     /// One CSV file per day.
@@ -21,13 +21,13 @@ pub enum Days {
     Generated(Generator),
 }
 
-impl Book for Days {
+impl DataSource for Days {
     const PATH: &'static str = "/v1/sales";
     const PARAMETER: &'static str = "business_date";
     type Period = NaiveDate;
     type Row = Sale;
 
-    /// The sales lines of `day`; none when there was no trading.
+    /// Returns the sales lines of `day`.
     fn rows(&self, day: NaiveDate) -> anyhow::Result<Option<Vec<Sale>>> {
         match self {
             Self::Files(files) => files.sales(day).map(Some),

@@ -4,8 +4,8 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use serde_json::Value;
 
-/// One sales line. Fields that dirt can spoil are loose on purpose: the API passes on what the
-/// tills wrote.
+/// One sales line. Fields that may be invalid have loose types: the API passes on what the tills
+/// wrote.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Sale {
     /// The receipt.

@@ -1,27 +1,27 @@
-//! Which events go into which request.
+//! Plans which events go into which request.
 
 use std::collections::VecDeque;
 
 use rand::{RngExt, rngs::StdRng};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{Feed, Summary};
+use super::{EventSource, Summary};
 use crate::{record::Recorder, seed::rng_of_day};
 
 /// One event in this many is sent a second time.
 const DUPLICATE_EVERY: u32 = 100;
 
 /// The first request, and one in this many after it, is followed by one that must be refused.
-const DIRTY_EVERY: u32 = 20;
+const INVALID_EVERY: u32 = 20;
 
 /// Keeps the random numbers of the plan apart from those of the events.
 const PLAN_SEED: u64 = 0x504C_414E;
 
-/// What is to be sent.
+/// The requests of one source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plan<F> {
-    /// Whose events.
-    pub feed: F,
+pub struct Plan<S> {
+    /// The source of the events.
+    pub source: S,
     /// New events per request.
     pub batch: usize,
 }
@@ -34,13 +34,13 @@ pub enum Purpose {
     /// Exact copies of events that an earlier request carried.
     Duplicates,
     /// Must be refused.
-    Dirt,
+    Invalid,
 }
 
 /// One event of a request.
 #[derive(Debug, Clone)]
 pub struct Planned {
-    /// The event, as it travels.
+    /// The event's JSON.
     pub json: Box<RawValue>,
     /// Whether it happened on the day before.
     pub late: bool,
@@ -53,35 +53,35 @@ pub struct Request {
     pub id: String,
     /// Why it is sent.
     pub purpose: Purpose,
-    /// What it carries, never nothing.
+    /// Its events, at least one.
     pub events: Vec<Planned>,
 }
 
-impl<F: Feed> Plan<F> {
-    /// The requests, one after the other: a long plan takes no more memory than its feed.
+impl<S: EventSource> Plan<S> {
+    /// Returns the requests, one after the other, without holding all of them in memory.
     pub fn requests(&self) -> impl Iterator<Item = anyhow::Result<Request>> {
         Requests {
             plan: self,
-            events: self.feed.events(),
-            rng: rng_of_day(self.feed.seed() ^ PLAN_SEED, self.feed.day()),
+            events: self.source.events(),
+            rng: rng_of_day(self.source.seed() ^ PLAN_SEED, self.source.day()),
             copies: Vec::new(),
             ready: VecDeque::new(),
             requests: 0,
         }
     }
 
-    /// What a perfect API would make of the plan, without sending anything.
+    /// Returns the summary of a perfect API, without sending anything.
     ///
     /// # Errors
     /// When a record cannot be written.
-    pub fn rehearse(&self, recorder: &mut Recorder) -> anyhow::Result<Summary> {
+    pub fn dry_run(&self, recorder: &mut Recorder) -> anyhow::Result<Summary> {
         let mut summary = Summary::default();
         for request in self.requests() {
             let request = request?;
             let events = request.events.len() as u64;
             summary.count(&request);
             summary.requests += 1;
-            if request.purpose == Purpose::Dirt {
+            if request.purpose == Purpose::Invalid {
                 summary.rejected += events;
                 summary.requests_refused += 1;
             } else {
@@ -92,8 +92,8 @@ impl<F: Feed> Plan<F> {
         Ok(summary)
     }
 
-    fn planned(&self, event: &F::Event) -> anyhow::Result<Planned> {
-        let late = F::occurred_at(event).date_naive() < self.feed.day();
+    fn planned(&self, event: &S::Event) -> anyhow::Result<Planned> {
+        let late = S::occurred_at(event).date_naive() < self.source.day();
         Ok(Planned { json: to_raw_value(event)?, late })
     }
 }
@@ -104,20 +104,20 @@ impl Request {
     }
 }
 
-struct Requests<'a, F: Feed> {
-    plan: &'a Plan<F>,
-    events: Box<dyn Iterator<Item = F::Event> + Send>,
+struct Requests<'a, S: EventSource> {
+    plan: &'a Plan<S>,
+    events: Box<dyn Iterator<Item = S::Event> + Send>,
     rng: StdRng,
     copies: Vec<Planned>,
     ready: VecDeque<Request>,
     requests: u64,
 }
 
-impl<F: Feed> Requests<'_, F> {
+impl<S: EventSource> Requests<'_, S> {
     fn request(&mut self, purpose: Purpose, events: Vec<Planned>) {
-        let feed = &self.plan.feed;
+        let source = &self.plan.source;
         let id =
-            format!("msg_{}_{}_{:08}", feed.day().format("%Y%m%d"), feed.seed(), self.requests);
+            format!("msg_{}_{}_{:08}", source.day().format("%Y%m%d"), source.seed(), self.requests);
         self.requests += 1;
         self.ready.push_back(Request { id, purpose, events });
     }
@@ -145,18 +145,18 @@ impl<F: Feed> Requests<'_, F> {
         }
         let is_first = self.requests == 0;
         self.request(Purpose::Fresh, fresh);
-        if self.rng.random_ratio(1, DIRTY_EVERY) || is_first {
-            let dirt = self.plan.feed.dirt(self.requests)?;
-            let dirt =
-                dirt.iter().map(|event| Ok(Planned { json: to_raw_value(event)?, late: false }));
-            let dirt = dirt.collect::<Result<_, serde_json::Error>>()?;
-            self.request(Purpose::Dirt, dirt);
+        if self.rng.random_ratio(1, INVALID_EVERY) || is_first {
+            let events = self.plan.source.invalid_events(self.requests)?;
+            let events =
+                events.iter().map(|event| Ok(Planned { json: to_raw_value(event)?, late: false }));
+            let events = events.collect::<Result<_, serde_json::Error>>()?;
+            self.request(Purpose::Invalid, events);
         }
         Ok(())
     }
 }
 
-impl<F: Feed> Iterator for Requests<'_, F> {
+impl<S: EventSource> Iterator for Requests<'_, S> {
     type Item = anyhow::Result<Request>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -180,7 +180,7 @@ mod tests {
 
     fn plan(seed: u64, events: u64, batch: usize) -> Plan<Traffic> {
         let day = chrono::NaiveDate::from_ymd_opt(2026, 11, 20).unwrap();
-        Plan { feed: Traffic { world: World::new(seed), day, events }, batch }
+        Plan { source: Traffic { world: World::new(seed), day, events }, batch }
     }
 
     fn requests(plan: Plan<Traffic>) -> Vec<Request> {
@@ -195,17 +195,17 @@ mod tests {
     }
 
     #[test]
-    fn given_the_same_seed_then_the_same_requests_byte_for_byte() {
+    fn requests_follow_from_the_seed_byte_for_byte() {
         assert_eq!(texts(&requests(plan(5, 3_000, 100))), texts(&requests(plan(5, 3_000, 100))));
     }
 
     #[test]
-    fn given_a_long_plan_then_late_events_copies_and_dirt_are_part_of_it() {
+    fn a_long_plan_has_late_events_copies_and_invalid_events() {
         let requests = requests(plan(6, 20_000, 100));
         let count = |purpose| requests.iter().filter(|request| request.purpose == purpose).count();
 
         assert_eq!(count(Purpose::Fresh), 200);
-        assert!(count(Purpose::Dirt) > 3);
+        assert!(count(Purpose::Invalid) > 3);
         assert!(count(Purpose::Duplicates) >= 1);
         assert!(requests.iter().flat_map(|request| &request.events).any(|event| event.late));
     }
@@ -215,26 +215,30 @@ mod tests {
         for day in (0..60).map(|days| {
             chrono::NaiveDate::from_ymd_opt(2026, 11, 1).unwrap() + chrono::Days::new(days)
         }) {
-            let plan = Plan { feed: Traffic { world: World::new(3), day, events: 50 }, batch: 50 };
-            assert!(requests(plan).iter().any(|request| request.purpose == Purpose::Dirt), "{day}");
+            let plan =
+                Plan { source: Traffic { world: World::new(3), day, events: 50 }, batch: 50 };
+            assert!(
+                requests(plan).iter().any(|request| request.purpose == Purpose::Invalid),
+                "{day}"
+            );
         }
     }
 
     #[test]
-    fn given_dirt_then_no_event_of_it_is_sent_in_any_other_request() {
+    fn an_invalid_event_is_in_one_request_only() {
         let requests = requests(plan(6, 20_000, 100));
 
-        let mut good = HashSet::new();
-        let mut dirty = Vec::new();
+        let mut valid = HashSet::new();
+        let mut invalid = Vec::new();
         for request in &requests {
             for event in &request.events {
                 match request.purpose {
-                    Purpose::Dirt => dirty.push(event.json.get()),
-                    Purpose::Fresh | Purpose::Duplicates => drop(good.insert(event.json.get())),
+                    Purpose::Invalid => invalid.push(event.json.get()),
+                    Purpose::Fresh | Purpose::Duplicates => drop(valid.insert(event.json.get())),
                 }
             }
         }
-        assert!(dirty.iter().all(|event| !good.contains(event)));
+        assert!(invalid.iter().all(|event| !valid.contains(event)));
     }
 
     proptest! {
@@ -251,7 +255,7 @@ mod tests {
                     match request.purpose {
                         Purpose::Fresh => prop_assert!(seen.insert(event.json.get().to_owned())),
                         Purpose::Duplicates => prop_assert!(seen.contains(event.json.get())),
-                        Purpose::Dirt => {}
+                        Purpose::Invalid => {}
                     }
                 }
             }

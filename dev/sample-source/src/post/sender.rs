@@ -9,7 +9,7 @@ use futures::{TryStreamExt, stream};
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
-use super::{Feed, Plan, Purpose, Request, Secret, Summary};
+use super::{EventSource, Plan, Purpose, Request, Secret, Summary};
 use crate::record::Recorder;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -39,15 +39,15 @@ struct Accepted {
     accepted: u64,
 }
 
-/// The API's verdict on a request.
-enum Verdict {
+/// The API's answer to a request.
+enum Outcome {
     Accepted(u64),
     Refused { status: StatusCode, detail: String },
 }
 
-/// Not an answer: worth another attempt.
+/// Why a request is sent again.
 #[derive(Debug, thiserror::Error)]
-enum TryAgain {
+enum RetryError {
     #[error("the API answered {0}")]
     Status(StatusCode),
     #[error("the API could not be reached")]
@@ -55,7 +55,7 @@ enum TryAgain {
 }
 
 impl Sender {
-    /// A sender with at most `concurrency` requests under way.
+    /// Returns a sender with at most `concurrency` concurrent requests.
     ///
     /// # Errors
     /// When no HTTP client can be built.
@@ -69,27 +69,27 @@ impl Sender {
         Ok(Self { http, target, concurrency: concurrency.max(1), backoff })
     }
 
-    /// Sends everything that is planned and says what became of it.
+    /// Sends all planned requests and returns the summary of their answers.
     ///
     /// # Errors
     /// When the API stays out of reach, or a record cannot be written.
-    pub async fn send<F: Feed>(
+    pub async fn send<S: EventSource>(
         &self,
-        plan: &Plan<F>,
+        plan: &Plan<S>,
         recorder: &mut Recorder,
     ) -> anyhow::Result<Summary> {
-        let url = self.target.url(F::DATASET)?;
+        let url = self.target.url(S::DATASET)?;
         let mut summary = Summary::default();
-        let mut told = Instant::now();
+        let mut last_progress = Instant::now();
         let mut answers = stream::iter(plan.requests())
             .map_ok(|request| self.attempt_until_answered(&url, request))
             .try_buffer_unordered(self.concurrency);
-        while let Some((request, verdict, retries)) = answers.try_next().await? {
+        while let Some((request, outcome, retries)) = answers.try_next().await? {
             summary.count(&request);
             summary.retries += retries;
-            self.judge(&request, verdict, &mut summary, recorder)?;
-            if told.elapsed() >= PROGRESS_EVERY {
-                told = Instant::now();
+            self.count_answer(&request, outcome, &mut summary, recorder)?;
+            if last_progress.elapsed() >= PROGRESS_EVERY {
+                last_progress = Instant::now();
                 tracing::info!(sent = summary.sent, accepted = summary.accepted, "sending");
             }
         }
@@ -100,21 +100,21 @@ impl Sender {
         &self,
         url: &Url,
         request: Request,
-    ) -> anyhow::Result<(Request, Verdict, u64)> {
+    ) -> anyhow::Result<(Request, Outcome, u64)> {
         let events: Vec<_> = request.events.iter().map(|event| &event.json).collect();
         let body = serde_json::to_vec(&events)?;
         let mut retries = 0;
-        let verdict = (|| self.attempt(url, &request.id, body.clone()))
+        let outcome = (|| self.attempt(url, &request.id, body.clone()))
             .retry(self.backoff)
-            .when(|error| error.is::<TryAgain>())
+            .when(|error| error.is::<RetryError>())
             .notify(|_, _| retries += 1)
             .await
             .with_context(|| format!("sending request {}", request.id))?;
-        Ok((request, verdict, retries))
+        Ok((request, outcome, retries))
     }
 
-    async fn attempt(&self, url: &Url, id: &str, body: Vec<u8>) -> anyhow::Result<Verdict> {
-        // Signed anew at each attempt: old timestamps are refused.
+    async fn attempt(&self, url: &Url, id: &str, body: Vec<u8>) -> anyhow::Result<Outcome> {
+        // Signed again at each attempt: the webhook refuses old timestamps.
         let timestamp = Utc::now().timestamp();
         let response = self
             .http
@@ -127,53 +127,59 @@ impl Sender {
             .body(body)
             .send()
             .await
-            .map_err(TryAgain::Unreachable)?;
+            .map_err(RetryError::Unreachable)?;
         let status = response.status();
         if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
-            return Err(TryAgain::Status(status).into());
+            return Err(RetryError::Status(status).into());
         }
-        let answer = response.bytes().await.map_err(TryAgain::Unreachable)?;
+        let answer = response.bytes().await.map_err(RetryError::Unreachable)?;
         if status == StatusCode::ACCEPTED {
             let Accepted { accepted } =
                 serde_json::from_slice(&answer).context("reading the API's receipt")?;
-            return Ok(Verdict::Accepted(accepted));
+            return Ok(Outcome::Accepted(accepted));
         }
-        Ok(Verdict::Refused {
+        Ok(Outcome::Refused {
             status,
             detail: String::from_utf8_lossy(&answer).chars().take(500).collect(),
         })
     }
 
-    fn judge(
+    fn count_answer(
         &self,
         request: &Request,
-        verdict: Verdict,
+        outcome: Outcome,
         summary: &mut Summary,
         recorder: &mut Recorder,
     ) -> anyhow::Result<()> {
         let events = request.events.len() as u64;
         summary.requests += 1;
-        let expected = match &verdict {
-            Verdict::Accepted(accepted) => {
+        let expected = match &outcome {
+            Outcome::Accepted(accepted) => {
                 summary.accepted += accepted;
                 request.record(recorder)?;
-                request.purpose != Purpose::Dirt && *accepted == events
+                request.purpose != Purpose::Invalid && *accepted == events
             }
-            Verdict::Refused { status, .. } => {
+            Outcome::Refused { status, .. } => {
                 summary.rejected += events;
                 summary.requests_refused += 1;
-                request.purpose == Purpose::Dirt && *status == StatusCode::UNPROCESSABLE_ENTITY
+                request.purpose == Purpose::Invalid && *status == StatusCode::UNPROCESSABLE_ENTITY
             }
         };
         if !expected {
-            summary.surprises += 1;
-            let (status, detail) = match verdict {
-                Verdict::Accepted(accepted) => {
+            summary.unexpected_responses += 1;
+            let (status, detail) = match outcome {
+                Outcome::Accepted(accepted) => {
                     (StatusCode::ACCEPTED, format!("{accepted} of {events} events"))
                 }
-                Verdict::Refused { status, detail } => (status, detail),
+                Outcome::Refused { status, detail } => (status, detail),
             };
-            tracing::warn!(id = request.id, purpose = ?request.purpose, %status, detail, "not the expected answer");
+            tracing::warn!(
+                id = request.id,
+                purpose = ?request.purpose,
+                %status,
+                detail,
+                "unexpected response"
+            );
         }
         Ok(())
     }

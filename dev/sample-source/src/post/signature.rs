@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// A shop's webhook secret. Its `Debug` tells nothing.
+/// A shop's webhook secret. `Debug` does not show it.
 #[derive(Clone)]
 pub struct Secret(Vec<u8>);
 
@@ -16,7 +16,7 @@ pub struct Secret(Vec<u8>);
 pub struct NotASecret;
 
 impl Secret {
-    /// The value of the header `webhook-signature`.
+    /// Returns the value of the header `webhook-signature`.
     ///
     /// # Errors
     /// Never with keys that were parsed; the cryptography's interface has the error.
@@ -49,7 +49,7 @@ mod tests {
 
     /// The example of the reference implementation's own tests.
     #[test]
-    fn given_the_specifications_example_then_its_signature() {
+    fn the_example_of_the_specification_has_its_signature() {
         let secret: Secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
         let body = br#"{"test": 2432232314}"#;
 
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn given_something_else_than_a_secret_then_it_is_refused_and_never_shown() {
+    fn an_invalid_secret_is_rejected_and_never_shown() {
         assert_eq!("hunter2".parse::<Secret>().unwrap_err(), NotASecret);
         assert_eq!("whsec_***".parse::<Secret>().unwrap_err(), NotASecret);
         assert_eq!(format!("{:?}", "whsec_MfKQ".parse::<Secret>().unwrap()), "Secret(..)");

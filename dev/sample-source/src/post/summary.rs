@@ -1,22 +1,22 @@
-//! What was sent and what became of it.
+//! Counts of sent events and of answers.
 
 use serde::Serialize;
 
 use super::{Purpose, Request};
 
-/// Counts, in events unless said otherwise.
+/// Counts, of events unless the field says otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
-    /// Everything that was sent: new events, second copies and dirt.
+    /// All sent events: new events, copies and invalid events.
     pub sent: u64,
-    /// Taken by the API, second copies included.
+    /// Accepted by the API, copies included.
     pub accepted: u64,
     /// In requests that the API refused.
     pub rejected: u64,
-    /// Second copies, each in a later request than the first.
+    /// Copies, each in a later request than the original.
     pub duplicates_sent: u64,
-    /// Events that no contract accepts; they are to be rejected.
-    pub dirty_sent: u64,
+    /// Events of requests that must be refused.
+    pub invalid_sent: u64,
     /// New events of the day before.
     pub late_sent: u64,
     /// Requests that got an answer.
@@ -25,8 +25,8 @@ pub struct Summary {
     pub requests_refused: u64,
     /// Attempts beyond the first, after throttling and outages.
     pub retries: u64,
-    /// Requests whose answer was not the expected one: good events refused, or dirt accepted.
-    pub surprises: u64,
+    /// Requests with an unexpected answer: valid events refused, or invalid events accepted.
+    pub unexpected_responses: u64,
 }
 
 impl Summary {
@@ -38,7 +38,7 @@ impl Summary {
                 self.late_sent += request.events.iter().filter(|event| event.late).count() as u64
             }
             Purpose::Duplicates => self.duplicates_sent += events,
-            Purpose::Dirt => self.dirty_sent += events,
+            Purpose::Invalid => self.invalid_sent += events,
         }
     }
 }

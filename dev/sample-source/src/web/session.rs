@@ -1,4 +1,4 @@
-//! Visits: how people move through a shop.
+//! Visits of a shop's site.
 
 use std::collections::VecDeque;
 
@@ -33,7 +33,7 @@ const CAMPAIGNS: [(&str, &str, &str); 3] = [
     ("newsletter", "email", "weekly"),
     ("instagram", "social", "teapots"),
 ];
-const MACHINES: [(&str, &str, &str, &str); 4] = [
+const DEVICES: [(&str, &str, &str, &str); 4] = [
     (
         "mobile",
         "iOS",
@@ -67,8 +67,7 @@ pub struct Visitors {
 }
 
 impl Visitors {
-    /// The visitors of `day`, spread over it in the expectation that about `events` events are
-    /// taken.
+    /// Returns the visitors of `day`, spread over it so that about `events` events cover the day.
     #[must_use]
     pub fn new(world: World, day: NaiveDate, events: u64) -> Self {
         let expected_visits = (events as f64 / EVENTS_PER_VISIT).max(1.0);
@@ -125,7 +124,7 @@ impl Iterator for Visitors {
     }
 }
 
-/// The moment of a visit when `share` of the day's visits have begun, give or take a minute.
+/// Returns the time of a visit when `share` of the day's visits have begun, give or take a minute.
 fn through_the_day(share: f64, rng: &mut impl Rng) -> Duration {
     let second = (share.fract() * 86_400.0) as i64 + rng.random_range(-60..60);
     Duration::seconds(second.clamp(0, 86_399))
@@ -144,7 +143,7 @@ struct Visit {
 impl Visit {
     fn of_anyone(world: World, rng: &mut impl Rng, id: String, start: DateTime<Utc>) -> Self {
         let visitor = rng.random_range(0..200_000);
-        let (kind, os, browser, user_agent) = MACHINES[rng.random_range(0..MACHINES.len())];
+        let (kind, os, browser, user_agent) = DEVICES[rng.random_range(0..DEVICES.len())];
         let utm = rng
             .random_bool(0.3)
             .then(|| CAMPAIGNS[rng.random_range(0..CAMPAIGNS.len())])
@@ -153,7 +152,7 @@ impl Visit {
             event_id: String::new(),
             session_id: format!("s-{id}"),
             visitor_id: format!("v{visitor:06}"),
-            // A visitor who is known is known at every visit.
+            // A known visitor is known at every visit.
             customer_id: (visitor % 3 == 0).then(|| world.online_customer(visitor / 3)),
             event_type: EventType::PageView,
             occurred_at: start,
@@ -276,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn given_the_same_seed_and_day_then_the_same_events_and_otherwise_others() {
+    fn events_follow_from_seed_and_day() {
         let events =
             |seed, day| Visitors::new(World::new(seed), day, 1_000).take(1_000).collect::<Vec<_>>();
 
@@ -286,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn given_two_days_in_a_row_then_no_event_of_one_has_an_id_of_the_other() {
+    fn consecutive_days_share_no_event_id() {
         let ids = |day| {
             let events = Visitors::new(World::new(1), day, 4_000).take(4_000);
             events.map(|event| event.event_id).collect::<HashSet<_>>()
@@ -295,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_day_of_visits_then_every_kind_of_session_is_among_them() {
+    fn a_day_has_every_kind_of_session() {
         let visits = visits(3, 50_000);
         let midnight = (day() + Duration::days(1)).and_time(NaiveTime::MIN).and_utc();
         let has_break = |events: &[Event]| {
@@ -316,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn given_the_estimate_of_events_per_visit_then_it_is_about_right() {
+    fn the_estimate_of_events_per_visit_is_about_right() {
         let measured = 50_000.0 / visits(4, 50_000).len() as f64;
 
         assert!((measured - EVENTS_PER_VISIT).abs() < 0.5, "{measured}");
@@ -324,14 +323,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn events_are_unique_and_a_session_belongs_to_one_visitor_in_order(seed: u64, events in 1_usize..600) {
+        fn events_are_unique_and_a_session_has_one_visitor(seed: u64, events in 1_usize..600) {
             let visits = visits(seed, events);
 
             let ids: HashSet<_> = visits.values().flatten().map(|event| &event.event_id).collect();
             prop_assert_eq!(ids.len(), events);
             for visit in visits.values() {
                 prop_assert!(visit.iter().all(|event| event.visitor_id == visit[0].visitor_id));
-                prop_assert!(visit.windows(2).all(|pair| pair[0].occurred_at < pair[1].occurred_at));
+                let is_ordered = |pair: &[Event]| pair[0].occurred_at < pair[1].occurred_at;
+                prop_assert!(visit.windows(2).all(is_ordered));
             }
         }
     }

@@ -1,21 +1,21 @@
-//! The traffic of one day, as it is posted.
+//! The web traffic of one day.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 
 use super::{Event, Visitors};
 use crate::{
-    post::{Feed, Spoil, spoil},
+    post::{Corruption, EventSource, corrupt},
     world::World,
 };
 
 /// Events of a request that must be refused.
-const DIRTY_EVENTS: u64 = 2;
+const INVALID_EVENTS: u64 = 2;
 
-/// Keeps the visitors of dirt apart from those of the day.
-const DIRT_SEED: u64 = 0x4449_5254;
+/// Keeps the visitors of invalid events apart from those of the day.
+const INVALID_SEED: u64 = 0x4449_5254;
 
-const WAYS_TO_SPOIL: [Spoil; 5] = [
+const CORRUPTIONS: [Corruption; 5] = [
     |fields| drop(fields.remove("event_id")),
     |fields| drop(fields.insert("event_type".to_owned(), "teleport".into())),
     |fields| drop(fields.insert("occurred_at".to_owned(), "yesterday".into())),
@@ -26,15 +26,15 @@ const WAYS_TO_SPOIL: [Spoil; 5] = [
 /// What the visitors of one day do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Traffic {
-    /// Whose customers they are, and what they look at.
+    /// The customers and products.
     pub world: World,
     /// The day of most of the events.
     pub day: NaiveDate,
-    /// New events, without second copies and dirt.
+    /// New events, without copies and invalid events.
     pub events: u64,
 }
 
-impl Feed for Traffic {
+impl EventSource for Traffic {
     const DATASET: &'static str = "web_traffic";
     type Event = Event;
 
@@ -55,16 +55,16 @@ impl Feed for Traffic {
         event.occurred_at
     }
 
-    fn dirt(&self, number: u64) -> anyhow::Result<Vec<Value>> {
+    fn invalid_events(&self, number: u64) -> anyhow::Result<Vec<Value>> {
         // Visitors of their own, so that none of their events is ever accepted under the same id.
-        let world = World { seed: self.world.seed ^ number ^ DIRT_SEED, ..self.world };
-        let strangers = Visitors::new(world, self.day, DIRTY_EVENTS);
-        (0..DIRTY_EVENTS)
+        let world = World { seed: self.world.seed ^ number ^ INVALID_SEED, ..self.world };
+        let strangers = Visitors::new(world, self.day, INVALID_EVENTS);
+        (0..INVALID_EVENTS)
             .zip(strangers)
             .map(|(index, mut event)| {
-                event.event_id = format!("dirty-{number}-{index}");
+                event.event_id = format!("invalid-{number}-{index}");
                 match index {
-                    0 => spoil(&event, &WAYS_TO_SPOIL, number),
+                    0 => corrupt(&event, &CORRUPTIONS, number),
                     _ => Ok(serde_json::to_value(&event)?),
                 }
             })

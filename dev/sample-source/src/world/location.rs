@@ -1,4 +1,4 @@
-//! Where things are kept and sold.
+//! Locations: the warehouse and the stores.
 
 use rust_decimal::Decimal;
 
@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 pub struct Location {
     /// Its id, at the tills and in the inventory.
     pub id: &'static str,
-    /// What people call it.
+    /// Its name.
     pub name: &'static str,
     /// Its sales region.
     pub region: &'static str,
@@ -15,8 +15,8 @@ pub struct Location {
     pub currency: &'static str,
 }
 
-/// All places. The first few are of every kind: the warehouse, a store, a store with another
-/// currency.
+/// All locations. The first three are of every kind: the warehouse, a store, and a store with
+/// another currency.
 pub const LOCATIONS: [Location; 9] = [
     Location { id: "wh-01", name: "Warehouse Rugby", region: "Midlands", currency: "GBP" },
     store("ldn-01", "London Soho", "London", "GBP"),
@@ -29,7 +29,7 @@ pub const LOCATIONS: [Location; 9] = [
     store("cdf-01", "Cardiff", "Wales", "GBP"),
 ];
 
-/// The places with tills: all but the warehouse.
+/// The locations with tills: all but the warehouse.
 pub const STORES: &[Location] = LOCATIONS.split_at(1).1;
 
 const fn store(
@@ -42,7 +42,7 @@ const fn store(
 }
 
 impl Location {
-    /// An amount of pounds as this place writes it: the chain's own rate, which never changes.
+    /// Returns an amount of pounds in the location's currency, at a fixed rate.
     #[must_use]
     pub fn amount(&self, pounds: Decimal) -> Decimal {
         match self.currency {

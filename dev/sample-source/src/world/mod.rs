@@ -1,5 +1,4 @@
-//! The one world that all sources are about: what is sold, at which price and cost, to whom and
-//! where.
+//! The world that all sources share: products with prices and costs, customers, locations.
 //!
 //! A till, a web shop, a CRM and a warehouse that are given the same seed and sizes know the same
 //! products and customers, so that a KPI over several of them means something.
@@ -27,36 +26,36 @@ pub struct World {
 }
 
 impl World {
-    /// A world of the usual size.
+    /// Returns a world of the default size.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self { seed, products: 200, customers: 5_000 }
     }
 
-    /// The product with this number, from 0.
+    /// Returns the product with this number, from 0.
     #[must_use]
     pub fn product(&self, index: u32) -> Product {
         Product::new(self.seed, index)
     }
 
-    /// The number of some product. A quarter of the assortment makes half of the sales.
+    /// Returns the number of a random product. A quarter of the products makes half of the sales.
     pub(crate) fn any_product(&self, rng: &mut impl Rng) -> u32 {
         let draw: f64 = rng.random();
         ((draw * draw * f64::from(self.products)) as u32).min(self.products.saturating_sub(1))
     }
 
-    /// How much more often than the average product this one is sold.
+    /// Returns how much more often than the average product this one is sold.
     pub(crate) fn popularity(&self, index: u32) -> f64 {
         // The density of the square of a uniform draw.
         0.5 / ((f64::from(index) + 0.5) / f64::from(self.products.max(1))).sqrt()
     }
 
-    /// Some customer.
+    /// Returns a random customer.
     pub(crate) fn any_customer(&self, rng: &mut impl Rng) -> String {
         customer_id(rng.random_range(1..=self.customers.max(1)))
     }
 
-    /// The customer who is behind a browser; several browsers may be one customer's.
+    /// Returns the customer of a browser; a customer may have several browsers.
     pub(crate) fn online_customer(&self, browser: u32) -> String {
         let online = (self.customers - self.customers / OFFLINE_EVERY).max(1);
         let number = browser % online;
@@ -77,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn given_all_browsers_then_four_of_five_customers_are_behind_them_and_no_stranger() {
+    fn four_of_five_customers_use_a_browser() {
         for customers in [1_u32, 2, 5, 7, 100] {
             let world = World { customers, ..World::new(1) };
 
@@ -92,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn given_many_draws_then_the_first_quarter_of_the_products_is_half_of_them() {
+    fn a_quarter_of_the_products_makes_half_of_the_draws() {
         let world = World::new(1);
         let mut rng = StdRng::seed_from_u64(1);
 
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn given_an_empty_assortment_then_nothing_panics() {
+    fn a_world_without_products_does_not_panic() {
         let world = World { products: 0, customers: 0, ..World::new(1) };
 
         assert_eq!(world.any_product(&mut StdRng::seed_from_u64(1)), 0);

@@ -1,4 +1,4 @@
-//! What is sold.
+//! Products.
 
 use rust_decimal::Decimal;
 
@@ -14,7 +14,7 @@ const COLOURS: [&str; 10] =
 /// Keeps the random numbers of costs apart from all others.
 const COSTS: u64 = 0x434F_5354;
 
-/// One product. It has one price and one cost, so that both can be relied on.
+/// One product, with one price and one cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Product {
     /// Its id at the tills, on the site and in the inventory.
@@ -45,7 +45,7 @@ impl Product {
         }
     }
 
-    /// The id of the product with this number.
+    /// Returns the id of the product with this number.
     pub(crate) fn id(index: u32) -> String {
         format!("p{index:03}")
     }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn given_many_products_then_ids_and_names_are_unique_and_all_are_sold_at_a_profit() {
+    fn products_are_unique_and_sold_at_a_profit() {
         let products: Vec<_> = (0..1_200).map(|index| Product::new(3, index)).collect();
 
         let names: HashSet<_> = products.iter().map(|product| &product.name).collect();

@@ -1,0 +1,259 @@
+//! Job documents: what the planner hands to an engine.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ColumnType, Partition, PartitionError};
+
+/// The version of [`JobDocument`] that this crate writes and its readers understand.
+pub const JOB_VERSION: u32 = 2;
+
+/// Everything that an engine needs to compute one partition of one model: it reads the objects, runs
+/// the SQL and commits the rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobDocument {
+    /// [`JOB_VERSION`]
+    pub version: u32,
+    /// The digest of the inputs and of the version that the commit replaces. A retry recognises its
+    /// own commit by it.
+    pub id: String,
+    /// The model, such as `total_sales_by_region_product`.
+    pub model: String,
+    /// The partition to compute.
+    pub partition: JobPartition,
+    /// Tables to register before anything else.
+    pub inputs: Vec<JobInput>,
+    /// Views to create over them, in this order.
+    pub views: Vec<View>,
+    /// The query for the partition's rows, in no particular order.
+    pub sql: String,
+    /// Columns that identify a row.
+    pub key: Vec<String>,
+    /// Columns by which the stored rows are sorted; the remaining columns break ties.
+    pub sort: Vec<String>,
+    /// Checks that the new rows have to pass.
+    pub checks: Vec<JobCheck>,
+    /// Models that read this one.
+    pub downstream: Vec<Downstream>,
+    /// Where the rows go.
+    pub output: JobOutput,
+    /// The model's warehouse table as `schema.table`; none for a model that only other models read.
+    pub warehouse: Option<String>,
+    /// The alert about each new row; none if the model has no alert.
+    pub notice: Option<Notice>,
+    /// Names of columns that hold personal data, in any table: a failed check masks their values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub personal: Vec<String>,
+}
+
+impl JobDocument {
+    /// Returns the name of the table in which checks see the new rows: `gold__<model>`.
+    pub fn rows_table(&self) -> String {
+        Self::rows_table_of(&self.model)
+    }
+
+    /// Returns the name of the table in which the checks of `model` see its new rows.
+    pub fn rows_table_of(model: &str) -> String {
+        format!("gold__{model}")
+    }
+}
+
+/// The rows of a model that belong to one partition: those whose `column` has this value. In JSON
+/// `{"column": "business_date", "type": "date", "value": "2010-12-01"}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "PartitionText", into = "PartitionText")]
+pub struct JobPartition {
+    /// The model's partition column.
+    pub column: String,
+    /// The column's value.
+    pub value: Partition,
+}
+
+/// [`JobPartition`] in JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartitionText {
+    column: String,
+    #[serde(rename = "type")]
+    kind: String,
+    value: String,
+}
+
+impl From<JobPartition> for PartitionText {
+    fn from(partition: JobPartition) -> Self {
+        let JobPartition { column, value } = partition;
+        Self { column, kind: value.kind().to_owned(), value: value.to_string() }
+    }
+}
+
+impl TryFrom<PartitionText> for JobPartition {
+    type Error = PartitionError;
+
+    fn try_from(text: PartitionText) -> Result<Self, Self::Error> {
+        let value: Partition = text.value.parse()?;
+        if value.kind() == text.kind {
+            Ok(Self { column: text.column, value })
+        } else {
+            Err(PartitionError::kind(&text.value, "a value of the type that the document names"))
+        }
+    }
+}
+
+/// A table to register: the rows of some Parquet objects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobInput {
+    /// The name to register it under, such as `silver__pos_sales__objects`.
+    pub table: String,
+    /// The name that messages use, such as `silver.pos_sales`.
+    pub name: String,
+    /// The table's columns. An object from before a nullable column was added reads as null there.
+    /// None takes the columns from the objects: the rows of another model, whose types only an
+    /// engine knows. Such an input has at least one object.
+    pub columns: Option<Vec<TableColumn>>,
+    /// Keys of the objects, in order. The table is empty without any.
+    pub objects: Vec<String>,
+}
+
+/// A column of a [`JobInput`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableColumn {
+    /// Its name.
+    pub name: String,
+    /// Its portable type.
+    #[serde(rename = "type")]
+    pub column_type: ColumnType,
+    /// Whether it may be null.
+    pub nullable: bool,
+}
+
+/// A view to create.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct View {
+    /// Its name, such as `silver__pos_sales`.
+    pub name: String,
+    /// Its query.
+    pub sql: String,
+}
+
+/// A query that returns the rows that violate a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobCheck {
+    /// Its name.
+    pub name: String,
+    /// What a returned row means for the commit.
+    pub severity: Severity,
+    /// The rule, in words.
+    pub description: String,
+    /// The query. It sees the model's new rows as the table `gold__<model>`, and the job's views.
+    pub sql: String,
+}
+
+/// What the rows that a check returns mean for the commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// The job commits nothing and reports the failure.
+    Error,
+    /// The job commits the rows and reports the failure.
+    Warn,
+}
+
+/// The alert about the rows of a model. It is sent when a row is new, and once more when the row
+/// ends if the receiver asks for that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notice {
+    /// The message in one line, with columns in braces: `{product_id} is {state} at {location_id}`.
+    pub subject: String,
+    /// The timestamp column with the beginning.
+    pub started: String,
+    /// The timestamp column with the end, null until then.
+    pub ended: String,
+}
+
+impl Notice {
+    /// Returns the columns that the subject names.
+    pub fn placeholders(&self) -> Vec<&str> {
+        self.subject
+            .split('{')
+            .skip(1)
+            .filter_map(|rest| rest.split_once('}'))
+            .map(|(column, _)| column)
+            .collect()
+    }
+}
+
+/// A model that has to be computed again when rows of this one change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Downstream {
+    /// The model that reads this one.
+    pub model: String,
+    /// The column of *this* model's rows that names the day: the partitions of the downstream model
+    /// whose window holds that day read the row.
+    pub column: String,
+    /// Partition D of the downstream model reads the days from D - lookback_days ...
+    pub lookback_days: u16,
+    /// ... to D + lookahead_days.
+    pub lookahead_days: u16,
+}
+
+impl Downstream {
+    /// Returns the partitions of the downstream model that read rows of the partition `changed`.
+    pub fn dirtied_by(&self, changed: Partition) -> impl Iterator<Item = Partition> + use<> {
+        // D reads [D - lookback, D + lookahead], so X is read by [X - lookahead, X + lookback].
+        changed.window(self.lookahead_days, self.lookback_days)
+    }
+}
+
+/// Where a job's rows go, and the condition of the commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobOutput {
+    /// The object that holds the partition.
+    pub key: String,
+    /// The ETag of the object that the commit replaces; none for the first commit. A commit fails if
+    /// the object has changed since.
+    pub expected_etag: Option<String>,
+    /// The number of the commit, starting with 1.
+    pub version: u64,
+    /// The digest of the inputs and definitions that the rows are a function of.
+    pub inputs_digest: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_names_its_column_type_and_value() {
+        for (kind, value) in [("date", "2010-12-01"), ("hour", "2010-12-01T09"), ("bucket", "0007")]
+        {
+            let partition = JobPartition { column: "c".into(), value: value.parse().unwrap() };
+            let json = serde_json::json!({"column": "c", "type": kind, "value": value});
+            assert_eq!(serde_json::to_value(&partition).unwrap(), json);
+            assert_eq!(serde_json::from_value::<JobPartition>(json).unwrap(), partition);
+        }
+        let json = serde_json::json!({"column": "c", "type": "date", "value": "0007"});
+        assert!(serde_json::from_value::<JobPartition>(json).is_err());
+    }
+
+    #[test]
+    fn a_change_dirties_every_day_whose_window_holds_it() {
+        let downstream = Downstream {
+            model: "m".into(),
+            column: "day".into(),
+            lookback_days: 2,
+            lookahead_days: 1,
+        };
+        let dirtied: Vec<_> = downstream
+            .dirtied_by("2010-12-10".parse().unwrap())
+            .map(|day| day.to_string())
+            .collect();
+        assert_eq!(dirtied, ["2010-12-09", "2010-12-10", "2010-12-11", "2010-12-12"]);
+    }
+}

@@ -1,0 +1,24 @@
+//! The documents that travel between the functions: jobs, their results and the messages about dirty
+//! partitions, with the [`Partition`] and [`ColumnType`] that all of them share.
+//!
+//! The planner writes a [`JobDocument`], an engine (DataFusion in Lambda, Spark on Glue) runs it and
+//! writes a [`JobResult`], and the load and notify functions read that.
+
+mod column_type;
+mod document;
+mod event;
+pub mod metadata;
+mod partition;
+mod result;
+
+pub use column_type::{ColumnType, ColumnTypeError};
+pub use document::{
+    Downstream, JOB_VERSION, JobCheck, JobDocument, JobInput, JobOutput, JobPartition, Notice,
+    Severity, TableColumn, View,
+};
+pub use event::PartitionDirty;
+pub use partition::{Hour, Partition, PartitionError};
+pub use result::{
+    CheckAlert, CheckRun, FailedCheck, JobOutcome, JobResult, LoadColumn, LoadRequest,
+    MAX_FAILED_SHOPS, NotifyRequest,
+};
