@@ -8,6 +8,10 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/shoplake/targe
 PYTHON := .local/venv/bin/python
 # Runs a module or a script and turns its failure into a message.
 RUN := -m dev.command
+# The operators' program, as `make demo` and `make build` build it.
+SHOPLAKE := $(CARGO_TARGET_DIR)/debug/shoplake
+RUN_SHOPLAKE := test -x "$(SHOPLAKE)" || \
+	{ echo "error: $(SHOPLAKE) is missing: build it with \`make build\`" >&2; exit 1; }; "$(SHOPLAKE)"
 # End-to-end tests that take too long for every change.
 LONG := tests/e2e/test_replay.py tests/e2e/test_chaos.py tests/e2e/bulk
 
@@ -37,17 +41,18 @@ build: checkout ## build everything with the development profile
 demo: setup checkout ## build, deploy to a local cloud, send data, show the KPIs; HOSTILE=1 adds a hostile shop
 	@$(PYTHON) $(RUN) dev.demo $(if $(HOSTILE),--hostile)
 
-report: setup ## show the teams' KPIs of the running demo, and write .local/report.html
-	@$(PYTHON) $(RUN) dev.report
+report: ## show the teams' KPIs of the running demo, and write .local/report.html
+	@$(RUN_SHOPLAKE) report
 
-redrive: setup ## retry everything that failed, QUEUE=dirty|streams, or DATASET=<dataset> DAY=YYYY-MM-DD
-	@$(PYTHON) $(RUN) dev.redrive --queue "$(QUEUE)" --quarantine "$(DATASET)" --day "$(DAY)"
+redrive: ## retry everything that failed, QUEUE=dirty|streams, or DATASET=<dataset> DAY=YYYY-MM-DD
+	@$(RUN_SHOPLAKE) redrive $(if $(QUEUE),--queue "$(QUEUE)") \
+		$(if $(DATASET),--dataset "$(DATASET)") $(if $(DAY),--day "$(DAY)")
 
 down: ## stop the demo
 	@test ! -x $(PYTHON) || $(PYTHON) $(RUN) dev.down
 
-pos-day: setup ## send one day of CSV sales to the demo: DATA=<folder> DATE=YYYY-MM-DD
-	@$(PYTHON) $(RUN) dev.pos_day --data "$(DATA)" --date "$(DATE)"
+pos-day: ## send one day of CSV sales to the demo: DATA=<folder> DATE=YYYY-MM-DD
+	@$(RUN_SHOPLAKE) pos-day $(if $(DATA),--data "$(DATA)") $(if $(DATE),--date "$(DATE)")
 
 test: setup checkout lint unit localstack-test infra-test report-test notebook-test parity e2e ## run all tests but the long ones
 	@echo "all tests passed"
@@ -69,16 +74,16 @@ unit: checkout ## run unit and property tests
 	@echo "==> unit and property tests"
 	@cargo test --locked --workspace --all-targets
 
-localstack-test: setup ## test the local cloud, the state machines, the warehouse and the commands
+localstack-test: setup build ## test the local cloud, the state machines, the warehouse and the commands
 	@echo "==> tests of the local cloud, the state machines, the warehouse and the commands"
 	@$(PYTHON) -m pytest -q dev/localstack
 	@$(PYTHON) -m pytest -q tests/statemachines tests/warehouse tests/commands tests/documents
 
-infra-test: setup ## test the production stack: plans of every environment, rules, checkov
+infra-test: setup build ## test the production stack: plans of every environment, rules, checkov
 	@echo "==> tests of the production stack"
 	@$(PYTHON) -m pytest -q tests/infra
 
-report-test: setup ## test the report in a browser
+report-test: setup build ## test the report in a browser
 	@echo "==> tests of the report"
 	@$(PYTHON) -m pytest -q tests/report
 

@@ -8,28 +8,20 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from .errors import Arguments, CommandError
 from .hostile import HostileShop, Sent, has_arrived, unaccounted
-from .package import ROOT, target_dir
+from .package import ROOT
 from .pipeline import Cloud, Pipeline, Shop, wait_until
 from .progress import step
-from .reconcile import Balance, received, reconcile, wait_until_settled
-from .report import report
-from .show import print_balances
 
 STATE = ROOT / ".local" / "demo"
 ENVIRONMENT_FILE = ROOT / ".local" / "demo.env"
 SHOP_ID = "acme"
 SECONDS, HOSTILE_SECONDS = 240, 600
 """Deadlines for the good shop's KPIs, alone and beside the hostile shop."""
-DAYS = 3
-WEB_EVENTS = 1000
-CRM_INTERACTIONS = 300
-WORLD = ("--seed", "7", "--products", "40")
-"""Arguments that give all sources of the shop the same products, prices and customers."""
 
 
 def main() -> int:
@@ -43,60 +35,40 @@ def main() -> int:
     shop = pipeline.add_shop(SHOP_ID) if is_new else known_shop()
     write_environment(pipeline, shop)
 
-    today = datetime.now(UTC).date()
-    days = [str(today - timedelta(days=age)) for age in range(DAYS, 0, -1)]
     problems: list[str] = []
     if options.hostile:
         # Added early, so that the webhook knows the shop before its flood of requests.
         hostile = pipeline.add_shop(f"hostile-{datetime.now(UTC):%Y%m%d%H%M%S}")
+        today = datetime.now(UTC).date()
         with ThreadPoolExecutor(1) as background:
             sending = background.submit(HostileShop(pipeline, hostile, today).send)
-            balances = feed(pipeline, shop, days, HOSTILE_SECONDS)
+            is_fed = feed(pipeline, shop, HOSTILE_SECONDS)
             sent = sending.result()
         problems = account(pipeline, hostile, sent)
     else:
-        balances = feed(pipeline, shop, days)
-    with step("report"):
-        report(cloud.warehouse_url, ROOT / ".local" / "report.html")
+        is_fed = feed(pipeline, shop, SECONDS)
+    is_reported = pipeline.run_shoplake("report").returncode == 0
+    is_balanced = True
     if options.hostile:
-        balances = print_hostile(pipeline, [shop, hostile], problems)
-    else:
-        print_balances(balances)
+        is_balanced = balance(pipeline, hostile)
+        print_problems(problems)
     print_connections(pipeline, shop)
-    return 0 if all(balance.holds for balance in balances) and not problems else 1
+    return 0 if is_fed and is_reported and is_balanced and not problems else 1
 
 
-def feed(
-    pipeline: Pipeline, shop: Shop, days: list[str], seconds: float = SECONDS
-) -> list[Balance]:
-    """Posts events and polls batches of the days, and waits until the warehouse has them."""
-    before = received(pipeline, shop.shop_id)
-    posted = {"web_traffic": 0, "crm_interactions": 0}
-    with step(f"post {DAYS * (WEB_EVENTS + CRM_INTERACTIONS)} signed events of web and CRM"):
-        for day in days:
-            of_day = (*WORLD, "--date", day, "--events")
-            posted["web_traffic"] += pipeline.send_web_events(shop, *of_day, str(WEB_EVENTS))[
-                "accepted"
-            ]
-            posted["crm_interactions"] += pipeline.send_crm_interactions(
-                shop, *of_day, str(CRM_INTERACTIONS)
-            )["accepted"]
-    with (
-        step(f"poll the sales of {DAYS} days"),
-        pipeline.pos_api(*WORLD, "--rows-per-day", "500") as api,
-    ):
-        for day in days:
-            pipeline.run_pos_connector(shop.shop_id, api, day)
-    with (
-        step(f"poll the stock of {24 * DAYS} hours"),
-        pipeline.inventory_api(*WORLD, "--locations", "3") as api,
-    ):
-        pipeline.run_inventory_connector(shop.shop_id, api, f"{days[0]}T00", f"{days[-1]}T23")
-    with step("wait until the warehouse has the KPIs"):
-        # A connector sends its control total after all rows.
-        new = {**posted, "control_totals": DAYS + 24 * DAYS}
-        at_least = {dataset: before.get(dataset, 0) + count for dataset, count in new.items()}
-        return wait_until_settled(pipeline, at_least, seconds, shop.shop_id)
+def feed(pipeline: Pipeline, shop: Shop, seconds: int) -> bool:
+    """Sends three days of data, waits for the KPIs and prints the balances; returns whether each
+    event is accounted for.
+    """
+    arguments = ("demo-data", "--shop", shop.shop_id, "--timeout", str(seconds))
+    fed = pipeline.run_shoplake(*arguments, WEBHOOK_SECRET=shop.webhook_secret)
+    return fed.returncode == 0
+
+
+def balance(pipeline: Pipeline, shop: Shop) -> bool:
+    """Prints a shop's balances; returns whether each event is accounted for."""
+    print(f"\nshop {shop.shop_id}", end="", flush=True)
+    return pipeline.run_shoplake("reconcile", "--shop", shop.shop_id).returncode == 0
 
 
 def account(pipeline: Pipeline, hostile: Shop, sent: Sent) -> list[str]:
@@ -112,30 +84,15 @@ def account(pipeline: Pipeline, hostile: Shop, sent: Sent) -> list[str]:
     return unaccounted(pipeline, hostile, sent)
 
 
-def print_hostile(pipeline: Pipeline, shops: list[Shop], problems: list[str]) -> list[Balance]:
-    """Prints the shops' balances and the problems; returns the balances."""
-    balances = []
-    for shop in shops:
-        own = reconcile(pipeline, shop.shop_id)
-        print(f"\nshop {shop.shop_id}", end="")
-        print_balances(own)
-        balances += own
+def print_problems(problems: list[str]) -> None:
+    """Prints the hostile items with an unexpected fate."""
     print(
-        "\nEach hostile item is accounted for."
-        if not problems
-        else "\nHostile items with an unexpected fate:"
+        "\nHostile items with an unexpected fate:"
+        if problems
+        else "\nEach hostile item is accounted for."
     )
     for problem in problems:
         print(f"  {problem}")
-    return balances
-
-
-def running_demo(state: Path = STATE) -> Pipeline:
-    """Returns the demo that runs on this machine."""
-    cloud = Cloud.recorded(state)
-    if not cloud.is_up():
-        raise CommandError("the demo does not run: start it with `make demo`")
-    return Pipeline(cloud, target_dir() / "debug", Pipeline.terraform(cloud).outputs())
 
 
 def known_shop(file: Path = ENVIRONMENT_FILE) -> Shop:

@@ -16,8 +16,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from .errors import CommandError
 from .pipeline import SCHEMAS, Pipeline, Shop
-from .reconcile import reconcile
 
 SEED = 7
 PERMANENT = {
@@ -159,12 +159,15 @@ class HostileShop:
 
 def has_arrived(pipeline: Pipeline, shop: Shop, sent: Sent) -> bool:
     """Returns whether each accepted event of a shop is in silver or in quarantine."""
-    balances = {balance.dataset: balance for balance in reconcile(pipeline, shop.shop_id)}
-    has_all = all(
-        dataset in balances and balances[dataset].received >= count
-        for dataset, count in sent.received().items()
-    )
-    return has_all and all(balance.holds for balance in balances.values())
+    reconciled = pipeline.run_shoplake("reconcile", "--shop", shop.shop_id, "--json", capture=True)
+    if not reconciled.stdout:
+        raise CommandError(f"shoplake reconcile: {reconciled.stderr.strip()}")
+    received = {
+        balance["dataset"]: balance["received"] for balance in json.loads(reconciled.stdout)
+    }
+    has_all = all(received.get(dataset, 0) >= count for dataset, count in sent.received().items())
+    # The command succeeds if each event is in silver or in quarantine.
+    return has_all and reconciled.returncode == 0
 
 
 def unaccounted(pipeline: Pipeline, shop: Shop, sent: Sent) -> list[str]:

@@ -31,6 +31,8 @@ IDLE_CHECKS = 3
 """Checks in a row that must find the pipeline idle: between two steps an event is in no queue."""
 SHOP_LIST_SECONDS = 61
 """The webhook reads the list of shops and their backfills at most every 60 seconds."""
+TARGET = "target.json"
+"""Names the cloud and its resources for `shoplake`; in the folder of the cloud."""
 
 __all__ = [
     "IDLE_CHECKS",
@@ -85,6 +87,8 @@ class Pipeline:
             with step("start the local cloud"):
                 cloud.up()
         outputs = cls.terraform(cloud, schemas, **variables).apply()
+        target = {"endpoint": cloud.endpoint, "outputs": outputs}
+        (cloud.state / TARGET).write_text(json.dumps(target, indent=2) + "\n")
         pipeline = cls(cloud, binaries, outputs, sql)
         with step("migrate the warehouse"):
             pipeline.control(action="migrate")
@@ -122,6 +126,26 @@ class Pipeline:
             reason = payload.get("errorMessage", payload) if isinstance(payload, dict) else payload
             raise CommandError(f"the control function rejected {json.dumps(request)}: {reason}")
         return dict(payload or {})
+
+    def shoplake(self, *arguments: str | Path) -> str:
+        """Runs the operators' program against this deployment; returns what it prints."""
+        done = self.run_shoplake(*arguments, capture=True)
+        if done.returncode:
+            raise CommandError(f"shoplake {arguments[0]}: {done.stderr.strip()}")
+        return done.stdout
+
+    def run_shoplake(
+        self, *arguments: str | Path, capture: bool = False, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs the operators' program to its end, whatever its exit code."""
+        return subprocess.run(
+            [self.binaries / "shoplake", *arguments, "--target", self.cloud.state / TARGET],
+            cwd=ROOT,
+            env=self.environment | environment,
+            capture_output=capture,
+            text=True,
+            check=False,
+        )
 
     def add_shop(self, shop_id: str) -> Shop:
         """Adds a tenant."""

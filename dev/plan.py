@@ -73,14 +73,14 @@ class Planner:
         self._open = ExitStack()
 
     @classmethod
-    def of(cls, environment: str, out: Path = OUT, *more: Path) -> Self:
+    def of(cls, environment: str, out: Path = OUT, *more: Path, packages: Path = PACKAGES) -> Self:
         """Returns the planner of an environment. The files `more` override its variables."""
         files = [variables_file(environment), *more]
         # A later variable overrides an earlier one, so a tag in a file replaces the placeholder.
         variables = [
             *image_tag(*files),
             *(f"-var-file={path}" for path in files),
-            f"-var=packages_dir={PACKAGES}",
+            f"-var=packages_dir={packages}",
         ]
         return cls(INFRA, out / environment, region_of(environment), *variables)
 

@@ -5,7 +5,10 @@ locals {
     { (local.prefix) = { description = "Queries over the whole lake.", prefix = "all/" } },
     # A reader of one shop has its own workgroup: results are files, and a shared folder would show
     # those of all shops.
-    { for shop in keys(local.shop_readers) : "${local.prefix}-shop-${shop}" => { description = "Queries of the shop ${shop}.", prefix = "shops/${shop}/" } },
+    { for shop in keys(local.shop_readers) : "${local.prefix}-shop-${shop}" => {
+      description = "Queries of the shop ${shop}."
+      prefix      = "shops/${shop}/"
+    } },
   )
 
   # Saved queries: <title>.sql, whose first comment lines are the description. Names in braces are

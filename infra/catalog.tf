@@ -8,7 +8,7 @@ locals {
   # included.
   catalog_descriptions = {
     bronze     = "Original envelopes by source and hour of arrival."
-    silver     = "Typed, flat, validated rows by dataset, and the models that other models read. Rows may repeat: see the table's row_key."
+    silver     = "Typed, flat, validated rows by dataset. Rows may repeat: see the table's row_key."
     gold       = "KPIs and features by model, one row per key."
     quarantine = "Rejected lines with their reasons and original bytes."
   }
@@ -29,7 +29,7 @@ module "catalog" {
   depends_on = [aws_lakeformation_data_lake_settings.this]
 }
 
-# ---- the crawler of bronze, optional --------------------------------------------------------------
+# ---- the crawler of bronze, optional -------------------------------------------------------------
 
 locals {
   crawler           = "${local.prefix}-bronze"
@@ -160,7 +160,7 @@ resource "aws_glue_crawler" "bronze" {
   for_each = local.bronze_crawlers
 
   name                   = each.value
-  description            = "Crawls the fields that sources send. Queries use declared tables and do not need it."
+  description            = "Crawls the fields that sources send. Queries use declared tables."
   role                   = aws_iam_role.crawler[each.key].arn
   database_name          = local.bronze_database
   table_prefix           = "crawled_"

@@ -33,10 +33,11 @@ locals {
 resource "aws_s3_object" "notebook" {
   for_each = local.notebook_keys
 
-  bucket      = module.lake.bucket
-  key         = each.value
-  source      = "${local.notebook_dir}/${each.key}"
-  source_hash = filesha256("${local.notebook_dir}/${each.key}") # The ETag of an encrypted object is not its MD5.
+  bucket = module.lake.bucket
+  key    = each.value
+  source = "${local.notebook_dir}/${each.key}"
+  # Not etag: the ETag of an encrypted object is not its MD5.
+  source_hash = filesha256("${local.notebook_dir}/${each.key}")
 }
 
 # ---- permissions ---------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ locals {
 
   # The script and its modules. The folder is named by a hash of its content, so that a running job
   # keeps its version during a deployment.
-  glue_dir     = "${path.root}/../glue-sql"
+  glue_dir     = "${path.root}/../glue-sql/spark"
   glue_modules = ["job_engine.py", "job_lake.py"]
   glue_files   = local.aws ? toset(concat(["run_job.py"], local.glue_modules)) : toset([])
   glue_code    = substr(sha256(join("", [for file in local.glue_files : filesha256("${local.glue_dir}/${file}")])), 0, 16)
@@ -22,10 +22,11 @@ locals {
 resource "aws_s3_object" "glue" {
   for_each = local.glue_files
 
-  bucket      = module.lake.bucket
-  key         = "code/${local.glue_code}/${each.key}"
-  source      = "${local.glue_dir}/${each.key}"
-  source_hash = filesha256("${local.glue_dir}/${each.key}") # The ETag of an encrypted object is not its MD5.
+  bucket = module.lake.bucket
+  key    = "code/${local.glue_code}/${each.key}"
+  source = "${local.glue_dir}/${each.key}"
+  # Not etag: the ETag of an encrypted object is not its MD5.
+  source_hash = filesha256("${local.glue_dir}/${each.key}")
   kms_key_id  = module.keys.data_key_arn
 
   lifecycle {
@@ -161,7 +162,7 @@ resource "aws_glue_job" "transform" {
   count = local.aws ? 1 : 0
 
   name                   = local.glue_job
-  description            = "Computes, checks and commits one gold partition, as the function transform."
+  description            = "Computes, checks and commits one gold partition, as transform."
   role_arn               = aws_iam_role.glue[0].arn
   security_configuration = aws_glue_security_configuration.transform[0].name
 

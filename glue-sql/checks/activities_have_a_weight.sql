@@ -1,7 +1,7 @@
 -- model = "customer_engagement_score"
 -- severity = "warn"
 -- inputs = ["silver.web_traffic", "silver.crm_interactions", "reference.engagement_weights"]
--- description = "every activity of a customer has a weight, the shop's own or that of all shops; without one it adds nothing to the score"
+-- description = "each activity has a weight, of the shop or of all shops; else its score is 0"
 
 with activities as (
     select
@@ -13,7 +13,8 @@ with activities as (
     select
         shop_id,
         case
-            when interaction_type in ('loyalty_signup', 'loyalty_earn', 'loyalty_redeem') then 'loyalty_action'
+            when interaction_type in ('loyalty_signup', 'loyalty_earn', 'loyalty_redeem')
+                then 'loyalty_action'
             else 'crm_interaction'
         end as activity
     from silver.crm_interactions

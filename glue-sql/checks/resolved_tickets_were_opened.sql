@@ -1,6 +1,6 @@
 -- model = "time_to_resolution"
 -- severity = "warn"
--- description = "a ticket that is resolved was opened before, within the 90 days that are looked at"
+-- description = "a resolved ticket was opened in the 90 days before"
 
 select
     shop_id,

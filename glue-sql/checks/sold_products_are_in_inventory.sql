@@ -1,6 +1,6 @@
 -- model = "product_turnover_rate"
 -- severity = "warn"
--- description = "a product that a shop sold within 30 days is one that its inventory knows, if it has an inventory"
+-- description = "a product sold in 30 days is in the inventory, if the shop has one"
 
 with shops_with_inventory as (
     select shop_id

@@ -12,10 +12,7 @@ from pathlib import Path
 import pytest
 
 from dev.command import guard
-from dev.demo import running_demo
-from dev.errors import CommandError
-from dev.package import ROOT
-from dev.redrive import requests
+from dev.package import ROOT, target_dir
 
 PYTHON_CALL = re.compile(
     r"(?<=[\s@])(?:\$\(PYTHON\)|python3) (?=[-$\w])(.*?)(?= \||$)", re.MULTILINE
@@ -177,53 +174,10 @@ def test_every_target_runs_its_python_through_the_guard() -> None:
 @pytest.mark.parametrize(
     ("words", "mentions"),
     [
-        (
-            ["dev.pos_day", "--data", "", "--date", "2010-12-01"],
-            ["DATA is empty", "make pos-day DATA="],
-        ),
-        (
-            ["dev.pos_day", "--data", "tests", "--date", ""],
-            ["DATE is empty", "DATE=YYYY-MM-DD"],
-        ),
-        (
-            ["dev.pos_day", "--data", "tests", "--date", "2010-13-01"],
-            ['invalid DATE "2010-13-01"', "YYYY-MM-DD"],
-        ),
-        (
-            ["dev.pos_day", "--data", "tests", "--date", "20101201"],
-            ['invalid DATE "20101201"', "YYYY-MM-DD"],
-        ),
-        (
-            ["dev.pos_day", "--data", "no/such/folder", "--date", "2010-12-01"],
-            ["no/such/folder", "expected a folder"],
-        ),
-        (
-            ["dev.pos_day", "--data", "tests/e2e/sales_days", "--date", "2010-12-09"],
-            ["2010-12-09.csv", "3 days from 2010-12-01 to 2010-12-03"],
-        ),
-        (["dev.redrive", "--queue", "x"], ['invalid QUEUE "x"', "streams or dirty"]),
-        (["dev.redrive", "--quarantine", "web_traffic"], ["DAY is empty"]),
-        (
-            ["dev.redrive", "--quarantine", "sales", "--day", "2026-01-01"],
-            ['invalid DATASET "sales"', "pos_sales"],
-        ),
-        (
-            ["dev.redrive", "--quarantine", "pos_sales", "--day", "1.1.2026"],
-            ['invalid DAY "1.1.2026"', "YYYY-MM-DD"],
-        ),
-        (
-            ["dev.redrive", "--quarantine", "pos_sales", "--day", "20260101"],
-            ['invalid DAY "20260101"', "YYYY-MM-DD"],
-        ),
         (["dev.plan", "production"], ["'production'", "dev, staging, prod"]),
         (["dev.deploy_aws", "plan", "production"], ["'production'", "staging"]),
         (["dev.release", "sparc"], ["'sparc'", "arm64, x86_64 or host"]),
         (["dev.images"], ["expected the connectors' repositories as JSON"]),
-        (
-            ["dev.report", "--warehouse", "postgresql://x@127.0.0.1:9/x"],
-            ["the warehouse", "make demo"],
-        ),
-        (["dev.report", "--no-such-option"], ["--no-such-option", "make help"]),
     ],
 )
 def test_wrong_arguments_are_named(words: list[str], mentions: list[str]) -> None:
@@ -234,14 +188,96 @@ def test_wrong_arguments_are_named(words: list[str], mentions: list[str]) -> Non
         assert word in done.stderr
 
 
-def test_lines_of_an_unknown_dataset_can_be_redriven() -> None:
-    asked = requests("", "_unknown", "2026-11-21")
-    assert asked == [{"quarantine": "_unknown", "day": "2026-11-21"}]
+def shoplake(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs the operators' program from the project's folder."""
+    return subprocess.run(
+        [target_dir() / "debug" / "shoplake", *words],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+POS_DAY = ("pos-day", "--data")
+
+
+@pytest.mark.parametrize(
+    ("words", "mentions"),
+    [
+        (("pos-day", "--date", "2010-12-01"), ["--data <DIR>", "required"]),
+        ((*POS_DAY, "tests"), ["--date <YYYY-MM-DD>", "required"]),
+        ((*POS_DAY, "tests", "--date", "2010-13-01"), ["'2010-13-01'", "YYYY-MM-DD"]),
+        ((*POS_DAY, "tests", "--date", "20101201"), ["'20101201'", "YYYY-MM-DD"]),
+        (("redrive", "--queue", "x"), ["'x'", "streams, dirty"]),
+        (("redrive", "--dataset", "web_traffic"), ["--day <YYYY-MM-DD>", "required"]),
+        (("redrive", "--dataset", "pos_sales", "--day", "1.1.2026"), ["'1.1.2026'", "YYYY-MM-DD"]),
+        (("report", "--no-such-option"), ["--no-such-option", "--help"]),
+        (("reload", "feedback_score", "--from", "2026-11-21"), ["--to <YYYY-MM-DD>"]),
+        (("shop", "add"), ["<SHOP>"]),
+    ],
+)
+def test_invalid_arguments_are_named(words: tuple[str, ...], mentions: list[str]) -> None:
+    done = shoplake(*words)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    for word in mentions:
+        assert word in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "mentions"),
+    [
+        (
+            (*POS_DAY, "no/such/folder", "--date", "2010-12-01"),
+            ["no/such/folder", "expected a folder, found nothing"],
+        ),
+        (
+            (*POS_DAY, "tests/e2e/sales_days", "--date", "2010-12-09"),
+            ["2010-12-09.csv", "3 days from 2010-12-01 to 2010-12-03"],
+        ),
+        (
+            ("redrive", "--dataset", "sales", "--day", "2026-01-01"),
+            ['invalid --dataset "sales"', "pos_sales"],
+        ),
+        (("report",), ["does not answer", "127.0.0.1:9", "start it with `make demo`"]),
+        (("reference", "set", "weights", "no/such.csv"), ["cannot read no/such.csv"]),
+    ],
+)
+def test_a_failure_of_the_program_is_one_message(
+    words: tuple[str, ...], mentions: list[str], tmp_path: Path
+) -> None:
+    target = tmp_path / "target.json"
+    target.write_text('{"endpoint": "http://127.0.0.1:9", "outputs": {}}')
+    done = shoplake(*words, "--target", str(target))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    for word in mentions:
+        assert word in done.stderr
+
+
+def test_an_invalid_target_is_named(tmp_path: Path) -> None:
+    for text, mention in ((None, "No such file"), ("[]", "terraform output -json")):
+        target = tmp_path / "target.json"
+        if text:
+            target.write_text(text)
+        done = shoplake("report", "--target", str(target))
+        assert done.returncode == 1
+        assert str(target) in done.stderr and mention in done.stderr
 
 
 def test_a_command_that_needs_the_demo_says_how_to_start_it(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="the demo does not run: start it with `make demo`"):
-        running_demo(tmp_path)
+    done = subprocess.run(
+        [target_dir() / "debug" / "shoplake", "report"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "the demo does not run: start it with `make demo`" in done.stderr
 
 
 def test_what_was_printed_before_a_failure_is_kept(tmp_path: Path) -> None:

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from dev.pipeline import Pipeline, Shop
-from dev.reconcile import reconcile
 
 from .faults import Killer, redelivered_after
 from .kpis import wait_until_right
 from .measure import Stages
 from .oracle import TABLES
+from .reconcile import reconcile
 from .sources import ShopSources, expected_from
 from .webhook import post, signed
 

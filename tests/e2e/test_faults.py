@@ -11,9 +11,9 @@ import duckdb
 import pytest
 
 from dev.pipeline import Pipeline, wait_until
-from dev.reconcile import reconcile
 
 from .faults import Killer
+from .reconcile import reconcile
 from .test_web import SESSIONS, TABLE, equal, kpis
 from .webhook import page_view
 

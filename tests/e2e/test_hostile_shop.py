@@ -13,10 +13,10 @@ import pytest
 
 from dev.hostile import HostileShop, Sent, has_arrived, unaccounted
 from dev.pipeline import Pipeline, Shop, wait_until
-from dev.reconcile import Balance, reconcile
 
 from .kpis import report, wait_until_right
 from .oracle import TABLES
+from .reconcile import Balance, reconcile
 from .sources import ShopSources, expected_from
 from .test_stockouts import Inbox
 from .topics import Subscription
@@ -129,6 +129,9 @@ def test_the_balance_of_each_shop_holds(pipeline: Pipeline, sides: Sides, side: 
         "inventory_levels",
     }
     assert [balance for balance in balances if not balance.holds] == []
+    shop = getattr(sides, side).shop_id
+    counted = json.loads(pipeline.shoplake("reconcile", "--shop", shop, "--json"))
+    assert [Balance(**balance) for balance in counted] == balances
 
 
 def test_batches_have_arrived_as_often_as_they_were_sent(pipeline: Pipeline, sides: Sides) -> None:

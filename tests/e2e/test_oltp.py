@@ -16,8 +16,8 @@ import pytest
 
 from dev.package import ROOT, target_dir
 from dev.pipeline import Pipeline, Shop, wait_until
-from dev.reconcile import arrived, received
 
+from .reconcile import arrived, received
 from .shop_database import ShopDatabase, certificate, create, tls_front
 
 TODAY = datetime.now(UTC).date()

@@ -9,7 +9,8 @@ import duckdb
 import pytest
 
 from dev.pipeline import Pipeline, Shop, wait_until
-from dev.reconcile import Balance, reconcile
+
+from .reconcile import Balance, reconcile
 
 DAYS = [f"2010-12-0{day}" for day in range(1, 6)]
 TABLE = "sales.total_sales_by_region_product"

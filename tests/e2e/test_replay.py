@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from dev.pipeline import Pipeline, Shop
-from dev.reconcile import received, wait_until_settled
 
 from .kpis import read, wait_until_right
 from .oracle import TABLES, Expected, differences
+from .reconcile import received, wait_until_settled
 from .sources import ShopSources, expected_from
 from .webhook import send
 

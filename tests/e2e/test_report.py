@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from dev.pipeline import Pipeline, Shop, wait_until
-from dev.reconcile import received, wait_until_settled
-from dev.report import report
 from tests.browser.chromium import Browser
 from tests.report.page_checks import check_report
+
+from .reconcile import received, wait_until_settled
 
 TODAY = datetime.now(UTC).date()
 DAYS = [str(TODAY - timedelta(days=age)) for age in (2, 1)]
@@ -74,10 +74,8 @@ def test_the_report_shows_what_the_warehouse_has(
     traded: Shop,
     browser: Browser,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     file = tmp_path / "report.html"
-    report(pipeline.cloud.warehouse_url, file)
-    said = capsys.readouterr().out
+    said = pipeline.shoplake("report", "--out", file)
     assert traded.shop_id in said and "Net sales, " in said and "Net revenue, " in said
     assert check_report(browser, file, pipeline.cloud.warehouse_url) > 10

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from dev.pipeline import Pipeline, Shop, wait_until
-from dev.reconcile import received, wait_until_settled
 
 from .inventory_api import Stock, hour_name, inventory_api, level
 from .kpis import wait_until_right
 from .oracle import Expected
+from .reconcile import received, wait_until_settled
 from .topics import Subscription
 
 TABLES = ["operations.stockout_alerts", "sales.stock_availability"]

@@ -9,8 +9,8 @@ import duckdb
 import pytest
 
 from dev.pipeline import Pipeline, Shop, wait_until
-from dev.reconcile import reconcile
 
+from .reconcile import reconcile
 from .webhook import page_view, send
 
 TABLE = "marketing.session_duration_bounce_rate"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dev.plan import ENVIRONMENTS, INFRA, Planner
+from tests.infra.catalog import packages_with_catalog
 from tests.infra.resolved import resolved_plan
 from tests.infra.stack import Stack
 
@@ -29,7 +30,7 @@ def environment_of(scenario: str) -> str:
     return "prod" if scenario == "everything" else scenario
 
 
-def planner_of(scenario: str, folder: Path) -> Planner:
+def planner_of(scenario: str, folder: Path, packages: Path) -> Planner:
     """Returns the planner of a scenario, or of the bootstrap root."""
     if scenario == BOOTSTRAP:
         shared = ",".join(f'"{environment}"' for environment in ENVIRONMENTS)
@@ -45,12 +46,18 @@ def planner_of(scenario: str, folder: Path) -> Planner:
             *variables,
         )
     more = [EVERYTHING] if scenario == "everything" else []
-    return Planner.of(environment_of(scenario), folder / scenario, *more)
+    return Planner.of(environment_of(scenario), folder / scenario, *more, packages=packages)
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Placeholders of the functions' packages, and the catalog of all datasets and models."""
+    return packages_with_catalog(tmp_path_factory.mktemp("packages"))
 
 
 @pytest.fixture(scope="session")
 def documents(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, packages: Path
 ) -> Iterator[Documents]:
     """Returns a function from a scenario to its resolved plan.
 
@@ -61,7 +68,7 @@ def documents(
 
         @cache
         def planned(scenario: str) -> Future[dict[str, Any]]:
-            return pool.submit(resolved_plan, planner_of(scenario, folder))
+            return pool.submit(resolved_plan, planner_of(scenario, folder, packages))
 
         selected = {
             item.callspec.params.get("scenario")

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import pytest
 from sqlglot import exp, parse_one
@@ -18,12 +19,17 @@ from sqlglot.optimizer.scope import traverse_scope
 from sqlglot.schema import MappingSchema
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"
-CATALOG = json.loads((INFRA / "tests/fixtures/packages/catalog.json").read_text("utf-8"))
-DATABASES = {database: f"shoplake_test_{database}" for database in CATALOG}
+DATABASES = {
+    database: f"shoplake_test_{database}" for database in ("bronze", "silver", "gold", "quarantine")
+}
 QUERIES = sorted((INFRA / "queries").glob("*.sql"))
 
 
-def columns(table: dict[str, list[dict[str, str]]]) -> dict[str, str]:
+Table = dict[str, Any]
+Catalog = dict[str, dict[str, Table]]
+
+
+def columns(table: Table) -> dict[str, str]:
     """Returns all columns of a table with their Athena types."""
     found = [*table["columns"], *table["partition_keys"]]
     return {
@@ -32,13 +38,22 @@ def columns(table: dict[str, list[dict[str, str]]]) -> dict[str, str]:
     }
 
 
-SCHEMA = MappingSchema(
-    {
-        DATABASES[database]: {name: columns(table) for name, table in tables.items()}
-        for database, tables in CATALOG.items()
-    },
-    dialect="athena",
-)
+@pytest.fixture(scope="module")
+def catalog(packages: Path) -> Catalog:
+    """The tables of the repository's datasets and models, by database and name."""
+    return json.loads((packages / "catalog.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def schema(catalog: Catalog) -> MappingSchema:
+    """The same for the parser of queries."""
+    return MappingSchema(
+        {
+            DATABASES[database]: {name: columns(table) for name, table in tables.items()}
+            for database, tables in catalog.items()
+        },
+        dialect="athena",
+    )
 
 
 def read(path: Path) -> exp.Expression:
@@ -59,24 +74,24 @@ def tables(query: exp.Expression) -> Iterator[tuple[exp.Select, exp.Table]]:
 
 
 @pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
-def test_query_uses_existing_tables_and_columns(path: Path) -> None:
-    query = qualify(read(path), schema=SCHEMA, dialect="athena", validate_qualify_columns=True)
+def test_query_uses_existing_tables_and_columns(path: Path, schema: MappingSchema) -> None:
+    query = qualify(read(path), schema=schema, dialect="athena", validate_qualify_columns=True)
     for _, table in tables(query):
-        assert SCHEMA.column_names(table), f"there is no table {table.sql('athena')}"
+        assert schema.column_names(table), f"unknown table {table.sql('athena')}"
     unknown = [
         column.sql("athena")
-        for column in annotate_types(query, SCHEMA, dialect="athena").selects
+        for column in annotate_types(query, schema, dialect="athena").selects
         if column.type is None
     ]
     assert not unknown
 
 
 @pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
-def test_query_reads_only_the_needed_days(path: Path) -> None:
+def test_query_reads_only_the_needed_days(path: Path, catalog: Catalog) -> None:
     for select, table in tables(read(path)):
         keys = {
             key["name"]
-            for key in CATALOG[table.db.removeprefix("shoplake_test_")][table.name][
+            for key in catalog[table.db.removeprefix("shoplake_test_")][table.name][
                 "partition_keys"
             ]
             if key["type"] == "date"
@@ -87,9 +102,9 @@ def test_query_reads_only_the_needed_days(path: Path) -> None:
         ), f"{table.sql()} is read as a whole, expected a condition on {keys}"
 
 
-def test_unknown_column_is_detected() -> None:
+def test_unknown_column_is_detected(schema: MappingSchema) -> None:
     query = parse_one(
         "select no_such_column from shoplake_test_gold.revenue_by_region", dialect="athena"
     )
     with pytest.raises(Exception, match="no_such_column"):
-        qualify(query, schema=SCHEMA, dialect="athena")
+        qualify(query, schema=schema, dialect="athena")

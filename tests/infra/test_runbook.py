@@ -114,6 +114,25 @@ def test_every_named_saved_query_exists(stack: Stack) -> None:
     assert sorted(named - saved) == []
 
 
+def test_queried_log_messages_exist(stack: Stack) -> None:
+    """A query or a metric filter for a message that no function logs would find nothing."""
+    sources = "".join(
+        path.read_text("utf-8")
+        for folder in ("crates", "functions")
+        for path in (ROOT / folder).rglob("*.rs")
+    )
+    queries = " ".join(
+        query.values["query_string"] for query in stack.of("aws_cloudwatch_query_definition")
+    )
+    named = set(re.findall(r'message = "([^"]+)"', queries))
+    for messages in re.findall(r"message in \[([^]]+)\]", queries):
+        named |= set(re.findall(r'"([^"]+)"', messages))
+    for log_filter in stack.of("aws_cloudwatch_log_metric_filter"):
+        named |= set(re.findall(r'"([^"]+)"', log_filter.values["pattern"]))
+    assert len(named) > 3, "the queries' messages are not found"
+    assert sorted(message for message in named if f'"{message}' not in sources) == []
+
+
 def test_referenced_sections_exist() -> None:
     headings = set(re.findall(r"^### (.+)$", RUNBOOK, re.MULTILINE))
     prose = re.sub(r"```.*?```", "", RUNBOOK, flags=re.DOTALL)

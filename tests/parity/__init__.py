@@ -1,1 +1,1 @@
-"""Tests that Spark, by glue-sql/run_job.py, does what DataFusion does."""
+"""Tests that Spark, by glue-sql/spark/run_job.py, does what DataFusion does."""

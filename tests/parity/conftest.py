@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "glue-sql")]
+sys.path[:0] = [str(ROOT), str(ROOT / "glue-sql" / "spark")]
 
 if importlib.util.find_spec("pyspark") is None:
     raise SystemExit(

@@ -1,4 +1,4 @@
-"""A small job, written by hand in the form of crates/models/src/job.rs: a shop's takings of a day."""
+"""A small job document, written by hand: the takings of a shop on a day."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from job_lake import Conflict, Json, Lake, Object, Outbox, Passing
+from job_lake import Conflict, Json, Lake, Object, Outbox, RetryableError
 
 PLANNED_AT = datetime(2026, 11, 21, 10, 0, 0, tzinfo=UTC)
 
@@ -75,25 +75,25 @@ class MemoryLake(Lake):
 
 
 class Sent(Outbox):
-    """What was announced and marked. Fails as often as it is told to."""
+    """Records what is published and sent. Fails as often as a test sets."""
 
     def __init__(self) -> None:
-        self.announced: list[Json] = []
-        self.marked: list[Json] = []
+        self.published: list[Json] = []
+        self.messages: list[Json] = []
         self.faults = 0
 
-    def announce(self, dirtied: list[Json]) -> None:
+    def publish(self, dirtied: list[Json]) -> None:
         self._fail()
-        self.announced += dirtied
+        self.published += dirtied
 
-    def mark(self, dirty: Json) -> None:
+    def send(self, dirty: Json) -> None:
         self._fail()
-        self.marked.append(dirty)
+        self.messages.append(dirty)
 
     def _fail(self) -> None:
         if self.faults:
             self.faults -= 1
-            raise Passing("a fault was asked for")
+            raise RetryableError("a fault was asked for")
 
 
 def etag(body: bytes) -> str:

@@ -44,7 +44,7 @@ class Job:
             workspace.clear()
 
     def differences(self, actual: Gold) -> list[str]:
-        """How Spark's rows and checks differ from DataFusion's: in no way at all, if all is well."""
+        """Returns the differences between the rows and checks of Spark and of DataFusion."""
         name = f"{self.document['model']} {self.document['partition']['value']}"
         found = (
             []
@@ -55,13 +55,14 @@ class Job:
             found.append(f"{name}: {actual.rows.num_rows} rows, expected {self.result['rows']}")
         if comparable(self.result["failed_checks"]) != comparable(actual.failed_checks):
             found.append(
-                f"{name}: failed checks {actual.failed_checks}, expected {self.result['failed_checks']}"
+                f"{name}: failed checks {actual.failed_checks}, "
+                f"expected {self.result['failed_checks']}"
             )
         return found
 
 
 def comparable(failed_checks: list[Json]) -> list[Json]:
-    """Without the sample where it is not all of the rows, as their order is nobody's promise."""
+    """Returns the failures, with samples only of all rows: the order of rows is undefined."""
     return [
         {
             **failed,

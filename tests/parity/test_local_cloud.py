@@ -12,7 +12,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pytest
 from job_engine import Gold
-from job_lake import Conflict, Json, Lake, Outbox, Passing, Workspace
+from job_lake import Conflict, Json, Lake, Outbox, RetryableError, Workspace
 from pyspark.sql import SparkSession
 from run_job import Transform
 
@@ -33,7 +33,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 
 class Remote:
-    """A bucket, a queue, and a rule that brings what is announced to the queue."""
+    """A bucket, a queue, and a rule that sends published events to the queue."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.bucket = f"lake-{uuid4().hex[:8]}"
@@ -96,7 +96,7 @@ def run_script(cloud: Cloud, remote: Remote, job: str) -> subprocess.CompletedPr
     }
     command = [
         sys.executable,
-        ROOT / "glue-sql" / "run_job.py",
+        ROOT / "glue-sql" / "spark" / "run_job.py",
         "--job",
         job,
         "--lake_bucket",
@@ -115,9 +115,7 @@ def run_script(cloud: Cloud, remote: Remote, job: str) -> subprocess.CompletedPr
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_given_a_job_when_the_script_runs_then_it_commits_announces_and_says_so(
-    cloud: Cloud, remote: Remote
-) -> None:
+def test_the_script_commits_publishes_and_prints_the_result(cloud: Cloud, remote: Remote) -> None:
     memory = MemoryLake()
     memory.write(f"silver/lines/dt={DAY}/a.parquet", lines("2.5000", "0.1000"))
     key = remote.plan(memory)
@@ -150,7 +148,9 @@ def test_given_a_job_that_is_not_there_when_the_script_runs_then_it_fails_for_go
 ) -> None:
     done = run_script(cloud, remote, "jobs/none.json")
     assert done.returncode == 1
-    last = 'RuntimeError: Shoplake.Permanent: there is no job document "jobs/none.json" in the lake'
+    last = (
+        'RuntimeError: Shoplake.Permanent: the job document "jobs/none.json" is missing in the lake'
+    )
     assert done.stderr.splitlines()[-1].startswith(last)
 
 
@@ -175,7 +175,7 @@ def test_given_another_commit_while_it_ran_then_s3_says_so_and_dispatch_is_told(
     assert "another job committed while it ran" in received[0]["reason"]
 
 
-def test_given_a_version_that_is_still_there_then_it_is_replaced_and_a_later_writer_of_the_same_conflicts(
+def test_a_conditional_write_replaces_only_the_expected_version(
     remote: Remote,
 ) -> None:
     lake = remote.lake
@@ -205,17 +205,17 @@ def test_given_keys_that_are_not_there_then_that_is_no_error_but_a_bucket_is(
     assert remote.lake.tail("empty") == b""
     remote.lake.delete("none")
     with pytest.raises(
-        Passing,
-        match='could not read "x" in the lake: .*; retry, and if it persists check the bucket',
+        RetryableError,
+        match=r'cannot read "x" in the lake: .*; retry, and if it persists check the bucket',
     ):
         Lake(remote.s3, "no-such-bucket-here").tail("x")
 
 
-def test_given_more_partitions_than_one_call_takes_then_all_are_announced(remote: Remote) -> None:
+def test_more_partitions_than_one_call_takes_are_published(remote: Remote) -> None:
     dirtied = [
         {"model": "m", "partition": f"2026-11-{day:02}", "reason": "é"} for day in range(1, 24)
     ]
-    remote.outbox.announce(dirtied)
+    remote.outbox.publish(dirtied)
     assert remote.received(23) == dirtied
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 from job_engine import Gold
-from job_lake import JobError, Json, Passing
+from job_lake import JobError, Json, RetryableError
 from pyspark.sql import SparkSession
 from run_job import RESULT_BYTES, Transform, shortened
 
@@ -110,13 +110,13 @@ def test_given_new_rows_then_they_are_committed_with_what_load_and_notify_need(
         "job": job["id"],
         "rows": "1",
     }
-    assert partitions(world.sent.announced) == ["weekly 2026-11-20 to 2026-11-21"]
-    assert world.sent.announced[0]["reason"] == "takings changed 2026-11-20"
+    assert partitions(world.sent.published) == ["weekly 2026-11-20 to 2026-11-21"]
+    assert world.sent.published[0]["reason"] == "takings changed 2026-11-20"
 
 
-def test_given_the_same_rows_then_nothing_is_committed_and_nothing_announced(world: World) -> None:
+def test_the_same_rows_are_not_committed_or_published(world: World) -> None:
     world.run(plan(world.lake))
-    world.sent.announced.clear()
+    world.sent.published.clear()
     before = world.lake.get(GOLD)
 
     world.lake.write(f"silver/lines/dt={DAY}/b.parquet", lines())
@@ -128,7 +128,7 @@ def test_given_the_same_rows_then_nothing_is_committed_and_nothing_announced(wor
         None,
         2,
     )
-    assert world.sent.announced == [] and world.lake.get(GOLD) == before
+    assert world.sent.published == [] and world.lake.get(GOLD) == before
 
 
 def test_given_changed_rows_then_the_next_version_replaces_the_one_before(world: World) -> None:
@@ -140,7 +140,7 @@ def test_given_changed_rows_then_the_next_version_replaces_the_one_before(world:
     assert world.lake.get(GOLD).metadata["version"] == "2"
 
 
-def test_given_an_end_between_commit_and_announcement_then_a_retry_announces_and_loads(
+def test_a_retry_after_the_commit_publishes_and_loads(
     world: World,
 ) -> None:
     warning = check("select takings from gold__takings", severity="warn")
@@ -155,7 +155,7 @@ def test_given_an_end_between_commit_and_announcement_then_a_retry_announces_and
     assert [failed["name"] for failed in result["failed_checks"]] == ["takings_are_fine"], (
         "the commit remembers it"
     )
-    assert partitions(world.sent.announced) == ["weekly 2026-11-20 to 2026-11-21"]
+    assert partitions(world.sent.published) == ["weekly 2026-11-20 to 2026-11-21"]
     assert world.lake.get(GOLD).metadata["version"] == "1", "it is not committed twice"
     assert not world.is_leased()
 
@@ -167,7 +167,7 @@ def test_given_a_commit_since_it_was_planned_then_the_partition_is_planned_again
     world.arrive("b", "1.0000")
     second = plan(world.lake)
     world.run(second)
-    world.sent.announced.clear()
+    world.sent.published.clear()
     world.lease(first)
 
     result = world.run(first)
@@ -177,9 +177,9 @@ def test_given_a_commit_since_it_was_planned_then_the_partition_is_planned_again
         [],
         None,
     )
-    assert partitions(world.sent.marked) == [f"takings {DAY}"]
-    assert "another job has committed since it was planned" in world.sent.marked[0]["reason"]
-    assert partitions(world.sent.announced) == ["weekly 2026-11-20 to 2026-11-21"]
+    assert partitions(world.sent.messages) == [f"takings {DAY}"]
+    assert "another job has committed since it was planned" in world.sent.messages[0]["reason"]
+    assert partitions(world.sent.published) == ["weekly 2026-11-20 to 2026-11-21"]
     assert not world.is_leased()
     assert world.gold()["sales"].to_pylist() == [3], "what was committed stays"
 
@@ -189,7 +189,7 @@ def test_given_a_commit_while_it_ran_then_the_partition_is_planned_again(world: 
     world.lake.meddle = lambda: world.lake.put(GOLD, b"another")
     result = world.run(key)
     assert result["outcome"] == "conflict"
-    assert "another job committed while it ran" in world.sent.marked[0]["reason"]
+    assert "another job committed while it ran" in world.sent.messages[0]["reason"]
     assert world.lake.get(GOLD).body == b"another"
 
 
@@ -198,7 +198,7 @@ def test_given_a_write_whose_answer_was_lost_then_it_is_recognised_as_its_own(wo
     job = json.loads(world.lake.get(key).body)
     world.lake.meddle = lambda: world.lake.put(GOLD, b"the same", {"job": job["id"]})
     assert world.run(key)["outcome"] == "committed"
-    assert world.sent.marked == []
+    assert world.sent.messages == []
 
 
 def test_given_an_input_that_is_gone_then_the_partition_is_planned_again(world: World) -> None:
@@ -206,14 +206,17 @@ def test_given_an_input_that_is_gone_then_the_partition_is_planned_again(world: 
     world.lake.delete(f"silver/lines/dt={DAY}/a.parquet")
     assert world.run(key)["outcome"] == "conflict"
     assert (
-        "silver.lines: the object silver/lines/dt=2026-11-20/a.parquet is gone"
-        in world.sent.marked[0]["reason"]
+        "silver.lines: the object silver/lines/dt=2026-11-20/a.parquet was deleted"
+        in world.sent.messages[0]["reason"]
     )
 
 
 def test_given_a_check_that_stops_then_nothing_is_committed(world: World) -> None:
     world.arrive("b", *["1.0000"] * 6)
-    sql = "select line, amount, at, note, cast(0.1 as double) as rate from silver__lines where line < 6 order by line, amount"
+    sql = (
+        "select line, amount, at, note, cast(0.1 as double) as rate from silver__lines "
+        "where line < 6 order by line, amount"
+    )
     key = plan(world.lake, checks=[check(sql)])
     world.lease(key)
     result = world.run(key)
@@ -241,7 +244,7 @@ def test_given_a_check_that_stops_then_nothing_is_committed(world: World) -> Non
         "rate": "0.1",
     }
     assert failed["sample"][2]["note"] is None
-    assert world.sent.announced == [] and not world.is_leased()
+    assert world.sent.published == [] and not world.is_leased()
 
 
 def test_given_a_check_that_warns_then_the_rows_are_committed_and_the_failure_is_told(
@@ -283,7 +286,7 @@ def test_failed_check_names_its_shops_and_masks_personal_values(world: World) ->
 
 def test_given_a_lease_that_became_another_s_then_it_is_left_alone(world: World) -> None:
     key = plan(world.lake)
-    world.lease(key, holder="somebody else")
+    world.lease(key, holder="another job")
     world.run(key)
     assert world.is_leased()
 
@@ -291,7 +294,7 @@ def test_given_a_lease_that_became_another_s_then_it_is_left_alone(world: World)
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        (None, "there is no job document"),
+        (None, "is missing in the lake"),
         (b"{", "cannot be read"),
         (b"[]", "cannot be read"),
         (b'{"version": 2}', "missing field `checks`"),
@@ -314,7 +317,7 @@ def test_given_a_document_of_another_version_then_a_retry_is_not_worth_it(world:
 def test_given_gold_that_no_job_wrote_then_the_error_says_what_to_do(world: World) -> None:
     world.lake.put(GOLD, b"no parquet", {"version": "1"})
     error = world.fails(plan(world.lake))
-    assert error.kind == "Shoplake.Permanent" and "delete it and mark its partition dirty" in str(
+    assert error.kind == "Shoplake.Permanent" and "delete it and send a dirty-partition message" in str(
         error
     )
 
@@ -347,14 +350,14 @@ def test_given_sql_that_does_not_run_then_the_error_says_so_in_the_model_s_words
     world.lease(key)
     error = world.fails(key)
     assert error.kind == "Shoplake.Permanent" and words in str(error), error
-    assert not world.is_leased(), "nobody will try this again"
+    assert not world.is_leased(), "there is no retry"
 
 
 def test_given_a_lake_that_fails_then_the_lease_is_kept_for_the_retry(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise Passing("a fault was asked for")
+        raise RetryableError("a fault was asked for")
 
     key = plan(world.lake)
     world.lease(key)
@@ -363,9 +366,7 @@ def test_given_a_lake_that_fails_then_the_lease_is_kept_for_the_retry(
     assert world.is_leased()
 
 
-def test_given_a_result_that_is_too_large_to_be_passed_on_then_it_shows_fewer_rows_and_keeps_the_rest() -> (
-    None
-):
+def test_a_result_that_is_too_large_has_fewer_sample_rows() -> None:
     row = {f"column_{number:02}": "\u20ac" * 200 for number in range(20)}
     checks = [
         {"name": name, "severity": "error", "rows": 9, "sample": [row] * rows}

@@ -98,7 +98,7 @@ def test_given_an_object_that_is_no_parquet_then_the_error_names_it(
 ) -> None:
     lake.put(OBJECT, b"PAR1 or not")
     with pytest.raises(
-        JobError, match=f"silver.lines: the object {OBJECT} is no Parquet file that can be read"
+        JobError, match=f"silver.lines: the object {OBJECT} is not a valid Parquet file"
     ):
         run(spark, lake)
 

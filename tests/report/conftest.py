@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 
 import psycopg
@@ -17,9 +20,12 @@ from shoplake_localstack.local.postgres import Postgres, url  # noqa: E402
 from shoplake_localstack.local.processes import end, free_port  # noqa: E402
 from shoplake_localstack.local.waiting import wait_until_ready  # noqa: E402
 
-from dev.report import page, read  # noqa: E402
+from dev.package import target_dir  # noqa: E402
 from tests.browser.chromium import Browser  # noqa: E402
+from tests.report.data_api import data_api  # noqa: E402
 from tests.report.world import TODAY, fill  # noqa: E402
+
+Report = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
@@ -42,10 +48,35 @@ def warehouse(server: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def report_file(warehouse: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Report]:
+    """Runs `shoplake report` of a database, and returns what it prints."""
+    folder = tmp_path_factory.mktemp("target")
+    with data_api(server) as endpoint:
+
+        def run(warehouse: str, out: Path, *arguments: str, today: date | None = None) -> str:
+            database = warehouse.rpartition("/")[2]
+            outputs = {"warehouse": {"workgroup": "tests", "database": database}}
+            target = folder / f"{database}.json"
+            target.write_text(json.dumps({"endpoint": endpoint, "outputs": outputs}))
+            day = ("--today", str(today)) if today else ()
+            done = subprocess.run(
+                [target_dir() / "debug" / "shoplake", "report", "--target", target]
+                + ["--out", out, *day, *arguments],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        yield run
+
+
+@pytest.fixture(scope="session")
+def report_file(report: Report, warehouse: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of it."""
     file = tmp_path_factory.mktemp("report") / "report.html"
-    file.write_text(page(read(warehouse, TODAY)), encoding="utf-8")
+    report(warehouse, file, today=TODAY)
     return file
 
 

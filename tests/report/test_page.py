@@ -8,9 +8,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from dev.report import page, read
 from tests.browser.chromium import Browser
 from tests.report import expected
+from tests.report.conftest import Report
 from tests.report.page_checks import (
     DESKTOP,
     PHONE,
@@ -31,10 +31,10 @@ def test_what_a_reader_sees_is_what_the_warehouse_has(
 
 
 def test_a_day_that_is_not_over_is_in_no_headline(
-    browser: Browser, warehouse: str, tmp_path: Path
+    browser: Browser, report: Report, warehouse: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "partial.html"
-    file.write_text(page(read(warehouse, LAST)), encoding="utf-8")
+    report(warehouse, file, today=LAST)
     assert check_report(browser, file, warehouse, LAST) > 1500
     with opened(browser, file, DESKTOP) as tab:
         notes = tab.evaluate(
@@ -142,13 +142,13 @@ def test_controls_and_charts_have_names_for_those_who_cannot_see_them(
 
 
 def test_an_empty_warehouse_makes_a_page_that_says_so(
-    browser: Browser, server: str, tmp_path: Path
+    browser: Browser, report: Report, server: str, tmp_path: Path
 ) -> None:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute("drop database if exists empty")
         connection.execute("create database empty")
     file = tmp_path / "empty.html"
-    file.write_text(page(read(server.rpartition("/")[0] + "/empty")))
+    report(server.rpartition("/")[0] + "/empty", file)
     with opened(browser, file, PHONE) as tab:
         assert "No KPI has been loaded yet." in tab.evaluate("document.body.innerText")
         check_layout(tab, PHONE)

@@ -1,4 +1,4 @@
-"""Recordings of one partition's check results, many at once."""
+"""Concurrent recordings of the check results of one partition."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Run(NamedTuple):
 
     @property
     def parameters(self) -> dict[str, str]:
-        """What differs from run to run."""
+        """The parameters that differ between runs."""
         return {
             "run_planned_at": self.planned_at,
             "run_version": str(self.version),
@@ -82,7 +82,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def execute(connection: psycopg.Connection, sql: str, parameters: dict[str, str]) -> list[tuple]:
-    """One statement of Redshift's, and its rows."""
+    """Runs a statement of Redshift and returns its rows."""
     query = translate(sql, parameters)
     assert not isinstance(query, Copy)
     with psycopg.RawCursor(connection) as cursor:
@@ -93,7 +93,7 @@ def execute(connection: psycopg.Connection, sql: str, parameters: dict[str, str]
 def transaction(
     server: str, isolation: IsolationLevel, statements: list[Statement], values: dict[str, str]
 ) -> list[tuple]:
-    """Runs the statements as the crate does: again, if the transaction loses against another one.
+    """Runs the statements as the crate does, again if the transaction loses against another one.
     The last one's rows.
     """
     for _ in range(100):
@@ -111,7 +111,7 @@ def transaction(
 
 
 def record(server: str, isolation: IsolationLevel, job: Run) -> bool:
-    """What `CheckResults::record` does; whether the run's results are shown now."""
+    """Does what `CheckResults::record` does. Returns whether the results of the run are current."""
     rows = transaction(server, isolation, RECORDING, job.parameters)
     if not rows:
         transaction(server, isolation, REGISTRATION, {})
@@ -121,7 +121,7 @@ def record(server: str, isolation: IsolationLevel, job: Run) -> bool:
 
 
 def shown(server: str) -> list[tuple]:
-    """The results, and before them the run they are of."""
+    """Returns the current run and its results."""
     with psycopg.connect(server) as connection:
         runs = connection.execute("select job from shoplake.check_runs").fetchall()
         columns = "check_name, severity, status, failed_rows, sample, description, job, version"
@@ -134,7 +134,7 @@ def shown(server: str) -> list[tuple]:
 
 
 def expected(job: Run) -> list[tuple]:
-    """What is shown if `job` is the newest."""
+    """Returns the current results if `job` is the newest."""
     sample = job.parameters["sample_1"]
     return [
         (job.job,),
@@ -161,16 +161,14 @@ LEVELS = [
 
 @pytest.fixture(params=LEVELS, ids=lambda level: level.name.lower())
 def isolation(request: pytest.FixtureRequest, server: str) -> IsolationLevel:
-    """Each level, over empty tables. PostgreSQL's REPEATABLE READ is what Redshift calls SNAPSHOT."""
+    """Each level, over empty tables. REPEATABLE READ of PostgreSQL is SNAPSHOT of Redshift."""
     with psycopg.connect(server) as connection:
         connection.execute("truncate shoplake.check_runs, shoplake.check_results")
     return request.param
 
 
-def test_given_a_newer_run_then_it_replaces_the_older_one_and_is_not_replaced_by_it(
-    server: str, isolation: IsolationLevel
-) -> None:
-    """The plan decides; of two plans of one second, the commit; and a repetition changes nothing."""
+def test_a_newer_run_replaces_an_older_one(server: str, isolation: IsolationLevel) -> None:
+    """The time of the plan decides, then the version. A repetition changes nothing."""
     first, second, third = (
         Run("2010-12-02 03:04:05", 1),
         Run("2010-12-02 03:04:05", 2),
@@ -185,10 +183,10 @@ def test_given_a_newer_run_then_it_replaces_the_older_one_and_is_not_replaced_by
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_given_many_runs_at_once_then_the_newest_is_shown_once(
+def test_of_concurrent_runs_the_newest_is_current(
     server: str, isolation: IsolationLevel, seed: int
 ) -> None:
-    """Each twice, in any order, on a partition that nobody has registered."""
+    """Each run twice, in any order, on a partition that is not registered."""
     runs = [
         Run(f"2010-12-02 03:04:{second:02d}", version) for second in range(4) for version in (1, 2)
     ] * 2

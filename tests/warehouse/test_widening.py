@@ -1,4 +1,4 @@
-"""A column of exact numbers that becomes wider, on a database: old values stay, wider ones fit."""
+"""Widening a column of exact numbers on a database: old values stay, wider ones fit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WIDE = "12345678901234567890123456789012.3456"
 
 @pytest.fixture
 def connection(server: str) -> psycopg.Connection:  # noqa: F811
-    """With the table as an older model has left it; rolled back afterwards."""
+    """A connection with the table of an older model; rolled back afterwards."""
     with psycopg.connect(server) as connection:
         connection.execute("create schema sales")
         columns = "shop_id varchar(65535), net decimal(18,4)"
@@ -40,7 +40,7 @@ def test_a_wider_column_keeps_its_values_and_takes_wider_ones(
 
 
 def test_widening_again_changes_nothing(connection: psycopg.Connection) -> None:
-    """As the loader does that is second, and has looked at the table before the first was done."""
+    """As a concurrent loader does that has read the columns before the first one committed."""
     for sql, parameters in [*WIDENING, *WIDENING]:
         execute(connection, sql, parameters)
     columns = connection.execute(

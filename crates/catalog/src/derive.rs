@@ -1,4 +1,4 @@
-//! From contracts and models to tables.
+//! Derives tables from contracts and models.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,44 +9,53 @@ use shoplake_lake::{ETag, MemoryStore, keys};
 use shoplake_models::{GoldHead, Listing, Model, Models, Plan};
 
 use crate::envelopes;
-use crate::table::{Catalog, Column, Format, PartitionKey, Projection, Table};
+use crate::table::{Catalog, Format, HiveColumn, PartitionKey, Projection, Table};
 
-/// Definitions that no catalog can be made of.
+/// Why the definitions do not make a catalog.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
-    /// A model whose columns cannot be found out.
-    #[error(
-        "the model {model:?} does not run over inputs without rows, so its columns are not known: {source}"
-    )]
+    /// A model fails over inputs without rows, so its columns are unknown.
+    #[error("the model {model:?} fails over inputs without rows: {source}")]
     Columns {
         /// The model.
         model: String,
-        /// What the engine said.
+        /// The error of the engine.
         source: Box<EngineError>,
     },
-    /// A model without a job to ask for its columns.
-    #[error(
-        "the model {model:?} has no job for a partition that is in gold; expected one that computes it anew"
-    )]
+    /// The planner makes no job for a model.
+    #[error("the model {model:?} has no job for a partition that is in gold: this is a defect")]
     Unplanned {
         /// The model.
         model: String,
     },
-    /// A model whose partitions are not days.
+    /// The partition column of a model is not a date.
     #[error(
-        "the model {model:?} is partitioned by {column:?}, which is {actual}; expected a date, as it is in the names of folders"
+        "the model {model:?} is partitioned by {column:?} of type {actual}: expected a date, which \
+         names the folders"
     )]
     PartitionType {
         /// The model.
         model: String,
         /// Its partition column.
         column: String,
-        /// What the column is.
+        /// The type of the column.
         actual: String,
     },
-    /// A dataset with a column that is called as a partition key.
+    /// The header of a model does not describe each column of its query.
     #[error(
-        "the dataset {dataset:?} has a column {column:?}, which is also the partition key of its table; a table cannot have both, so rename the field"
+        "the header of the model {model:?} does not describe the column {column:?}: add it to \
+         [columns]"
+    )]
+    Undescribed {
+        /// The model.
+        model: String,
+        /// The column.
+        column: String,
+    },
+    /// A column of a dataset has the name of a partition key.
+    #[error(
+        "the dataset {dataset:?} has a column {column:?}, which is also the partition key of its \
+         table: rename the field"
     )]
     NameTaken {
         /// The dataset.
@@ -54,15 +63,15 @@ pub enum CatalogError {
         /// The column.
         column: String,
     },
-    /// The day that stands for all days.
+    /// The day that stands for all days is invalid.
     #[error(transparent)]
     Day(#[from] PartitionError),
 }
 
-/// The tables of all datasets and models.
+/// Returns the tables of all datasets and models.
 ///
 /// # Errors
-/// When something could not be queried in place.
+/// When a dataset or a model does not make a table.
 pub async fn catalog(contracts: &Contracts, models: &Models) -> Result<Catalog, CatalogError> {
     let sources: BTreeSet<_> =
         contracts.iter().flat_map(|contract| &contract.sources).map(String::as_str).collect();
@@ -77,8 +86,7 @@ pub async fn catalog(contracts: &Contracts, models: &Models) -> Result<Catalog, 
     let mut gold = BTreeMap::new();
     for model in models.iter() {
         let table = model_table(model, &columns(models, model).await?)?;
-        let database = if model.reference.starts_with("silver.") { &mut silver } else { &mut gold };
-        database.insert(model.name.clone(), table);
+        gold.insert(model.name.clone(), table);
     }
 
     let sent = contracts
@@ -127,7 +135,7 @@ fn dataset(contract: &Contract) -> Result<Table, CatalogError> {
     let columns = contract
         .columns
         .iter()
-        .map(|column| Column::new(&column.name, column.column_type, &column.description))
+        .map(|column| HiveColumn::new(&column.name, column.column_type, &column.description))
         .collect();
     Ok(Table {
         description: contract.description.clone(),
@@ -147,9 +155,9 @@ fn dataset(contract: &Contract) -> Result<Table, CatalogError> {
     })
 }
 
-/// The partition column of a model is also in its objects, where whoever reads an object by itself
-/// finds it. A table has it only once: as the partition key. Columns of a Parquet file that a table
-/// does not have are not read.
+/// Returns the table of a model. The partition column is in the objects, too, for readers of single
+/// files. The table has it once, as the partition key; engines do not read columns of a Parquet
+/// file that the table does not have.
 fn model_table(model: &Model, columns: &[LoadColumn]) -> Result<Table, CatalogError> {
     let partition = columns.iter().find(|column| column.name == model.partition);
     match partition {
@@ -163,6 +171,11 @@ fn model_table(model: &Model, columns: &[LoadColumn]) -> Result<Table, CatalogEr
             });
         }
     }
+    let description = |column: &str| {
+        model.descriptions.get(column).map(String::as_str).ok_or_else(|| {
+            CatalogError::Undescribed { model: model.name.clone(), column: column.to_owned() }
+        })
+    };
     Ok(Table {
         description: capitalised(&model.grain),
         format: Format::Parquet,
@@ -175,24 +188,23 @@ fn model_table(model: &Model, columns: &[LoadColumn]) -> Result<Table, CatalogEr
         columns: columns
             .iter()
             .filter(|column| column.name != model.partition)
-            .map(|column| Column::new(&column.name, column.column_type, ""))
-            .collect(),
-        partition_keys: vec![envelopes::day(
-            &model.partition,
-            "The day (UTC) that the row is about.",
-        )],
+            .map(|column| {
+                let text = description(&column.name)?;
+                Ok(HiveColumn::new(&column.name, column.column_type, text))
+            })
+            .collect::<Result<_, CatalogError>>()?,
+        partition_keys: vec![envelopes::day(&model.partition, description(&model.partition)?)],
         key: model.key.clone(),
         repeats: false,
         personal: Vec::new(),
     })
 }
 
-/// What a model's query returns if there is no row at all: the types are the same as ever, since
-/// every input is declared.
+/// Returns the columns of a model's query. It runs over inputs without rows, whose types are
+/// declared.
 async fn columns(models: &Models, model: &Model) -> Result<Vec<LoadColumn>, CatalogError> {
     let day: Partition = "2000-01-01".parse()?;
-    // As if something had been committed once: a partition that has nothing of its own day would
-    // not be planned.
+    // With an earlier commit, as the planner makes no job for a new partition without inputs.
     let head =
         GoldHead { etag: ETag::new("\"\""), version: 0, inputs: String::new(), job: String::new() };
     let Plan::Job(job) = models.plan(model, day, &Listing::new(), Some(&head)) else {
@@ -207,10 +219,10 @@ async fn columns(models: &Models, model: &Model) -> Result<Vec<LoadColumn>, Cata
     Ok(gold::columns(&output.rows.schema()))
 }
 
-/// `one row per shop` as a sentence.
+/// Returns `One row per shop.` for `one row per shop`.
 fn capitalised(text: &str) -> String {
-    let mut letters = text.chars();
-    letters
-        .next()
-        .map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| {
+        format!("{}{}.", first.to_uppercase(), characters.as_str())
+    })
 }

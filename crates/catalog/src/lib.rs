@@ -1,12 +1,14 @@
-//! What the lake's tables look like to whoever queries them in place: databases, tables, columns,
-//! partitions.
+//! The tables of the lake for queries in place: databases, tables, columns and partitions.
 //!
-//! One description for Athena, Spark and Lake Formation, derived from what the pipeline itself runs
-//! on: contracts and models. Terraform makes the Glue Data Catalog of it.
+//! One description for Athena, Spark and Lake Formation, derived from the contracts and models that
+//! the pipeline runs. Terraform makes the Glue Data Catalog of it. [`dictionary`] prints it for
+//! people.
 
 mod derive;
+mod dictionary;
 mod envelopes;
 mod table;
 
 pub use derive::{CatalogError, catalog};
-pub use table::{Catalog, Column, Format, PartitionKey, Projection, Table};
+pub use dictionary::dictionary;
+pub use table::{Catalog, Format, HiveColumn, PartitionKey, Projection, Table};

@@ -1,27 +1,27 @@
-//! Writes the catalog of the lake's tables as JSON.
+//! Writes the catalog of the lake's tables as JSON, or prints the data dictionary.
 
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Parser;
-use shoplake_catalog::catalog;
+use shoplake_catalog::{catalog, dictionary};
 use shoplake_contracts::Contracts;
 use shoplake_models::Models;
 
-/// Writes what the lake's tables look like, as JSON: what Terraform makes the Glue Data Catalog of.
-/// The same definitions give the same file.
+/// Describes the lake's tables. Terraform makes the Glue Data Catalog of the JSON file. The same
+/// definitions give the same bytes.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The contracts.
+    /// The folder of the contracts.
     #[arg(long, value_name = "DIR", default_value = "crates/contracts/schemas")]
     schemas: PathBuf,
-    /// The models.
+    /// The folder of the models.
     #[arg(long, value_name = "DIR", default_value = "glue-sql")]
     sql: PathBuf,
-    /// Where to write.
+    /// The JSON file to write. Without it, the data dictionary is printed as Markdown.
     #[arg(long, value_name = "FILE")]
-    out: PathBuf,
+    out: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -29,7 +29,12 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let contracts = Contracts::load(&arguments.schemas)?;
     let models = Models::load(&arguments.sql, &contracts)?;
-    let mut json = serde_json::to_string_pretty(&catalog(&contracts, &models).await?)?;
+    let catalog = catalog(&contracts, &models).await?;
+    let Some(out) = arguments.out else {
+        print!("{}", dictionary(&catalog));
+        return Ok(());
+    };
+    let mut json = serde_json::to_string_pretty(&catalog)?;
     json.push('\n');
-    fs::write(&arguments.out, json).with_context(|| format!("writing {}", arguments.out.display()))
+    fs::write(&out, json).with_context(|| format!("cannot write {}", out.display()))
 }

@@ -1,4 +1,4 @@
-//! The catalog as it is written down.
+//! The catalog, as it is written to `catalog.json`.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// The table that queries call `database.name`.
+    /// Returns the table `database.name`.
     pub fn table(&self, database: &str, name: &str) -> Option<&Table> {
         self.databases.get(database)?.get(name)
     }
 
-    /// The table that the object at `key` belongs to, and the values of its partition keys.
+    /// Returns the table of the object at `key`, and the values of its partition keys.
     pub fn table_of(&self, key: &str) -> Option<(&Table, BTreeMap<&str, String>)> {
         self.databases
             .values()
@@ -27,32 +27,32 @@ impl Catalog {
     }
 }
 
-/// Objects of one kind, as a table.
+/// A table over objects of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Table {
-    /// For humans.
+    /// The description for people.
     pub description: String,
-    /// How rows are written.
+    /// The file format.
     pub format: Format,
     /// The folder of its objects in the lake's bucket, such as `silver/pos_sales/`.
     pub location: String,
     /// The folder of one partition, with its keys as placeholders: `silver/pos_sales/dt=${dt}/`.
     pub template: String,
-    /// Columns that are in the objects, without those that the folder's name says.
-    pub columns: Vec<Column>,
-    /// What the folder's name says.
+    /// The columns in the objects, without the partition keys.
+    pub columns: Vec<HiveColumn>,
+    /// The columns in the names of folders.
     pub partition_keys: Vec<PartitionKey>,
-    /// Columns that identify a row; empty where lines are just lines.
+    /// Columns that identify a row; empty for lines without a key.
     pub key: Vec<String>,
-    /// Whether the same row may be there more than once: then of those with the same key one
-    /// counts.
+    /// Whether rows may repeat. Then one row of each key counts.
     pub repeats: bool,
     /// Columns that hold personal data.
     pub personal: Vec<String>,
 }
 
 impl Table {
-    /// The values of the partition keys if `key` is of a partition that the table projects.
+    /// Returns the values of the partition keys, or `None` if `key` is not in a partition of the
+    /// table.
     fn values(&self, key: &str) -> Option<BTreeMap<&str, String>> {
         let (folder, _) = key.rsplit_once('/')?;
         let mut values = BTreeMap::new();
@@ -89,54 +89,53 @@ pub enum Format {
 
 /// A column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Column {
+pub struct HiveColumn {
     /// Its name.
     pub name: String,
-    /// Its type as Hive calls it, which for portable types is their own name.
+    /// Its type in Hive, which has the name of the portable type.
     #[serde(rename = "type")]
     pub column_type: String,
-    /// For humans; Glue takes no more than 255 characters.
+    /// The description for people, at most 255 characters.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
 }
 
-impl Column {
-    /// A column; what the catalog would refuse of its description is cut off.
+impl HiveColumn {
+    /// Returns a column with at most 255 characters of the description, the limit of Glue.
     pub(crate) fn new(name: &str, column_type: impl ToString, description: &str) -> Self {
         let description = description.chars().take(255).collect();
         Self { name: name.to_owned(), column_type: column_type.to_string(), description }
     }
 }
 
-/// A column whose value is the same in all of a folder's objects, and is read from the folder's
-/// name.
+/// A column whose value is in the name of the folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PartitionKey {
     /// Its name.
     pub name: String,
-    /// Its type as Hive calls it.
+    /// Its type in Hive.
     #[serde(rename = "type")]
     pub key_type: &'static str,
-    /// For humans.
+    /// The description for people.
     pub description: String,
-    /// Which values there can be.
+    /// Its possible values.
     pub projection: Projection,
 }
 
-/// How Athena knows the partitions without anybody registering them.
+/// How Athena computes the partitions, so that none is registered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Projection {
-    /// Days, written `2010-12-01`; from which one on is a setting of the installation.
+    /// Days, written `2010-12-01`. The first one is a setting of the installation.
     Date,
-    /// Numbers from 0, with leading zeros.
+    /// Numbers from 0 with leading zeros.
     Integer {
-        /// The greatest one.
+        /// The greatest number.
         last: u32,
-        /// How many digits each has.
+        /// The number of digits.
         digits: u32,
     },
-    /// One of these.
+    /// One of a list.
     Enum {
         /// All values.
         values: Vec<String>,
@@ -144,7 +143,7 @@ pub enum Projection {
 }
 
 impl Projection {
-    /// Whether `value` is one of the projected values, as the folder's name has it.
+    /// Whether `value`, as in the name of a folder, is a possible value.
     fn gives(&self, value: &str) -> bool {
         match self {
             Self::Date => value.parse::<shoplake_jobs::Partition>().is_ok(),

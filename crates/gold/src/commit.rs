@@ -102,7 +102,6 @@ mod tests {
 -- key = ["shop_id", "day"]
 -- partition = "day"
 -- inputs = ["silver.sales"]
--- warehouse = "sales.daily"
 
 select shop_id, day, count(*) as sales from silver.sales group by shop_id, day
 "#;
@@ -116,7 +115,7 @@ select shop_id from gold.daily where sales < 2
 
     fn models(daily: &str, check: &str) -> Models {
         let contracts = Contracts::from_sources([("sales", SALES)]).unwrap();
-        Models::from_sources(&contracts, [("gold/daily.sql", daily), (check, FEW)]).unwrap()
+        Models::from_sources(&contracts, [("sales/daily.sql", daily), (check, FEW)]).unwrap()
     }
 
     fn at(time: &str) -> DateTime<Utc> {

@@ -1,4 +1,4 @@
-//! What models need to know of a dataset of silver.
+//! The parts of a contract that models use.
 
 use std::collections::BTreeMap;
 
@@ -7,23 +7,23 @@ use shoplake_jobs::TableColumn;
 
 use crate::render::{Deduplication, objects_name};
 
-/// Columns that tell when a row arrived and in which envelope: what decides between rows that are
+/// Columns with the time and the envelope in which a row arrived. They decide between rows that are
 /// otherwise equal.
 const RECEIVED_AT: &str = "_received_at";
 const ENVELOPE_ID: &str = "_envelope_id";
 
-/// A dataset as models read it.
+/// A dataset, as models read it.
 #[derive(Clone, Debug)]
 pub(crate) struct Dataset {
     /// The columns of its objects.
     pub(crate) columns: Vec<TableColumn>,
-    /// The query for its rows without duplicates, over the table of its objects.
+    /// The query over the table of its objects that returns each row once.
     pub(crate) deduplicated: String,
-    /// Whether its objects can be found by day.
+    /// Whether its objects are partitioned by day or hour.
     pub(crate) by_day: bool,
 }
 
-/// All datasets, by the name that queries call them: `silver.<dataset>`.
+/// Returns all datasets, by their name in queries: `silver.<dataset>`.
 pub(crate) fn all(contracts: &Contracts) -> BTreeMap<String, Dataset> {
     contracts
         .iter()

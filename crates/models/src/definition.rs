@@ -1,20 +1,20 @@
-//! From SQL files to models: each is read, then all of them are checked as a whole.
+//! Reads SQL files: first each model and check by itself, then how they fit together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dataset::Dataset;
 use crate::header::{self, CheckHeader, ModelHeader};
-use crate::models::{Check, Model, bare};
+use crate::models::{Check, Model, short_name};
 use crate::query::{Query, QueryError};
 use crate::reference::{ReferenceError, ReferenceTable, References};
 
-/// A SQL file that cannot be used.
+/// An invalid file below `glue-sql/`.
 #[derive(Debug, thiserror::Error)]
 #[error("glue-sql/{file}: {reason}")]
 pub struct DefinitionError {
-    /// The file, such as `gold/total_sales.sql`.
+    /// The file, such as `sales/total_sales.sql`.
     pub file: String,
-    /// What is wrong with it.
+    /// Why it is invalid.
     pub reason: Reason,
 }
 
@@ -24,96 +24,98 @@ impl DefinitionError {
     }
 }
 
-/// What is wrong with a SQL file.
+/// Why a file is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum Reason {
-    /// It could not be read.
-    #[error("could not be read: {0}")]
+    /// It cannot be read.
+    #[error("cannot be read: {0}")]
     Unreadable(String),
-    /// It is not where models and checks are.
+    /// It is neither a model, nor a check, nor a reference table.
     #[error(
-        "expected silver/<name>.sql, gold/<name>.sql, checks/<name>.sql or reference/<name>.csv, with a name of a-z, 0-9 and _"
+        "expected <mart>/<name>.sql, checks/<name>.sql or reference/<name>.csv, with names of a-z, \
+         0-9 and _, and a mart that is not called bronze, silver or gold"
     )]
     Path,
-    /// Its header is not what a header is.
-    #[error("its header (TOML in the leading `--` lines) is wrong: {0}")]
+    /// Its header is not valid.
+    #[error("invalid header (TOML in the leading `--` lines): {0}")]
     Header(#[from] toml::de::Error),
-    /// Its query is not what a query is.
+    /// Its query is not valid.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// It is no reference table.
+    /// It is not a valid reference table.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
-    /// A value in the header that cannot be.
-    #[error("its header says {key} = {value:?}, expected {expected}")]
+    /// Its header has an invalid value.
+    #[error("invalid {key} {value:?} in the header: expected {expected}")]
     Value {
-        /// The header's key.
+        /// The key of the header.
         key: &'static str,
-        /// What it says.
+        /// The value.
         value: String,
-        /// What it could say.
+        /// The expected value.
         expected: &'static str,
     },
-    /// A key or partition column that the query does not return.
-    #[error("its {what} names the column {column:?}, but the query returns {}", columns.join(", "))]
+    /// Its header names a column that the query does not return.
+    #[error("unknown column {column:?} in {what}: the query returns {}", columns.join(", "))]
     NoSuchColumn {
-        /// `key`, `partition` or `notice`.
+        /// The key of the header, such as `partition`.
         what: &'static str,
         /// The column.
         column: String,
-        /// What there is.
+        /// The columns that the query returns.
         columns: Vec<String>,
     },
-    /// Two models, or a model and a dataset, of one name.
+    /// Its name is the name of something else.
     #[error(
-        "the name {0:?} is taken by another model, dataset or reference table; names are unique over silver, gold and reference"
+        "another model, dataset, reference table or check is called {0:?}: choose another name"
     )]
     NameTaken(String),
-    /// An input that does not exist.
-    #[error("its input {input:?} is no dataset, model or reference table; there are {}", known.join(", "))]
+    /// Its input does not exist.
+    #[error(
+        "unknown input {input:?}: expected a dataset, a model or a reference table, one of {}",
+        known.join(", ")
+    )]
     UnknownInput {
         /// The input.
         input: String,
-        /// What there is.
+        /// The inputs that exist.
         known: Vec<String>,
     },
-    /// A model that nothing ever makes dirty.
-    #[error(
-        "its inputs are reference tables only, which have no days; add the dataset or model whose days it computes"
-    )]
+    /// All inputs are reference tables, so no partition is ever dirty.
+    #[error("all inputs are reference tables, which have no days: add a dataset or a model")]
     NoDays,
-    /// A dataset that models cannot read.
-    #[error("its input {0:?} is not partitioned by day or hour; models read days")]
+    /// Its input is not partitioned by time.
+    #[error("the input {0:?} is not partitioned by day or hour: models read days")]
     NotByDay(String),
-    /// A table that the query reads and the header does not name.
+    /// Its query reads a table that the header does not name.
     #[error(
-        "its query reads {0:?}, which is not among its inputs; a change there would go unnoticed, so add it"
+        "the query reads {0:?}, which is not among the inputs: add it, or changes there are missed"
     )]
     Undeclared(String),
-    /// A table that the header names and the query does not read.
+    /// Its query does not read a table that the header names.
     #[error(
-        "its input {0:?} is not read by the query; it would be computed again for nothing, so remove it"
+        "the query does not read the input {0:?}: remove it, or changes there recompute the model"
     )]
     Unused(String),
-    /// A check of a model that does not exist.
-    #[error("it checks the model {0:?}, which does not exist")]
+    /// It checks a model that does not exist.
+    #[error("unknown model {0:?}: expected the model that the check is for")]
     UnknownModel(String),
-    /// Models that depend on each other in a circle.
-    #[error("it depends on itself: {}", .0.join(" -> "))]
+    /// It depends on itself.
+    #[error("the model depends on itself: {}", .0.join(" -> "))]
     Cycle(Vec<String>),
 }
 
-/// What a `glue-sql` directory defines.
+/// The definitions below `glue-sql/`.
 pub(crate) struct Definitions {
     /// Models by name.
     pub(crate) models: BTreeMap<String, Model>,
     /// Reference tables by name, with their packaged rows.
     pub(crate) references: References,
-    /// The names of the models in an order where each comes after what it reads.
+    /// The names of the models, each after the models that it reads.
     pub(crate) order: Vec<String>,
 }
 
-/// Reads all files.
+/// Reads all files, given as pairs of path and text.
 pub(crate) fn read<'a>(
     datasets: &BTreeMap<String, Dataset>,
     sources: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -130,7 +132,7 @@ pub(crate) fn read<'a>(
         }
         let taken = models.contains_key(name)
             || references.contains_key(name)
-            || datasets.keys().any(|reference| bare(reference) == name);
+            || datasets.keys().any(|reference| short_name(reference) == name);
         if taken {
             return Err(failed(Reason::NameTaken(name.to_owned())));
         }
@@ -142,14 +144,17 @@ pub(crate) fn read<'a>(
         }
     }
     for (file, (model, check)) in checks {
-        models
+        let checks = &mut models
             .get_mut(&model)
             .ok_or_else(|| DefinitionError::new(file, Reason::UnknownModel(model)))?
-            .checks
-            .push(check);
+            .checks;
+        if checks.iter().any(|other: &Check| other.name == check.name) {
+            return Err(DefinitionError::new(file, Reason::NameTaken(check.name)));
+        }
+        checks.push(check);
     }
     for model in models.values_mut() {
-        // The order of files is the machine's; the order of checks is not.
+        // Checks are sorted, as their order is part of a job and the order of files is not.
         model.checks.sort_by(|one, other| one.name.cmp(&other.name));
     }
     for model in models.values() {
@@ -159,16 +164,21 @@ pub(crate) fn read<'a>(
     Ok(Definitions { models, references, order })
 }
 
-/// The folder and the name of `gold/total_sales.sql`.
+/// The folder of models that only other models read. Every other folder of models is a mart: the
+/// schema of the warehouse that shows them.
+const INTERMEDIATE: &str = "intermediate";
+
+/// Returns the folder and the name of `sales/total_sales.sql`.
 fn split(file: &str) -> Option<(&str, &str)> {
     let (path, extension) = file.rsplit_once('.')?;
     let (folder, name) = path.split_once('/')?;
     let expected = match folder {
-        "silver" | "gold" | "checks" => "sql",
+        "bronze" | "silver" | "gold" => return None,
         "reference" => "csv",
-        _ => return None,
+        _ => "sql",
     };
-    (extension == expected && is_identifier(name)).then_some((folder, name))
+    let valid = extension == expected && is_identifier(folder) && is_identifier(name);
+    valid.then_some((folder, name))
 }
 
 pub(crate) fn is_identifier(text: &str) -> bool {
@@ -178,7 +188,6 @@ pub(crate) fn is_identifier(text: &str) -> bool {
 
 fn model(folder: &str, name: &str, text: &str) -> Result<Model, Reason> {
     let (header, query): (ModelHeader, _) = header::read(text)?;
-    let reference = format!("{folder}.{name}");
     if header.grain.trim().is_empty() {
         return Err(value(
             "grain",
@@ -203,33 +212,35 @@ fn model(folder: &str, name: &str, text: &str) -> Result<Model, Reason> {
             "\"shop_id\" first: no row belongs to more than one shop",
         ));
     }
-    if let Some(table) = &header.warehouse {
-        let valid = table
-            .split_once('.')
-            .is_some_and(|(schema, table)| is_identifier(schema) && is_identifier(table));
-        if !valid {
-            return Err(value("warehouse", table.clone(), "\"<schema>.<table>\" in lower case"));
-        }
-    }
     let query = Query::parse(query)?;
     let columns = query.columns()?;
-    let of_notice = header.notice.iter().flat_map(|notice| {
-        let in_subject = notice
-            .placeholders()
-            .into_iter()
-            .chain([notice.started.as_str(), notice.ended.as_str()]);
-        in_subject.map(|column| ("notice", column))
+    let key = header.key.iter().map(|column| ("key", column.as_str()));
+    let alert = header.alert.iter().flat_map(|alert| {
+        let columns =
+            alert.placeholders().into_iter().chain([alert.started.as_str(), alert.ended.as_str()]);
+        columns.map(|column| ("alert", column))
     });
-    let named = header.key.iter().map(|column| ("key", column.as_str()));
-    for (what, column) in named.chain([("partition", header.partition.as_str())]).chain(of_notice) {
+    let described = header.columns.keys().map(|column| ("columns", column.as_str()));
+    let checked = header.checks.columns().map(|column| ("checks", column));
+    let named = key
+        .chain([("partition", header.partition.as_str())])
+        .chain(alert)
+        .chain(described)
+        .chain(checked);
+    for (what, column) in named {
         if !columns.iter().any(|known| known == column) {
             return Err(Reason::NoSuchColumn { what, column: column.to_owned(), columns });
         }
     }
-    agree(&header.inputs, &query, None)?;
+    check_declared_inputs(&header.inputs, &query, None)?;
+    let checks = header.checks.compile(name)?;
+    for check in &checks {
+        check_declared_inputs(&check.inputs, &check.query, Some(name))?;
+    }
     Ok(Model {
         name: name.to_owned(),
-        reference,
+        reference: format!("gold.{name}"),
+        file: format!("{folder}/{name}.sql"),
         grain: header.grain,
         key: header.key,
         partition: header.partition,
@@ -237,19 +248,20 @@ fn model(folder: &str, name: &str, text: &str) -> Result<Model, Reason> {
         lookback_days: header.lookback_days,
         lookahead_days: header.lookahead_days,
         every_seconds: header.every_seconds,
-        warehouse: header.warehouse,
-        notice: header.notice,
+        warehouse: (folder != INTERMEDIATE).then(|| format!("{folder}.{name}")),
+        alert: header.alert,
         columns,
-        checks: Vec::new(),
+        descriptions: header.columns,
+        checks,
         query,
     })
 }
 
-/// The check, and the name of its model.
+/// Reads a check; returns the name of its model, too.
 fn check(name: &str, text: &str) -> Result<(String, Check), Reason> {
     let (header, query): (CheckHeader, _) = header::read(text)?;
     let query = Query::parse(query)?;
-    agree(&header.inputs, &query, Some(&header.model))?;
+    check_declared_inputs(&header.inputs, &query, Some(&header.model))?;
     let check = Check {
         name: name.to_owned(),
         severity: header.severity,
@@ -260,9 +272,13 @@ fn check(name: &str, text: &str) -> Result<(String, Check), Reason> {
     Ok((header.model, check))
 }
 
-/// The header's inputs are the tables that the query reads; a check also sees the rows that it
-/// checks.
-fn agree(inputs: &[String], query: &Query, checked: Option<&str>) -> Result<(), Reason> {
+/// Checks that the declared inputs are the tables that the query reads. A check also reads the rows
+/// of its model, which are not an input.
+fn check_declared_inputs(
+    inputs: &[String],
+    query: &Query,
+    checked: Option<&str>,
+) -> Result<(), Reason> {
     let read: BTreeSet<&str> = query.references().collect();
     if let Some(unused) = inputs.iter().find(|input| !read.contains(input.as_str())) {
         return Err(Reason::Unused(unused.clone()));
@@ -270,27 +286,24 @@ fn agree(inputs: &[String], query: &Query, checked: Option<&str>) -> Result<(), 
     let mut undeclared = read
         .into_iter()
         .filter(|table| !inputs.iter().any(|input| input == table))
-        .filter(|table| checked.is_none_or(|model| bare(table) != model));
+        .filter(|table| checked.is_none_or(|model| short_name(table) != model));
     undeclared.next().map_or(Ok(()), |table| Err(Reason::Undeclared(table.to_owned())))
 }
 
-/// Every input of the model and of its checks exists, under the name by which it is called.
+/// Checks that every input of the model and of its checks exists.
 fn resolve(
     datasets: &BTreeMap<String, Dataset>,
     models: &BTreeMap<String, Model>,
     references: &References,
     model: &Model,
 ) -> Result<(), DefinitionError> {
-    let of_checks = model.checks.iter().flat_map(|check| {
-        check.inputs.iter().map(move |input| (format!("checks/{}.sql", check.name), input))
-    });
-    let of_model = model.inputs.iter().map(|input| (file(model), input));
-    for (file, input) in of_model.chain(of_checks) {
+    let of_checks = model.checks.iter().flat_map(|check| &check.inputs);
+    for input in model.inputs.iter().chain(of_checks) {
         let reason = match datasets.get(input) {
             Some(dataset) if dataset.by_day => continue,
             Some(_) => Reason::NotByDay(input.clone()),
             None if models.values().any(|other| other.reference == *input) => continue,
-            None if is_reference(input) && references.contains_key(bare(input)) => continue,
+            None if is_reference(input) && references.contains_key(short_name(input)) => continue,
             None => Reason::UnknownInput {
                 input: input.clone(),
                 known: datasets
@@ -301,21 +314,17 @@ fn resolve(
                     .collect(),
             },
         };
-        return Err(DefinitionError { file, reason });
+        return Err(DefinitionError::new(&model.file, reason));
     }
     Ok(())
 }
 
-/// Whether `table` is what queries call a reference table.
+/// Whether `table` is a reference table, as queries name it.
 pub(crate) fn is_reference(table: &str) -> bool {
     table.starts_with("reference.")
 }
 
-fn file(model: &Model) -> String {
-    format!("{}.sql", model.reference.replace('.', "/"))
-}
-
-/// The names of all models, each after those that it and its checks read.
+/// Returns the names of all models, each after those that it and its checks read.
 fn order(models: &BTreeMap<String, Model>) -> Result<Vec<String>, DefinitionError> {
     fn visit<'a>(
         models: &'a BTreeMap<String, Model>,
@@ -333,10 +342,11 @@ fn order(models: &BTreeMap<String, Model>) -> Result<Vec<String>, DefinitionErro
                 .chain([model.name.as_str()])
                 .map(str::to_owned)
                 .collect();
-            return Err(DefinitionError { file: file(model), reason: Reason::Cycle(circle) });
+            return Err(DefinitionError::new(&model.file, Reason::Cycle(circle)));
         }
         path.push(&model.name);
-        for upstream in model.all_inputs().into_iter().filter_map(|input| models.get(bare(input))) {
+        let inputs = model.all_inputs().into_iter();
+        for upstream in inputs.filter_map(|input| models.get(short_name(input))) {
             visit(models, upstream, path, order)?;
         }
         path.pop();
@@ -369,156 +379,201 @@ mod tests {
     }
 
     fn daily(change: impl FnOnce(String) -> String) -> String {
-        error(&[("gold/daily.sql", change(model(&["silver.sales"], "")))])
+        error(&[("sales/daily.sql", change(model(&["silver.sales"], "")))])
     }
 
     #[test]
-    fn given_a_key_or_partition_that_is_no_column_then_the_error_lists_the_columns() {
+    fn key_and_partition_are_columns_of_the_query() {
         assert_eq!(
             daily(|text| text.replace("\"day\"]", "\"date\"]")),
-            "glue-sql/gold/daily.sql: its key names the column \"date\", but the query returns shop_id, day, row_count"
+            "glue-sql/sales/daily.sql: unknown column \"date\" in key: \
+             the query returns shop_id, day, row_count"
         );
         assert!(
             daily(|text| text.replace("partition = \"day\"", "partition = \"dt\""))
-                .contains("its partition names")
+                .contains("in partition: the query")
         );
     }
 
     #[test]
-    fn given_a_key_without_the_shop_then_it_is_refused() {
+    fn a_key_without_the_shop_is_refused() {
         let error = daily(|text| text.replace("[\"shop_id\", \"day\"]", "[\"day\"]"));
         assert!(error.contains("no row belongs to more than one shop"), "{error}");
     }
 
     #[test]
-    fn given_a_table_that_the_header_does_not_name_then_the_error_does() {
+    fn an_undeclared_input_is_refused() {
         let error =
             daily(|text| text.replace("from rows", "from rows join gold.other using (day)"));
-        assert!(error.contains("reads \"gold.other\", which is not among its inputs"), "{error}");
+        assert!(error.contains("reads \"gold.other\", which is not among the inputs"), "{error}");
     }
 
     #[test]
-    fn given_an_input_that_the_query_does_not_read_then_the_error_names_it() {
+    fn an_unused_input_is_refused() {
         let error = daily(|text| {
             text.replace("[\"silver.sales\"]", "[\"silver.sales\", \"silver.clicks\"]")
         });
-        assert!(error.contains("\"silver.clicks\" is not read"), "{error}");
+        assert!(error.contains("does not read the input \"silver.clicks\""), "{error}");
     }
 
     #[test]
-    fn given_an_unknown_input_then_the_error_lists_those_there_are() {
+    fn an_unknown_input_is_refused_with_the_known_ones() {
         assert_eq!(
-            error(&[("gold/daily.sql", model(&["silver.sails"], ""))]),
-            "glue-sql/gold/daily.sql: its input \"silver.sails\" is no dataset, model or reference table; \
-             there are silver.clicks, silver.orders, silver.sales, gold.daily"
+            error(&[("sales/daily.sql", model(&["silver.sails"], ""))]),
+            "glue-sql/sales/daily.sql: unknown input \"silver.sails\": \
+             expected a dataset, a model or a reference table, one of silver.clicks, \
+             silver.orders, silver.sales, gold.daily"
         );
     }
 
     #[test]
-    fn given_a_dataset_by_bucket_then_it_is_refused() {
+    fn a_dataset_by_bucket_is_refused() {
         assert!(
-            error(&[("gold/daily.sql", model(&["silver.orders"], ""))])
+            error(&[("sales/daily.sql", model(&["silver.orders"], ""))])
                 .contains("not partitioned by day or hour")
         );
     }
 
     #[test]
-    fn given_models_in_a_circle_then_the_error_shows_it() {
+    fn models_in_a_circle_are_refused() {
         assert_eq!(
             error(&[
-                ("gold/a.sql", model(&["gold.b"], "")),
-                ("gold/b.sql", model(&["silver.sales"], "")),
+                ("sales/a.sql", model(&["gold.b"], "")),
+                ("sales/b.sql", model(&["silver.sales"], "")),
                 ("checks/c.sql", check("b", &["gold.a"])),
             ]),
-            "glue-sql/gold/a.sql: it depends on itself: a -> b -> a"
+            "glue-sql/sales/a.sql: the model depends on itself: a -> b -> a"
         );
     }
 
     #[test]
-    fn given_an_unknown_key_then_the_error_names_file_and_line() {
-        let error = error(&[("gold/daily.sql", model(&["silver.sales"], "-- refresh = 3"))]);
-        assert!(error.starts_with("glue-sql/gold/daily.sql: its header"), "{error}");
+    fn an_unknown_key_is_refused_with_file_and_line() {
+        let error = error(&[("sales/daily.sql", model(&["silver.sales"], "-- refresh = 3"))]);
+        assert!(error.starts_with("glue-sql/sales/daily.sql: invalid header"), "{error}");
         assert!(error.contains("line 5") && error.contains("unknown field `refresh`"), "{error}");
     }
 
     #[test]
-    fn given_names_that_cannot_be_then_they_are_refused() {
+    fn invalid_names_are_refused() {
         let text = || model(&["silver.sales"], "");
         for (file, message) in [
-            ("gold/Daily.sql", "expected silver/<name>.sql"),
-            ("warehouse/daily.sql", "expected silver/<name>.sql"),
-            ("gold/sales.sql", "the name \"sales\" is taken"),
+            ("sales/Daily.sql", "expected <mart>/<name>.sql"),
+            ("gold/daily.sql", "expected <mart>/<name>.sql"),
+            ("sales/sales.sql", "is called \"sales\""),
         ] {
             assert!(error(&[(file, text())]).contains(message), "{file}");
         }
         assert!(
-            error(&[("silver/daily.sql", text()), ("gold/daily.sql", text())])
-                .contains("\"daily\" is taken")
+            error(&[("intermediate/daily.sql", text()), ("sales/daily.sql", text())])
+                .contains("is called \"daily\"")
         );
         assert!(
-            error(&[("checks/c.sql", check("daily", &[]))]).contains("checks the model \"daily\"")
+            error(&[("checks/c.sql", check("daily", &[]))]).contains("unknown model \"daily\"")
         );
-        let warehouse =
-            error(&[("gold/daily.sql", model(&["silver.sales"], "-- warehouse = \"daily\""))]);
-        assert!(warehouse.contains("expected \"<schema>.<table>\""), "{warehouse}");
     }
 
-    const NOTICE: &str = "-- notice = { subject = \"{shop_id} has {row_count}\", started = \"day\", ended = \"day\" }";
+    #[test]
+    fn the_folder_of_a_model_is_its_warehouse_schema() {
+        let text = model(&["silver.sales"], "");
+        for (file, table) in
+            [("sales/daily.sql", Some("sales.daily")), ("intermediate/daily.sql", None)]
+        {
+            let models = models(&[(file, text.clone())]);
+            assert_eq!(models.get("daily").unwrap().warehouse.as_deref(), table);
+        }
+    }
 
     #[test]
-    fn given_a_notice_then_its_columns_are_columns_of_the_query() {
-        let daily =
-            |notice: String| error(&[("gold/daily.sql", model(&["silver.sales"], &notice))]);
-        let columns = "but the query returns shop_id, day, row_count";
+    fn columns_and_checks_of_a_header_name_columns_of_the_query() {
+        for more in [
+            "-- columns = { units = \"How many.\" }",
+            "-- checks = { not_null = [\"units\"] }",
+            "-- checks = { reconciles = { units = \"1\" } }",
+        ] {
+            let error = error(&[("sales/daily.sql", model(&["silver.sales"], more))]);
+            assert!(error.contains("unknown column \"units\" in"), "{error}");
+        }
+    }
+
+    #[test]
+    fn common_checks_are_checks_of_the_model() {
+        let more = "-- checks = { bounds = [\"row_count > 0\"] }";
+        let models = models(&[
+            ("sales/daily.sql", model(&["silver.sales"], more)),
+            ("checks/clicks.sql", check("daily", &["silver.clicks"])),
+        ]);
+        let checks: Vec<_> =
+            models.get("daily").unwrap().job_checks().into_iter().map(|check| check.name).collect();
         assert_eq!(
-            daily(NOTICE.replace("{row_count}", "{rows}")),
-            format!("glue-sql/gold/daily.sql: its notice names the column \"rows\", {columns}")
+            checks,
+            ["daily_key_is_not_null", "daily_key_is_unique", "clicks", "daily_bounds"]
         );
-        assert!(
-            daily(NOTICE.replace("started = \"day\"", "started = \"at\""))
-                .contains("its notice names the column \"at\"")
-        );
-        assert!(
-            daily(NOTICE.replace("ended = \"day\"", "ended = \"at\""))
-                .contains("its notice names the column \"at\"")
-        );
-        assert!(daily(NOTICE.replace("ended", "until")).contains("unknown field `until`"));
-
-        let models = models(&[("gold/daily.sql", model(&["silver.sales"], NOTICE))]);
-        let notice = models.get("daily").unwrap().notice.as_ref().unwrap();
-        assert_eq!(notice.placeholders(), ["shop_id", "row_count"]);
     }
 
     #[test]
-    fn given_a_reference_table_that_can_not_be_then_the_error_names_file_and_line() {
+    fn two_checks_of_one_name_are_refused() {
+        let more = "-- checks = { bounds = [\"row_count > 0\"] }";
+        let error = error(&[
+            ("sales/daily.sql", model(&["silver.sales"], more)),
+            ("checks/daily_bounds.sql", check("daily", &[])),
+        ]);
+        assert!(error.contains("is called \"daily_bounds\""), "{error}");
+    }
+
+    const ALERT: &str =
+        r#"-- alert = { subject = "{shop_id} has {row_count}", started = "day", ended = "day" }"#;
+
+    #[test]
+    fn columns_of_an_alert_are_columns_of_the_query() {
+        let daily = |alert: String| error(&[("sales/daily.sql", model(&["silver.sales"], &alert))]);
+        let columns = "the query returns shop_id, day, row_count";
+        assert_eq!(
+            daily(ALERT.replace("{row_count}", "{rows}")),
+            format!("glue-sql/sales/daily.sql: unknown column \"rows\" in alert: {columns}")
+        );
+        assert!(
+            daily(ALERT.replace("started = \"day\"", "started = \"at\""))
+                .contains("unknown column \"at\" in alert")
+        );
+        assert!(
+            daily(ALERT.replace("ended = \"day\"", "ended = \"at\""))
+                .contains("unknown column \"at\" in alert")
+        );
+        assert!(daily(ALERT.replace("ended", "until")).contains("unknown field `until`"));
+
+        let models = models(&[("sales/daily.sql", model(&["silver.sales"], ALERT))]);
+        let alert = models.get("daily").unwrap().alert.as_ref().unwrap();
+        assert_eq!(alert.placeholders(), ["shop_id", "row_count"]);
+    }
+
+    #[test]
+    fn an_invalid_reference_table_is_refused_with_its_line() {
         let weights = |text: String| error(&[("reference/weights.csv", text)]);
         assert_eq!(
             weights(REFERENCE.replace("a,1", "a,x")),
-            "glue-sql/reference/weights.csv: line 5, column \"weight\": expected a whole number of 64 bits, got \"x\""
+            "glue-sql/reference/weights.csv: line 5, column \"weight\": \
+             expected a whole number of 64 bits, got \"x\""
         );
         let taken = error(&[("reference/sales.csv", REFERENCE.to_owned())]);
-        assert!(taken.contains("the name \"sales\" is taken"), "{taken}");
+        assert!(taken.contains("is called \"sales\""), "{taken}");
     }
 
     #[test]
-    fn given_an_unknown_reference_table_then_the_error_lists_those_there_are() {
+    fn an_unknown_reference_table_is_refused() {
         let error = error(&[
             ("reference/weights.csv", REFERENCE.to_owned()),
-            ("gold/daily.sql", model(&["silver.sales", "reference.wages"], "")),
+            ("sales/daily.sql", model(&["silver.sales", "reference.wages"], "")),
         ]);
-        assert!(
-            error.contains("\"reference.wages\" is no dataset, model or reference table"),
-            "{error}"
-        );
+        assert!(error.contains("unknown input \"reference.wages\""), "{error}");
         assert!(error.ends_with("gold.daily, reference.weights"), "{error}");
     }
 
     #[test]
-    fn given_a_model_of_reference_tables_only_then_it_is_refused() {
+    fn a_model_of_reference_tables_only_is_refused() {
         let error = error(&[
             ("reference/weights.csv", REFERENCE.to_owned()),
-            ("gold/daily.sql", model(&["reference.weights"], "")),
+            ("sales/daily.sql", model(&["reference.weights"], "")),
         ]);
-        assert!(error.contains("its inputs are reference tables only"), "{error}");
+        assert!(error.contains("all inputs are reference tables"), "{error}");
     }
 }

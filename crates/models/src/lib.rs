@@ -1,7 +1,8 @@
-//! What the SQL models under `glue-sql/` say: which tables exist, what each is computed from, and
-//! what has to be computed again when something changes. Pure but for [`Models::load`]: listings go
-//! in, job documents come out.
+//! The SQL models below `glue-sql/`: which tables exist, what each is computed from, and what is
+//! computed again after a change. Pure except for [`Models::load`]: listings go in, job documents
+//! come out.
 
+mod checks;
 mod dataset;
 mod definition;
 mod header;

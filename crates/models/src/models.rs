@@ -1,4 +1,4 @@
-//! The models and checks of a `glue-sql` directory, and how they depend on each other.
+//! The models and checks below `glue-sql/`, and how they depend on each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,66 +15,71 @@ use crate::reference::{ReferenceTable, References};
 /// A table that is computed by one SQL file.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// Its name, which is the file's.
+    /// Its name, which is the name of its file.
     pub name: String,
-    /// How queries call it: `gold.<name>`, or `silver.<name>` for one under `silver/`.
+    /// Its name in queries: `gold.<name>`.
     pub reference: String,
+    /// Its file, such as `sales/total_sales.sql`.
+    pub(crate) file: String,
     /// What one row is, in words.
     pub grain: String,
     /// Columns that identify a row.
     pub key: Vec<String>,
-    /// The column that says which partition a row belongs to.
+    /// The column whose value names the partition of a row.
     pub partition: String,
-    /// Tables that it reads: `silver.<dataset>`, `silver.<model>`, `gold.<model>` or
-    /// `reference.<table>`.
+    /// Tables that it reads: `silver.<dataset>`, `gold.<model>` or `reference.<table>`.
     pub inputs: Vec<String>,
     /// Its partition D reads the input days from D - lookback_days ...
     pub lookback_days: u16,
     /// ... to D + lookahead_days.
     pub lookahead_days: u16,
-    /// A partition is not computed more often than this: the dial between freshness and cost.
+    /// The shortest time between two computations of a partition: the dial between freshness and
+    /// cost.
     pub every_seconds: u32,
-    /// The warehouse table that shows it, as `schema.table`.
+    /// The warehouse table that shows it, as `schema.table`. The schema is the folder of the file.
+    /// Models of the folder `intermediate` have none.
     pub warehouse: Option<String>,
-    /// How people are told of a new row.
-    pub notice: Option<Notice>,
+    /// How people are notified of a new row.
+    pub alert: Option<Notice>,
     /// Its columns, in order.
     pub columns: Vec<String>,
+    /// Descriptions of its columns, by name.
+    pub descriptions: BTreeMap<String, String>,
     /// The queries that must return no row.
     pub checks: Vec<Check>,
     pub(crate) query: Query,
 }
 
-/// A query over a model's new rows (and other inputs) that returns what is wrong.
+/// A query over the new rows of a model, and other inputs, that returns the invalid rows.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// Its name, which is the file's.
+    /// Its name.
     pub name: String,
-    /// What happens if it returns rows.
+    /// What happens when it returns rows.
     pub severity: Severity,
     /// Tables that it reads besides the model itself.
     pub inputs: Vec<String>,
-    /// What it makes sure of, in words.
+    /// What holds for every row, in words.
     pub description: String,
     pub(crate) query: Query,
 }
 
-/// Where the objects are that a model's partition is computed from, for one input.
+/// The folders that a partition of a model reads of one input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputPrefix {
     /// The input, such as `silver.pos_sales`.
     pub input: String,
-    /// Prefixes to list; together they hold every object.
+    /// The prefixes to list.
     pub prefixes: Vec<String>,
 }
 
-/// The folders of objects that a model's partition is computed from, for one input, as one range:
-/// what [`Store::list_range`](shoplake_lake::Store::list_range) takes.
+/// The folders that a partition of a model reads of one input, as one range for
+/// [`Store::list_range`](shoplake_lake::Store::list_range).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputRange {
     /// The input, such as `silver.pos_sales`.
     pub input: String,
-    /// What comes before the day in every key, such as `silver/pos_sales/dt=`.
+    /// The part of every key before the day, such as `silver/pos_sales/dt=`.
     pub prefix: String,
     /// The first day.
     pub first: Partition,
@@ -83,63 +88,61 @@ pub struct InputRange {
 }
 
 impl Model {
-    /// All tables that the model and its checks read, in order and without repetition.
+    /// Returns all tables that the model and its checks read, sorted.
     pub fn all_inputs(&self) -> BTreeSet<&str> {
         let checks = self.checks.iter().flat_map(|check| &check.inputs);
         self.inputs.iter().chain(checks).map(String::as_str).collect()
     }
 
-    /// The names of the reference tables that the model and its checks read.
+    /// Returns the names of the reference tables that the model and its checks read.
     pub fn references(&self) -> impl Iterator<Item = &str> {
-        self.all_inputs().into_iter().filter(|input| is_reference(input)).map(bare)
+        self.all_inputs().into_iter().filter(|input| is_reference(input)).map(short_name)
     }
 
-    /// The tables with days that the model and its checks read.
+    /// Returns the datasets and models that the model and its checks read.
     fn day_inputs(&self) -> impl Iterator<Item = &str> {
         self.all_inputs().into_iter().filter(|input| !is_reference(input))
     }
 
-    /// The input partitions that `partition` is computed from.
+    /// Returns the days of the inputs that `partition` is computed from.
     pub fn input_partitions(&self, partition: Partition) -> impl Iterator<Item = Partition> {
         partition.window(self.lookback_days, self.lookahead_days)
     }
 
-    /// The object that holds `partition`.
+    /// Returns the key of the object that holds `partition`.
     pub fn output_key(&self, partition: Partition) -> String {
         keys::gold(&self.name, &self.partition, &partition.to_string())
     }
 }
 
-/// All models, checked as a whole: every input exists, and none depends on itself.
+/// All models. Every input exists, and no model depends on itself.
 #[derive(Clone, Debug)]
 pub struct Models {
     models: BTreeMap<String, Model>,
     datasets: BTreeMap<String, Dataset>,
     references: References,
-    /// Columns of datasets that hold personal data; models keep their names.
+    /// Columns of datasets that hold personal data. Models keep their names.
     pub(crate) personal: BTreeSet<String>,
-    /// Names, each after everything that it reads.
+    /// The names of the models, each after the models that it reads.
     order: Vec<String>,
 }
 
 impl Models {
-    /// Reads `silver/*.sql`, `gold/*.sql`, `checks/*.sql` and `reference/*.csv` below `directory`.
+    /// Reads the models (`<mart>/*.sql`), `checks/*.sql` and `reference/*.csv` below `directory`.
+    ///
+    /// # Errors
+    /// When a file is not valid.
     pub fn load(directory: &Path, contracts: &Contracts) -> Result<Self, DefinitionError> {
+        let files = files(directory)
+            .map_err(|error| DefinitionError::new("", Reason::Unreadable(error.to_string())))?;
         let mut sources = Vec::new();
-        for (folder, extension) in
-            [("reference", "csv"), ("silver", "sql"), ("gold", "sql"), ("checks", "sql")]
-        {
-            let files = files(&directory.join(folder), extension).map_err(|error| {
-                DefinitionError::new(folder, Reason::Unreadable(error.to_string()))
+        for file in files {
+            let path = file.strip_prefix(directory).unwrap_or(&file);
+            let name = path.to_string_lossy().replace('\\', "/");
+            let text = std::fs::read_to_string(&file).map_err(|error| {
+                DefinitionError::new(&name, Reason::Unreadable(error.to_string()))
             })?;
-            for file in files {
-                let name =
-                    format!("{folder}/{}", file.file_name().unwrap_or_default().to_string_lossy());
-                let text = std::fs::read_to_string(&file).map_err(|error| {
-                    DefinitionError::new(&name, Reason::Unreadable(error.to_string()))
-                })?;
-                sources.push((name, text));
-            }
+            sources.push((name, text));
         }
         Self::from_sources(
             contracts,
@@ -147,7 +150,7 @@ impl Models {
         )
     }
 
-    /// Reads files given as pairs of path (such as `gold/total_sales.sql`) and text.
+    /// Reads files given as pairs of path (such as `sales/total_sales.sql`) and text.
     pub fn from_sources<'a>(
         contracts: &Contracts,
         sources: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -159,36 +162,35 @@ impl Models {
         Ok(Self { models, datasets, references, personal, order })
     }
 
-    /// The model called `name`.
+    /// Returns the model called `name`.
     pub fn get(&self, name: &str) -> Option<&Model> {
         self.models.get(name)
     }
 
-    /// All models, each after everything that it reads.
+    /// Returns all models, each after the models that it reads.
     pub fn iter(&self) -> impl Iterator<Item = &Model> {
         self.order.iter().filter_map(|name| self.models.get(name))
     }
 
-    /// The reference table called `name`, with its packaged rows.
+    /// Returns the reference table called `name`, with its packaged rows.
     pub fn reference(&self, name: &str) -> Option<&ReferenceTable> {
         self.references.get(name)
     }
 
-    /// All reference tables, with their packaged rows.
+    /// Returns all reference tables, with their packaged rows.
     pub fn references(&self) -> &References {
         &self.references
     }
 
-    /// The models that read the reference table called `name`, themselves or in a check.
+    /// Returns the models that read the reference table called `name`, or have a check that does.
     pub fn readers_of_reference(&self, name: &str) -> impl Iterator<Item = &Model> {
         self.iter().filter(move |model| model.references().any(|read| read == name))
     }
 
-    /// The partitions of models that have to be computed again when `partition` of a dataset or a
-    /// model changes.
+    /// Returns the partitions that become dirty when `partition` of the dataset or model `name`
+    /// changes, each once, in the order of the models.
     ///
-    /// `name` is the bare name, as in keys. Every partition is named once, and in the order of the
-    /// models.
+    /// `name` has no prefix, as in keys: `pos_sales`.
     pub fn dirtied_by(&self, name: &str, partition: Partition) -> Vec<(String, Partition)> {
         self.downstream(name)
             .iter()
@@ -198,7 +200,7 @@ impl Models {
             .collect()
     }
 
-    /// What has to be listed to compute `partition` of `model`, day by day.
+    /// Returns the folders of the inputs of `partition`, day by day.
     pub fn input_prefixes(&self, model: &Model, partition: Partition) -> Vec<InputPrefix> {
         let prefixes = |input: &str| -> Vec<String> {
             model.input_partitions(partition).map(|day| self.day_prefix(input, day)).collect()
@@ -209,15 +211,15 @@ impl Models {
             .collect()
     }
 
-    /// What has to be listed to compute `partition` of `model`: the same objects as by
-    /// [`Models::input_prefixes`], in one listing for each input.
+    /// Returns the folders of the inputs of `partition`: those of [`Models::input_prefixes`], as
+    /// one range for each input.
     pub fn input_ranges(&self, model: &Model, partition: Partition) -> Vec<InputRange> {
         let (first, last) = partition.window_ends(model.lookback_days, model.lookahead_days);
         self.ranges(model, first, last)
     }
 
-    /// What has to be listed to know whether there is anything of `partition`'s own day: see
-    /// [`Models::plan`].
+    /// Returns the folders whose objects decide whether `partition` is computed for the first time:
+    /// see [`Models::plan`].
     pub fn own_day_ranges(&self, model: &Model, partition: Partition) -> Vec<InputRange> {
         self.ranges(model, partition, partition)
     }
@@ -237,23 +239,23 @@ impl Models {
         key.starts_with(&self.day_prefix(input, day))
     }
 
-    /// What the keys of one day of `input` start with.
+    /// Returns the prefix of the keys of one day of `input`.
     fn day_prefix(&self, input: &str, day: Partition) -> String {
         format!("{}{day}/", self.days_prefix(input))
     }
 
-    /// What comes before the day in the keys of `input`.
+    /// Returns the part of the keys of `input` before the day.
     fn days_prefix(&self, input: &str) -> String {
         match self.by_reference(input) {
             Some(upstream) => keys::gold_values(&upstream.name, &upstream.partition),
-            None => keys::silver_days(bare(input)),
+            None => keys::silver_days(short_name(input)),
         }
     }
 
-    /// The models that read the dataset or model called `name`, themselves or in a check.
+    /// Returns the models that read the dataset or model `name`, or have a check that does.
     pub(crate) fn downstream(&self, name: &str) -> Vec<Downstream> {
         self.iter()
-            .filter(|model| model.all_inputs().into_iter().any(|input| bare(input) == name))
+            .filter(|model| model.all_inputs().into_iter().any(|input| short_name(input) == name))
             .map(|model| Downstream {
                 model: model.name.clone(),
                 // Models are partitioned by day, and read each other day by day.
@@ -267,32 +269,39 @@ impl Models {
             .collect()
     }
 
-    /// The model that queries call `reference`; `None` if that is a dataset.
+    /// Returns the model that queries name `reference`; `None` if it is a dataset.
     pub(crate) fn by_reference(&self, reference: &str) -> Option<&Model> {
-        self.models.get(bare(reference)).filter(|model| model.reference == reference)
+        self.models.get(short_name(reference)).filter(|model| model.reference == reference)
     }
 
-    /// The dataset that queries call `reference`.
+    /// Returns the dataset that queries name `reference`.
     pub(crate) fn dataset(&self, reference: &str) -> Option<&Dataset> {
         self.datasets.get(reference)
     }
 }
 
-/// `pos_sales` of `silver.pos_sales`.
-pub(crate) fn bare(reference: &str) -> &str {
+/// Returns `pos_sales` for `silver.pos_sales`.
+pub(crate) fn short_name(reference: &str) -> &str {
     reference.split_once('.').map_or(reference, |(_, name)| name)
 }
 
-/// The files of a folder by name; none if there is no such folder.
-fn files(folder: &Path, extension: &str) -> std::io::Result<Vec<PathBuf>> {
-    if !folder.exists() {
-        return Ok(Vec::new());
-    }
+/// Folders that hold neither models, nor checks, nor reference tables.
+const OTHER_FOLDERS: [&str; 2] = ["spark", "warehouse"];
+
+/// Returns the definition files in the folders of `directory`, sorted.
+fn files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|found| found == extension) {
-            files.push(path);
+    for folder in std::fs::read_dir(directory)? {
+        let folder = folder?.path();
+        let other = OTHER_FOLDERS.iter().any(|name| folder.ends_with(name));
+        if other || !folder.is_dir() {
+            continue;
+        }
+        for file in std::fs::read_dir(&folder)? {
+            let file = file?.path();
+            if file.extension().is_some_and(|extension| extension == "sql" || extension == "csv") {
+                files.push(file);
+            }
         }
     }
     files.sort();
@@ -314,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_change_then_the_days_that_read_it_are_dirty() {
+    fn a_change_makes_the_days_that_read_it_dirty() {
         let dirtied = |name: &str| -> Vec<String> {
             let dirtied = world().dirtied_by(name, day("2010-12-10"));
             dirtied.into_iter().map(|(model, day)| format!("{model} {day}")).collect()
@@ -384,13 +393,13 @@ mod tests {
     }
 
     #[test]
-    fn given_a_reference_table_then_it_is_known_who_reads_it_and_it_is_not_listed() {
+    fn a_reference_table_has_readers_and_is_not_listed() {
         let models = models(&[
             ("reference/weights.csv", REFERENCE.to_owned()),
-            ("gold/a.sql", model(&["silver.sales", "reference.weights"], "")),
-            ("gold/b.sql", model(&["silver.sales"], "")),
+            ("sales/a.sql", model(&["silver.sales", "reference.weights"], "")),
+            ("sales/b.sql", model(&["silver.sales"], "")),
             ("checks/c.sql", check("b", &["reference.weights"])),
-            ("gold/d.sql", model(&["gold.a"], "")),
+            ("sales/d.sql", model(&["gold.a"], "")),
         ]);
         let readers: Vec<_> =
             models.readers_of_reference("weights").map(|model| model.name.as_str()).collect();
@@ -405,14 +414,14 @@ mod tests {
     }
 
     proptest! {
-        /// X dirties D exactly if D is computed from X: nothing goes stale, and nothing is computed
-        /// for nothing.
+        /// A change of X makes D dirty exactly if D is computed from X.
         #[test]
         fn dirtied_by_is_the_inverse_of_input_partitions(
-            lookback in 0_u16..40, lookahead in 0_u16..40, changed in 0_u64..20_000, distance in 0_u64..100,
+            lookback in 0_u16..40, lookahead in 0_u16..40,
+            changed in 0_u64..20_000, distance in 0_u64..100,
         ) {
             let header = format!("-- lookback_days = {lookback}\n-- lookahead_days = {lookahead}");
-            let models = models(&[("gold/daily.sql", model(&["silver.sales"], &header))]);
+            let models = models(&[("sales/daily.sql", model(&["silver.sales"], &header))]);
             let daily = models.get("daily").unwrap();
             let start = NaiveDate::from_ymd_opt(1990, 1, 1).unwrap() + Days::new(changed);
             let changed = Partition::Day(start);

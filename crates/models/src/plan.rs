@@ -11,7 +11,7 @@ use shoplake_jobs::{
 use shoplake_lake::{ETag, Entry, Head};
 
 use crate::definition::is_reference;
-use crate::models::{Model, Models, bare};
+use crate::models::{Model, Models, short_name};
 use crate::reference::{ReferenceTable, References};
 use crate::render::{self, objects_name, view_name};
 
@@ -133,7 +133,7 @@ impl Models {
                 inputs_digest,
             },
             warehouse: model.warehouse.clone(),
-            notice: model.notice.clone(),
+            notice: model.alert.clone(),
             personal: self.personal.iter().cloned().collect(),
             partition,
         }))
@@ -152,8 +152,9 @@ impl Models {
         input: &str,
         references: &'a References,
     ) -> Option<&'a ReferenceTable> {
-        is_reference(input)
-            .then(|| references.get(bare(input)).or_else(|| self.reference(bare(input))))?
+        is_reference(input).then(|| {
+            references.get(short_name(input)).or_else(|| self.reference(short_name(input)))
+        })?
     }
 
     /// The tables and views that the model and its checks read.
@@ -203,7 +204,7 @@ impl Models {
             if let Some(upstream) = self.by_reference(input) {
                 self.without_rows(upstream, tables);
             } else if let Some(table) = self
-                .reference(bare(input))
+                .reference(short_name(input))
                 .filter(|_| is_reference(input) && !tables.has(&empty_name(input)))
             {
                 tables.view(empty_name(input), table.empty_sql());
@@ -259,7 +260,7 @@ impl Model {
             severity: check.severity,
             description: check.description.clone(),
             sql: check.query.render(|table| {
-                if bare(table) == self.name { rows.clone() } else { view_name(table) }
+                if short_name(table) == self.name { rows.clone() } else { view_name(table) }
             }),
         });
         let of_key = [
@@ -446,7 +447,7 @@ mod tests {
         let first = job("daily", &sales(), None);
         let text = crate::testing::model(&["silver.sales"], "-- lookahead_days = 1")
             .replace("count(*)", "sum(1)");
-        let models = crate::testing::models(&[("gold/daily.sql", text)]);
+        let models = crate::testing::models(&[("sales/daily.sql", text)]);
         let plan = models.plan(
             models.get("daily").unwrap(),
             day("2010-12-01"),
@@ -487,8 +488,8 @@ mod tests {
     fn given_a_reference_table_then_the_job_carries_the_rows_that_count() {
         let models = crate::testing::models(&[
             ("reference/weights.csv", crate::testing::REFERENCE.to_owned()),
-            ("gold/daily.sql", crate::testing::model(&["silver.sales", "reference.weights"], "")),
-            ("gold/next.sql", crate::testing::model(&["gold.daily"], "-- lookback_days = 1")),
+            ("sales/daily.sql", crate::testing::model(&["silver.sales", "reference.weights"], "")),
+            ("sales/next.sql", crate::testing::model(&["gold.daily"], "-- lookback_days = 1")),
         ]);
         let packaged = job_of(&models, "daily", &sales(), None, &References::new());
         assert_eq!(packaged.views[0].name, "reference__weights");

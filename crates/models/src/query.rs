@@ -1,8 +1,7 @@
-//! What can be read from the text of a query without an engine: which tables it refers to and which
-//! columns it returns.
+//! Reads the tables and the columns of a query from its text, without an engine.
 //!
-//! The models keep to a style (lower case, one statement, explicit columns), so a scanner is
-//! enough. What does not keep to it is an error, never a guess.
+//! Models keep to one style (lower case, one statement, named columns), so a scanner is enough.
+//! Other text is an error, never a guess.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -20,21 +19,22 @@ fn regex(pattern: &str) -> Regex {
     Regex::new(pattern).expect("a valid pattern")
 }
 
-/// Why a query cannot be a model or a check.
+/// Why a text is not a valid query of a model or a check.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
-    /// It holds no query, or something that is not one.
-    #[error("expected a query that starts with `select` or `with` (in lower case), found {0:?}")]
+    /// It is not a query.
+    #[error("expected a query that starts with `select` or `with` (in lower case), got {0:?}")]
     NoQuery(String),
     /// It holds more than one statement.
-    #[error("expected one statement, found a `;` inside it")]
+    #[error("expected one statement, got a `;` inside it")]
     Statements,
-    /// Parentheses that do not match.
+    /// Its parentheses do not match.
     #[error("expected matching parentheses")]
     Parentheses,
-    /// Its last `select` returns something that has no plain name.
+    /// Its last `select` returns something without a name.
     #[error(
-        "expected the last `select` to return explicit columns, found {0:?}; name it with `as`, and list columns instead of `*`"
+        "the last `select` returns {0:?}: expected columns, each with a name (`as`), or `select *` \
+         from a common table expression"
     )]
     Column(String),
     /// Its last `select` returns a name twice.
@@ -42,7 +42,7 @@ pub enum QueryError {
     Twice(String),
 }
 
-/// A query, and the places where it refers to tables of the lake.
+/// A query, and the places where it reads tables of the lake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Query {
     text: String,
@@ -67,12 +67,12 @@ impl Query {
         Ok(Self { text: text.to_owned(), references })
     }
 
-    /// The tables that it refers to, such as `silver.pos_sales`; one per place.
+    /// Returns the tables that it reads, such as `silver.pos_sales`, once per place.
     pub(crate) fn references(&self) -> impl Iterator<Item = &str> {
         self.references.iter().map(|(_, name)| name.as_str())
     }
 
-    /// The text with every reference replaced by what `name` gives for it.
+    /// Returns the text with `name(table)` in place of every table.
     pub(crate) fn render(&self, name: impl Fn(&str) -> String) -> String {
         let mut rendered = String::with_capacity(self.text.len());
         let mut end = 0;
@@ -85,51 +85,87 @@ impl Query {
         rendered
     }
 
-    /// The names of the columns that it returns.
+    /// Returns the names of the columns of its rows.
     pub(crate) fn columns(&self) -> Result<Vec<String>, QueryError> {
         let code = code_only(&self.text);
-        let mut depth = 0_usize;
-        let mut items: Vec<Range<usize>> = Vec::new();
-        let mut start = None;
-        for word in WORD.find_iter(&code) {
-            match (word.as_str(), depth, start) {
-                ("(", _, _) => depth += 1,
-                (")", _, _) => depth = depth.checked_sub(1).ok_or(QueryError::Parentheses)?,
-                ("select", 0, _) => {
-                    items.clear();
-                    start = Some(word.end());
-                }
-                (",", 0, Some(from)) => {
-                    items.push(from..word.start());
-                    start = Some(word.end());
-                }
-                ("from", 0, Some(from)) => {
-                    items.push(from..word.start());
-                    start = None;
-                }
-                _ => {}
-            }
-        }
-        if depth > 0 {
-            return Err(QueryError::Parentheses);
-        }
-        items.extend(start.map(|from| from..code.len()));
-        let mut columns: Vec<String> = Vec::with_capacity(items.len());
-        for item in items {
-            let item = code[item].trim();
-            let name = COLUMN.captures(item).and_then(|found| found.get(1).or(found.get(2)));
-            let name = name.ok_or_else(|| QueryError::Column(item.to_owned()))?;
-            let column = name.as_str().to_owned();
-            if columns.contains(&column) {
-                return Err(QueryError::Twice(column));
-            }
-            columns.push(column);
-        }
-        Ok(columns)
+        columns(&code, 0..code.len())
     }
 }
 
-/// The text with comments, string literals and quoted names blanked out, byte for byte.
+/// Returns the columns of the query in `code[query]`. A `select *` from a common table expression
+/// has the columns of that expression.
+fn columns(code: &str, query: Range<usize>) -> Result<Vec<String>, QueryError> {
+    let mut depth = 0_usize;
+    let mut items: Vec<Range<usize>> = Vec::new();
+    let mut start = None;
+    let mut source = query.end;
+    for word in WORD.find_iter(&code[query.clone()]) {
+        let place = query.start + word.start()..query.start + word.end();
+        match (word.as_str(), depth, start) {
+            ("(", _, _) => depth += 1,
+            (")", _, _) => depth = depth.checked_sub(1).ok_or(QueryError::Parentheses)?,
+            ("select", 0, _) => {
+                items.clear();
+                start = Some(place.end);
+            }
+            (",", 0, Some(from)) => {
+                items.push(from..place.start);
+                start = Some(place.end);
+            }
+            ("from", 0, Some(from)) => {
+                items.push(from..place.start);
+                start = None;
+                source = place.end;
+            }
+            _ => {}
+        }
+    }
+    if depth > 0 {
+        return Err(QueryError::Parentheses);
+    }
+    items.extend(start.map(|from| from..query.end));
+    if let [item] = &items[..]
+        && code[item.clone()].trim() == "*"
+        && let Some(table) = common_table(code, source..query.end)
+    {
+        return columns(code, table);
+    }
+    let mut columns: Vec<String> = Vec::with_capacity(items.len());
+    for item in items {
+        let item = code[item].trim();
+        let name = COLUMN.captures(item).and_then(|found| found.get(1).or(found.get(2)));
+        let name = name.ok_or_else(|| QueryError::Column(item.to_owned()))?;
+        let column = name.as_str().to_owned();
+        if columns.contains(&column) {
+            return Err(QueryError::Twice(column));
+        }
+        columns.push(column);
+    }
+    Ok(columns)
+}
+
+/// Returns where the body is of the common table expression whose name `code[source]` starts with.
+/// Only an expression that ends before `source` counts, as a query cannot read itself.
+fn common_table(code: &str, source: Range<usize>) -> Option<Range<usize>> {
+    let name = WORD.find(&code[source.clone()])?;
+    let heading = regex(&format!(r"\b{}\s+as\s*\(", regex::escape(name.as_str())));
+    let heading = heading.find_iter(&code[..source.start]).last()?;
+    let mut depth = 1_usize;
+    for (place, character) in code[heading.end()..source.start].char_indices() {
+        match character {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(heading.end()..heading.end() + place);
+        }
+    }
+    None
+}
+
+/// Returns the text with spaces in place of comments, string literals and quoted names, byte for
+/// byte.
 fn code_only(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
@@ -139,8 +175,8 @@ fn code_only(text: &str) -> String {
         } else if rest.starts_with("/*") {
             rest.find("*/").map_or(rest.len(), |end| end + 2)
         } else if matches!(character, '\'' | '"' | '`') {
-            // A doubled quote inside a literal ends one literal and starts the next: blanked all
-            // the same.
+            // A doubled quote inside a literal ends one literal and starts the next, so both are
+            // blanked.
             rest[1..].find(character).map_or(rest.len(), |end| end + 2)
         } else {
             code.push(character);
@@ -162,9 +198,10 @@ mod tests {
     }
 
     #[test]
-    fn given_comments_and_literals_then_only_code_refers_to_tables() {
+    fn comments_and_literals_read_no_table() {
         let query = parse(
-            "select 'silver.no', /* gold.no */ \"silver.no\" as x -- silver.no 'é\nfrom silver.yes join gold.too on silver.yes.a = 'it''s gold.no'",
+            "select 'silver.no', /* gold.no */ \"silver.no\" as x -- silver.no 'é\n\
+             from silver.yes join gold.too on silver.yes.a = 'it''s gold.no'",
         );
         assert_eq!(
             query.references().collect::<Vec<_>>(),
@@ -179,16 +216,33 @@ mod tests {
     }
 
     #[test]
-    fn the_columns_are_those_of_the_last_select_outside_of_parentheses() {
+    fn columns_are_those_of_the_last_outer_select() {
         let query = parse(
             "with a as (select x, y from silver.t)
-             select a.x, sum(y) over (partition by x, y) as total, cast(y as decimal(18, 4)) as money from (select 1 as z) as b",
+             select a.x, sum(y) over (partition by x, y) as total,
+             cast(y as decimal(18, 4)) as money
+             from (select 1 as z) as b",
         );
         assert_eq!(query.columns().unwrap(), ["x", "total", "money"]);
     }
 
     #[test]
-    fn given_what_has_no_plain_name_then_the_error_shows_it() {
+    fn select_star_has_the_columns_of_its_common_table() {
+        let columns = |text: &str| parse(text).columns();
+        let text = "with a as (select (x) as x, y from silver.t), final as (select * from a)
+             select * from final where x > 0";
+        assert_eq!(columns(text).unwrap(), ["x", "y"]);
+        for text in [
+            "with a as (select * from a) select * from a",
+            "with a as (select * from b), b as (select x from silver.t) select * from a",
+            "select * from (select 1 as a) as b",
+        ] {
+            assert_eq!(columns(text), Err(QueryError::Column("*".into())), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_column_without_a_name_is_refused() {
         let column = |text: &str| parse(text).columns().unwrap_err();
         assert_eq!(column("select * from silver.t"), QueryError::Column("*".into()));
         assert_eq!(column("select a, sum(b) from silver.t"), QueryError::Column("sum(b)".into()));
@@ -201,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn given_anything_but_one_query_then_it_is_refused() {
+    fn only_one_query_is_a_query() {
         assert_eq!(Query::parse("drop table x"), Err(QueryError::NoQuery("drop table x".into())));
         assert_eq!(Query::parse(""), Err(QueryError::NoQuery(String::new())));
         assert_eq!(Query::parse("select 1; select 2"), Err(QueryError::Statements));

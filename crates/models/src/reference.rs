@@ -15,75 +15,75 @@ use shoplake_contracts::{ColumnType, ShopId};
 /// Rows are part of the SQL of every job that reads them.
 const MAX_ROWS: usize = 10_000;
 
-/// The column that says for which shop a row is.
+/// The column with the shop of a row.
 const SHOP: &str = "shop_id";
 
-/// Stands for every shop that has no row of its own.
+/// Stands for all shops without a row of their own.
 const ALL_SHOPS: &str = "*";
 
-/// Longer than what anybody writes into such a table by hand.
+/// The longest text. It exceeds every text that people type into such a table.
 const MAX_TEXT: usize = 200;
 
-/// Contents of tables that replace the packaged ones, by name.
+/// Reference tables by name. They replace the packaged ones.
 pub type References = BTreeMap<String, ReferenceTable>;
 
-/// A small table that people edit: what is declared of it, and its rows.
+/// A small table that people edit: its declaration and its rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReferenceTable {
-    /// Its name; queries call it `reference.<name>`.
+    /// Its name. Queries name it `reference.<name>`.
     pub name: String,
-    /// What it is for.
+    /// Its purpose.
     pub description: String,
     /// Columns that identify a row.
     pub key: Vec<String>,
     /// Its columns, by name.
     pub columns: BTreeMap<String, ColumnType>,
-    /// The file's content without its header, as it was written: a row of names, then the rows.
+    /// The content of the file without the header: a row of names, then the rows.
     pub csv: String,
     /// The columns in the order of `csv`.
     order: Vec<String>,
-    /// Values in the order of `csv`, spelt in one way only.
+    /// Values in the order of `csv`, in their canonical spelling.
     rows: Vec<Vec<String>>,
     /// The line of each row in its file.
     lines: Vec<u64>,
 }
 
-/// Why a file is no reference table.
+/// Why a file is not a valid reference table.
 #[derive(Debug, thiserror::Error)]
 pub enum ReferenceError {
-    /// The header of a packaged file is not what it should be.
-    #[error("its header (TOML in the leading `#` lines) is wrong: {0}")]
+    /// The header of a packaged file is not valid.
+    #[error("invalid header (TOML in the leading `#` lines): {0}")]
     Header(#[from] toml::de::Error),
-    /// A value in the header that cannot be.
-    #[error("its header says {key} = {actual:?}, expected {expected}")]
+    /// The header has an invalid value.
+    #[error("invalid {key} {actual:?} in the header: expected {expected}")]
     HeaderValue {
-        /// The header's key.
+        /// The key of the header.
         key: &'static str,
-        /// What it says.
+        /// The value.
         actual: String,
-        /// What it could say.
+        /// The expected value.
         expected: &'static str,
     },
-    /// Something that is not as the header says.
+    /// A value that the header does not allow.
     #[error("line {line}, column {column:?}: expected {expected}, got {actual:?}")]
     Value {
         /// The line of the file, starting with 1.
         line: u64,
         /// The column's name.
         column: String,
-        /// What could stand there.
+        /// The expected value.
         expected: String,
-        /// What stands there.
+        /// The value in the file.
         actual: String,
     },
-    /// A line that is not as the header says.
+    /// A line that the header does not allow.
     #[error("line {line}: expected {expected}, got {actual}")]
     Line {
         /// The line of the file, starting with 1.
         line: u64,
-        /// What could stand there.
+        /// The expected value.
         expected: String,
-        /// What stands there.
+        /// The value in the file.
         actual: String,
     },
 }
@@ -101,7 +101,7 @@ impl ReferenceTable {
     pub(crate) fn parse(name: &str, text: &str) -> Result<Self, ReferenceError> {
         let mut toml = String::new();
         let mut csv = text;
-        // Line by line, so that the line number of a TOML error is the file's.
+        // Every line of the header is kept, so that a TOML error has the line number of the file.
         while let Some(comment) = csv.strip_prefix('#') {
             let (line, rest) = comment.split_once('\n').unwrap_or((comment, ""));
             toml.push_str(line);
@@ -123,25 +123,24 @@ impl ReferenceTable {
         declared.with_lines(csv, toml.lines().count() as u64)
     }
 
-    /// The same table with other rows: CSV with a row of the same column names, in any order.
+    /// Returns the table with other rows: CSV with the same column names, in any order.
     ///
     /// # Errors
-    /// Says in which line and column what was expected and what came.
+    /// When a line is invalid. The error names the line, the column and the expected value.
     pub fn with_rows(&self, csv: &str) -> Result<Self, ReferenceError> {
-        self.with_lines(without_mark(csv), 0)
+        self.with_lines(without_bom(csv), 0)
     }
 
-    /// The same table with rows that an operator has edited. More is expected of them than of rows
-    /// that are read: at least one row, shops that can exist (or `*`, all shops), and otherwise
-    /// keys that the packaged rows (`self`) have. A key with a typing error would match no event,
-    /// and a table without rows would take every event's weight away.
+    /// Returns the table with rows that an operator has edited. They need at least one row, valid
+    /// shops (or `*`, all shops), and otherwise keys of the packaged rows (`self`). A misspelt key
+    /// would match no event, and a table without rows would remove the weight of every event.
     ///
     /// # Errors
-    /// Says in which line and column what was expected and what came.
+    /// When a line is invalid. The error names the line, the column and the expected value.
     pub fn edited(&self, csv: &str) -> Result<Self, ReferenceError> {
         let edited = self.with_rows(csv)?;
         if edited.rows.is_empty() {
-            let line = without_mark(csv).lines().count().max(1) as u64 + 1;
+            let line = without_bom(csv).lines().count().max(1) as u64 + 1;
             let (expected, actual) =
                 ("at least one row".to_owned(), "the end of the file".to_owned());
             return Err(ReferenceError::Line { line, expected, actual });
@@ -167,7 +166,7 @@ impl ReferenceTable {
         Ok(edited)
     }
 
-    /// `skipped` lines of the file come before `csv`.
+    /// Returns the table with the rows of `csv`, which follows `skipped` lines of the file.
     fn with_lines(&self, csv: &str, skipped: u64) -> Result<Self, ReferenceError> {
         let mut reader =
             csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(csv.as_bytes());
@@ -198,7 +197,7 @@ impl ReferenceTable {
         Ok(Self { csv: csv.to_owned(), order, rows, lines, ..self.clone() })
     }
 
-    /// The names of the first line, which are those of the columns, in any order.
+    /// Returns the names of the first line, which are those of the columns, in any order.
     fn order(&self, (line, names): (u64, Vec<String>)) -> Result<Vec<String>, ReferenceError> {
         let distinct: BTreeSet<&String> = names.iter().collect();
         if distinct.len() != names.len() || !distinct.into_iter().eq(self.columns.keys()) {
@@ -234,15 +233,15 @@ impl ReferenceTable {
         values.collect()
     }
 
-    /// How many rows it has.
+    /// Returns the number of rows.
     pub fn row_count(&self) -> usize {
         self.rows.len()
     }
 
-    /// The rows as a query that every engine understands: texts, cast to their types.
+    /// Returns a query for the rows that both engines run: texts, cast to their types.
     ///
-    /// One `values` and not a `union all` of as many queries as there are rows, which engines plan
-    /// as a tree of that depth.
+    /// It has one `values`. A `union all` of a query for each row would be planned as a tree of
+    /// that depth.
     pub(crate) fn sql(&self) -> String {
         if self.rows.is_empty() {
             return self.empty_sql();
@@ -266,7 +265,7 @@ impl ReferenceTable {
         sql
     }
 
-    /// The same without rows.
+    /// Returns a query with the same columns and no rows.
     pub(crate) fn empty_sql(&self) -> String {
         let columns = self.columns.iter();
         let columns: Vec<_> =
@@ -303,7 +302,7 @@ impl Header {
     }
 }
 
-/// A line of the CSV with its number in the file.
+/// Returns a record of the CSV with its line in the file.
 fn read(
     record: Result<csv::StringRecord, csv::Error>,
     csv: &str,
@@ -323,8 +322,8 @@ fn read(
     }
 }
 
-/// The number of the first line from `start` on that is not blank: the reader counts blank ones to
-/// what follows them.
+/// Returns the number of the first line from `start` on that is not blank: the reader counts blank
+/// lines as part of the next record.
 fn line_at(csv: &str, start: usize) -> u64 {
     let blank = csv[start..].len() - csv[start..].trim_start_matches(['\r', '\n']).len();
     csv[..start + blank].matches('\n').count() as u64 + 1
@@ -334,10 +333,10 @@ fn value_of<'a>(order: &[String], row: &'a [String], column: &str) -> &'a str {
     order.iter().position(|name| name == column).map_or("", |index| &row[index])
 }
 
-/// The value in the one spelling that every engine reads alike, or what was expected.
+/// Returns the canonical spelling of a value, which both engines read alike, or the expected value.
 fn canonical(column_type: ColumnType, text: &str) -> Result<String, String> {
     match column_type {
-        // Engines escape differently, so nothing that would have to be escaped may occur.
+        // Engines escape differently, so characters that need an escape are refused.
         ColumnType::String => {
             let allowed = |character: char| {
                 character.is_ascii_alphanumeric()
@@ -368,23 +367,23 @@ fn canonical(column_type: ColumnType, text: &str) -> Result<String, String> {
         ColumnType::Boolean => matches!(text, "true" | "false")
             .then(|| text.to_owned())
             .ok_or_else(|| "true or false".to_owned()),
-        // The header allows none.
+        // The header refuses these types.
         ColumnType::Double | ColumnType::Timestamp => Err("another type of column".to_owned()),
     }
 }
 
-/// The text without the mark with which spreadsheets begin a file of UTF-8.
-fn without_mark(csv: &str) -> &str {
+/// Returns the text without the byte order mark that spreadsheets write.
+fn without_bom(csv: &str) -> &str {
     csv.strip_prefix('\u{feff}').unwrap_or(csv)
 }
 
-/// `-1.5` as `-1.5000` if the scale is 4.
+/// Returns `-1.5000` for `-1.5` and the scale 4.
 fn decimal(text: &str, precision: u8, scale: u8) -> Option<String> {
     let (precision, scale) = (usize::from(precision), usize::from(scale));
     let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    // `1.` and `.5` are no numbers in every engine.
+    // `1.` and `.5` are not numbers in every engine.
     if whole.is_empty() || !are_digits(whole) || !are_digits(fraction) || digits.ends_with('.') {
         return None;
     }
@@ -451,7 +450,7 @@ acme,page_view,2.50
     }
 
     #[test]
-    fn given_no_rows_then_the_table_is_empty_and_its_columns_have_their_types() {
+    fn a_table_without_rows_has_columns_of_their_types() {
         insta::assert_snapshot!(weights().with_rows("shop_id,activity,weight\n").unwrap().sql(), @r"
         select
             cast(null as string) as activity,
@@ -462,15 +461,17 @@ acme,page_view,2.50
     }
 
     #[test]
-    fn given_a_wrong_value_then_the_error_names_line_column_expected_and_actual() {
+    fn an_invalid_value_is_refused_with_line_and_column() {
         let head = "shop_id,activity,weight\n*,search,1\n";
         assert_eq!(
             error(&format!("{head}*,page_view,heavy\n")),
-            "line 3, column \"weight\": expected a number with at most 5 digits before and 4 after the point, got \"heavy\""
+            "line 3, column \"weight\": expected a number with at most 5 digits before and 4 after \
+             the point, got \"heavy\""
         );
         assert_eq!(
             error(&format!("{head}o'neill,page_view,1\n")),
-            "line 3, column \"shop_id\": expected 1 to 200 of A-Z, a-z, 0-9, space and _ . : * @ / -, got \"o'neill\""
+            "line 3, column \"shop_id\": expected 1 to 200 of A-Z, a-z, 0-9, space and \
+             _ . : * @ / -, got \"o'neill\""
         );
         assert!(error(&format!("{head}*,,1\n")).starts_with("line 3, column \"activity\""));
         assert_eq!(
@@ -479,7 +480,8 @@ acme,page_view,2.50
         );
         assert_eq!(
             error(&format!("{head}\n*,search,2\n")),
-            "line 4: expected shop_id and activity to occur once, got * and search, which line 2 has already"
+            "line 4: expected shop_id and activity to occur once, got * and search, which line 2 \
+             has already"
         );
     }
 
@@ -497,16 +499,19 @@ acme,page_view,2.50
             ),
             (
                 format!("{head}\nAcme Shop,page_view,1\n"),
-                "line 3, column \"shop_id\": expected * for all shops, or the id of a shop, got \"Acme Shop\"",
+                "line 3, column \"shop_id\": expected * for all shops, or the id of a shop, got \
+                 \"Acme Shop\"",
             ),
             (head.to_owned(), "line 2: expected at least one row, got the end of the file"),
             (
                 format!("{head}*,page_view,1\n*,page_view,2\n"),
-                "line 3: expected shop_id and activity to occur once, got * and page_view, which line 2 has already",
+                "line 3: expected shop_id and activity to occur once, got * and page_view, which \
+                 line 2 has already",
             ),
             (
                 String::new(),
-                "line 1: expected the names of the columns in any order (activity, shop_id, weight), got an empty file",
+                "line 1: expected the names of the columns in any order (activity, shop_id, \
+                 weight), got an empty file",
             ),
         ] {
             assert_eq!(edited(&csv).unwrap_err(), expected);
@@ -516,7 +521,7 @@ acme,page_view,2.50
     }
 
     #[test]
-    fn given_other_columns_then_the_error_lists_those_there_are() {
+    fn other_columns_are_refused_with_the_declared_ones() {
         let expected = "expected the names of the columns in any order (activity, shop_id, weight)";
         assert_eq!(error("shop_id,weight\n"), format!("line 1: {expected}, got shop_id,weight"));
         assert_eq!(error(""), format!("line 1: {expected}, got an empty file"));
@@ -528,7 +533,7 @@ acme,page_view,2.50
     }
 
     #[test]
-    fn given_too_many_rows_then_the_first_one_too_many_is_named() {
+    fn too_many_rows_are_refused() {
         let rows = |count: usize| -> String {
             let rows = (0..count).map(|number| format!("shop-{number},search,1\n"));
             std::iter::once("shop_id,activity,weight\n".to_owned()).chain(rows).collect()
@@ -541,7 +546,7 @@ acme,page_view,2.50
     }
 
     #[test]
-    fn given_a_wrong_packaged_file_then_lines_are_those_of_the_file() {
+    fn errors_of_a_packaged_file_have_its_lines() {
         let error = |text: &str| ReferenceTable::parse("weights", text).unwrap_err().to_string();
         assert!(error(&WEIGHTS.replace("2.50", "x")).starts_with("line 6, column \"weight\""));
         assert!(error(&WEIGHTS.replace("# key", "# keys")).contains("unknown field `keys`"));
@@ -556,7 +561,7 @@ acme,page_view,2.50
     }
 
     #[test]
-    fn given_values_of_every_type_then_each_has_one_spelling() {
+    fn values_have_one_spelling() {
         let decimal = |text: &str| decimal(text, 6, 2);
         for (text, expected) in [
             ("0", "0.00"),
@@ -578,12 +583,16 @@ acme,page_view,2.50
     }
 
     proptest! {
-        /// What cannot be read is an error that tells where, and what is taken can close no
-        /// literal.
+        /// An invalid text is an error with its line. No accepted text can close a literal.
         #[test]
-        fn given_any_text_then_it_is_rows_without_quotes_or_an_error_with_its_line(text in "(shop_id,activity,weight\n)?[a-z*,'\"\\\\0-9.\n\r é-]{0,60}") {
+        fn any_text_is_rows_without_quotes_or_an_error(
+            text in "(shop_id,activity,weight\n)?[a-z*,'\"\\\\0-9.\n\r é-]{0,60}"
+        ) {
             match weights().with_rows(&text) {
-                Ok(table) => prop_assert!(table.rows.iter().flatten().all(|value| !value.contains(['\'', '\\', '"', '\n']))),
+                Ok(table) => {
+                    let quotes = ['\'', '\\', '"', '\n'];
+                    prop_assert!(table.rows.iter().flatten().all(|value| !value.contains(quotes)));
+                }
                 Err(error) => prop_assert!(error.to_string().starts_with("line "), "{}", error),
             }
         }

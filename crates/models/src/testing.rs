@@ -17,7 +17,9 @@ fn schema(dataset: &str) -> String {
             "id": {"type": "string", "description": "id"},
             "day": {"type": "string", "format": "date", "description": "day"},
             "at": {"type": "string", "format": "date-time", "description": "at"},
-            "amount": {"type": "integer", "minimum": 0, "maximum": 1_000_000, "description": "amount"},
+            "amount": {
+                "type": "integer", "minimum": 0, "maximum": 1_000_000, "description": "amount",
+            },
             "note": {"type": ["string", "null"], "description": "note"},
         },
     })
@@ -30,8 +32,9 @@ pub(crate) fn contracts() -> Contracts {
         "event_time": "at", "partition": "day(day)", "sort": ["shop_id", "at"], "personal": []}"#;
     let clicks = r#"{"delivery": "internal", "key": ["shop_id", "id"], "version": null,
         "event_time": "at", "partition": "hour(at)", "sort": ["shop_id", "at"], "personal": []}"#;
-    let orders = r#"{"source": "shop", "delivery": "stream", "key": ["shop_id", "id"], "version": null,
-        "event_time": "at", "partition": "bucket(id, 16)", "sort": ["shop_id", "at"], "personal": []}"#;
+    let orders = r#"{"source": "shop", "delivery": "stream", "key": ["shop_id", "id"],
+        "version": null, "event_time": "at", "partition": "bucket(id, 16)",
+        "sort": ["shop_id", "at"], "personal": []}"#;
     Contracts::from_sources([
         ("sales", schema(sales)),
         ("clicks", schema(clicks)),
@@ -46,8 +49,10 @@ pub(crate) fn model(inputs: &[&str], more: &str) -> String {
     let tables: Vec<_> =
         inputs.iter().map(|input| format!("select shop_id, day from {input}")).collect();
     format!(
-        "-- grain = \"one row per shop and day\"\n-- key = [\"shop_id\", \"day\"]\n-- partition = \"day\"\n\
-         -- inputs = [{}]\n{more}\nwith rows as (\n{}\n)\n\nselect shop_id, day, count(*) as row_count from rows group by shop_id, day\n",
+        "-- grain = \"one row per shop and day\"\n-- key = [\"shop_id\", \"day\"]\n\
+         -- partition = \"day\"\n\
+         -- inputs = [{}]\n{more}\nwith rows as (\n{}\n)\n\n\
+         select shop_id, day, count(*) as row_count from rows group by shop_id, day\n",
         quoted.join(", "),
         tables.join("\nunion all\n"),
     )
@@ -67,7 +72,8 @@ pub(crate) fn check(model: &str, inputs: &[&str]) -> String {
     let quoted: Vec<_> = inputs.iter().map(|input| format!("\"{input}\"")).collect();
     let joined: Vec<_> = inputs.iter().map(|input| format!(" join {input} using (day)")).collect();
     format!(
-        "-- model = \"{model}\"\n-- severity = \"warn\"\n-- inputs = [{}]\n-- description = \"nothing is negative\"\n\
+        "-- model = \"{model}\"\n-- severity = \"warn\"\n-- inputs = [{}]\n\
+         -- description = \"nothing is negative\"\n\
          select row_count from gold.{model}{} where row_count < 0\n",
         quoted.join(", "),
         joined.concat(),
@@ -82,11 +88,8 @@ pub(crate) fn models(sources: &[(&str, String)]) -> Models {
 /// `daily` reads sales (and clicks in a check); `weekly` reads `daily`, six days back.
 pub(crate) fn world() -> Models {
     models(&[
-        ("gold/weekly.sql", model(&["gold.daily"], "-- lookback_days = 6")),
-        (
-            "gold/daily.sql",
-            model(&["silver.sales"], "-- lookahead_days = 1\n-- warehouse = \"sales.daily\""),
-        ),
+        ("intermediate/weekly.sql", model(&["gold.daily"], "-- lookback_days = 6")),
+        ("sales/daily.sql", model(&["silver.sales"], "-- lookahead_days = 1")),
         ("checks/clicks_match.sql", check("daily", &["silver.clicks"])),
     ])
 }

@@ -11,7 +11,7 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 use shoplake_jobs::LoadRequest;
 use shoplake_simulation::{Event, Lake};
-use shoplake_warehouse::Column;
+use shoplake_warehouse::MartColumn;
 
 /// The greatest amount of every contract.
 const MOST: &str = "99999999999999.9999";
@@ -158,7 +158,7 @@ async fn misfits(lake: &Lake, load: &LoadRequest) -> Vec<String> {
     let rows = lake.rows(&load.model).await.unwrap();
     for column in &load.columns {
         let declared =
-            Column { name: column.name.parse().unwrap(), column_type: column.column_type }
+            MartColumn { name: column.name.parse().unwrap(), column_type: column.column_type }
                 .to_string();
         let (_, declared) = declared.split_once(' ').unwrap();
         for row in &rows {

@@ -300,7 +300,7 @@ async fn given_two_jobs_of_a_partition_under_way_at_the_same_time_then_one_confl
          -- partition = \"business_date\"\n-- inputs = [\"silver.pos_sales\"]\n\
          select shop_id, business_date, count(*) as line_count from silver.pos_sales group by shop_id, business_date\n";
     let contracts = lake().contracts().clone();
-    let models = Models::from_sources(&contracts, [("gold/lines.sql", models)]).unwrap();
+    let models = Models::from_sources(&contracts, [("intermediate/lines.sql", models)]).unwrap();
     let lake = Lake::new(contracts, models);
     lake.deliver(&sales(1..3), "first").await.unwrap();
     // Bronze to silver, silver to a planned job; then its lease ends before it runs.

@@ -1,79 +1,81 @@
-//! What the checks of a partition found, kept for people to look at.
+//! Records the results of checks in `shoplake.check_results`.
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use crate::{Rows, Statement, Warehouse, WarehouseError};
 
-/// Bytes of a description that are kept; the column's width.
+/// The longest description in bytes: the width of the column.
 const DESCRIPTION_BYTES: usize = 1_024;
 
-/// Bytes of a sample that are kept; the column's width.
+/// The longest sample in bytes: the width of the column.
 const SAMPLE_BYTES: usize = 16_384;
 
-/// Picks what stands for the partition, in both tables.
-const THIS_PARTITION: &str = "model = cast(:model as varchar(256)) and partition_value = cast(:partition_value as varchar(256))";
+/// Selects the rows of the partition, in both tables.
+const THIS_PARTITION: &str = "model = cast(:model as varchar(256)) \
+     and partition_value = cast(:partition_value as varchar(256))";
 
-/// Holds if the results of this run are the ones that are shown.
-const THIS_RUN: &str = "job = cast(:run_job as varchar(256)) and version = cast(:run_version as bigint) and planned_at = cast(:run_planned_at as timestamp)";
+/// Holds if the current results are those of this run.
+const THIS_RUN: &str = "job = cast(:run_job as varchar(256)) \
+     and version = cast(:run_version as bigint) \
+     and planned_at = cast(:run_planned_at as timestamp)";
 
-/// What all checks of a partition, or of a dataset, came to in one run.
+/// The results of all checks of a partition, or of a dataset, in one run.
 ///
-/// Results are a function of a listing of the lake, and silver only grows, so of two runs the one
-/// whose inputs were listed later knows at least what the other one knew: it wins, whichever of
-/// them arrives last. That moment is `planned_at`, by the clock of S3, which all runs share. The
-/// number of the gold commit alone would not do, as runs that commit nothing (unchanged, or stopped
-/// by a check) have the number of the next commit like the run that makes it; it decides where two
-/// plans fall into one second, S3's clock having no smaller hand.
+/// The run whose inputs were listed last wins, in whatever order the results arrive: silver only
+/// grows, so a later listing has everything that an earlier one has. `planned_at` is the time of
+/// the listing by the clock of S3, which all runs share. Between two plans of one second the
+/// version decides. The version alone is not enough: a run without a commit (unchanged, or stopped
+/// by a check) has the version of the next commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckResults {
     /// The model, or the dataset.
     pub model: String,
     /// Its partition, or `-`.
     pub partition: String,
-    /// Who ran the checks, by id.
+    /// The id of the job that ran the checks.
     pub job: String,
-    /// The number of the commit that the run was for.
+    /// The number of the commit that the run made, or would have made.
     pub version: u64,
-    /// When what was checked was listed.
+    /// When the inputs were listed.
     pub planned_at: DateTime<Utc>,
     /// The checks.
     pub checks: Vec<CheckResult>,
 }
 
-/// What one check came to.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckResult {
     /// Its name.
     pub name: String,
     /// `error` or `warn`.
     pub severity: &'static str,
-    /// What it makes sure of, in words.
+    /// What holds for every row, in words.
     pub description: String,
-    /// What was wrong; none if it passed.
+    /// The failure; `None` if the check passed.
     pub failure: Option<CheckFailure>,
 }
 
-/// What a check found wrong.
+/// The rows that a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckFailure {
-    /// How many rows.
+    /// The number of rows.
     pub rows: u64,
     /// Some of them, each as a JSON object.
     pub sample: Vec<String>,
 }
 
-/// Whether results are shown.
+/// Whether results were recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recorded {
-    /// They are.
+    /// The results are recorded.
     Recorded,
-    /// Those of a later run are.
+    /// The results of a later run are recorded already.
     Superseded,
 }
 
-/// The row that the last of [`CheckResults::statements`] answers with; there is none before the
+/// The row of the last statement of [`CheckResults::statements`]. There is none before the
 /// partition is registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 struct Report {
@@ -81,13 +83,13 @@ struct Report {
 }
 
 impl CheckResults {
-    /// Makes these results the ones that are shown, all at once, unless `warehouse` has those of a
+    /// Replaces the results of the partition in one transaction, unless `warehouse` has those of a
     /// later run.
     ///
-    /// Any number of runs may be recorded at once, of one partition too, and each may be repeated.
+    /// Runs may be recorded concurrently and repeatedly, also those of one partition.
     ///
     /// # Errors
-    /// When a transaction fails: record them again.
+    /// When a transaction fails. Record them again.
     pub async fn record(&self, warehouse: &dyn Warehouse) -> Result<Recorded, WarehouseError> {
         if let Some(recorded) = self.read(warehouse.transaction(self.statements()).await?)? {
             return Ok(recorded);
@@ -99,8 +101,8 @@ impl CheckResults {
         recorded.ok_or_else(|| self.not_registered())
     }
 
-    /// What the answer to [`statements`](Self::statements), with which `results` end, says; none if
-    /// the partition is not registered.
+    /// Reads the last of the results of [`statements`](Self::statements); `None` if the partition
+    /// is not registered.
     pub(crate) fn read(
         &self,
         mut results: Vec<Option<Rows>>,
@@ -118,16 +120,17 @@ impl CheckResults {
         }
     }
 
-    /// What has to come first in a transaction that registers, before it has its snapshot.
+    /// Returns the first statements of a transaction that registers: locks come before its
+    /// snapshot.
     pub(crate) fn lock() -> Vec<Statement> {
         vec![Statement::new("lock table shoplake.check_runs")]
     }
 
-    /// Makes sure that the partition has its row in `shoplake.check_runs`, once.
+    /// Inserts the row of the partition into `shoplake.check_runs` if it is missing.
     ///
-    /// Recordings of one partition take turns by updating that row, as two updates of one row
-    /// conflict in every isolation level. Two inserts do not, as Redshift enforces no key, which is
-    /// why the row is there before the first recording, and why nothing relies on the keys of
+    /// Recordings of one partition update that row one after the other: two updates of one row
+    /// conflict in every isolation level. Two inserts do not, as Redshift enforces no key. So the
+    /// row exists before the first recording, and no code relies on the keys of
     /// `shoplake.check_results`.
     pub(crate) fn register(&self) -> Statement {
         self.name(format!(
@@ -137,7 +140,7 @@ where not exists (select 1 from shoplake.check_runs where {THIS_PARTITION})"
         ))
     }
 
-    /// Asks whether the partition is registered: one row, or none.
+    /// Returns the query for the row of the partition: one row, or none if it is not registered.
     pub(crate) fn report(&self) -> Statement {
         self.run(format!(
             "select case when {THIS_RUN} then 1 else 0 end as is_this_run
@@ -146,29 +149,36 @@ where {THIS_PARTITION}"
         ))
     }
 
-    /// The recording, as part of one transaction. The last statement says what became of it.
+    /// Returns the recording, as part of one transaction. The last statement returns the outcome.
     ///
-    /// Whoever claims second waits for the first, then sees its run (READ COMMITTED) or is aborted
-    /// and run again (SNAPSHOT, SERIALIZABLE); what is not claimed touches nothing.
+    /// The second of two concurrent claims waits for the first. Then it sees its run (READ
+    /// COMMITTED), or is aborted and run again (SNAPSHOT, SERIALIZABLE). Without the claim, the
+    /// other statements change nothing.
     pub(crate) fn statements(&self) -> Vec<Statement> {
         let claimed = format!(
             "exists (select 1 from shoplake.check_runs where {THIS_PARTITION} and {THIS_RUN})"
         );
         let claim = self.run(format!(
             "update shoplake.check_runs
-set job = cast(:run_job as varchar(256)), version = cast(:run_version as bigint), planned_at = cast(:run_planned_at as timestamp)
+set
+    job = cast(:run_job as varchar(256)),
+    version = cast(:run_version as bigint),
+    planned_at = cast(:run_planned_at as timestamp)
 where {THIS_PARTITION}
     and (
         planned_at is null
         or planned_at < cast(:run_planned_at as timestamp)
-        or (planned_at = cast(:run_planned_at as timestamp) and version <= cast(:run_version as bigint))
+        or (
+            planned_at = cast(:run_planned_at as timestamp)
+            and version <= cast(:run_version as bigint)
+        )
     )"
         ));
         let replace = self.run(format!(
             "delete from shoplake.check_results\nwhere {THIS_PARTITION}\n    and {claimed}"
         ));
         let mut statements = vec![claim, replace];
-        // Without a check there is no row to insert, and `union all` of nothing is no query.
+        // Without a check there is no row to insert, and an empty `union all` is not a query.
         if !self.checks.is_empty() {
             statements.push(self.insert(&claimed));
         }
@@ -181,7 +191,8 @@ where {THIS_PARTITION}
             self.checks.iter().enumerate().map(|(number, check)| check.row(number)).collect();
         let insert = self.run(format!(
             "insert into shoplake.check_results (
-    model, partition_value, check_name, severity, description, status, failed_rows, sample, job, version, checked_at
+    model, partition_value, check_name, severity, description, status, failed_rows, sample, job,
+    version, checked_at
 )
 select
     cast(:model as varchar(256)), cast(:partition_value as varchar(256)),
@@ -212,17 +223,19 @@ where {claimed}",
 }
 
 impl CheckResult {
-    /// One row of the results, whose texts are parameters.
+    /// Returns one row of the results, with parameters for its texts.
     fn row(&self, number: usize) -> String {
         let optional = |name: &str, width: usize, is_there: bool| {
-            // The Data API has neither null nor '' for a value.
+            // The Data API accepts neither null nor '' as a value.
             let value = if is_there { format!(":{name}_{number}") } else { "null".to_owned() };
             format!("cast({value} as varchar({width})) as {name}")
         };
         let (status, rows) =
             self.failure.as_ref().map_or(("passed", 0), |failure| ("failed", failure.rows));
         format!(
-            "select cast(:check_name_{number} as varchar(256)) as check_name, cast('{}' as varchar(16)) as severity, {}, cast('{status}' as varchar(16)) as status, cast({rows} as bigint) as failed_rows, {}",
+            "select cast(:check_name_{number} as varchar(256)) as check_name, \
+             cast('{}' as varchar(16)) as severity, {}, cast('{status}' as varchar(16)) as status, \
+             cast({rows} as bigint) as failed_rows, {}",
             self.severity,
             optional("description", DESCRIPTION_BYTES, !self.description.is_empty()),
             optional("sample", SAMPLE_BYTES, self.failure.is_some()),
@@ -245,13 +258,13 @@ impl CheckResult {
     }
 }
 
-/// The longest beginning of `text` that has at most `bytes` bytes, which is how Redshift measures a
-/// varchar.
+/// Returns the longest prefix of `text` of at most `bytes` bytes: Redshift measures a varchar in
+/// bytes.
 fn prefix(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
 
-/// The JSON objects as one JSON array, without those that no longer fit into `bytes`.
+/// Returns a JSON array of the first objects that fit into `bytes`.
 fn array(objects: &[String], bytes: usize) -> String {
     let mut array = "[".to_owned();
     for object in objects {
@@ -384,15 +397,21 @@ pub(crate) mod tests {
     proptest! {
         #[test]
         fn given_any_texts_when_kept_then_they_fit_and_a_sample_stays_json(
-            text in ".{0,60}", texts in prop::collection::vec(".{0,20}", 0..6), bytes in 2_usize..80,
+            text in ".{0,60}",
+            texts in prop::collection::vec(".{0,20}", 0..6),
+            bytes in 2_usize..80,
         ) {
-            prop_assert!(prefix(&text, bytes).len() <= bytes && text.starts_with(prefix(&text, bytes)));
+            let kept = prefix(&text, bytes);
+            prop_assert!(kept.len() <= bytes && text.starts_with(kept));
 
-            let objects: Vec<_> = texts.iter().map(|text| json!({"column": text}).to_string()).collect();
+            let objects: Vec<_> =
+                texts.iter().map(|text| json!({"column": text}).to_string()).collect();
             let array = array(&objects, bytes);
             prop_assert!(array.len() <= bytes);
             let read: Vec<serde_json::Value> = serde_json::from_str(&array).unwrap();
-            prop_assert!(read.iter().zip(&texts).all(|(object, text)| object["column"] == text.as_str()));
+            let same =
+                |(object, text): (&serde_json::Value, &String)| object["column"] == text.as_str();
+            prop_assert!(read.iter().zip(&texts).all(same));
         }
     }
 }

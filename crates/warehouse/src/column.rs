@@ -1,4 +1,4 @@
-//! Columns of mart tables: the lake's portable types as Redshift spells them.
+//! Columns of mart tables: portable types in the syntax of Redshift.
 
 use std::fmt;
 
@@ -6,29 +6,28 @@ use shoplake_jobs::ColumnType;
 
 use crate::Identifier;
 
-/// A column of a mart table; displayed as in DDL.
+/// A column of a mart table. Its display is its DDL.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Column {
+pub struct MartColumn {
     /// Its name.
     pub name: Identifier,
     /// Its portable type.
     pub column_type: ColumnType,
 }
 
-impl fmt::Display for Column {
+impl fmt::Display for MartColumn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.name, Redshift(self.column_type))
     }
 }
 
-/// A portable type in Redshift's words.
+/// A portable type in the syntax of Redshift.
 pub(crate) struct Redshift(pub(crate) ColumnType);
 
 impl fmt::Display for Redshift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            // The widest there is: a value longer than its column would stop the load, while unused
-            // width costs no storage.
+            // The widest: a longer value would fail the load, and unused width costs no storage.
             ColumnType::String => f.write_str("varchar(65535)"),
             ColumnType::Bigint => f.write_str("bigint"),
             ColumnType::Double => f.write_str("double precision"),
@@ -40,7 +39,7 @@ impl fmt::Display for Redshift {
     }
 }
 
-/// The portable type of a column as `information_schema.columns` reports it, or `None` if no load
+/// Returns the portable type of a type in `information_schema.columns`, or `None` if no load
 /// creates such a column.
 pub(crate) fn from_catalog(
     data_type: &str,

@@ -1,5 +1,5 @@
-//! Redshift Serverless through the Data API: a transaction is submitted, waited for, and its
-//! results are fetched.
+//! Redshift Serverless through the Data API: submits a transaction, waits for it, and fetches its
+//! results.
 
 mod run;
 mod sdk;
@@ -15,42 +15,42 @@ tokio::task_local! {
     static DEADLINE: Instant;
 }
 
-/// Runs `work`, whose process may end after `remaining`: a transaction that does not finish in that
-/// time is cancelled before, and one that cannot be cancelled in time is not begun.
+/// Runs `work` in a process that may end after `remaining`. A transaction that takes longer is
+/// cancelled before that, and one without enough time for its cancellation is not submitted.
 ///
 /// A Lambda function calls this with the remaining time of each invocation.
 pub async fn within<T>(remaining: Duration, work: impl Future<Output = T>) -> T {
     DEADLINE.scope(Instant::now() + remaining, work).await
 }
 
-/// When the process of this task's caller may end, if it said so.
+/// Returns when the process of the caller may end, if it is known.
 fn deadline() -> Option<Instant> {
     DEADLINE.try_with(|deadline| *deadline).ok()
 }
 
-/// How patient the warehouse is.
+/// Timeouts and retries of transactions.
 #[derive(Debug, Clone, Copy)]
-pub struct Policy {
-    /// Wait before the first look at a submitted transaction; it grows with each look.
+pub struct RetryPolicy {
+    /// Delay before the first poll of a submitted transaction. It grows with each poll.
     pub first_poll: Duration,
-    /// Longest wait between two looks.
+    /// Longest delay between two polls.
     pub longest_poll: Duration,
-    /// How long a transaction may take, attempts after conflicts included, if its caller has not
-    /// said how long (see [`within`]). Then it is cancelled.
+    /// Time limit of a transaction, retries included, outside of [`within`]. After it, the
+    /// transaction is cancelled.
     pub deadline: Duration,
-    /// How long the cancellation of a transaction may take. Of a caller's time, twice as much is
-    /// kept for it: for the request, and for the caller's answer.
+    /// Time limit of a cancellation. Twice as much of the caller's time is reserved: for the
+    /// request and for the answer of the caller.
     pub cancel_time: Duration,
-    /// How often a transaction that loses against a concurrent one is run again.
+    /// Retries of a transaction that loses against a concurrent one.
     pub conflict_retries: usize,
-    /// Wait before the first such retry; it doubles with each, with jitter, so that two losers do
-    /// not meet again.
+    /// Delay before the first retry. It doubles with each one, with jitter, so that two losers do
+    /// not collide again.
     pub first_retry: Duration,
-    /// Longest wait between two such retries, before jitter.
+    /// Longest delay between two retries, before jitter.
     pub longest_retry: Duration,
 }
 
-impl Default for Policy {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             first_poll: Duration::from_millis(40),
@@ -68,11 +68,12 @@ impl Default for Policy {
 #[derive(Debug, Clone)]
 pub struct DataApi {
     api: sdk::Sdk,
-    policy: Policy,
+    policy: RetryPolicy,
 }
 
 impl DataApi {
-    /// The database `database` of the workgroup `workgroup`, with the caller's IAM identity.
+    /// Returns the database `database` of the workgroup `workgroup`, with the IAM identity of the
+    /// caller.
     pub fn new(
         client: aws_sdk_redshiftdata::Client,
         workgroup: impl Into<String>,
@@ -80,13 +81,13 @@ impl DataApi {
     ) -> Self {
         Self {
             api: sdk::Sdk { client, workgroup: workgroup.into(), database: database.into() },
-            policy: Policy::default(),
+            policy: RetryPolicy::default(),
         }
     }
 
-    /// The same database, waited for otherwise.
+    /// Returns the database with another policy.
     #[must_use]
-    pub fn with_policy(self, policy: Policy) -> Self {
+    pub fn with_policy(self, policy: RetryPolicy) -> Self {
         Self { policy, ..self }
     }
 }

@@ -1,33 +1,38 @@
-//! What can go wrong with a transaction.
+//! Errors of transactions.
 
 use std::time::Duration;
 
 use crate::MAX_STATEMENTS;
 
-/// How much of a failing statement an error shows.
+/// The longest excerpt of a statement in an error.
 const EXCERPT_CHARS: usize = 300;
 
-/// A transaction was not run, or was run and rolled back.
+/// Why a transaction did not commit.
 #[derive(Debug, thiserror::Error)]
 pub enum WarehouseError {
-    /// The Data API did not take or answer a request.
+    /// A request to the Data API failed.
     #[error(
-        "the Redshift Data API did not accept {operation}: {source}; check that the workgroup is available and the role may call it"
+        "the Redshift Data API failed {operation}: {source}; check that the workgroup is available \
+         and that the role may call it"
     )]
     Request {
-        /// The operation called.
+        /// The operation.
         operation: &'static str,
-        /// What the SDK said.
+        /// The error of the SDK.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A statement failed, so the transaction was rolled back.
-    #[error("statement {number} of {total} failed and the transaction was rolled back: {message}; the statement: {}; execution {id}", excerpt(.sql))]
+    #[error(
+        "statement {number} of {total} failed and the transaction was rolled back: {message}; the \
+         statement: {}; execution {id}",
+        excerpt(.sql)
+    )]
     Statement {
         /// The Data API's id of the execution.
         id: String,
-        /// Which statement, counted from 1.
+        /// The number of the statement, from 1.
         number: usize,
-        /// How many statements the transaction had.
+        /// The number of statements in the transaction.
         total: usize,
         /// The statement's text.
         sql: String,
@@ -39,63 +44,63 @@ pub enum WarehouseError {
     RolledBack {
         /// The Data API's id of the execution.
         id: String,
-        /// How many statements the transaction had.
+        /// The number of statements in the transaction.
         total: usize,
         /// The database's message.
         message: String,
     },
     /// The transaction did not end in time and was cancelled.
     #[error(
-        "execution {id} did not finish within {deadline:?} and was cancelled; look for locks or a full queue in the warehouse, or give the \
-         caller more time"
+        "execution {id} did not finish within {deadline:?} and was cancelled; look for locks or a \
+         full queue in the warehouse, or raise the timeout of the caller"
     )]
     Deadline {
         /// The Data API's id of the execution.
         id: String,
-        /// How long it was given.
+        /// The time limit.
         deadline: Duration,
     },
-    /// A request was not answered, or could not be made, in the time that was left.
+    /// A request timed out, or there was no time left to make it.
     #[error(
-        "{operation} was not answered within {deadline:?}; check that the workgroup is available, or give the caller more time"
+        "{operation} had no answer within {deadline:?}; check that the workgroup is available, or \
+         raise the timeout of the caller"
     )]
     Unanswered {
-        /// The operation called.
+        /// The operation.
         operation: &'static str,
-        /// How long the transaction was given.
+        /// The time limit of the transaction.
         deadline: Duration,
     },
-    /// One transaction had no statement or too many.
-    #[error("a transaction has 1 to {MAX_STATEMENTS} statements, this one has {actual}; split it")]
+    /// The transaction has no statement, or too many.
+    #[error("expected 1 to {MAX_STATEMENTS} statements in a transaction, got {actual}: split it")]
     StatementCount {
-        /// How many there were.
+        /// The number of statements.
         actual: usize,
     },
-    /// Two statements of one transaction gave one parameter two values.
-    #[error(
-        "parameter :{name} has two different values in one transaction; give one of them another name"
-    )]
+    /// Two statements of the transaction have different values of one parameter.
+    #[error("parameter :{name} has two values in one transaction: rename one of them")]
     ParameterClash {
         /// The parameter.
         name: String,
     },
-    /// The Data API has no empty parameter values.
+    /// A parameter is empty, which the Data API refuses.
     #[error(
-        "parameter :{name} is empty, which the Data API refuses; leave it out or render the empty string in the SQL"
+        "parameter :{name} is empty, which the Data API refuses: write '' into the SQL instead"
     )]
     EmptyParameter {
         /// The parameter.
         name: String,
     },
-    /// A statement that should return rows does not.
-    #[error("expected rows from a statement that returns none: {}", excerpt(.sql))]
+    /// A statement returned no result set.
+    #[error("expected a result set from the statement: {}", excerpt(.sql))]
     NoRows {
         /// The statement's text.
         sql: String,
     },
-    /// `shoplake.check_runs` lost the row that a recording relies on.
+    /// The row of the partition in `shoplake.check_runs` was deleted.
     #[error(
-        "shoplake.check_runs has no row for {model} {partition} although one was just registered; somebody deleted it, record the results again"
+        "shoplake.check_runs has no row for {model} {partition}, which was just inserted: it was \
+         deleted, record the results again"
     )]
     NotRegistered {
         /// The model or dataset.
@@ -103,17 +108,16 @@ pub enum WarehouseError {
         /// The partition's value.
         partition: String,
     },
-    /// A row did not have the expected columns.
-    #[error("a row is not as expected: {source}")]
+    /// A row does not have the expected columns.
+    #[error("unexpected columns in a row: {source}")]
     UnexpectedRow {
-        /// What serde said.
+        /// The error of serde.
         source: serde_json::Error,
     },
 }
 
 impl WarehouseError {
-    /// Whether the transaction lost against a concurrent one and would succeed if it were simply
-    /// run again.
+    /// Whether the transaction lost against a concurrent one, so that another attempt may succeed.
     pub fn is_conflict(&self) -> bool {
         match self {
             Self::Statement { message, .. } | Self::RolledBack { message, .. } => {
@@ -123,8 +127,8 @@ impl WarehouseError {
         }
     }
 
-    /// Whether the database refused a value: it does not fit its column, or holds a character that
-    /// the warehouse cannot store. The same rows fail again.
+    /// Whether the database refused a value: it does not fit its column, or has a character that
+    /// the warehouse does not store. The same rows fail again.
     pub fn is_data_error(&self) -> bool {
         match self {
             Self::Statement { message, .. } | Self::RolledBack { message, .. } => {
@@ -134,13 +138,12 @@ impl WarehouseError {
         }
     }
 
-    /// Whether an object that was to be created is there already, as when a concurrent creation
-    /// won.
+    /// Whether the object to create exists already, for example by a concurrent transaction.
     pub fn is_duplicate(&self) -> bool {
         let Self::Statement { message, .. } = self else { return false };
         let message = message.to_ascii_lowercase();
-        // PostgreSQL reports a lost race of two `create ... if not exists` as a violated index of
-        // its own catalog.
+        // PostgreSQL reports the loser of two concurrent `create ... if not exists` as a violated
+        // index of its catalog.
         message.contains("already exists")
             || message.contains("duplicate key value violates unique constraint \"pg_")
     }
@@ -167,8 +170,8 @@ fn is_conflict_message(message: &str) -> bool {
 
 /// Redshift (COPY and casts) and PostgreSQL (class 22 of its error codes).
 ///
-/// A Parquet file of other columns than expected passes: a newer commit with another type or one
-/// more column has replaced the object since the load was requested, and its own load comes.
+/// A Parquet file with other columns is not a data error: a newer commit with other columns has
+/// replaced the object since the load was requested, and has a load of its own.
 fn is_data_message(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     [
@@ -210,9 +213,10 @@ mod tests {
     }
 
     #[test]
-    fn given_what_redshift_and_postgresql_say_of_a_lost_race_when_asked_then_it_is_a_conflict() {
+    fn lost_races_of_redshift_and_postgresql_are_conflicts() {
         for message in [
-            "ERROR: 1023 DETAIL: Serializable isolation violation on table - 100548, transactions forming the cycle are: 1, 2",
+            "ERROR: 1023 DETAIL: Serializable isolation violation on table - 100548, \
+             transactions forming the cycle are: 1, 2",
             "ERROR:1018 DETAIL: Relation does not exist",
             "ERROR: could not serialize access due to concurrent update",
             "deadlock detected",
@@ -223,13 +227,15 @@ mod tests {
     }
 
     #[test]
-    fn values_that_a_column_cannot_hold_are_data_errors_and_outages_are_not() {
+    fn values_that_do_not_fit_are_data_errors() {
         for message in [
             "ERROR: value too long for type character varying(256)",
-            "ERROR: numeric field overflow DETAIL: A field with precision 18, scale 4 must round to less than 10^14.",
+            "ERROR: numeric field overflow DETAIL: A field with precision 18, scale 4 must \
+             round to less than 10^14.",
             "ERROR: Numeric data overflow (result precision)",
             "ERROR: invalid byte sequence for encoding \"UTF8\": 0x00",
-            "Spectrum Scan Error. The length of the data column name is longer than the length defined in the table.",
+            "Spectrum Scan Error. The length of the data column name is longer than the length \
+             defined in the table.",
             "ERROR: bigint out of range",
         ] {
             assert!(failed(message).is_data_error(), "{message}");
@@ -239,7 +245,8 @@ mod tests {
             "ERROR: 1023 DETAIL: Serializable isolation violation on table - 100548",
             "S3ServiceException: Access Denied, Status 403",
             "ERROR: Query (25) canceled by user",
-            "Spectrum Scan Error. File 's3://lake/a.parquet' has an incompatible Parquet schema for column 'net'.",
+            "Spectrum Scan Error. File 's3://lake/a.parquet' has an incompatible Parquet \
+             schema for column 'net'.",
             "Unmatched number of columns between table and file. Table columns: 6, Data columns: 7",
             "terminating connection due to administrator command",
         ] {
@@ -248,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_lost_creation_when_asked_then_it_is_a_duplicate() {
+    fn a_lost_creation_is_a_duplicate() {
         assert!(failed("ERROR: relation \"loads\" already exists").is_duplicate());
         assert!(
             failed("duplicate key value violates unique constraint \"pg_namespace_nspname_index\"")
@@ -260,10 +267,11 @@ mod tests {
     }
 
     #[test]
-    fn given_a_failed_statement_when_shown_then_it_says_which_one_and_why() {
-        insta::assert_snapshot!(
-            failed("column \"x\" does not exist"),
-            @r#"statement 4 of 8 failed and the transaction was rolled back: column "x" does not exist; the statement: delete from t; execution e-1"#
+    fn the_error_of_a_statement_has_its_number_and_reason() {
+        assert_eq!(
+            failed("column \"x\" does not exist").to_string(),
+            "statement 4 of 8 failed and the transaction was rolled back: column \"x\" does not \
+             exist; the statement: delete from t; execution e-1"
         );
     }
 }

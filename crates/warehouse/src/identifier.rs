@@ -5,13 +5,13 @@ use std::{fmt, str::FromStr};
 /// Redshift's limit for a name, in bytes.
 const MAX_BYTES: usize = 127;
 
-/// A name in lower case, `[a-z_][a-z0-9_]*`, rendered in double quotes so that a reserved word is a
-/// name like any other.
+/// A name in lower case, `[a-z_][a-z0-9_]*`. It is rendered in double quotes, so that it may be a
+/// reserved word.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identifier(String);
 
 impl Identifier {
-    /// The bare name, for use as a value.
+    /// Returns the name without quotes, for use as a value.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -22,9 +22,9 @@ impl FromStr for Identifier {
 
     fn from_str(name: &str) -> Result<Self, InvalidIdentifier> {
         let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-        let goes_on_well =
+        let is_plain =
             name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        if starts_well && goes_on_well && name.len() <= MAX_BYTES {
+        if starts_well && is_plain && name.len() <= MAX_BYTES {
             Ok(Self(name.to_owned()))
         } else {
             Err(InvalidIdentifier { actual: name.to_owned() })
@@ -63,13 +63,14 @@ impl fmt::Display for TableName {
     }
 }
 
-/// A name that the warehouse does not take.
+/// A name that is not valid in the warehouse.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected a name of at most {MAX_BYTES} lower-case letters, digits and underscores (schema.table for a table), got {actual:?}; rename it in the model"
+    "invalid name {actual:?}: expected at most {MAX_BYTES} lower-case letters, digits and \
+     underscores (schema.table for a table); rename it in the model"
 )]
 pub struct InvalidIdentifier {
-    /// What came.
+    /// The name.
     pub actual: String,
 }
 
@@ -80,12 +81,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn given_a_mart_table_when_rendered_then_both_parts_are_quoted() {
+    fn both_parts_of_a_table_name_are_quoted() {
         assert_eq!("sales.order".parse::<TableName>().unwrap().to_string(), r#""sales"."order""#);
     }
 
     #[test]
-    fn given_what_is_not_a_name_when_parsed_then_it_is_refused() {
+    fn invalid_names_are_refused() {
         for name in ["", "Sales", "1st", "a b", "a\"b", "a;b", "é", &"a".repeat(128)] {
             assert!(name.parse::<Identifier>().is_err(), "{name:?}");
         }
@@ -96,7 +97,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn given_any_text_when_it_parses_then_its_rendering_cannot_leave_the_quotes(text in ".{0,20}") {
+        fn a_rendered_name_cannot_leave_its_quotes(text in ".{0,20}") {
             if let Ok(name) = text.parse::<Identifier>() {
                 let rendered = name.to_string();
                 prop_assert_eq!(rendered.matches('"').count(), 2);

@@ -1,9 +1,8 @@
 //! The warehouse: transactions through the Redshift Data API, copies of gold partitions, and
 //! migrations.
 //!
-//! Everything that can be decided without a database is a pure function here (statements, DDL,
-//! splitting, retry decisions) and is tested as such. What only a database can show (locks,
-//! isolation, types) is shown by the end-to-end tests.
+//! Decisions that need no database are pure functions (statements, DDL, splitting, retries). The
+//! end-to-end tests and `tests/warehouse` cover the rest: locks, isolation, types.
 
 mod checks;
 mod column;
@@ -20,35 +19,35 @@ mod statement;
 mod table;
 
 pub use checks::{CheckFailure, CheckResult, CheckResults, Recorded};
-pub use column::Column;
-pub use data_api::{DataApi, Policy, within};
+pub use column::MartColumn;
+pub use data_api::{DataApi, RetryPolicy, within};
 pub use error::WarehouseError;
 pub use identifier::{Identifier, InvalidIdentifier, TableName};
 pub use literal::{Literal, UnsafeLiteral};
-pub use load::{ColumnValue, LoadError, Loaded, Loader, Outcome, PartitionCopy};
+pub use load::{ColumnValue, LoadError, LoadOutcome, Loaded, Loader, PartitionCopy};
 pub use memory::RecordingWarehouse;
 pub use rows::Rows;
 pub use statement::Statement;
 
 use async_trait::async_trait;
 
-/// How many statements one transaction may have (`BatchExecuteStatement`).
+/// The most statements of a transaction (`BatchExecuteStatement`).
 pub const MAX_STATEMENTS: usize = 40;
 
 /// A database that runs transactions.
 #[async_trait]
 pub trait Warehouse: Send + Sync {
-    /// Runs the statements in order as one transaction: all of them take effect, or none.
+    /// Runs the statements in order as one transaction. Returns one entry per statement: its rows,
+    /// or `None` for a statement without a result set.
     ///
-    /// Answers with one entry per statement: its rows, or `None` if it is not one that returns
-    /// rows. A serialization conflict is retried before it is reported, so a transaction must not
-    /// depend on what was read in an earlier one without checking it again in SQL.
+    /// A serialization conflict is retried before it is an error. So a transaction that depends on
+    /// an earlier read has to check it again in SQL.
     async fn transaction(
         &self,
         statements: Vec<Statement>,
     ) -> Result<Vec<Option<Rows>>, WarehouseError>;
 
-    /// Runs one statement and answers with its rows.
+    /// Runs one statement and returns its rows.
     async fn query(&self, statement: Statement) -> Result<Rows, WarehouseError> {
         let sql = statement.sql().to_owned();
         let mut results = self.transaction(vec![statement]).await?;

@@ -1,17 +1,17 @@
-//! String literals, for the one statement that takes no parameters.
+//! String literals for COPY, which takes no parameters.
 
 use std::fmt;
 
 /// A string that is safe between single quotes: printable ASCII without quote, backslash and space.
 ///
-/// Everything else is a named parameter. COPY is not a query, so its source and its role cannot be
-/// bound; both are of this narrow kind (an S3 URI and an ARN). Backslash is left out because
-/// Redshift reads it as an escape and PostgreSQL does not.
+/// Other values are named parameters. COPY takes none, and its source and role have only these
+/// characters (an S3 URI and an ARN). A backslash is refused, because Redshift reads it as an
+/// escape and PostgreSQL does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Literal(String);
 
 impl Literal {
-    /// Takes the text if it is safe.
+    /// Returns the literal if the text is safe.
     pub fn new(text: impl Into<String>) -> Result<Self, UnsafeLiteral> {
         let text = text.into();
         let is_safe = |byte: u8| byte.is_ascii_graphic() && byte != b'\'' && byte != b'\\';
@@ -29,13 +29,14 @@ impl fmt::Display for Literal {
     }
 }
 
-/// A string that does not belong between quotes.
+/// A string that is not safe between quotes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected an S3 URI or ARN of printable ASCII without quotes, backslashes and spaces, got {actual:?}"
+    "invalid literal {actual:?}: expected an S3 URI or ARN of printable ASCII without quotes, \
+     backslashes and spaces"
 )]
 pub struct UnsafeLiteral {
-    /// What came.
+    /// The text.
     pub actual: String,
 }
 
@@ -46,13 +47,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn given_an_s3_uri_when_rendered_then_it_is_quoted() {
+    fn a_uri_is_quoted() {
         let uri = Literal::new("s3://lake/gold/m/business_date=2010-12-01/data.parquet").unwrap();
         assert_eq!(uri.to_string(), "'s3://lake/gold/m/business_date=2010-12-01/data.parquet'");
     }
 
     #[test]
-    fn given_text_that_could_end_the_literal_when_taken_then_it_is_refused() {
+    fn a_text_that_could_end_the_literal_is_refused() {
         for text in ["", "a'b", "a\\", "a b", "a\nb", "\0", "naïve"] {
             assert!(Literal::new(text).is_err(), "{text:?}");
         }
@@ -60,7 +61,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn given_any_text_when_it_is_taken_then_only_its_own_quotes_are_quotes(text in ".{0,40}") {
+        fn a_literal_has_only_its_own_quotes(text in ".{0,40}") {
             if let Ok(literal) = Literal::new(text) {
                 let rendered = literal.to_string();
                 prop_assert_eq!(rendered.matches('\'').count(), 2);

@@ -1,4 +1,4 @@
-//! Brings a partition of gold to its table in the warehouse.
+//! Copies a partition of gold to its table in the warehouse.
 
 mod copy;
 mod loader;
@@ -10,39 +10,39 @@ use crate::{Identifier, Recorded, TableName, UnsafeLiteral, WarehouseError};
 pub use copy::{ColumnValue, PartitionCopy};
 pub use loader::Loader;
 
-/// What became of a copy.
+/// The result of a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Loaded {
-    /// Whether the rows were brought in.
-    pub outcome: Outcome,
-    /// How many rows the warehouse now has for the partition.
+    /// Whether the rows were copied.
+    pub outcome: LoadOutcome,
+    /// The rows of the partition in the warehouse.
     pub rows: u64,
-    /// What became of the results of its checks.
+    /// Whether the results of its checks were recorded.
     pub checks: Recorded,
 }
 
-/// Whether a copy's rows were brought in.
+/// Whether a copy replaced the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// They replaced what was there.
+pub enum LoadOutcome {
+    /// The rows of the partition were replaced.
     Loaded,
-    /// This very version was there already.
+    /// The warehouse had this version already.
     AlreadyLoaded,
-    /// A newer version was there already.
+    /// The warehouse had a newer version already.
     Superseded,
 }
 
-/// A partition could not be brought to the warehouse.
+/// Why a partition was not copied.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A transaction failed.
     #[error(transparent)]
     Warehouse(#[from] WarehouseError),
-    /// The rows hold a value that the table cannot.
+    /// A value does not fit into the table.
     #[error(
-        "{model} {partition} does not fit into {table}: {source}; correct the row at its source or widen the column in the model, then \
-         have the day computed again (backfill), which loads it"
+        "{model} {partition} does not fit into {table}: {source}; correct the row at its source or \
+         widen the column in the model, then compute the day again (backfill), which loads it"
     )]
     Data {
         /// The model.
@@ -51,40 +51,39 @@ pub enum LoadError {
         partition: String,
         /// The table.
         table: TableName,
-        /// What the database said.
+        /// The error of the database.
         source: Box<WarehouseError>,
     },
-    /// A column's type is not the one its table has.
+    /// The type of a column is not the one in its table.
     #[error(
-        "column {column} of {table} is {actual} in the warehouse, but the model now gives {expected}; rename the column in the model, or \
-         migrate the table first"
+        "column {column} of {table} is {actual} in the warehouse, but the model now gives \
+         {expected}: rename the column in the model, or migrate the table first"
     )]
     TypeChanged {
         /// The table.
         table: TableName,
         /// The column.
         column: Identifier,
-        /// What the model gives.
+        /// The type in the model.
         expected: ColumnType,
-        /// What the table has.
+        /// The type in the table.
         actual: String,
     },
-    /// The gold object's URI or the role cannot be rendered.
+    /// The URI of the gold object or the role is not a safe literal.
     #[error(transparent)]
     Literal(#[from] UnsafeLiteral),
-    /// Commits are numbered from 1.
-    #[error(
-        "expected a version of 1 or more for {model} {partition}, got 0; gold commits are numbered from 1"
-    )]
+    /// The version is 0, but commits are numbered from 1.
+    #[error("invalid version 0 of {model} {partition}: expected 1 or more")]
     NoVersion {
         /// The model.
         model: String,
         /// The partition's value.
         partition: String,
     },
-    /// `shoplake.loads` lost the row that a copy relies on.
+    /// The row of the partition in `shoplake.loads` was deleted.
     #[error(
-        "shoplake.loads has no row for {model} {partition} although one was just registered; somebody deleted it, run the load again"
+        "shoplake.loads has no row for {model} {partition}, which was just inserted: it was \
+         deleted, run the load again"
     )]
     NotRegistered {
         /// The model.
@@ -95,7 +94,7 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// The same, with the place of a value that the warehouse refused.
+    /// Returns the error with the partition, if the warehouse refused a value.
     fn of(self, copy: &PartitionCopy) -> Self {
         match self {
             Self::Warehouse(source) if source.is_data_error() => Self::Data {
@@ -108,7 +107,7 @@ impl LoadError {
         }
     }
 
-    /// Whether running the same load again cannot help.
+    /// Whether the same load would fail again.
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Data { .. }

@@ -1,4 +1,4 @@
-//! A warehouse in memory, for the tests of what uses one.
+//! A warehouse in memory, for tests.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,24 +8,23 @@ use crate::{Rows, Statement, Warehouse, WarehouseError};
 
 type Answer = Box<dyn FnMut(&[Statement]) -> Result<Vec<Option<Rows>>, WarehouseError> + Send>;
 
-/// Records the transactions it is given and answers as it is told.
+/// Records transactions and returns the answers of a closure.
 ///
-/// It shows which statements are sent and what is made of the answers. It runs no SQL: that the
-/// statements do what they say, under concurrency above all, is for the end-to-end tests.
+/// It runs no SQL. The end-to-end tests cover the effects of the statements.
 pub struct RecordingWarehouse {
     transactions: Mutex<Vec<Vec<Statement>>>,
     answer: Mutex<Answer>,
 }
 
 impl RecordingWarehouse {
-    /// Answers each transaction with what the closure makes of its statements.
+    /// Returns a warehouse that answers each transaction with the result of the closure.
     pub fn answering(
         answer: impl FnMut(&[Statement]) -> Result<Vec<Option<Rows>>, WarehouseError> + Send + 'static,
     ) -> Self {
         Self { transactions: Mutex::default(), answer: Mutex::new(Box::new(answer)) }
     }
 
-    /// The transactions so far, in order.
+    /// Returns the transactions so far, in order.
     pub fn transactions(&self) -> Vec<Vec<Statement>> {
         self.transactions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -37,7 +36,7 @@ impl Warehouse for RecordingWarehouse {
         &self,
         statements: Vec<Statement>,
     ) -> Result<Vec<Option<Rows>>, WarehouseError> {
-        // The same rules as the real one has, so that a batch it would refuse does not pass a test.
+        // A batch that the real one refuses fails here, too.
         crate::statement::Batch::new(statements.clone())?;
         let results = (self.answer.lock().unwrap_or_else(PoisonError::into_inner))(&statements);
         self.transactions.lock().unwrap_or_else(PoisonError::into_inner).push(statements);

@@ -1,4 +1,4 @@
-//! Ordered changes of the warehouse, each applied once.
+//! Migrations: ordered changes of the warehouse, each applied once.
 
 mod apply;
 mod definition;

@@ -1,4 +1,4 @@
-//! What a statement returned.
+//! The rows of a statement.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -12,22 +12,22 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Rows given as one object per row.
+    /// Returns rows, given as one object per row.
     pub fn new(rows: Vec<Map<String, Value>>) -> Self {
         Self { rows }
     }
 
-    /// How many there are.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Reads every row as a `T`, whose fields are named like the columns.
+    /// Decodes each row into a `T`, whose fields have the names of the columns.
     pub fn decode<T: DeserializeOwned>(self) -> Result<Vec<T>, WarehouseError> {
         self.rows
             .into_iter()
@@ -59,14 +59,14 @@ mod tests {
     }
 
     #[test]
-    fn given_rows_when_decoded_then_columns_become_fields_and_null_becomes_none() {
+    fn columns_decode_to_fields_and_null_to_none() {
         let rows =
             Rows::new(vec![json!({"version": 3, "row_count": null}).as_object().cloned().unwrap()]);
         assert_eq!(rows.decode::<Record>().unwrap(), vec![Record { version: 3, row_count: None }]);
     }
 
     #[test]
-    fn given_a_row_of_another_shape_when_decoded_then_the_error_names_the_column() {
+    fn a_missing_column_is_an_error_with_its_name() {
         let rows = Rows::new(vec![json!({"row_count": 1}).as_object().cloned().unwrap()]);
         assert!(rows.decode::<Record>().unwrap_err().to_string().contains("version"));
     }

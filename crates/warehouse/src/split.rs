@@ -1,6 +1,6 @@
-//! Cuts a SQL file into its statements.
+//! Splits a SQL file into statements.
 
-/// The statements of a script, without their semicolons; text that is only space and comments is
+/// Returns the statements of a script without their semicolons. Text of only spaces and comments is
 /// not a statement.
 ///
 /// A semicolon inside a string, a quoted name, a comment or a dollar-quoted body does not end a
@@ -31,7 +31,7 @@ pub(crate) fn split(script: &str) -> Vec<&str> {
     statements
 }
 
-/// The length of the comment that the text begins with.
+/// Returns the length of the comment at the start of the text.
 fn comment(text: &str) -> Option<usize> {
     if text.starts_with("--") {
         return Some(text.find('\n').unwrap_or(text.len()));
@@ -40,12 +40,11 @@ fn comment(text: &str) -> Option<usize> {
     Some(body.find("*/").map_or(text.len(), |end| end + "/**/".len()))
 }
 
-/// The length of the string, quoted name or dollar-quoted body that the text begins with.
+/// Returns the length of the string, quoted name or dollar-quoted body at the start of the text.
 fn quoted(text: &str) -> Option<usize> {
     let quote = text.chars().next()?;
     if quote == '\'' || quote == '"' {
-        // A doubled quote is seen as the end of one string and the beginning of the next, which
-        // cuts at the same places.
+        // A doubled quote ends one string and starts the next, which splits at the same places.
         return Some(text[1..].find(quote).map_or(text.len(), |end| end + 2));
     }
     if quote == '$' {
@@ -66,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn given_a_script_when_split_then_each_statement_stands_alone() {
+    fn a_script_splits_into_statements() {
         assert_eq!(
             split("create schema a;\ncreate schema b;"),
             ["create schema a", "create schema b"]
@@ -76,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn given_semicolons_that_end_nothing_when_split_then_they_stay() {
+    fn quoted_semicolons_end_no_statement() {
         for statement in [
             "comment on schema a is 'it''s; fine'",
             "select \"odd;name\"",
@@ -91,24 +90,27 @@ mod tests {
     }
 
     #[test]
-    fn given_a_comment_before_a_statement_when_split_then_it_stays_with_it() {
+    fn a_comment_stays_with_its_statement() {
         assert_eq!(split("-- why; this\nselect 1;"), ["-- why; this\nselect 1"]);
     }
 
     proptest! {
         #[test]
-        fn given_simple_statements_when_joined_and_split_then_they_come_back(
-            statements in prop::collection::vec("[a-z]{1,8}( '[a-z;-]{0,6}')?( \"[a-z;]{1,4}\")?", 1..6)
+        fn joined_statements_split_again(
+            statements in prop::collection::vec(
+                "[a-z]{1,8}( '[a-z;-]{0,6}')?( \"[a-z;]{1,4}\")?", 1..6
+            )
         ) {
             let script = statements.join(";\n-- between;\n");
             let expected = statements.iter().map(String::as_str).collect::<Vec<_>>();
             let found = split(&script);
-            let found = found.iter().map(|s| s.trim_start_matches("-- between;\n")).collect::<Vec<_>>();
+            let found: Vec<_> =
+                found.iter().map(|found| found.trim_start_matches("-- between;\n")).collect();
             prop_assert_eq!(found, expected);
         }
 
         #[test]
-        fn given_any_text_when_split_then_nothing_panics(text in "[ -~\n;'$é]{0,60}") {
+        fn any_text_splits(text in "[ -~\n;'$é]{0,60}") {
             for statement in split(&text) {
                 prop_assert!(text.contains(statement));
             }

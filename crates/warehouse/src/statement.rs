@@ -1,15 +1,15 @@
-//! One SQL statement with its named parameters, and what becomes of several in one batch.
+//! SQL statements with named parameters, and batches of them.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::{MAX_STATEMENTS, WarehouseError};
 
-/// A SQL statement and the values of the `:name` parameters it uses.
+/// A SQL statement and the values of its `:name` parameters.
 ///
-/// A value is text and is cast where it is used (`cast(:version as bigint)`): the Data API knows no
-/// other kind, and neither null nor ''. A name should be used with one type only: the server infers
-/// one type per name.
+/// A value is text and is cast where it is used (`cast(:version as bigint)`): the Data API has no
+/// other type, and neither null nor ''. Use a name with one type only: the server infers one type
+/// per name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     sql: String,
@@ -17,30 +17,30 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// A statement without parameters.
+    /// Returns a statement without parameters.
     pub fn new(sql: impl Into<String>) -> Self {
         Self { sql: sql.into(), parameters: BTreeMap::new() }
     }
 
-    /// Gives the parameter `:name` its value.
+    /// Sets the value of the parameter `:name`.
     #[must_use]
     pub fn bind(mut self, name: impl Into<Cow<'static, str>>, value: impl ToString) -> Self {
         self.parameters.insert(name.into(), value.to_string());
         self
     }
 
-    /// The text, with its `:name` placeholders.
+    /// Returns the text, with its `:name` placeholders.
     pub fn sql(&self) -> &str {
         &self.sql
     }
 
-    /// The values by parameter name.
+    /// Returns the values by parameter name.
     pub fn parameters(&self) -> &BTreeMap<Cow<'static, str>, String> {
         &self.parameters
     }
 }
 
-/// Statements as `BatchExecuteStatement` takes them: one namespace of parameters for all.
+/// Statements for `BatchExecuteStatement`, which share one namespace of parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Batch {
     pub(crate) sqls: Vec<String>,
@@ -48,8 +48,7 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Merges the statements' parameters; two statements may share a name only if they mean the
-    /// same value.
+    /// Merges the parameters of the statements. Two statements may share a name with one value.
     pub(crate) fn new(statements: Vec<Statement>) -> Result<Self, WarehouseError> {
         if statements.is_empty() || statements.len() > MAX_STATEMENTS {
             return Err(WarehouseError::StatementCount { actual: statements.len() });
@@ -72,7 +71,7 @@ impl Batch {
     }
 }
 
-/// Statements as a text, for snapshots.
+/// Returns statements as text, for snapshots.
 #[cfg(test)]
 pub(crate) fn script(statements: &[Statement]) -> String {
     statements
@@ -87,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn given_statements_that_share_a_parameter_when_batched_then_it_is_sent_once() {
+    fn a_shared_parameter_is_sent_once() {
         let batch = Batch::new(vec![
             Statement::new("delete from a where id = :id").bind("id", 7),
             Statement::new("delete from b where id = :id").bind("id", 7),
@@ -99,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn given_one_name_with_two_values_when_batched_then_it_is_refused() {
+    fn a_name_with_two_values_is_refused() {
         let clash = Batch::new(vec![
             Statement::new("select :id").bind("id", 7),
             Statement::new("select :id").bind("id", 8),
@@ -108,13 +107,13 @@ mod tests {
     }
 
     #[test]
-    fn given_an_empty_value_when_batched_then_it_is_refused_before_the_service_does() {
+    fn an_empty_value_is_refused() {
         let empty = Batch::new(vec![Statement::new("select :id").bind("id", "")]);
         assert!(matches!(empty, Err(WarehouseError::EmptyParameter { name }) if name == "id"));
     }
 
     #[test]
-    fn given_no_or_too_many_statements_when_batched_then_they_are_refused() {
+    fn no_or_too_many_statements_are_refused() {
         for count in [0, MAX_STATEMENTS + 1] {
             let refused = Batch::new(vec![Statement::new("select 1"); count]);
             assert!(

@@ -1,17 +1,17 @@
-//! The table that a model is shown as: how it is created, and how it grows with its model.
+//! The table of a model: how it is created, and how it grows with the model.
 
 use serde::Deserialize;
 
 use shoplake_jobs::ColumnType;
 
 use crate::{
-    Column, Identifier, LoadError, Rows, Statement, TableName,
+    Identifier, LoadError, MartColumn, Rows, Statement, TableName,
     column::{Redshift, from_catalog},
 };
 
-/// Asks for the columns of a table; no row means there is no such table.
+/// Returns the query for the columns of a table. It returns no row if the table does not exist.
 pub(crate) fn columns_query(table: &TableName) -> Statement {
-    // Cast, as the catalog's own types are not those of ordinary columns.
+    // The types of the catalog are not those of ordinary columns, so they are cast.
     Statement::new(
         "select
     cast(column_name as varchar(128)) as column_name,
@@ -27,7 +27,7 @@ order by ordinal_position",
     .bind("table_name", table.table.as_str())
 }
 
-/// A column as the catalog has it.
+/// A column in the catalog of the database.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct CatalogColumn {
     column_name: String,
@@ -47,16 +47,16 @@ impl CatalogColumn {
     }
 }
 
-/// The DDL that makes a table hold the wanted columns: nothing, its creation, or its new and its
-/// wider columns. Each item is one transaction.
+/// Returns the DDL after which a table has the wanted columns: nothing, its creation, or its new
+/// and wider columns. Each item is one transaction.
 ///
-/// A column that the model has lost stays, and is null in new rows: dropping data is a human's
-/// decision. An exact number of which the model gives more digits becomes wide enough for both, old
-/// rows and new. Every other change of a type is an error: loading it anyway could round silently.
+/// A column that the model lost stays and is null in new rows: people decide about dropping data. A
+/// column of exact numbers becomes wide enough for old and new rows. Any other change of a type is
+/// an error, as a load could round silently.
 pub(crate) fn plan(
     table: &TableName,
     existing: &[CatalogColumn],
-    wanted: &[Column],
+    wanted: &[MartColumn],
     sort: &[Identifier],
 ) -> Result<Vec<Vec<Statement>>, LoadError> {
     if existing.is_empty() {
@@ -73,8 +73,10 @@ pub(crate) fn plan(
         match actual.and_then(|actual| common(actual, column.column_type)) {
             Some(common) if Some(common) == actual => {}
             Some(common) => {
-                changes
-                    .push(widen(table, &Column { name: column.name.clone(), column_type: common }));
+                changes.push(widen(
+                    table,
+                    &MartColumn { name: column.name.clone(), column_type: common },
+                ));
             }
             None => {
                 return Err(LoadError::TypeChanged {
@@ -90,8 +92,8 @@ pub(crate) fn plan(
     Ok(changes)
 }
 
-/// The type that holds every value of both, if there is one: the same type, or a decimal for two
-/// kinds of exact numbers.
+/// Returns the type that holds every value of both, if any: the same type, or a decimal for two
+/// exact numbers.
 fn common(one: ColumnType, other: ColumnType) -> Option<ColumnType> {
     if one == other {
         return Some(one);
@@ -102,10 +104,10 @@ fn common(one: ColumnType, other: ColumnType) -> Option<ColumnType> {
     (precision <= MOST_DIGITS).then_some(ColumnType::Decimal { precision, scale })
 }
 
-/// The name that a column has until it takes the place of a narrower one.
+/// The name of a wider column until it replaces the narrower one.
 const WIDER: &str = "\"shoplake__wider\"";
 
-/// How many digits the widest decimal has.
+/// The digits of the widest decimal.
 const MOST_DIGITS: u8 = 38;
 
 /// The digits of an exact number, before and after the point.
@@ -132,7 +134,7 @@ impl Digits {
 ///
 /// A view that is bound to the column keeps it from being dropped, and with it the transaction: the
 /// error names the view.
-fn widen(table: &TableName, column: &Column) -> Vec<Statement> {
+fn widen(table: &TableName, column: &MartColumn) -> Vec<Statement> {
     let name = &column.name;
     [
         format!("alter table {table} add column {WIDER} {}", Redshift(column.column_type)),
@@ -144,7 +146,7 @@ fn widen(table: &TableName, column: &Column) -> Vec<Statement> {
     .to_vec()
 }
 
-fn create(table: &TableName, columns: &[Column], sort: &[Identifier]) -> Vec<Statement> {
+fn create(table: &TableName, columns: &[MartColumn], sort: &[Identifier]) -> Vec<Statement> {
     let mut ddl =
         format!("create table if not exists {table} (\n    {}\n)", join(columns, ",\n    "));
     // Sorted as its queries filter (shop first). The distribution is left to Redshift (AUTO), which
@@ -167,8 +169,8 @@ pub(crate) fn join<T: std::fmt::Display>(items: &[T], separator: &str) -> String
 mod tests {
     use super::*;
 
-    fn column(name: &str, portable_type: &str) -> Column {
-        Column { name: name.parse().unwrap(), column_type: portable_type.parse().unwrap() }
+    fn column(name: &str, portable_type: &str) -> MartColumn {
+        MartColumn { name: name.parse().unwrap(), column_type: portable_type.parse().unwrap() }
     }
 
     fn found(
@@ -292,9 +294,10 @@ mod tests {
     fn given_a_changed_type_when_planned_then_the_error_says_what_is_there() {
         let existing = [found("net", "double precision", Some(53), None)];
         let error = plan(&table(), &existing, &[column("net", "decimal(18,4)")], &[]).unwrap_err();
-        insta::assert_snapshot!(
-            error,
-            @r#"column "net" of "sales"."total_sales" is double in the warehouse, but the model now gives decimal(18,4); rename the column in the model, or migrate the table first"#
+        assert_eq!(
+            error.to_string(),
+            "column \"net\" of \"sales\".\"total_sales\" is double in the warehouse, but the model \
+             now gives decimal(18,4): rename the column in the model, or migrate the table first"
         );
     }
 }

@@ -17,7 +17,6 @@ const MODEL: &str = r#"-- grain = "one row per shop and day"
 -- inputs = ["silver.visits"]
 -- lookback_days = 1
 -- every_seconds = 20
--- warehouse = "marketing.visits"
 with final as (
     select
         shop_id,
@@ -62,8 +61,8 @@ pub(crate) type TestDispatch =
 pub(crate) fn dispatch() -> TestDispatch {
     let contracts = shoplake_testing::visits();
     let sources = [
-        ("gold/visits_per_day.sql", MODEL),
-        ("gold/weighted_visits.sql", WEIGHTED),
+        ("marketing/visits_per_day.sql", MODEL),
+        ("intermediate/weighted_visits.sql", WEIGHTED),
         ("reference/weights.csv", WEIGHTS),
     ];
     Dispatch {

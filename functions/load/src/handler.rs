@@ -11,8 +11,8 @@ use shoplake_platform::clock::Clock;
 use shoplake_platform::failure::Failure;
 use shoplake_platform::metrics::{EVENT_TO_KPI, Metrics};
 use shoplake_warehouse::{
-    CheckFailure, CheckResult, CheckResults, Column, ColumnValue, Literal, LoadError, Loader,
-    Outcome, PartitionCopy, Recorded, WarehouseError,
+    CheckFailure, CheckResult, CheckResults, ColumnValue, Literal, LoadError, LoadOutcome, Loader,
+    MartColumn, PartitionCopy, Recorded, WarehouseError,
 };
 
 /// The handler and what it works with.
@@ -44,7 +44,7 @@ pub(crate) struct Response {
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Copied {
     version: u64,
-    outcome: Outcome,
+    outcome: LoadOutcome,
     /// Rows that the warehouse now has for the partition.
     rows: u64,
 }
@@ -89,7 +89,7 @@ impl Load {
             checks = ?recorded,
             "load"
         );
-        if load.as_ref().is_some_and(|copied| copied.outcome == Outcome::Loaded) {
+        if load.as_ref().is_some_and(|copied| copied.outcome == LoadOutcome::Loaded) {
             self.measure(&result);
         }
         let failed = result.failed_checks.len();
@@ -119,7 +119,7 @@ impl Load {
             .columns
             .iter()
             .map(|column| {
-                Ok(Column { name: column.name.parse()?, column_type: column.column_type })
+                Ok(MartColumn { name: column.name.parse()?, column_type: column.column_type })
             })
             .collect::<Result<_, shoplake_warehouse::InvalidIdentifier>>()
             .map_err(invalid)?;

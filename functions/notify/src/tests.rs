@@ -610,7 +610,7 @@ async fn many_episodes_of_a_subject_are_forgotten_and_stay_no_news() {
 
 #[test]
 fn no_model_looks_further_ahead_than_a_row_without_an_end_counts() {
-    let model = include_str!("../../../glue-sql/gold/stockout_alerts.sql");
+    let model = include_str!("../../../glue-sql/operations/stockout_alerts.sql");
     let days = model
         .split_once("-- lookahead_days = ")
         .and_then(|(_, rest)| rest.split_whitespace().next());

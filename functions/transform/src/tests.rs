@@ -111,8 +111,7 @@ impl World {
 
     /// With a model that reads the totals of two days.
     fn with_downstream() -> Self {
-        let upstream = include_str!("../../../glue-sql/gold/total_sales_by_region_product.sql")
-            .replace("-- every_seconds = 20\n", "");
+        let upstream = total_sales().replace("-- every_seconds = 20\n", "");
         let downstream = r#"-- grain = "one row per shop and day"
 -- key = ["shop_id", "business_date"]
 -- partition = "business_date"
@@ -122,8 +121,8 @@ impl World {
 select shop_id, business_date, region from gold.total_sales_by_region_product
 "#;
         Self::new(Lake::with_models(&[
-            ("gold/total_sales_by_region_product.sql", &upstream),
-            ("gold/downstream.sql", downstream),
+            ("sales/total_sales_by_region_product.sql", &upstream),
+            ("intermediate/downstream.sql", downstream),
         ]))
     }
 
@@ -384,13 +383,21 @@ fn alerted(result: &JobResult) -> Vec<String> {
     result.alert.iter().flatten().map(|alert| alert.check.clone()).collect()
 }
 
+/// Returns the model of total sales without its control totals, which read other datasets.
+fn total_sales() -> String {
+    let model = include_str!("../../../glue-sql/sales/total_sales_by_region_product.sql");
+    let (header, rest) = model.split_once("--\n-- [checks.control_totals]\n").unwrap();
+    let (_, query) = rest.split_once("\n\n").unwrap();
+    format!("{header}\n{query}")
+}
+
 /// A world with a check that does not like what is given away, and lets it pass.
 fn with_a_check() -> World {
     with_the_check("warn")
 }
 
 fn with_the_check(severity: &str) -> World {
-    let model = include_str!("../../../glue-sql/gold/total_sales_by_region_product.sql");
+    let model = total_sales();
     let check = r#"-- model = "total_sales_by_region_product"
 -- severity = "warn"
 -- description = "nothing is given away"
@@ -399,7 +406,7 @@ select shop_id, product_id, net_sales from gold.total_sales_by_region_product wh
 "#
     .replace("\"warn\"", &format!("\"{severity}\""));
     World::new(Lake::with_models(&[
-        ("gold/total_sales_by_region_product.sql", model),
+        ("sales/total_sales_by_region_product.sql", &model),
         ("checks/nothing_is_given_away.sql", &check),
     ]))
 }
@@ -509,10 +516,9 @@ async fn given_the_same_rows_and_another_failure_then_they_are_committed_with_it
 
 select shop_id from silver.control_totals
 "#;
-    let model = include_str!("../../../glue-sql/gold/total_sales_by_region_product.sql")
-        .replace("-- every_seconds = 20\n", "");
+    let model = total_sales().replace("-- every_seconds = 20\n", "");
     let world = World::new(Lake::with_models(&[
-        ("gold/total_sales_by_region_product.sql", &model),
+        ("sales/total_sales_by_region_product.sql", &model),
         ("checks/no_totals.sql", check),
     ]));
     world.write("a", &[1]).await;
@@ -546,7 +552,6 @@ async fn no_result_of_a_failed_check_holds_a_customer() {
 -- key = ["shop_id", "business_date", "customer_id"]
 -- partition = "business_date"
 -- inputs = ["silver.pos_sales"]
--- warehouse = "sales.buyers"
 
 select shop_id, business_date, customer_id, count(*) as lines from silver.pos_sales group by shop_id, business_date, customer_id
 "#;
@@ -556,7 +561,7 @@ select shop_id, business_date, customer_id, count(*) as lines from silver.pos_sa
              select shop_id, customer_id from gold.total_sales_by_region_product\n"
         );
         let world = World::new(Lake::with_models(&[
-            ("gold/total_sales_by_region_product.sql", model),
+            ("sales/total_sales_by_region_product.sql", model),
             ("checks/nothing_is_sold.sql", &check),
         ]));
         let mut sale = sale(1);
@@ -614,13 +619,15 @@ async fn given_a_model_with_a_notice_then_people_are_told_of_a_commit_and_of_not
 -- key = ["shop_id", "business_date", "transaction_id", "line_no"]
 -- partition = "business_date"
 -- inputs = ["silver.pos_sales"]
--- notice = { subject = "{product_id} was sold", started = "sold_at", ended = "ended_at" }
+-- alert = { subject = "{product_id} was sold", started = "sold_at", ended = "ended_at" }
 
 select shop_id, business_date, transaction_id, line_no, product_id, sold_at, cast(null as timestamp) as ended_at
 from silver.pos_sales
 "#;
-    let world =
-        World::new(Lake::with_models(&[("gold/total_sales_by_region_product.sql", source)]));
+    let world = World::new(Lake::with_models(&[(
+        "intermediate/total_sales_by_region_product.sql",
+        source,
+    )]));
     world.write("a", &[1]).await;
     let job = world.job().await;
     let notify = world.run(&job).await.notify.unwrap();

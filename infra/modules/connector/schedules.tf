@@ -122,7 +122,7 @@ resource "aws_scheduler_schedule" "this" {
 
     ecs_parameters {
       task_definition_arn     = aws_ecs_task_definition.this["tagged"].arn
-      group                   = "${var.name}:${each.key}" # Identifies the shop in the task's events.
+      group                   = "${var.name}:${each.key}" # The shop in the task's events.
       propagate_tags          = "TASK_DEFINITION"
       enable_ecs_managed_tags = true
 

@@ -14,7 +14,7 @@ variable "groups" {
 }
 
 variable "panels" {
-  description = "The graphs. A series is as in the module alarms, or only a search expression (math)."
+  description = "The graphs. A series is as in the module alarms, or a search expression (math)."
   type = list(object({
     group          = string
     title          = string

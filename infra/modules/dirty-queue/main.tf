@@ -12,7 +12,7 @@ locals {
 
   rules = {
     object-created = {
-      description = "New objects in silver, in bronze of batch sources, and edited reference tables."
+      description = "New objects in silver, bronze of batch sources, and reference tables."
       bus         = "default" # S3 sends to the default bus only.
       pattern = {
         source        = ["aws.s3"]

@@ -14,17 +14,17 @@ variable "stage_arn" {
 }
 
 variable "requests_per_ip" {
-  description = "Requests of one address within the window before it is refused."
+  description = "Requests of one address within the window before it is blocked."
   type        = number
 }
 
 variable "requests_per_shop" {
-  description = "Requests that name one shop, of one address, within the window before they are refused."
+  description = "Requests of one address for one shop within the window before they are blocked."
   type        = number
 }
 
 variable "rate_window_seconds" {
-  description = "The window in which they are counted: 60, 120, 300 or 600."
+  description = "Window of the limits: 60, 120, 300 or 600 seconds."
   type        = number
   default     = 300
 }

@@ -64,8 +64,10 @@ fn sale(line: &str, product: &str) -> Row {
 }
 
 async fn lake() -> Lake {
-    let lake =
-        Lake::with_models(&[("reference/weights.csv", WEIGHTS), ("gold/weighted.sql", MODEL)]);
+    let lake = Lake::with_models(&[
+        ("reference/weights.csv", WEIGHTS),
+        ("intermediate/weighted.sql", MODEL),
+    ]);
     let rows = [sale("1", "p1"), sale("2", "p2"), sale("3", "p3")];
     lake.write("pos_sales", "dt=2010-12-01", "a", &rows).await;
     lake

@@ -244,7 +244,7 @@ async fn given_totals_without_any_row_then_the_check_warns() {
 
 #[tokio::test]
 async fn given_a_model_that_reads_the_model_then_what_changed_dirties_it() {
-    let upstream = include_str!("../../../../glue-sql/gold/total_sales_by_region_product.sql");
+    let upstream = include_str!("../../../../glue-sql/sales/total_sales_by_region_product.sql");
     let weekly = r#"-- grain = "one row per shop and week's last day"
 -- key = ["shop_id", "business_date"]
 -- partition = "business_date"
@@ -263,8 +263,8 @@ with days as (
 select shop_id, business_date, units_sold from days
 "#;
     let lake = Lake::with_models(&[
-        ("gold/total_sales_by_region_product.sql", upstream),
-        ("gold/weekly.sql", weekly),
+        ("sales/total_sales_by_region_product.sql", upstream),
+        ("intermediate/weekly.sql", weekly),
     ]);
     lake.write("pos_sales", FOLDER, "a", &[sale(&[("quantity", "4")])]).await;
     let output = lake.commit(MODEL, DAY).await;
@@ -309,12 +309,15 @@ async fn decimals_of_two_widths_are_read_as_the_wider() {
          -- partition = \"business_date\"\n-- inputs = [\"gold.daily\"]\n-- lookback_days = 6\n\
          with final as (select shop_id, max(business_date) as business_date, sum(amount) as amount \
          from gold.daily group by shop_id)\nselect shop_id, business_date, amount from final\n";
-    let mut lake = Lake::with_models(&[("gold/daily.sql", &daily(18)), ("gold/total.sql", total)]);
+    let mut lake = Lake::with_models(&[
+        ("intermediate/daily.sql", &daily(18)),
+        ("intermediate/total.sql", total),
+    ]);
     lake.write("pos_sales", FOLDER, "a", &[sale(&[("unit_price", "1.5")])]).await;
     lake.commit("daily", DAY).await;
 
     let wider = daily(38);
-    let sources = [("gold/daily.sql", wider.as_str()), ("gold/total.sql", total)];
+    let sources = [("intermediate/daily.sql", wider.as_str()), ("intermediate/total.sql", total)];
     lake.models = Models::from_sources(&lake.contracts, sources).unwrap();
     let second = "2010-12-02";
     let line = sale(&[("business_date", second), ("unit_price", "99999999999999.9999")]);
@@ -338,7 +341,7 @@ with final as (
 
 select shop_id, business_date, region from final
 "#;
-    let lake = Lake::with_models(&[("gold/wrong.sql", model)]);
+    let lake = Lake::with_models(&[("intermediate/wrong.sql", model)]);
     let lines = ["1", "2", "3"].map(|line| {
         sale(&[("line_no", line), ("region", if line == "1" { "north" } else { "south" })])
     });

@@ -54,7 +54,7 @@ async fn given_a_lost_row_or_a_changed_one_then_it_is_a_warning_until_it_lands()
         ("batch", "2026-03-01T10"),
         ("expected_rows", "3"),
         ("actual_rows", "2"),
-        ("actual_on_hand", "7"),
+        ("actual_quantity", "7"),
     ] {
         assert_eq!(row[column].as_deref(), Some(expected), "{column}");
     }
@@ -116,8 +116,9 @@ async fn failed_check_names_all_its_shops_and_no_customer() {
         .collect();
     let mut models: Vec<(String, String)> = Vec::new();
     models.push((
-        "gold/loyalty_activity_rate.sql".to_owned(),
-        std::fs::read_to_string(root().join("glue-sql/gold/loyalty_activity_rate.sql")).unwrap(),
+        "marketing/loyalty_activity_rate.sql".to_owned(),
+        std::fs::read_to_string(root().join("glue-sql/marketing/loyalty_activity_rate.sql"))
+            .unwrap(),
     ));
     let check = "-- model = \"loyalty_activity_rate\"\n-- severity = \"warn\"\n\
         -- inputs = [\"silver.crm_interactions\"]\n-- description = \"no customer asks\"\n\
@@ -144,9 +145,9 @@ async fn only_checks_of_the_key_stop_a_commit_and_every_check_says_whose_rows() 
     for model in lake.models().iter() {
         for check in &model.checks {
             assert_eq!(check.severity, Severity::Warn, "{}", check.name);
-            let text =
-                std::fs::read_to_string(root().join(format!("glue-sql/checks/{}.sql", check.name)))
-                    .unwrap();
+            // A common check returns all columns of the model, or has no file.
+            let file = root().join(format!("glue-sql/checks/{}.sql", check.name));
+            let Ok(text) = std::fs::read_to_string(file) else { continue };
             let (_, columns) = text.rsplit_once("\nselect\n").unwrap();
             let first = columns.split(',').next().unwrap().trim();
             assert_eq!(first.rsplit('.').next(), Some("shop_id"), "{}", check.name);

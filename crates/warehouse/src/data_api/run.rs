@@ -1,5 +1,5 @@
-//! What is done with the Data API's operations; knows nothing of the SDK, so that it is tested
-//! without a network.
+//! Runs transactions with the operations of the Data API. It does not use the SDK, so that tests
+//! need no network.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,48 +8,47 @@ use async_trait::async_trait;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Policy, deadline};
+use super::{RetryPolicy, deadline};
 use crate::{Rows, WarehouseError, statement::Batch};
 
 /// The operations of the Data API that a transaction needs.
 #[async_trait]
 pub(super) trait Operations: Send + Sync {
-    /// Submits a batch and answers with its execution's id.
+    /// Submits a batch and returns the id of its execution.
     async fn submit(&self, batch: &Batch) -> Result<String, WarehouseError>;
-    /// How far an execution is.
+    /// Returns the progress of an execution.
     async fn describe(&self, id: &str) -> Result<Progress, WarehouseError>;
-    /// All rows of a finished statement.
+    /// Returns all rows of a finished statement.
     async fn rows(&self, statement_id: &str) -> Result<Rows, WarehouseError>;
     /// Stops an execution.
     async fn cancel(&self, id: &str) -> Result<(), WarehouseError>;
 }
 
-/// How far an execution is.
+/// The progress of an execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Progress {
     /// It is queued or runs.
     Running,
     /// It was committed.
     Finished {
-        /// Per statement, the id under which its rows are, if it returned any.
+        /// The id of each statement's rows, if it returned any.
         results: Vec<Option<String>>,
     },
     /// It was rolled back.
     Failed {
-        /// The statement at fault, counted from 0, where the service says which.
+        /// The failed statement, from 0, if the service names it.
         statement: Option<usize>,
         /// The database's message.
         message: String,
     },
 }
 
-/// Runs a batch to its end; one that loses against a concurrent transaction is run again.
+/// Runs a batch, again after it lost against a concurrent transaction.
 ///
-/// It returns before the caller's own time is up, and leaves no transaction running that it knows
-/// of.
+/// It returns before the time of the caller is up, and cancels a transaction that still runs then.
 pub(super) async fn run(
     api: &dyn Operations,
-    policy: &Policy,
+    policy: &RetryPolicy,
     batch: &Batch,
 ) -> Result<Vec<Option<Rows>>, WarehouseError> {
     let limit = Limit::new(policy);
@@ -62,14 +61,15 @@ pub(super) async fn run(
     loop {
         match attempt(api, policy, batch, limit).await {
             Err(error) if error.is_conflict() => {
-                // The caller's own retry has a whole new deadline, an attempt without enough time
-                // only holds locks.
+                // A retry by the caller has a new deadline. An attempt without enough time would
+                // only hold locks.
                 let Some(delay) =
                     delays.next().filter(|delay| Instant::now() + *delay < limit.until)
                 else {
                     return Err(error);
                 };
-                tracing::info!(%error, retry_in_ms = delay.as_millis(), "lost against a concurrent transaction");
+                let retry_in_ms = delay.as_millis();
+                tracing::info!(%error, retry_in_ms, "lost against a concurrent transaction");
                 sleep(delay).await;
             }
             result => return result,
@@ -77,16 +77,16 @@ pub(super) async fn run(
     }
 }
 
-/// Until when a batch may run.
+/// The time limit of a batch.
 #[derive(Debug, Clone, Copy)]
 struct Limit {
     until: Instant,
-    /// How long that was in the beginning.
+    /// The time from the start to `until`.
     time: Duration,
 }
 
 impl Limit {
-    fn new(policy: &Policy) -> Self {
+    fn new(policy: &RetryPolicy) -> Self {
         let now = Instant::now();
         let own = now + policy.deadline;
         let until = deadline()
@@ -94,8 +94,8 @@ impl Limit {
         Self { until, time: until.saturating_duration_since(now) }
     }
 
-    /// Waits for the answer to a request as long as there is time. None if there is not: one
-    /// request may take as long as the SDK's own timeouts, which know nothing of the caller's.
+    /// Waits for the answer to a request until the limit, then returns `None`. The timeouts of the
+    /// SDK do not know that limit.
     async fn on<T>(self, request: impl Future<Output = T>) -> Option<T> {
         timeout_at(self.until, request).await.ok()
     }
@@ -107,7 +107,7 @@ impl Limit {
 
 async fn attempt(
     api: &dyn Operations,
-    policy: &Policy,
+    policy: &RetryPolicy,
     batch: &Batch,
     limit: Limit,
 ) -> Result<Vec<Option<Rows>>, WarehouseError> {
@@ -135,7 +135,7 @@ async fn attempt(
 
 async fn wait(
     api: &dyn Operations,
-    policy: &Policy,
+    policy: &RetryPolicy,
     batch: &Batch,
     id: &str,
     limit: Limit,
@@ -164,13 +164,13 @@ async fn wait(
     }
 }
 
-/// Cancels a transaction whose caller gives up. It might still commit otherwise, which does no harm
-/// where transactions are guarded, but it would also go on holding its locks.
-async fn cancel(api: &dyn Operations, policy: &Policy, id: &str) {
+/// Cancels a transaction that takes too long. A late commit would be harmless, as transactions are
+/// guarded, but the transaction would hold its locks.
+async fn cancel(api: &dyn Operations, policy: &RetryPolicy, id: &str) {
     match tokio::time::timeout(policy.cancel_time, api.cancel(id)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::warn!(%error, execution = id, "could not cancel a transaction that took too long");
+            tracing::warn!(%error, execution = id, "cannot cancel a slow transaction");
         }
         Err(_) => tracing::warn!(execution = id, "no answer to the cancellation of a transaction"),
     }
@@ -249,9 +249,9 @@ mod tests {
         }
     }
 
-    fn impatient(deadline: Duration) -> Policy {
+    fn policy_of(deadline: Duration) -> RetryPolicy {
         let zero = Duration::ZERO;
-        Policy {
+        RetryPolicy {
             first_poll: zero,
             longest_poll: zero,
             deadline,
@@ -281,7 +281,7 @@ mod tests {
     async fn given_a_transaction_that_takes_a_while_when_run_then_its_rows_come_in_the_end() {
         let api = Scripted::new([Progress::Running, Progress::Running, finished()]);
 
-        let results = run(&api, &impatient(Duration::from_secs(60)), &batch()).await.unwrap();
+        let results = run(&api, &policy_of(Duration::from_secs(60)), &batch()).await.unwrap();
 
         assert_eq!(results[0], None);
         assert_eq!(results[1].as_ref().map(Rows::len), Some(1));
@@ -291,7 +291,7 @@ mod tests {
     #[tokio::test]
     async fn given_a_lost_race_when_run_then_it_is_run_again() {
         let api = Scripted::new([conflict(), conflict(), finished()]);
-        assert!(run(&api, &impatient(Duration::from_secs(60)), &batch()).await.is_ok());
+        assert!(run(&api, &policy_of(Duration::from_secs(60)), &batch()).await.is_ok());
         assert_eq!(api.submitted.into_inner(), 3);
     }
 
@@ -299,7 +299,7 @@ mod tests {
     async fn given_a_race_lost_too_often_when_run_then_the_conflict_is_reported() {
         let api = Scripted::new([conflict(), conflict(), conflict(), finished()]);
         assert!(
-            run(&api, &impatient(Duration::from_secs(60)), &batch())
+            run(&api, &policy_of(Duration::from_secs(60)), &batch())
                 .await
                 .unwrap_err()
                 .is_conflict()
@@ -312,17 +312,19 @@ mod tests {
             statement: Some(1),
             message: "column \"x\" does not exist".into(),
         }]);
-        let error = run(&api, &impatient(Duration::from_secs(60)), &batch()).await.unwrap_err();
-        assert!(
-            matches!(error, WarehouseError::Statement { number: 2, total: 2, ref sql, .. } if sql == "select 1 as id")
-        );
+        let error = run(&api, &policy_of(Duration::from_secs(60)), &batch()).await.unwrap_err();
+        assert!(matches!(
+            error,
+            WarehouseError::Statement { number: 2, total: 2, ref sql, .. }
+                if sql == "select 1 as id"
+        ));
         assert_eq!(api.submitted.into_inner(), 1);
     }
 
     #[tokio::test]
     async fn given_a_transaction_that_does_not_end_when_the_deadline_passes_then_it_is_cancelled() {
         let api = Scripted::new([]);
-        let error = run(&api, &impatient(Duration::from_millis(5)), &batch()).await.unwrap_err();
+        let error = run(&api, &policy_of(Duration::from_millis(5)), &batch()).await.unwrap_err();
         assert!(matches!(error, WarehouseError::Deadline { .. }));
         assert_eq!(api.cancelled.into_inner(), 1);
     }
@@ -330,18 +332,18 @@ mod tests {
     /// What a caller has left: less than the policy's own deadline.
     const INVOCATION: Duration = Duration::from_millis(600);
 
-    fn patient() -> Policy {
+    fn slow_policy() -> RetryPolicy {
         let millis = Duration::from_millis;
-        Policy {
+        RetryPolicy {
             first_poll: millis(1),
             longest_poll: millis(20),
-            ..impatient(Duration::from_secs(600))
+            ..policy_of(Duration::from_secs(600))
         }
     }
 
     /// Runs a batch in an invocation; answers with the error, and whether it came before the
     /// invocation's end.
-    async fn invoke(api: &Scripted, policy: &Policy) -> (WarehouseError, bool) {
+    async fn invoke(api: &Scripted, policy: &RetryPolicy) -> (WarehouseError, bool) {
         let began = Instant::now();
         let error = within(INVOCATION, run(api, policy, &batch())).await.unwrap_err();
         (error, began.elapsed() < INVOCATION)
@@ -350,7 +352,7 @@ mod tests {
     #[tokio::test]
     async fn a_statement_without_end_is_cancelled_before_its_caller_ends() {
         let api = Scripted::new([]);
-        let (error, is_in_time) = invoke(&api, &patient()).await;
+        let (error, is_in_time) = invoke(&api, &slow_policy()).await;
         assert!(is_in_time && matches!(error, WarehouseError::Deadline { .. }), "{error}");
         assert_eq!(api.cancelled.into_inner(), 1);
     }
@@ -364,7 +366,7 @@ mod tests {
                 "describe" => api.hangs_on_describe.store(true, Ordering::Relaxed),
                 _ => api.hangs_on_cancel.store(true, Ordering::Relaxed),
             }
-            let (error, is_in_time) = invoke(&api, &patient()).await;
+            let (error, is_in_time) = invoke(&api, &slow_policy()).await;
             assert!(is_in_time, "{hangs}: {error}");
             assert_eq!(
                 api.cancelled.into_inner(),
@@ -378,11 +380,11 @@ mod tests {
     async fn conflicts_are_not_retried_beyond_the_caller_s_time() {
         let api = Scripted::new((0..1000).map(|_| conflict()));
         let retry = Duration::from_millis(100);
-        let policy = Policy {
+        let policy = RetryPolicy {
             first_retry: retry,
             longest_retry: retry,
             conflict_retries: 1000,
-            ..patient()
+            ..slow_policy()
         };
         let (error, is_in_time) = invoke(&api, &policy).await;
         assert!(is_in_time && error.is_conflict(), "{error}");
@@ -392,7 +394,7 @@ mod tests {
     #[tokio::test]
     async fn without_time_to_cancel_nothing_is_submitted() {
         let api = Scripted::new([finished()]);
-        let policy = Policy { cancel_time: INVOCATION, ..patient() };
+        let policy = RetryPolicy { cancel_time: INVOCATION, ..slow_policy() };
         let (error, _) = invoke(&api, &policy).await;
         assert!(matches!(error, WarehouseError::Unanswered { .. }), "{error}");
         assert_eq!(api.submitted.into_inner(), 0);

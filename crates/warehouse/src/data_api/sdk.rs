@@ -138,7 +138,7 @@ fn value(column: &str, field: Field) -> Result<Value, String> {
         Field::DoubleValue(double) => Ok(double.into()),
         Field::StringValue(string) => Ok(string.into()),
         other => Err(format!(
-            "column {column} has a value of an unexpected kind: {other:?}; cast it to a text or a number"
+            "column {column} has an unexpected value {other:?}: cast it to a text or a number"
         )),
     }
 }

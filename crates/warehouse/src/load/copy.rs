@@ -1,42 +1,43 @@
-//! The SQL of a partition's copy. Pure.
+//! The SQL of a copy.
 
 use serde::Deserialize;
 use shoplake_jobs::ColumnType;
 
-use crate::{Column, Identifier, Literal, Statement, TableName, column::Redshift, table::join};
+use crate::{Identifier, Literal, MartColumn, Statement, TableName, column::Redshift, table::join};
 
-/// The temporary table that a gold object is copied to. It lives in its transaction's session, so
-/// its name needs to be no one's own.
+/// The temporary table that a gold object is copied to. It belongs to the session of the
+/// transaction, so its name need not be unique.
 const STAGE: &str = "\"load_stage\"";
 
-/// Picks the row of `shoplake.loads` that stands for the partition. Parameters are cast alike
-/// wherever they are used, as the server infers one type for each.
-const THIS_PARTITION: &str = "model = cast(:model as varchar(256)) and partition_value = cast(:partition_value as varchar(256))";
+/// Selects the row of the partition in `shoplake.loads`. A parameter has the same cast everywhere,
+/// as the server infers one type for each.
+const THIS_PARTITION: &str = "model = cast(:model as varchar(256)) \
+     and partition_value = cast(:partition_value as varchar(256))";
 
-/// Holds in the transaction that has just claimed this version, and only there: a committed version
-/// has its row count.
+/// Holds only in the transaction that has claimed this version: a committed version has a row
+/// count.
 const CLAIMED: &str = "version = cast(:version as bigint) and row_count is null";
 
-/// A committed gold partition to bring to its table.
+/// A committed gold partition to copy to its table.
 #[derive(Debug, Clone)]
 pub struct PartitionCopy {
     /// The model.
     pub model: String,
     /// The table.
     pub table: TableName,
-    /// The gold object's columns, in the object's order: COPY goes by position.
-    pub columns: Vec<Column>,
+    /// The columns of the gold object in its order: COPY goes by position.
+    pub columns: Vec<MartColumn>,
     /// The table's sort order.
     pub sort: Vec<Identifier>,
     /// The partition to replace.
     pub partition: ColumnValue,
-    /// The gold commit's number, from 1.
+    /// The number of the gold commit, from 1.
     pub version: u64,
-    /// The gold object's key, for the record.
+    /// The key of the gold object, which is recorded.
     pub key: String,
     /// The gold object, `s3://...`.
     pub source: Literal,
-    /// The ARN of the role with which Redshift reads it.
+    /// The ARN of the role that reads it.
     pub role: Literal,
 }
 
@@ -51,39 +52,40 @@ pub struct ColumnValue {
     pub value: String,
 }
 
-/// What `shoplake.loads` says of a partition.
+/// The row of a partition in `shoplake.loads`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(super) struct Record {
-    /// The version loaded last, 0 if none was.
+    /// The loaded version; 0 before the first load.
     pub(super) version: u64,
-    /// Its rows; none if none was loaded, or within the transaction that is loading.
+    /// Its rows; `None` before the first load and within the transaction of a load.
     pub(super) row_count: Option<u64>,
 }
 
-/// What a copy's transaction reports of itself.
+/// The report of a copy, from its transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(super) struct Report {
     #[serde(flatten)]
     pub(super) record: Record,
-    /// The gold object's rows.
+    /// The rows of the gold object.
     pub(super) staged_rows: u64,
 }
 
 impl PartitionCopy {
-    /// Asks for the partition's [`Record`].
+    /// Returns the query for the [`Record`] of the partition.
     pub(super) fn record(&self) -> Statement {
         self.name(format!("select version, row_count from shoplake.loads where {THIS_PARTITION}"))
     }
 
-    /// What has to come first in a transaction that registers, before it has its snapshot.
+    /// Returns the first statements of a transaction that registers: locks come before its
+    /// snapshot.
     pub(super) fn lock() -> Vec<Statement> {
         vec![Statement::new("lock table shoplake.loads")]
     }
 
-    /// Makes sure that the partition has its row in `shoplake.loads`, once.
+    /// Inserts the row of the partition into `shoplake.loads` if it is missing.
     ///
-    /// Two updates of one row conflict in every isolation level; two inserts of one key do not, as
-    /// Redshift enforces no key. So the row is there before the first copy.
+    /// Two updates of one row conflict in every isolation level. Two inserts of one key do not, as
+    /// Redshift enforces no key. So the row exists before the first copy.
     pub(super) fn register(&self) -> Statement {
         self.name(format!(
             "insert into shoplake.loads (model, partition_value, version)
@@ -92,11 +94,11 @@ where not exists (select 1 from shoplake.loads where {THIS_PARTITION})"
         ))
     }
 
-    /// The copy, as one transaction. The statement at [`REPORT`] says what became of it.
+    /// Returns the copy as one transaction. The statement at [`REPORT`] returns the outcome.
     ///
-    /// The claim comes after the slow COPY, as from there on other copies have to wait, and before
-    /// the partition is touched: whoever claims second waits for the first, then sees its version
-    /// (READ COMMITTED) or is aborted and run again (SNAPSHOT, SERIALIZABLE).
+    /// The claim comes after the slow COPY, because other copies wait from there on, and before the
+    /// partition changes. The second of two concurrent claims waits for the first. Then it sees its
+    /// version (READ COMMITTED), or is aborted and run again (SNAPSHOT, SERIALIZABLE).
     pub(super) fn statements(&self) -> Vec<Statement> {
         let (table, partition) = (&self.table, &self.partition);
         let columns =
@@ -116,7 +118,7 @@ set version = cast(:version as bigint), row_count = null, gold_key = :gold_key
 where {THIS_PARTITION} and version < cast(:version as bigint)"
             ))
             .bind("gold_key", &self.key),
-            // The same value under two names, as it is used as a text and as the column's type.
+            // The value has two names, as it is used as a text and in the type of the column.
             self.claim(format!(
                 "delete from {table}
 where {} = cast(:partition as {})
@@ -157,7 +159,7 @@ where {THIS_PARTITION} and {CLAIMED}"
     }
 }
 
-/// Where in [`PartitionCopy::statements`] the [`Report`] is.
+/// The index of the [`Report`] in [`PartitionCopy::statements`].
 pub(super) const REPORT: usize = 5;
 
 #[cfg(test)]
@@ -170,7 +172,7 @@ pub(super) mod tests {
             model: "total_sales".into(),
             table: "sales.total_sales".parse().unwrap(),
             columns: [("shop_id", "string"), ("business_date", "date"), ("net", "decimal(18,4)")]
-                .map(|(name, portable)| Column {
+                .map(|(name, portable)| MartColumn {
                     name: name.parse().unwrap(),
                     column_type: portable.parse().unwrap(),
                 })
@@ -192,12 +194,12 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn given_a_partition_when_its_copy_is_rendered_then_it_is_one_guarded_transaction() {
+    fn a_copy_is_one_guarded_transaction() {
         insta::assert_snapshot!(script(&december_first(7).statements()));
     }
 
     #[test]
-    fn given_a_partition_when_its_registration_is_rendered_then_the_lock_comes_first() {
+    fn a_registration_starts_with_the_lock() {
         let mut statements = PartitionCopy::lock();
         statements.push(december_first(7).register());
         insta::assert_snapshot!(script(&statements));

@@ -1,4 +1,4 @@
-//! Runs copies.
+//! Copies partitions to the warehouse.
 
 use std::{
     collections::HashMap,
@@ -6,32 +6,32 @@ use std::{
 };
 
 use super::{
-    LoadError, Loaded, Outcome, PartitionCopy,
+    LoadError, LoadOutcome, Loaded, PartitionCopy,
     copy::{REPORT, Record, Report},
 };
 use crate::{
-    CheckResults, Column, Recorded, Rows, TableName, Warehouse, WarehouseError,
+    CheckResults, MartColumn, Recorded, Rows, TableName, Warehouse, WarehouseError,
     table::{CatalogColumn, columns_query, plan},
 };
 
-/// Copies gold partitions to the warehouse. It remembers which tables are as they should be, so one
-/// should live as long as its process.
+/// Copies gold partitions to the warehouse. It remembers the tables that need no DDL, so keep one
+/// for the life of the process.
 pub struct Loader {
     warehouse: Arc<dyn Warehouse>,
-    tables: Mutex<HashMap<TableName, Vec<Column>>>,
+    tables: Mutex<HashMap<TableName, Vec<MartColumn>>>,
 }
 
 impl Loader {
-    /// Copies to `warehouse`.
+    /// Returns a loader for `warehouse`.
     pub fn new(warehouse: Arc<dyn Warehouse>) -> Self {
         Self { warehouse, tables: Mutex::default() }
     }
 
-    /// Makes the table's partition the gold object's rows, unless the warehouse has the same or a
-    /// newer version of it, and records what its checks found, in the same transaction if there is
-    /// one.
+    /// Replaces the partition in its table with the rows of the gold object, unless the warehouse
+    /// has the same or a newer version. Records the results of its checks, in the same transaction
+    /// as the copy.
     ///
-    /// Any number of copies may run at once, of one partition too, and any may be repeated.
+    /// Copies may run concurrently and repeatedly, also those of one partition.
     pub async fn load(
         &self,
         copy: &PartitionCopy,
@@ -44,8 +44,7 @@ impl Loader {
             });
         }
         let known = self.look(copy, checks).await?;
-        // Versions only grow, so what is not newer than the warehouse now never will be, and needs
-        // no COPY to find out.
+        // Versions only grow, so an old version needs no COPY.
         if let Some(record) = known.record
             && let Some(outcome) = not_newer(copy.version, record.version)
         {
@@ -56,13 +55,13 @@ impl Loader {
         self.ensure_table(copy).await?;
         let copied = self.copy(copy, checks).await;
         if copied.is_err() {
-            // The table may not be as remembered any more.
+            // The table may have changed since.
             self.tables().remove(&copy.table);
         }
         copied.map_err(|error| error.of(copy))
     }
 
-    /// Records what the checks of a partition found, where there are no rows to bring.
+    /// Records the results of the checks of a partition without a copy.
     pub async fn record(&self, checks: &CheckResults) -> Result<Recorded, WarehouseError> {
         checks.record(self.warehouse.as_ref()).await
     }
@@ -77,8 +76,7 @@ impl Loader {
         })
     }
 
-    /// Makes sure that both guards have their rows, in one transaction, whose locks have to come
-    /// first.
+    /// Inserts the missing rows of both guards in one transaction, whose locks come first.
     async fn register(
         &self,
         copy: &PartitionCopy,
@@ -101,8 +99,8 @@ impl Loader {
     }
 
     async fn copy(&self, copy: &PartitionCopy, checks: &CheckResults) -> Result<Loaded, LoadError> {
-        // The claim of the rows comes before that of the results, here as in the registration: no
-        // two wait for each other.
+        // The rows are claimed before the results, as in the registration: so two copies cannot
+        // deadlock.
         let statements = copy.statements().into_iter().chain(checks.statements()).collect();
         let mut results = self.warehouse.transaction(statements).await?;
         let report = results.get_mut(REPORT).and_then(Option::take).unwrap_or_default();
@@ -116,9 +114,9 @@ impl Loader {
         // A version without its row count is the one that this transaction was loading; every other
         // one was loaded before.
         let (outcome, rows) = match record.row_count {
-            None => (Outcome::Loaded, staged_rows),
-            Some(rows) if record.version == copy.version => (Outcome::AlreadyLoaded, rows),
-            Some(rows) => (Outcome::Superseded, rows),
+            None => (LoadOutcome::Loaded, staged_rows),
+            Some(rows) if record.version == copy.version => (LoadOutcome::AlreadyLoaded, rows),
+            Some(rows) => (LoadOutcome::Superseded, rows),
         };
         Ok(Loaded { outcome, rows, checks })
     }
@@ -129,7 +127,7 @@ impl Loader {
             return Ok(());
         }
         match self.alter(copy).await {
-            // Somebody else was faster; the second look finds what is left to do, if anything.
+            // A concurrent load was faster: the second reading finds the remaining changes.
             Err(LoadError::Warehouse(error)) if error.is_duplicate() => self.alter(copy).await?,
             result => result?,
         }
@@ -141,13 +139,14 @@ impl Loader {
         let existing =
             CatalogColumn::read(self.warehouse.query(columns_query(&copy.table)).await?)?;
         for statements in plan(&copy.table, &existing, &copy.columns, &copy.sort)? {
-            tracing::info!(table = %copy.table, statements = statements.len(), "changing a table for its model");
+            let (table, count) = (&copy.table, statements.len());
+            tracing::info!(%table, statements = count, "changing a table for its model");
             self.warehouse.transaction(statements).await?;
         }
         Ok(())
     }
 
-    fn tables(&self) -> MutexGuard<'_, HashMap<TableName, Vec<Column>>> {
+    fn tables(&self) -> MutexGuard<'_, HashMap<TableName, Vec<MartColumn>>> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -158,11 +157,11 @@ struct Known {
     checks_are_registered: bool,
 }
 
-fn not_newer(version: u64, recorded: u64) -> Option<Outcome> {
+fn not_newer(version: u64, recorded: u64) -> Option<LoadOutcome> {
     match recorded.cmp(&version) {
         std::cmp::Ordering::Less => None,
-        std::cmp::Ordering::Equal => Some(Outcome::AlreadyLoaded),
-        std::cmp::Ordering::Greater => Some(Outcome::Superseded),
+        std::cmp::Ordering::Equal => Some(LoadOutcome::AlreadyLoaded),
+        std::cmp::Ordering::Greater => Some(LoadOutcome::Superseded),
     }
 }
 
@@ -222,7 +221,14 @@ mod tests {
     }
 
     fn catalog() -> Value {
-        let column = |name: &str, data_type: &str, precision: Option<u8>, scale: Option<u8>| json!({"column_name": name, "data_type": data_type, "numeric_precision": precision, "numeric_scale": scale});
+        let column = |name: &str, data_type: &str, precision: Option<u8>, scale: Option<u8>| {
+            json!({
+                "column_name": name,
+                "data_type": data_type,
+                "numeric_precision": precision,
+                "numeric_scale": scale,
+            })
+        };
         json!([
             column("shop_id", "character varying", None, None),
             column("business_date", "date", None, None),
@@ -247,7 +253,7 @@ mod tests {
 
         assert_eq!(
             loaded,
-            Loaded { outcome: Outcome::Loaded, rows: 3, checks: Recorded::Recorded }
+            Loaded { outcome: LoadOutcome::Loaded, rows: 3, checks: Recorded::Recorded }
         );
         assert_eq!(
             outline(&warehouse),
@@ -263,7 +269,7 @@ mod tests {
 
     #[tokio::test]
     async fn given_the_same_or_a_newer_version_when_loaded_then_only_the_results_are_recorded() {
-        for (held, expected) in [(5, Outcome::AlreadyLoaded), (6, Outcome::Superseded)] {
+        for (held, expected) in [(5, LoadOutcome::AlreadyLoaded), (6, LoadOutcome::Superseded)] {
             let warehouse = holding(Some(held), json!({}));
             let loaded = load(&warehouse, 5).await.unwrap();
             assert_eq!(loaded, Loaded { outcome: expected, rows: 11, checks: Recorded::Recorded });
@@ -273,7 +279,7 @@ mod tests {
 
     #[tokio::test]
     async fn given_a_newer_version_that_wins_meanwhile_when_loaded_then_the_copy_says_so() {
-        for (winner, expected) in [(5, Outcome::AlreadyLoaded), (9, Outcome::Superseded)] {
+        for (winner, expected) in [(5, LoadOutcome::AlreadyLoaded), (9, LoadOutcome::Superseded)] {
             let warehouse =
                 holding(Some(4), json!({"version": winner, "row_count": 8, "staged_rows": 3}));
             let loaded = load(&warehouse, 5).await.unwrap();
@@ -306,7 +312,7 @@ mod tests {
         let warehouse =
             holding(Some(1), json!({"version": 2, "row_count": null, "staged_rows": 3}));
         let mut copy = december_first(2);
-        copy.columns.push(Column {
+        copy.columns.push(MartColumn {
             name: "units".parse().unwrap(),
             column_type: "bigint".parse().unwrap(),
         });

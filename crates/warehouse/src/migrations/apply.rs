@@ -7,16 +7,16 @@ use serde::Deserialize;
 use super::Migration;
 use crate::{Statement, Warehouse, WarehouseError};
 
-/// What a run did.
+/// The result of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Applied {
     /// The migrations that this run applied, in order.
     pub applied: Vec<String>,
-    /// How many had been applied before, or were by another run meanwhile.
+    /// The number of migrations that earlier or concurrent runs applied.
     pub already_applied: usize,
 }
 
-/// The warehouse could not be brought up to date.
+/// Why the warehouse was not migrated.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
     /// A transaction failed.
@@ -24,28 +24,29 @@ pub enum MigrationError {
     Failed {
         /// The migration.
         name: String,
-        /// Why.
+        /// The error.
         source: WarehouseError,
     },
-    /// What has been applied cannot be read.
+    /// The applied migrations cannot be read.
     #[error("cannot read which migrations are applied: {0}")]
     Ledger(#[from] WarehouseError),
     /// A migration was edited after it was applied.
     #[error(
-        "migration {name} was changed after it was applied: expected checksum {expected}, its text now has {actual}; restore the text and \
-         put the change into a new migration"
+        "migration {name} was changed after it was applied: expected checksum {expected}, got \
+         {actual}; restore the text and put the change into a new migration"
     )]
     Changed {
         /// The migration.
         name: String,
-        /// The checksum of what was applied.
+        /// The checksum of the applied text.
         expected: String,
-        /// The checksum of what is there now.
+        /// The checksum of the current text.
         actual: String,
     },
-    /// The warehouse is ahead of these definitions.
+    /// The warehouse has a migration of a newer release.
     #[error(
-        "the warehouse has migration {name}, which is not among these; deploy the newer release, a warehouse is not migrated back"
+        "the warehouse has migration {name}, which is not among these: deploy the newer release, \
+         as a warehouse is never migrated back"
     )]
     Unknown {
         /// The migration.
@@ -54,16 +55,15 @@ pub enum MigrationError {
 }
 
 impl MigrationError {
-    /// Whether running it again cannot help.
+    /// Whether another run would fail again.
     pub fn is_permanent(&self) -> bool {
         matches!(self, Self::Changed { .. } | Self::Unknown { .. })
     }
 }
 
-/// Applies, in order, the migrations that the warehouse does not have yet, each in a transaction
-/// together with its record.
+/// Applies the missing migrations in order, each in a transaction together with its record.
 ///
-/// Any number of runs may be under way at once: each migration is applied by one of them.
+/// Concurrent runs are safe: one of them applies each migration.
 pub async fn migrate(
     warehouse: &dyn Warehouse,
     migrations: &[Migration],
@@ -82,7 +82,7 @@ pub async fn migrate(
                 report.applied.push(migration.name().to_owned());
             }
             Err(source) => {
-                // It may have failed because another run applied it in the meantime.
+                // It may have failed because a concurrent run applied it.
                 ledger = self::ledger(warehouse).await?;
                 verify(&ledger, migrations)?;
                 if !ledger.contains_key(migration.name()) {
@@ -98,14 +98,14 @@ pub async fn migrate(
     Ok(report)
 }
 
-/// A migration's statements and its record. The first migration creates the ledger, so it cannot
-/// lock it.
+/// Returns the statements of a migration and of its record. The first migration creates the ledger,
+/// so it cannot lock it.
 fn transaction(migration: &Migration, creates_ledger: bool) -> Vec<Statement> {
     let mut statements = Vec::new();
     if !creates_ledger {
         statements.push(Statement::new("lock table shoplake.migrations"));
-        // Divides by zero, and so rolls back, if another run has applied it since the ledger was
-        // read: a batch has no `if`.
+        // Divides by zero, which rolls back, if another run has applied it since the ledger was
+        // read. A batch has no `if`.
         statements.push(
             Statement::new(
                 "select 1 / (1 - count(*)) as is_new from shoplake.migrations where name = :name",
@@ -115,14 +115,17 @@ fn transaction(migration: &Migration, creates_ledger: bool) -> Vec<Statement> {
     }
     statements.extend(migration.statements().iter().map(Statement::new));
     statements.push(
-        Statement::new("insert into shoplake.migrations (name, checksum, applied_at) values (:name, :checksum, getdate())")
-            .bind("name", migration.name())
-            .bind("checksum", migration.checksum()),
+        Statement::new(
+            "insert into shoplake.migrations (name, checksum, applied_at)
+values (:name, :checksum, getdate())",
+        )
+        .bind("name", migration.name())
+        .bind("checksum", migration.checksum()),
     );
     statements
 }
 
-/// The checksums of the applied migrations by name.
+/// Returns the checksums of the applied migrations by name.
 async fn ledger(warehouse: &dyn Warehouse) -> Result<BTreeMap<String, String>, WarehouseError> {
     #[derive(Deserialize)]
     struct Record {
@@ -249,8 +252,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_later_migration_when_applied_then_it_is_locked_guarded_and_recorded_in_one_transaction()
-     {
+    async fn a_later_migration_is_locked_guarded_and_recorded() {
         let [first, second] = &migrations()[..] else { panic!("two migrations") };
         let sqls = transaction(second, false)
             .iter()
@@ -260,7 +262,8 @@ mod tests {
         lock table shoplake.migrations;
         select 1 / (1 - count(*)) as is_new from shoplake.migrations where name = :name;
         create schema b;
-        insert into shoplake.migrations (name, checksum, applied_at) values (:name, :checksum, getdate())
+        insert into shoplake.migrations (name, checksum, applied_at)
+        values (:name, :checksum, getdate())
         ");
         assert_eq!(transaction(first, true).len(), 3);
     }

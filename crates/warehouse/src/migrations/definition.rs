@@ -39,7 +39,7 @@ impl Migration {
                     .collect::<io::Result<Vec<_>>>()
             })
             .map_err(unreadable)?;
-        // What a linter or an editor keeps beside them, such as `.sqlfluff`.
+        // Files of linters and editors, such as `.sqlfluff`.
         names.retain(|name| !name.starts_with('.'));
         names.sort();
         let mut migrations = Vec::with_capacity(names.len());
@@ -58,23 +58,23 @@ impl Migration {
         Ok(migrations)
     }
 
-    /// Its name, such as `0001_shoplake`.
+    /// Returns its name, such as `0001_shoplake`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The SHA-256 of its text, in hexadecimal digits.
+    /// Returns the SHA-256 of its text, in hexadecimal digits.
     pub fn checksum(&self) -> &str {
         &self.checksum
     }
 
-    /// Its statements, in order.
+    /// Returns its statements, in order.
     pub fn statements(&self) -> &[String] {
         &self.statements
     }
 }
 
-/// A folder that is not one of migrations.
+/// Why a folder has no valid migrations.
 #[derive(Debug, thiserror::Error)]
 pub enum DefinitionError {
     /// The folder or a file in it cannot be read.
@@ -82,17 +82,18 @@ pub enum DefinitionError {
     Unreadable {
         /// The folder.
         folder: String,
-        /// Why.
+        /// The error.
         source: io::Error,
     },
-    /// A file is misnamed, or a number is missing or there twice.
+    /// The name of a file is not the next one.
     #[error(
-        "expected a migration named {expected}, got {actual}; migrations are numbered 0001, 0002, ... without gaps"
+        "expected a migration named {expected}, got {actual}: migrations are numbered 0001, 0002, \
+         ... without gaps"
     )]
     Name {
-        /// The name that was next.
+        /// The expected name.
         expected: String,
-        /// The file found.
+        /// The name of the file.
         actual: String,
     },
 }
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn given_the_migrations_that_are_shipped_when_read_then_each_fits_a_transaction() {
+    fn each_shipped_migration_fits_a_transaction() {
         let migrations = shipped();
         assert!(migrations[0].name().starts_with("0001_"));
         for migration in &migrations {
@@ -121,8 +122,8 @@ mod tests {
     }
 
     #[test]
-    fn given_the_first_migration_when_read_then_it_creates_the_ledger() {
-        // Without `if not exists`: of two runners that both begin, one must fail and look again.
+    fn the_first_migration_creates_the_ledger() {
+        // Without `if not exists`: one of two concurrent runs must fail and read again.
         assert!(
             shipped()[0]
                 .statements()
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn given_other_line_ends_when_read_then_it_is_the_same_migration() {
+    fn line_ends_do_not_change_a_migration() {
         assert_eq!(
             Migration::new("0001_a", "select 1;\r\nselect 2;\r\n"),
             Migration::new("0001_a", "select 1;\nselect 2;\n")
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_gap_or_a_stranger_when_read_then_the_error_says_what_was_expected() {
+    fn a_gap_is_refused_with_the_expected_name() {
         let folder =
             std::env::temp_dir().join(format!("shoplake-migrations-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();

@@ -1,0 +1,284 @@
+//! Operators' actions, which the control function carries out.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow, bail};
+use aws_sdk_lambda::error::DisplayErrorContext;
+use aws_sdk_lambda::primitives::Blob;
+use chrono::{DateTime, NaiveDate, Utc};
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value as Json, json};
+use shoplake_contracts::Contracts;
+use shoplake_contracts::envelope::UNKNOWN;
+
+use crate::pos_day::parse_day;
+use crate::target::{DefinitionArguments, Target, TargetArguments};
+
+/// Runs again what failed: all dead letters, or the events of a dataset that are valid by now
+#[derive(Debug, Args)]
+pub(crate) struct RedriveArguments {
+    /// The dead letters of one queue only.
+    #[arg(long, value_name = "QUEUE", conflicts_with = "dataset")]
+    queue: Option<Queue>,
+    /// A dataset, whose quarantined events are tried again.
+    #[arg(long, value_name = "DATASET", requires = "day")]
+    dataset: Option<String>,
+    /// The day on which those events arrived.
+    #[arg(long, value_name = "YYYY-MM-DD", requires = "dataset", value_parser = parse_day)]
+    day: Option<NaiveDate>,
+    #[command(flatten)]
+    definitions: DefinitionArguments,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Queue {
+    /// Batches of events that conform gave up on.
+    Streams,
+    /// Partitions that could not be computed.
+    Dirty,
+}
+
+impl Queue {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Streams => "streams",
+            Self::Dirty => "dirty",
+        }
+    }
+}
+
+/// Adds a shop, or gives it another webhook secret
+#[derive(Debug, Subcommand)]
+pub(crate) enum ShopCommand {
+    /// Gives a new shop its webhook secret.
+    Add { shop: String },
+    /// Gives a shop another webhook secret. The one before stays valid until the next rotation.
+    Rotate { shop: String },
+    /// Lists the shops that have a secret but are not in the list of shops.
+    Sync,
+}
+
+/// Lets a shop send old events, or computes the days of a model again
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackfillCommand {
+    /// Lets a shop send events that are older than the time windows of their datasets.
+    Open {
+        shop: String,
+        /// Marks the events that are sent meanwhile.
+        #[arg(long)]
+        name: String,
+        /// The end of the backfill, at most 31 days ahead.
+        #[arg(long, value_name = "RFC 3339")]
+        until: DateTime<Utc>,
+    },
+    /// Ends a shop's backfill.
+    Close { shop: String },
+    /// Computes days of a model again.
+    Run(DaysArguments),
+}
+
+/// Loads days of a model into the warehouse as they are in gold
+#[derive(Debug, Args)]
+pub(crate) struct DaysArguments {
+    model: String,
+    /// The first day.
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_day)]
+    from: NaiveDate,
+    /// The last day.
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_day)]
+    to: NaiveDate,
+}
+
+/// Reads or replaces the rows of a reference table
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReferenceCommand {
+    /// Prints the columns and the rows of a table.
+    Get {
+        table: String,
+        /// Prints the rows only, as `set` takes them.
+        #[arg(long)]
+        csv: bool,
+    },
+    /// Replaces the rows of a table.
+    Set {
+        table: String,
+        /// All rows, with a header.
+        #[arg(value_name = "FILE.csv")]
+        csv: PathBuf,
+    },
+}
+
+/// Runs what failed again.
+pub(crate) async fn redrive(arguments: RedriveArguments, target: &TargetArguments) -> Result<()> {
+    let contracts = arguments.definitions.contracts()?;
+    let requests = redrive_requests(&arguments, &contracts)?;
+    let target = target.load().await?;
+    for request in requests {
+        let mut answer = invoke(&target, &request).await?;
+        if let (Json::Object(answer), Json::Object(request)) = (&mut answer, request) {
+            for (name, value) in request.into_iter().filter(|(name, _)| name != "action") {
+                answer.entry(name).or_insert(value);
+            }
+        }
+        println!("{answer}");
+    }
+    Ok(())
+}
+
+/// The requests to the control function: everything that failed, if nothing is named.
+fn redrive_requests(arguments: &RedriveArguments, contracts: &Contracts) -> Result<Vec<Json>> {
+    let queue = |queue: Queue| json!({"action": "redrive", "queue": queue.name()});
+    Ok(match (arguments.queue, &arguments.dataset) {
+        (Some(named), _) => vec![queue(named)],
+        (None, None) => vec![queue(Queue::Streams), queue(Queue::Dirty)],
+        (None, Some(dataset)) => {
+            let sent = contracts.iter().filter(|contract| contract.parent.is_none());
+            // Lines of a dataset that was not deployed yet are in quarantine as an unknown one's.
+            let known: Vec<&str> =
+                sent.map(|contract| contract.dataset.as_str()).chain([UNKNOWN]).collect();
+            if !known.contains(&dataset.as_str()) {
+                bail!("invalid --dataset \"{dataset}\": expected one of {}", known.join(", "));
+            }
+            vec![json!({"action": "redrive", "quarantine": dataset, "day": arguments.day})]
+        }
+    })
+}
+
+/// Adds a shop or changes its secret.
+pub(crate) async fn shop(command: ShopCommand, target: &TargetArguments) -> Result<()> {
+    let request = match command {
+        ShopCommand::Add { shop } => json!({"action": "add_shop", "shop_id": shop}),
+        ShopCommand::Rotate { shop } => json!({"action": "rotate_secret", "shop_id": shop}),
+        ShopCommand::Sync => json!({"action": "sync_shops"}),
+    };
+    print(target, &request).await
+}
+
+/// Opens, closes or runs a backfill.
+pub(crate) async fn backfill(command: BackfillCommand, target: &TargetArguments) -> Result<()> {
+    let request = match command {
+        BackfillCommand::Open { shop, name, until } => {
+            json!({"action": "open_backfill", "shop_id": shop, "name": name, "until": until})
+        }
+        BackfillCommand::Close { shop } => json!({"action": "close_backfill", "shop_id": shop}),
+        BackfillCommand::Run(days) => days.request("backfill"),
+    };
+    print(target, &request).await
+}
+
+/// Loads days of a model again.
+pub(crate) async fn reload(days: DaysArguments, target: &TargetArguments) -> Result<()> {
+    print(target, &days.request("reload")).await
+}
+
+impl DaysArguments {
+    fn request(&self, action: &str) -> Json {
+        json!({"action": action, "model": self.model, "from": self.from, "to": self.to})
+    }
+}
+
+/// Reads or replaces a reference table.
+pub(crate) async fn reference(command: ReferenceCommand, target: &TargetArguments) -> Result<()> {
+    match command {
+        ReferenceCommand::Get { table, csv } => {
+            let request = json!({"action": "get_reference", "table": table});
+            if !csv {
+                return print(target, &request).await;
+            }
+            let answer = invoke(&target.load().await?, &request).await?;
+            print!("{}", answer["csv"].as_str().context("the answer has no rows as CSV")?);
+            Ok(())
+        }
+        ReferenceCommand::Set { table, csv } => {
+            let rows = std::fs::read_to_string(&csv)
+                .with_context(|| format!("cannot read {}", csv.display()))?;
+            let request = json!({"action": "set_reference", "table": table, "csv": rows});
+            print(target, &request).await
+        }
+    }
+}
+
+/// Prints the answer to a request.
+async fn print(target: &TargetArguments, request: &Json) -> Result<()> {
+    println!("{}", invoke(&target.load().await?, request).await?);
+    Ok(())
+}
+
+/// Invokes the control function.
+async fn invoke(target: &Target, request: &Json) -> Result<Json> {
+    let functions: std::collections::BTreeMap<String, String> = target.output("functions")?;
+    let function = functions.get("control").context("the deployment has no control function")?;
+    let output = aws_sdk_lambda::Client::new(target.sdk())
+        .invoke()
+        .function_name(function)
+        .payload(Blob::new(serde_json::to_vec(request)?))
+        .send()
+        .await
+        .map_err(|error| anyhow!(DisplayErrorContext(error).to_string()))
+        .with_context(|| {
+            format!(
+                "cannot invoke {function}; check that `aws sts get-caller-identity` names the right \
+                 account, and the region"
+            )
+        })?;
+    let payload = output.payload.map(Blob::into_inner).unwrap_or_default();
+    let answer: Json = serde_json::from_slice(&payload)
+        .with_context(|| format!("{function} answered with what is not JSON"))?;
+    if output.function_error.is_some() {
+        let reason = answer["errorMessage"].as_str().map_or(answer.to_string(), str::to_owned);
+        bail!("{function} rejected the action {}: {reason}", request["action"]);
+    }
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Redrive {
+        #[command(flatten)]
+        arguments: RedriveArguments,
+    }
+
+    fn requests(words: &[&str]) -> Result<Vec<Json>> {
+        let words = [&["redrive"], words].concat();
+        let arguments = Redrive::try_parse_from(words)?.arguments;
+        let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/schemas");
+        redrive_requests(&arguments, &Contracts::load(&schemas)?)
+    }
+
+    #[test]
+    fn everything_that_failed_is_redriven_if_nothing_is_named() {
+        let streams = json!({"action": "redrive", "queue": "streams"});
+        let dirty = json!({"action": "redrive", "queue": "dirty"});
+        assert_eq!(requests(&[]).unwrap(), [streams, dirty.clone()]);
+        assert_eq!(requests(&["--queue", "dirty"]).unwrap(), [dirty]);
+    }
+
+    #[test]
+    fn events_of_an_unknown_dataset_can_be_redriven() {
+        let asked = requests(&["--dataset", "_unknown", "--day", "2026-11-21"]).unwrap();
+        let expected = json!({"action": "redrive", "quarantine": "_unknown", "day": "2026-11-21"});
+        assert_eq!(asked, [expected]);
+    }
+
+    #[test]
+    fn invalid_arguments_are_named() {
+        for (words, mention) in [
+            (&["--queue", "x"][..], "streams, dirty"),
+            (&["--dataset", "web_traffic"], "--day"),
+            (&["--day", "2026-11-21"], "--dataset"),
+            (&["--dataset", "sales", "--day", "2026-01-01"], "pos_sales"),
+            (&["--dataset", "pos_sales", "--day", "20260101"], "YYYY-MM-DD"),
+            (&["--queue", "dirty", "--dataset", "a", "--day", "2026-01-01"], "cannot be used"),
+        ] {
+            let error = requests(words).unwrap_err().to_string();
+            assert!(error.contains(mention), "{words:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! `shoplake`: what operators and analysts do with a deployment.
+
+mod control;
+mod demo;
+mod lake;
+mod pos_day;
+mod progress;
+mod reconcile;
+mod report;
+mod settle;
+mod sources;
+mod target;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::target::TargetArguments;
+
+/// Reports on and operates a deployment of Shoplake: the demo on this machine, or an environment
+/// on AWS.
+///
+/// Exit codes: 0 the command succeeded, 1 it failed, 2 its arguments are invalid.
+#[derive(Debug, Parser)]
+#[command(name = "shoplake", version)]
+struct Arguments {
+    #[command(flatten)]
+    target: TargetArguments,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Report(report::ReportArguments),
+    Reconcile(reconcile::ReconcileArguments),
+    PosDay(pos_day::PosDayArguments),
+    DemoData(demo::DemoDataArguments),
+    Redrive(control::RedriveArguments),
+    #[command(subcommand)]
+    Shop(control::ShopCommand),
+    #[command(subcommand)]
+    Backfill(control::BackfillCommand),
+    Reload(control::DaysArguments),
+    #[command(subcommand)]
+    Reference(control::ReferenceCommand),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let target = arguments.target;
+    match arguments.command {
+        Command::Report(report) => report::run(report, &target).await,
+        Command::Reconcile(reconcile) => reconcile::run(reconcile, &target).await,
+        Command::PosDay(pos_day) => pos_day::run(pos_day, &target).await,
+        Command::DemoData(demo) => demo::run(demo, &target).await,
+        Command::Redrive(redrive) => control::redrive(redrive, &target).await,
+        Command::Shop(shop) => control::shop(shop, &target).await,
+        Command::Backfill(backfill) => control::backfill(backfill, &target).await,
+        Command::Reload(days) => control::reload(days, &target).await,
+        Command::Reference(reference) => control::reference(reference, &target).await,
+    }
+}
