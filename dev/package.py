@@ -58,27 +58,32 @@ def definitions(schemas: Path, sql: Path) -> dict[str, Path]:
 
 
 def catalog(program: Path, out: Path, schemas: Path, sql: Path) -> None:
-    """Writes `catalog.json`: the tables of the lake, from which Terraform makes the Glue Data
-    Catalog.
+    """Writes `catalog.json`, from which Terraform makes the Glue Data Catalog, and `models.json`,
+    the index of the models for the control function.
     """
     out.mkdir(parents=True, exist_ok=True)
     with step("describe the tables of the lake"):
         subprocess.run(
-            [program, "--schemas", schemas, "--sql", sql, "--out", out / "catalog.json"],
+            [
+                *(program, "--schemas", schemas, "--sql", sql),
+                *("--out", out / "catalog.json", "--models", out / "models.json"),
+            ],
             stdout=sys.stderr,
             check=True,
         )
 
 
-def package(binaries: Path, out: Path, schemas: Path, sql: Path) -> None:
-    """Writes `<function>.zip` for each function. The same content gives the same bytes, with one
-    version of zlib.
+def package(binaries: Path, out: Path, schemas: Path, sql: Path, models: Path) -> None:
+    """Writes `<function>.zip` for each function; `models` is the index of the models. The same
+    content gives the same bytes, with one version of zlib.
     """
     out.mkdir(parents=True, exist_ok=True)
     with step("pack the functions"):
         for function in FUNCTIONS:
             archive = out / f"{function}.zip"
             content = {"bootstrap": binaries / function, **definitions(schemas, sql)}
+            if function == "control":
+                content["models.json"] = models
             if _holds(archive, content):
                 continue
             with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:

@@ -81,8 +81,9 @@ class Pipeline:
         migrates the warehouse. `variables` of the Terraform root override local.tfvars.
         """
         binaries = build()
-        package(binaries, cloud.state / "packages", schemas, sql)
-        catalog(binaries / "catalog", cloud.state / "packages", schemas, sql)
+        packages = cloud.state / "packages"
+        catalog(binaries / "catalog", packages, schemas, sql)
+        package(binaries, packages, schemas, sql, packages / "models.json")
         if not cloud.is_up():
             # A new cloud is empty, so the state of the last one is wrong.
             for name in ("terraform.tfstate", "terraform.tfstate.backup"):

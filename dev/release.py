@@ -33,9 +33,9 @@ def main() -> int:
     (OUT / RECORD).unlink(missing_ok=True)
     commit = images.Commit.of_checkout()
     binaries = build(architecture, for_this_machine)
-    package(binaries, OUT, SCHEMAS, SQL)
     describer = binaries if runs_here(architecture) else build_for_this_machine()
     catalog(describer / "catalog", OUT, SCHEMAS, SQL)
+    package(binaries, OUT, SCHEMAS, SQL, OUT / "models.json")
     record(OUT, architecture, commit, images.Commit.of_checkout())
     for function in FUNCTIONS:
         archive = OUT / f"{function}.zip"

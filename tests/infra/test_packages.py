@@ -28,11 +28,12 @@ def binaries(tmp_path: Path) -> Path:
     folder.mkdir()
     for function in FUNCTIONS:
         (folder / function).write_bytes(function.encode())
+    (folder / "models.json").write_text("{}", "utf-8")
     return folder
 
 
 def packed(binaries: Path, out: Path) -> dict[str, bytes]:
-    package(binaries, out, SCHEMAS, SQL)
+    package(binaries, out, SCHEMAS, SQL, binaries / "models.json")
     return {path.name: path.read_bytes() for path in out.iterdir()}
 
 

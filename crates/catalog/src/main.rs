@@ -1,10 +1,11 @@
 //! Writes the catalog of the lake's tables as JSON, or prints the data dictionary.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Parser;
+use serde::Serialize;
 use shoplake_catalog::{catalog, dictionary};
 use shoplake_contracts::Contracts;
 use shoplake_models::Models;
@@ -22,6 +23,9 @@ struct Arguments {
     /// The JSON file to write. Without it, the data dictionary is printed as Markdown.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// The JSON file to write the index of the models to, for the control function.
+    #[arg(long, value_name = "FILE")]
+    models: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -29,12 +33,22 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let contracts = Contracts::load(&arguments.schemas)?;
     let models = Models::load(&arguments.sql, &contracts)?;
+    if let Some(out) = &arguments.models {
+        write(out, &models.index())?;
+        if arguments.out.is_none() {
+            return Ok(());
+        }
+    }
     let catalog = catalog(&contracts, &models).await?;
     let Some(out) = arguments.out else {
         print!("{}", dictionary(&catalog));
         return Ok(());
     };
-    let mut json = serde_json::to_string_pretty(&catalog)?;
+    write(&out, &catalog)
+}
+
+fn write(out: &Path, content: &impl Serialize) -> anyhow::Result<()> {
+    let mut json = serde_json::to_string_pretty(content)?;
     json.push('\n');
-    fs::write(&out, json).with_context(|| format!("cannot write {}", out.display()))
+    fs::write(out, json).with_context(|| format!("cannot write {}", out.display()))
 }

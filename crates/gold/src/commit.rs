@@ -1,11 +1,9 @@
 //! What an object of gold says of the commit that it is.
 
 use parquet::errors::ParquetError;
-use shoplake_jobs::{
-    CheckRun, JobOutcome, JobPartition, JobResult, LoadRequest, Partition, metadata,
-};
+use shoplake_index::{GoldHead, GoldHeadError, IndexedModel};
+use shoplake_jobs::{JobOutcome, JobPartition, JobResult, LoadRequest, Partition, metadata};
 use shoplake_lake::Object;
-use shoplake_models::{GoldHead, GoldHeadError, Model};
 
 use crate::file::Footer;
 
@@ -31,13 +29,13 @@ pub enum UnreadableCommit {
 /// # Errors
 /// When `object` was not written by a job.
 pub fn committed(
-    model: &Model,
+    model: &IndexedModel,
     partition: Partition,
     object: &Object,
 ) -> Result<JobResult, UnreadableCommit> {
     let GoldHead { version, job, .. } = GoldHead::try_from(&object.head)?;
     let Footer { rows, columns, mut failed_checks } = Footer::decode(object.bytes.clone())?;
-    let checks: Vec<_> = model.job_checks().iter().map(CheckRun::from).collect();
+    let checks = model.checks.clone();
     failed_checks.retain(|failed| checks.iter().any(|check| check.name == failed.name));
     let planned_at =
         object.head.metadata.get(metadata::PLANNED_AT).and_then(|moment| moment.parse().ok());
@@ -181,6 +179,7 @@ select shop_id from gold.daily where sales < 2
     ];
 
     fn result(models: &Models, object: &Object) -> Value {
+        let models = models.index();
         let model = models.get("daily").unwrap();
         json!(committed(model, "2010-12-01".parse().unwrap(), object).unwrap())
     }
@@ -260,6 +259,7 @@ select shop_id from gold.daily where sales < 2
         let foreign = object(&job(&models), &[]);
         let broken = Object { bytes: "rows".into(), ..object(&job(&models), NOTES) };
         for object in [foreign, broken] {
+            let models = models.index();
             let model = models.get("daily").unwrap();
             let error = committed(model, "2010-12-01".parse().unwrap(), &object).unwrap_err();
             assert!(

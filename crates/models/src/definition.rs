@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use shoplake_index::{ReferenceError, References};
+
 use crate::dataset::Dataset;
 use crate::header::{self, CheckHeader, ModelHeader};
 use crate::models::{Check, Model, short_name};
 use crate::query::{Query, QueryError};
-use crate::reference::{ReferenceError, ReferenceTable, References};
+use crate::reference;
 
 /// An invalid file below `glue-sql/`.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +47,9 @@ pub enum Reason {
     /// It is not a valid reference table.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
+    /// The header of a reference table is not valid.
+    #[error("invalid header (TOML in the leading `#` lines): {0}")]
+    ReferenceHeader(#[source] toml::de::Error),
     /// Its header has an invalid value.
     #[error("invalid {key} {value:?} in the header: expected {expected}")]
     Value {
@@ -137,7 +142,7 @@ pub(crate) fn read<'a>(
             return Err(failed(Reason::NameTaken(name.to_owned())));
         }
         if folder == "reference" {
-            let table = ReferenceTable::parse(name, text).map_err(|error| failed(error.into()))?;
+            let table = reference::parse(name, text).map_err(failed)?;
             references.insert(name.to_owned(), table);
         } else {
             models.insert(name.to_owned(), model(folder, name, text).map_err(failed)?);

@@ -16,6 +16,6 @@ mod testing;
 
 pub use definition::{DefinitionError, Reason};
 pub use models::{Check, InputPrefix, InputRange, Model, Models};
-pub use plan::{GoldHead, GoldHeadError, Listing, Plan};
+pub use plan::{Listing, Plan};
 pub use query::QueryError;
-pub use reference::{ReferenceError, ReferenceTable, References};
+pub use shoplake_index::{GoldHead, GoldHeadError, ReferenceError, ReferenceTable, References};

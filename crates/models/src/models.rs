@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use shoplake_contracts::Contracts;
-use shoplake_jobs::{Downstream, Notice, Partition, Severity};
+use shoplake_index::{IndexedModel, ModelIndex, ReferenceTable, References};
+use shoplake_jobs::{CheckRun, Downstream, Notice, Partition, Severity};
 use shoplake_lake::keys;
 
 use crate::dataset::{self, Dataset};
 use crate::definition::{self, DefinitionError, Definitions, Reason, is_reference};
 use crate::query::Query;
-use crate::reference::{ReferenceTable, References};
 
 /// A table that is computed by one SQL file.
 #[derive(Clone, Debug)]
@@ -185,6 +185,22 @@ impl Models {
     /// Returns the models that read the reference table called `name`, or have a check that does.
     pub fn readers_of_reference(&self, name: &str) -> impl Iterator<Item = &Model> {
         self.iter().filter(move |model| model.references().any(|read| read == name))
+    }
+
+    /// Returns what programs without the planner need to know of the models.
+    pub fn index(&self) -> ModelIndex {
+        let model = |model: &Model| IndexedModel {
+            name: model.name.clone(),
+            partition: model.partition.clone(),
+            key: model.key.clone(),
+            warehouse: model.warehouse.clone(),
+            checks: model.job_checks().iter().map(CheckRun::from).collect(),
+            references: model.references().map(str::to_owned).collect(),
+        };
+        ModelIndex {
+            models: self.iter().map(model).collect(),
+            references: self.references().clone(),
+        }
     }
 
     /// Returns the partitions that become dirty when `partition` of the dataset or model `name`

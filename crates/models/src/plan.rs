@@ -4,59 +4,20 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
+use shoplake_index::{GoldHead, ReferenceTable, References};
 use shoplake_jobs::{
     JOB_VERSION, JobCheck, JobDocument, JobInput, JobOutput, JobPartition, Partition, Severity,
-    View, metadata,
+    View,
 };
-use shoplake_lake::{ETag, Entry, Head};
+use shoplake_lake::Entry;
 
 use crate::definition::is_reference;
 use crate::models::{Model, Models, short_name};
-use crate::reference::{ReferenceTable, References};
 use crate::render::{self, objects_name, view_name};
 
 /// The objects there are, per input (`silver.pos_sales`): the listings of
 /// [`Models::input_prefixes`].
 pub type Listing = BTreeMap<String, Vec<Entry>>;
-
-/// What is known of the partition's last commit. It has to be read *before* the inputs are listed:
-/// then whoever commits on top of it has seen at least what its writer saw.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GoldHead {
-    /// The version of the object.
-    pub etag: ETag,
-    /// The number of the commit.
-    pub version: u64,
-    /// The digest of what the rows were computed from.
-    pub inputs: String,
-    /// The job that committed.
-    pub job: String,
-}
-
-/// An object in gold that does not say which commit it is.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error(
-    "the gold object {etag} has no usable metadata {name:?}, so it was not written by a job; delete it and mark its partition dirty"
-)]
-pub struct GoldHeadError {
-    etag: ETag,
-    name: &'static str,
-}
-
-impl TryFrom<&Head> for GoldHead {
-    type Error = GoldHeadError;
-
-    fn try_from(head: &Head) -> Result<Self, Self::Error> {
-        let error = |name| GoldHeadError { etag: head.etag.clone(), name };
-        let text = |name: &'static str| head.metadata.get(name).ok_or_else(|| error(name));
-        Ok(Self {
-            etag: head.etag.clone(),
-            version: text(metadata::VERSION)?.parse().map_err(|_| error(metadata::VERSION))?,
-            inputs: text(metadata::INPUTS)?.clone(),
-            job: text(metadata::JOB)?.clone(),
-        })
-    }
-}
 
 /// What to do about a dirty partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -338,6 +299,7 @@ fn digest<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
+    use shoplake_lake::ETag;
 
     use super::*;
     use crate::testing::{day, world};
@@ -532,16 +494,5 @@ mod tests {
         );
         assert_eq!((job.inputs[0].columns.as_ref(), job.inputs[0].objects.len()), (None, 1));
         assert_eq!(job.views[0].sql, "select *\nfrom gold__daily__objects\n");
-    }
-
-    #[test]
-    fn given_foreign_metadata_then_the_error_says_what_to_do() {
-        let head = Head {
-            etag: ETag::new("e"),
-            size: 1,
-            last_modified: DateTime::UNIX_EPOCH,
-            metadata: Default::default(),
-        };
-        assert!(GoldHead::try_from(&head).unwrap_err().to_string().contains("delete it"));
     }
 }

@@ -2,8 +2,8 @@
 
 use chrono::NaiveDate;
 use shoplake_aws::DirtyQueue;
+use shoplake_index::ModelIndex;
 use shoplake_jobs::{Partition, PartitionDirty};
-use shoplake_models::Models;
 use shoplake_platform::failure::Failure;
 
 use crate::days;
@@ -16,7 +16,7 @@ const MAX_DAYS: usize = 3_660;
 /// Sends each of the model's days to the dirty queue, both ends included. Run it again if it fails
 /// half way.
 pub(crate) async fn backfill(
-    models: &Models,
+    models: &ModelIndex,
     queue: &dyn DirtyQueue,
     model: String,
     from: NaiveDate,
@@ -38,7 +38,10 @@ mod tests {
     use shoplake_aws::MemoryDirtyQueue;
 
     use super::*;
-    use crate::testing::models;
+
+    fn models() -> ModelIndex {
+        shoplake_testing::definitions().1.index()
+    }
 
     const MODEL: &str = "total_sales_by_region_product";
 

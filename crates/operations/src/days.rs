@@ -1,13 +1,14 @@
 //! Arguments that name a model and a range of its days.
 
 use chrono::NaiveDate;
-use shoplake_models::{Model, Models};
+use shoplake_index::{IndexedModel, ModelIndex};
 use shoplake_platform::failure::Failure;
 
 /// Returns the model of this name.
-pub(crate) fn model<'a>(models: &'a Models, name: &str) -> Result<&'a Model, Failure> {
+pub(crate) fn model<'a>(models: &'a ModelIndex, name: &str) -> Result<&'a IndexedModel, Failure> {
     models.get(name).ok_or_else(|| {
-        let known = models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ");
+        let known =
+            models.models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ");
         Failure::permanent(format!("unknown model {name:?}: expected one of {known}"))
     })
 }

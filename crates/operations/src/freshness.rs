@@ -13,7 +13,7 @@ use shoplake_aws::topic::{Message, Topic, subject};
 use shoplake_contracts::{Contracts, Delivery, Partitioning};
 use shoplake_lake::{Condition, ETag, Metadata, PutError, Store, StoreError, keys};
 use shoplake_platform::failure::Failure;
-use shoplake_platform::metrics::{Metrics, NEWEST_OBJECT_AGE, WATCHED_DATASETS};
+use shoplake_platform::metrics::{CHECKED_DATASETS, Metrics, NEWEST_OBJECT_AGE};
 use shoplake_warehouse::{CheckFailure, CheckResult, CheckResults, Warehouse};
 
 use crate::response::{FreshnessReport, FreshnessResult};
@@ -92,7 +92,7 @@ impl Freshness {
 
     /// Emits the metrics. If the first one is missing, the check itself does not run.
     fn measure(&self, results: &[FreshnessResult], now: DateTime<Utc>) {
-        self.metrics.emit(None, &[(WATCHED_DATASETS, results.len() as f64)]);
+        self.metrics.emit(None, &[(CHECKED_DATASETS, results.len() as f64)]);
         for FreshnessResult { dataset, newest_object_at, .. } in results {
             if let Some(newest) = newest_object_at {
                 let age = (now - *newest).as_seconds_f64().max(0.0);
@@ -458,7 +458,7 @@ mod tests {
     async fn a_check_emits_its_metrics() {
         let fixture = Fixture::new();
         fixture.check(1).await.unwrap();
-        assert_eq!(fixture.metrics.total(WATCHED_DATASETS), 1.0);
+        assert_eq!(fixture.metrics.total(CHECKED_DATASETS), 1.0);
         assert_eq!(fixture.metrics.lines().len(), 1, "no data, no age");
 
         fixture.arrive("dt=2026-11-21", 1).await;

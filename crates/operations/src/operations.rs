@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use shoplake_aws::{DirtyQueue, Executions, SecretStore};
+use shoplake_index::ModelIndex;
 use shoplake_lake::Store;
-use shoplake_models::Models;
 use shoplake_platform::failure::Failure;
 use shoplake_warehouse::{
     Warehouse,
@@ -21,7 +21,7 @@ use crate::{backfill, references, reload, shops};
 /// The services that the actions use.
 pub struct Operations {
     /// The deployed models.
-    pub models: Models,
+    pub models: ModelIndex,
     /// The deployed migrations of the warehouse.
     pub migrations: Vec<Migration>,
     /// The warehouse.
@@ -125,7 +125,7 @@ mod tests {
 
     fn operations() -> Operations {
         Operations {
-            models: Models::from_sources(&Contracts::default(), []).unwrap(),
+            models: ModelIndex::default(),
             migrations: vec![],
             warehouse: Arc::new(RecordingWarehouse::answering(|statements| {
                 Ok(vec![Some(Default::default()); statements.len()])
@@ -180,7 +180,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_reload_of_days_without_gold_starts_nothing() {
-        let operations = Operations { models: testing::models(), ..operations() };
+        let operations =
+            Operations { models: shoplake_testing::definitions().1.index(), ..operations() };
         let event = json!({"action": "reload", "model": "feedback_score", "from": "2026-11-21",
             "to": "2026-11-22"});
         let answer = run(&operations, event).await.unwrap();

@@ -1,14 +1,15 @@
 //! The reference tables that an operator edits.
 
+use shoplake_index::{ModelIndex, ReferenceTable};
 use shoplake_lake::{Condition, Metadata, Store, keys};
-use shoplake_models::{Models, ReferenceTable};
+
 use shoplake_platform::failure::Failure;
 
 use crate::response::{Reference, ReferenceSet};
 
 /// Returns a table with its current rows.
 pub(crate) async fn get(
-    models: &Models,
+    models: &ModelIndex,
     lake: &dyn Store,
     table: String,
 ) -> Result<Reference, Failure> {
@@ -28,7 +29,7 @@ pub(crate) async fn get(
 /// Replaces a table's rows, if they match its declaration. The write triggers dispatch, which
 /// computes everything again that was computed with the rows before.
 pub(crate) async fn set(
-    models: &Models,
+    models: &ModelIndex,
     lake: &dyn Store,
     table: String,
     csv: &str,
@@ -53,9 +54,9 @@ pub(crate) async fn set(
     Ok(ReferenceSet { rows: edited.row_count(), computed_again, table })
 }
 
-fn declared<'a>(models: &'a Models, table: &str) -> Result<&'a ReferenceTable, Failure> {
+fn declared<'a>(models: &'a ModelIndex, table: &str) -> Result<&'a ReferenceTable, Failure> {
     models.reference(table).ok_or_else(|| {
-        let known = models.references().keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let known = models.references.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         Failure::permanent(format!("unknown reference table {table:?}: expected one of {known}"))
     })
 }
@@ -65,6 +66,7 @@ mod tests {
     use serde_json::{Value, json};
     use shoplake_contracts::Contracts;
     use shoplake_lake::MemoryStore;
+    use shoplake_models::Models;
 
     use super::*;
 
@@ -85,8 +87,9 @@ click,1
         super::set(&models(), lake, "weights".to_owned(), csv).await.map(|set| json!(set))
     }
 
-    fn models() -> Models {
-        Models::from_sources(&Contracts::default(), [("reference/weights.csv", WEIGHTS)]).unwrap()
+    fn models() -> ModelIndex {
+        let source = [("reference/weights.csv", WEIGHTS)];
+        Models::from_sources(&Contracts::default(), source).unwrap().index()
     }
 
     #[tokio::test]

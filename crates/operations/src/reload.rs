@@ -3,9 +3,9 @@
 
 use chrono::NaiveDate;
 use shoplake_aws::Executions;
+use shoplake_index::ModelIndex;
 use shoplake_jobs::Partition;
 use shoplake_lake::Store;
-use shoplake_models::Models;
 use shoplake_platform::failure::Failure;
 
 use crate::days;
@@ -22,7 +22,7 @@ const MAX_DAYS: usize = 366;
 /// table lacks is added. A column that only the table has is null in its rows. A column of another
 /// type fails the load until the day is computed again.
 pub(crate) async fn reload(
-    models: &Models,
+    models: &ModelIndex,
     lake: &dyn Store,
     executions: &dyn Executions,
     name: String,
@@ -69,10 +69,13 @@ mod tests {
     use shoplake_gold::Gold;
     use shoplake_jobs::JobDocument;
     use shoplake_lake::{Condition, ETag, Entry, MemoryStore, Metadata};
-    use shoplake_models::{Listing, Plan};
+    use shoplake_models::{Listing, Models, Plan};
 
     use super::*;
-    use crate::testing::models;
+
+    fn models() -> Models {
+        shoplake_testing::definitions().1
+    }
 
     const MODEL: &str = "total_sales_by_region_product";
 
@@ -133,7 +136,8 @@ mod tests {
         executions: &MemoryExecutions,
         to: &str,
     ) -> Result<Reloaded, Failure> {
-        reload(&models(), lake, executions, MODEL.to_owned(), day("2010-12-01"), day(to)).await
+        reload(&models().index(), lake, executions, MODEL.to_owned(), day("2010-12-01"), day(to))
+            .await
     }
 
     #[tokio::test]
@@ -232,7 +236,7 @@ mod tests {
         ] {
             let (lake, executions) = (MemoryStore::default(), MemoryExecutions::default());
             let failure =
-                reload(&models(), &lake, &executions, model.to_owned(), day(from), day(to))
+                reload(&models().index(), &lake, &executions, model.to_owned(), day(from), day(to))
                     .await
                     .unwrap_err();
             assert!(failure.is_permanent() && failure.to_string().contains(expected), "{failure}");
@@ -240,7 +244,7 @@ mod tests {
         // The longest there is.
         let (lake, executions) = (MemoryStore::default(), MemoryExecutions::default());
         let year = reload(
-            &models(),
+            &models().index(),
             &lake,
             &executions,
             MODEL.to_owned(),

@@ -6,7 +6,8 @@ use std::fmt;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use shoplake_aws::shops::Backfill;
-use shoplake_contracts::{BackfillName, ColumnType, ShopId};
+use shoplake_contracts::{BackfillName, ShopId};
+use shoplake_jobs::ColumnType;
 
 /// The result of an action: the JSON of the struct that belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -42,7 +42,7 @@ pub const WRITTEN_PARQUET: Metric = Metric::new("written_parquet", Unit::Bytes);
 /// oldest new event of a load.
 pub const EVENT_TO_KPI: Metric = Metric::new("event_to_kpi", Unit::Seconds);
 /// Datasets whose freshness was checked.
-pub const WATCHED_DATASETS: Metric = Metric::new("checked_datasets", Unit::Count);
+pub const CHECKED_DATASETS: Metric = Metric::new("checked_datasets", Unit::Count);
 /// The age of the newest silver object of a dataset.
 pub const NEWEST_OBJECT_AGE: Metric = Metric::new("newest_object_age", Unit::Seconds);
 

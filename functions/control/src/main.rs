@@ -1,5 +1,8 @@
 //! The control function: serves the requests of operators.
 
+use std::fmt::Display;
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,8 +15,8 @@ use shoplake_aws::{
     Executions, SqsDeadLetterQueue, SqsDirtyQueue, StateMachineArns, StepFunctions, sdk_config,
 };
 use shoplake_contracts::Contracts;
+use shoplake_index::ModelIndex;
 use shoplake_lake::S3Store;
-use shoplake_models::Models;
 use shoplake_operations::{Freshness, Operations, Redrive};
 use shoplake_platform::{
     config::{definitions_dir, required},
@@ -59,7 +62,7 @@ async fn operations() -> Result<Operations, Error> {
     ));
     let dead_letters = |url| Arc::new(SqsDeadLetterQueue::new(&sdk, url));
     Ok(Operations {
-        models: Models::load(&definitions.join("glue-sql"), &contracts)?,
+        models: models(&definitions.join("models.json"))?,
         migrations: Migration::read(&definitions.join("glue-sql/warehouse"))?,
         warehouse: Arc::new(DataApi::new(
             aws_sdk_redshiftdata::Client::new(&sdk),
@@ -90,4 +93,14 @@ async fn operations() -> Result<Operations, Error> {
             firehose_buffer: Duration::from_secs(required("FIREHOSE_BUFFER_SECONDS")?.parse()?),
         },
     })
+}
+
+/// Reads the index of the models, which the packaging writes.
+fn models(file: &Path) -> Result<ModelIndex, Error> {
+    let invalid = |error: &dyn Display| {
+        let file = file.display();
+        Error::from(format!("cannot read {file}: {error}; write it with the program catalog"))
+    };
+    let json = fs::read(file).map_err(|error| invalid(&error))?;
+    serde_json::from_slice(&json).map_err(|error| invalid(&error))
 }

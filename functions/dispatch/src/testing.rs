@@ -3,7 +3,6 @@
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use chrono::DateTime;
 use shoplake_aws::{Execution, GlueRun, MemoryDirtyQueue, MemoryExecutions};
-use shoplake_contracts::Contracts;
 use shoplake_jobs::{JobDocument, PartitionDirty};
 use shoplake_lake::{Condition, MemoryStore, Metadata, Store};
 use shoplake_models::Models;
@@ -11,15 +10,6 @@ use shoplake_platform::clock::ManualClock;
 
 use crate::engine::Engines;
 use crate::handler::Dispatch;
-
-const SCHEMA: &str = r#"{
-    "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Visits", "description": "d", "type": "object",
-    "x-dataset": {"source": "web", "delivery": "stream", "key": ["shop_id", "visit_id"], "version": null,
-                  "event_time": "at", "partition": "day(at)", "sort": ["shop_id"], "personal": []},
-    "required": ["visit_id", "at"],
-    "properties": {"shop_id": {"type": "string", "description": "d"}, "visit_id": {"type": "string", "description": "d"},
-                   "at": {"type": "string", "format": "date-time", "description": "d"}}
-}"#;
 
 const MODEL: &str = r#"-- grain = "one row per shop and day"
 -- key = ["shop_id", "day"]
@@ -69,7 +59,7 @@ pub(crate) type TestDispatch =
 
 /// An empty lake at the beginning of time.
 pub(crate) fn dispatch() -> TestDispatch {
-    let contracts = Contracts::from_sources([("visits", SCHEMA)]).unwrap();
+    let contracts = shoplake_testing::visits();
     let sources = [
         ("marketing/visits_per_day.sql", MODEL),
         ("intermediate/weighted_visits.sql", WEIGHTED),

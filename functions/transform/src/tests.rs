@@ -1,9 +1,5 @@
 //! The commit protocol over a lake in memory, with writers that race.
 
-#[path = "../../../crates/engine/tests/engine/lake.rs"]
-#[expect(dead_code, reason = "the engine's tests use what these do not")]
-mod lake;
-
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
@@ -21,10 +17,9 @@ use shoplake_lake::{
     Condition, ETag, Entry, Head, MemoryStore, Metadata, Object, PutError, Store, StoreError,
 };
 use shoplake_models::Plan;
+use shoplake_testing::{Lake, Row, row, texts};
 
 use crate::handler::{Request, Transform};
-
-use self::lake::{Lake, Row, row, texts};
 
 const MODEL: &str = "total_sales_by_region_product";
 const DAY: &str = "2010-12-01";
@@ -582,7 +577,8 @@ select shop_id, business_date, customer_id, count(*) as lines from silver.pos_sa
 /// What a commit says of itself, when nobody has its result any more.
 async fn told_by_gold(world: &World) -> JobResult {
     let object = world.lake.store.get(GOLD).await.unwrap().unwrap();
-    gold::committed(world.lake.models.get(MODEL).unwrap(), DAY.parse().unwrap(), &object).unwrap()
+    let models = world.lake.models.index();
+    gold::committed(models.get(MODEL).unwrap(), DAY.parse().unwrap(), &object).unwrap()
 }
 
 proptest! {

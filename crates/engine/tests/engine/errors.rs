@@ -3,8 +3,7 @@
 use shoplake_contracts::ColumnType;
 use shoplake_engine::{EngineError, Limits};
 use shoplake_lake::{Condition, Metadata, Store};
-
-use crate::lake::{Lake, row};
+use shoplake_testing::{Lake, row};
 
 const MODEL: &str = "session_duration_bounce_rate";
 const DAY: &str = "2026-03-01";

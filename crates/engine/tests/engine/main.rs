@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod errors;
-mod lake;
 mod order;
 mod reference;
 mod sales;

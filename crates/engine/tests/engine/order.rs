@@ -3,8 +3,7 @@
 
 use proptest::prelude::*;
 use shoplake_engine::gold;
-
-use crate::lake::{Lake, Row, row};
+use shoplake_testing::{Lake, Row, row};
 
 /// Few sessions, products and lines, so that duplicates, splits and ties are frequent.
 fn events() -> impl Strategy<Value = Vec<Row>> {

@@ -4,8 +4,7 @@ use shoplake_engine::Limits;
 use shoplake_jobs::Partition;
 use shoplake_lake::Store;
 use shoplake_models::{GoldHead, Listing, Plan, References};
-
-use crate::lake::{Lake, Row, row, texts};
+use shoplake_testing::{Lake, Row, row, texts};
 
 const WEIGHTS: &str = r#"# description = "What a product weighs, since when, and whether it is for sale."
 # key = ["product_id"]

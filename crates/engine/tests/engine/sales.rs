@@ -3,8 +3,7 @@
 use shoplake_jobs::Severity;
 use shoplake_lake::Store;
 use shoplake_models::Models;
-
-use crate::lake::{Lake, Row, row, texts};
+use shoplake_testing::{Lake, Row, row, texts};
 
 const MODEL: &str = "total_sales_by_region_product";
 const DAY: &str = "2010-12-01";

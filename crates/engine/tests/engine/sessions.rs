@@ -1,6 +1,5 @@
 //! Sessions, against numbers computed by hand.
-
-use crate::lake::{Lake, Row, row, texts};
+use shoplake_testing::{Lake, Row, row, texts};
 
 const MODEL: &str = "session_duration_bounce_rate";
 

@@ -1,7 +1,6 @@
-//! A lake to write rows into, given as texts, and to run jobs over.
+//! A lake in memory whose rows are written as texts, with the planner and the engine over it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
@@ -15,45 +14,42 @@ use shoplake_jobs::{JobDocument, Partition, metadata};
 use shoplake_lake::{Condition, MemoryStore, Metadata, Store};
 use shoplake_models::{GoldHead, Listing, Models, Plan};
 
-/// A row as column names and texts; what it does not name is null.
-pub(crate) type Row = BTreeMap<&'static str, String>;
+/// A row as column names and texts. A column without a text is null.
+pub type Row = BTreeMap<&'static str, String>;
 
-pub(crate) struct Lake {
-    pub(crate) store: MemoryStore,
-    pub(crate) contracts: Contracts,
-    pub(crate) models: Models,
+/// A lake with its definitions.
+pub struct Lake {
+    /// The objects.
+    pub store: MemoryStore,
+    /// The contracts.
+    pub contracts: Contracts,
+    /// The models.
+    pub models: Models,
 }
 
 impl Lake {
-    /// An empty lake with the definitions of the repository.
-    pub(crate) fn new() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let contracts = Contracts::load(&root.join("crates/contracts/schemas")).unwrap();
-        let models = Models::load(&root.join("glue-sql"), &contracts).unwrap();
+    /// Returns an empty lake with the definitions of the repository.
+    #[expect(clippy::new_without_default, reason = "it reads files")]
+    pub fn new() -> Self {
+        let (contracts, models) = crate::definitions();
         Self { store: MemoryStore::default(), contracts, models }
     }
 
-    /// An empty lake with models of its own.
-    pub(crate) fn with_models(sources: &[(&str, &str)]) -> Self {
+    /// Returns an empty lake with other models.
+    pub fn with_models(sources: &[(&str, &str)]) -> Self {
         let lake = Self::new();
         let models = Models::from_sources(&lake.contracts, sources.iter().copied()).unwrap();
         Self { models, ..lake }
     }
 
-    /// Writes one object of silver.
-    pub(crate) async fn write(
-        &self,
-        dataset: &str,
-        folder: &str,
-        name: &str,
-        rows: &[Row],
-    ) -> String {
+    /// Writes an object of silver and returns its key.
+    pub async fn write(&self, dataset: &str, folder: &str, name: &str, rows: &[Row]) -> String {
         let columns = self.contracts.get(dataset).unwrap().columns.clone();
         self.write_columns(dataset, folder, name, &columns, rows).await
     }
 
-    /// Writes one object of silver that has only the given columns.
-    pub(crate) async fn write_columns(
+    /// Writes an object of silver that has only the given columns, and returns its key.
+    pub async fn write_columns(
         &self,
         dataset: &str,
         folder: &str,
@@ -70,7 +66,7 @@ impl Lake {
     }
 
     /// Plans as dispatch does: the head of gold first, then the listings.
-    pub(crate) async fn plan(&self, model: &str, day: &str) -> Plan {
+    pub async fn plan(&self, model: &str, day: &str) -> Plan {
         let model = self.models.get(model).unwrap();
         let partition: Partition = day.parse().unwrap();
         let head = self.store.head(&model.output_key(partition)).await.unwrap();
@@ -87,38 +83,39 @@ impl Lake {
         self.models.plan(model, partition, &listing, head.as_ref())
     }
 
-    pub(crate) async fn job(&self, model: &str, day: &str) -> JobDocument {
+    /// Plans a partition that is not up to date, and returns its job.
+    pub async fn job(&self, model: &str, day: &str) -> JobDocument {
         match self.plan(model, day).await {
             Plan::Job(job) => *job,
             Plan::UpToDate => panic!("expected a job for {model} {day}"),
         }
     }
 
-    /// Plans and runs.
-    pub(crate) async fn run(&self, model: &str, day: &str) -> Result<Output, EngineError> {
+    /// Plans and runs the job of a partition.
+    pub async fn run(&self, model: &str, day: &str) -> Result<Output, EngineError> {
         let job = self.job(model, day).await;
         let before = self.store.get(&job.output.key).await.unwrap();
         let before = before.map(|object| Gold::decode(object.bytes).unwrap());
         shoplake_engine::run(&self.store, &job, before.as_ref(), Limits::default()).await
     }
 
-    /// Plans, runs and commits.
-    pub(crate) async fn commit(&self, model: &str, day: &str) -> Output {
+    /// Plans, runs and commits the job of a partition.
+    pub async fn commit(&self, model: &str, day: &str) -> Output {
         let job = self.job(model, day).await;
         let output = self.run(model, day).await.unwrap();
         assert_eq!(output.failed_checks, []);
         let file = gold::encode(&output.clone().into_gold(), &job).unwrap();
-        let notes = Metadata::from([
+        let metadata = Metadata::from([
             (metadata::VERSION.to_owned(), job.output.version.to_string()),
             (metadata::INPUTS.to_owned(), job.output.inputs_digest.clone()),
             (metadata::JOB.to_owned(), job.id.clone()),
         ]);
-        self.store.put(&job.output.key, file, notes, Condition::Always).await.unwrap();
+        self.store.put(&job.output.key, file, metadata, Condition::Always).await.unwrap();
         output
     }
 }
 
-/// The rows as a Parquet file with the given columns.
+/// Returns the rows as a Parquet file with the given columns.
 fn parquet(columns: &[Column], rows: &[Row]) -> bytes::Bytes {
     let arrays: Vec<ArrayRef> = columns
         .iter()
@@ -138,8 +135,8 @@ fn parquet(columns: &[Column], rows: &[Row]) -> bytes::Bytes {
     file.into()
 }
 
-/// Every row as one text, its values divided by `|`.
-pub(crate) fn texts(rows: &RecordBatch) -> Vec<String> {
+/// Returns every row as one text, its values divided by `|`.
+pub fn texts(rows: &RecordBatch) -> Vec<String> {
     let options = FormatOptions::default().with_null("null");
     let columns: Vec<_> = rows
         .columns()
@@ -153,7 +150,7 @@ pub(crate) fn texts(rows: &RecordBatch) -> Vec<String> {
         .collect()
 }
 
-/// A row of `pairs`, over the given defaults.
-pub(crate) fn row(defaults: &[(&'static str, &str)], pairs: &[(&'static str, &str)]) -> Row {
+/// Returns a row of `defaults`, replaced by `pairs` where both have a column.
+pub fn row(defaults: &[(&'static str, &str)], pairs: &[(&'static str, &str)]) -> Row {
     defaults.iter().chain(pairs).map(|(column, value)| (*column, (*value).to_owned())).collect()
 }
