@@ -1,4 +1,4 @@
-"""What the tests of the report share: a PostgreSQL with marts in it, the report of it, a browser."""
+"""Fixtures for tests of the report: a PostgreSQL with marts, its report, a browser."""
 
 from __future__ import annotations
 

@@ -14,10 +14,10 @@ use shoplake_contracts::envelope::UNKNOWN;
 use crate::pos_day::parse_day;
 use crate::target::{DefinitionArguments, Target, TargetArguments};
 
-/// Runs again what failed: all dead letters, or the events of a dataset that are valid by now
+/// Runs what failed again: all dead-letter messages, or quarantined events that are valid by now
 #[derive(Debug, Args)]
 pub(crate) struct RedriveArguments {
-    /// The dead letters of one queue only.
+    /// The dead-letter messages of one queue only.
     #[arg(long, value_name = "QUEUE", conflicts_with = "dataset")]
     queue: Option<Queue>,
     /// A dataset, whose quarantined events are tried again.
@@ -217,8 +217,8 @@ async fn invoke(target: &Target, request: &Json) -> Result<Json> {
         .map_err(|error| anyhow!(DisplayErrorContext(error).to_string()))
         .with_context(|| {
             format!(
-                "cannot invoke {function}; check that `aws sts get-caller-identity` names the right \
-                 account, and the region"
+                "cannot invoke {function}; check the region, and that \
+                 `aws sts get-caller-identity` names the right account"
             )
         })?;
     let payload = output.payload.map(Blob::into_inner).unwrap_or_default();

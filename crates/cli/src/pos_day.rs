@@ -389,8 +389,8 @@ async fn wait_until_complete(
         if Instant::now() >= deadline {
             bail!(
                 "the sales of {} of shop {} are not complete after {} s: {}. Look at \
-                 .local/demo/logs, run `make redrive`, then run `make pos-day` again: a day that is \
-                 sent twice counts once",
+                 .local/demo/logs, run `make redrive`, then run `make pos-day` again: a day that \
+                 is sent twice counts once",
                 delivery.day,
                 delivery.shop,
                 timeout.as_secs(),
@@ -475,7 +475,14 @@ mod tests {
     }
 
     fn envelope(shop: &str, id: &str, dataset: &str, at: DateTime<Utc>, data: Json) -> Json {
-        json!({"id": id, "shopid": shop, "dataset": dataset, "subject": DAY, "receivedat": at, "data": data})
+        json!({
+            "id": id,
+            "shopid": shop,
+            "dataset": dataset,
+            "subject": DAY,
+            "receivedat": at,
+            "data": data,
+        })
     }
 
     impl Stations {

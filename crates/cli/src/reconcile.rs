@@ -320,7 +320,7 @@ mod tests {
         assert_eq!(unreadable.dataset, UNKNOWN);
         assert_eq!((unreadable.received, unreadable.quarantined), (1, 1));
         assert_eq!(*all, web(5, 3, 1, 1));
-        assert!(check(&[all.clone()]).is_ok());
+        assert!(check(std::slice::from_ref(all)).is_ok());
     }
 
     #[tokio::test]
