@@ -22,7 +22,7 @@ import psycopg
 from .cloud import Cloud, free_port
 from .errors import CommandError
 from .package import build, catalog, package
-from .paths import SCHEMAS, SQL
+from .paths import ROOT, SCHEMAS, SQL
 from .progress import step
 from .terraform import Terraform
 

@@ -30,7 +30,7 @@ ENVELOPE = ["shop_id", "_envelope_id", "_received_at"]
 
 @dataclass(frozen=True)
 class Balance:
-    """What became of a dataset's events."""
+    """Counts what happened to a dataset's events."""
 
     dataset: str
     received: int
@@ -38,13 +38,13 @@ class Balance:
     silver: int
     """Keys in silver."""
     quarantined: int
-    """Events in quarantine that are not in silver: one that was redriven stays in quarantine as a record of what happened."""
+    """Events in quarantine that are not in silver. A redriven event stays in quarantine as a record."""
     duplicates: int
     """Events in silver whose key another event has too."""
 
     @property
     def holds(self) -> bool:
-        """Whether nothing was lost and nothing came from nowhere."""
+        """Returns whether no event was lost or invented."""
         return self.received == self.silver + self.quarantined + self.duplicates
 
 
