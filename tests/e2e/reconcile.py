@@ -38,7 +38,7 @@ class Balance:
     silver: int
     """Keys in silver."""
     quarantined: int
-    """Events in quarantine that are not in silver. A redriven event stays in quarantine as a record."""
+    """Events in quarantine that are not in silver. A redriven event stays in quarantine."""
     duplicates: int
     """Events in silver whose key another event has too."""
 
