@@ -139,3 +139,25 @@ def test_a_rejected_request_is_a_message(control: Control) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     expected = "error: control-of-tests rejected the request: shop acme already has a secret\n"
     assert done.stderr == expected
+
+
+def test_a_reader_that_leaves_ends_a_command_in_silence(control: Control) -> None:
+    rows = "".join(f"row,{number}\n" for number in range(100_000))
+    control.answer = {
+        "table": "weights",
+        "description": "d",
+        "key": ["activity"],
+        "columns": {"activity": "string"},
+        "edited_at": None,
+        "csv": rows,
+    }
+    program = f"{target_dir()}/debug/shoplake reference get weights --csv"
+    done = subprocess.run(
+        ["bash", "-c", f"{program} --target {control.target} | head -1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("row,0\n", "")

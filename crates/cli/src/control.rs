@@ -15,6 +15,7 @@ use shoplake_operations::{FailedQueue, RedriveTarget, Request};
 
 use crate::pos_day::parse_day;
 use crate::target::{DefinitionArguments, Target, TargetArguments};
+use crate::text::print_line;
 
 /// Runs what failed again: all dead-letter messages, or quarantined events that are valid by now
 #[derive(Debug, Args)]
@@ -124,7 +125,7 @@ pub(crate) async fn redrive(arguments: RedriveArguments, target: &TargetArgument
                 answer.entry(name).or_insert(value);
             }
         }
-        println!("{answer}");
+        print_line(answer)?;
     }
     Ok(())
 }
@@ -188,8 +189,7 @@ pub(crate) async fn reference(command: ReferenceCommand, target: &TargetArgument
                 return print(target, &request).await;
             }
             let answer = invoke(&target.load().await?, &request).await?;
-            print!("{}", serde_json::from_value::<Reference>(answer)?.csv);
-            Ok(())
+            print_line(serde_json::from_value::<Reference>(answer)?.csv.trim_end_matches('\n'))
         }
         ReferenceCommand::Set { table, csv } => {
             let rows = std::fs::read_to_string(&csv)
@@ -201,8 +201,7 @@ pub(crate) async fn reference(command: ReferenceCommand, target: &TargetArgument
 
 /// Prints the answer to a request.
 async fn print(target: &TargetArguments, request: &Request) -> Result<()> {
-    println!("{}", invoke(&target.load().await?, request).await?);
-    Ok(())
+    print_line(invoke(&target.load().await?, request).await?)
 }
 
 /// Invokes the control function.

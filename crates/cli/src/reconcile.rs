@@ -23,7 +23,7 @@ use shoplake_lake::keys;
 
 use crate::lake::Lake;
 use crate::target::{DefinitionArguments, TargetArguments};
-use crate::text::{Align, table};
+use crate::text::{Align, print_line, table};
 
 const ENVELOPE: [&str; 3] = ["shop_id", "_envelope_id", "_received_at"];
 
@@ -46,9 +46,9 @@ pub(crate) async fn run(arguments: ReconcileArguments, target: &TargetArguments)
     let target = target.load().await?;
     let balances = reconcile(&target.lake()?, &contracts, arguments.shop.as_deref()).await?;
     if arguments.json {
-        println!("{}", serde_json::to_string(&balances)?);
+        print_line(serde_json::to_string(&balances)?)?;
     } else {
-        println!("{}", show(&balances));
+        print_line(show(&balances))?;
     }
     check(&balances)
 }
