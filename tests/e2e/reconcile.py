@@ -28,7 +28,7 @@ ENVELOPE = ["shop_id", "_envelope_id", "_received_at"]
 
 @dataclass(frozen=True)
 class Balance:
-    """The balance of a dataset's events."""
+    """Counts what happened to a dataset's events."""
 
     dataset: str
     received: int
@@ -36,13 +36,13 @@ class Balance:
     silver: int
     """Keys in silver."""
     quarantined: int
-    """Events in quarantine and not in silver. Redriven events stay in quarantine as a record."""
+    """Events in quarantine that are not in silver. A redriven event stays in quarantine."""
     duplicates: int
     """Events in silver with the key of another event."""
 
     @property
     def holds(self) -> bool:
-        """Returns whether each event is accounted for."""
+        """Returns whether no event was lost or invented."""
         return self.received == self.silver + self.quarantined + self.duplicates
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the report share: a PostgreSQL with marts in it, the report of it, a browser."""
+"""Fixtures for tests of the report: a PostgreSQL with marts, its report, a browser."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ def warehouse(server: str) -> str:
 def report(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Report]:
     """Runs `shoplake report` of a database, and returns what it prints."""
     folder = tmp_path_factory.mktemp("target")
+    program = target_dir() / "debug" / "shoplake"
     with data_api(server) as endpoint:
 
         def run(warehouse: str, out: Path, *arguments: str, today: date | None = None) -> str:
@@ -60,8 +61,7 @@ def report(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
             target.write_text(json.dumps({"endpoint": endpoint, "outputs": outputs}))
             day = ("--today", str(today)) if today else ()
             done = subprocess.run(
-                [target_dir() / "debug" / "shoplake", "report", "--target", target]
-                + ["--out", out, *day, *arguments],
+                [program, "report", "--target", target, "--out", out, *day, *arguments],
                 capture_output=True,
                 text=True,
                 check=False,

@@ -1,6 +1,4 @@
-"""What must hold for every report, whatever warehouse it was made from; the browser says what a
-reader would see.
-"""
+"""Checks of every report, independent of its warehouse; the browser shows what a reader sees."""
 
 from __future__ import annotations
 
@@ -24,7 +22,10 @@ FAILED_AT_MOST = 100
 
 # All that the page says of the visible shop, and where it stands.
 READ = """(() => {
-    const box = (e) => { const r = e.getBoundingClientRect(); return [r.left, r.top, r.width, r.height]; };
+    const box = (e) => {
+        const r = e.getBoundingClientRect();
+        return [r.left, r.top, r.width, r.height];
+    };
     const shop = [...document.querySelectorAll("article.shop")].find((s) => s.checkVisibility());
     const all = (name) => [...shop.querySelectorAll(name)];
     return {
@@ -38,19 +39,26 @@ READ = """(() => {
         charts: all("svg.chart").map((e) => ({
             key: e.dataset.chart, kind: e.classList[1], visible: e.checkVisibility(),
             box: box(e), zero: box(e.querySelector(".zero"))[1],
-            title: e.querySelector(":scope > title").textContent, description: e.querySelector(":scope > desc").textContent,
+            title: e.querySelector(":scope > title").textContent,
+            description: e.querySelector(":scope > desc").textContent,
             partial: [...e.querySelectorAll(".mark")].map(
                 (m) => [m.dataset.label, m.classList.contains("partial")]),
             marks: [...e.querySelectorAll(".mark")].map(
-                (m) => [m.dataset.label, m.dataset.series, m.dataset.value, box(m), getComputedStyle(m).fill]),
+                (m) => [m.dataset.label, m.dataset.series, m.dataset.value, box(m),
+                    getComputedStyle(m).fill]),
         })),
         tables: Object.fromEntries(all("table").map((t) => [t.dataset.table, {
             head: [...t.tHead.rows[0].cells].map((c) => c.innerText || c.textContent),
-            rows: [...t.tBodies[0].rows].map((r) => [...r.cells].map((c) => c.querySelector("data")?.value ?? c.textContent)),
+            rows: [...t.tBodies[0].rows].map((r) => [...r.cells].map(
+                (c) => c.querySelector("data")?.value ?? c.textContent)),
         }])),
     };
 })()"""
-CHOOSE = "(() => { const s = document.querySelector('#shop'); s.selectedIndex = %d; s.dispatchEvent(new Event('change')); })()"
+CHOOSE = """(() => {
+    const s = document.querySelector('#shop');
+    s.selectedIndex = %d;
+    s.dispatchEvent(new Event('change'));
+})()"""
 
 
 def check_report(
@@ -97,9 +105,7 @@ def check_report(
 def opened(
     browser: Browser, file: Path, size: tuple[int, int], *, dark: bool = False, scripts: bool = True
 ) -> Iterator[Page]:
-    """The page, which must have asked for nothing but itself and complained about nothing, when it
-    came and while it was used.
-    """
+    """Opens the page. It must request only itself, and the console must stay empty."""
     with browser.page(file.as_uri(), *size, dark=dark, scripts=scripts) as page:
         yield page
         assert page.requests() == [file.as_uri()]
@@ -227,10 +233,13 @@ def check_lengths(chart: dict[str, Any]) -> None:
 
 def check_data_quality(page: Page, connection: psycopg.Connection) -> int:
     """Checks and freshness as the pipeline's own tables have them."""
-    tables = page.evaluate("""Object.fromEntries([...document.querySelectorAll("#data table")].map((t) => [t.dataset.table,
-        [...t.tBodies[0].rows].map((r) => [...r.cells].map((c) => c.querySelector("data")?.value ?? c.textContent))]))""")
-    loads = """select model, max(partition_value), count(*)::text, coalesce(sum(row_count)::text, ''),
-        coalesce(to_char(max(loaded_at), 'YYYY-MM-DD HH24:MI'), '–') from shoplake.loads group by model"""
+    tables = page.evaluate("""Object.fromEntries([...document.querySelectorAll("#data table")].map(
+        (t) => [t.dataset.table, [...t.tBodies[0].rows].map((r) => [...r.cells].map(
+            (c) => c.querySelector("data")?.value ?? c.textContent))]))""")
+    loads = """select model, max(partition_value), count(*)::text,
+        coalesce(sum(row_count)::text, ''),
+        coalesce(to_char(max(loaded_at), 'YYYY-MM-DD HH24:MI'), '–')
+        from shoplake.loads group by model"""
     failed = """select check_name, model, partition_value, severity, failed_rows::text
         from shoplake.check_results where status = 'failed'"""
     wanted_loads = {tuple(row) for row in connection.execute(loads)}
@@ -258,7 +267,8 @@ def check_layout(page: Page, size: tuple[int, int]) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") == size[0]
     out = """[...document.body.querySelectorAll("*")]
         .filter((e) => !e.closest(".scroll, svg") && e.checkVisibility())
-        .filter((e) => e.getBoundingClientRect().right > innerWidth + 1 || e.getBoundingClientRect().left < -1)
+        .filter((e) => e.getBoundingClientRect().right > innerWidth + 1
+            || e.getBoundingClientRect().left < -1)
         .map((e) => e.outerHTML.slice(0, 100))"""
     assert page.evaluate(out) == []
 
@@ -275,7 +285,10 @@ def check_colours(page: Page, *, dark: bool) -> None:
         (".note", ".headline"),
         ("th", ".card"),
     ]
-    ask = "[getComputedStyle(document.querySelector(%r)).color, getComputedStyle(document.querySelector(%r)).backgroundColor]"
+    ask = (
+        "[getComputedStyle(document.querySelector(%r)).color,"
+        " getComputedStyle(document.querySelector(%r)).backgroundColor]"
+    )
     assert (luminance(page.evaluate(ask % ("body", "body"))[1]) < 0.2) == dark
     for text, ground in pairs:
         if page.evaluate(f"!!document.querySelector({text!r})"):

@@ -54,7 +54,8 @@ def test_a_day_that_is_not_over_is_in_no_headline(
 def test_every_team_of_every_shop_has_kpis_and_charts(browser: Browser, report_file: Path) -> None:
     with opened(browser, report_file, DESKTOP) as tab:
         counts = tab.evaluate("""[...document.querySelectorAll("section.team")].map(
-            (s) => [s.dataset.team, s.querySelectorAll("[data-headline]").length, s.querySelectorAll("svg.chart").length])""")
+            (s) => [s.dataset.team, s.querySelectorAll("[data-headline]").length,
+                s.querySelectorAll("svg.chart").length])""")
     assert [team for team, *_ in counts] == TEAMS * len(SHOPS) + ["Data quality"]
     assert all(headlines >= 3 for _, headlines, _ in counts)
     assert all(charts >= 2 for team, _, charts in counts if team != "Data quality")
@@ -137,7 +138,8 @@ def test_controls_and_charts_have_names_for_those_who_cannot_see_them(
         )
         assert all(name for names in named.values() for name in names)
         assert tab.evaluate(
-            "new Set([...document.querySelectorAll('[id]')].map((e) => e.id)).size === document.querySelectorAll('[id]').length"
+            "new Set([...document.querySelectorAll('[id]')].map((e) => e.id)).size"
+            " === document.querySelectorAll('[id]').length"
         )
 
 
@@ -158,8 +160,8 @@ def test_an_empty_warehouse_makes_a_page_that_says_so(
 def test_the_comparison_sees_the_smallest_change(
     browser: Browser, report_file: Path, warehouse: str, change: str
 ) -> None:
-    one = """(select ctid from sales.total_sales_by_region_product where shop_id = 'acme' and currency = 'GBP'
-        order by business_date desc limit 1)"""
+    one = """(select ctid from sales.total_sales_by_region_product
+        where shop_id = 'acme' and currency = 'GBP' order by business_date desc limit 1)"""
     with psycopg.connect(warehouse) as connection:
         connection.execute(
             f"update sales.total_sales_by_region_product set {change} where ctid = {one}"

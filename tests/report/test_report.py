@@ -73,7 +73,7 @@ def test_the_terminal_shows_every_team_of_every_shop_aligned(
     }
     assert len(ends) == 1, "values end in one column"
     assert any(
-        "warn: total_sales_add_up on total_sales_by_region_product 2026-11-20: 7 wrong rows" in line
+        "warn: sales_reconcile on total_sales_by_region_product 2026-11-20: 7 wrong rows" in line
         for line in lines
     )
     assert lines[-1] == f"The report with charts: {(tmp_path / 'report.html').as_uri()}"

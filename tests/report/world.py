@@ -1,4 +1,4 @@
-"""Plausible marts of two tenants, one of them with names that mean harm; the same for every seed."""
+"""Marts of two tenants, one of them with hostile names; the same seed makes the same marts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def fill(connection: psycopg.Connection, seed: int = 11) -> None:
         for day in DAYS:
             _sales(connection, random_, shop, day, currencies, products)
             _stock(connection, random_, shop, day, currencies, products)
-            if day != DAYS[-4]:  # a day on which nobody came: a gap in the charts
+            if day != DAYS[-4]:  # a day without visits: a gap in the charts
                 _customers(connection, random_, shop, day)
     _operation(connection)
 
@@ -230,7 +230,7 @@ def _operation(connection: psycopg.Connection) -> None:
     failed = (
         "total_sales_by_region_product",
         str(LAST),
-        "total_sales_add_up",
+        "sales_reconcile",
         "warn",
         "net = gross - discounts",
         "failed",

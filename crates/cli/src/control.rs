@@ -7,17 +7,20 @@ use aws_sdk_lambda::error::DisplayErrorContext;
 use aws_sdk_lambda::primitives::Blob;
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::{Args, Subcommand, ValueEnum};
-use serde_json::{Value as Json, json};
-use shoplake_contracts::Contracts;
+use serde_json::Value as Json;
 use shoplake_contracts::envelope::UNKNOWN;
+use shoplake_contracts::{BackfillName, Contracts, ShopId};
+use shoplake_operations::response::Reference;
+use shoplake_operations::{FailedQueue, RedriveTarget, Request};
 
 use crate::pos_day::parse_day;
 use crate::target::{DefinitionArguments, Target, TargetArguments};
+use crate::text::print_line;
 
-/// Runs again what failed: all dead letters, or the events of a dataset that are valid by now
+/// Runs what failed again: all dead-letter messages, or quarantined events that are valid by now
 #[derive(Debug, Args)]
 pub(crate) struct RedriveArguments {
-    /// The dead letters of one queue only.
+    /// The dead-letter messages of one queue only.
     #[arg(long, value_name = "QUEUE", conflicts_with = "dataset")]
     queue: Option<Queue>,
     /// A dataset, whose quarantined events are tried again.
@@ -38,11 +41,11 @@ enum Queue {
     Dirty,
 }
 
-impl Queue {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Streams => "streams",
-            Self::Dirty => "dirty",
+impl From<Queue> for FailedQueue {
+    fn from(queue: Queue) -> Self {
+        match queue {
+            Queue::Streams => Self::Streams,
+            Queue::Dirty => Self::Dirty,
         }
     }
 }
@@ -51,10 +54,10 @@ impl Queue {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ShopCommand {
     /// Gives a new shop its webhook secret.
-    Add { shop: String },
+    Add { shop: ShopId },
     /// Gives a shop another webhook secret. The one before stays valid until the next rotation.
-    Rotate { shop: String },
-    /// Lists the shops that have a secret but are not in the list of shops.
+    Rotate { shop: ShopId },
+    /// Adds the shops that have a secret to the list of shops.
     Sync,
 }
 
@@ -63,16 +66,16 @@ pub(crate) enum ShopCommand {
 pub(crate) enum BackfillCommand {
     /// Lets a shop send events that are older than the time windows of their datasets.
     Open {
-        shop: String,
-        /// Marks the events that are sent meanwhile.
+        shop: ShopId,
+        /// The name of the backfill, which its events carry.
         #[arg(long)]
-        name: String,
+        name: BackfillName,
         /// The end of the backfill, at most 31 days ahead.
         #[arg(long, value_name = "RFC 3339")]
         until: DateTime<Utc>,
     },
     /// Ends a shop's backfill.
-    Close { shop: String },
+    Close { shop: ShopId },
     /// Computes days of a model again.
     Run(DaysArguments),
 }
@@ -115,23 +118,24 @@ pub(crate) async fn redrive(arguments: RedriveArguments, target: &TargetArgument
     let target = target.load().await?;
     for request in requests {
         let mut answer = invoke(&target, &request).await?;
-        if let (Json::Object(answer), Json::Object(request)) = (&mut answer, request) {
+        if let (Json::Object(answer), Json::Object(request)) =
+            (&mut answer, serde_json::to_value(request)?)
+        {
             for (name, value) in request.into_iter().filter(|(name, _)| name != "action") {
                 answer.entry(name).or_insert(value);
             }
         }
-        println!("{answer}");
+        print_line(answer)?;
     }
     Ok(())
 }
 
 /// The requests to the control function: everything that failed, if nothing is named.
-fn redrive_requests(arguments: &RedriveArguments, contracts: &Contracts) -> Result<Vec<Json>> {
-    let queue = |queue: Queue| json!({"action": "redrive", "queue": queue.name()});
-    Ok(match (arguments.queue, &arguments.dataset) {
-        (Some(named), _) => vec![queue(named)],
-        (None, None) => vec![queue(Queue::Streams), queue(Queue::Dirty)],
-        (None, Some(dataset)) => {
+fn redrive_requests(arguments: &RedriveArguments, contracts: &Contracts) -> Result<Vec<Request>> {
+    let queue = |queue: Queue| RedriveTarget::Queue(queue.into());
+    let targets = match (arguments.queue, &arguments.dataset, arguments.day) {
+        (Some(named), ..) => vec![queue(named)],
+        (None, Some(dataset), Some(day)) => {
             let sent = contracts.iter().filter(|contract| contract.parent.is_none());
             // Lines of a dataset that was not deployed yet are in quarantine as an unknown one's.
             let known: Vec<&str> =
@@ -139,17 +143,19 @@ fn redrive_requests(arguments: &RedriveArguments, contracts: &Contracts) -> Resu
             if !known.contains(&dataset.as_str()) {
                 bail!("invalid --dataset \"{dataset}\": expected one of {}", known.join(", "));
             }
-            vec![json!({"action": "redrive", "quarantine": dataset, "day": arguments.day})]
+            vec![RedriveTarget::Quarantine { dataset: dataset.clone(), day }]
         }
-    })
+        _ => vec![queue(Queue::Streams), queue(Queue::Dirty)],
+    };
+    Ok(targets.into_iter().map(Request::Redrive).collect())
 }
 
 /// Adds a shop or changes its secret.
 pub(crate) async fn shop(command: ShopCommand, target: &TargetArguments) -> Result<()> {
     let request = match command {
-        ShopCommand::Add { shop } => json!({"action": "add_shop", "shop_id": shop}),
-        ShopCommand::Rotate { shop } => json!({"action": "rotate_secret", "shop_id": shop}),
-        ShopCommand::Sync => json!({"action": "sync_shops"}),
+        ShopCommand::Add { shop } => Request::AddShop { shop_id: shop },
+        ShopCommand::Rotate { shop } => Request::RotateSecret { shop_id: shop },
+        ShopCommand::Sync => Request::SyncShops,
     };
     print(target, &request).await
 }
@@ -158,54 +164,48 @@ pub(crate) async fn shop(command: ShopCommand, target: &TargetArguments) -> Resu
 pub(crate) async fn backfill(command: BackfillCommand, target: &TargetArguments) -> Result<()> {
     let request = match command {
         BackfillCommand::Open { shop, name, until } => {
-            json!({"action": "open_backfill", "shop_id": shop, "name": name, "until": until})
+            Request::OpenBackfill { shop_id: shop, name, until }
         }
-        BackfillCommand::Close { shop } => json!({"action": "close_backfill", "shop_id": shop}),
-        BackfillCommand::Run(days) => days.request("backfill"),
+        BackfillCommand::Close { shop } => Request::CloseBackfill { shop_id: shop },
+        BackfillCommand::Run(DaysArguments { model, from, to }) => {
+            Request::Backfill { model, from, to }
+        }
     };
     print(target, &request).await
 }
 
 /// Loads days of a model again.
 pub(crate) async fn reload(days: DaysArguments, target: &TargetArguments) -> Result<()> {
-    print(target, &days.request("reload")).await
-}
-
-impl DaysArguments {
-    fn request(&self, action: &str) -> Json {
-        json!({"action": action, "model": self.model, "from": self.from, "to": self.to})
-    }
+    let DaysArguments { model, from, to } = days;
+    print(target, &Request::Reload { model, from, to }).await
 }
 
 /// Reads or replaces a reference table.
 pub(crate) async fn reference(command: ReferenceCommand, target: &TargetArguments) -> Result<()> {
     match command {
         ReferenceCommand::Get { table, csv } => {
-            let request = json!({"action": "get_reference", "table": table});
+            let request = Request::GetReference { table };
             if !csv {
                 return print(target, &request).await;
             }
             let answer = invoke(&target.load().await?, &request).await?;
-            print!("{}", answer["csv"].as_str().context("the answer has no rows as CSV")?);
-            Ok(())
+            print_line(serde_json::from_value::<Reference>(answer)?.csv.trim_end_matches('\n'))
         }
         ReferenceCommand::Set { table, csv } => {
             let rows = std::fs::read_to_string(&csv)
                 .with_context(|| format!("cannot read {}", csv.display()))?;
-            let request = json!({"action": "set_reference", "table": table, "csv": rows});
-            print(target, &request).await
+            print(target, &Request::SetReference { table, csv: rows }).await
         }
     }
 }
 
 /// Prints the answer to a request.
-async fn print(target: &TargetArguments, request: &Json) -> Result<()> {
-    println!("{}", invoke(&target.load().await?, request).await?);
-    Ok(())
+async fn print(target: &TargetArguments, request: &Request) -> Result<()> {
+    print_line(invoke(&target.load().await?, request).await?)
 }
 
 /// Invokes the control function.
-async fn invoke(target: &Target, request: &Json) -> Result<Json> {
+async fn invoke(target: &Target, request: &Request) -> Result<Json> {
     let functions: std::collections::BTreeMap<String, String> = target.output("functions")?;
     let function = functions.get("control").context("the deployment has no control function")?;
     let output = aws_sdk_lambda::Client::new(target.sdk())
@@ -217,8 +217,8 @@ async fn invoke(target: &Target, request: &Json) -> Result<Json> {
         .map_err(|error| anyhow!(DisplayErrorContext(error).to_string()))
         .with_context(|| {
             format!(
-                "cannot invoke {function}; check that `aws sts get-caller-identity` names the right \
-                 account, and the region"
+                "cannot invoke {function}; check the region, and that \
+                 `aws sts get-caller-identity` names the right account"
             )
         })?;
     let payload = output.payload.map(Blob::into_inner).unwrap_or_default();
@@ -226,7 +226,7 @@ async fn invoke(target: &Target, request: &Json) -> Result<Json> {
         .with_context(|| format!("{function} answered with what is not JSON"))?;
     if output.function_error.is_some() {
         let reason = answer["errorMessage"].as_str().map_or(answer.to_string(), str::to_owned);
-        bail!("{function} rejected the action {}: {reason}", request["action"]);
+        bail!("{function} rejected the request: {reason}");
     }
     Ok(answer)
 }
@@ -236,6 +236,7 @@ mod tests {
     use std::path::Path;
 
     use clap::Parser;
+    use serde_json::json;
 
     use super::*;
 
@@ -249,7 +250,8 @@ mod tests {
         let words = [&["redrive"], words].concat();
         let arguments = Redrive::try_parse_from(words)?.arguments;
         let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/schemas");
-        redrive_requests(&arguments, &Contracts::load(&schemas)?)
+        let requests = redrive_requests(&arguments, &Contracts::load(&schemas)?)?;
+        Ok(requests.into_iter().map(|request| json!(request)).collect())
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::reconcile::{self, Balance, reconcile};
 use crate::settle::Pipeline;
 use crate::sources::{Shop, Sources};
 use crate::target::{DefinitionArguments, TargetArguments};
+use crate::text::print_line;
 
 /// The shop of the demo.
 pub(crate) const SHOP: &str = "acme";
@@ -54,9 +55,9 @@ pub(crate) async fn run(arguments: DemoDataArguments, target: &TargetArguments) 
     let days: Vec<NaiveDate> = (1..=DAYS).rev().map(|age| today - TimeDelta::days(age)).collect();
     let balances = feed(&pipeline, &sources, &shop, &days, Duration::from_secs(timeout)).await?;
     if json {
-        println!("{}", serde_json::to_string(&balances)?);
+        print_line(serde_json::to_string(&balances)?)?;
     } else {
-        println!("{}", reconcile::show(&balances));
+        print_line(reconcile::show(&balances))?;
     }
     reconcile::check(&balances)
 }

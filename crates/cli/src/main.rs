@@ -12,6 +12,7 @@ mod sources;
 mod target;
 mod text;
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -52,7 +53,11 @@ async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // A reader that has ended, such as `head`, needs no message.
+            let io = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            if io != Some(ErrorKind::BrokenPipe) {
+                eprintln!("error: {error:#}");
+            }
             ExitCode::FAILURE
         }
     }

@@ -24,7 +24,7 @@ use crate::progress::step;
 use crate::reconcile::{self, Balance, quarantined_envelope};
 use crate::sources::Sources;
 use crate::target::TargetArguments;
-use crate::text::{Align, table};
+use crate::text::{Align, print_line, table};
 
 const DATASET: &str = "pos_sales";
 const SALES: &str = "sales.total_sales_by_region_product";
@@ -80,12 +80,11 @@ pub(crate) async fn run(arguments: PosDayArguments, target: &TargetArguments) ->
     )
     .await?;
     if json {
-        println!("{}", serde_json::to_string(&balance)?);
+        print_line(serde_json::to_string(&balance)?)
     } else {
-        println!("{}", show_sales(&warehouse, &shop, date).await?);
-        println!("{}", reconcile::show(&[balance]));
+        print_line(show_sales(&warehouse, &shop, date).await?)?;
+        print_line(reconcile::show(&[balance]))
     }
-    Ok(())
 }
 
 /// Rejects a folder that does not have the day.
@@ -389,8 +388,8 @@ async fn wait_until_complete(
         if Instant::now() >= deadline {
             bail!(
                 "the sales of {} of shop {} are not complete after {} s: {}. Look at \
-                 .local/demo/logs, run `make redrive`, then run `make pos-day` again: a day that is \
-                 sent twice counts once",
+                 .local/demo/logs, run `make redrive`, then run `make pos-day` again: a day that \
+                 is sent twice counts once",
                 delivery.day,
                 delivery.shop,
                 timeout.as_secs(),
@@ -475,7 +474,14 @@ mod tests {
     }
 
     fn envelope(shop: &str, id: &str, dataset: &str, at: DateTime<Utc>, data: Json) -> Json {
-        json!({"id": id, "shopid": shop, "dataset": dataset, "subject": DAY, "receivedat": at, "data": data})
+        json!({
+            "id": id,
+            "shopid": shop,
+            "dataset": dataset,
+            "subject": DAY,
+            "receivedat": at,
+            "data": data,
+        })
     }
 
     impl Stations {

@@ -23,7 +23,7 @@ use shoplake_lake::keys;
 
 use crate::lake::Lake;
 use crate::target::{DefinitionArguments, TargetArguments};
-use crate::text::{Align, table};
+use crate::text::{Align, print_line, table};
 
 const ENVELOPE: [&str; 3] = ["shop_id", "_envelope_id", "_received_at"];
 
@@ -46,9 +46,9 @@ pub(crate) async fn run(arguments: ReconcileArguments, target: &TargetArguments)
     let target = target.load().await?;
     let balances = reconcile(&target.lake()?, &contracts, arguments.shop.as_deref()).await?;
     if arguments.json {
-        println!("{}", serde_json::to_string(&balances)?);
+        print_line(serde_json::to_string(&balances)?)?;
     } else {
-        println!("{}", show(&balances));
+        print_line(show(&balances))?;
     }
     check(&balances)
 }
@@ -320,7 +320,7 @@ mod tests {
         assert_eq!(unreadable.dataset, UNKNOWN);
         assert_eq!((unreadable.received, unreadable.quarantined), (1, 1));
         assert_eq!(*all, web(5, 3, 1, 1));
-        assert!(check(&[all.clone()]).is_ok());
+        assert!(check(std::slice::from_ref(all)).is_ok());
     }
 
     #[tokio::test]

@@ -1,6 +1,5 @@
 //! The deployment that a command is about: the demo on this machine, or an environment on AWS.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +71,8 @@ struct LocalCloud {
 /// One output of `terraform output -json`.
 #[derive(Deserialize)]
 struct TerraformOutput {
+    #[serde(rename = "sensitive")]
+    _sensitive: bool,
     value: Json,
 }
 
@@ -104,24 +105,45 @@ impl TargetArguments {
                 bail!("{}: {error}; check the path and who may read it", file.display())
             }
         };
-        let invalid = || {
+        let Names { endpoint, outputs } = Names::parse(&text).with_context(|| {
             format!(
-                "invalid target {}: expected what `terraform output -json` prints",
+                "invalid target {}: expected what `terraform output -json` or `make outputs` prints",
                 file.display()
             )
+        })?;
+        let sdk = match &endpoint {
+            Some(endpoint) => {
+                check_running(endpoint).await?;
+                local_config(endpoint).await
+            }
+            None => settings().load().await,
         };
-        let json: Json = serde_json::from_str(&text).with_context(invalid)?;
-        if json.get("endpoint").is_some() {
-            let LocalCloud { endpoint, outputs } =
-                serde_json::from_value(json).with_context(invalid)?;
-            check_running(&endpoint).await?;
-            let sdk = local_config(&endpoint).await;
-            return Ok(Target { file, outputs, sdk, endpoint: Some(endpoint) });
+        Ok(Target { file, outputs, sdk, endpoint })
+    }
+}
+
+/// The names of a deployment's resources.
+#[derive(Debug, PartialEq)]
+struct Names {
+    /// Of a local cloud.
+    endpoint: Option<String>,
+    outputs: Map<String, Json>,
+}
+
+impl Names {
+    /// Reads what a demo, `terraform output -json` or `make outputs` wrote.
+    fn parse(text: &str) -> Result<Self> {
+        let json: Map<String, Json> = serde_json::from_str(text)?;
+        if json.contains_key("endpoint") {
+            let LocalCloud { endpoint, outputs } = serde_json::from_value(Json::Object(json))?;
+            return Ok(Self { endpoint: Some(endpoint), outputs });
         }
-        let outputs: BTreeMap<String, TerraformOutput> =
-            serde_json::from_value(json).with_context(invalid)?;
-        let outputs = outputs.into_iter().map(|(name, output)| (name, output.value)).collect();
-        Ok(Target { file, outputs, sdk: settings().load().await, endpoint: None })
+        let outputs = json.into_iter().map(|(name, output)| {
+            // Terraform describes each output, `make outputs` prints its value only.
+            let described = serde_json::from_value::<TerraformOutput>(output.clone());
+            (name, described.map_or(output, |output| output.value))
+        });
+        Ok(Self { endpoint: None, outputs: outputs.collect() })
     }
 }
 
@@ -199,5 +221,43 @@ async fn check_running(endpoint: &str) -> Result<()> {
     match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
         Ok(Ok(_)) => Ok(()),
         _ => bail!("the demo does not run: {START_DEMO} ({endpoint} does not answer)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(json: &Json) -> Names {
+        Names::parse(&json.to_string()).unwrap()
+    }
+
+    #[test]
+    fn outputs_are_read_as_terraform_and_make_print_them() {
+        let warehouse = json!({"workgroup": "w", "database": "d"});
+        let plain = parse(&json!({"lake_bucket": "lake", "warehouse": warehouse}));
+        let described = parse(&json!({
+            "lake_bucket": {"sensitive": false, "type": "string", "value": "lake"},
+            "warehouse": {"sensitive": false, "type": "object", "value": warehouse},
+        }));
+        assert_eq!(plain, described);
+        assert_eq!(plain.outputs["lake_bucket"], "lake");
+        assert_eq!(plain.endpoint, None);
+    }
+
+    #[test]
+    fn a_demo_names_its_endpoint() {
+        let demo = parse(&json!({"endpoint": "http://127.0.0.1:4566", "outputs": {"a": 1}}));
+        assert_eq!(demo.endpoint.as_deref(), Some("http://127.0.0.1:4566"));
+        assert_eq!(demo.outputs["a"], 1);
+    }
+
+    #[test]
+    fn other_json_is_not_a_target() {
+        for text in ["", "[]", "{\"endpoint\": 1}"] {
+            assert!(Names::parse(text).is_err(), "{text}");
+        }
     }
 }

@@ -1,6 +1,16 @@
 //! Text in a terminal: tables, aligned columns, and data that cannot drive the terminal.
 
+use std::fmt::Display;
+use std::io::{Write, stdout};
+
+use anyhow::Result;
 use unicode_width::UnicodeWidthStr;
+
+/// Prints a result. Fails if the reader, such as `head`, has ended; `println!` would panic.
+pub(crate) fn print_line(text: impl Display) -> Result<()> {
+    writeln!(stdout(), "{text}")?;
+    Ok(())
+}
 
 /// Data must neither move the cursor nor change the terminal.
 pub(crate) mod clean {

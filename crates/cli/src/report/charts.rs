@@ -359,7 +359,8 @@ mod tests {
         let mut chart = chart(Kind::Lines, &DAYS, all);
         let seven = "7.00 EUR (2026-11-19)";
         let words = format!(
-            "2 values from 2026-11-19 to 2026-11-20. net: lowest {seven}, highest {seven}, last {seven}."
+            "2 values from 2026-11-19 to 2026-11-20. net: lowest {seven}, highest {seven}, \
+             last {seven}."
         );
         assert_eq!(describe(&chart), words);
         chart.mark_partial("2026-11-20".parse().unwrap());

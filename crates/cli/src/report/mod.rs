@@ -19,6 +19,7 @@ use clap::Args;
 use serde_json::{Value as Json, json};
 
 use crate::target::TargetArguments;
+use crate::text::print_line;
 use model::{Headline, Report, Unit};
 use numbers::{Number, Value};
 
@@ -51,12 +52,11 @@ pub(crate) async fn run(arguments: ReportArguments, target: &TargetArguments) ->
     std::fs::write(file, page::page(&report)).with_context(written)?;
     let place = file.canonicalize().with_context(written)?;
     if arguments.json {
-        println!("{}", summary_json(&report));
+        print_line(summary_json(&report))
     } else {
-        println!("{}", terminal::summary(&report));
-        println!("\nThe report with charts: file://{}", place.display());
+        print_line(terminal::summary(&report))?;
+        print_line(format_args!("\nThe report with charts: file://{}", place.display()))
     }
-    Ok(())
 }
 
 fn summary_json(report: &Report) -> Json {

@@ -158,7 +158,8 @@ impl Mart {
         let keys = if keys.is_empty() { String::new() } else { format!(", {keys}") };
         let recent = self.recent();
         let sql = format!(
-            "select {day} as day{keys}, {columns} {recent} group by {day}{keys} order by {day}{keys}"
+            "select {day} as day{keys}, {columns} {recent} \
+             group by {day}{keys} order by {day}{keys}"
         );
         batch.query(table, sql)
     }
@@ -174,7 +175,8 @@ impl Mart {
         let Self { table, day } = self;
         let (recent, newest) = (self.recent(), self.newest_day());
         let sql = format!(
-            "select {keys}, {columns} {recent} and {day} <= {newest} group by {keys} order by {order}"
+            "select {keys}, {columns} {recent} and {day} <= {newest} \
+             group by {keys} order by {order}"
         );
         batch.query(table, sql)
     }

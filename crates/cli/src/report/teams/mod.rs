@@ -103,7 +103,8 @@ impl Newest {
 /// is nothing to weigh.
 fn weighted(column: &str, weight: &str) -> String {
     format!(
-        "sum({column} * {weight}) / nullif(sum(case when {column} is not null then {weight} end), 0)"
+        "sum({column} * {weight}) / \
+         nullif(sum(case when {column} is not null then {weight} end), 0)"
     )
 }
 

@@ -39,8 +39,8 @@ impl Sales {
             items: STOCK.on_newest(
                 batch,
                 &format!(
-                    "count(*) as items, sum(case when available > 0 then 1 else 0 end) as available, \
-                     {rate} as rate"
+                    "count(*) as items, \
+                     sum(case when available > 0 then 1 else 0 end) as available, {rate} as rate"
                 ),
                 "true",
             ),
