@@ -335,7 +335,7 @@ impl<'c, 'a> Batch<'c, 'a> {
         self.quarantine(Kind::ContractViolation, &read, bytes, origin, days)
     }
 
-    /// Keeps a line that can't be a row. Its day is always a valid date, whatever the line says.
+    /// Keeps a line that can't be a row. Its day is always a valid date.
     fn quarantine(
         &mut self,
         kind: Kind,

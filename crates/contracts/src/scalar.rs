@@ -313,7 +313,7 @@ impl TextRules {
     }
 }
 
-/// The rule for every text, whatever else its contract says.
+/// The rule for every text of every contract.
 const UNSUPPORTED: &str = "a string without characters that the warehouse can't store: U+0000, \
      U+FDD0 to U+FDEF and those that end in FFFE or FFFF";
 

@@ -31,7 +31,7 @@ pub struct EventError {
 pub enum StreamFailure {
     /// More events arrive than its throughput allows: the sender can help by slowing down.
     Throttled,
-    /// It does not accept events, whatever the sender does.
+    /// It does not accept events, and the sender cannot help.
     Unavailable,
 }
 
@@ -67,7 +67,11 @@ pub enum Rejection {
     Envelope(#[from] serde_json::Error),
     /// The stream did not accept all events. Sending the same request again is safe: accepted
     /// events keep their ids and count once.
-    #[error("the stream accepted {} event(s) and did not accept {}", .accepted.len(), .unaccepted.len())]
+    #[error(
+        "the stream accepted {} event(s) and did not accept {}",
+        .accepted.len(),
+        .unaccepted.len()
+    )]
     Unaccepted {
         /// Why.
         failure: StreamFailure,

@@ -68,7 +68,7 @@ pub(crate) struct SignedRequest<'a> {
     pub(crate) id: &'a str,
     /// When the request arrived.
     pub(crate) received_at: DateTime<Utc>,
-    /// The timestamp as it was signed.
+    /// The signed text of the timestamp.
     timestamp: &'a str,
     signatures: Vec<[u8; 32]>,
 }
