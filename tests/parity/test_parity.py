@@ -115,8 +115,8 @@ def test_given_a_model_that_means_something_else_to_each_engine_then_the_compari
         for line, quantity, price in lines
     ]
     (tmp_path / "events.ndjson").write_text("".join(f"{json.dumps(event)}\n" for event in events))
-    (tmp_path / "sql" / "gold").mkdir(parents=True)
-    shutil.copy(HERE / "engine_dependent" / f"{model}.sql", tmp_path / "sql" / "gold")
+    (tmp_path / "sql" / "intermediate").mkdir(parents=True)
+    shutil.copy(HERE / "engine_dependent" / f"{model}.sql", tmp_path / "sql" / "intermediate")
 
     simulation = Simulation.run(
         tmp_path / "lake", "--events", tmp_path / "events.ndjson", "--sql", tmp_path / "sql"

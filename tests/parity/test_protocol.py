@@ -317,9 +317,8 @@ def test_given_a_document_of_another_version_then_a_retry_is_not_worth_it(world:
 def test_given_gold_that_no_job_wrote_then_the_error_says_what_to_do(world: World) -> None:
     world.lake.put(GOLD, b"no parquet", {"version": "1"})
     error = world.fails(plan(world.lake))
-    assert error.kind == "Shoplake.Permanent" and "delete it and send a dirty-partition message" in str(
-        error
-    )
+    assert error.kind == "Shoplake.Permanent"
+    assert "delete it and send a dirty-partition message" in str(error)
 
 
 @pytest.mark.parametrize(

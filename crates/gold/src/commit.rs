@@ -112,8 +112,12 @@ select shop_id from gold.daily where sales < 2
 "#;
 
     fn models(daily: &str, check: &str) -> Models {
+        models_in("sales/daily.sql", daily, check)
+    }
+
+    fn models_in(file: &str, daily: &str, check: &str) -> Models {
         let contracts = Contracts::from_sources([("sales", SALES)]).unwrap();
-        Models::from_sources(&contracts, [("sales/daily.sql", daily), (check, FEW)]).unwrap()
+        Models::from_sources(&contracts, [(file, daily), (check, FEW)]).unwrap()
     }
 
     fn at(time: &str) -> DateTime<Utc> {
@@ -229,13 +233,13 @@ select shop_id from gold.daily where sales < 2
         let by_till = DAILY
             .replace("\"day\"]", "\"till\", \"day\"]")
             .replace("day, count", "day, max(id) as till, count");
-        let by_till = by_till.replace("sales.daily", "sales.by_till");
-        let now = result(&models(&by_till, "checks/fewer.sql"), &before);
+        let moved = models_in("finance/daily.sql", &by_till, "checks/fewer.sql");
+        let now = result(&moved, &before);
 
         let load = &now["load"];
         assert_eq!(
             (&load["warehouse"], &load["sort"]),
-            (&json!("sales.by_till"), &json!(["shop_id", "day"]))
+            (&json!("finance.daily"), &json!(["shop_id", "day"]))
         );
         let columns: Vec<_> =
             load["columns"].as_array().unwrap().iter().map(|column| &column["name"]).collect();

@@ -73,7 +73,7 @@ acme,page_view,2.50
                 .contains("one or more of the columns")
         );
         assert!(error(&WEIGHTS.replace("decimal(9,4)", "double")).contains("weight = double"));
-        assert!(error(&WEIGHTS.replace("decimal(9,4)", "money")).contains("not a column type"));
+        assert!(error(&WEIGHTS.replace("decimal(9,4)", "money")).contains("money"));
         assert!(error(&WEIGHTS.replace("weight = ", "Weight = ")).contains("names of a-z"));
         assert!(error("a,b\n1,2\n").contains("missing field `description`"));
     }

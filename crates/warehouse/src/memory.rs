@@ -6,7 +6,8 @@ use async_trait::async_trait;
 
 use crate::{Rows, Statement, Warehouse, WarehouseError};
 
-type Answer = Box<dyn FnMut(&[Statement]) -> Result<Vec<Option<Rows>>, WarehouseError> + Send>;
+type Answered = Result<Vec<Option<Rows>>, WarehouseError>;
+type Answer = Box<dyn FnMut(&[Statement]) -> Answered + Send>;
 
 /// Records transactions and returns the answers of a closure.
 ///
@@ -18,9 +19,7 @@ pub struct RecordingWarehouse {
 
 impl RecordingWarehouse {
     /// Returns a warehouse that answers each transaction with the result of the closure.
-    pub fn answering(
-        answer: impl FnMut(&[Statement]) -> Result<Vec<Option<Rows>>, WarehouseError> + Send + 'static,
-    ) -> Self {
+    pub fn answering(answer: impl FnMut(&[Statement]) -> Answered + Send + 'static) -> Self {
         Self { transactions: Mutex::default(), answer: Mutex::new(Box::new(answer)) }
     }
 
