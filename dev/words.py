@@ -18,8 +18,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH = 100
-WIDE_ENDINGS = (".rs", ".py", ".sql", ".md", ".tf", ".tfvars", ".tftest.hcl", ".yml", ".cjs")
+MEASURED = (".rs", ".py", ".sql", ".md", ".yml", ".cjs")
 """Endings of the files whose lines are measured."""
+MEASURED_COMMENTS = (".tf", ".tfvars", ".tftest.hcl")
+"""Endings of the files whose comments alone are measured: Terraform cannot break a string."""
 UNREAD = (
     "CHANGELOG.md",
     "LICENSE",
@@ -65,7 +67,10 @@ class Terms:
                 for found in pattern.findall(line):
                     if found not in allowed:
                         yield f"{name}:{number}: {found} -> {replacement}"
-            if name.endswith(WIDE_ENDINGS) and is_too_wide(name, line):
+            is_measured = name.endswith(MEASURED) or (
+                name.endswith(MEASURED_COMMENTS) and line.lstrip().startswith("#")
+            )
+            if is_measured and is_too_wide(name, line):
                 yield f"{name}:{number}: {len(line)} columns -> at most {WIDTH}"
 
 
