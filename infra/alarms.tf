@@ -17,8 +17,8 @@ locals {
     { for machine in module.silver_to_gold_glue : "silver-to-gold-glue" => machine.arn },
   )
   dead_letter_queues = merge(
-    { dirty = module.dirty_queue.dead_letters_arn, conform = module.conform_failed.arn },
-    { for queue in module.schedules_dead_letters : "schedules" => queue.arn },
+    { dirty = module.dirty_queue.dead_letter_queue_arn, conform = module.conform_failed.arn },
+    { for queue in module.schedules_dead_letter_queue : "schedules" => queue.arn },
     { for queue in module.control_failed : "control" => queue.arn },
   )
   monitored_rules = merge(

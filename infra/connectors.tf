@@ -189,22 +189,22 @@ module "connector" {
   security_group_id = aws_security_group.connectors[0].id
   assign_public_ip  = var.connector_egress == "public_ip"
 
-  stream_name          = module.source[each.value.source].stream_name
-  stream_arn           = module.source[each.value.source].stream_arn
-  lake_bucket          = module.lake.bucket
-  lake_bucket_arn      = module.lake.bucket_arn
-  token_parameter_arns = [for name in each.value.tokens : "arn:${local.partition}:ssm:${var.region}:${local.account}:parameter${name}"]
-  key_arn              = module.keys.data_key_arn
-  secrets_key_arn      = module.keys.secrets_key_arn
-  dead_letters_arn     = module.schedules_dead_letters[0].arn
-  permissions_boundary = local.permissions_boundary
-  log_retention_days   = var.log_retention_days
+  stream_name           = module.source[each.value.source].stream_name
+  stream_arn            = module.source[each.value.source].stream_arn
+  lake_bucket           = module.lake.bucket
+  lake_bucket_arn       = module.lake.bucket_arn
+  token_parameter_arns  = [for name in each.value.tokens : "arn:${local.partition}:ssm:${var.region}:${local.account}:parameter${name}"]
+  key_arn               = module.keys.data_key_arn
+  secrets_key_arn       = module.keys.secrets_key_arn
+  dead_letter_queue_arn = module.schedules_dead_letter_queue[0].arn
+  permissions_boundary  = local.permissions_boundary
+  log_retention_days    = var.log_retention_days
 }
 
 # ---- failed tasks --------------------------------------------------------------------------------
 
 # Dead-letter queue of schedules, and of the alerts below.
-module "schedules_dead_letters" {
+module "schedules_dead_letter_queue" {
   source = "./modules/queue"
   count  = local.aws ? 1 : 0
 
@@ -282,7 +282,7 @@ resource "aws_cloudwatch_event_target" "connector_failed" {
   }
 
   dead_letter_config {
-    arn = module.schedules_dead_letters[0].arn
+    arn = module.schedules_dead_letter_queue[0].arn
   }
   retry_policy {
     maximum_event_age_in_seconds = 24 * 60 * 60
@@ -339,7 +339,7 @@ resource "aws_cloudwatch_event_target" "image_findings" {
   }
 
   dead_letter_config {
-    arn = module.schedules_dead_letters[0].arn
+    arn = module.schedules_dead_letter_queue[0].arn
   }
   retry_policy {
     maximum_event_age_in_seconds = 24 * 60 * 60

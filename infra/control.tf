@@ -69,7 +69,7 @@ data "aws_iam_policy_document" "redrive" {
   statement {
     sid       = "ReceiveDeadLetterMessages"
     actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage"]
-    resources = [module.dirty_queue.dead_letters_arn, module.conform_failed.arn]
+    resources = [module.dirty_queue.dead_letter_queue_arn, module.conform_failed.arn]
   }
 
   # Also for the 404 of an unedited reference table and of a day without gold; see list_partitions.
@@ -142,19 +142,19 @@ module "control" {
   policy          = data.aws_iam_policy_document.control.json
 
   environment = {
-    SHOPS_PARAMETER_PATH     = local.shops_parameter_path
-    SHOPS_KMS_KEY            = module.keys.secrets_key_arn
-    LAKE_BUCKET              = module.lake.bucket
-    STREAM_PREFIX            = local.prefix
-    FIREHOSE_BUFFER_SECONDS  = var.firehose_buffer_seconds
-    BRONZE_TO_SILVER_ARN     = module.bronze_to_silver.arn
-    SILVER_TO_GOLD_ARN       = module.silver_to_gold.arn
-    CONFORM_FAILED_QUEUE_URL = module.conform_failed.url
-    DIRTY_DEAD_LETTERS_URL   = module.dirty_queue.dead_letters_url
-    ALERTS_TOPIC_ARN         = module.alerts.topic_arn
-    DIRTY_QUEUE_URL          = module.dirty_queue.url
-    WAREHOUSE_WORKGROUP      = local.warehouse_workgroup
-    WAREHOUSE_DATABASE       = var.warehouse_database
-    WAREHOUSE_COPY_ROLE_ARN  = module.warehouse_access.copy_role_arn
+    SHOPS_PARAMETER_PATH        = local.shops_parameter_path
+    SHOPS_KMS_KEY               = module.keys.secrets_key_arn
+    LAKE_BUCKET                 = module.lake.bucket
+    STREAM_PREFIX               = local.prefix
+    FIREHOSE_BUFFER_SECONDS     = var.firehose_buffer_seconds
+    BRONZE_TO_SILVER_ARN        = module.bronze_to_silver.arn
+    SILVER_TO_GOLD_ARN          = module.silver_to_gold.arn
+    CONFORM_FAILED_QUEUE_URL    = module.conform_failed.url
+    DIRTY_DEAD_LETTER_QUEUE_URL = module.dirty_queue.dead_letter_queue_url
+    ALERTS_TOPIC_ARN            = module.alerts.topic_arn
+    DIRTY_QUEUE_URL             = module.dirty_queue.url
+    WAREHOUSE_WORKGROUP         = local.warehouse_workgroup
+    WAREHOUSE_DATABASE          = var.warehouse_database
+    WAREHOUSE_COPY_ROLE_ARN     = module.warehouse_access.copy_role_arn
   }
 }

@@ -49,7 +49,7 @@ output "dirty_queue_url" {
 
 output "dirty_dlq_url" {
   description = "Dead-letter queue of undelivered or failed dirty-partition messages."
-  value       = module.dirty_queue.dead_letters_url
+  value       = module.dirty_queue.dead_letter_queue_url
 }
 
 output "conform_failed_queue_url" {
@@ -132,7 +132,7 @@ output "connector_token_parameters" {
 
 output "schedules_dlq_url" {
   description = "Dead-letter queue of schedules; null on the local cloud."
-  value       = one(module.schedules_dead_letters[*].url)
+  value       = one(module.schedules_dead_letter_queue[*].url)
 }
 
 output "warehouse_endpoint" {

@@ -36,13 +36,13 @@ module "warehouse" {
   s3_prefix_list_id = module.network[0].s3_prefix_list_id
   client_cidrs      = var.warehouse_client_cidrs
 
-  copy_role_arn        = module.warehouse_access.copy_role_arn
-  key_arn              = module.keys.data_key_arn
-  secrets_key_arn      = module.keys.secrets_key_arn
-  admin_password_days  = var.warehouse_admin_password_days
-  snapshot_days        = var.warehouse_snapshot_days
-  dead_letters_arn     = module.schedules_dead_letters[0].arn
-  permissions_boundary = local.permissions_boundary
-  log_retention_days   = var.log_retention_days
-  log_key_arn          = module.keys.data_key_arn
+  copy_role_arn         = module.warehouse_access.copy_role_arn
+  key_arn               = module.keys.data_key_arn
+  secrets_key_arn       = module.keys.secrets_key_arn
+  admin_password_days   = var.warehouse_admin_password_days
+  snapshot_days         = var.warehouse_snapshot_days
+  dead_letter_queue_arn = module.schedules_dead_letter_queue[0].arn
+  permissions_boundary  = local.permissions_boundary
+  log_retention_days    = var.log_retention_days
+  log_key_arn           = module.keys.data_key_arn
 }

@@ -44,22 +44,22 @@ variables {
       environment = { SHOP_ID = "acme", POS_BASE_URL = "https://pos.example.com", POS_TOKEN_PARAMETER = "/shoplake-test/connectors/pos/acme/token" }
     }
   }
-  cluster_arn          = "arn:aws:ecs:eu-west-1:000000000000:cluster/shoplake-test-connectors"
-  cluster_name         = "shoplake-test-connectors"
-  capacity_provider    = "FARGATE"
-  subnet_ids           = ["subnet-1", "subnet-2", "subnet-3"]
-  security_group_id    = "sg-1"
-  assign_public_ip     = true
-  stream_name          = "shoplake-test-pos"
-  stream_arn           = "arn:aws:kinesis:eu-west-1:000000000000:stream/shoplake-test-pos"
-  lake_bucket          = "shoplake-test-lake"
-  lake_bucket_arn      = "arn:aws:s3:::shoplake-test-lake"
-  token_parameter_arns = ["arn:aws:ssm:eu-west-1:000000000000:parameter/shoplake-test/connectors/pos/acme/token"]
-  key_arn              = "arn:aws:kms:eu-west-1:000000000000:key/data"
-  secrets_key_arn      = "arn:aws:kms:eu-west-1:000000000000:key/secrets"
-  dead_letters_arn     = "arn:aws:sqs:eu-west-1:000000000000:shoplake-test-schedules-dlq"
-  log_retention_days   = 30
-  permissions_boundary = null
+  cluster_arn           = "arn:aws:ecs:eu-west-1:000000000000:cluster/shoplake-test-connectors"
+  cluster_name          = "shoplake-test-connectors"
+  capacity_provider     = "FARGATE"
+  subnet_ids            = ["subnet-1", "subnet-2", "subnet-3"]
+  security_group_id     = "sg-1"
+  assign_public_ip      = true
+  stream_name           = "shoplake-test-pos"
+  stream_arn            = "arn:aws:kinesis:eu-west-1:000000000000:stream/shoplake-test-pos"
+  lake_bucket           = "shoplake-test-lake"
+  lake_bucket_arn       = "arn:aws:s3:::shoplake-test-lake"
+  token_parameter_arns  = ["arn:aws:ssm:eu-west-1:000000000000:parameter/shoplake-test/connectors/pos/acme/token"]
+  key_arn               = "arn:aws:kms:eu-west-1:000000000000:key/data"
+  secrets_key_arn       = "arn:aws:kms:eu-west-1:000000000000:key/secrets"
+  dead_letter_queue_arn = "arn:aws:sqs:eu-west-1:000000000000:shoplake-test-schedules-dlq"
+  log_retention_days    = 30
+  permissions_boundary  = null
 }
 
 run "a_task_is_locked_down" {
@@ -166,7 +166,7 @@ run "run_has_its_shop_retries_and_dead_letter_queue" {
     error_message = "The schedule should set variables of the existing container."
   }
   assert {
-    condition     = aws_scheduler_schedule.this["acme"].target[0].dead_letter_config[0].arn == var.dead_letters_arn && aws_scheduler_schedule.this["acme"].target[0].retry_policy[0].maximum_retry_attempts > 0
+    condition     = aws_scheduler_schedule.this["acme"].target[0].dead_letter_config[0].arn == var.dead_letter_queue_arn && aws_scheduler_schedule.this["acme"].target[0].retry_policy[0].maximum_retry_attempts > 0
     error_message = "A failed start should be retried and then go to the dead-letter queue."
   }
   assert {

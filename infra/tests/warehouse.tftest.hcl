@@ -29,25 +29,25 @@ mock_provider "aws" {
 # ---- the module: nothing is deployed, as the provider is a mock ----------------------------------
 
 variables {
-  name                 = "shoplake-test"
-  region               = "eu-west-1"
-  database             = "shoplake"
-  base_rpus            = 8
-  max_rpus             = 16
-  usage_limits         = { daily = { period = "daily", rpu_hours = 96, action = "emit-metric" }, weekly = { period = "weekly", rpu_hours = 900, action = "deactivate" } }
-  vpc_id               = "vpc-1"
-  subnet_ids           = ["subnet-1", "subnet-2", "subnet-3"]
-  s3_prefix_list_id    = "pl-1"
-  client_cidrs         = ["10.8.0.0/16"]
-  copy_role_arn        = "arn:aws:iam::000000000000:role/shoplake-test-warehouse-copy"
-  key_arn              = "arn:aws:kms:eu-west-1:000000000000:key/data"
-  secrets_key_arn      = "arn:aws:kms:eu-west-1:000000000000:key/secrets"
-  admin_password_days  = 30
-  snapshot_days        = 7
-  dead_letters_arn     = "arn:aws:sqs:eu-west-1:000000000000:shoplake-test-schedules-dlq"
-  log_retention_days   = 30
-  log_key_arn          = "arn:aws:kms:eu-west-1:000000000000:key/data"
-  permissions_boundary = null
+  name                  = "shoplake-test"
+  region                = "eu-west-1"
+  database              = "shoplake"
+  base_rpus             = 8
+  max_rpus              = 16
+  usage_limits          = { daily = { period = "daily", rpu_hours = 96, action = "emit-metric" }, weekly = { period = "weekly", rpu_hours = 900, action = "deactivate" } }
+  vpc_id                = "vpc-1"
+  subnet_ids            = ["subnet-1", "subnet-2", "subnet-3"]
+  s3_prefix_list_id     = "pl-1"
+  client_cidrs          = ["10.8.0.0/16"]
+  copy_role_arn         = "arn:aws:iam::000000000000:role/shoplake-test-warehouse-copy"
+  key_arn               = "arn:aws:kms:eu-west-1:000000000000:key/data"
+  secrets_key_arn       = "arn:aws:kms:eu-west-1:000000000000:key/secrets"
+  admin_password_days   = 30
+  snapshot_days         = 7
+  dead_letter_queue_arn = "arn:aws:sqs:eu-west-1:000000000000:shoplake-test-schedules-dlq"
+  log_retention_days    = 30
+  log_key_arn           = "arn:aws:kms:eu-west-1:000000000000:key/data"
+  permissions_boundary  = null
 }
 
 run "warehouse_is_private_and_requires_tls" {

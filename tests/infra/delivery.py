@@ -84,7 +84,7 @@ def topics_accept_their_publishers(stack: Stack) -> Iterator[str]:
 
 
 def queues_accept_their_senders(stack: Stack) -> Iterator[str]:
-    """The policy of a queue allows its senders: rules and schedules, also for dead letters."""
+    """The policy of a queue allows its senders: rules and schedules, dead-letter messages too."""
     policies = {
         policy.values["queue_url"]: policy.values["policy"]
         for policy in stack.of("aws_sqs_queue_policy")

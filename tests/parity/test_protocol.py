@@ -383,6 +383,6 @@ def test_a_result_that_is_too_large_has_fewer_sample_rows() -> None:
         ("longer", 9),
     ]
     assert all(check["sample"] for check in result["failed_checks"]), "from the longest first"
-    assert [len(check["sample"]) for check in checks] == [5, 20], "what is committed is as it was"
+    assert [len(check["sample"]) for check in checks] == [5, 20], "the commit is unchanged"
     small = {"outcome": "checks_failed", "failed_checks": [{**checks[0], "sample": [row]}]}
     assert shortened(small) is small

@@ -3,7 +3,7 @@
 //!
 //! | Module | Port | AWS |
 //! |---|---|---|
-//! | [`dead_letters`] | [`DeadLetterQueue`] | SQS |
+//! | [`dead_letter_queue`] | [`DeadLetterQueue`] | SQS |
 //! | [`dirty_queue`] | [`DirtyQueue`] | SQS |
 //! | [`events`] | [`EventPublisher`] | EventBridge |
 //! | [`executions`] | [`Executions`] | Step Functions |
@@ -16,7 +16,7 @@
 //! the crate `shoplake-lake`, the warehouse is in `shoplake-warehouse`.
 
 mod config;
-pub mod dead_letters;
+pub mod dead_letter_queue;
 pub mod dirty_queue;
 mod error;
 pub mod events;
@@ -28,7 +28,7 @@ pub mod stream;
 pub mod topic;
 
 pub use config::sdk_config;
-pub use dead_letters::{
+pub use dead_letter_queue::{
     DeadLetterMessage, DeadLetterQueue, MemoryDeadLetterQueue, SqsDeadLetterQueue,
 };
 pub use dirty_queue::{DirtyQueue, MemoryDirtyQueue, SqsDirtyQueue};

@@ -107,7 +107,7 @@ impl TargetArguments {
         };
         let Names { endpoint, outputs } = Names::parse(&text).with_context(|| {
             format!(
-                "invalid target {}: expected what `terraform output -json` or `make outputs` prints",
+                "invalid target {}: expected the output of `terraform output -json` or `make outputs`",
                 file.display()
             )
         })?;

@@ -20,8 +20,8 @@ pub struct GoldHead {
 /// An object in gold that does not say which commit it is.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "the gold object {etag} has no valid metadata {name:?}, so it was not written by a job; delete it \
-     and mark its partition dirty"
+    "the gold object {etag} has no valid metadata {name:?}, so it was not written by a job; delete \
+     it and backfill its partition"
 )]
 pub struct GoldHeadError {
     etag: ETag,

@@ -127,7 +127,8 @@ impl From<ReferenceTable> for StoredTable {
 }
 
 impl ReferenceTable {
-    /// Returns the declared table with the rows of `csv`, which `skipped` lines of its file precede.
+    /// Returns the declared table with the rows of `csv`, which `skipped` lines of its file
+    /// precede.
     ///
     /// # Errors
     /// When the declaration or a line is invalid. The error names the line of the file.

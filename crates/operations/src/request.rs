@@ -199,7 +199,7 @@ mod tests {
             json!({}),
             json!({"action": "drop_everything"}),
             json!({"action": "add_shop", "shop_id": "../other"}),
-            json!({"action": "rotate_secret", "shop_id": "acme", "surprise": 1}),
+            json!({"action": "rotate_secret", "shop_id": "acme", "unexpected": 1}),
             json!({"action": "open_backfill", "shop_id": "acme", "name": "History",
             "until": "2026-12-01T00:00:00Z"}),
             json!({"action": "open_backfill", "shop_id": "acme", "name": "history",
@@ -210,7 +210,7 @@ mod tests {
             json!({"action": "redrive"}),
             json!({"action": "redrive", "queue": "gold"}),
             json!({"action": "redrive", "queue": "dirty", "day": "2026-11-21"}),
-            json!({"action": "redrive", "queue": "dirty", "surprise": 1}),
+            json!({"action": "redrive", "queue": "dirty", "unexpected": 1}),
             json!({"action": "redrive", "quarantine": "visits"}),
         ] {
             let failure = Request::from_json(json.clone()).unwrap_err();

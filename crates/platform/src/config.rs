@@ -107,7 +107,7 @@ fn purpose(name: &str) -> &'static str {
             "the URL of the SQS queue of batches that could not be conformed"
         }
         "DEFINITIONS_DIR" => "the directory with schemas/, glue-sql/ and, for control, models.json",
-        "DIRTY_DEAD_LETTERS_URL" => "the URL of the dead-letter queue of the dirty queue",
+        "DIRTY_DEAD_LETTER_QUEUE_URL" => "the URL of the dead-letter queue of the dirty queue",
         "DIRTY_QUEUE_URL" => "the URL of the SQS queue of dirty partitions",
         "EVENT_BUS" => "the name of the EventBridge bus",
         "FIREHOSE_BUFFER_SECONDS" => {

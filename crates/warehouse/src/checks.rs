@@ -387,7 +387,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_row_that_somebody_deletes_when_recorded_then_the_error_says_so() {
+    async fn recording_reports_rows_that_a_concurrent_session_deleted() {
         let error = december_first(7).record(warehouse(9, 1).as_ref()).await.unwrap_err();
         assert!(
             error.to_string().contains("shoplake.check_runs has no row for total_sales 2010-12-01")

@@ -60,7 +60,7 @@ async fn operations() -> Result<Operations, Error> {
             silver_to_gold_glue: None,
         },
     ));
-    let dead_letters = |url| Arc::new(SqsDeadLetterQueue::new(&sdk, url));
+    let dead_letter_queue = |url| Arc::new(SqsDeadLetterQueue::new(&sdk, url));
     Ok(Operations {
         models: models(&definitions.join("models.json"))?,
         migrations: Migration::read(&definitions.join("glue-sql/warehouse"))?,
@@ -84,8 +84,8 @@ async fn operations() -> Result<Operations, Error> {
         executions: Arc::clone(&executions),
         redrive: Redrive {
             contracts,
-            dirty: dead_letters(required("DIRTY_DEAD_LETTERS_URL")?),
-            streams: dead_letters(required("CONFORM_FAILED_QUEUE_URL")?),
+            dirty: dead_letter_queue(required("DIRTY_DEAD_LETTER_QUEUE_URL")?),
+            streams: dead_letter_queue(required("CONFORM_FAILED_QUEUE_URL")?),
             executions,
             bucket,
             stream: Arc::new(KinesisStream::new(&sdk).with_deadline(CALL_TIMEOUT)),

@@ -70,7 +70,7 @@ data "aws_iam_policy_document" "schedule" {
   statement {
     sid       = "SendToDeadLetterQueue"
     actions   = ["sqs:SendMessage"]
-    resources = [var.dead_letters_arn]
+    resources = [var.dead_letter_queue_arn]
   }
 
   statement {
@@ -138,7 +138,7 @@ resource "aws_scheduler_schedule" "this" {
     }
 
     dead_letter_config {
-      arn = var.dead_letters_arn
+      arn = var.dead_letter_queue_arn
     }
 
     # A task derives its period from the clock, so a late start would fetch another period: it is

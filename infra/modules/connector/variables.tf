@@ -135,7 +135,7 @@ variable "secrets_key_arn" {
   type        = string
 }
 
-variable "dead_letters_arn" {
+variable "dead_letter_queue_arn" {
   description = "Dead-letter queue of failed starts."
   type        = string
 }

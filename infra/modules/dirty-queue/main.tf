@@ -43,13 +43,13 @@ resource "aws_cloudwatch_event_rule" "this" {
   event_pattern  = jsonencode(each.value.pattern)
 }
 
-module "dead_letters" {
+module "dead_letter_queue" {
   source = "../queue"
 
-  name              = "${var.prefix}-dirty-dlq"
-  region            = var.region
-  sending_rule_arns = local.rule_arns
-  dead_letters_from = local.name
+  name                 = "${var.prefix}-dirty-dlq"
+  region               = var.region
+  sending_rule_arns    = local.rule_arns
+  dead_letter_queue_of = local.name
 }
 
 module "queue" {
@@ -60,8 +60,8 @@ module "queue" {
   visibility_seconds = var.visibility_seconds
   sending_rule_arns  = local.rule_arns
 
-  dead_letters_to = {
-    queue_arn      = module.dead_letters.arn
+  dead_letter_queue = {
+    queue_arn      = module.dead_letter_queue.arn
     after_receives = 5
   }
 }
@@ -77,7 +77,7 @@ resource "aws_cloudwatch_event_target" "this" {
   arn            = module.queue.arn
 
   dead_letter_config {
-    arn = module.dead_letters.arn
+    arn = module.dead_letter_queue.arn
   }
 
   retry_policy {

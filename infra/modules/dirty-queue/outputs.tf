@@ -8,14 +8,14 @@ output "arn" {
   value       = module.queue.arn
 }
 
-output "dead_letters_url" {
+output "dead_letter_queue_url" {
   description = "URL of the dead-letter queue."
-  value       = module.dead_letters.url
+  value       = module.dead_letter_queue.url
 }
 
-output "dead_letters_arn" {
+output "dead_letter_queue_arn" {
   description = "ARN of the dead-letter queue."
-  value       = module.dead_letters.arn
+  value       = module.dead_letter_queue.arn
 }
 
 output "bus_name" {

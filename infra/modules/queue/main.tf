@@ -58,13 +58,13 @@ resource "aws_sqs_queue" "this" {
   sqs_managed_sse_enabled    = true
   policy                     = data.aws_iam_policy_document.this.json
 
-  redrive_policy = var.dead_letters_to == null ? null : jsonencode({
-    deadLetterTargetArn = var.dead_letters_to.queue_arn
-    maxReceiveCount     = var.dead_letters_to.after_receives
+  redrive_policy = var.dead_letter_queue == null ? null : jsonencode({
+    deadLetterTargetArn = var.dead_letter_queue.queue_arn
+    maxReceiveCount     = var.dead_letter_queue.after_receives
   })
 
-  redrive_allow_policy = var.dead_letters_from == null ? null : jsonencode({
+  redrive_allow_policy = var.dead_letter_queue_of == null ? null : jsonencode({
     redrivePermission = "byQueue"
-    sourceQueueArns   = ["${local.arn_prefix}${var.dead_letters_from}"]
+    sourceQueueArns   = ["${local.arn_prefix}${var.dead_letter_queue_of}"]
   })
 }

@@ -17,7 +17,7 @@ variable "visibility_seconds" {
   default     = 30
 }
 
-variable "dead_letters_to" {
+variable "dead_letter_queue" {
   description = <<-TEXT
     Dead-letter queue and the number of receives after which a message goes there; null for none.
   TEXT
@@ -25,7 +25,7 @@ variable "dead_letters_to" {
   default     = null
 }
 
-variable "dead_letters_from" {
+variable "dead_letter_queue_of" {
   description = "Name of the queue whose dead-letter queue this is; null for none."
   type        = string
   default     = null

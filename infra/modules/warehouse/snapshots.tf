@@ -51,7 +51,7 @@ data "aws_iam_policy_document" "snapshots" {
   statement {
     sid       = "SendToDeadLetterQueue"
     actions   = ["sqs:SendMessage"]
-    resources = [var.dead_letters_arn]
+    resources = [var.dead_letter_queue_arn]
   }
 
   statement {
@@ -104,7 +104,7 @@ resource "aws_scheduler_schedule" "snapshots" {
     }), "\\u003c", "<"), "\\u003e", ">")
 
     dead_letter_config {
-      arn = var.dead_letters_arn
+      arn = var.dead_letter_queue_arn
     }
     retry_policy {
       maximum_event_age_in_seconds = 4 * 60 * 60

@@ -79,7 +79,7 @@ variable "snapshot_days" {
   type        = number
 }
 
-variable "dead_letters_arn" {
+variable "dead_letter_queue_arn" {
   description = "Dead-letter queue of failed snapshots."
   type        = string
 }

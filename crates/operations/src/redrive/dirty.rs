@@ -13,13 +13,13 @@ use super::{MAX_MESSAGES, retryable};
 /// SQS could move the messages itself, but not those that EventBridge could not deliver: they never
 /// were in the dirty queue.
 pub(crate) async fn redrive(
-    dead_letters: &dyn DeadLetterQueue,
+    dead_letter_queue: &dyn DeadLetterQueue,
     queue: &dyn DirtyQueue,
 ) -> Result<Redriven, Failure> {
     let mut moved = 0;
     let mut is_empty = false;
     while moved < MAX_MESSAGES {
-        let received = dead_letters.receive().await.map_err(retryable)?;
+        let received = dead_letter_queue.receive().await.map_err(retryable)?;
         is_empty = received.is_empty();
         if is_empty {
             break;
@@ -27,7 +27,7 @@ pub(crate) async fn redrive(
         let bodies: Vec<_> = received.iter().map(|message| message.body.clone()).collect();
         queue.send_bodies(&bodies).await.map_err(retryable)?;
         for message in &received {
-            dead_letters.delete(message).await.map_err(retryable)?;
+            dead_letter_queue.delete(message).await.map_err(retryable)?;
         }
         moved += received.len();
     }
@@ -51,11 +51,11 @@ mod tests {
 
     #[tokio::test]
     async fn all_dead_letter_messages_are_moved() {
-        let dead_letters = MemoryDeadLetterQueue::with_bodies(messages(23));
+        let dead_letter_queue = MemoryDeadLetterQueue::with_bodies(messages(23));
         let queue = MemoryDirtyQueue::default();
-        assert_eq!(redrive(&dead_letters, &queue).await.unwrap(), redriven(23));
+        assert_eq!(redrive(&dead_letter_queue, &queue).await.unwrap(), redriven(23));
         assert_eq!(queue.take_bodies(), messages(23));
-        assert!(dead_letters.bodies().is_empty());
+        assert!(dead_letter_queue.bodies().is_empty());
     }
 
     #[tokio::test]
@@ -69,17 +69,17 @@ mod tests {
     async fn a_message_that_cannot_be_sent_is_not_deleted() {
         let queue = MemoryDirtyQueue::default();
         queue.fail([Some(Fault::Refused)]);
-        let dead_letters = MemoryDeadLetterQueue::with_bodies(messages(3));
-        let failure = redrive(&dead_letters, &queue).await.unwrap_err();
+        let dead_letter_queue = MemoryDeadLetterQueue::with_bodies(messages(3));
+        let failure = redrive(&dead_letter_queue, &queue).await.unwrap_err();
         assert!(
             !failure.is_permanent() && failure.to_string().contains("run the same redrive again"),
             "{failure}"
         );
-        assert_eq!(dead_letters.bodies(), messages(3));
+        assert_eq!(dead_letter_queue.bodies(), messages(3));
 
-        dead_letters.reappear();
+        dead_letter_queue.reappear();
         assert_eq!(
-            redrive(&dead_letters, &MemoryDirtyQueue::default()).await.unwrap(),
+            redrive(&dead_letter_queue, &MemoryDirtyQueue::default()).await.unwrap(),
             redriven(3)
         );
     }

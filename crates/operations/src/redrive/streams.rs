@@ -189,18 +189,18 @@ mod tests {
     }
 
     fn redrive(
-        dead_letters: Vec<String>,
+        dead_letter_queue: Vec<String>,
     ) -> (Redrive, Arc<MemoryDeadLetterQueue>, Arc<MemoryExecutions>) {
-        let (dead_letters, executions) = (
-            Arc::new(MemoryDeadLetterQueue::with_bodies(dead_letters)),
+        let (dead_letter_queue, executions) = (
+            Arc::new(MemoryDeadLetterQueue::with_bodies(dead_letter_queue)),
             Arc::new(MemoryExecutions::default()),
         );
         let redrive = Redrive {
-            streams: dead_letters.clone(),
+            streams: dead_letter_queue.clone(),
             executions: executions.clone(),
             ..testing::redrive()
         };
-        (redrive, dead_letters, executions)
+        (redrive, dead_letter_queue, executions)
     }
 
     async fn batches(redrive: &Redrive, lake: &MemoryStore, time: &str) -> Value {
@@ -224,23 +224,23 @@ mod tests {
     #[tokio::test]
     async fn objects_that_can_hold_a_batch_are_conformed() {
         let lake = lake(&[BEFORE, LATE, SAME_HOUR, NEXT_HOUR, OTHER]).await;
-        let (redrive, dead_letters, executions) =
+        let (redrive, dead_letter_queue, executions) =
             redrive(vec![given_up("shoplake-local-web", "10:02:00.5", "10:05:00")]);
         let answer = batches(&redrive, &lake, "12:00:00").await;
         assert_eq!((&answer["batches"], &answer["objects"]), (&json!(1), &json!(2)), "{answer}");
         assert_eq!(conformed(&executions), [LATE.0, SAME_HOUR.0]);
-        assert!(dead_letters.bodies().is_empty());
+        assert!(dead_letter_queue.bodies().is_empty());
     }
 
     #[tokio::test]
     async fn batches_of_one_time_conform_each_object_once() {
         let lake = lake(&[SAME_HOUR]).await;
         let batch = given_up("shoplake-local-web", "10:02:00", "10:05:00");
-        let (redrive, dead_letters, executions) = redrive(vec![batch; 12]);
+        let (redrive, dead_letter_queue, executions) = redrive(vec![batch; 12]);
         let answer = batches(&redrive, &lake, "12:00:00").await;
         assert_eq!((&answer["batches"], &answer["objects"]), (&json!(12), &json!(1)));
         assert_eq!(conformed(&executions).len(), 1);
-        assert!(dead_letters.bodies().is_empty());
+        assert!(dead_letter_queue.bodies().is_empty());
     }
 
     #[tokio::test]
@@ -248,7 +248,7 @@ mod tests {
         let recent = given_up("shoplake-local-web", "10:02:00", "10:05:00");
         let missing = given_up("shoplake-local-crm", "08:00:00", "08:00:01");
         let foreign = given_up("other-web", "08:00:00", "08:00:01");
-        let (redrive, dead_letters, executions) =
+        let (redrive, dead_letter_queue, executions) =
             redrive(vec![recent.clone(), missing, foreign, "?".to_owned()]);
         let lake = lake(&[LATE]).await;
         // A minute of gathering: two minutes and ten seconds until all is there.
@@ -257,27 +257,27 @@ mod tests {
             answer["left"],
             json!({"too_recent": 1, "not_in_bronze": 1, "not_understood": 2})
         );
-        assert_eq!((dead_letters.bodies().len(), conformed(&executions).len()), (4, 0));
+        assert_eq!((dead_letter_queue.bodies().len(), conformed(&executions).len()), (4, 0));
 
-        dead_letters.reappear();
+        dead_letter_queue.reappear();
         let answer = batches(&redrive, &lake, "10:07:10").await;
         assert_eq!(answer["batches"], 1);
-        assert!(!dead_letters.bodies().contains(&recent));
+        assert!(!dead_letter_queue.bodies().contains(&recent));
     }
 
     #[tokio::test]
     async fn a_batch_stays_until_all_its_executions_have_started() {
         let lake = lake(&[LATE, SAME_HOUR]).await;
-        let (redrive, dead_letters, executions) =
+        let (redrive, dead_letter_queue, executions) =
             redrive(vec![given_up("shoplake-local-web", "10:02:00", "10:05:00")]);
         executions.fail([None, Some(Fault::Refused)]);
         assert!(!redrive.batches(&lake, at("12:00:00")).await.unwrap_err().is_permanent());
-        assert_eq!(dead_letters.bodies().len(), 1);
+        assert_eq!(dead_letter_queue.bodies().len(), 1);
 
-        dead_letters.reappear();
+        dead_letter_queue.reappear();
         redrive.batches(&lake, at("12:00:00")).await.unwrap();
         assert_eq!(conformed(&executions), [LATE.0, LATE.0, SAME_HOUR.0]);
-        assert!(dead_letters.bodies().is_empty());
+        assert!(dead_letter_queue.bodies().is_empty());
     }
 
     #[tokio::test]
