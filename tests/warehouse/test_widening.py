@@ -52,7 +52,7 @@ def test_widening_again_changes_nothing(connection: psycopg.Connection) -> None:
 
 def test_a_view_on_the_column_is_named_and_nothing_changes(connection: psycopg.Connection) -> None:
     connection.execute("create view sales.report as select net from sales.total_sales")
-    refused = pytest.raises(psycopg.errors.DependentObjectsStillExist, match="sales.report")
+    refused = pytest.raises(psycopg.errors.DependentObjectsStillExist, match=r"sales\.report")
     with refused, connection.transaction():
         for sql, parameters in WIDENING:
             execute(connection, sql, parameters)
