@@ -14,7 +14,7 @@ pub enum UnreadableCommit {
     #[error(transparent)]
     Head(#[from] GoldHeadError),
     /// Not in its file.
-    #[error("the gold object cannot be read: {0}; delete it and mark its partition dirty")]
+    #[error("the gold object cannot be read: {0}; delete it and backfill its partition")]
     File(#[from] ParquetError),
 }
 
@@ -266,10 +266,7 @@ select shop_id from gold.daily where sales < 2
             let models = models.index();
             let model = models.get("daily").unwrap();
             let error = committed(model, "2010-12-01".parse().unwrap(), &object).unwrap_err();
-            assert!(
-                error.to_string().contains("delete it and mark its partition dirty"),
-                "{error}"
-            );
+            assert!(error.to_string().contains("delete it and backfill its partition"), "{error}");
         }
     }
 }
