@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_currency_is_three_capital_letters() {
+    fn a_currency_has_three_capital_characters() {
         assert_eq!(currency("GBP".to_owned()).unwrap(), "GBP");
         for code in ["gbp", "EURO", "€", ""] {
             let error = currency(code.to_owned()).unwrap_err().to_string();

@@ -28,7 +28,7 @@ const COMMENTS: [&str; 6] = [
     "Two lines\nof praise, with a comma.",
 ];
 
-/// Returns the interactions that happened on `day`, on whichever day they are sent.
+/// Returns the interactions that happened on `day`; some are sent a day later.
 pub(super) fn happened(crm: &Interactions, day: NaiveDate) -> Vec<Interaction> {
     let mut happened = ticket_steps(crm, day);
     let mut rng = rng_of_day(crm.world.seed ^ CRM_SEED, day);
