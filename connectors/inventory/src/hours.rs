@@ -167,9 +167,9 @@ mod tests {
         let error = |hour, from, to| Hours::choose(hour, from, to).unwrap_err().to_string();
 
         assert!(
-            error(None, late, early).contains("SNAPSHOT_TO cannot be read, expected 2026-11-20T11")
+            error(None, late, early).contains("SNAPSHOT_TO is invalid, expected 2026-11-20T11")
         );
-        assert!(error(early, early, late).contains("SNAPSHOT_HOUR cannot be read"));
+        assert!(error(early, early, late).contains("SNAPSHOT_HOUR is invalid"));
         assert!(error(None, early, None).contains("SNAPSHOT_TO is not set"));
         assert!(error(None, None, late).contains("SNAPSHOT_FROM is not set"));
     }

@@ -4,12 +4,15 @@
 //!
 //! Whoever computes them twice, by two engines or in two orders, has to get the same tables.
 
+mod by_contract;
 mod crm;
 mod inventory;
 mod limits;
 mod pos;
 mod values;
 mod web;
+
+use std::path::Path;
 
 use chrono::{Days, NaiveDate};
 use rand::rngs::StdRng;
@@ -56,6 +59,15 @@ pub fn events(seed: u64) -> Vec<Event> {
     limits::days(&mut events);
     copies(&mut rng, &mut events);
     events
+}
+
+/// A few events of each dataset in the folder `schemas` that [`events`] has none of, such as a new
+/// dataset.
+///
+/// # Errors
+/// When the schemas cannot be read.
+pub fn events_by_contract(schemas: &Path) -> anyhow::Result<Vec<Event>> {
+    by_contract::events(schemas, &events(1).into_iter().map(|event| event.dataset).collect())
 }
 
 /// Day number `number`, from 0.

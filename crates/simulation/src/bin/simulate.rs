@@ -72,7 +72,8 @@ async fn main() -> anyhow::Result<()> {
         read(&lake, path, &mut lines).with_context(|| format!("reading {}", path.display()))?;
     }
     if let Some(seed) = arguments.adversarial {
-        let events = adversary::events(seed);
+        let mut events = adversary::events_by_contract(&arguments.schemas)?;
+        events.extend(adversary::events(seed));
         let mut file = Vec::new();
         for event in &events {
             serde_json::to_writer(&mut file, event)?;
