@@ -60,6 +60,7 @@ test: setup checkout lint unit localstack-test infra-test report-test notebook-t
 lint: setup checkout ## check formatting, Rust, dependencies, Python, Terraform and SQL
 	@echo "==> lint"
 	@cargo fmt --all --check
+	@cargo fmt --manifest-path tests/contracts/Cargo.toml --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@$(PYTHON) $(RUN) dev.lint
 
@@ -73,6 +74,7 @@ advisories: ## check the dependencies for known vulnerabilities (needs access to
 unit: checkout ## run unit and property tests
 	@echo "==> unit and property tests"
 	@cargo test --locked --workspace --all-targets
+	@cargo test --locked --manifest-path tests/contracts/Cargo.toml
 
 localstack-test: setup build ## test the local cloud, the state machines, the warehouse and the commands
 	@echo "==> tests of the local cloud, the state machines, the warehouse and the commands"
