@@ -379,7 +379,7 @@ def measure_cloud(cloud: Path) -> None:
                 "milliseconds": round(milliseconds),
                 **{
                     message: log.count(f'"message":"{message}"')
-                    for message in ("computing", "postponed")
+                    for message in ("computing", "delayed")
                 },
                 **{
                     outcome: log.count(f'"outcome":"{outcome}"')
@@ -394,7 +394,7 @@ def measure_cloud(cloud: Path) -> None:
             f"{name}: {total['requests']} requests, {milliseconds:.1f} ms, {log:.0f} bytes of log"
         )
     planned, ran = totals["dispatch"], totals["transform"]
-    print(f"jobs: {planned['computing']} started, {planned['postponed']} postponed")
+    print(f"jobs: {planned['computing']} started, {planned['delayed']} delayed")
     print(f"jobs: {ran['Committed']} committed, {ran['Unchanged']} unchanged")
 
 

@@ -2,6 +2,7 @@
 
 use chrono::NaiveDate;
 use shoplake_contracts::ShopId;
+use shoplake_lake::keys;
 
 /// One delivery of one shop: a trading day of its tills, an hour of its warehouse.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,16 +21,12 @@ pub struct Batch {
 impl Batch {
     /// Returns the key of the batch's checkpoint.
     pub fn checkpoint_key(&self) -> String {
-        format!("{}.json", self.state())
+        keys::connector_checkpoint(self.connector, self.shop.as_str(), &self.name)
     }
 
     /// Returns the key of an object with row keys that the batch has sent.
     pub(crate) fn segment_key(&self, digest: &str) -> String {
-        format!("{}/{digest}.keys", self.state())
-    }
-
-    fn state(&self) -> String {
-        format!("state/connectors/{}/{}/{}", self.connector, self.shop, self.name)
+        keys::connector_keys(self.connector, self.shop.as_str(), &self.name, digest)
     }
 
     /// Returns the envelope id of the row with this key.

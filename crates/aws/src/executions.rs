@@ -71,7 +71,7 @@ pub struct GlueRun {
 
 /// Returns the input of silver-to-gold for an existing result, as silver-to-gold-glue passes it on.
 fn input_with_result(result: &JobResult) -> Value {
-    let job = keys::job(&result.model, &result.partition, &result.job);
+    let job = keys::job(&result.model, result.partition, &result.job);
     json!({"job": job, "transform": {"result": result}})
 }
 

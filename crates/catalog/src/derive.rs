@@ -141,7 +141,7 @@ fn dataset(contract: &Contract) -> Result<Table, CatalogError> {
         description: contract.description.clone(),
         format: Format::Parquet,
         location: keys::silver_dataset(&contract.dataset),
-        template: keys::silver_prefix(&contract.dataset, folder),
+        template: keys::silver_folder(&contract.dataset, folder),
         columns,
         partition_keys,
         key: contract.key.clone(),

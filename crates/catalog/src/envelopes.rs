@@ -56,8 +56,8 @@ pub(crate) fn quarantine<'a>(datasets: impl Iterator<Item = &'a str>) -> Table {
                       silver.quarantined has the first reason of each."
             .to_owned(),
         format: Format::Json,
-        location: "quarantine/".to_owned(),
-        template: "quarantine/${dataset}/dt=${dt}/".to_owned(),
+        location: keys::QUARANTINE.to_owned(),
+        template: format!("{}${{dataset}}/dt=${{dt}}/", keys::QUARANTINE),
         columns: vec![
             HiveColumn::new(
                 "failure",

@@ -143,7 +143,8 @@ impl Delivery {
             completed_at: Option<DateTime<Utc>>,
         }
         let started = Utc::now();
-        let checkpoints = lake.bodies(&format!("state/connectors/pos/{shop}/{day}.json")).await?;
+        let checkpoint = keys::connector_checkpoint("pos", shop, &day.to_string());
+        let checkpoints = lake.bodies(&checkpoint).await?;
         let resumes = checkpoints.iter().any(|checkpoint| {
             serde_json::from_slice::<Checkpoint>(checkpoint)
                 .is_ok_and(|checkpoint| checkpoint.completed_at.is_none())
@@ -163,7 +164,7 @@ impl Delivery {
                 progress.received.insert((envelope.id, envelope.receivedat));
             }
         }
-        for line in lake.lines(&format!("quarantine/{DATASET}/")).await? {
+        for line in lake.lines(&keys::quarantine_dataset(DATASET)).await? {
             if let Some(envelope) = self.own(&quarantined_envelope(&line)?) {
                 progress.quarantined.insert((envelope.id, envelope.receivedat));
             }
@@ -183,7 +184,7 @@ impl Delivery {
     }
 
     async fn read_silver(&self, lake: &Lake, progress: &mut Progress) -> Result<()> {
-        let prefix = keys::silver_prefix(DATASET, &format!("dt={}", self.day));
+        let prefix = keys::silver_folder(DATASET, &format!("dt={}", self.day));
         let mut newest: HashMap<LineKey, Line> = HashMap::new();
         for batch in lake.rows(&prefix, &Line::COLUMNS).await? {
             let lines = Line::read(&batch)

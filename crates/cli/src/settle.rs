@@ -160,14 +160,14 @@ impl Pipeline {
             version: u64,
         }
         let mut gold: BTreeMap<Partition, u64> = BTreeMap::new();
-        for (key, version) in self.lake.metadata("gold/", "version").await? {
+        for (key, version) in self.lake.metadata(keys::GOLD, "version").await? {
             if let Some(LakeKey::Gold { model, partition }) = keys::parse(&key)
                 && self.shown.contains(model)
             {
                 let version = version
                     .parse()
                     .with_context(|| format!("{key} has an invalid version {version:?}"))?;
-                gold.insert((model.to_owned(), partition.to_owned()), version);
+                gold.insert((model.to_owned(), partition.to_string()), version);
             }
         }
         let sql = "select model, partition_value, version from shoplake.loads";

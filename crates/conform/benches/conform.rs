@@ -161,7 +161,9 @@ fn payload(record_bytes: usize) -> (String, u64) {
 
 fn conform(criterion: &mut Criterion) {
     let layout = Layout {
-        silver: |dataset, partition, name| format!("silver/{dataset}/{partition}/{name}.parquet"),
+        silver: |dataset, partition, name| {
+            format!("silver/{dataset}/{}/{name}.parquet", partition.silver_folder())
+        },
         quarantine: |dataset, day, name| format!("quarantine/{dataset}/dt={day}/{name}.ndjson.gz"),
     };
     let contracts =

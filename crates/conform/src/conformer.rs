@@ -26,7 +26,7 @@ const QUARANTINED: &str = "quarantined";
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
     /// Returns the silver key for (dataset, the partition's folder, name).
-    pub silver: fn(&str, &str, &str) -> String,
+    pub silver: fn(&str, Partition, &str) -> String,
     /// Returns the quarantine key for (dataset, day, name).
     pub quarantine: fn(&str, NaiveDate, &str) -> String,
 }
@@ -417,7 +417,7 @@ impl<'c, 'a> Batch<'c, 'a> {
                         }
                         counts.bytes += parquet.len() as u64;
                     }
-                    let key = (layout.silver)(dataset, &partition.silver_folder(), &self.name);
+                    let key = (layout.silver)(dataset, partition, &self.name);
                     objects.push(OutputObject { key, bytes: Bytes::from(parquet) });
                 }
             }

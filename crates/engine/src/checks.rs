@@ -1,4 +1,4 @@
-//! The checks of a job: queries that return what is wrong.
+//! The checks of a job: queries for rows that violate a rule.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,23 +14,22 @@ use shoplake_jobs::{FailedCheck, JobCheck, JobDocument, MAX_FAILED_SHOPS};
 
 use crate::error::EngineError;
 
-/// Rows that a failure shows: enough to see the pattern, and few enough for a message of Step
-/// Functions and SNS.
+/// The rows that a failed check shows. More would not fit into messages of Step Functions and SNS.
 const SAMPLE_ROWS: usize = 5;
 
-/// Characters of a value that a failure shows: a text may be as long as its contract allows, a
-/// message may not.
+/// The characters of a value that a failed check shows. A text may be as long as its contract
+/// allows, and would not fit into a message.
 const SAMPLE_CHARS: usize = 200;
 
-/// The column that says whose row it is.
+/// The column with the shop of a row.
 const SHOP: &str = "shop_id";
 
-/// What a failure shows instead of a value of a personal column: messages and logs are read by more
-/// people than tables.
+/// The text that replaces values of personal columns: more people read messages and logs than
+/// tables.
 const MASKED: &str = "***";
 
-/// Runs the checks of `job` in `session`, where its new rows are a table already. Gives those that
-/// returned rows.
+/// Runs the checks of `job` in `session`, which has its new rows as a table, and returns the checks
+/// that returned rows.
 pub(crate) async fn run(
     session: &SessionContext,
     job: &JobDocument,
@@ -67,7 +66,7 @@ async fn run_one(
     }))
 }
 
-/// Adds the shops of the rows, if the check says whose they are.
+/// Adds the shops of the rows, if the check returns that column.
 fn add_shops(batch: &RecordBatch, shops: &mut BTreeSet<String>) -> Result<(), ArrowError> {
     let Some(column) = batch.column_by_name(SHOP) else { return Ok(()) };
     let column = cast(column, &DataType::Utf8)?;
@@ -81,8 +80,8 @@ fn add_shops(batch: &RecordBatch, shops: &mut BTreeSet<String>) -> Result<(), Ar
     Ok(())
 }
 
-/// Each row as a map from column to value. All values are texts: a JSON number could not hold every
-/// amount of money.
+/// Returns each row as a map from column to value. Values are texts, because a JSON number cannot
+/// hold every amount of money.
 fn texts(
     batch: &RecordBatch,
     personal: &[String],
@@ -116,7 +115,7 @@ fn texts(
         .collect())
 }
 
-/// The text, or the beginning of a long one.
+/// Returns the text, or the beginning of a long one.
 fn excerpt(text: String) -> String {
     match text.char_indices().nth(SAMPLE_CHARS) {
         Some((end, _)) => format!("{}...", &text[..end]),
@@ -129,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn given_a_long_text_when_shown_then_only_its_beginning_is() {
+    fn a_long_text_is_cut() {
         let long = "\u{e9}".repeat(SAMPLE_CHARS);
         assert_eq!(excerpt(long.clone()), long);
         assert_eq!(excerpt(format!("{long}x")), format!("{long}..."));

@@ -1,4 +1,4 @@
-//! Which rows a computation changed, and which partitions of other models they concern.
+//! The rows that a computation changed, and the partitions of other models that read them.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use shoplake_jobs::{Downstream, JobDocument, Partition, PartitionDirty};
 use crate::error::EngineError;
 use crate::rows::{comparable, same_columns};
 
-/// The rows that are in one of two batches only.
+/// The rows that are in only one of two batches.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Difference {
     removed: Vec<usize>,
@@ -19,8 +19,8 @@ pub(crate) struct Difference {
 }
 
 impl Difference {
-    /// Compares two batches that are both in the order of `sort`. A column more or less makes every
-    /// row another one.
+    /// Compares two batches that are both in the order of `sort`. If their columns differ, all rows
+    /// differ.
     pub(crate) fn between(
         old: &RecordBatch,
         new: &RecordBatch,
@@ -58,7 +58,7 @@ impl Difference {
         self.removed.is_empty() && self.added.is_empty()
     }
 
-    /// The partitions of downstream models that read a row which is in one of the batches only.
+    /// Returns the partitions of downstream models that read one of the differing rows.
     pub(crate) fn dirtied(
         &self,
         job: &JobDocument,
@@ -73,14 +73,14 @@ impl Difference {
             dirtied.entry(&downstream.model).or_default().extend(partitions);
         }
         let reason = format!("{} changed {}", job.model, job.partition.value);
-        let runs = dirtied
+        let messages = dirtied
             .into_iter()
             .flat_map(|(model, days)| PartitionDirty::ranges(model, &days, &reason));
-        Ok(runs.collect())
+        Ok(messages.collect())
     }
 }
 
-/// The days that `rows` of `batch` belong to, as `downstream` sees it.
+/// Returns the days that `rows` of `batch` belong to for `downstream`.
 fn days(
     job: &JobDocument,
     downstream: &Downstream,

@@ -1,14 +1,15 @@
-//! What can go wrong with a job, said in the words of its model.
+//! Why a job failed, in terms of its model.
 
 use datafusion::error::DataFusionError;
 use shoplake_lake::StoreError;
 
-/// A job that could not be run.
+/// Why a job failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// An object of the job's listing is no longer there.
     #[error(
-        "{table}: the object {key} is gone since the job was planned; plan the partition again from a new listing"
+        "{table}: the object {key} was deleted after the job was planned; plan the partition again \
+         from a new listing"
     )]
     MissingObject {
         /// The input, such as `silver.pos_sales`.
@@ -16,21 +17,23 @@ pub enum EngineError {
         /// The object.
         key: String,
     },
-    /// An object that cannot be read as Parquet.
+    /// An object is not a readable Parquet file.
     #[error(
-        "{table}: the object {key} is no Parquet file that can be read ({cause}); write it again from its input"
+        "{table}: the object {key} is not a readable Parquet file ({cause}); write it again from \
+         its input"
     )]
     Unreadable {
         /// The input.
         table: String,
         /// The object.
         key: String,
-        /// What the reader said.
+        /// The reader's error.
         cause: String,
     },
     /// An object whose column has another type than its table.
     #[error(
-        "{table}: the object {key} has the column {column:?} as {actual}, expected {expected}; a contract changes only by adding optional fields, so write the object again"
+        "{table}: the object {key} has the column {column:?} as {actual}, expected {expected}; a \
+         contract changes only by adding optional fields, so write the object again"
     )]
     ColumnType {
         /// The input.
@@ -39,14 +42,15 @@ pub enum EngineError {
         key: String,
         /// The column.
         column: String,
-        /// What the table says.
+        /// The table's type.
         expected: String,
-        /// What the object has.
+        /// The object's type.
         actual: String,
     },
-    /// An object that lacks a column which must not be null.
+    /// An object lacks a column that must not be null.
     #[error(
-        "{table}: the object {key} lacks the column {column:?}, which must not be null; only optional columns may be missing in older objects"
+        "{table}: the object {key} lacks the column {column:?}, which must not be null; only \
+         optional columns may be missing in older objects"
     )]
     MissingColumn {
         /// The input.
@@ -56,31 +60,33 @@ pub enum EngineError {
         /// The column.
         column: String,
     },
-    /// SQL that does not run.
+    /// A query failed.
     #[error("model {model}, {what}: {cause}")]
     Sql {
         /// The model.
         model: String,
         /// Which of its queries.
         what: String,
-        /// What DataFusion said.
+        /// DataFusion's error.
         cause: Box<DataFusionError>,
     },
-    /// More memory would be needed.
+    /// The job needs more memory.
     #[error(
-        "model {model}, {what}: the job does not fit into its memory ({cause}); give the function more, or send the model to Spark"
+        "model {model}, {what}: the job does not fit into its memory ({cause}); give the function \
+         more, or send the model to Spark"
     )]
     Memory {
         /// The model.
         model: String,
         /// Which of its queries.
         what: String,
-        /// What DataFusion said.
+        /// DataFusion's error.
         cause: Box<DataFusionError>,
     },
-    /// A column of the result that no other engine would understand.
+    /// A column of the result does not have a portable type.
     #[error(
-        "model {model}: the column {column:?} is a {actual}, expected string, bigint, double, boolean, date, timestamp or decimal; cast it in the model's last `select`"
+        "model {model}: the column {column:?} is a {actual}, expected string, bigint, double, \
+         boolean, date, timestamp or decimal; cast it in the model's last `select`"
     )]
     OutputType {
         /// The model.
@@ -90,7 +96,7 @@ pub enum EngineError {
         /// Its type in DataFusion.
         actual: String,
     },
-    /// A column that the job names and the result lacks.
+    /// The result lacks a column that the job names.
     #[error("model {model}: the query does not return the column {column:?} that its {what} names")]
     OutputColumn {
         /// The model.
@@ -100,7 +106,7 @@ pub enum EngineError {
         /// `key`, `sort` or `partition`.
         what: &'static str,
     },
-    /// The lake did not answer.
+    /// The lake failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -118,7 +124,7 @@ impl EngineError {
         }
     }
 
-    /// Whether trying the same job again could end otherwise.
+    /// Returns whether a retry of the same job may succeed.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Store(_) | Self::MissingObject { .. })
     }

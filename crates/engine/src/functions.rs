@@ -1,5 +1,5 @@
-//! Functions that Spark has and DataFusion lacks, under Spark's names and with Spark's meaning, so
-//! that one SQL text runs on both.
+//! Functions of Spark that DataFusion lacks, with Spark's names and semantics, so that one SQL text
+//! runs on both.
 
 use std::sync::Arc;
 

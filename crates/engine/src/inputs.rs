@@ -1,5 +1,5 @@
-//! The tables of a job: fetched whole, looked at before anything runs, then read by DataFusion
-//! column by column.
+//! The tables of a job. All objects are fetched and their schemas checked before a query runs.
+//! DataFusion then reads them column by column.
 
 use std::sync::Arc;
 
@@ -26,11 +26,11 @@ use shoplake_lake::{Object, Store};
 use crate::error::EngineError;
 use crate::{session, types};
 
-/// Requests under way at once. S3 serves one in tens of milliseconds, so this is what keeps a day
-/// of small objects short.
+/// The number of concurrent requests. S3 serves one in tens of milliseconds, and a day may have
+/// thousands of small objects.
 const CONCURRENT_READS: usize = 32;
 
-/// The root of the objects in memory.
+/// The URL of the objects in memory.
 const ROOT: &str = "job://inputs/";
 
 /// When the events of an input object arrived.
@@ -38,11 +38,11 @@ const ROOT: &str = "job://inputs/";
 pub struct Arrival {
     /// When the object was written.
     pub written_at: DateTime<Utc>,
-    /// When the oldest event was received that it brought.
+    /// When its oldest event was received.
     pub received_at: DateTime<Utc>,
 }
 
-/// An object that was read, and its footer.
+/// A fetched object and its footer.
 struct Fetched<'j> {
     key: &'j str,
     object: Object,
@@ -50,16 +50,17 @@ struct Fetched<'j> {
 }
 
 impl Fetched<'_> {
-    /// Rows of a dataset know when they were received, and a commit notes it. None if neither does.
+    /// Returns when the object's events arrived: from the metadata of a commit, or from the rows of
+    /// a dataset. None if it has neither.
     fn arrival(&self) -> Option<Arrival> {
         let head = &self.object.head;
-        let noted = head.metadata.get(metadata::RECEIVED_AT).and_then(|note| note.parse().ok());
-        let received_at = noted.or_else(|| oldest_row(self.footer.metadata()))?;
+        let of_commit = head.metadata.get(metadata::RECEIVED_AT).and_then(|time| time.parse().ok());
+        let received_at = of_commit.or_else(|| oldest_row(self.footer.metadata()))?;
         Some(Arrival { written_at: head.last_modified, received_at })
     }
 }
 
-/// The smallest time of receipt in the file, by its statistics.
+/// Returns the smallest time of receipt in the file, from its statistics.
 fn oldest_row(file: &ParquetMetaData) -> Option<DateTime<Utc>> {
     let [_, received_at] = Contract::METADATA;
     let columns = file.row_groups().iter().flat_map(|group| group.columns());
@@ -73,7 +74,7 @@ fn oldest_row(file: &ParquetMetaData) -> Option<DateTime<Utc>> {
         .and_then(DateTime::from_timestamp_micros)
 }
 
-/// Registers the tables of `job`, and says what their objects know about when events arrived.
+/// Registers the tables of `job`, and returns when the events of their objects arrived.
 pub(crate) async fn register(
     session: &SessionContext,
     store: &dyn Store,
@@ -91,7 +92,7 @@ pub(crate) async fn register(
         schemas.push(schema(input, &fetched)?);
         arrivals.extend(fetched.iter().filter_map(Fetched::arrival));
         for (number, fetched) in fetched.into_iter().enumerate() {
-            // Under a name of its own: a key may hold what a URL would read as something else.
+            // Not under its key, which may hold characters with a meaning in URLs.
             let path = Path::from(format!("{}/{number:06}.parquet", input.table));
             let bytes = fetched.object.bytes;
             objects.put(&path, bytes.into()).await.map_err(|error| failed(job, input, error))?;
@@ -143,9 +144,9 @@ fn failed(job: &JobDocument, input: &JobInput, error: impl Into<DataFusionError>
     EngineError::sql(&job.model, format!("input {}", input.name), error)
 }
 
-/// The schema of the table: the declared one, with which every object has to agree; or else what
-/// the objects have. Of decimals that differ only in how many digits they hold, the wider one: a
-/// model whose sum was widened is read together with the days that were computed before.
+/// Returns the schema of the table. If it is declared, every object has to match it. Otherwise it
+/// comes from the objects. Of decimals with different precisions it has the widest, because a model
+/// whose sum was widened is read together with days that were computed before.
 fn schema(input: &JobInput, objects: &[Fetched<'_>]) -> Result<SchemaRef, EngineError> {
     let mut found: Vec<FieldRef> = match &input.columns {
         Some(columns) => types::schema(columns).fields().to_vec(),
@@ -177,7 +178,7 @@ fn schema(input: &JobInput, objects: &[Fetched<'_>]) -> Result<SchemaRef, Engine
                 (None, Some(portable)) if input.columns.is_none() => {
                     found.push(types::field(actual.name(), portable))
                 }
-                // A column that the table does not have (any more) is not read.
+                // A column that the table lacks is not read.
                 (None, _) => {}
             }
         }
@@ -195,7 +196,7 @@ fn schema(input: &JobInput, objects: &[Fetched<'_>]) -> Result<SchemaRef, Engine
     Ok(Schema::new(found).into())
 }
 
-/// The decimal that holds the values of both, if they are decimals of the same scale.
+/// Returns the decimal that holds the values of both; `None` unless both are decimals of one scale.
 fn wider(one: &DataType, other: &DataType) -> Option<DataType> {
     match (one, other) {
         (DataType::Decimal128(one, scale), DataType::Decimal128(other, same)) if scale == same => {
@@ -205,7 +206,7 @@ fn wider(one: &DataType, other: &DataType) -> Option<DataType> {
     }
 }
 
-/// A type's portable name, or else what Arrow calls it.
+/// Returns the portable name of a type, or Arrow's name for a type that is not portable.
 fn name(data_type: &DataType) -> String {
     shoplake_gold::portable(data_type)
         .map_or_else(|| data_type.to_string(), |portable| portable.to_string())

@@ -1,8 +1,8 @@
-//! Runs a job document with DataFusion: reads its objects, runs its SQL, and says what is new and
-//! whether it is right.
+//! Runs a job document with DataFusion: reads its objects, runs its SQL and its checks, and
+//! compares the rows with the last commit.
 //!
-//! Nothing is committed here. Whoever calls decides what to do with an [`Output`], so that running
-//! a job any number of times changes nothing.
+//! This crate commits nothing: the caller does, with an [`Output`]. So a job may run any number of
+//! times.
 
 mod checks;
 mod difference;

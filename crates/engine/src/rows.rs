@@ -1,5 +1,4 @@
-//! A model's rows in the form in which they are compared and stored: portable types, one batch, one
-//! order.
+//! The stored form of a model's rows: portable types, one batch, one order.
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{CastOptions, cast_with_options, concat_batches, take_record_batch};
@@ -11,7 +10,7 @@ use shoplake_jobs::JobDocument;
 use crate::error::EngineError;
 use crate::types;
 
-/// The schema in which the rows of `job` are stored, if its query returns `schema`.
+/// Returns the schema of the stored rows of `job`, whose query returns `schema`.
 pub(crate) fn stored_schema(job: &JobDocument, schema: &Schema) -> Result<SchemaRef, EngineError> {
     let fields = schema
         .fields()
@@ -42,14 +41,14 @@ pub(crate) fn stored_schema(job: &JobDocument, schema: &Schema) -> Result<Schema
     Ok(Schema::new(fields).into())
 }
 
-/// One batch of `schema` with the rows of `batches`, in the order of `sort` and then of the other
-/// columns: the same rows always give the same batch.
+/// Returns one batch of `schema` with the rows of `batches`, in the order of `sort` and then of the
+/// other columns. The same rows always give the same batch.
 pub(crate) fn stored(
     schema: SchemaRef,
     sort: &[String],
     batches: &[RecordBatch],
 ) -> Result<RecordBatch, ArrowError> {
-    // A value that does not fit is an error and not a null.
+    // Without this option, a value that does not fit would become null.
     let exact = CastOptions { safe: false, ..CastOptions::default() };
     let batches = batches
         .iter()
@@ -70,7 +69,7 @@ pub(crate) fn stored(
     take_record_batch(&batch, &UInt32Array::from(order))
 }
 
-/// The rows in a form that can be compared, the columns of `sort` first.
+/// Returns the rows in a comparable form, with the columns of `sort` first.
 pub(crate) fn comparable(batch: &RecordBatch, sort: &[String]) -> Result<Rows, ArrowError> {
     let (mut fields, mut columns) = (Vec::new(), Vec::new());
     let schema = batch.schema();
@@ -84,7 +83,7 @@ pub(crate) fn comparable(batch: &RecordBatch, sort: &[String]) -> Result<Rows, A
     RowConverter::new(fields)?.convert_columns(&columns)
 }
 
-/// Whether two schemas store the same: by name and type, in order.
+/// Returns whether two schemas have the same names and types in the same order.
 pub(crate) fn same_columns(one: &Schema, other: &Schema) -> bool {
     let column = |field: &Field| (field.name().clone(), field.data_type().clone());
     one.fields()

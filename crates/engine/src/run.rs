@@ -1,4 +1,4 @@
-//! One job, from its document to what it comes to.
+//! Runs one job.
 
 use std::sync::Arc;
 
@@ -16,29 +16,29 @@ use crate::inputs::{self, Arrival};
 use crate::session::{self, Limits};
 use crate::{checks, rows};
 
-/// What a job comes to.
+/// The result of running a job.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// The partition's rows, in the order in which they are to be stored.
+    /// The partition's rows, in the stored order.
     pub rows: RecordBatch,
-    /// Whether they are others than before.
+    /// Whether the rows differ from the last commit.
     pub changed: bool,
-    /// The partitions of other models that read a row which is not as before.
+    /// The partitions of other models that read a changed row.
     pub dirtied: Vec<PartitionDirty>,
     /// The checks that returned rows.
     pub failed_checks: Vec<FailedCheck>,
-    /// What the objects that were read say about when their events arrived.
+    /// When the events of the objects that were read arrived.
     pub arrivals: Vec<Arrival>,
 }
 
 impl Output {
-    /// What a commit of it is.
+    /// Returns the content of a commit of these rows.
     pub fn into_gold(self) -> Gold {
         Gold { rows: self.rows, dirtied: self.dirtied, failed_checks: self.failed_checks }
     }
 
-    /// Whether a check says that the rows must not be committed.
-    pub fn is_stopped(&self) -> bool {
+    /// Returns whether a check of severity error failed, so that the rows must not be committed.
+    pub fn is_rejected(&self) -> bool {
         self.failed_checks.iter().any(|check| check.severity == Severity::Error)
     }
 }
@@ -46,8 +46,8 @@ impl Output {
 /// Runs `job` over the objects of `store`, and compares the rows with those of `before`, the
 /// partition's last commit.
 ///
-/// The checks run also if no row changed, because what they compare the rows with may have: control
-/// totals often come after the rows.
+/// The checks run even if no row changed, because the inputs of the checks may have: control totals
+/// often arrive after the rows.
 pub async fn run(
     store: &dyn Store,
     job: &JobDocument,
@@ -84,7 +84,7 @@ async fn query(session: &SessionContext, job: &JobDocument) -> Result<RecordBatc
     rows::stored(schema, &job.sort, &batches).map_err(|error| failed(error.into()))
 }
 
-/// Makes the new rows the table that the checks know.
+/// Registers the new rows as the table that the checks read.
 fn register_rows(
     session: &SessionContext,
     job: &JobDocument,

@@ -9,19 +9,19 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::functions;
 
-/// What a job may use.
+/// The resources of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes that sorts, joins and aggregations may hold together, on top of the inputs themselves;
-    /// beyond it they spill to disk, and those that cannot fail.
+    /// The bytes that sorts, joins and aggregations may hold together, besides the inputs. Beyond
+    /// them operators spill to disk; an operator that cannot spill fails.
     pub memory_bytes: usize,
-    /// Threads of work.
+    /// The number of threads.
     pub parallelism: usize,
 }
 
 impl Limits {
-    /// The limits of a process that has `memory_megabytes` in all: half for operators, the other
-    /// half for the inputs, the result and the process itself.
+    /// Returns the limits of a process with `memory_megabytes` in all: half of it for operators,
+    /// the other half for the inputs, the result and the process itself.
     pub fn of_process(memory_megabytes: usize) -> Self {
         let parallelism = std::thread::available_parallelism().map_or(1, usize::from);
         Self { memory_bytes: memory_megabytes * 1024 * 1024 / 2, parallelism }
@@ -29,13 +29,13 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// The limits of a process that has 2 GB.
+    /// Returns the limits of a process with 2 GB.
     fn default() -> Self {
         Self::of_process(2048)
     }
 }
 
-/// A new session: nothing is shared between jobs, so none sees another one's tables.
+/// Returns a new session. Jobs share none, so that no job sees the tables of another.
 pub(crate) fn session(limits: Limits) -> Result<SessionContext> {
     let runtime =
         RuntimeEnvBuilder::new().with_memory_limit(limits.memory_bytes, 1.0).build_arc()?;
@@ -49,13 +49,13 @@ pub(crate) fn session(limits: Limits) -> Result<SessionContext> {
     Ok(session)
 }
 
-/// Gives `name` to the rows of `sql`.
+/// Creates the view `name` with the query `sql`.
 pub(crate) async fn create_view(session: &SessionContext, name: &str, sql: &str) -> Result<()> {
     let view = session.sql(sql).await?.into_view();
     session.register_table(name, view).map(drop)
 }
 
-/// Where a session finds the objects that were fetched for it.
+/// Registers the fetched objects with the session.
 pub(crate) fn register_objects(
     session: &SessionContext,
     url: &datafusion::execution::object_store::ObjectStoreUrl,

@@ -1,4 +1,4 @@
-//! What an object of gold says of the commit that it is.
+//! The result of a commit, read from its object in gold.
 
 use parquet::errors::ParquetError;
 use shoplake_index::{GoldHead, GoldHeadError, IndexedModel};
@@ -7,24 +7,22 @@ use shoplake_lake::Object;
 
 use crate::file::Footer;
 
-/// An object in gold that does not say which commit it is.
+/// An object in gold that was not written by a job.
 #[derive(Debug, thiserror::Error)]
 pub enum UnreadableCommit {
-    /// Not beside its rows.
+    /// Its S3 metadata is not that of a commit.
     #[error(transparent)]
     Head(#[from] GoldHeadError),
-    /// Not in its file.
-    #[error("the gold object cannot be read: {0}; delete it and backfill its partition")]
+    /// Its file is not that of a commit.
+    #[error("cannot read the gold object: {0}; delete it and backfill its partition")]
     File(#[from] ParquetError),
 }
 
-/// What the job came to that committed `object`, so that the warehouse can be shown it when nobody
-/// has that result any more. Nobody is told of its rows again, and no time is measured that has
-/// passed long ago.
+/// Returns the result of the job that committed `object`, so that the commit can be loaded again.
+/// The result asks for no alert and no time of receipt: both belong to the first load.
 ///
-/// Version, rows, columns and what was found wrong are the commit's. Table, key and checks are
-/// those of the model as it is now: a check that is gone is left out, and one that is new has found
-/// nothing. If the model is as it was, all is as it was.
+/// Version, rows, columns and failed checks come from the commit. Table, key and checks come from
+/// the model as it is now: a removed check is left out, and a new one counts as passed.
 ///
 /// # Errors
 /// When `object` was not written by a job.
@@ -38,14 +36,14 @@ pub fn committed(
     let checks = model.checks.clone();
     failed_checks.retain(|failed| checks.iter().any(|check| check.name == failed.name));
     let planned_at =
-        object.head.metadata.get(metadata::PLANNED_AT).and_then(|moment| moment.parse().ok());
+        object.head.metadata.get(metadata::PLANNED_AT).and_then(|time| time.parse().ok());
     let load = model.warehouse.as_ref().map(|warehouse| LoadRequest {
         model: model.name.clone(),
         warehouse: warehouse.clone(),
         partition: JobPartition { column: model.partition.clone(), value: partition },
         key: model.output_key(partition),
         version,
-        // A table cannot be sorted by what the rows did not have yet.
+        // A key column that was added after this commit cannot sort the table.
         sort: model
             .key
             .iter()
@@ -57,7 +55,7 @@ pub fn committed(
     Ok(JobResult {
         outcome: JobOutcome::Committed,
         model: model.name.clone(),
-        partition: partition.to_string(),
+        partition,
         job,
         version,
         planned_at: planned_at.unwrap_or(object.head.last_modified),
@@ -87,7 +85,8 @@ mod tests {
     use crate::{Gold, encode};
 
     const SALES: &str = r#"{
-        "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Sales", "description": "d", "type": "object",
+        "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Sales",
+        "description": "d", "type": "object",
         "x-dataset": {"source": "pos", "delivery": "batch", "key": ["shop_id", "id"], "version": null,
                       "event_time": "at", "partition": "day(day)", "sort": ["shop_id"], "personal": []},
         "required": ["id", "day", "at"],
@@ -145,7 +144,7 @@ select shop_id from gold.daily where sales < 2
     }
 
     /// The seventh commit of 2010-12-01, in which a shop sold one thing.
-    fn object(job: &JobDocument, notes: &[(&str, &str)]) -> Object {
+    fn object(job: &JobDocument, metadata: &[(&str, &str)]) -> Object {
         let columns: [(&str, ArrayRef); 3] = [
             ("shop_id", Arc::new(StringArray::from(vec!["acme", "zenith"]))),
             ("day", Arc::new(Date32Array::from(vec![14_944, 14_944]))),
@@ -164,8 +163,10 @@ select shop_id from gold.daily where sales < 2
             dirtied: vec![],
             failed_checks: vec![failed],
         };
-        let metadata: Metadata =
-            notes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let metadata: Metadata = metadata
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         let bytes = encode(&gold, job).unwrap();
         let size = bytes.len() as u64;
         let head =
@@ -173,7 +174,7 @@ select shop_id from gold.daily where sales < 2
         Object { head, bytes }
     }
 
-    const NOTES: &[(&str, &str)] = &[
+    const METADATA: &[(&str, &str)] = &[
         ("version", "7"),
         ("inputs", "digest"),
         ("job", "0a1b2c"),
@@ -189,10 +190,10 @@ select shop_id from gold.daily where sales < 2
     }
 
     #[test]
-    fn given_a_commit_then_it_is_what_its_job_came_to_but_nobody_is_told_and_nothing_is_measured() {
+    fn a_commit_gives_its_result_without_alert_and_receipt() {
         let models = models(DAILY, "checks/few.sql");
         assert_eq!(
-            result(&models, &object(&job(&models), NOTES)),
+            result(&models, &object(&job(&models), METADATA)),
             json!({
                 "outcome": "committed",
                 "model": "daily",
@@ -228,8 +229,8 @@ select shop_id from gold.daily where sales < 2
     }
 
     #[test]
-    fn given_a_model_that_has_changed_since_then_the_rows_are_as_they_were_committed() {
-        let before = object(&job(&models(DAILY, "checks/few.sql")), NOTES);
+    fn a_changed_model_keeps_the_committed_rows_and_columns() {
+        let before = object(&job(&models(DAILY, "checks/few.sql")), METADATA);
         let by_till = DAILY
             .replace("\"day\"]", "\"till\", \"day\"]")
             .replace("day, count", "day, max(id) as till, count");
@@ -249,24 +250,24 @@ select shop_id from gold.daily where sales < 2
     }
 
     #[test]
-    fn given_a_commit_that_does_not_say_when_it_was_planned_then_it_was_when_it_was_written() {
+    fn a_commit_without_planned_at_uses_its_time_of_writing() {
         let models = models(DAILY, "checks/few.sql");
         assert_eq!(
-            result(&models, &object(&job(&models), &NOTES[..4]))["planned_at"],
+            result(&models, &object(&job(&models), &METADATA[..4]))["planned_at"],
             "2010-12-02T03:04:20Z"
         );
     }
 
     #[test]
-    fn given_what_no_job_wrote_then_the_error_says_what_to_do() {
+    fn an_object_that_no_job_wrote_is_rejected_with_advice() {
         let models = models(DAILY, "checks/few.sql");
         let foreign = object(&job(&models), &[]);
-        let broken = Object { bytes: "rows".into(), ..object(&job(&models), NOTES) };
+        let broken = Object { bytes: "rows".into(), ..object(&job(&models), METADATA) };
         for object in [foreign, broken] {
             let models = models.index();
             let model = models.get("daily").unwrap();
             let error = committed(model, "2010-12-01".parse().unwrap(), &object).unwrap_err();
-            assert!(error.to_string().contains("delete it and backfill its partition"), "{error}");
+            assert!(error.to_string().contains("backfill its partition"), "{error}");
         }
     }
 }

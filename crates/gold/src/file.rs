@@ -18,17 +18,17 @@ use shoplake_jobs::{FailedCheck, JobDocument, LoadColumn, PartitionDirty, metada
 
 use crate::types::portable;
 
-/// What the names of the file's metadata begin with.
+/// The prefix of names in the file's key-value metadata.
 const PREFIX: &str = "shoplake.";
 
 /// A committed partition.
 #[derive(Clone, Debug)]
 pub struct Gold {
-    /// Its rows, in the order in which they are stored.
+    /// Its rows, in the stored order.
     pub rows: RecordBatch,
     /// The partitions of other models that its commit dirtied.
     pub dirtied: Vec<PartitionDirty>,
-    /// The checks that returned rows, and let it pass.
+    /// The checks of severity warn that returned rows.
     pub failed_checks: Vec<FailedCheck>,
 }
 
@@ -36,21 +36,21 @@ impl Gold {
     /// Reads a file that [`encode`] wrote.
     pub fn decode(file: Bytes) -> Result<Self, ParquetError> {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
-        let dirtied = note(&builder, metadata::DIRTIED)?;
-        let failed_checks = note(&builder, metadata::FAILED_CHECKS)?;
+        let dirtied = metadata_list(&builder, metadata::DIRTIED)?;
+        let failed_checks = metadata_list(&builder, metadata::FAILED_CHECKS)?;
         let schema = builder.schema().clone();
         let batches = builder.build()?.collect::<Result<Vec<_>, _>>()?;
         let rows = concat_batches(&schema, &batches)?;
-        // The reader hands the file's notes on as the schema's; they are no part of the rows.
+        // The reader copies the file's metadata into the schema, where rows must not differ by it.
         let schema = Arc::new(Schema::new(schema.fields().clone()));
         let rows = RecordBatch::try_new(schema, rows.columns().to_vec())?;
         Ok(Self { rows, dirtied, failed_checks })
     }
 }
 
-/// What a file says without its rows being read.
+/// The part of a file that can be read without its rows.
 pub(crate) struct Footer {
-    /// How many rows there are.
+    /// The number of rows.
     pub(crate) rows: u64,
     /// Their columns for the warehouse.
     pub(crate) columns: Vec<LoadColumn>,
@@ -65,19 +65,20 @@ impl Footer {
         Ok(Self {
             rows: builder.metadata().file_metadata().num_rows().unsigned_abs(),
             columns: columns(builder.schema()),
-            failed_checks: note(&builder, metadata::FAILED_CHECKS)?,
+            failed_checks: metadata_list(&builder, metadata::FAILED_CHECKS)?,
         })
     }
 }
 
-/// The list that a commit notes under `name`; empty if an older one does not.
-fn note<T: DeserializeOwned>(
+/// Returns the list that the file's metadata has under `name`; empty for a file from before that
+/// name was added.
+fn metadata_list<T: DeserializeOwned>(
     file: &ParquetRecordBatchReaderBuilder<Bytes>,
     name: &str,
 ) -> Result<Vec<T>, ParquetError> {
-    let notes = file.metadata().file_metadata().key_value_metadata().map_or(&[][..], Vec::as_slice);
-    let note = notes.iter().find(|note| note.key.strip_prefix(PREFIX) == Some(name));
-    match note.and_then(|note| note.value.as_deref()) {
+    let pairs = file.metadata().file_metadata().key_value_metadata().map_or(&[][..], Vec::as_slice);
+    let pair = pairs.iter().find(|pair| pair.key.strip_prefix(PREFIX) == Some(name));
+    match pair.and_then(|pair| pair.value.as_deref()) {
         Some(json) => {
             serde_json::from_str(json).map_err(|error| ParquetError::External(Box::new(error)))
         }
@@ -89,7 +90,7 @@ fn json<T: Serialize>(list: &[T]) -> Result<String, ParquetError> {
     serde_json::to_string(list).map_err(|error| ParquetError::External(Box::new(error)))
 }
 
-/// The columns of rows with this schema for the warehouse.
+/// Returns the warehouse columns of rows with this schema.
 pub fn columns(schema: &Schema) -> Vec<LoadColumn> {
     schema
         .fields()
@@ -101,10 +102,10 @@ pub fn columns(schema: &Schema) -> Vec<LoadColumn> {
         .collect()
 }
 
-/// Writes `gold` as the commit that `job` is. The same rows and job give the same bytes.
+/// Returns the file of `gold` as committed by `job`. The same rows and job give the same bytes.
 pub fn encode(gold: &Gold, job: &JobDocument) -> Result<Bytes, ParquetError> {
     let rows = &gold.rows;
-    let notes = [
+    let pairs = [
         (metadata::VERSION, job.output.version.to_string()),
         (metadata::INPUTS, job.output.inputs_digest.clone()),
         (metadata::JOB, job.id.clone()),
@@ -112,14 +113,14 @@ pub fn encode(gold: &Gold, job: &JobDocument) -> Result<Bytes, ParquetError> {
         (metadata::DIRTIED, json(&gold.dirtied)?),
         (metadata::FAILED_CHECKS, json(&gold.failed_checks)?),
     ];
-    let notes = notes
+    let pairs = pairs
         .into_iter()
         .map(|(name, value)| KeyValue::new(format!("{PREFIX}{name}"), value))
         .collect();
     let properties = WriterProperties::builder()
         // Gold is written once and read often.
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
-        .set_key_value_metadata(Some(notes))
+        .set_key_value_metadata(Some(pairs))
         .build();
     let mut file = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut file, rows.schema(), Some(properties))?;

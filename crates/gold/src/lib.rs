@@ -1,4 +1,5 @@
-//! The objects of gold: a partition of a model as a Parquet file that knows which commit it is.
+//! The objects of gold: each is one partition of a model, a Parquet file with the metadata of its
+//! commit.
 
 mod commit;
 mod file;

@@ -1,11 +1,11 @@
-//! What Arrow's types are to every engine of the lake.
+//! The portable types of Arrow's types.
 
 use std::str::FromStr;
 
 use arrow::datatypes::DataType;
 use shoplake_contracts::ColumnType;
 
-/// The portable type that holds every value of `data_type`; `None` if there is none.
+/// Returns the portable type that holds every value of `data_type`; `None` without such a type.
 pub fn portable(data_type: &DataType) -> Option<ColumnType> {
     Some(match data_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => ColumnType::String,
@@ -17,14 +17,13 @@ pub fn portable(data_type: &DataType) -> Option<ColumnType> {
         | DataType::UInt8
         | DataType::UInt16
         | DataType::UInt32
-        // What DataFusion counts is unsigned here and there, and never near 2^63; the cast would
-        // fail, not wrap.
+        // Some counts of DataFusion are unsigned. The cast fails and does not wrap beyond 2^63.
         | DataType::UInt64 => ColumnType::Bigint,
         DataType::Float16 | DataType::Float32 | DataType::Float64 => ColumnType::Double,
         DataType::Boolean => ColumnType::Boolean,
         DataType::Date32 | DataType::Date64 => ColumnType::Date,
         DataType::Timestamp(_, _) => ColumnType::Timestamp,
-        // Through the text, where it is decided which precisions and scales are portable.
+        // Parsing the text checks precision and scale.
         DataType::Decimal32(precision, scale)
         | DataType::Decimal64(precision, scale)
         | DataType::Decimal128(precision, scale)

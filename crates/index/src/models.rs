@@ -52,6 +52,6 @@ impl ModelIndex {
 impl IndexedModel {
     /// Returns the key of the object that holds `partition`.
     pub fn output_key(&self, partition: Partition) -> String {
-        keys::gold(&self.name, &self.partition, &partition.to_string())
+        keys::gold(&self.name, &self.partition, partition)
     }
 }

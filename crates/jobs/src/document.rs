@@ -7,8 +7,8 @@ use crate::{ColumnType, Partition, PartitionError};
 /// The version of [`JobDocument`] that this crate writes and its readers understand.
 pub const JOB_VERSION: u32 = 2;
 
-/// Everything that an engine needs to compute one partition of one model: it reads the objects, runs
-/// the SQL and commits the rows.
+/// Everything that an engine needs to compute one partition of one model: it reads the objects,
+/// runs the SQL and commits the rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobDocument {
@@ -76,13 +76,13 @@ struct PartitionText {
     column: String,
     #[serde(rename = "type")]
     kind: String,
-    value: String,
+    value: Partition,
 }
 
 impl From<JobPartition> for PartitionText {
     fn from(partition: JobPartition) -> Self {
         let JobPartition { column, value } = partition;
-        Self { column, kind: value.kind().to_owned(), value: value.to_string() }
+        Self { column, kind: value.kind().to_owned(), value }
     }
 }
 
@@ -90,11 +90,11 @@ impl TryFrom<PartitionText> for JobPartition {
     type Error = PartitionError;
 
     fn try_from(text: PartitionText) -> Result<Self, Self::Error> {
-        let value: Partition = text.value.parse()?;
-        if value.kind() == text.kind {
-            Ok(Self { column: text.column, value })
+        let PartitionText { column, kind, value } = text;
+        if value.kind() == kind {
+            Ok(Self { column, value })
         } else {
-            Err(PartitionError::kind(&text.value, "a value of the type that the document names"))
+            Err(PartitionError::kind(value, "a value of the type that the document names"))
         }
     }
 }
@@ -216,8 +216,8 @@ impl Downstream {
 pub struct JobOutput {
     /// The object that holds the partition.
     pub key: String,
-    /// The ETag of the object that the commit replaces; none for the first commit. A commit fails if
-    /// the object has changed since.
+    /// The ETag of the object that the commit replaces; none for the first commit. A commit fails
+    /// if the object has changed since.
     pub expected_etag: Option<String>,
     /// The number of the commit, starting with 1.
     pub version: u64,

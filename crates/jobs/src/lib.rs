@@ -1,8 +1,8 @@
-//! The documents that travel between the functions: jobs, their results and the messages about dirty
-//! partitions, with the [`Partition`] and [`ColumnType`] that all of them share.
+//! The documents that travel between the functions: jobs, their results and the messages about
+//! dirty partitions, with the [`Partition`] and [`ColumnType`] that all of them share.
 //!
-//! The planner writes a [`JobDocument`], an engine (DataFusion in Lambda, Spark on Glue) runs it and
-//! writes a [`JobResult`], and the load and notify functions read that.
+//! The planner writes a [`JobDocument`], an engine (DataFusion in Lambda, Spark on Glue) runs it
+//! and writes a [`JobResult`], and the load and notify functions read that.
 
 mod column_type;
 mod document;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{Days, NaiveDate};
+use serde::{Deserialize, Serialize};
 
 /// The first and the last day that four digits can name the year of. Among those, days sort as
 /// their texts do.
@@ -20,7 +21,8 @@ const LAST_BUCKET: u32 = 9_999;
 ///
 /// Its text in keys, messages and SQL is `2010-12-01` (a day), `2010-12-01T09` (an hour) or `0007`
 /// (a bucket). [`Partition::silver_folder`] gives the folder of its objects in silver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Partition {
     /// An hour (UTC).
     Hour(Hour),
@@ -70,8 +72,8 @@ impl Partition {
         NaiveDate::from_epoch_days(i32::try_from(days).ok()?).map(Self::Day)
     }
 
-    /// Returns the hour of a time in microseconds since 1970-01-01T00:00:00Z; `None` for a time that
-    /// the calendar does not have.
+    /// Returns the hour of a time in microseconds since 1970-01-01T00:00:00Z; `None` for a time
+    /// that the calendar does not have.
     #[inline]
     pub fn hour_of_micros(micros: i64) -> Option<Self> {
         let hours = micros.div_euclid(MICROS_PER_HOUR);
@@ -98,8 +100,8 @@ impl Partition {
         }
     }
 
-    /// Returns the partition whose objects are in `folder`: `dt=2010-12-01`, `dt=2010-12-01/hour=09`
-    /// or `bucket=0007`.
+    /// Returns the partition whose objects are in `folder`: `dt=2010-12-01`,
+    /// `dt=2010-12-01/hour=09` or `bucket=0007`.
     ///
     /// # Errors
     /// When `folder` is anything else, another spelling of a partition included.
@@ -124,8 +126,8 @@ impl Partition {
         }
     }
 
-    /// Returns the value as a SQL expression that both engines read alike: a date, a timestamp or an
-    /// integer.
+    /// Returns the value as a SQL expression that both engines read alike: a date, a timestamp or
+    /// an integer.
     pub fn sql(self) -> String {
         match self {
             Self::Hour(Hour { day, hour }) => format!("cast('{day} {hour:02}:00:00' as timestamp)"),
@@ -134,8 +136,8 @@ impl Partition {
         }
     }
 
-    /// Returns the partitions from this one to `last`, in order; none if `last` is an earlier one or
-    /// of another kind.
+    /// Returns the partitions from this one to `last`, in order; none if `last` is an earlier one
+    /// or of another kind.
     pub fn through(self, last: Self) -> impl Iterator<Item = Self> + use<> {
         let is_one_kind = self.kind() == last.kind();
         let next = |partition: &Self| partition.next();
@@ -206,8 +208,8 @@ impl PartitionError {
     }
 
     /// The text is not a partition of the expected kind.
-    pub(crate) fn kind(text: &str, kind: &'static str) -> Self {
-        Self { text: text.to_owned(), expected: kind }
+    pub(crate) fn kind(partition: Partition, expected: &'static str) -> Self {
+        Self { text: partition.to_string(), expected }
     }
 
     fn folder(folder: &str) -> Self {
@@ -230,11 +232,25 @@ impl FromStr for Partition {
             }
             None => text.parse().ok().map(Self::Day),
         };
-        // chrono also reads 2010-1-1, and integers may have a sign: those would name a second object
-        // for the same partition.
+        // chrono also reads 2010-1-1, and integers may have a sign: those would name a second
+        // object for the same partition.
         parsed()
             .filter(|parsed| parsed.to_string() == text)
             .ok_or_else(|| PartitionError::text(text))
+    }
+}
+
+impl TryFrom<String> for Partition {
+    type Error = PartitionError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Partition> for String {
+    fn from(partition: Partition) -> Self {
+        partition.to_string()
     }
 }
 
@@ -347,13 +363,17 @@ mod tests {
     proptest! {
         #[test]
         fn any_partition_survives_its_text_and_folder(
-            micros in -62_167_219_200_000_000_i64..253_402_300_800_000_000, bucket in 0..=LAST_BUCKET,
+            micros in -62_167_219_200_000_000_i64..253_402_300_800_000_000,
+            bucket in 0..=LAST_BUCKET,
         ) {
-            let partitions =
-                [Partition::day_of_micros(micros), Partition::hour_of_micros(micros), Some(Partition::Bucket(bucket))];
-            for partition in partitions.into_iter().flatten() {
+            for partition in [
+                Partition::day_of_micros(micros).unwrap(),
+                Partition::hour_of_micros(micros).unwrap(),
+                Partition::Bucket(bucket),
+            ] {
                 prop_assert_eq!(partition.to_string().parse(), Ok(partition));
-                prop_assert_eq!(Partition::from_silver_folder(&partition.silver_folder()), Ok(partition));
+                let folder = partition.silver_folder();
+                prop_assert_eq!(Partition::from_silver_folder(&folder), Ok(partition));
                 let next = partition.next().unwrap();
                 prop_assert!(partition < next);
                 prop_assert_eq!(texts(partition.through(next)).len(), 2);

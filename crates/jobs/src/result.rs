@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{ColumnType, JobCheck, JobPartition, Notice, Severity};
+use crate::{ColumnType, JobCheck, JobPartition, Notice, Partition, Severity};
 
 /// The result of a job: the output of the transform state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,14 +14,15 @@ pub struct JobResult {
     pub outcome: JobOutcome,
     /// The model.
     pub model: String,
-    /// Its partition, such as `2010-12-01`.
-    pub partition: String,
+    /// Its partition.
+    pub partition: Partition,
     /// The job, by its id.
     pub job: String,
     /// The number of the commit that the job made, or would have made.
     pub version: u64,
-    /// When the job was planned, by the clock of the lake's store. Of two results for one partition,
-    /// the one that was planned later has at least the inputs of the other one, as silver only grows.
+    /// When the job was planned, by the clock of the lake's store. Of two results for one
+    /// partition, the one that was planned later has at least the inputs of the other one, as
+    /// silver only grows.
     pub planned_at: DateTime<Utc>,
     /// When the oldest event that the commit adds was received; none without a commit, and if the
     /// inputs do not have that time.

@@ -1,16 +1,17 @@
-//! The lake's layout: which key an object has, and what a key says. Pure, so that a retry computes
-//! the same name.
+//! The lake's layout: the only place that makes keys or reads them. All functions are pure, so a
+//! retry computes the same key.
 
 use chrono::{DateTime, NaiveDate, Utc};
+use shoplake_jobs::Partition;
 
-/// What a key of the lake names.
+/// What a key names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LakeKey<'a> {
     /// Raw envelopes as Firehose delivered them.
     Bronze {
         /// The stream's source, such as `pos`.
         source: &'a str,
-        /// The arrival's folder, such as `dt=2026-11-21/hour=10`.
+        /// The folder of the arrival, such as `dt=2026-11-21/hour=10`.
         arrival: &'a str,
         /// The object's name without its folder and `.gz`.
         name: &'a str,
@@ -19,15 +20,15 @@ pub enum LakeKey<'a> {
     Silver {
         /// The dataset, such as `web_traffic`.
         dataset: &'a str,
-        /// The partition's folder, such as `dt=2026-11-21` or `bucket=0007`.
-        partition: &'a str,
+        /// The partition that the object belongs to.
+        partition: Partition,
     },
-    /// A KPI partition.
+    /// A partition of a model.
     Gold {
         /// The model, such as `session_duration_bounce_rate`.
         model: &'a str,
-        /// The partition's value, such as `2026-11-21`.
-        partition: &'a str,
+        /// The partition that the object holds.
+        partition: Partition,
     },
     /// The rows of a reference table that an operator has edited.
     Reference {
@@ -36,35 +37,53 @@ pub enum LakeKey<'a> {
     },
 }
 
+/// `bronze/`: everything that arrived.
+pub const BRONZE: &str = "bronze/";
+/// `silver/`: typed rows.
+pub const SILVER: &str = "silver/";
+/// `quarantine/`: lines that could not become rows.
+pub const QUARANTINE: &str = "quarantine/";
+/// `gold/`: the rows of models.
+pub const GOLD: &str = "gold/";
+/// `jobs/`: job documents, results and leases.
+pub const JOBS: &str = "jobs/";
+/// `reference/`: edited reference tables.
+pub const REFERENCE: &str = "reference/";
+
+/// `bronze/<source>/`
+pub fn bronze_source(source: &str) -> String {
+    format!("{BRONZE}{source}/")
+}
+
+/// `bronze/<source>/dt=<day>/hour=<HH>/`: the objects of the envelopes that arrived in one hour.
+pub fn bronze_hour(source: &str, hour: DateTime<Utc>) -> String {
+    format!("{}{}/", bronze_source(source), hour.format("dt=%Y-%m-%d/hour=%H"))
+}
+
+/// `bronze/<source>/dt=<day>/hour=<HH>/<name>.gz`
+pub fn bronze(source: &str, hour: DateTime<Utc>, name: &str) -> String {
+    format!("{}{name}.gz", bronze_hour(source, hour))
+}
+
 /// `silver/<dataset>/<partition>/<name>.parquet`
-pub fn silver(dataset: &str, partition: &str, name: &str) -> String {
-    format!("{}{name}.parquet", silver_prefix(dataset, partition))
+pub fn silver(dataset: &str, partition: Partition, name: &str) -> String {
+    format!("{}{name}.parquet", silver_folder(dataset, &partition.silver_folder()))
 }
 
 /// `silver/<dataset>/`
 pub fn silver_dataset(dataset: &str) -> String {
-    format!("silver/{dataset}/")
+    format!("{SILVER}{dataset}/")
 }
 
-/// `silver/<dataset>/<partition>/`
-pub fn silver_prefix(dataset: &str, partition: &str) -> String {
-    format!("{}{partition}/", silver_dataset(dataset))
+/// `silver/<dataset>/<folder>/`
+pub fn silver_folder(dataset: &str, folder: &str) -> String {
+    format!("{}{folder}/", silver_dataset(dataset))
 }
 
-/// `silver/<dataset>/dt=`: what comes before the day in the keys of a dataset partitioned by day or
+/// `silver/<dataset>/dt=`: what precedes the day in the keys of a dataset partitioned by day or
 /// hour.
 pub fn silver_days(dataset: &str) -> String {
-    format!("silver/{dataset}/dt=")
-}
-
-/// `bronze/<source>/`
-pub fn bronze_source(source: &str) -> String {
-    format!("bronze/{source}/")
-}
-
-/// `bronze/<source>/dt=<day>/hour=<HH>/`: what arrived in one hour.
-pub fn bronze_hour(source: &str, hour: DateTime<Utc>) -> String {
-    format!("{}{}/", bronze_source(source), hour.format("dt=%Y-%m-%d/hour=%H"))
+    format!("{}dt=", silver_dataset(dataset))
 }
 
 /// `quarantine/<dataset>/dt=<day of arrival>/<name>.ndjson.gz`
@@ -74,70 +93,106 @@ pub fn quarantine(dataset: &str, day: NaiveDate, name: &str) -> String {
 
 /// `quarantine/<dataset>/dt=<day of arrival>/`
 pub fn quarantine_day(dataset: &str, day: NaiveDate) -> String {
-    format!("quarantine/{dataset}/dt={day}/")
+    format!("{}dt={day}/", quarantine_dataset(dataset))
 }
 
-/// `gold/<model>/<column>=<value>/data.parquet`
-pub fn gold(model: &str, column: &str, value: &str) -> String {
-    format!("{}{value}/data.parquet", gold_values(model, column))
+/// `quarantine/<dataset>/`
+pub fn quarantine_dataset(dataset: &str) -> String {
+    format!("{QUARANTINE}{dataset}/")
+}
+
+/// `gold/<model>/<column>=<partition>/data.parquet`
+pub fn gold(model: &str, column: &str, partition: Partition) -> String {
+    format!("{}data.parquet", gold_partition(model, column, partition))
 }
 
 /// `gold/<model>/`
 pub fn gold_model(model: &str) -> String {
-    format!("gold/{model}/")
+    format!("{GOLD}{model}/")
 }
 
-/// `gold/<model>/<column>=`: what comes before the value in the keys of a model.
+/// `gold/<model>/<column>=<partition>/`
+pub fn gold_partition(model: &str, column: &str, partition: Partition) -> String {
+    format!("{}{partition}/", gold_values(model, column))
+}
+
+/// `gold/<model>/<column>=`: what precedes the partition in the keys of a model.
 pub fn gold_values(model: &str, column: &str) -> String {
     format!("{}{column}=", gold_model(model))
 }
 
-/// `jobs/<model>/<partition value>/<id>.json`
-pub fn job(model: &str, partition: &str, id: &str) -> String {
+/// `jobs/<model>/<partition>/<id>.json`: a job document.
+pub fn job(model: &str, partition: Partition, id: &str) -> String {
     format!("{}{partition}/{id}.json", jobs(model))
 }
 
-/// `jobs/<model>/<partition value>/<id>.result.json`: where a job that runs on Spark leaves what it
-/// came to.
-pub fn job_result(model: &str, partition: &str, id: &str) -> String {
+/// `jobs/<model>/<partition>/<id>.result.json`: the result of a job that runs on Spark.
+pub fn job_result(model: &str, partition: Partition, id: &str) -> String {
     format!("{}{partition}/{id}.result.json", jobs(model))
 }
 
-/// `jobs/<model>/<partition value>/running.json`: the lease of whoever computes the partition. No
-/// id of a job is called that.
-pub fn lease(model: &str, partition: &str) -> String {
+/// `jobs/<model>/<partition>/running.json`: the lease of the job that computes the partition. Ids
+/// of jobs are hexadecimal, so none is `running`.
+pub fn lease(model: &str, partition: Partition) -> String {
     format!("{}{partition}/running.json", jobs(model))
 }
 
 /// `jobs/<model>/`
 pub fn jobs(model: &str) -> String {
-    format!("jobs/{model}/")
+    format!("{JOBS}{model}/")
 }
 
-/// `notices/<model>/<id>.json`: what people know of the episodes of a subject, such as a product at
-/// a location.
+/// Returns the partition of a job document, result or lease of `model`; `None` for other keys.
+pub fn job_partition(model: &str, key: &str) -> Option<Partition> {
+    let (partition, _) = key.strip_prefix(&jobs(model))?.split_once('/')?;
+    partition.parse().ok()
+}
+
+/// `state/connectors/<connector>/<shop>/<batch>.json`: the checkpoint of a connector's batch.
+pub fn connector_checkpoint(connector: &str, shop: &str, batch: &str) -> String {
+    format!("state/connectors/{connector}/{shop}/{batch}.json")
+}
+
+/// `state/connectors/<connector>/<shop>/<batch>/<digest>.keys`: some of the keys that the batch has
+/// sent.
+pub fn connector_keys(connector: &str, shop: &str, batch: &str, digest: &str) -> String {
+    format!("state/connectors/{connector}/{shop}/{batch}/{digest}.keys")
+}
+
+/// `state/freshness/<dataset>.json`: the last known freshness of a dataset.
+pub fn freshness(dataset: &str) -> String {
+    format!("state/freshness/{dataset}.json")
+}
+
+/// `notices/<model>/<id>.json`: the alerts that were sent about a subject, such as a product at a
+/// location.
 pub fn notice(model: &str, id: &str) -> String {
     format!("notices/{model}/{id}.json")
 }
 
-/// `notices/<model>/waiting/<partition>/`: the rows that wait for the next commit of the partition
-/// before people are notified.
+/// `notices/<model>/waiting/<partition>/`: the rows whose alert waits for the next commit of the
+/// partition.
 pub fn waiting_notices(model: &str, partition: &str) -> String {
     format!("notices/{model}/waiting/{partition}/")
 }
 
-/// `reference/<table>.csv`
-pub fn reference(table: &str) -> String {
-    format!("reference/{table}.csv")
+/// `notices/<model>/waiting/<partition>/<id>.json`: one such row.
+pub fn waiting_notice(model: &str, partition: &str, id: &str) -> String {
+    format!("{}{id}.json", waiting_notices(model, partition))
 }
 
-/// What `key` names; `None` for keys that nothing is computed from.
+/// `reference/<table>.csv`
+pub fn reference(table: &str) -> String {
+    format!("{REFERENCE}{table}.csv")
+}
+
+/// Returns what `key` names; `None` for keys that nothing is computed from.
 pub fn parse(key: &str) -> Option<LakeKey<'_>> {
-    let (layer, rest) = key.split_once('/')?;
-    if layer == "reference" {
-        let table = rest.strip_suffix(".csv")?;
+    if let Some(table) = key.strip_prefix(REFERENCE) {
+        let table = table.strip_suffix(".csv")?;
         return (!table.is_empty() && !table.contains('/')).then_some(LakeKey::Reference { table });
     }
+    let (layer, rest) = key.split_once('/')?;
     let (owner, path) = rest.split_once('/')?;
     let (folder, file) = path.rsplit_once('/')?;
     match layer {
@@ -147,11 +202,12 @@ pub fn parse(key: &str) -> Option<LakeKey<'_>> {
             name: file.strip_suffix(".gz").unwrap_or(file),
         }),
         "silver" if file.ends_with(".parquet") => {
-            Some(LakeKey::Silver { dataset: owner, partition: folder })
+            let partition = Partition::from_silver_folder(folder).ok()?;
+            Some(LakeKey::Silver { dataset: owner, partition })
         }
         "gold" if file == "data.parquet" => {
             let (_, value) = folder.split_once('=')?;
-            Some(LakeKey::Gold { model: owner, partition: value })
+            Some(LakeKey::Gold { model: owner, partition: value.parse().ok()? })
         }
         _ => None,
     }
@@ -189,12 +245,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_the_lake_is_nothing() {
+    fn other_keys_name_nothing() {
         for key in [
             "",
             "silver",
             "silver/x",
             "silver/x/dt=2026-01-01/_SUCCESS",
+            "silver/x/dt=2026-1-1/a.parquet",
+            "silver/x/bucket=7/a.parquet",
+            "gold/x/day=yesterday/data.parquet",
             "jobs/a/b/c.json",
             "notices/a/b/c.json",
             "reference/.csv",
@@ -205,19 +264,35 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_objects_of_a_job_name_its_partition() {
+        let day = "2010-12-01".parse().unwrap();
+        for key in [job("m", day, "0a"), job_result("m", day, "0a"), lease("m", day)] {
+            assert_eq!(job_partition("m", &key), Some(day), "{key}");
+            assert_eq!(job_partition("n", &key), None, "{key}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn what_is_written_can_be_read_back(
-            owner in "[a-z_]{1,20}", folder in "(dt=2026-01-0[1-9]|bucket=000[0-9]|dt=2026-01-01/hour=0[0-9])", name in "[A-Za-z0-9-]{1,40}",
+        fn a_silver_key_can_be_read_back(
+            dataset in "[a-z_]{1,20}",
+            folder in "(dt=2026-01-0[1-9]|bucket=000[0-9]|dt=2026-01-01/hour=0[0-9])",
+            name in "[A-Za-z0-9-]{1,40}",
         ) {
-            let key = silver(&owner, &folder, &name);
-            prop_assert_eq!(parse(&key), Some(LakeKey::Silver { dataset: &owner, partition: &folder }));
+            let partition = Partition::from_silver_folder(&folder).unwrap();
+            let key = silver(&dataset, partition, &name);
+            prop_assert_eq!(&key, &format!("silver/{dataset}/{folder}/{name}.parquet"));
+            prop_assert_eq!(parse(&key), Some(LakeKey::Silver { dataset: &dataset, partition }));
         }
 
         #[test]
-        fn a_gold_key_can_be_read_back(model in "[a-z_]{1,20}", value in "[0-9-]{1,10}") {
-            let key = gold(&model, "business_date", &value);
-            prop_assert_eq!(parse(&key), Some(LakeKey::Gold { model: &model, partition: &value }));
+        fn a_gold_key_can_be_read_back(
+            model in "[a-z_]{1,20}", partition in "(2026-01-0[1-9]|000[0-9]|2026-01-01T0[0-9])",
+        ) {
+            let partition = partition.parse().unwrap();
+            let key = gold(&model, "business_date", partition);
+            prop_assert_eq!(parse(&key), Some(LakeKey::Gold { model: &model, partition }));
         }
 
         #[test]

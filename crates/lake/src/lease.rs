@@ -1,39 +1,39 @@
-//! Who is at work on something, so that nobody else starts the same meanwhile.
+//! Leases: they keep two jobs from computing the same partition at the same time.
 //!
-//! A lease saves work; it protects nothing. It ends by itself, because its holder may have crashed,
-//! and a holder that is slower than its lease goes on beside the next one. What must not happen
-//! twice is guarded where it happens, by a conditional write.
+//! A lease is advisory. It saves work and does not protect data: it expires, because its holder may
+//! have crashed, and a holder that is slower than its lease runs beside the next one. Conditional
+//! writes protect the data.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::store::{Condition, Metadata, PutError, Store, StoreError};
 
-/// How often somebody else may be faster before an attempt is given up. Each time means that a
-/// lease was taken or given back in that moment.
+/// How many conflicts end an attempt. Each conflict means that the lease was acquired or released
+/// at that moment.
 const ATTEMPTS: usize = 5;
 
-/// Who holds a lease, and until when. In JSON `{"job": "...", "until": "2026-11-21T10:05:10Z"}`.
+/// The holder of a lease and its expiry. In JSON `{"job": "...", "until": "2026-11-21T10:05:10Z"}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// The holder: the id of a job.
     pub job: String,
-    /// From this moment on anybody may take it over.
+    /// When the lease expires: from then on any job may acquire it.
     pub until: DateTime<Utc>,
 }
 
-/// Whether a lease could be had.
+/// The result of an attempt to acquire a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Acquired {
-    /// It is the job's.
+    /// The job holds the lease.
     Granted,
-    /// It is somebody's (it may be the same job, started before).
+    /// A job holds it already; it may be the same job, started before.
     Held(Lease),
-    /// Others were faster time and again, so it is somebody's or soon will be.
+    /// Other jobs were faster at every attempt, so one of them holds it or soon will.
     Contended,
 }
 
-/// Takes the lease `key` for `job` until `until`, if nobody holds it at `now`.
+/// Acquires the lease `key` for `job` until `until`, if no job holds it at `now`.
 ///
 /// # Errors
 /// When the store fails.
@@ -45,36 +45,36 @@ pub async fn acquire(
     until: DateTime<Utc>,
 ) -> Result<Acquired, StoreError> {
     let wanted = Lease { job: job.to_owned(), until };
-    let mut asked = false;
+    let mut has_written = false;
     for _ in 0..ATTEMPTS {
         let condition = match store.get(key).await? {
             None => Condition::Absent,
             Some(object) => match parse(&object.bytes) {
-                // A write whose answer was lost is sent again by the client, and then conflicts
-                // with itself.
-                Some(lease) if asked && lease == wanted => return Ok(Acquired::Granted),
+                // The client retries a write whose response was lost, which then conflicts with the
+                // first one.
+                Some(lease) if has_written && lease == wanted => return Ok(Acquired::Granted),
                 Some(lease) if lease.until > now => return Ok(Acquired::Held(lease)),
-                // Expired, given back, or not a lease at all, which is nobody's.
+                // Expired, released, or not a lease.
                 _ => Condition::Matches(object.head.etag),
             },
         };
         match store.put(key, bytes(&wanted), Metadata::new(), condition).await {
             Ok(_) => return Ok(Acquired::Granted),
-            Err(PutError::Conflict { .. }) => asked = true,
+            Err(PutError::Conflict { .. }) => has_written = true,
             Err(PutError::Store(error)) => return Err(error),
         }
     }
     Ok(Acquired::Contended)
 }
 
-/// Gives the lease back, if it still is `job`'s; says whether it was. Otherwise nothing happens: it
-/// has expired, and whoever has taken it over keeps it.
+/// Releases the lease if `job` still holds it, and returns whether it did. A lease that another job
+/// has acquired since stays.
 ///
-/// The lease is overwritten by one that has expired and not deleted, because a write can be made to
-/// depend on what it replaces: between a look and a deletion the lease could have become another's.
+/// Releasing overwrites the lease with an expired one, because a write can be conditional: between
+/// a read and a deletion another job could acquire the lease.
 ///
 /// # Errors
-/// When the store fails. The lease then ends by itself.
+/// When the store fails. The lease then expires.
 pub async fn release(
     store: &(impl Store + ?Sized),
     key: &str,
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_lease_when_another_job_or_the_same_one_asks_then_it_is_held() {
+    async fn a_held_lease_is_granted_to_no_job() {
         let store = MemoryStore::default();
         assert_eq!(take(&store, "a", 0).await, Acquired::Granted);
         let held = Acquired::Held(Lease { job: "a".into(), until: at(10) });
@@ -132,13 +132,12 @@ mod tests {
         assert_eq!(
             take(&store, "a", 9).await,
             held,
-            "whoever plans the same job again must not start it twice"
+            "a job that is planned again must not start twice"
         );
     }
 
     #[tokio::test]
-    async fn given_an_expired_lease_then_it_is_taken_over_and_its_former_holder_can_not_give_it_back()
-     {
+    async fn an_expired_lease_can_be_acquired_but_not_released() {
         let store = MemoryStore::default();
         take(&store, "a", 0).await;
         assert_eq!(take(&store, "b", 10).await, Acquired::Granted);
@@ -150,23 +149,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_lease_that_was_given_back_then_it_is_free_at_once() {
+    async fn a_released_lease_is_free_at_once() {
         let store = MemoryStore::default();
         take(&store, "a", 0).await;
         assert!(release(&store, KEY, "a").await.unwrap());
-        assert!(!release(&store, KEY, "a").await.unwrap(), "once is enough");
+        assert!(!release(&store, KEY, "a").await.unwrap(), "a second release does nothing");
         assert_eq!(take(&store, "a", 1).await, Acquired::Granted);
     }
 
     #[tokio::test]
-    async fn given_no_lease_then_there_is_nothing_to_give_back() {
+    async fn releasing_an_absent_lease_does_nothing() {
         let store = MemoryStore::default();
         assert!(!release(&store, KEY, "a").await.unwrap());
         assert!(store.keys().is_empty());
     }
 
     #[tokio::test]
-    async fn given_what_is_no_lease_then_it_is_nobody_s() {
+    async fn an_object_that_is_not_a_lease_counts_as_free() {
         let store = MemoryStore::default();
         store.put(KEY, Bytes::from_static(b"?"), Metadata::new(), Condition::Always).await.unwrap();
         assert!(!release(&store, KEY, "a").await.unwrap());
@@ -174,17 +173,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_store_that_fails_then_so_does_the_lease() {
+    async fn a_store_error_is_returned() {
         let store = MemoryStore::default();
         store.fail([false, true]);
         assert!(acquire(&store, KEY, "a", at(0), at(10)).await.is_err());
         assert_eq!(take(&store, "a", 0).await, Acquired::Granted);
     }
 
-    /// A store on which everybody reads before anybody writes.
+    /// A store on which all jobs read before any of them writes.
     struct Racing {
         store: MemoryStore,
-        everybody_has_read: tokio::sync::Barrier,
+        all_have_read: tokio::sync::Barrier,
         reads: std::sync::atomic::AtomicUsize,
         holders: usize,
     }
@@ -194,7 +193,7 @@ mod tests {
         async fn get(&self, key: &str) -> Result<Option<crate::Object>, StoreError> {
             let object = self.store.get(key).await;
             if self.reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < self.holders {
-                self.everybody_has_read.wait().await;
+                self.all_have_read.wait().await;
             }
             object
         }
@@ -223,11 +222,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_many_who_see_it_free_at_the_same_time_then_one_of_them_has_it() {
+    async fn one_of_many_concurrent_attempts_is_granted() {
         for expired in [false, true] {
             let racing = Racing {
                 store: MemoryStore::default(),
-                everybody_has_read: tokio::sync::Barrier::new(8),
+                all_have_read: tokio::sync::Barrier::new(8),
                 reads: Default::default(),
                 holders: 8,
             };
@@ -246,7 +245,7 @@ mod tests {
         }
     }
 
-    /// A store on which somebody else always writes first, and is gone again.
+    /// A store on which another job always writes first, and releases at once.
     struct Refusing(MemoryStore);
 
     #[async_trait::async_trait]
@@ -279,16 +278,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_others_who_are_always_faster_then_that_is_no_fault_and_ends() {
+    async fn repeated_conflicts_end_as_contended() {
         let outcome = acquire(&Refusing(MemoryStore::default()), KEY, "a", at(0), at(10)).await;
         assert_eq!(outcome.unwrap(), Acquired::Contended);
     }
 
     proptest! {
-        /// Compared with the plainest of models, a map from job to the end of its lease: at no time
-        /// do two hold it.
+        /// The model is a map from job to the expiry of its lease: at most one job holds it.
         #[test]
-        fn given_any_history_then_the_lease_has_at_most_one_holder(
+        fn any_history_has_at_most_one_holder(
             steps in prop::collection::vec((0_usize..4, 0_i64..8, any::<bool>()), 1..60),
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -1,5 +1,5 @@
-//! Where the lake's objects live and how they are read and written; knows S3 keys, knows no
-//! business.
+//! The lake's objects: their keys, the store that reads and writes them, and leases. This crate
+//! knows S3 and nothing about datasets or models.
 
 pub mod keys;
 pub mod lease;

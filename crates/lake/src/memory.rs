@@ -28,24 +28,24 @@ struct State {
 }
 
 impl MemoryStore {
-    /// Sets the time at which later writes happen.
+    /// Sets the time of later writes.
     pub fn set_now(&self, now: DateTime<Utc>) {
         self.state().now = now;
     }
 
-    /// Decides, operation by operation from now on, which fail; after the schedule's end they all
+    /// Sets which of the next operations fail, one value each. All operations after the schedule
     /// succeed.
     pub fn fail(&self, schedule: impl IntoIterator<Item = bool>) {
         self.state().faults = schedule.into_iter().collect();
     }
 
-    /// All keys, in order.
+    /// Returns all keys, in order.
     pub fn keys(&self) -> Vec<String> {
         self.state().objects.keys().cloned().collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A test that panicked while it held the lock has left no half-done change behind.
+        // Each change is one call on a collection, so a panicking test leaves none half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -59,7 +59,7 @@ impl MemoryStore {
             return Err(StoreError {
                 action,
                 key: key.to_owned(),
-                cause: "a fault was asked for".to_owned(),
+                cause: "scheduled by the test".to_owned(),
             });
         }
         Ok(state)
@@ -100,7 +100,7 @@ impl Store for MemoryStore {
             .objects
             .range(range)
             .take_while(|(key, _)| **key < end)
-            .filter(|(key, _)| folders.hold(key))
+            .filter(|(key, _)| folders.contain(key))
             .map(|(key, object)| entry(key, object))
             .collect())
     }
@@ -199,10 +199,9 @@ mod tests {
     }
 
     proptest! {
-        /// One ranged listing is what a listing of each of its days would be, whatever else lies
-        /// about.
+        /// One ranged listing equals the listings of its days, whatever other keys there are.
         #[test]
-        fn given_any_keys_when_a_range_is_listed_then_it_is_its_folders_listed_one_by_one(
+        fn a_range_lists_what_its_folders_list(
             keys in prop::collection::btree_set(
                 "(silver/sales/dt=2026-0[1-3]-0[1-9](-x|0|)|silver/sales/dt=2026|silver/salesx/dt=2026-02-01|silver/sales/bucket=0001)(/hour=0[0-2]|)/[ab]",
                 0..40,
@@ -223,7 +222,8 @@ mod tests {
                 for day in first.iter_days().take_while(|day| *day <= last) {
                     one_by_one.extend(store.list(&format!("{prefix}{day}/")).await.unwrap());
                 }
-                let ranged = store.list_range(prefix, &first.to_string(), &last.to_string()).await.unwrap();
+                let (first, last) = (first.to_string(), last.to_string());
+                let ranged = store.list_range(prefix, &first, &last).await.unwrap();
                 (ranged, one_by_one)
             });
             prop_assert_eq!(ranged, one_by_one);

@@ -22,10 +22,10 @@ pub struct S3Store {
 }
 
 impl S3Store {
-    /// A lake in `bucket`, reached with the region, credentials and endpoint of `config`.
+    /// Returns the lake in `bucket`, with the region, credentials and endpoint of `config`.
     pub fn new(config: &SdkConfig, bucket: impl Into<String>) -> Self {
         let builder = aws_sdk_s3::config::Builder::from(config)
-            // Whoever sets an endpoint has a local cloud, where a bucket is no host name.
+            // A local cloud sets an endpoint and does not resolve buckets as host names.
             .force_path_style(
                 config.endpoint_url().is_some() || std::env::var_os("AWS_ENDPOINT_URL").is_some(),
             );
@@ -100,13 +100,13 @@ impl Store for S3Store {
         let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
         let mut pages = request.start_after(folders.start_after()).into_paginator().send();
         let mut entries = Vec::new();
-        // S3 knows no end but the prefix's, so the page that passes the range's end is the last one
-        // asked for.
+        // ListObjectsV2 has no end but the prefix's, so the loop ends with the page that passes the
+        // end of the range.
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| failed("list", prefix, error))?;
             let mut page = page.contents.unwrap_or_default().into_iter().map(entry).peekable();
             while let Some(entry) = page.next_if(|entry| entry.key < end) {
-                if folders.hold(&entry.key) {
+                if folders.contain(&entry.key) {
                     entries.push(entry);
                 }
             }
@@ -151,8 +151,8 @@ impl Store for S3Store {
     }
 }
 
-/// 412: the condition does not hold. 409: another conditional write is under way. 404: `If-Match`
-/// on what was deleted.
+/// Returns whether another writer was first. 412: the condition does not hold. 409: another
+/// conditional write is under way. 404: `If-Match` on a deleted object.
 fn lost_the_race<E>(error: &SdkError<E>) -> bool {
     let status = error.raw_response().map(|response| response.status().as_u16());
     matches!(status, Some(404 | 409 | 412))

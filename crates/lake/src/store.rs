@@ -1,4 +1,4 @@
-//! The capability of a lake: objects by key, with conditional writes.
+//! The store of a lake: objects by key, with conditional writes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,17 +10,17 @@ use chrono::{DateTime, Utc};
 /// User metadata of an object: lower-case names, ASCII values, 2 KB in all (the limit of S3).
 pub type Metadata = BTreeMap<String, String>;
 
-/// Names one version of an object's content, as S3 gives it (with its quotes).
+/// The ETag of one version of an object, with its quotes, as S3 returns it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ETag(String);
 
 impl ETag {
-    /// Takes the header's value as it came.
+    /// Returns the ETag with this header value.
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
     }
 
-    /// The header's value.
+    /// Returns the header's value.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -45,7 +45,7 @@ pub struct Entry {
     pub last_modified: DateTime<Utc>,
 }
 
-/// What is known of an object without reading it.
+/// The attributes of an object, without its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// The content's version.
@@ -54,55 +54,53 @@ pub struct Head {
     pub size: u64,
     /// When this version was written.
     pub last_modified: DateTime<Utc>,
-    /// What its writer noted beside it.
+    /// The metadata that its writer set.
     pub metadata: Metadata,
 }
 
 /// An object, read whole.
 #[derive(Clone, Debug)]
 pub struct Object {
-    /// What is known of it.
+    /// Its attributes.
     pub head: Head,
     /// Its content.
     pub bytes: Bytes,
 }
 
-/// When a write may happen. S3 decides this atomically, which makes it the pipeline's only lock.
+/// The condition of a write. S3 checks it atomically, which makes it the pipeline's only lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Whatever is there is replaced: for names that are computed from the content's input, so that
-    /// a retry overwrites itself.
+    /// Replaces any object: for keys that are computed from the content's input, so that a retry
+    /// overwrites its own object.
     Always,
-    /// Only if there is no object of that key (`If-None-Match: *`).
+    /// Writes only if the key has no object (`If-None-Match: *`).
     Absent,
-    /// Only if the object still is this version (`If-Match`).
+    /// Writes only if the object still has this ETag (`If-Match`).
     Matches(ETag),
 }
 
-/// The store could not do it. Always a fault of the system, never of the data: retry it.
+/// The store failed. This is always a fault of the system, never of the data: retry it.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "could not {action} {key:?} in the lake: {cause}; retry, and if it persists check the bucket's name, its policy and the role"
+    "could not {action} {key:?} in the lake: {cause}; retry, and if it persists check the bucket's \
+     name, its policy and the role"
 )]
 pub struct StoreError {
-    /// What was tried: `read`, `list`, `write`, ...
+    /// The operation: `read`, `list`, `write`, ...
     pub action: &'static str,
     /// The key or the prefix.
     pub key: String,
-    /// What the store said.
+    /// The store's error.
     pub cause: String,
 }
 
-/// A write that did not happen.
+/// Why a write failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
-    /// Another writer was there first: what this writer knew is out of date, and it has to start
-    /// over.
-    #[error(
-        "{key:?} is no longer the version that this writer started from; read it again and start over"
-    )]
+    /// Another writer has changed the object since this writer read it, so this one starts over.
+    #[error("{key:?} has changed since this writer read it: read it again and start over")]
     Conflict {
-        /// The key that was to be written.
+        /// The key of the write.
         key: String,
     },
     /// The store failed.
@@ -123,18 +121,18 @@ impl<'a> Folders<'a> {
         Self { prefix, first, last }
     }
 
-    /// All keys of the folders come after this one.
+    /// Returns a key that precedes all keys of the folders.
     pub(crate) fn start_after(&self) -> String {
         format!("{}{}", self.prefix, self.first)
     }
 
-    /// All keys of the folders come before this one: `0` is the character after `/`.
+    /// Returns a key that follows all keys of the folders: `0` is the character after `/`.
     pub(crate) fn end(&self) -> String {
         format!("{}{}0", self.prefix, self.last)
     }
 
-    /// Whether the key is in one of the folders.
-    pub(crate) fn hold(&self, key: &str) -> bool {
+    /// Returns whether the key is in one of the folders.
+    pub(crate) fn contain(&self, key: &str) -> bool {
         let folder = key.strip_prefix(self.prefix).and_then(|rest| rest.split_once('/'));
         folder.is_some_and(|(name, _)| {
             name.len() == self.first.len() && (self.first..=self.last).contains(&name)
@@ -145,19 +143,19 @@ impl<'a> Folders<'a> {
 /// A lake's objects.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Reads an object whole; `None` if there is none.
+    /// Returns an object with its content; `None` if the key has none.
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError>;
 
-    /// What is known of an object; `None` if there is none.
+    /// Returns the attributes of an object; `None` if the key has none.
     async fn head(&self, key: &str) -> Result<Option<Head>, StoreError>;
 
-    /// All objects whose key starts with `prefix`, in the order of their keys.
+    /// Returns all objects whose key starts with `prefix`, in the order of their keys.
     async fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError>;
 
-    /// All objects in the folders from `<prefix><first>/` to `<prefix><last>/`, both included, in
-    /// the order of their keys: what listing each of these folders gives, without a request for
-    /// each. Only folders whose names are as long as `first` and `last` count, because only among
-    /// those the order of keys is the order of names; days are such names.
+    /// Returns all objects in the folders from `<prefix><first>/` to `<prefix><last>/`, both
+    /// included, in the order of their keys. It makes one request where a listing of each folder
+    /// would make many. Only folders whose names are as long as `first` and `last` count, because
+    /// only their keys are in the order of their names. Days are such names.
     async fn list_range(
         &self,
         prefix: &str,
@@ -166,11 +164,11 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<Entry>, StoreError> {
         let folders = Folders::new(prefix, first, last);
         let mut entries = self.list(prefix).await?;
-        entries.retain(|entry| folders.hold(&entry.key));
+        entries.retain(|entry| folders.contain(&entry.key));
         Ok(entries)
     }
 
-    /// Writes an object whole, if the condition holds.
+    /// Writes an object if the condition holds, and returns its ETag.
     async fn put(
         &self,
         key: &str,
@@ -179,6 +177,6 @@ pub trait Store: Send + Sync {
         condition: Condition,
     ) -> Result<ETag, PutError>;
 
-    /// Removes an object; no error if there is none.
+    /// Deletes an object. A key without an object is not an error.
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
 }

@@ -111,7 +111,7 @@ impl Model {
 
     /// Returns the key of the object that holds `partition`.
     pub fn output_key(&self, partition: Partition) -> String {
-        keys::gold(&self.name, &self.partition, &partition.to_string())
+        keys::gold(&self.name, &self.partition, partition)
     }
 }
 
@@ -234,9 +234,8 @@ impl Models {
         self.ranges(model, first, last)
     }
 
-    /// Returns the folders whose objects decide whether `partition` is computed for the first time:
-    /// see [`Models::plan`].
-    pub fn own_day_ranges(&self, model: &Model, partition: Partition) -> Vec<InputRange> {
+    /// Returns the ranges to list to know whether `partition` is empty: see [`Models::plan`].
+    pub fn own_partition_ranges(&self, model: &Model, partition: Partition) -> Vec<InputRange> {
         self.ranges(model, partition, partition)
     }
 
@@ -251,7 +250,7 @@ impl Models {
     }
 
     /// Whether `key` belongs to `day` of `input`.
-    pub(crate) fn is_of_day(&self, input: &str, day: Partition, key: &str) -> bool {
+    pub(crate) fn is_in_day(&self, input: &str, day: Partition, key: &str) -> bool {
         key.starts_with(&self.day_prefix(input, day))
     }
 
@@ -402,7 +401,7 @@ mod tests {
                 })
                 .collect();
             assert_eq!(ends, expected);
-            for own in models.own_day_ranges(model, partition) {
+            for own in models.own_partition_ranges(model, partition) {
                 assert_eq!((own.first, own.last), (partition, partition));
             }
         }

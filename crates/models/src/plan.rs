@@ -1,4 +1,4 @@
-//! From "this partition is dirty" to a job document.
+//! Plans the job of a dirty partition.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,28 +15,25 @@ use crate::definition::is_reference;
 use crate::models::{Model, Models, short_name};
 use crate::render::{self, objects_name, view_name};
 
-/// The objects there are, per input (`silver.pos_sales`): the listings of
-/// [`Models::input_prefixes`].
+/// The objects of each input (`silver.pos_sales`): the listings of [`Models::input_ranges`].
 pub type Listing = BTreeMap<String, Vec<Entry>>;
 
-/// What to do about a dirty partition.
+/// The plan of a dirty partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// Nothing: gold was computed from exactly these inputs, by these definitions. Or there is
-    /// neither gold nor an input of the partition's own day.
+    /// No job: gold has the same inputs and definitions, or the partition is empty.
     UpToDate,
-    /// Run this job.
+    /// This job computes the partition.
     Job(Box<JobDocument>),
 }
 
 impl Models {
-    /// Plans the computation of `partition` of `model`. An input that `listing` does not name has
-    /// no objects. Reference tables have their packaged rows.
+    /// Returns the plan of `partition` of `model`. An input that `listing` does not name has no
+    /// objects. Reference tables have their packaged rows.
     ///
-    /// A partition is a fact about its own day: as long as no input has an object of that day,
-    /// there is nothing to say about it, although other days of its window may have some. Otherwise
-    /// a look back of 30 days would compute 30 days of the future. Once it is in gold it is kept up
-    /// to date.
+    /// A partition without gold and without an input of its own day is empty and not computed, even
+    /// if other days of its window have inputs. Otherwise a lookback of 30 days would compute 30
+    /// days of the future. A partition that is in gold stays up to date.
     pub fn plan(
         &self,
         model: &Model,
@@ -47,7 +44,7 @@ impl Models {
         self.plan_with(model, partition, listing, head, &References::new())
     }
 
-    /// The same, but a reference table that `references` names has those rows: see
+    /// Returns the same plan with the rows of `references` in place of the packaged ones: see
     /// [`ReferenceTable::with_rows`].
     pub fn plan_with(
         &self,
@@ -57,7 +54,7 @@ impl Models {
         head: Option<&GoldHead>,
         references: &References,
     ) -> Plan {
-        if head.is_none() && !self.has_own_day(partition, listing) {
+        if head.is_none() && !self.has_input_for_partition(partition, listing) {
             return Plan::UpToDate;
         }
         let tables = self.tables(model, listing, references);
@@ -100,14 +97,15 @@ impl Models {
         }))
     }
 
-    /// Whether any input has an object of the partition's own day.
-    fn has_own_day(&self, partition: Partition, listing: &Listing) -> bool {
+    /// Returns whether an input has an object of the partition's own day.
+    fn has_input_for_partition(&self, partition: Partition, listing: &Listing) -> bool {
         listing.iter().any(|(input, entries)| {
-            entries.iter().any(|entry| self.is_of_day(input, partition, &entry.key))
+            entries.iter().any(|entry| self.is_in_day(input, partition, &entry.key))
         })
     }
 
-    /// The reference table that queries call `input`, with the rows that count.
+    /// Returns the reference table that queries call `input`, with its edited rows if there are
+    /// any.
     fn reference_table<'a>(
         &'a self,
         input: &str,
@@ -118,7 +116,7 @@ impl Models {
         })?
     }
 
-    /// The tables and views that the model and its checks read.
+    /// Returns the tables and views that the model and its checks read.
     fn tables(&self, model: &Model, listing: &Listing, references: &References) -> Tables {
         let mut tables = Tables::default();
         for input in model.all_inputs() {
@@ -145,25 +143,25 @@ impl Models {
                     columns: None,
                     objects,
                 });
-                // A partition of a model is one object, written whole: it has no duplicates.
+                // A partition of a model is one object, so it has no duplicates to remove.
                 tables.view(view_name(input), format!("select *\nfrom {}\n", objects_name(input)));
             } else if let Some(upstream) = self.by_reference(input) {
-                self.without_rows(upstream, &mut tables);
+                self.add_empty(upstream, &mut tables);
                 tables.view(view_name(input), format!("select *\nfrom {}\n", empty_name(input)));
             }
         }
         tables
     }
 
-    /// Defines the rows of a model as its query over tables without rows: that is how its columns
-    /// have the right types although there is no object that could tell them.
-    fn without_rows(&self, model: &Model, tables: &mut Tables) {
+    /// Adds the model's query over empty tables, which gives its columns the right types where no
+    /// object has them.
+    fn add_empty(&self, model: &Model, tables: &mut Tables) {
         if tables.has(&empty_name(&model.reference)) {
             return;
         }
         for input in &model.inputs {
             if let Some(upstream) = self.by_reference(input) {
-                self.without_rows(upstream, tables);
+                self.add_empty(upstream, tables);
             } else if let Some(table) = self
                 .reference(short_name(input))
                 .filter(|_| is_reference(input) && !tables.has(&empty_name(input)))
@@ -184,7 +182,7 @@ impl Models {
     }
 }
 
-/// What a query reads.
+/// The tables and views of a job.
 #[derive(Default)]
 struct Tables {
     inputs: Vec<JobInput>,
@@ -202,18 +200,18 @@ impl Tables {
     }
 }
 
-/// The table that stands for `reference` where it has no rows.
+/// Returns the name of the empty table of `reference`.
 fn empty_name(reference: &str) -> String {
     format!("{}__empty", view_name(reference))
 }
 
 impl Model {
-    /// What has to hold for new rows: that the key is one, which holds for every model, and the
+    /// Returns the checks of new rows: the checks of the key, which every model has, and the
     /// model's own checks.
     ///
-    /// The checks of the key stop a commit. They hold for any input that keeps its contract, as a
-    /// model groups by its key, so they fail for a wrong model and not for a shop's data; and rows
-    /// that share a key cannot be compared, loaded or alerted on.
+    /// The checks of the key have severity error, because rows that share a key cannot be compared,
+    /// loaded or alerted on. A model groups by its key, so they fail for a wrong model and never
+    /// for the data of a shop.
     pub fn job_checks(&self) -> Vec<JobCheck> {
         let rows = JobDocument::rows_table_of(&self.name);
         let own = self.checks.iter().map(|check| JobCheck {
@@ -224,7 +222,7 @@ impl Model {
                 if short_name(table) == self.name { rows.clone() } else { view_name(table) }
             }),
         });
-        let of_key = [
+        let key_checks = [
             (
                 "key_is_not_null",
                 "no column of the key is null",
@@ -232,7 +230,7 @@ impl Model {
             ),
             ("key_is_unique", "no key occurs twice", render::key_repeats(&rows, &self.key)),
         ];
-        of_key
+        key_checks
             .into_iter()
             .map(|(name, description, sql)| JobCheck {
                 name: format!("{}_{name}", self.name),
@@ -245,8 +243,8 @@ impl Model {
     }
 }
 
-/// Names everything that the rows and the verdict on them are a function of: the objects, and the
-/// definitions.
+/// Returns the digest of everything that the rows and their checks are a function of: the objects
+/// and the definitions.
 fn inputs_digest(
     listing: &Listing,
     tables: &Tables,
@@ -285,11 +283,11 @@ fn inputs_digest(
     digest(texts.iter().map(AsRef::as_ref))
 }
 
-/// Names a sequence of texts by its content.
+/// Returns the digest of a sequence of texts.
 fn digest<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
     for text in texts {
-        // With its length, so that ["ab", "c"] is not ["a", "bc"].
+        // The length keeps ["ab", "c"] and ["a", "bc"] apart.
         hash.update((text.len() as u64).to_be_bytes());
         hash.update(text);
     }

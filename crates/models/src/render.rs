@@ -1,18 +1,18 @@
-//! The SQL that both engines run: rendered here, once, so that they run the same text.
+//! Renders the SQL that both engines run.
 
 use shoplake_jobs::JobPartition;
 
-/// The name under which a query sees `reference`: `silver.pos_sales` becomes `silver__pos_sales`.
+/// Returns the name of `reference` in rendered SQL: `silver.pos_sales` becomes `silver__pos_sales`.
 pub(crate) fn view_name(reference: &str) -> String {
     reference.replace('.', "__")
 }
 
-/// The table that holds the objects of `reference` as they are.
+/// Returns the name of the table with the objects of `reference`, duplicates included.
 pub(crate) fn objects_name(reference: &str) -> String {
     format!("{}__objects", view_name(reference))
 }
 
-/// The query of a model, restricted to one partition.
+/// Returns the query of a model, restricted to one partition.
 pub(crate) fn partition_query(query: &str, partition: &JobPartition) -> String {
     format!(
         "select *\nfrom (\n{query}\n) as model\nwhere {} = {}\n",
@@ -21,7 +21,7 @@ pub(crate) fn partition_query(query: &str, partition: &JobPartition) -> String {
     )
 }
 
-/// What decides which of several rows with one key is the one that counts.
+/// How a table is read without duplicates: of the rows with one key, one counts.
 pub(crate) struct Deduplication<'a> {
     /// The table with duplicates.
     pub(crate) table: &'a str,
@@ -34,12 +34,11 @@ pub(crate) struct Deduplication<'a> {
 }
 
 impl Deduplication<'_> {
-    /// A query for the rows without duplicates.
+    /// Returns the query for the rows without duplicates.
     ///
-    /// Numbering all rows would sort the whole table for the few keys that occur twice, which is
-    /// the weak spot of DataFusion; so only those keys are numbered, and the other rows are taken
-    /// as they are. Every column takes part in the order, so that which row wins never depends on
-    /// the order of files.
+    /// It numbers only the rows of keys that occur twice. Numbering all rows would sort the whole
+    /// table, which is slow in DataFusion. Every column takes part in the order, so that the result
+    /// never depends on the order of files.
     pub(crate) fn sql(&self) -> String {
         let Self { table, columns, key, precedence } = self;
         let columns_list = columns.join(", ");
@@ -100,7 +99,7 @@ pub(crate) fn key_is_null(table: &str, key: &[String]) -> String {
     format!("select {}\nfrom {table}\nwhere {}\n", key.join(", "), nulls.join("\n    or "))
 }
 
-/// A query for the keys that `table` has more than once.
+/// Returns a query for the keys that `table` has more than once.
 pub(crate) fn key_repeats(table: &str, key: &[String]) -> String {
     let key = key.join(", ");
     format!(

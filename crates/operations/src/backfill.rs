@@ -60,7 +60,7 @@ mod tests {
 
         assert_eq!(sent.partitions, 12);
         let days: Vec<_> =
-            queue.take_dirty().into_iter().map(|(dirty, _)| dirty.partition).collect();
+            queue.take_dirty().into_iter().map(|(dirty, _)| dirty.partition.to_string()).collect();
         assert_eq!(
             (days.len(), days[0].as_str(), days[11].as_str()),
             (12, "2010-12-25", "2011-01-05")

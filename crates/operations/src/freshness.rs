@@ -204,7 +204,7 @@ async fn put(
 
 impl Dataset {
     fn state_key(&self) -> String {
-        format!("state/freshness/{}.json", self.name)
+        keys::freshness(&self.name)
     }
 
     fn is_fresh(&self, newest_object_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
@@ -237,7 +237,7 @@ impl Dataset {
                 return Ok(Some(newest));
             }
         }
-        Ok(newest(lake.list(&format!("silver/{}/", self.name)).await?))
+        Ok(newest(lake.list(&keys::silver_dataset(&self.name)).await?))
     }
 
     fn alert(&self, state: &FreshnessState) -> Message {
@@ -385,9 +385,9 @@ mod tests {
             }
         }
 
-        async fn arrive(&self, folder: &str, hour: i64) {
+        async fn arrive(&self, day: &str, hour: i64) {
             self.lake.set_now(at(hour));
-            let key = keys::silver("levels", folder, &format!("hour-{hour}"));
+            let key = keys::silver("levels", day.parse().unwrap(), &format!("hour-{hour}"));
             self.lake.put(&key, "rows".into(), Metadata::new(), Condition::Always).await.unwrap();
         }
 
@@ -415,7 +415,7 @@ mod tests {
     #[tokio::test]
     async fn a_stale_dataset_alerts_once_until_it_is_stale_again() {
         let fixture = Fixture::new();
-        fixture.arrive("dt=2026-11-21", 1).await;
+        fixture.arrive("2026-11-21", 1).await;
         assert_eq!(
             fixture.check(4).await.unwrap().is_fresh,
             Some(true),
@@ -429,7 +429,7 @@ mod tests {
         }
         assert_eq!((fixture.alerts(), fixture.recorded()), (1, vec!["passed", "failed"]));
 
-        fixture.arrive("dt=2026-11-22", 30).await;
+        fixture.arrive("2026-11-22", 30).await;
         assert_eq!(fixture.check(31).await.unwrap().is_fresh, Some(true));
         assert!(fixture.check(40).await.unwrap().alerted);
         assert_eq!(
@@ -441,7 +441,7 @@ mod tests {
     #[tokio::test]
     async fn an_alert_names_the_dataset_and_the_next_steps() {
         let fixture = Fixture::new();
-        fixture.arrive("dt=2026-11-21", 1).await;
+        fixture.arrive("2026-11-21", 1).await;
         fixture.check(5).await.unwrap();
         let message = fixture.topic.messages().remove(0);
         assert_eq!(message.subject, "Shoplake: no new data of levels");
@@ -461,7 +461,7 @@ mod tests {
         assert_eq!(fixture.metrics.total(CHECKED_DATASETS), 1.0);
         assert_eq!(fixture.metrics.lines().len(), 1, "no data, no age");
 
-        fixture.arrive("dt=2026-11-21", 1).await;
+        fixture.arrive("2026-11-21", 1).await;
         fixture.check(3).await.unwrap();
         assert_eq!(fixture.metrics.total(NEWEST_OBJECT_AGE), 7200.0);
     }
@@ -478,7 +478,7 @@ mod tests {
     #[tokio::test]
     async fn old_rows_that_arrive_now_make_a_dataset_fresh() {
         let fixture = Fixture::new();
-        fixture.arrive("dt=2010-12-01", 1).await;
+        fixture.arrive("2010-12-01", 1).await;
         assert_eq!(fixture.check(2).await.unwrap().is_fresh, Some(true));
     }
 
@@ -497,7 +497,7 @@ mod tests {
     async fn a_later_check_repeats_a_failed_alert() {
         for fault in [Fault::Refused, Fault::Lost] {
             let fixture = Fixture::new();
-            fixture.arrive("dt=2026-11-21", 1).await;
+            fixture.arrive("2026-11-21", 1).await;
             fixture.topic.fail([Some(fault)]);
             assert!(!fixture.check(5).await.unwrap_err().is_permanent());
             assert_eq!(fixture.recorded(), ["failed"], "the warehouse records it all the same");
@@ -510,7 +510,7 @@ mod tests {
     #[tokio::test]
     async fn a_later_check_repeats_a_failed_record() {
         let fixture = Fixture::new();
-        fixture.arrive("dt=2026-11-21", 1).await;
+        fixture.arrive("2026-11-21", 1).await;
         fixture.faults.store(1, Ordering::Relaxed);
         assert!(fixture.check(5).await.is_err());
         assert_eq!(fixture.alerts(), 1);
@@ -524,7 +524,7 @@ mod tests {
     #[tokio::test]
     async fn only_one_of_two_checks_alerts() {
         let fixture = Fixture::new();
-        fixture.arrive("dt=2026-11-21", 1).await;
+        fixture.arrive("2026-11-21", 1).await;
         let dataset = &fixture.freshness.datasets[0];
         let found = FreshnessState {
             is_fresh: false,

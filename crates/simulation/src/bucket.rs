@@ -1,4 +1,4 @@
-//! The lake's bucket in memory: it tells the dirty queue of new objects, as S3 does by EventBridge.
+//! The lake's bucket in memory. It sends a message for each new object, as S3 does by EventBridge.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,31 +8,31 @@ use bytes::Bytes;
 use serde_json::json;
 use shoplake_aws::MemoryDirtyQueue;
 use shoplake_lake::{
-    Condition, ETag, Entry, Head, MemoryStore, Metadata, Object, PutError, Store, StoreError,
+    Condition, ETag, Entry, Head, MemoryStore, Metadata, Object, PutError, Store, StoreError, keys,
 };
 
 /// The bucket's name.
 pub(crate) const NAME: &str = "lake";
 
-/// What the deployed rule of EventBridge selects.
-const NOTIFIED: [&str; 3] = ["bronze/", "silver/", "reference/"];
+/// The prefixes that the deployed rule of EventBridge selects.
+const NOTIFIED: [&str; 3] = [keys::BRONZE, keys::SILVER, keys::REFERENCE];
 
-/// Objects that announce themselves.
+/// Objects, with a message for each new one.
 #[derive(Clone)]
 pub(crate) struct Bucket {
     pub(crate) objects: Arc<MemoryStore>,
     messages: Arc<MemoryDirtyQueue>,
-    loses_answer: Arc<AtomicBool>,
+    loses_response: Arc<AtomicBool>,
 }
 
 impl Bucket {
     pub(crate) fn new(messages: Arc<MemoryDirtyQueue>) -> Self {
-        Self { objects: Arc::default(), messages, loses_answer: Arc::default() }
+        Self { objects: Arc::default(), messages, loses_response: Arc::default() }
     }
 
-    /// The answer to the next write of gold is lost, so that the client sends it again.
-    pub(crate) fn lose_next_answer(&self) {
-        self.loses_answer.store(true, Ordering::Relaxed);
+    /// Loses the response to the next write of gold, so that the client sends it again.
+    pub(crate) fn lose_next_response(&self) {
+        self.loses_response.store(true, Ordering::Relaxed);
     }
 }
 
@@ -66,7 +66,7 @@ impl Store for Bucket {
         metadata: Metadata,
         condition: Condition,
     ) -> Result<ETag, PutError> {
-        if key.starts_with("gold/") && self.loses_answer.swap(false, Ordering::Relaxed) {
+        if key.starts_with(keys::GOLD) && self.loses_response.swap(false, Ordering::Relaxed) {
             self.objects.put(key, bytes.clone(), metadata.clone(), condition.clone()).await?;
         }
         let etag = self.objects.put(key, bytes, metadata, condition).await?;

@@ -1,5 +1,5 @@
-//! The pipeline around the bucket: what is delivered goes through the functions' own handlers until
-//! nothing is left to do.
+//! The pipeline in memory: the functions' own handlers process what is delivered until all queues
+//! are empty.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,31 +14,35 @@ use flate2::write::GzEncoder;
 use futures::future::{join, try_join_all};
 use serde::Deserialize;
 use serde_json::json;
+use shoplake_aws::topic::{MemoryTopic, Message, Topic, subject};
 use shoplake_aws::{Execution, Fault, GlueRun, MemoryDirtyQueue, MemoryExecutions};
 use shoplake_conform::Conformer;
 use shoplake_contracts::{Contracts, Delivery};
 use shoplake_engine::{Gold, Limits};
 use shoplake_function_conform::{Answer, Conform, LAYOUT};
 use shoplake_function_dispatch::{Dispatch, Engines};
+use shoplake_function_load::Load;
+use shoplake_function_notify::{Notify, NotifyPolicy};
 use shoplake_function_transform::{Request, Transform, TransformError};
-use shoplake_jobs::{FailedCheck, JobOutcome, JobResult};
-use shoplake_lake::{Condition, MemoryStore, Metadata, Store};
+use shoplake_jobs::{FailedCheck, JobOutcome, JobResult, Partition};
+use shoplake_lake::{Condition, MemoryStore, Metadata, Store, keys};
 use shoplake_models::Models;
 use shoplake_platform::clock::{Clock, ManualClock};
 use shoplake_platform::metrics::{MemorySink, Metrics};
+use shoplake_warehouse::{Literal, Loader};
 use tokio::runtime::Handle;
 
 use crate::bucket::{self, Bucket};
 use crate::event::Event;
+use crate::fault_plan::Step;
 use crate::messages;
 use crate::rows::{self, Row};
-use crate::weather::Gust;
+use crate::warehouse::MemoryWarehouse;
 
-/// How often an execution is tried again on a calm day, as the state machine does, before it is a
-/// failure.
+/// The attempts of an execution, as in the state machine.
 const ATTEMPTS: u32 = 3;
 
-/// A lake in memory with everything that works on it.
+/// A lake in memory with its functions.
 pub struct Lake {
     contracts: Contracts,
     clock: Arc<ManualClock>,
@@ -48,31 +52,35 @@ pub struct Lake {
     conform: Conform<Bucket>,
     dispatch: Dispatch<Bucket, Arc<MemoryExecutions>, Arc<MemoryDirtyQueue>, Arc<ManualClock>>,
     transform: Arc<Transform>,
-    /// By model and partition the last job that ended otherwise than in a conflict.
-    ended: Mutex<BTreeMap<(String, String), Ended>>,
+    load: Load,
+    notify: Notify,
+    warehouse: Arc<MemoryWarehouse>,
+    topic: Arc<MemoryTopic>,
+    /// The last job of each model and partition that did not end in a conflict.
+    ended: Mutex<BTreeMap<(String, Partition), Ended>>,
 }
 
-/// How the last job of a partition ended.
+/// The last job of a partition.
 #[derive(Clone, Debug)]
 pub struct Ended {
     /// The key of its document.
     pub job: String,
-    /// What it came to.
+    /// Its result.
     pub result: JobResult,
 }
 
-/// What it took until nothing was left to do.
+/// The jobs of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
     /// Jobs that ran.
     pub jobs: usize,
-    /// Those of them that committed rows.
+    /// Jobs that committed rows.
     pub commits: usize,
-    /// Those of them that found another commit in their place.
+    /// Jobs that ended in a conflict.
     pub conflicts: usize,
 }
 
-/// What has to be known of a line to bring it on its way.
+/// The attributes of a line that decide how it is delivered.
 #[derive(Deserialize)]
 struct Line<'a> {
     #[serde(borrow)]
@@ -81,22 +89,22 @@ struct Line<'a> {
     source: std::borrow::Cow<'a, str>,
 }
 
-/// When a line says that it was received.
+/// The time of receipt of a line.
 #[derive(Deserialize)]
 struct Receipt {
     receivedat: DateTime<Utc>,
 }
 
-/// When a stream takes the line: when its sender says that it was received, if it may be so, or
-/// else on the lake's first day.
+/// Returns when a stream receives the line: at its time of receipt, or on the lake's first day if
+/// that time is invalid.
 fn arrival(line: &[u8]) -> DateTime<Utc> {
     let receipt = serde_json::from_slice(line).ok().map(|Receipt { receivedat }| receivedat);
     receipt.filter(|receipt| (2000..2100).contains(&receipt.year())).unwrap_or_else(start)
 }
 
 impl Lake {
-    /// An empty lake with these definitions. Its clock begins with 2026-01-01 and moves only while
-    /// something waits.
+    /// Returns an empty lake with these definitions. Its clock starts at 2026-01-01 and moves only
+    /// while a message is delayed.
     pub fn new(contracts: Contracts, models: Models) -> Self {
         let clock = Arc::new(ManualClock::new(start()));
         let messages = Arc::new(MemoryDirtyQueue::new(clock.clone()));
@@ -124,14 +132,42 @@ impl Lake {
             // Jobs of a simulation are small: more threads would only wait for each other.
             limits: Limits { parallelism: 1, ..Limits::default() },
         });
-        let ended = Mutex::default();
-        Self { contracts, clock, messages, bucket, executions, conform, dispatch, transform, ended }
+        let warehouse = Arc::new(MemoryWarehouse::new(bucket.clone()));
+        let load = Load {
+            loader: Loader::new(warehouse.clone()),
+            bucket: bucket::NAME.to_owned(),
+            role: Literal::new("arn:aws:iam::000000000000:role/copy").expect("a literal"),
+            clock: clock.clone(),
+            metrics: Metrics::new("load", Arc::new(MemorySink::default())),
+        };
+        let topic = Arc::new(MemoryTopic::default());
+        let notify = Notify {
+            store: Arc::new(bucket.clone()),
+            topic: topic.clone(),
+            clock: clock.clone(),
+            policy: NotifyPolicy { within: Duration::hours(48), ended: false },
+        };
+        Self {
+            contracts,
+            clock,
+            messages,
+            bucket,
+            executions,
+            conform,
+            dispatch,
+            transform,
+            load,
+            notify,
+            warehouse,
+            topic,
+            ended: Mutex::default(),
+        }
     }
 
-    /// An empty lake with the definitions of the repository.
+    /// Returns an empty lake with the definitions of the repository.
     ///
     /// # Errors
-    /// When one of them is wrong.
+    /// When a definition is invalid.
     pub fn of_repository() -> anyhow::Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let contracts = Contracts::load(&root.join("crates/contracts/schemas"))?;
@@ -140,26 +176,26 @@ impl Lake {
     }
 
     /// Delivers events as one batch called `name`: those of a streaming source by Kinesis, those of
-    /// a batch source as an object of bronze. Delivering a batch of the same name again overwrites
-    /// what it has become, as a retry does.
+    /// a batch source as an object of bronze. A second delivery under the same name overwrites the
+    /// objects of the first one, as a retry does.
     ///
     /// # Errors
-    /// When conform fails. What is merely wrong ends in [quarantine](Self::quarantined).
+    /// When conform fails. Invalid events end in [quarantine](Self::quarantined).
     pub async fn deliver(&self, events: &[Event], name: &str) -> anyhow::Result<()> {
         let lines: Vec<_> =
             events.iter().map(|event| self.envelope(event)).collect::<Result<_, _>>()?;
         self.deliver_lines(&lines, name).await
     }
 
-    /// The event as it would be sent: an envelope on one line.
+    /// Returns the event as it is sent: an envelope on one line.
     ///
     /// # Errors
-    /// When the shop's id is none.
+    /// When the shop id is invalid.
     pub fn envelope(&self, event: &Event) -> anyhow::Result<Vec<u8>> {
         event.to_line(&self.contracts)
     }
 
-    /// Delivers envelopes as they are, one per line.
+    /// Delivers envelopes unchanged, one per line.
     ///
     /// # Errors
     /// When conform fails.
@@ -183,20 +219,19 @@ impl Lake {
             );
         }
         for (source, lines) in objects {
-            // Firehose writes an object after its last line came.
+            // Firehose writes an object after its last line arrived.
             let now = lines.iter().map(|line| arrival(line)).fold(self.clock.now(), DateTime::max);
-            let arrival = now.format("dt=%Y-%m-%d/hour=%H");
             let mut object = GzEncoder::new(Vec::new(), Compression::fast());
             for line in lines {
                 object.write_all(line.trim_ascii_end())?;
                 object.write_all(b"\n")?;
             }
-            self.put(&format!("bronze/{source}/{arrival}/{name}.gz"), object.finish()?).await?;
+            self.put(&keys::bronze(&source, now, name), object.finish()?).await?;
         }
         Ok(())
     }
 
-    /// Writes an object as somebody with access to the bucket does, such as `reference/<name>.csv`.
+    /// Writes an object as an operator does, such as `reference/<name>.csv`.
     ///
     /// # Errors
     /// None in practice: a lake in memory takes everything.
@@ -205,10 +240,10 @@ impl Lake {
         Ok(())
     }
 
-    /// Does everything that there is to do, in the order in which it came.
+    /// Runs the pipeline without faults until it is idle.
     ///
     /// # Errors
-    /// When something cannot be started or does not run. A check that fails is no error, see
+    /// When a function fails. A failed check is not an error: see
     /// [`failed_checks`](Self::failed_checks).
     pub async fn settle(&self) -> anyhow::Result<Settled> {
         let mut settled = Settled::default();
@@ -225,51 +260,68 @@ impl Lake {
         }
     }
 
-    /// Does only what the gusts say, one after the other, and leaves the rest waiting.
+    /// Runs only the steps of the plan, and leaves all other messages and executions waiting.
     ///
     /// # Errors
     /// As [`settle`](Self::settle).
-    pub async fn endure(&self, gusts: &[Gust]) -> anyhow::Result<Settled> {
+    pub async fn inject(&self, plan: &[Step]) -> anyhow::Result<Settled> {
         let mut settled = Settled::default();
-        for gust in gusts {
-            self.blow(*gust, &mut settled).await?;
+        for step in plan {
+            self.step(*step, &mut settled).await?;
         }
         Ok(settled)
     }
 
-    /// How many executions were started that nobody has run yet.
+    /// Returns the number of executions that were started and have not run.
     pub fn waiting(&self) -> usize {
         self.executions.len()
     }
 
-    /// The rows of a model, of all its partitions and in the order of its key.
+    /// Returns the rows of all partitions of a model, in the order of its key.
     ///
     /// # Errors
-    /// When there is no such model, or what is in gold cannot be read.
+    /// When the model does not exist, or an object of gold is not readable.
     pub async fn rows(&self, model: &str) -> anyhow::Result<Vec<Row>> {
         let names =
             || self.models().iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ");
         let model = self
             .models()
             .get(model)
-            .with_context(|| format!("there is no model {model:?}; there are {}", names()))?;
+            .with_context(|| format!("no model {model:?}: expected one of {}", names()))?;
         let mut found = Vec::new();
-        for entry in self.bucket.list(&format!("gold/{}/", model.name)).await? {
-            let object = self.bucket.get(&entry.key).await?.context("what is listed is there")?;
+        for entry in self.bucket.list(&keys::gold_model(&model.name)).await? {
+            let object = self.bucket.get(&entry.key).await?.context("a listed object exists")?;
             found.extend(rows::of_batch(&Gold::decode(object.bytes)?.rows)?);
         }
         found.sort_by(|one, other| rows::by_key(&model.key, one, other));
         Ok(found)
     }
 
-    /// The lines that could not become rows, as in the objects of quarantine.
+    /// Returns the rows of a model that the warehouse has, in the order of its key.
     ///
     /// # Errors
-    /// When such an object cannot be read.
+    /// When the model does not exist or does not have a warehouse table.
+    pub fn warehouse_rows(&self, model: &str) -> anyhow::Result<Vec<Row>> {
+        let model = self.models().get(model).with_context(|| format!("no model {model:?}"))?;
+        let table = model.warehouse.as_ref().context("the model has no warehouse table")?;
+        let mut found = self.warehouse.rows(table);
+        found.sort_by(|one, other| rows::by_key(&model.key, one, other));
+        Ok(found)
+    }
+
+    /// Returns the alerts that were sent, in order: about rows and about failed checks.
+    pub fn alerts(&self) -> Vec<Message> {
+        self.topic.messages()
+    }
+
+    /// Returns the records of all objects of quarantine.
+    ///
+    /// # Errors
+    /// When an object is not readable.
     pub async fn quarantined(&self) -> anyhow::Result<Vec<serde_json::Value>> {
         let mut found = Vec::new();
-        for entry in self.bucket.list("quarantine/").await? {
-            let object = self.bucket.get(&entry.key).await?.context("what is listed is there")?;
+        for entry in self.bucket.list(keys::QUARANTINE).await? {
+            let object = self.bucket.get(&entry.key).await?.context("a listed object exists")?;
             let lines =
                 std::io::read_to_string(flate2::read::MultiGzDecoder::new(&object.bytes[..]))?;
             for line in lines.lines() {
@@ -279,12 +331,12 @@ impl Lake {
         Ok(found)
     }
 
-    /// How the last job of each partition ended, by model and partition; conflicts do not count.
-    pub fn ended(&self) -> BTreeMap<(String, String), Ended> {
+    /// Returns the last job of each model and partition that did not end in a conflict.
+    pub fn ended(&self) -> BTreeMap<(String, Partition), Ended> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The checks that the last job of a partition failed, of both severities.
+    /// Returns the checks of both severities that failed in the last job of a partition.
     pub fn failed_checks(&self) -> Vec<FailedCheck> {
         self.ended().into_values().flat_map(|ended| ended.result.failed_checks).collect()
     }
@@ -329,13 +381,13 @@ impl Lake {
             failure.item_identifier.parse::<usize>().ok().and_then(|place| bodies.get(place))
         });
         match failed {
-            Some(body) => bail!("dispatch could not act on {body}"),
+            Some(body) => bail!("dispatch rejected {body}"),
             None => Ok(()),
         }
     }
 
-    /// Runs everything that was started: model by model, each after what it reads, so that it does
-    /// not matter how many run at the same time.
+    /// Runs all waiting executions: model by model, each after its inputs, so that the number of
+    /// concurrent executions does not matter.
     async fn run_all(&self, settled: &mut Settled) -> anyhow::Result<()> {
         let order: BTreeMap<_, _> = self
             .models()
@@ -356,12 +408,13 @@ impl Lake {
             groups.entry(group).or_default().push(execution);
         }
         for executions in groups.into_values() {
-            // Each on a thread, as many as there are.
+            // One execution per thread.
             for chunk in
                 executions.chunks(std::thread::available_parallelism().map_or(1, usize::from))
             {
                 for ran in
-                    try_join_all(chunk.iter().map(|execution| self.persist(execution))).await?
+                    try_join_all(chunk.iter().map(|execution| self.run_with_retries(execution)))
+                        .await?
                 {
                     settled.count(ran);
                 }
@@ -371,7 +424,7 @@ impl Lake {
     }
 
     /// Runs an execution with the retries of a state machine.
-    async fn persist(&self, execution: &Execution) -> anyhow::Result<Option<JobOutcome>> {
+    async fn run_with_retries(&self, execution: &Execution) -> anyhow::Result<Option<JobOutcome>> {
         let mut attempt = 1;
         loop {
             match self.run(execution).await {
@@ -391,14 +444,15 @@ impl Lake {
             // Glue is another engine that makes the same commit.
             Execution::SilverToGold { job } | Execution::SilverToGoldGlue(GlueRun { job, .. }) => {
                 let (transform, request) = (self.transform.clone(), Request { job: job.clone() });
-                // On a thread of its own, as in a function of its own.
+                // On its own thread, as each invocation of a function has.
                 let runtime = Handle::current();
                 let work = move || runtime.block_on(transform.handle(&request));
                 let result = tokio::task::spawn_blocking(work).await?;
-                let result = result.with_context(|| format!("the job {job} does not run"))?;
+                let result = result.with_context(|| format!("the job {job} failed"))?;
+                self.load_and_notify(&result).await?;
                 let outcome = result.outcome;
                 if outcome != JobOutcome::Conflict {
-                    let partition = (result.model.clone(), result.partition.clone());
+                    let partition = (result.model.clone(), result.partition);
                     let ended = Ended { job: job.clone(), result };
                     self.ended
                         .lock()
@@ -411,36 +465,56 @@ impl Lake {
         }
     }
 
-    async fn blow(&self, gust: Gust, settled: &mut Settled) -> anyhow::Result<()> {
-        match gust {
-            Gust::Dispatch { place, most, twice } => {
+    /// Runs the branches of the state `LoadAndNotify`, which follows a job.
+    async fn load_and_notify(&self, result: &JobResult) -> anyhow::Result<()> {
+        self.load.handle(json!(result)).await?;
+        if let Some(request) = &result.notify {
+            self.notify.handle(json!(request), DateTime::<Utc>::MAX_UTC).await?;
+        }
+        if let Some(checks) = &result.alert {
+            let names: Vec<_> = checks.iter().map(|check| check.check.as_str()).collect();
+            let message = Message {
+                subject: subject(&format!("failed checks: {}", names.join(", "))),
+                body: json!(checks).to_string(),
+                attributes: Vec::new(),
+            };
+            self.topic.publish(&message).await?;
+        }
+        Ok(())
+    }
+
+    async fn step(&self, step: Step, settled: &mut Settled) -> anyhow::Result<()> {
+        match step {
+            Step::Dispatch { place, most, twice } => {
                 let bodies = self.messages.receive(place, most);
                 self.dispatch(&bodies).await?;
                 if twice {
                     bodies.into_iter().for_each(|body| self.messages.deliver(body));
                 }
             }
-            Gust::Run { place } => {
+            Step::Run { place } => {
                 if let Some(execution) = self.executions.take(place) {
-                    settled.count(self.persist(&execution).await?);
+                    settled.count(self.run_with_retries(&execution).await?);
                 }
             }
-            Gust::RunTwice { place } => {
+            Step::RunTwice { place } => {
                 if let Some(execution) = self.executions.take(place) {
                     let (one, other) =
-                        join(self.persist(&execution), self.persist(&execution)).await;
+                        join(self.run_with_retries(&execution), self.run_with_retries(&execution))
+                            .await;
                     settled.count(one?);
                     settled.count(other?);
                 }
             }
-            Gust::RunTogether { place, other } => {
+            Step::RunTogether { place, other } => {
                 let executions = [self.executions.take(place), self.executions.take(other)];
-                let runs = executions.iter().flatten().map(|execution| self.persist(execution));
+                let runs =
+                    executions.iter().flatten().map(|execution| self.run_with_retries(execution));
                 for ran in try_join_all(runs).await? {
                     settled.count(ran);
                 }
             }
-            Gust::Kill { place } => {
+            Step::Kill { place } => {
                 if let Some(execution) = self.executions.take(place) {
                     self.messages.fail([Some(Fault::Refused)]);
                     match self.run(&execution).await {
@@ -451,13 +525,13 @@ impl Lake {
                     self.messages.fail([]);
                 }
             }
-            Gust::LoseAnswer { place } => {
+            Step::LoseResponse { place } => {
                 if let Some(execution) = self.executions.take(place) {
-                    self.bucket.lose_next_answer();
-                    settled.count(self.persist(&execution).await?);
+                    self.bucket.lose_next_response();
+                    settled.count(self.run_with_retries(&execution).await?);
                 }
             }
-            Gust::Sleep { seconds } => self.sleep(Duration::seconds(seconds.into())),
+            Step::Sleep { seconds } => self.sleep(Duration::seconds(seconds.into())),
         }
         Ok(())
     }
@@ -488,7 +562,7 @@ fn is_retryable(error: &anyhow::Error) -> bool {
     error.downcast_ref::<TransformError>().is_some_and(TransformError::is_retryable)
 }
 
-/// The event that Lambda gets for a batch of records, one for each line.
+/// Returns the event of a batch with one Kinesis record per line.
 fn kinesis_event(source: &str, name: &str, lines: &[&[u8]]) -> String {
     let records: Vec<_> = lines
         .iter()

@@ -1,5 +1,5 @@
-//! The whole lake in memory: what is delivered is conformed, planned, computed and committed by the
-//! handlers of the functions themselves, over ports in memory, until nothing is left to do.
+//! The pipeline in memory. The handlers of the functions conform, plan, compute, commit, load and
+//! notify what is delivered, over ports in memory, until the pipeline is idle.
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {
@@ -22,12 +22,13 @@
 pub mod adversary;
 mod bucket;
 mod event;
+mod fault_plan;
 mod lake;
 mod messages;
 mod rows;
-mod weather;
+mod warehouse;
 
 pub use event::Event;
+pub use fault_plan::{FaultPlan, Step};
 pub use lake::{Ended, Lake, Settled};
 pub use rows::{Row, texts};
-pub use weather::Gust;

@@ -2,7 +2,7 @@
 
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 
-/// The event that dispatch gets for some messages. The id of each is its place.
+/// Returns the event of a batch of messages. The id of each message is its index.
 pub(crate) fn batch(bodies: &[String]) -> SqsEvent {
     let mut event = SqsEvent::default();
     event.records = bodies

@@ -1,4 +1,4 @@
-//! The rows of gold as JSON, to be looked at and compared.
+//! The rows of gold as JSON.
 
 use std::cmp::Ordering;
 
@@ -8,11 +8,11 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde_json::{Map, Value};
 
-/// A row by column: bigints and doubles are numbers, booleans are booleans, and everything else is
-/// text, as no JSON number could hold every amount of money.
+/// A row by column. Bigints and doubles are numbers and booleans are booleans. All other values are
+/// texts, because a JSON number cannot hold every amount of money.
 pub type Row = Map<String, Value>;
 
-/// The rows of a batch, in its order.
+/// Returns the rows of a batch, in its order.
 pub(crate) fn of_batch(batch: &RecordBatch) -> anyhow::Result<Vec<Row>> {
     let schema = batch.schema();
     let mut rows = vec![Row::new(); batch.num_rows()];
@@ -41,7 +41,7 @@ fn values(column: &ArrayRef) -> anyhow::Result<Vec<Value>> {
     })
 }
 
-/// The order of two rows by the columns of `key`.
+/// Compares two rows by the columns of `key`.
 pub(crate) fn by_key(key: &[String], one: &Row, other: &Row) -> Ordering {
     key.iter()
         .map(|column| compare(&one[column.as_str()], &other[column.as_str()]))
@@ -62,16 +62,16 @@ fn compare(one: &Value, other: &Value) -> Ordering {
     }
 }
 
-/// Each row as one text with the columns named in `columns`, parted by blanks: `acme north
+/// Returns each row as one text: the values of `columns`, separated by spaces, such as `acme north
 /// 12.5000`. Null is `null`.
 ///
 /// # Panics
-/// If there is no such column.
+/// When a column does not exist.
 pub fn texts(rows: &[Row], columns: &str) -> Vec<String> {
     let text = |row: &Row, column: &str| match row.get(column) {
         Some(Value::String(text)) => text.clone(),
         Some(value) => value.to_string(),
-        None => panic!("there is no column {column:?} in {row:?}"),
+        None => panic!("no column {column:?} in {row:?}"),
     };
     rows.iter()
         .map(|row| {

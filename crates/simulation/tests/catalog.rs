@@ -46,21 +46,24 @@ fn shop_database() -> impl Iterator<Item = Event> {
         (
             "oltp_products",
             json!({
-                "product_id": "p/1", "product_name": "Thing", "price": "2.5", "currency": "EUR", "created_at": at,
+                "product_id": "p/1", "product_name": "Thing", "price": "2.5", "currency": "EUR",
+                "created_at": at,
                 "extracted_at": at,
             }),
         ),
         (
             "oltp_orders",
             json!({
-                "order_id": "10", "customer_id": "1", "order_date": at, "status": "paid", "total_amount": "5",
+                "order_id": "10", "customer_id": "1", "order_date": at, "status": "paid",
+                "total_amount": "5",
                 "currency": "EUR", "extracted_at": at,
             }),
         ),
         (
             "oltp_order_items",
             json!({
-                "order_item_id": "100", "order_id": "10", "product_id": "p/1", "quantity": 2, "unit_price": "2.5",
+                "order_item_id": "100", "order_id": "10", "product_id": "p/1", "quantity": 2,
+                "unit_price": "2.5",
                 "subtotal": "5", "currency": "EUR", "order_date": at, "extracted_at": at,
             }),
         ),

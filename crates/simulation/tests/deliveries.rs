@@ -7,8 +7,10 @@ use shoplake_simulation::{Event, Lake, texts};
 
 fn sale(line: u32) -> Event {
     let data = json!({
-        "transaction_id": "t1", "line_no": line, "store_id": "s1", "region": "north", "product_id": "p1", "quantity": 2,
-        "unit_price": "2.50", "discount": "0.50", "currency": "GBP", "sold_at": "2026-03-01T10:00:00Z",
+        "transaction_id": "t1", "line_no": line, "store_id": "s1", "region": "north",
+        "product_id": "p1", "quantity": 2,
+        "unit_price": "2.50", "discount": "0.50", "currency": "GBP",
+        "sold_at": "2026-03-01T10:00:00Z",
         "business_date": "2026-03-01",
     });
     Event::new("pos_sales", "acme", data).in_batch("2026-03-01")
@@ -210,7 +212,7 @@ async fn given_a_model_that_is_not_there_then_the_error_lists_those_there_are() 
     let lake = Lake::of_repository().unwrap();
     let error = lake.rows("total_sales").await.unwrap_err().to_string();
     assert!(
-        error.contains("there is no model \"total_sales\"")
+        error.contains("no model \"total_sales\"")
             && error.contains("total_sales_by_region_product"),
         "{error}"
     );

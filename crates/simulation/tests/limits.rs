@@ -1,7 +1,8 @@
 //! Whatever a contract takes, every model computes and the warehouse can hold: rows at the limits
 //! of their contracts, alone and many of them in a group.
 //!
-//! `PROPTEST_CASES=200 cargo test --package shoplake-simulation --test limits` tries more than a few cases.
+//! `PROPTEST_CASES=200 cargo test --package shoplake-simulation --test limits` tries more than a
+//! few cases.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -75,10 +76,14 @@ fn sale() -> impl Strategy<Value = Event> {
         |((shop, day, receipt, line, product, customer), quantity, price, discount, cost, currency, name)| {
             let data = json!({
                 // A receipt belongs to one day.
-                "transaction_id": format!("{day}{}", receipt.chars().skip(10).collect::<String>()), "line_no": line,
-                "store_id": product, "region": product.repeat(2).chars().take(128).collect::<String>(),
-                "product_id": product, "product_name": name, "quantity": quantity, "unit_price": price,
-                "discount": discount, "unit_cost": cost, "currency": currency, "customer_id": customer,
+                "transaction_id": format!("{day}{}", receipt.chars().skip(10).collect::<String>()),
+                "line_no": line,
+                "store_id": product,
+                "region": product.repeat(2).chars().take(128).collect::<String>(),
+                "product_id": product, "product_name": name, "quantity": quantity,
+                "unit_price": price,
+                "discount": discount, "unit_cost": cost, "currency": currency,
+                "customer_id": customer,
                 "sold_at": format!("{day}T23:59:59.999999Z"), "business_date": day,
             });
             Event::new("pos_sales", shop, data).in_batch(day)
@@ -92,9 +97,19 @@ fn level() -> impl Strategy<Value = Event> {
     let restock = (select(vec![MANY, 0, 1]), prop::option::of(at()));
     let cost = prop_oneof![money(), Just("0")];
     (shop(), at(), id(), id(), units, restock, cost, select(vec!["EUR", "XXX"])).prop_map(
-        |(shop, at, location, product, (on_hand, reserved, low), (restocked, last), cost, currency)| {
+        |(
+            shop,
+            at,
+            location,
+            product,
+            (on_hand, reserved, low),
+            (restocked, last),
+            cost,
+            currency,
+        )| {
             let data = json!({
-                "location_id": location, "product_id": product, "snapshot_at": at, "on_hand": on_hand,
+                "location_id": location, "product_id": product, "snapshot_at": at,
+                "on_hand": on_hand,
                 "reserved": reserved, "reorder_point": low, "unit_cost": cost, "currency": currency,
                 "restocked_quantity": restocked, "last_restocked_at": last,
             });
@@ -109,9 +124,12 @@ fn web() -> impl Strategy<Value = Event> {
     (shop(), id(), people, kind, at(), optional_text(512)).prop_map(
         |(shop, event, (session, visitor, customer), kind, at, title)| {
             let data = json!({
-                "event_id": event, "session_id": session, "visitor_id": visitor, "customer_id": customer,
-                "event_type": kind, "occurred_at": at, "page_url": "https://shop.example/", "page_title": title,
-                "quantity": 1_000_000, "order_value": MOST, "currency": "EUR", "duration_ms": 86_400_000,
+                "event_id": event, "session_id": session, "visitor_id": visitor,
+                "customer_id": customer,
+                "event_type": kind, "occurred_at": at, "page_url": "https://shop.example/",
+                "page_title": title,
+                "quantity": 1_000_000, "order_value": MOST, "currency": "EUR",
+                "duration_ms": 86_400_000,
             });
             Event::new("web_traffic", shop, data)
         },
@@ -126,8 +144,10 @@ fn crm() -> impl Strategy<Value = Event> {
         |(shop, interaction, customer, kind, (ticket, status), rating, at, comment)| {
             let data = json!({
                 "interaction_id": interaction, "customer_id": customer, "channel": "in_store",
-                "interaction_type": kind, "ticket_id": ticket, "ticket_status": status, "rating": rating,
-                "comment": comment, "loyalty_points": -1_000_000_000, "duration_ms": 86_400_000, "occurred_at": at,
+                "interaction_type": kind, "ticket_id": ticket, "ticket_status": status,
+                "rating": rating,
+                "comment": comment, "loyalty_points": -1_000_000_000, "duration_ms": 86_400_000,
+                "occurred_at": at,
             });
             Event::new("crm_interactions", shop, data)
         },
@@ -138,13 +158,16 @@ fn total() -> impl Strategy<Value = Event> {
     let dataset = select(vec!["pos_sales", "inventory_levels"]);
     let counts =
         (select(vec![0, 1_000_000_000_000_i64]), select(vec![1_000_000_000_000_000_i64, 0, -1]));
-    (shop(), select(DAYS.to_vec()), dataset, counts).prop_map(|(shop, day, dataset, (rows, sum))| {
-        let data = json!({
-            "dataset": dataset, "batch": day, "business_date": day, "row_count": rows, "quantity_sum": sum,
-            "completed_at": format!("{day}T23:00:00Z"),
-        });
-        Event::new("control_totals", shop, data).in_batch(day)
-    })
+    (shop(), select(DAYS.to_vec()), dataset, counts).prop_map(
+        |(shop, day, dataset, (rows, sum))| {
+            let data = json!({
+                "dataset": dataset, "batch": day, "business_date": day, "row_count": rows,
+                "quantity_sum": sum,
+                "completed_at": format!("{day}T23:00:00Z"),
+            });
+            Event::new("control_totals", shop, data).in_batch(day)
+        },
+    )
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {

@@ -1,7 +1,7 @@
-//! Replaying any input, in any order, in any batch split, ends in the same tables: whatever is
-//! delivered twice, planned at the same time, run twice, or killed in between.
+//! Replaying any input, in any order and any batch split, ends in the same tables, with any plan of
+//! faults: repeated deliveries, concurrent jobs, jobs that run twice or are killed.
 //!
-//! `PROPTEST_CASES=200 cargo test --package shoplake-simulation --test replay` tries more than a few cases.
+//! `PROPTEST_CASES=200 cargo test --package shoplake-simulation --test replay` runs more cases.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -14,10 +14,10 @@ use proptest::sample::Index;
 use serde_json::{Value, json};
 use shoplake_contracts::Contracts;
 use shoplake_models::Models;
-use shoplake_simulation::{Event, Gust, Lake, Row, texts};
+use shoplake_simulation::{Event, FaultPlan, Lake, Row, Step, texts};
 use tokio::runtime::Runtime;
 
-/// The last two are neighbours; the first is the very first of the 30 days that end with the
+/// The last two days are neighbours. The first is the first of the 30 days that end with the
 /// second.
 const DAYS: [&str; 3] = ["2026-01-31", "2026-03-01", "2026-03-02"];
 
@@ -34,16 +34,20 @@ fn lake() -> Lake {
     Lake::new(contracts, models)
 }
 
-/// The rows of all models.
+/// Returns the rows of all models, which the warehouse has as well.
 async fn tables(lake: &Lake) -> BTreeMap<String, Vec<Row>> {
     let mut tables = BTreeMap::new();
     for model in lake.models().iter() {
-        tables.insert(model.name.clone(), lake.rows(&model.name).await.unwrap());
+        let rows = lake.rows(&model.name).await.unwrap();
+        if model.warehouse.is_some() {
+            assert_eq!(lake.warehouse_rows(&model.name).unwrap(), rows, "{}", model.name);
+        }
+        tables.insert(model.name.clone(), rows);
     }
     tables
 }
 
-/// How often, and how close together, an event is taken: few values, so that copies tie.
+/// When an event is received: few values, so that copies tie.
 #[derive(Clone, Debug)]
 struct Taken {
     second: u8,
@@ -79,7 +83,8 @@ fn web() -> impl Strategy<Value = Event> {
                 "web_traffic",
                 shop,
                 json!({
-                    "event_id": format!("e{id}"), "session_id": format!("s{session}"), "visitor_id": "v",
+                    "event_id": format!("e{id}"), "session_id": format!("s{session}"),
+                    "visitor_id": "v",
                     "customer_id": customer.map(|customer| format!("c{customer}")),
                     "event_type": kind, "occurred_at": at,
                     "page_url": "https://shop.example/",
@@ -93,19 +98,24 @@ fn crm() -> impl Strategy<Value = Event> {
     let status =
         prop::sample::select(vec![None, Some("opened"), Some("pending"), Some("resolved")]);
     let kind = prop::sample::select(vec!["inquiry", "feedback", "loyalty_earn"]);
-    (shop(), 0..6_u8, 0..2_u8, kind, 0..2_u8, status, prop::option::of(1..6_u8), at(), taken()).prop_map(
-        |(shop, id, customer, kind, ticket, status, rating, at, taken)| {
-            taken.give(Event::new("crm_interactions", shop, json!({
-                "interaction_id": format!("i{id}"), "customer_id": format!("c{customer}"), "channel": "email",
-                "interaction_type": kind, "ticket_id": format!("t{ticket}"), "ticket_status": status, "rating": rating,
-                "occurred_at": at,
-            })))
-        },
-    )
+    (shop(), 0..6_u8, 0..2_u8, kind, 0..2_u8, status, prop::option::of(1..6_u8), at(), taken())
+        .prop_map(|(shop, id, customer, kind, ticket, status, rating, at, taken)| {
+            taken.give(Event::new(
+                "crm_interactions",
+                shop,
+                json!({
+                    "interaction_id": format!("i{id}"), "customer_id": format!("c{customer}"),
+                    "channel": "email",
+                    "interaction_type": kind, "ticket_id": format!("t{ticket}"),
+                    "ticket_status": status, "rating": rating,
+                    "occurred_at": at,
+                }),
+            ))
+        })
 }
 
-/// A line's quantity is told by its key, so that a total that counts the keys is right whichever
-/// copy of a line wins.
+/// The quantity of a line follows from its key, so that control totals are right whichever copy of
+/// a line wins.
 fn sale() -> impl Strategy<Value = Event> {
     let quantity = |transaction: u8, line: u8| [1, -1, 3, 7][usize::from(transaction + line) % 4];
     let customer = prop::option::of(0..2_u8);
@@ -114,11 +124,13 @@ fn sale() -> impl Strategy<Value = Event> {
         move |(shop, (day, transaction, line), product, customer, price, cost, taken)| {
             let day = DAYS[day];
             taken.give(Event::new("pos_sales", shop, json!({
-                "transaction_id": format!("{day}-{transaction}"), "line_no": line + 1, "store_id": "s", "region": "north",
+                "transaction_id": format!("{day}-{transaction}"), "line_no": line + 1,
+                "store_id": "s", "region": "north",
                 "product_id": format!("p{product}"), "quantity": quantity(transaction, line),
                 "unit_price": format!("{}.{:04}", price / 10_000, price % 10_000).replace("0.0000", "1"), "discount": "0.01",
                 "unit_cost": cost.map(|cost| cost.to_string()), "currency": "GBP",
-                "customer_id": customer.map(|customer| format!("c{customer}")), "sold_at": format!("{day}T10:00:00Z"),
+                "customer_id": customer.map(|customer| format!("c{customer}")),
+                "sold_at": format!("{day}T10:00:00Z"),
                 "business_date": day,
             })).in_batch(day))
         },
@@ -128,11 +140,17 @@ fn sale() -> impl Strategy<Value = Event> {
 fn stock() -> impl Strategy<Value = Event> {
     (shop(), at(), 0..2_u8, 0..2_u8, -1..6_i64, 0..2_u8, prop::option::of(at()), taken()).prop_map(
         |(shop, at, location, product, on_hand, restocked, last, taken)| {
-            taken.give(Event::new("inventory_levels", shop, json!({
-                "location_id": format!("l{location}"), "product_id": format!("p{product}"), "snapshot_at": at,
-                "on_hand": on_hand, "reserved": 1, "reorder_point": 2, "unit_cost": "1.25", "currency": "GBP",
-                "restocked_quantity": restocked, "last_restocked_at": last,
-            })))
+            taken.give(Event::new(
+                "inventory_levels",
+                shop,
+                json!({
+                    "location_id": format!("l{location}"), "product_id": format!("p{product}"),
+                    "snapshot_at": at,
+                    "on_hand": on_hand, "reserved": 1, "reorder_point": 2, "unit_cost": "1.25",
+                    "currency": "GBP",
+                    "restocked_quantity": restocked, "last_restocked_at": last,
+                }),
+            ))
         },
     )
 }
@@ -140,7 +158,7 @@ fn stock() -> impl Strategy<Value = Event> {
 /// Quantities of lines by receipt and number.
 type Lines<'a> = BTreeMap<(&'a str, u64), i64>;
 
-/// What the point of sale says it sent of these events, per shop and day.
+/// Returns the control totals of these events, per shop and day.
 fn totals(events: &[Event]) -> Vec<Event> {
     let mut days: BTreeMap<(&str, &str), Lines<'_>> = BTreeMap::new();
     for event in events.iter().filter(|event| event.dataset == "pos_sales") {
@@ -160,7 +178,8 @@ fn totals(events: &[Event]) -> Vec<Event> {
             "control_totals",
             shop,
             json!({
-                "dataset": "pos_sales", "batch": day, "business_date": day, "row_count": lines.len(),
+                "dataset": "pos_sales", "batch": day, "business_date": day,
+                "row_count": lines.len(),
                 "quantity_sum": lines.values().sum::<i64>(), "completed_at": "2026-04-01T00:00:00Z",
             }),
         )
@@ -177,32 +196,31 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     })
 }
 
-fn gust() -> impl Strategy<Value = Gust> {
+fn step() -> impl Strategy<Value = Step> {
     let place = || 0..64_usize;
     prop_oneof![
         6 => (place(), 1..8_usize, prop::bool::weighted(0.2))
-            .prop_map(|(place, most, twice)| Gust::Dispatch { place, most, twice }),
-        3 => place().prop_map(|place| Gust::Run { place }),
-        2 => place().prop_map(|place| Gust::RunTwice { place }),
-        2 => (place(), place()).prop_map(|(place, other)| Gust::RunTogether { place, other }),
-        2 => place().prop_map(|place| Gust::Kill { place }),
-        1 => place().prop_map(|place| Gust::LoseAnswer { place }),
-        // Longer than a lease, so that the same partition is planned again while its job still
-        // waits.
-        3 => (0..700_u16).prop_map(|seconds| Gust::Sleep { seconds }),
+            .prop_map(|(place, most, twice)| Step::Dispatch { place, most, twice }),
+        3 => place().prop_map(|place| Step::Run { place }),
+        2 => place().prop_map(|place| Step::RunTwice { place }),
+        2 => (place(), place()).prop_map(|(place, other)| Step::RunTogether { place, other }),
+        2 => place().prop_map(|place| Step::Kill { place }),
+        1 => place().prop_map(|place| Step::LoseResponse { place }),
+        // Longer than a lease, so that a partition is planned again while its job still waits.
+        3 => (0..700_u16).prop_map(|seconds| Step::Sleep { seconds }),
     ]
 }
 
-/// Another way to deliver the same events.
+/// A way to deliver the events.
 #[derive(Clone, Debug)]
 struct Delivery {
     events: Vec<Event>,
-    /// Where it is cut into batches.
+    /// Where the events are split into batches.
     cuts: Vec<Index>,
     /// Batches that are delivered once more at the end, under the same name or another.
     again: Vec<(Index, bool)>,
-    /// What happens after each batch.
-    gusts: Vec<Vec<Gust>>,
+    /// The faults after each batch.
+    faults: Vec<FaultPlan>,
 }
 
 fn delivery(events: Vec<Event>) -> impl Strategy<Value = Delivery> {
@@ -210,9 +228,9 @@ fn delivery(events: Vec<Event>) -> impl Strategy<Value = Delivery> {
         Just(events).prop_shuffle(),
         prop::collection::vec(any::<Index>(), 0..4),
         prop::collection::vec((any::<Index>(), any::<bool>()), 0..2),
-        prop::collection::vec(prop::collection::vec(gust(), 0..16), 0..5),
+        prop::collection::vec(prop::collection::vec(step(), 0..16), 0..5),
     )
-        .prop_map(|(events, cuts, again, gusts)| Delivery { events, cuts, again, gusts })
+        .prop_map(|(events, cuts, again, faults)| Delivery { events, cuts, again, faults })
 }
 
 impl Delivery {
@@ -223,16 +241,16 @@ impl Delivery {
         let ends = starts.iter().copied().skip(1).chain([self.events.len()]);
         let batches: Vec<_> =
             starts.iter().copied().zip(ends).map(|(start, end)| &self.events[start..end]).collect();
-        let mut gusts = self.gusts.iter();
+        let mut faults = self.faults.iter();
         for (number, batch) in batches.iter().enumerate() {
             lake.deliver(batch, &number.to_string()).await.unwrap();
-            lake.endure(gusts.next().map_or(&[], Vec::as_slice)).await.unwrap();
+            lake.inject(faults.next().map_or(&[], Vec::as_slice)).await.unwrap();
         }
         for (place, same_name) in &self.again {
             let number = place.index(batches.len());
             let name = if *same_name { number.to_string() } else { format!("{number}-again") };
             lake.deliver(batches[number], &name).await.unwrap();
-            lake.endure(gusts.next().map_or(&[], Vec::as_slice)).await.unwrap();
+            lake.inject(faults.next().map_or(&[], Vec::as_slice)).await.unwrap();
         }
         lake.settle().await.unwrap();
     }
@@ -257,16 +275,16 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn any_order_split_and_weather_ends_in_the_tables_of_one_calm_batch(
+    fn any_order_split_and_faults_end_in_the_same_tables(
         (events, delivery) in events().prop_flat_map(|events| (Just(events.clone()), delivery(events))),
     ) {
         let (expected, found) = runtime().block_on(async {
-            let (calm, stormy) = (lake(), lake());
-            calm.deliver(&events, "all").await.unwrap();
-            calm.settle().await.unwrap();
-            assert_eq!(calm.quarantined().await.unwrap(), Vec::<Value>::new());
-            delivery.play(&stormy).await;
-            (tables(&calm).await, tables(&stormy).await)
+            let (undisturbed, faulty) = (lake(), lake());
+            undisturbed.deliver(&events, "all").await.unwrap();
+            undisturbed.settle().await.unwrap();
+            assert_eq!(undisturbed.quarantined().await.unwrap(), Vec::<Value>::new());
+            delivery.play(&faulty).await;
+            (tables(&undisturbed).await, tables(&faulty).await)
         });
         for (model, rows) in &expected {
             prop_assert_eq!(&found[model], rows, "{}", model);
@@ -280,9 +298,11 @@ fn sales(lines: std::ops::Range<u32>) -> Vec<Event> {
             "pos_sales",
             "acme",
             json!({
-                "transaction_id": "t", "line_no": line, "store_id": "s", "region": "north", "product_id": "p",
+                "transaction_id": "t", "line_no": line, "store_id": "s", "region": "north",
+                "product_id": "p",
                 "customer_id": "c", "quantity": 1,
-                "unit_price": "1", "discount": "0", "currency": "GBP", "sold_at": "2026-03-01T10:00:00Z",
+                "unit_price": "1", "discount": "0", "currency": "GBP",
+                "sold_at": "2026-03-01T10:00:00Z",
                 "business_date": "2026-03-01",
             }),
         )
@@ -290,12 +310,11 @@ fn sales(lines: std::ops::Range<u32>) -> Vec<Event> {
     lines.map(sale).collect()
 }
 
-/// Everything that waits.
-const ALL: Gust = Gust::Dispatch { place: 0, most: usize::MAX, twice: false };
+/// Dispatch receives all messages.
+const ALL: Step = Step::Dispatch { place: 0, most: usize::MAX, twice: false };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn given_two_jobs_of_a_partition_under_way_at_the_same_time_then_one_conflicts_and_nothing_is_lost()
- {
+async fn of_two_concurrent_jobs_one_conflicts_and_no_row_is_lost() {
     let models = "-- grain = \"one row per shop and day\"\n-- key = [\"shop_id\", \"business_date\"]\n\
          -- partition = \"business_date\"\n-- inputs = [\"silver.pos_sales\"]\n\
          select shop_id, business_date, count(*) as line_count from silver.pos_sales group by shop_id, business_date\n";
@@ -303,12 +322,12 @@ async fn given_two_jobs_of_a_partition_under_way_at_the_same_time_then_one_confl
     let models = Models::from_sources(&contracts, [("intermediate/lines.sql", models)]).unwrap();
     let lake = Lake::new(contracts, models);
     lake.deliver(&sales(1..3), "first").await.unwrap();
-    // Bronze to silver, silver to a planned job; then its lease ends before it runs.
-    lake.endure(&[ALL, Gust::Run { place: 0 }, ALL, Gust::Sleep { seconds: 400 }]).await.unwrap();
+    // Bronze to silver, then silver to a planned job, whose lease expires before it runs.
+    lake.inject(&[ALL, Step::Run { place: 0 }, ALL, Step::Sleep { seconds: 400 }]).await.unwrap();
     lake.deliver(&sales(3..6), "second").await.unwrap();
-    lake.endure(&[ALL, Gust::Run { place: 1 }, ALL]).await.unwrap();
+    lake.inject(&[ALL, Step::Run { place: 1 }, ALL]).await.unwrap();
 
-    let together = lake.endure(&[Gust::RunTogether { place: 0, other: 0 }]).await.unwrap();
+    let together = lake.inject(&[Step::RunTogether { place: 0, other: 0 }]).await.unwrap();
     lake.settle().await.unwrap();
 
     assert_eq!((together.jobs, together.commits, together.conflicts), (2, 1, 1));
@@ -316,21 +335,19 @@ async fn given_two_jobs_of_a_partition_under_way_at_the_same_time_then_one_confl
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn given_a_job_killed_between_commit_and_announcement_then_what_reads_it_is_computed_all_the_same()
- {
+async fn downstream_is_computed_after_a_kill_behind_the_commit() {
     let lake = lake();
     lake.deliver(&sales(1..3), "first").await.unwrap();
-    lake.endure(&[ALL, Gust::Run { place: 0 }, ALL]).await.unwrap();
-    // Each job that was planned, one after the other; those that committed and were killed wait
-    // again at the end.
+    lake.inject(&[ALL, Step::Run { place: 0 }, ALL]).await.unwrap();
+    // All planned jobs, one after the other. Those that were killed wait for a retry.
     let waiting = lake.waiting();
-    let killed = lake.endure(&vec![Gust::Kill { place: 0 }; waiting]).await.unwrap();
+    let killed = lake.inject(&vec![Step::Kill { place: 0 }; waiting]).await.unwrap();
     assert_eq!(killed.commits, 0, "{killed:?}");
-    assert_eq!(lake.waiting(), waiting, "all of them are to be tried again");
+    assert_eq!(lake.waiting(), waiting, "all of them wait for a retry");
     assert_eq!(
         lake.rows("total_sales_by_region_product").await.unwrap().len(),
         1,
-        "although it has committed"
+        "it has committed"
     );
 
     lake.settle().await.unwrap();

@@ -1,7 +1,7 @@
 //! Sessions against those of a whole history: no day depends on what lies outside of its window.
 //!
-//! `PROPTEST_CASES=200 cargo test --package shoplake-simulation --test sessions` tries more than a few
-//! cases.
+//! `PROPTEST_CASES=200 cargo test --package shoplake-simulation --test sessions` tries more than a
+//! few cases.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -78,7 +78,8 @@ async fn computed(histories: &[Vec<DateTime<Utc>>]) -> Vec<String> {
         .map(|(session, time)| {
             let at = time.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
             let data = json!({
-                "event_id": format!("{session} {at}"), "session_id": format!("s{session}"), "visitor_id": "v",
+                "event_id": format!("{session} {at}"), "session_id": format!("s{session}"),
+                "visitor_id": "v",
                 "event_type": "page_view", "occurred_at": at, "page_url": "https://shop.example/",
             });
             Event::new("web_traffic", "acme", data)

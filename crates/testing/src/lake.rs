@@ -11,7 +11,7 @@ use parquet::arrow::ArrowWriter;
 use shoplake_contracts::{Column, Contracts};
 use shoplake_engine::{EngineError, Gold, Limits, Output, gold};
 use shoplake_jobs::{JobDocument, Partition, metadata};
-use shoplake_lake::{Condition, MemoryStore, Metadata, Store};
+use shoplake_lake::{Condition, MemoryStore, Metadata, Store, keys};
 use shoplake_models::{GoldHead, Listing, Models, Plan};
 
 /// A row as column names and texts. A column without a text is null.
@@ -57,7 +57,7 @@ impl Lake {
         columns: &[Column],
         rows: &[Row],
     ) -> String {
-        let key = shoplake_lake::keys::silver(dataset, folder, name);
+        let key = keys::silver(dataset, Partition::from_silver_folder(folder).unwrap(), name);
         self.store
             .put(&key, parquet(columns, rows), Metadata::new(), Condition::Always)
             .await

@@ -1,4 +1,4 @@
-//! What a message on the dirty queue says.
+//! The messages of the dirty queue.
 
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
@@ -6,49 +6,49 @@ use serde_json::Value;
 use shoplake_jobs::{Partition, PartitionDirty};
 use shoplake_lake::keys::{self, LakeKey};
 
-/// What has changed.
+/// A change that a message reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// Raw envelopes of a batch source have arrived.
+    /// An object of raw envelopes of a batch source.
     Bronze {
-        /// Where.
+        /// The object's bucket.
         bucket: String,
-        /// Under which key.
+        /// The object's key.
         key: String,
     },
-    /// A partition of a dataset has grown.
+    /// A new object in a day of a dataset.
     Silver {
-        /// Which dataset.
+        /// The dataset.
         dataset: String,
-        /// Which partition.
+        /// The day.
         partition: Partition,
     },
-    /// A bucket of a dataset has grown. Models are computed by day, and none can read a dataset by
-    /// bucket.
+    /// A new object in a bucket of a dataset. Models are computed by day, so no model reads it.
     SilverBucket,
     /// An operator has edited a reference table.
     Reference {
-        /// Which table.
+        /// The table.
         table: String,
     },
-    /// Somebody who knows has said that partitions of a model are out of date.
+    /// Dirty partitions of a model.
     Dirty {
-        /// Which model.
+        /// The model.
         model: String,
-        /// Which partitions.
+        /// The partitions.
         partitions: Vec<Partition>,
     },
 }
 
-/// A message that says nothing that can be acted on.
+/// An invalid message.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ChangeError {
-    /// Not the JSON of an event.
+    /// The message is not the JSON of an event.
     #[error("expected an EventBridge event as JSON: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// An event of a kind that no rule should send here.
+    /// The message is another event.
     #[error(
-        "expected the event `Object Created` of aws.s3 or `Partition Dirty` of shoplake, got {detail_type:?} of {source_name:?}"
+        "expected the event `Object Created` of aws.s3 or `Partition Dirty` of shoplake, got \
+         {detail_type:?} of {source_name:?}"
     )]
     UnknownEvent {
         /// The event's `source`.
@@ -56,17 +56,18 @@ pub(crate) enum ChangeError {
         /// The event's `detail-type`.
         detail_type: String,
     },
-    /// An object that nothing is computed from.
+    /// The object is not an input.
     #[error(
-        "expected a key such as bronze/<source>/<arrival>/<name>.gz, silver/<dataset>/dt=<day>/<name>.parquet or reference/<table>.csv, got {0:?}"
+        "expected a key such as bronze/<source>/<arrival>/<name>.gz, \
+         silver/<dataset>/dt=<day>/<name>.parquet or reference/<table>.csv, got {0:?}"
     )]
     UnknownKey(String),
-    /// A partition that is none.
-    #[error("model {model:?} has no such partition: {reason}")]
+    /// The model has no partitions of this kind.
+    #[error("model {model:?}: {reason}")]
     UnknownPartition {
-        /// The model that was named.
+        /// The model.
         model: String,
-        /// What is wrong with the partition.
+        /// The reason.
         reason: String,
     },
 }
@@ -96,7 +97,7 @@ struct Object {
 }
 
 impl Change {
-    /// Reads the body of a message.
+    /// Parses the body of a message.
     pub(crate) fn parse(body: &str) -> Result<Self, ChangeError> {
         let event: Event = serde_json::from_str(body)?;
         match (event.source.as_str(), event.detail_type.as_str()) {
@@ -119,17 +120,14 @@ impl Change {
 
     fn of_object(created: ObjectCreated) -> Result<Self, ChangeError> {
         let ObjectCreated { bucket: Bucket { name: bucket }, object: Object { key } } = created;
-        // S3 gives EventBridge keys as they are, LocalStack percent-encodes them. No key of the
-        // lake holds a percent sign.
+        // LocalStack percent-encodes keys, S3 does not. Keys of the lake have no percent sign.
         let key = percent_decode_str(&key).decode_utf8_lossy().into_owned();
         let change = match keys::parse(&key) {
             Some(LakeKey::Bronze { .. }) => Some(Self::Bronze { bucket, key: key.clone() }),
             Some(LakeKey::Silver { dataset, partition }) => {
-                Partition::from_silver_folder(partition).ok().map(|partition| {
-                    match partition.day().map(Partition::Day) {
-                        Some(partition) => Self::Silver { dataset: dataset.to_owned(), partition },
-                        None => Self::SilverBucket,
-                    }
+                Some(match partition.day().map(Partition::Day) {
+                    Some(partition) => Self::Silver { dataset: dataset.to_owned(), partition },
+                    None => Self::SilverBucket,
                 })
             }
             Some(LakeKey::Reference { table }) => Some(Self::Reference { table: table.to_owned() }),
@@ -155,23 +153,24 @@ mod tests {
     use super::*;
 
     fn created(key: &str) -> String {
-        // The parts of the event that AWS documents and that are read here; real events carry more.
+        // The documented parts of the event that are read here.
         serde_json::json!({
-            "version": "0", "source": "aws.s3", "detail-type": "Object Created", "region": "eu-west-1",
+            "version": "0", "source": "aws.s3", "detail-type": "Object Created",
+            "region": "eu-west-1",
             "detail": {"version": "0", "bucket": {"name": "lake"}, "object": {"key": key, "size": 5}, "reason": "PutObject"},
         })
         .to_string()
     }
 
     #[test]
-    fn given_a_silver_object_then_its_partition_has_grown() {
+    fn a_silver_object_changes_its_day() {
         let change = Change::parse(&created("silver/pos_sales/dt=2010-12-01/x.parquet")).unwrap();
         let partition = "2010-12-01".parse().unwrap();
         assert_eq!(change, Change::Silver { dataset: "pos_sales".into(), partition });
     }
 
     #[test]
-    fn given_a_bucket_that_has_grown_then_that_is_no_mistake() {
+    fn an_object_in_a_bucket_is_valid() {
         let change = Change::parse(&created("silver/oltp_orders/bucket=0007/x.parquet")).unwrap();
         assert_eq!(change, Change::SilverBucket);
         for folder in ["bucket=", "bucket=x", "bucket=7", "bucket=0001/hour=09"] {
@@ -184,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_percent_encoded_key_then_it_means_the_same() {
+    fn a_percent_encoded_key_is_decoded() {
         let change = Change::parse(&created("silver/pos_sales/dt%3D2010-12-01/x.parquet")).unwrap();
         assert_eq!(
             change,
@@ -193,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_bronze_object_then_it_is_to_be_conformed() {
+    fn a_bronze_object_is_recognized() {
         let key = "bronze/pos/dt=2026-11-21/hour=10/shoplake-local-pos-1.gz";
         assert_eq!(
             Change::parse(&created(key)).unwrap(),
@@ -202,26 +201,26 @@ mod tests {
     }
 
     #[test]
-    fn given_a_reference_table_then_it_was_edited() {
+    fn an_edited_reference_table_is_recognized() {
         let change = Change::parse(&created("reference/engagement_weights.csv")).unwrap();
         assert_eq!(change, Change::Reference { table: "engagement_weights".into() });
     }
 
     #[test]
-    fn given_dirty_partitions_then_those_and_no_other() {
+    fn a_dirty_message_names_its_partitions() {
         let days = |days: &[&str]| days.iter().map(|day| day.parse().unwrap()).collect::<Vec<_>>();
         let one = PartitionDirty::one("m", days(&["2010-12-01"])[0], "conflict".into());
         let change = Change::parse(&one.event().to_string()).unwrap();
         assert_eq!(change, Change::Dirty { model: "m".into(), partitions: days(&["2010-12-01"]) });
 
-        let three = PartitionDirty { until: Some("2010-12-03".into()), ..one };
+        let three = PartitionDirty { until: "2010-12-03".parse().ok(), ..one };
         let change = Change::parse(&three.event().to_string()).unwrap();
         let partitions = days(&["2010-12-01", "2010-12-02", "2010-12-03"]);
         assert_eq!(change, Change::Dirty { model: "m".into(), partitions });
     }
 
     #[test]
-    fn given_something_else_then_the_error_says_what_was_expected() {
+    fn an_invalid_message_is_rejected_with_the_expectation() {
         let error = |body: &str| Change::parse(body).unwrap_err().to_string();
         assert!(error("{}").contains("EventBridge event"));
         assert!(error(&created("gold/m/d=2010-12-01/data.parquet")).contains("silver/<dataset>"));

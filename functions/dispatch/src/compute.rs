@@ -1,4 +1,4 @@
-//! From a dirty partition to a running job, at most one at a time.
+//! Starts the job of a dirty partition, at most one at a time.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,15 +16,14 @@ use crate::engine::{Engine, input_bytes};
 use crate::handler::Dispatch;
 
 impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
-    /// Starts the job that computes the partition, if it needs one now.
+    /// Starts a job for the partition if it is out of date, not leased, and not computed recently.
     pub(crate) async fn compute(&self, model: &Model, partition: Partition) -> anyhow::Result<()> {
-        // The order is the protocol: first the version that the commit will replace, then the
-        // inputs. So whoever commits on top of that version has seen at least the inputs that its
-        // writer saw.
+        // The order matters: first the version that the commit will replace, then the inputs. So a
+        // commit has at least the inputs of the version that it replaces.
         let head = self.lake.head(&model.output_key(partition)).await?;
         let gold = head.as_ref().map(GoldHead::try_from).transpose()?;
-        if gold.is_none() && self.has_no_own_day(model, partition).await? {
-            tracing::info!(model = model.name, %partition, "nothing of its own day");
+        if gold.is_none() && self.is_empty_partition(model, partition).await? {
+            tracing::info!(model = model.name, %partition, "empty partition");
             return Ok(());
         }
         let ranges = self.models.input_ranges(model, partition);
@@ -42,13 +41,13 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
         }
         let bytes = input_bytes(&listing);
         let engine = self.engines.choose(bytes);
-        let lease = keys::lease(&model.name, &partition.to_string());
+        let lease = keys::lease(&model.name, partition);
         let now = self.clock.now();
         let reason =
             match lease::acquire(&self.lake, &lease, &job.id, now, now + engine.lease()).await? {
                 Acquired::Granted => None,
                 Acquired::Held(by) => Some(format!("job {} is computing it", by.job)),
-                Acquired::Contended => Some("others want to compute it, too".to_owned()),
+                Acquired::Contended => Some("other jobs compete for its lease".to_owned()),
             };
         if let Some(reason) = reason {
             return self.send_after(model, partition, engine.wait(), reason).await;
@@ -58,7 +57,7 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
         if started.is_err()
             && let Err(error) = lease::release(&self.lake, &lease, &job.id).await
         {
-            tracing::warn!(lease, %error, "a lease could not be given back; it ends by itself");
+            tracing::warn!(lease, %error, "could not release a lease; it will expire");
         }
         started
     }
@@ -69,20 +68,20 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
         engine: Engine,
         now: DateTime<Utc>,
     ) -> anyhow::Result<()> {
-        let partition = job.partition.value.to_string();
-        let key = keys::job(&job.model, &partition, &job.id);
+        let partition = job.partition.value;
+        let key = keys::job(&job.model, partition, &job.id);
         let document = serde_json::to_vec(job)?;
         self.lake.put(&key, document.into(), Metadata::new(), Condition::Always).await?;
         match engine {
             Engine::Lambda => self.executions.start_silver_to_gold(&key).await?,
             Engine::Glue => {
                 let run = GlueRun {
-                    // Started once for each lease: a job that failed can be started again, under a
-                    // name of its own.
+                    // One name per lease: a job that failed can be started again under another
+                    // name.
                     name: format!("{}-{}", job.id, now.timestamp()),
                     job: key,
-                    result: keys::job_result(&job.model, &partition, &job.id),
-                    lease: keys::lease(&job.model, &partition),
+                    result: keys::job_result(&job.model, partition, &job.id),
+                    lease: keys::lease(&job.model, partition),
                     id: job.id.clone(),
                 };
                 self.executions.start_silver_to_gold_glue(&run).await?;
@@ -98,17 +97,17 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
         delay: Duration,
         reason: String,
     ) -> anyhow::Result<()> {
-        tracing::info!(model = model.name, %partition, delay_seconds = delay.as_secs(), reason, "postponed");
+        let delay_seconds = delay.as_secs();
+        tracing::info!(model = model.name, %partition, delay_seconds, reason, "delayed");
         let dirty = PartitionDirty::one(&model.name, partition, reason);
         Ok(self.queue.send_after(&dirty, delay).await?)
     }
 
-    /// Those of the days that the model has to be asked about: they have something of their own, or
-    /// are there already.
+    /// Returns the partitions that have an input of their own day, or are in gold.
     ///
-    /// A change dirties all days that look back at it, and most of them are yet to come. For many
-    /// days, one listing of each input is cheaper than a look at every day.
-    pub(crate) async fn with_own_day(
+    /// A change dirties every day whose window holds it, and most of those days are in the future.
+    /// For many days, one listing of each input is cheaper than one for every day.
+    pub(crate) async fn non_empty(
         &self,
         model: &Model,
         days: &[Partition],
@@ -118,7 +117,7 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
         };
         let (first, last) = (first.to_string(), last.to_string());
         let prefixes =
-            self.models.own_day_ranges(model, days[0]).into_iter().map(|range| range.prefix);
+            self.models.own_partition_ranges(model, days[0]).into_iter().map(|range| range.prefix);
         let prefixes = prefixes.chain([keys::gold_values(&model.name, &model.partition)]);
         let listings = prefixes.map(async |prefix| {
             let entries = self.lake.list_range(&prefix, &first, &last).await?;
@@ -131,13 +130,18 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
         Ok(days.iter().copied().filter(|day| found.contains(day)).collect())
     }
 
-    /// Asked before the whole window is listed.
-    async fn has_no_own_day(&self, model: &Model, partition: Partition) -> anyhow::Result<bool> {
-        let listing = self.list(self.models.own_day_ranges(model, partition)).await?;
+    /// Returns whether no input has an object of the partition's own day. It lists one day, so it
+    /// comes before the listing of the whole window.
+    async fn is_empty_partition(
+        &self,
+        model: &Model,
+        partition: Partition,
+    ) -> anyhow::Result<bool> {
+        let listing = self.list(self.models.own_partition_ranges(model, partition)).await?;
         Ok(listing.values().all(Vec::is_empty))
     }
 
-    /// All objects of the ranges, each range in one listing, all at the same time.
+    /// Returns all objects of the ranges. The listings run concurrently.
     async fn list(&self, ranges: Vec<InputRange>) -> anyhow::Result<Listing> {
         let listings = ranges.into_iter().map(async |range| {
             let (first, last) = (range.first.to_string(), range.last.to_string());
@@ -147,8 +151,8 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
         Ok(future::try_join_all(listings).await?.into_iter().collect())
     }
 
-    /// What is left of the time for which a partition is not computed again, in whole seconds, at
-    /// least one.
+    /// Returns the rest of the model's `every_seconds` in whole seconds, at least one; `None` when
+    /// it is over.
     fn remaining(&self, model: &Model, computed: DateTime<Utc>) -> Option<Duration> {
         let rest =
             computed + chrono::Duration::seconds(model.every_seconds.into()) - self.clock.now();
@@ -172,7 +176,7 @@ mod tests {
     };
 
     #[tokio::test]
-    async fn given_a_partition_that_gold_is_up_to_date_with_then_nothing_happens() {
+    async fn a_partition_that_is_up_to_date_is_dropped() {
         let dispatch = dispatch();
         let key = "silver/visits/dt=2010-12-01/a.parquet";
         silver(&dispatch, key).await;
@@ -191,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_partition_computed_a_moment_ago_then_it_waits_for_the_rest_of_its_time() {
+    async fn a_recent_partition_waits_for_the_rest_of_every_seconds() {
         let dispatch = dispatch();
         silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
         let message = dirty("visits_per_day", "2010-12-01");
@@ -215,8 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_day_without_anything_of_its_own_then_it_is_not_computed_until_it_has_something()
-     {
+    async fn an_empty_day_is_computed_once_it_has_inputs() {
         let dispatch = dispatch();
         silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
         let tomorrow = dirty("visits_per_day", "2010-12-02");
@@ -228,12 +231,12 @@ mod tests {
         assert_eq!(
             started(&dispatch).await[0].inputs[0].objects.len(),
             2,
-            "and then its whole window counts"
+            "its whole window counts"
         );
     }
 
     #[tokio::test]
-    async fn given_a_job_that_runs_then_no_other_is_started_for_its_partition_until_it_is_done() {
+    async fn a_partition_waits_while_its_job_runs() {
         let dispatch = dispatch();
         let message = dirty("visits_per_day", "2010-12-01");
         silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
@@ -243,9 +246,12 @@ mod tests {
         silver(&dispatch, "silver/visits/dt=2010-12-01/b.parquet").await;
         let response = dispatch.handle(event(std::slice::from_ref(&message))).await;
         assert!(failures(&response).is_empty() && started(&dispatch).await.is_empty());
-        let (postponed, delay) = dispatch.queue.take_dirty().pop().unwrap();
-        assert_eq!((postponed.partition.as_str(), delay), ("2010-12-01", Engine::Lambda.wait()));
-        assert!(postponed.reason.contains(&first.id), "{}", postponed.reason);
+        let (delayed, delay) = dispatch.queue.take_dirty().pop().unwrap();
+        assert_eq!(
+            (delayed.partition.to_string(), delay),
+            ("2010-12-01".into(), Engine::Lambda.wait())
+        );
+        assert!(delayed.reason.contains(&first.id), "{}", delayed.reason);
 
         commit(&dispatch, &first).await;
         dispatch.clock.advance(chrono::Duration::seconds(20));
@@ -254,7 +260,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_job_that_crashed_then_its_partition_is_computed_when_the_lease_has_expired() {
+    async fn a_crashed_job_starts_again_after_its_lease_expired() {
         let dispatch = dispatch();
         let message = dirty("visits_per_day", "2010-12-01");
         silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
@@ -271,8 +277,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_more_input_than_fits_into_a_function_then_the_job_runs_on_glue_under_a_longer_lease()
-     {
+    async fn a_big_job_runs_on_glue_with_a_longer_lease() {
         let mut dispatch = dispatch();
         let message = dirty("visits_per_day", "2010-12-01");
         let objects =
@@ -284,7 +289,7 @@ mod tests {
         dispatch.handle(event(std::slice::from_ref(&message))).await;
         let [small] = started(&dispatch).await.try_into().unwrap();
         commit(&dispatch, &small).await;
-        assert!(dispatch.executions.is_empty(), "as much as the threshold fits");
+        assert!(dispatch.executions.is_empty(), "the limit itself fits");
 
         silver(&dispatch, "silver/visits/dt=2010-12-01/c.parquet").await;
         dispatch.clock.advance(chrono::Duration::seconds(20));
@@ -306,7 +311,7 @@ mod tests {
 
         dispatch.clock.advance(Engine::Lambda.lease());
         dispatch.handle(event(std::slice::from_ref(&message))).await;
-        assert!(dispatch.executions.is_empty(), "it has hours");
+        assert!(dispatch.executions.is_empty(), "its lease lasts for hours");
         assert_eq!(dispatch.queue.take_dirty().pop().unwrap().1, Engine::Glue.wait());
 
         dispatch.clock.advance(Engine::Glue.lease());
@@ -320,7 +325,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_no_glue_then_a_big_job_is_tried_in_a_function() {
+    async fn without_glue_a_big_job_runs_in_lambda() {
         let mut dispatch = dispatch();
         dispatch.engines = Engines { glue_above_bytes: 0, glue: false };
         silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
@@ -330,8 +335,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_an_execution_that_can_not_be_started_then_the_partition_is_free_for_the_next_attempt()
-     {
+    async fn a_failed_start_releases_the_lease() {
         let dispatch = dispatch();
         let message = dirty("visits_per_day", "2010-12-01");
         silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
@@ -348,9 +352,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// The ranged listings find what the days of the window hold, no more and no less.
+        /// The ranged listings equal the listings of the window's days.
         #[test]
-        fn given_any_lake_when_a_window_is_listed_then_it_is_its_days_listed_one_by_one(
+        fn a_window_lists_what_its_days_list(
             keys in prop::collection::btree_set(
                 "(silver/visits/dt=2010-(11-2[5-9]|12-0[1-9])/(hour=0[0-9]/|)|gold/visits_per_day/day=2010-(11-2[5-9]|12-0[1-9])/|silver/other/dt=2010-12-01/|gold/visits_per_day_2/day=2010-12-01/)[a-c].parquet",
                 0..40,
@@ -372,12 +376,13 @@ mod tests {
                             entries.extend(dispatch.lake.list(prefix).await.unwrap());
                         }
                     }
-                    let listed = dispatch.list(dispatch.models.input_ranges(model, partition)).await.unwrap();
+                    let ranges = dispatch.models.input_ranges(model, partition);
+                    let listed = dispatch.list(ranges).await.unwrap();
                     prop_assert_eq!(&listed, &expected);
 
-                    let has_own_day = !dispatch.has_no_own_day(model, partition).await.unwrap();
+                    let has_input = !dispatch.is_empty_partition(model, partition).await.unwrap();
                     let plan = dispatch.models.plan(model, partition, &listed, None);
-                    prop_assert_eq!(has_own_day, matches!(plan, Plan::Job(_)), "one rule, asked twice");
+                    prop_assert_eq!(has_input, matches!(plan, Plan::Job(_)), "both apply one rule");
                 }
                 Ok(())
             })?;

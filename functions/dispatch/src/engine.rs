@@ -1,22 +1,22 @@
-//! Which engine computes a job, and what follows from that for whoever waits for it.
+//! The choice between Lambda and Glue for a job.
 
 use std::time::Duration;
 
 use shoplake_models::Listing;
 
-/// What computes a job's rows. Either takes the same job document and ends in the same commit.
+/// An engine. Both take the same job document and make the same commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// DataFusion in a function, by an Express execution: done in seconds.
+    /// DataFusion in a function, started by an Express execution. It takes seconds.
     Lambda,
-    /// Spark on Glue, by a Standard execution: minutes until it begins, and no limit that a
-    /// partition of a lake reaches.
+    /// Spark on Glue, started by a Standard execution. It takes minutes to start, and has no limit
+    /// that a partition reaches.
     Glue,
 }
 
 impl Engine {
-    /// How long a job may hold its partition: a little longer than its execution lasts at most
-    /// (`TimeoutSeconds` of the state machine). A job that ends earlier gives its lease back.
+    /// Returns the duration of a lease: a little longer than the longest execution
+    /// (`TimeoutSeconds` of the state machine). A job that ends earlier releases its lease.
     pub(crate) const fn lease(self) -> chrono::Duration {
         match self {
             Self::Lambda => chrono::Duration::seconds(310),
@@ -24,8 +24,8 @@ impl Engine {
         }
     }
 
-    /// How long a mark waits while a job of this size holds its partition: about as long as most of
-    /// them take.
+    /// Returns the delay of a dirty-partition message while a job holds the lease: the usual
+    /// duration of a job on this engine.
     pub(crate) const fn wait(self) -> Duration {
         match self {
             Self::Lambda => Duration::from_secs(3),
@@ -34,18 +34,18 @@ impl Engine {
     }
 }
 
-/// The engines there are, and up to which size of its inputs a job fits into the small one.
+/// The available engines, and the limit of the small one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Engines {
-    /// Bytes of input objects, as they are stored; a job that has more of them is for Glue.
+    /// The stored bytes of input objects above which a job runs on Glue.
     pub glue_above_bytes: u64,
-    /// Whether there is a Glue at all. The local cloud has none.
+    /// Whether Glue is available. The local cloud does not have it.
     pub glue: bool,
 }
 
 impl Engines {
-    /// The engine for a job that reads so much. Where there is no Glue, a job that is too big is
-    /// tried all the same: the threshold is what is sure to fit, and not what is sure to fail.
+    /// Returns the engine for a job with so many input bytes. Without Glue, a big job runs in
+    /// Lambda, where it may still fit: the limit is a size that fits for certain.
     pub(crate) fn choose(self, bytes: u64) -> Engine {
         match (bytes > self.glue_above_bytes, self.glue) {
             (false, _) => Engine::Lambda,
@@ -54,7 +54,7 @@ impl Engines {
                 tracing::warn!(
                     bytes,
                     limit = self.glue_above_bytes,
-                    "a job is for Glue, but there is none"
+                    "the job is big, and Glue is not available; it runs in Lambda"
                 );
                 Engine::Lambda
             }
@@ -62,7 +62,7 @@ impl Engines {
     }
 }
 
-/// How much a job reads that has this listing.
+/// Returns the bytes of all objects of a listing.
 pub(crate) fn input_bytes(listing: &Listing) -> u64 {
     listing.values().flatten().map(|entry| entry.size).sum()
 }
@@ -79,29 +79,28 @@ mod tests {
     }
 
     #[test]
-    fn given_an_execution_that_runs_into_its_limit_then_its_lease_has_lasted_longer() {
-        let machines = [
+    fn a_lease_is_longer_than_the_longest_execution() {
+        let definitions = [
             (Engine::Lambda, include_str!("../../../statemachines/silver_to_gold.asl.json")),
             (Engine::Glue, include_str!("../../../statemachines/silver_to_gold_glue.asl.json")),
         ];
-        for (engine, definition) in machines {
+        for (engine, definition) in definitions {
             let margin = engine.lease().num_seconds() - timeout_seconds(definition);
             assert!((10..=60).contains(&margin), "{engine:?}: {margin} s");
         }
     }
 
     #[test]
-    fn given_the_threshold_then_only_a_byte_more_is_for_glue() {
+    fn only_jobs_above_the_limit_run_on_glue() {
         let engines = Engines { glue_above_bytes: 100, glue: true };
         assert_eq!([0, 99, 100].map(|bytes| engines.choose(bytes)), [Engine::Lambda; 3]);
         assert_eq!([101, u64::MAX].map(|bytes| engines.choose(bytes)), [Engine::Glue; 2]);
     }
 
     proptest! {
-        /// A partition that grows changes its engine at most once, and only where there is another
-        /// one.
+        /// A growing partition changes its engine at most once, and only if Glue is available.
         #[test]
-        fn given_more_bytes_then_the_engine_is_never_a_smaller_one(
+        fn more_bytes_never_choose_a_smaller_engine(
             glue_above_bytes: u64,
             glue: bool,
             fewer: u64,

@@ -1,4 +1,4 @@
-//! From a batch of messages to executions.
+//! Starts executions for a batch of messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,41 +14,39 @@ use shoplake_platform::clock::Clock;
 use crate::change::Change;
 use crate::engine::Engines;
 
-/// How many partitions are planned at a time. Planning waits for S3 listings, not for the
-/// processor.
+/// The number of partitions that are planned concurrently. Planning waits for S3 listings.
 const CONCURRENCY: usize = 16;
 
-/// From how many days of a model on it is cheaper to look which of them there are than to look at
-/// each.
-const MANY_DAYS: usize = 4;
+/// The number of partitions of a model from which one listing is cheaper than one for each.
+const MANY_PARTITIONS: usize = 4;
 
 /// The function with its ports.
 pub struct Dispatch<L, E, Q, C> {
-    /// What is computed from what.
+    /// The models.
     pub models: Models,
     /// The lake.
     pub lake: L,
-    /// Starts state machines.
+    /// Starts executions.
     pub executions: E,
-    /// What computes a job of which size.
+    /// The available engines.
     pub engines: Engines,
-    /// Takes partitions that have to wait.
+    /// The dirty queue.
     pub queue: Q,
     /// The time.
     pub clock: C,
 }
 
-/// A piece of work, the same for all messages that ask for it.
+/// A unit of work. Several messages may ask for the same one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Work {
     Conform { bucket: String, key: String },
     Compute { model: String, partition: Partition },
-    Reread { table: String },
+    RecomputeReaders { table: String },
 }
 
 impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
-    /// Starts what the messages ask for. Names the messages whose work could not be started, so
-    /// that only they come back.
+    /// Starts the work of the messages. The response names the messages whose work could not be
+    /// started, so that the queue delivers only them again.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
         let mut failed = BTreeSet::new();
         let mut requested: BTreeMap<Work, BTreeSet<String>> = BTreeMap::new();
@@ -61,15 +59,14 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
                     }
                 }
                 Err(error) => {
-                    // Not dropped: after its last attempt the queue moves it to the dead letters,
-                    // where somebody looks.
-                    tracing::error!(message_id = id, %error, "a message cannot be understood");
+                    // After its last attempt the queue moves the message to the dead-letter queue.
+                    tracing::error!(message_id = id, %error, "invalid message");
                     failed.insert(id);
                 }
             }
         }
 
-        let requested = self.without_days_to_come(requested, &mut failed).await;
+        let requested = self.without_empty_partitions(requested, &mut failed).await;
         let mut outcomes = stream::iter(requested)
             .map(|(work, messages)| async move { (self.start(&work).await, work, messages) })
             .buffer_unordered(CONCURRENCY);
@@ -78,7 +75,7 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
                 tracing::error!(
                     ?work,
                     error = format!("{error:#}"),
-                    "work could not be started; its messages come back"
+                    "could not start work; the queue delivers its messages again"
                 );
                 failed.extend(messages);
             }
@@ -86,9 +83,9 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
         batch_response(failed)
     }
 
-    /// Leaves out the partitions that have nothing of their own day, where a model has so many that
-    /// this is worth a listing.
-    async fn without_days_to_come(
+    /// Removes empty partitions: those without gold and without an input of their own day. It looks
+    /// only at models with [`MANY_PARTITIONS`], for which one listing finds them.
+    async fn without_empty_partitions(
         &self,
         mut requested: BTreeMap<Work, BTreeSet<String>>,
         failed: &mut BTreeSet<String>,
@@ -99,24 +96,24 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
                 days.entry(model).or_default().push(*partition);
             }
         }
-        let many = days.into_iter().filter(|(_, days)| days.len() >= MANY_DAYS);
+        let many = days.into_iter().filter(|(_, days)| days.len() >= MANY_PARTITIONS);
         let many = many.filter_map(|(model, days)| Some((self.models.get(model)?, days)));
         let found = many.map(|(model, days)| async move {
-            let kept = self.with_own_day(model, &days).await;
+            let kept = self.non_empty(model, &days).await;
             (model.name.clone(), days, kept)
         });
         let found: Vec<_> = stream::iter(found).buffer_unordered(CONCURRENCY).collect().await;
         for (model, days, kept) in found {
-            let lost = kept.as_ref().err().map(|error| format!("{error:#}"));
+            let failure = kept.as_ref().err().map(|error| format!("{error:#}"));
             let kept = kept.unwrap_or_default();
             for partition in days.into_iter().filter(|day| !kept.contains(day)) {
                 let work = Work::Compute { model: model.clone(), partition };
                 let messages = requested.remove(&work).unwrap_or_default();
-                if let Some(error) = &lost {
+                if let Some(error) = &failure {
                     tracing::error!(
                         ?work,
                         error,
-                        "the lake could not be listed; its messages come back"
+                        "could not list the lake; the queue delivers the messages again"
                     );
                     failed.extend(messages);
                 }
@@ -133,7 +130,7 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
                 let work = |partition| Work::Compute { model: model.clone(), partition };
                 partitions.into_iter().map(work).collect()
             }
-            Change::Reference { table } => vec![Work::Reread { table }],
+            Change::Reference { table } => vec![Work::RecomputeReaders { table }],
             Change::Silver { dataset, partition } => self
                 .models
                 .dirtied_by(&dataset, partition)
@@ -152,12 +149,12 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
             Work::Compute { model, partition } => {
                 let model = self.models.get(model).with_context(|| {
                     format!(
-                        "there is no model {model:?}: was it removed or renamed while this message waited?"
+                        "no model {model:?}: it was removed or renamed while the message waited"
                     )
                 })?;
                 self.compute(model, *partition).await
             }
-            Work::Reread { table } => self.reread(table).await,
+            Work::RecomputeReaders { table } => self.recompute_readers(table).await,
         }
     }
 }
@@ -185,50 +182,48 @@ mod tests {
     };
 
     #[tokio::test]
-    async fn given_many_days_then_only_those_with_something_of_their_own_or_in_gold_are_asked_about()
-     {
+    async fn of_many_days_only_those_with_inputs_or_gold_are_planned() {
         let dispatch = dispatch();
         for day in ["2010-12-01", "2010-12-05"] {
             silver(&dispatch, &format!("silver/visits/dt={day}/a.parquet")).await;
         }
-        // Somebody has removed this day's objects since it was computed: it has to be computed once
-        // more.
+        // The inputs of this day were deleted after its commit, so it has to be computed again.
         let emptied = "gold/visits_per_day/day=2010-12-08/data.parquet";
-        let notes = [("version", "1"), ("inputs", "x"), ("job", "y")]
+        let metadata = [("version", "1"), ("inputs", "x"), ("job", "y")]
             .map(|(name, value)| (name.into(), value.into()));
         let rows = "rows".into();
         dispatch
             .lake
-            .put(emptied, rows, notes.into(), shoplake_lake::Condition::Always)
+            .put(emptied, rows, metadata.into(), shoplake_lake::Condition::Always)
             .await
             .unwrap();
 
-        let marks: Vec<_> =
+        let messages: Vec<_> =
             (1..=9).map(|day| dirty("visits_per_day", &format!("2010-12-0{day}"))).collect();
-        let response = dispatch.handle(event(&marks)).await;
+        let response = dispatch.handle(event(&messages)).await;
 
         assert!(failures(&response).is_empty());
         dispatch.clock.advance(chrono::Duration::days(20_000));
         let mut days: Vec<_> =
             started(&dispatch).await.iter().map(|job| job.partition.value.to_string()).collect();
-        let postponed = dispatch.queue.take_dirty().into_iter().map(|(dirty, _)| dirty.partition);
-        days.extend(postponed);
+        let delayed =
+            dispatch.queue.take_dirty().into_iter().map(|(dirty, _)| dirty.partition.to_string());
+        days.extend(delayed);
         days.sort();
         assert_eq!(days, ["2010-12-01", "2010-12-05", "2010-12-08"]);
     }
 
     #[tokio::test]
-    async fn given_many_days_and_a_lake_that_does_not_answer_then_all_their_messages_come_back() {
+    async fn a_failed_listing_returns_all_messages_to_the_queue() {
         let dispatch = dispatch();
         dispatch.lake.fail([true]);
-        let marks: Vec<_> =
+        let messages: Vec<_> =
             (1..=9).map(|day| dirty("visits_per_day", &format!("2010-12-0{day}"))).collect();
-        assert_eq!(failures(&dispatch.handle(event(&marks)).await).len(), 9);
+        assert_eq!(failures(&dispatch.handle(event(&messages)).await).len(), 9);
     }
 
     #[tokio::test]
-    async fn given_many_messages_of_one_partition_then_each_partition_it_dirties_is_computed_once()
-    {
+    async fn many_messages_of_a_day_start_one_job_per_dirty_day() {
         let dispatch = dispatch();
         let keys =
             ["a", "b", "c"].map(|name| format!("silver/visits/dt=2010-12-01/{name}.parquet"));
@@ -252,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_bronze_object_then_it_is_conformed_once() {
+    async fn a_bronze_object_is_conformed_once() {
         let dispatch = dispatch();
         let key = "bronze/pos/dt=2026-11-21/hour=10/x.gz";
         dispatch.handle(event(&[created(key), created(key)])).await;
@@ -260,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_broken_message_among_good_ones_then_only_it_fails() {
+    async fn only_invalid_messages_return_to_the_queue() {
         let dispatch = dispatch();
         let good = created("bronze/pos/dt=2026-11-21/hour=10/x.gz");
         let response =
@@ -270,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_broken_system_then_the_messages_come_back_and_the_retry_starts_the_same_job() {
+    async fn a_retry_after_a_fault_starts_the_same_job() {
         let dispatch = dispatch();
         let key = "silver/visits/dt=2010-12-01/a.parquet";
         silver(&dispatch, key).await;

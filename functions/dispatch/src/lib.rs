@@ -1,7 +1,6 @@
 //! The dispatch function: dirty partitions in, state machine executions out.
 //!
-//! A library besides the function, so that the simulation decides what to compute with the very
-//! same code.
+//! The simulation uses this library to plan with the same code.
 
 mod change;
 mod compute;

@@ -1,5 +1,4 @@
-//! Reference tables: their rows in the lake, and what has to be computed again when an operator has
-//! edited them.
+//! Reference tables: their edited rows, and the partitions that depend on them.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +12,7 @@ use shoplake_models::{Model, References};
 use crate::handler::Dispatch;
 
 impl<L: Store, E, Q: DirtyQueue, C> Dispatch<L, E, Q, C> {
-    /// The reference tables of the model that the lake has other rows for than the package.
+    /// Returns the model's reference tables that have edited rows in the lake.
     pub(crate) async fn references(&self, model: &Model) -> anyhow::Result<References> {
         let mut references = References::new();
         for name in model.references() {
@@ -22,11 +21,12 @@ impl<L: Store, E, Q: DirtyQueue, C> Dispatch<L, E, Q, C> {
             let table = self
                 .models
                 .reference(name)
-                .with_context(|| format!("there is no reference table {name:?}"))?;
+                .with_context(|| format!("no reference table {name:?}"))?;
             let rows = str::from_utf8(&object.bytes).map_err(anyhow::Error::from);
             let edited = rows.and_then(|rows| Ok(table.with_rows(rows)?)).with_context(|| {
                 format!(
-                    "{key} cannot be used, so nothing is computed with it; write it with the control function (set_reference), which checks it"
+                    "{key} is invalid, so its readers are not computed; write it with the control \
+                     function (set_reference), which checks it"
                 )
             })?;
             references.insert(name.to_owned(), edited);
@@ -34,18 +34,19 @@ impl<L: Store, E, Q: DirtyQueue, C> Dispatch<L, E, Q, C> {
         Ok(references)
     }
 
-    /// Marks all partitions dirty that have been computed with the table's former rows.
-    pub(crate) async fn reread(&self, table: &str) -> anyhow::Result<()> {
-        self.models.reference(table).with_context(|| {
-            format!("there is no reference table {table:?}: was it removed or renamed?")
-        })?;
+    /// Sends a dirty-partition message for each partition that was computed with the table's former
+    /// rows.
+    pub(crate) async fn recompute_readers(&self, table: &str) -> anyhow::Result<()> {
+        self.models
+            .reference(table)
+            .with_context(|| format!("no reference table {table:?}: it was removed or renamed"))?;
         for model in self.models.readers_of_reference(table) {
             let partitions = self.known_partitions(model).await?;
             tracing::info!(
                 table,
                 model = model.name,
                 partitions = partitions.len(),
-                "computing again"
+                "recomputing the readers of a reference table"
             );
             let reason = format!("the reference table {table} was edited");
             let dirty = partitions
@@ -56,21 +57,17 @@ impl<L: Store, E, Q: DirtyQueue, C> Dispatch<L, E, Q, C> {
         Ok(())
     }
 
-    /// The model's partitions that are in gold, and those that have been planned lately: one that
-    /// is being computed for the first time right now may have been planned with the former rows,
-    /// and is not in gold yet.
+    /// Returns the model's partitions that are in gold or have a job document. A job that computes
+    /// a partition for the first time may have the former rows, and its partition is not in gold
+    /// yet.
     async fn known_partitions(&self, model: &Model) -> Result<BTreeSet<Partition>, StoreError> {
         let gold = self.lake.list(&keys::gold_values(&model.name, &model.partition)).await?;
         let of_gold = gold.iter().filter_map(|entry| match keys::parse(&entry.key) {
-            Some(LakeKey::Gold { partition, .. }) => partition.parse().ok(),
+            Some(LakeKey::Gold { partition, .. }) => Some(partition),
             _ => None,
         });
-        let prefix = keys::jobs(&model.name);
-        let jobs = self.lake.list(&prefix).await?;
-        let of_jobs = jobs.iter().filter_map(|entry| {
-            let (partition, _) = entry.key.strip_prefix(&prefix)?.split_once('/')?;
-            partition.parse().ok()
-        });
+        let jobs = self.lake.list(&keys::jobs(&model.name)).await?;
+        let of_jobs = jobs.iter().filter_map(|entry| keys::job_partition(&model.name, &entry.key));
         Ok(of_gold.chain(of_jobs).collect())
     }
 }
@@ -97,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_no_edited_rows_then_the_packaged_ones_count_and_after_an_edit_the_edited_ones() {
+    async fn edited_rows_replace_the_packaged_ones() {
         let dispatch = dispatch();
         silver(&dispatch, "gold/visits_per_day/day=2010-12-01/data.parquet").await;
         let message = dirty("weighted_visits", "2010-12-01");
@@ -117,7 +114,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_an_edit_then_the_partitions_computed_before_it_are_dirty_and_no_other_model() {
+    async fn an_edit_dirties_the_computed_partitions_of_its_readers() {
         let dispatch = dispatch();
         for day in ["2010-12-01", "2010-12-05"] {
             silver(&dispatch, &format!("gold/weighted_visits/day={day}/data.parquet")).await;
@@ -138,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_rows_that_can_not_be_then_nothing_is_computed_with_them() {
+    async fn invalid_rows_stop_the_readers() {
         let dispatch = dispatch();
         silver(&dispatch, "gold/visits_per_day/day=2010-12-01/data.parquet").await;
         edit(&dispatch, "shop_id,weight\na,much\n").await;
@@ -155,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_table_that_is_gone_then_its_message_comes_back() {
+    async fn a_removed_table_returns_its_message_to_the_queue() {
         let response = dispatch().handle(event(&[created("reference/gone.csv")])).await;
         assert_eq!(failures(&response), ["message-0"]);
     }

@@ -1,4 +1,4 @@
-//! A small lake for the tests: a dataset of visits, and a model that counts them.
+//! A small lake for tests: a dataset of visits, and a model that counts them.
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use chrono::DateTime;
@@ -57,7 +57,7 @@ a,1
 pub(crate) type TestDispatch =
     Dispatch<MemoryStore, MemoryExecutions, MemoryDirtyQueue, ManualClock>;
 
-/// An empty lake at the beginning of time.
+/// An empty lake at 1970-01-01.
 pub(crate) fn dispatch() -> TestDispatch {
     let contracts = shoplake_testing::visits();
     let sources = [
@@ -91,15 +91,16 @@ pub(crate) fn event(bodies: &[String]) -> SqsEvent {
     event
 }
 
-/// The message of an object that has arrived.
+/// The message about a new object.
 pub(crate) fn created(key: &str) -> String {
     serde_json::json!({
-        "source": "aws.s3", "detail-type": "Object Created", "detail": {"bucket": {"name": "lake"}, "object": {"key": key}},
+        "source": "aws.s3", "detail-type": "Object Created",
+        "detail": {"bucket": {"name": "lake"}, "object": {"key": key}},
     })
     .to_string()
 }
 
-/// The message of a partition that somebody has marked.
+/// The message about a dirty partition.
 pub(crate) fn dirty(model: &str, partition: &str) -> String {
     PartitionDirty::one(model, partition.parse().unwrap(), "test".into()).event().to_string()
 }
@@ -108,7 +109,7 @@ pub(crate) fn failures(response: &SqsBatchResponse) -> Vec<&str> {
     response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect()
 }
 
-/// Writes an object that says its own name.
+/// Writes an object whose content is its key.
 pub(crate) async fn silver(dispatch: &TestDispatch, key: &str) {
     dispatch
         .lake
@@ -166,7 +167,7 @@ pub(crate) async fn job(dispatch: &TestDispatch, key: &str) -> JobDocument {
     serde_json::from_slice(&dispatch.lake.get(key).await.unwrap().unwrap().bytes).unwrap()
 }
 
-/// What transform does, as far as dispatch can see it.
+/// Commits as transform does, with the effects that dispatch can see.
 pub(crate) async fn commit(dispatch: &TestDispatch, job: &JobDocument) {
     let metadata = [
         ("version", job.output.version.to_string()),
@@ -180,6 +181,6 @@ pub(crate) async fn commit(dispatch: &TestDispatch, job: &JobDocument) {
         .put(&job.output.key, job.id.clone().into(), metadata, Condition::Always)
         .await
         .unwrap();
-    let lease = shoplake_lake::keys::lease(&job.model, &job.partition.value.to_string());
+    let lease = shoplake_lake::keys::lease(&job.model, job.partition.value);
     assert!(shoplake_lake::lease::release(&dispatch.lake, &lease, &job.id).await.unwrap());
 }

@@ -1,4 +1,4 @@
-//! What the function does, apart from Lambda and AWS.
+//! The handler of the function, without Lambda and AWS.
 
 use std::{fmt::Display, sync::Arc};
 
@@ -15,75 +15,88 @@ use shoplake_warehouse::{
     MartColumn, PartitionCopy, Recorded, WarehouseError,
 };
 
-/// The handler and what it works with.
-pub(crate) struct Load {
+/// The function with its ports.
+pub struct Load {
     /// Copies partitions.
-    pub(crate) loader: Loader,
-    /// The bucket that holds the lake.
-    pub(crate) bucket: String,
-    /// The ARN of the role with which Redshift reads it.
-    pub(crate) role: Literal,
+    pub loader: Loader,
+    /// The lake's bucket.
+    pub bucket: String,
+    /// The ARN of the role with which Redshift reads the bucket.
+    pub role: Literal,
     /// The time.
-    pub(crate) clock: Arc<dyn Clock>,
-    /// What is counted.
-    pub(crate) metrics: Metrics,
+    pub clock: Arc<dyn Clock>,
+    /// The function's metrics.
+    pub metrics: Metrics,
 }
 
-/// What was done.
+/// The output of the function.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Response {
-    model: String,
-    partition: String,
-    /// What became of the rows; none if the job left nothing to copy.
-    load: Option<Copied>,
-    /// What became of the check results; none if no check ran.
-    checks: Option<Checks>,
+pub struct Response {
+    /// The model.
+    pub model: String,
+    /// Its partition.
+    pub partition: Partition,
+    /// The result of the copy; none without a partition to copy.
+    pub load: Option<CopyResponse>,
+    /// The result of recording the checks; none if no check ran.
+    pub checks: Option<CheckResponse>,
 }
 
-/// What became of the rows.
+/// The result of a copy.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Copied {
-    version: u64,
-    outcome: LoadOutcome,
-    /// Rows that the warehouse now has for the partition.
-    rows: u64,
+pub struct CopyResponse {
+    /// The version of the commit.
+    pub version: u64,
+    /// How the copy ended.
+    pub outcome: LoadOutcome,
+    /// The rows that the warehouse has for the partition.
+    pub rows: u64,
 }
 
-/// What became of the check results.
+/// The result of recording the checks of a job.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Checks {
-    outcome: Recorded,
-    passed: usize,
-    failed: usize,
+pub struct CheckResponse {
+    /// How the recording ended.
+    pub outcome: Recorded,
+    /// The number of checks that passed.
+    pub passed: usize,
+    /// The number of checks that failed.
+    pub failed: usize,
 }
 
 impl Load {
-    /// Brings the partition that the job has committed to its table, if it has, and what the job's
-    /// checks found to theirs.
-    pub(crate) async fn handle(&self, event: Value) -> Result<Response, Failure> {
+    /// Copies the partition that the job committed, if it did, and records the results of its
+    /// checks.
+    ///
+    /// # Errors
+    /// When `event` is not the result of a job, or the warehouse fails.
+    pub async fn handle(&self, event: Value) -> Result<Response, Failure> {
         let result: JobResult = serde_json::from_value(event).map_err(invalid)?;
-        // A job that lost against another one has checked nothing, and leaves nothing to do.
+        // A job that ended in a conflict ran no checks and has no rows to copy.
         let checks = (!result.checks.is_empty()).then(|| checks(&result));
         let copy = result.load.as_ref().map(|request| self.copy(request)).transpose()?;
         let (load, recorded) = match (&copy, &checks) {
             (Some(copy), Some(checks)) => {
                 let loaded = self.loader.load(copy, checks).await.map_err(failure)?;
-                let copied =
-                    Copied { version: copy.version, outcome: loaded.outcome, rows: loaded.rows };
+                let copied = CopyResponse {
+                    version: copy.version,
+                    outcome: loaded.outcome,
+                    rows: loaded.rows,
+                };
                 (Some(copied), Some(loaded.checks))
             }
             (None, Some(checks)) => {
                 (None, Some(self.loader.record(checks).await.map_err(unavailable)?))
             }
             (Some(_), None) => {
-                return Err(invalid("there is something to load, but no check ran over it"));
+                return Err(invalid("a result with rows to load needs the checks that ran"));
             }
             (None, None) => (None, None),
         };
         tracing::info!(
             job = result.job,
             model = result.model,
-            partition = result.partition,
+            partition = %result.partition,
             version = result.version,
             load = ?load,
             checks = ?recorded,
@@ -95,7 +108,7 @@ impl Load {
         let failed = result.failed_checks.len();
         Ok(Response {
             load,
-            checks: recorded.map(|outcome| Checks {
+            checks: recorded.map(|outcome| CheckResponse {
                 outcome,
                 passed: result.checks.len() - failed,
                 failed,
@@ -105,12 +118,11 @@ impl Load {
         })
     }
 
-    /// How long the oldest event that the load brought was on its way, from its receipt until now,
-    /// when everybody can see it.
+    /// Emits the time from the receipt of the oldest loaded event until now, when queries see it.
     fn measure(&self, result: &JobResult) {
         if let Some(received_at) = result.received_at {
-            let way = (self.clock.now() - received_at).as_seconds_f64().max(0.0);
-            self.metrics.emit_of_model(&result.model, &[(EVENT_TO_KPI, way)]);
+            let seconds = (self.clock.now() - received_at).as_seconds_f64().max(0.0);
+            self.metrics.emit_of_model(&result.model, &[(EVENT_TO_KPI, seconds)]);
         }
     }
 
@@ -139,7 +151,8 @@ impl Load {
                     Partition::Day(_) => ColumnType::Date,
                     other => {
                         return Err(invalid(format!(
-                            "invalid partition \"{other}\": expected a day, by which the warehouse is loaded"
+                            "invalid partition \"{other}\": expected a day, the only kind that the \
+                             warehouse loads"
                         )));
                     }
                 },
@@ -154,7 +167,7 @@ impl Load {
     }
 }
 
-/// What is to be shown of the job's checks.
+/// Returns the results of the job's checks for the warehouse.
 fn checks(result: &JobResult) -> CheckResults {
     let failure = |check: &CheckRun| {
         let failed = result.failed_checks.iter().find(|failed| failed.name == check.name)?;
@@ -171,7 +184,7 @@ fn checks(result: &JobResult) -> CheckResults {
     });
     CheckResults {
         model: result.model.clone(),
-        partition: result.partition.clone(),
+        partition: result.partition.to_string(),
         job: result.job.clone(),
         version: result.version,
         planned_at: result.planned_at,
@@ -204,7 +217,7 @@ mod tests {
 
     use super::*;
 
-    /// The result of a job that has committed, with one check that passed and one that did not.
+    /// The result of a job that has committed, with one check that passed and one that failed.
     fn event() -> Value {
         json!({
             "outcome": "committed",
@@ -235,7 +248,7 @@ mod tests {
         })
     }
 
-    /// The same, changed.
+    /// The same result with one value replaced.
     fn event_with(pointer: &str, value: Value) -> Value {
         let mut event = event();
         *event.pointer_mut(pointer).unwrap() = value;
@@ -246,7 +259,7 @@ mod tests {
         Some(row.as_object().cloned().into_iter().collect())
     }
 
-    /// A warehouse that has never seen the model, and loads three rows of it.
+    /// A warehouse without the model, which loads three rows of it.
     fn empty() -> Arc<RecordingWarehouse> {
         Arc::new(RecordingWarehouse::answering(|statements| {
             Ok(statements
@@ -269,7 +282,7 @@ mod tests {
         measured(warehouse).0
     }
 
-    /// At 03:04:10, with what it counts.
+    /// The handler at 03:04:10, and its metrics.
     fn measured(warehouse: Arc<RecordingWarehouse>) -> (Load, Arc<MemorySink>) {
         let sink = Arc::new(MemorySink::default());
         let load = Load {
@@ -283,7 +296,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_committed_partition_when_handled_then_it_is_copied_from_the_lake() {
+    async fn a_committed_partition_is_copied_from_the_lake() {
         let warehouse = empty();
 
         let response = handler(warehouse.clone()).handle(event()).await.unwrap();
@@ -306,7 +319,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_new_rows_when_loaded_then_the_way_of_their_oldest_event_is_measured() {
+    async fn a_load_measures_the_delay_of_its_oldest_event() {
         let (load, sink) = measured(empty());
         load.handle(event()).await.unwrap();
         assert_eq!(sink.total(EVENT_TO_KPI), 29.5);
@@ -315,12 +328,12 @@ mod tests {
         for (pointer, value) in [("/received_at", Value::Null), ("/load", Value::Null)] {
             let (load, sink) = measured(empty());
             load.handle(event_with(pointer, value)).await.unwrap();
-            assert!(sink.lines().is_empty(), "without {pointer} there is nothing to measure");
+            assert!(sink.lines().is_empty(), "nothing to measure without {pointer}");
         }
     }
 
     #[tokio::test]
-    async fn given_check_results_when_handled_then_those_that_failed_say_how() {
+    async fn failed_checks_are_recorded_with_their_samples() {
         let warehouse = empty();
         handler(warehouse.clone()).handle(event()).await.unwrap();
 
@@ -342,8 +355,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_job_that_committed_nothing_when_handled_then_only_its_check_results_are_recorded()
-     {
+    async fn without_a_commit_only_check_results_are_recorded() {
         for outcome in ["unchanged", "checks_failed"] {
             let warehouse = empty();
             let mut event = event_with("/load", Value::Null);
@@ -356,7 +368,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_job_that_lost_against_another_when_handled_then_nothing_is_touched() {
+    async fn a_conflict_touches_nothing() {
         let warehouse = empty();
         let mut event = event_with("/load", Value::Null);
         event["checks"] = json!([]);
@@ -367,7 +379,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_what_is_no_result_when_handled_then_it_fails_for_good() {
+    async fn an_invalid_result_fails_permanently() {
         for event in [
             json!({}),
             json!(null),
@@ -381,7 +393,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_warehouse_that_fails_when_handled_then_it_may_be_tried_again() {
+    async fn a_warehouse_fault_is_retryable() {
         let down = RecordingWarehouse::answering(|_| {
             Err(WarehouseError::Request {
                 operation: "BatchExecuteStatement",

@@ -1,6 +1,4 @@
-//! The load function: a committed gold partition in, its table in the warehouse brought up to it.
-
-mod handler;
+//! The Lambda function load: see the library.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -8,10 +6,9 @@ use std::time::{Duration, SystemTime};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use shoplake_aws::sdk_config;
+use shoplake_function_load::Load;
 use shoplake_platform::{clock::SystemClock, config, metrics::Metrics, telemetry};
 use shoplake_warehouse::{DataApi, Literal, Loader, within};
-
-use crate::handler::Load;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -32,7 +29,8 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let load = Arc::clone(&load);
         async move {
-            // Lambda ends the process then, and would leave a transaction running that holds locks.
+            // At the deadline Lambda freezes the process, and a running transaction would keep its
+            // locks.
             let remaining =
                 event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
             within(remaining, load.handle(event.payload)).await.map_err(|failure| Diagnostic {

@@ -106,7 +106,7 @@ impl Waiting {
     ) -> Result<(), StoreError> {
         let text = serde_json::json!(self).to_string();
         let id = hex::encode(&Sha256::digest(&text)[..16]);
-        let key = format!("{}{id}.json", keys::waiting_notices(model, other));
+        let key = keys::waiting_notice(model, other, &id);
         match store.put(&key, text.into(), Metadata::new(), Condition::Always).await {
             // A write without a condition has no conflicts, and another write has the same content.
             Ok(_) | Err(PutError::Conflict { .. }) => Ok(()),

@@ -1,4 +1,4 @@
-//! Errors, and which of them are worth another attempt.
+//! Errors of the function, and whether a retry may succeed.
 
 use lambda_runtime::Diagnostic;
 use parquet::errors::ParquetError;
@@ -8,51 +8,51 @@ use shoplake_jobs::JOB_VERSION;
 use shoplake_lake::StoreError;
 use shoplake_platform::failure::Failure;
 
-/// A job that neither was run nor is anybody else's turn.
+/// Why a job failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TransformError {
-    /// The request names no document.
-    #[error("there is no job document {0:?} in the lake; plan the partition again")]
+    /// The request names a document that does not exist.
+    #[error("no job document {0:?} in the lake; plan the partition again")]
     NoJob(String),
-    /// The document is not what this version understands.
+    /// The document does not parse.
     #[error(
-        "the job document {key:?} cannot be read: {cause}; it was written by another version, so plan the partition again"
+        "cannot read the job document {key:?}: {cause}; another version wrote it, so plan the \
+         partition again"
     )]
     UnreadableJob {
-        /// Where it is.
+        /// Its key.
         key: String,
-        /// What the parser said.
+        /// The parser's error.
         cause: serde_json::Error,
     },
-    /// The document says that it is of another version.
+    /// The document has another version.
     #[error(
-        "the job document {key:?} has version {version}, expected {JOB_VERSION}; plan the partition again"
+        "the job document {key:?} has version {version}, expected {JOB_VERSION}; plan the \
+         partition again"
     )]
     JobVersion {
-        /// Where it is.
+        /// Its key.
         key: String,
         /// Its version.
         version: u32,
     },
-    /// What is in gold was not written by a job.
-    #[error(
-        "the gold object {key:?} cannot be read: {cause}; delete it and mark its partition dirty"
-    )]
+    /// The gold object was not written by a job.
+    #[error("cannot read the gold object {key:?}: {cause}; delete it and backfill its partition")]
     UnreadableGold {
-        /// Where it is.
+        /// Its key.
         key: String,
-        /// What the Parquet library said.
+        /// The Parquet library's error.
         cause: ParquetError,
     },
-    /// The new rows cannot be written.
-    #[error("the rows of {model} cannot be written as Parquet: {cause}")]
+    /// The new rows cannot be encoded.
+    #[error("cannot write the rows of {model} as Parquet: {cause}")]
     Encode {
-        /// Whose rows.
+        /// The model.
         model: String,
-        /// What the Parquet library said.
+        /// The Parquet library's error.
         cause: ParquetError,
     },
-    /// The engine could not run the job.
+    /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The lake failed.
@@ -64,7 +64,7 @@ pub enum TransformError {
 }
 
 impl TransformError {
-    /// Whether the same job could end otherwise if it is tried again.
+    /// Returns whether a retry of the same job may succeed.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Store(_) | Self::Port(_) => true,

@@ -1,5 +1,4 @@
-//! The protocol of a commit: who may write a gold partition, and what is done so that nothing is
-//! lost if this process ends at any point of it.
+//! The commit protocol of a gold partition. A retry completes it wherever the process ended.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use shoplake_lake::{Condition, ETag, Head, Metadata, Object, PutError, Store, ke
 
 use crate::error::TransformError;
 
-/// What the state machine asks for.
+/// The input of the function: a job to run.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Request {
     /// The key of a job document.
@@ -27,42 +26,43 @@ pub struct Request {
 pub struct Transform {
     /// The lake.
     pub store: Arc<dyn Store>,
-    /// Who is told of what a commit dirtied.
+    /// The bus for partitions of other models that a commit dirtied.
     pub publisher: Arc<dyn EventPublisher>,
-    /// Where what has to be planned again is marked.
+    /// The queue for partitions that have to be planned again.
     pub queue: Arc<dyn DirtyQueue>,
-    /// What a job may use.
+    /// The resources of a job.
     pub limits: Limits,
 }
 
-/// A job document as it is in the lake.
+/// A job document and the time of its planning.
 struct Planned {
     job: JobDocument,
-    /// When the store says that it was written, which is right after its inputs were listed.
+    /// When the document was written, which is right after its inputs were listed.
     at: DateTime<Utc>,
 }
 
 impl Transform {
-    /// Runs the job, and commits its rows if they are new and right.
+    /// Runs the job, and commits its rows if they have changed and pass the checks.
     ///
     /// # Errors
-    /// When the job cannot be read or run, or when the lake or a port fails;
-    /// [`TransformError::is_retryable`] tells which.
+    /// When the job cannot be read or run, or the lake or a port fails.
+    /// [`TransformError::is_retryable`] returns whether a retry may succeed.
     pub async fn handle(&self, request: &Request) -> Result<JobResult, TransformError> {
         let planned = self.job(&request.job).await?;
         let result = self.run(&planned).await;
-        // After a passing fault the same job is tried again, and goes on holding its lease.
+        // After a retryable error the same job runs again, so it keeps its lease.
         if !result.as_ref().is_err_and(TransformError::is_retryable) {
             self.release(&planned.job).await;
         }
         let result = result?;
+        let failed_checks = result.failed_checks.iter().map(|check| &check.name);
         tracing::info!(
             job = result.job,
             model = result.model,
-            partition = result.partition,
+            partition = %result.partition,
             outcome = ?result.outcome,
             rows = result.rows,
-            failed_checks = ?result.failed_checks.iter().map(|check| &check.name).collect::<Vec<_>>(),
+            failed_checks = ?failed_checks.collect::<Vec<_>>(),
             "ran a job"
         );
         Ok(result)
@@ -82,11 +82,11 @@ impl Transform {
     async fn run(&self, planned: &Planned) -> Result<JobResult, TransformError> {
         let job = &planned.job;
         let current = self.store.get(&job.output.key).await?;
-        if let Some(object) = current.as_ref().filter(|object| is_of(job, &object.head)) {
-            // An earlier attempt ended between its commit and now. What it still owed is in the
-            // commit.
+        if let Some(object) = current.as_ref().filter(|object| committed_by(job, &object.head)) {
+            // An earlier attempt ended between the commit and its result. The commit's metadata has
+            // everything that the result needs.
             let (received_at, alert) =
-                (moment(&object.head, metadata::RECEIVED_AT), new_failures(&object.head));
+                (parse_time(&object.head, metadata::RECEIVED_AT), new_failures(&object.head));
             return self.finish(planned, decode(job, object)?, received_at, &alert).await;
         }
         if current.as_ref().map(|object| object.head.etag.as_str())
@@ -112,8 +112,8 @@ impl Transform {
         };
         let failed_before = before.as_ref().map_or(&[][..], |gold| &gold.failed_checks);
         let rows = output.rows.num_rows();
-        if output.is_stopped() {
-            // Not committed, so that there is nothing to compare the next run with: every run of it
+        if output.is_rejected() {
+            // Without a commit the next run cannot tell known failures from new ones, so every run
             // is an alert.
             let names: Vec<_> =
                 output.failed_checks.iter().map(|failed| failed.name.clone()).collect();
@@ -125,9 +125,9 @@ impl Transform {
                 ..result(planned, JobOutcome::ChecksFailed, rows)
             });
         }
-        // A commit says which checks fail for which shops. So the same rows are committed again
-        // when that changes: it is what the next run is compared with.
-        if !output.changed && fail_alike(failed_before, &output.failed_checks) {
+        // A commit records which checks fail for which shops, and the next run is compared with it.
+        // So a change of the failures is committed even if the rows are the same.
+        if !output.changed && same_failures(failed_before, &output.failed_checks) {
             let failed_checks = output.failed_checks;
             return Ok(JobResult { failed_checks, ..result(planned, JobOutcome::Unchanged, rows) });
         }
@@ -135,7 +135,7 @@ impl Transform {
         let is_new = output.failed_checks.iter().filter(|failed| failed.is_new(failed_before));
         let new_failures: Vec<_> = is_new.map(|failed| failed.name.clone()).collect();
         let received_at =
-            oldest_news(&output.arrivals, current.as_ref().map(|object| &object.head));
+            oldest_unseen_event(&output.arrivals, current.as_ref().map(|object| &object.head));
         let committed = output.into_gold();
         let file = gold::encode(&committed, job)
             .map_err(|cause| TransformError::Encode { model: job.model.clone(), cause })?;
@@ -143,15 +143,15 @@ impl Transform {
             Some(etag) => Condition::Matches(ETag::new(etag.as_str())),
             None => Condition::Absent,
         };
-        let notes = notes(planned, rows, received_at, &new_failures);
-        match self.store.put(&job.output.key, file, notes, condition).await {
+        let metadata = commit_metadata(planned, rows, received_at, &new_failures);
+        match self.store.put(&job.output.key, file, metadata, condition).await {
             Ok(_) => self.finish(planned, committed, received_at, &new_failures).await,
             Err(PutError::Store(error)) => Err(error.into()),
             Err(PutError::Conflict { key }) => {
-                // A write whose answer was lost is sent again by the client, and then conflicts
-                // with itself.
+                // The client retries a write whose response was lost, which then conflicts with the
+                // first one.
                 let head = self.store.head(&key).await?;
-                if head.is_some_and(|head| is_of(job, &head)) {
+                if head.is_some_and(|head| committed_by(job, &head)) {
                     return self.finish(planned, committed, received_at, &new_failures).await;
                 }
                 self.conflict(planned, "another job committed while it ran").await
@@ -159,8 +159,8 @@ impl Transform {
         }
     }
 
-    /// Announces what a commit of the job dirtied, and says what is to be loaded, and what people
-    /// are to be told.
+    /// Publishes the partitions that the commit dirtied, and returns the result with the requests
+    /// to load and notify.
     async fn finish(
         &self,
         planned: &Planned,
@@ -192,20 +192,20 @@ impl Transform {
         Ok(JobResult { received_at, failed_checks, alert, load, notify, ..result })
     }
 
-    /// Lets dispatch start the next job of the partition. A lease that cannot be given back ends by
-    /// itself.
+    /// Releases the partition's lease, so that dispatch can start its next job. A lease that cannot
+    /// be released expires.
     async fn release(&self, job: &JobDocument) {
-        let key = keys::lease(&job.model, &job.partition.value.to_string());
+        let key = keys::lease(&job.model, job.partition.value);
         if let Err(error) = lease::release(self.store.as_ref(), &key, &job.id).await {
-            tracing::warn!(%error, job = job.id, "the lease of a job stays until it expires");
+            tracing::warn!(%error, job = job.id, "could not release a lease; it will expire");
         }
     }
 
-    /// Has the partition planned again.
+    /// Sends the partition to the queue to be planned again.
     ///
-    /// An earlier attempt may have committed, ended before it could announce, and been replaced by
-    /// another job since. So everything that reads this partition is announced as well; what is up
-    /// to date costs a listing.
+    /// An earlier attempt may have committed and ended before it published, and another job may
+    /// have replaced its commit since. So this also publishes all partitions that read this one.
+    /// Those that are up to date cost a listing.
     async fn conflict(&self, planned: &Planned, reason: &str) -> Result<JobResult, TransformError> {
         let job = &planned.job;
         let partition = job.partition.value;
@@ -224,8 +224,8 @@ impl Transform {
     }
 }
 
-/// Whether the object is the commit of `job` itself.
-fn is_of(job: &JobDocument, head: &Head) -> bool {
+/// Returns whether `job` itself committed the object.
+fn committed_by(job: &JobDocument, head: &Head) -> bool {
     head.metadata.get(metadata::JOB) == Some(&job.id)
 }
 
@@ -234,26 +234,26 @@ fn decode(job: &JobDocument, object: &Object) -> Result<Gold, TransformError> {
         .map_err(|cause| TransformError::UnreadableGold { key: job.output.key.clone(), cause })
 }
 
-/// A time that a commit has noted.
-fn moment(head: &Head, name: &str) -> Option<DateTime<Utc>> {
+/// Returns the time that the metadata has under `name`.
+fn parse_time(head: &Head, name: &str) -> Option<DateTime<Utc>> {
     head.metadata.get(name)?.parse().ok()
 }
 
-/// The checks whose failure was new with a commit.
+/// Returns the checks whose failure was new with the commit.
 fn new_failures(head: &Head) -> Vec<String> {
     let names = head.metadata.get(metadata::NEW_FAILURES);
     names.map(|names| names.split(',').map(str::to_owned).collect()).unwrap_or_default()
 }
 
-/// Whether the same checks fail for the same shops. How many rows they find does not matter.
-fn fail_alike(before: &[FailedCheck], now: &[FailedCheck]) -> bool {
+/// Returns whether the same checks fail for the same shops, whatever the number of rows.
+fn same_failures(before: &[FailedCheck], now: &[FailedCheck]) -> bool {
     fn shops(failed: &[FailedCheck]) -> BTreeMap<&str, &[String]> {
         failed.iter().map(|failed| (failed.name.as_str(), &failed.shops[..])).collect()
     }
     shops(before) == shops(now)
 }
 
-/// What people are alerted to: those of the failures that have these names.
+/// Returns the alert about the failed checks that have these names; `None` without any.
 fn alert(job: &JobDocument, failed: &[FailedCheck], names: &[String]) -> Option<Vec<CheckAlert>> {
     let alerts = failed.iter().filter(|failed| names.contains(&failed.name)).map(|failed| {
         let check = job.checks.iter().find(|check| check.name == failed.name);
@@ -268,29 +268,29 @@ fn alert(job: &JobDocument, failed: &[FailedCheck], names: &[String]) -> Option<
     Some(alerts.collect::<Vec<_>>()).filter(|alerts| !alerts.is_empty())
 }
 
-/// When the oldest event was received that `before`, the partition's last commit, does not know.
+/// Returns when the oldest event was received that `before`, the partition's last commit, lacks.
 ///
-/// S3 tells times to the second. An object of the very second in which that commit was planned
-/// counts as news, so that the pipeline never seems faster than it is.
-fn oldest_news(arrivals: &[Arrival], before: Option<&Head>) -> Option<DateTime<Utc>> {
-    let known_until =
-        before.map(|head| moment(head, metadata::PLANNED_AT).unwrap_or(head.last_modified));
+/// S3 has times in whole seconds. An object from the second in which that commit was planned counts
+/// as unseen, so that the measured delay is never too short.
+fn oldest_unseen_event(arrivals: &[Arrival], before: Option<&Head>) -> Option<DateTime<Utc>> {
+    let planned_at =
+        before.map(|head| parse_time(head, metadata::PLANNED_AT).unwrap_or(head.last_modified));
     arrivals
         .iter()
-        .filter(|arrival| known_until.is_none_or(|known_until| arrival.written_at >= known_until))
+        .filter(|arrival| planned_at.is_none_or(|planned_at| arrival.written_at >= planned_at))
         .map(|arrival| arrival.received_at)
         .min()
 }
 
-/// What a commit notes beside its rows.
-fn notes(
+/// Returns the S3 metadata of a commit.
+fn commit_metadata(
     planned: &Planned,
     rows: usize,
     received_at: Option<DateTime<Utc>>,
     new_failures: &[String],
 ) -> Metadata {
     let job = &planned.job;
-    let rfc3339 = |moment: DateTime<Utc>| moment.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+    let rfc3339 = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
     [
         (metadata::VERSION, job.output.version.to_string()),
         (metadata::INPUTS, job.output.inputs_digest.clone()),
@@ -299,7 +299,7 @@ fn notes(
         (metadata::PLANNED_AT, rfc3339(planned.at)),
     ]
     .into_iter()
-    .chain(received_at.map(|moment| (metadata::RECEIVED_AT, rfc3339(moment))))
+    .chain(received_at.map(|time| (metadata::RECEIVED_AT, rfc3339(time))))
     .chain((!new_failures.is_empty()).then(|| (metadata::NEW_FAILURES, new_failures.join(","))))
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
@@ -310,7 +310,7 @@ fn result(planned: &Planned, outcome: JobOutcome, rows: usize) -> JobResult {
     JobResult {
         outcome,
         model: job.model.clone(),
-        partition: job.partition.value.to_string(),
+        partition: job.partition.value,
         job: job.id.clone(),
         version: job.output.version,
         planned_at: planned.at,

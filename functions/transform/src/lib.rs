@@ -1,6 +1,6 @@
 //! The transform function: runs one job document and commits its rows to gold.
 //!
-//! A library besides the function, so that the simulation runs the very same protocol.
+//! The library has no Lambda events, so that the simulation runs the same commit protocol.
 
 mod error;
 mod handler;

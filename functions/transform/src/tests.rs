@@ -1,5 +1,7 @@
 //! The commit protocol over a lake in memory, with writers that race.
 
+mod checks;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +12,7 @@ use futures::future::join_all;
 use lambda_runtime::Diagnostic;
 use proptest::prelude::*;
 use shoplake_aws::{Fault, MemoryDirtyQueue};
-use shoplake_engine::{Gold, Limits, gold};
+use shoplake_engine::{Gold, Limits};
 use shoplake_jobs::{JobDocument, JobOutcome, JobResult, PartitionDirty};
 use shoplake_lake::lease::{self, Acquired};
 use shoplake_lake::{
@@ -30,21 +32,21 @@ fn taken(queue: &MemoryDirtyQueue) -> Vec<PartitionDirty> {
     queue.take_dirty().into_iter().map(|(dirty, _)| dirty).collect()
 }
 
-/// A store where something happens between what a writer read and what it writes to gold.
-struct Meddled {
+/// A store with a race between a writer's read of gold and its write.
+struct RacingStore {
     lake: Arc<Lake>,
-    meddling: Mutex<Option<Meddling>>,
+    race: Mutex<Option<Race>>,
 }
 
-enum Meddling {
+enum Race {
     /// Another writer commits first.
     Commit(Bytes),
-    /// The write is done, but its answer is lost; the client sends it again.
-    LoseAnswer,
+    /// The response to the write is lost, so the client sends it again.
+    LoseResponse,
 }
 
 #[async_trait]
-impl Store for Meddled {
+impl Store for RacingStore {
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
         self.inner().get(key).await
     }
@@ -58,28 +60,27 @@ impl Store for Meddled {
         &self,
         key: &str,
         bytes: Bytes,
-        notes: Metadata,
+        metadata: Metadata,
         condition: Condition,
     ) -> Result<ETag, PutError> {
-        let meddling =
-            if key.starts_with("gold/") { self.meddling.lock().unwrap().take() } else { None };
-        match meddling {
-            Some(Meddling::Commit(other)) => {
+        let race = if key.starts_with("gold/") { self.race.lock().unwrap().take() } else { None };
+        match race {
+            Some(Race::Commit(other)) => {
                 self.inner().put(key, other, Metadata::new(), Condition::Always).await?;
             }
-            Some(Meddling::LoseAnswer) => {
-                self.inner().put(key, bytes.clone(), notes.clone(), condition.clone()).await?;
+            Some(Race::LoseResponse) => {
+                self.inner().put(key, bytes.clone(), metadata.clone(), condition.clone()).await?;
             }
             None => {}
         }
-        self.inner().put(key, bytes, notes, condition).await
+        self.inner().put(key, bytes, metadata, condition).await
     }
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         self.inner().delete(key).await
     }
 }
 
-impl Meddled {
+impl RacingStore {
     fn inner(&self) -> &MemoryStore {
         &self.lake.store
     }
@@ -88,7 +89,7 @@ impl Meddled {
 /// A lake, the function over it, and what the function sent.
 struct World {
     lake: Arc<Lake>,
-    store: Arc<Meddled>,
+    store: Arc<RacingStore>,
     events: Arc<MemoryDirtyQueue>,
     queue: Arc<MemoryDirtyQueue>,
     transform: Transform,
@@ -97,7 +98,7 @@ struct World {
 impl World {
     fn new(lake: Lake) -> Self {
         let lake = Arc::new(lake);
-        let store = Arc::new(Meddled { lake: lake.clone(), meddling: Mutex::default() });
+        let store = Arc::new(RacingStore { lake: lake.clone(), race: Mutex::default() });
         let (events, queue) =
             (Arc::new(MemoryDirtyQueue::default()), Arc::new(MemoryDirtyQueue::default()));
         let transform = Transform {
@@ -157,8 +158,16 @@ select shop_id, business_date, region from gold.total_sales_by_region_product
     }
 }
 
+/// Returns the model of total sales without its control totals, which read other datasets.
+fn total_sales() -> String {
+    let model = include_str!("../../../glue-sql/sales/total_sales_by_region_product.sql");
+    let (header, rest) = model.split_once("--\n-- [checks.control_totals]\n").unwrap();
+    let (_, query) = rest.split_once("\n\n").unwrap();
+    format!("{header}\n{query}")
+}
+
 fn key(job: &JobDocument) -> String {
-    shoplake_lake::keys::job(&job.model, &job.partition.value.to_string(), &job.id)
+    shoplake_lake::keys::job(&job.model, job.partition.value, &job.id)
 }
 
 /// A line of one unit at 2.50.
@@ -190,7 +199,7 @@ fn partitions(messages: &[PartitionDirty]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn given_new_rows_then_they_are_committed_with_what_the_load_needs() {
+async fn new_rows_are_committed_with_a_load_request() {
     let world = World::new(Lake::new());
     world.write("a", &[1, 2]).await;
     let job = world.job().await;
@@ -208,18 +217,18 @@ async fn given_new_rows_then_they_are_committed_with_what_the_load_needs() {
         load["columns"][5],
         serde_json::json!({"name": "gross_sales", "type": "decimal(38,4)"})
     );
-    let (rows, notes) = world.gold().await;
+    let (rows, metadata) = world.gold().await;
     assert_eq!(rows, ["acme|2010-12-01|north|p1|GBP|5.0000|0.0000|5.0000|2|0|1"]);
     assert_eq!(
-        (notes["version"].as_str(), notes["rows"].as_str(), &notes["job"]),
+        (metadata["version"].as_str(), metadata["rows"].as_str(), &metadata["job"]),
         ("1", "1", &job.id)
     );
-    assert_eq!(notes["inputs"], job.output.inputs_digest);
-    assert_eq!(world.plan().await, None, "and then it is up to date");
+    assert_eq!(metadata["inputs"], job.output.inputs_digest);
+    assert_eq!(world.plan().await, None, "the partition is up to date");
 }
 
 #[tokio::test]
-async fn given_new_events_then_the_result_says_since_when_the_oldest_of_them_waits() {
+async fn the_result_has_the_receipt_of_the_oldest_unseen_event() {
     let world = World::with_downstream();
     let write = async |name: &str, line: u32, received_at: &str, written_at: &str| {
         world.lake.store.set_now(written_at.parse().unwrap());
@@ -236,7 +245,7 @@ async fn given_new_events_then_the_result_says_since_when_the_oldest_of_them_wai
     world.lake.store.set_now("2010-12-02T00:00:12Z".parse().unwrap());
     assert_eq!(received().await.unwrap(), "2010-12-02T00:00:00.500+00:00");
 
-    // What the first commit knows is no news.
+    // The events of the first commit do not count again.
     write("c", 3, "2010-12-02T00:00:20Z", "2010-12-02T00:00:30Z").await;
     let second = world.job().await;
     let result = world.run(&second).await;
@@ -244,7 +253,7 @@ async fn given_new_events_then_the_result_says_since_when_the_oldest_of_them_wai
     let again = world.run(&second).await;
     assert_eq!(again.received_at, result.received_at, "a retry finds it in the commit");
 
-    // A model of a model knows it from the commit that it reads.
+    // A model of a model reads it from the commit of its input.
     let Plan::Job(job) = world.lake.plan("downstream", DAY).await else {
         panic!("there is something to do")
     };
@@ -257,13 +266,13 @@ async fn given_new_events_then_the_result_says_since_when_the_oldest_of_them_wai
         .unwrap();
     assert_eq!(world.run(&job).await.received_at, result.received_at);
 
-    // The same rows again bring nothing.
+    // Unchanged rows have no receipt.
     write("d", 3, "2010-12-02T00:00:20Z", "2010-12-02T00:00:50Z").await;
     assert_eq!(received().await, None);
 }
 
 #[tokio::test]
-async fn given_the_same_rows_then_nothing_is_committed_and_nothing_announced() {
+async fn unchanged_rows_are_neither_committed_nor_published() {
     let world = World::with_downstream();
     world.write("a", &[1]).await;
     world.run(&world.job().await).await;
@@ -280,7 +289,7 @@ async fn given_the_same_rows_then_nothing_is_committed_and_nothing_announced() {
 }
 
 #[tokio::test]
-async fn given_an_end_between_commit_and_announcement_then_a_retry_announces_and_loads() {
+async fn a_retry_after_the_commit_publishes_and_loads() {
     let world = World::with_downstream();
     world.write("a", &[1]).await;
     let job = world.job().await;
@@ -295,12 +304,11 @@ async fn given_an_end_between_commit_and_announcement_then_a_retry_announces_and
         partitions(&taken(&world.events)),
         ["downstream 2010-12-01", "downstream 2010-12-02"]
     );
-    assert_eq!(world.gold().await.1["version"], "1", "it is not committed twice");
+    assert_eq!(world.gold().await.1["version"], "1", "it is committed once");
 }
 
 #[tokio::test]
-async fn given_a_commit_that_was_replaced_before_it_was_announced_then_a_retry_announces_all_that_reads_it()
- {
+async fn a_retry_publishes_downstream_of_a_replaced_commit() {
     let world = World::with_downstream();
     world.write("a", &[1]).await;
     let first = world.job().await;
@@ -318,11 +326,11 @@ async fn given_a_commit_that_was_replaced_before_it_was_announced_then_a_retry_a
 }
 
 #[tokio::test]
-async fn given_another_commit_while_it_ran_then_the_partition_is_marked_dirty_again() {
+async fn a_lost_race_sends_the_partition_to_the_queue() {
     let world = World::new(Lake::new());
     world.write("a", &[1]).await;
     let job = world.job().await;
-    *world.store.meddling.lock().unwrap() = Some(Meddling::Commit("another".into()));
+    *world.store.race.lock().unwrap() = Some(Race::Commit("another".into()));
     let result = world.run(&job).await;
 
     assert_eq!((result.outcome, result.load), (JobOutcome::Conflict, None));
@@ -337,17 +345,17 @@ async fn given_another_commit_while_it_ran_then_the_partition_is_marked_dirty_ag
 }
 
 #[tokio::test]
-async fn given_a_write_whose_answer_was_lost_then_it_is_recognised_as_its_own() {
+async fn a_commit_with_a_lost_response_is_recognized() {
     let world = World::new(Lake::new());
     world.write("a", &[1]).await;
     let job = world.job().await;
-    *world.store.meddling.lock().unwrap() = Some(Meddling::LoseAnswer);
+    *world.store.race.lock().unwrap() = Some(Race::LoseResponse);
     assert_eq!(world.run(&job).await.outcome, JobOutcome::Committed);
     assert_eq!(taken(&world.queue), []);
 }
 
 #[tokio::test]
-async fn given_an_input_that_is_gone_then_the_partition_is_planned_again() {
+async fn a_deleted_input_sends_the_partition_to_the_queue() {
     let world = World::new(Lake::new());
     world.write("a", &[1]).await;
     let job = world.job().await;
@@ -357,253 +365,7 @@ async fn given_an_input_that_is_gone_then_the_partition_is_planned_again() {
 }
 
 #[tokio::test]
-async fn given_a_check_that_stops_then_nothing_is_committed_and_each_run_alerts() {
-    let world = with_the_check("error");
-    world.lake.write("pos_sales", "dt=2010-12-01", "a", &[gift(1)]).await;
-    for _ in 0..2 {
-        let result = world.run(&world.job().await).await;
-        assert_eq!(result.outcome, JobOutcome::ChecksFailed);
-        assert_eq!(alerted(&result), [CHECK]);
-        assert_eq!(world.lake.store.get(GOLD).await.unwrap().map(|object| object.head), None);
-    }
-
-    world.write("b", &[2]).await;
-    let result = world.run(&world.job().await).await;
-    assert_eq!(
-        (result.outcome, alerted(&result)),
-        (JobOutcome::Committed, vec![]),
-        "right rows go on"
-    );
-}
-
-const CHECK: &str = "nothing_is_given_away";
-
-/// The checks that people are alerted to.
-fn alerted(result: &JobResult) -> Vec<String> {
-    result.alert.iter().flatten().map(|alert| alert.check.clone()).collect()
-}
-
-/// Returns the model of total sales without its control totals, which read other datasets.
-fn total_sales() -> String {
-    let model = include_str!("../../../glue-sql/sales/total_sales_by_region_product.sql");
-    let (header, rest) = model.split_once("--\n-- [checks.control_totals]\n").unwrap();
-    let (_, query) = rest.split_once("\n\n").unwrap();
-    format!("{header}\n{query}")
-}
-
-/// A world with a check that does not like what is given away, and lets it pass.
-fn with_a_check() -> World {
-    with_the_check("warn")
-}
-
-fn with_the_check(severity: &str) -> World {
-    let model = total_sales();
-    let check = r#"-- model = "total_sales_by_region_product"
--- severity = "warn"
--- description = "nothing is given away"
-
-select shop_id, product_id, net_sales from gold.total_sales_by_region_product where net_sales <= 0
-"#
-    .replace("\"warn\"", &format!("\"{severity}\""));
-    World::new(Lake::with_models(&[
-        ("sales/total_sales_by_region_product.sql", &model),
-        ("checks/nothing_is_given_away.sql", &check),
-    ]))
-}
-
-/// A line of one unit that is given away.
-fn gift(line: u32) -> Row {
-    let mut row = sale(line);
-    row.insert("discount", "2.50".to_owned());
-    row
-}
-
-/// A world whose one row of gold is committed although a check does not like it.
-async fn with_a_warning() -> World {
-    let world = with_a_check();
-    world.lake.write("pos_sales", "dt=2010-12-01", "a", &[gift(1)]).await;
-    world
-}
-
-#[tokio::test]
-async fn given_any_run_then_the_result_names_all_checks_and_when_the_job_was_planned() {
-    let world = with_a_warning().await;
-    let planned_at = "2010-12-02T03:04:05Z".parse().unwrap();
-    world.lake.store.set_now(planned_at);
-    let job = world.job().await;
-    let result = world.run(&job).await;
-
-    assert_eq!(
-        (result.outcome, &result.job, result.version, result.planned_at),
-        (JobOutcome::Committed, &job.id, 1, planned_at)
-    );
-    let ran: Vec<_> = result.checks.iter().map(|check| check.name.as_str()).collect();
-    let wanted: Vec<_> = job.checks.iter().map(|check| check.name.as_str()).collect();
-    assert_eq!(ran, wanted);
-    assert!(ran.contains(&"total_sales_by_region_product_key_is_unique"));
-    assert!(result.checks.iter().all(|check| !check.description.is_empty()));
-    let failed: Vec<_> = result.failed_checks.iter().map(|check| check.name.as_str()).collect();
-    assert_eq!(failed, ["nothing_is_given_away"]);
-}
-
-#[tokio::test]
-async fn given_an_end_after_the_commit_then_a_retry_still_knows_which_checks_warned() {
-    let world = with_a_warning().await;
-    let job = world.job().await;
-    world.events.fail([Some(Fault::Refused)]);
-    world.transform.handle(&Request { job: key(&job) }).await.unwrap_err();
-
-    let result = world.run(&job).await;
-    let failed = &result.failed_checks[0];
-    assert_eq!((failed.name.as_str(), failed.rows), ("nothing_is_given_away", 1));
-    assert_eq!(failed.sample[0]["net_sales"].as_deref(), Some("0.0000"));
-}
-
-/// A gift, or a line that is paid for, of a shop.
-fn line_of(shop: &str, line: u32, is_gift: bool) -> Row {
-    let mut row = if is_gift { gift(line) } else { sale(line) };
-    row.insert("shop_id", shop.to_owned());
-    row
-}
-
-#[tokio::test]
-async fn a_failed_check_alerts_once_for_each_shop_that_begins_to_fail() {
-    let world = with_a_check();
-    let write = async |name: &str, rows: &[Row]| {
-        world.lake.write("pos_sales", "dt=2010-12-01", name, rows).await;
-        let result = world.run(&world.job().await).await;
-        let shops =
-            result.alert.iter().flatten().map(|alert| alert.shops.join(" ")).collect::<Vec<_>>();
-        (result.outcome, shops)
-    };
-    assert_eq!(
-        write("a", &[line_of("acme", 1, true)]).await,
-        (JobOutcome::Committed, vec!["acme".into()])
-    );
-    assert_eq!(write("b", &[line_of("fine", 1, false)]).await, (JobOutcome::Committed, vec![]));
-    assert_eq!(
-        write("c", &[line_of("other", 1, true)]).await,
-        (JobOutcome::Committed, vec!["acme other".into()])
-    );
-    // The rows of one shop are right now: the other still fails, as people know.
-    assert_eq!(write("d", &[line_of("acme", 2, false)]).await, (JobOutcome::Committed, vec![]));
-    assert_eq!(write("e", &[line_of("other", 2, false)]).await, (JobOutcome::Committed, vec![]));
-    // It has passed in between, so that this failure is a new one.
-    let mut another = line_of("acme", 3, true);
-    another.insert("product_id", "p2".to_owned());
-    assert_eq!(write("f", &[another]).await, (JobOutcome::Committed, vec!["acme".into()]));
-}
-
-#[tokio::test]
-async fn given_an_end_after_the_commit_then_a_retry_still_alerts_and_the_next_job_does_not() {
-    let world = with_a_warning().await;
-    let job = world.job().await;
-    world.events.fail([Some(Fault::Refused)]);
-    world.transform.handle(&Request { job: key(&job) }).await.unwrap_err();
-    assert_eq!(alerted(&world.run(&job).await), [CHECK]);
-
-    world.lake.write("pos_sales", "dt=2010-12-01", "b", &[gift(1)]).await;
-    let result = world.run(&world.job().await).await;
-    assert_eq!((result.outcome, alerted(&result)), (JobOutcome::Unchanged, vec![]));
-}
-
-#[tokio::test]
-async fn given_the_same_rows_and_another_failure_then_they_are_committed_with_it_once() {
-    let check = r#"-- model = "total_sales_by_region_product"
--- severity = "warn"
--- inputs = ["silver.control_totals"]
--- description = "no totals"
-
-select shop_id from silver.control_totals
-"#;
-    let model = total_sales().replace("-- every_seconds = 20\n", "");
-    let world = World::new(Lake::with_models(&[
-        ("sales/total_sales_by_region_product.sql", &model),
-        ("checks/no_totals.sql", check),
-    ]));
-    world.write("a", &[1]).await;
-    world.run(&world.job().await).await;
-
-    let totals = async |name: &str, shop: &str| {
-        let texts = [
-            ("shop_id", shop),
-            ("dataset", "pos_sales"),
-            ("batch", name),
-            ("business_date", DAY),
-            ("row_count", "2"),
-            ("quantity_sum", "2"),
-            ("completed_at", "2010-12-02T00:00:00Z"),
-            ("_received_at", "2010-12-02T00:00:00Z"),
-            ("_envelope_id", name),
-        ];
-        world.lake.write("control_totals", "dt=2010-12-01", name, &[row(&texts, &[])]).await;
-        let result = world.run(&world.job().await).await;
-        (result.outcome, result.version, alerted(&result).len())
-    };
-    assert_eq!(totals("a", "acme").await, (JobOutcome::Committed, 2, 1));
-    assert_eq!(totals("b", "acme").await, (JobOutcome::Unchanged, 3, 0));
-    assert_eq!(totals("c", "other").await, (JobOutcome::Committed, 3, 1));
-}
-
-/// A check that shows the customers of a model's rows.
-#[tokio::test]
-async fn no_result_of_a_failed_check_holds_a_customer() {
-    let model = r#"-- grain = "one row per shop, day and customer"
--- key = ["shop_id", "business_date", "customer_id"]
--- partition = "business_date"
--- inputs = ["silver.pos_sales"]
-
-select shop_id, business_date, customer_id, count(*) as lines from silver.pos_sales group by shop_id, business_date, customer_id
-"#;
-    for severity in ["warn", "error"] {
-        let check = format!(
-            "-- model = \"total_sales_by_region_product\"\n-- severity = \"{severity}\"\n-- description = \"nothing is sold\"\n\n\
-             select shop_id, customer_id from gold.total_sales_by_region_product\n"
-        );
-        let world = World::new(Lake::with_models(&[
-            ("sales/total_sales_by_region_product.sql", model),
-            ("checks/nothing_is_sold.sql", &check),
-        ]));
-        let mut sale = sale(1);
-        sale.insert("customer_id", "customer-4711".to_owned());
-        world.lake.write("pos_sales", "dt=2010-12-01", "a", &[sale]).await;
-        let result = world.run(&world.job().await).await;
-        assert_eq!(alerted(&result), ["nothing_is_sold"]);
-        let text = serde_json::to_string(&result).unwrap();
-        assert!(text.contains("acme") && !text.contains("4711"), "{text}");
-    }
-}
-
-/// What a commit says of itself, when nobody has its result any more.
-async fn told_by_gold(world: &World) -> JobResult {
-    let object = world.lake.store.get(GOLD).await.unwrap().unwrap();
-    let models = world.lake.models.index();
-    gold::committed(models.get(MODEL).unwrap(), DAY.parse().unwrap(), &object).unwrap()
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
-
-    /// Whether the day's first row, of which each batch adds a line, comes to nothing is up to its
-    /// lines.
-    #[test]
-    fn given_any_commits_then_gold_tells_what_each_of_them_came_to(gifts in prop::collection::vec(any::<bool>(), 1..5)) {
-        tokio::runtime::Runtime::new().unwrap().block_on(async {
-            let world = with_a_check();
-            for (line, is_gift) in (1..).zip(gifts) {
-                let row = if is_gift { gift(line) } else { sale(line) };
-                world.lake.write("pos_sales", "dt=2010-12-01", &line.to_string(), &[row]).await;
-                let result = world.run(&world.job().await).await;
-                assert_eq!((result.outcome, result.version), (JobOutcome::Committed, line.into()));
-                assert!(result.received_at.is_some() && result.load.is_some());
-                assert_eq!(told_by_gold(&world).await, JobResult { received_at: None, alert: None, ..result });
-            }
-        });
-    }
-}
-
-#[tokio::test]
-async fn given_a_conflict_then_no_check_is_said_to_have_run() {
+async fn a_conflict_names_no_checks() {
     let world = World::new(Lake::new());
     world.write("a", &[1]).await;
     let job = world.job().await;
@@ -615,7 +377,7 @@ async fn given_a_conflict_then_no_check_is_said_to_have_run() {
 }
 
 #[tokio::test]
-async fn given_a_model_with_a_notice_then_people_are_told_of_a_commit_and_of_nothing_else() {
+async fn only_a_commit_of_an_alerting_model_notifies() {
     let source = r#"-- grain = "one row per shop, day and line"
 -- key = ["shop_id", "business_date", "transaction_id", "line_no"]
 -- partition = "business_date"
@@ -637,11 +399,7 @@ from silver.pos_sales
         (DAY, GOLD, "sold_at")
     );
     assert_eq!(notify.identity, ["shop_id", "business_date", "transaction_id", "line_no"]);
-    assert_eq!(
-        world.run(&job).await.notify,
-        Some(notify),
-        "a retry after the commit owes it still"
-    );
+    assert_eq!(world.run(&job).await.notify, Some(notify), "a retry after the commit notifies");
 
     world.write("b", &[1]).await;
     let result = world.run(&world.job().await).await;
@@ -649,12 +407,12 @@ from silver.pos_sales
 }
 
 #[tokio::test]
-async fn given_a_job_that_ended_then_its_lease_is_free_and_another_s_is_not_touched() {
+async fn a_job_releases_only_its_own_lease() {
     let world = World::new(Lake::new());
     world.write("a", &[1]).await;
     let job = world.job().await;
     let now = DateTime::UNIX_EPOCH;
-    let lease = shoplake_lake::keys::lease(MODEL, DAY);
+    let lease = shoplake_lake::keys::lease(MODEL, DAY.parse().unwrap());
     let take = async |holder: &str| {
         lease::acquire(&world.lake.store, &lease, holder, now, now + TimeDelta::seconds(310))
             .await
@@ -664,10 +422,7 @@ async fn given_a_job_that_ended_then_its_lease_is_free_and_another_s_is_not_touc
     take(&job.id).await;
     world.events.fail([Some(Fault::Refused)]);
     world.transform.handle(&Request { job: key(&job) }).await.unwrap_err();
-    assert!(
-        matches!(take("next").await, Acquired::Held(_)),
-        "a passing fault: the job is tried again"
-    );
+    assert!(matches!(take("next").await, Acquired::Held(_)), "a retryable fault keeps the lease");
 
     world.run(&job).await;
     assert_eq!(take("next").await, Acquired::Granted);
@@ -676,7 +431,7 @@ async fn given_a_job_that_ended_then_its_lease_is_free_and_another_s_is_not_touc
 }
 
 #[tokio::test]
-async fn given_a_job_that_cannot_be_read_then_a_retry_is_not_worth_it() {
+async fn an_invalid_job_document_fails_permanently() {
     let world = World::new(Lake::new());
     let error = async |key: &str| {
         let error = world.transform.handle(&Request { job: key.to_owned() }).await.unwrap_err();
@@ -730,8 +485,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// However arrivals, plans and runs interleave, no commit ever shows less than the one before
-    /// it, and once everything that was marked is done, gold is what the newest listing says.
+    /// However arrivals, plans and runs interleave, no commit has fewer units than the one before
+    /// it, and gold ends with the units of the newest listing.
     #[test]
     fn concurrent_recomputations_end_with_the_newest_answer(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
@@ -759,7 +514,7 @@ proptest! {
                 }
             }
             join_all(planned.iter().map(|job| world.run(job))).await;
-            // What was marked on the way is planned and run until nothing is left to do.
+            // Plans and runs the partitions that conflicts sent to the queue.
             while let Some(job) = world.plan().await {
                 if world.run(&job).await.outcome == JobOutcome::Unchanged {
                     break;

@@ -33,13 +33,17 @@ pub(crate) fn day(rng: &mut StdRng, shop: &str, day: NaiveDate, events: &mut Vec
             format!("i-{day}-{number}")
         };
         let data = json!({
-            "interaction_id": interaction_id, "customer_id": values::id(rng, "c", 9), "channel": values::pick(rng, &CHANNELS),
-            "interaction_type": values::pick(rng, &TYPES), "ticket_id": ticket, "ticket_status": values::one_of(rng, &STATUSES),
-            "rating": values::count(rng, 1, 5), "subject": values::text(rng, 512), "comment": values::text(rng, 8192),
+            "interaction_id": interaction_id, "customer_id": values::id(rng, "c", 9),
+            "channel": values::pick(rng, &CHANNELS),
+            "interaction_type": values::pick(rng, &TYPES), "ticket_id": ticket,
+            "ticket_status": values::one_of(rng, &STATUSES),
+            "rating": values::count(rng, 1, 5), "subject": values::text(rng, 512),
+            "comment": values::text(rng, 8192),
             "agent_id": if rng.random_bool(0.5) { Value::Null } else { values::id(rng, "a", 4).into() },
             "order_id": Value::Null, "product_id": if rng.random_bool(0.5) { Value::Null } else { values::id(rng, "p", 5).into() },
             "loyalty_points": values::count(rng, -1_000_000_000, 1_000_000_000),
-            "duration_ms": values::count(rng, 0, 86_400_000), "occurred_at": values::moment(rng, day),
+            "duration_ms": values::count(rng, 0, 86_400_000),
+            "occurred_at": values::moment(rng, day),
         });
         events.push(Event::new("crm_interactions", shop, data));
     }
@@ -69,7 +73,8 @@ fn status(ticket: &str, status: &str, at: &str) -> Event {
         LIMITS,
         json!({
             "interaction_id": format!("{ticket}-{status}"), "customer_id": "c", "channel": "email",
-            "interaction_type": "support_ticket", "ticket_id": ticket, "ticket_status": status, "occurred_at": at,
+            "interaction_type": "support_ticket", "ticket_id": ticket, "ticket_status": status,
+            "occurred_at": at,
         }),
     )
 }

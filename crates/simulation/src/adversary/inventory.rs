@@ -79,7 +79,8 @@ fn level(
         "location_id": location, "location_name": values::text(rng, 512), "product_id": product,
         "product_name": values::text(rng, 512), "snapshot_at": at, "on_hand": on_hand,
         "reserved": if rng.random_bool(0.05) { 1_000_000_000 } else { rng.random_range(0..4) },
-        "reorder_point": rng.random_range(0..4), "unit_cost": values::money(rng), "currency": values::pick(rng, &["EUR", "GBP"]),
+        "reorder_point": rng.random_range(0..4), "unit_cost": values::money(rng),
+        "currency": values::pick(rng, &["EUR", "GBP"]),
         "restocked_quantity": restocked, "last_restocked_at": last_restocked_at,
     });
     Event::new("inventory_levels", shop, data)

@@ -26,18 +26,27 @@ pub(crate) fn amounts(events: &mut Vec<Event>) {
     for (number, (currency, quantity, price, discount, cost)) in cases.into_iter().enumerate() {
         let day = day_number(3 + number as u64);
         events.push(Event::new("pos_sales", LIMITS, json!({
-            "transaction_id": format!("limit-{currency}"), "line_no": 100_000, "store_id": "s", "region": "limit",
-            "product_id": format!("limit-{currency}"), "quantity": quantity, "unit_price": price, "discount": discount,
-            "unit_cost": cost, "currency": currency, "customer_id": "c", "sold_at": format!("{day}T12:00:00Z"), "business_date": day,
+            "transaction_id": format!("limit-{currency}"), "line_no": 100_000, "store_id": "s",
+            "region": "limit",
+            "product_id": format!("limit-{currency}"), "quantity": quantity, "unit_price": price,
+            "discount": discount,
+            "unit_cost": cost, "currency": currency, "customer_id": "c",
+            "sold_at": format!("{day}T12:00:00Z"), "business_date": day,
         })));
     }
     for line in 1..=40 {
         let (day, quantity) = (day_number(11), if line % 4 == 0 { -1_000_000 } else { 1_000_000 });
-        events.push(Event::new("pos_sales", LIMITS, json!({
-            "transaction_id": "limit-XAI", "line_no": line, "store_id": "s", "region": "limit", "product_id": "limit-XAI",
-            "quantity": quantity, "unit_price": MOST, "discount": MOST, "unit_cost": MOST, "currency": "XAI",
-            "customer_id": "c", "sold_at": format!("{day}T12:00:00Z"), "business_date": day,
-        })));
+        events.push(Event::new(
+            "pos_sales",
+            LIMITS,
+            json!({
+                "transaction_id": "limit-XAI", "line_no": line, "store_id": "s", "region": "limit",
+                "product_id": "limit-XAI",
+                "quantity": quantity, "unit_price": MOST, "discount": MOST, "unit_cost": MOST,
+                "currency": "XAI",
+                "customer_id": "c", "sold_at": format!("{day}T12:00:00Z"), "business_date": day,
+            }),
+        ));
     }
     // Stock whose value is at the limit, with the turnover of the currencies above; and a currency
     // that is only stock.
@@ -60,8 +69,10 @@ pub(crate) fn years(events: &mut Vec<Event>) {
     for age in [363, 364, 365] {
         let day = day_number(20) - Days::new(age);
         events.push(Event::new("pos_sales", LIMITS, json!({
-            "transaction_id": "same-number-every-year", "line_no": age, "store_id": "s", "region": "limit",
-            "product_id": format!("age-{age}"), "quantity": 1, "unit_price": "1", "discount": "0", "currency": "EUR",
+            "transaction_id": "same-number-every-year", "line_no": age, "store_id": "s",
+            "region": "limit",
+            "product_id": format!("age-{age}"), "quantity": 1, "unit_price": "1", "discount": "0",
+            "currency": "EUR",
             "customer_id": "c", "sold_at": format!("{day}T12:00:00Z"), "business_date": day,
         })));
     }
@@ -76,14 +87,21 @@ pub(crate) fn days(events: &mut Vec<Event>) {
         for (status, time) in [("opened", "00:00:00"), ("resolved", "23:59:59.999999")] {
             let at = format!("{day}T{time}Z");
             events.push(Event::new("web_traffic", LIMITS, json!({
-                "event_id": format!("limit-{day}-{status}"), "session_id": "limit", "visitor_id": "v", "customer_id": "c",
+                "event_id": format!("limit-{day}-{status}"), "session_id": "limit",
+                "visitor_id": "v", "customer_id": "c",
                 "event_type": "page_view", "occurred_at": at, "page_url": "https://shop.example/",
             })));
-            events.push(Event::new("crm_interactions", LIMITS, json!({
-                "interaction_id": format!("limit-{day}-{status}"), "customer_id": "c", "channel": "email",
-                "interaction_type": "feedback", "rating": 5, "ticket_id": "limit", "ticket_status": status,
-                "occurred_at": at,
-            })));
+            events.push(Event::new(
+                "crm_interactions",
+                LIMITS,
+                json!({
+                    "interaction_id": format!("limit-{day}-{status}"), "customer_id": "c",
+                    "channel": "email",
+                    "interaction_type": "feedback", "rating": 5, "ticket_id": "limit",
+                    "ticket_status": status,
+                    "occurred_at": at,
+                }),
+            ));
         }
         events.push(level(day, "EUR", 1, "1", json!(format!("{day}T00:00:00Z"))));
     }
@@ -100,8 +118,10 @@ fn level(
         "inventory_levels",
         LIMITS,
         json!({
-            "location_id": "limit", "product_id": format!("limit-{currency}"), "snapshot_at": format!("{day}T12:00:00Z"),
-            "on_hand": on_hand, "reserved": 0, "reorder_point": 0, "unit_cost": cost, "currency": currency,
+            "location_id": "limit", "product_id": format!("limit-{currency}"),
+            "snapshot_at": format!("{day}T12:00:00Z"),
+            "on_hand": on_hand, "reserved": 0, "reorder_point": 0, "unit_cost": cost,
+            "currency": currency,
             "restocked_quantity": 0, "last_restocked_at": last_restocked_at,
         }),
     )

@@ -1,8 +1,8 @@
-//! Events that contracts allow and nobody expects: nulls, ties, duplicates, late copies, extreme
+//! Valid but unusual events: nulls, ties, duplicates, late copies, extreme
 //! numbers, midnight, days without events, and every kind of text. Small, but over more than 30
 //! days, so that the longest windows fill and empty.
 //!
-//! Whoever computes them twice, by two engines or in two orders, has to get the same tables.
+//! Two engines, or two orders, have to compute the same tables from them.
 
 mod by_contract;
 mod crm;
@@ -105,7 +105,8 @@ pub(crate) fn control_total(
 ) -> Event {
     let completed = format!("{}T01:00:00Z", day + Days::new(1));
     let data = json!({
-        "dataset": dataset, "batch": batch, "business_date": day, "row_count": rows, "quantity_sum": sum,
+        "dataset": dataset, "batch": batch, "business_date": day, "row_count": rows,
+        "quantity_sum": sum,
         "completed_at": completed,
     });
     Event::new("control_totals", shop, data).in_batch(batch)

@@ -81,10 +81,13 @@ fn sale(
     // Many tills write whole numbers with a decimal point.
     let quantity = if rng.random_bool(0.2) { json!(quantity as f64) } else { json!(quantity) };
     let data = json!({
-        "transaction_id": format!("{}-{transaction}-{day}", ["t", "日"][transaction as usize % 2]), "line_no": line,
-        "store_id": values::id(rng, "st", 4), "region": values::id(rng, "r", 6), "product_id": values::id(rng, "p", 5),
+        "transaction_id": format!("{}-{transaction}-{day}", ["t", "日"][transaction as usize % 2]),
+        "line_no": line,
+        "store_id": values::id(rng, "st", 4), "region": values::id(rng, "r", 6),
+        "product_id": values::id(rng, "p", 5),
         "product_name": values::text(rng, 512), "quantity": quantity, "unit_price": price,
-        "discount": discount.choose(rng), "unit_cost": if rng.random_bool(0.3) { Value::Null } else { values::money(rng).into() },
+        "discount": discount.choose(rng),
+        "unit_cost": if rng.random_bool(0.3) { Value::Null } else { values::money(rng).into() },
         "currency": values::pick(rng, &["EUR", "GBP"]),
         "customer_id": if rng.random_bool(0.5) { Value::Null } else { values::id(rng, "c", 9).into() },
         "payment_method": values::one_of(rng, &["card", "cash", "other"]),

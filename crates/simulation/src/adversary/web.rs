@@ -44,15 +44,18 @@ pub(crate) fn day(rng: &mut StdRng, shop: &str, day: NaiveDate, events: &mut Vec
                 format!("e-{day}-{session}-{number}")
             };
             let data = json!({
-                "event_id": event_id, "session_id": session_id, "visitor_id": values::id(rng, "v", 5),
-                "customer_id": customer, "event_type": values::pick(rng, &TYPES), "occurred_at": written(at),
+                "event_id": event_id, "session_id": session_id,
+                "visitor_id": values::id(rng, "v", 5),
+                "customer_id": customer, "event_type": values::pick(rng, &TYPES),
+                "occurred_at": written(at),
                 "page_url": format!("https://shop.example/{}", values::id(rng, "", 20)),
                 "page_title": values::text(rng, 512), "referrer": values::text(rng, 2048),
                 "product_id": if rng.random_bool(0.5) { Value::Null } else { values::id(rng, "p", 5).into() },
                 "quantity": values::count(rng, 1, 1_000_000), "search_term": values::text(rng, 512),
                 "search_results": values::count(rng, 0, 1_000_000_000),
                 "order_id": if rng.random_bool(0.7) { Value::Null } else { values::id(rng, "o", 5).into() },
-                "order_value": values::pick(rng, &["0", "0.0001", "99999999999999.9999"]), "currency": values::one_of(rng, &["EUR", "GBP"]),
+                "order_value": values::pick(rng, &["0", "0.0001", "99999999999999.9999"]),
+                "currency": values::one_of(rng, &["EUR", "GBP"]),
                 "user_agent": values::text(rng, 1024), "device": device(rng),
                 "country": values::one_of(rng, &["DE", "GB"]), "language": values::text(rng, 35),
                 "utm": {"source": values::text(rng, 256), "campaign": values::text(rng, 256)},

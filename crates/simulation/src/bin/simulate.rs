@@ -10,16 +10,16 @@ use flate2::read::MultiGzDecoder;
 use serde::Serialize;
 use serde_json::Value;
 use shoplake_contracts::Contracts;
-use shoplake_jobs::JobResult;
-use shoplake_lake::Store;
+use shoplake_jobs::{JobResult, Partition};
+use shoplake_lake::{Store, keys};
 use shoplake_models::Models;
 use shoplake_simulation::{Event, Lake, adversary};
 
-/// Runs the whole pipeline in memory over events, and writes the lake as it is then: silver, gold,
-/// and of each partition the last job document. The same events give the same files.
+/// Runs the pipeline in memory over events, and writes the resulting lake: silver, gold, and the
+/// last job document of each partition. The same events give the same files.
 ///
-/// results.ndjson names the jobs, each model after those that it reads: whoever runs these
-/// documents over these silver and gold objects gets the rows that are in gold.
+/// results.ndjson names the jobs, each model after its inputs. An engine that runs these documents
+/// over these objects gets the rows of gold.
 #[derive(Debug, Parser)]
 #[command(group = ArgGroup::new("input").required(true).multiple(true))]
 struct Arguments {
@@ -27,11 +27,11 @@ struct Arguments {
     /// "received_at"), or whole envelopes.
     #[arg(long, num_args = 1.., value_name = "FILE", group = "input")]
     events: Vec<PathBuf>,
-    /// Adds events of all datasets that contracts allow and nobody expects, from this seed. They
-    /// are also written to events.ndjson.
+    /// Adds valid but unusual events of all datasets, from this seed. They are also written to
+    /// events.ndjson.
     #[arg(long, value_name = "SEED", group = "input")]
     adversarial: Option<u64>,
-    /// Where to write; must be empty, or not be there.
+    /// The output directory; it must be empty or not exist.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// The models and checks.
@@ -49,7 +49,7 @@ struct Arguments {
 #[derive(Serialize)]
 struct ResultLine<'a> {
     model: &'a str,
-    partition: &'a str,
+    partition: Partition,
     /// The key of the partition's last job document.
     job: &'a str,
     /// The key of the partition's rows; none if none were ever committed.
@@ -128,11 +128,11 @@ async fn export(lake: &Lake, out: &Path) -> anyhow::Result<()> {
     let mut results = Vec::new();
     for model in lake.models().iter() {
         for ((_, partition), ended) in ended.iter().filter(|((name, _), _)| *name == model.name) {
-            let key = model.output_key(partition.parse()?);
+            let key = model.output_key(*partition);
             let gold = lake.objects().head(&key).await?.map(|_| key);
             let line = ResultLine {
                 model: &model.name,
-                partition,
+                partition: *partition,
                 job: &ended.job,
                 gold,
                 result: &ended.result,
@@ -145,7 +145,7 @@ async fn export(lake: &Lake, out: &Path) -> anyhow::Result<()> {
     for key in lake.objects().keys() {
         // What a partition was computed from earlier has been replaced since: only its last job
         // still means something.
-        if !key.starts_with("jobs/") || ended.values().any(|ended| ended.job == key) {
+        if !key.starts_with(keys::JOBS) || ended.values().any(|ended| ended.job == key) {
             let object = lake.objects().get(&key).await?.context("what is listed is there")?;
             write(&out.join(&key), &object.bytes)?;
         }

@@ -12,7 +12,8 @@ const CONTROL_TOTALS: &str = "control_totals_inventory_levels";
 /// What the inventory system says it sent for 10 o'clock.
 fn total(rows: i64, on_hand: i64) -> Event {
     let data = json!({
-        "dataset": "inventory_levels", "batch": "2026-03-01T10", "business_date": "2026-03-01", "row_count": rows,
+        "dataset": "inventory_levels", "batch": "2026-03-01T10", "business_date": "2026-03-01",
+        "row_count": rows,
         "quantity_sum": on_hand, "completed_at": "2026-03-01T10:05:00Z",
     });
     Event::new("control_totals", SHOP, data).in_batch("2026-03-01T10")
@@ -86,7 +87,8 @@ async fn given_a_refused_row_then_it_has_landed_in_quarantine_on_the_day_of_its_
 async fn till_that_does_not_add_up_hides_no_sales() {
     let total = |shop: &str, rows: i64| {
         let data = json!({
-            "dataset": "pos_sales", "batch": "2026-03-01", "business_date": "2026-03-01", "row_count": rows,
+            "dataset": "pos_sales", "batch": "2026-03-01", "business_date": "2026-03-01",
+            "row_count": rows,
             "quantity_sum": 2, "completed_at": "2026-03-02T00:00:00Z",
         });
         of_shop(shop, Event::new("control_totals", SHOP, data).in_batch("2026-03-01"))

@@ -22,7 +22,7 @@ async fn given_purchases_and_returns_then_value_is_net_and_a_return_alone_is_no_
         // -10, and no purchase; and one of 10
         bought("c1", "t2", "2026-03-05", "p1", -1),
         bought("c1", "t3", "2026-03-05", "p1", 1),
-        // nobody
+        // no customer
         sale("t4", "2026-03-05", "p3", 9),
         sale("t5", "2026-03-06", "p3", 9),
         web("e1", "c2", "page_view", "2026-03-07T10:00:00Z"),

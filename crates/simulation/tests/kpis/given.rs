@@ -6,10 +6,11 @@ use shoplake_simulation::{Event, Lake, texts};
 /// The shop of every event that does not say otherwise.
 pub(crate) const SHOP: &str = "acme";
 
-/// Somebody signed in as `c1` looks at a page.
+/// The customer `c1`, signed in, views a page.
 pub(crate) fn page_view(id: &str, at: &str) -> Event {
     let data = json!({
-        "event_id": id, "session_id": "s1", "visitor_id": "v1", "customer_id": "c1", "event_type": "page_view",
+        "event_id": id, "session_id": "s1", "visitor_id": "v1", "customer_id": "c1",
+        "event_type": "page_view",
         "occurred_at": at, "page_url": "https://acme.example/",
     });
     Event::new("web_traffic", SHOP, data)
@@ -23,13 +24,14 @@ pub(crate) fn web(id: &str, customer: &str, event_type: &str, at: &str) -> Event
 /// A customer asks something by e-mail.
 pub(crate) fn inquiry(id: &str, customer: &str, at: &str) -> Event {
     let data = json!({
-        "interaction_id": id, "customer_id": customer, "channel": "email", "interaction_type": "inquiry",
+        "interaction_id": id, "customer_id": customer, "channel": "email",
+        "interaction_type": "inquiry",
         "occurred_at": at,
     });
     Event::new("crm_interactions", SHOP, data)
 }
 
-/// A ticket comes to have a status.
+/// A ticket changes its status.
 pub(crate) fn ticket(ticket: &str, status: &str, at: &str) -> Event {
     inquiry(&format!("{ticket} {status} {at}"), "c1", at).with(json!({
         "interaction_type": "support_ticket", "ticket_id": ticket, "ticket_status": status,
@@ -39,7 +41,8 @@ pub(crate) fn ticket(ticket: &str, status: &str, at: &str) -> Event {
 /// Units of a product at the location `l1`, of which nothing is reserved and of which 5 are low.
 pub(crate) fn stock(product: &str, at: &str, on_hand: i64) -> Event {
     let data = json!({
-        "location_id": "l1", "product_id": product, "snapshot_at": at, "on_hand": on_hand, "reserved": 0,
+        "location_id": "l1", "product_id": product, "snapshot_at": at, "on_hand": on_hand,
+        "reserved": 0,
         "reorder_point": 5, "unit_cost": "2.50", "currency": "EUR", "restocked_quantity": 0,
     });
     Event::new("inventory_levels", SHOP, data)
@@ -49,8 +52,10 @@ pub(crate) fn stock(product: &str, at: &str, on_hand: i64) -> Event {
 /// negative.
 pub(crate) fn sale(transaction: &str, day: &str, product: &str, quantity: i64) -> Event {
     let data = json!({
-        "transaction_id": transaction, "line_no": 1, "store_id": "s1", "region": "north", "product_id": product,
-        "quantity": quantity, "unit_price": "10.00", "discount": "0", "unit_cost": "4.00", "currency": "EUR",
+        "transaction_id": transaction, "line_no": 1, "store_id": "s1", "region": "north",
+        "product_id": product,
+        "quantity": quantity, "unit_price": "10.00", "discount": "0", "unit_cost": "4.00",
+        "currency": "EUR",
         "sold_at": format!("{day}T10:00:00Z"), "business_date": day,
     });
     Event::new("pos_sales", SHOP, data)

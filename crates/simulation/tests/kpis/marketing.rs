@@ -28,7 +28,7 @@ async fn given_activities_then_scores_are_weighted_and_ties_share_a_rank() {
         web("e5", "c4", "search", "2026-03-01T10:00:00Z"),
         // 0
         web("e6", "c5", "remove_from_cart", "2026-03-01T10:00:00Z"),
-        // nobody
+        // no customer
         page_view("e7", "2026-03-01T10:00:00Z")
             .with(json!({"event_type": "purchase", "customer_id": null})),
         // another day: 2 + 8 = 10
@@ -123,7 +123,7 @@ async fn given_customers_then_the_loyal_ones_are_a_share_of_the_active_ones() {
             "activity_date loyalty_customers active_customers loyalty_activity_rate"
         )
         .await,
-        // c2 of c1, c2 and c3; nobody who is known on the second
+        // c2 of c1, c2 and c3; no known customer on the second
         ["2026-03-01 1 3 0.3333333333333333", "2026-03-02 0 0 null"]
     );
 }

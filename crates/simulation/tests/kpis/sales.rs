@@ -77,7 +77,7 @@ async fn given_sales_and_stock_then_the_average_stock_is_that_of_all_locations_t
         at_l2(stock("p1", "2026-03-01T10:00:00Z", 10)),
         stock("p1", "2026-03-02T10:00:00Z", 14),
         at_l2(stock("p1", "2026-03-02T10:00:00Z", 10)),
-        stock("p1", "2026-03-02T11:00:00Z", 12), // nobody counted at l2
+        stock("p1", "2026-03-02T11:00:00Z", 12), // not counted at l2
     ])
     .await;
     assert_eq!(

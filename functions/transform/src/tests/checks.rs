@@ -1,0 +1,242 @@
+//! Checks: what a failed check does to a commit, and when it alerts.
+
+use shoplake_engine::gold;
+
+use super::*;
+
+#[tokio::test]
+async fn a_failed_error_check_commits_nothing_and_always_alerts() {
+    let world = with_the_check("error");
+    world.lake.write("pos_sales", "dt=2010-12-01", "a", &[gift(1)]).await;
+    for _ in 0..2 {
+        let result = world.run(&world.job().await).await;
+        assert_eq!(result.outcome, JobOutcome::ChecksFailed);
+        assert_eq!(alerted(&result), [CHECK]);
+        assert_eq!(world.lake.store.get(GOLD).await.unwrap().map(|object| object.head), None);
+    }
+
+    world.write("b", &[2]).await;
+    let result = world.run(&world.job().await).await;
+    assert_eq!(
+        (result.outcome, alerted(&result)),
+        (JobOutcome::Committed, vec![]),
+        "valid rows are committed"
+    );
+}
+
+const CHECK: &str = "nothing_is_given_away";
+
+/// The checks of the alert.
+fn alerted(result: &JobResult) -> Vec<String> {
+    result.alert.iter().flatten().map(|alert| alert.check.clone()).collect()
+}
+
+/// A world with a check of severity warn for free products.
+fn with_a_check() -> World {
+    with_the_check("warn")
+}
+
+fn with_the_check(severity: &str) -> World {
+    let model = total_sales();
+    let check = r#"-- model = "total_sales_by_region_product"
+-- severity = "warn"
+-- description = "nothing is given away"
+
+select shop_id, product_id, net_sales from gold.total_sales_by_region_product where net_sales <= 0
+"#
+    .replace("\"warn\"", &format!("\"{severity}\""));
+    World::new(Lake::with_models(&[
+        ("sales/total_sales_by_region_product.sql", &model),
+        ("checks/nothing_is_given_away.sql", &check),
+    ]))
+}
+
+/// A line of one unit that is given away.
+fn gift(line: u32) -> Row {
+    let mut row = sale(line);
+    row.insert("discount", "2.50".to_owned());
+    row
+}
+
+/// A world whose row fails a check of severity warn.
+async fn with_a_warning() -> World {
+    let world = with_a_check();
+    world.lake.write("pos_sales", "dt=2010-12-01", "a", &[gift(1)]).await;
+    world
+}
+
+#[tokio::test]
+async fn a_result_names_all_checks_and_the_time_of_planning() {
+    let world = with_a_warning().await;
+    let planned_at = "2010-12-02T03:04:05Z".parse().unwrap();
+    world.lake.store.set_now(planned_at);
+    let job = world.job().await;
+    let result = world.run(&job).await;
+
+    assert_eq!(
+        (result.outcome, &result.job, result.version, result.planned_at),
+        (JobOutcome::Committed, &job.id, 1, planned_at)
+    );
+    let ran: Vec<_> = result.checks.iter().map(|check| check.name.as_str()).collect();
+    let wanted: Vec<_> = job.checks.iter().map(|check| check.name.as_str()).collect();
+    assert_eq!(ran, wanted);
+    assert!(ran.contains(&"total_sales_by_region_product_key_is_unique"));
+    assert!(result.checks.iter().all(|check| !check.description.is_empty()));
+    let failed: Vec<_> = result.failed_checks.iter().map(|check| check.name.as_str()).collect();
+    assert_eq!(failed, ["nothing_is_given_away"]);
+}
+
+#[tokio::test]
+async fn a_retry_after_the_commit_has_the_failed_checks() {
+    let world = with_a_warning().await;
+    let job = world.job().await;
+    world.events.fail([Some(Fault::Refused)]);
+    world.transform.handle(&Request { job: key(&job) }).await.unwrap_err();
+
+    let result = world.run(&job).await;
+    let failed = &result.failed_checks[0];
+    assert_eq!((failed.name.as_str(), failed.rows), ("nothing_is_given_away", 1));
+    assert_eq!(failed.sample[0]["net_sales"].as_deref(), Some("0.0000"));
+}
+
+/// A gift, or a line that is paid for, of a shop.
+fn line_of(shop: &str, line: u32, is_gift: bool) -> Row {
+    let mut row = if is_gift { gift(line) } else { sale(line) };
+    row.insert("shop_id", shop.to_owned());
+    row
+}
+
+#[tokio::test]
+async fn a_failed_check_alerts_once_for_each_shop_that_begins_to_fail() {
+    let world = with_a_check();
+    let write = async |name: &str, rows: &[Row]| {
+        world.lake.write("pos_sales", "dt=2010-12-01", name, rows).await;
+        let result = world.run(&world.job().await).await;
+        let shops =
+            result.alert.iter().flatten().map(|alert| alert.shops.join(" ")).collect::<Vec<_>>();
+        (result.outcome, shops)
+    };
+    assert_eq!(
+        write("a", &[line_of("acme", 1, true)]).await,
+        (JobOutcome::Committed, vec!["acme".into()])
+    );
+    assert_eq!(write("b", &[line_of("fine", 1, false)]).await, (JobOutcome::Committed, vec![]));
+    assert_eq!(
+        write("c", &[line_of("other", 1, true)]).await,
+        (JobOutcome::Committed, vec!["acme other".into()])
+    );
+    // One shop passes now; the other still fails, which is a known failure.
+    assert_eq!(write("d", &[line_of("acme", 2, false)]).await, (JobOutcome::Committed, vec![]));
+    assert_eq!(write("e", &[line_of("other", 2, false)]).await, (JobOutcome::Committed, vec![]));
+    // It has passed since, so this failure is new.
+    let mut another = line_of("acme", 3, true);
+    another.insert("product_id", "p2".to_owned());
+    assert_eq!(write("f", &[another]).await, (JobOutcome::Committed, vec!["acme".into()]));
+}
+
+#[tokio::test]
+async fn a_retry_after_the_commit_alerts_and_the_next_job_does_not() {
+    let world = with_a_warning().await;
+    let job = world.job().await;
+    world.events.fail([Some(Fault::Refused)]);
+    world.transform.handle(&Request { job: key(&job) }).await.unwrap_err();
+    assert_eq!(alerted(&world.run(&job).await), [CHECK]);
+
+    world.lake.write("pos_sales", "dt=2010-12-01", "b", &[gift(1)]).await;
+    let result = world.run(&world.job().await).await;
+    assert_eq!((result.outcome, alerted(&result)), (JobOutcome::Unchanged, vec![]));
+}
+
+#[tokio::test]
+async fn a_new_failure_of_unchanged_rows_is_committed_once() {
+    let check = r#"-- model = "total_sales_by_region_product"
+-- severity = "warn"
+-- inputs = ["silver.control_totals"]
+-- description = "no totals"
+
+select shop_id from silver.control_totals
+"#;
+    let model = total_sales().replace("-- every_seconds = 20\n", "");
+    let world = World::new(Lake::with_models(&[
+        ("sales/total_sales_by_region_product.sql", &model),
+        ("checks/no_totals.sql", check),
+    ]));
+    world.write("a", &[1]).await;
+    world.run(&world.job().await).await;
+
+    let totals = async |name: &str, shop: &str| {
+        let texts = [
+            ("shop_id", shop),
+            ("dataset", "pos_sales"),
+            ("batch", name),
+            ("business_date", DAY),
+            ("row_count", "2"),
+            ("quantity_sum", "2"),
+            ("completed_at", "2010-12-02T00:00:00Z"),
+            ("_received_at", "2010-12-02T00:00:00Z"),
+            ("_envelope_id", name),
+        ];
+        world.lake.write("control_totals", "dt=2010-12-01", name, &[row(&texts, &[])]).await;
+        let result = world.run(&world.job().await).await;
+        (result.outcome, result.version, alerted(&result).len())
+    };
+    assert_eq!(totals("a", "acme").await, (JobOutcome::Committed, 2, 1));
+    assert_eq!(totals("b", "acme").await, (JobOutcome::Unchanged, 3, 0));
+    assert_eq!(totals("c", "other").await, (JobOutcome::Committed, 3, 1));
+}
+
+/// A check that shows the customers of a model's rows.
+#[tokio::test]
+async fn no_result_of_a_failed_check_holds_a_customer() {
+    let model = r#"-- grain = "one row per shop, day and customer"
+-- key = ["shop_id", "business_date", "customer_id"]
+-- partition = "business_date"
+-- inputs = ["silver.pos_sales"]
+
+select shop_id, business_date, customer_id, count(*) as lines from silver.pos_sales group by shop_id, business_date, customer_id
+"#;
+    for severity in ["warn", "error"] {
+        let check = format!(
+            "-- model = \"total_sales_by_region_product\"\n-- severity = \"{severity}\"\n-- description = \"nothing is sold\"\n\n\
+             select shop_id, customer_id from gold.total_sales_by_region_product\n"
+        );
+        let world = World::new(Lake::with_models(&[
+            ("sales/total_sales_by_region_product.sql", model),
+            ("checks/nothing_is_sold.sql", &check),
+        ]));
+        let mut sale = sale(1);
+        sale.insert("customer_id", "customer-4711".to_owned());
+        world.lake.write("pos_sales", "dt=2010-12-01", "a", &[sale]).await;
+        let result = world.run(&world.job().await).await;
+        assert_eq!(alerted(&result), ["nothing_is_sold"]);
+        let text = serde_json::to_string(&result).unwrap();
+        assert!(text.contains("acme") && !text.contains("4711"), "{text}");
+    }
+}
+
+/// The result of a commit, read from gold.
+async fn result_in_gold(world: &World) -> JobResult {
+    let object = world.lake.store.get(GOLD).await.unwrap().unwrap();
+    gold::committed(world.lake.models.get(MODEL).unwrap(), DAY.parse().unwrap(), &object).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whether the day's first row, of which each batch adds a line, comes to nothing is up to its
+    /// lines.
+    #[test]
+    fn gold_has_the_result_of_each_commit(gifts in prop::collection::vec(any::<bool>(), 1..5)) {
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let world = with_a_check();
+            for (line, is_gift) in (1..).zip(gifts) {
+                let row = if is_gift { gift(line) } else { sale(line) };
+                world.lake.write("pos_sales", "dt=2010-12-01", &line.to_string(), &[row]).await;
+                let result = world.run(&world.job().await).await;
+                assert_eq!((result.outcome, result.version), (JobOutcome::Committed, line.into()));
+                assert!(result.received_at.is_some() && result.load.is_some());
+                assert_eq!(result_in_gold(&world).await, JobResult { received_at: None, alert: None, ..result });
+            }
+        });
+    }
+}
