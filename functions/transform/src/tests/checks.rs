@@ -217,7 +217,8 @@ select shop_id, business_date, customer_id, count(*) as lines from silver.pos_sa
 /// The result of a commit, read from gold.
 async fn result_in_gold(world: &World) -> JobResult {
     let object = world.lake.store.get(GOLD).await.unwrap().unwrap();
-    gold::committed(world.lake.models.get(MODEL).unwrap(), DAY.parse().unwrap(), &object).unwrap()
+    let models = world.lake.models.index();
+    gold::committed(models.get(MODEL).unwrap(), DAY.parse().unwrap(), &object).unwrap()
 }
 
 proptest! {
