@@ -48,7 +48,9 @@ fn conformer() -> Conformer {
         .into();
     sources.push(("orders".to_owned(), ORDERS.to_owned()));
     let layout = Layout {
-        silver: |dataset, partition, name| format!("silver/{dataset}/{partition}/{name}.parquet"),
+        silver: |dataset, partition, name| {
+            format!("silver/{dataset}/{}/{name}.parquet", partition.silver_folder())
+        },
         quarantine: |dataset, day, name| format!("quarantine/{dataset}/dt={day}/{name}.ndjson.gz"),
     };
     Conformer::new(Contracts::from_sources(sources).unwrap(), layout)

@@ -77,7 +77,8 @@ async fn every_object_of_the_lake_is_in_a_table_that_has_its_columns() {
     let catalog = catalog(lake.contracts(), lake.models()).await.unwrap();
     let mut seen = BTreeSet::new();
     for key in lake.objects().keys() {
-        if key.starts_with("jobs/") {
+        // What the functions keep for themselves has no table.
+        if key.starts_with("jobs/") || key.starts_with("notices/") {
             continue;
         }
         let (table, values) =
