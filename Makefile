@@ -57,7 +57,7 @@ pos-day: ## send one day of CSV sales to the demo: DATA=<folder> DATE=YYYY-MM-DD
 test: setup checkout lint unit localstack-test infra-test report-test notebook-test parity e2e ## run all tests but the long ones
 	@echo "all tests passed"
 
-lint: setup checkout ## check formatting, Rust, dependencies, Python, Terraform and SQL
+lint: setup checkout words ## check formatting, words, Rust, dependencies, Python, Terraform and SQL
 	@echo "==> lint"
 	@cargo fmt --all --check
 	@cargo fmt --manifest-path tests/contracts/Cargo.toml --check

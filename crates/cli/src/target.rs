@@ -107,7 +107,8 @@ impl TargetArguments {
         };
         let Names { endpoint, outputs } = Names::parse(&text).with_context(|| {
             format!(
-                "invalid target {}: expected the output of `terraform output -json` or `make outputs`",
+                "invalid target {}: expected the output of `terraform output -json` or of \
+                 `make outputs`",
                 file.display()
             )
         })?;

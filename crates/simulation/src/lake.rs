@@ -214,7 +214,10 @@ impl Lake {
         for (source, lines) in streams {
             let answer = self.conform(&kinesis_event(&source, name, &lines)).await?;
             ensure!(
-                matches!(&answer, Answer::Batch { batch_item_failures } if batch_item_failures.is_empty()),
+                matches!(
+                    &answer,
+                    Answer::Batch { batch_item_failures } if batch_item_failures.is_empty()
+                ),
                 "conform did not take the batch {name:?}: {answer:?}"
             );
         }

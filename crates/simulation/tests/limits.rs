@@ -72,8 +72,17 @@ fn sale() -> impl Strategy<Value = Event> {
     let discount = select(vec![MOST, "-99999999999999.9999", "0", "-0.0001"]);
     let cost = prop::option::of(prop_oneof![money(), Just("0")]);
     let line = (shop(), select(DAYS.to_vec()), id(), 1..4_u32, id(), prop::option::of(id()));
-    (line, quantity, money(), discount, cost, select(vec!["EUR", "XXX"]), optional_text(512)).prop_map(
-        |((shop, day, receipt, line, product, customer), quantity, price, discount, cost, currency, name)| {
+    let currency = select(vec!["EUR", "XXX"]);
+    (line, quantity, money(), discount, cost, currency, optional_text(512)).prop_map(
+        |(
+            (shop, day, receipt, line, product, customer),
+            quantity,
+            price,
+            discount,
+            cost,
+            currency,
+            name,
+        )| {
             let data = json!({
                 // A receipt belongs to one day.
                 "transaction_id": format!("{day}{}", receipt.chars().skip(10).collect::<String>()),

@@ -132,7 +132,9 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn sessions_are_those_of_the_whole_history(histories in prop::collection::vec(history(), 1..3)) {
+    fn sessions_are_those_of_the_whole_history(
+        histories in prop::collection::vec(history(), 1..3),
+    ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
         let computed = runtime.block_on(computed(&histories));
         let expected = expected(histories.iter().flat_map(|times| sessions(times)));

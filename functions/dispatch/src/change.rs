@@ -157,7 +157,8 @@ mod tests {
         serde_json::json!({
             "version": "0", "source": "aws.s3", "detail-type": "Object Created",
             "region": "eu-west-1",
-            "detail": {"version": "0", "bucket": {"name": "lake"}, "object": {"key": key, "size": 5}, "reason": "PutObject"},
+            "detail": {"version": "0", "bucket": {"name": "lake"},
+                       "object": {"key": key, "size": 5}, "reason": "PutObject"},
         })
         .to_string()
     }
@@ -225,7 +226,8 @@ mod tests {
         assert!(error("{}").contains("EventBridge event"));
         assert!(error(&created("gold/m/d=2010-12-01/data.parquet")).contains("silver/<dataset>"));
         assert!(error(r#"{"source":"aws.ec2","detail-type":"x","detail":{}}"#).contains("aws.ec2"));
-        let dirty = r#"{"source":"shoplake","detail-type":"Partition Dirty","detail":{"model":"m","partition":"yesterday","reason":""}}"#;
+        let dirty = r#"{"source":"shoplake","detail-type":"Partition Dirty",
+            "detail":{"model":"m","partition":"yesterday","reason":""}}"#;
         assert!(error(dirty).contains("yesterday"));
         for partition in ["0007", "2010-12-01T09"] {
             let dirty = error(&dirty.replace("yesterday", partition));

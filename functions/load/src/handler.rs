@@ -229,11 +229,14 @@ mod tests {
             "received_at": "2010-12-02T03:03:40.5Z",
             "rows": 3,
             "checks": [
-                {"name": "total_sales_key_is_unique", "severity": "error", "description": "no key occurs twice"},
-                {"name": "nothing_is_given_away", "severity": "warn", "description": "all has a price"},
+                {"name": "total_sales_key_is_unique", "severity": "error",
+                 "description": "no key occurs twice"},
+                {"name": "nothing_is_given_away", "severity": "warn",
+                 "description": "all has a price"},
             ],
             "failed_checks": [
-                {"name": "nothing_is_given_away", "severity": "warn", "rows": 7, "sample": [{"product_id": "p1"}, {"product_id": null}]},
+                {"name": "nothing_is_given_away", "severity": "warn", "rows": 7,
+                 "sample": [{"product_id": "p1"}, {"product_id": null}]},
             ],
             "load": {
                 "model": "total_sales",
@@ -241,7 +244,8 @@ mod tests {
                 "partition": {"column": "business_date", "type": "date", "value": "2010-12-01"},
                 "key": "gold/total_sales/business_date=2010-12-01/data.parquet",
                 "version": 4,
-                "columns": [{"name": "shop_id", "type": "string"}, {"name": "business_date", "type": "date"}],
+                "columns": [{"name": "shop_id", "type": "string"},
+                            {"name": "business_date", "type": "date"}],
                 "sort": ["shop_id", "business_date"],
             },
             "notify": null,

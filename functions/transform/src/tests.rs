@@ -384,7 +384,8 @@ async fn only_a_commit_of_an_alerting_model_notifies() {
 -- inputs = ["silver.pos_sales"]
 -- alert = { subject = "{product_id} was sold", started = "sold_at", ended = "ended_at" }
 
-select shop_id, business_date, transaction_id, line_no, product_id, sold_at, cast(null as timestamp) as ended_at
+select shop_id, business_date, transaction_id, line_no, product_id, sold_at,
+    cast(null as timestamp) as ended_at
 from silver.pos_sales
 "#;
     let world = World::new(Lake::with_models(&[(
@@ -483,7 +484,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// However arrivals, plans and runs interleave, no commit has fewer units than the one before
     /// it, and gold ends with the units of the newest listing.

@@ -22,8 +22,10 @@ async fn given_a_column_of_another_type_then_the_error_names_it() {
     lake.write_columns("web_traffic", FOLDER, "a", &columns, &[]).await;
     assert_eq!(
         error(&lake).await.to_string(),
-        "silver.web_traffic: the object silver/web_traffic/dt=2026-03-01/a.parquet has the column \"occurred_at\" as string, \
-         expected timestamp; a contract changes only by adding optional fields, so write the object again"
+        "silver.web_traffic: the object silver/web_traffic/dt=2026-03-01/a.parquet has the \
+         column \"occurred_at\" as string, \
+         expected timestamp; a contract changes only by adding optional fields, so write the \
+         object again"
     );
 }
 
@@ -94,14 +96,16 @@ async fn given_a_query_that_does_not_run_then_the_error_names_the_model_and_the_
     assert!(error.to_string().contains("no_such_column") && !error.is_retryable(), "{error}");
 
     job.sql = "select shop_id, null as session_date from silver__web_traffic".to_owned();
-    assert!(
-        matches!(run(job.clone()).await, EngineError::OutputType { column, .. } if column == "session_date")
-    );
+    assert!(matches!(
+        run(job.clone()).await,
+        EngineError::OutputType { column, .. } if column == "session_date"
+    ));
 
     job.sql = "select shop_id from silver__web_traffic".to_owned();
-    assert!(
-        matches!(run(job).await, EngineError::OutputColumn { column, .. } if column == "session_date")
-    );
+    assert!(matches!(
+        run(job).await,
+        EngineError::OutputColumn { column, .. } if column == "session_date"
+    ));
 }
 
 #[tokio::test]

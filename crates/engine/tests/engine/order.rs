@@ -89,22 +89,36 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 16,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn sessions_do_not_depend_on_objects_or_order((rows, other) in shuffled(events()), objects in 1..5_usize) {
+    fn sessions_do_not_depend_on_objects_or_order(
+        (rows, other) in shuffled(events()), objects in 1..5_usize,
+    ) {
         let (one, two) = runtime().block_on(async {
             let model = "session_duration_bounce_rate";
-            (committed(model, "web_traffic", &rows, 1).await, committed(model, "web_traffic", &other, objects).await)
+            (
+                committed(model, "web_traffic", &rows, 1).await,
+                committed(model, "web_traffic", &other, objects).await,
+            )
         });
         prop_assert!(one == two);
     }
 
     #[test]
-    fn sales_do_not_depend_on_objects_or_order((rows, other) in shuffled(sales()), objects in 1..5_usize) {
+    fn sales_do_not_depend_on_objects_or_order(
+        (rows, other) in shuffled(sales()), objects in 1..5_usize,
+    ) {
         let (one, two) = runtime().block_on(async {
             let model = "total_sales_by_region_product";
-            (committed(model, "pos_sales", &rows, 1).await, committed(model, "pos_sales", &other, objects).await)
+            (
+                committed(model, "pos_sales", &rows, 1).await,
+                committed(model, "pos_sales", &other, objects).await,
+            )
         });
         prop_assert!(one == two);
     }

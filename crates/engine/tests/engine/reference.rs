@@ -6,9 +6,13 @@ use shoplake_lake::Store;
 use shoplake_models::{GoldHead, Listing, Plan, References};
 use shoplake_testing::{Lake, Row, row, texts};
 
-const WEIGHTS: &str = r#"# description = "What a product weighs, since when, and whether it is for sale."
+const WEIGHTS: &str = r#"# description = "Weights of products."
 # key = ["product_id"]
-# columns = { product_id = "string", weight = "decimal(9,4)", boxes = "bigint", since = "date", sold = "boolean" }
+# columns.product_id = "string"
+# columns.weight = "decimal(9,4)"
+# columns.boxes = "bigint"
+# columns.since = "date"
+# columns.sold = "boolean"
 product_id,weight,boxes,since,sold
 p1,1.5,2,2010-12-01,true
 p2,-0.0001,-9223372036854775808,2010-11-30,false

@@ -300,7 +300,8 @@ async fn decimals_of_two_widths_are_read_as_the_wider() {
         format!(
             "-- grain = \"one row per shop and day\"\n-- key = [\"shop_id\", \"business_date\"]\n\
              -- partition = \"business_date\"\n-- inputs = [\"silver.pos_sales\"]\n\
-             with final as (select shop_id, business_date, cast(sum(unit_price) as decimal({width}, 4)) as amount \
+             with final as (select shop_id, business_date, \
+             cast(sum(unit_price) as decimal({width}, 4)) as amount \
              from silver.pos_sales group by shop_id, business_date)\n\
              select shop_id, business_date, amount from final\n"
         )

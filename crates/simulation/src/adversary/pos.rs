@@ -89,7 +89,7 @@ fn sale(
         "discount": discount.choose(rng),
         "unit_cost": if rng.random_bool(0.3) { Value::Null } else { values::money(rng).into() },
         "currency": values::pick(rng, &["EUR", "GBP"]),
-        "customer_id": if rng.random_bool(0.5) { Value::Null } else { values::id(rng, "c", 9).into() },
+        "customer_id": values::maybe_id(rng, 0.5, "c", 9),
         "payment_method": values::one_of(rng, &["card", "cash", "other"]),
         "sold_at": values::moment(rng, sold_on),
         "business_date": day,

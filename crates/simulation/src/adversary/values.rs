@@ -36,6 +36,11 @@ const TEXTS: [&str; 24] = [
     "-0",
 ];
 
+/// Null for `nulls` (0 to 1) of the calls, else an [`id`].
+pub(crate) fn maybe_id(rng: &mut StdRng, nulls: f64, prefix: &str, kinds: usize) -> Value {
+    if rng.random_bool(nulls) { Value::Null } else { id(rng, prefix, kinds).into() }
+}
+
 /// An identifier: any text of 1 to 64 characters. `kinds` says how many different ones there are,
 /// so that they repeat.
 pub(crate) fn id(rng: &mut StdRng, prefix: &str, kinds: usize) -> String {

@@ -41,7 +41,12 @@ struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "crates/contracts/schemas")]
     schemas: PathBuf,
     /// How many events are delivered together.
-    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 500,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     batch: u32,
 }
 
@@ -89,7 +94,8 @@ async fn main() -> anyhow::Result<()> {
     export(&lake, &arguments.out).await?;
     let (quarantined, failed) = (lake.quarantined().await?.len(), lake.failed_checks().len());
     println!(
-        "{} events, {quarantined} of them quarantined; {} jobs, {} commits, {failed} failed checks; written to {}",
+        "{} events, {quarantined} of them quarantined; {} jobs, {} commits, {failed} failed \
+         checks; written to {}",
         lines.len(),
         settled.jobs,
         settled.commits,

@@ -10,7 +10,8 @@ fn bought(customer: &str, transaction: &str, day: &str, product: &str, quantity:
     sale(transaction, day, product, quantity).with(json!({"customer_id": customer}))
 }
 
-const PURCHASES: &str = "shop_id as_of_date customer_id recency_days frequency currency monetary currency_purchases \
+const PURCHASES: &str = "shop_id as_of_date customer_id recency_days frequency currency monetary \
+    currency_purchases \
      average_order_value units_sold units_returned products tenure_days inactive_days";
 
 #[tokio::test]
@@ -107,7 +108,8 @@ async fn given_visits_and_interactions_then_they_are_counted_as_far_as_the_custo
         show(
             &lake,
             "customer_features",
-            "as_of_date customer_id web_events sessions web_purchases interactions complaints loyalty_actions tickets ratings average_rating"
+            "as_of_date customer_id web_events sessions web_purchases interactions \
+             complaints loyalty_actions tickets ratings average_rating"
         )
         .await,
         // (2 + 5) / 2 = 3.5

@@ -26,7 +26,8 @@ async fn given_sales_and_returns_then_revenue_and_margin_add_up_by_region_and_cu
         show(
             &lake,
             "revenue_by_region",
-            "business_date region currency gross_sales returns discounts net_revenue cost_of_goods gross_margin units_without_cost"
+            "business_date region currency gross_sales returns discounts net_revenue \
+             cost_of_goods gross_margin units_without_cost"
         )
         .await,
         [
@@ -72,9 +73,8 @@ async fn sums_of_the_greatest_lines_are_exact() {
     // three times 99,999,999,999,999,999,900, less one unit of 99,999,999,999,999.9999
     assert_eq!(
         show(&lake, "revenue_by_region", "gross_sales returns net_revenue cost_of_goods").await,
-        [
-            "299999999999999999700.0000 99999999999999.9999 299999899999999999700.0001 299999899999999999700.0001"
-        ]
+        ["299999999999999999700.0000 99999999999999.9999 299999899999999999700.0001 \
+             299999899999999999700.0001"]
     );
     assert_eq!(
         show(&lake, "total_sales_by_region_product", "gross_sales").await,

@@ -5,7 +5,8 @@ use shoplake_simulation::Event;
 
 use crate::given::{failed, lake, sale, show, stock, then};
 
-const TURNOVER: &str = "business_date currency cost_of_goods_sold_30d average_inventory_value_30d turnover \
+const TURNOVER: &str = "business_date currency cost_of_goods_sold_30d average_inventory_value_30d \
+    turnover \
      units_without_cost_30d";
 
 #[tokio::test]

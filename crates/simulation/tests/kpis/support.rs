@@ -64,8 +64,10 @@ async fn given_an_interaction_that_is_corrected_then_the_one_with_the_later_cloc
     assert_eq!(show(&lake, "feedback_score", "responses average_rating").await, ["1 5.0"]);
 }
 
-const TIMES: &str = "resolution_date tickets_resolved average_hours median_hours p90_hours tickets_without_opening open_tickets";
-const AGES: &str = "resolution_date open_tickets open_under_1_day open_1_to_3_days open_3_to_7_days open_over_7_days";
+const TIMES: &str = "resolution_date tickets_resolved average_hours median_hours p90_hours \
+    tickets_without_opening open_tickets";
+const AGES: &str = "resolution_date open_tickets open_under_1_day open_1_to_3_days \
+    open_3_to_7_days open_over_7_days";
 
 fn opened_and_resolved(name: &str, opened: &str, resolved: &str) -> [Event; 2] {
     [ticket(name, "opened", opened), ticket(name, "resolved", resolved)]
