@@ -270,7 +270,7 @@ def test_a_killed_or_disconnected_extract_resumes(
     assert second.returncode == 0, output
     assert "continuing with the batches that are left" in output
     assert "continuing after the last acknowledged page" in output
-    assert "trying again, from the last acknowledged page on" in output
+    assert "retrying from the last acknowledged page on" in output
     assert (
         "terminating connection due to administrator command (SQLSTATE 57P01)" in output
         or "connection closed" in output
