@@ -28,7 +28,8 @@ help: ## list the commands
 checkout:
 	@mkdir -p "$$CARGO_TARGET_DIR"
 	@if [ "$$(cat "$$CARGO_TARGET_DIR/checkout" 2>/dev/null)" != "$(CURDIR)" ]; then \
-		find crates functions connectors dev/sample-source glue-sql -type f -exec touch {} +; \
+		find crates functions connectors dev/sample-source glue-sql tests/contracts \
+			-type f -exec touch {} +; \
 		echo "$(CURDIR)" > "$$CARGO_TARGET_DIR/checkout"; \
 	fi
 
@@ -62,6 +63,7 @@ lint: setup checkout words ## check formatting, words, Rust, dependencies, Pytho
 	@cargo fmt --all --check
 	@cargo fmt --manifest-path tests/contracts/Cargo.toml --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
+	@cargo clippy --locked --manifest-path tests/contracts/Cargo.toml --all-targets -- -D warnings
 	@$(PYTHON) $(RUN) dev.lint
 
 words: ## find private terms (dev/words.toml) and lines over 100 columns

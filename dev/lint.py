@@ -17,10 +17,10 @@ def main() -> int:
     if sys.argv[1:] == ["advisories"]:
         # Separate, because not every network reaches the database of advisories.
         with step("cargo deny: advisories"):
-            check(cargo_deny(), "check", "advisories")
+            check_dependencies("advisories")
         return 0
     with step("cargo deny and machete: dependencies"):
-        check(cargo_deny(), "check", "bans", "licenses", "sources")
+        check_dependencies("bans", "licenses", "sources")
         check(cargo_machete(), ".")
     tools = linters()
     with step("ruff and mypy"):
@@ -36,6 +36,13 @@ def main() -> int:
         sqlfluff = (sys.executable, "-m", "sqlfluff", "lint", "--disable-progress-bar")
         check(*sqlfluff, "glue-sql", "tests/e2e/new_dataset/glue-sql")
     return 0
+
+
+def check_dependencies(*which: str) -> None:
+    """Runs checks of cargo deny in each workspace, with the settings of the repository's root."""
+    for manifest in (ROOT / "Cargo.toml", ROOT / "tests" / "contracts" / "Cargo.toml"):
+        settings = ("--manifest-path", manifest, "check", "--config", ROOT / "deny.toml")
+        check(cargo_deny(), *settings, *which)
 
 
 def check(*command: str | Path) -> None:

@@ -203,6 +203,13 @@ module "connector" {
 
 # ---- failed tasks --------------------------------------------------------------------------------
 
+# The address before the module was renamed. Without it, Terraform replaces the queue and loses its
+# messages.
+moved {
+  from = module.schedules_dead_letters
+  to   = module.schedules_dead_letter_queue
+}
+
 # Dead-letter queue of schedules, and of the alerts below.
 module "schedules_dead_letter_queue" {
   source = "./modules/queue"

@@ -7,13 +7,14 @@ locals {
   shop_readers = local.governs ? var.lake_formation.shop_readers : {}
   lake_readers = local.governs ? toset(var.lake_formation.lake_readers) : toset([])
 
-  # Tables with a shop_id, which can be granted by shop.
+  # Tables with a shop_id, which can be granted by shop. Intermediate models in gold have a row per
+  # customer as silver has, so readers get both or neither.
   governed_databases = local.governs ? concat(["gold"], var.lake_formation.silver ? ["silver"] : []) : []
   reader_databases   = { for workgroup in keys(local.athena_workgroups) : workgroup => workgroup == local.prefix ? ["gold", "silver"] : local.governed_databases }
   governed_tables = merge([
     for database in local.governed_databases : {
       for name, table in local.catalog[database] : "${database}.${name}" => { database = database, name = name, personal = table.personal }
-      if contains([for column in table.columns : column.name], "shop_id")
+      if contains([for column in table.columns : column.name], "shop_id") && (var.lake_formation.silver || !try(table.intermediate, false))
     }
   ]...)
   shop_tables = merge([

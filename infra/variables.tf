@@ -1084,8 +1084,9 @@ variable "lake_formation" {
     the bucket and the catalog.
     - admins: ARNs of Lake Formation's administrators, including the principal that applies this.
       They replace those of the account and region, unless manage_settings is false.
-    - shop_readers: shop -> ARN of the role or user that reads only this shop's rows, in gold, and
-      with silver = true also in silver, without the columns with personal data.
+    - shop_readers: shop -> ARN of the role or user that reads only this shop's rows, in gold
+      without intermediate models; with silver = true also in silver and intermediate models,
+      without the columns with personal data.
     - lake_readers: ARNs of the readers of all shops, in gold and silver.
   TEXT
   type = object({

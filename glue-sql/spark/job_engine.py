@@ -70,8 +70,8 @@ class Gold:
             return cls(file.read().replace_schema_metadata(None), *lists)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise JobError(
-                f'the gold object "{key}" cannot be read: {error}; delete it and send a '
-                "dirty-partition message"
+                f'the gold object "{key}" cannot be read: {error}; delete it and '
+                "backfill its partition"
             ) from error
 
     def encode(self, job: Json) -> bytes:

@@ -24,8 +24,8 @@ create table shoplake.loads (
     primary key (model, partition_value)
 );
 
-comment on table shoplake.loads is 'One row per model and partition: the version in the marts';
-comment on column shoplake.loads.version is 'Number of the gold commit; 0 before the first load';
+comment on table shoplake.loads is 'One row per model and partition: the version of gold that the marts show';
+comment on column shoplake.loads.version is 'Number of the gold commit, 0 before the first load; never decreases';
 comment on column shoplake.loads.row_count is 'Rows of that version; null before the first load';
 comment on column shoplake.loads.gold_key is 'Key of the gold object that was loaded';
 comment on column shoplake.loads.loaded_at is 'When the load ran (UTC)';

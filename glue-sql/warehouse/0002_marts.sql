@@ -7,7 +7,7 @@ create schema if not exists operations;
 create schema if not exists support;
 create schema if not exists finance;
 
-comment on schema core is 'Tables of facts and dimensions that the other marts share';
+comment on schema core is 'Facts and dimensions that the other marts share';
 comment on schema sales is 'What was sold where, and what could be';
 comment on schema marketing is 'Engagement, sessions and loyalty';
 comment on schema operations is 'Stock, restocking and stock-outs';

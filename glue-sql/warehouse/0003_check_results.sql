@@ -9,12 +9,12 @@ create table shoplake.check_runs (
     primary key (model, partition_value)
 );
 
-comment on table shoplake.check_runs is 'One row per model and partition: its newest checks';
-comment on column shoplake.check_runs.model is 'The model or dataset';
-comment on column shoplake.check_runs.partition_value is 'The partition; - for a dataset';
-comment on column shoplake.check_runs.job is 'Id of the job; null before the first results';
-comment on column shoplake.check_runs.version is 'Number of the gold commit of the run';
-comment on column shoplake.check_runs.planned_at is 'When the inputs were listed (UTC)';
+comment on table shoplake.check_runs is 'One row per model and partition: the run whose check results are shown. Recordings take turns on it';
+comment on column shoplake.check_runs.model is 'The model; for the freshness of a dataset, the dataset';
+comment on column shoplake.check_runs.partition_value is 'The partition, such as 2010-12-01; - for a dataset as a whole';
+comment on column shoplake.check_runs.job is 'Id of the job that ran the checks; null before the first results';
+comment on column shoplake.check_runs.version is 'Number of the gold commit that the run made, or would have made';
+comment on column shoplake.check_runs.planned_at is 'When the inputs of the run were listed (UTC): a run that was planned earlier never replaces it';
 
 create table shoplake.check_results (
     model varchar(256) not null,
@@ -31,14 +31,14 @@ create table shoplake.check_results (
     primary key (model, partition_value, check_name)
 );
 
-comment on table shoplake.check_results is 'One row per partition and check: its newest result';
-comment on column shoplake.check_results.model is 'The model or dataset';
-comment on column shoplake.check_results.partition_value is 'The partition; - for a dataset';
-comment on column shoplake.check_results.severity is 'error: no commit; warn: reported';
-comment on column shoplake.check_results.description is 'What holds for every row';
+comment on table shoplake.check_results is 'One row per model, partition and check: what its newest run came to';
+comment on column shoplake.check_results.model is 'The model; for the freshness of a dataset, the dataset';
+comment on column shoplake.check_results.partition_value is 'The partition, such as 2010-12-01; - for a dataset as a whole';
+comment on column shoplake.check_results.severity is 'stop: nothing is committed while it fails; warn: it is only reported';
+comment on column shoplake.check_results.description is 'What the check makes sure of';
 comment on column shoplake.check_results.status is 'passed or failed';
-comment on column shoplake.check_results.failed_rows is 'Number of failed rows';
-comment on column shoplake.check_results.sample is 'Some failed rows, a JSON array';
+comment on column shoplake.check_results.failed_rows is 'How many rows were wrong; 0 if it passed';
+comment on column shoplake.check_results.sample is 'Some of the wrong rows, a JSON array of objects; null if it passed';
 comment on column shoplake.check_results.job is 'Id of the job that ran the check';
-comment on column shoplake.check_results.version is 'Number of the gold commit of the run';
+comment on column shoplake.check_results.version is 'Number of the gold commit that the run made, or would have made';
 comment on column shoplake.check_results.checked_at is 'When the result was recorded (UTC)';

@@ -78,19 +78,14 @@ class Model:
 
 @cache
 def models(sql: Path = ROOT / "glue-sql") -> dict[str, Model]:
-    """Returns the models by name: the SQL files whose header names inputs, except checks."""
+    """Returns the models by name: the SQL files that are neither checks nor migrations."""
     found = {}
     for path in sorted(sql.rglob("*.sql")):
         if path.parent.name in ("checks", "warehouse"):
             continue
         lines = path.read_text().splitlines()
         comment = takewhile(lambda line: line.startswith("--"), lines)
-        try:
-            header = tomllib.loads("\n".join(line.removeprefix("--").strip() for line in comment))
-        except tomllib.TOMLDecodeError:
-            continue
-        if "inputs" not in header:
-            continue
+        header = tomllib.loads("\n".join(line.removeprefix("--").strip() for line in comment))
         inputs = (name.rpartition(".") for name in header["inputs"])
         found[path.stem] = Model(
             path.stem,
@@ -98,8 +93,8 @@ def models(sql: Path = ROOT / "glue-sql") -> dict[str, Model]:
             header.get("lookback_days", 0),
             header.get("lookahead_days", 0),
             header.get("every_seconds", 0),
-            "warehouse" in header or path.parent.name not in ("silver", "gold", "intermediate"),
-            "notice" in header or "alert" in header,
+            path.parent.name != "intermediate",
+            "alert" in header,
         )
     return found
 

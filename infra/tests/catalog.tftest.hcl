@@ -142,6 +142,22 @@ run "shop_reader_sees_only_its_rows_and_results" {
   }
 }
 
+run "shop_reader_sees_no_intermediate_model_by_default" {
+  command = plan
+
+  variables {
+    lake_formation = {
+      admins       = ["arn:aws:iam::000000000000:role/deploy"]
+      shop_readers = { acme = "arn:aws:iam::000000000000:role/acme" }
+    }
+  }
+
+  assert {
+    condition     = toset(keys(aws_lakeformation_permissions.shop_rows)) == toset(["acme/gold.customer_features", "acme/gold.revenue_by_region"])
+    error_message = "Without silver = true, a shop's reader should read the marts only."
+  }
+}
+
 run "shop_id_that_ends_the_filter_is_rejected" {
   command = plan
 

@@ -32,7 +32,7 @@ UNSEEN: dict[Call, str] = {
         "transform", "s3.head_object", "gold"
     ): "only if two jobs of a partition commit at the same time",
     Call(
-        "transform", "sqs.send_message"
+        "transform", "sqs.send_message_batch"
     ): "only if two jobs of a partition run at the same time, which leases make rare",
     Call(
         "pos-connector", "ssm.get_parameter"

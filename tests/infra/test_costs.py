@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from dev.images import CONNECTORS
+
 ROOT = Path(__file__).resolve().parents[2]
 COSTS = ROOT / "infra" / "costs"
 sys.path.insert(0, str(COSTS))
@@ -377,7 +379,7 @@ def test_shape_reads_the_relevant_resources_of_a_plan(documents: Any) -> None:
     assert shape.shape(plan)["log_days"] == before["log_days"]  # only functions count
     change("aws_ecs_cluster", setting=[{"name": "containerInsights", "value": "disabled"}])
     assert (before["insights_groups"], shape.shape(plan)["insights_groups"]) == (
-        4,
+        1 + len(CONNECTORS),
         0,
     )
     plan["variables"]["warehouse_snapshot_days"] = {}  # null, as Terraform writes it

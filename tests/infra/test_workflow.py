@@ -17,6 +17,8 @@ from dev.deploy_aws import BESIDE_THE_ROOT
 from dev.package import ROOT
 from dev.plan import ENVIRONMENTS
 
+from .test_documents import DOCUMENTS
+
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 TARGET = re.compile(r"^([a-z0-9-]+):", re.MULTILINE)
 PINNED = re.compile(r"^[\w.-]+/[\w./-]+@[0-9a-f]{40}$")
@@ -102,6 +104,8 @@ def test_every_deployed_environment_is_planned(deploy: dict[Any, Any]) -> None:
     members = tomllib.loads((ROOT / "Cargo.toml").read_text("utf-8"))["workspace"]["members"]
     folders = {member.partition("/")[0] for member in members} | {
         *BESIDE_THE_ROOT,
+        ".github/workflows",
+        "docs",
         "infra",
         "tests",
     }
@@ -111,7 +115,7 @@ def test_every_deployed_environment_is_planned(deploy: dict[Any, Any]) -> None:
         "Makefile",
         "rust-toolchain.toml",
         ".dockerignore",
-        ".github/workflows/deploy.yml",
+        *(document.name for document in DOCUMENTS if document.parent == ROOT),
     }
     assert (
         set(deploy["on"]["pull_request"]["paths"]) == {f"{folder}/**" for folder in folders} | files

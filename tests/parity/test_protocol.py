@@ -211,13 +211,14 @@ def test_given_an_input_that_is_gone_then_the_partition_is_planned_again(world: 
     )
 
 
-def test_given_a_check_that_stops_then_nothing_is_committed(world: World) -> None:
+@pytest.mark.parametrize("severity", ["error", "stop"])  # its name in older documents
+def test_given_a_check_that_stops_then_nothing_is_committed(world: World, severity: str) -> None:
     world.arrive("b", *["1.0000"] * 6)
     sql = (
         "select line, amount, at, note, cast(0.1 as double) as rate from silver__lines "
         "where line < 6 order by line, amount"
     )
-    key = plan(world.lake, checks=[check(sql)])
+    key = plan(world.lake, checks=[check(sql, severity)])
     world.lease(key)
     result = world.run(key)
 
@@ -227,12 +228,12 @@ def test_given_a_check_that_stops_then_nothing_is_committed(world: World) -> Non
         None,
     )
     assert result["checks"] == [
-        {"name": "takings_are_fine", "severity": "error", "description": "takings are fine"}
+        {"name": "takings_are_fine", "severity": severity, "description": "takings are fine"}
     ]
     [failed] = result["failed_checks"]
     assert (failed["name"], failed["severity"], failed["rows"], len(failed["sample"])) == (
         "takings_are_fine",
-        "error",
+        severity,
         8,
         5,
     )
@@ -318,7 +319,7 @@ def test_given_gold_that_no_job_wrote_then_the_error_says_what_to_do(world: Worl
     world.lake.put(GOLD, b"no parquet", {"version": "1"})
     error = world.fails(plan(world.lake))
     assert error.kind == "Shoplake.Permanent"
-    assert "delete it and send a dirty-partition message" in str(error)
+    assert "delete it and backfill its partition" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -66,11 +66,12 @@ impl<'a> Poll<'a> {
                     }
                     delivered.add(&completed);
                 }
+                Err(error) if error.is_absent() && is_required => {
+                    tracing::error!(batch = batch.name, %error, "the source lacks the batch");
+                    absent.push(batch.name);
+                }
                 Err(error) if error.is_absent() => {
                     tracing::warn!(batch = batch.name, %error, "the source lacks the batch");
-                    if is_required {
-                        absent.push(batch.name);
-                    }
                 }
                 Err(error) if error.is_of_batch() => {
                     tracing::error!(

@@ -121,8 +121,8 @@ pub enum TaskError {
     Run(#[from] RunError),
     /// The source does not have some of the batches; all others are complete.
     #[error(
-        "the source answered 404 to {} of the batches, expected a page: {}; either it never had \
-         them, or the base URL is wrong; run them again once it has them",
+        "the source answered 404 to {} of the batches, expected a page: {}; check the base URL, \
+         and whether the source has them; run them again once it does",
         batches.len(),
         batches.join(", ")
     )]

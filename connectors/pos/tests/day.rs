@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, path::Path, time::Duration};
 
-use axum::{Router, extract::Query, routing::get};
+use axum::{Router, extract::Query, http::StatusCode, routing::get};
 use chrono::{DateTime, NaiveDate, Utc};
 use shoplake_aws::stream::{MemoryStream, PutFailure, Times};
 use shoplake_connector::{
@@ -214,14 +214,14 @@ async fn a_day_beyond_the_window_counts_only_in_a_backfill() {
     }
 }
 
-/// An API whose answer for one day is not a page, and that has a sale of no other day.
-async fn start_with_a_faulty_day(faulty: &'static str) -> Sales {
+/// An API whose answer for one day is `faulty`, and that has no sales of the others.
+async fn start_with_a_faulty_day(
+    faulty_day: &'static str,
+    faulty: (StatusCode, &'static str),
+) -> Sales {
     let answer = move |Query(query): Query<HashMap<String, String>>| async move {
-        if query["business_date"] == faulty {
-            "<html>"
-        } else {
-            r#"{"data":[],"next_cursor":null}"#
-        }
+        let page = (StatusCode::OK, r#"{"data":[],"next_cursor":null}"#);
+        if query["business_date"] == faulty_day { faulty } else { page }
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}", listener.local_addr().unwrap());
@@ -234,7 +234,7 @@ async fn start_with_a_faulty_day(faulty: &'static str) -> Sales {
 
 #[tokio::test]
 async fn a_day_with_faulty_answers_does_not_keep_the_others_back() {
-    let mut task = start_with_a_faulty_day("2010-12-01").await;
+    let mut task = start_with_a_faulty_day("2010-12-01", (StatusCode::OK, "<html>")).await;
     task.days = TradingDays::until_yesterday(now(), chrono_tz::UTC, 2);
     let (stream, store) = (MemoryStream::default(), MemoryStore::default());
 
@@ -243,4 +243,34 @@ async fn a_day_with_faulty_answers_does_not_keep_the_others_back() {
     assert_eq!(error.exit_code(), 2);
     assert!(error.to_string().contains("business_date=2010-12-01"), "{error}");
     assert_eq!(delivered_days(&stream), ["2010-11-30", "2010-11-29"]);
+}
+
+#[tokio::test]
+async fn a_missing_business_date_exits_with_2() {
+    let task = start_with_a_faulty_day("2010-12-01", (StatusCode::NOT_FOUND, "")).await;
+    let (stream, store) = (MemoryStream::default(), MemoryStore::default());
+
+    let error = run(&task, TOKEN, &stream, &store).await.unwrap_err();
+
+    assert!(
+        matches!(&error, TaskError::Absent { batches } if *batches == ["2010-12-01"]),
+        "{error}"
+    );
+    assert_eq!(error.exit_code(), 2);
+    assert!(error.to_string().contains("check the base URL"), "{error}");
+    assert!(stream.lines(STREAM).is_empty());
+}
+
+#[tokio::test]
+async fn only_the_newest_of_several_days_must_exist() {
+    for (missing, is_complete) in [("2010-12-01", false), ("2010-11-30", true)] {
+        let mut task = start_with_a_faulty_day(missing, (StatusCode::NOT_FOUND, "")).await;
+        task.days = TradingDays::until_yesterday(now(), chrono_tz::UTC, 2);
+        let (stream, store) = (MemoryStream::default(), MemoryStore::default());
+
+        let delivered = run(&task, TOKEN, &stream, &store).await;
+
+        assert_eq!(delivered.is_ok(), is_complete, "{delivered:?}");
+        assert_eq!(delivered_days(&stream).len(), 2);
+    }
 }

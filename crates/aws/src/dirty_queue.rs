@@ -15,6 +15,7 @@ use serde::Deserialize;
 use shoplake_jobs::PartitionDirty;
 use shoplake_platform::clock::{Clock, SystemClock};
 
+use crate::events::MAX_ENTRIES;
 use crate::{EventPublisher, Fault, Faults, PortError};
 
 /// SQS `SendMessageBatch`: at most 10 messages in one call.
@@ -208,6 +209,22 @@ impl MemoryDirtyQueue {
         self.take().into_iter().filter_map(dirty).collect()
     }
 
+    /// Delivers the bodies in calls of at most `most`, each of which may have a fault. The first
+    /// call that fails is the last one, as in AWS.
+    fn deliver_all(&self, action: &str, bodies: &[String], most: usize) -> Result<(), PortError> {
+        // AWS is not called without a body. Here it counts as a call, so that a test can interrupt
+        // a commit that makes no other partition dirty.
+        if bodies.is_empty() {
+            return self.faults.call(action, || {});
+        }
+        for batch in bodies.chunks(most) {
+            self.faults.call(action, || {
+                batch.iter().for_each(|body| self.deliver(body.clone()));
+            })?;
+        }
+        Ok(())
+    }
+
     fn take(&self) -> Vec<Message> {
         let State { visible, delayed } = std::mem::take(&mut *self.state());
         visible.into_iter().chain(delayed.into_iter().map(|(_, message)| message)).collect()
@@ -222,9 +239,7 @@ impl MemoryDirtyQueue {
 #[async_trait]
 impl DirtyQueue for MemoryDirtyQueue {
     async fn send_bodies(&self, bodies: &[String]) -> Result<(), PortError> {
-        self.faults.call("send messages", || {
-            bodies.iter().for_each(|body| self.deliver(body.clone()));
-        })
+        self.deliver_all("send messages", bodies, MAX_BATCH)
     }
 
     async fn send_after(&self, dirty: &PartitionDirty, delay: Duration) -> Result<(), PortError> {
@@ -240,9 +255,8 @@ impl DirtyQueue for MemoryDirtyQueue {
 #[async_trait]
 impl EventPublisher for MemoryDirtyQueue {
     async fn publish(&self, dirty: &[PartitionDirty]) -> Result<(), PortError> {
-        self.faults.call("publish events", || {
-            dirty.iter().for_each(|dirty| self.deliver(dirty.event().to_string()));
-        })
+        let bodies: Vec<_> = dirty.iter().map(|dirty| dirty.event().to_string()).collect();
+        self.deliver_all("publish events", &bodies, MAX_ENTRIES)
     }
 }
 
@@ -272,6 +286,27 @@ mod tests {
         let queue = MemoryDirtyQueue::default();
         queue.send_after(&dirty("2010-12-01"), Duration::from_secs(3_600)).await.unwrap();
         assert_eq!(queue.take_dirty(), [(dirty("2010-12-01"), MAX_DELAY)]);
+    }
+
+    #[tokio::test]
+    async fn a_call_has_at_most_10_messages() {
+        let queue = MemoryDirtyQueue::default();
+        let bodies: Vec<_> = (0..12).map(|number| format!("message {number}")).collect();
+        queue.fail([None, Some(Fault::Refused)]);
+        assert!(queue.send_bodies(&bodies).await.is_err());
+        assert_eq!(queue.take_bodies(), bodies[..10]);
+        queue.send_bodies(&bodies).await.unwrap();
+        assert_eq!(queue.take_bodies(), bodies);
+    }
+
+    #[tokio::test]
+    async fn a_call_has_at_most_10_events() {
+        let queue = MemoryDirtyQueue::default();
+        let partitions: Vec<_> = (1..13).map(|day| dirty(&format!("2010-12-{day:02}"))).collect();
+        queue.fail([None, Some(Fault::Refused)]);
+        assert!(queue.publish(&partitions).await.is_err());
+        let published: Vec<_> = queue.take_dirty().into_iter().map(|(dirty, _)| dirty).collect();
+        assert_eq!(published, partitions[..10]);
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use shoplake_jobs::PartitionDirty;
 use crate::PortError;
 
 /// EventBridge `PutEvents`: at most 10 events in one call.
-const MAX_ENTRIES: usize = 10;
+pub(crate) const MAX_ENTRIES: usize = 10;
 
 /// Publishes dirty partitions to all subscribers, dispatch among them. In memory, a
 /// [`MemoryDirtyQueue`](crate::MemoryDirtyQueue) is one.

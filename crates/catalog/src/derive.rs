@@ -152,6 +152,7 @@ fn dataset(contract: &Contract) -> Result<Table, CatalogError> {
             .filter(|column| contract.position(column).is_some())
             .cloned()
             .collect(),
+        intermediate: false,
     })
 }
 
@@ -197,6 +198,7 @@ fn model_table(model: &Model, columns: &[LoadColumn]) -> Result<Table, CatalogEr
         key: model.key.clone(),
         repeats: false,
         personal: Vec::new(),
+        intermediate: model.warehouse.is_none(),
     })
 }
 

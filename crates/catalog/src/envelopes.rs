@@ -45,6 +45,7 @@ pub(crate) fn bronze(source: &str) -> Table {
         key: Vec::new(),
         repeats: true,
         personal: vec!["data".to_owned()],
+        intermediate: false,
     }
 }
 
@@ -96,6 +97,7 @@ pub(crate) fn quarantine<'a>(datasets: impl Iterator<Item = &'a str>) -> Table {
         key: Vec::new(),
         repeats: true,
         personal: vec!["envelope".to_owned()],
+        intermediate: false,
     }
 }
 

@@ -48,6 +48,8 @@ pub struct Table {
     pub repeats: bool,
     /// Columns that hold personal data.
     pub personal: Vec<String>,
+    /// Whether these are rows of a model that only other models read.
+    pub intermediate: bool,
 }
 
 impl Table {

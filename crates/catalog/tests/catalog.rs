@@ -172,7 +172,10 @@ async fn a_model_has_its_partition_column_as_partition_key_only() {
         sales.description
     );
 
-    assert!(catalog.table("gold", "daily_stock").is_some(), "an intermediate model is in gold");
+    let stock = catalog.table("gold", "daily_stock").unwrap();
+    assert_eq!((&stock.location[..], stock.intermediate), ("gold/daily_stock/", true));
+    assert!(!catalog.table("gold", "total_sales_by_region_product").unwrap().intermediate);
+    assert!(catalog.table("silver", "daily_stock").is_none());
 }
 
 #[tokio::test]

@@ -125,11 +125,11 @@ pub(crate) async fn reconcile(
     shop: Option<&str>,
 ) -> Result<Vec<Balance>> {
     let mut received: BTreeMap<String, HashSet<Event>> = BTreeMap::new();
-    for line in lake.lines("bronze/").await? {
+    for line in lake.lines(keys::BRONZE).await? {
         add(&mut received, &line, shop);
     }
     let mut rejected: BTreeMap<String, HashSet<Event>> = BTreeMap::new();
-    for line in lake.lines("quarantine/").await? {
+    for line in lake.lines(keys::QUARANTINE).await? {
         add(&mut rejected, &quarantined_envelope(&line)?, shop);
     }
     let datasets: std::collections::BTreeSet<String> =

@@ -135,8 +135,8 @@ impl Pipeline {
     /// there yet.
     async fn is_computing(&self) -> Result<bool> {
         let now = Utc::now();
-        for entry in self.lake.list("jobs/").await? {
-            if !entry.key.ends_with("/running.json") {
+        for entry in self.lake.list(keys::JOBS).await? {
+            if !keys::is_lease(&entry.key) {
                 continue;
             }
             let leases = self.lake.bodies(&entry.key).await?;

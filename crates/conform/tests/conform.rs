@@ -573,7 +573,11 @@ fn written(attributes: &[(&str, String)], data: &str, position: usize) -> String
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig {
+        cases: 512,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// An envelope whose data is not its last field takes the slow path if the header needs what
     /// follows.
@@ -590,7 +594,11 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig {
+        cases: 128,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// Any bytes: nothing panics or fails, every line is counted once, good lines are rows, all
     /// that is written can be stored, and the same input gives the same objects.

@@ -146,7 +146,7 @@ pub struct JobCheck {
     pub name: String,
     /// What a returned row means for the commit.
     pub severity: Severity,
-    /// The rule, in words.
+    /// What holds for every row.
     pub description: String,
     /// The query. It sees the model's new rows as the table `gold__<model>`, and the job's views.
     pub sql: String,
@@ -156,7 +156,9 @@ pub struct JobCheck {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// The job commits nothing and reports the failure.
+    /// The job commits nothing and reports the failure. Documents from before 2026-11-30 have the
+    /// name `stop`.
+    #[serde(alias = "stop")]
     Error,
     /// The job commits the rows and reports the failure.
     Warn,

@@ -50,6 +50,9 @@ pub const JOBS: &str = "jobs/";
 /// `reference/`: edited reference tables.
 pub const REFERENCE: &str = "reference/";
 
+/// The name of a lease in the folder of its partition.
+const LEASE: &str = "running.json";
+
 /// `bronze/<source>/`
 pub fn bronze_source(source: &str) -> String {
     format!("{BRONZE}{source}/")
@@ -134,7 +137,12 @@ pub fn job_result(model: &str, partition: Partition, id: &str) -> String {
 /// `jobs/<model>/<partition>/running.json`: the lease of the job that computes the partition. Ids
 /// of jobs are hexadecimal, so none is `running`.
 pub fn lease(model: &str, partition: Partition) -> String {
-    format!("{}{partition}/running.json", jobs(model))
+    format!("{}{partition}/{LEASE}", jobs(model))
+}
+
+/// Returns whether `key` is the lease of a partition of any model.
+pub fn is_lease(key: &str) -> bool {
+    key.starts_with(JOBS) && key.rsplit_once('/').is_some_and(|(_, name)| name == LEASE)
 }
 
 /// `jobs/<model>/`
@@ -270,6 +278,22 @@ mod tests {
         for key in [job("m", day, "0a"), job_result("m", day, "0a"), lease("m", day)] {
             assert_eq!(job_partition("m", &key), Some(day), "{key}");
             assert_eq!(job_partition("n", &key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn only_a_lease_is_a_lease() {
+        let day = "2010-12-01".parse().unwrap();
+        assert_eq!(lease("m", day), "jobs/m/2010-12-01/running.json");
+        assert!(is_lease(&lease("m", day)));
+        for key in [
+            job("m", day, "0a"),
+            job_result("m", day, "0a"),
+            "jobs/m/2010-12-01/not-running.json".to_owned(),
+            "state/m/2010-12-01/running.json".to_owned(),
+            String::new(),
+        ] {
+            assert!(!is_lease(&key), "{key}");
         }
     }
 

@@ -8,6 +8,10 @@ use crate::models::Check;
 use crate::query::{Query, QueryError};
 use shoplake_jobs::Severity;
 
+/// The length of a description without the words that say what was cut off: with them it fits the
+/// 1,024 bytes of the warehouse's column.
+const MAX_DESCRIPTION_BYTES: usize = 960;
+
 /// The table `[checks]` of a model's header. A column that is named here is a column of the model.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -18,8 +22,6 @@ pub(crate) struct CommonChecks {
     bounds: Vec<String>,
     /// Columns with the expression that each one equals, nulls included.
     reconciles: BTreeMap<String, String>,
-    /// Columns with the table and column in which each value exists: `gold.customers.customer_id`.
-    references: BTreeMap<String, String>,
     /// The dataset whose batches arrived whole.
     control_totals: Option<ControlTotals>,
 }
@@ -39,11 +41,7 @@ struct ControlTotals {
 impl CommonChecks {
     /// Returns the columns of the model that the checks name.
     pub(crate) fn columns(&self) -> impl Iterator<Item = &str> {
-        self.not_null
-            .iter()
-            .chain(self.reconciles.keys())
-            .chain(self.references.keys())
-            .map(String::as_str)
+        self.not_null.iter().chain(self.reconciles.keys()).map(String::as_str)
     }
 
     /// Returns the checks of `model`. All of them warn: a shop's data can make them fail, and must
@@ -60,7 +58,7 @@ impl CommonChecks {
             checks.push(check(
                 format!("{model}_bounds"),
                 Vec::new(),
-                conditions.join("; "),
+                description_of(&conditions),
                 &rows_that_violate(model, &conditions),
             )?);
         }
@@ -77,17 +75,8 @@ impl CommonChecks {
             checks.push(check(
                 format!("{model}_reconciles"),
                 Vec::new(),
-                description.join("; "),
+                description_of(&description),
                 &rows_that_violate(model, &conditions),
-            )?);
-        }
-        for (column, known) in &self.references {
-            let (table, known_column) = known.rsplit_once('.').unwrap_or((known, ""));
-            checks.push(check(
-                format!("{model}_{column}_exists"),
-                vec![table.to_owned()],
-                format!("{column} is one of {known} of the same shop"),
-                &rows_without_reference(model, column, table, known_column),
             )?);
         }
         if let Some(totals) = &self.control_totals {
@@ -103,25 +92,30 @@ fn check(
     description: String,
     sql: &str,
 ) -> Result<Check, QueryError> {
-    Ok(Check { name, severity: Severity::Warn, inputs, description, query: Query::parse(sql)? })
+    let query = Query::parse(sql)?;
+    Ok(Check { name, file: None, severity: Severity::Warn, inputs, description, query })
+}
+
+/// Returns the conditions in one line, cut between two of them where alerts, the report and the
+/// warehouse would cut it anywhere.
+fn description_of(conditions: &[String]) -> String {
+    let mut description = String::from("each row satisfies ");
+    for (number, condition) in conditions.iter().enumerate() {
+        let separator = if number == 0 { "" } else { "; " };
+        let condition = condition.split_whitespace().collect::<Vec<_>>().join(" ");
+        if description.len() + separator.len() + condition.len() > MAX_DESCRIPTION_BYTES {
+            let rest = conditions.len() - number;
+            return format!("{description}; and {rest} more, in the header of the model");
+        }
+        description = format!("{description}{separator}{condition}");
+    }
+    description
 }
 
 fn rows_that_violate(model: &str, conditions: &[String]) -> String {
     let violations: Vec<_> =
         conditions.iter().map(|condition| format!("not ({condition})")).collect();
     format!("select *\nfrom gold.{model}\nwhere\n    {}", violations.join("\n    or "))
-}
-
-fn rows_without_reference(model: &str, column: &str, table: &str, known: &str) -> String {
-    format!(
-        "select checked.*
-from gold.{model} as checked
-left anti join {table} as known
-    on
-        checked.shop_id = known.shop_id
-        and checked.{column} = known.{known}
-where checked.{column} is not null"
-    )
 }
 
 impl ControlTotals {
@@ -265,14 +259,6 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_is_looked_up_in_the_same_shop() {
-        let checks = compile("references = { customer = \"gold.customers.id\" }");
-        assert_eq!(checks[0].0, "daily_customer_exists");
-        assert!(checks[0].1.contains("left anti join gold.customers as known"), "{}", checks[0].1);
-        assert!(checks[0].1.contains("checked.customer = known.id"), "{}", checks[0].1);
-    }
-
-    #[test]
     fn control_totals_read_the_dataset_its_totals_and_its_quarantine() {
         let checks: CommonChecks = toml::from_str(
             r#"control_totals = { dataset = "sales", batch = "string(day)", quantity = "1" }"#,
@@ -281,6 +267,17 @@ mod tests {
         let [check] = &checks.compile("daily").unwrap()[..] else { panic!("one check") };
         assert_eq!(check.name, "control_totals_sales");
         assert_eq!(check.inputs, ["silver.sales", "silver.control_totals", "silver.quarantined"]);
+    }
+
+    #[test]
+    fn a_description_is_one_line_that_fits_its_column() {
+        assert_eq!(
+            description_of(&["a >= 0".to_owned(), "case\n    when b then c\nend".to_owned()]),
+            "each row satisfies a >= 0; case when b then c end"
+        );
+        let long = description_of(&vec!["units_of_the_day >= 0".to_owned(); 100]);
+        assert!(long.len() <= 1_024, "{}", long.len());
+        assert!(long.ends_with("; and 59 more, in the header of the model"), "{long}");
     }
 
     #[test]

@@ -132,7 +132,7 @@ pub(crate) fn read<'a>(
         let (folder, name) = split(file).ok_or_else(|| DefinitionError::new(file, Reason::Path))?;
         let failed = |reason| DefinitionError::new(file, reason);
         if folder == "checks" {
-            checks.push((file, check(name, text).map_err(failed)?));
+            checks.push((file, check(file, name, text).map_err(failed)?));
             continue;
         }
         let taken = models.contains_key(name)
@@ -162,8 +162,14 @@ pub(crate) fn read<'a>(
         // Checks are sorted, as their order is part of a job and the order of files is not.
         model.checks.sort_by(|one, other| one.name.cmp(&other.name));
     }
+    let mut names = BTreeSet::new();
     for model in models.values() {
         resolve(datasets, &models, &references, model)?;
+        for check in model.job_checks() {
+            if !names.insert(check.name.clone()) {
+                return Err(DefinitionError::new(&model.file, Reason::NameTaken(check.name)));
+            }
+        }
     }
     let order = order(&models)?;
     Ok(Definitions { models, references, order })
@@ -263,12 +269,13 @@ fn model(folder: &str, name: &str, text: &str) -> Result<Model, Reason> {
 }
 
 /// Reads a check; returns the name of its model, too.
-fn check(name: &str, text: &str) -> Result<(String, Check), Reason> {
+fn check(file: &str, name: &str, text: &str) -> Result<(String, Check), Reason> {
     let (header, query): (CheckHeader, _) = header::read(text)?;
     let query = Query::parse(query)?;
     check_declared_inputs(&header.inputs, &query, Some(&header.model))?;
     let check = Check {
         name: name.to_owned(),
+        file: Some(file.to_owned()),
         severity: header.severity,
         inputs: header.inputs,
         description: header.description,
@@ -302,8 +309,12 @@ fn resolve(
     references: &References,
     model: &Model,
 ) -> Result<(), DefinitionError> {
-    let of_checks = model.checks.iter().flat_map(|check| &check.inputs);
-    for input in model.inputs.iter().chain(of_checks) {
+    let of_model = model.inputs.iter().map(|input| (&model.file, input));
+    let of_checks = model.checks.iter().flat_map(|check| {
+        let file = check.file.as_ref().unwrap_or(&model.file);
+        check.inputs.iter().map(move |input| (file, input))
+    });
+    for (file, input) in of_model.chain(of_checks) {
         let reason = match datasets.get(input) {
             Some(dataset) if dataset.by_day => continue,
             Some(_) => Reason::NotByDay(input.clone()),
@@ -319,7 +330,7 @@ fn resolve(
                     .collect(),
             },
         };
-        return Err(DefinitionError::new(&model.file, reason));
+        return Err(DefinitionError::new(file, reason));
     }
     Ok(())
 }
@@ -523,6 +534,26 @@ mod tests {
             ("checks/daily_bounds.sql", check("daily", &[])),
         ]);
         assert!(error.contains("is called \"daily_bounds\""), "{error}");
+    }
+
+    #[test]
+    fn two_models_have_no_check_of_one_name() {
+        let more = "-- checks = { bounds = [\"row_count > 0\"] }";
+        let error = error(&[
+            ("sales/daily.sql", model(&["silver.sales"], "")),
+            ("sales/weekly.sql", model(&["silver.sales"], more)),
+            ("checks/weekly_bounds.sql", check("daily", &[])),
+        ]);
+        assert!(error.contains("is called \"weekly_bounds\""), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_input_of_a_check_names_its_file() {
+        let error = error(&[
+            ("sales/daily.sql", model(&["silver.sales"], "")),
+            ("checks/c.sql", check("daily", &["silver.wages"])),
+        ]);
+        assert!(error.contains("checks/c.sql: unknown input \"silver.wages\""), "{error}");
     }
 
     const ALERT: &str =

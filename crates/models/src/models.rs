@@ -59,8 +59,10 @@ pub struct Check {
     pub severity: Severity,
     /// Tables that it reads besides the model itself.
     pub inputs: Vec<String>,
-    /// What holds for every row, in words.
+    /// What holds for every row.
     pub description: String,
+    /// The file of a check in `checks/`; none for a check of the model's header.
+    pub(crate) file: Option<String>,
     pub(crate) query: Query,
 }
 

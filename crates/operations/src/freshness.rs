@@ -46,7 +46,9 @@ struct FreshnessState {
     newest_object_at: DateTime<Utc>,
     /// When a check claimed this state, to alert people and to record it.
     at: DateTime<Utc>,
-    /// Whether people were alerted; true for a fresh dataset, which needs no alert.
+    /// Whether people were alerted; true for a fresh dataset, which needs no alert. Objects that
+    /// were written before this field was renamed call it `told`.
+    #[serde(alias = "told")]
     alerted: bool,
     /// Whether the state is recorded in the warehouse.
     recorded: bool,
@@ -77,11 +79,25 @@ impl Freshness {
         for dataset in &self.datasets {
             // A dataset that cannot be checked must not hide the others.
             match self.check_one(dataset, lake, warehouse, now).await {
-                Ok(result) => results.push(result),
+                Ok(result) => {
+                    tracing::info!(
+                        dataset = result.dataset,
+                        newest_object_at = result.newest_object_at.map(rfc3339),
+                        is_fresh = result.is_fresh,
+                        alerted = result.alerted,
+                        "freshness of a dataset"
+                    );
+                    results.push(result);
+                }
                 Err(failure) => failures.push(format!("{}: {failure}", dataset.name)),
             }
         }
-        tracing::info!(results = %json!(results), failures = failures.len(), "freshness");
+        tracing::info!(
+            datasets = results.len(),
+            stale = results.iter().filter(|result| result.is_fresh == Some(false)).count(),
+            failures = failures.len(),
+            "freshness"
+        );
         self.measure(&results, now);
         if failures.is_empty() {
             Ok(FreshnessReport { datasets: results })
@@ -464,6 +480,24 @@ mod tests {
         fixture.arrive("2026-11-21", 1).await;
         fixture.check(3).await.unwrap();
         assert_eq!(fixture.metrics.total(NEWEST_OBJECT_AGE), 7200.0);
+    }
+
+    #[test]
+    fn a_state_written_before_the_rename_is_read() {
+        let state: FreshnessState = serde_json::from_str(
+            r#"{"is_fresh":true,"newest_object_at":"2026-11-21T01:00:00Z",
+            "at":"2026-11-21T05:00:00Z","told":true,"recorded":true}"#,
+        )
+        .unwrap();
+        let expected = FreshnessState {
+            is_fresh: true,
+            newest_object_at: at(1),
+            at: at(5),
+            alerted: true,
+            recorded: true,
+        };
+        assert_eq!(state, expected);
+        assert_eq!(json!(state)["alerted"], true);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod backfill;
 mod days;
+mod failure;
 mod freshness;
 mod operations;
 mod redrive;

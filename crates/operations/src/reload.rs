@@ -2,13 +2,14 @@
 //! was lost.
 
 use chrono::NaiveDate;
-use shoplake_aws::Executions;
+use shoplake_aws::{Executions, PortError};
 use shoplake_index::ModelIndex;
 use shoplake_jobs::Partition;
 use shoplake_lake::Store;
 use shoplake_platform::failure::Failure;
 
 use crate::days;
+use crate::failure;
 use crate::response::Reloaded;
 
 /// The most days of one reload, a leap year: each is an execution, and all of them load into one
@@ -40,23 +41,22 @@ pub(crate) async fn reload(
     for day in days::range(from, to, MAX_DAYS)? {
         let partition = Partition::Day(day);
         let key = model.output_key(partition);
-        let Some(object) = lake.get(&key).await.map_err(retryable)? else {
+        let Some(object) = lake.get(&key).await.map_err(Failure::retryable)? else {
             absent += 1;
             continue;
         };
         let result = shoplake_gold::committed(model, partition, &object)
             .map_err(|error| Failure::permanent(format!("{key}: {error}")))?;
-        executions.start_silver_to_gold_with_result(&result).await.map_err(retryable)?;
+        executions.start_silver_to_gold_with_result(&result).await.map_err(unavailable)?;
         started += 1;
     }
     tracing::info!(name, %from, %to, started, absent, "reload");
     Ok(Reloaded { model: name, started, absent })
 }
 
-fn retryable(error: impl std::fmt::Display) -> Failure {
-    Failure::retryable(format!(
-        "{error}; run the same reload again, a second load of a day has no effect"
-    ))
+fn unavailable(error: PortError) -> Failure {
+    let advice = "run the same reload again (a second load of a day has no effect)";
+    failure::unavailable(error, advice)
 }
 
 #[cfg(test)]

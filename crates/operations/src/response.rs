@@ -216,3 +216,17 @@ pub struct FreshnessResult {
     /// Whether this check alerted people.
     pub alerted: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_debug_output_of_a_response_has_no_secret() {
+        let secret = "whsec_c2hvcGxha2U=".to_owned();
+        let shop_id = "acme".parse().unwrap();
+        let response = Response::ShopSecret(ShopSecret { shop_id, webhook_secret: secret.clone() });
+        let text = format!("{response:?}");
+        assert!(text.contains("acme") && !text.contains(&secret), "{text}");
+    }
+}

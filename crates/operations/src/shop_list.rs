@@ -5,6 +5,8 @@ use shoplake_aws::shops::{KEY, Shops};
 use shoplake_lake::{Condition, Metadata, PutError, Store};
 use shoplake_platform::failure::Failure;
 
+use crate::failure;
+
 /// How often a change is attempted. An attempt fails only if another change was written meanwhile.
 const ATTEMPTS: usize = 5;
 
@@ -55,11 +57,8 @@ fn read(document: &[u8]) -> Result<Shops, Failure> {
 }
 
 async fn first_list(secrets: &dyn SecretStore) -> Result<Shops, Failure> {
-    let shops = secrets.shops().await.map_err(|error| {
-        Failure::retryable(format!(
-            "cannot create the list of shops: {error}; run the action again"
-        ))
-    })?;
+    let advice = "run the action again to create the list of shops";
+    let shops = secrets.shops().await.map_err(|error| failure::unavailable(error, advice))?;
     Ok(Shops { shops: shops.into_iter().map(|shop| (shop, Default::default())).collect() })
 }
 

@@ -9,7 +9,7 @@ use shoplake_lake::Store;
 use shoplake_platform::failure::Failure;
 
 use crate::response::{ClosedBackfill, OpenedBackfill, ShopSecret, SyncedShops};
-use crate::{secret, shop_list};
+use crate::{failure, secret, shop_list};
 
 /// How long a backfill may stay open. A forgotten one accepts events of a wrong clock for that
 /// long.
@@ -152,7 +152,7 @@ fn generate() -> Result<SecretString, Failure> {
 }
 
 fn unavailable(error: PortError) -> Failure {
-    Failure::retryable(format!("{error}; run the action again"))
+    failure::unavailable(error, "run the action again")
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use shoplake_index::ModelIndex;
 use shoplake_lake::S3Store;
 use shoplake_operations::{Freshness, Operations, Redrive};
 use shoplake_platform::{
-    config::{definitions_dir, required},
+    config::{ConfigError, definitions_dir, parsed, required},
     metrics::Metrics,
     telemetry,
 };
@@ -90,9 +90,17 @@ async fn operations() -> Result<Operations, Error> {
             bucket,
             stream: Arc::new(KinesisStream::new(&sdk).with_deadline(CALL_TIMEOUT)),
             stream_prefix: required("STREAM_PREFIX")?,
-            firehose_buffer: Duration::from_secs(required("FIREHOSE_BUFFER_SECONDS")?.parse()?),
+            firehose_buffer: firehose_buffer()?,
         },
     })
+}
+
+/// Returns how long Firehose buffers records before it writes them to bronze.
+fn firehose_buffer() -> Result<Duration, ConfigError> {
+    let name = "FIREHOSE_BUFFER_SECONDS";
+    // A missing variable is an error here, and `None` for `parsed`.
+    required(name)?;
+    Ok(Duration::from_secs(parsed::<u64>(name)?.unwrap_or_default()))
 }
 
 /// Reads the index of the models, which the packaging writes.

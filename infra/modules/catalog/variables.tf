@@ -11,7 +11,7 @@ variable "bucket" {
 variable "tables" {
   description = <<-TEXT
     Database (bronze, silver, gold, quarantine) -> table -> its entry in catalog.json: description,
-    format, location, template, columns, partition_keys, key, repeats, personal.
+    format, location, template, columns, partition_keys, key, repeats, personal, intermediate.
   TEXT
   type        = any
 }

@@ -43,6 +43,13 @@ resource "aws_cloudwatch_event_rule" "this" {
   event_pattern  = jsonencode(each.value.pattern)
 }
 
+# The address before the module was renamed. Without it, Terraform replaces the queue and loses its
+# messages.
+moved {
+  from = module.dead_letters
+  to   = module.dead_letter_queue
+}
+
 module "dead_letter_queue" {
   source = "../queue"
 

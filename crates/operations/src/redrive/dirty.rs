@@ -5,7 +5,7 @@ use shoplake_platform::failure::Failure;
 
 use crate::response::Redriven;
 
-use super::{MAX_MESSAGES, retryable};
+use super::{MAX_MESSAGES, unavailable};
 
 /// Sends each message to the dirty queue, and deletes it only then. A partition that is sent twice
 /// is computed once, or twice with the same result.
@@ -19,15 +19,15 @@ pub(crate) async fn redrive(
     let mut moved = 0;
     let mut is_empty = false;
     while moved < MAX_MESSAGES {
-        let received = dead_letter_queue.receive().await.map_err(retryable)?;
+        let received = dead_letter_queue.receive().await.map_err(unavailable)?;
         is_empty = received.is_empty();
         if is_empty {
             break;
         }
         let bodies: Vec<_> = received.iter().map(|message| message.body.clone()).collect();
-        queue.send_bodies(&bodies).await.map_err(retryable)?;
+        queue.send_bodies(&bodies).await.map_err(unavailable)?;
         for message in &received {
-            dead_letter_queue.delete(message).await.map_err(retryable)?;
+            dead_letter_queue.delete(message).await.map_err(unavailable)?;
         }
         moved += received.len();
     }

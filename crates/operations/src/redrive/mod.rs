@@ -11,11 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use shoplake_aws::{DeadLetterQueue, DirtyQueue, Executions, Stream};
+use shoplake_aws::stream::PutError;
+use shoplake_aws::{DeadLetterQueue, DirtyQueue, Executions, PortError, Stream};
 use shoplake_contracts::Contracts;
 use shoplake_lake::Store;
 use shoplake_platform::failure::Failure;
 
+use crate::failure;
 use crate::request::{FailedQueue, RedriveTarget};
 use crate::response::Redriven;
 
@@ -64,8 +66,13 @@ impl Redrive {
     }
 }
 
-fn retryable(error: impl std::fmt::Display) -> Failure {
-    Failure::retryable(format!(
-        "{error}; run the same redrive again, it continues where this one stopped"
-    ))
+/// What to do after a failure: a redrive that runs again continues where this one stopped.
+const ADVICE: &str = "run the same redrive again";
+
+fn unavailable(error: PortError) -> Failure {
+    failure::unavailable(error, ADVICE)
+}
+
+fn retryable(error: PutError) -> Failure {
+    Failure::retryable(format!("{error}; {ADVICE}"))
 }

@@ -73,13 +73,20 @@ impl Redrive {
             })?;
             for ((stream, _), lines) in &lines {
                 let records = pack(lines).into_iter().map(|packed| packed.record).collect();
-                self.stream.put(stream, records).await.map_err(|error| retryable(error))?;
+                self.stream.put(stream, records).await.map_err(retryable)?;
                 counts.sent += lines.len();
             }
             counts.objects += 1;
             counts.still_wrong += invalid;
         }
-        tracing::info!(dataset, %day, ?counts, "redrive of quarantined lines");
+        tracing::info!(
+            dataset,
+            %day,
+            objects = counts.objects,
+            sent = counts.sent,
+            still_wrong = counts.still_wrong,
+            "redrive of quarantined lines"
+        );
         Ok(Redriven::Quarantine { quarantine: dataset, day, lines: counts })
     }
 

@@ -10,7 +10,7 @@ use shoplake_platform::failure::Failure;
 
 use crate::response::{LeftBatches, Redriven};
 
-use super::{MAX_MESSAGES, Redrive, retryable};
+use super::{MAX_MESSAGES, Redrive, unavailable};
 
 /// The longest time that Firehose buffers. It names an object's folder after the first record in
 /// the buffer.
@@ -49,7 +49,7 @@ impl Redrive {
         let (mut batches, mut left) = (0, LeftBatches::default());
         let mut is_empty = false;
         while seen.len() < MAX_MESSAGES && !is_empty {
-            let mut received = self.streams.receive().await.map_err(retryable)?;
+            let mut received = self.streams.receive().await.map_err(unavailable)?;
             // A message that stays becomes visible again, perhaps before this run ends.
             received.retain(|message| seen.insert(message.id.clone()));
             is_empty = received.is_empty();
@@ -83,15 +83,22 @@ impl Redrive {
                         self.executions
                             .start_bronze_to_silver(&self.bucket, &key)
                             .await
-                            .map_err(retryable)?;
+                            .map_err(unavailable)?;
                         started.insert(key);
                     }
                 }
-                self.streams.delete(&message).await.map_err(retryable)?;
+                self.streams.delete(&message).await.map_err(unavailable)?;
                 batches += 1;
             }
         }
-        tracing::info!(batches, objects = started.len(), ?left, "redrive of batches");
+        tracing::info!(
+            batches,
+            objects = started.len(),
+            too_recent = left.too_recent,
+            not_in_bronze = left.not_in_bronze,
+            not_understood = left.not_understood,
+            "redrive of batches"
+        );
         Ok(Redriven::Streams {
             queue: "streams".to_owned(),
             batches,

@@ -121,6 +121,19 @@ mod tests {
         }
     }
 
+    /// A warehouse refuses a migration that has changed since it was applied, comments included.
+    #[test]
+    fn released_migrations_are_unchanged() {
+        let released = [
+            "e0f4ceb7a60459692e0f83747f11f24b1c90e4a4fafe33a2a6ad59ed0dff0fea",
+            "65e44e1b598b182053c552c2d6ad3be7d600666341440d0d6027900ad32b6d37",
+            "84a979ac5dee642e47bc9a0f4419e77456438c7e9f743598821e9c37fcf65999",
+        ];
+        let shipped = shipped();
+        let checksums: Vec<_> = shipped.iter().map(Migration::checksum).take(3).collect();
+        assert_eq!(checksums, released, "write a new migration instead");
+    }
+
     #[test]
     fn the_first_migration_creates_the_ledger() {
         // Without `if not exists`: one of two concurrent runs must fail and read again.

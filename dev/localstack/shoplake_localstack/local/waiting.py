@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from .processes import CloudError, tail
 
@@ -22,8 +23,9 @@ def wait_until_ready(
     began = reported_at = time.monotonic()
     while not ready():
         if process.poll() is not None:
+            program = Path(str(cast(Sequence[object], process.args)[0])).name
             raise CloudError(
-                f"the server ended with exit status {process.returncode};"
+                f"{program} ended with exit status {process.returncode};"
                 f" the end of {log}:\n{tail(log)}"
             )
         now = time.monotonic()
