@@ -26,10 +26,8 @@ UNREAD = (
     "CHANGELOG.md",
     "LICENSE",
     "dev/words.toml",
-    # Released migrations never change.
-    "glue-sql/warehouse/0001_shoplake.sql",
-    "glue-sql/warehouse/0002_marts.sql",
-    "glue-sql/warehouse/0003_check_results.sql",
+    # Released migrations never change, and a comment in one is one literal.
+    "glue-sql/warehouse/*.sql",
     "*.lock",
     "*.lock.hcl",
     "*-lock.json",

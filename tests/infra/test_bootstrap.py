@@ -136,10 +136,10 @@ def bootstrap(folder: Path, *variables: str) -> Planner:
             ],
             "with ids",
         ),
-        (['environments=["dev","prod"]'], "account of its own"),
+        (['environments=["dev","prod"]'], "needs its own account"),
         (
             ['environments=["dev","prod"]', 'environments_sharing_the_account=["dev","staging"]'],
-            "account of its own",
+            "needs its own account",
         ),
         ([], "environments"),
     ],

@@ -5,7 +5,7 @@
 //! transport it more than once, so all counts are of distinct envelopes, identified by their shop,
 //! id and time of receipt.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::{Context, Result, bail};
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -16,7 +16,7 @@ use bytes::Bytes;
 use chrono::DateTime;
 use clap::Args;
 use serde::Serialize;
-use serde_json::Value as Json;
+use serde_json::value::RawValue;
 use shoplake_contracts::Contracts;
 use shoplake_contracts::envelope::UNKNOWN;
 use shoplake_lake::keys;
@@ -177,8 +177,9 @@ fn add(events: &mut BTreeMap<String, HashSet<Event>>, line: &Bytes, shop: Option
 
 /// The dataset that an envelope names, and its event; `None` if it is not an envelope.
 fn read_event(line: &[u8]) -> Option<(String, Event)> {
-    let envelope: Json = serde_json::from_slice(line).ok()?;
-    let text = |name: &str| envelope.get(name)?.as_str().map(str::to_owned);
+    // Only these four are read: data may be nested deeper than any parser goes.
+    let envelope: HashMap<String, &RawValue> = serde_json::from_slice(line).ok()?;
+    let text = |name: &str| serde_json::from_str(envelope.get(name)?.get()).ok();
     let event = Event::Readable {
         shop: text("shopid")?,
         id: text("id")?,
@@ -256,7 +257,7 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{ArrayRef, StringArray, TimestampMicrosecondArray};
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
     use shoplake_lake::MemoryStore;
 
     use super::*;
@@ -340,6 +341,18 @@ mod tests {
         let [unreadable, all] = &balances(&odd, None).await[..] else { panic!("two balances") };
         assert_eq!((unreadable.received, unreadable.quarantined), (4, 4));
         assert_eq!(*all, web(7, 3, 3, 1));
+    }
+
+    #[test]
+    fn an_event_is_readable_with_any_data() {
+        let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
+        for data in [r#""\ud800""#, "1e999", &deep] {
+            let line = format!(
+                r#"{{"data": {data}, "dataset": "web_traffic", "shopid": "a",
+                    "id": "1", "receivedat": "{AT}"}}"#
+            );
+            assert!(read_event(line.as_bytes()).is_some(), "{line}");
+        }
     }
 
     #[test]
