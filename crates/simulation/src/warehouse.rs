@@ -135,12 +135,14 @@ impl State {
             }
             ("delete" | "insert", _, Some("shoplake.check_results")) => {}
             ("delete", _, Some(table)) => {
-                if self.loads.get(&key)?.is_claimed(version()) {
+                let is_claimed = self.loads.get(&key)?.is_claimed(version());
+                if is_claimed {
                     self.tables.remove(&(unquoted(table), key.1));
                 }
             }
             ("insert", _, Some(table)) => {
-                if self.loads.get(&key)?.is_claimed(version()) {
+                let is_claimed = self.loads.get(&key)?.is_claimed(version());
+                if is_claimed {
                     self.tables.insert((unquoted(table), key.1), staged.to_vec());
                 }
             }
