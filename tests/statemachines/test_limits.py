@@ -34,7 +34,7 @@ def call_seconds(name: str) -> int:
     """Returns the timeout of a function's AWS calls, retries included."""
     sources = (ROOT / "functions" / name / "src").rglob("*.rs")
     # An argument of the clients' configuration, or a constant.
-    call = r"(?:aws::config\(|CALL_TIMEOUT: Duration = )Duration::from_secs\((\d+)\)"
+    call = r"(?:sdk_config\(|CALL_TIMEOUT: Duration = )Duration::from_secs\((\d+)\)"
     [seconds] = [int(found) for path in sources for found in re.findall(call, path.read_text())]
     return seconds
 
