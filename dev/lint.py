@@ -41,7 +41,7 @@ def main() -> int:
 def check_dependencies(*which: str) -> None:
     """Runs checks of cargo deny in each workspace, with the settings of the repository's root."""
     for manifest in (ROOT / "Cargo.toml", ROOT / "tests" / "contracts" / "Cargo.toml"):
-        settings = ("--manifest-path", manifest, "check", "--config", ROOT / "deny.toml")
+        settings = ("--manifest-path", manifest, "--config", ROOT / "deny.toml", "check")
         check(cargo_deny(), *settings, *which)
 
 

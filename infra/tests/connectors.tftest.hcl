@@ -124,7 +124,7 @@ run "task_role_has_exactly_the_needed_permissions" {
     error_message = "Each of the task's permissions should name its resources."
   }
   assert {
-    condition     = flatten([for statement in data.aws_iam_policy_document.task.statement : statement.resources if statement.sid == "KeepCheckpoints"]) == ["arn:aws:s3:::shoplake-test-lake/state/connectors/pos/*"]
+    condition     = flatten([for statement in data.aws_iam_policy_document.task.statement : statement.resources if statement.sid == "WriteCheckpoints"]) == ["arn:aws:s3:::shoplake-test-lake/state/connectors/pos/*"]
     error_message = "A connector should reach its own checkpoints, not those of others."
   }
   assert {
