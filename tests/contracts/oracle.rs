@@ -79,22 +79,6 @@ fn the_decoder_accepts_what_a_validator_and_the_rules_accept() {
     assert!(accepted.get() > 2000 && rejected.get() > 2000, "{accepted:?} {rejected:?}");
 }
 
-/// Returns a line of a receipt with these JSON texts as values.
-fn sale(quantity: &str, product: &str, price: &str, more: &str) -> String {
-    format!(
-        concat!(
-            r#"{{"transaction_id":"t","line_no":1,"store_id":"s","region":"r","#,
-            r#""product_id":{product},"quantity":{quantity},"unit_price":{price},"#,
-            r#""discount":"0","currency":"EUR","#,
-            r#""sold_at":"2026-11-20T10:00:00Z","business_date":"2026-11-20"{more}}}"#,
-        ),
-        quantity = quantity,
-        product = product,
-        price = price,
-        more = more,
-    )
-}
-
 #[test]
 fn the_decoder_reads_json_texts_as_a_validator_does() {
     let numbers = [
@@ -185,10 +169,10 @@ fn the_decoder_reads_json_texts_as_a_validator_does() {
         ",",
         r#","zz":"\u0000""#,
     ];
-    let documents = (numbers.iter().map(|number| sale(number, "\"p\"", "\"1\"", "")))
-        .chain(products.iter().map(|product| sale("1", product, "\"1\"", "")))
-        .chain(prices.iter().map(|price| sale("1", "\"p\"", price, "")))
-        .chain(more.iter().map(|more| sale("1", "\"p\"", "\"1\"", more)));
+    let documents = (numbers.iter().map(|number| documents::sale(number, "\"p\"", "\"1\"", "")))
+        .chain(products.iter().map(|product| documents::sale("1", product, "\"1\"", "")))
+        .chain(prices.iter().map(|price| documents::sale("1", "\"p\"", price, "")))
+        .chain(more.iter().map(|more| documents::sale("1", "\"p\"", "\"1\"", more)));
     let schema = sources().into_iter().find(|(dataset, _)| dataset == "pos_sales").unwrap().1;
     let schema: Value = serde_json::from_str(&schema).unwrap();
     let validator = validator(&schema);

@@ -207,36 +207,20 @@ fn bytes_that_are_not_json_are_named_so() {
     assert_eq!(shown(b"[]"), "[type] the document: expected an object, got an array");
 }
 
-/// Returns a line of a receipt with these JSON texts as values.
-fn sale(quantity: &str, product: &str, price: &str, more: &str) -> String {
-    format!(
-        concat!(
-            r#"{{"transaction_id":"t","line_no":1,"store_id":"s","region":"r","#,
-            r#""product_id":{product},"quantity":{quantity},"unit_price":{price},"#,
-            r#""discount":"0","currency":"EUR","#,
-            r#""sold_at":"2026-11-20T10:00:00Z","business_date":"2026-11-20"{more}}}"#,
-        ),
-        quantity = quantity,
-        product = product,
-        price = price,
-        more = more,
-    )
-}
-
 #[test]
 fn what_json_parsers_read_differently_is_rejected() {
     let contract = CONTRACTS.get("pos_sales").unwrap();
     // A validator sees only the nearest double, which is an integer; or the last of two fields; or
     // a row of another shop.
     for (document, code) in [
-        (sale("1.0000000000000000001", "\"p\"", "\"1\"", ""), Code::Type),
-        (sale("1000000.00000000001", "\"p\"", "\"1\"", ""), Code::Type),
-        (sale("1e-400", "\"p\"", "\"1\"", ""), Code::Type),
-        (sale("1", "\"p\"", "\"1\"", r#","quantity":1"#), Code::Duplicate),
-        (sale("1", "\"p\"", "\"1\"", r#","quan\u0074ity":1"#), Code::Duplicate),
-        (sale("1", "\"p\"", "\"1\"", r#","shop_id":"other""#), Code::ShopMismatch),
-        (sale("1", r#""\u0000""#, "\"1\"", ""), Code::UnsupportedCharacter),
-        (sale("1", "\"\u{FFFF}\"", "\"1\"", ""), Code::UnsupportedCharacter),
+        (documents::sale("1.0000000000000000001", "\"p\"", "\"1\"", ""), Code::Type),
+        (documents::sale("1000000.00000000001", "\"p\"", "\"1\"", ""), Code::Type),
+        (documents::sale("1e-400", "\"p\"", "\"1\"", ""), Code::Type),
+        (documents::sale("1", "\"p\"", "\"1\"", r#","quantity":1"#), Code::Duplicate),
+        (documents::sale("1", "\"p\"", "\"1\"", r#","quan\u0074ity":1"#), Code::Duplicate),
+        (documents::sale("1", "\"p\"", "\"1\"", r#","shop_id":"other""#), Code::ShopMismatch),
+        (documents::sale("1", r#""\u0000""#, "\"1\"", ""), Code::UnsupportedCharacter),
+        (documents::sale("1", "\"\u{FFFF}\"", "\"1\"", ""), Code::UnsupportedCharacter),
     ] {
         let reasons = contract.validate(acme(), document.as_bytes()).unwrap_err();
         assert_eq!(
@@ -251,7 +235,7 @@ fn what_json_parsers_read_differently_is_rejected() {
 fn whole_quantities_are_integers_however_they_are_written() {
     let contract = CONTRACTS.get("pos_sales").unwrap();
     for (written, quantity) in [("2.0", 2), ("1", 1), ("3.00", 3), ("1e0", 1), ("-2.50e1", -25)] {
-        let line = sale(written, "\"p\"", "\"1\"", "");
+        let line = documents::sale(written, "\"p\"", "\"1\"", "");
         let record = contract.read(acme(), line.as_bytes()).unwrap();
         assert_eq!(record.integer("quantity"), Some(quantity), "{written}");
     }
@@ -260,7 +244,7 @@ fn whole_quantities_are_integers_however_they_are_written() {
 #[test]
 fn a_record_gives_its_key_as_silver_means_it() {
     let contract = CONTRACTS.get("pos_sales").unwrap();
-    let line = sale("2.0", "\"p\"", "\"1.50\"", r#","customer_id":null"#)
+    let line = documents::sale("2.0", "\"p\"", "\"1.50\"", r#","customer_id":null"#)
         .replace(r#""line_no":1"#, r#""line_no":1.0"#)
         .replace(r#":"t""#, r#":"\u0074""#);
     let record = contract.read(acme(), line.as_bytes()).unwrap();
@@ -416,7 +400,7 @@ fn every_text_of_a_contract_fits_a_column_of_the_warehouse() {
 fn a_time_outside_the_window_is_rejected() {
     let contract = CONTRACTS.get("pos_sales").unwrap();
     let check = |time: &str, date: &str, backfill: Option<&str>| {
-        let line = sale("1", "\"p\"", "\"1\"", "")
+        let line = documents::sale("1", "\"p\"", "\"1\"", "")
             .replace("2026-11-20T10:00:00Z", time)
             .replace("2026-11-20", date);
         let metadata = RowMetadata { backfill, ..acme() };
@@ -483,7 +467,8 @@ fn what_is_not_json_is_named_with_its_field_and_its_place() {
     ]
     .iter()
     .map(|more| {
-        let line = sale("1", "\"p\"", "\"1\"", more).replace(r#""quantity""#, "\n\"quantity\"");
+        let line =
+            documents::sale("1", "\"p\"", "\"1\"", more).replace(r#""quantity""#, "\n\"quantity\"");
         let reasons = contract.validate(acme(), line.as_bytes()).unwrap_err();
         format!("[{}] {}", reasons[0].code, reasons[0])
     })
@@ -507,7 +492,7 @@ fn what_is_not_json_is_named_with_its_field_and_its_place() {
 #[test]
 fn one_byte_order_mark_before_an_event_is_ignored() {
     let contract = CONTRACTS.get("pos_sales").unwrap();
-    let line = sale("1", "\"p\"", "\"1\"", "");
+    let line = documents::sale("1", "\"p\"", "\"1\"", "");
     assert_eq!(contract.validate(acme(), format!("\u{FEFF}{line}").as_bytes()), Ok(()));
     assert!(contract.validate(acme(), format!("\u{FEFF}\u{FEFF}{line}").as_bytes()).is_err());
     let wrong = format!("\u{FEFF}{}", line.replace("\"t\"", "1"));

@@ -246,3 +246,19 @@ fn object(schema: &Value) -> BoxedStrategy<Value> {
         })
         .boxed()
 }
+
+/// Returns a line of a receipt with these JSON texts as values.
+pub(crate) fn sale(quantity: &str, product: &str, price: &str, more: &str) -> String {
+    format!(
+        concat!(
+            r#"{{"transaction_id":"t","line_no":1,"store_id":"s","region":"r","#,
+            r#""product_id":{product},"quantity":{quantity},"unit_price":{price},"#,
+            r#""discount":"0","currency":"EUR","#,
+            r#""sold_at":"2026-11-20T10:00:00Z","business_date":"2026-11-20"{more}}}"#,
+        ),
+        quantity = quantity,
+        product = product,
+        price = price,
+        more = more,
+    )
+}
