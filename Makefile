@@ -13,10 +13,11 @@ SHOPLAKE := $(CARGO_TARGET_DIR)/debug/shoplake
 RUN_SHOPLAKE := test -x "$(SHOPLAKE)" || \
 	{ echo "error: $(SHOPLAKE) is missing: build it with \`make build\`" >&2; exit 1; }; "$(SHOPLAKE)"
 # End-to-end tests that take too long for every change.
-LONG := tests/e2e/test_replay.py tests/e2e/test_chaos.py tests/e2e/bulk
+LONG := tests/e2e/test_replay.py tests/e2e/test_chaos.py tests/e2e/test_outages.py \
+	tests/e2e/test_three_hostile_shops.py tests/e2e/bulk
 
 .PHONY: help checkout setup build demo report down pos-day redrive test lint words advisories unit \
-	localstack-test infra-test report-test notebook-test parity e2e e2e-long bench costs \
+	localstack-test infra-test report-test notebook-test parity e2e e2e-long simulate bench costs \
 	package plan deploy deploy-plan push-images outputs destroy clean
 
 help: ## list the commands
@@ -39,7 +40,8 @@ setup: ## install the tools that a machine lacks into .local/, once
 build: checkout ## build everything with the development profile
 	@cargo build --locked --workspace --all-targets
 
-demo: setup checkout ## build, deploy to a local cloud, send data, show the KPIs; HOSTILE=1 adds a hostile shop
+demo: checkout ## build, deploy to a local cloud, send data, show the KPIs; HOSTILE=1 adds a hostile shop
+	@python3 $(RUN) dev.prepare
 	@$(PYTHON) $(RUN) dev.demo $(if $(HOSTILE),--hostile)
 
 report: ## show the teams' KPIs of the running demo, and write .local/report.html
@@ -105,8 +107,13 @@ e2e: setup checkout ## run end-to-end tests on their own local cloud
 	@echo "==> end-to-end tests"
 	@$(PYTHON) -m pytest -v $(addprefix --ignore=,$(LONG)) tests/e2e
 
-e2e-long: setup checkout ## test replays, killed functions, a month of three shops, all real days (90 minutes)
+e2e-long: setup checkout ## test replays, killed functions, outages, hostile shops, a month, all real days (4 hours)
 	@$(PYTHON) -m pytest -v -s $(LONG)
+
+# Not by package, which has other features and would compile all dependencies again.
+simulate: checkout ## find each planted fault, then simulate SEEDS=<number> of runs, 100,000 by default
+	@cargo test --locked --workspace --test protocol -- --ignored
+	@cargo run --locked --bin protocol -- --threads 2 --seeds "$(or $(SEEDS),100000)"
 
 bench: checkout ## measure the hot path
 	@cargo bench --locked -p shoplake-conform

@@ -38,10 +38,15 @@ from shoplake_localstack.local.processes import (
 )
 from shoplake_localstack.local.waiting import reported, wait_until_ready
 
+from .terraform import STATES as TERRAFORM_STATES
+
 __all__ = ["Cloud", "CloudError", "free_port"]
 
 _DEFAULT_PORT, _DEFAULT_WAREHOUSE_PORT = 4566, 5439
 _LONGEST_INVOCATION = 900
+_HEALTH_SECONDS = 60
+"""A busy LocalStack answers late. A cloud that seems to be down would be ended and lose its data.
+"""
 
 
 class Cloud:
@@ -176,16 +181,28 @@ class Cloud:
                 self._write(record)
         with reported("waiting for LocalStack"):
             wait_until_ready(self._answers, process, log)
-        with reported("starting Kinesis"):
+        with reported("starting LocalStack's services"):
+            self._start_services(log)
+
+    def _start_services(self, log: Path) -> None:
+        """Starts the services one after the other, before Terraform calls ten at once.
+
+        LocalStack starts a service at its first call, which takes seconds, and gives up waiting for
+        it after 30 s. On a busy machine a call then fails after it took effect, because a service
+        that it needs is late. Terraform repeats the call and learns that the resource exists.
+        """
+        for service, call in localstack.FIRST_CALLS.items():
             try:
-                self.client("kinesis").list_streams()
+                getattr(self.client(service), call)()
             except Exception as error:
                 raise CloudError(
-                    f"Kinesis does not answer ({error}); the end of {log}:\n{tail(log)}"
+                    f"{service} does not answer ({error}); the end of {log}:\n{tail(log)}"
                 ) from error
 
     def down(self) -> None:
-        """Ends the processes of this cloud and removes its data; keeps the logs."""
+        """Ends the processes of this cloud and removes its data and Terraform's state of it. Keeps
+        the logs.
+        """
         record = self._read()
         # Their data is not kept, so they end at once. After SIGKILL, PostgreSQL would leave shared
         # memory behind.
@@ -199,13 +216,15 @@ class Cloud:
         ):
             if folder:
                 shutil.rmtree(folder, ignore_errors=True)
-        self._record.unlink(missing_ok=True)
+        for file in (self._record, *(self.state / name for name in TERRAFORM_STATES)):
+            file.unlink(missing_ok=True)
 
     def _answers(self) -> bool:
         """Returns whether LocalStack answers, without a proxy of the environment."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(f"{self.endpoint}/_localstack/health", timeout=5) as response:
+            health = f"{self.endpoint}/_localstack/health"
+            with opener.open(health, timeout=_HEALTH_SECONDS) as response:
                 return bool(response.status == 200)
         except (urllib.error.URLError, OSError):
             return False

@@ -20,7 +20,7 @@ from .progress import step
 STATE = ROOT / ".local" / "demo"
 ENVIRONMENT_FILE = ROOT / ".local" / "demo.env"
 SHOP_ID = "acme"
-SECONDS, HOSTILE_SECONDS = 240, 600
+SECONDS, HOSTILE_SECONDS = 240, 900
 """Deadlines for the good shop's KPIs, alone and beside the hostile shop."""
 
 

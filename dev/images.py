@@ -20,7 +20,11 @@ from .errors import CommandError
 from .paths import RELEASED, ROOT
 from .progress import step
 
-CONNECTORS = {"pos": "pos-connector", "inventory": "inventory-connector", "oltp": "oltp-connector"}
+CONNECTORS = {
+    main.parents[1].name: f"{main.parents[1].name}-connector"
+    for main in sorted((ROOT / "connectors").glob("*/src/main.rs"))
+}
+"""The programs of all connectors, by their folder."""
 TOOLS = ("docker", "podman", "buildah", "finch")
 PLATFORMS = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
 INDEX = "images.json"

@@ -7,12 +7,11 @@ so a data source that needs the network fails here and not first on a machine wi
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
+from .http_stub import Stub, serve
 from .terraform import cloud_settings
 
 ACCOUNT = "000000000000"
@@ -28,15 +27,8 @@ def environment(endpoint: str, region: str) -> dict[str, str]:
 @contextmanager
 def account(region: str) -> Iterator[str]:
     """Serves the account on a free port and yields the endpoint."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"region": region}))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serve(type("Handler", (_Handler,), {"region": region})) as endpoint:
+        yield endpoint
 
 
 def answer(operation: str, region: str) -> str | None:
@@ -74,13 +66,11 @@ def answer(operation: str, region: str) -> str | None:
             return None
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Stub):
     region: str
 
     def do_POST(self) -> None:
-        form = parse_qs(
-            self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode("utf-8", "replace")
-        )
+        form = parse_qs(self.body().decode("utf-8", "replace"))
         operation = self.headers.get("X-Amz-Target") or form.get("Action", [f"POST {self.path}"])[0]
         if text := answer(operation, self.region):
             self._send(
@@ -115,13 +105,4 @@ class _Handler(BaseHTTPRequestHandler):
             )
 
     def _send(self, status: int, content_type: str, text: str) -> None:
-        body = text.encode()
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Writes nothing: the clients report what went wrong."""
+        self.answer(status, text.encode(), {"Content-Type": content_type})

@@ -15,15 +15,22 @@ from .paths import RELEASED, ROOT, target_dir
 from .progress import step
 
 FUNCTIONS = ("webhook", "conform", "dispatch", "transform", "load", "notify", "control")
+READ_MODELS = ("load", "control")
+"""The functions that read `models.json`, the index of the models."""
 RECORD = "packages.json"
 """The file that records the commit, architecture and compiler of release packages."""
+TITLE = "build the functions (the first time this takes several minutes)"
 
 __all__ = [
     "FUNCTIONS",
+    "READ_MODELS",
     "RECORD",
     "RELEASED",
     "ROOT",
+    "TITLE",
     "build",
+    "build_command",
+    "build_environment",
     "catalog",
     "definitions",
     "package",
@@ -31,16 +38,23 @@ __all__ = [
 ]
 
 
+def build_command() -> tuple[str, ...]:
+    """Returns the command that builds the programs of a deployment with the development profile."""
+    # Without tests and the simulation, which reuse all heavy crates of this build.
+    workspace = ("--workspace", "--exclude", "shoplake-simulation")
+    return ("cargo", "build", "--locked", "--bins", *workspace)
+
+
+def build_environment() -> dict[str, str]:
+    """Returns the environment of `build_command`."""
+    return {**os.environ, "CARGO_TARGET_DIR": str(target_dir())}
+
+
 def build() -> Path:
-    """Builds all binaries with the development profile and returns their folder."""
-    with step("build the functions (the first time this takes several minutes)"):
-        # The programs alone: tests have the same features of all heavy crates, and reuse them.
+    """Builds the programs of a deployment and returns their folder."""
+    with step(TITLE):
         subprocess.run(
-            ["cargo", "build", "--locked", "--workspace", "--bins"],
-            cwd=ROOT,
-            env={**os.environ, "CARGO_TARGET_DIR": str(target_dir())},
-            stdout=sys.stderr,
-            check=True,
+            build_command(), cwd=ROOT, env=build_environment(), stdout=sys.stderr, check=True
         )
     return target_dir() / "debug"
 
@@ -56,15 +70,15 @@ def definitions(schemas: Path, sql: Path) -> dict[str, Path]:
     return dict(sorted(files.items()))
 
 
-def catalog(program: Path, out: Path, schemas: Path, sql: Path) -> None:
+def catalog(shoplake: Path, out: Path, schemas: Path, sql: Path) -> None:
     """Writes `catalog.json`, from which Terraform makes the Glue Data Catalog, and `models.json`,
-    the index of the models for the control function.
+    the index of the models, by the operators' program.
     """
     out.mkdir(parents=True, exist_ok=True)
     with step("describe the tables of the lake"):
         subprocess.run(
             [
-                *(program, "--schemas", schemas, "--sql", sql),
+                *(shoplake, "catalog", "--schemas", schemas, "--sql", sql),
                 *("--out", out / "catalog.json", "--models", out / "models.json"),
             ],
             stdout=sys.stderr,
@@ -81,7 +95,7 @@ def package(binaries: Path, out: Path, schemas: Path, sql: Path, models: Path) -
         for function in FUNCTIONS:
             archive = out / f"{function}.zip"
             content = {"bootstrap": binaries / function, **definitions(schemas, sql)}
-            if function == "control":
+            if function in READ_MODELS:
                 content["models.json"] = models
             if _holds(archive, content):
                 continue

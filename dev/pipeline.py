@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +23,7 @@ import psycopg
 from .cloud import Cloud, free_port
 from .errors import CommandError
 from .package import build, catalog, package
+from .partitions import Commit, Partition, are_loaded, owes
 from .paths import ROOT, SCHEMAS, SQL
 from .progress import step
 from .terraform import Terraform
@@ -67,7 +69,8 @@ class Pipeline:
         self.binaries = binaries
         self.outputs = outputs
         self.sql = sql
-        self._versions: dict[tuple[str, str], int] = {}
+        self._commits: dict[tuple[str, str], Commit] = {}
+        """Cache of the commits of gold objects by key and ETag."""
         self._bodies: dict[tuple[str, str], bytes] = {}
         """Cache of the lake's objects by key and ETag."""
         self.lake_bucket: str = outputs["lake_bucket"]
@@ -82,21 +85,34 @@ class Pipeline:
         """
         binaries = build()
         packages = cloud.state / "packages"
-        catalog(binaries / "catalog", packages, schemas, sql)
+        catalog(binaries / "shoplake", packages, schemas, sql)
         package(binaries, packages, schemas, sql, packages / "models.json")
-        if not cloud.is_up():
-            # A new cloud is empty, so the state of the last one is wrong.
-            for name in ("terraform.tfstate", "terraform.tfstate.backup"):
-                (cloud.state / name).unlink(missing_ok=True)
-            with step("start the local cloud"):
-                cloud.up()
-        outputs = cls.terraform(cloud, schemas, **variables).apply()
+        terraform = cls.terraform(cloud, schemas, **variables)
+        is_new = not cloud.is_up()
+        if is_new:
+            cls._start(cloud)
+        try:
+            outputs = terraform.apply()
+        except SystemExit as failure:
+            # LocalStack may lose the answer to a call that took effect. Terraform repeats the call
+            # and learns that the resource exists, which no other apply can mend.
+            if not is_new or "AlreadyExists" not in str(failure):
+                raise
+            print(f"{failure}\nstarting the local cloud again", file=sys.stderr)
+            cloud.down()
+            cls._start(cloud)
+            outputs = terraform.apply()
         target = {"endpoint": cloud.endpoint, "outputs": outputs}
         (cloud.state / TARGET).write_text(json.dumps(target, indent=2) + "\n")
         pipeline = cls(cloud, binaries, outputs, sql)
         with step("migrate the warehouse"):
             pipeline.control(action="migrate")
         return pipeline
+
+    @staticmethod
+    def _start(cloud: Cloud) -> None:
+        with step("start the local cloud"):
+            cloud.up()
 
     @staticmethod
     def terraform(cloud: Cloud, schemas: Path = SCHEMAS, **variables: str) -> Terraform:
@@ -377,26 +393,34 @@ class Pipeline:
             if not shop or json.loads(line["envelope"])["shopid"] == shop.shop_id
         ]
 
-    def gold_versions(self) -> dict[tuple[str, str], int]:
-        """Returns the version of every gold partition, by model and partition value."""
+    def gold_versions(self) -> dict[Partition, int]:
+        """Returns the version of every gold partition."""
+        return {partition: commit.version for partition, commit in self.gold_commits().items()}
+
+    def gold_commits(self) -> dict[Partition, Commit]:
+        """Returns the commit of every gold partition."""
         s3 = self.cloud.client("s3")
-        versions = {}
+        commits = {}
         for version in self.objects("gold/"):
             key, _ = version
-            if version not in self._versions:
-                self._versions[version] = int(
-                    s3.head_object(Bucket=self.lake_bucket, Key=key)["Metadata"]["version"]
+            if version not in self._commits:
+                metadata = s3.head_object(Bucket=self.lake_bucket, Key=key)["Metadata"]
+                self._commits[version] = Commit(
+                    datetime.fromisoformat(metadata["planned-at"]), int(metadata["version"])
                 )
             _, model, folder, _ = key.split("/")
-            versions[model, folder.split("=", 1)[1]] = self._versions[version]
-        return versions
+            commits[model, folder.split("=", 1)[1]] = self._commits[version]
+        return commits
 
-    def loaded_versions(self) -> dict[tuple[str, str], int]:
-        """Returns the version of every loaded partition, by model and partition value."""
-        rows = self.query("select model, partition_value, version from shoplake.loads")
-        return {(model, partition): version for model, partition, version in rows}
+    def loaded_commits(self) -> dict[Partition, Commit]:
+        """Returns the commit of every loaded partition."""
+        rows = self.query(
+            "select model, partition_value, planned_at at time zone 'UTC', version"
+            " from shoplake.loads where planned_at is not null"
+        )
+        return {(model, value): Commit(at, version) for model, value, at, version in rows}
 
-    def wait_until_idle(self, seconds: float = 240) -> None:
+    def wait_until_idle(self, seconds: float = 480) -> None:
         """Waits until every change has reached the warehouse."""
         checks = 0
 
@@ -412,32 +436,31 @@ class Pipeline:
 
         Between two steps a change is in no queue, so a caller that must be sure checks repeatedly.
         """
-        return not self.dirty_messages() and self.is_loaded() and not self.is_computing()
+        return not self.dirty_messages() and self.is_loaded() and not self.is_owing()
 
-    def is_computing(self) -> bool:
-        """Returns whether a job holds the lease of its partition: its message has been received,
-        and its rows are not committed yet.
+    def is_owing(self) -> bool:
+        """Returns whether a partition owes something: a job runs, a change waits for one, or a
+        commit is not published or loaded. A marker may outlast what its partition owes.
         """
-        leases = [
-            version for version in self.objects("jobs/") if version[0].endswith("/running.json")
+        owed = {key.removeprefix("state/owed/") for key, _ in self.objects("state/owed/")}
+        states = [
+            version
+            for version in self.objects("state/partitions/")
+            if version[0].removeprefix("state/partitions/").removesuffix(".json") in owed
         ]
-        now = datetime.now(UTC)
-        return any(
-            datetime.fromisoformat(json.loads(lease)["until"]) > now
-            for lease in self.bodies(leases)
-        )
+        return any(map(owes, map(json.loads, self.bodies(states))))
 
     def is_loaded(self) -> bool:
         """Returns whether gold has partitions of the warehouse's models, and the warehouse has the
-        same versions.
+        same commits.
         """
         models = {table.partition(".")[2] for table in warehouse_tables(self.sql)}
         gold = {
-            partition: version
-            for partition, version in self.gold_versions().items()
+            partition: commit
+            for partition, commit in self.gold_commits().items()
             if partition[0] in models
         }
-        return bool(gold) and gold == self.loaded_versions()
+        return are_loaded(gold, self.loaded_commits())
 
 
 def warehouse_tables(sql: Path = SQL) -> set[str]:

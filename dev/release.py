@@ -33,8 +33,8 @@ def main() -> int:
     (OUT / RECORD).unlink(missing_ok=True)
     commit = images.Commit.of_checkout()
     binaries = build(architecture, for_this_machine)
-    describer = binaries if runs_here(architecture) else build_for_this_machine()
-    catalog(describer / "catalog", OUT, SCHEMAS, SQL)
+    programs = binaries if runs_here(architecture) else build_for_this_machine()
+    catalog(programs / "shoplake", OUT, SCHEMAS, SQL)
     package(binaries, OUT, SCHEMAS, SQL, OUT / "models.json")
     record(OUT, architecture, commit, images.Commit.of_checkout())
     for function in FUNCTIONS:
@@ -69,9 +69,9 @@ def build(architecture: str, for_this_machine: bool) -> Path:
         ["--compiler", "cargo"] if for_this_machine else [f"--{architecture.replace('_', '-')}"]
     )
     out = target_dir() / "lambda"
-    # The catalog program runs during the build, so this machine must be able to run it.
+    # The operators' program writes the catalog during the build, so it must run on this machine.
     binaries = {name: f"shoplake-function-{name}" for name in FUNCTIONS} | (
-        {"catalog": "shoplake-catalog"} if runs_here(architecture) else {}
+        {"shoplake": "shoplake-cli"} if runs_here(architecture) else {}
     )
     duration = "a release build takes at least half an hour on two cores"
     with step(f"build the functions for {architecture} ({duration})"):

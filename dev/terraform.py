@@ -14,6 +14,9 @@ from .paths import INFRA, ROOT
 from .progress import run, step
 
 AWS_PROVIDER = "5.100.0"
+STATE = "terraform.tfstate"
+STATES = (STATE, f"{STATE}.backup")
+"""The files of a state on this machine."""
 MIRROR_HINTS = (
     "/opt",
     "/usr/local",
@@ -124,7 +127,7 @@ class Terraform:
         return {name: output["value"] for name, output in json.loads(text).items()}
 
     def _init(self) -> None:
-        backend = f"-backend-config=path={self._state / 'terraform.tfstate'}"
+        backend = f"-backend-config=path={self._state / STATE}"
         self._run("init", "-input=false", "-reconfigure", backend, *init_arguments())
 
     def _inputs(self) -> list[str]:

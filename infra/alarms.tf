@@ -24,6 +24,7 @@ locals {
   monitored_rules = merge(
     module.dirty_queue.rules,
     { check-freshness = { name = aws_cloudwatch_event_rule.freshness.name, bus = "default" } },
+    { sweep = { name = aws_cloudwatch_event_rule.sweep.name, bus = "default" } },
     { for failure, rule in aws_cloudwatch_event_rule.connector_failed : "connector-${failure}" => { name = rule.name, bus = "default" } },
     { for severity, rule in aws_cloudwatch_event_rule.image_findings : "image-findings-${severity}" => { name = rule.name, bus = "default" } },
   )
@@ -264,12 +265,25 @@ locals {
         age = { namespace = "AWS/SQS", name = "ApproximateAgeOfOldestMessage", stat = "Maximum", dimensions = { QueueName = element(split(":", module.dirty_queue.arn), 5) } }
       } } }
     }
+    old-days-delayed = {
+      group = "orchestration"
+      title = "Old days that wait for their turn"
+      description = join(" ", [
+        "A shop sends rows of more than ${var.old_day_limits.computed} old days in an hour: further",
+        "ones wait for their turn.",
+      ])
+      threshold      = 0
+      period_seconds = 3600
+      series = { "" = { math = null, metrics = {
+        days = { namespace = "Shoplake", name = "delayed_days_count", stat = "Sum", dimensions = { function = module.dispatch.name } }
+      } } }
+    }
     executions-failed = {
       group = "orchestration"
       title = "Failed executions"
       description = join(" ", [
-        "An execution failed, timed out or was stopped. Except for a timeout it has published an",
-        "alert with the cause.",
+        "An execution failed, timed out or was stopped. The first failure of a step has published an",
+        "alert with the cause. The sweep tries the step again.",
       ])
       threshold = 0
       series = { for name, arn in local.monitored_state_machines : name => {

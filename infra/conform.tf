@@ -43,9 +43,13 @@ data "aws_iam_policy_document" "conform" {
   }
 
   statement {
-    sid       = "WriteSilverAndQuarantine"
-    actions   = ["s3:PutObject"]
-    resources = ["${module.lake.bucket_arn}/silver/*", "${module.lake.bucket_arn}/quarantine/*"]
+    sid     = "WriteSilverAndQuarantine"
+    actions = ["s3:PutObject"]
+    resources = [
+      "${module.lake.bucket_arn}/silver/*",
+      "${module.lake.bucket_arn}/quarantine/*",
+      "${module.lake.bucket_arn}/state/conformed/*",
+    ]
   }
 
   statement {
@@ -64,6 +68,8 @@ module "conform" {
   memory_mb       = 1769 # One core.
   timeout_seconds = 120
   policy          = data.aws_iam_policy_document.conform.json
+
+  reserved_concurrency = var.reserved_concurrency.conform
 
   environment = {
     LAKE_BUCKET = module.lake.bucket

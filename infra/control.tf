@@ -1,5 +1,11 @@
 # control: the operator's actions, invoked by hand: migrations, shops and their secrets, backfills,
-# reloads, reference tables, redrives.
+# reloads, reference tables, redrives. Schedules invoke it too (freshness.tf, sweep.tf), and state
+# machines, to record failures.
+
+locals {
+  # Composed: control needs the state machines, and they need control.
+  control_arn = "arn:${local.partition}:lambda:${var.region}:${local.account}:function:${local.prefix}-control"
+}
 
 data "aws_iam_policy_document" "control" {
   source_policy_documents = concat([
@@ -9,6 +15,7 @@ data "aws_iam_policy_document" "control" {
     data.aws_iam_policy_document.reload.json,
     data.aws_iam_policy_document.lake_key.json,
     data.aws_iam_policy_document.freshness.json,
+    data.aws_iam_policy_document.sweep.json,
   ], data.aws_iam_policy_document.control_failed[*].json)
 
   statement {
@@ -135,7 +142,7 @@ module "control" {
   source = "./modules/function"
 
   name            = "control"
-  description     = "Operator actions: migrations, shops, backfills, reloads, redrives, freshness."
+  description     = "Operator actions and scheduled ones: freshness, sweeps of what is owed."
   defaults        = local.function_defaults
   memory_mb       = 256
   timeout_seconds = 300

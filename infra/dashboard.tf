@@ -56,7 +56,7 @@ locals {
     },
     {
       group = "orchestration", title = "Dirty queue: messages", stacked = false, period_seconds = 300
-      series = { for state, name in { "visible" = "ApproximateNumberOfMessagesVisible", "delayed" = "ApproximateNumberOfMessagesDelayed" } : state => { math = null, metrics = {
+      series = { for state, name in { "visible" = "ApproximateNumberOfMessagesVisible", "hidden" = "ApproximateNumberOfMessagesNotVisible" } : state => { math = null, metrics = {
         messages = { namespace = "AWS/SQS", name = name, stat = "Maximum", dimensions = { QueueName = element(split(":", module.dirty_queue.arn), 5) } }
       } } }
     },

@@ -20,41 +20,57 @@ data "aws_iam_policy_document" "dispatch" {
   source_policy_documents = [
     data.aws_iam_policy_document.lake_key.json,
     data.aws_iam_policy_document.list_partitions.json,
-    data.aws_iam_policy_document.mark_dirty.json,
+    data.aws_iam_policy_document.partition_states.json,
+    data.aws_iam_policy_document.free_run_slots.json,
+    data.aws_iam_policy_document.publish_dirty.json,
   ]
 
+  # A message that waits becomes visible later. dispatch sends none to its own queue: Lambda would
+  # take that for a loop.
   statement {
     sid       = "ReceiveDirtyMessages"
-    actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
+    actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"]
     resources = [module.dirty_queue.arn]
   }
 
   statement {
-    sid     = "ReadGoldLeasesAndReferenceTables"
+    sid     = "ReadGoldAndReferenceTables"
     actions = ["s3:GetObject"]
     resources = [
       "${module.lake.bucket_arn}/gold/*",
-      "${module.lake.bucket_arn}/jobs/*/running.json",
       "${module.lake.bucket_arn}/reference/*",
     ]
   }
 
+  # The metadata of an old object names the shops of its rows, which take turns.
   statement {
-    sid       = "WriteJobsAndLeases"
+    sid       = "LookAtSilver"
+    actions   = ["s3:GetObject"]
+    resources = ["${module.lake.bucket_arn}/silver/*"]
+  }
+
+  statement {
+    sid       = "TakeTurns"
+    actions   = ["s3:GetObject", "s3:PutObject"]
+    resources = ["${module.lake.bucket_arn}/state/old-days/*"]
+  }
+
+  statement {
+    sid       = "WriteJobsAndTakeRunSlots"
     actions   = ["s3:PutObject"]
-    resources = ["${module.lake.bucket_arn}/jobs/*"]
+    resources = ["${module.lake.bucket_arn}/jobs/*", "${module.lake.bucket_arn}/state/runs/*"]
   }
 
   # For recently planned partitions, which an edited reference table makes dirty.
   statement {
-    sid       = "ListJobs"
+    sid       = "ListJobsStatesAndRunSlots"
     actions   = ["s3:ListBucket"]
     resources = [module.lake.bucket_arn]
 
     condition {
       test     = "StringLike"
       variable = "s3:prefix"
-      values   = ["jobs/*"]
+      values   = ["jobs/*", "state/partitions/*", "state/runs/*"]
     }
   }
 
@@ -84,6 +100,10 @@ module "dispatch" {
     # Empty without Glue: then every job runs in a function.
     SILVER_TO_GOLD_GLUE_ARN = join("", module.silver_to_gold_glue[*].arn)
     GLUE_ABOVE_BYTES        = var.glue_above_mb * 1024 * 1024
+
+    EVENT_BUS         = module.dirty_queue.bus_name
+    MAX_RUNS          = var.max_runs
+    OLD_DAYS_PER_HOUR = var.old_day_limits.computed
   }
 }
 

@@ -3,7 +3,8 @@
 data "aws_iam_policy_document" "freshness" {
   source_policy_documents = [data.aws_iam_policy_document.topics_key.json]
 
-  # Also for the 404 of a dataset without a state; see list_partitions.
+  # Also for the 404 of a dataset without a state; see list_partitions. The sweep's policy lists
+  # gold, which has the batches that stay incomplete.
   statement {
     sid       = "ListSilver"
     actions   = ["s3:ListBucket"]
@@ -56,14 +57,14 @@ resource "aws_cloudwatch_event_target" "freshness" {
   }
 }
 
-# Dead-letter queue of scheduled checks, which are asynchronous.
+# Dead-letter queue of scheduled actions, which are asynchronous.
 module "control_failed" {
   source = "./modules/queue"
   count  = local.aws ? 1 : 0
 
   name              = "${local.prefix}-control-failed"
   region            = var.region
-  sending_rule_arns = [aws_cloudwatch_event_rule.freshness.arn]
+  sending_rule_arns = [aws_cloudwatch_event_rule.freshness.arn, aws_cloudwatch_event_rule.sweep.arn]
 }
 
 data "aws_iam_policy_document" "control_failed" {

@@ -6,7 +6,7 @@ locals {
   # The script and its modules. The folder is named by a hash of its content, so that a running job
   # keeps its version during a deployment.
   glue_dir     = "${path.root}/../glue-sql/spark"
-  glue_modules = ["job_engine.py", "job_lake.py"]
+  glue_modules = ["job_engine.py", "job_lake.py", "job_state.py"]
   glue_files   = local.aws ? toset(concat(["run_job.py"], local.glue_modules)) : toset([])
   glue_code    = substr(sha256(join("", [for file in local.glue_files : filesha256("${local.glue_dir}/${file}")])), 0, 16)
 
@@ -192,10 +192,9 @@ resource "aws_glue_job" "transform" {
     "--enable-continuous-cloudwatch-log" = "true"
     "--custom-logGroup-prefix"           = local.glue_log_prefix
 
-    "--aws_region"      = var.region
-    "--lake_bucket"     = module.lake.bucket
-    "--dirty_queue_url" = module.dirty_queue.url
-    "--event_bus"       = module.dirty_queue.bus_name
+    "--aws_region"  = var.region
+    "--lake_bucket" = module.lake.bucket
+    "--event_bus"   = module.dirty_queue.bus_name
   }
 
   # Otherwise Glue may create the log groups without retention.

@@ -1,4 +1,25 @@
-# load: a gold partition to the warehouse. The warehouse reads the lake, the function does not.
+# load: a gold partition to the warehouse. The warehouse reads the rows, the function does not.
+
+data "aws_iam_policy_document" "load" {
+  source_policy_documents = [
+    module.warehouse_access.send_sql_policy,
+    data.aws_iam_policy_document.lake_key.json,
+    data.aws_iam_policy_document.partition_states.json,
+  ]
+
+  # For the 404 of a missing state; see list_partitions.
+  statement {
+    sid       = "FindPartitionStates"
+    actions   = ["s3:ListBucket"]
+    resources = [module.lake.bucket_arn]
+
+    condition {
+      test     = "StringLikeIfExists"
+      variable = "s3:prefix"
+      values   = ["state/partitions/*"]
+    }
+  }
+}
 
 module "load" {
   source = "./modules/function"
@@ -8,7 +29,7 @@ module "load" {
   defaults        = local.function_defaults
   memory_mb       = 256
   timeout_seconds = 60
-  policy          = module.warehouse_access.send_sql_policy
+  policy          = data.aws_iam_policy_document.load.json
 
   environment = {
     LAKE_BUCKET             = module.lake.bucket

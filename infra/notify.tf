@@ -13,9 +13,11 @@ data "aws_iam_policy_document" "notify" {
   source_policy_documents = [
     data.aws_iam_policy_document.lake_key.json,
     data.aws_iam_policy_document.topics_key.json,
+    data.aws_iam_policy_document.partition_states.json,
   ]
 
-  # Also for the 404 of a missing claim; see list_partitions.
+  # Claims from before 2026-11-30 are in notices/ (former_alerts in crates/lake/src/keys.rs). Also
+  # for the 404 of a missing claim; see list_partitions.
   statement {
     sid       = "ListClaims"
     actions   = ["s3:ListBucket"]
@@ -24,20 +26,20 @@ data "aws_iam_policy_document" "notify" {
     condition {
       test     = "StringLikeIfExists"
       variable = "s3:prefix"
-      values   = ["notices/*"]
+      values   = ["alerts/*", "notices/*"]
     }
   }
 
   statement {
     sid       = "ReadRowsAndClaims"
     actions   = ["s3:GetObject"]
-    resources = [for prefix in ["gold", "notices"] : "${module.lake.bucket_arn}/${prefix}/*"]
+    resources = [for prefix in ["gold", "alerts", "notices"] : "${module.lake.bucket_arn}/${prefix}/*"]
   }
 
   statement {
     sid       = "WriteClaims"
     actions   = ["s3:PutObject"]
-    resources = ["${module.lake.bucket_arn}/notices/*"]
+    resources = ["${module.lake.bucket_arn}/alerts/*"]
   }
 
   statement {

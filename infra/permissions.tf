@@ -32,6 +32,38 @@ data "aws_iam_policy_document" "list_partitions" {
   }
 }
 
+# The states of partitions, and the markers of those that owe something. A writer needs both.
+data "aws_iam_policy_document" "partition_states" {
+  statement {
+    sid       = "ReadPartitionStates"
+    actions   = ["s3:GetObject"]
+    resources = ["${module.lake.bucket_arn}/state/partitions/*"]
+  }
+
+  statement {
+    sid       = "WritePartitionStates"
+    actions   = ["s3:PutObject"]
+    resources = ["${module.lake.bucket_arn}/state/partitions/*", "${module.lake.bucket_arn}/state/owed/*"]
+  }
+}
+
+# The slot of a job that has ended.
+data "aws_iam_policy_document" "free_run_slots" {
+  statement {
+    sid       = "FreeRunSlots"
+    actions   = ["s3:GetObject", "s3:DeleteObject"]
+    resources = ["${module.lake.bucket_arn}/state/runs/*"]
+  }
+}
+
+data "aws_iam_policy_document" "publish_dirty" {
+  statement {
+    sid       = "PublishDirtyPartitions"
+    actions   = ["events:PutEvents"]
+    resources = [module.dirty_queue.bus_arn]
+  }
+}
+
 # Messages are encrypted: publishers need the key, through SNS only.
 data "aws_iam_policy_document" "topics_key" {
   statement {

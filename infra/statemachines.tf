@@ -30,10 +30,11 @@ module "silver_to_gold" {
     transform_arn    = module.transform.arn
     load_arn         = module.load.arn
     notify_arn       = module.notify.arn
+    control_arn      = local.control_arn
     alerts_topic_arn = module.alerts.topic_arn
   })
 
-  function_arns        = [module.transform.arn, module.load.arn, module.notify.arn]
+  function_arns        = [module.transform.arn, module.load.arn, module.notify.arn, local.control_arn]
   alerts_topic_arn     = module.alerts.topic_arn
   alerts_key_arn       = module.keys.data_key_arn
   log_level            = var.state_machine_log_level
@@ -64,12 +65,6 @@ data "aws_iam_policy_document" "silver_to_gold_glue" {
   }
 
   statement {
-    sid       = "ReleaseLeases"
-    actions   = ["s3:PutObject"]
-    resources = ["${module.lake.bucket_arn}/jobs/*/running.json"]
-  }
-
-  statement {
     sid       = "StartSilverToGold"
     actions   = ["states:StartExecution"]
     resources = [module.silver_to_gold.arn]
@@ -87,10 +82,12 @@ module "silver_to_gold_glue" {
     glue_job_name      = aws_glue_job.transform[0].name
     lake_bucket        = module.lake.bucket
     silver_to_gold_arn = module.silver_to_gold.arn
+    control_arn        = local.control_arn
     alerts_topic_arn   = module.alerts.topic_arn
   })
 
   policies             = [data.aws_iam_policy_document.silver_to_gold_glue[0].json]
+  function_arns        = [local.control_arn]
   alerts_topic_arn     = module.alerts.topic_arn
   alerts_key_arn       = module.keys.data_key_arn
   log_level            = var.state_machine_log_level

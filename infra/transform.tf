@@ -4,7 +4,9 @@ data "aws_iam_policy_document" "transform" {
   source_policy_documents = [
     data.aws_iam_policy_document.lake_key.json,
     data.aws_iam_policy_document.list_partitions.json,
-    data.aws_iam_policy_document.mark_dirty.json,
+    data.aws_iam_policy_document.partition_states.json,
+    data.aws_iam_policy_document.free_run_slots.json,
+    data.aws_iam_policy_document.publish_dirty.json,
   ]
 
   statement {
@@ -17,18 +19,6 @@ data "aws_iam_policy_document" "transform" {
     sid       = "CommitGold"
     actions   = ["s3:PutObject"]
     resources = ["${module.lake.bucket_arn}/gold/*"]
-  }
-
-  statement {
-    sid       = "ReleaseLeases"
-    actions   = ["s3:PutObject"]
-    resources = ["${module.lake.bucket_arn}/jobs/*/running.json"]
-  }
-
-  statement {
-    sid       = "PublishChanges"
-    actions   = ["events:PutEvents"]
-    resources = [module.dirty_queue.bus_arn]
   }
 }
 
@@ -44,8 +34,7 @@ module "transform" {
   policy          = data.aws_iam_policy_document.transform.json
 
   environment = {
-    LAKE_BUCKET     = module.lake.bucket
-    DIRTY_QUEUE_URL = module.dirty_queue.url
-    EVENT_BUS       = module.dirty_queue.bus_name
+    LAKE_BUCKET = module.lake.bucket
+    EVENT_BUS   = module.dirty_queue.bus_name
   }
 }

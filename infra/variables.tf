@@ -280,6 +280,75 @@ variable "freshness_schedule" {
   }
 }
 
+variable "sweep_schedule" {
+  description = <<-TEXT
+    Schedule of the sweep, which sends what partitions owe: changes whose message was lost, commits
+    that were not published or loaded, failed steps that are due again.
+  TEXT
+  type        = string
+  default     = "rate(5 minutes)"
+
+  validation {
+    condition     = can(regex("^(rate|cron)\\(.+\\)$", var.sweep_schedule))
+    error_message = <<-TEXT
+      The schedule must be an EventBridge expression, such as rate(5 minutes) or cron(0 * * * ? *).
+    TEXT
+  }
+}
+
+variable "max_runs" {
+  description = <<-TEXT
+    The most jobs that run at the same time. Backfills and days older than three days use half of
+    them, so that live data comes first. Keep it below the account's concurrency of Lambda, which
+    the webhook and conform share.
+  TEXT
+  type        = number
+  default     = 20
+
+  validation {
+    condition     = var.max_runs >= 1 && var.max_runs <= 1000 && floor(var.max_runs) == var.max_runs
+    error_message = "The number of concurrent jobs is a whole number from 1 to 1000."
+  }
+}
+
+variable "old_day_limits" {
+  description = <<-TEXT
+    Limits of old data by shop and hour, because new rows of an old day recompute the day in each
+    model that reads it. accepted: partitions (days or hours) over two days old or in the future
+    that one instance of the webhook accepts; it refuses further ones. computed: days older than
+    three days that a shop makes the pipeline compute; further ones wait for their turn. Named
+    backfills, connectors and replays are not limited.
+  TEXT
+  type = object({
+    accepted = optional(number, 48)
+    computed = optional(number, 48)
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for limit in values(var.old_day_limits) : limit >= 1 && limit <= 65535 && floor(limit) == limit])
+    error_message = "A limit of old days is a whole number from 1 to 65535."
+  }
+}
+
+variable "reserved_concurrency" {
+  description = <<-TEXT
+    Concurrency of Lambda that only the webhook and conform use, so that jobs never take it from
+    them. It is also their maximum. Null reserves none: AWS keeps 100 of an account's concurrency
+    unreserved, and a new account may have 10 in all.
+  TEXT
+  type = object({
+    webhook = optional(number)
+    conform = optional(number)
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for value in values(var.reserved_concurrency) : value == null ? true : value >= 1])
+    error_message = "A reserved concurrency is at least 1; null reserves none."
+  }
+}
+
 variable "bronze_archive_days" {
   description = <<-TEXT
     Days until a bronze object moves to Glacier Instant Retrieval: immediately readable for a
@@ -904,8 +973,8 @@ variable "connector_size" {
 
 variable "connector_capacity_provider" {
   description = <<-TEXT
-    FARGATE, or FARGATE_SPOT for 70 percent less. AWS may stop a Spot task with two minutes' notice:
-    an alert follows, and the task must be run again.
+    FARGATE, or FARGATE_SPOT for 70 percent less. AWS may stop a Spot task two minutes after a
+    warning: an alert follows, and the task must be run again.
   TEXT
   type        = string
   default     = "FARGATE"

@@ -81,10 +81,13 @@ module "webhook" {
   timeout_seconds = 20 # Stream retries end after 10 s, API Gateway times out after 29 s.
   policy          = data.aws_iam_policy_document.webhook.json
 
+  reserved_concurrency = var.reserved_concurrency.webhook
+
   environment = {
-    LAKE_BUCKET          = module.lake.bucket
-    STREAM_PREFIX        = local.prefix
-    SHOPS_PARAMETER_PATH = local.shops_parameter_path
+    LAKE_BUCKET             = module.lake.bucket
+    STREAM_PREFIX           = local.prefix
+    SHOPS_PARAMETER_PATH    = local.shops_parameter_path
+    NEW_PARTITIONS_PER_HOUR = var.old_day_limits.accepted
   }
 }
 

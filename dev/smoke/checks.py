@@ -56,11 +56,7 @@ class Aws:
         return f"{self.prefix}-lake-{self.ask('sts', 'get-caller-identity')['Account']}"
 
     def newest_job(self, bucket: str, prefix: str) -> dict[str, Any] | None:
-        """Returns the newest job document below a prefix.
-
-        Results and leases have the same prefix. The lease is the newest object after every job,
-        because the job writes it on release.
-        """
+        """Returns the newest job document below a prefix, which results share."""
         answer = self.ask("s3api", "list-objects-v2", "--bucket", bucket, "--prefix", prefix)
         jobs = [found for found in (answer or {}).get("Contents", []) if _is_job(found["Key"])]
         return max(jobs, key=lambda found: str(found["LastModified"]), default=None)
@@ -77,7 +73,7 @@ class Aws:
 
 def _is_job(key: str) -> bool:
     """Returns whether this is the key of a job document, `jobs/<model>/<partition>/<id>.json`."""
-    return key.endswith(".json") and not key.endswith(("/running.json", ".result.json"))
+    return key.endswith(".json") and not key.endswith(".result.json")
 
 
 def _run(command: list[str], stdin: str | None) -> tuple[int, str, str]:
@@ -139,17 +135,18 @@ def suspicious_body(target: Target) -> str:
 
 
 def busy_partition(target: Target) -> str:
-    """Checks that a busy partition is computed in the end: its dirty-partition messages wait, and
-    Lambda does not drop them as a loop.
+    """Checks that a partition whose job is lost is computed in the end: its state says that it is
+    dirty, the sweep sends it, and Lambda drops no message as a loop.
     """
     began, lake = datetime.now(UTC), target.aws.lake()
     folder = f"jobs/{MODEL}/{began:%Y-%m-%d}/"
     until = began + timedelta(minutes=target.held_minutes)
-    target.aws.put(
-        lake,
-        f"{folder}running.json",
-        {"job": "smoke", "until": until.strftime("%Y-%m-%dT%H:%M:%SZ")},
-    )
+    lease = {"job": "smoke"} | {
+        name: f"{time:%Y-%m-%dT%H:%M:%SZ}"
+        for name, time in (("until", until), ("since", began), ("planned_at", began))
+    }
+    # All else that the state knows is found again: the commit in gold is published and loaded.
+    target.aws.put(lake, f"state/partitions/{MODEL}/{began:%Y-%m-%d}.json", {"lease": lease})
     expect(target.sender.send([page_view(began)]), 202)
     for _ in range(target.held_minutes + 15):
         target.wait(60)
@@ -213,8 +210,6 @@ def execution_input(key: str) -> dict[str, str]:
     return {
         "job": key,
         "result": f"{folder}/{number}.result.json",
-        "lease": f"{folder}/running.json",
-        "id": number,
     }
 
 

@@ -44,15 +44,11 @@
 --     "last_restock_at <= last_snapshot_at",
 -- ]
 -- reconciles = { stock_date = "cast(last_snapshot_at as date)" }
--- control_totals = { dataset = "inventory_levels", quantity = "on_hand", batch = """
---     cast(cast(snapshot_at as date) as string)
---     || 'T'
---     || lpad(cast(extract(hour from snapshot_at) as string), 2, '0')""" }
+-- control_totals = { dataset = "inventory_levels", quantity = "on_hand" }
 
 -- The hourly snapshots of a day, summarised for the models that read a month. A restock is a
 -- snapshot whose item received units since the snapshot before; its time is the snapshot's. The
 -- inventory system may know a restock that no snapshot saw, or its exact time.
--- A batch of inventory levels is one hour, such as 2026-11-21T10.
 
 with snapshots as (
     select

@@ -29,7 +29,6 @@
 --
 -- [checks.control_totals]
 -- dataset = "pos_sales"
--- batch = "cast(business_date as string)"
 -- quantity = "quantity"
 
 -- Amounts of different currencies are never added up: the currency is part of the key. Sums are

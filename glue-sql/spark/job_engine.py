@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,12 +22,20 @@ from job_lake import CONCURRENT_READS, InputGone, JobError, Json, RetryableError
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.functions import col
 
 PREFIX = "shoplake."
 SAMPLE_ROWS = 5
 SAMPLE_CHARS = 200
 MAX_FAILED_SHOPS = 50
 MASKED = "***"
+
+# The column with the shop of a row, and the name of rows where it is null. No shop is called that.
+SHOP = "shop_id"
+NO_SHOP = "(none)"
+
+# The failing shops that a search finds one by one. Beyond them it stops with groups of shops.
+FAILING_SHOPS = 16
 
 # With these settings, Spark gives a SQL text the meaning that DataFusion gives it.
 SETTINGS = {
@@ -56,6 +65,7 @@ class Gold:
     rows: pa.Table
     dirtied: list[Json]
     failed_checks: list[Json]
+    alert: list[Json]
 
     @classmethod
     def decode(cls, key: str, body: bytes) -> Gold:
@@ -65,7 +75,7 @@ class Gold:
             metadata = file.metadata.metadata or {}
             lists = [
                 json.loads(metadata.get(f"{PREFIX}{name}".encode(), b"[]"))
-                for name in ("dirtied", "failed_checks")
+                for name in ("dirtied", "failed_checks", "alert")
             ]
             return cls(file.read().replace_schema_metadata(None), *lists)
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -80,6 +90,8 @@ class Gold:
             **commit_metadata(job, self.rows),
             "dirtied": to_json(self.dirtied),
             "failed_checks": to_json(self.failed_checks),
+            "withheld": to_json(withheld(self.failed_checks)),
+            "alert": to_json(self.alert),
         }
         sink = pa.BufferOutputStream()
         rows = self.rows.replace_schema_metadata(
@@ -103,27 +115,191 @@ def commit_metadata(job: Json, rows: pa.Table) -> dict[str, str]:
 def compute(
     spark: SparkSession, job: Json, before: Gold | None, workspace: Workspace
 ) -> tuple[Gold, bool]:
-    """Returns the rows of the job, and whether they differ from the last commit."""
-    session = spark.newSession()
-    for name, value in SETTINGS.items():
-        session.conf.set(name, value)
-    for source in job["inputs"]:
-        _register(session, job, source, workspace)
-    for view in job["views"]:
-        with _spark(job, f"view {view['name']}"):
-            session.sql(view["sql"]).createOrReplaceTempView(view["name"])
-    rows = _query(session, job, workspace)
-    failed_checks = [
-        failed for check in job["checks"] if (failed := _run_check(session, job, check))
-    ]
+    """Returns the rows of the job, and whether they differ from the last commit.
+
+    A shop whose rows fail a check of severity error, or make a query fail, is withheld: it keeps
+    its rows of the last commit. The rows of all other shops are computed without it.
+    """
+    computation = Computation(spark, job, workspace)
+    errors: dict[str, str] = {}
+    try:
+        new, failed_checks = computation.run()
+    except DataError as error:
+        errors, others = divide(computation, error)
+        new, failed_checks = computation.run(others)
+    rows, lost = merge(job, new, before, _failing(failed_checks) | errors.keys())
+    for shop in lost:
+        errors[shop] = f"{LOST}; {errors[shop]}" if shop in errors else LOST
+    if errors:
+        failed_checks.append(_computes(job, errors))
+    alert = alerts(job, before.failed_checks if before else [], failed_checks)
     changed = changed_rows(rows.schema.empty_table() if before is None else before.rows, rows)
-    return Gold(rows, _dirtied(job, changed), failed_checks), any(
+    return Gold(rows, _dirtied(job, changed), failed_checks, alert), any(
         table.num_rows for table in changed
     )
 
 
-def _register(session: SparkSession, job: Json, source: Json, workspace: Workspace) -> None:
-    """Registers the objects as a table, with the declared columns or those of the objects."""
+class DataError(JobError):
+    """A failure that values of the inputs can cause, such as an overflow."""
+
+
+class Computation:
+    """The SQL of a job over its inputs, for all shops or for some."""
+
+    def __init__(self, spark: SparkSession, job: Json, workspace: Workspace) -> None:
+        self._spark, self._job, self._workspace = spark, job, workspace
+        self._inputs = [(source, *_place(source, workspace)) for source in job["inputs"]]
+        self._runs = 0
+
+    def run(self, shops: list[str] | None = None) -> tuple[pa.Table, list[Json]]:
+        """Returns the rows of all shops, or of these, and the checks that return rows for them."""
+        session, job = self._session(shops), self._job
+        for view in job["views"]:
+            with _spark(job, f"view {view['name']}"):
+                rows = session.sql(view["sql"])
+                if view.get("stored"):
+                    rows = rows.localCheckpoint()
+                rows.createOrReplaceTempView(view["name"])
+        self._runs += 1
+        rows = _query(session, job, self._workspace, f"rows{self._runs}")
+        found = [_run_check(session, job, check) for check in job["checks"]]
+        return rows, [failed for failed in found if failed]
+
+    def shops(self) -> list[str]:
+        """Returns the shops of the inputs, sorted."""
+        session, found = self._session(None), set()
+        for source, _, columns in self._inputs:
+            if SHOP in columns:
+                with _spark(self._job, f"input {source['name']}"):
+                    found.update(_shops(session.table(source["table"])))
+        return sorted(found)
+
+    def _session(self, shops: list[str] | None) -> SparkSession:
+        """Returns a session with the tables."""
+        session = self._spark.newSession()
+        for name, value in SETTINGS.items():
+            session.conf.set(name, value)
+        for source, placed, columns in self._inputs:
+            _register(session, self._job, source, placed, columns, shops)
+        return session
+
+
+def divide(computation: Computation, error: DataError) -> tuple[dict[str, str], list[str]]:
+    """Returns the shops whose rows make the SQL fail, with their errors, and all other shops.
+
+    It halves the groups of shops that fail, the largest first. For k failing shops of n, it runs at
+    most 2 k log2(n) halves, and the halves of one size have each row at most once. After
+    2 * FAILING_SHOPS * log2(n) halves, all shops of the groups that still fail count as failing.
+
+    It raises the error of the run with all shops if no shop's rows are the cause: the SQL fails
+    without any row, or only for shops together. It is then the model's fault.
+    """
+    shops = computation.shops()
+    if not shops or _fails(computation, []):
+        raise error
+    halves = 2 * FAILING_SHOPS * (len(shops) - 1).bit_length()
+    groups = deque([(shops, str(error))])
+    failing: dict[str, str] = {}
+    while groups:
+        group, cause = groups.popleft()
+        if len(group) == 1 or halves < 2:
+            failing.update(dict.fromkeys(group, cause))
+            continue
+        halves -= 2
+        middle = len(group) // 2
+        found = [
+            (half, str(failure))
+            for half in (group[:middle], group[middle:])
+            if (failure := _fails(computation, half))
+        ]
+        if not found:
+            raise error
+        groups.extend(found)
+    return failing, [shop for shop in shops if shop not in failing]
+
+
+def _fails(computation: Computation, shops: list[str]) -> DataError | None:
+    """Returns the error that the rows of these shops cause, or `None`."""
+    try:
+        computation.run(shops)
+    except DataError as error:
+        return error
+    return None
+
+
+def _failing(failed_checks: list[Json]) -> set[str]:
+    """Returns the shops that fail a check of severity error."""
+    errors = [failed for failed in failed_checks if failed["severity"] == "error"]
+    return {shop for failed in errors for shop in failed.get("shops", ())}
+
+
+def withheld(failed_checks: list[Json]) -> Json:
+    """Returns the shops that these failed checks withhold: their number and the first of them."""
+    shops = sorted(_failing(failed_checks))
+    return {"count": len(shops), "shops": shops[:MAX_FAILED_SHOPS]}
+
+
+def merge(
+    job: Json, new: pa.Table, before: Gold | None, shops: Set[str]
+) -> tuple[pa.Table, list[str]]:
+    """Returns the new rows without those of these withheld shops, which keep their rows of the last
+    commit. Also returns the shops whose previous rows do not fit the new columns or key.
+    """
+    if not shops:
+        return new, []
+    rows = _of_shops(new, shops, is_in=False)
+    kept = _of_shops(before.rows, shops) if before else new.schema.empty_table()
+    converted = _converted(kept, new.schema, job["key"])
+    if converted is None:
+        return rows.combine_chunks(), sorted({shop or NO_SHOP for shop in kept[SHOP].to_pylist()})
+    return _sorted(job, pa.concat_tables([rows, converted])), []
+
+
+def _of_shops(rows: pa.Table, shops: Set[str], is_in: bool = True) -> pa.Table:
+    """Returns the rows of these shops, or those of all others."""
+    found = pc.is_in(
+        pc.fill_null(rows[SHOP], NO_SHOP), value_set=pa.array(sorted(shops), pa.string())
+    )
+    return rows.filter(found if is_in else pc.invert(found))
+
+
+def _converted(rows: pa.Table, schema: pa.Schema, key: list[str]) -> pa.Table | None:
+    """Returns rows of an earlier commit with other columns. `None` if that would change a value, or
+    if the key is no longer unique. Columns that they lack are null.
+    """
+    if not rows.num_rows:
+        return schema.empty_table()
+    columns = []
+    for column in schema:
+        if column.name not in rows.schema.names:
+            columns.append(pa.nulls(rows.num_rows, column.type))
+        elif _is_lossless(rows.schema.field(column.name).type, column.type):
+            columns.append(rows[column.name].cast(column.type))
+        else:
+            return None
+    table = pa.Table.from_arrays(columns, schema=schema)
+    is_whole = all(table[name].null_count == 0 for name in key)
+    keys = table.group_by(key).aggregate([(key[0], "count")])
+    return table if is_whole and keys.num_rows == table.num_rows else None
+
+
+def _is_lossless(old: pa.DataType, new: pa.DataType) -> bool:
+    """Whether a cast keeps every value, in both engines."""
+    if pa.types.is_decimal(new):
+        digits = new.precision - new.scale
+        if pa.types.is_decimal(old):
+            return old.scale <= new.scale and old.precision - old.scale <= digits
+        if old == pa.int64():
+            return digits >= 19
+    return old == new
+
+
+def _place(
+    source: Json, workspace: Workspace
+) -> tuple[list[tuple[str, pa.Schema]], dict[str, str]]:
+    """Places the objects for Spark. Returns their URIs and schemas, and the columns of the table:
+    the declared ones, or those of the objects.
+    """
 
     def place(number_and_key: tuple[int, str]) -> tuple[str, pa.Schema]:
         number, key = number_and_key
@@ -145,7 +321,20 @@ def _register(session: SparkSession, job: Json, source: Json, workspace: Workspa
 
     with ThreadPoolExecutor(CONCURRENT_READS) as pool:
         placed = list(pool.map(place, enumerate(source["objects"])))
-    columns = _columns(source, [schema for _, schema in placed])
+    return placed, _columns(source, [schema for _, schema in placed])
+
+
+def _register(
+    session: SparkSession,
+    job: Json,
+    source: Json,
+    placed: list[tuple[str, pa.Schema]],
+    columns: dict[str, str],
+    shops: list[str] | None,
+) -> None:
+    """Registers the objects as a table: with all rows, or with those of these shops. A table
+    without a shop has all rows.
+    """
     # Spark 3.5 reads a decimal only with its written type, so objects are grouped by their types.
     groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for uri, schema in placed:
@@ -159,6 +348,11 @@ def _register(session: SparkSession, job: Json, source: Json, workspace: Workspa
                 f"cast(null as {kind}) as `{name}`" for name, kind in columns.items()
             )
             frame = session.sql(f"select {nothing} where false")
+        if shops is not None and SHOP in columns:
+            # The text that is no shop keeps the list from being empty: Spark would remove parts of
+            # the query, and hide that they fail without any row.
+            found = col(SHOP).isin(*(shop for shop in shops if shop != NO_SHOP), "")
+            frame = frame.where(found | col(SHOP).isNull() if NO_SHOP in shops else found)
         frame.createOrReplaceTempView(source["table"])
 
 
@@ -276,23 +470,29 @@ def arrow(kind: str) -> pa.DataType:
     }[kind]
 
 
-def _query(session: SparkSession, job: Json, workspace: Workspace) -> pa.Table:
+def _query(session: SparkSession, job: Json, workspace: Workspace, name: str) -> pa.Table:
     """Returns the rows in portable types, sorted, and registers them as the table of the checks."""
+    uri = workspace.uri(name)
     with _spark(job, "its query"):
         frame = session.sql(job["sql"])
         columns = _stored_columns(job, frame)
         stored = frame.selectExpr(
             *(f"cast(`{name}` as {kind}) as `{name}`" for name, kind in columns.items())
         )
-        stored.write.parquet(workspace.uri("rows"))
+        stored.write.parquet(uri)
         reader = session.read.schema(
             ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
         )
-        reader.parquet(workspace.uri("rows")).createOrReplaceTempView(f"gold__{job['model']}")
+        reader.parquet(uri).createOrReplaceTempView(f"gold__{job['model']}")
     schema = pa.schema([(name, arrow(kind)) for name, kind in columns.items()])
-    tables = [pq.read_table(pa.BufferReader(body)).cast(schema) for body in workspace.files("rows")]
-    rows = pa.concat_tables([schema.empty_table(), *tables])
-    # The order is total: rows that may be committed have unique keys without nulls.
+    tables = [pq.read_table(pa.BufferReader(body)).cast(schema) for body in workspace.files(name)]
+    return _sorted(job, pa.concat_tables([schema.empty_table(), *tables]))
+
+
+def _sorted(job: Json, rows: pa.Table) -> pa.Table:
+    """Returns the rows in the stored order. It is total: committed rows have unique keys without
+    nulls.
+    """
     return rows.sort_by([(column, "ascending") for column in job["sort"]]).combine_chunks()
 
 
@@ -326,6 +526,12 @@ def _run_check(session: SparkSession, job: Json, check: Json) -> Json | None:
     """Returns the failure of a check, or `None` if it returns no rows."""
     with _spark(job, f"check {check['name']}"):
         frame = session.sql(check["sql"])
+        if SHOP not in frame.columns:
+            advice = "add it, as a failure concerns only the shops that the check returns"
+            raise JobError(
+                f"model {job['model']}, check {check['name']}: the check does not return shop_id; "
+                f"{advice}"
+            )
         count = frame.count()
         if not count:
             return None
@@ -340,11 +546,72 @@ def _run_check(session: SparkSession, job: Json, check: Json) -> Json | None:
 
 
 def _shops(frame: DataFrame) -> list[str]:
-    """Returns the first shops of the rows, if the check returns `shop_id`."""
-    if "shop_id" not in frame.columns:
-        return []
-    shops = frame.select("shop_id").where("shop_id is not null").distinct()
-    return [row[0] for row in shops.orderBy("shop_id").limit(MAX_FAILED_SHOPS).collect()]
+    """Returns the shops of the rows, sorted."""
+    rows = frame.select(SHOP).distinct().collect()
+    return sorted(NO_SHOP if shop is None else shop for (shop,) in rows)
+
+
+LOST = (
+    "the previous rows of the withheld shop are dropped, because they do not fit the model's new "
+    "columns or key"
+)
+
+
+def check_runs(job: Json) -> list[Json]:
+    """Returns all checks of the job: the queries, and the one that the engine makes itself."""
+    queries = [
+        {name: check[name] for name in ("name", "severity", "description")}
+        for check in job["checks"]
+    ]
+    computes = {
+        "name": f"{job['model']}_computes",
+        "severity": "error",
+        "description": "the rows of each shop can be computed, and a withheld shop can keep its "
+        "previous rows",
+    }
+    return [*queries, computes]
+
+
+def _computes(job: Json, errors: dict[str, str]) -> Json:
+    """Returns the failure of the engine's own check for shops with their errors."""
+    check, shops = check_runs(job)[-1], sorted(errors)
+    sample = [
+        {"error": text(_without_values(errors[shop])), "shop_id": shop}
+        for shop in shops[:SAMPLE_ROWS]
+    ]
+    failed = {"name": check["name"], "severity": check["severity"], "rows": len(shops)}
+    return {**failed, "shops": shops, "sample": sample}
+
+
+def _without_values(error: str) -> str:
+    """Returns the first line of an error without the value that it quotes: it may be personal."""
+    line = error.partition("\n")[0]
+    start, end = line.find("'"), line.rfind("'")
+    return f"{line[:start]}'{MASKED}{line[end:]}" if start < end else line
+
+
+def alerts(job: Json, before: list[Json], now: list[Json]) -> list[Json]:
+    """Returns an alert for each check that fails for a shop for which it did not fail at the last
+    commit. It names these shops, and no rows, which may hold personal data. Errors come first.
+    """
+    descriptions = {check["name"]: check["description"] for check in check_runs(job)}
+    known = {
+        (failed["name"], failed["severity"]): set(failed.get("shops", ())) for failed in before
+    }
+    found = []
+    for failed in now:
+        same = known.get((failed["name"], failed["severity"]), set())
+        if shops := [shop for shop in failed["shops"] if shop not in same]:
+            found.append(
+                {
+                    "check": failed["name"],
+                    "severity": failed["severity"],
+                    "description": descriptions[failed["name"]],
+                    "rows": failed["rows"],
+                    "shops": shops[:MAX_FAILED_SHOPS],
+                }
+            )
+    return sorted(found, key=lambda alert: alert["severity"] == "warn")
 
 
 def _shown(name: str, value: Any, personal: list[str]) -> str | None:
@@ -449,6 +716,9 @@ def runs(model: str, days: Iterable[date], reason: str) -> list[Json]:
     return messages
 
 
+# Errors that values of the inputs can cause.
+OF_DATA = re.compile(r"(Arithmetic|DateTime|NumberFormat|SparkRuntime)Exception$")
+
 # Errors of the query or the data. Another attempt may not hit any other error of a cluster.
 PERMANENT = re.compile(
     r"(Analysis|Parse|Arithmetic|DateTime|NumberFormat|SparkRuntime|IllegalArgument"
@@ -474,7 +744,8 @@ def _explain(job: Json, what: str, error: Exception) -> NoReturn:
         if name.endswith("FileNotFoundException") or "[PATH_NOT_FOUND]" in message:
             raise InputGone(f"model {job['model']}, {what}: {message}") from error
         if PERMANENT.search(name):
-            raise JobError(f"model {job['model']}, {what}: {message}") from error
+            kind = DataError if OF_DATA.search(name) else JobError
+            raise kind(f"model {job['model']}, {what}: {message}") from error
     advice = "retry, and if it persists give the job more or larger workers"
     message = next((message for _, message in reversed(causes) if message), str(error))
     raise RetryableError(

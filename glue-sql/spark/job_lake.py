@@ -1,5 +1,5 @@
-"""The ports of a job on Spark: the lake with conditional writes, the events and messages of a
-commit, and the files that Spark reads and writes.
+"""The ports of a job on Spark: the lake with conditional writes, the events of a commit, and the
+files that Spark reads and writes.
 """
 
 from __future__ import annotations
@@ -158,10 +158,10 @@ def _store(action: str, key: str) -> Iterator[None]:
 
 
 class Outbox:
-    """Publishes dirty partitions on EventBridge, and sends dirty-partition messages to SQS."""
+    """Publishes dirty partitions on EventBridge."""
 
-    def __init__(self, events: Any, bus: str, queue: Any, queue_url: str) -> None:
-        self._events, self._bus, self._queue, self._queue_url = events, bus, queue, queue_url
+    def __init__(self, events: Any, bus: str) -> None:
+        self._events, self._bus = events, bus
 
     def publish(self, dirtied: list[Json]) -> None:
         """Publishes each dirty partition at least once."""
@@ -181,12 +181,6 @@ class Outbox:
                         raise ConnectionError(
                             f"{entry['ErrorCode']}: {entry.get('ErrorMessage', '')}"
                         )
-
-    def send(self, dirty: Json) -> None:
-        """Sends a dirty-partition message, so that the partition is planned again."""
-        event = {"source": "shoplake", "detail-type": "Partition Dirty", "detail": dirty}
-        with _port("send a dirty-partition message to SQS"):
-            self._queue.send_message(QueueUrl=self._queue_url, MessageBody=to_json(event))
 
 
 @contextmanager

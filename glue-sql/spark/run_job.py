@@ -1,8 +1,7 @@
 """Runs one job document on Spark, as functions/transform does with DataFusion, for jobs that do not
 fit into a Lambda.
 
-    run_job.py --job KEY --lake_bucket NAME --dirty_queue_url URL
-               [--event_bus NAME] [--aws_region REGION]
+    run_job.py --job KEY --lake_bucket NAME [--event_bus NAME] [--aws_region REGION]
 
 It runs on Glue 5 (Spark 3.5, Python 3.11, with boto3 and pyarrow), with the modules beside it as
 `--extra-py-files`. The protocol is that of functions/transform/src/handler.rs, step by step: either
@@ -17,12 +16,20 @@ import argparse
 import json
 import os
 import time
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 from botocore.config import Config
-from job_engine import Gold, commit_metadata, compute, portable, read_by, runs
+from job_engine import (
+    MAX_FAILED_SHOPS,
+    Gold,
+    check_runs,
+    commit_metadata,
+    compute,
+    portable,
+    withheld,
+)
 from job_lake import (
     CONCURRENT_READS,
     Conflict,
@@ -37,6 +44,7 @@ from job_lake import (
     Workspace,
     to_json,
 )
+from job_state import end, is_resumed_by, read
 from pyspark.sql import SparkSession
 
 JOB_VERSION = 2
@@ -54,12 +62,18 @@ JOB_FIELDS = {
     "downstream",
     "output",
     "warehouse",
-    "notice",
+    "alert",
 }
 OPTIONAL_JOB_FIELDS = {"personal"}
+# Names of fields and of severities in job documents from before 2026-11-30.
+FORMER_JOB_FIELDS = {"notice": "alert"}
+FORMER_SEVERITIES = {"stop": "error"}
+
+# The name of the time of planning in the metadata of a commit.
+PLANNED_AT = "planned-at"
 
 # Step Functions and SNS pass on 256 KB, and an alert on failed checks has them twice.
-RESULT_BYTES = 100_000
+RESULT_BYTES = 50_000
 
 
 class Transform:
@@ -69,21 +83,16 @@ class Transform:
         self._spark, self._lake, self._outbox = spark, lake, outbox
 
     def handle(self, key: str) -> Json:
-        """Runs the job, commits its rows if they changed and pass the checks, and returns the
-        JobResult.
+        """Runs the job, commits its rows if they or the failed checks changed, records its end in
+        the state of its partition, and returns the JobResult.
+
+        After an error the job keeps its lease: the state machine starts it again, or records its
+        failure.
         """
         job, planned_at = self._job(key)
-        try:
-            result = shortened(
-                {**_result(job, planned_at), **self._run(job, key.removesuffix(".json"))}
-            )
-            self._lake.put(f"{key.removesuffix('.json')}.result.json", to_json(result).encode())
-        except JobError as error:
-            # The job keeps its lease for a retry.
-            if not isinstance(error, RetryableError):
-                self._release(job)
-            raise
-        self._release(job)
+        folder = key.removesuffix(".json")
+        result = shortened({**_result(job, planned_at), **self._run(job, planned_at, folder)})
+        self._lake.put(f"{folder}.result.json", to_json(result).encode())
         return result
 
     def _job(self, key: str) -> tuple[Json, str]:
@@ -94,29 +103,45 @@ class Transform:
             )
         again = "it was written by another version, so plan the partition again"
         try:
-            job = json.loads(found.body)
+            document = json.loads(found.body)
+            job = {FORMER_JOB_FIELDS.get(name, name): value for name, value in document.items()}
             unknown = job.keys() - JOB_FIELDS - OPTIONAL_JOB_FIELDS
             for what, names in (("missing", JOB_FIELDS - job.keys()), ("unknown", unknown)):
                 if names:
                     raise ValueError(f"{what} field `{min(names)}`")
-        except (ValueError, AttributeError) as error:
+            for check in job["checks"]:
+                check["severity"] = FORMER_SEVERITIES.get(check["severity"], check["severity"])
+        except (ValueError, AttributeError, KeyError, TypeError) as error:
             raise JobError(f'the job document "{key}" cannot be read: {error}; {again}') from error
         if job["version"] != JOB_VERSION:
             version = f"has version {job['version']}, expected {JOB_VERSION}"
             raise JobError(f'the job document "{key}" {version}; plan the partition again')
         return job, found.last_modified.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
-    def _run(self, job: Json, folder: str) -> Json:
+    def _run(self, job: Json, planned_at: str, folder: str) -> Json:
         key, expected = job["output"]["key"], job["output"]["expected_etag"]
         current = self._lake.get(key)
+        # An older job has committed what is in gold. If it ended before it published, this job
+        # publishes in its place.
+        state = read(self._lake, job) if current else {}
+        published = state.get("published", 0)
         if current and _committed_by(job, current):
             # An earlier attempt ended after its commit, which has everything for the next steps.
-            names = current.metadata.get("new-failures")
-            new = names.split(",") if names else []
-            return self._finish(job, Gold.decode(key, current.body), new)
+            gold = Gold.decode(key, current.body)
+            is_published = published >= job["output"]["version"]
+            if not is_published:
+                self._outbox.publish(gold.dirtied)
+            # The state has the alert of a published commit until it is sent. dispatch resumes the
+            # commit as often as its load fails.
+            is_alerted = is_published and is_resumed_by(state, job)
+            alert = [] if is_alerted else gold.alert
+            return {**self._committed(job, gold, alert), **_planned(current)}
         if (current and current.etag) != expected:
             return self._conflict(job, "another job has committed since it was planned")
         before = Gold.decode(key, current.body) if current else None
+        version_before = int(current.metadata.get("version", 0)) if current else 0
+        if before and published < version_before:
+            self._outbox.publish(before.dirtied)
 
         alone = self._spark.sparkContext.master.startswith("local")
         workspace = LocalWorkspace(self._lake) if alone else Workspace(self._lake, folder)
@@ -126,101 +151,77 @@ class Transform:
             return self._conflict(job, str(error))
         finally:
             workspace.clear()
-        # Job documents of earlier releases have `stop` instead of `error`.
-        stopped = any(check["severity"] != "warn" for check in gold.failed_checks)
-        failed_before = before.failed_checks if before else []
-        known = {failed["name"]: failed.get("shops", []) for failed in failed_before}
-        failing = {failed["name"]: failed["shops"] for failed in gold.failed_checks}
         # A commit records which checks fail for which shops. So the same rows are committed again
         # when that changes.
-        if stopped or not (changed or failing != known):
-            outcome = "checks_failed" if stopped else "unchanged"
-            failed_checks = gold.failed_checks
-            alerts = alert(job, failed_checks, list(failing)) if stopped else None
-            result = {"outcome": outcome, "rows": gold.rows.num_rows}
-            return {**result, "failed_checks": failed_checks, "alert": alerts}
+        failed_before = before.failed_checks if before else []
+        if not changed and _shops(gold.failed_checks) == _shops(failed_before):
+            failed = _failed(gold.failed_checks)
+            self._end(job, "unchanged", version_before, "a change arrived", failed["withheld"], [])
+            return {"outcome": "unchanged", "rows": gold.rows.num_rows, **failed}
 
-        new = [name for name in failing if name not in known or {*failing[name]} - {*known[name]}]
         body = gold.encode(job)
         condition = {"If-Match": expected} if expected else {"If-None-Match": "*"}
+        planned: Json = {}
         try:
-            metadata = commit_metadata(job, gold.rows)
-            if new:
-                metadata["new-failures"] = ",".join(new)
+            metadata = {**commit_metadata(job, gold.rows), PLANNED_AT: planned_at}
             self._lake.put(key, body, metadata, condition)
         except Conflict:
             # The client repeats a write whose answer is lost, which then conflicts with itself.
             head = self._lake.head(key)
             if not (head and _committed_by(job, head)):
                 return self._conflict(job, "another job committed while it ran")
+            planned = _planned(head)
         measure({"written_gold_rows_count": gold.rows.num_rows, "written_parquet_bytes": len(body)})
-        return self._finish(job, gold, new)
+        self._outbox.publish(gold.dirtied)
+        return {**self._committed(job, gold, gold.alert), **planned}
 
-    def _finish(self, job: Json, gold: Gold, new_failures: list[str]) -> Json:
-        """Publishes the partitions that the commit made dirty. Returns the result with the requests
+    def _committed(self, job: Json, gold: Gold, alert: list[Json]) -> Json:
+        """Records the end of a job whose commit is published. Returns the result with the requests
         to load and to notify.
         """
-        self._outbox.publish(gold.dirtied)
+        failed = _failed(gold.failed_checks)
+        version = job["output"]["version"]
+        self._end(job, "committed", version, "a change arrived", failed["withheld"], alert)
         own = {"model": job["model"], "key": job["output"]["key"]}
         load = job["warehouse"] and {
             **own,
             "warehouse": job["warehouse"],
             "partition": job["partition"],
-            "version": job["output"]["version"],
+            "version": version,
             "columns": [
                 {"name": field.name, "type": portable(str(field.type))}
                 for field in gold.rows.schema
             ],
             "sort": job["sort"],
         }
-        notify = job["notice"] and {
+        notify = job["alert"] and {
             **own,
             "partition": job["partition"]["value"],
+            "version": version,
             "identity": job["key"],
-            "notice": job["notice"],
+            "alert": job["alert"],
         }
-        committed = {
-            "outcome": "committed",
-            "rows": gold.rows.num_rows,
-            "failed_checks": gold.failed_checks,
-        }
-        alerts = alert(job, gold.failed_checks, new_failures)
-        return {**committed, "alert": alerts, "load": load, "notify": notify}
+        committed = {"outcome": "committed", "rows": gold.rows.num_rows, **failed}
+        return {**committed, "alert": alert or None, "load": load, "notify": notify}
 
     def _conflict(self, job: Json, reason: str) -> Json:
-        """Sends a dirty-partition message, so that the partition is planned again.
-
-        An earlier attempt may have ended between its commit and its publishing, and another job may
-        have committed since. So all partitions that read this one are published, too. One that is
-        up to date costs a listing.
-        """
-        day = job["partition"]["value"]
-        why = f"job {job['id']} of {job['model']} {day}: {reason}"
-        dirty = [
-            message
-            for downstream in job["downstream"]
-            for message in runs(
-                downstream["model"], read_by(downstream, date.fromisoformat(day)), why
-            )
-        ]
-        self._outbox.publish(dirty)
-        self._outbox.send({"model": job["model"], "partition": day, "reason": why})
+        """Gives the work of the job back, so that its partition is planned again."""
+        self._end(job, "conflict", 0, reason, withheld([]), [])
         return {"outcome": "conflict", "checks": []}
 
-    def _release(self, job: Json) -> None:
-        """Releases the lease if the job holds it, as crates/lake/src/lease.rs does."""
-        key = f"jobs/{job['model']}/{job['partition']['value']}/running.json"
-        released = {"job": job["id"], "until": "1970-01-01T00:00:00Z"}
-        try:
-            found = self._lake.get(key)
-            if (
-                found
-                and (lease := json.loads(found.body))["job"] == job["id"]
-                and lease != released
-            ):
-                self._lake.put(key, to_json(released).encode(), condition={"If-Match": found.etag})
-        except (JobError, Conflict, ValueError, KeyError, TypeError) as error:
-            log("WARN", "a lease was not released; it expires", error=str(error))
+    def _end(
+        self, job: Json, outcome: str, version: int, reason: str, shops: Json, alert: list[Json]
+    ) -> None:
+        """Records the end of the job, which has withheld these shops and owes this alert, and
+        publishes its partition if it is dirty again, because of `reason`.
+        """
+        if end(self._lake, job, outcome, version, shops, alert, datetime.now(UTC)):
+            day = job["partition"]["value"]
+            why = f"job {job['id']} of {job['model']} {day}: {reason}"
+            try:
+                self._outbox.publish([{"model": job["model"], "partition": day, "reason": why}])
+            except RetryableError as error:
+                log("WARN", "the sweep sends the partition again", error=str(error))
 
 
 def _committed_by(job: Json, found: Object) -> bool:
@@ -228,11 +229,15 @@ def _committed_by(job: Json, found: Object) -> bool:
     return found.metadata.get("job") == job["id"]
 
 
+def _planned(commit: Object) -> Json:
+    """Returns the time of planning of a commit that an earlier attempt made: the document may have
+    been written again since, and every load of a commit needs the same place in the order of loads.
+    """
+    planned_at = commit.metadata.get(PLANNED_AT)
+    return {"planned_at": planned_at} if planned_at else {}
+
+
 def _result(job: Json, planned_at: str) -> Json:
-    checks = [
-        {name: check[name] for name in ("name", "severity", "description")}
-        for check in job["checks"]
-    ]
     return {
         "outcome": None,
         "model": job["model"],
@@ -241,29 +246,28 @@ def _result(job: Json, planned_at: str) -> Json:
         "version": job["output"]["version"],
         "planned_at": planned_at,
         "rows": 0,
-        "checks": checks,
-        "failed_checks": [],
+        "checks": check_runs(job),
+        **_failed([]),
         "alert": None,
         "load": None,
         "notify": None,
     }
 
 
-def alert(job: Json, failed_checks: list[Json], names: list[str]) -> list[Json] | None:
-    """Returns the alerts for people, without rows, which may hold personal data."""
-    descriptions = {check["name"]: check["description"] for check in job["checks"]}
-    alerts = [
-        {
-            "check": failed["name"],
-            "severity": failed["severity"],
-            "description": descriptions.get(failed["name"], ""),
-            "rows": failed["rows"],
-            "shops": failed["shops"],
-        }
-        for failed in failed_checks
-        if failed["name"] in names
-    ]
-    return alerts or None
+def _shops(failed_checks: list[Json]) -> Json:
+    """Returns the severity and the shops of each failed check."""
+    return {failed["name"]: (failed["severity"], failed.get("shops")) for failed in failed_checks}
+
+
+def _failed(failed_checks: list[Json]) -> Json:
+    """Returns the failed checks for a result, which has room for some of the shops."""
+    return {
+        "failed_checks": [
+            {**failed, "shops": failed.get("shops", [])[:MAX_FAILED_SHOPS]}
+            for failed in failed_checks
+        ],
+        "withheld": withheld(failed_checks),
+    }
 
 
 def shortened(result: Json) -> Json:
@@ -316,7 +320,6 @@ def main() -> None:
     required = {
         "job": "key of the job document",
         "lake_bucket": "the lake",
-        "dirty_queue_url": "of dispatch's queue",
     }
     for name, about in required.items():
         parser.add_argument(f"--{name}", required=True, help=about)
@@ -332,11 +335,11 @@ def main() -> None:
         retries={"mode": "standard", "max_attempts": 5},
         s3=style,
     )
-    s3, events, sqs = (
+    s3, events = (
         boto3.client(name, region_name=arguments.aws_region, config=config)
-        for name in ("s3", "events", "sqs")
+        for name in ("s3", "events")
     )
-    outbox = Outbox(events, arguments.event_bus, sqs, arguments.dirty_queue_url)
+    outbox = Outbox(events, arguments.event_bus)
     spark = SparkSession.builder.appName("shoplake").getOrCreate()
     try:
         result = Transform(spark, Lake(s3, arguments.lake_bucket), outbox).handle(arguments.job)

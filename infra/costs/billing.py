@@ -135,15 +135,21 @@ def s3_requests(puts_and_lists: float, gets: float, prices: Prices) -> float:
 
 
 def sqs(
-    messages: float, message_bytes: float, prices: Prices, pollers: int = 5, wait_seconds: int = 20
+    messages: float,
+    message_bytes: float,
+    prices: Prices,
+    deferred: float = 0.0,
+    pollers: int = 5,
+    wait_seconds: int = 20,
 ) -> float:
     """Each call by chunk of 64 KB: a send, a receive and a delete of up to ten messages, and the
-    empty receives of Lambda's pollers.
-    https://aws.amazon.com/sqs/pricing/
+    empty receives of Lambda's pollers. A deferred message takes a change of its visibility, and
+    another receive. https://aws.amazon.com/sqs/pricing/
     """
     calls = (
         messages * chunks(message_bytes, 64 * KB)
-        + 2 * messages / 10
+        + (2 * messages + deferred) / 10
+        + deferred
         + pollers * SECONDS / wait_seconds
     )
     return calls / MILLION * prices["sqs_million_requests"]

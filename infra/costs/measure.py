@@ -16,7 +16,6 @@ squares). With a local cloud, it reads the functions' processes and logs, starts
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 import re
@@ -24,21 +23,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "dev" / "localstack"))
+sys.path[:0] = [str(ROOT), str(ROOT / "dev" / "localstack")]
 
 from shoplake_localstack.functions.invocation import Invocation  # noqa: E402
 from shoplake_localstack.functions.sandbox import Sandbox  # noqa: E402
+
+from dev.http_stub import Stub, serve  # noqa: E402
 
 DAY = "2026-11-20"
 LAKES = ((500, 10), (2000, 10), (5000, 500), (40_000, 500))
@@ -57,8 +56,8 @@ def processor(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) * 1000 / TICKS
 
 
-class Stub(BaseHTTPRequestHandler):
-    """A stub of S3, EventBridge and SQS for transform and conform. Gold is always missing, so that
+class AwsStub(Stub):
+    """A stub of S3 and EventBridge for transform and conform. Gold is always missing, so that
     every job computes.
     """
 
@@ -69,16 +68,7 @@ class Stub(BaseHTTPRequestHandler):
     def _answer(
         self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> None:
-        self.send_response(status)
-        for name, value in {
-            "Content-Length": str(len(body)),
-            "ETag": '"0"',
-            **(headers or {}),
-        }.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        self.answer(status, body, {"ETag": '"0"', **(headers or {})})
 
     def do_GET(self) -> None:
         key = unquote(urlsplit(self.path).path).removeprefix("/lake/")
@@ -93,37 +83,24 @@ class Stub(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def do_PUT(self) -> None:
-        self.written.append(len(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.written.append(len(self.body()))
         self._answer(200)
 
     def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        request = json.loads(self.body())
         entries = [{"EventId": str(number)} for number, _ in enumerate(request.get("Entries", []))]
-        answer = {"FailedEntryCount": 0, "Entries": entries, "MessageId": "1"}
-        if "MessageBody" in request:
-            answer["MD5OfMessageBody"] = hashlib.md5(
-                request["MessageBody"].encode(), usedforsecurity=False
-            ).hexdigest()
+        answer = {"FailedEntryCount": 0, "Entries": entries}
         self._answer(
             200, json.dumps(answer).encode(), {"Content-Type": "application/x-amz-json-1.1"}
         )
-
-    def log_message(self, *_: object) -> None:
-        """Logs nothing."""
 
 
 @contextmanager
 def aws(lake: Path) -> Iterator[tuple[str, list[int]]]:
     """Runs the stub over a folder; yields its URL and the sizes of written objects."""
     written: list[int] = []
-    server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), type("Lake", (Stub,), {"lake": lake, "written": written})
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", written
-    finally:
-        server.shutdown()
+    with serve(type("Lake", (AwsStub,), {"lake": lake, "written": written})) as endpoint:
+        yield endpoint, written
 
 
 @contextmanager
@@ -147,7 +124,6 @@ def function(binary: Path, endpoint: str, memory_mb: int, **environment: str) ->
                 "AWS_LAMBDA_FUNCTION_NAME": binary.name,
                 "AWS_LAMBDA_FUNCTION_VERSION": "1",
                 "LAKE_BUCKET": "lake",
-                "DIRTY_QUEUE_URL": f"{endpoint}/queue",
                 "EVENT_BUS": "bus",
                 "DEFINITIONS_DIR": str(Path(folder, "definitions")),
                 "RUST_LOG": "info",
@@ -378,8 +354,7 @@ def measure_cloud(cloud: Path) -> None:
                 "log": len(log),
                 "milliseconds": round(milliseconds),
                 **{
-                    message: log.count(f'"message":"{message}"')
-                    for message in ("computing", "delayed")
+                    message: log.count(f'"message":"{message}"') for message in ("started", "waits")
                 },
                 **{
                     outcome: log.count(f'"outcome":"{outcome}"')
@@ -394,7 +369,7 @@ def measure_cloud(cloud: Path) -> None:
             f"{name}: {total['requests']} requests, {milliseconds:.1f} ms, {log:.0f} bytes of log"
         )
     planned, ran = totals["dispatch"], totals["transform"]
-    print(f"jobs: {planned['computing']} started, {planned['delayed']} delayed")
+    print(f"jobs: {planned['started']} started, {planned['waits']} waited")
     print(f"jobs: {ran['Committed']} committed, {ran['Unchanged']} unchanged")
 
 

@@ -1,11 +1,13 @@
 """Estimates a month of one environment at one rate of events: quantities and costs by service.
 
 Every number is in one of four files: prices.toml, measured.toml, assumed.toml, environments.toml.
-The models' own settings (inputs, days, every_seconds) are read from the headers in glue-sql.
+calls.py counts the requests of each step of a partition. The models' own settings (inputs, days,
+every_seconds) are read from the headers in glue-sql.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import tomllib
 from collections.abc import Mapping
@@ -16,10 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import billing
+import calls
 from billing import GB, HOURS, MB, SECONDS
+from calls import CONCURRENT_READS, Calls
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+SCHEMAS = sorted((ROOT / "crates" / "contracts" / "schemas").glob("*.json"))
 DAY = 86_400
 DAYS = HOURS / 24
 LAMBDA_CORE_MB = 1769
@@ -31,21 +36,16 @@ LAMBDA_PAYLOAD = 6 * MB * 3 // 4
 """Bytes of records in one batch: Lambda's limit is 6 MB in base64."""
 TRANSFORM_TIMEOUT = 100
 """Seconds; infra/transform.tf."""
-CONCURRENT_READS = 32
-"""Objects that transform reads in parallel; crates/engine/src/inputs.rs."""
-ROUND_TRIPS = 6
-"""A job's sequential requests to S3 besides its inputs: document, gold, commit, lease."""
 EXECUTION_MB = 51
 """Memory of an Express execution: 50 MB, the definition and the data.
 
 https://aws.amazon.com/step-functions/pricing/
 """
 GLUE_TRANSITIONS = 6
-"""Transitions of a successful Standard execution; silver_to_gold_glue.asl.json."""
+"""Transitions of a successful Standard execution; silver_to_gold_glue.asl.json. A failure takes
+three more: RecordGlueFailed, IsFirstGlueFailure, AlertGlueFailed."""
 MESSAGE_BYTES = 1024
 """Size of an event about a new object or a dirty partition."""
-HELD_SECONDS = {"lambda": 3, "glue": 60}
-"""Delay of a dirty-partition message while a job holds its partition; functions/dispatch."""
 LOADS_AT_ONCE = 4
 """Concurrent loads in Redshift when many partitions change together."""
 STREAM_READERS = 2
@@ -65,15 +65,28 @@ def values(name: str, key: str) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Model:
-    """The schedule and inputs in a model's header."""
+    """The schedule in a model's header, and the datasets and models whose objects it reads."""
 
     name: str
     inputs: tuple[str, ...]
+    references: int
     lookback_days: int
     lookahead_days: int
     every_seconds: int
     in_warehouse: bool
     has_notifications: bool
+
+
+@cache
+def objects_read_as(name: str) -> tuple[str, ...]:
+    """Returns the datasets or the model whose objects are read for an input. A dataset whose
+    batches are snapshots is read with the control totals and the quarantine.
+    """
+    headers = {path.stem: json.loads(path.read_text())["x-dataset"] for path in SCHEMAS}
+    batched = [dataset for dataset, header in headers.items() if "batch" in header]
+    if name == "batch_runs":
+        return (*batched, "control_totals", "quarantined")
+    return (name, "control_totals", "quarantined") if name in batched else (name,)
 
 
 @cache
@@ -86,10 +99,12 @@ def models(sql: Path = ROOT / "glue-sql") -> dict[str, Model]:
         lines = path.read_text().splitlines()
         comment = takewhile(lambda line: line.startswith("--"), lines)
         header = tomllib.loads("\n".join(line.removeprefix("--").strip() for line in comment))
-        inputs = (name.rpartition(".") for name in header["inputs"])
+        inputs = [name.rpartition(".") for name in header["inputs"]]
+        by_day = [name for folder, _, name in inputs if folder != "reference"]
         found[path.stem] = Model(
             path.stem,
-            tuple(name for folder, _, name in inputs if folder != "reference"),
+            tuple(dict.fromkeys(each for name in by_day for each in objects_read_as(name))),
+            len(inputs) - len(by_day),
             header.get("lookback_days", 0),
             header.get("lookahead_days", 0),
             header.get("every_seconds", 0),
@@ -124,8 +139,24 @@ class Jobs:
     seconds: float
     on_glue: bool
     polled: bool
-    dirty_messages: float = 0.0
-    """Dirty-partition messages: for each, dispatch reads the partition and lists its inputs."""
+    change: float = SECONDS
+    """Seconds between changes of the fastest input."""
+    dirty_again: float = 0.0
+    """Jobs during which a change arrives: each sends a message about its partition when it ends."""
+    waits: float = 0.0
+    """Messages that wait until the partition may be computed again."""
+    marked: float = 0.0
+    """Jobs before which the sweep has deleted the partition's marker."""
+
+    def times(self, share: float) -> Jobs:
+        """Returns a share of the jobs."""
+        return replace(
+            self,
+            count=self.count * share,
+            dirty_again=self.dirty_again * share,
+            waits=self.waits * share,
+            marked=self.marked * share,
+        )
 
 
 @dataclass
@@ -255,8 +286,7 @@ class Month:
         """Returns the jobs of each model and each partition that new data makes dirty: today, and
         lookahead_days before.
 
-        A partition is recomputed after a change, at most once in every_seconds, by one job at a
-        time. On average half of today's data exists, and all data of earlier days. Later days are
+        On average half of today's data exists, and all data of earlier days. Later days are
         dirty too, but have no data.
         """
         flows, found = dict(self.flows), []
@@ -270,35 +300,42 @@ class Month:
             del waiting[name]
             inputs = [flows.get(each, self.daily_delivery) for each in model.inputs]
             change = min(flow.seconds_between for flow in inputs)
-            wait = max(change, model.every_seconds, self.every_seconds)
             jobs = [
                 self.job(model, inputs, model.lookback_days + days_ago + 0.5)
                 for days_ago in range(model.lookahead_days + 1)
             ]
-            found += [self.in_a_month(job, change, wait) for job in jobs]
+            jobs = [self.in_a_month(job, change) for job in jobs]
+            found += jobs
             rows = min(
                 self.assumed["model_rows_share"] * sum(flow.rows_per_day for flow in inputs),
                 self.assumed["model_rows_per_shop_day"] * self.assumed["shops"],
             )
             size = rows * self.measured["silver_event_bytes"]
-            flows[name] = Flow(1, rows, size, max(wait, jobs[0].seconds), polled=jobs[0].polled)
+            flows[name] = Flow(1, rows, size, SECONDS / jobs[0].count, polled=jobs[0].polled)
         at_once = sum(job.count * job.seconds for job in found if job.on_glue) / SECONDS
         share = min(1.0, self.environment["glue_runs"] / at_once) if at_once else 1.0
-        return [replace(job, count=job.count * share) if job.on_glue else job for job in found]
+        return [each.times(share) if each.on_glue else each for each in found]
 
-    def in_a_month(self, job: Jobs, change: float, wait: float) -> Jobs:
-        """Returns the job with its number of runs and of dirty-partition messages: one for every
-        change in a batch, one for every delayed message, and repeated ones while another job holds
-        the partition.
+    def in_a_month(self, job: Jobs, change: float) -> Jobs:
+        """Returns the job with its numbers in a month, for changes at this interval.
+
+        The next job of a partition starts every_seconds after the end of the last one
+        (PartitionState::ready_at). The time until its message is received counts as zero.
         """
-        batch = self.environment["dispatch_seconds"]
-        count = SECONDS / max(wait, job.seconds)
-        messages = SECONDS / max(change, batch) + count
-        if job.seconds > change:
-            messages += (
-                count * job.seconds / max(batch, HELD_SECONDS["glue" if job.on_glue else "lambda"])
-            )
-        return replace(job, count=count, dirty_messages=messages)
+        every = max(job.model.every_seconds, self.every_seconds)
+        interval = max(change, job.seconds + every)
+        count = SECONDS / interval
+        sweep = 60 * self.environment["sweep_minutes"]
+        quiet = (interval - job.seconds - calls.QUIET_SECONDS) / sweep
+        return replace(
+            job,
+            change=change,
+            count=count,
+            # A change during the job, which waits for every_seconds after it, or one within them.
+            dirty_again=count * min(1.0, job.seconds / change),
+            waits=count * min(1.0, (job.seconds + every) / change) if every else 0.0,
+            marked=count * min(1.0, max(0.0, quiet)),
+        )
 
     def job(self, model: Model, inputs: list[Flow], days: float) -> Jobs:
         """Returns one job over so many days of its inputs."""
@@ -317,7 +354,8 @@ class Month:
             )  # one is the driver
             seconds = self.assumed["glue_start_seconds"] + rows / rate
             return Jobs(model, 0, len(inputs), objects, rows, seconds, on_glue=True, polled=polled)
-        waits = (ROUND_TRIPS + math.ceil(objects / CONCURRENT_READS)) * self.assumed[
+        round_trips = (calls.BEGIN_JOB + calls.COMMIT + calls.END_JOB).round_trips
+        waits = (round_trips + math.ceil(objects / CONCURRENT_READS)) * self.assumed[
             "s3_request_ms"
         ]
         reading = (
@@ -343,9 +381,9 @@ class Month:
         return sum(jobs.count for jobs in self.jobs)
 
     @property
-    def dirty_messages(self) -> float:
-        """Returns the dirty-partition messages of all models."""
-        return sum(jobs.dirty_messages for jobs in self.jobs)
+    def waits(self) -> float:
+        """Returns the messages that wait for a partition. Each is received once more."""
+        return sum(jobs.waits for jobs in self.jobs)
 
     @property
     def commits(self) -> float:
@@ -374,23 +412,149 @@ class Month:
             + self.bronze_objects_of_connectors
         )
 
-    @property
-    def puts(self) -> float:
-        """Returns the written objects: silver, bronze, gold, and for each job its document and two
-        writes of its lease.
+    def asked(self, jobs: Jobs) -> float:
+        """Returns how often dispatch is asked for a partition: by each change, and by each message
+        that waited. A message of an input names the partitions of all its readers, although it
+        waits for one of them. A batch asks once.
         """
-        return self.conform_invocations + self.bronze_objects + 3 * self.job_count + self.commits
+        inputs = set(jobs.model.inputs)
+        waits = sum(each.waits for each in self.jobs if inputs & set(each.model.inputs))
+        return min(self.dispatch_invocations, SECONDS / jobs.change + jobs.dirty_again + waits)
+
+    def calls_of(self, jobs: Jobs) -> Calls:
+        """Returns the requests for one partition of a model in a month."""
+        committed = self.measured["committed_share"]
+        done = calls.BEGIN_JOB + jobs.objects * calls.READ + calls.END_JOB
+        done += committed * calls.COMMIT
+        if jobs.on_glue:
+            done += calls.GLUE_RESULT
+        if jobs.model.in_warehouse:
+            done += committed * calls.LOAD
+        if jobs.model.has_notifications:
+            done += committed * (calls.NOTIFY + self.assumed["notifications_per_day"] * calls.CLAIM)
+        planned = calls.plan(jobs.inputs, jobs.objects, jobs.model.references)
+        return (
+            self.asked(jobs) * calls.ASK
+            + jobs.dirty_again * calls.NOTE_DIRTY
+            + jobs.waits * calls.WAIT
+            + jobs.marked * calls.MARK_AND_SETTLE
+            + jobs.count * (planned + calls.START + self.missed_slots * calls.MISS_SLOT + done)
+        )
+
+    @cached_property
+    def missed_slots(self) -> float:
+        """Returns the run slots that a job finds taken, on average: the jobs of a batch start at
+        the same time, and see the same free slots.
+        """
+        return max(0.0, self.job_count / self.dispatch_invocations - 1) / 2
+
+    @cached_property
+    def empty_days(self) -> list[tuple[float, Calls]]:
+        """Returns how often dispatch looks at the later days of a model, and the requests."""
+        found = []
+        for jobs in {jobs.model.name: jobs for jobs in self.jobs}.values():
+            model = jobs.model
+            if model.lookback_days:
+                partitions = model.lookahead_days + 1
+                look = calls.look_for_empty(model.lookback_days, partitions, jobs.inputs)
+                found.append((self.asked(jobs), look))
+        return found
+
+    def objects_per_day(self, name: str) -> float:
+        """Returns the objects of a day of a dataset or model."""
+        return self.flows[name].objects_per_day if name in self.flows else 1.0
+
+    @cached_property
+    def lake_calls(self) -> Calls:
+        """Returns all requests to S3, without those of the freshness check."""
+        found = Calls(puts=self.conform_invocations + self.bronze_objects)
+        found += self.bronze_objects_of_connectors * calls.RECEIPT
+        for jobs in self.jobs:
+            found += self.calls_of(jobs)
+        for times, look in self.empty_days:
+            found += times * look
+        return found + self.sweeps * self.sweep + DAYS * self.comparison
+
+    # ---- the sweep ----
+
+    @property
+    def sweeps(self) -> float:
+        """Returns the sweeps of control."""
+        return SECONDS / 60 / self.environment["sweep_minutes"]
+
+    @cached_property
+    def compared(self) -> list[str]:
+        """Returns the datasets that models read, and the models: Sweep::prefixes."""
+        datasets = {name for model in models().values() for name in model.inputs} - models().keys()
+        return [*datasets, *models()]
+
+    @property
+    def compared_day(self) -> Calls:
+        """Returns the lists of one day: Sweep::written."""
+        return Calls(lists=sum(calls.pages(self.objects_per_day(name)) for name in self.compared))
+
+    @cached_property
+    def sweep(self) -> Calls:
+        """Returns the requests of a sweep that sends nothing."""
+        # Sweep::states: a list of the states of each model
+        states = Calls(lists=len(models()))
+        # Sweep::check: the states of the newest days, and of the days before that read them
+        checks = sum(calls.NEWEST_DAYS + model.lookahead_days for model in models().values())
+        # Sweep::owed: the state of each marker
+        markers = len(self.jobs)
+        # Sweep::unconformed: the objects of each batch source, and their receipts
+        bronze = Calls(lists=2 * self.environment["repositories"])
+        return (
+            calls.SWEEP
+            + bronze
+            + calls.NEWEST_DAYS * self.compared_day
+            + states
+            + (checks + markers) * calls.READ_STATE
+        )
+
+    @cached_property
+    def comparison(self) -> Calls:
+        """Returns the further requests of a daily comparison of all days."""
+        days = self.assumed["months_kept"] * DAYS
+        # Sweep::day_after: the next object of each dataset and model
+        found = days * (Calls(lists=len(self.compared)) + self.compared_day)
+        # Sweep::check: of each model, the partitions that read these days
+        checks = sum(
+            min(days, calls.OTHER_DAYS + model.lookback_days + model.lookahead_days)
+            for model in models().values()
+        )
+        return found + days / calls.OTHER_DAYS * checks * calls.READ_STATE
+
+    @property
+    def sweep_seconds(self) -> float:
+        """Returns the duration of all sweeps: parallel requests, except for the lists of states."""
+        sequential = self.sweeps * (calls.SWEEP.round_trips + len(models()))
+        parallel = self.sweeps * self.sweep + DAYS * self.comparison
+        return (
+            (sequential + (parallel.lists + parallel.gets) / calls.SWEEP_AT_ONCE)
+            * self.assumed["s3_request_ms"]
+            / 1000
+        )
+
+    # ---- messages ----
+
+    @property
+    def published(self) -> float:
+        """Returns the events of transform: what commits dirty, and partitions that are dirty
+        again.
+        """
+        again = sum(jobs.dirty_again for jobs in self.jobs)
+        return self.job_count * self.measured["events_per_job"] + again
 
     @property
     def dispatch_messages(self) -> float:
-        """Returns the messages of silver objects, commits, and delayed dirty-partition messages."""
-        events = self.job_count * self.measured["events_per_job"]
-        return self.conform_invocations + events + self.dirty_messages - self.job_count
+        """Returns the messages of silver objects and of events of transform."""
+        return self.conform_invocations + self.published
 
-    @property
+    @cached_property
     def dispatch_invocations(self) -> float:
         """Returns the invocations: a batch ends with its window or when it is full."""
-        messages = self.dispatch_messages / SECONDS
+        messages = (self.dispatch_messages + self.waits) / SECONDS
         window = 1 / (self.environment["dispatch_seconds"] + 1 / messages)
         return max(window, messages / self.environment["dispatch_messages"]) * SECONDS
 
@@ -485,12 +649,11 @@ class Month:
         )
 
     def messages(self) -> float:
-        """S3 sends an event for every new object and every expired job document; transform sends
-        one for commits.
+        """S3 sends an event for every object that is written, deleted or expires; transform sends
+        those of dirty partitions.
         """
-        published = self.job_count * self.measured["events_per_job"]
         events = billing.eventbridge(
-            published, self.puts + self.job_count, MESSAGE_BYTES, self.prices
+            self.published, self.lake_calls.events, MESSAGE_BYTES, self.prices
         )
         notifications = (
             self.assumed["notifications_per_day"]
@@ -499,14 +662,22 @@ class Month:
             * self.prices["sns_million_requests"]
         )
         return (
-            events + billing.sqs(self.dispatch_messages, MESSAGE_BYTES, self.prices) + notifications
+            events
+            + billing.sqs(self.dispatch_messages, MESSAGE_BYTES, self.prices, deferred=self.waits)
+            + notifications
         )
 
     def dispatch(self) -> float:
-        """One invocation per batch of messages; its partitions run in parallel."""
-        milliseconds = (
-            self.duration("dispatch", self.measured["dispatch_invocation_ms"])
-            + ROUND_TRIPS * self.assumed["s3_request_ms"]
+        """One invocation per batch of messages. Its partitions run in parallel, the pages of a
+        listing one after the other.
+        """
+        round_trips = (calls.ASK + calls.PLAN + calls.START).round_trips
+        # First the longest listing for empty days, then that of the window of each job.
+        looks = max((times * look.lists for times, look in self.empty_days), default=0.0)
+        windows = sum(jobs.count * calls.pages(jobs.objects) for jobs in self.jobs)
+        pages = (looks + windows) / self.dispatch_invocations
+        milliseconds = self.duration("dispatch", self.measured["dispatch_invocation_ms"]) + (
+            (round_trips + pages) * self.assumed["s3_request_ms"]
         )
         return self.function("dispatch", self.dispatch_invocations, milliseconds)
 
@@ -518,7 +689,9 @@ class Month:
         )
 
     def executions(self) -> float:
-        """An Express execution for each job of the function, a Standard one for each Glue job."""
+        """An Express execution for each job of the function. A Standard one for each Glue job,
+        which starts an Express one to load the result.
+        """
         load = self.assumed["load_seconds"]
         express = sum(
             billing.step_functions_express(
@@ -529,44 +702,45 @@ class Month:
             )
             for jobs in self.function_jobs
         )
-        return express + billing.step_functions_standard(
-            GLUE_TRANSITIONS * sum(jobs.count for jobs in self.glue_jobs), self.prices
+        on_glue = sum(jobs.count for jobs in self.glue_jobs)
+        return (
+            express
+            + billing.step_functions_express(on_glue, 1000 * load, EXECUTION_MB, self.prices)
+            + billing.step_functions_standard(GLUE_TRANSITIONS * on_glue, self.prices)
         )
 
     def s3_requests(self) -> float:
-        """Writes; lists of dispatch (one request per 1,000 objects and message) and of control;
-        reads of dispatch and transform.
-        """
-        lists = (
-            sum(jobs.dirty_messages * max(jobs.inputs, jobs.objects / 1000) for jobs in self.jobs)
-            + self.freshness_checks * self.lists_per_check
-        )
-        gets = (
-            sum(jobs.count * (jobs.objects + ROUND_TRIPS) for jobs in self.jobs)
-            + 2 * self.dirty_messages
-        )
+        """Requests for data and partitions, and the lists of the freshness check."""
+        found = self.lake_calls + Calls(lists=self.freshness_checks * self.lists_per_check)
+        writes = found.puts + found.conflicts + found.lists
         archived = self.bronze_objects / 1000 * self.prices["s3_archive_thousand_transitions"]
-        return billing.s3_requests(self.puts + lists, gets, self.prices) + archived
+        return billing.s3_requests(writes, found.gets, self.prices) + archived
 
     def load(self) -> float:
-        """One invocation per commit; most of it waits for the warehouse."""
+        """One invocation per commit. It waits for the warehouse, then records the version."""
         milliseconds = (
             self.duration("load", self.measured["load_invocation_ms"])
             + self.assumed["load_seconds"] * 1000
+            + calls.LOAD.round_trips * self.assumed["s3_request_ms"]
         )
         return self.function("load", self.loads, milliseconds)
 
     def control_and_notify(self) -> float:
-        """control by its schedule: lists, and one read per dataset. notify by the commits of models
-        with notifications. Both mostly wait for S3.
+        """control by its schedules: the freshness check, with lists and one read per dataset, and
+        the sweep. notify by the commits of models with notifications. All mostly wait for S3.
         """
-        check = (self.lists_per_check + len(self.flows)) * self.assumed["s3_request_ms"]
+        request = self.assumed["s3_request_ms"]
+        check = (self.lists_per_check + len(self.flows)) * request
+        sweep = 1000 * self.sweep_seconds / self.sweeps
         commits = (
             sum(jobs.count for jobs in self.jobs if jobs.model.has_notifications)
             * self.measured["committed_share"]
         )
-        return self.function("control", self.freshness_checks, check) + self.function(
-            "notify", commits, ROUND_TRIPS * self.assumed["s3_request_ms"]
+        claims = math.ceil(self.assumed["notifications_per_day"] / calls.CLAIMS_AT_ONCE)
+        return (
+            self.function("control", self.freshness_checks, check)
+            + self.function("control", self.sweeps, sweep)
+            + self.function("notify", commits, (calls.NOTIFY.round_trips + claims) * request)
         )
 
     def xray(self) -> float:

@@ -46,6 +46,11 @@ def shape(plan: dict[str, Any]) -> dict[str, Any]:
         for limit in of("aws_redshiftserverless_usage_limit")
         if limit["breach_action"] == "deactivate"
     ]
+    schedules = {
+        rule["name"].rsplit("-", 1)[1]: minutes(rule["schedule_expression"])
+        for rule in of("aws_cloudwatch_event_rule")
+        if rule["schedule_expression"]
+    }
     tasks, connectors = of("aws_ecs_task_definition"), of("aws_ecr_repository")
     insights = any(
         setting["name"] == "containerInsights" and setting["value"] != "disabled"
@@ -82,11 +87,8 @@ def shape(plan: dict[str, Any]) -> dict[str, Any]:
         "dispatch_messages": dispatch["batch_size"],
         "dispatch_seconds": dispatch["maximum_batching_window_in_seconds"],
         "memory_mb": {name: values["memory_size"] for name, values in sorted(functions.items())},
-        "freshness_minutes": min(
-            minutes(rule["schedule_expression"])
-            for rule in of("aws_cloudwatch_event_rule")
-            if rule["schedule_expression"]
-        ),
+        "freshness_minutes": schedules["freshness"],
+        "sweep_minutes": schedules["sweep"],
         "glue_above_mb": plan["variables"]["glue_above_mb"]["value"] if glue_jobs else 0,
         "glue_workers": glue_jobs[0]["number_of_workers"] if glue_jobs else 0,
         "glue_runs": glue_jobs[0]["execution_property"][0]["max_concurrent_runs"]

@@ -38,8 +38,8 @@ warehouse_capacity = {
 }
 
 # Two hours of compute a day, which continuous traffic uses up: a load takes a minute at least.
-# Later loads fail with an alert each; `reload` loads the missing days. For continuous use set
-# emit-metric.
+# Later loads fail, with one alert for each partition; the sweep loads them the next day. For
+# continuous use set emit-metric.
 warehouse_usage_limits = {
   daily = { period = "daily", rpu_hours = 16, action = "deactivate" }
 }

@@ -16,3 +16,11 @@ dispatch_batches = {
   size           = 100
   window_seconds = 1
 }
+
+sweep_schedule = "rate(1 minute)"
+max_runs       = 8
+
+# A demo does not wait until the next hour.
+old_day_limits = {
+  computed = 500
+}

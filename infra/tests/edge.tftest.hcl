@@ -138,6 +138,15 @@ run "limits_without_keys_are_rejected" {
   expect_failures = [var.shop_limits]
 }
 
+run "old_day_limit_of_zero_is_rejected" {
+  command = plan
+
+  variables {
+    old_day_limits = { computed = 0 }
+  }
+  expect_failures = [var.old_day_limits]
+}
+
 run "keys_without_limits_are_rejected" {
   command = plan
 

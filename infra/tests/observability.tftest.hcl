@@ -138,6 +138,39 @@ run "graph_shows_several_series" {
   }
 }
 
+run "more_than_100_alarms_are_in_two_widgets" {
+  command = plan
+
+  variables {
+    name   = "test"
+    region = "us-east-1"
+    alarm_arns = [
+      "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a",
+      "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a",
+      "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a",
+      "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a",
+      "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "a",
+      "b",
+    ]
+    groups = [{ name = "one", title = "One" }]
+    panels = []
+  }
+  module {
+    source = "./modules/dashboard"
+  }
+
+  assert {
+    condition = [for widget in local.alarms : [widget.y, length(widget.properties.alarms), widget.properties.title]] == [
+      [0, 100, "Alarms"], [4, 1, "Alarms (2)"],
+    ]
+    error_message = "A widget shows at most 100 alarms."
+  }
+  assert {
+    condition     = local.tops == [8]
+    error_message = "Graphs are below all alarms."
+  }
+}
+
 run "graph_of_unknown_group_is_rejected" {
   command = plan
 

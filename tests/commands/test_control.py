@@ -6,13 +6,12 @@ import json
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
+from dev.http_stub import Stub, serve
 from dev.paths import ROOT, target_dir
 
 
@@ -42,33 +41,19 @@ def control(tmp_path: Path) -> Iterator[Control]:
     """Answers invocations of the function `control-of-tests`."""
     function = Control(tmp_path / "target.json")
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Stub):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             assert self.path == "/2015-03-31/functions/control-of-tests/invocations"
-            body = self.rfile.read(int(self.headers["content-length"]))
-            function.requests.append(json.loads(body))
-            answer = json.dumps(function.answer).encode()
-            self.send_response(200)
-            if function.fails:
-                self.send_header("x-amz-function-error", "Unhandled")
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+            function.requests.append(json.loads(self.body()))
+            failed = {"x-amz-function-error": "Unhandled"} if function.fails else {}
+            self.answer(200, json.dumps(function.answer).encode(), failed)
 
-        def log_message(self, format: str, *arguments: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    Thread(target=server.serve_forever, daemon=True).start()
-    endpoint = f"http://127.0.0.1:{server.server_port}"
     outputs = {"functions": {"control": "control-of-tests"}}
-    function.target.write_text(json.dumps({"endpoint": endpoint, "outputs": outputs}))
-    yield function
-    server.shutdown()
-    server.server_close()
+    with serve(Handler) as endpoint:
+        function.target.write_text(json.dumps({"endpoint": endpoint, "outputs": outputs}))
+        yield function
 
 
 @pytest.mark.parametrize(

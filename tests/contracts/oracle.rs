@@ -25,16 +25,8 @@ static CONTRACTS: LazyLock<Contracts> =
     LazyLock::new(|| Contracts::from_sources(sources()).unwrap_or_else(|error| panic!("{error}")));
 
 fn sources() -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/contracts/schemas");
-    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-    let mut sources: Vec<_> = files
-        .map(|path| {
-            let dataset = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            (dataset, std::fs::read_to_string(path).unwrap())
-        })
-        .collect();
-    sources.push(("synthetic".to_owned(), documents::SYNTHETIC.to_owned()));
-    sources
+    let contracts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/contracts");
+    documents::schemas(&contracts.join("schemas"))
 }
 
 fn validator(schema: &Value) -> Validator {
@@ -43,7 +35,7 @@ fn validator(schema: &Value) -> Validator {
 
 fn acme(received_at: &str) -> RowMetadata<'static> {
     let received_at = text::parse_timestamp(received_at).unwrap();
-    RowMetadata { shop: "acme", envelope_id: "e1", received_at, backfill: None }
+    RowMetadata { shop: "acme", envelope_id: "e1", received_at, ..Default::default() }
 }
 
 #[test]

@@ -1,4 +1,6 @@
-"""Links of all Markdown files lead somewhere, and CONTRIBUTING.md shows what the tests run."""
+"""Links of all Markdown files lead somewhere, CONTRIBUTING.md shows what the tests run, and the
+guide lists every KPI.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
+from dev.pipeline import warehouse_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "tests" / "e2e" / "new_dataset"
@@ -44,7 +48,7 @@ def broken_links(document: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_somewhere(document: Path) -> None:
+def test_links_have_targets(document: Path) -> None:
     assert broken_links(document) == []
 
 
@@ -70,6 +74,11 @@ def target(file: Path) -> str:
     path = file.relative_to(EXAMPLE)
     folder = "crates/contracts" if path.parts[0] == "schemas" else "."
     return (Path(folder) / path).as_posix()
+
+
+def test_the_guide_lists_every_kpi() -> None:
+    text = (ROOT / "docs" / "guides" / "kpis.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `(\w+\.\w+)` \|", text, re.MULTILINE)) == warehouse_tables()
 
 
 def test_the_readme_is_short() -> None:

@@ -25,6 +25,8 @@ LAST = (
     "test_redrive",
     "test_replay",
     "test_chaos",
+    "test_outages",
+    "test_three_hostile_shops",
     "test_calls",
 )
 

@@ -1,4 +1,4 @@
-"""Injects faults into the deployed pipeline: wrong settings, wrong releases, crashes."""
+"""Injects faults into the deployed pipeline: wrong settings and releases, outages, crashes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import threading
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-from dev.pipeline import Pipeline
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from dev.pipeline import Pipeline, wait_until
 
 
 @contextmanager
@@ -78,6 +81,106 @@ def redelivered_after(pipeline: Pipeline, seconds: int) -> Iterator[None]:
         yield
     finally:
         queues.set_queue_attributes(QueueUrl=url, Attributes=right)
+
+
+@contextmanager
+def given_up_after(pipeline: Pipeline, stream: str, retries: int) -> Iterator[None]:
+    """Limits the retries of a stream's batches within the context."""
+    functions = pipeline.cloud.client("lambda")
+    mappings = functions.list_event_source_mappings(
+        FunctionName=pipeline.outputs["functions"]["conform"]
+    )["EventSourceMappings"]
+    mapping = next(
+        mapping for mapping in mappings if mapping["EventSourceArn"].endswith(f"/{stream}")
+    )
+
+    def update(attempts: int) -> None:
+        functions.update_event_source_mapping(UUID=mapping["UUID"], MaximumRetryAttempts=attempts)
+        wait_until(
+            "the stream is read again",
+            lambda: functions.get_event_source_mapping(UUID=mapping["UUID"])["State"] == "Enabled",
+            60,
+        )
+
+    update(retries)
+    try:
+        yield
+    finally:
+        update(mapping["MaximumRetryAttempts"])
+
+
+@contextmanager
+def event_bridge_away(pipeline: Pipeline) -> Iterator[None]:
+    """Removes the targets of all rules within the context: no event is delivered or kept, and no
+    schedule runs. The local cloud delivers the events of disabled rules.
+    """
+    events = pipeline.cloud.client("events")
+    rules = [
+        {"EventBusName": bus, "Rule": rule["Name"]}
+        for bus in ("default", pipeline.outputs["event_bus"])
+        for rule in events.list_rules(EventBusName=bus)["Rules"]
+    ]
+    targets = [events.list_targets_by_rule(**rule)["Targets"] for rule in rules]
+    found = [(rule, own) for rule, own in zip(rules, targets, strict=True) if own]
+    for rule, own in found:
+        events.remove_targets(**rule, Ids=[target["Id"] for target in own])
+    try:
+        yield
+    finally:
+        for rule, own in found:
+            assert not events.put_targets(**rule, Targets=own)["FailedEntryCount"], rule
+
+
+@contextmanager
+def step_functions_away(pipeline: Pipeline) -> Iterator[None]:
+    """Lets every start of an execution fail within the context."""
+    machines = pipeline.outputs["state_machine_arns"]
+    gone = {f"{name.upper()}_ARN": f"{arn}-gone" for name, arn in machines.items()}
+    with misconfigured(pipeline, "dispatch", **gone), misconfigured(pipeline, "control", **gone):
+        yield
+
+
+@contextmanager
+def lambda_away(pipeline: Pipeline) -> Iterator[None]:
+    """Throttles all functions within the context, except the webhook: what it does not accept is up
+    to the sender.
+    """
+    functions = pipeline.cloud.client("lambda")
+    names = [name for each, name in pipeline.outputs["functions"].items() if each != "webhook"]
+    with ExitStack() as streams:
+        # The local cloud counts a throttled batch as a failed attempt, AWS does not.
+        for source in ("web", "crm"):
+            stream = pipeline.outputs["streams"][source]
+            streams.enter_context(given_up_after(pipeline, stream, 10_000))
+        for name in names:
+            functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+        try:
+            yield
+        finally:
+            for name in names:
+                functions.delete_function_concurrency(FunctionName=name)
+
+
+@contextmanager
+def warehouse_away(pipeline: Pipeline) -> Iterator[None]:
+    """Lets the warehouse reject connections within the context, and ends those that are open."""
+    database = conninfo_to_dict(pipeline.cloud.warehouse_url)["dbname"]
+    url = make_conninfo(pipeline.cloud.warehouse_url, dbname="postgres")
+
+    def set_available(is_available: bool) -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"alter database {database} allow_connections {is_available}")
+            if not is_available:
+                connection.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s",
+                    [database],
+                )
+
+    set_available(False)
+    try:
+        yield
+    finally:
+        set_available(True)
 
 
 class Killer:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from dev.http_stub import Stub, serve
 
 TOKEN = "a-token"
 Stock = Mapping[datetime, list[dict[str, Any]]]
@@ -47,7 +47,7 @@ def inventory_api(stock: Stock) -> Iterator[tuple[str, str]]:
     may change the stock.
     """
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Stub):
         def do_GET(self) -> None:
             address = urllib.parse.urlsplit(self.path)
             query = dict(urllib.parse.parse_qsl(address.query))
@@ -67,22 +67,8 @@ def inventory_api(stock: Stock) -> Iterator[tuple[str, str]]:
             )
 
         def _answer(self, status: int, answer: dict[str, Any]) -> None:
-            body = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            headers = {"content-type": "application/json"}
+            self.answer(status, json.dumps(answer).encode(), headers)
 
-        def log_message(self, *_: object) -> None:
-            """Writes nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", TOKEN
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serve(Handler) as url:
+        yield url, TOKEN

@@ -85,7 +85,7 @@ def arrived(
 def wait_until_settled(
     pipeline: Pipeline,
     at_least: Mapping[str, int],
-    seconds: float = 240,
+    seconds: float = 480,
     shop_id: str | None = None,
 ) -> list[Balance]:
     """Waits until `at_least` so many events have been received, of all shops or of one, each is

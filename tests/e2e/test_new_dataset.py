@@ -32,3 +32,10 @@ def test_a_new_dataset_flows_from_post_to_warehouse(pipeline: Pipeline, shop: Sh
         ),
     )
     assert rows == want
+    remarks = pipeline.query(
+        "select remarks from svv_columns"
+        " where table_schema || '.' || table_name = %s order by ordinal_position",
+        table,
+    )
+    described = ["The shop.", "The day of the signups (UTC).", "The newsletter."]
+    assert [text for (text,) in remarks] == [*described, "Signups.", "Distinct addresses."]

@@ -1,4 +1,4 @@
-"""The catalog of the repository's datasets and models, as the program `catalog` describes them."""
+"""The catalog of the repository's datasets and models, as `shoplake catalog` describes them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dev.plan import PACKAGES
 
 def packages_with_catalog(folder: Path) -> Path:
     """Writes placeholders of the functions' packages and the real catalog.json into `folder`."""
-    program = target_dir() / "debug" / "catalog"
-    if not program.exists():
-        raise SystemExit(f"{program} is missing: run make build")
+    shoplake = target_dir() / "debug" / "shoplake"
+    if not shoplake.exists():
+        raise SystemExit(f"{shoplake} is missing: run make build")
     shutil.copytree(PACKAGES, folder, dirs_exist_ok=True)
-    catalog(program, folder, ROOT / "crates" / "contracts" / "schemas", ROOT / "glue-sql")
+    catalog(shoplake, folder, ROOT / "crates" / "contracts" / "schemas", ROOT / "glue-sql")
     return folder

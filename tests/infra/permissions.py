@@ -4,17 +4,45 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dev.images import CONNECTORS
+
 from .stack import Resource, Stack, Statement, statements
 
-CALLS: dict[str, dict[str, Any]] = tomllib.loads(
-    Path(__file__).with_name("calls.toml").read_text("utf-8")
+Calls = dict[str, list[str]]
+"""Resources by operation."""
+
+
+def by_program(
+    listed: Mapping[str, Any], connectors: Mapping[str, str]
+) -> tuple[dict[str, Calls], dict[str, list[str]]]:
+    """Returns the calls and the absent prefixes of calls.toml by program. A connector has those of
+    `connector` with its name, besides its own. `{shops}` becomes `{<connector>_shops}`.
+    """
+
+    def of(connector: str, things: list[str]) -> list[str]:
+        shops = f"{{{connector}_shops}}"
+        return [
+            thing.replace("{connector}", connector).replace("{shops}", shops) for thing in things
+        ]
+
+    calls, absent = dict(listed), dict(listed["absent"])
+    del calls["absent"]
+    of_connectors, absent_of_connectors = calls.pop("connector"), absent.pop("connector")
+    for connector, program in connectors.items():
+        common = {operation: of(connector, things) for operation, things in of_connectors.items()}
+        calls[program] = common | calls.get(program, {})
+        absent[program] = of(connector, absent_of_connectors)
+    return calls, absent
+
+
+CALLS, ABSENT = by_program(
+    tomllib.loads(Path(__file__).with_name("calls.toml").read_text("utf-8")), CONNECTORS
 )
-ABSENT = CALLS.pop("absent")
 
 # The IAM actions of operations whose name differs from the action.
 SERVICES = {"sfn": "states", "eventbridge": "events", "redshiftdata": "redshift-data"}

@@ -9,11 +9,9 @@ import re
 import stat
 import subprocess
 import sys
-import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,6 +31,7 @@ from dev.deploy_aws import (
     destroy,
     target_of,
 )
+from dev.http_stub import Stub, serve
 from dev.images import Commit
 from dev.package import FUNCTIONS, RECORD, ROOT
 from dev.plan import ENVIRONMENTS, INFRA, PACKAGES, Planner, created
@@ -278,7 +277,7 @@ def test_prod_accepts_packages_of_its_commit(
 
 
 @pytest.mark.parametrize("given", ["0123456789ab-arm64", "", None])
-def test_given_image_tag_overrides_the_file(
+def test_image_tag_of_the_shell_overrides_the_file(
     calls: Path, packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
 ) -> None:
     if given is not None:
@@ -399,7 +398,7 @@ def test_lock_file_is_committed_with_the_pinned_provider(root: str) -> None:
     assert f'version     = "{pinned}"' in locked
 
 
-class Bucket(BaseHTTPRequestHandler):
+class Bucket(Stub):
     """A stub of S3 and STS for a state; records the requested encryption of each object."""
 
     objects: dict[str, bytes]
@@ -418,7 +417,7 @@ class Bucket(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         path = urlsplit(self.path).path
-        self.objects[path] = self._body()
+        self.objects[path] = self.body()
         self.encryption[path] = self.headers.get("x-amz-server-side-encryption")
         self._answer(200)
 
@@ -427,39 +426,20 @@ class Bucket(BaseHTTPRequestHandler):
         self._answer(204)
 
     def do_POST(self) -> None:
-        self._body()
+        self.body()
         self._answer(200, (offline_aws.answer("GetCallerIdentity", DEV.region) or "").encode())
 
-    def _body(self) -> bytes:
-        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-
     def _answer(self, status: int, body: bytes = b"") -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/xml")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Logs nothing."""
+        self.answer(status, body, {"Content-Type": "application/xml"})
 
 
 @contextmanager
 def bucket() -> Iterator[tuple[str, dict[str, str | None]]]:
     """Runs an endpoint with an empty bucket; yields it and the encryption of its objects."""
     encryption: dict[str, str | None] = {}
-    server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), type("Handler", (Bucket,), {"objects": {}, "encryption": encryption})
-    )
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", encryption
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    handler = type("Handler", (Bucket,), {"objects": {}, "encryption": encryption})
+    with serve(handler) as endpoint:
+        yield endpoint, encryption
 
 
 def written_state(backend: str, folder: Path) -> dict[str, str | None]:

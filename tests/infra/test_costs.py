@@ -5,6 +5,7 @@ against the plans.
 from __future__ import annotations
 
 import copy
+import json
 import re
 import sys
 from datetime import date
@@ -20,9 +21,11 @@ COSTS = ROOT / "infra" / "costs"
 sys.path.insert(0, str(COSTS))
 
 import billing  # noqa: E402
+import calls  # noqa: E402
 import estimate  # noqa: E402
 import shape  # noqa: E402
-from month import Month, models, read, values  # noqa: E402
+from calls import Calls  # noqa: E402
+from month import GLUE_TRANSITIONS, Month, models, read, values  # noqa: E402
 
 from .limits import limits_exceed_normal_use  # noqa: E402
 from .stack import Stack  # noqa: E402
@@ -33,8 +36,8 @@ RENEW = (
     "make plan && python3 infra/costs/estimate.py --plans .local/plan"
 )
 PAGE = (ROOT / "docs" / "operations" / "COSTS.md").read_text("utf-8")
-BY_DATASET = {"streams", "event_streams", "alarm_metrics"}
-"""Numbers that change with every new dataset: they are compared with a tolerance."""
+GROWING = {"streams", "event_streams", "alarm_metrics", "repositories", "insights_groups"}
+"""Numbers that grow with a new dataset or connector: they are compared with a tolerance."""
 
 
 def month(events_per_second: float = 1, **changed: Any) -> Month:
@@ -130,6 +133,9 @@ def test_messages_and_events_count_in_chunks_of_64_kb() -> None:
     idle = billing.sqs(0, 1024, PRICES)
     assert idle == pytest.approx(5 * 730 * 3600 / 20 / 1_000_000 * 0.40)
     assert billing.sqs(1_000_000, 65 * 1024, PRICES) - idle == pytest.approx((2 + 0.2) * 0.40)
+    # A message that waits: a change of its visibility, and a tenth of a receive.
+    waits = billing.sqs(0, 1024, PRICES, deferred=1_000_000) - idle
+    assert waits == pytest.approx(1.1 * 0.40)
     assert billing.eventbridge(1_000_000, 0, 256 * 1024, PRICES) == pytest.approx(4.00)
 
 
@@ -166,20 +172,122 @@ def test_batch_ends_with_its_window_or_when_full() -> None:
     assert full.batches_per_second(1.0) == pytest.approx(400 * 25_000 / (6 * 1024**2 * 0.75))
 
 
-def test_partition_is_computed_by_one_job_at_a_time() -> None:
-    quick = month(0.1, conform_seconds=1)
-    feedback = next(jobs for jobs in quick.jobs if jobs.model.name == "feedback_score")
-    between = quick.flows["crm_interactions"].seconds_between
-    assert feedback.count == pytest.approx(billing.SECONDS / max(between, 20))
-    slow = month(100)
-    assert all(jobs.count * jobs.seconds <= billing.SECONDS * 1.0001 for jobs in slow.jobs)
+def of_model(estimated: Month, name: str) -> Any:
+    """Returns the jobs of the newest partition of a model."""
+    return next(jobs for jobs in estimated.jobs if jobs.model.name == name)
 
 
-def test_delayed_messages_are_counted_again() -> None:
-    quiet = month(0.1)
-    feedback = next(jobs for jobs in quiet.jobs if jobs.model.name == "feedback_score")
-    changes = billing.SECONDS / quiet.flows["crm_interactions"].seconds_between
-    assert feedback.dirty_messages == pytest.approx(changes + feedback.count)
+def test_next_job_starts_every_seconds_after_the_last_one() -> None:
+    # Without waiting: a change arrives less often than every 20 s and a job.
+    quiet = month(0.1, conform_seconds=1)
+    feedback = of_model(quiet, "feedback_score")
+    between = quiet.flows["crm_interactions"].seconds_between
+    assert feedback.count == pytest.approx(billing.SECONDS / between)
+    busy = of_model(month(100), "feedback_score")
+    assert busy.count == pytest.approx(billing.SECONDS / (busy.seconds + 20))
+    assert all(jobs.count * jobs.seconds <= billing.SECONDS * 1.0001 for jobs in month(100).jobs)
+
+
+def test_messages_wait_for_the_job_and_its_interval() -> None:
+    quiet = of_model(month(0.1), "feedback_score")
+    assert quiet.waits == pytest.approx(quiet.count * (quiet.seconds + 20) / quiet.change)
+    # With a change every 3.5 s, each job has one message that waits and one that it sends.
+    busy = of_model(month(100), "feedback_score")
+    assert busy.waits == pytest.approx(busy.count)
+    assert busy.dirty_again == pytest.approx(busy.count * min(1, busy.seconds / busy.change))
+
+
+def test_polled_partition_writes_its_marker_for_each_job() -> None:
+    # An hour passes between two snapshots, and the sweep runs ten minutes after the last change.
+    stock = of_model(month(), "daily_stock")
+    assert stock.marked == pytest.approx(stock.count)
+    assert of_model(month(100), "feedback_score").marked == 0
+
+
+def test_requests_of_a_job_are_counted_by_step() -> None:
+    measured = {**values("measured.toml", "value"), "committed_share": 1}
+    estimated = month(100, measured=measured, dispatch_seconds=1)
+    jobs = of_model(estimated, "feedback_score")
+    asked = estimated.asked(jobs)
+    found = estimated.calls_of(jobs)
+    # Document, slot, lease, gold, end, load; and two notes in the state.
+    assert found.puts == pytest.approx(6 * jobs.count + jobs.waits + jobs.dirty_again)
+    # Free slots, and the objects of half a day.
+    assert found.lists == pytest.approx(jobs.count * (1 + max(1, jobs.objects / 1000)))
+    # The head of gold; document, gold, state; state and slot at the end; the state of the load.
+    missed = estimated.missed_slots
+    assert found.gets == pytest.approx(asked + jobs.count * (7 + jobs.objects + missed))
+    assert (found.deletes, found.conflicts) == pytest.approx((jobs.count, missed * jobs.count))
+    unchanged = month(100, measured={**measured, "committed_share": 0}, dispatch_seconds=1)
+    assert unchanged.calls_of(jobs).puts == pytest.approx(found.puts - 2 * jobs.count)
+
+
+def test_empty_later_days_are_listed_at_once() -> None:
+    # A single one: its state, its gold object and its input, which has no objects.
+    assert calls.look_for_empty(1, 1, 1) == Calls(lists=1, gets=2)
+    # Four days or more: the days of each input that have objects and its end, gold and states.
+    assert calls.look_for_empty(2, 2, 1) == Calls(lists=3 + 2)
+    assert calls.look_for_empty(364, 1, 2) == Calls(lists=2 * 2 + 2)
+
+
+def test_sweep_lists_by_schedule_and_all_days_once_a_day() -> None:
+    quiet = month(estimate.QUIET)
+    assert quiet.sweeps == pytest.approx(730 * 12)
+    names = len(set(quiet.compared))
+    assert names == len(quiet.compared)
+    sources = {"web_traffic", "crm_interactions", "pos_sales", "inventory_levels"}
+    assert {*sources, "control_totals", "quarantined", *models()} <= set(quiet.compared)
+    # Two days of each, the states of each model, the markers twice, bronze of three sources.
+    assert quiet.sweep.lists == pytest.approx(2 * names + len(models()) + 2 + 2 * 3)
+    assert (quiet.sweep.puts, quiet.comparison.lists) == pytest.approx((1, 365 * 2 * names))
+    seldom = month(estimate.QUIET, sweep_minutes=730 * 60)
+    assert quiet.s3_requests() > seldom.s3_requests()
+    assert quiet.control_and_notify() > seldom.control_and_notify()
+
+
+@pytest.mark.parametrize(
+    ("file", "constant", "value"),
+    [
+        ("functions/dispatch/src/handler.rs", "MANY_PARTITIONS", calls.MANY_PARTITIONS),
+        ("crates/engine/src/inputs.rs", "CONCURRENT_READS", calls.CONCURRENT_READS),
+        ("crates/operations/src/sweep.rs", "NEWEST_DAYS", calls.NEWEST_DAYS),
+        ("crates/operations/src/sweep.rs", "OTHER_DAYS", calls.OTHER_DAYS),
+        ("crates/operations/src/sweep.rs", "CONCURRENCY", calls.SWEEP_AT_ONCE),
+        ("crates/operations/src/sweep.rs", "QUIET", calls.QUIET_SECONDS / 60),
+        ("functions/notify/src/handler.rs", "AT_ONCE", calls.CLAIMS_AT_ONCE),
+    ],
+)
+def test_constants_are_those_of_the_functions(file: str, constant: str, value: float) -> None:
+    found = re.search(
+        rf"^const {constant}: \w+ = (?:TimeDelta::minutes\()?(\d+)\)?;$",
+        (ROOT / file).read_text("utf-8"),
+        re.MULTILINE,
+    )
+    assert found and int(found[1]) == value
+
+
+def test_named_functions_exist() -> None:
+    """Every comment of calls.py names the function that makes the requests."""
+    named = re.findall(r"\b(\w+)::(\w+)", (COSTS / "calls.py").read_text("utf-8"))
+    folders = (ROOT / "crates", ROOT / "functions")
+    sources = "".join(
+        path.read_text("utf-8") for folder in folders for path in folder.rglob("src/**/*.rs")
+    )
+    missing = [
+        f"{of}::{name}"
+        for of, name in named
+        if not re.search(rf"\bfn {name}\b|^    {name},$", sources, re.MULTILINE)
+    ]
+    assert (len(named) > 20, missing) == (True, [])
+
+
+def test_glue_transitions_are_the_states_to_success() -> None:
+    definition = json.loads((ROOT / "statemachines/silver_to_gold_glue.asl.json").read_text())
+    path = [definition["StartAt"]]
+    while following := definition["States"][path[-1]].get("Next"):
+        path.append(following)
+    # The start of the execution counts as well.
+    assert (path[-1], len(path) + 1) == ("Done", GLUE_TRANSITIONS)
 
 
 def test_sessions_recompute_yesterday() -> None:
@@ -351,10 +459,10 @@ def test_settings_change_the_total_as_expected(rate: int) -> None:
 @pytest.mark.parametrize("environment", list(read("environments.toml")))
 def test_environments_toml_has_the_planned_resources(environment: str, documents: Any) -> None:
     recorded, planned = read("environments.toml")[environment], shape.shape(documents(environment))
-    assert {name: value for name, value in recorded.items() if name not in BY_DATASET} == {
-        name: value for name, value in planned.items() if name not in BY_DATASET
+    assert {name: value for name, value in recorded.items() if name not in GROWING} == {
+        name: value for name, value in planned.items() if name not in GROWING
     }, RENEW
-    for name in BY_DATASET:
+    for name in GROWING:
         assert planned[name] == pytest.approx(recorded[name], rel=0.5), RENEW
 
 

@@ -33,7 +33,7 @@ def arguments(command: list[str]) -> dict[str, str]:
     return dict(word.split("=", 1) for flag, word in pairwise(command) if flag == "--build-arg")
 
 
-def test_every_connector_has_an_image() -> None:
+def test_program_of_a_connector_has_the_name_of_its_folder() -> None:
     folders = [path.parents[1] for path in (ROOT / "connectors").glob("*/src/main.rs")]
     assert {
         folder.name: tomllib.loads((folder / "Cargo.toml").read_text("utf-8"))["bin"][0]["name"]

@@ -283,3 +283,16 @@ def test_rule_detects_violation(
     assert list(rule(stack)) == []
     corrupt(stack)
     assert list(rule(stack)) != []
+
+
+@pytest.mark.parametrize(
+    ("duration", "days"), [("P1D", 2), ("PT3H", 1), ("PT10H", 1), ("P1DT12H30M", 3), ("P7D", 8)]
+)
+def test_accepted_days_ahead_include_the_time_zone(duration: str, days: int) -> None:
+    assert limits.days_ahead(duration) == days
+
+
+@pytest.mark.parametrize("duration", ["1D", "P1Y", "PT1S"])
+def test_invalid_duration_is_rejected(duration: str) -> None:
+    with pytest.raises(AssertionError, match="invalid duration"):
+        limits.days_ahead(duration)

@@ -15,7 +15,7 @@ import pytest
 from dev import release
 from dev.deploy_aws import DeployError, check_commit
 from dev.images import Commit
-from dev.package import FUNCTIONS, package
+from dev.package import FUNCTIONS, READ_MODELS, package
 from dev.pipeline import SCHEMAS, SQL
 from dev.release import RECORD, nameless_folders, record, without_flags
 
@@ -41,6 +41,16 @@ def test_packages_are_reproducible(binaries: Path, tmp_path: Path) -> None:
     first = packed(binaries, tmp_path / "first")
     assert set(first) == {f"{function}.zip" for function in FUNCTIONS}
     assert packed(binaries, tmp_path / "second") == first
+
+
+def test_packages_have_what_their_functions_read(binaries: Path, tmp_path: Path) -> None:
+    packed(binaries, tmp_path / "out")
+    expected = {"bootstrap", "schemas/pos_sales.json", "glue-sql/warehouse/0001_shoplake.sql"}
+    for function in FUNCTIONS:
+        with zipfile.ZipFile(tmp_path / "out" / f"{function}.zip") as archive:
+            names = set(archive.namelist())
+        assert expected <= names, function
+        assert ("models.json" in names) == (function in READ_MODELS), function
 
 
 def test_package_has_the_latest_build(binaries: Path, tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
+from dev.images import CONNECTORS
 from dev.package import ROOT
 from dev.pipeline import SCHEMAS
 
 from .conftest import Documents
-from .permissions import ABSENT, CALLS, MISSING_OBJECT, Permission, granted, needed
+from .permissions import ABSENT, CALLS, MISSING_OBJECT, Permission, by_program, granted, needed
 from .stack import Resource, Stack
 
 
@@ -26,6 +27,12 @@ def programs() -> set[str]:
     functions = {path.parent.name for path in (ROOT / "functions").glob("*/Cargo.toml")}
     connectors = {path.parent.name for path in (ROOT / "connectors").glob("*/Cargo.toml")}
     return functions | {f"{name}-connector" for name in connectors - {"common"}}
+
+
+def polled(document: dict[str, Any]) -> dict[str, set[str]]:
+    """Returns the shops of each connector."""
+    shops = document["variables"].get("connectors", {}).get("value") or {}
+    return {connector: set(shops.get(connector, {})) for connector in CONNECTORS}
 
 
 def names(document: dict[str, Any]) -> dict[str, set[str]]:
@@ -40,13 +47,10 @@ def names(document: dict[str, Any]) -> dict[str, set[str]]:
             else dataset.get("source") or []
         )
     }
-    polled = document["variables"].get("connectors", {}).get("value") or {}
     return {
         "sources": {source for source, _ in sources},
         "stream_sources": {source for source, delivery in sources if delivery == "stream"},
-        "pos_shops": set(polled.get("pos", {})),
-        "inventory_shops": set(polled.get("inventory", {})),
-        "oltp_shops": set(polled.get("oltp", {})),
+        **{f"{connector}_shops": shops for connector, shops in polled(document).items()},
     }
 
 
@@ -67,6 +71,25 @@ def test_every_program_is_listed() -> None:
 
 def test_absent_prefixes_belong_to_listed_programs() -> None:
     assert set(ABSENT) <= set(CALLS)
+
+
+def test_every_connector_polls_a_shop_in_everything(documents: Documents) -> None:
+    """Otherwise no plan has the permission to read its token."""
+    assert [name for name, shops in polled(documents("everything")).items() if not shops] == []
+
+
+def test_a_connector_has_the_common_calls_with_its_name() -> None:
+    listed = {
+        "connector": {"ssm.get_parameter": ["parameter/connectors/{connector}/{shops}/token"]},
+        "absent": {"connector": ["state/connectors/{connector}/*"]},
+    }
+    calls, absent = by_program(listed, {"loyalty": "loyalty-connector"})
+    assert calls == {
+        "loyalty-connector": {
+            "ssm.get_parameter": ["parameter/connectors/loyalty/{loyalty_shops}/token"]
+        }
+    }
+    assert absent == {"loyalty-connector": ["state/connectors/loyalty/*"]}
 
 
 # ---- the tests detect errors ---------------------------------------------------------------------
@@ -103,6 +126,7 @@ def test_missing_permission_is_detected(documents: Documents) -> None:
     assert wanted - allowed == {
         Permission("s3:PutObject", "silver/*"),
         Permission("s3:PutObject", "quarantine/*"),
+        Permission("s3:PutObject", "state/conformed/*"),
     }
 
 

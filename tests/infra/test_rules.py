@@ -516,7 +516,7 @@ def test_wide_arn_is_detected(arn: str) -> None:
 @pytest.mark.parametrize(
     "arn",
     [
-        "arn:aws:s3:::lake/jobs/*/running.json",
+        "arn:aws:s3:::lake/jobs/*.result.json",
         "arn:aws:ssm:eu-central-1:000000000000:parameter/shoplake-prod/shops/*",
         "arn:aws:logs:eu-central-1:000000000000:log-group:/aws/lambda/shoplake-prod-load:*",
         "arn:aws:iam::000000000000:role/shoplake-prod-*",

@@ -39,6 +39,7 @@ NAMED = {
     "export LAKE=": ("aws_s3_bucket", "bucket"),
     "Alarms are named": ("aws_cloudwatch_metric_alarm", "alarm_name"),
     "publishes to the topic": ("aws_sns_topic", "name"),
+    "and the rule": ("aws_cloudwatch_event_rule", "name"),
     # The folder of the saved queries, and the environment itself.
     "Queries, folder": ("aws_cloudwatch_query_definition", "name"),
     "export P=": ("aws_cloudwatch_event_bus", "name"),

@@ -1,19 +1,19 @@
-"""dev/smoke, as far as it needs no AWS: it signs and sends what it says, and notices
-answers that are wrong."""
+"""dev/smoke, as far as it needs no AWS: it signs and sends what it says, and reports wrong
+answers.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
+from dev.http_stub import Stub, serve
 from dev.smoke.__main__ import main
 from dev.smoke.checks import (
     CHECKS,
@@ -38,7 +38,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 
-class Api(BaseHTTPRequestHandler):
+class Api(Stub):
     """Responds as the webhook, or with a fault."""
 
     protocol_version = "HTTP/1.1"
@@ -47,13 +47,9 @@ class Api(BaseHTTPRequestHandler):
     wrong: str = ""
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
+        body = self.body()
         self.got.append((self.headers, body))
-        status, answer = self._judge(body)
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
+        self.answer(*self._judge(body))
 
     def _judge(self, body: bytes) -> tuple[int, bytes]:
         if self.wrong == "blocks" and any(text.encode() in body for text in SUSPICIOUS):
@@ -73,20 +69,14 @@ class Api(BaseHTTPRequestHandler):
             else (401, b"signature")
         )
 
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Logs nothing."""
-
 
 @pytest.fixture
 def api() -> Iterator[type[Api]]:
     """Runs a server whose class has the received requests and the fault."""
     handler: type[Any] = type("Handler", (Api,), {"got": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    handler.url = f"http://127.0.0.1:{server.server_port}/api"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield handler
-    server.shutdown()
-    server.server_close()
+    with serve(handler) as url:
+        handler.url = f"{url}/api"
+        yield handler
 
 
 def run(api: type[Any], monkeypatch: pytest.MonkeyPatch, *only: str) -> int:
@@ -225,18 +215,16 @@ def listing(*objects: tuple[str, str]) -> dict[str, Any]:
     return {"Contents": found}
 
 
-def test_newest_job_excludes_leases_and_results() -> None:
-    # The lease is written twice: before the job document, and on release.
+def test_newest_job_excludes_results() -> None:
     objects = listing(
         ("1.json", "2026-11-29T12:00:01+00:00"),
         ("2.json", "2026-11-29T12:00:02+00:00"),
         ("2.result.json", "2026-11-29T12:00:03+00:00"),
-        ("running.json", "2026-11-29T12:00:04+00:00"),
     )
     found = Aws("dev", Cloud({"list-objects-v2": objects})).newest_job("lake", "jobs/m/")
     assert found == {"Key": "jobs/m/d/2.json", "LastModified": "2026-11-29T12:00:02+00:00"}
     # Without an object the CLI's answer has no contents, or there is no answer.
-    for nothing in (None, {"RequestCharged": None}, listing(("running.json", "2026"))):
+    for nothing in (None, {"RequestCharged": None}, listing(("2.result.json", "2026"))):
         assert Aws("dev", Cloud({"list-objects-v2": nothing})).newest_job("lake", "jobs/m/") is None
 
 
@@ -246,16 +234,16 @@ def test_held_partition_is_computed_later(api: type[Any]) -> None:
         {
             "get-caller-identity": {"Account": "1"},
             "get-metric-statistics": {"Datapoints": []},
-            "list-objects-v2": listing(("1.json", later), ("running.json", later)),
+            "list-objects-v2": listing(("1.json", later), ("1.result.json", later)),
         }
     )
     held = target(api, cloud, minutes=0)
     assert "nothing was dropped" in busy_partition(held)
-    command, lease = next(asked for asked in cloud.asked if asked[0][1:3] == ["s3", "cp"])
+    command, state = next(asked for asked in cloud.asked if asked[0][1:3] == ["s3", "cp"])
     assert command[4].startswith(
-        "s3://shoplake-dev-lake-1/jobs/session_duration_bounce_rate/"
-    ) and command[4].endswith("/running.json")
-    assert set(json.loads(lease or "")) == {"job", "until"}
+        "s3://shoplake-dev-lake-1/state/partitions/session_duration_bounce_rate/"
+    )
+    assert set(json.loads(state or "")["lease"]) == {"job", "until", "since", "planned_at"}
 
 
 def test_dropped_invocations_are_detected(api: type[Any]) -> None:
@@ -271,7 +259,7 @@ def test_dropped_invocations_are_detected(api: type[Any]) -> None:
 
 def test_partition_without_a_job_is_detected(api: type[Any]) -> None:
     later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-    for found in ([], [("running.json", later)]):
+    for found in ([], [("1.result.json", later)]):
         cloud = Cloud(
             {
                 "get-caller-identity": {"Account": "1"},
@@ -287,8 +275,6 @@ def test_glue_arguments_follow_from_the_job_document() -> None:
     assert execution_input("jobs/m/2026-11-29/7.json") == {
         "job": "jobs/m/2026-11-29/7.json",
         "result": "jobs/m/2026-11-29/7.result.json",
-        "lease": "jobs/m/2026-11-29/running.json",
-        "id": "7",
     }
 
 

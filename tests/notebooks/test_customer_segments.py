@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections import defaultdict
@@ -20,7 +21,7 @@ from dev.paths import ROOT, SCHEMAS, SQL, target_dir
 from . import customers
 
 NOTEBOOK = ROOT / "infra" / "notebooks" / "customer_segments.ipynb"
-MODELS = ("customer_days", "customer_purchases", "customer_features")
+MODEL = "customer_features"
 
 
 @pytest.fixture(scope="module")
@@ -28,18 +29,24 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Computes the gold rows of `customer_features` from the groups' events."""
     folder = tmp_path_factory.mktemp("features")
     customers.write(folder / "events.ndjson")
-    for file in SQL.rglob("*.sql"):
-        if file.stem in MODELS:
-            copy = folder / "glue-sql" / file.relative_to(SQL)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, copy)
+    for file in definitions_of(MODEL):
+        copy = folder / "glue-sql" / file.relative_to(SQL)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy)
     binary = target_dir() / "debug" / "simulate"
     if not binary.exists():
         raise SystemExit(f"{binary} is missing: run `make build`")
     definitions = ("--sql", folder / "glue-sql", "--schemas", SCHEMAS)
     command = (binary, "--events", folder / "events.ndjson", "--out", folder / "lake", *definitions)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return folder / "lake" / "gold" / "customer_features"
+    return folder / "lake" / "gold" / MODEL
+
+
+def definitions_of(model: str) -> set[Path]:
+    """Returns the file of a model, those of the models that it reads, and so on."""
+    [file] = SQL.glob(f"*/{model}.sql")
+    inputs = re.findall(r"\bgold\.(\w+)", file.read_text("utf-8"))
+    return {file}.union(*map(definitions_of, inputs))
 
 
 @pytest.fixture(scope="module")

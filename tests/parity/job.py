@@ -13,7 +13,7 @@ from .lake import MemoryLake
 
 DAY = "2026-11-20"
 GOLD = f"gold/takings/day={DAY}/data.parquet"
-LEASE = f"jobs/takings/{DAY}/running.json"
+STATE = f"state/partitions/takings/{DAY}.json"
 COLUMNS = [
     ("shop_id", "string", False),
     ("line", "bigint", False),
@@ -83,7 +83,7 @@ def plan(lake: MemoryLake, **changes: object) -> str:
     objects = lake.list("silver/lines/")
     current = lake.get(GOLD)
     digest = hashlib.sha256(
-        to_json([(key, lake.objects[key].etag) for key in objects]).encode()
+        to_json([(key, len(lake.objects[key].body)) for key in objects]).encode()
     ).hexdigest()
     job: Json = {
         "version": 2,
@@ -115,7 +115,7 @@ def plan(lake: MemoryLake, **changes: object) -> str:
             "inputs_digest": digest,
         },
         "warehouse": "finance.takings",
-        "notice": None,
+        "alert": None,
         **changes,
     }
     job.setdefault("id", hashlib.sha256(to_json(job).encode()).hexdigest())

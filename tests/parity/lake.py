@@ -1,8 +1,7 @@
-"""A lake in memory with the promises of S3, and an outbox that can be looked into."""
+"""A lake in memory with the promises of S3, and an outbox that records what is published."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,10 +15,11 @@ PLANNED_AT = datetime(2026, 11, 21, 10, 0, 0, tzinfo=UTC)
 
 
 class MemoryLake(Lake):
-    """Objects by key. Its ETags are those of the lake in memory that the Rust tests use."""
+    """Objects by key. As with SSE-KMS, each write has another ETag, whatever its bytes are."""
 
     def __init__(self) -> None:
         self.bucket = "memory"
+        self.writes = 0
         self.objects: dict[str, Object] = {}
         self.meddle: Callable[[], object] | None = None
         """What happens once, just before the next conditional write to gold."""
@@ -59,7 +59,8 @@ class MemoryLake(Lake):
                 raise Conflict(key)
             case {"If-None-Match": _} if there:
                 raise Conflict(key)
-        self.objects[key] = Object(body, etag(body), metadata or {}, PLANNED_AT)
+        self.writes += 1
+        self.objects[key] = Object(body, f'"{self.writes:032x}"', metadata or {}, PLANNED_AT)
 
     def list(self, prefix: str) -> list[str]:
         return sorted(key for key in self.objects if key.startswith(prefix))
@@ -75,30 +76,17 @@ class MemoryLake(Lake):
 
 
 class Sent(Outbox):
-    """Records what is published and sent. Fails as often as a test sets."""
+    """Records what is published. Fails as often as a test sets."""
 
     def __init__(self) -> None:
         self.published: list[Json] = []
-        self.messages: list[Json] = []
         self.faults = 0
 
     def publish(self, dirtied: list[Json]) -> None:
-        self._fail()
-        self.published += dirtied
-
-    def send(self, dirty: Json) -> None:
-        self._fail()
-        self.messages.append(dirty)
-
-    def _fail(self) -> None:
         if self.faults:
             self.faults -= 1
             raise RetryableError("a fault was asked for")
-
-
-def etag(body: bytes) -> str:
-    """What names a content, with the quotes of the header."""
-    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        self.published += dirtied
 
 
 def partitions(messages: list[Json]) -> list[str]:

@@ -19,7 +19,7 @@ from run_job import Transform
 from dev.pipeline import Cloud, free_port, wait_until
 
 from .conftest import ROOT
-from .job import DAY, GOLD, LEASE, lines, plan
+from .job import DAY, GOLD, STATE, lines, plan
 from .lake import MemoryLake, partitions
 
 
@@ -52,7 +52,7 @@ class Remote:
             Rule=self.bucket, EventBusName=self.bus, Targets=[{"Id": "queue", "Arn": arn}]
         )
         self.lake = Lake(self.s3, self.bucket)
-        self.outbox = Outbox(self.events, self.bus, self.sqs, self.queue)
+        self.outbox = Outbox(self.events, self.bus)
 
     def plan(self, memory: MemoryLake) -> str:
         """Plans over what is in a lake in memory, and brings all of it here."""
@@ -101,8 +101,6 @@ def run_script(cloud: Cloud, remote: Remote, job: str) -> subprocess.CompletedPr
         job,
         "--lake_bucket",
         remote.bucket,
-        "--dirty_queue_url",
-        remote.queue,
         "--event_bus",
         remote.bus,
         "--aws_region",
@@ -120,7 +118,9 @@ def test_the_script_commits_publishes_and_prints_the_result(cloud: Cloud, remote
     memory.write(f"silver/lines/dt={DAY}/a.parquet", lines("2.5000", "0.1000"))
     key = remote.plan(memory)
     job = json.loads(memory.get(key).body)
-    remote.lake.put(LEASE, json.dumps({"job": job["id"], "until": "2100-01-01T00:00:00Z"}).encode())
+    lease = {"job": job["id"], "until": "2100-01-01T00:00:00Z", "slot": 3}
+    lease |= {"since": "2026-11-21T10:00:00Z", "planned_at": "2026-11-21T10:00:00Z"}
+    remote.lake.put(STATE, json.dumps({"lease": lease, "marked": True}).encode())
 
     done = run_script(cloud, remote, key)
 
@@ -137,15 +137,15 @@ def test_the_script_commits_publishes_and_prints_the_result(cloud: Cloud, remote
         "inputs": job["output"]["inputs_digest"],
         "job": job["id"],
         "rows": "1",
+        "planned-at": result["planned_at"],
     }
     assert str(Gold.decode(GOLD, gold.body).rows["takings"][0]) == "2.6000"
     assert partitions(remote.received(1)) == ["weekly 2026-11-20 to 2026-11-21"]
-    assert json.loads(remote.lake.get(LEASE).body)["until"] == "1970-01-01T00:00:00Z"
+    state = json.loads(remote.lake.get(STATE).body)
+    assert (state["lease"], state["committed"], state["published"]) == (None, 1, 1)
 
 
-def test_given_a_job_that_is_not_there_when_the_script_runs_then_it_fails_for_good(
-    cloud: Cloud, remote: Remote
-) -> None:
+def test_a_missing_job_is_a_permanent_error(cloud: Cloud, remote: Remote) -> None:
     done = run_script(cloud, remote, "jobs/none.json")
     assert done.returncode == 1
     last = (
@@ -154,7 +154,7 @@ def test_given_a_job_that_is_not_there_when_the_script_runs_then_it_fails_for_go
     assert done.stderr.splitlines()[-1].startswith(last)
 
 
-def test_given_another_commit_while_it_ran_then_s3_says_so_and_dispatch_is_told(
+def test_a_commit_during_the_run_is_a_conflict_on_s3(
     spark: SparkSession, remote: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory = MemoryLake()
@@ -170,8 +170,8 @@ def test_given_another_commit_while_it_ran_then_s3_says_so_and_dispatch_is_told(
     result = Transform(spark, remote.lake, remote.outbox).handle(key)
     assert result["outcome"] == "conflict"
     assert remote.lake.get(GOLD).body == b"another"
-    received = remote.received(2)
-    assert partitions(received) == [f"takings {DAY}", "weekly 2026-11-20 to 2026-11-21"]
+    received = remote.received(1)
+    assert partitions(received) == [f"takings {DAY}"]
     assert "another job committed while it ran" in received[0]["reason"]
 
 
@@ -193,9 +193,7 @@ def test_a_conditional_write_replaces_only_the_expected_version(
     assert lake.get("gold/x").body == b"4", "a condition holds for its own write only"
 
 
-def test_given_keys_that_are_not_there_then_that_is_no_error_but_a_bucket_is(
-    remote: Remote,
-) -> None:
+def test_a_missing_key_is_none_and_a_missing_bucket_an_error(remote: Remote) -> None:
     assert (remote.lake.get("none"), remote.lake.head("none"), remote.lake.tail("none")) == (
         None,
         None,
@@ -219,9 +217,7 @@ def test_more_partitions_than_one_call_takes_are_published(remote: Remote) -> No
     assert remote.received(23) == dirtied
 
 
-def test_given_a_cluster_then_its_workspace_is_a_folder_of_the_lake_that_goes_with_the_job(
-    remote: Remote,
-) -> None:
+def test_a_workspace_is_a_folder_that_is_deleted_with_the_job(remote: Remote) -> None:
     table = pa.table({f"column_{number}": pa.array([number]) for number in range(200)})
     memory = MemoryLake()
     memory.write("x.parquet", table)

@@ -18,6 +18,7 @@ from .job import COLUMNS, DAY, SQL, lines, plan
 from .lake import MemoryLake
 
 OBJECT = f"silver/lines/dt={DAY}/a.parquet"
+FAILED = {"name": "c", "severity": "warn", "rows": 1, "shops": ["acme"], "sample": []}
 
 
 def run(
@@ -45,7 +46,7 @@ def values(gold: Gold, column: str) -> list[object]:
     return gold.rows[column].to_pylist()
 
 
-def test_given_an_older_object_without_an_optional_column_then_it_reads_as_null(
+def test_an_optional_column_that_an_object_lacks_is_null(
     spark: SparkSession, lake: MemoryLake
 ) -> None:
     lake.write(OBJECT, lines("1.0000", "1.0000", "1.0000"))
@@ -54,9 +55,7 @@ def test_given_an_older_object_without_an_optional_column_then_it_reads_as_null(
     assert (values(gold, "sales"), values(gold, "noted")) == ([4], [2 / 4])
 
 
-def test_given_an_object_with_its_columns_in_another_order_and_one_more_then_it_is_read_by_name(
-    spark: SparkSession, lake: MemoryLake
-) -> None:
+def test_columns_are_read_by_name(spark: SparkSession, lake: MemoryLake) -> None:
     table = lines("1.0000").append_column("added_later", pa.array([1]))
     lake.write(OBJECT, table.select(list(reversed(table.column_names))))
     gold = run(spark, lake)
@@ -82,7 +81,7 @@ def test_given_an_object_with_its_columns_in_another_order_and_one_more_then_it_
         ("line", None, 'lacks the column "line", which must not be null'),
     ],
 )
-def test_given_an_object_that_is_not_its_table_s_then_the_error_names_it(
+def test_an_error_names_an_object_with_wrong_columns(
     spark: SparkSession, lake: MemoryLake, column: str, replacement: pa.Array | None, words: str
 ) -> None:
     lake.write(OBJECT, lines("1.0000", **{column: replacement}))
@@ -93,7 +92,7 @@ def test_given_an_object_that_is_not_its_table_s_then_the_error_names_it(
     ), caught.value
 
 
-def test_given_an_object_that_is_no_parquet_then_the_error_names_it(
+def test_an_error_names_an_object_that_is_not_parquet(
     spark: SparkSession, lake: MemoryLake
 ) -> None:
     lake.put(OBJECT, b"PAR1 or not")
@@ -103,15 +102,13 @@ def test_given_an_object_that_is_no_parquet_then_the_error_names_it(
         run(spark, lake)
 
 
-def test_given_no_object_at_all_then_the_table_is_empty_and_typed(
-    spark: SparkSession, lake: MemoryLake
-) -> None:
+def test_a_table_without_objects_is_empty_and_typed(spark: SparkSession, lake: MemoryLake) -> None:
     gold = run(spark, lake)
     assert gold.rows.num_rows == 0
     assert gold.rows.schema.field("takings").type == pa.decimal128(18, 4)
 
 
-def test_given_rows_of_another_model_then_their_columns_are_the_objects(
+def test_columns_of_another_model_are_those_of_its_objects(
     spark: SparkSession, lake: MemoryLake
 ) -> None:
     folder = "gold/other/business_date=2026-11-20"
@@ -138,9 +135,7 @@ def test_decimals_of_two_widths_are_read_as_the_wider(
     assert values(gold, "takings") == [Decimal("1000000000000000001.5001")]
 
 
-def test_given_rows_of_another_model_that_are_replaced_meanwhile_then_all_of_the_job_sees_the_same(
-    spark: SparkSession, lake: MemoryLake
-) -> None:
+def test_a_job_sees_one_version_of_a_replaced_object(spark: SparkSession, lake: MemoryLake) -> None:
     class Meddled(LocalWorkspace):
         """Replaces the object as soon as Spark has its own."""
 
@@ -160,7 +155,7 @@ def test_given_rows_of_another_model_that_are_replaced_meanwhile_then_all_of_the
     assert values(run(spark, lake, Meddled(lake), inputs=[source]), "sales") == [1]
 
 
-def test_given_a_file_that_vanishes_while_spark_reads_then_the_partition_is_to_be_planned_again(
+def test_a_file_deleted_during_the_read_is_a_missing_input(
     spark: SparkSession, lake: MemoryLake
 ) -> None:
     class Vanishing(LocalWorkspace):
@@ -220,24 +215,21 @@ def test_what_an_expression_means(
     assert (result, str(result)) == (value, str(value)), "the text tells -0.0 from 0.0"
 
 
-def test_given_rows_in_any_order_then_they_are_stored_in_the_order_of_their_bytes(
-    spark: SparkSession, lake: MemoryLake
-) -> None:
+def test_rows_are_stored_in_the_order_of_their_bytes(spark: SparkSession, lake: MemoryLake) -> None:
     shops = ["é", "a", "Z", "z", "aa", "\U0001f600", "\uffff", "", "1"]
     for number, shop in enumerate(shops):
         lake.write(f"silver/lines/dt={DAY}/{number}.parquet", lines("1.0000", shop=shop))
     assert values(run(spark, lake), "shop_id") == sorted(shops, key=str.encode)
 
 
-def test_given_a_commit_then_its_file_gives_back_what_went_in(
-    spark: SparkSession, lake: MemoryLake
-) -> None:
+def test_a_commit_is_read_back_unchanged(spark: SparkSession, lake: MemoryLake) -> None:
     lake.write(OBJECT, lines("1.0000"))
     job = json.loads(lake.get(plan(lake)).body)
     gold = run(spark, lake)
     dirtied = [{"model": "é", "partition": DAY, "reason": "r"}]
-    again = Gold.decode("gold/x", Gold(gold.rows, dirtied, [{"name": "c"}]).encode(job))
-    assert (again.rows, again.dirtied, again.failed_checks) == (gold.rows, dirtied, [{"name": "c"}])
+    alert = [{"check": "c", "severity": "warn", "description": "d", "rows": 1, "shops": ["acme"]}]
+    written = Gold(gold.rows, dirtied, [FAILED], alert)
+    assert Gold.decode("gold/x", written.encode(job)) == written
 
 
 def table(*rows: tuple[str, float | None]) -> pa.Table:
@@ -271,7 +263,7 @@ def test_which_rows_a_computation_changed(old: pa.Table, new: pa.Table, names: s
     } == names
 
 
-def test_given_a_window_then_a_change_dirties_every_day_that_reads_it() -> None:
+def test_a_change_dirties_every_day_that_reads_it() -> None:
     downstream = {"lookback_days": 2, "lookahead_days": 1}
     assert read_by(downstream, date(2010, 12, 10)) == [
         date(2010, 12, day) for day in (9, 10, 11, 12)
@@ -280,7 +272,7 @@ def test_given_a_window_then_a_change_dirties_every_day_that_reads_it() -> None:
     assert read_by(downstream, date.min)[0] == date.min
 
 
-def test_given_days_then_each_run_of_them_is_one_message() -> None:
+def test_consecutive_days_are_one_message() -> None:
     days = [date(2010, 12, 31), date(2010, 12, 1), date(2011, 1, 1), date(2010, 12, 3)]
     assert runs("m", days, "why") == [
         {"model": "m", "partition": "2010-12-01", "reason": "why"},
@@ -317,5 +309,5 @@ def test_how_a_failed_check_shows_a_value(value: object, shown: str | None) -> N
     assert text(value) == shown
 
 
-def test_the_columns_of_the_hand_written_job_are_those_of_its_rows() -> None:
+def test_columns_of_the_hand_written_job_are_those_of_its_rows() -> None:
     assert [name for name, _, _ in COLUMNS] == lines().column_names

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 from shoplake_localstack.redshift_data.statements import OVER, Statements
+
+from dev.http_stub import Stub, serve
 
 
 class NoObjects:
@@ -61,29 +61,17 @@ def data_api(server_url: str) -> Iterator[str]:
     """Serves the databases of a PostgreSQL; yields the endpoint."""
     databases = _Databases(server_url)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Stub):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             operation = self.headers["x-amz-target"].rpartition(".")[2]
-            body = self.rfile.read(int(self.headers["content-length"]))
-            answer = json.dumps(databases.answer(operation, json.loads(body))).encode()
-            self.send_response(200)
-            self.send_header("content-type", "application/x-amz-json-1.1")
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+            answer = databases.answer(operation, json.loads(self.body()))
+            headers = {"content-type": "application/x-amz-json-1.1"}
+            self.answer(200, json.dumps(answer).encode(), headers)
 
-        def log_message(self, format: str, *arguments: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        with serve(Handler) as endpoint:
+            yield endpoint
     finally:
-        server.shutdown()
-        server.server_close()
         databases.close()

@@ -108,7 +108,7 @@ def test_without_scripts_all_shops_are_shown(browser: Browser, report_file: Path
         check_layout(tab, PHONE)
 
 
-def test_it_prints(browser: Browser, report_file: Path) -> None:
+def test_the_page_prints_without_navigation(browser: Browser, report_file: Path) -> None:
     with opened(browser, report_file, DESKTOP) as tab:
         tab.call("Emulation.setEmulatedMedia", media="print")
         assert not tab.evaluate("document.querySelector('nav').checkVisibility()")
@@ -116,9 +116,7 @@ def test_it_prints(browser: Browser, report_file: Path) -> None:
         assert tab.pdf().startswith(b"%PDF-")
 
 
-def test_controls_and_charts_have_names_for_those_who_cannot_see_them(
-    browser: Browser, report_file: Path
-) -> None:
+def test_controls_and_charts_have_accessible_names(browser: Browser, report_file: Path) -> None:
     with opened(browser, report_file, DESKTOP) as tab:
         tab.call("Accessibility.enable")
         nodes = [

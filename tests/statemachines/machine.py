@@ -34,6 +34,15 @@ PERMANENT: Json = {"Throw": {"Error": "Shoplake.Permanent", "Cause": "it cannot"
 PUBLISHED: Json = {"Return": {"MessageId": "1"}}
 
 
+def recorded(alert: bool) -> Json:
+    """Returns control's mocked result of record_failure."""
+    payload = {"model": "m", "partition": "p", "alert": alert, "attempts": 1, "retry_at": None}
+    return {"Return": {"StatusCode": 200, "Payload": payload}}
+
+
+FIRST_FAILURE, KNOWN_FAILURE = recorded(True), recorded(False)
+
+
 @dataclass
 class Route:
     """The mocked results of the tasks, and the expected end of the execution."""
@@ -61,6 +70,12 @@ class Ended:
     """Number of attempts of each task."""
     parameters: list[tuple[str, Json]]
     """The called services with their parameters."""
+
+    @property
+    def failures(self) -> list[Json]:
+        """Returns what control was asked to record."""
+        calls = (call["Payload"] for call in self.called("lambda"))
+        return [call for call in calls if call.get("action") == "record_failure"]
 
     @property
     def alerts(self) -> list[Json]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .machine import PERMANENT, PUBLISHED, Json, Machine, Route
+from .machine import FIRST_FAILURE, KNOWN_FAILURE, PERMANENT, PUBLISHED, Json, Machine, Route
 
 NAME = "silver_to_gold"
 INPUT: Json = {"job": "jobs/m/p/1.json"}
@@ -18,18 +18,21 @@ DONE: Json = {"Return": {"StatusCode": 200, "Payload": {}}}
 def result(
     outcome: str, load: object = None, notify: object = None, failed: tuple[str, ...] = ()
 ) -> Json:
-    """Returns a job's result."""
-    common = {
-        "severity": "warn" if outcome == "committed" else "error",
-        "rows": 1,
-        "shops": ["acme"],
-    }
-    checks = [common | {"name": name, "sample": [{"customer_id": CUSTOMER}]} for name in failed]
-    alert = [common | {"check": name, "description": "totals match"} for name in failed] or None
+    """Returns a job's result, with a failed check of each of these severities."""
+    common = {"rows": 1, "shops": ["acme"]}
+    checks = [
+        common | {"name": "reconciles", "severity": severity, "sample": [{"customer_id": CUSTOMER}]}
+        for severity in failed
+    ]
+    alert = [
+        common | {"check": "reconciles", "severity": severity, "description": "totals match"}
+        for severity in failed
+    ] or None
     payload = {
         "outcome": outcome,
         "model": "m",
         "partition": "p",
+        "version": 1,
         "checks": [],
         "failed_checks": checks,
     }
@@ -41,15 +44,15 @@ def answered(payload: Json) -> Json:
     return {"Return": {"StatusCode": 200, "Payload": payload}}
 
 
-REFUSED: Json = {"Throw": {"Error": "SNS.InternalErrorException", "Cause": "not now"}}
+NOT_RECORDED: Json = {"Throw": {"Error": "Shoplake.Retryable", "Cause": "the lake is away"}}
+SENT: Json = {"Return": {"StatusCode": 200, "Payload": {"sent": 1}}}
 
 COMMITTED = result("committed", load={"version": 1}, notify={"identity": ["shop_id"]})
-CHECKS_FAILED = result("checks_failed", failed=("reconciles",))
+CHECKS_FAILED = result("committed", load={"version": 1}, failed=("error", "warn"))
+CHECKS_WARNED = result("committed", load={"version": 1}, failed=("warn",))
+# The result of a Glue job that started before an upgrade.
+CHECKS_FAILED_BEFORE = result("checks_failed", failed=("error",))
 
-CHECKS_WARNED = result("committed", load={"version": 1}, failed=("reconciles",))
-
-WARNED_ALERT = "Shoplake: a data check failed with a warning"
-CHECKS_ALERT = "Shoplake: a data check failed with an error"
 LOAD_ALERT = "Shoplake: a gold partition was not loaded"
 NOTIFY_ALERT = "Shoplake: notifications were not published"
 TRANSFORM_ALERT = "Shoplake: a gold partition was not computed"
@@ -63,52 +66,72 @@ AFTERWARDS = {
     ),
     "unchanged": (result("unchanged"), Route({"Load": DONE})),
     "conflict": (result("conflict"), Route({})),
-    "checks_warned": (
-        CHECKS_WARNED,
-        Route({"Load": DONE, "AlertChecksWarned": PUBLISHED}, None, {WARNED_ALERT}),
-    ),
-    "checks_warned_and_load_fails": (
-        CHECKS_WARNED,
-        Route(
-            {"Load": PERMANENT, "AlertLoadFailed": PUBLISHED, "AlertChecksWarned": PUBLISHED},
-            "Shoplake.LoadFailed",
-            {LOAD_ALERT, WARNED_ALERT},
-        ),
-    ),
-    "checks_warned_and_alert_fails": (
-        CHECKS_WARNED,
-        Route(
-            {"Load": DONE, "AlertChecksWarned": [REFUSED] * 4},
-            "Shoplake.AlertFailed",
-            {WARNED_ALERT},
-        ),
-    ),
-    "checks_failed": (
-        CHECKS_FAILED,
-        Route(
-            {"Load": DONE, "AlertChecksFailed": PUBLISHED}, "Shoplake.ChecksFailed", {CHECKS_ALERT}
-        ),
-    ),
+    "checks_warned": (CHECKS_WARNED, Route({"Load": DONE, "SendCheckAlert": SENT})),
+    "checks_failed": (CHECKS_FAILED, Route({"Load": DONE, "SendCheckAlert": SENT})),
     "checks_failed_and_load_fails": (
         CHECKS_FAILED,
         Route(
-            {"Load": PERMANENT, "AlertLoadFailed": PUBLISHED, "AlertChecksFailed": PUBLISHED},
-            "Shoplake.ChecksFailed",
-            {CHECKS_ALERT, LOAD_ALERT},
-        ),
-    ),
-    "load_fails": (
-        COMMITTED,
-        Route(
-            {"Load": PERMANENT, "AlertLoadFailed": PUBLISHED, "Notify": DONE},
+            {
+                "Load": PERMANENT,
+                "RecordLoadFailed": FIRST_FAILURE,
+                "AlertLoadFailed": PUBLISHED,
+                "SendCheckAlert": SENT,
+            },
             "Shoplake.LoadFailed",
             {LOAD_ALERT},
         ),
     ),
+    "checks_failed_and_alert_fails": (
+        CHECKS_FAILED,
+        Route({"Load": DONE, "SendCheckAlert": [NOT_RECORDED] * 4}, "Shoplake.AlertFailed"),
+    ),
+    "checks_failed_before_an_upgrade": (
+        CHECKS_FAILED_BEFORE,
+        Route({"Load": DONE, "SendCheckAlert": SENT}),
+    ),
+    "load_fails": (
+        COMMITTED,
+        Route(
+            {
+                "Load": PERMANENT,
+                "RecordLoadFailed": FIRST_FAILURE,
+                "AlertLoadFailed": PUBLISHED,
+                "Notify": DONE,
+            },
+            "Shoplake.LoadFailed",
+            {LOAD_ALERT},
+        ),
+    ),
+    "load_keeps_failing": (
+        COMMITTED,
+        Route(
+            {"Load": PERMANENT, "RecordLoadFailed": KNOWN_FAILURE, "Notify": DONE},
+            "Shoplake.LoadFailed",
+        ),
+    ),
+    "load_fails_and_is_not_recorded": (
+        COMMITTED,
+        Route(
+            {
+                "Load": PERMANENT,
+                "RecordLoadFailed": [NOT_RECORDED] * 3,
+                "AlertLoadFailed": PUBLISHED,
+                "Notify": DONE,
+            },
+            "Shoplake.LoadFailed",
+            {LOAD_ALERT},
+        ),
+    ),
+    "checks_keep_failing": (CHECKS_FAILED | {"alert": None}, Route({"Load": DONE})),
     "notify_fails": (
         COMMITTED,
         Route(
-            {"Load": DONE, "Notify": PERMANENT, "AlertNotifyFailed": PUBLISHED},
+            {
+                "Load": DONE,
+                "Notify": PERMANENT,
+                "RecordNotifyFailed": FIRST_FAILURE,
+                "AlertNotifyFailed": PUBLISHED,
+            },
             "Shoplake.NotifyFailed",
             {NOTIFY_ALERT},
         ),
@@ -118,8 +141,10 @@ AFTERWARDS = {
         Route(
             {
                 "Load": PERMANENT,
+                "RecordLoadFailed": FIRST_FAILURE,
                 "AlertLoadFailed": PUBLISHED,
                 "Notify": PERMANENT,
+                "RecordNotifyFailed": FIRST_FAILURE,
                 "AlertNotifyFailed": PUBLISHED,
             },
             "Shoplake.LoadFailed",
@@ -145,7 +170,24 @@ ROUTES = {
     **{case: with_transform(*route) for case, route in AFTERWARDS.items()},
     **{f"{case}_with_result": with_result(*route) for case, route in AFTERWARDS.items()},
     "transform_fails": Route(
-        {"Transform": PERMANENT, "AlertTransformFailed": PUBLISHED},
+        {
+            "Transform": PERMANENT,
+            "RecordTransformFailed": FIRST_FAILURE,
+            "AlertTransformFailed": PUBLISHED,
+        },
+        "Shoplake.TransformFailed",
+        {TRANSFORM_ALERT},
+    ),
+    "transform_keeps_failing": Route(
+        {"Transform": PERMANENT, "RecordTransformFailed": KNOWN_FAILURE},
+        "Shoplake.TransformFailed",
+    ),
+    "transform_fails_and_is_not_recorded": Route(
+        {
+            "Transform": PERMANENT,
+            "RecordTransformFailed": [NOT_RECORDED] * 3,
+            "AlertTransformFailed": PUBLISHED,
+        },
         "Shoplake.TransformFailed",
         {TRANSFORM_ALERT},
     ),
@@ -174,10 +216,28 @@ def test_route_has_expected_tasks_alerts_and_status(tested: Machine, case: str) 
         assert message.get("input", {"job": message.get("job")}) == INPUT
         assert message["next"], "the next step"
         assert CUSTOMER not in str(alert), "samples belong in the warehouse only"
-        if alert["Subject"] in (WARNED_ALERT, CHECKS_ALERT):
-            [check] = alert["Message"]["checks"]
-            assert (check["check"], check["shops"], check["rows"]) == ("reconciles", ["acme"], 1)
         if alert["Subject"] == LOAD_ALERT:
             assert (alert["Message"]["model"], alert["Message"]["partition"]) == ("m", "p"), (
                 "the partition to reload"
             )
+
+
+def test_a_failed_step_is_recorded_with_its_job(tested: Machine) -> None:
+    failures = tested.execute("load_and_notify_fail_with_result").failures
+    failures += tested.execute("transform_fails").failures
+    common = {
+        "action": "record_failure",
+        "job": INPUT["job"],
+        "error": "Shoplake.Permanent",
+        "cause": "it cannot",
+    }
+    assert sorted(failures, key=lambda failure: str(failure["step"])) == [
+        common | {"step": step} for step in ("compute", "load", "notify")
+    ]
+
+
+def test_an_alert_is_sent_by_the_version_of_its_commit(tested: Machine) -> None:
+    end = tested.execute("checks_failed_with_result")
+    calls = (call["Payload"] for call in end.called("lambda"))
+    [sent] = [call for call in calls if call.get("action") == "send_alert"]
+    assert sent == {"action": "send_alert", "job": INPUT["job"], "version": 1}

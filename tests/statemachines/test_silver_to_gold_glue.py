@@ -6,14 +6,21 @@ import json
 
 import pytest
 
-from .machine import ACCOUNT, PUBLISHED, REGION, Json, Machine, Route
+from .machine import (
+    ACCOUNT,
+    FIRST_FAILURE,
+    KNOWN_FAILURE,
+    PUBLISHED,
+    REGION,
+    Json,
+    Machine,
+    Route,
+)
 
 NAME = "silver_to_gold_glue"
 INPUT: Json = {
     "job": "jobs/m/2026-11-21/1.json",
     "result": "jobs/m/2026-11-21/1.result.json",
-    "lease": "jobs/m/2026-11-21/running.json",
-    "id": "1",
 }
 RESULT: Json = {"outcome": "committed", "model": "m", "load": {"version": 1}}
 
@@ -24,7 +31,6 @@ READ: Json = {"Return": {"Body": json.dumps(RESULT), "ETag": '"1"'}}
 STARTED: Json = {
     "Return": {"ExecutionArn": "arn:aws:states:us-east-1:000000000000:express:silver_to_gold:1:1"}
 }
-WRITTEN: Json = {"Return": {"ETag": '"2"'}}
 
 
 def failed(message: str, state: str = "FAILED") -> Json:
@@ -54,7 +60,8 @@ TRANSIENT_RUN = failed(
 LOST_DRIVER = failed("Command failed with exit code 137")
 
 COMPUTED = {"RunJob": SUCCEEDED, "ReadResult": READ, "LoadAndNotify": STARTED}
-ALERTED = {"ReleaseLease": WRITTEN, "AlertGlueFailed": PUBLISHED}
+ALERTED = {"RecordGlueFailed": FIRST_FAILURE, "AlertGlueFailed": PUBLISHED}
+NOT_LOADED = {"RecordResultNotLoaded": FIRST_FAILURE, "AlertResultNotLoaded": PUBLISHED}
 
 FAILED = "Shoplake.GlueFailed"
 JOB_ALERT = "Shoplake: a gold partition was not computed on Glue"
@@ -98,11 +105,16 @@ ROUTES = {
     "state_timeout": failing(refused("States.Timeout")),
     "run_is_stopped": failing(failed("", "STOPPED")),
     "job_does_not_exist": failing(refused("Glue.EntityNotFoundException")),
-    "lease_is_not_released": failing(PERMANENT_RUN, ReleaseLease=[refused("S3.S3Exception")] * 4),
+    "failure_is_not_recorded": failing(
+        PERMANENT_RUN, RecordGlueFailed=[refused("Lambda.ServiceException")] * 3
+    ),
+    "job_keeps_failing": Route(
+        {"RunJob": PERMANENT_RUN, "RecordGlueFailed": KNOWN_FAILURE}, FAILED
+    ),
     "alert_fails": Route(
         {
             "RunJob": PERMANENT_RUN,
-            "ReleaseLease": WRITTEN,
+            "RecordGlueFailed": FIRST_FAILURE,
             "AlertGlueFailed": [refused("SNS.InternalErrorException")] * 4,
         },
         FAILED,
@@ -115,7 +127,7 @@ ROUTES = {
         {
             "RunJob": SUCCEEDED,
             "ReadResult": refused("States.DataLimitExceeded"),
-            "AlertResultNotLoaded": PUBLISHED,
+            **NOT_LOADED,
         },
         FAILED,
         {RESULT_ALERT},
@@ -124,7 +136,7 @@ ROUTES = {
         {
             "RunJob": SUCCEEDED,
             "ReadResult": [refused("S3.NoSuchKeyException")] * 6,
-            "AlertResultNotLoaded": PUBLISHED,
+            **NOT_LOADED,
         },
         FAILED,
         {RESULT_ALERT},
@@ -133,7 +145,7 @@ ROUTES = {
         {
             **COMPUTED,
             "LoadAndNotify": [refused("StepFunctions.ExecutionLimitExceededException")] * 6,
-            "AlertResultNotLoaded": PUBLISHED,
+            **NOT_LOADED,
         },
         FAILED,
         {RESULT_ALERT},
@@ -183,12 +195,14 @@ def test_result_is_passed_in_the_format_of_transform(tested: Machine) -> None:
     assert given == {"job": INPUT["job"], "transform": {"result": RESULT}}
 
 
-def test_failed_job_releases_its_lease(tested: Machine) -> None:
-    [put] = tested.execute("permanent_error").called("aws-sdk:s3")
-    assert put == {
-        "Bucket": "lake_bucket",
-        "Key": INPUT["lease"],
-        "Body": {"job": INPUT["id"], "until": "1970-01-01T00:00:00Z"},
+def test_a_failure_is_recorded_with_its_job_and_step(tested: Machine) -> None:
+    recorded = {
+        case: [(failure["job"], failure["step"]) for failure in tested.execute(case).failures]
+        for case in ("permanent_error", "result_is_missing")
+    }
+    assert recorded == {
+        "permanent_error": [(INPUT["job"], "compute")],
+        "result_is_missing": [(INPUT["job"], "load")],
     }
 
 

@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import json
 import random
-import re
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from subprocess import run
 from typing import NamedTuple
 
 import psycopg
 import pytest
 from psycopg import IsolationLevel
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "dev" / "localstack"))
+from .database import rendered, transaction
 
-from shoplake_localstack.local.postgres import Postgres, url  # noqa: E402
-from shoplake_localstack.local.processes import end, free_port  # noqa: E402
-from shoplake_localstack.local.waiting import wait_until_ready  # noqa: E402
-from shoplake_localstack.redshift_data.copy import Copy  # noqa: E402
-from shoplake_localstack.redshift_data.sql import translate  # noqa: E402
-
-MIGRATION = ROOT / "glue-sql" / "warehouse" / "0003_check_results.sql"
-SNAPSHOTS = ROOT / "crates" / "warehouse" / "src" / "snapshots"
-
-Statement = tuple[str, dict[str, str]]
+RECORDING = rendered("results_are_recorded")
+REGISTRATION = rendered("checks__tests__a_registration")
 
 
 class Run(NamedTuple):
@@ -52,70 +38,12 @@ class Run(NamedTuple):
         }
 
 
-def rendered(name: str) -> list[Statement]:
-    """The statements of a snapshot, each with its parameters."""
-    [snapshot] = SNAPSHOTS.glob(f"*{name}*.snap")
-    script = snapshot.read_text().split("---\n", 2)[2]
-    return [
-        (sql.strip(), json.loads(parameters))
-        for sql, parameters in re.findall(r"(.*?);\n-- ({.*?})\n", script + "\n", re.S)
-    ]
-
-
-RECORDING, REGISTRATION = rendered("their_recording"), rendered("their_registration")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL with the tables."""
-    state, port = tmp_path_factory.mktemp("warehouse"), free_port()
-    server = Postgres(state, port, state / "postgresql.log")
-    process = server.start(wait_until_ready)
-    with psycopg.connect(url(port), autocommit=True) as connection:
-        connection.execute("create schema shoplake")
-        for statement in re.split(r";\n", re.sub(r"(?m)^--.*$", "", MIGRATION.read_text())):
-            if statement.strip():
-                execute(connection, statement, {})
-    yield url(port)
-    end(process)
-    run(["rm", "-rf", server.home], check=True)
-
-
-def execute(connection: psycopg.Connection, sql: str, parameters: dict[str, str]) -> list[tuple]:
-    """Runs a statement of Redshift and returns its rows."""
-    query = translate(sql, parameters)
-    assert not isinstance(query, Copy)
-    with psycopg.RawCursor(connection) as cursor:
-        cursor.execute(query.sql, query.parameters)
-        return cursor.fetchall() if cursor.description else []
-
-
-def transaction(
-    server: str, isolation: IsolationLevel, statements: list[Statement], values: dict[str, str]
-) -> list[tuple]:
-    """Runs the statements as the crate does, again if the transaction loses against another one.
-    The last one's rows.
-    """
-    for _ in range(100):
-        try:
-            with psycopg.connect(server) as connection:
-                connection.isolation_level = isolation
-                rows: list[tuple] = []
-                for sql, parameters in statements:
-                    own = {name: values[name] for name in parameters.keys() & values.keys()}
-                    rows = execute(connection, sql, parameters | own)
-            return rows
-        except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
-            continue
-    raise AssertionError("it lost a hundred times")
-
-
 def record(server: str, isolation: IsolationLevel, job: Run) -> bool:
     """Does what `CheckResults::record` does. Returns whether the results of the run are current."""
-    rows = transaction(server, isolation, RECORDING, job.parameters)
+    *_, rows = transaction(server, isolation, RECORDING, job.parameters)
     if not rows:
         transaction(server, isolation, REGISTRATION, {})
-        rows = transaction(server, isolation, RECORDING, job.parameters)
+        *_, rows = transaction(server, isolation, RECORDING, job.parameters)
     [(is_this_run,)] = rows
     return bool(is_this_run)
 
@@ -150,21 +78,6 @@ def expected(job: Run) -> list[tuple]:
             job.version,
         ),
     ]
-
-
-LEVELS = [
-    IsolationLevel.READ_COMMITTED,
-    IsolationLevel.REPEATABLE_READ,
-    IsolationLevel.SERIALIZABLE,
-]
-
-
-@pytest.fixture(params=LEVELS, ids=lambda level: level.name.lower())
-def isolation(request: pytest.FixtureRequest, server: str) -> IsolationLevel:
-    """Each level, over empty tables. REPEATABLE READ of PostgreSQL is SNAPSHOT of Redshift."""
-    with psycopg.connect(server) as connection:
-        connection.execute("truncate shoplake.check_runs, shoplake.check_results")
-    return request.param
 
 
 def test_a_newer_run_replaces_an_older_one(server: str, isolation: IsolationLevel) -> None:

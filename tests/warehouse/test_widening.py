@@ -7,17 +7,16 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from .test_check_results import execute, rendered, server  # noqa: F401
+from .database import execute, rendered
 
 WIDENING = rendered("wider_number")
 WIDE = "12345678901234567890123456789012.3456"
 
 
 @pytest.fixture
-def connection(server: str) -> psycopg.Connection:  # noqa: F811
+def connection(server: str) -> psycopg.Connection:
     """A connection with the table of an older model; rolled back afterwards."""
     with psycopg.connect(server) as connection:
-        connection.execute("create schema sales")
         columns = "shop_id varchar(65535), net decimal(18,4)"
         connection.execute(f"create table sales.total_sales ({columns})")
         connection.execute("insert into sales.total_sales values ('acme', 12.5), ('other', null)")

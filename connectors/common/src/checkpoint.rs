@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use shoplake_contracts::RunId;
 use shoplake_lake::{Condition, ETag, Metadata, PutError, Store, StoreError};
 
 use crate::{Batch, RunError};
@@ -10,6 +11,10 @@ use crate::{Batch, RunError};
 /// Everything up to here was acknowledged by the stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
+    /// The run that delivers the batch; none in a checkpoint from before there were runs. A resumed
+    /// delivery keeps it, and a redelivery begins a later one.
+    #[serde(default)]
+    pub run: Option<RunId>,
     /// The page to fetch next; none before the first page and after the last.
     pub cursor: Option<String>,
     /// Pages done.
@@ -85,8 +90,7 @@ pub(crate) struct CheckpointStore<'a> {
 }
 
 impl<'a> CheckpointStore<'a> {
-    /// Opens the checkpoint at `key`. Returns none before a batch's first page, and none after its
-    /// last.
+    /// Opens the checkpoint at `key`. Returns none before a batch's first page.
     pub(crate) async fn open(
         store: &'a dyn Store,
         key: String,
@@ -99,8 +103,7 @@ impl<'a> CheckpointStore<'a> {
                 // Starting over is correct, only slower: every row gets the same id again.
                 tracing::warn!(key, %error, "the checkpoint cannot be read; the batch starts over");
             })
-            .ok()
-            .filter(|checkpoint| checkpoint.completed_at.is_none());
+            .ok();
         Ok((Self { store, key, etag: Some(object.head.etag) }, checkpoint))
     }
 

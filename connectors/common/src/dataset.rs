@@ -143,12 +143,9 @@ fn valid_part(column_type: ColumnType, json: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use shoplake_testing::schema;
 
     use super::*;
-
-    const POS_SALES: &str = include_str!("../../../crates/contracts/schemas/pos_sales.json");
-    const LEVELS: &str = include_str!("../../../crates/contracts/schemas/inventory_levels.json");
-    const CUSTOMERS: &str = include_str!("../../../crates/contracts/schemas/oltp_customers.json");
 
     fn summary(dataset: &Dataset, row: &str) -> RowSummary {
         let (shop, received_at) =
@@ -172,7 +169,7 @@ mod tests {
     }
 
     fn sales() -> Dataset {
-        Dataset::new("pos_sales", POS_SALES, Some("quantity")).unwrap()
+        Dataset::new("pos_sales", &schema("pos_sales"), Some("quantity")).unwrap()
     }
 
     #[test]
@@ -247,7 +244,8 @@ mod tests {
 
     #[test]
     fn a_slash_in_a_part_does_not_change_which_key_it_is() {
-        let levels = Dataset::new("inventory_levels", LEVELS, Some("on_hand")).unwrap();
+        let schema_of_levels = schema("inventory_levels");
+        let levels = Dataset::new("inventory_levels", &schema_of_levels, Some("on_hand")).unwrap();
         let level = |location: &str, product: &str| {
             let row = json!({
                 "location_id": location, "product_id": product,
@@ -263,7 +261,7 @@ mod tests {
         let keys = [level("a/b", "c"), level("a", "b/c"), level("a%2Fb", "c")];
         assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2], "{keys:?}");
 
-        let customers = Dataset::new("oltp_customers", CUSTOMERS, None).unwrap();
+        let customers = Dataset::new("oltp_customers", &schema("oltp_customers"), None).unwrap();
         let time = "2026-11-21T10:00:00Z";
         let row = json!({"customer_id": "a/7", "created_at": time, "extracted_at": time});
         let customer = summary(&customers, &row.to_string());
@@ -273,7 +271,8 @@ mod tests {
     #[test]
     fn a_quantity_that_is_not_a_whole_number_is_an_error() {
         for column in ["pieces", "unit_price"] {
-            let error = Dataset::new("pos_sales", POS_SALES, Some(column)).unwrap_err().to_string();
+            let schema = schema("pos_sales");
+            let error = Dataset::new("pos_sales", &schema, Some(column)).unwrap_err().to_string();
             assert!(error.contains("pos_sales") && error.contains(column), "{error}");
         }
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use shoplake_contracts::{
-    Contracts, Partition, Reason,
+    Contracts, Partition, Reason, RowMetadata, RunId,
     envelope::{Envelope, MAX_RECORD_BYTES, oversized_beginning},
 };
 
@@ -51,6 +51,7 @@ pub(crate) struct EnvelopeWriter<'a> {
     pub(crate) batch: &'a Batch,
     pub(crate) dataset: &'a Dataset,
     pub(crate) destination: &'a Destination,
+    pub(crate) run: &'a RunId,
 }
 
 impl EnvelopeWriter<'_> {
@@ -61,7 +62,7 @@ impl EnvelopeWriter<'_> {
         now: DateTime<Utc>,
         totals: &mut Totals,
     ) -> Result<Lines, serde_json::Error> {
-        let metadata = self.destination.row_metadata(now);
+        let metadata = self.metadata(now);
         let mut wrapped = Lines::default();
         for row in rows {
             let mut summary = self.dataset.summarize(metadata, row);
@@ -151,6 +152,7 @@ impl EnvelopeWriter<'_> {
         let data = to_raw_value(&ControlTotal {
             dataset: self.dataset.name(),
             batch: &self.batch.name,
+            run: self.run,
             business_date: self.batch.business_date,
             row_count: totals.rows,
             quantity_sum: totals.quantity_sum,
@@ -162,7 +164,7 @@ impl EnvelopeWriter<'_> {
                 batch = self.batch.name,
                 %reason,
                 "the contract control_totals rejects the batch's control total: it will be in \
-                 quarantine, and nothing is compared with it"
+                 quarantine, and this delivery does not count"
             );
         }
         let id = self.batch.control_total_id();
@@ -172,10 +174,19 @@ impl EnvelopeWriter<'_> {
     /// Returns why the contract rejects a control total, such as a sum beyond its bounds.
     fn reason_against(&self, data: &RawValue, received_at: DateTime<Utc>) -> Option<Reason> {
         let contracts = Contracts::from_sources([(CONTROL_TOTALS, CONTROL_TOTALS_SCHEMA)]).ok()?;
-        let metadata = self.destination.row_metadata(received_at);
+        let metadata = self.metadata(received_at);
         let reasons =
             contracts.get(CONTROL_TOTALS)?.validate(metadata, data.get().as_bytes()).err()?;
         reasons.into_iter().next()
+    }
+
+    /// Returns the metadata of a row that is received now.
+    fn metadata(&self, received_at: DateTime<Utc>) -> RowMetadata<'_> {
+        RowMetadata {
+            batch: Some(&self.batch.name),
+            run: Some(self.run.as_str()),
+            ..self.destination.row_metadata(received_at)
+        }
     }
 
     fn envelope<'e>(
@@ -187,7 +198,8 @@ impl EnvelopeWriter<'_> {
     ) -> Envelope<'e> {
         let envelope =
             Envelope::new(&self.batch.shop, self.batch.connector, dataset, id, received_at, data)
-                .with_subject(&self.batch.name);
+                .with_subject(&self.batch.name)
+                .with_run(self.run);
         match &self.destination.backfill {
             Some(backfill) => envelope.with_backfill(backfill),
             None => envelope,
@@ -200,6 +212,7 @@ impl EnvelopeWriter<'_> {
 struct ControlTotal<'a> {
     dataset: &'a str,
     batch: &'a str,
+    run: &'a RunId,
     business_date: NaiveDate,
     row_count: u64,
     quantity_sum: i128,
@@ -210,7 +223,7 @@ struct ControlTotal<'a> {
 mod tests {
     use super::*;
 
-    const SCHEMA: &str = include_str!("../../../crates/contracts/schemas/pos_sales.json");
+    const RUN: &str = "2010-12-02T05:00:00.000000Z";
 
     /// Calls `act` with the writer of a batch.
     fn with_writer<T>(backfill: Option<&str>, act: impl FnOnce(EnvelopeWriter<'_>) -> T) -> T {
@@ -226,8 +239,15 @@ mod tests {
             name: "2010-12-01".to_owned(),
             business_date: "2010-12-01".parse().unwrap(),
         };
-        let dataset = Dataset::new("pos_sales", SCHEMA, Some("quantity")).unwrap();
-        act(EnvelopeWriter { batch: &batch, dataset: &dataset, destination: &destination })
+        let schema = shoplake_testing::schema("pos_sales");
+        let dataset = Dataset::new("pos_sales", &schema, Some("quantity")).unwrap();
+        let run = RUN.parse().unwrap();
+        act(EnvelopeWriter {
+            batch: &batch,
+            dataset: &dataset,
+            destination: &destination,
+            run: &run,
+        })
     }
 
     fn wrap(backfill: Option<&str>, row: &str) -> String {
@@ -260,6 +280,18 @@ mod tests {
     }
 
     #[test]
+    fn rows_and_totals_name_their_batch_and_run() {
+        let total = with_writer(None, |writer| {
+            writer.control_total(&Totals::default(), DateTime::UNIX_EPOCH).unwrap()
+        });
+        for line in [wrap(None, "{}"), String::from_utf8(total).unwrap()] {
+            let envelope: Envelope<'_> = serde_json::from_str(&line).unwrap();
+            let named = (envelope.subject.as_deref(), envelope.run.as_deref());
+            assert_eq!(named, (Some("2010-12-01"), Some(RUN)), "{line}");
+        }
+    }
+
+    #[test]
     fn a_control_total_says_what_was_sent() {
         let totals = Totals { rows: 3, quantity_sum: -1, ..Totals::default() };
 
@@ -272,7 +304,8 @@ mod tests {
             ("pos/2010-12-01/control-total", "control_totals")
         );
         let expected = concat!(
-            r#"{"dataset":"pos_sales","batch":"2010-12-01","business_date":"2010-12-01","#,
+            r#"{"dataset":"pos_sales","batch":"2010-12-01","run":"2010-12-02T05:00:00.000000Z","#,
+            r#""business_date":"2010-12-01","#,
             r#""row_count":3,"quantity_sum":-1,"completed_at":"1970-01-01T00:00:00.000000Z"}"#
         );
         assert_eq!(envelope.data.get(), expected);

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use shoplake_aws::stream::{PutError, Stream, pack};
+use shoplake_contracts::RunId;
 use shoplake_lake::{Store, StoreError};
 use shoplake_platform::clock::Clock;
 
@@ -27,8 +28,8 @@ const MAX_PARTITIONS: usize = 48;
 /// Takes one batch from its source to the stream.
 ///
 /// A run that failed is continued: the next one begins after the last acknowledged page, with the
-/// totals up to there. A run of a completed batch takes it again from the start, with the same ids:
-/// that is how a day is delivered again.
+/// totals up to there and the same [`RunId`]. A run of a completed batch takes it again from the
+/// start, with the same ids and a later [`RunId`]: that is how a day is delivered again.
 pub struct Run<'a> {
     /// The batch to fetch.
     pub batch: &'a Batch,
@@ -139,8 +140,8 @@ impl RunError {
 }
 
 /// How far a run is. A checkpoint is a written copy of it.
-#[derive(Default)]
 struct Progress {
+    run: RunId,
     cursor: Option<String>,
     page: u64,
     totals: Totals,
@@ -150,6 +151,7 @@ impl Progress {
     fn checkpoint(&self, now: DateTime<Utc>) -> Checkpoint {
         let (segments, tail) = self.totals.seen.as_ref().map(SeenRows::saved).unwrap_or_default();
         Checkpoint {
+            run: Some(self.run.clone()),
             cursor: self.cursor.clone(),
             page: self.page,
             rows: self.totals.rows,
@@ -172,8 +174,11 @@ impl Run<'_> {
         let (mut checkpoints, checkpoint) =
             CheckpointStore::open(self.store, self.batch.checkpoint_key()).await?;
         let (mut progress, mut has_more) = match checkpoint {
-            Some(checkpoint) => self.resume(checkpoint).await?,
-            None => (self.start(), true),
+            Some(checkpoint) if checkpoint.completed_at.is_none() => {
+                self.resume(checkpoint).await?
+            }
+            Some(Checkpoint { run: earlier, .. }) => (self.start(earlier.as_ref()), true),
+            None => (self.start(None), true),
         };
         let mut visited = HashSet::new();
         let mut without_new_rows = 0;
@@ -185,7 +190,7 @@ impl Run<'_> {
                         %error,
                         "the source no longer knows the checkpoint's cursor; the batch starts over"
                     );
-                    progress = self.start();
+                    progress = self.start(Some(&progress.run));
                     self.source.page(None).await?
                 }
                 page => page?,
@@ -220,14 +225,21 @@ impl Run<'_> {
         self.complete(&mut checkpoints, progress).await
     }
 
-    fn start(&self) -> Progress {
+    /// Begins a run that replaces `earlier`. A batch that starts over is another run: the rows that
+    /// the earlier one sent may no longer be what the source has.
+    fn start(&self, earlier: Option<&RunId>) -> Progress {
         let seen = self.source.may_repeat_rows().then(SeenRows::default);
-        Progress { totals: Totals { seen, ..Totals::default() }, ..Progress::default() }
+        let totals = Totals { seen, ..Totals::default() };
+        Progress { run: RunId::after(self.clock.now(), earlier), cursor: None, page: 0, totals }
     }
 
     /// Continues after the last acknowledged page. Starts over if the keys that were sent cannot be
     /// read.
     async fn resume(&self, checkpoint: Checkpoint) -> Result<(Progress, bool), StoreError> {
+        let Some(run) = checkpoint.run.clone() else {
+            tracing::warn!("the checkpoint does not name its run; the batch starts over");
+            return Ok((self.start(None), true));
+        };
         let mut seen = None;
         if self.source.may_repeat_rows() {
             let Checkpoint { segments, tail, .. } = &checkpoint;
@@ -236,10 +248,11 @@ impl Run<'_> {
                 tracing::warn!(
                     "the keys that the batch has sent cannot be read; the batch starts over"
                 );
-                return Ok((self.start(), true));
+                return Ok((self.start(Some(&run)), true));
             }
         }
         tracing::info!(
+            %run,
             page = checkpoint.page,
             rows = checkpoint.rows,
             "continuing after the last acknowledged page"
@@ -252,7 +265,7 @@ impl Run<'_> {
             seen,
             ..Totals::default()
         };
-        Ok((Progress { cursor: checkpoint.cursor, page: checkpoint.page, totals }, has_more))
+        Ok((Progress { run, cursor: checkpoint.cursor, page: checkpoint.page, totals }, has_more))
     }
 
     fn check_cursor(
@@ -279,8 +292,10 @@ impl Run<'_> {
         page: &Page,
         now: DateTime<Utc>,
     ) -> Result<usize, RunError> {
-        let Lines { lines, repeated, changed } =
-            self.envelopes().wrap(&page.rows, now, &mut progress.totals).map_err(RunError::Json)?;
+        let Lines { lines, repeated, changed } = self
+            .envelopes(&progress.run)
+            .wrap(&page.rows, now, &mut progress.totals)
+            .map_err(RunError::Json)?;
         progress.page += 1;
         if self.destination.backfill.is_none() && progress.totals.partitions.len() > MAX_PARTITIONS
         {
@@ -306,10 +321,10 @@ impl Run<'_> {
         checkpoints: &mut CheckpointStore<'_>,
         progress: Progress,
     ) -> Result<Checkpoint, RunError> {
-        // The control total first: a run killed before the checkpoint sends it again, and the last
-        // control total counts.
+        // The control total first: a run killed before the checkpoint sends it again, and the two
+        // say the same.
         let completed_at = self.clock.now();
-        let total = self.envelopes().control_total(&progress.totals, completed_at);
+        let total = self.envelopes(&progress.run).control_total(&progress.totals, completed_at);
         self.put([total.map_err(RunError::Json)?]).await?;
         let completed = Checkpoint {
             segments: Vec::new(),
@@ -329,8 +344,13 @@ impl Run<'_> {
         Ok(completed)
     }
 
-    fn envelopes(&self) -> EnvelopeWriter<'_> {
-        EnvelopeWriter { batch: self.batch, dataset: self.dataset, destination: self.destination }
+    fn envelopes<'r>(&'r self, run: &'r RunId) -> EnvelopeWriter<'r> {
+        EnvelopeWriter {
+            batch: self.batch,
+            dataset: self.dataset,
+            destination: self.destination,
+            run,
+        }
     }
 
     async fn put(&self, lines: impl IntoIterator<Item = Vec<u8>>) -> Result<(), RunError> {

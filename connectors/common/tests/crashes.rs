@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+mod support;
+
 use std::{
     collections::BTreeMap,
     sync::atomic::{AtomicUsize, Ordering},
@@ -10,13 +12,11 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{NaiveDate, TimeDelta};
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, value::RawValue};
 use shoplake_aws::stream::{MemoryStream, PutError, PutFailure, Record, Stream, Times};
-use shoplake_connector::{
-    Batch, Checkpoint, Dataset, Destination, Page, Run, RunError, Source, SourceError,
-};
+use shoplake_connector::{Checkpoint, Dataset, Page, Run, RunError, Source, SourceError};
 use shoplake_contracts::envelope::MAX_RECORD_BYTES;
 use shoplake_lake::{
     Condition, ETag, Entry, Head, MemoryStore, Metadata, Object, PutError as StorePutError, Store,
@@ -24,8 +24,7 @@ use shoplake_lake::{
 };
 use shoplake_platform::clock::ManualClock;
 
-const STREAM: &str = "shoplake-test-pos";
-const SCHEMA: &str = include_str!("../../../crates/contracts/schemas/pos_sales.json");
+use support::{STREAM, batch, dataset, destination, now};
 
 /// The process's remaining life, in steps. Each step may kill it before or after it took effect.
 #[derive(Default)]
@@ -151,32 +150,6 @@ impl Store for Process<'_> {
     }
 }
 
-fn batch() -> Batch {
-    Batch {
-        shop: "acme".parse().unwrap(),
-        connector: "pos",
-        name: "2010-12-01".to_owned(),
-        business_date: "2010-12-01".parse().unwrap(),
-    }
-}
-
-fn dataset() -> Dataset {
-    Dataset::new("pos_sales", SCHEMA, Some("quantity")).unwrap()
-}
-
-fn destination() -> Destination {
-    Destination {
-        shop: "acme".parse().unwrap(),
-        stream_name: STREAM.to_owned(),
-        lake_bucket: String::new(),
-        backfill: None,
-    }
-}
-
-fn now() -> DateTime<Utc> {
-    "2010-12-02T05:00:00Z".parse().unwrap()
-}
-
 /// A line of the receipt `number`, with a quantity as it is written.
 fn sale(number: impl std::fmt::Display, quantity: &str) -> String {
     format!(
@@ -215,16 +188,29 @@ async fn run_for(
     Process { world, life: Life(AtomicUsize::new(life)), rows, page_size }.run().await
 }
 
-/// What the stream holds, by envelope id. The same id twice must be the same envelope.
+/// What the newest run sent, by envelope id, without the run. The same id twice in a run must be
+/// the same envelope.
 fn envelopes(world: &World) -> BTreeMap<String, String> {
-    let mut envelopes = BTreeMap::new();
+    let mut runs: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for line in world.stream.lines(STREAM) {
-        let id = serde_json::from_str::<Value>(&line).unwrap()["id"].as_str().unwrap().to_owned();
-        if let Some(earlier) = envelopes.insert(id, line.clone()) {
+        let envelope: Value = serde_json::from_str(&line).unwrap();
+        let text = |name: &str| envelope[name].as_str().unwrap().to_owned();
+        let envelopes = runs.entry(text("run")).or_default();
+        // The clock stands still, so other attributes have the same text.
+        let line = line.replace(&format!("\"run\":\"{}\"", text("run")), "\"run\":\"\"");
+        if let Some(earlier) = envelopes.insert(text("id"), line.clone()) {
             assert_eq!(earlier, line, "one id, two envelopes");
         }
     }
-    envelopes
+    runs.pop_last().unwrap_or_default().1
+}
+
+/// The runs whose control totals were sent, in order.
+fn completed_runs(world: &World) -> Vec<String> {
+    let lines = world.stream.lines(STREAM);
+    let envelopes = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let totals = envelopes.filter(|envelope| envelope["dataset"] == "control_totals");
+    totals.map(|total| total["data"]["run"].as_str().unwrap().to_owned()).collect()
 }
 
 /// The last control total that was sent.
@@ -259,7 +245,10 @@ proptest! {
             let completed = run_to_the_end(&world, &rows, page_size).await;
 
             assert_eq!(envelopes(&world), envelopes(&undisturbed));
-            assert_eq!(completed, expected);
+            assert_eq!(
+                Checkpoint { run: None, ..completed },
+                Checkpoint { run: None, ..expected }
+            );
             assert_eq!(envelopes(&world).len(), rows.len() + 1);
         });
     }
@@ -322,15 +311,113 @@ async fn the_next_run_sends_only_unacknowledged_rows() {
 }
 
 #[tokio::test]
-async fn a_complete_batch_is_redelivered_with_the_same_ids() {
+async fn a_redelivery_has_the_same_ids_and_a_later_run() {
     let (world, rows) = (World::default(), rows(7));
 
     run_to_the_end(&world, &rows, 3).await;
+    let first = envelopes(&world);
     run_to_the_end(&world, &rows, 3).await;
 
     assert_eq!(world.stream.lines(STREAM).len(), 2 * 8);
-    assert_eq!(envelopes(&world).len(), 8);
+    assert_eq!((envelopes(&world).len(), envelopes(&world)), (8, first));
     assert_eq!(control_total(&world)["row_count"], 7);
+    let runs = completed_runs(&world);
+    assert!(runs.len() == 2 && runs[0] < runs[1], "the clock stood still: {runs:?}");
+}
+
+#[tokio::test]
+async fn a_resumed_delivery_keeps_its_run() {
+    let rows = rows(10);
+    let began = |world: &World| {
+        let mut runs: Vec<_> = sent(world).iter().map(|line| line["run"].to_string()).collect();
+        runs.dedup();
+        runs
+    };
+    // Killed after the checkpoint of the first page, or while it sends the second.
+    for life in [6, 10] {
+        let world = World::default();
+        run_for(&world, &rows, 3, life).await.unwrap_err();
+        assert!(acknowledged(&world).await > 0);
+        run_to_the_end(&world, &rows, 3).await;
+        assert_eq!(began(&world).len(), 1, "{life}");
+        assert_eq!(completed_runs(&world).len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_starts_over_begins_a_later_run() {
+    let (world, rows) = (World::default(), rows(7));
+    run_for(&world, &rows, 3, 6).await.unwrap_err();
+    assert_eq!(acknowledged(&world).await, 3);
+    // The source has forgotten the cursor of the checkpoint.
+    struct Forgetful<'a>(&'a Process<'a>);
+    #[async_trait]
+    impl Source for Forgetful<'_> {
+        async fn page(&self, cursor: Option<&str>) -> Result<Page, SourceError> {
+            match cursor {
+                Some("3") => {
+                    let (url, detail) = ("memory".to_owned(), "unknown cursor".to_owned());
+                    let status = reqwest::StatusCode::GONE;
+                    let error = shoplake_connector::ApiError::Refused { url, status, detail };
+                    Err(SourceError::CursorRefused(error))
+                }
+                cursor => self.0.page(cursor).await,
+            }
+        }
+    }
+    let process = Process {
+        world: &world,
+        life: Life(AtomicUsize::new(usize::MAX)),
+        rows: &rows,
+        page_size: 4,
+    };
+    let clock = ManualClock::new(now());
+    let run = Run {
+        batch: &batch(),
+        dataset: &dataset(),
+        source: &Forgetful(&process),
+        destination: &destination(),
+        stream: &process,
+        store: &world.store,
+        clock: &clock,
+    };
+
+    run.run().await.unwrap();
+
+    let first = sent(&world)[0]["run"].to_string();
+    let runs = completed_runs(&world);
+    assert_eq!(runs.len(), 1);
+    assert!(first.trim_matches('"') < runs[0].as_str(), "{first} {runs:?}");
+    assert_eq!((envelopes(&world).len(), totals(&world)), (8, (7, 14)));
+}
+
+#[tokio::test]
+async fn a_checkpoint_from_before_runs_starts_the_batch_over() {
+    let (world, rows) = (World::default(), rows(7));
+    run_for(&world, &rows, 3, 6).await.unwrap_err();
+    let key = batch().checkpoint_key();
+    let object = world.store.get(&key).await.unwrap().unwrap();
+    let mut checkpoint: Value = serde_json::from_slice(&object.bytes).unwrap();
+    checkpoint.as_object_mut().unwrap().remove("run").unwrap();
+    let bytes = Bytes::from(checkpoint.to_string());
+    world.store.put(&key, bytes, Metadata::new(), Condition::Always).await.unwrap();
+
+    run_to_the_end(&world, &rows, 3).await;
+
+    assert_eq!(sent(&world).len(), 3 + 7);
+    assert_eq!(totals(&world), (7, 14));
+}
+
+/// Only the delivery of its own day would make such a row count.
+#[tokio::test]
+async fn a_row_of_another_day_than_the_batch_is_refused() {
+    let world = World::default();
+    let moved = sale(2, "5").replace("\"2010-12-01\"}", "\"2010-11-30\"}");
+
+    run_to_the_end(&world, &[sale(1, "1"), moved], 10).await;
+
+    assert_eq!(totals(&world), (2, 1), "it is a row, and in quarantine");
+    assert_eq!(sent(&world)[1]["id"], "pos/2010-12-01/t2/1");
 }
 
 #[tokio::test]
@@ -602,7 +689,8 @@ async fn a_row_that_is_not_json_with_a_huge_key_keeps_no_other_back() {
 async fn a_sum_beyond_its_bounds_is_exact_and_refused_by_the_contract() {
     // A contract may allow quantities of which two overflow 64 bits.
     let bounds = format!(r#""minimum": {}, "maximum": {}, "not""#, i64::MIN, i64::MAX);
-    let schema = SCHEMA.replace(r#""minimum": -1000000, "maximum": 1000000, "not""#, &bounds);
+    let schema = shoplake_testing::schema("pos_sales")
+        .replace(r#""minimum": -1000000, "maximum": 1000000, "not""#, &bounds);
     let dataset = Dataset::new("pos_sales", &schema, Some("quantity")).unwrap();
     let world = World::default();
     let rows: Vec<_> = (0..3).map(|number| sale(number, &i64::MAX.to_string())).collect();
@@ -628,9 +716,7 @@ async fn a_sum_beyond_its_bounds_is_exact_and_refused_by_the_contract() {
     assert_eq!(completed.quantity_sum, 3 * i128::from(i64::MAX));
     let lines = world.stream.lines(STREAM);
     assert!(lines[3].contains("\"quantity_sum\":27670116110564327421,"), "{}", lines[3]);
-    let schema = include_str!("../../../crates/contracts/schemas/control_totals.json");
-    let contracts =
-        shoplake_contracts::Contracts::from_sources([("control_totals", schema)]).unwrap();
+    let contracts = shoplake_testing::contracts();
     let envelope: shoplake_contracts::envelope::Envelope<'_> =
         serde_json::from_str(&lines[3]).unwrap();
     let shop = batch().shop;
@@ -764,12 +850,32 @@ async fn rows_of_too_many_days_are_not_sent() {
         let row = |n: i64| sale(n, "1").replace("\"2010-12-01\"}", &format!("\"{}\"}}", day(n)));
         (0..days).map(row).collect()
     };
+    // A dataset whose batches may have rows of any day.
+    let any_day = "\"copies_within_days\": 0,";
+    let schema = shoplake_testing::schema("pos_sales")
+        .replace("\"batch\": \"day(business_date)\",", any_day);
+    let dataset = Dataset::new("pos_sales", &schema, Some("quantity")).unwrap();
+    let run = async |world: &World, rows: &[String]| {
+        let life = Life(AtomicUsize::new(usize::MAX));
+        let process = Process { world, life, rows, page_size: 20 };
+        let clock = ManualClock::new(now());
+        let run = Run {
+            batch: &batch(),
+            dataset: &dataset,
+            source: &process,
+            destination: &destination(),
+            stream: &process,
+            store: &process,
+            clock: &clock,
+        };
+        run.run().await
+    };
     let within = World::default();
-    run_to_the_end(&within, &rows(48), 20).await;
+    run(&within, &rows(48)).await.unwrap();
     assert_eq!(envelopes(&within).len(), 49);
 
     let beyond = World::default();
-    let error = run_for(&beyond, &rows(100), 20, usize::MAX).await.unwrap_err();
+    let error = run(&beyond, &rows(100)).await.unwrap_err();
     assert!(!error.is_transient());
     let expected =
         "batch 2010-12-01 of shop acme: page 3 brings rows of more than 48 days or hours";

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+mod support;
+
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -19,14 +21,14 @@ use serde::Deserialize;
 use serde_json::Value;
 use shoplake_aws::stream::MemoryStream;
 use shoplake_connector::{
-    ApiError, Batch, Checkpoint, Dataset, Destination, PagedApi, RetryPolicy, Run, RunError,
-    Source, SourceError,
+    ApiError, Checkpoint, PagedApi, RetryPolicy, Run, RunError, Source, SourceError,
 };
 use shoplake_lake::MemoryStore;
 use shoplake_platform::clock::ManualClock;
 use tokio::net::TcpListener;
 
-const STREAM: &str = "shoplake-test-pos";
+use support::{STREAM, batch, dataset, destination, now};
+
 const TOKEN: &str = "valid";
 
 /// Answers that the API gives before its pages, one per request; and its pages.
@@ -133,27 +135,12 @@ impl World {
     }
 
     async fn run_with(&self, token: &str) -> Result<Checkpoint, RunError> {
-        let batch = Batch {
-            shop: "acme".parse().unwrap(),
-            connector: "pos",
-            name: "2010-12-01".to_owned(),
-            business_date: "2010-12-01".parse().unwrap(),
-        };
-        let destination = Destination {
-            shop: "acme".parse().unwrap(),
-            stream_name: STREAM.to_owned(),
-            lake_bucket: String::new(),
-            backfill: None,
-        };
-        let schema = include_str!("../../../crates/contracts/schemas/pos_sales.json");
-        let dataset = Dataset::new("pos_sales", schema, Some("quantity")).unwrap();
-        let (api, clock) =
-            (self.api(token), ManualClock::new("2010-12-02T05:00:00Z".parse().unwrap()));
+        let (api, clock) = (self.api(token), ManualClock::new(now()));
         let run = Run {
-            batch: &batch,
-            dataset: &dataset,
+            batch: &batch(),
+            dataset: &dataset(),
             source: &api,
-            destination: &destination,
+            destination: &destination(),
             stream: &self.stream,
             store: &self.store,
             clock: &clock,

@@ -4,7 +4,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
     time::Duration,
 };
 
@@ -16,7 +15,7 @@ use shoplake_connector::{
     ApiConfig, Delivered, Destination, Ports, RetryPolicy, SecretSource, Task, TaskError,
 };
 use shoplake_connector_inventory::{Hours, Snapshots};
-use shoplake_contracts::{Contracts, RowMetadata, envelope::Envelope};
+use shoplake_contracts::{RowMetadata, envelope::Envelope};
 use shoplake_lake::MemoryStore;
 use shoplake_platform::clock::ManualClock;
 use shoplake_sample_source::{
@@ -184,8 +183,7 @@ async fn each_hour_arrives_whole_despite_api_faults() {
 
 #[tokio::test]
 async fn contracts_accept_all_rows_of_the_hours_but_the_invalid_ones() {
-    let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/contracts/schemas");
-    let contracts = Contracts::load(&schemas).unwrap();
+    let contracts = shoplake_testing::contracts();
     let (task, world) = (start(generator(), Faults::default()).await, Outside::default());
 
     world.run(&task, TOKEN).await.unwrap();

@@ -67,6 +67,11 @@ impl Task for Extract {
         );
         let since = DateTime::<Utc>::MIN_UTC;
         let mut left = due(ports.store, Table::ALL, |table| self.batch(*table), since).await?;
+        // Items count with the order that was read before them. If the orders are read again, items
+        // of an earlier extract would no longer count.
+        if left.contains(&Table::Orders) && !left.contains(&Table::OrderItems) {
+            left.push(Table::OrderItems);
+        }
         left.reverse();
         let mut delivered = Delivered::default();
         let mut delays = ports.retry_policy.delays();

@@ -299,7 +299,7 @@ mod tests {
             let contract = contracts.get(table.dataset()).unwrap();
             let declared: BTreeSet<_> =
                 contract.columns.iter().map(|column| column.name.as_str()).collect();
-            let added = ["shop_id", "_envelope_id", "_received_at"];
+            let added = ["shop_id", "_envelope_id", "_received_at", "_batch", "_run"];
             let sent: BTreeSet<_> =
                 table.fields().iter().map(|(field, ..)| *field).chain(added).collect();
             assert_eq!(sent, declared, "{table:?}");

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-use std::{collections::HashMap, path::Path, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use axum::{Router, extract::Query, http::StatusCode, routing::get};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -11,7 +11,7 @@ use shoplake_connector::{
     ApiConfig, Delivered, Destination, Ports, RetryPolicy, SecretSource, Task, TaskError,
 };
 use shoplake_connector_pos::{Sales, TradingDays};
-use shoplake_contracts::{Contracts, RowMetadata, envelope::Envelope};
+use shoplake_contracts::{RowMetadata, envelope::Envelope};
 use shoplake_lake::MemoryStore;
 use shoplake_platform::clock::ManualClock;
 use shoplake_sample_source::{
@@ -112,10 +112,7 @@ async fn a_day_arrives_whole_and_unchanged_despite_faults() {
 
 #[tokio::test]
 async fn contracts_accept_all_rows_of_a_day_but_the_invalid_ones() {
-    let contracts = Contracts::load(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/contracts/schemas"),
-    )
-    .unwrap();
+    let contracts = shoplake_testing::contracts();
     let task = start(Faults::default()).await;
     let (stream, store) = (MemoryStream::default(), MemoryStore::default());
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
 
-use crate::{Fault, Faults, PortError};
+use crate::{Fault, Faults, PortError, fault};
 
 /// SQS `ReceiveMessage`: at most 10 messages in one call.
 const MAX_RECEIVED: usize = 10;
@@ -143,7 +143,7 @@ impl MemoryDeadLetterQueue {
 impl DeadLetterQueue for MemoryDeadLetterQueue {
     async fn receive(&self) -> Result<Vec<DeadLetterMessage>, PortError> {
         let mut messages = Vec::new();
-        self.faults.call("receive messages", || {
+        fault::write(&self.faults, "receive messages", || {
             let State { visible, hidden } = &mut *self.state();
             let count = visible.len().min(MAX_RECEIVED);
             messages.extend(visible.drain(..count));
@@ -153,7 +153,7 @@ impl DeadLetterQueue for MemoryDeadLetterQueue {
     }
 
     async fn delete(&self, message: &DeadLetterMessage) -> Result<(), PortError> {
-        self.faults.call("delete a message", || {
+        fault::write(&self.faults, "delete a message", || {
             self.state().hidden.retain(|hidden| hidden.receipt != message.receipt);
         })
     }

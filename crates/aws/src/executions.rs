@@ -14,13 +14,17 @@ use serde_json::{Value, json};
 use shoplake_jobs::JobResult;
 use shoplake_lake::keys;
 
-use crate::{Fault, Faults, PortError};
+use crate::{Fault, Faults, PortError, fault};
 
 /// Starts executions.
 #[async_trait]
 pub trait Executions: Send + Sync {
     /// Starts bronze-to-silver, which conforms a bronze object.
     async fn start_bronze_to_silver(&self, bucket: &str, key: &str) -> Result<(), PortError>;
+
+    /// Starts bronze-to-silver again for an object that was not conformed. If it fails, it does not
+    /// alert.
+    async fn retry_bronze_to_silver(&self, bucket: &str, key: &str) -> Result<(), PortError>;
 
     /// Starts silver-to-gold, which runs the job document `key`.
     async fn start_silver_to_gold(&self, key: &str) -> Result<(), PortError>;
@@ -38,6 +42,10 @@ impl<E: Executions + ?Sized> Executions for Arc<E> {
         (**self).start_bronze_to_silver(bucket, key).await
     }
 
+    async fn retry_bronze_to_silver(&self, bucket: &str, key: &str) -> Result<(), PortError> {
+        (**self).retry_bronze_to_silver(bucket, key).await
+    }
+
     async fn start_silver_to_gold(&self, key: &str) -> Result<(), PortError> {
         (**self).start_silver_to_gold(key).await
     }
@@ -51,7 +59,7 @@ impl<E: Executions + ?Sized> Executions for Arc<E> {
     }
 }
 
-/// The input of silver-to-gold-glue. It names every object, because the state machine does not know
+/// The input of silver-to-gold-glue. It names both objects, because the state machine does not know
 /// the layout of the lake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GlueRun {
@@ -63,10 +71,6 @@ pub struct GlueRun {
     pub job: String,
     /// The key under which the job leaves its result.
     pub result: String,
-    /// The key of the lease, which is released when all attempts have failed.
-    pub lease: String,
-    /// The id of the job that holds the lease.
-    pub id: String,
 }
 
 /// Returns the input of silver-to-gold for an existing result, as silver-to-gold-glue passes it on.
@@ -118,6 +122,11 @@ impl Executions for StepFunctions {
         self.start(&self.arns.bronze_to_silver, None, input).await
     }
 
+    async fn retry_bronze_to_silver(&self, bucket: &str, key: &str) -> Result<(), PortError> {
+        let input = json!({"bucket": bucket, "key": key, "retry": true});
+        self.start(&self.arns.bronze_to_silver, None, input).await
+    }
+
     async fn start_silver_to_gold(&self, key: &str) -> Result<(), PortError> {
         self.start(&self.arns.silver_to_gold, None, json!({"job": key})).await
     }
@@ -144,6 +153,8 @@ pub enum Execution {
         bucket: String,
         /// The key of the object.
         key: String,
+        /// Whether the object was not conformed before.
+        is_retry: bool,
     },
     /// Of silver-to-gold.
     SilverToGold {
@@ -158,6 +169,9 @@ pub enum Execution {
     /// Of silver-to-gold-glue.
     SilverToGoldGlue(GlueRun),
 }
+
+/// The operation of a start in memory.
+const START: &str = "start an execution";
 
 /// State machines in memory: executions that were started and wait to be run by a test.
 #[derive(Debug, Default)]
@@ -174,6 +188,17 @@ struct State {
 }
 
 impl MemoryExecutions {
+    /// State machines with these faults. Calls of the port fail; executions without a name start
+    /// twice and out of order.
+    pub fn with_faults(faults: Faults) -> Self {
+        Self { state: Mutex::default(), faults }
+    }
+
+    /// Returns the faults of the state machines.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
     /// Sets the faults of the next calls of the port.
     pub fn fail(&self, schedule: impl IntoIterator<Item = Option<Fault>>) {
         self.faults.set(schedule);
@@ -212,7 +237,21 @@ impl MemoryExecutions {
     }
 
     fn start(&self, execution: Execution) -> Result<(), PortError> {
-        self.faults.call("start an execution", || self.add(execution))
+        fault::write(&self.faults, START, || {
+            // An Express state machine runs an execution at least once.
+            if self.faults.twice(START) {
+                self.insert(execution.clone());
+            }
+            self.insert(execution);
+        })
+    }
+
+    /// Adds an execution behind those that wait, or before some of them.
+    fn insert(&self, execution: Execution) {
+        let started = &mut self.state().started;
+        let end = started.len();
+        let overtaken = self.faults.overtaking(START, end + 1).unwrap_or(0);
+        started.insert(end - overtaken, execution);
     }
 
     /// A poisoned lock is safe to use: each change is one call on a collection.
@@ -224,7 +263,13 @@ impl MemoryExecutions {
 #[async_trait]
 impl Executions for MemoryExecutions {
     async fn start_bronze_to_silver(&self, bucket: &str, key: &str) -> Result<(), PortError> {
-        self.start(Execution::BronzeToSilver { bucket: bucket.to_owned(), key: key.to_owned() })
+        let (bucket, key) = (bucket.to_owned(), key.to_owned());
+        self.start(Execution::BronzeToSilver { bucket, key, is_retry: false })
+    }
+
+    async fn retry_bronze_to_silver(&self, bucket: &str, key: &str) -> Result<(), PortError> {
+        let (bucket, key) = (bucket.to_owned(), key.to_owned());
+        self.start(Execution::BronzeToSilver { bucket, key, is_retry: true })
     }
 
     async fn start_silver_to_gold(&self, key: &str) -> Result<(), PortError> {
@@ -236,7 +281,7 @@ impl Executions for MemoryExecutions {
     }
 
     async fn start_silver_to_gold_glue(&self, run: &GlueRun) -> Result<(), PortError> {
-        self.faults.call("start an execution", || {
+        fault::write(&self.faults, START, || {
             let mut state = self.state();
             if state.names.insert(run.name.clone()) {
                 state.started.push(Execution::SilverToGoldGlue(run.clone()));
@@ -247,11 +292,15 @@ impl Executions for MemoryExecutions {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+    use shoplake_platform::clock::ManualClock;
+
     use super::*;
+    use crate::FaultRates;
 
     fn run(name: &str) -> GlueRun {
         let text = || name.to_owned();
-        GlueRun { name: text(), job: text(), result: text(), lease: text(), id: text() }
+        GlueRun { name: text(), job: text(), result: text() }
     }
 
     #[tokio::test]
@@ -271,5 +320,30 @@ mod tests {
         assert!(executions.start_silver_to_gold("b").await.is_err());
         assert_eq!(executions.take(7), Some(Execution::SilverToGold { job: "a".to_owned() }));
         assert_eq!(executions.take(0), None);
+    }
+
+    #[tokio::test]
+    async fn an_execution_without_a_name_may_start_twice() {
+        let rates = FaultRates { twice: 100, ..FaultRates::default() };
+        let clock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
+        let executions =
+            MemoryExecutions::with_faults(Faults::seeded("executions", 1, rates, clock));
+        executions.start_silver_to_gold("a").await.unwrap();
+        executions.start_silver_to_gold_glue(&run("b")).await.unwrap();
+        let job = || Execution::SilverToGold { job: "a".to_owned() };
+        assert_eq!(executions.take_all(), [job(), job(), Execution::SilverToGoldGlue(run("b"))]);
+    }
+
+    #[tokio::test]
+    async fn executions_may_start_out_of_order() {
+        let rates = FaultRates { out_of_order: 100, ..FaultRates::default() };
+        let clock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
+        let executions =
+            MemoryExecutions::with_faults(Faults::seeded("executions", 1, rates, clock));
+        for job in ["a", "b"] {
+            executions.start_silver_to_gold(job).await.unwrap();
+        }
+        let job = |job: &str| Execution::SilverToGold { job: job.to_owned() };
+        assert_eq!(executions.take_all(), ["b", "a"].map(job));
     }
 }

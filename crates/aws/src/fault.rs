@@ -1,55 +1,31 @@
-//! Faults of the implementations in memory.
+//! Calls of the implementations in memory.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use shoplake_platform::faults::{Fault, Faults};
 
 use crate::PortError;
 
-/// What goes wrong with a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// The service rejects the call: it is throttled, or the caller may not make it.
-    Refused,
-    /// The call is lost on its way, and the caller gets no answer.
-    Lost,
-    /// The call succeeds, and its answer is lost.
-    AnswerLost,
+/// Makes a call that changes something: runs `effect` unless the call's fault prevents it.
+pub(crate) fn write(
+    faults: &Faults,
+    action: &'static str,
+    effect: impl FnOnce(),
+) -> Result<(), PortError> {
+    let fault = faults.write(action);
+    if fault.is_none_or(Fault::takes_effect) {
+        effect();
+    }
+    fault.map_or(Ok(()), |fault| Err(error(action, fault)))
 }
 
-impl Fault {
-    /// Returns whether the call takes effect.
-    pub fn takes_effect(self) -> bool {
-        self == Self::AnswerLost
-    }
+/// Makes a call that only reads.
+pub(crate) fn read<T>(
+    faults: &Faults,
+    action: &'static str,
+    answer: impl FnOnce() -> T,
+) -> Result<T, PortError> {
+    faults.read(action).map_or_else(|| Ok(answer()), |fault| Err(error(action, fault)))
 }
 
-/// The faults of the next calls, in order.
-#[derive(Debug, Default)]
-pub struct Faults {
-    schedule: Mutex<VecDeque<Option<Fault>>>,
-}
-
-impl Faults {
-    /// Sets what goes wrong with each of the next calls. All calls after them succeed.
-    pub fn set(&self, schedule: impl IntoIterator<Item = Option<Fault>>) {
-        *self.schedule.lock().unwrap_or_else(PoisonError::into_inner) =
-            schedule.into_iter().collect();
-    }
-
-    /// Takes the fault of this call.
-    pub fn next(&self) -> Option<Fault> {
-        self.schedule.lock().unwrap_or_else(PoisonError::into_inner).pop_front().flatten()
-    }
-
-    /// Makes this call: runs `effect` unless the call's fault prevents it.
-    pub(crate) fn call(&self, action: &str, effect: impl FnOnce()) -> Result<(), PortError> {
-        let fault = self.next();
-        if fault.is_none_or(Fault::takes_effect) {
-            effect();
-        }
-        match fault {
-            None => Ok(()),
-            Some(fault) => Err(PortError::new(action, format!("requested fault {fault:?}"))),
-        }
-    }
+fn error(action: &'static str, fault: Fault) -> PortError {
+    PortError::new(action, format!("requested fault {fault:?}"))
 }

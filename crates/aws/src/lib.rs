@@ -12,8 +12,8 @@
 //! | [`stream`] | [`Stream`] | Kinesis |
 //! | [`topic`] | [`Topic`] | SNS |
 //!
-//! The implementations in memory fail on request as the services do: see [`Fault`]. Objects are in
-//! the crate `shoplake-lake`, the warehouse is in `shoplake-warehouse`.
+//! The implementations in memory fail as the services do, on request or at random from a seed: see
+//! [`Faults`]. Objects are in the crate `shoplake-lake`, the warehouse is in `shoplake-warehouse`.
 
 mod config;
 pub mod dead_letter_queue;
@@ -31,14 +31,14 @@ pub use config::sdk_config;
 pub use dead_letter_queue::{
     DeadLetterMessage, DeadLetterQueue, MemoryDeadLetterQueue, SqsDeadLetterQueue,
 };
-pub use dirty_queue::{DirtyQueue, MemoryDirtyQueue, SqsDirtyQueue};
+pub use dirty_queue::{DirtyQueue, MemoryDirtyQueue, ReceivedMessage, SqsDirtyQueue};
 pub use error::PortError;
 pub use events::{EventBridge, EventPublisher};
 pub use executions::{
     Execution, Executions, GlueRun, MemoryExecutions, StateMachineArns, StepFunctions,
 };
-pub use fault::{Fault, Faults};
 pub use secrets::{SecretStore, SecretVersion, Secrets};
+pub use shoplake_platform::faults::{Fault, FaultRates, Faults};
 pub use shops::ShopList;
 pub use stream::Stream;
 pub use topic::Topic;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shoplake_contracts::{ColumnType, Contract, Contracts, Partitioning};
-use shoplake_engine::{EngineError, Limits, gold};
+use shoplake_engine::{DataFusion, EngineError, gold};
 use shoplake_jobs::{LoadColumn, Partition, PartitionError};
 use shoplake_lake::{ETag, MemoryStore, keys};
-use shoplake_models::{GoldHead, Listing, Model, Models, Plan};
+use shoplake_models::{Description, GoldHead, Listing, Model, Models, Plan};
 
 use crate::envelopes;
 use crate::table::{Catalog, Format, HiveColumn, PartitionKey, Projection, Table};
@@ -173,12 +173,12 @@ fn model_table(model: &Model, columns: &[LoadColumn]) -> Result<Table, CatalogEr
         }
     }
     let description = |column: &str| {
-        model.descriptions.get(column).map(String::as_str).ok_or_else(|| {
+        model.descriptions.get(column).map(Description::as_str).ok_or_else(|| {
             CatalogError::Undescribed { model: model.name.clone(), column: column.to_owned() }
         })
     };
     Ok(Table {
-        description: capitalised(&model.grain),
+        description: model.grain.sentence().into(),
         format: Format::Parquet,
         location: keys::gold_model(&model.name),
         template: format!(
@@ -212,19 +212,11 @@ async fn columns(models: &Models, model: &Model) -> Result<Vec<LoadColumn>, Cata
     let Plan::Job(job) = models.plan(model, day, &Listing::new(), Some(&head)) else {
         return Err(CatalogError::Unplanned { model: model.name.clone() });
     };
-    let output = shoplake_engine::run(&MemoryStore::default(), &job, None, Limits::default())
+    let output = shoplake_engine::run(&MemoryStore::default(), &job, None, &DataFusion::default())
         .await
         .map_err(|source| CatalogError::Columns {
             model: model.name.clone(),
             source: Box::new(source),
         })?;
     Ok(gold::columns(&output.rows.schema()))
-}
-
-/// Returns `One row per shop.` for `one row per shop`.
-fn capitalised(text: &str) -> String {
-    let mut characters = text.chars();
-    characters.next().map_or_else(String::new, |first| {
-        format!("{}{}.", first.to_uppercase(), characters.as_str())
-    })
 }

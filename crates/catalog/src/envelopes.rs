@@ -23,6 +23,7 @@ pub(crate) fn bronze(source: &str) -> Table {
             text("source", "/shops/<shop>/<source>"),
             text("type", "<dataset>.received"),
             text("subject", "The batch of the event, if any."),
+            text("run", "The delivery of the batch: the time when it began, if it is known."),
             text(
                 "time",
                 "When the event happened, as the sender says (RFC 3339); null if unknown.",

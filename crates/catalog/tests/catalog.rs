@@ -3,19 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use shoplake_catalog::{Catalog, Projection, Table, catalog, dictionary};
 use shoplake_contracts::Contracts;
 use shoplake_models::Models;
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
 async fn of_repository() -> (Contracts, Models, Catalog) {
-    let contracts = Contracts::load(&root().join("crates/contracts/schemas")).unwrap();
-    let models = Models::load(&root().join("glue-sql"), &contracts).unwrap();
+    let (contracts, models) = shoplake_testing::definitions();
     let catalog = catalog(&contracts, &models).await.unwrap();
     (contracts, models, catalog)
 }
@@ -37,7 +31,8 @@ fn orders(partition: &str, field: &str) -> String {
         r#"{{
             "title": "Orders", "description": "What was ordered.", "type": "object",
             "x-dataset": {{
-                "source": "shop", "delivery": "stream", "key": ["shop_id", "order_id"],
+                "source": "shop", "delivery": "stream",
+                "key": ["shop_id", "order_id", "placed_at"],
                 "version": null, "event_time": "placed_at", "partition": "{partition}",
                 "sort": ["shop_id", "order_id"],
                 "personal": ["contact_email"]
@@ -128,6 +123,8 @@ async fn a_dataset_has_the_columns_of_its_contract() {
             "business_date date",
             "_envelope_id string",
             "_received_at timestamp",
+            "_batch string",
+            "_run string",
         ]
     );
     assert_eq!(
@@ -237,6 +234,17 @@ async fn hours_and_buckets_are_projected_as_their_folders_are_named() {
     assert!(catalog.table_of("silver/orders/bucket=0063/a.parquet").is_some());
     assert!(catalog.table_of("silver/orders/bucket=0064/a.parquet").is_none());
     assert!(catalog.table_of("silver/order_lines/bucket=0000/a.parquet").is_some());
+}
+
+#[tokio::test]
+async fn the_schemas_of_contributing_make_tables() {
+    let text = shoplake_testing::read("CONTRIBUTING.md");
+    let blocks = text.split("```json").skip(1);
+    let schemas: Vec<_> = blocks.filter_map(|block| block.split("```").next()).collect();
+    assert_eq!(schemas.len(), 2, "sign-ups and points");
+    for schema in schemas {
+        of_contract("example", schema).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -233,8 +233,6 @@ async fn invoke(target: &Target, request: &Request) -> Result<Json> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use clap::Parser;
     use serde_json::json;
 
@@ -249,8 +247,7 @@ mod tests {
     fn requests(words: &[&str]) -> Result<Vec<Json>> {
         let words = [&["redrive"], words].concat();
         let arguments = Redrive::try_parse_from(words)?.arguments;
-        let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/schemas");
-        let requests = redrive_requests(&arguments, &Contracts::load(&schemas)?)?;
+        let requests = redrive_requests(&arguments, &shoplake_testing::contracts())?;
         Ok(requests.into_iter().map(|request| json!(request)).collect())
     }
 

@@ -74,16 +74,15 @@ impl Lake {
         Ok(lines)
     }
 
-    /// The metadata `name` of each object under a prefix that has it, by key.
-    pub(crate) async fn metadata(&self, prefix: &str, name: &str) -> Result<Vec<(String, String)>> {
+    /// Returns the key and the metadata of each object under a prefix.
+    pub(crate) async fn metadata(&self, prefix: &str) -> Result<Vec<(String, Metadata)>> {
         let heads = stream::iter(self.list(prefix).await?)
             .map(|entry| async move {
                 let key = entry.key.clone();
-                let mut metadata = self.head(entry).await?;
-                anyhow::Ok(metadata.remove(name).map(|value| (key, value)))
+                anyhow::Ok((key, self.head(entry).await?))
             })
             .buffered(CONCURRENCY);
-        Ok(heads.try_collect::<Vec<_>>().await?.into_iter().flatten().collect())
+        heads.try_collect().await
     }
 
     /// An object's metadata; empty if it was deleted since it was listed.

@@ -1,5 +1,6 @@
 //! `shoplake`: what operators and analysts do with a deployment.
 
+mod catalog;
 mod control;
 mod demo;
 mod lake;
@@ -46,6 +47,7 @@ enum Command {
     Reload(control::DaysArguments),
     #[command(subcommand)]
     Reference(control::ReferenceCommand),
+    Catalog(catalog::CatalogArguments),
 }
 
 #[tokio::main]
@@ -75,5 +77,6 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Backfill(backfill) => control::backfill(backfill, &target).await,
         Command::Reload(days) => control::reload(days, &target).await,
         Command::Reference(reference) => control::reference(reference, &target).await,
+        Command::Catalog(catalog) => catalog::run(catalog).await,
     }
 }

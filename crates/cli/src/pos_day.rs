@@ -117,7 +117,8 @@ struct Delivery {
     shop: String,
     day: NaiveDate,
     started: DateTime<Utc>,
-    /// Earlier than the start if the run resumes another one: its control total counts both.
+    /// When its first row was sent: earlier than the start if the run resumes another one, whose
+    /// rows its control total counts as well.
     rows_since: DateTime<Utc>,
 }
 
@@ -141,15 +142,18 @@ impl Delivery {
         #[derive(Deserialize)]
         struct Checkpoint {
             completed_at: Option<DateTime<Utc>>,
+            /// When the delivery began.
+            run: Option<DateTime<Utc>>,
         }
         let started = Utc::now();
         let checkpoint = keys::connector_checkpoint("pos", shop, &day.to_string());
         let checkpoints = lake.bodies(&checkpoint).await?;
-        let resumes = checkpoints.iter().any(|checkpoint| {
-            serde_json::from_slice::<Checkpoint>(checkpoint)
-                .is_ok_and(|checkpoint| checkpoint.completed_at.is_none())
+        let resumed = checkpoints.iter().find_map(|checkpoint| {
+            let checkpoint = serde_json::from_slice::<Checkpoint>(checkpoint).ok()?;
+            let is_incomplete = checkpoint.completed_at.is_none();
+            is_incomplete.then(|| checkpoint.run.unwrap_or(DateTime::UNIX_EPOCH))
         });
-        let rows_since = if resumes { DateTime::UNIX_EPOCH } else { started };
+        let rows_since = resumed.unwrap_or(started);
         Ok(Self { shop: shop.to_owned(), day, started, rows_since })
     }
 
@@ -189,11 +193,12 @@ impl Delivery {
         for batch in lake.rows(&prefix, &Line::COLUMNS).await? {
             let lines = Line::read(&batch)
                 .with_context(|| format!("the rows under {prefix} are not as expected"))?;
-            for line in lines.into_iter().filter(|line| line.shop == self.shop) {
-                if line.received_at >= self.rows_since {
-                    let event = (line.envelope_id.clone(), line.received_at);
-                    progress.silver.insert(event, line.key.clone());
-                }
+            // What the delivery lacks of an earlier one no longer counts.
+            let is_own =
+                |line: &Line| line.shop == self.shop && line.received_at >= self.rows_since;
+            for line in lines.into_iter().filter(is_own) {
+                let event = (line.envelope_id.clone(), line.received_at);
+                progress.silver.insert(event, line.key.clone());
                 let is_newer =
                     newest.get(&line.key).is_none_or(|old| old.received_at <= line.received_at);
                 if is_newer {
@@ -315,7 +320,7 @@ struct Progress {
     quarantined: HashSet<Event>,
     /// The key of each event in silver.
     silver: HashMap<Event, LineKey>,
-    /// Net sales by currency that follow from the shop's rows in silver.
+    /// Net sales by currency that follow from the delivery's rows in silver.
     sold: BTreeMap<String, Decimal>,
     /// Net sales by currency that the warehouse shows.
     shown: BTreeMap<String, Decimal>,
@@ -647,11 +652,12 @@ mod tests {
         let missing = stations.progress(&again).await.missing();
         assert_eq!(missing, ["the connector's control total is not in bronze"]);
         stations.total(3, later);
-        assert_eq!(stations.progress(&again).await.missing(), ["bronze has 0 of 3 rows"]);
+        let missing = stations.progress(&again).await.missing();
+        assert_eq!(missing[0], "bronze has 0 of 3 rows");
         stations.send(1, 2, 30_000, later);
-        stations.send(2, 2, 30_000, later);
+        stations.send(4, 2, 30_000, later);
         stations.reject(3, later);
-        // Silver has both deliveries; of each line the newer one counts: 2 * 3.00 + 2 * 3.00.
+        // Silver has both deliveries; the second one counts, which lacks receipt 2: 4 * 3.00.
         let missing = stations.progress(&again).await.missing();
         assert_eq!(missing, ["the warehouse shows net sales of -5.00 GBP, expected 12.00 GBP"]);
         stations.shown = Some("12");
@@ -666,6 +672,10 @@ mod tests {
         let day = DAY.parse().unwrap();
         let resumed = Delivery::begin(&stations.lake().await, "acme", day).await.unwrap();
         assert!(resumed.rows_since < begin() && begin() <= resumed.started);
+        let run = "2026-11-29T12:00:00.000000Z";
+        stations.checkpoint = Some(json!({"rows": 2, "run": run, "completed_at": null}));
+        let of_run = Delivery::begin(&stations.lake().await, "acme", day).await.unwrap();
+        assert_eq!(of_run.rows_since, begin());
         stations.total(3, resumed.started);
         assert_eq!(stations.progress(&resumed).await.balance().received, 3);
         stations.checkpoint = Some(json!({"rows": 3, "completed_at": "2026-11-29T12:00:00Z"}));

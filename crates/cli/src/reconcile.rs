@@ -253,7 +253,6 @@ fn add_rows(
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
     use std::sync::Arc;
 
     use arrow::array::{ArrayRef, StringArray, TimestampMicrosecondArray};
@@ -299,8 +298,7 @@ mod tests {
             ("_received_at", Arc::new(times) as ArrayRef),
         ];
         put_rows(&store, "silver/web_traffic/dt=2026-11-29/hour=12/1.parquet", columns).await;
-        let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/schemas");
-        let contracts = Contracts::load(&schemas).unwrap();
+        let contracts = shoplake_testing::contracts();
         reconcile(&Lake::new(Arc::new(store)), &contracts, shop).await.unwrap()
     }
 

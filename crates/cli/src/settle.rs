@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::QueueAttributeName;
-use chrono::Utc;
-use serde::Deserialize;
+use chrono::{DateTime, Utc};
 use shoplake_contracts::Contracts;
+use shoplake_lake::Metadata;
 use shoplake_lake::keys::{self, LakeKey};
-use shoplake_lake::lease::Lease;
-use shoplake_warehouse::{DataApi, Statement, Warehouse};
+use shoplake_lake::state::PartitionState;
+use shoplake_warehouse::{DataApi, LoadRecord, all_load_records};
 use tokio::time::{Instant, sleep};
 
 use crate::lake::Lake;
@@ -104,12 +104,10 @@ impl Pipeline {
         Ok(is_settled.then_some(balances))
     }
 
-    /// Whether no partition waits to be computed or is being computed, and the warehouse holds what
-    /// gold holds.
+    /// Whether no message waits, no partition owes anything, and the warehouse holds what gold
+    /// holds.
     async fn is_idle(&self) -> Result<bool> {
-        Ok(self.dirty_messages().await? == 0
-            && self.is_loaded().await?
-            && !self.is_computing().await?)
+        Ok(self.dirty_messages().await? == 0 && self.is_loaded().await? && !self.is_owing().await?)
     }
 
     async fn dirty_messages(&self) -> Result<u64> {
@@ -131,51 +129,94 @@ impl Pipeline {
         Ok(names.iter().filter_map(|name| attributes.get(name)?.parse::<u64>().ok()).sum())
     }
 
-    /// Whether a job holds the lease of its partition: its message is gone, and its rows are not
-    /// there yet.
-    async fn is_computing(&self) -> Result<bool> {
-        let now = Utc::now();
-        for entry in self.lake.list(keys::JOBS).await? {
-            if !keys::is_lease(&entry.key) {
-                continue;
-            }
-            let leases = self.lake.bodies(&entry.key).await?;
-            let is_held = |lease: &bytes::Bytes| {
-                serde_json::from_slice::<Lease>(lease).is_ok_and(|lease| lease.until > now)
+    /// Whether a partition owes something: a job runs, a change waits for one, or a commit is not
+    /// published or loaded. A marker may outlast what its partition owes, so the states decide.
+    async fn is_owing(&self) -> Result<bool> {
+        for entry in self.lake.list(keys::OWED).await? {
+            let Some((model, partition)) = keys::parse_owed(&entry.key) else { continue };
+            let states = self.lake.bodies(&keys::partition_state(model, partition)).await?;
+            let is_settled = |state: &bytes::Bytes| {
+                serde_json::from_slice::<PartitionState>(state)
+                    .is_ok_and(|state| state.is_settled())
             };
-            if leases.iter().any(is_held) {
+            if !states.iter().all(is_settled) {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Whether the warehouse holds what gold holds of the models that it shows, and that is
-    /// something.
+    /// Returns whether gold has partitions of the models with a warehouse table, and the warehouse
+    /// has the same commits.
     async fn is_loaded(&self) -> Result<bool> {
-        #[derive(Deserialize)]
-        struct Load {
-            model: String,
-            partition_value: String,
-            version: u64,
-        }
-        let mut gold: BTreeMap<Partition, u64> = BTreeMap::new();
-        for (key, version) in self.lake.metadata(keys::GOLD, "version").await? {
+        let mut gold = BTreeMap::new();
+        for (key, metadata) in self.lake.metadata(keys::GOLD).await? {
             if let Some(LakeKey::Gold { model, partition }) = keys::parse(&key)
                 && self.shown.contains(model)
+                && let Some(commit) = Commit::parse(&metadata)
             {
-                let version = version
-                    .parse()
-                    .with_context(|| format!("{key} has an invalid version {version:?}"))?;
-                gold.insert((model.to_owned(), partition.to_string()), version);
+                gold.insert((model.to_owned(), partition.to_string()), commit);
             }
         }
-        let sql = "select model, partition_value, version from shoplake.loads";
-        let loads = self.warehouse.query(Statement::new(sql)).await?.decode::<Load>()?;
-        let loaded: BTreeMap<Partition, u64> = loads
-            .into_iter()
-            .map(|load| ((load.model, load.partition_value), load.version))
-            .collect();
-        Ok(!gold.is_empty() && gold == loaded)
+        Ok(are_loaded(&gold, &all_load_records(&self.warehouse).await?))
+    }
+}
+
+/// A commit of gold, as loads are ordered.
+#[derive(Clone, Copy, Debug)]
+struct Commit {
+    planned_at: DateTime<Utc>,
+    version: u64,
+}
+
+impl Commit {
+    /// Reads the metadata of a gold object; `None` without a version, as after its deletion. A
+    /// commit from before the time of planning is known by its version alone.
+    fn parse(metadata: &Metadata) -> Option<Self> {
+        let planned_at = metadata.get("planned-at").and_then(|time| time.parse().ok());
+        Some(Self {
+            planned_at: planned_at.unwrap_or(DateTime::UNIX_EPOCH),
+            version: metadata.get("version")?.parse().ok()?,
+        })
+    }
+}
+
+/// Returns whether there are commits and the warehouse has these partitions, each with its commit.
+fn are_loaded(gold: &BTreeMap<Partition, Commit>, loads: &BTreeMap<Partition, LoadRecord>) -> bool {
+    let is_loaded = |(partition, commit): (&Partition, &Commit)| {
+        loads.get(partition).is_some_and(|load| load.has(commit.planned_at, commit.version))
+    };
+    !gold.is_empty() && gold.len() == loads.len() && gold.iter().all(is_loaded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit(planned_at: &str, version: u64) -> Commit {
+        let metadata = [("version", version.to_string()), ("planned-at", planned_at.to_owned())];
+        let metadata = Metadata::from(metadata.map(|(name, value)| (name.to_owned(), value)));
+        Commit::parse(&metadata).unwrap()
+    }
+
+    fn load(planned_at: &str, version: u64) -> LoadRecord {
+        let planned_at = planned_at.parse().ok();
+        LoadRecord { version, planned_at, loaded_at: planned_at, row_count: Some(3) }
+    }
+
+    #[test]
+    fn gold_that_was_computed_again_is_not_loaded() {
+        let day = |model: &str| (model.to_owned(), "2010-12-01".to_owned());
+        let gold = BTreeMap::from([(day("a"), commit("2010-12-02T03:04:05Z", 1))]);
+        let loads = |planned_at, version| BTreeMap::from([(day("a"), load(planned_at, version))]);
+        assert!(are_loaded(&gold, &loads("2010-12-02T03:04:05Z", 1)));
+        assert!(!are_loaded(&gold, &loads("2010-12-02T03:00:00Z", 1)), "the same version");
+        assert!(!are_loaded(&gold, &loads("2010-12-02T03:04:05Z", 2)));
+        assert!(!are_loaded(&gold, &BTreeMap::new()));
+
+        let mut other = loads("2010-12-02T03:04:05Z", 1);
+        other.insert(day("b"), load("2010-12-02T03:04:05Z", 1));
+        assert!(!are_loaded(&gold, &other), "gold lacks a partition of the warehouse");
+        assert!(!are_loaded(&BTreeMap::new(), &BTreeMap::new()), "nothing was computed");
     }
 }

@@ -9,7 +9,6 @@ use rand::{Rng, RngExt, SeedableRng};
 use shoplake_conform::{Conformer, Layout};
 use shoplake_contracts::Contracts;
 
-const SCHEMA: &str = include_str!("../../contracts/schemas/web_traffic.json");
 /// What Lambda delivers at most in one invocation.
 const PAYLOAD_BYTES: usize = 6_000_000;
 /// What the webhook packs into one record at most.
@@ -166,8 +165,9 @@ fn conform(criterion: &mut Criterion) {
         },
         quarantine: |dataset, day, name| format!("quarantine/{dataset}/dt={day}/{name}.ndjson.gz"),
     };
+    let schema = shoplake_testing::schema("web_traffic");
     let contracts =
-        Contracts::from_sources([("web_traffic", SCHEMA)]).expect("the schema compiles");
+        Contracts::from_sources([("web_traffic", &schema)]).expect("the schema compiles");
     let conformer = Conformer::new(contracts, layout);
     let mut group = criterion.benchmark_group("kinesis payload to parquet");
     group.sample_size(30);

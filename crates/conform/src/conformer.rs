@@ -17,7 +17,7 @@ use crate::envelope::{DataReader, EnvelopeHeader, EnvelopeSeed};
 use crate::kinesis::{self, Arena};
 use crate::output::{ConformError, Counts, Output, OutputObject};
 use crate::quarantine::{Kind, Origin, PROCESSOR, QuarantineFile, RejectedLine, summary};
-use crate::table::{Table, TableLayout};
+use crate::table::{self, Table, TableLayout};
 
 /// The dataset in which every rejected line is a row.
 const QUARANTINED: &str = "quarantined";
@@ -37,6 +37,8 @@ pub struct Conformer {
     contracts: Contracts,
     tables: BTreeMap<String, TableLayout>,
     layout: Layout,
+    /// The latest generation of all decoders, which decides what is quarantined.
+    generation: u32,
 }
 
 impl Conformer {
@@ -46,7 +48,8 @@ impl Conformer {
             .iter()
             .map(|contract| (contract.dataset.clone(), TableLayout::new(contract)))
             .collect();
-        Self { contracts, tables, layout }
+        let generation = contracts.iter().map(|contract| contract.generation).max().unwrap_or(1);
+        Self { contracts, tables, layout, generation }
     }
 
     /// Conforms the payload of a Lambda invocation by a Kinesis event source mapping.
@@ -64,6 +67,7 @@ impl Conformer {
         let arena = Arena::decode(&records);
         let name = format!("{}-{}-{}-{}", first.stream, first.shard, first.sequence, records.len());
         let mut batch = Batch::new(self, name);
+        batch.is_from_stream = true;
         for (record, data) in records.iter().zip(arena.iter()) {
             let days = ReceiptDays::new(Some(record.arrived_at));
             for (line, bytes) in lines(data) {
@@ -115,6 +119,12 @@ impl Conformer {
     }
 }
 
+/// Returns the name of an object that decoders of this generation write. A corrected decoder reads
+/// other rows from the same input: under the same name, one key would have two contents.
+fn name_of_generation(name: &str, generation: u32) -> String {
+    if generation > 1 { format!("{name}.g{generation}") } else { name.to_owned() }
+}
+
 /// Returns the date of a day. Every day of a quarantine has a four-digit year, so it is a date.
 fn date(days: i32) -> NaiveDate {
     NaiveDate::from_epoch_days(days).unwrap_or_default()
@@ -144,6 +154,8 @@ struct Batch<'c, 'a> {
     name: String,
     /// The backfill of lines that do not name one.
     backfill: Option<&'a str>,
+    /// Whether a stream delivers the lines, so that the limit on old days applies to their shops.
+    is_from_stream: bool,
     writers: Vec<DatasetWriter<'c, 'a>>,
     /// The writer of the row that was decoded last.
     current: usize,
@@ -156,6 +168,8 @@ struct DatasetWriter<'c, 'a> {
     contract: &'c Contract,
     layout: &'c TableLayout,
     row: Row<'a>,
+    /// Whether that row belongs to a named backfill.
+    is_in_backfill: bool,
     /// The number of rows; compared with the rows of the objects.
     received: u64,
     partitions: Partitions,
@@ -201,6 +215,7 @@ impl<'c, 'a> DatasetWriter<'c, 'a> {
             contract,
             layout: conformer.tables.get(&contract.dataset)?,
             row: contract.row(),
+            is_in_backfill: false,
             received: 0,
             partitions: Partitions::default(),
             children: children.collect::<Option<_>>()?,
@@ -210,11 +225,12 @@ impl<'c, 'a> DatasetWriter<'c, 'a> {
     /// Appends a decoded row. `None` if it has no partition, which its contract rules out.
     fn push(&mut self, row: &Row<'_>) -> Option<()> {
         let partition = self.contract.partition.of(self.contract.partition_value(row))?;
-        self.partitions.table(partition, self.layout).push(&row.values);
+        let is_in_backfill = self.is_in_backfill;
+        self.partitions.table(partition, self.layout).push(&row.values, is_in_backfill);
         self.received += 1;
         for ((_, layout, partitions), rows) in self.children.iter_mut().zip(&row.children) {
             for values in rows {
-                partitions.table(partition, layout).push(values);
+                partitions.table(partition, layout).push(values, is_in_backfill);
             }
         }
         Some(())
@@ -234,6 +250,7 @@ impl<'de> DataReader<'de> for Batch<'_, 'de> {
         let writer = &mut self.writers[self.current];
         let metadata =
             RowMetadata { backfill: header.metadata.backfill.or(self.backfill), ..header.metadata };
+        writer.is_in_backfill = metadata.backfill.is_some();
         fields.next_value_seed(writer.contract.decoder(metadata, &mut writer.row))
     }
 }
@@ -244,6 +261,7 @@ impl<'c, 'a> Batch<'c, 'a> {
             conformer,
             name,
             backfill: None,
+            is_from_stream: false,
             writers: Vec::new(),
             current: 0,
             quarantine: BTreeMap::new(),
@@ -325,6 +343,7 @@ impl<'c, 'a> Batch<'c, 'a> {
             return self.quarantine(Kind::MalformedEnvelope, &read, bytes, origin, days);
         };
         let metadata = RowMetadata { backfill: metadata.backfill.or(self.backfill), ..metadata };
+        writer.is_in_backfill = metadata.backfill.is_some();
         let data = data.get().as_bytes();
         let mut row = writer.contract.row();
         let decoded = writer.contract.decode(metadata, data, &mut row);
@@ -364,7 +383,8 @@ impl<'c, 'a> Batch<'c, 'a> {
         counts.quarantined += 1;
 
         let Some(contract) = self.conformer.contracts.get(QUARANTINED) else { return Ok(()) };
-        let quarantine_key = (self.conformer.layout.quarantine)(dataset, date(day), &self.name);
+        let name = name_of_generation(&self.name, self.conformer.generation);
+        let quarantine_key = (self.conformer.layout.quarantine)(dataset, date(day), &name);
         let quarantine_key = &quarantine_key;
         let line = RejectedLine { kind, read, dataset, origin, quarantine_key, day, received_at };
         let row = summary(contract, &line);
@@ -392,7 +412,13 @@ impl<'c, 'a> Batch<'c, 'a> {
     fn finish(mut self, origin: &str) -> Result<Output, ConformError> {
         let mut objects = Vec::new();
         let layout = self.conformer.layout;
+        let quarantine_name = name_of_generation(&self.name, self.conformer.generation);
         for writer in self.writers {
+            let name = if writer.contract.delivery == Delivery::Internal {
+                quarantine_name.clone()
+            } else {
+                name_of_generation(&self.name, writer.contract.generation)
+            };
             if writer.contract.delivery != Delivery::Internal {
                 self.counts.entry(writer.contract.dataset.clone()).or_default().received +=
                     writer.received;
@@ -406,9 +432,13 @@ impl<'c, 'a> Batch<'c, 'a> {
                         KeyValue::new("shoplake.origin".to_owned(), origin.to_owned()),
                         KeyValue::new("shoplake.processor".to_owned(), PROCESSOR.id()),
                     ];
-                    let parquet = table_layout.parquet(table, metadata).map_err(|source| {
-                        ConformError::Parquet { dataset: dataset.to_owned(), source }
-                    })?;
+                    let failed =
+                        |source| ConformError::Parquet { dataset: dataset.to_owned(), source };
+                    let is_limited =
+                        self.is_from_stream && partition.day().is_some() && !table.is_in_backfill;
+                    let batch = table_layout.sorted(table).map_err(|error| failed(error.into()))?;
+                    let shops = if is_limited { table::shops(&batch) } else { Vec::new() };
+                    let parquet = table_layout.parquet(&batch, metadata).map_err(failed)?;
                     if writer.contract.delivery != Delivery::Internal {
                         let counts = self.counts.entry(dataset.to_owned()).or_default();
                         counts.silver_rows += rows;
@@ -417,14 +447,15 @@ impl<'c, 'a> Batch<'c, 'a> {
                         }
                         counts.bytes += parquet.len() as u64;
                     }
-                    let key = (layout.silver)(dataset, partition, &self.name);
-                    objects.push(OutputObject { key, bytes: Bytes::from(parquet) });
+                    let key = (layout.silver)(dataset, partition, &name);
+                    objects.push(OutputObject { key, bytes: Bytes::from(parquet), shops });
                 }
             }
         }
         for ((dataset, day), file) in self.quarantine {
-            let key = (layout.quarantine)(&dataset, date(day), &self.name);
-            objects.push(OutputObject { key, bytes: Bytes::from(file.finish()?) });
+            let key = (layout.quarantine)(&dataset, date(day), &quarantine_name);
+            let (bytes, shops) = (Bytes::from(file.finish()?), Vec::new());
+            objects.push(OutputObject { key, bytes, shops });
         }
         objects.sort_by(|one, other| one.key.cmp(&other.key));
         Ok(Output { objects, counts: self.counts, first_sequence: None })

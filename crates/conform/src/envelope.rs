@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use shoplake_contracts::envelope::is_storable;
-use shoplake_contracts::{BackfillName, Ignore, ReceiptDays, RowMetadata, ShopId, text};
+use shoplake_contracts::{BackfillName, Ignore, ReceiptDays, RowMetadata, RunId, ShopId, text};
 
 /// The attributes of an envelope before its data.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +57,7 @@ impl<'de, R: DataReader<'de>> Visitor<'de> for EnvelopeSeed<'_, R> {
                 "dataset" => &mut texts.dataset,
                 "receivedat" => &mut texts.received_at,
                 "subject" => &mut texts.subject,
+                "run" => &mut texts.run,
                 "backfill" => &mut texts.backfill,
                 "oversizedbytes" => return Err(A::Error::custom("a row that no record can hold")),
                 "data" if !done => {
@@ -90,6 +91,7 @@ struct Texts<'a> {
     dataset: Option<&'a str>,
     received_at: Option<&'a str>,
     subject: Option<&'a str>,
+    run: Option<&'a str>,
     backfill: Option<&'a str>,
 }
 
@@ -103,8 +105,16 @@ impl<'a> Texts<'a> {
             && ShopId::is_valid(shop)
             && days.contains(text::day(received_at))
             && self.subject.is_none_or(is_storable)
+            && self.run.is_none_or(|run| RunId::is_valid(run) && self.subject.is_some())
             && self.backfill.is_none_or(BackfillName::is_valid);
-        let metadata = RowMetadata { shop, envelope_id, received_at, backfill: self.backfill };
+        let metadata = RowMetadata {
+            shop,
+            envelope_id,
+            received_at,
+            backfill: self.backfill,
+            batch: self.subject,
+            run: self.run,
+        };
         is_valid.then_some(EnvelopeHeader { dataset: self.dataset?, metadata })
     }
 }

@@ -24,6 +24,10 @@ pub struct OutputObject {
     pub key: String,
     /// The content: Parquet, or gzipped NDJSON.
     pub bytes: Bytes,
+    /// The shops of the rows that a stream delivered into a day, for the limit on old days. Empty
+    /// if the limit does not apply, as to rows of a connector, a replay or a backfill, or if there
+    /// are more than a few shops.
+    pub shops: Vec<String>,
 }
 
 /// The counts of a dataset's lines.

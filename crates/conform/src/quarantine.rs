@@ -169,6 +169,7 @@ impl RejectedLine<'_> {
             "dataset" => shown(self.dataset),
             "envelope_id" | "_envelope_id" => shown(self.read.id.as_deref().unwrap_or(UNKNOWN)),
             "batch" => shown(self.read.subject.as_deref()?),
+            "run" => shown(self.read.run.as_deref()?),
             "kind" => Value::Text(self.kind.as_str()),
             "field" => shown(&reason?.field),
             "code" => Value::Text(reason.map_or(Code::Malformed, |reason| reason.code).as_str()),

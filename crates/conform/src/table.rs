@@ -24,6 +24,9 @@ use shoplake_contracts::{ColumnType, Contract, Value};
 
 use crate::sort;
 
+/// The most shops that an object names: their ids fit into the 2 KB of an object's metadata.
+const MAX_SHOPS: usize = 16;
+
 /// Schema and sort order of a dataset's objects; made once per contract.
 #[derive(Clone, Debug)]
 pub(crate) struct TableLayout {
@@ -53,31 +56,48 @@ impl TableLayout {
                 .map(|column_type| ColumnBuilder::new(*column_type, rows))
                 .collect(),
             rows: 0,
+            is_in_backfill: false,
         }
     }
 
-    /// Returns the table as a Parquet object, sorted.
+    /// Returns the rows of a table in the order of an object.
+    pub(crate) fn sorted(&self, mut table: Table) -> Result<RecordBatch, ArrowError> {
+        let columns = table.columns.iter_mut().map(ColumnBuilder::finish).collect();
+        let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
+        take_record_batch(&batch, &sort::order(&batch, &self.sort)?)
+    }
+
+    /// Returns sorted rows as a Parquet object.
     pub(crate) fn parquet(
         &self,
-        table: Table,
+        batch: &RecordBatch,
         metadata: Vec<KeyValue>,
     ) -> Result<Vec<u8>, ParquetError> {
-        let batch = self.sorted(table)?;
-        let properties = properties(&batch, metadata)?;
+        let properties = properties(batch, metadata)?;
         let mut writer = ArrowWriter::try_new(
             Vec::with_capacity(batch.num_rows() * 128),
             self.schema.clone(),
             Some(properties),
         )?;
-        writer.write(&batch)?;
+        writer.write(batch)?;
         writer.into_inner()
     }
+}
 
-    fn sorted(&self, mut table: Table) -> Result<RecordBatch, ArrowError> {
-        let columns = table.columns.iter_mut().map(ColumnBuilder::finish).collect();
-        let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
-        take_record_batch(&batch, &sort::order(&batch, &self.sort)?)
+/// Returns the shops of sorted rows; none if there are more than [`MAX_SHOPS`].
+pub(crate) fn shops(batch: &RecordBatch) -> Vec<String> {
+    let column = batch.column_by_name("shop_id").and_then(|column| column.as_string_opt::<i32>());
+    let mut shops: Vec<&str> = Vec::new();
+    for shop in column.into_iter().flatten().flatten() {
+        if shops.last() == Some(&shop) {
+            continue;
+        }
+        if shops.len() == MAX_SHOPS {
+            return Vec::new();
+        }
+        shops.push(shop);
     }
+    shops.into_iter().map(str::to_owned).collect()
 }
 
 /// The rows of one object, not yet sorted.
@@ -85,14 +105,17 @@ impl TableLayout {
 pub(crate) struct Table {
     columns: Vec<ColumnBuilder>,
     pub(crate) rows: usize,
+    /// Whether a row belongs to a named backfill.
+    pub(crate) is_in_backfill: bool,
 }
 
 impl Table {
-    pub(crate) fn push(&mut self, values: &[Value<'_>]) {
+    pub(crate) fn push(&mut self, values: &[Value<'_>], is_in_backfill: bool) {
         for (column, value) in self.columns.iter_mut().zip(values) {
             column.push(value);
         }
         self.rows += 1;
+        self.is_in_backfill |= is_in_backfill;
     }
 }
 

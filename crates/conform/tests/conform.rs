@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
-use std::path::Path;
 
 use arrow::array::{AsArray, RecordBatch};
 use bytes::Bytes;
@@ -17,6 +16,7 @@ use serde_json::{Value, json};
 use shoplake_conform::{Conformer, Counts, Layout, Output};
 use shoplake_contracts::envelope::{Envelope, oversized_beginning};
 use shoplake_contracts::{Contracts, RowMetadata, text};
+use shoplake_testing::{kinesis_event, page_view, schema};
 
 const ORDERS: &str = r#"{
     "type": "object",
@@ -40,55 +40,29 @@ const ORDERS: &str = r#"{
 }"#;
 
 fn conformer() -> Conformer {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/schemas");
-    let schema =
-        |dataset: &str| std::fs::read_to_string(folder.join(format!("{dataset}.json"))).unwrap();
     let mut sources: Vec<_> = ["web_traffic", "pos_sales", "control_totals", "quarantined"]
         .map(|dataset| (dataset.to_owned(), schema(dataset)))
         .into();
     sources.push(("orders".to_owned(), ORDERS.to_owned()));
-    let layout = Layout {
+    Conformer::new(Contracts::from_sources(sources).unwrap(), layout())
+}
+
+fn layout() -> Layout {
+    Layout {
         silver: |dataset, partition, name| {
             format!("silver/{dataset}/{}/{name}.parquet", partition.silver_folder())
         },
         quarantine: |dataset, day, name| format!("quarantine/{dataset}/dt={day}/{name}.ndjson.gz"),
-    };
-    Conformer::new(Contracts::from_sources(sources).unwrap(), layout)
-}
-
-fn event(id: &str, occurred_at: &str) -> Value {
-    json!({
-        "event_id": id,
-        "session_id": "s1",
-        "visitor_id": "v1",
-        "event_type": "page_view",
-        "occurred_at": occurred_at,
-        "page_url": "https://acme.example/",
-    })
+    }
 }
 
 fn envelope(id: &str, dataset: &str, data: Value) -> String {
-    format!(
-        "{{\"specversion\":\"1.0\",\"id\":\"{id}\",\"source\":\"/shops/acme/web\",\
-         \"type\":\"{dataset}.received\",\"shopid\":\"acme\",\"dataset\":\"{dataset}\",\
-         \"receivedat\":\"2026-11-21T10:00:00.000000Z\",\
-         \"datacontenttype\":\"application/json\",\"data\":{data}}}"
-    )
+    shoplake_testing::envelope("acme", dataset, id, &data)
 }
 
+/// Returns the event of records whose sequence numbers begin with 100.
 fn payload(records: &[&[u8]]) -> String {
-    let record = |(position, data): (usize, &&[u8])| {
-        json!({
-            "kinesis": {
-                "data": base64_simd::STANDARD.encode_to_string(data),
-                "sequenceNumber": (100 + position).to_string(),
-                "approximateArrivalTimestamp": 1_795_255_200.5,
-            },
-            "eventID": format!("shardId-000000000001:{}", 100 + position),
-            "eventSourceARN": "arn:aws:kinesis:us-east-1:000000000000:stream/shoplake-local-web",
-        })
-    };
-    json!({"Records": records.iter().enumerate().map(record).collect::<Vec<_>>()}).to_string()
+    kinesis_event("shardId-000000000001", (100..).zip(records))
 }
 
 fn object(output: &Output, prefix: &str) -> Bytes {
@@ -129,9 +103,9 @@ fn quarantined(bytes: &Bytes) -> Vec<Value> {
 #[test]
 fn events_of_two_days_become_two_sorted_objects() {
     let lines = [
-        envelope("m1.0", "web_traffic", event("e2", "2026-11-21T00:00:00Z")),
-        envelope("m1.1", "web_traffic", event("e1", "2026-11-20T23:59:59Z")),
-        envelope("m1.2", "web_traffic", event("e0", "2026-11-20T12:00:00+00:00")),
+        envelope("m1.0", "web_traffic", page_view("e2", "2026-11-21T00:00:00Z")),
+        envelope("m1.1", "web_traffic", page_view("e1", "2026-11-20T23:59:59Z")),
+        envelope("m1.2", "web_traffic", page_view("e0", "2026-11-20T12:00:00+00:00")),
     ];
     let record = format!("{}\r\n\n  \n{}\n{}", lines[0], lines[1], lines[2]);
 
@@ -167,9 +141,36 @@ fn events_of_two_days_become_two_sorted_objects() {
 }
 
 #[test]
+fn an_object_of_a_stream_names_its_few_shops() {
+    let line = |shop: &str, attributes: &str| {
+        let page_view = page_view("e", "2026-11-20T12:00:00Z");
+        let envelope = shoplake_testing::envelope(shop, "web_traffic", "m", &page_view);
+        envelope.replace(r#""datacontenttype""#, &format!(r#"{attributes}"datacontenttype""#))
+    };
+    let shops = |output: Output| -> Vec<_> {
+        output.objects.into_iter().map(|object| object.shops).collect()
+    };
+    let of = |lines: &[String]| shops(conform_lines(lines));
+    let none: [Vec<String>; 1] = [Vec::new()];
+    assert_eq!(of(&["b", "a", "b"].map(|shop| line(shop, ""))), [["a", "b"]]);
+    let many: Vec<_> = (0..17).map(|number| line(&format!("shop-{number}"), "")).collect();
+    assert_eq!(of(&many[1..])[0].len(), 16);
+    assert_eq!(of(&many), none);
+
+    let backfill = line("b", r#""backfill":"history","#);
+    assert_eq!(of(&[line("a", ""), backfill]), none);
+    let order = json!({"order_id": "o", "updated_at": "2026-11-20T12:00:00Z"});
+    assert_eq!(of(&[envelope("m", "orders", order)]), none, "a bucket is never old");
+    let key = "bronze/web/dt=2026-11-21/hour=10/x.gz";
+    let lines = format!("{}\n", line("a", ""));
+    let replayed = conformer().conform_bronze("lake", key, lines.as_bytes(), None).unwrap();
+    assert_eq!(shops(replayed), none);
+}
+
+#[test]
 fn every_kind_of_bad_line_is_kept_with_its_reason() {
-    let wrong = event("e1", "yesterday");
-    let mut foreign = event("e2", "2026-11-20T12:00:00Z");
+    let wrong = page_view("e1", "yesterday");
+    let mut foreign = page_view("e2", "2026-11-20T12:00:00Z");
     foreign["shop_id"] = "other".into();
     let record = [
         b"not json".to_vec(),
@@ -179,7 +180,7 @@ fn every_kind_of_bad_line_is_kept_with_its_reason() {
         envelope("m3", "quarantined", json!({})).into_bytes(),
         envelope("m4", "web_traffic", wrong).into_bytes(),
         envelope("m5", "web_traffic", foreign).into_bytes(),
-        envelope("m6", "web_traffic", event("e3", "2026-11-20T12:00:00Z")).into_bytes(),
+        envelope("m6", "web_traffic", page_view("e3", "2026-11-20T12:00:00Z")).into_bytes(),
     ]
     .join(&b'\n');
 
@@ -240,7 +241,7 @@ fn every_kind_of_bad_line_is_kept_with_its_reason() {
 
 #[test]
 fn an_envelope_in_another_order_or_with_escapes_is_valid() {
-    let data = event("e1", "2026-11-20T12:00:00Z");
+    let data = page_view("e1", "2026-11-20T12:00:00Z");
     let record = format!(
         "{}\n{}",
         format_args!(
@@ -279,9 +280,101 @@ fn the_items_of_an_array_are_rows_in_their_parents_partition() {
     assert_eq!(output.counts["order_lines"].silver_rows, 2);
 }
 
+const RUN: &str = "2026-11-21T04:30:00.000000Z";
+
+/// A line of the trading day 2026-11-20, with these attributes of its envelope.
+fn line_of_a_day(attributes: &str, business_date: &str) -> String {
+    let sale = json!({
+        "transaction_id": "t1", "line_no": 1, "store_id": "s1", "region": "north",
+        "product_id": "p1", "quantity": 2, "unit_price": "2.55", "discount": "0",
+        "currency": "GBP", "sold_at": "2026-11-20T09:00:00Z", "business_date": business_date,
+    });
+    let line = envelope("pos/2026-11-20/t1/1", "pos_sales", sale);
+    line.replace("\"data\"", &format!("{attributes}\"data\""))
+}
+
+#[test]
+fn a_row_has_the_batch_and_the_run_that_delivered_it() {
+    let delivered = format!("\"subject\":\"2026-11-20\",\"run\":\"{RUN}\",");
+    // Also where the data comes first, which is read in another way.
+    let reordered = line_of_a_day("", "2026-11-20").replace("{\"specversion\"", "{");
+    let data_first = {
+        let (header, data) = reordered.split_once(",\"data\":").unwrap();
+        let data = data.strip_suffix('}').unwrap();
+        let header = header.strip_prefix("{:\"1.0\",").unwrap();
+        format!("{{\"data\":{data},{delivered}{header}}}")
+    };
+    for line in [line_of_a_day(&delivered, "2026-11-20"), data_first] {
+        let output = conform_lines(&[line.as_bytes()]);
+        let rows = batch(object(&output, "silver/pos_sales/dt=2026-11-20/"));
+        assert_eq!(texts(&rows, "_batch"), ["2026-11-20"], "{line}");
+        assert_eq!(texts(&rows, "_run"), [RUN]);
+    }
+    // A sender that does not tell deliveries apart may send any day in any batch.
+    let output = conform_lines(&[line_of_a_day("\"subject\":\"2026-11-19\",", "2026-11-20")]);
+    let rows = batch(object(&output, "silver/pos_sales/dt=2026-11-20/"));
+    assert_eq!(
+        (&texts(&rows, "_batch")[0][..], &texts(&rows, "_run")[0][..]),
+        ("2026-11-19", "null")
+    );
+}
+
+#[test]
+fn a_row_of_another_batch_or_an_unknown_run_is_quarantined() {
+    let cases = [
+        (format!("\"subject\":\"2026-11-19\",\"run\":\"{RUN}\","), "business_date", "other_batch"),
+        (format!("\"run\":\"{RUN}\","), "subject", "missing"),
+        ("\"subject\":\"2026-11-20\",\"run\":\"yesterday\",".to_owned(), "run", "format"),
+        ("\"subject\":\"2026-11-20\",\"run\":7,".to_owned(), "run", "type"),
+    ];
+    for (attributes, field, code) in cases {
+        let output = conform_lines(&[line_of_a_day(&attributes, "2026-11-20")]);
+        let known = quarantined(&object(&output, "quarantine/pos_sales/"));
+        let reason = &known[0]["failure"]["reasons"][0];
+        assert_eq!(
+            (reason["field"].as_str(), reason["code"].as_str()),
+            (Some(field), Some(code)),
+            "{attributes}"
+        );
+        let row = batch(object(&output, "silver/quarantined/"));
+        let run = if attributes.contains(RUN) { RUN } else { "null" };
+        assert_eq!(texts(&row, "run"), [run], "{attributes}");
+    }
+}
+
+/// One key has one content: what another decoder reads has other keys.
+#[test]
+fn objects_of_a_later_generation_have_names_of_their_own() {
+    let conform = |generation: &str| {
+        let orders = ORDERS.replace("\"source\":", &format!("{generation}\"source\":"));
+        let sources = [("orders", orders), ("quarantined", schema("quarantined"))];
+        let contracts = Contracts::from_sources(sources).unwrap();
+        let order = json!({
+            "order_id": "o1", "updated_at": "2026-11-20T12:00:00Z", "line_items": [{"sku": "a"}],
+        });
+        let lines =
+            [envelope("m1", "orders", order), envelope("m2", "orders", json!({"order_id": 7}))];
+        let conformer = Conformer::new(contracts, layout());
+        conformer.conform_kinesis(&payload(&[lines.join("\n").as_bytes()])).unwrap()
+    };
+    let keys = |output: &Output| -> Vec<String> {
+        output.objects.iter().map(|object| object.key.clone()).collect()
+    };
+    let (first, second) = (conform(""), conform("\"generation\": 2, "));
+    let renamed: Vec<_> =
+        keys(&first).iter().map(|key| key.replace("-100-1.", "-100-1.g2.")).collect();
+    assert_eq!((keys(&second), renamed.len()), (renamed, 4));
+    let columns = |output: &Output| batch(object(output, "silver/order_lines/")).schema();
+    assert!(columns(&first).column_with_name("_generation").is_none());
+    let rows = batch(object(&second, "silver/order_lines/"));
+    let generation = rows.column_by_name("_generation").unwrap();
+    assert_eq!(generation.as_primitive::<arrow::datatypes::Int64Type>().value(0), 2);
+}
+
 #[test]
 fn the_readable_part_of_a_damaged_bronze_object_is_conformed() {
-    let line = envelope("pos/2026-11-20/t1/1", "web_traffic", event("e1", "2026-11-20T12:00:00Z"));
+    let line =
+        envelope("pos/2026-11-20/t1/1", "web_traffic", page_view("e1", "2026-11-20T12:00:00Z"));
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     write!(encoder, "{line}\n{line}\n").unwrap();
     let whole = encoder.finish().unwrap();
@@ -334,13 +427,13 @@ fn conform_lines(lines: &[impl AsRef<[u8]>]) -> Output {
 }
 
 fn good() -> String {
-    envelope("good", "web_traffic", event("good", "2026-11-20T12:00:00Z"))
+    envelope("good", "web_traffic", page_view("good", "2026-11-20T12:00:00Z"))
 }
 
 #[test]
 fn a_line_of_any_time_is_quarantined_under_a_valid_day() {
     // The records of these tests arrive on 2026-11-21.
-    let wrong = envelope("m", "web_traffic", event("e", "never"));
+    let wrong = envelope("m", "web_traffic", page_view("e", "never"));
     let received = |time: &str| wrong.replace("2026-11-21T10:00:00.000000Z", time);
     let of_batch = |line: String, batch: &str| {
         line.replace(
@@ -428,7 +521,7 @@ fn an_envelope_with_an_unstorable_text_is_quarantined() {
 
 #[test]
 fn an_old_event_is_accepted_in_a_named_backfill_only() {
-    let old = envelope("m", "web_traffic", event("old", "2010-12-01T12:00:00Z"));
+    let old = envelope("m", "web_traffic", page_view("old", "2010-12-01T12:00:00Z"));
     let backfill = |name: &str| {
         old.replace(r#""datacontenttype""#, &format!(r#""backfill":{name},"datacontenttype""#))
     };
@@ -456,7 +549,7 @@ fn an_old_event_is_accepted_in_a_named_backfill_only() {
 
 #[test]
 fn old_bronze_is_conformed_again_in_a_named_backfill() {
-    let old = envelope("m", "web_traffic", event("old", "2010-12-01T12:00:00Z"));
+    let old = envelope("m", "web_traffic", page_view("old", "2010-12-01T12:00:00Z"));
     // The slow path takes a line whose id is escaped.
     let escaped = old.replace(r#""id":"m""#, r#""id":"\u006d2""#);
     let key = "bronze/web/dt=2026-11-21/hour=10/shoplake-local-web-1";
@@ -511,7 +604,7 @@ fn a_byte_order_mark_before_a_line_is_ignored() {
     assert_eq!(result(&conform_lines(&lines)), (2, Vec::new()));
     let reordered = format!(
         "\u{FEFF}{{\"data\":{},{}",
-        event("e", "2026-11-20T12:00:00Z"),
+        page_view("e", "2026-11-20T12:00:00Z"),
         &good()[1..].replace(r#","data""#, r#","zz""#)
     );
     assert_eq!(result(&conform_lines(&[reordered])), (1, Vec::new()));
@@ -541,27 +634,31 @@ fn any_envelope() -> impl Strategy<Value = (Vec<(&'static str, String)>, String)
         1 => Just(Some(r#""history""#.to_owned())),
         1 => text("No Name").prop_map(Some),
     ];
-    let subject = proptest::option::of(text("2026-11-20"));
+    let batch = proptest::option::of(text("2026-11-20"));
+    let run = proptest::option::of(text("2026-11-21T04:30:00.000000Z"));
     let occurred_at = prop_oneof![
         6 => Just("2026-11-20T12:00:00Z"),
         1 => Just("2010-12-01T12:00:00Z"),
         1 => Just("2098-01-01T00:00:00Z"),
     ];
-    (text("m"), text("acme"), text("web_traffic"), time, (subject, backfill, size), occurred_at)
-        .prop_map(|(id, shop, dataset, received_at, (subject, backfill, size), occurred_at)| {
+    let more = (batch, run, backfill, size);
+    (text("m"), text("acme"), text("web_traffic"), time, more, occurred_at).prop_map(
+        |(id, shop, dataset, received_at, (subject, run, backfill, size), occurred_at)| {
             let attributes = [
                 ("id", Some(id)),
                 ("shopid", Some(shop)),
                 ("dataset", Some(dataset)),
                 ("receivedat", Some(received_at)),
                 ("subject", subject),
+                ("run", run),
                 ("backfill", backfill),
                 ("oversizedbytes", size),
             ];
             let attributes =
                 attributes.into_iter().filter_map(|(name, value)| Some((name, value?)));
-            (attributes.collect(), event("e", occurred_at).to_string())
-        })
+            (attributes.collect(), page_view("e", occurred_at).to_string())
+        },
+    )
 }
 
 /// The envelope with its data before the attribute at this position, or at its end.
@@ -648,11 +745,9 @@ proptest! {
 /// What is quarantined keeps its own contract, although its rows are not decoded from JSON.
 #[test]
 fn a_quarantined_line_is_a_row_of_its_contract() {
-    let contracts =
-        Contracts::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/schemas"))
-            .unwrap();
+    let contracts = shoplake_testing::contracts();
     let contract = contracts.get("quarantined").unwrap();
-    let odd = envelope("m", "web_traffic", event("e", "never"));
+    let odd = envelope("m", "web_traffic", page_view("e", "never"));
     let lines = [
         b"not json".to_vec(),
         br#"{"id":"m"}"#.to_vec(),
@@ -673,8 +768,7 @@ fn a_quarantined_line_is_a_row_of_its_contract() {
             fields.filter(|(_, value)| *value != "null").collect();
         data.insert("day".to_owned(), "2026-11-21".into());
         let shop = data["shop_id"].as_str().unwrap().to_owned();
-        let metadata =
-            RowMetadata { shop: &shop, envelope_id: "m", received_at: 0, backfill: None };
+        let metadata = RowMetadata { shop: &shop, envelope_id: "m", ..Default::default() };
         assert_eq!(contract.validate(metadata, Value::from(data).to_string().as_bytes()), Ok(()));
     }
     let kinds: BTreeSet<_> = texts(&rows, "kind").into_iter().collect();
@@ -684,14 +778,14 @@ fn a_quarantined_line_is_a_row_of_its_contract() {
 fn any_line() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..40),
-        Just(envelope("m", "web_traffic", event("e", "2026-11-20T12:00:00Z")).into_bytes()),
+        Just(envelope("m", "web_traffic", page_view("e", "2026-11-20T12:00:00Z")).into_bytes()),
         Just(envelope("m", "telepathy", json!({})).into_bytes()),
         any_envelope()
             .prop_map(|(attributes, data)| written(&attributes, &data, usize::MAX).into_bytes()),
         any_envelope().prop_map(|(attributes, data)| written(&attributes, &data, 0).into_bytes()),
         // Any text anywhere in an event, and in the name of a field.
         (any::<String>(), any::<String>()).prop_map(|(text, name)| {
-            let mut event = event(&text, "2026-11-20T12:00:00Z");
+            let mut event = page_view(&text, "2026-11-20T12:00:00Z");
             event["page_title"] = text.into();
             event[name] = json!(1);
             envelope("m", "web_traffic", event).into_bytes()
@@ -710,7 +804,7 @@ fn any_line() -> impl Strategy<Value = Vec<u8>> {
         // A good line, damaged in one place.
         (any::<prop::sample::Index>(), any::<u8>()).prop_map(|(position, byte)| {
             let mut line =
-                envelope("m", "web_traffic", event("e", "2026-11-20T12:00:00Z")).into_bytes();
+                envelope("m", "web_traffic", page_view("e", "2026-11-20T12:00:00Z")).into_bytes();
             let position = position.index(line.len());
             line[position] = byte;
             line

@@ -13,9 +13,9 @@ use self::declaration::{Declaration, column};
 use self::keyword::{ANNOTATIONS, Compiled, Problem, count, list, only_keywords, problem, type_of};
 use self::scalar::scalar;
 use crate::column::Column;
-use crate::contract::Contract;
+use crate::contract::{Contract, Delivery, Parent};
 use crate::error::ContractError;
-use crate::fields::{Array, ChildLayout, Member, Node, Object};
+use crate::fields::{Array, ChildLayout, Member, MetadataColumns, Node, Object};
 use crate::json::Json;
 
 /// The most fields of an object: the decoder keeps a bit set of the fields that it has seen.
@@ -77,20 +77,60 @@ impl Table {
         Ok(self.columns.len() - 1)
     }
 
-    fn close(&mut self) {
-        let [envelope_id, received_at] = Contract::METADATA.map(str::to_owned);
-        let column = |name, column_type, description: &str| Column {
-            name,
-            column_type,
-            nullable: false,
-            description: description.to_owned(),
+    /// Adds the columns that come from the envelope.
+    fn close(&mut self, declared: &Declaration) -> MetadataColumns {
+        let mut column = |name: &str, column_type, nullable, description: &str| {
+            self.columns.push(Column {
+                name: name.to_owned(),
+                column_type,
+                nullable,
+                description: description.to_owned(),
+            });
+            self.columns.len() - 1
         };
-        self.columns.push(column(envelope_id, ColumnType::String, "The id of the row's envelope."));
-        self.columns.push(column(
-            received_at,
-            ColumnType::Timestamp,
-            "When the pipeline received the envelope.",
-        ));
+        let [envelope_id, received_at] = Contract::METADATA;
+        let [batch, run] = Contract::DELIVERY;
+        MetadataColumns {
+            envelope_id: column(
+                envelope_id,
+                ColumnType::String,
+                false,
+                "The id of the row's envelope.",
+            ),
+            received_at: column(
+                received_at,
+                ColumnType::Timestamp,
+                false,
+                "When the pipeline received the envelope.",
+            ),
+            delivery: (declared.delivery == Delivery::Batch).then(|| {
+                (
+                    column(
+                        batch,
+                        ColumnType::String,
+                        true,
+                        "The batch that the row was delivered in.",
+                    ),
+                    column(
+                        run,
+                        ColumnType::String,
+                        true,
+                        "The delivery of the batch: the time when it began (UTC). Null if the \
+                         sender does not tell deliveries apart.",
+                    ),
+                )
+            }),
+            generation: (declared.generation > 1).then(|| {
+                let position = column(
+                    Contract::GENERATION,
+                    ColumnType::Bigint,
+                    true,
+                    "The generation of the decoder that read the row; null is 1. Of one \
+                     envelope's rows those of the latest generation count.",
+                );
+                (position, i64::from(declared.generation))
+            }),
+        }
     }
 }
 
@@ -130,7 +170,7 @@ fn contracts(dataset: &str, document: &Json) -> Compiled<Vec<Contract>> {
         "",
         &mut Walk { table: &mut table, prefix: "", optional: false, children: Some(&mut pending) },
     )?;
-    table.close();
+    let metadata = table.close(&declared);
 
     let mut layouts = Vec::new();
     let mut children = Vec::new();
@@ -179,6 +219,10 @@ fn contracts(dataset: &str, document: &Json) -> Compiled<Vec<Contract>> {
         version: declared.version,
         event_time: declared.event_time,
         partition: declared.partition,
+        batch: declared.batch,
+        copies_within_days: declared.copies_within_days,
+        belongs_to: declared.belongs_to,
+        generation: declared.generation,
         sort: declared.sort,
         personal: declared.personal,
         fresh_within: declared.fresh_within,
@@ -188,6 +232,7 @@ fn contracts(dataset: &str, document: &Json) -> Compiled<Vec<Contract>> {
         parent: None,
         root,
         child_layouts: layouts,
+        metadata,
         partition_column,
         window_columns,
     };
@@ -215,13 +260,13 @@ fn compile_child(
 ) -> Compiled<(Contract, ChildLayout, Object)> {
     let mut table = Table::default();
     let mut inherited = Vec::new();
-    // With the version, the lines of an order differ from the lines of its previous version.
-    let carried = declared
-        .key
-        .iter()
-        .chain(&declared.version)
-        .map(String::as_str)
-        .chain([declared.partition.column(), &declared.event_time]);
+    // With the version, the lines of an order differ from the lines of its previous version. What
+    // decides between two versions decides between their lines, too.
+    let carried = declared.key.iter().chain(&declared.version).map(String::as_str).chain([
+        declared.partition.column(),
+        &declared.event_time,
+        Contract::TRIGGERED_AT,
+    ]);
     for name in carried {
         let Some((position, column)) = column(parent_columns, name) else { continue };
         if Contract::METADATA.contains(&name)
@@ -251,7 +296,7 @@ fn compile_child(
         &at,
         &mut Walk { table: &mut table, prefix: "", optional: false, children: None },
     )?;
-    table.close();
+    let metadata = table.close(declared);
 
     let key: Vec<String> = declared.key.iter().cloned().chain([child.ordinal]).collect();
     let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
@@ -267,6 +312,15 @@ fn compile_child(
         version: declared.version.clone(),
         event_time: declared.event_time.clone(),
         partition: declared.partition.clone(),
+        // The rows count with their parent, whose batch, copies and parent decide.
+        batch: None,
+        copies_within_days: declared.copies_within_days,
+        belongs_to: Some(Parent {
+            dataset: parent.to_owned(),
+            key: declared.key.clone(),
+            version: None,
+        }),
+        generation: declared.generation,
         personal: declared
             .personal
             .iter()
@@ -283,10 +337,11 @@ fn compile_child(
         parent: Some(parent.to_owned()),
         root: Object::default(),
         child_layouts: Vec::new(),
+        metadata,
         dataset: child.dataset,
         columns: table.columns,
     };
-    let layout = ChildLayout { width: contract.columns.len(), inherited, ordinal };
+    let layout = ChildLayout { width: contract.columns.len(), inherited, ordinal, metadata };
     Ok((contract, layout, items))
 }
 

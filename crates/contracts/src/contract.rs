@@ -5,8 +5,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::column::Column;
-use crate::fields::{ChildLayout, Object};
+use crate::fields::{ChildLayout, MetadataColumns, Object};
+use crate::metadata::RowMetadata;
 use crate::partitioning::Partitioning;
+use crate::reason::Code;
 use crate::value::{Row, Value};
 use crate::window::TimeWindow;
 
@@ -20,6 +22,19 @@ pub enum Delivery {
     Batch,
     /// Written by the pipeline itself; it can't be sent.
     Internal,
+}
+
+/// The parent of a dataset's rows, such as the order of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parent {
+    /// The parent's dataset.
+    pub dataset: String,
+    /// The parent's key, which the rows have as well; `shop_id` first.
+    pub key: Vec<String>,
+    /// The version, which the rows have as well: rows count if their version is the parent's newest
+    /// one or later. `None` for the rows of an array, which count if they came in the envelope of
+    /// the parent's newest version.
+    pub version: Option<String>,
 }
 
 /// A compiled schema: the columns of a dataset's silver table, and the decoder of its rows.
@@ -44,6 +59,19 @@ pub struct Contract {
     pub event_time: String,
     /// How the silver table is divided.
     pub partition: Partitioning,
+    /// What a batch is, if its deliveries are snapshots: all rows of a day or an hour of this
+    /// column, whose text names the batch. A row with a run belongs to that batch, and counts only
+    /// if its run is the newest complete one: a row that the next delivery lacks no longer counts.
+    pub batch: Option<Partitioning>,
+    /// How many days may lie between rows with the same key, if their partition column may change:
+    /// models read so many days more on either side. Copies that are further apart count once each.
+    /// `None` if the partition column can't change, or does not matter.
+    pub copies_within_days: Option<u16>,
+    /// The parent of the rows, if they count only with their parent's newest version.
+    pub belongs_to: Option<Parent>,
+    /// Raised when the decoder is corrected: of one envelope's rows those of the latest generation
+    /// count.
+    pub generation: u32,
     /// The sort order of rows within an object; `shop_id` first.
     pub sort: Vec<String>,
     /// Columns that hold personal data.
@@ -54,7 +82,8 @@ pub struct Contract {
     /// How far a row's time may be from its receipt; `None` if the dataset accepts any time.
     pub accepts: Option<TimeWindow>,
     /// All columns of the silver table: `shop_id` first, then the fields as declared, then
-    /// `_envelope_id` and `_received_at`.
+    /// those of the envelope: `_envelope_id` and `_received_at`; `_batch` and `_run` if it is
+    /// delivered in batches; `_generation` if the generation is above 1.
     pub columns: Vec<Column>,
     /// The datasets of its arrays of objects, in the order of [`Row::children`].
     pub children: Vec<String>,
@@ -64,6 +93,8 @@ pub struct Contract {
     pub(crate) root: Object,
     /// The layout of the rows of each child.
     pub(crate) child_layouts: Vec<ChildLayout>,
+    /// The columns that come from the envelope.
+    pub(crate) metadata: MetadataColumns,
     /// The position of [`Partitioning::column`].
     pub(crate) partition_column: usize,
     /// The columns whose times [`accepts`](Self::accepts) limits: the event time, and the
@@ -72,8 +103,20 @@ pub struct Contract {
 }
 
 impl Contract {
-    /// The last columns of every silver table: the row's envelope, and when it was received.
+    /// The columns of every silver table that come from the envelope: its id, and when it was
+    /// received.
     pub const METADATA: [&'static str; 2] = ["_envelope_id", "_received_at"];
+
+    /// The columns of the batch and the run of a row. Null in objects that were written before the
+    /// columns existed, and in rows whose sender does not tell runs apart.
+    pub const DELIVERY: [&'static str; 2] = ["_batch", "_run"];
+
+    /// The column of the sender's clock, in contracts that declare it: of rows with one key and one
+    /// version the row with the latest one counts.
+    pub const TRIGGERED_AT: &'static str = "triggered_at";
+
+    /// The column of the generation. Null means generation 1.
+    pub const GENERATION: &'static str = "_generation";
 
     /// Returns an empty row, to decode into many times.
     pub fn row<'a>(&self) -> Row<'a> {
@@ -83,6 +126,22 @@ impl Contract {
     /// Returns the position of the column in [`columns`](Self::columns).
     pub fn position(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|candidate| candidate.name == column)
+    }
+
+    /// Checks that a row of a run belongs to the batch that the run delivers. Otherwise it would
+    /// never count: it would be looked for in the partition of another batch.
+    pub(crate) fn check_batch(
+        &self,
+        value: &Value<'_>,
+        metadata: RowMetadata<'_>,
+    ) -> Result<(), Code> {
+        let (Some(batch), Some(delivered), Some(_)) = (&self.batch, metadata.batch, metadata.run)
+        else {
+            return Ok(());
+        };
+        let is_delivered =
+            batch.of(value).is_some_and(|partition| partition.to_string() == delivered);
+        if is_delivered { Ok(()) } else { Err(Code::OtherBatch) }
     }
 
     /// Returns the value that decides the partition of a decoded row and of its children.

@@ -33,7 +33,9 @@ impl Contracts {
                 sources.push((dataset.to_owned(), schema));
             }
         }
-        Self::from_sources(sources)
+        let contracts = Self::from_sources(sources)?;
+        contracts.check_parents(true)?;
+        Ok(contracts)
     }
 
     /// Compiles schemas given as (dataset, text).
@@ -60,7 +62,42 @@ impl Contracts {
                 }
             }
         }
-        Ok(Self { by_dataset })
+        let contracts = Self { by_dataset };
+        contracts.check_parents(false)?;
+        Ok(contracts)
+    }
+
+    /// Checks that rows are found together with the parents that they belong to. `is_complete` says
+    /// whether every parent has to be there.
+    fn check_parents(&self, is_complete: bool) -> Result<(), ContractError> {
+        for contract in self.iter() {
+            let Some(declared) = &contract.belongs_to else { continue };
+            let problem = match self.get(&declared.dataset) {
+                None if is_complete => "there is no such dataset",
+                None => continue,
+                Some(parent) if parent.belongs_to.is_some() => {
+                    "a parent must not belong to a parent itself"
+                }
+                Some(parent) if parent.key != declared.key => {
+                    "expected the whole key of the parent"
+                }
+                Some(parent)
+                    if declared.version.is_some() && parent.version != declared.version =>
+                {
+                    "expected the version of the parent, which the rows have as well"
+                }
+                Some(parent) if parent.partition != contract.partition => {
+                    "expected the partition of the parent, so that both are read together"
+                }
+                Some(_) => continue,
+            };
+            return Err(ContractError::Schema {
+                dataset: contract.dataset.clone(),
+                at: "/x-dataset/parent".to_owned(),
+                problem: format!("{:?}: {problem}", declared.dataset),
+            });
+        }
+        Ok(())
     }
 
     /// Returns the contract of a dataset.

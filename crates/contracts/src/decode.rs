@@ -85,21 +85,16 @@ impl<'de> DeserializeSeed<'de> for Decode<'_, 'de> {
             }
         }
 
-        fn write_metadata<'a>(values: &mut [Value<'a>], metadata: RowMetadata<'a>) {
-            if let [shop, .., envelope_id, received_at] = values {
-                *shop = Value::Text(metadata.shop);
-                *envelope_id = Value::Text(metadata.envelope_id);
-                *received_at = Value::Timestamp(metadata.received_at);
-            }
-        }
-        write_metadata(&mut row.values, metadata);
+        contract.check_batch(&row.values[contract.partition_column], metadata).map_err(rejected)?;
+
+        contract.metadata.write(&mut row.values, metadata);
         for (layout, children) in contract.child_layouts.iter().zip(&mut row.children) {
             for (position, child) in children.iter_mut().enumerate() {
                 for (own, parents) in &layout.inherited {
                     child[*own] = row.values[*parents].clone();
                 }
                 child[layout.ordinal] = Value::Integer(position as i64 + 1);
-                write_metadata(child, metadata);
+                layout.metadata.write(child, metadata);
             }
         }
         Ok(())

@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::run::RunId;
 use crate::shop::{BackfillName, ShopId};
 use crate::text;
 
@@ -63,6 +64,9 @@ pub struct Envelope<'a> {
     /// The batch that it belongs to, if any: a business date or an hour.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Cow<'a, str>>,
+    /// The [`RunId`] of the delivery of its batch, if deliveries of the batch are told apart.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Cow<'a, str>>,
     /// When the event happened, if the event has a time.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub time: Option<Cow<'a, str>>,
@@ -107,6 +111,7 @@ impl<'a> Envelope<'a> {
             source: Cow::Owned(format!("/shops/{shop}/{source}")),
             event_type: Cow::Owned(format!("{dataset}.received")),
             subject: None,
+            run: None,
             time: None,
             shopid: Cow::Borrowed(shop.as_str()),
             dataset: Cow::Borrowed(dataset),
@@ -122,6 +127,12 @@ impl<'a> Envelope<'a> {
     #[must_use]
     pub fn with_subject(self, subject: impl Into<Cow<'a, str>>) -> Self {
         Self { subject: Some(subject.into()), ..self }
+    }
+
+    /// Sets the run that delivers its batch.
+    #[must_use]
+    pub fn with_run(self, run: &'a RunId) -> Self {
+        Self { run: Some(Cow::Borrowed(run.as_str())), ..self }
     }
 
     /// Sets when the event happened (RFC 3339).

@@ -29,7 +29,8 @@ impl Contract {
     /// least one reason.
     pub fn explain(&self, metadata: RowMetadata<'_>, data: &[u8]) -> Vec<Reason> {
         let window = self.accepts.as_ref().map(|window| (window, &self.window_columns[..]));
-        let mut explanation = Explanation { metadata, window, reasons: Vec::new() };
+        let batch = Some((self, self.partition_column));
+        let mut explanation = Explanation { metadata, window, batch, reasons: Vec::new() };
         match json::parse(data) {
             Ok(document) => explanation.object(&self.root, false, &document, ""),
             Err(error) => {
@@ -56,6 +57,8 @@ struct Explanation<'e> {
     metadata: RowMetadata<'e>,
     /// The window of accepted times, and the columns that it limits.
     window: Option<(&'e TimeWindow, &'e [usize])>,
+    /// The contract, and the column that decides the batch of a row.
+    batch: Option<(&'e Contract, usize)>,
     reasons: Vec<Reason>,
 }
 
@@ -115,6 +118,16 @@ impl Explanation<'_> {
                             let expected = window.expected(&typed, self.metadata);
                             self.add(&at, code, expected, shortened(value));
                         }
+                        if let Some((contract, decides)) = self.batch
+                            && decides == *column
+                            && let Err(code) = contract.check_batch(&typed, self.metadata)
+                        {
+                            let batch = self.metadata.batch.unwrap_or_default();
+                            let expected = format!(
+                                "a value of the batch {batch:?}, in which it was delivered"
+                            );
+                            self.add(&at, code, expected, shortened(value));
+                        }
                     }
                 },
                 Node::Object { null, object } => self.object(object, *null, value, &at),
@@ -138,12 +151,12 @@ impl Explanation<'_> {
         if let Some(maximum) = array.maximum.filter(|maximum| items.len() > *maximum) {
             self.add(at, Code::TooManyItems, format!("at most {maximum} items"), actual());
         }
-        // The window limits columns of the parent's table, not of the items'.
-        let window = self.window.take();
+        // The window and the batch limit columns of the parent's table, not of the items'.
+        let (window, batch) = (self.window.take(), self.batch.take());
         for (position, item) in items.iter().enumerate() {
             self.object(&array.items, false, item, &format!("{at}[{position}]"));
         }
-        self.window = window;
+        (self.window, self.batch) = (window, batch);
     }
 }
 

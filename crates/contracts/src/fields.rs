@@ -1,7 +1,9 @@
 //! The fields of a dataset, as the decoder needs them.
 
 use crate::keys::KeyTable;
+use crate::metadata::RowMetadata;
 use crate::scalar::Scalar;
+use crate::value::Value;
 
 /// The fields of an object.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +54,35 @@ pub(crate) struct ChildLayout {
     /// (column of the child, column of the parent)
     pub(crate) inherited: Vec<(usize, usize)>,
     pub(crate) ordinal: usize,
+    pub(crate) metadata: MetadataColumns,
+}
+
+/// The positions of the columns that come from a row's envelope, besides the shop.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MetadataColumns {
+    pub(crate) envelope_id: usize,
+    pub(crate) received_at: usize,
+    /// The batch and the run, in a dataset that is delivered in batches.
+    pub(crate) delivery: Option<(usize, usize)>,
+    /// The column of the generation, and the contract's generation, which is above 1.
+    pub(crate) generation: Option<(usize, i64)>,
+}
+
+impl MetadataColumns {
+    /// Writes the columns of a row.
+    #[inline]
+    pub(crate) fn write<'a>(&self, values: &mut [Value<'a>], metadata: RowMetadata<'a>) {
+        values[0] = Value::Text(metadata.shop);
+        values[self.envelope_id] = Value::Text(metadata.envelope_id);
+        values[self.received_at] = Value::Timestamp(metadata.received_at);
+        if let Some((batch, run)) = self.delivery {
+            values[batch] = metadata.batch.map_or(Value::Null, Value::Text);
+            values[run] = metadata.run.map_or(Value::Null, Value::Text);
+        }
+        if let Some((column, generation)) = self.generation {
+            values[column] = Value::Integer(generation);
+        }
+    }
 }
 
 impl Object {

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::envelope::{MAX_TEXT_BYTES, is_storable};
 use crate::metadata::RowMetadata;
 use crate::reason::{Code, Reason};
+use crate::run::RunId;
 use crate::shop::{BackfillName, ShopId};
 use crate::text;
 
@@ -61,6 +62,8 @@ pub struct ReadEnvelope<'a> {
     pub dataset: Option<String>,
     /// The batch that it belongs to.
     pub subject: Option<String>,
+    /// The run that delivered the batch.
+    pub run: Option<String>,
     /// When the pipeline received it, in microseconds since 1970-01-01T00:00:00Z.
     pub received_at: Option<i64>,
     /// The named backfill that it belongs to.
@@ -87,6 +90,8 @@ struct Fields<'a> {
     receivedat: Option<Cow<'a, RawValue>>,
     #[serde(borrow, default)]
     subject: Option<Cow<'a, RawValue>>,
+    #[serde(borrow, default)]
+    run: Option<Cow<'a, RawValue>>,
     #[serde(borrow, default)]
     backfill: Option<Cow<'a, RawValue>>,
     #[serde(borrow, default)]
@@ -130,6 +135,12 @@ impl<'a> ReadEnvelope<'a> {
             "a batch's name: at most {MAX_TEXT_BYTES} bytes that the warehouse can store, or null"
         );
         read.subject = read.optional("subject", fields.subject, &subject, is_storable);
+        let run =
+            "the time when the delivery of the batch began, in UTC with microseconds, or null";
+        read.run = read.optional("run", fields.run, run, RunId::is_valid);
+        if read.run.is_some() && read.subject.is_none() {
+            read.reject("subject", Code::Missing, "the name of the batch of this run", "nothing");
+        }
         let backfill =
             "the name of a backfill (a-z, 0-9, '_', '-'; at most 63 characters), or null";
         read.backfill =
@@ -154,8 +165,14 @@ impl<'a> ReadEnvelope<'a> {
         else {
             return None;
         };
-        let metadata =
-            RowMetadata { shop, envelope_id: id, received_at, backfill: self.backfill.as_deref() };
+        let metadata = RowMetadata {
+            shop,
+            envelope_id: id,
+            received_at,
+            backfill: self.backfill.as_deref(),
+            batch: self.subject.as_deref(),
+            run: self.run.as_deref(),
+        };
         Some((metadata, data))
     }
 

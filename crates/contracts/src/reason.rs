@@ -58,6 +58,10 @@ pub enum Code {
     ShopMismatch,
     /// A text has a character that the warehouse can't store.
     UnsupportedCharacter,
+    /// A row of another batch than the one that it was delivered in.
+    OtherBatch,
+    /// Another time than an earlier event of the request has, which has the same key.
+    TimeMismatch,
     /// A time before the window that the dataset accepts.
     TooOld,
     /// A time after the window that the dataset accepts.
@@ -83,6 +87,8 @@ impl Code {
             Self::TooManyItems => "too_many_items",
             Self::ShopMismatch => "shop_mismatch",
             Self::UnsupportedCharacter => "unsupported_character",
+            Self::OtherBatch => "other_batch",
+            Self::TimeMismatch => "time_mismatch",
             Self::TooOld => "too_old",
             Self::InTheFuture => "in_the_future",
         }

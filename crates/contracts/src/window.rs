@@ -96,7 +96,7 @@ mod tests {
 
     fn check(value: Value<'_>, backfill: Option<&str>) -> Result<(), Code> {
         let received_at = at("2026-11-21T10:00:00Z");
-        let metadata = RowMetadata { shop: "acme", envelope_id: "e", received_at, backfill };
+        let metadata = RowMetadata { shop: "acme", received_at, backfill, ..Default::default() };
         TimeWindow::DEFAULT.check(&value, metadata)
     }
 
@@ -130,8 +130,7 @@ mod tests {
     #[test]
     fn extreme_receipts_do_not_overflow() {
         for received_at in [i64::MIN, i64::MAX] {
-            let metadata =
-                RowMetadata { shop: "acme", envelope_id: "e", received_at, backfill: None };
+            let metadata = RowMetadata { shop: "acme", received_at, ..Default::default() };
             for value in [Value::Timestamp(0), Value::Date(0)] {
                 assert!(TimeWindow::DEFAULT.check(&value, metadata).is_err());
                 assert!(!TimeWindow::DEFAULT.expected(&value, metadata).is_empty());

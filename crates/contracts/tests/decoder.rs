@@ -20,18 +20,7 @@ static CONTRACTS: LazyLock<Contracts> =
     LazyLock::new(|| Contracts::from_sources(sources()).unwrap_or_else(|error| panic!("{error}")));
 
 fn sources() -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
-    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-    let mut sources: Vec<_> = files
-        .map(|path| {
-            (
-                path.file_stem().unwrap().to_str().unwrap().to_owned(),
-                std::fs::read_to_string(path).unwrap(),
-            )
-        })
-        .collect();
-    sources.push(("synthetic".to_owned(), documents::SYNTHETIC.to_owned()));
-    sources
+    documents::schemas(&Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas"))
 }
 
 /// Checks a property of (contract, schema, document) with documents near each schema.
@@ -53,7 +42,7 @@ fn for_documents(
 fn metadata(document: &Value) -> RowMetadata<'_> {
     // The rule about the shop is not JSON Schema's: here the data's shop is always the right one.
     let shop = document["shop_id"].as_str().unwrap_or("acme");
-    RowMetadata { shop, envelope_id: "e1", received_at: received_at(), backfill: None }
+    RowMetadata { shop, envelope_id: "e1", received_at: received_at(), ..Default::default() }
 }
 
 fn received_at() -> i64 {
@@ -63,7 +52,7 @@ fn received_at() -> i64 {
 /// For the documents that are written out here.
 fn acme() -> RowMetadata<'static> {
     let received_at = text::parse_timestamp("2026-11-21T12:00:00Z").unwrap();
-    RowMetadata { shop: "acme", envelope_id: "e1", received_at, backfill: None }
+    RowMetadata { shop: "acme", envelope_id: "e1", received_at, ..Default::default() }
 }
 
 #[test]
@@ -424,7 +413,7 @@ fn a_window_is_declared_or_follows_from_the_partition() {
             r#"{{"type":"object","required":["id","at"],
                 "properties":{{"id":{{"type":"string"}},
                                "at":{{"type":"string","format":"date-time"}}}},
-                "x-dataset":{{{delivery},"key":["shop_id","id"],"event_time":"at",
+                "x-dataset":{{{delivery},"key":["shop_id","id","at"],"event_time":"at",
                               "partition":"{partition}","sort":["shop_id"]{accepts}}}}}"#
         );
         Contracts::from_sources([("x", schema)])
@@ -531,11 +520,21 @@ fn a_contract_knows_its_table() {
 }
 
 #[test]
+fn control_totals_come_from_every_batch_source() {
+    let totals = CONTRACTS.get("control_totals").unwrap();
+    for contract in CONTRACTS.iter().filter(|contract| contract.delivery == Delivery::Batch) {
+        for source in &contract.sources {
+            assert!(totals.sources.contains(source), "{source} of {}", contract.dataset);
+        }
+    }
+}
+
+#[test]
 fn a_schema_that_could_not_be_honoured_is_an_error() {
     let with = |property: &str| {
         format!(
             r#"{{"type":"object","required":["id","at"],
-                "x-dataset":{{"source":"a","delivery":"stream","key":["shop_id","id"],
+                "x-dataset":{{"source":"a","delivery":"stream","key":["shop_id","id","at"],
                               "event_time":"at","partition":"day(at)","sort":["shop_id"]}},
                 "properties":{{"id":{{"type":"string"}},
                                "at":{{"type":"string","format":"date-time"}},"p":{property}}}}}"#
@@ -578,4 +577,159 @@ fn a_schema_that_could_not_be_honoured_is_an_error() {
         "the schema of \"x\" at \"/x-dataset/fresh_within\": expected days, hours and minutes such \
          as P2D, PT3H or P1DT12H, found \"3 hours\""
     );
+}
+
+/// A dataset with this block beside its source and its columns `id`, `parent_id`, `day` and `at`.
+fn placed(block: &str) -> Result<Contract, String> {
+    let schema = format!(
+        r#"{{"type":"object","required":["id","parent_id","day","at"],
+            "x-dataset":{{"source":"a","event_time":"at","sort":["shop_id"],{block}}},
+            "properties":{{"id":{{"type":"string"}},"parent_id":{{"type":"string"}},
+                           "day":{{"type":"string","format":"date"}},
+                           "at":{{"type":"string","format":"date-time"}}}}}}"#
+    );
+    Contracts::from_sources([("x", schema)])
+        .map(|contracts| contracts.get("x").unwrap().clone())
+        .map_err(|error| error.to_string())
+}
+
+const BY_ID: &str = r#""key":["shop_id","id"],"partition":"day(day)","delivery":"#;
+
+#[test]
+fn a_place_that_may_change_under_the_key_is_refused() {
+    let by_id = |more: &str| placed(&format!("{BY_ID}\"batch\"{more}"));
+    let error = by_id("").unwrap_err();
+    for part in ["/x-dataset/partition", "\"day\" may change", "shop_id, id", "copies_within_days"]
+    {
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(
+        placed(r#""key":["shop_id","id","day"],"partition":"day(day)","delivery":"stream""#)
+            .is_ok()
+    );
+    assert!(
+        placed(r#""key":["shop_id","id"],"partition":"bucket(id, 4)","delivery":"stream""#).is_ok()
+    );
+    assert!(by_id(r#","batch":"day(day)""#).is_ok());
+    let declared = by_id(r#","copies_within_days":3"#).unwrap();
+    assert_eq!(declared.copies_within_days, Some(3));
+
+    let useless = by_id(r#","batch":"day(day)","copies_within_days":0"#).unwrap_err();
+    assert!(useless.contains("/x-dataset/copies_within_days") && useless.contains("remove it"));
+    let error = by_id(r#","copies_within_days":32"#).unwrap_err();
+    assert!(error.contains("from 0 to 31, found 32"), "{error}");
+}
+
+#[test]
+fn a_batch_lies_within_a_partition() {
+    let by_at = |partition: &str, batch: &str| {
+        placed(&format!(
+            r#""key":["shop_id","id"],"delivery":"batch","partition":"{partition}","batch":"{batch}""#
+        ))
+    };
+    for (partition, batch) in
+        [("day(at)", "day(at)"), ("day(at)", "hour(at)"), ("hour(at)", "hour(at)")]
+    {
+        let declared = by_at(partition, batch).unwrap().batch.unwrap();
+        assert_eq!(declared.to_string(), batch);
+    }
+    for (partition, batch) in [
+        ("hour(at)", "day(at)"),
+        ("day(day)", "day(at)"),
+        ("bucket(id, 4)", "day(at)"),
+        ("day(at)", "bucket(id, 4)"),
+    ] {
+        let error = by_at(partition, batch).unwrap_err();
+        assert!(error.contains("does not lie within a partition"), "{error}");
+    }
+    let stream = placed(&format!("{BY_ID}\"stream\",\"batch\":\"day(day)\"")).unwrap_err();
+    assert!(stream.contains("only a dataset with \"delivery\": \"batch\""), "{stream}");
+}
+
+#[test]
+fn columns_of_the_envelope_follow_from_the_declaration() {
+    let last = |block: &str| -> Vec<String> {
+        let contract = placed(block).unwrap();
+        let names = contract.columns.iter().map(|column| column.name.clone());
+        names.skip_while(|name| name != "_envelope_id").collect()
+    };
+    let copies = r#","copies_within_days":0"#;
+    assert_eq!(last(&format!("{BY_ID}\"stream\"{copies}")), ["_envelope_id", "_received_at"]);
+    assert_eq!(
+        last(&format!("{BY_ID}\"batch\"{copies},\"generation\":3")),
+        ["_envelope_id", "_received_at", "_batch", "_run", "_generation"]
+    );
+    for generation in ["0", "10000", "1.5", "\"2\""] {
+        let error = placed(&format!("{BY_ID}\"stream\"{copies},\"generation\":{generation}"));
+        assert!(error.unwrap_err().contains("from 1 to 9999"), "{generation}");
+    }
+}
+
+#[test]
+fn a_row_of_a_run_belongs_to_its_batch() {
+    for (dataset, batch, field) in [
+        ("pos_sales", "2026-11-20", "business_date"),
+        ("inventory_levels", "2026-11-20T10", "snapshot_at"),
+    ] {
+        let contract = CONTRACTS.get(dataset).unwrap();
+        let data = match dataset {
+            "pos_sales" => documents::sale("1", "\"p\"", "\"1\"", ""),
+            _ => serde_json::json!({
+                "location_id": "l", "product_id": "p", "snapshot_at": "2026-11-20T10:59:59.9Z",
+                "on_hand": 1, "reserved": 0, "reorder_point": 0, "unit_cost": "1",
+                "currency": "EUR", "restocked_quantity": 0,
+            })
+            .to_string(),
+        };
+        let reasons = |batch: &str, run: Option<&str>| {
+            let metadata = RowMetadata { batch: Some(batch), run, ..acme() };
+            let decoded = contract.decode(metadata, data.as_bytes(), &mut contract.row());
+            let reasons = contract.validate(metadata, data.as_bytes()).err().unwrap_or_default();
+            assert_eq!(decoded.is_err(), !reasons.is_empty());
+            let shown = reasons.iter().map(|reason| format!("{} {}", reason.field, reason.code));
+            shown.collect::<Vec<_>>()
+        };
+        let run = Some("2026-11-21T04:30:00.000000Z");
+        assert_eq!(reasons(batch, run), Vec::<String>::new());
+        assert_eq!(reasons("2026-11-19", run), [format!("{field} other_batch")]);
+        assert_eq!(reasons("2026-11-19", None), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn rows_are_found_together_with_their_parents() {
+    let source = |name: &str| {
+        let (_, schema) = sources().into_iter().find(|(dataset, _)| dataset == name).unwrap();
+        schema
+    };
+    let compile = |items: String| {
+        let sources = [("oltp_orders", source("oltp_orders")), ("oltp_order_items", items)];
+        Contracts::from_sources(sources).map_err(|error| error.to_string())
+    };
+    let items = source("oltp_order_items");
+    let contracts = compile(items.clone()).unwrap();
+    let parent = contracts.get("oltp_order_items").unwrap().belongs_to.clone().unwrap();
+    assert_eq!(
+        (&parent.dataset[..], &parent.key[..], parent.version.as_deref()),
+        ("oltp_orders", &["shop_id".to_owned(), "order_id".to_owned()][..], Some("extracted_at"))
+    );
+    for (from, to, expected) in [
+        (
+            r#""key": ["shop_id", "order_id"], "version""#,
+            r#""key": ["shop_id", "product_id"], "version""#,
+            "the whole key",
+        ),
+        (
+            r#""version": "extracted_at" }"#,
+            r#""version": "order_date" }"#,
+            "the version of the parent",
+        ),
+        ("bucket(order_id, 16)", "bucket(order_id, 8)", "the partition of the parent"),
+        (r#""version": "extracted_at" }"#, r#""version": "no" }"#, "is not a column"),
+    ] {
+        let changed = items.replace(from, to);
+        assert_ne!(changed, items, "{from}");
+        let error = compile(changed).unwrap_err();
+        assert!(error.contains("/x-dataset/parent") && error.contains(expected), "{error}");
+    }
 }

@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::{Array, RecordBatch, StringArray};
-use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::array::{Array, RecordBatch};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
-use shoplake_jobs::{FailedCheck, JobCheck, JobDocument, MAX_FAILED_SHOPS};
+use shoplake_jobs::{
+    CheckAlert, CheckRun, FailedCheck, JobCheck, JobDocument, MAX_FAILED_SHOPS, Severity,
+};
 
 use crate::error::EngineError;
+use crate::shops::{self, SHOP};
 
 /// The rows that a failed check shows. More would not fit into messages of Step Functions and SNS.
 const SAMPLE_ROWS: usize = 5;
@@ -20,9 +21,6 @@ const SAMPLE_ROWS: usize = 5;
 /// The characters of a value that a failed check shows. A text may be as long as its contract
 /// allows, and would not fit into a message.
 const SAMPLE_CHARS: usize = 200;
-
-/// The column with the shop of a row.
-const SHOP: &str = "shop_id";
 
 /// The text that replaces values of personal columns: more people read messages and logs than
 /// tables.
@@ -49,11 +47,17 @@ async fn run_one(
     check: &JobCheck,
     personal: &[String],
 ) -> Result<Option<FailedCheck>, DataFusionError> {
-    let mut batches = session.sql(&check.sql).await?.execute_stream().await?;
+    let frame = session.sql(&check.sql).await?;
+    if frame.schema().as_arrow().index_of(SHOP).is_err() {
+        let message = "the check does not return shop_id; add it, as a failure concerns only the \
+                       shops that the check returns";
+        return Err(DataFusionError::Plan(message.to_owned()));
+    }
+    let mut batches = frame.execute_stream().await?;
     let (mut rows, mut shops, mut sample) = (0, BTreeSet::new(), Vec::new());
     while let Some(batch) = batches.try_next().await? {
         rows += batch.num_rows() as u64;
-        add_shops(&batch, &mut shops)?;
+        shops::add(&batch, &mut shops)?;
         let wanted = batch.num_rows().min(SAMPLE_ROWS - sample.len());
         sample.extend(texts(&batch.slice(0, wanted), personal)?);
     }
@@ -61,23 +65,79 @@ async fn run_one(
         name: check.name.clone(),
         severity: check.severity,
         rows,
-        shops: shops.into_iter().take(MAX_FAILED_SHOPS).collect(),
+        shops: shops.into_iter().collect(),
         sample,
     }))
 }
 
-/// Adds the shops of the rows, if the check returns that column.
-fn add_shops(batch: &RecordBatch, shops: &mut BTreeSet<String>) -> Result<(), ArrowError> {
-    let Some(column) = batch.column_by_name(SHOP) else { return Ok(()) };
-    let column = cast(column, &DataType::Utf8)?;
-    if let Some(column) = column.as_any().downcast_ref::<StringArray>() {
-        for shop in column.iter().flatten() {
-            if !shops.contains(shop) {
-                shops.insert(shop.to_owned());
-            }
-        }
+/// Adds a shop whose previous rows are lost to the shops with errors.
+pub(crate) fn add_lost_rows(errors: &mut BTreeMap<String, String>, shop: String) {
+    const LOST: &str = "the previous rows of the withheld shop are dropped, because they do not \
+                        fit the model's new columns or key";
+    errors
+        .entry(shop)
+        .and_modify(|error| *error = format!("{LOST}; {error}"))
+        .or_insert_with(|| LOST.to_owned());
+}
+
+/// Returns the failure of [`CheckRun::computes`] for shops with their errors; `None` without any.
+pub(crate) fn computes(
+    job: &JobDocument,
+    errors: &BTreeMap<String, String>,
+) -> Option<FailedCheck> {
+    if errors.is_empty() {
+        return None;
     }
-    Ok(())
+    let CheckRun { name, severity, .. } = CheckRun::computes(&job.model);
+    let row = |(shop, error): (&String, &String)| {
+        let error = excerpt(without_values(error));
+        BTreeMap::from([("error".to_owned(), Some(error)), (SHOP.to_owned(), Some(shop.clone()))])
+    };
+    Some(FailedCheck {
+        name,
+        severity,
+        rows: errors.len() as u64,
+        shops: errors.keys().cloned().collect(),
+        sample: errors.iter().take(SAMPLE_ROWS).map(row).collect(),
+    })
+}
+
+/// Returns the first line of an error without the value that it quotes, which may be personal.
+fn without_values(error: &str) -> String {
+    let line = error.lines().next().unwrap_or_default();
+    match (line.find('\''), line.rfind('\'')) {
+        (Some(start), Some(end)) if start < end => {
+            format!("{}'{MASKED}{}", &line[..start], &line[end..])
+        }
+        _ => line.to_owned(),
+    }
+}
+
+/// Returns an alert for each check that fails for a shop for which it did not fail in `before`, the
+/// failed checks of the last commit. It names these shops. Errors come first.
+pub(crate) fn alerts(
+    job: &JobDocument,
+    before: &[FailedCheck],
+    now: &[FailedCheck],
+) -> Vec<CheckAlert> {
+    let checks = job.check_runs();
+    let mut alerts: Vec<_> = now
+        .iter()
+        .filter_map(|failed| {
+            let mut shops = failed.new_shops(before);
+            shops.truncate(MAX_FAILED_SHOPS);
+            let check = checks.iter().find(|check| check.name == failed.name)?;
+            (!shops.is_empty()).then(|| CheckAlert {
+                check: failed.name.clone(),
+                severity: failed.severity,
+                description: check.description.clone(),
+                rows: failed.rows,
+                shops,
+            })
+        })
+        .collect();
+    alerts.sort_by_key(|alert| alert.severity == Severity::Warn);
+    alerts
 }
 
 /// Returns each row as a map from column to value. Values are texts, because a JSON number cannot
@@ -132,5 +192,12 @@ mod tests {
         let long = "\u{e9}".repeat(SAMPLE_CHARS);
         assert_eq!(excerpt(long.clone()), long);
         assert_eq!(excerpt(format!("{long}x")), format!("{long}..."));
+    }
+
+    #[test]
+    fn an_error_is_shown_without_the_value_that_it_quotes() {
+        let error = "Cannot cast string 'O'Brien' to value of Int64 type\nmore";
+        assert_eq!(without_values(error), "Cannot cast string '***' to value of Int64 type");
+        assert_eq!(without_values("it isn't quoted"), "it isn't quoted");
     }
 }

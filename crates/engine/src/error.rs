@@ -1,5 +1,6 @@
 //! Why a job failed, in terms of its model.
 
+use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use shoplake_lake::StoreError;
 
@@ -121,6 +122,25 @@ impl EngineError {
         match cause.find_root() {
             DataFusionError::ResourcesExhausted(_) => Self::Memory { model, what, cause },
             _ => Self::Sql { model, what, cause },
+        }
+    }
+
+    /// Returns whether values of the inputs can cause the error, such as an overflow or a cast that
+    /// fails. Other errors, such as those of planning, do not depend on the rows.
+    pub(crate) fn is_of_data(&self) -> bool {
+        let Self::Sql { cause, .. } = self else { return false };
+        match cause.find_root() {
+            DataFusionError::Execution(_) => true,
+            DataFusionError::ArrowError(error, _) => matches!(
+                **error,
+                ArrowError::ArithmeticOverflow(_)
+                    | ArrowError::CastError(_)
+                    | ArrowError::ComputeError(_)
+                    | ArrowError::DivideByZero
+                    | ArrowError::InvalidArgumentError(_)
+                    | ArrowError::ParseError(_)
+            ),
+            _ => false,
         }
     }
 

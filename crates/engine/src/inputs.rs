@@ -1,10 +1,12 @@
 //! The tables of a job. All objects are fetched and their schemas checked before a query runs.
-//! DataFusion then reads them column by column.
+//! DataFusion then reads them column by column, in as many sessions as the job needs.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
+use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
@@ -24,6 +26,7 @@ use shoplake_jobs::{JobDocument, JobInput, metadata};
 use shoplake_lake::{Object, Store};
 
 use crate::error::EngineError;
+use crate::shops::{self, SHOP};
 use crate::{session, types};
 
 /// The number of concurrent requests. S3 serves one in tens of milliseconds, and a day may have
@@ -74,37 +77,102 @@ fn oldest_row(file: &ParquetMetaData) -> Option<DateTime<Utc>> {
         .and_then(DateTime::from_timestamp_micros)
 }
 
-/// Registers the tables of `job`, and returns when the events of their objects arrived.
-pub(crate) async fn register(
-    session: &SessionContext,
-    store: &dyn Store,
-    job: &JobDocument,
-) -> Result<Vec<Arrival>, EngineError> {
-    let objects = InMemory::new();
-    let mut schemas = Vec::with_capacity(job.inputs.len());
-    let mut arrivals = Vec::new();
-    for input in &job.inputs {
-        let fetched: Vec<Fetched<'_>> = stream::iter(&input.objects)
-            .map(|key| fetch(store, input, key))
-            .buffered(CONCURRENT_READS)
-            .try_collect()
-            .await?;
-        schemas.push(schema(input, &fetched)?);
-        arrivals.extend(fetched.iter().filter_map(Fetched::arrival));
-        for (number, fetched) in fetched.into_iter().enumerate() {
-            // Not under its key, which may hold characters with a meaning in URLs.
-            let path = Path::from(format!("{}/{number:06}.parquet", input.table));
-            let bytes = fetched.object.bytes;
-            objects.put(&path, bytes.into()).await.map_err(|error| failed(job, input, error))?;
+/// The fetched objects of a job.
+pub(crate) struct Inputs<'j> {
+    job: &'j JobDocument,
+    /// The schema of each of the job's inputs.
+    schemas: Vec<SchemaRef>,
+    objects: Arc<InMemory>,
+    /// When the events of the objects arrived.
+    pub(crate) arrivals: Vec<Arrival>,
+}
+
+impl<'j> Inputs<'j> {
+    /// Fetches the objects of `job` and checks that they fit their tables.
+    pub(crate) async fn fetch(
+        store: &dyn Store,
+        job: &'j JobDocument,
+    ) -> Result<Self, EngineError> {
+        let objects = Arc::new(InMemory::new());
+        let mut schemas = Vec::with_capacity(job.inputs.len());
+        let mut arrivals = Vec::new();
+        for input in &job.inputs {
+            // Not with map: the compiler cannot prove that a future with its closure is Send.
+            let mut reads = Vec::with_capacity(input.objects.len());
+            for key in &input.objects {
+                reads.push(fetch(store, input, key));
+            }
+            let reads = stream::iter(reads).buffered(CONCURRENT_READS);
+            let fetched: Vec<Fetched<'_>> = reads.try_collect().await?;
+            schemas.push(schema(input, &fetched)?);
+            arrivals.extend(fetched.iter().filter_map(Fetched::arrival));
+            for (number, fetched) in fetched.into_iter().enumerate() {
+                // Not under its key, which may hold characters with a meaning in URLs.
+                let path = Path::from(format!("{}/{number:06}.parquet", input.table));
+                let bytes = fetched.object.bytes;
+                objects
+                    .put(&path, bytes.into())
+                    .await
+                    .map_err(|error| failed(job, input, error))?;
+            }
         }
+        Ok(Self { job, schemas, objects, arrivals })
     }
-    let root = ObjectStoreUrl::parse(ROOT)
-        .map_err(|error| EngineError::sql(&job.model, "its inputs", error))?;
-    session::register_objects(session, &root, objects);
-    for (input, schema) in job.inputs.iter().zip(schemas) {
-        table(session, input, schema).map_err(|error| failed(job, input, error))?;
+
+    /// Registers the tables with `session`: with all rows, or with those of `shops` only. A table
+    /// without a shop has all rows.
+    pub(crate) fn register(
+        &self,
+        session: &SessionContext,
+        shops: Option<&[String]>,
+    ) -> Result<(), EngineError> {
+        let root = ObjectStoreUrl::parse(ROOT)
+            .map_err(|error| EngineError::sql(&self.job.model, "its inputs", error))?;
+        session::register_objects(session, &root, self.objects.clone());
+        for (input, schema) in self.job.inputs.iter().zip(&self.schemas) {
+            let register = || {
+                let mut table = table(input, schema.clone())?;
+                if let Some(shops) = shops.filter(|_| has_shop(schema)) {
+                    let rows = session.read_table(table)?.filter(shops::is_one_of(shops))?;
+                    table = rows.into_view();
+                }
+                session.register_table(&input.table, table).map(drop)
+            };
+            register().map_err(|error| failed(self.job, input, error))?;
+        }
+        Ok(())
     }
-    Ok(arrivals)
+
+    /// Returns the shops of all tables, which are registered with `session`.
+    pub(crate) async fn shops(
+        &self,
+        session: &SessionContext,
+    ) -> Result<BTreeSet<String>, EngineError> {
+        let mut found = BTreeSet::new();
+        for (input, schema) in self.job.inputs.iter().zip(&self.schemas) {
+            if has_shop(schema) {
+                let shops = shops_of_table(session, &input.table).await;
+                found.append(&mut shops.map_err(|error| failed(self.job, input, error))?);
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn has_shop(schema: &Schema) -> bool {
+    schema.index_of(SHOP).is_ok()
+}
+
+async fn shops_of_table(
+    session: &SessionContext,
+    table: &str,
+) -> Result<BTreeSet<String>, DataFusionError> {
+    let rows = session.table(table).await?.select_columns(&[SHOP])?.distinct()?;
+    let mut found = BTreeSet::new();
+    for batch in rows.collect().await? {
+        shops::add(&batch, &mut found)?;
+    }
+    Ok(found)
 }
 
 async fn fetch<'j>(
@@ -125,19 +193,16 @@ async fn fetch<'j>(
     Ok(Fetched { key, object, footer })
 }
 
-fn table(
-    session: &SessionContext,
-    input: &JobInput,
-    schema: SchemaRef,
-) -> Result<(), DataFusionError> {
+/// Returns the table of an input's objects.
+fn table(input: &JobInput, schema: SchemaRef) -> Result<Arc<dyn TableProvider>, DataFusionError> {
     if input.objects.is_empty() {
-        return session.register_table(&input.table, Arc::new(EmptyTable::new(schema))).map(drop);
+        return Ok(Arc::new(EmptyTable::new(schema)));
     }
     let url = ListingTableUrl::parse(format!("{ROOT}{}/", input.table))?;
     let options =
         ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
     let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
-    session.register_table(&input.table, Arc::new(ListingTable::try_new(config)?)).map(drop)
+    Ok(Arc::new(ListingTable::try_new(config)?))
 }
 
 fn failed(job: &JobDocument, input: &JobInput, error: impl Into<DataFusionError>) -> EngineError {

@@ -1,14 +1,21 @@
 //! The stored form of a model's rows: portable types, one batch, one order.
 
-use arrow::array::{RecordBatch, UInt32Array};
+use std::collections::{BTreeSet, HashSet};
+
+use arrow::array::{Array, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options, concat_batches, take_record_batch};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
+use arrow::util::display::FormatOptions;
 use shoplake_jobs::JobDocument;
 
 use crate::error::EngineError;
-use crate::types;
+use crate::{shops, types};
+
+/// Fails for a value that does not fit. By default it would become null.
+const EXACT: CastOptions<'static> =
+    CastOptions { safe: false, format_options: FormatOptions::new() };
 
 /// Returns the schema of the stored rows of `job`, whose query returns `schema`.
 pub(crate) fn stored_schema(job: &JobDocument, schema: &Schema) -> Result<SchemaRef, EngineError> {
@@ -48,8 +55,6 @@ pub(crate) fn stored(
     sort: &[String],
     batches: &[RecordBatch],
 ) -> Result<RecordBatch, ArrowError> {
-    // Without this option, a value that does not fit would become null.
-    let exact = CastOptions { safe: false, ..CastOptions::default() };
     let batches = batches
         .iter()
         .map(|batch| {
@@ -57,7 +62,7 @@ pub(crate) fn stored(
                 .columns()
                 .iter()
                 .zip(schema.fields())
-                .map(|(column, field)| cast_with_options(column, field.data_type(), &exact))
+                .map(|(column, field)| cast_with_options(column, field.data_type(), &EXACT))
                 .collect::<Result<Vec<_>, _>>()?;
             RecordBatch::try_new(schema.clone(), columns)
         })
@@ -67,6 +72,87 @@ pub(crate) fn stored(
     let mut order: Vec<u32> = (0..batch.num_rows() as u32).collect();
     order.sort_unstable_by_key(|row| rows.row(*row as usize));
     take_record_batch(&batch, &UInt32Array::from(order))
+}
+
+/// The rows of a commit.
+pub(crate) struct Merged {
+    /// The rows, in the stored order.
+    pub(crate) rows: RecordBatch,
+    /// The withheld shops whose previous rows do not fit the new columns or key. They are left out.
+    pub(crate) lost: BTreeSet<String>,
+}
+
+/// Returns the rows of `new` without those of the `withheld` shops, which keep their rows of
+/// `before`, the last commit.
+pub(crate) fn merge(
+    job: &JobDocument,
+    new: &RecordBatch,
+    before: Option<&RecordBatch>,
+    withheld: &BTreeSet<String>,
+) -> Result<Merged, ArrowError> {
+    let mut lost = BTreeSet::new();
+    if withheld.is_empty() {
+        return Ok(Merged { rows: new.clone(), lost });
+    }
+    let mut parts = vec![shops::filter(new, |shop| !withheld.contains(shop))?];
+    if let Some(before) = before {
+        let kept = shops::filter(before, |shop| withheld.contains(shop))?;
+        match converted(&kept, &new.schema(), &job.key)? {
+            Some(kept) => parts.push(kept),
+            None => shops::add(&kept, &mut lost)?,
+        }
+    }
+    Ok(Merged { rows: stored(new.schema(), &job.sort, &parts)?, lost })
+}
+
+/// Returns rows of an earlier commit with the columns of `schema`; `None` if that would change a
+/// value, or if the key is no longer unique. Columns that they lack are null.
+fn converted(
+    rows: &RecordBatch,
+    schema: &SchemaRef,
+    key: &[String],
+) -> Result<Option<RecordBatch>, ArrowError> {
+    if rows.num_rows() == 0 {
+        return Ok(Some(RecordBatch::new_empty(schema.clone())));
+    }
+    let mut columns = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        columns.push(match rows.column_by_name(field.name()) {
+            Some(column) if is_lossless(column.data_type(), field.data_type()) => {
+                cast_with_options(column, field.data_type(), &EXACT)?
+            }
+            None => new_null_array(field.data_type(), rows.num_rows()),
+            Some(_) => return Ok(None),
+        });
+    }
+    let rows = RecordBatch::try_new(schema.clone(), columns)?;
+    Ok(has_unique_keys(&rows, key)?.then_some(rows))
+}
+
+/// Returns whether a cast keeps every value, in both engines.
+fn is_lossless(from: &DataType, to: &DataType) -> bool {
+    /// The digits of a bigint.
+    const BIGINT: i16 = 19;
+    let digits = |precision: u8, scale: i8| i16::from(precision) - i16::from(scale);
+    match (from, to) {
+        (DataType::Decimal128(from, from_scale), DataType::Decimal128(to, to_scale)) => {
+            from_scale <= to_scale && digits(*from, *from_scale) <= digits(*to, *to_scale)
+        }
+        (DataType::Int64, DataType::Decimal128(to, scale)) => BIGINT <= digits(*to, *scale),
+        _ => from == to,
+    }
+}
+
+/// Returns whether no key is null or occurs twice.
+fn has_unique_keys(rows: &RecordBatch, key: &[String]) -> Result<bool, ArrowError> {
+    let schema = rows.schema();
+    let columns =
+        key.iter().map(|column| schema.index_of(column)).collect::<Result<Vec<_>, _>>()?;
+    let keys = rows.project(&columns)?;
+    let is_whole = keys.columns().iter().all(|column| column.null_count() == 0);
+    let keys = comparable(&keys, key)?;
+    let mut seen = HashSet::new();
+    Ok(is_whole && keys.iter().all(|key| seen.insert(key)))
 }
 
 /// Returns the rows in a comparable form, with the columns of `sort` first.

@@ -1,20 +1,42 @@
 //! Runs one job.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::RecordBatch;
-use datafusion::datasource::MemTable;
-use datafusion::error::DataFusionError;
-use datafusion::prelude::SessionContext;
+use arrow::error::ArrowError;
+use async_trait::async_trait;
 use shoplake_gold::Gold;
-use shoplake_jobs::{FailedCheck, JobDocument, PartitionDirty, Severity};
+use shoplake_jobs::{CheckAlert, FailedCheck, JobDocument, PartitionDirty, Severity};
 use shoplake_lake::Store;
 
 use crate::difference::Difference;
 use crate::error::EngineError;
-use crate::inputs::{self, Arrival};
-use crate::session::{self, Limits};
+use crate::inputs::Arrival;
 use crate::{checks, rows};
+
+/// Computes the rows of a job.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// Runs the query and the checks of `job` over the objects of `store`. A shop whose rows make
+    /// the query fail is left out.
+    ///
+    /// # Errors
+    /// When an object is missing or does not fit, or when the query fails for no shop alone.
+    async fn compute(&self, store: &dyn Store, job: &JobDocument) -> Result<Computed, EngineError>;
+}
+
+/// The rows that an engine computes from the inputs of a job.
+#[derive(Clone, Debug)]
+pub struct Computed {
+    /// The rows, in the stored order: by `sort` of the job, then by the other columns.
+    pub rows: RecordBatch,
+    /// The checks that returned rows, with all their shops.
+    pub failed_checks: Vec<FailedCheck>,
+    /// The shops whose rows make the query fail, with the error. `rows` has none of theirs.
+    pub errors: BTreeMap<String, String>,
+    /// When the events of the objects that were read arrived.
+    pub arrivals: Vec<Arrival>,
+}
 
 /// The result of running a job.
 #[derive(Clone, Debug)]
@@ -25,8 +47,10 @@ pub struct Output {
     pub changed: bool,
     /// The partitions of other models that read a changed row.
     pub dirtied: Vec<PartitionDirty>,
-    /// The checks that returned rows.
+    /// The checks that failed, with all their shops.
     pub failed_checks: Vec<FailedCheck>,
+    /// The failures that are new since the last commit, those of severity error first.
+    pub alert: Vec<CheckAlert>,
     /// When the events of the objects that were read arrived.
     pub arrivals: Vec<Arrival>,
 }
@@ -34,17 +58,21 @@ pub struct Output {
 impl Output {
     /// Returns the content of a commit of these rows.
     pub fn into_gold(self) -> Gold {
-        Gold { rows: self.rows, dirtied: self.dirtied, failed_checks: self.failed_checks }
-    }
-
-    /// Returns whether a check of severity error failed, so that the rows must not be committed.
-    pub fn is_rejected(&self) -> bool {
-        self.failed_checks.iter().any(|check| check.severity == Severity::Error)
+        Gold {
+            rows: self.rows,
+            dirtied: self.dirtied,
+            failed_checks: self.failed_checks,
+            alert: self.alert,
+        }
     }
 }
 
-/// Runs `job` over the objects of `store`, and compares the rows with those of `before`, the
-/// partition's last commit.
+/// Runs `job` with `engine` over the objects of `store`, and compares the rows with those of
+/// `before`, the partition's last commit.
+///
+/// A shop whose rows fail a check of severity error is withheld: it keeps its rows of `before`. So
+/// is a shop whose rows make a query fail; the rows of all other shops are then computed without
+/// it.
 ///
 /// The checks run even if no row changed, because the inputs of the checks may have: control totals
 /// often arrive after the rows.
@@ -52,44 +80,35 @@ pub async fn run(
     store: &dyn Store,
     job: &JobDocument,
     before: Option<&Gold>,
-    limits: Limits,
+    engine: &dyn Engine,
 ) -> Result<Output, EngineError> {
-    let failed = |what: &str, error: DataFusionError| EngineError::sql(&job.model, what, error);
-    let session = session::session(limits).map_err(|error| failed("session", error))?;
-    let arrivals = inputs::register(&session, store, job).await?;
-    for view in &job.views {
-        session::create_view(&session, &view.name, &view.sql)
-            .await
-            .map_err(|error| failed(&format!("view {}", view.name), error))?;
-    }
-    let rows = query(&session, job).await?;
-    register_rows(&session, job, rows.clone()).map_err(|error| failed("its new rows", error))?;
-    let failed_checks = checks::run(&session, job).await?;
+    let Computed { rows: new, mut failed_checks, mut errors, arrivals } =
+        engine.compute(store, job).await?;
 
-    let old = match before {
-        Some(gold) => gold.rows.clone(),
+    let old_rows = |error: ArrowError| EngineError::sql(&job.model, "its old rows", error);
+    let withheld = withheld(&failed_checks, &errors);
+    let before_rows = before.map(|gold| &gold.rows);
+    let merged = rows::merge(job, &new, before_rows, &withheld).map_err(old_rows)?;
+    for shop in merged.lost {
+        checks::add_lost_rows(&mut errors, shop);
+    }
+    failed_checks.extend(checks::computes(job, &errors));
+    let failed_before = before.map_or(&[][..], |gold| &gold.failed_checks);
+    let alert = checks::alerts(job, failed_before, &failed_checks);
+
+    let rows = merged.rows;
+    let old = match before_rows {
+        Some(rows) => rows.clone(),
         None => RecordBatch::new_empty(rows.schema()),
     };
-    let difference = Difference::between(&old, &rows, &job.sort)
-        .map_err(|error| failed("its old rows", error.into()))?;
+    let difference = Difference::between(&old, &rows, &job.sort).map_err(old_rows)?;
     let dirtied = difference.dirtied(job, &old, &rows)?;
-    Ok(Output { changed: !difference.is_empty(), rows, dirtied, failed_checks, arrivals })
+    let changed = !difference.is_empty();
+    Ok(Output { rows, changed, dirtied, failed_checks, alert, arrivals })
 }
 
-async fn query(session: &SessionContext, job: &JobDocument) -> Result<RecordBatch, EngineError> {
-    let failed = |error: DataFusionError| EngineError::sql(&job.model, "its query", error);
-    let frame = session.sql(&job.sql).await.map_err(failed)?;
-    let schema = rows::stored_schema(job, frame.schema().as_arrow())?;
-    let batches = frame.collect().await.map_err(failed)?;
-    rows::stored(schema, &job.sort, &batches).map_err(|error| failed(error.into()))
-}
-
-/// Registers the new rows as the table that the checks read.
-fn register_rows(
-    session: &SessionContext,
-    job: &JobDocument,
-    rows: RecordBatch,
-) -> Result<(), DataFusionError> {
-    let table = MemTable::try_new(rows.schema(), vec![vec![rows]])?;
-    session.register_table(job.rows_table(), Arc::new(table)).map(drop)
+/// Returns the shops whose new rows are not committed.
+fn withheld(failed_checks: &[FailedCheck], errors: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let failed = failed_checks.iter().filter(|failed| failed.severity == Severity::Error);
+    failed.flat_map(|failed| &failed.shops).chain(errors.keys()).cloned().collect()
 }

@@ -6,6 +6,7 @@ use datafusion::error::Result;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use shoplake_jobs::View;
 
 use crate::functions;
 
@@ -35,7 +36,7 @@ impl Default for Limits {
     }
 }
 
-/// Returns a new session. Jobs share none, so that no job sees the tables of another.
+/// Returns a new session. Each run of a job's SQL has its own, so that it sees no other tables.
 pub(crate) fn session(limits: Limits) -> Result<SessionContext> {
     let runtime =
         RuntimeEnvBuilder::new().with_memory_limit(limits.memory_bytes, 1.0).build_arc()?;
@@ -49,17 +50,18 @@ pub(crate) fn session(limits: Limits) -> Result<SessionContext> {
     Ok(session)
 }
 
-/// Creates the view `name` with the query `sql`.
-pub(crate) async fn create_view(session: &SessionContext, name: &str, sql: &str) -> Result<()> {
-    let view = session.sql(sql).await?.into_view();
-    session.register_table(name, view).map(drop)
+/// Creates a view.
+pub(crate) async fn create_view(session: &SessionContext, view: &View) -> Result<()> {
+    let rows = session.sql(&view.sql).await?;
+    let rows = if view.stored { rows.cache().await? } else { rows };
+    session.register_table(&view.name, rows.into_view()).map(drop)
 }
 
 /// Registers the fetched objects with the session.
 pub(crate) fn register_objects(
     session: &SessionContext,
     url: &datafusion::execution::object_store::ObjectStoreUrl,
-    objects: datafusion::object_store::memory::InMemory,
+    objects: Arc<datafusion::object_store::memory::InMemory>,
 ) {
-    session.runtime_env().register_object_store(url.as_ref(), Arc::new(objects));
+    session.runtime_env().register_object_store(url.as_ref(), objects);
 }

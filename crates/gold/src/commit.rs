@@ -2,7 +2,9 @@
 
 use parquet::errors::ParquetError;
 use shoplake_index::{GoldHead, GoldHeadError, IndexedModel};
-use shoplake_jobs::{JobOutcome, JobPartition, JobResult, LoadRequest, Partition, metadata};
+use shoplake_jobs::{
+    JobOutcome, JobPartition, JobResult, LoadRequest, Partition, Withheld, metadata,
+};
 use shoplake_lake::Object;
 
 use crate::file::Footer;
@@ -21,8 +23,13 @@ pub enum UnreadableCommit {
 /// Returns the result of the job that committed `object`, so that the commit can be loaded again.
 /// The result asks for no alert and no time of receipt: both belong to the first load.
 ///
-/// Version, rows, columns and failed checks come from the commit. Table, key and checks come from
-/// the model as it is now: a removed check is left out, and a new one counts as passed.
+/// Version, time of planning, rows, columns and failed checks come from the commit. Table, key and
+/// checks come from the model as it is now: a removed check is left out, and a new one counts as
+/// passed.
+///
+/// The warehouse orders loads by (`planned_at`, version). The result of a restored object is older
+/// than the commit that the restore undoes, so the warehouse would refuse it: a reload gives it the
+/// time that `LoadRecord::reload_planned_at` of `shoplake-warehouse` returns.
 ///
 /// # Errors
 /// When `object` was not written by a job.
@@ -32,9 +39,7 @@ pub fn committed(
     object: &Object,
 ) -> Result<JobResult, UnreadableCommit> {
     let GoldHead { version, job, .. } = GoldHead::try_from(&object.head)?;
-    let Footer { rows, columns, mut failed_checks } = Footer::decode(object.bytes.clone())?;
-    let checks = model.checks.clone();
-    failed_checks.retain(|failed| checks.iter().any(|check| check.name == failed.name));
+    let Footer { rows, columns, failed_checks, .. } = Footer::decode(object.bytes.clone())?;
     let planned_at =
         object.head.metadata.get(metadata::PLANNED_AT).and_then(|time| time.parse().ok());
     let load = model.warehouse.as_ref().map(|warehouse| LoadRequest {
@@ -52,7 +57,7 @@ pub fn committed(
             .collect(),
         columns,
     });
-    Ok(JobResult {
+    let mut result = JobResult {
         outcome: JobOutcome::Committed,
         model: model.name.clone(),
         partition,
@@ -61,12 +66,18 @@ pub fn committed(
         planned_at: planned_at.unwrap_or(object.head.last_modified),
         received_at: None,
         rows,
-        checks,
-        failed_checks,
+        checks: model.checks.clone(),
+        failed_checks: Vec::new(),
+        withheld: Withheld::default(),
         alert: None,
         load,
         notify: None,
-    })
+    }
+    .with_failed_checks(failed_checks);
+    result
+        .failed_checks
+        .retain(|failed| result.checks.iter().any(|check| check.name == failed.name));
+    Ok(result)
 }
 
 #[cfg(test)]
@@ -87,7 +98,7 @@ mod tests {
     const SALES: &str = r#"{
         "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Sales",
         "description": "d", "type": "object",
-        "x-dataset": {"source": "pos", "delivery": "batch", "key": ["shop_id", "id"],
+        "x-dataset": {"source": "pos", "delivery": "batch", "key": ["shop_id", "id", "day"],
                       "version": null,
                       "event_time": "at", "partition": "day(day)", "sort": ["shop_id"],
                       "personal": []},
@@ -164,6 +175,7 @@ select shop_id from gold.daily where sales < 2
             rows: RecordBatch::try_from_iter(columns).unwrap(),
             dirtied: vec![],
             failed_checks: vec![failed],
+            alert: vec![],
         };
         let metadata: Metadata = metadata
             .iter()
@@ -212,9 +224,13 @@ select shop_id from gold.daily where sales < 2
                      "description": "no key occurs twice"},
                     {"name": "few", "severity": "warn",
                      "description": "a shop sells more than one thing a day"},
+                    {"name": "daily_computes", "severity": "error",
+                     "description": "the rows of each shop can be computed, and a withheld shop \
+                                     can keep its previous rows"},
                 ],
                 "failed_checks": [{"name": "few", "severity": "warn", "rows": 1,
                  "shops": ["acme"], "sample": [{"shop_id": "acme"}]}],
+                "withheld": {"count": 0, "shops": []},
                 "alert": null,
                 "load": {
                     "model": "daily",

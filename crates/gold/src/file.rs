@@ -14,7 +14,9 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use shoplake_jobs::{FailedCheck, JobDocument, LoadColumn, PartitionDirty, metadata};
+use shoplake_jobs::{
+    CheckAlert, FailedCheck, JobDocument, LoadColumn, PartitionDirty, Withheld, metadata,
+};
 
 use crate::types::portable;
 
@@ -28,8 +30,10 @@ pub struct Gold {
     pub rows: RecordBatch,
     /// The partitions of other models that its commit dirtied.
     pub dirtied: Vec<PartitionDirty>,
-    /// The checks of severity warn that returned rows.
+    /// The checks that failed for the computed rows, of both severities, with all shops.
     pub failed_checks: Vec<FailedCheck>,
+    /// The failures that are new with the commit.
+    pub alert: Vec<CheckAlert>,
 }
 
 impl Gold {
@@ -38,34 +42,42 @@ impl Gold {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
         let dirtied = metadata_list(&builder, metadata::DIRTIED)?;
         let failed_checks = metadata_list(&builder, metadata::FAILED_CHECKS)?;
+        let alert = metadata_list(&builder, metadata::ALERT)?;
         let schema = builder.schema().clone();
         let batches = builder.build()?.collect::<Result<Vec<_>, _>>()?;
         let rows = concat_batches(&schema, &batches)?;
         // The reader copies the file's metadata into the schema, where rows must not differ by it.
         let schema = Arc::new(Schema::new(schema.fields().clone()));
         let rows = RecordBatch::try_new(schema, rows.columns().to_vec())?;
-        Ok(Self { rows, dirtied, failed_checks })
+        Ok(Self { rows, dirtied, failed_checks, alert })
     }
 }
 
 /// The part of a file that can be read without its rows.
-pub(crate) struct Footer {
+#[derive(Clone, Debug)]
+pub struct Footer {
     /// The number of rows.
-    pub(crate) rows: u64,
+    pub rows: u64,
     /// Their columns for the warehouse.
-    pub(crate) columns: Vec<LoadColumn>,
+    pub columns: Vec<LoadColumn>,
     /// As in [`Gold`].
-    pub(crate) failed_checks: Vec<FailedCheck>,
+    pub dirtied: Vec<PartitionDirty>,
+    /// As in [`Gold`].
+    pub failed_checks: Vec<FailedCheck>,
+    /// As in [`Gold`].
+    pub alert: Vec<CheckAlert>,
 }
 
 impl Footer {
     /// Reads the end of a file that [`encode`] wrote.
-    pub(crate) fn decode(file: Bytes) -> Result<Self, ParquetError> {
+    pub fn decode(file: Bytes) -> Result<Self, ParquetError> {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
         Ok(Self {
             rows: builder.metadata().file_metadata().num_rows().unsigned_abs(),
             columns: columns(builder.schema()),
+            dirtied: metadata_list(&builder, metadata::DIRTIED)?,
             failed_checks: metadata_list(&builder, metadata::FAILED_CHECKS)?,
+            alert: metadata_list(&builder, metadata::ALERT)?,
         })
     }
 }
@@ -86,8 +98,8 @@ fn metadata_list<T: DeserializeOwned>(
     }
 }
 
-fn json<T: Serialize>(list: &[T]) -> Result<String, ParquetError> {
-    serde_json::to_string(list).map_err(|error| ParquetError::External(Box::new(error)))
+fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, ParquetError> {
+    serde_json::to_string(value).map_err(|error| ParquetError::External(Box::new(error)))
 }
 
 /// Returns the warehouse columns of rows with this schema.
@@ -112,6 +124,8 @@ pub fn encode(gold: &Gold, job: &JobDocument) -> Result<Bytes, ParquetError> {
         (metadata::ROWS, rows.num_rows().to_string()),
         (metadata::DIRTIED, json(&gold.dirtied)?),
         (metadata::FAILED_CHECKS, json(&gold.failed_checks)?),
+        (metadata::WITHHELD, json(&Withheld::of(&gold.failed_checks))?),
+        (metadata::ALERT, json(&gold.alert)?),
     ];
     let pairs = pairs
         .into_iter()

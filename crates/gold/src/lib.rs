@@ -6,5 +6,5 @@ mod file;
 mod types;
 
 pub use commit::{UnreadableCommit, committed};
-pub use file::{Gold, columns, encode};
+pub use file::{Footer, Gold, columns, encode};
 pub use types::portable;

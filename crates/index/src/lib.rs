@@ -2,9 +2,11 @@
 //! [`ModelIndex`], [reference tables](ReferenceTable) and the [commits](GoldHead) of gold objects.
 
 mod commit;
+mod description;
 mod models;
 mod reference;
 
 pub use commit::{GoldHead, GoldHeadError};
-pub use models::{IndexedModel, ModelIndex};
+pub use description::{Description, InvalidDescription};
+pub use models::{IndexError, IndexedModel, ModelIndex};
 pub use reference::{ReferenceDeclaration, ReferenceError, ReferenceTable, References};

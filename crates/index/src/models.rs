@@ -1,9 +1,15 @@
 //! The index of the models.
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use serde::{Deserialize, Serialize};
 use shoplake_jobs::{CheckRun, Partition};
 use shoplake_lake::keys;
 
+use crate::description::Description;
 use crate::reference::{ReferenceTable, References};
 
 /// All models and reference tables of a package. The packaging writes it as `models.json`.
@@ -22,6 +28,16 @@ pub struct IndexedModel {
     pub name: String,
     /// Its partition column.
     pub partition: String,
+    /// The datasets and models that it and its checks read: `silver.<dataset>`, `gold.<model>`.
+    pub inputs: Vec<String>,
+    /// Those of which a day has to have an object, so that its partition is not empty.
+    pub first: Vec<String>,
+    /// Its partition D reads the input days from D - lookback_days, copies of rows included, ...
+    pub lookback_days: u16,
+    /// ... to D + lookahead_days.
+    pub lookahead_days: u16,
+    /// The shortest time between two computations of a partition.
+    pub every_seconds: u32,
     /// Columns that identify a row.
     pub key: Vec<String>,
     /// The warehouse table that shows it, as `schema.table`; none if it only serves other models.
@@ -30,9 +46,34 @@ pub struct IndexedModel {
     pub checks: Vec<CheckRun>,
     /// The reference tables that it or its checks read.
     pub references: Vec<String>,
+    /// What one row is, in words.
+    pub grain: Description,
+    /// Descriptions of its columns, by name.
+    pub columns: BTreeMap<String, Description>,
+}
+
+/// An index of the models that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {}: {reason}; write it with `shoplake catalog --models`", .file.display())]
+pub struct IndexError {
+    /// The file.
+    pub file: PathBuf,
+    /// Why it cannot be read.
+    pub reason: String,
 }
 
 impl ModelIndex {
+    /// Reads the index of a package, `models.json`.
+    ///
+    /// # Errors
+    /// When the file is missing or not an index.
+    pub fn read(file: &Path) -> Result<Self, IndexError> {
+        let invalid =
+            |error: &dyn Display| IndexError { file: file.to_owned(), reason: error.to_string() };
+        let json = fs::read(file).map_err(|error| invalid(&error))?;
+        serde_json::from_slice(&json).map_err(|error| invalid(&error))
+    }
+
     /// Returns the model called `name`.
     pub fn get(&self, name: &str) -> Option<&IndexedModel> {
         self.models.iter().find(|model| model.name == name)
@@ -50,8 +91,26 @@ impl ModelIndex {
 }
 
 impl IndexedModel {
+    /// Returns the partitions that read the day `changed` of an input.
+    pub fn dirtied_by(&self, changed: Partition) -> impl Iterator<Item = Partition> + use<> {
+        // D reads [D - lookback, D + lookahead], so X is read by [X - lookahead, X + lookback].
+        changed.window(self.lookahead_days, self.lookback_days)
+    }
+
     /// Returns the key of the object that holds `partition`.
     pub fn output_key(&self, partition: Partition) -> String {
         keys::gold(&self.name, &self.partition, partition)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_index_is_an_error_that_says_how_to_write_it() {
+        let error = ModelIndex::read(Path::new("none/models.json")).unwrap_err().to_string();
+        assert!(error.starts_with("cannot read none/models.json: "), "{error}");
+        assert!(error.ends_with("write it with `shoplake catalog --models`"), "{error}");
     }
 }

@@ -3,6 +3,7 @@
 //! without signatures, so that every way of receiving events shares one path.
 
 mod accepted_ids;
+mod copies;
 mod envelopes;
 mod events;
 mod ingest;

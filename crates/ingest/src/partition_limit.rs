@@ -34,6 +34,8 @@ struct Hour {
 /// A request has events of more partitions than the shop's limit for this hour allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooManyPartitions {
+    /// The request's partitions. If they are more than `limit`, the request is never accepted.
+    pub requested: usize,
     /// The request's partitions that were not used before in this hour.
     pub new: usize,
     /// The partitions that were used in this hour.
@@ -83,6 +85,7 @@ impl PartitionLimit {
             let until =
                 now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now) + TimeDelta::hours(1);
             return Err(TooManyPartitions {
+                requested: outside.len(),
                 new,
                 used: used.len(),
                 limit: self.limit,
@@ -131,7 +134,8 @@ mod tests {
         let acme = shop("acme");
         check(&acme, &[-10, -11, -10], 0).unwrap();
         let rejected = check(&acme, &[-12, -13, -10], 600).unwrap_err();
-        assert_eq!((rejected.new, rejected.used, rejected.limit), (2, 2, 3));
+        assert_eq!((rejected.requested, rejected.new), (3, 2));
+        assert_eq!((rejected.used, rejected.limit), (2, 3));
         assert_eq!((rejected.until, rejected.retry_after_seconds), (at(3_600), 3_001));
 
         // A rejected request uses nothing, and used days may be used again.

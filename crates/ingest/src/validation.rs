@@ -4,13 +4,14 @@ use serde_json::value::RawValue;
 use shoplake_contracts::envelope::MAX_RECORD_BYTES;
 use shoplake_contracts::{Code, Contract, Partition, Reason, Rejected, RowMetadata};
 
+use crate::copies::Copies;
 use crate::envelopes::WrappedEvent;
 use crate::rejection::{EventError, Rejection};
 
 /// Returns the partitions of the events.
 ///
-/// One event that violates the contract (or names another shop) rejects all of them, so that a
-/// sender never has to find out which half was accepted.
+/// One event that violates the contract, names another shop, or has another time than an event with
+/// its key, rejects all of them, so that a sender never has to find out which half was accepted.
 pub(crate) fn partitions(
     contract: &Contract,
     metadata: RowMetadata<'_>,
@@ -19,10 +20,15 @@ pub(crate) fn partitions(
     let mut row = contract.row();
     let mut partitions = Vec::with_capacity(events.len());
     let mut errors = Vec::new();
+    let mut copies = Copies::new(contract);
     for (index, event) in events.iter().enumerate() {
         let data = event.get().as_bytes();
         match contract.decode(metadata, data, &mut row) {
-            Ok(()) => partitions.extend(contract.partition.of(contract.partition_value(&row))),
+            Ok(()) => {
+                partitions.extend(contract.partition.of(contract.partition_value(&row)));
+                let reason = copies.add(index, &row);
+                errors.extend(reason.map(|reason| EventError { index, reason }));
+            }
             Err(Rejected) => {
                 let reasons = contract.explain(metadata, data).into_iter();
                 errors.extend(reasons.map(|reason| EventError { index, reason }));

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ColumnType, Partition, PartitionError};
+use crate::{CheckRun, ColumnType, Partition, PartitionError};
 
 /// The version of [`JobDocument`] that this crate writes and its readers understand.
 pub const JOB_VERSION: u32 = 2;
@@ -39,8 +39,10 @@ pub struct JobDocument {
     pub output: JobOutput,
     /// The model's warehouse table as `schema.table`; none for a model that only other models read.
     pub warehouse: Option<String>,
-    /// The alert about each new row; none if the model has no alert.
-    pub notice: Option<Notice>,
+    /// The alert about each new row; none if the model has no alert. Documents from before
+    /// 2026-11-30 name it `notice`.
+    #[serde(alias = "notice")]
+    pub alert: Option<Alert>,
     /// Names of columns that hold personal data, in any table: a failed check masks their values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub personal: Vec<String>,
@@ -50,6 +52,12 @@ impl JobDocument {
     /// Returns the name of the table in which checks see the new rows: `gold__<model>`.
     pub fn rows_table(&self) -> String {
         Self::rows_table_of(&self.model)
+    }
+
+    /// Returns all checks of the new rows: the queries, and the one that the engine makes itself.
+    pub fn check_runs(&self) -> Vec<CheckRun> {
+        let queries = self.checks.iter().map(CheckRun::from);
+        queries.chain([CheckRun::computes(&self.model)]).collect()
     }
 
     /// Returns the name of the table in which the checks of `model` see its new rows.
@@ -136,6 +144,10 @@ pub struct View {
     pub name: String,
     /// Its query.
     pub sql: String,
+    /// Whether the engine computes its rows once and keeps them, instead of once for each query
+    /// that reads the view: for a few rows that cost a pass over the objects.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stored: bool,
 }
 
 /// A query that returns the rows that violate a rule.
@@ -149,6 +161,7 @@ pub struct JobCheck {
     /// What holds for every row.
     pub description: String,
     /// The query. It sees the model's new rows as the table `gold__<model>`, and the job's views.
+    /// It returns `shop_id`, the shop that the row concerns.
     pub sql: String,
 }
 
@@ -156,8 +169,9 @@ pub struct JobCheck {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// The job commits nothing and reports the failure. Documents from before 2026-11-30 have the
-    /// name `stop`.
+    /// The job withholds the new rows of the shops that the check returns: these shops keep the
+    /// rows of the last commit. It commits the rows of all others and reports the failure.
+    /// Documents from before 2026-11-30 have the name `stop`.
     #[serde(alias = "stop")]
     Error,
     /// The job commits the rows and reports the failure.
@@ -168,7 +182,7 @@ pub enum Severity {
 /// ends if the receiver asks for that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Notice {
+pub struct Alert {
     /// The message in one line, with columns in braces: `{product_id} is {state} at {location_id}`.
     pub subject: String,
     /// The timestamp column with the beginning.
@@ -177,7 +191,7 @@ pub struct Notice {
     pub ended: String,
 }
 
-impl Notice {
+impl Alert {
     /// Returns the columns that the subject names.
     pub fn placeholders(&self) -> Vec<&str> {
         self.subject
@@ -242,6 +256,29 @@ mod tests {
         }
         let json = serde_json::json!({"column": "c", "type": "date", "value": "0007"});
         assert!(serde_json::from_value::<JobPartition>(json).is_err());
+    }
+
+    #[test]
+    fn a_document_from_before_the_rename_of_alert_is_read() {
+        let alert = serde_json::json!({"subject": "{a}", "started": "b", "ended": "c"});
+        let document: JobDocument = serde_json::from_value(serde_json::json!({
+            "version": JOB_VERSION,
+            "id": "0a",
+            "model": "m",
+            "partition": {"column": "day", "type": "date", "value": "2010-12-01"},
+            "inputs": [],
+            "views": [],
+            "sql": "select 1",
+            "key": ["day"],
+            "sort": ["day"],
+            "checks": [],
+            "downstream": [],
+            "output": {"key": "k", "expected_etag": null, "version": 1, "inputs_digest": "0b"},
+            "warehouse": null,
+            "notice": alert,
+        }))
+        .unwrap();
+        assert_eq!(serde_json::to_value(&document).unwrap()["alert"], alert);
     }
 
     #[test]

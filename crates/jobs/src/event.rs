@@ -20,6 +20,10 @@ pub struct PartitionDirty {
     pub until: Option<Partition>,
     /// Why the partitions are dirty, for people who read the queue.
     pub reason: String,
+    /// Whether the partitions are computed even if their inputs are the same, after everything that
+    /// is more urgent: a backfill.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recompute: bool,
 }
 
 impl PartitionDirty {
@@ -30,7 +34,7 @@ impl PartitionDirty {
 
     /// Returns the message about one partition.
     pub fn one(model: &str, partition: Partition, reason: String) -> Self {
-        Self { model: model.to_owned(), partition, until: None, reason }
+        Self { model: model.to_owned(), partition, until: None, reason, recompute: false }
     }
 
     /// Returns the fewest messages that name exactly these partitions.

@@ -10,15 +10,17 @@ mod event;
 pub mod metadata;
 mod partition;
 mod result;
+mod time;
 
 pub use column_type::{ColumnType, ColumnTypeError};
 pub use document::{
-    Downstream, JOB_VERSION, JobCheck, JobDocument, JobInput, JobOutput, JobPartition, Notice,
+    Alert, Downstream, JOB_VERSION, JobCheck, JobDocument, JobInput, JobOutput, JobPartition,
     Severity, TableColumn, View,
 };
 pub use event::PartitionDirty;
 pub use partition::{Hour, Partition, PartitionError};
 pub use result::{
     CheckAlert, CheckRun, FailedCheck, JobOutcome, JobResult, LoadColumn, LoadRequest,
-    MAX_FAILED_SHOPS, NotifyRequest,
+    MAX_FAILED_SHOPS, NO_SHOP, NotifyRequest, Withheld,
 };
+pub use time::rfc3339;

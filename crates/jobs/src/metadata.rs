@@ -9,9 +9,6 @@ pub const INPUTS: &str = "inputs";
 pub const JOB: &str = "job";
 /// The number of rows.
 pub const ROWS: &str = "rows";
-/// Names of the checks whose failure is new with this commit, separated by commas (only in the
-/// S3 object, and only if there are any).
-pub const NEW_FAILURES: &str = "new-failures";
 /// When the job was planned: the commit holds what was written before (only in the S3 object).
 pub const PLANNED_AT: &str = "planned-at";
 /// When the oldest event that the commit adds was received (only in the S3 object, and only if its
@@ -19,5 +16,11 @@ pub const PLANNED_AT: &str = "planned-at";
 pub const RECEIVED_AT: &str = "received-at";
 /// The partitions of other models that the commit dirtied, as JSON (only in the Parquet file).
 pub const DIRTIED: &str = "dirtied";
-/// The checks of severity warn that returned rows, as JSON (only in the Parquet file).
+/// The checks that failed, of both severities, as JSON (only in the Parquet file).
 pub const FAILED_CHECKS: &str = "failed_checks";
+/// The shops whose new rows are withheld, as JSON (only in the Parquet file):
+/// [`Withheld`](crate::Withheld).
+pub const WITHHELD: &str = "withheld";
+/// The failures that are new with the commit, as JSON (only in the Parquet file):
+/// [`CheckAlert`](crate::CheckAlert).
+pub const ALERT: &str = "alert";

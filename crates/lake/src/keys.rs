@@ -45,17 +45,33 @@ pub const SILVER: &str = "silver/";
 pub const QUARANTINE: &str = "quarantine/";
 /// `gold/`: the rows of models.
 pub const GOLD: &str = "gold/";
-/// `jobs/`: job documents, results and leases.
+/// `jobs/`: job documents and results.
 pub const JOBS: &str = "jobs/";
+/// `state/partitions/`: the states of partitions.
+pub const PARTITION_STATES: &str = "state/partitions/";
+/// `state/owed/`: the markers of the partitions that owe something.
+pub const OWED: &str = "state/owed/";
+/// `state/conformed/`: the receipts of the bronze objects that were conformed.
+pub const CONFORMED: &str = "state/conformed/";
+/// `state/runs/`: the run slots that are taken.
+pub const RUNS: &str = "state/runs/";
+/// `state/old-days/`: the turns of the old days of shops.
+pub const OLD_DAYS: &str = "state/old-days/";
+/// `state/sweep.json`: how far the sweep has compared states with silver and gold.
+pub const SWEEP: &str = "state/sweep.json";
+/// `alerts/`: the alerts that were sent.
+pub const ALERTS: &str = "alerts/";
 /// `reference/`: edited reference tables.
 pub const REFERENCE: &str = "reference/";
-
-/// The name of a lease in the folder of its partition.
-const LEASE: &str = "running.json";
 
 /// `bronze/<source>/`
 pub fn bronze_source(source: &str) -> String {
     format!("{BRONZE}{source}/")
+}
+
+/// `bronze/<source>/dt=`: what precedes the day of arrival in the keys of a source.
+pub fn bronze_days(source: &str) -> String {
+    format!("{}dt=", bronze_source(source))
 }
 
 /// `bronze/<source>/dt=<day>/hour=<HH>/`: the objects of the envelopes that arrived in one hour.
@@ -66,6 +82,12 @@ pub fn bronze_hour(source: &str, hour: DateTime<Utc>) -> String {
 /// `bronze/<source>/dt=<day>/hour=<HH>/<name>.gz`
 pub fn bronze(source: &str, hour: DateTime<Utc>, name: &str) -> String {
     format!("{}{name}.gz", bronze_hour(source, hour))
+}
+
+/// `state/conformed/<source>/dt=<day>/hour=<HH>/<name>.gz`: the receipt of a bronze object or of a
+/// prefix of bronze; `None` for other keys.
+pub fn conformed(key: &str) -> Option<String> {
+    Some(format!("{CONFORMED}{}", key.strip_prefix(BRONZE)?))
 }
 
 /// `silver/<dataset>/<partition>/<name>.parquet`
@@ -134,15 +156,14 @@ pub fn job_result(model: &str, partition: Partition, id: &str) -> String {
     format!("{}{partition}/{id}.result.json", jobs(model))
 }
 
-/// `jobs/<model>/<partition>/running.json`: the lease of the job that computes the partition. Ids
-/// of jobs are hexadecimal, so none is `running`.
-pub fn lease(model: &str, partition: Partition) -> String {
-    format!("{}{partition}/{LEASE}", jobs(model))
-}
-
-/// Returns whether `key` is the lease of a partition of any model.
-pub fn is_lease(key: &str) -> bool {
-    key.starts_with(JOBS) && key.rsplit_once('/').is_some_and(|(_, name)| name == LEASE)
+/// Returns the model, the partition and the job of the key of a job document; `None` for other
+/// keys.
+pub fn parse_job(key: &str) -> Option<(&str, Partition, &str)> {
+    let (model, rest) = key.strip_prefix(JOBS)?.split_once('/')?;
+    let (partition, name) = rest.split_once('/')?;
+    let id = name.strip_suffix(".json")?;
+    let is_id = !id.is_empty() && !id.contains(['/', '.']);
+    is_id.then_some((model, partition.parse().ok()?, id))
 }
 
 /// `jobs/<model>/`
@@ -150,10 +171,46 @@ pub fn jobs(model: &str) -> String {
     format!("{JOBS}{model}/")
 }
 
-/// Returns the partition of a job document, result or lease of `model`; `None` for other keys.
+/// Returns the partition of a job document or result of `model`; `None` for other keys.
 pub fn job_partition(model: &str, key: &str) -> Option<Partition> {
     let (partition, _) = key.strip_prefix(&jobs(model))?.split_once('/')?;
     partition.parse().ok()
+}
+
+/// `state/partitions/<model>/`: the states of a model's partitions.
+pub fn partition_states(model: &str) -> String {
+    format!("{PARTITION_STATES}{model}/")
+}
+
+/// `state/partitions/<model>/<partition>.json`: the state of a partition.
+pub fn partition_state(model: &str, partition: Partition) -> String {
+    format!("{}{partition}.json", partition_states(model))
+}
+
+/// `state/owed/<model>/<partition>`: the marker of a partition that owes something.
+pub fn owed(model: &str, partition: Partition) -> String {
+    format!("{OWED}{model}/{partition}")
+}
+
+/// Returns the model and the partition of a marker; `None` for other keys.
+pub fn parse_owed(key: &str) -> Option<(&str, Partition)> {
+    let (model, partition) = key.strip_prefix(OWED)?.split_once('/')?;
+    Some((model, partition.parse().ok()?))
+}
+
+/// `state/runs/<number>.json`: a run slot.
+pub fn run(number: u16) -> String {
+    format!("{RUNS}{number:02}.json")
+}
+
+/// Returns the number of a run slot; `None` for other keys.
+pub fn run_number(key: &str) -> Option<u16> {
+    key.strip_prefix(RUNS)?.strip_suffix(".json")?.parse().ok()
+}
+
+/// `state/old-days/<shop>.json`: the turns of a shop's old days.
+pub fn old_days(shop: &str) -> String {
+    format!("{OLD_DAYS}{shop}.json")
 }
 
 /// `state/connectors/<connector>/<shop>/<batch>.json`: the checkpoint of a connector's batch.
@@ -172,21 +229,27 @@ pub fn freshness(dataset: &str) -> String {
     format!("state/freshness/{dataset}.json")
 }
 
-/// `notices/<model>/<id>.json`: the alerts that were sent about a subject, such as a product at a
+/// `alerts/<model>/<id>.json`: the alerts that were sent about a subject, such as a product at a
 /// location.
-pub fn notice(model: &str, id: &str) -> String {
-    format!("notices/{model}/{id}.json")
+pub fn alert(model: &str, id: &str) -> String {
+    format!("{ALERTS}{model}/{id}.json")
 }
 
-/// `notices/<model>/waiting/<partition>/`: the rows whose alert waits for the next commit of the
+/// `alerts/<model>/waiting/<partition>/`: the rows whose alert waits for the next commit of the
 /// partition.
-pub fn waiting_notices(model: &str, partition: &str) -> String {
-    format!("notices/{model}/waiting/{partition}/")
+pub fn waiting_alerts(model: &str, partition: Partition) -> String {
+    format!("{ALERTS}{model}/waiting/{partition}/")
 }
 
-/// `notices/<model>/waiting/<partition>/<id>.json`: one such row.
-pub fn waiting_notice(model: &str, partition: &str, id: &str) -> String {
-    format!("{}{id}.json", waiting_notices(model, partition))
+/// `alerts/<model>/waiting/<partition>/<id>.json`: one such row.
+pub fn waiting_alert(model: &str, partition: Partition, id: &str) -> String {
+    format!("{}{id}.json", waiting_alerts(model, partition))
+}
+
+/// Returns the key or folder that deployments from before 2026-11-30 have in place of one in
+/// `alerts/`. To be removed in 0.2.0, with the permissions of notify for `notices/`.
+pub fn former_alerts(key: &str) -> String {
+    key.replacen(ALERTS, "notices/", 1)
 }
 
 /// `reference/<table>.csv`
@@ -253,6 +316,15 @@ mod tests {
     }
 
     #[test]
+    fn a_receipt_has_the_place_of_its_object() {
+        let key = "bronze/pos/dt=2026-11-21/hour=09/a.gz";
+        assert!(key.starts_with(&bronze_days("pos")));
+        let receipt = conformed(key).unwrap();
+        assert_eq!(receipt, "state/conformed/pos/dt=2026-11-21/hour=09/a.gz");
+        assert_eq!((conformed("silver/x"), parse(&receipt)), (None, None));
+    }
+
+    #[test]
     fn other_keys_name_nothing() {
         for key in [
             "",
@@ -263,7 +335,7 @@ mod tests {
             "silver/x/bucket=7/a.parquet",
             "gold/x/day=yesterday/data.parquet",
             "jobs/a/b/c.json",
-            "notices/a/b/c.json",
+            "alerts/a/b/c.json",
             "reference/.csv",
             "reference/a/b.csv",
             "reference/a.txt",
@@ -275,26 +347,24 @@ mod tests {
     #[test]
     fn the_objects_of_a_job_name_its_partition() {
         let day = "2010-12-01".parse().unwrap();
-        for key in [job("m", day, "0a"), job_result("m", day, "0a"), lease("m", day)] {
+        for key in [job("m", day, "0a"), job_result("m", day, "0a")] {
             assert_eq!(job_partition("m", &key), Some(day), "{key}");
             assert_eq!(job_partition("n", &key), None, "{key}");
+        }
+        assert_eq!(parse_job(&job("m", day, "0a")), Some(("m", day, "0a")));
+        for key in ["jobs/m/2010-12-01/0a.result.json", "jobs/m/2010-12-01/.json", "jobs/m/x.json"]
+        {
+            assert_eq!(parse_job(key), None, "{key}");
         }
     }
 
     #[test]
-    fn only_a_lease_is_a_lease() {
+    fn a_marker_and_a_slot_can_be_read_back() {
         let day = "2010-12-01".parse().unwrap();
-        assert_eq!(lease("m", day), "jobs/m/2010-12-01/running.json");
-        assert!(is_lease(&lease("m", day)));
-        for key in [
-            job("m", day, "0a"),
-            job_result("m", day, "0a"),
-            "jobs/m/2010-12-01/not-running.json".to_owned(),
-            "state/m/2010-12-01/running.json".to_owned(),
-            String::new(),
-        ] {
-            assert!(!is_lease(&key), "{key}");
-        }
+        assert_eq!(parse_owed(&owed("m", day)), Some(("m", day)));
+        assert_eq!(partition_state("m", day), "state/partitions/m/2010-12-01.json");
+        assert_eq!([run(7), run(120)].map(|key| run_number(&key)), [Some(7), Some(120)]);
+        assert_eq!((parse_owed("state/owed/m"), run_number("state/runs/x.json")), (None, None));
     }
 
     proptest! {

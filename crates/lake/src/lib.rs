@@ -1,10 +1,11 @@
-//! The lake's objects: their keys, the store that reads and writes them, and leases. This crate
-//! knows S3 and nothing about datasets or models.
+//! The lake's objects: their keys, the store that reads and writes them, and the states of
+//! partitions. This crate knows S3 and nothing about datasets or models.
 
 pub mod keys;
-pub mod lease;
 mod memory;
 mod s3;
+pub mod shops;
+pub mod state;
 mod store;
 
 pub use memory::MemoryStore;

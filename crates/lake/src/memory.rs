@@ -1,7 +1,7 @@
-//! A lake in memory, with the promises of S3: strong consistency, atomic conditional writes, ETags
-//! that name the content.
+//! A lake in memory, with the promises of S3: strong consistency and atomic conditional writes. As
+//! with SSE-KMS, each write has another ETag, whatever its bytes are.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
+use shoplake_platform::faults::{Fault, Faults};
 
 use crate::store::{
     Condition, ETag, Entry, Folders, Head, Metadata, Object, PutError, Store, StoreError,
@@ -18,16 +19,27 @@ use crate::store::{
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
+    faults: Faults,
 }
 
 #[derive(Debug, Default)]
 struct State {
     objects: BTreeMap<String, Object>,
     now: DateTime<Utc>,
-    faults: VecDeque<bool>,
+    writes: u64,
 }
 
 impl MemoryStore {
+    /// Returns an empty store whose operations have these faults.
+    pub fn with_faults(faults: Faults) -> Self {
+        Self { faults, ..Self::default() }
+    }
+
+    /// Returns the faults of the store.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
     /// Sets the time of later writes.
     pub fn set_now(&self, now: DateTime<Utc>) {
         self.state().now = now;
@@ -36,7 +48,7 @@ impl MemoryStore {
     /// Sets which of the next operations fail, one value each. All operations after the schedule
     /// succeed.
     pub fn fail(&self, schedule: impl IntoIterator<Item = bool>) {
-        self.state().faults = schedule.into_iter().collect();
+        self.faults.set(schedule.into_iter().map(|fails| fails.then_some(Fault::Lost)));
     }
 
     /// Returns all keys, in order.
@@ -49,35 +61,46 @@ impl MemoryStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn operate(
+    fn read(&self, action: &'static str, key: &str) -> Result<MutexGuard<'_, State>, StoreError> {
+        match self.faults.read(action) {
+            None => Ok(self.state()),
+            Some(fault) => Err(failed(action, key, fault)),
+        }
+    }
+
+    /// Begins a write: returns the state to change, and the error to return after the change if the
+    /// answer is lost.
+    fn write(
         &self,
         action: &'static str,
         key: &str,
-    ) -> Result<MutexGuard<'_, State>, StoreError> {
-        let mut state = self.state();
-        if state.faults.pop_front().unwrap_or(false) {
-            return Err(StoreError {
-                action,
-                key: key.to_owned(),
-                cause: "scheduled by the test".to_owned(),
-            });
+    ) -> Result<(MutexGuard<'_, State>, Result<(), StoreError>), StoreError> {
+        match self.faults.write(action) {
+            None => Ok((self.state(), Ok(()))),
+            Some(fault) if fault.takes_effect() => {
+                Ok((self.state(), Err(failed(action, key, fault))))
+            }
+            Some(fault) => Err(failed(action, key, fault)),
         }
-        Ok(state)
     }
+}
+
+fn failed(action: &'static str, key: &str, fault: Fault) -> StoreError {
+    StoreError { action, key: key.to_owned(), cause: format!("requested fault {fault:?}") }
 }
 
 #[async_trait]
 impl Store for MemoryStore {
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
-        Ok(self.operate("read", key)?.objects.get(key).cloned())
+        Ok(self.read("read", key)?.objects.get(key).cloned())
     }
 
     async fn head(&self, key: &str) -> Result<Option<Head>, StoreError> {
-        Ok(self.operate("look at", key)?.objects.get(key).map(|object| object.head.clone()))
+        Ok(self.read("look at", key)?.objects.get(key).map(|object| object.head.clone()))
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
-        let state = self.operate("list", prefix)?;
+        let state = self.read("list", prefix)?;
         Ok(state
             .objects
             .range(prefix.to_owned()..)
@@ -93,7 +116,7 @@ impl Store for MemoryStore {
         last: &str,
     ) -> Result<Vec<Entry>, StoreError> {
         let folders = Folders::new(prefix, first, last);
-        let state = self.operate("list", prefix)?;
+        let state = self.read("list", prefix)?;
         let range = (Bound::Excluded(folders.start_after()), Bound::Unbounded);
         let end = folders.end();
         Ok(state
@@ -112,7 +135,7 @@ impl Store for MemoryStore {
         metadata: Metadata,
         condition: Condition,
     ) -> Result<ETag, PutError> {
-        let mut state = self.operate("write", key)?;
+        let (mut state, answer) = self.write("write", key)?;
         let current = state.objects.get(key).map(|object| &object.head.etag);
         let holds = match &condition {
             Condition::Always => true,
@@ -120,9 +143,12 @@ impl Store for MemoryStore {
             Condition::Matches(expected) => current == Some(expected),
         };
         if !holds {
+            answer?;
             return Err(PutError::Conflict { key: key.to_owned() });
         }
-        let etag = ETag::new(format!("\"{}\"", hex::encode(&Sha256::digest(&bytes)[..16])));
+        state.writes += 1;
+        let digest = Sha256::digest(state.writes.to_be_bytes());
+        let etag = ETag::new(format!("\"{}\"", hex::encode(&digest[..16])));
         let head = Head {
             etag: etag.clone(),
             size: bytes.len() as u64,
@@ -130,12 +156,14 @@ impl Store for MemoryStore {
             metadata,
         };
         state.objects.insert(key.to_owned(), Object { head, bytes });
+        answer?;
         Ok(etag)
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        self.operate("delete", key)?.objects.remove(key);
-        Ok(())
+        let (mut state, answer) = self.write("delete", key)?;
+        state.objects.remove(key);
+        answer
     }
 }
 
@@ -180,6 +208,13 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_same_bytes_get_another_etag() {
+        let store = MemoryStore::default();
+        let first = put(&store, "1", Condition::Always).await.unwrap();
+        assert_ne!(put(&store, "1", Condition::Always).await.unwrap(), first);
+    }
+
+    #[tokio::test]
     async fn lists_only_the_prefix() {
         let store = MemoryStore::default();
         for key in ["a/1", "a/2", "a0", "b/1"] {
@@ -196,6 +231,34 @@ mod tests {
         store.fail([true]);
         assert!(matches!(put(&store, "1", Condition::Always).await, Err(PutError::Store(_))));
         assert!(store.get("gold/a").await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_write_with_a_lost_answer_conflicts_when_it_is_repeated() {
+        let store = MemoryStore::default();
+        store.faults().set([Some(Fault::AnswerLost)]);
+        let lost = put(&store, "1", Condition::Absent).await;
+        assert!(matches!(lost, Err(PutError::Store(_))), "{lost:?}");
+        let repeated = put(&store, "1", Condition::Absent).await;
+        assert!(matches!(repeated, Err(PutError::Conflict { .. })), "{repeated:?}");
+        assert_eq!(store.get("gold/a").await.unwrap().unwrap().bytes, "1");
+
+        store.faults().set([Some(Fault::AnswerLost)]);
+        assert!(store.delete("gold/a").await.is_err());
+        assert!(store.get("gold/a").await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn the_next_object_follows_a_key() {
+        let store = MemoryStore::default();
+        for key in ["a/1/x", "a/1/y", "a/2/x", "b/1"] {
+            store.put(key, Bytes::new(), Metadata::new(), Condition::Always).await.unwrap();
+        }
+        let next = async |after: &str| store.next("a/", after).await.unwrap().map(|next| next.key);
+        assert_eq!(next("").await.as_deref(), Some("a/1/x"));
+        assert_eq!(next("a/1/x").await.as_deref(), Some("a/1/y"));
+        assert_eq!(next("a/10").await.as_deref(), Some("a/2/x"), "`0` follows `/`");
+        assert_eq!(next("a/2/x").await, None);
     }
 
     proptest! {

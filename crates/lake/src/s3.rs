@@ -31,6 +31,32 @@ impl S3Store {
             );
         Self { client: Client::from_conf(builder.build()), bucket: bucket.into() }
     }
+
+    /// Calls `visit` with each object of the folders, in the order of their keys.
+    async fn each(
+        &self,
+        folders: Folders<'_>,
+        mut visit: impl FnMut(Entry) + Send,
+    ) -> Result<(), StoreError> {
+        let (prefix, end) = (folders.prefix(), folders.end());
+        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+        let mut pages = request.start_after(folders.start_after()).into_paginator().send();
+        // ListObjectsV2 has no end but the prefix's, so the loop ends with the page that passes the
+        // end of the range.
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| failed("list", prefix, error))?;
+            let mut page = page.contents.unwrap_or_default().into_iter().map(entry).peekable();
+            while let Some(entry) = page.next_if(|entry| entry.key < end) {
+                if folders.contain(&entry.key) {
+                    visit(entry);
+                }
+            }
+            if page.peek().is_some() {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -95,26 +121,28 @@ impl Store for S3Store {
         first: &str,
         last: &str,
     ) -> Result<Vec<Entry>, StoreError> {
-        let folders = Folders::new(prefix, first, last);
-        let end = folders.end();
-        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
-        let mut pages = request.start_after(folders.start_after()).into_paginator().send();
         let mut entries = Vec::new();
-        // ListObjectsV2 has no end but the prefix's, so the loop ends with the page that passes the
-        // end of the range.
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| failed("list", prefix, error))?;
-            let mut page = page.contents.unwrap_or_default().into_iter().map(entry).peekable();
-            while let Some(entry) = page.next_if(|entry| entry.key < end) {
-                if folders.contain(&entry.key) {
-                    entries.push(entry);
-                }
-            }
-            if page.peek().is_some() {
-                break;
-            }
-        }
+        self.each(Folders::new(prefix, first, last), |entry| entries.push(entry)).await?;
         Ok(entries)
+    }
+
+    async fn newest(
+        &self,
+        prefix: &str,
+        first: &str,
+        last: &str,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let mut newest = None;
+        let folders = Folders::new(prefix, first, last);
+        self.each(folders, |entry| newest = newest.max(Some(entry.last_modified))).await?;
+        Ok(newest)
+    }
+
+    async fn next(&self, prefix: &str, after: &str) -> Result<Option<Entry>, StoreError> {
+        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+        let output = request.start_after(after).max_keys(1).send().await;
+        let output = output.map_err(|error| failed("list", prefix, error))?;
+        Ok(output.contents.unwrap_or_default().into_iter().next().map(entry))
     }
 
     async fn put(

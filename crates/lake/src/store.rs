@@ -121,6 +121,10 @@ impl<'a> Folders<'a> {
         Self { prefix, first, last }
     }
 
+    pub(crate) fn prefix(&self) -> &'a str {
+        self.prefix
+    }
+
     /// Returns a key that precedes all keys of the folders.
     pub(crate) fn start_after(&self) -> String {
         format!("{}{}", self.prefix, self.first)
@@ -166,6 +170,25 @@ pub trait Store: Send + Sync {
         let mut entries = self.list(prefix).await?;
         entries.retain(|entry| folders.contain(&entry.key));
         Ok(entries)
+    }
+
+    /// Returns when the newest object of the folders of [`list_range`](Self::list_range) was
+    /// written; `None` if they are empty. It keeps no entry, as a day may have very many.
+    async fn newest(
+        &self,
+        prefix: &str,
+        first: &str,
+        last: &str,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let entries = self.list_range(prefix, first, last).await?;
+        Ok(entries.iter().map(|entry| entry.last_modified).max())
+    }
+
+    /// Returns the first object whose key starts with `prefix` and follows `after`; `None` if there
+    /// is none.
+    async fn next(&self, prefix: &str, after: &str) -> Result<Option<Entry>, StoreError> {
+        let entries = self.list(prefix).await?;
+        Ok(entries.into_iter().find(|entry| entry.key.as_str() > after))
     }
 
     /// Writes an object if the condition holds, and returns its ETag.

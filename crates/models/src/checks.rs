@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::dataset::Dataset;
+use crate::definition::Reason;
 use crate::models::Check;
 use crate::query::{Query, QueryError};
+use crate::render::runs_name;
 use shoplake_jobs::Severity;
 
 /// The length of a description without the words that say what was cut off: with them it fits the
@@ -16,13 +19,16 @@ const MAX_DESCRIPTION_BYTES: usize = 960;
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct CommonChecks {
+    /// What a row that violates `not_null`, `bounds` or `reconciles` means for its shop: a warning
+    /// by default.
+    severity: Option<Severity>,
     /// Columns that are never null.
     not_null: Vec<String>,
     /// Conditions that no row violates. A condition that is null holds.
     bounds: Vec<String>,
     /// Columns with the expression that each one equals, nulls included.
     reconciles: BTreeMap<String, String>,
-    /// The dataset whose batches arrived whole.
+    /// The dataset whose batches arrived as their control totals say.
     control_totals: Option<ControlTotals>,
 }
 
@@ -32,8 +38,6 @@ pub(crate) struct CommonChecks {
 struct ControlTotals {
     /// The dataset.
     dataset: String,
-    /// An expression over its rows: the name of the batch that a row arrived in.
-    batch: String,
     /// The column whose sum a control total states.
     quantity: String,
 }
@@ -44,9 +48,17 @@ impl CommonChecks {
         self.not_null.iter().chain(self.reconciles.keys()).map(String::as_str)
     }
 
-    /// Returns the checks of `model`. All of them warn: a shop's data can make them fail, and must
-    /// not keep back the rows of other shops.
-    pub(crate) fn compile(&self, model: &str) -> Result<Vec<Check>, QueryError> {
+    /// Returns the checks of `model`. Each returns `shop_id`: that of a row of the model, whose key
+    /// has it, or that of a control total.
+    ///
+    /// Control totals have severity error: a run whose quantities differ from its total gives wrong
+    /// sums, so its shop keeps the rows of the last commit until a right run arrives.
+    pub(crate) fn compile(
+        &self,
+        model: &str,
+        datasets: &BTreeMap<String, Dataset>,
+    ) -> Result<Vec<Check>, Reason> {
+        let severity = self.severity.unwrap_or(Severity::Warn);
         let mut checks = Vec::new();
         let conditions: Vec<_> = self
             .not_null
@@ -57,6 +69,7 @@ impl CommonChecks {
         if !conditions.is_empty() {
             checks.push(check(
                 format!("{model}_bounds"),
+                severity,
                 Vec::new(),
                 description_of(&conditions),
                 &rows_that_violate(model, &conditions),
@@ -74,13 +87,14 @@ impl CommonChecks {
                 .collect();
             checks.push(check(
                 format!("{model}_reconciles"),
+                severity,
                 Vec::new(),
                 description_of(&description),
                 &rows_that_violate(model, &conditions),
             )?);
         }
         if let Some(totals) = &self.control_totals {
-            checks.push(totals.check()?);
+            checks.push(totals.check(datasets)?);
         }
         Ok(checks)
     }
@@ -88,12 +102,13 @@ impl CommonChecks {
 
 fn check(
     name: String,
+    severity: Severity,
     inputs: Vec<String>,
     description: String,
     sql: &str,
 ) -> Result<Check, QueryError> {
     let query = Query::parse(sql)?;
-    Ok(Check { name, file: None, severity: Severity::Warn, inputs, description, query })
+    Ok(Check { name, file: None, severity, inputs, description, query })
 }
 
 /// Returns the conditions in one line, cut between two of them where alerts, the report and the
@@ -119,64 +134,67 @@ fn rows_that_violate(model: &str, conditions: &[String]) -> String {
 }
 
 impl ControlTotals {
-    /// The query lists batches whose rows or quantities differ. A row in quarantine counts as
-    /// arrived, once, unless a replay has made it a row of silver since. Its quantity is unknown,
-    /// so the quantities of such a batch are not compared.
-    fn check(&self) -> Result<Check, QueryError> {
-        let Self { dataset, batch, quantity } = self;
+    /// The query lists batches whose newest run, or the run that counts, has more rows than
+    /// expected, or as many rows and another quantity. Each run is compared with itself. A row in
+    /// quarantine counts as arrived, once, unless a replay has made it a row of silver since. The
+    /// connector does not know its quantity, so the quantities of such a run are not compared.
+    ///
+    /// Fewer rows are a failure only without a run, as such rows count at once. The freshness check
+    /// finds other batches that stay incomplete.
+    fn check(&self, datasets: &BTreeMap<String, Dataset>) -> Result<Check, Reason> {
+        let Self { dataset, quantity } = self;
+        let reference = format!("silver.{dataset}");
+        let batch = datasets.get(&reference).and_then(|dataset| dataset.batch.as_deref());
+        let batch = batch.ok_or_else(|| Reason::Value {
+            key: "checks.control_totals.dataset",
+            value: dataset.clone(),
+            expected: "a dataset whose contract has \"batch\" in x-dataset",
+        })?;
+        let runs = runs_name(&reference);
         let sql = format!(
-            "with totals as (
+            "with last_runs as (
     select
         shop_id,
         batch,
-        row_count as expected_rows,
-        quantity_sum as expected_quantity
-    from silver.control_totals
-    where dataset = '{dataset}'
-),
-
-batches as (
-    select
-        shop_id,
-        {batch} as batch,
-        {quantity} as quantity
-    from silver.{dataset}
-),
-
-landed as (
-    select
-        shop_id,
-        batch,
-        count(*) as landed_rows,
-        sum(quantity) as landed_quantity
-    from batches
+        max(run) as run,
+        max(
+            case when run <> '' and expected_rows = landed_rows + rejected_rows then run end
+        ) as counting_run
+    from {runs}
     group by
         shop_id,
         batch
 ),
 
-still_quarantined as (
-    select
-        quarantined.shop_id,
-        quarantined.batch,
-        case
-            when quarantined.envelope_id = '_unknown' then quarantined.origin
-            else quarantined.envelope_id
-        end as line_id
-    from silver.quarantined as quarantined
-    left anti join silver.{dataset} as accepted
-        on
-            quarantined.shop_id = accepted.shop_id
-            and quarantined.envelope_id = accepted._envelope_id
-    where quarantined.dataset = '{dataset}'
-),
-
-rejected as (
+newest as (
     select
         shop_id,
         batch,
-        count(distinct line_id) as rejected_rows
-    from still_quarantined
+        run
+    from last_runs
+    union
+    select
+        shop_id,
+        batch,
+        counting_run as run
+    from last_runs
+    where counting_run is not null
+),
+
+rows_of_batches as (
+    select
+        shop_id,
+        {batch} as batch,
+        {quantity} as quantity
+    from {reference}
+),
+
+quantities as (
+    select
+        shop_id,
+        batch,
+        sum(quantity) as actual_quantity
+    from rows_of_batches
     group by
         shop_id,
         batch
@@ -184,51 +202,63 @@ rejected as (
 
 final as (
     select
-        totals.shop_id,
-        totals.batch,
-        totals.expected_rows,
-        coalesce(landed.landed_rows, 0) + coalesce(rejected.rejected_rows, 0) as actual_rows,
-        coalesce(rejected.rejected_rows, 0) as rejected_rows,
-        totals.expected_quantity,
-        coalesce(landed.landed_quantity, 0) as actual_quantity
-    from totals
-    left join landed
+        runs.shop_id,
+        runs.batch,
+        runs.run,
+        runs.expected_rows,
+        runs.landed_rows + runs.rejected_rows as actual_rows,
+        runs.rejected_rows,
+        runs.quarantined_rows,
+        runs.expected_quantity,
+        coalesce(quantities.actual_quantity, 0) as actual_quantity
+    from {runs} as runs
+    left semi join newest
         on
-            totals.shop_id = landed.shop_id
-            and totals.batch = landed.batch
-    left join rejected
+            runs.shop_id = newest.shop_id
+            and runs.batch = newest.batch
+            and runs.run = newest.run
+    left join quantities
         on
-            totals.shop_id = rejected.shop_id
-            and totals.batch = rejected.batch
+            runs.shop_id = quantities.shop_id
+            and runs.batch = quantities.batch
 )
 
 select *
 from final
 where
-    expected_rows <> actual_rows
-    or (rejected_rows = 0 and expected_quantity <> actual_quantity)"
+    actual_rows > expected_rows
+    or (
+        run = ''
+        and actual_rows < expected_rows
+    )
+    or (
+        actual_rows = expected_rows
+        and quarantined_rows = 0
+        and expected_quantity <> actual_quantity
+    )"
         );
-        let inputs =
-            [dataset, "control_totals", "quarantined"].map(|name| format!("silver.{name}"));
-        check(
+        Ok(check(
             format!("control_totals_{dataset}"),
-            inputs.to_vec(),
+            Severity::Error,
+            vec![reference],
             format!(
-                "the rows of {dataset} that a connector sent in a batch arrived, in silver or in \
-                 quarantine"
+                "no more rows of {dataset} arrived than the control total of a batch says, and the \
+                 quantities of as many rows add up to its quantity"
             ),
             &sql,
-        )
+        )?)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use shoplake_contracts::Contracts;
+
     use super::*;
 
     fn compile(toml: &str) -> Vec<(String, String)> {
         let checks: CommonChecks = toml::from_str(toml).unwrap();
-        let compiled = checks.compile("daily").unwrap();
+        let compiled = checks.compile("daily", &BTreeMap::new()).unwrap();
         compiled.into_iter().map(|check| (check.name, check.query.render(str::to_owned))).collect()
     }
 
@@ -258,15 +288,32 @@ mod tests {
         ");
     }
 
+    /// The datasets of a contract whose batches are snapshots.
+    fn datasets() -> BTreeMap<String, Dataset> {
+        let contracts = Contracts::from_sources([
+            ("pos_sales", include_str!("../../contracts/schemas/pos_sales.json")),
+            ("control_totals", include_str!("../../contracts/schemas/control_totals.json")),
+            ("quarantined", include_str!("../../contracts/schemas/quarantined.json")),
+        ]);
+        crate::dataset::all(&contracts.unwrap())
+    }
+
     #[test]
-    fn control_totals_read_the_dataset_its_totals_and_its_quarantine() {
-        let checks: CommonChecks = toml::from_str(
-            r#"control_totals = { dataset = "sales", batch = "string(day)", quantity = "1" }"#,
-        )
-        .unwrap();
-        let [check] = &checks.compile("daily").unwrap()[..] else { panic!("one check") };
-        assert_eq!(check.name, "control_totals_sales");
-        assert_eq!(check.inputs, ["silver.sales", "silver.control_totals", "silver.quarantined"]);
+    fn control_totals_compare_the_runs_of_a_dataset() {
+        let datasets = datasets();
+        let compile = |dataset: &str| {
+            let checks: CommonChecks = toml::from_str(&format!(
+                "control_totals = {{ dataset = \"{dataset}\", quantity = \"quantity\" }}"
+            ))
+            .unwrap();
+            checks.compile("daily", &datasets).map_err(|error| error.to_string())
+        };
+        let checks = compile("pos_sales").unwrap();
+        let [check] = &checks[..] else { panic!("one check") };
+        assert_eq!(check.name, "control_totals_pos_sales");
+        assert_eq!(check.inputs, ["silver.pos_sales"]);
+        let error = compile("quarantined").unwrap_err();
+        assert!(error.contains("a dataset whose contract has \"batch\""), "{error}");
     }
 
     #[test]
@@ -281,8 +328,31 @@ mod tests {
     }
 
     #[test]
-    fn every_common_check_warns() {
-        let checks: CommonChecks = toml::from_str("not_null = [\"units\"]").unwrap();
-        assert_eq!(checks.compile("daily").unwrap()[0].severity, Severity::Warn);
+    fn control_totals_withhold_and_other_common_checks_warn() {
+        let severities = |toml: &str| {
+            let checks: CommonChecks = toml::from_str(toml).unwrap();
+            let compiled = checks.compile("daily", &datasets()).unwrap();
+            compiled.into_iter().map(|check| check.severity).collect::<Vec<_>>()
+        };
+        let rules = "not_null = [\"units\"]\nreconciles = { net = \"gross\" }";
+        let totals = "control_totals = { dataset = \"pos_sales\", quantity = \"1\" }";
+        assert_eq!(
+            severities(&format!("{rules}\n{totals}")),
+            [Severity::Warn, Severity::Warn, Severity::Error]
+        );
+        assert_eq!(
+            severities(&format!("severity = \"error\"\n{rules}")),
+            [Severity::Error, Severity::Error]
+        );
+    }
+
+    #[test]
+    fn control_totals_return_the_shop() {
+        let totals = "control_totals = { dataset = \"pos_sales\", quantity = \"1\" }";
+        let checks: CommonChecks = toml::from_str(totals).unwrap();
+        let [check] = &checks.compile("daily", &datasets()).unwrap()[..] else {
+            panic!("one check")
+        };
+        assert_eq!(check.query.columns().unwrap()[0], "shop_id");
     }
 }

@@ -1,37 +1,96 @@
 //! The parts of a contract that models use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use shoplake_contracts::{Contract, Contracts, Partitioning};
-use shoplake_jobs::TableColumn;
+use shoplake_contracts::{Contract, Contracts, Parent, Partitioning};
+use shoplake_jobs::{TableColumn, View};
 
-use crate::render::{Deduplication, objects_name};
+use crate::render::{self, Deduplication, objects_name, view_name};
 
 /// Columns with the time and the envelope in which a row arrived. They decide between rows that are
 /// otherwise equal.
 const RECEIVED_AT: &str = "_received_at";
 const ENVELOPE_ID: &str = "_envelope_id";
 
+const CONTROL_TOTALS: &str = "control_totals";
+const QUARANTINED: &str = "quarantined";
+
+/// The runs of all batches, as queries name them: see [`render::batch_runs`].
+pub(crate) const BATCH_RUNS: &str = "silver.batch_runs";
+
 /// A dataset, as models read it.
 #[derive(Clone, Debug)]
 pub(crate) struct Dataset {
-    /// The columns of its objects.
-    pub(crate) columns: Vec<TableColumn>,
-    /// The query over the table of its objects that returns each row once.
-    pub(crate) deduplicated: String,
+    /// The columns of its objects; none for [`BATCH_RUNS`], which has no objects of its own.
+    pub(crate) columns: Option<Vec<TableColumn>>,
+    /// The views over its objects. The last one is the dataset: each row once.
+    pub(crate) views: Vec<View>,
+    /// The datasets whose views these views read.
+    pub(crate) parents: Vec<String>,
+    /// The further datasets whose objects these views read.
+    pub(crate) objects: Vec<String>,
+    /// The datasets of which a day has to have an object to be computed for the first time.
+    pub(crate) first: Vec<String>,
+    /// The name of a row's batch, as an expression over its columns; none unless its batches are
+    /// snapshots.
+    pub(crate) batch: Option<String>,
     /// Whether its objects are partitioned by day or hour.
     pub(crate) by_day: bool,
+    /// How many days more are read on either side, for copies of the rows of a day.
+    pub(crate) copies_within_days: u16,
 }
 
 /// Returns all datasets, by their name in queries: `silver.<dataset>`.
 pub(crate) fn all(contracts: &Contracts) -> BTreeMap<String, Dataset> {
-    contracts
+    let mut datasets: BTreeMap<_, _> = contracts
         .iter()
-        .map(|contract| (format!("silver.{}", contract.dataset), dataset(contract)))
-        .collect()
+        .map(|contract| (reference(&contract.dataset), dataset(contracts, contract)))
+        .collect();
+    if let Some(runs) = batch_runs(&datasets) {
+        datasets.insert(BATCH_RUNS.to_owned(), runs);
+    }
+    datasets
 }
 
-fn dataset(contract: &Contract) -> Dataset {
+/// Returns every dataset whose objects are read for `input`, sorted.
+pub(crate) fn objects_of(datasets: &BTreeMap<String, Dataset>, input: &str) -> BTreeSet<String> {
+    let Some(dataset) = datasets.get(input) else { return BTreeSet::new() };
+    let mut objects: BTreeSet<_> = dataset.objects.iter().cloned().collect();
+    objects.extend(dataset.columns.is_some().then(|| input.to_owned()));
+    for parent in &dataset.parents {
+        objects.extend(objects_of(datasets, parent));
+    }
+    objects
+}
+
+fn reference(dataset: &str) -> String {
+    format!("silver.{dataset}")
+}
+
+/// Returns the dataset of all runs; none if the batches of no dataset are snapshots.
+fn batch_runs(datasets: &BTreeMap<String, Dataset>) -> Option<Dataset> {
+    let parents: Vec<_> = datasets
+        .iter()
+        .filter(|(_, dataset)| dataset.batch.is_some())
+        .map(|(reference, _)| reference.clone())
+        .collect();
+    if parents.is_empty() {
+        return None;
+    }
+    let sql = render::batch_runs(parents.iter().map(String::as_str));
+    Some(Dataset {
+        columns: None,
+        views: vec![View { name: view_name(BATCH_RUNS), sql, stored: false }],
+        parents,
+        objects: Vec::new(),
+        first: vec![reference(CONTROL_TOTALS)],
+        batch: None,
+        by_day: true,
+        copies_within_days: 0,
+    })
+}
+
+fn dataset(contracts: &Contracts, contract: &Contract) -> Dataset {
     let columns: Vec<_> = contract
         .columns
         .iter()
@@ -41,21 +100,109 @@ fn dataset(contract: &Contract) -> Dataset {
             nullable: column.nullable,
         })
         .collect();
-    let deduplication = Deduplication {
-        table: &objects_name(&format!("silver.{}", contract.dataset)),
-        columns: columns.iter().map(|column| column.name.as_str()).collect(),
-        precedence: contract
-            .version
-            .as_deref()
-            .into_iter()
-            .chain([RECEIVED_AT, ENVELOPE_ID])
-            .filter(|column| contract.position(column).is_some())
-            .collect(),
-        key: contract.key.iter().map(String::as_str).collect(),
-    };
-    Dataset {
-        deduplicated: deduplication.sql(),
-        by_day: matches!(contract.partition, Partitioning::Day(_) | Partitioning::Hour(_)),
-        columns,
+    let name = reference(&contract.dataset);
+    // No run is known to be complete without the control totals and the quarantine.
+    let totals = contracts.get(CONTROL_TOTALS).zip(contracts.get(QUARANTINED));
+    let batch = contract.batch.as_ref().filter(|_| totals.is_some());
+    // A parent that is not among the contracts says nothing about its rows.
+    let parent =
+        contract.belongs_to.as_ref().filter(|parent| contracts.get(&parent.dataset).is_some());
+
+    let mut views = Vec::new();
+    let mut objects = Vec::new();
+    let mut table = generation_view(contract, &mut views);
+    if let (Some(batch), Some((control_totals, quarantined))) = (batch, totals) {
+        let control_totals = generation_view(control_totals, &mut views);
+        let (runs, lines) =
+            (render::runs_name(&name), objects_name(&reference(&quarantined.dataset)));
+        let snapshots = render::Snapshots {
+            dataset: &contract.dataset,
+            table: &table,
+            control_totals: &control_totals,
+            quarantined: &lines,
+            columns: names(&columns),
+            key: contract.key.iter().map(String::as_str).collect(),
+            batch,
+            runs: &runs,
+        };
+        let current = format!("{}__current", view_name(&name));
+        views.push(View { name: runs.clone(), sql: snapshots.runs(), stored: true });
+        views.push(View { name: current.clone(), sql: snapshots.current(), stored: false });
+        table = current;
+        objects.extend([CONTROL_TOTALS, QUARANTINED].map(reference));
     }
+    let deduplication = Deduplication {
+        table: &table,
+        columns: names(&columns),
+        precedence: precedence(contract),
+        key: contract.key.iter().map(String::as_str).collect(),
+        // All models agree about copies on several days, however many days they read.
+        day_of: (contract.copies_within_days == Some(0) || contract.batch.is_some())
+            .then(|| contract.partition.column())
+            .filter(|column| !contract.key.iter().any(|key| key == column)),
+    };
+    let distinct = match parent {
+        Some(_) => format!("{}__distinct", view_name(&name)),
+        None => view_name(&name),
+    };
+    views.push(View { name: distinct.clone(), sql: deduplication.sql(), stored: false });
+    if let Some(parent) = parent {
+        let sql = of_parent(parent, &distinct, &columns);
+        views.push(View { name: view_name(&name), sql, stored: false });
+    }
+    Dataset {
+        views,
+        parents: parent.iter().map(|parent| reference(&parent.dataset)).collect(),
+        objects,
+        first: vec![name],
+        batch: batch.map(|batch| render::batch_name(batch, "")),
+        by_day: matches!(contract.partition, Partitioning::Day(_) | Partitioning::Hour(_)),
+        copies_within_days: contract.copies_within_days.unwrap_or(0),
+        columns: Some(columns),
+    }
+}
+
+fn names(columns: &[TableColumn]) -> Vec<&str> {
+    columns.iter().map(|column| column.name.as_str()).collect()
+}
+
+/// Returns the columns that decide between rows with one key, the most important one first. All
+/// other columns follow, so that rows in any order end in the same row.
+fn precedence(contract: &Contract) -> Vec<&str> {
+    let mut columns: Vec<&str> = Vec::new();
+    let order = contract.version.as_deref().into_iter().chain([
+        Contract::TRIGGERED_AT,
+        Contract::GENERATION,
+        RECEIVED_AT,
+        ENVELOPE_ID,
+    ]);
+    for column in order {
+        if contract.position(column).is_some() && !columns.contains(&column) {
+            columns.push(column);
+        }
+    }
+    columns
+}
+
+/// Adds the view of the rows that no later generation of the decoder has read again. Returns its
+/// name, or that of the objects where there is only one generation.
+fn generation_view(contract: &Contract, views: &mut Vec<View>) -> String {
+    let name = reference(&contract.dataset);
+    let objects = objects_name(&name);
+    if contract.generation == 1 {
+        return objects;
+    }
+    let view = format!("{}__latest", view_name(&name));
+    let columns = contract.columns.iter().map(|column| column.name.as_str());
+    let [_, run] = Contract::DELIVERY;
+    let has_runs = contract.position(run).is_some();
+    let sql = render::latest_generation(&objects, columns, has_runs);
+    views.push(View { name: view.clone(), sql, stored: false });
+    view
+}
+
+/// Returns the query for the rows that count with their parent's newest version.
+fn of_parent(parent: &Parent, table: &str, columns: &[TableColumn]) -> String {
+    let parents = view_name(&reference(&parent.dataset));
+    render::of_parent(table, names(columns), &parents, &parent.key, parent.version.as_deref())
 }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shoplake_index::{ReferenceError, References};
+use shoplake_jobs::CheckRun;
 
-use crate::dataset::Dataset;
+use crate::dataset::{self, Dataset};
 use crate::header::{self, CheckHeader, ModelHeader};
 use crate::models::{Check, Model, short_name};
 use crate::query::{Query, QueryError};
@@ -105,6 +106,12 @@ pub enum Reason {
     /// It checks a model that does not exist.
     #[error("unknown model {0:?}: expected the model that the check is for")]
     UnknownModel(String),
+    /// Its check does not return the shop of a row.
+    #[error(
+        "the check returns {}, expected \"shop_id\" among them: a failure concerns only the shops \
+         that the check returns", .0.join(", ")
+    )]
+    NoShop(Vec<String>),
     /// It depends on itself.
     #[error("the model depends on itself: {}", .0.join(" -> "))]
     Cycle(Vec<String>),
@@ -145,7 +152,8 @@ pub(crate) fn read<'a>(
             let table = reference::parse(name, text).map_err(failed)?;
             references.insert(name.to_owned(), table);
         } else {
-            models.insert(name.to_owned(), model(folder, name, text).map_err(failed)?);
+            let model = model(datasets, folder, name, text).map_err(failed)?;
+            models.insert(name.to_owned(), model);
         }
     }
     for (file, (model, check)) in checks {
@@ -161,19 +169,25 @@ pub(crate) fn read<'a>(
     for model in models.values_mut() {
         // Checks are sorted, as their order is part of a job and the order of files is not.
         model.checks.sort_by(|one, other| one.name.cmp(&other.name));
+        let (objects, first) = read_objects(datasets, &model.named_inputs());
+        (model.objects, model.first) = (objects, first);
     }
     let mut names = BTreeSet::new();
     for model in models.values() {
         resolve(datasets, &models, &references, model)?;
-        for check in model.job_checks() {
-            if !names.insert(check.name.clone()) {
-                return Err(DefinitionError::new(&model.file, Reason::NameTaken(check.name)));
+        let checks = model.job_checks().into_iter().map(|check| check.name);
+        for check in checks.chain([CheckRun::computes(&model.name).name]) {
+            if !names.insert(check.clone()) {
+                return Err(DefinitionError::new(&model.file, Reason::NameTaken(check)));
             }
         }
     }
     let order = order(&models)?;
     Ok(Definitions { models, references, order })
 }
+
+/// The column with the shop of a row.
+const SHOP: &str = "shop_id";
 
 /// The folder of models that only other models read. Every other folder of models is a mart: the
 /// schema of the warehouse that shows them.
@@ -197,15 +211,35 @@ pub(crate) fn is_identifier(text: &str) -> bool {
         && text.chars().all(|character| matches!(character, 'a'..='z' | '0'..='9' | '_'))
 }
 
-fn model(folder: &str, name: &str, text: &str) -> Result<Model, Reason> {
-    let (header, query): (ModelHeader, _) = header::read(text)?;
-    if header.grain.trim().is_empty() {
-        return Err(value(
-            "grain",
-            header.grain,
-            "what one row is, such as \"one row per shop and day\"",
-        ));
+/// Returns the datasets and models whose objects a model with these inputs reads, and those of
+/// which a day has to have an object to be computed for the first time.
+fn read_objects(
+    datasets: &BTreeMap<String, Dataset>,
+    inputs: &BTreeSet<&str>,
+) -> (BTreeSet<String>, BTreeSet<String>) {
+    let (mut objects, mut first) = (BTreeSet::new(), BTreeSet::new());
+    for input in inputs.iter().filter(|input| !is_reference(input)) {
+        match datasets.get(*input) {
+            Some(dataset) => {
+                objects.extend(dataset::objects_of(datasets, input));
+                first.extend(dataset.first.iter().cloned());
+            }
+            None => {
+                objects.insert((*input).to_owned());
+                first.insert((*input).to_owned());
+            }
+        }
     }
+    (objects, first)
+}
+
+fn model(
+    datasets: &BTreeMap<String, Dataset>,
+    folder: &str,
+    name: &str,
+    text: &str,
+) -> Result<Model, Reason> {
+    let (header, query): (ModelHeader, _) = header::read(text)?;
     if header.inputs.is_empty() {
         return Err(value(
             "inputs",
@@ -216,7 +250,7 @@ fn model(folder: &str, name: &str, text: &str) -> Result<Model, Reason> {
     if header.inputs.iter().all(|input| is_reference(input)) {
         return Err(Reason::NoDays);
     }
-    if header.key.first().is_none_or(|column| column != "shop_id") {
+    if header.key.first().is_none_or(|column| column != SHOP) {
         return Err(value(
             "key",
             header.key.join(", "),
@@ -244,7 +278,7 @@ fn model(folder: &str, name: &str, text: &str) -> Result<Model, Reason> {
         }
     }
     check_declared_inputs(&header.inputs, &query, None)?;
-    let checks = header.checks.compile(name)?;
+    let checks = header.checks.compile(name, datasets)?;
     for check in &checks {
         check_declared_inputs(&check.inputs, &check.query, Some(name))?;
     }
@@ -265,6 +299,8 @@ fn model(folder: &str, name: &str, text: &str) -> Result<Model, Reason> {
         descriptions: header.columns,
         checks,
         query,
+        objects: BTreeSet::new(),
+        first: BTreeSet::new(),
     })
 }
 
@@ -273,6 +309,10 @@ fn check(file: &str, name: &str, text: &str) -> Result<(String, Check), Reason> 
     let (header, query): (CheckHeader, _) = header::read(text)?;
     let query = Query::parse(query)?;
     check_declared_inputs(&header.inputs, &query, Some(&header.model))?;
+    let columns = query.columns()?;
+    if !columns.iter().any(|column| column == SHOP) {
+        return Err(Reason::NoShop(columns));
+    }
     let check = Check {
         name: name.to_owned(),
         file: Some(file.to_owned()),
@@ -361,7 +401,7 @@ fn order(models: &BTreeMap<String, Model>) -> Result<Vec<String>, DefinitionErro
             return Err(DefinitionError::new(&model.file, Reason::Cycle(circle)));
         }
         path.push(&model.name);
-        let inputs = model.all_inputs().into_iter();
+        let inputs = model.named_inputs().into_iter();
         for upstream in inputs.filter_map(|input| models.get(short_name(input))) {
             visit(models, upstream, path, order)?;
         }
@@ -545,6 +585,32 @@ mod tests {
             ("checks/weekly_bounds.sql", check("daily", &[])),
         ]);
         assert!(error.contains("is called \"weekly_bounds\""), "{error}");
+    }
+
+    #[test]
+    fn a_check_without_the_shop_is_refused() {
+        let text = check("daily", &[]).replace("shop_id, row_count", "row_count");
+        let daily = ("sales/daily.sql", model(&["silver.sales"], ""));
+        assert_eq!(
+            error(&[daily, ("checks/c.sql", text)]),
+            "glue-sql/checks/c.sql: the check returns row_count, expected \"shop_id\" among them: \
+             a failure concerns only the shops that the check returns"
+        );
+    }
+
+    #[test]
+    fn a_check_without_named_columns_is_refused() {
+        let text = check("daily", &[]).replace("shop_id, row_count", "*");
+        let daily = ("sales/daily.sql", model(&["silver.sales"], ""));
+        let error = error(&[daily, ("checks/c.sql", text)]);
+        assert!(error.contains("the last `select` returns \"*\": expected columns"), "{error}");
+    }
+
+    #[test]
+    fn the_name_of_the_engine_s_check_is_taken() {
+        let daily = ("sales/daily.sql", model(&["silver.sales"], ""));
+        let error = error(&[daily, ("checks/daily_computes.sql", check("daily", &[]))]);
+        assert!(error.contains("is called \"daily_computes\""), "{error}");
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use shoplake_jobs::{Notice, Severity};
+use shoplake_index::Description;
+use shoplake_jobs::{Alert, Severity};
 
 use crate::checks::CommonChecks;
 
@@ -12,7 +13,7 @@ use crate::checks::CommonChecks;
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModelHeader {
-    pub(crate) grain: String,
+    pub(crate) grain: Description,
     pub(crate) key: Vec<String>,
     pub(crate) partition: String,
     pub(crate) inputs: Vec<String>,
@@ -22,10 +23,10 @@ pub(crate) struct ModelHeader {
     pub(crate) lookahead_days: u16,
     #[serde(default)]
     pub(crate) every_seconds: u32,
-    pub(crate) alert: Option<Notice>,
+    pub(crate) alert: Option<Alert>,
     /// Descriptions of the columns, by name.
     #[serde(default)]
-    pub(crate) columns: BTreeMap<String, String>,
+    pub(crate) columns: BTreeMap<String, Description>,
     #[serde(default)]
     pub(crate) checks: CommonChecks,
 }
@@ -92,6 +93,14 @@ select 1;
     fn a_missing_header_is_refused_with_its_first_key() {
         let error = read::<ModelHeader>("select 1").unwrap_err().to_string();
         assert!(error.contains("missing field `grain`"), "{error}");
+    }
+
+    #[test]
+    fn an_invalid_description_is_refused() {
+        let error = read::<ModelHeader>(&MODEL.replace("one row per shop and day", " "))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("invalid description \" \": expected one line"), "{error}");
     }
 
     #[test]

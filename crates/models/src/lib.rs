@@ -18,4 +18,6 @@ pub use definition::{DefinitionError, Reason};
 pub use models::{Check, InputPrefix, InputRange, Model, Models};
 pub use plan::{Listing, Plan};
 pub use query::QueryError;
-pub use shoplake_index::{GoldHead, GoldHeadError, ReferenceError, ReferenceTable, References};
+pub use shoplake_index::{
+    Description, GoldHead, GoldHeadError, ReferenceError, ReferenceTable, References,
+};

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use shoplake_contracts::Contracts;
-use shoplake_index::{IndexedModel, ModelIndex, ReferenceTable, References};
-use shoplake_jobs::{CheckRun, Downstream, Notice, Partition, Severity};
+use shoplake_index::{Description, IndexedModel, ModelIndex, ReferenceTable, References};
+use shoplake_jobs::{Alert, CheckRun, Downstream, Partition, Severity};
 use shoplake_lake::keys;
 
 use crate::dataset::{self, Dataset};
@@ -22,7 +22,7 @@ pub struct Model {
     /// Its file, such as `sales/total_sales.sql`.
     pub(crate) file: String,
     /// What one row is, in words.
-    pub grain: String,
+    pub grain: Description,
     /// Columns that identify a row.
     pub key: Vec<String>,
     /// The column whose value names the partition of a row.
@@ -40,14 +40,19 @@ pub struct Model {
     /// Models of the folder `intermediate` have none.
     pub warehouse: Option<String>,
     /// How people are notified of a new row.
-    pub alert: Option<Notice>,
+    pub alert: Option<Alert>,
     /// Its columns, in order.
     pub columns: Vec<String>,
     /// Descriptions of its columns, by name.
-    pub descriptions: BTreeMap<String, String>,
+    pub descriptions: BTreeMap<String, Description>,
     /// The queries that must return no row.
     pub checks: Vec<Check>,
     pub(crate) query: Query,
+    /// The datasets and models whose objects are read: those that the inputs name, and what decides
+    /// which of their rows count.
+    pub(crate) objects: BTreeSet<String>,
+    /// Those of which a day has to have an object to be computed for the first time.
+    pub(crate) first: BTreeSet<String>,
 }
 
 /// A query over the new rows of a model, and other inputs, that returns the invalid rows.
@@ -90,23 +95,25 @@ pub struct InputRange {
 }
 
 impl Model {
-    /// Returns all tables that the model and its checks read, sorted.
-    pub fn all_inputs(&self) -> BTreeSet<&str> {
+    /// Returns the tables that the model and its checks name, sorted.
+    pub(crate) fn named_inputs(&self) -> BTreeSet<&str> {
         let checks = self.checks.iter().flat_map(|check| &check.inputs);
         self.inputs.iter().chain(checks).map(String::as_str).collect()
     }
 
     /// Returns the names of the reference tables that the model and its checks read.
     pub fn references(&self) -> impl Iterator<Item = &str> {
-        self.all_inputs().into_iter().filter(|input| is_reference(input)).map(short_name)
+        self.named_inputs().into_iter().filter(|input| is_reference(input)).map(short_name)
     }
 
-    /// Returns the datasets and models that the model and its checks read.
+    /// Returns the datasets and models whose objects the model and its checks read.
     fn day_inputs(&self) -> impl Iterator<Item = &str> {
-        self.all_inputs().into_iter().filter(|input| !is_reference(input))
+        self.objects.iter().map(String::as_str)
     }
 
-    /// Returns the days of the inputs that `partition` is computed from.
+    /// Returns the days of the inputs that `partition` is computed from. A dataset whose rows have
+    /// copies on other days is read for further days: see
+    /// [`Contract::copies_within_days`](shoplake_contracts::Contract::copies_within_days).
     pub fn input_partitions(&self, partition: Partition) -> impl Iterator<Item = Partition> {
         partition.window(self.lookback_days, self.lookahead_days)
     }
@@ -121,7 +128,7 @@ impl Model {
 #[derive(Clone, Debug)]
 pub struct Models {
     models: BTreeMap<String, Model>,
-    datasets: BTreeMap<String, Dataset>,
+    pub(crate) datasets: BTreeMap<String, Dataset>,
     references: References,
     /// Columns of datasets that hold personal data. Models keep their names.
     pub(crate) personal: BTreeSet<String>,
@@ -191,13 +198,30 @@ impl Models {
 
     /// Returns what programs without the planner need to know of the models.
     pub fn index(&self) -> ModelIndex {
+        let window = |model: &Model| {
+            let windows = model.day_inputs().map(|input| self.window(model, input));
+            windows
+                .fold((0, 0), |(before, after), (one, other)| (before.max(one), after.max(other)))
+        };
         let model = |model: &Model| IndexedModel {
             name: model.name.clone(),
             partition: model.partition.clone(),
+            inputs: model.day_inputs().map(str::to_owned).collect(),
+            first: model.first.iter().cloned().collect(),
+            lookback_days: window(model).0,
+            lookahead_days: window(model).1,
+            every_seconds: model.every_seconds,
             key: model.key.clone(),
             warehouse: model.warehouse.clone(),
-            checks: model.job_checks().iter().map(CheckRun::from).collect(),
+            checks: model
+                .job_checks()
+                .iter()
+                .map(CheckRun::from)
+                .chain([CheckRun::computes(&model.name)])
+                .collect(),
             references: model.references().map(str::to_owned).collect(),
+            grain: model.grain.clone(),
+            columns: model.descriptions.clone(),
         };
         ModelIndex {
             models: self.iter().map(model).collect(),
@@ -221,7 +245,8 @@ impl Models {
     /// Returns the folders of the inputs of `partition`, day by day.
     pub fn input_prefixes(&self, model: &Model, partition: Partition) -> Vec<InputPrefix> {
         let prefixes = |input: &str| -> Vec<String> {
-            model.input_partitions(partition).map(|day| self.day_prefix(input, day)).collect()
+            let (before, after) = self.window(model, input);
+            partition.window(before, after).map(|day| self.day_prefix(input, day)).collect()
         };
         model
             .day_inputs()
@@ -232,23 +257,26 @@ impl Models {
     /// Returns the folders of the inputs of `partition`: those of [`Models::input_prefixes`], as
     /// one range for each input.
     pub fn input_ranges(&self, model: &Model, partition: Partition) -> Vec<InputRange> {
-        let (first, last) = partition.window_ends(model.lookback_days, model.lookahead_days);
-        self.ranges(model, first, last)
+        let range = |input: &str| {
+            let (before, after) = self.window(model, input);
+            self.range(input, partition.window_ends(before, after))
+        };
+        model.day_inputs().map(range).collect()
     }
 
     /// Returns the ranges to list to know whether `partition` is empty: see [`Models::plan`].
     pub fn own_partition_ranges(&self, model: &Model, partition: Partition) -> Vec<InputRange> {
-        self.ranges(model, partition, partition)
+        model.first.iter().map(|input| self.range(input, (partition, partition))).collect()
     }
 
-    fn ranges(&self, model: &Model, first: Partition, last: Partition) -> Vec<InputRange> {
-        let range = |input: &str| InputRange {
-            input: input.to_owned(),
-            prefix: self.days_prefix(input),
-            first,
-            last,
-        };
-        model.day_inputs().map(range).collect()
+    fn range(&self, input: &str, (first, last): (Partition, Partition)) -> InputRange {
+        InputRange { input: input.to_owned(), prefix: self.days_prefix(input), first, last }
+    }
+
+    /// Returns how many days of `input` a partition of the model reads before and after its own.
+    fn window(&self, model: &Model, input: &str) -> (u16, u16) {
+        let copies = self.dataset(input).map_or(0, |dataset| dataset.copies_within_days);
+        (model.lookback_days.saturating_add(copies), model.lookahead_days.saturating_add(copies))
     }
 
     /// Whether `key` belongs to `day` of `input`.
@@ -271,19 +299,21 @@ impl Models {
 
     /// Returns the models that read the dataset or model `name`, or have a check that does.
     pub(crate) fn downstream(&self, name: &str) -> Vec<Downstream> {
-        self.iter()
-            .filter(|model| model.all_inputs().into_iter().any(|input| short_name(input) == name))
-            .map(|model| Downstream {
+        let of_model = |model: &Model| {
+            let input = model.day_inputs().find(|input| short_name(input) == name)?;
+            let (lookback_days, lookahead_days) = self.window(model, input);
+            Some(Downstream {
                 model: model.name.clone(),
                 // Models are partitioned by day, and read each other day by day.
                 column: self
                     .models
                     .get(name)
                     .map_or_else(String::new, |upstream| upstream.partition.clone()),
-                lookback_days: model.lookback_days,
-                lookahead_days: model.lookahead_days,
+                lookback_days,
+                lookahead_days,
             })
-            .collect()
+        };
+        self.iter().filter_map(of_model).collect()
     }
 
     /// Returns the model that queries name `reference`; `None` if it is a dataset.

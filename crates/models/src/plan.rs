@@ -9,8 +9,9 @@ use shoplake_jobs::{
     JOB_VERSION, JobCheck, JobDocument, JobInput, JobOutput, JobPartition, Partition, Severity,
     View,
 };
-use shoplake_lake::Entry;
+use shoplake_lake::{Entry, keys};
 
+use crate::dataset::{self, Dataset};
 use crate::definition::is_reference;
 use crate::models::{Model, Models, short_name};
 use crate::render::{self, objects_name, view_name};
@@ -54,8 +55,26 @@ impl Models {
         head: Option<&GoldHead>,
         references: &References,
     ) -> Plan {
-        if head.is_none() && !self.has_input_for_partition(partition, listing) {
-            return Plan::UpToDate;
+        match self.job(model, partition, listing, head, references) {
+            Some(job) if head.is_none_or(|head| head.inputs != job.output.inputs_digest) => {
+                Plan::Job(Box::new(job))
+            }
+            _ => Plan::UpToDate,
+        }
+    }
+
+    /// Returns the job that computes `partition` of `model`, also if gold has the same inputs
+    /// already; `None` if the partition is empty: see [`plan`](Self::plan).
+    pub fn job(
+        &self,
+        model: &Model,
+        partition: Partition,
+        listing: &Listing,
+        head: Option<&GoldHead>,
+        references: &References,
+    ) -> Option<JobDocument> {
+        if head.is_none() && !self.has_input_for_partition(model, partition, listing) {
+            return None;
         }
         let tables = self.tables(model, listing, references);
         let checks = model.job_checks();
@@ -63,17 +82,13 @@ impl Models {
         let sql = render::partition_query(&model.query.render(view_name), &partition);
 
         let inputs_digest = inputs_digest(listing, &tables, &sql, &model.key, &checks);
-        if head.is_some_and(|head| head.inputs == inputs_digest) {
-            return Plan::UpToDate;
-        }
-
         let expected_etag = head.map(|head| head.etag.to_string());
         let value = partition.value.to_string();
         let id = digest(
             [&model.name, &value, &inputs_digest, expected_etag.as_ref().unwrap_or(&String::new())]
                 .map(String::as_str),
         );
-        Plan::Job(Box::new(JobDocument {
+        Some(JobDocument {
             version: JOB_VERSION,
             id,
             model: model.name.clone(),
@@ -91,15 +106,20 @@ impl Models {
                 inputs_digest,
             },
             warehouse: model.warehouse.clone(),
-            notice: model.alert.clone(),
+            alert: model.alert.clone(),
             personal: self.personal.iter().cloned().collect(),
             partition,
-        }))
+        })
     }
 
     /// Returns whether an input has an object of the partition's own day.
-    fn has_input_for_partition(&self, partition: Partition, listing: &Listing) -> bool {
-        listing.iter().any(|(input, entries)| {
+    fn has_input_for_partition(
+        &self,
+        model: &Model,
+        partition: Partition,
+        listing: &Listing,
+    ) -> bool {
+        listing.iter().filter(|(input, _)| model.first.contains(*input)).any(|(input, entries)| {
             entries.iter().any(|entry| self.is_in_day(input, partition, &entry.key))
         })
     }
@@ -119,11 +139,13 @@ impl Models {
     /// Returns the tables and views that the model and its checks read.
     fn tables(&self, model: &Model, listing: &Listing, references: &References) -> Tables {
         let mut tables = Tables::default();
-        for input in model.all_inputs() {
+        for input in model.named_inputs() {
             if let Some(table) = self.reference_table(input, references) {
                 tables.view(view_name(input), table.sql());
-                continue;
             }
+        }
+        for input in &model.objects {
+            let input = input.as_str();
             let mut objects: Vec<_> =
                 listing.get(input).into_iter().flatten().map(|entry| entry.key.clone()).collect();
             objects.sort();
@@ -132,10 +154,9 @@ impl Models {
                 tables.inputs.push(JobInput {
                     table: objects_name(input),
                     name: input.to_owned(),
-                    columns: Some(dataset.columns.clone()),
+                    columns: dataset.columns.clone(),
                     objects,
                 });
-                tables.view(view_name(input), dataset.deduplicated.clone());
             } else if !objects.is_empty() {
                 tables.inputs.push(JobInput {
                     table: objects_name(input),
@@ -150,7 +171,26 @@ impl Models {
                 tables.view(view_name(input), format!("select *\nfrom {}\n", empty_name(input)));
             }
         }
+        for input in model.named_inputs() {
+            self.add_dataset_views(input, &mut tables);
+        }
         tables
+    }
+
+    /// Adds the views of a dataset, after those that they read.
+    fn add_dataset_views(&self, input: &str, tables: &mut Tables) {
+        let Some(dataset) = self.dataset(input) else { return };
+        if tables.has(&view_name(input)) {
+            return;
+        }
+        for parent in &dataset.parents {
+            self.add_dataset_views(parent, tables);
+        }
+        for view in &dataset.views {
+            if !tables.has(&view.name) {
+                tables.views.push(view.clone());
+            }
+        }
     }
 
     /// Adds the model's query over empty tables, which gives its columns the right types where no
@@ -170,15 +210,39 @@ impl Models {
             } else if let Some(dataset) =
                 self.dataset(input).filter(|_| !tables.has(&empty_name(input)))
             {
+                self.add_empty_dataset(input, dataset, tables);
+            }
+        }
+        tables.view(empty_name(&model.reference), model.query.render(empty_name));
+    }
+
+    fn add_empty_dataset(&self, input: &str, dataset: &Dataset, tables: &mut Tables) {
+        if dataset.columns.is_some() {
+            tables.inputs.push(JobInput {
+                table: empty_name(input),
+                name: input.to_owned(),
+                columns: dataset.columns.clone(),
+                objects: Vec::new(),
+            });
+            return;
+        }
+        // The columns of a dataset without objects follow from its views, over tables without
+        // objects.
+        for name in dataset::objects_of(&self.datasets, input) {
+            if !tables.has(&objects_name(&name))
+                && let Some(dataset) = self.dataset(&name)
+            {
                 tables.inputs.push(JobInput {
-                    table: empty_name(input),
-                    name: input.clone(),
-                    columns: Some(dataset.columns.clone()),
+                    table: objects_name(&name),
+                    name: name.clone(),
+                    columns: dataset.columns.clone(),
                     objects: Vec::new(),
                 });
             }
         }
-        tables.view(empty_name(&model.reference), model.query.render(empty_name));
+        self.add_dataset_views(input, tables);
+        let sql = format!("select *\nfrom {}\nwhere 1 = 0\n", view_name(input));
+        tables.view(empty_name(input), sql);
     }
 }
 
@@ -191,7 +255,7 @@ struct Tables {
 
 impl Tables {
     fn view(&mut self, name: String, sql: String) {
-        self.views.push(View { name, sql });
+        self.views.push(View { name, sql, stored: false });
     }
 
     fn has(&self, name: &str) -> bool {
@@ -210,8 +274,7 @@ impl Model {
     /// model's own checks.
     ///
     /// The checks of the key have severity error, because rows that share a key cannot be compared,
-    /// loaded or alerted on. A model groups by its key, so they fail for a wrong model and never
-    /// for the data of a shop.
+    /// loaded or alerted on. They return the key, which begins with `shop_id`.
     pub fn job_checks(&self) -> Vec<JobCheck> {
         let rows = JobDocument::rows_table_of(&self.name);
         let own = self.checks.iter().map(|check| JobCheck {
@@ -243,6 +306,21 @@ impl Model {
     }
 }
 
+/// Returns what names the content of an input object besides its key.
+///
+/// The key of a silver object is a function of its input, so the same key has the same rows. An
+/// ETag does not name the content: with SSE-KMS each write has another one, and a retried batch
+/// would make every partition that it belongs to out of date. The key of a gold object is that of
+/// its partition, and a listing has neither its version nor a digest of its rows. Its ETag will do,
+/// because gold is written only when its rows or failed checks have changed.
+fn content(entry: &Entry) -> Cow<'_, str> {
+    if entry.key.starts_with(keys::SILVER) {
+        format!("{} bytes", entry.size).into()
+    } else {
+        entry.etag.as_str().into()
+    }
+}
+
 /// Returns the digest of everything that the rows and their checks are a function of: the objects
 /// and the definitions.
 fn inputs_digest(
@@ -252,15 +330,15 @@ fn inputs_digest(
     key: &[String],
     checks: &[JobCheck],
 ) -> String {
-    let objects: BTreeSet<_> = listing
+    let objects: BTreeSet<[Cow<'_, str>; 3]> = listing
         .iter()
         .flat_map(|(input, entries)| {
-            entries
-                .iter()
-                .map(move |entry| [input.as_str(), entry.key.as_str(), entry.etag.as_str()])
+            entries.iter().map(move |entry| {
+                [input.as_str().into(), entry.key.as_str().into(), content(entry)]
+            })
         })
         .collect();
-    let mut texts: Vec<Cow<'_, str>> = objects.into_iter().flatten().map(Cow::Borrowed).collect();
+    let mut texts: Vec<Cow<'_, str>> = objects.into_iter().flatten().collect();
     for input in &tables.inputs {
         texts.push((&input.table).into());
         for column in input.columns.iter().flatten() {
@@ -297,6 +375,7 @@ fn digest<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
+    use shoplake_contracts::Contracts;
     use shoplake_lake::ETag;
 
     use super::*;
@@ -359,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_says_everything_that_an_engine_needs() {
+    fn a_job_has_everything_that_an_engine_needs() {
         let job = job("daily", &sales(), None);
         insta::assert_snapshot!(serde_json::to_string_pretty(&job).unwrap());
         let text = serde_json::to_string(&job).unwrap();
@@ -367,15 +446,119 @@ mod tests {
     }
 
     #[test]
-    fn the_sql_of_a_job_reads_well() {
+    fn the_sql_of_a_job_is_readable() {
         let job = job("daily", &sales(), None);
         let views: Vec<_> =
             job.views.iter().map(|view| format!("-- {}\n{}", view.name, view.sql)).collect();
         insta::assert_snapshot!(format!("{}\n-- query\n{}", views.join("\n"), job.sql));
     }
 
+    /// Contracts of batches, and of orders with their lines, with models of them.
+    fn batches_and_orders() -> Models {
+        let declare = |block: &str, child: &str| {
+            format!(
+                r#"{{"title":"t","description":"d","type":"object",
+                    "x-dataset":{{"event_time":"at","sort":["shop_id"],"personal":[],{block}}},
+                    "required":["id","day","at"],
+                    "properties":{{"id":{{"type":"string","description":"d"}},
+                        "day":{{"type":"string","format":"date","description":"d"}},
+                        {child}
+                        "at":{{"type":"string","format":"date-time","description":"d"}}}}}}"#
+            )
+        };
+        let sales = r#""source":"pos","delivery":"batch","key":["shop_id","id"],
+            "partition":"day(day)","batch":"day(day)","generation":2"#;
+        let orders = r#""source":"shop","delivery":"stream","key":["shop_id","id"],
+            "version":"at","partition":"day(day)","copies_within_days":1"#;
+        let lines = r#""lines":{"type":"array","description":"d",
+            "x-child":{"dataset":"lines","ordinal":"line_no"},
+            "items":{"type":"object","properties":{"sku":{"type":"string","description":"d"}}}},"#;
+        let contracts = Contracts::from_sources([
+            ("sales", declare(sales, "")),
+            ("orders", declare(orders, lines)),
+            ("control_totals", include_str!("../../contracts/schemas/control_totals.json").into()),
+            ("quarantined", include_str!("../../contracts/schemas/quarantined.json").into()),
+        ])
+        .unwrap();
+        let model = |input: &str| crate::testing::model(&[input], "-- lookback_days = 3");
+        let sources = [
+            ("sales/of_sales.sql", model("silver.sales")),
+            ("sales/of_lines.sql", model("silver.lines")),
+            (
+                "sales/of_runs.sql",
+                model("silver.batch_runs")
+                    .replace("\"day\"", "\"business_date\"")
+                    .replace("shop_id, day", "shop_id, business_date"),
+            ),
+        ];
+        let sources = sources.iter().map(|(name, text)| (*name, text.as_str()));
+        Models::from_sources(&contracts, sources).unwrap()
+    }
+
     #[test]
-    fn given_gold_of_the_same_inputs_then_it_is_up_to_date() {
+    fn the_sql_of_batches_and_of_lines_is_readable() {
+        let models = batches_and_orders();
+        let mut texts = Vec::new();
+        for name in ["sales", "lines"] {
+            let own = format!("silver/{name}/dt=2010-12-01/a.parquet");
+            let input = format!("silver.{name}");
+            let listing = listing(&[(input.as_str(), own.as_str(), "1")]);
+            let model = format!("of_{name}");
+            let job = job_of(&models, &model, &listing, None, &References::new());
+            for view in &job.views {
+                let stored = if view.stored { " (stored)" } else { "" };
+                texts.push(format!("-- {}{stored}\n{}", view.name, view.sql));
+            }
+        }
+        insta::assert_snapshot!(texts.join("\n"));
+    }
+
+    #[test]
+    fn what_decides_which_rows_count_is_an_input() {
+        let models = batches_and_orders();
+        let ranges = |model: &str| -> Vec<String> {
+            let ranges = models.input_ranges(models.get(model).unwrap(), day("2010-12-10"));
+            ranges
+                .iter()
+                .map(|range| format!("{} {} {}", range.input, range.first, range.last))
+                .collect()
+        };
+        let with = |input: &str| {
+            ["silver.control_totals", "silver.quarantined", input]
+                .map(|input| format!("{input} 2010-12-07 2010-12-10"))
+        };
+        assert_eq!(ranges("of_sales"), with("silver.sales"));
+        assert_eq!(ranges("of_runs"), with("silver.sales"));
+        // Copies of an order, and so of its lines, are within a day of it.
+        assert_eq!(
+            ranges("of_lines"),
+            ["silver.lines 2010-12-06 2010-12-11", "silver.orders 2010-12-06 2010-12-11"]
+        );
+        let dirtied = |name: &str| -> Vec<String> {
+            let dirtied = models.dirtied_by(name, day("2010-12-10"));
+            dirtied.into_iter().map(|(model, day)| format!("{model} {day}")).collect()
+        };
+        assert_eq!(dirtied("control_totals").len(), 8, "the days of two models");
+        assert_eq!(dirtied("quarantined"), dirtied("control_totals"));
+        assert_eq!(
+            dirtied("orders"),
+            [9, 10, 11, 12, 13, 14].map(|day| format!("of_lines 2010-12-{day:02}"))
+        );
+    }
+
+    #[test]
+    fn control_totals_alone_make_a_day_of_batches_only() {
+        let models = batches_and_orders();
+        let totals =
+            listing(&[("silver.control_totals", "silver/control_totals/dt=2010-12-01/a", "1")]);
+        let plan =
+            |model: &str| models.plan(models.get(model).unwrap(), day("2010-12-01"), &totals, None);
+        assert_eq!(plan("of_sales"), Plan::UpToDate);
+        assert!(matches!(plan("of_runs"), Plan::Job(_)));
+    }
+
+    #[test]
+    fn gold_of_the_same_inputs_is_up_to_date() {
         let models = world();
         let head = head(&job("daily", &sales(), None));
         let plan = |listing: &Listing| {
@@ -389,21 +572,38 @@ mod tests {
     }
 
     #[test]
-    fn given_another_etag_key_or_starting_point_then_it_is_another_job() {
+    fn a_job_id_follows_from_the_inputs_and_the_expected_etag() {
         let first = job("daily", &sales(), None);
-        let rewritten = listing(&[("silver.sales", "silver/sales/dt=2010-12-01/a.parquet", "9")]);
-        let second = job("daily", &rewritten, Some(&head(&first)));
+        let fewer = listing(&[("silver.sales", "silver/sales/dt=2010-12-01/a.parquet", "1")]);
+        let second = job("daily", &fewer, Some(&head(&first)));
         assert_ne!(first.id, second.id);
         assert_eq!(
             (second.output.version, second.output.expected_etag.as_deref()),
             (2, Some("\"gold\""))
         );
-        assert_ne!(job("daily", &rewritten, None).id, second.id);
+        assert_ne!(job("daily", &fewer, None).id, second.id);
         assert_eq!(job("daily", &sales(), None).id, first.id, "planning again gives the same job");
     }
 
     #[test]
-    fn given_another_query_then_the_same_inputs_are_not_up_to_date() {
+    fn a_silver_object_is_named_by_key_and_size_not_by_etag() {
+        let digest = |listing: &Listing| job("daily", listing, None).output.inputs_digest;
+        let mut written_again = sales();
+        for entry in written_again.values_mut().flatten() {
+            entry.etag = ETag::new("another");
+        }
+        assert_eq!(digest(&written_again), digest(&sales()));
+        written_again.values_mut().flatten().for_each(|entry| entry.size += 1);
+        assert_ne!(digest(&written_again), digest(&sales()));
+
+        let gold =
+            |etag| listing(&[("gold.daily", "gold/daily/day=2010-12-01/data.parquet", etag)]);
+        let digest = |listing: &Listing| job("weekly", listing, None).output.inputs_digest;
+        assert_ne!(digest(&gold("1")), digest(&gold("2")), "gold is written when it changes");
+    }
+
+    #[test]
+    fn another_query_makes_gold_out_of_date() {
         let first = job("daily", &sales(), None);
         let text = crate::testing::model(&["silver.sales"], "-- lookahead_days = 1")
             .replace("count(*)", "sum(1)");
@@ -418,7 +618,7 @@ mod tests {
     }
 
     #[test]
-    fn given_objects_of_other_days_only_then_there_is_nothing_to_say_about_the_partition() {
+    fn a_day_without_gold_needs_an_input_of_that_day() {
         let models = world();
         let plan = |name: &str, listing: &Listing, head: Option<&GoldHead>| {
             models.plan(models.get(name).unwrap(), day("2010-12-01"), listing, head)
@@ -445,7 +645,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_reference_table_then_the_job_carries_the_rows_that_count() {
+    fn a_job_has_the_edited_rows_of_a_reference_table() {
         let models = crate::testing::models(&[
             ("reference/weights.csv", crate::testing::REFERENCE.to_owned()),
             ("sales/daily.sql", crate::testing::model(&["silver.sales", "reference.weights"], "")),
@@ -472,7 +672,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_gold_input_without_objects_then_its_query_tells_its_columns() {
+    fn columns_of_a_missing_gold_input_follow_from_its_query() {
         let gold = head(&job("daily", &sales(), None));
         let job = job("weekly", &Listing::new(), Some(&gold));
         let tables: Vec<_> =
@@ -484,7 +684,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_gold_input_with_objects_then_it_is_read_as_it_is() {
+    fn a_gold_input_with_objects_is_read_unchanged() {
         let job = job(
             "weekly",
             &listing(&[("gold.daily", "gold/daily/day=2010-12-01/data.parquet", "1")]),

@@ -1,5 +1,6 @@
 //! Renders the SQL that both engines run.
 
+use shoplake_contracts::Partitioning;
 use shoplake_jobs::JobPartition;
 
 /// Returns the name of `reference` in rendered SQL: `silver.pos_sales` becomes `silver__pos_sales`.
@@ -21,6 +22,442 @@ pub(crate) fn partition_query(query: &str, partition: &JobPartition) -> String {
     )
 }
 
+/// Returns the name of the view with the runs of a dataset's batches.
+pub(crate) fn runs_name(reference: &str) -> String {
+    format!("{}__runs", view_name(reference))
+}
+
+/// Returns the name of a row's batch, as an expression over the columns of `prefix` (`rows.`).
+pub(crate) fn batch_name(batch: &Partitioning, prefix: &str) -> String {
+    let column = format!("{prefix}{}", batch.column());
+    let day = format!("cast(cast({column} as date) as string)");
+    match batch {
+        Partitioning::Hour(_) => {
+            format!("{day} || 'T' || lpad(cast(extract(hour from {column}) as string), 2, '0')")
+        }
+        _ => day,
+    }
+}
+
+/// Returns the query for the runs of the batches of several datasets.
+pub(crate) fn batch_runs<'a>(references: impl Iterator<Item = &'a str>) -> String {
+    let runs = references.map(|reference| {
+        let dataset = reference.strip_prefix("silver.").unwrap_or(reference);
+        format!(
+            "select
+    '{dataset}' as dataset,
+    {}
+from {}
+",
+            RUN_COLUMNS.join(",\n    "),
+            runs_name(reference)
+        )
+    });
+    runs.collect::<Vec<_>>().join("union all\n")
+}
+
+/// The columns of the runs of a dataset's batches.
+const RUN_COLUMNS: [&str; 10] = [
+    "shop_id",
+    "batch",
+    "business_date",
+    "run",
+    "completed_at",
+    "expected_rows",
+    "expected_quantity",
+    "landed_rows",
+    "rejected_rows",
+    "quarantined_rows",
+];
+
+/// Returns the query for the rows of `table` without those of an envelope that a later generation
+/// has read again. The rows of a run are those that it delivered, so the run is part of the
+/// envelope's identity.
+pub(crate) fn latest_generation<'a>(
+    table: &str,
+    columns: impl Iterator<Item = &'a str>,
+    has_runs: bool,
+) -> String {
+    let run = |prefix: &str| {
+        if has_runs { format!("coalesce({prefix}_run, '')") } else { "''".to_owned() }
+    };
+    let columns: Vec<_> = columns.map(|column| format!("candidates.{column}")).collect();
+    format!(
+        "with read_again as (
+    select
+        shop_id,
+        _envelope_id,
+        {} as _read_run,
+        _generation
+    from {table}
+    where _generation > 1
+),
+
+latest as (
+    select
+        shop_id,
+        _envelope_id,
+        _read_run,
+        max(_generation) as _latest_generation
+    from read_again
+    group by
+        shop_id,
+        _envelope_id,
+        _read_run
+)
+
+select
+    {}
+from {table} as candidates
+left join latest
+    on
+        candidates.shop_id = latest.shop_id
+        and candidates._envelope_id = latest._envelope_id
+        and {} = latest._read_run
+where
+    latest._latest_generation is null
+    or coalesce(candidates._generation, 1) = latest._latest_generation
+",
+        run(""),
+        columns.join(",\n    "),
+        run("candidates."),
+    )
+}
+
+/// Returns the query for the rows of `table` that count with the newest version of their parent.
+///
+/// With a `version`, a row counts if its own is at least the parent's, and if the parent is
+/// unknown. Without one, it counts if it came in the envelope of the parent's newest version.
+pub(crate) fn of_parent(
+    table: &str,
+    columns: Vec<&str>,
+    parents: &str,
+    key: &[String],
+    version: Option<&str>,
+) -> String {
+    let columns: Vec<_> = columns.iter().map(|column| format!("children.{column}")).collect();
+    let columns = columns.join(",\n    ");
+    let same = |columns: &[&str]| -> String {
+        let same = columns.iter().map(|column| format!("children.{column} = parents.{column}"));
+        same.collect::<Vec<_>>().join("\n        and ")
+    };
+    let key: Vec<_> = key.iter().map(String::as_str).collect();
+    let Some(version) = version else {
+        let envelope = [&key[..], &["_envelope_id", "_received_at"]].concat();
+        return format!(
+            "select\n    {columns}\nfrom {table} as children\nleft semi join {parents} as parents\n\
+             \x20   on\n        {}\n",
+            same(&envelope)
+        );
+    };
+    format!(
+        "select\n    {columns}\nfrom {table} as children\nleft join {parents} as parents\n    \
+         on\n        {}\nwhere\n    parents.{version} is null\n    \
+         or children.{version} >= parents.{version}\n",
+        same(&key)
+    )
+}
+
+/// A dataset whose batches are snapshots: of the runs of a batch, the newest complete one counts.
+///
+/// A run is complete if the distinct rows that landed, in silver or in quarantine, are as many as
+/// its control total says. A run that is not complete counts nothing and hides nothing. A line that
+/// the newest complete run lacks because it was rejected keeps its newest accepted row. Rows and
+/// control totals without a run are those of the run `''`. It is never complete, and its rows count
+/// until a run of their batch is.
+pub(crate) struct Snapshots<'a> {
+    /// The dataset: `pos_sales`.
+    pub(crate) dataset: &'a str,
+    /// Its rows, duplicates included.
+    pub(crate) table: &'a str,
+    /// The rows of the control totals, duplicates included.
+    pub(crate) control_totals: &'a str,
+    /// The rows of the quarantine, duplicates included.
+    pub(crate) quarantined: &'a str,
+    /// All columns of the dataset.
+    pub(crate) columns: Vec<&'a str>,
+    /// The columns that identify a row within a run; none of them is ever null.
+    pub(crate) key: Vec<&'a str>,
+    /// What a batch is.
+    pub(crate) batch: &'a Partitioning,
+    /// The view with the runs.
+    pub(crate) runs: &'a str,
+}
+
+impl Snapshots<'_> {
+    /// Returns the query for every run of every batch that has a control total, with its columns
+    /// [`RUN_COLUMNS`].
+    ///
+    /// A batch has few runs, so the engine keeps the rows instead of computing them for each query
+    /// that reads them. The batch is computed one step before rows are grouped by it: DataFusion
+    /// confuses a time with its day where both are grouped at once.
+    pub(crate) fn runs(&self) -> String {
+        let Self { dataset, table, control_totals, quarantined, key, .. } = self;
+        let batch = batch_name(self.batch, "");
+        let key: Vec<_> = key.iter().copied().filter(|column| *column != "shop_id").collect();
+        let key = key.join(",\n        ");
+        let columns: Vec<_> = RUN_COLUMNS
+            .iter()
+            .map(|column| match *column {
+                "landed_rows" => "coalesce(landed.landed_rows, 0) as landed_rows".to_owned(),
+                "rejected_rows" => {
+                    "coalesce(rejected.rejected_rows, 0) as rejected_rows".to_owned()
+                }
+                "quarantined_rows" => {
+                    "coalesce(quarantined.quarantined_rows, 0) as quarantined_rows".to_owned()
+                }
+                column => format!("counted.{column}"),
+            })
+            .collect();
+        let columns = columns.join(",\n    ");
+        format!(
+            "with delivered as (
+    select
+        shop_id,
+        {batch} as batch,
+        coalesce(_run, '') as run,
+        {key}
+    from {table}
+),
+
+delivered_once as (
+    select distinct
+        shop_id,
+        batch,
+        run,
+        {key}
+    from delivered
+),
+
+landed as (
+    select
+        shop_id,
+        batch,
+        run,
+        count(*) as landed_rows
+    from delivered_once
+    group by
+        shop_id,
+        batch,
+        run
+),
+
+accepted as (
+    select
+        shop_id,
+        _envelope_id as line_id,
+        coalesce(_run, '') as run
+    from {table}
+),
+
+quarantined_lines as (
+    select
+        shop_id,
+        batch,
+        coalesce(run, '') as run,
+        case when envelope_id = '_unknown' then origin else envelope_id end as line_id
+    from {quarantined}
+    where dataset = '{dataset}'
+),
+
+quarantined as (
+    select
+        shop_id,
+        batch,
+        run,
+        count(distinct line_id) as quarantined_rows
+    from quarantined_lines
+    group by
+        shop_id,
+        batch,
+        run
+),
+
+still_quarantined as (
+    select
+        quarantined_lines.shop_id,
+        quarantined_lines.batch,
+        quarantined_lines.run,
+        quarantined_lines.line_id
+    from quarantined_lines
+    left anti join accepted
+        on
+            quarantined_lines.shop_id = accepted.shop_id
+            and quarantined_lines.line_id = accepted.line_id
+            and quarantined_lines.run = accepted.run
+),
+
+rejected as (
+    select
+        shop_id,
+        batch,
+        run,
+        count(distinct line_id) as rejected_rows
+    from still_quarantined
+    group by
+        shop_id,
+        batch,
+        run
+),
+
+totals as (
+    select
+        shop_id,
+        batch,
+        business_date,
+        coalesce(run, '') as run,
+        completed_at,
+        row_count as expected_rows,
+        quantity_sum as expected_quantity
+    from {control_totals}
+    where dataset = '{dataset}'
+),
+
+ranked as (
+    select
+        shop_id,
+        batch,
+        business_date,
+        run,
+        completed_at,
+        expected_rows,
+        expected_quantity,
+        row_number() over (
+            partition by shop_id, batch, run
+            order by
+                completed_at desc,
+                business_date desc,
+                expected_rows desc,
+                expected_quantity desc
+        ) as place
+    from totals
+),
+
+counted as (
+    select *
+    from ranked
+    where place = 1
+)
+
+select
+    {columns}
+from counted
+left join landed
+    on
+        counted.shop_id = landed.shop_id
+        and counted.batch = landed.batch
+        and counted.run = landed.run
+left join rejected
+    on
+        counted.shop_id = rejected.shop_id
+        and counted.batch = rejected.batch
+        and counted.run = rejected.run
+left join quarantined
+    on
+        counted.shop_id = quarantined.shop_id
+        and counted.batch = quarantined.batch
+        and counted.run = quarantined.run
+"
+        )
+    }
+
+    /// Returns the query for the rows that count, duplicates included.
+    pub(crate) fn current(&self) -> String {
+        let Self { dataset, table, quarantined, columns, runs, .. } = self;
+        let batch = batch_name(self.batch, "");
+        let batch_of_candidate = batch_name(self.batch, "candidates.");
+        let columns: Vec<_> = columns.iter().map(|column| format!("candidates.{column}")).collect();
+        let columns = columns.join(",\n    ");
+        format!(
+            "with complete as (
+    select
+        shop_id,
+        batch,
+        run
+    from {runs}
+    where
+        run <> ''
+        and expected_rows = landed_rows + rejected_rows
+),
+
+newest as (
+    select
+        shop_id,
+        batch,
+        max(run) as run
+    from complete
+    group by
+        shop_id,
+        batch
+),
+
+refused as (
+    select distinct
+        lines.shop_id,
+        lines.batch,
+        lines.envelope_id
+    from {quarantined} as lines
+    left semi join newest
+        on
+            lines.shop_id = newest.shop_id
+            and lines.batch = newest.batch
+            and lines.run = newest.run
+    where lines.dataset = '{dataset}'
+),
+
+accepted as (
+    select
+        shop_id,
+        {batch} as batch,
+        _envelope_id as envelope_id,
+        _run as run
+    from {table}
+),
+
+kept as (
+    select
+        accepted.shop_id,
+        accepted.batch,
+        accepted.envelope_id,
+        max(accepted.run) as run
+    from accepted
+    left semi join refused
+        on
+            accepted.shop_id = refused.shop_id
+            and accepted.batch = refused.batch
+            and accepted.envelope_id = refused.envelope_id
+    left semi join complete
+        on
+            accepted.shop_id = complete.shop_id
+            and accepted.batch = complete.batch
+            and accepted.run = complete.run
+    group by
+        accepted.shop_id,
+        accepted.batch,
+        accepted.envelope_id
+)
+
+select
+    {columns}
+from {table} as candidates
+left join newest
+    on
+        candidates.shop_id = newest.shop_id
+        and {batch_of_candidate} = newest.batch
+left join kept
+    on
+        candidates.shop_id = kept.shop_id
+        and {batch_of_candidate} = kept.batch
+        and candidates._envelope_id = kept.envelope_id
+where
+    candidates._run = newest.run
+    or candidates._run = kept.run
+    or (candidates._run is null and newest.run is null)
+"
+        )
+    }
+}
+
 /// How a table is read without duplicates: of the rows with one key, one counts.
 pub(crate) struct Deduplication<'a> {
     /// The table with duplicates.
@@ -29,6 +466,9 @@ pub(crate) struct Deduplication<'a> {
     pub(crate) columns: Vec<&'a str>,
     /// Columns that identify a row; none of them is ever null.
     pub(crate) key: Vec<&'a str>,
+    /// A column whose day (UTC) identifies a row as well, if the key identifies it within a day
+    /// only.
+    pub(crate) day_of: Option<&'a str>,
     /// Columns whose highest value wins, the most important one first.
     pub(crate) precedence: Vec<&'a str>,
 }
@@ -40,12 +480,19 @@ impl Deduplication<'_> {
     /// table, which is slow in DataFusion. Every column takes part in the order, so that the result
     /// never depends on the order of files.
     pub(crate) fn sql(&self) -> String {
-        let Self { table, columns, key, precedence } = self;
+        let Self { table, columns, key, day_of, precedence } = self;
         let columns_list = columns.join(", ");
         let key_list = key.join(", ");
+        let day = |prefix: &str| day_of.map(|column| format!("cast({prefix}{column} as date)"));
+        let with_day = |separator: &str, day: Option<String>| {
+            day.map_or_else(String::new, |day| format!("{separator}{day}"))
+        };
+        let selected = with_day(", ", day("").map(|day| format!("{day} as _key_day")));
+        let grouped = with_day(", ", day(""));
         let same_key: Vec<_> =
             key.iter().map(|column| format!("candidates.{column} = repeated.{column}")).collect();
-        let same_key = same_key.join(" and ");
+        let same_day = day("candidates.").map(|day| format!("{day} = repeated._key_day"));
+        let same_key = same_key.join(" and ") + &with_day(" and ", same_day);
         let others =
             columns.iter().filter(|column| !key.contains(column) && !precedence.contains(column));
         let order: Vec<_> = precedence
@@ -58,12 +505,12 @@ impl Deduplication<'_> {
             columns.iter().map(|column| format!("candidates.{column}")).collect();
         let candidates = candidates.join(",\n        ");
         let partition: Vec<_> = key.iter().map(|column| format!("candidates.{column}")).collect();
-        let partition = partition.join(", ");
+        let partition = partition.join(", ") + &with_day(", ", day("candidates."));
         format!(
             "with repeated as (
-    select {key_list}
+    select {key_list}{selected}
     from {table}
-    group by {key_list}
+    group by {key_list}{grouped}
     having count(*) > 1
 ),
 

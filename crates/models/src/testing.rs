@@ -28,10 +28,12 @@ fn schema(dataset: &str) -> String {
 
 /// `sales` by day, `clicks` by hour, `orders` by bucket.
 pub(crate) fn contracts() -> Contracts {
-    let sales = r#"{"source": "pos", "delivery": "batch", "key": ["shop_id", "id"], "version": "at",
-        "event_time": "at", "partition": "day(day)", "sort": ["shop_id", "at"], "personal": []}"#;
+    let sales = r#"{"source": "pos", "delivery": "batch", "key": ["shop_id", "id", "day"],
+        "version": "at", "event_time": "at", "partition": "day(day)",
+        "sort": ["shop_id", "at"], "personal": []}"#;
     let clicks = r#"{"delivery": "internal", "key": ["shop_id", "id"], "version": null,
-        "event_time": "at", "partition": "hour(at)", "sort": ["shop_id", "at"], "personal": []}"#;
+        "event_time": "at", "partition": "hour(at)", "copies_within_days": 0,
+        "sort": ["shop_id", "at"], "personal": []}"#;
     let orders = r#"{"source": "shop", "delivery": "stream", "key": ["shop_id", "id"],
         "version": null, "event_time": "at", "partition": "bucket(id, 16)",
         "sort": ["shop_id", "at"], "personal": []}"#;
@@ -74,7 +76,7 @@ pub(crate) fn check(model: &str, inputs: &[&str]) -> String {
     format!(
         "-- model = \"{model}\"\n-- severity = \"warn\"\n-- inputs = [{}]\n\
          -- description = \"nothing is negative\"\n\
-         select row_count from gold.{model}{} where row_count < 0\n",
+         select shop_id, row_count from gold.{model}{} where row_count < 0\n",
         quoted.join(", "),
         joined.concat(),
     )

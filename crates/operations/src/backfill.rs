@@ -1,4 +1,4 @@
-//! Computes a range of days again.
+//! Computes a range of days again, whether or not their inputs have changed.
 
 use chrono::NaiveDate;
 use shoplake_aws::DirtyQueue;
@@ -26,7 +26,8 @@ pub(crate) async fn backfill(
     let days = days::range(from, to, MAX_DAYS)?;
     let dirty = days.iter().map(|day| {
         let reason = format!("backfill of {from} to {to}");
-        PartitionDirty::one(&model, Partition::Day(*day), reason)
+        let dirty = PartitionDirty::one(&model, Partition::Day(*day), reason);
+        PartitionDirty { recompute: true, ..dirty }
     });
     queue.send(&dirty.collect::<Vec<_>>()).await.map_err(Failure::retryable)?;
     tracing::info!(model, %from, %to, partitions = days.len(), "backfill");
@@ -59,8 +60,9 @@ mod tests {
                 .unwrap();
 
         assert_eq!(sent.partitions, 12);
-        let days: Vec<_> =
-            queue.take_dirty().into_iter().map(|(dirty, _)| dirty.partition.to_string()).collect();
+        let messages = queue.take_dirty();
+        assert!(messages.iter().all(|dirty| dirty.recompute), "even if nothing has changed");
+        let days: Vec<_> = messages.iter().map(|dirty| dirty.partition.to_string()).collect();
         assert_eq!(
             (days.len(), days[0].as_str(), days[11].as_str()),
             (12, "2010-12-25", "2011-01-05")

@@ -6,16 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Days, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Days, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shoplake_aws::topic::{Message, Topic, subject};
 use shoplake_contracts::{Contracts, Delivery, Partitioning};
+use shoplake_jobs::rfc3339;
 use shoplake_lake::{Condition, ETag, Metadata, PutError, Store, StoreError, keys};
 use shoplake_platform::failure::Failure;
 use shoplake_platform::metrics::{CHECKED_DATASETS, Metrics, NEWEST_OBJECT_AGE};
 use shoplake_warehouse::{CheckFailure, CheckResult, CheckResults, Warehouse};
 
+use crate::incomplete::IncompleteBatches;
 use crate::response::{FreshnessReport, FreshnessResult};
 
 /// How long a check may take to alert people and to record the state. After that another check
@@ -25,6 +27,7 @@ const MAX_REPORTING: TimeDelta = TimeDelta::minutes(5);
 /// Checks the datasets whose contracts set `fresh_within`.
 pub struct Freshness {
     datasets: Vec<Dataset>,
+    incomplete_batches: IncompleteBatches,
     topic: Arc<dyn Topic>,
     metrics: Metrics,
 }
@@ -65,10 +68,16 @@ impl Freshness {
                 within: contract.fresh_within?,
             })
         };
-        Self { datasets: contracts.iter().filter_map(dataset).collect(), topic, metrics }
+        Self {
+            datasets: contracts.iter().filter_map(dataset).collect(),
+            incomplete_batches: IncompleteBatches::new(contracts, topic.clone()),
+            topic,
+            metrics,
+        }
     }
 
-    /// Checks each dataset, and alerts people once when one turns stale.
+    /// Checks each dataset and the batches with a control total. Alerts people once when a dataset
+    /// turns stale or a batch stays incomplete.
     pub(crate) async fn check(
         &self,
         lake: &dyn Store,
@@ -99,8 +108,15 @@ impl Freshness {
             "freshness"
         );
         self.measure(&results, now);
+        let incomplete_batches = match self.incomplete_batches.check(lake, now).await {
+            Ok(batches) => batches,
+            Err(failure) => {
+                failures.push(format!("batches: {failure}"));
+                Vec::new()
+            }
+        };
         if failures.is_empty() {
-            Ok(FreshnessReport { datasets: results })
+            Ok(FreshnessReport { datasets: results, incomplete_batches })
         } else {
             Err(Failure::retryable(failures.join("; ")))
         }
@@ -287,8 +303,11 @@ impl Dataset {
     /// second.
     fn check_results(&self, state: &FreshnessState) -> CheckResults {
         let row = json!({"newest_object_at": rfc3339(state.newest_object_at)});
-        let failure =
-            (!state.is_fresh).then(|| CheckFailure { rows: 1, sample: vec![row.to_string()] });
+        let failure = (!state.is_fresh).then(|| CheckFailure {
+            rows: 1,
+            shops: vec![],
+            sample: vec![row.to_string()],
+        });
         CheckResults {
             model: self.name.clone(),
             partition: "-".to_owned(),
@@ -303,10 +322,6 @@ impl Dataset {
             }],
         }
     }
-}
-
-fn rfc3339(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// Returns the duration in the largest unit that divides it.
@@ -355,7 +370,7 @@ mod tests {
                 format!(
                     r#"{{"title": "Levels", "description": "d", "type": "object",
                     "x-dataset": {{"source": "inventory", "delivery": "batch", "key": ["shop_id",
-                    "id"], "event_time": "at",
+                    "id", "at"], "event_time": "at",
                                    "partition": "day(at)", "sort": ["shop_id"], "personal": [],
                                    "fresh_within": {within}}},
                     "required": ["id", "at"],

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use chrono::Utc;
-use shoplake_aws::{DirtyQueue, Executions, SecretStore};
+use shoplake_aws::{DirtyQueue, Executions, SecretStore, Topic};
 use shoplake_index::ModelIndex;
 use shoplake_lake::Store;
+use shoplake_platform::clock::Clock;
 use shoplake_platform::failure::Failure;
 use shoplake_warehouse::{
     Warehouse,
@@ -16,7 +16,8 @@ use crate::freshness::Freshness;
 use crate::redrive::Redrive;
 use crate::request::Request;
 use crate::response::{Applied, Response};
-use crate::{backfill, references, reload, shops};
+use crate::sweep::Sweep;
+use crate::{alerts, backfill, failures, references, reload, shops};
 
 /// The services that the actions use.
 pub struct Operations {
@@ -34,10 +35,14 @@ pub struct Operations {
     pub lake: Arc<dyn Store>,
     /// The state machines.
     pub executions: Arc<dyn Executions>,
+    /// The topic of alerts.
+    pub topic: Arc<dyn Topic>,
     /// Redrives.
     pub redrive: Redrive,
     /// The freshness checks.
     pub freshness: Freshness,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Operations {
@@ -50,6 +55,7 @@ impl Operations {
     pub async fn run(&self, request: Request) -> Result<Response, Failure> {
         let lake = self.lake.as_ref();
         let secrets = self.secrets.as_ref();
+        let now = self.clock.now();
         match request {
             Request::Migrate => self.migrate().await.map(Response::Applied),
             Request::AddShop { shop_id } => {
@@ -60,7 +66,7 @@ impl Operations {
             }
             Request::SyncShops => shops::sync(lake, secrets).await.map(Response::SyncedShops),
             Request::OpenBackfill { shop_id, name, until } => {
-                shops::open_backfill(lake, secrets, shop_id, name, until, Utc::now())
+                shops::open_backfill(lake, secrets, shop_id, name, until, now)
                     .await
                     .map(Response::OpenedBackfill)
             }
@@ -73,8 +79,8 @@ impl Operations {
                     .map(Response::Backfilled)
             }
             Request::Reload { model, from, to } => {
-                let executions = self.executions.as_ref();
-                reload::reload(&self.models, lake, executions, model, from, to)
+                let (warehouse, executions) = (self.warehouse.as_ref(), self.executions.as_ref());
+                reload::reload(&self.models, lake, warehouse, executions, model, from, to)
                     .await
                     .map(Response::Reloaded)
             }
@@ -86,14 +92,36 @@ impl Operations {
             }
             Request::Redrive(target) => self
                 .redrive
-                .run(lake, self.queue.as_ref(), target, Utc::now())
+                .run(lake, self.queue.as_ref(), target, now)
                 .await
                 .map(Response::Redriven),
             Request::CheckFreshness => self
                 .freshness
-                .check(lake, self.warehouse.as_ref(), Utc::now())
+                .check(lake, self.warehouse.as_ref(), now)
                 .await
                 .map(Response::Freshness),
+            Request::Sweep => {
+                let sweep = Sweep {
+                    models: &self.models,
+                    contracts: &self.redrive.contracts,
+                    lake,
+                    bucket: &self.redrive.bucket,
+                    queue: self.queue.as_ref(),
+                    executions: self.executions.as_ref(),
+                    topic: self.topic.as_ref(),
+                    now,
+                };
+                sweep.run().await.map(Response::Swept)
+            }
+            Request::RecordFailure { job, step, error, cause } => {
+                failures::record(lake, &job, step, &format!("{error}: {cause}"), now)
+                    .await
+                    .map(Response::RecordedFailure)
+            }
+            Request::SendAlert { job, version } => {
+                let sent = alerts::send(lake, self.topic.as_ref(), &job, version).await;
+                sent.map(Response::SentAlerts)
+            }
         }
     }
 
@@ -115,6 +143,7 @@ mod tests {
     use shoplake_aws::{MemoryDirtyQueue, MemoryExecutions};
     use shoplake_contracts::Contracts;
     use shoplake_lake::MemoryStore;
+    use shoplake_platform::clock::SystemClock;
     use shoplake_platform::metrics::Metrics;
     use shoplake_warehouse::RecordingWarehouse;
 
@@ -134,12 +163,14 @@ mod tests {
             queue: Arc::new(MemoryDirtyQueue::default()),
             lake: Arc::new(MemoryStore::default()),
             executions: Arc::new(MemoryExecutions::default()),
+            topic: Arc::new(MemoryTopic::default()),
             redrive: testing::redrive(),
             freshness: Freshness::new(
                 &Contracts::default(),
                 Arc::new(MemoryTopic::default()),
                 Metrics::stdout("control"),
             ),
+            clock: Arc::new(SystemClock),
         }
     }
 
@@ -161,7 +192,7 @@ mod tests {
     async fn a_shop_is_added_and_its_backfill_opened_and_closed() {
         let operations = operations();
         run(&operations, json!({"action": "add_shop", "shop_id": "acme"})).await.unwrap();
-        let until = Utc::now() + chrono::TimeDelta::days(7);
+        let until = operations.clock.now() + chrono::TimeDelta::days(7);
         let open = json!({"action": "open_backfill", "shop_id": "acme", "name": "history-2024",
             "until": until});
         let answer = run(&operations, open).await.unwrap();
@@ -185,7 +216,10 @@ mod tests {
         let event = json!({"action": "reload", "model": "feedback_score", "from": "2026-11-21",
             "to": "2026-11-22"});
         let answer = run(&operations, event).await.unwrap();
-        assert_eq!(answer, json!({"model": "feedback_score", "started": 0, "absent": 2}));
+        assert_eq!(
+            answer,
+            json!({"model": "feedback_score", "started": 0, "restored": 0, "absent": 2})
+        );
     }
 
     #[tokio::test]
@@ -203,6 +237,6 @@ mod tests {
     #[tokio::test]
     async fn freshness_without_datasets_is_empty() {
         let answer = run(&operations(), json!({"action": "check_freshness"})).await.unwrap();
-        assert_eq!(answer, json!({"datasets": []}));
+        assert_eq!(answer, json!({"datasets": [], "incomplete_batches": []}));
     }
 }

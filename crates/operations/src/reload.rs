@@ -7,6 +7,7 @@ use shoplake_index::ModelIndex;
 use shoplake_jobs::Partition;
 use shoplake_lake::Store;
 use shoplake_platform::failure::Failure;
+use shoplake_warehouse::{Warehouse, load_records};
 
 use crate::days;
 use crate::failure;
@@ -17,7 +18,11 @@ use crate::response::Reloaded;
 const MAX_DAYS: usize = 366;
 
 /// Starts silver-to-gold with the committed result of each of the model's days, both ends included.
-/// Run it again if it fails half way: the warehouse loads only what is newer than what it has.
+/// Run it again if it fails half way: the warehouse loads only commits that it does not have.
+///
+/// What is in gold is right, also if the warehouse has a newer commit because an older object was
+/// restored: [`LoadRecord::reload_planned_at`](shoplake_warehouse::LoadRecord::reload_planned_at)
+/// gives its place in the order of loads.
 ///
 /// An object that was committed before its model changed is loaded unchanged. A column that its
 /// table lacks is added. A column that only the table has is null in its rows. A column of another
@@ -25,6 +30,7 @@ const MAX_DAYS: usize = 366;
 pub(crate) async fn reload(
     models: &ModelIndex,
     lake: &dyn Store,
+    warehouse: &dyn Warehouse,
     executions: &dyn Executions,
     name: String,
     from: NaiveDate,
@@ -37,21 +43,34 @@ pub(crate) async fn reload(
              other models"
         )));
     }
-    let (mut started, mut absent) = (0, 0);
-    for day in days::range(from, to, MAX_DAYS)? {
+    let days = days::range(from, to, MAX_DAYS)?;
+    // Before gold, so that a commit in between does not look like a restore.
+    let loaded = load_records(warehouse, &name).await.map_err(|error| {
+        Failure::retryable(format!(
+            "cannot read what the warehouse has of {name}: {error}; run the same reload again (in \
+             a new warehouse, run migrate first)"
+        ))
+    })?;
+    let (mut started, mut restored, mut absent) = (0, 0, 0);
+    for day in days {
         let partition = Partition::Day(day);
         let key = model.output_key(partition);
         let Some(object) = lake.get(&key).await.map_err(Failure::retryable)? else {
             absent += 1;
             continue;
         };
-        let result = shoplake_gold::committed(model, partition, &object)
+        let mut result = shoplake_gold::committed(model, partition, &object)
             .map_err(|error| Failure::permanent(format!("{key}: {error}")))?;
+        if let Some(record) = loaded.get(&partition.to_string()) {
+            let planned_at = record.reload_planned_at(result.planned_at, result.version);
+            restored += usize::from(planned_at != result.planned_at);
+            result.planned_at = planned_at;
+        }
         executions.start_silver_to_gold_with_result(&result).await.map_err(unavailable)?;
         started += 1;
     }
-    tracing::info!(name, %from, %to, started, absent, "reload");
-    Ok(Reloaded { model: name, started, absent })
+    tracing::info!(name, %from, %to, started, restored, absent, "reload");
+    Ok(Reloaded { model: name, started, restored, absent })
 }
 
 fn unavailable(error: PortError) -> Failure {
@@ -70,6 +89,7 @@ mod tests {
     use shoplake_jobs::JobDocument;
     use shoplake_lake::{Condition, ETag, Entry, MemoryStore, Metadata};
     use shoplake_models::{Listing, Models, Plan};
+    use shoplake_warehouse::{RecordingWarehouse, WarehouseError};
 
     use super::*;
 
@@ -108,7 +128,7 @@ mod tests {
             ("units_sold", Arc::new(Int64Array::from(vec![3, 4]))),
         ];
         let rows = RecordBatch::try_from_iter(columns).unwrap();
-        let gold = Gold { rows, dirtied: vec![], failed_checks: vec![] };
+        let gold = Gold { rows, dirtied: vec![], failed_checks: vec![], alert: vec![] };
         let metadata = [
             ("version", "1"),
             ("inputs", &job.output.inputs_digest),
@@ -130,14 +150,37 @@ mod tests {
         executions.started().into_iter().map(input).collect()
     }
 
-    /// Reloads the first days of December 2010.
+    /// A warehouse whose `shoplake.loads` has these rows of the model.
+    fn warehouse(rows: Value) -> RecordingWarehouse {
+        RecordingWarehouse::answering(move |_| {
+            let rows = rows.as_array().unwrap().iter();
+            Ok(vec![Some(rows.map(|row| row.as_object().cloned().unwrap()).collect())])
+        })
+    }
+
+    /// The row of a day in `shoplake.loads`.
+    fn loaded(day: &str, version: u64, planned_at: Value) -> Value {
+        json!({"partition_value": day, "version": version, "row_count": 2,
+               "planned_at": planned_at, "loaded_at": "2010-12-05 06:08:00"})
+    }
+
+    /// Reloads the first days of December 2010 into an empty warehouse.
     async fn december(
         lake: &MemoryStore,
         executions: &MemoryExecutions,
         to: &str,
     ) -> Result<Reloaded, Failure> {
-        reload(&models().index(), lake, executions, MODEL.to_owned(), day("2010-12-01"), day(to))
-            .await
+        december_into(&warehouse(json!([])), lake, executions, to).await
+    }
+
+    async fn december_into(
+        warehouse: &RecordingWarehouse,
+        lake: &MemoryStore,
+        executions: &MemoryExecutions,
+        to: &str,
+    ) -> Result<Reloaded, Failure> {
+        let (models, from) = (models().index(), day("2010-12-01"));
+        reload(&models, lake, warehouse, executions, MODEL.to_owned(), from, day(to)).await
     }
 
     #[tokio::test]
@@ -150,7 +193,8 @@ mod tests {
 
         let answer = december(&lake, &executions, "2010-12-04").await.unwrap();
 
-        assert_eq!(answer, Reloaded { model: MODEL.to_owned(), started: 2, absent: 2 });
+        let expected = Reloaded { model: MODEL.to_owned(), started: 2, restored: 0, absent: 2 };
+        assert_eq!(answer, expected);
         let shown = inputs(&executions);
         let jobs: Vec<_> = shown.iter().map(|input| input["job"].as_str().unwrap()).collect();
         assert_eq!(
@@ -180,6 +224,54 @@ mod tests {
                 "sort": ["shop_id", "business_date"],
             })
         );
+    }
+
+    #[tokio::test]
+    async fn a_restored_day_is_planned_right_after_what_it_undoes() {
+        let (lake, executions, models) =
+            (MemoryStore::default(), MemoryExecutions::default(), models());
+        let days = ["2010-12-01", "2010-12-02", "2010-12-03", "2010-12-04"];
+        for text in days {
+            commit(&lake, &models, text).await;
+        }
+        let warehouse = warehouse(json!([
+            // The commit in gold, one before it, one after it, one from before the times.
+            loaded(days[0], 1, json!("2010-12-05 06:07:08")),
+            loaded(days[1], 9, json!("2010-12-05 06:07:07")),
+            loaded(days[2], 2, json!("2010-12-05 06:07:20")),
+            loaded(days[3], 2, Value::Null),
+        ]));
+
+        let answer = december_into(&warehouse, &lake, &executions, "2010-12-04").await.unwrap();
+
+        let expected = Reloaded { model: MODEL.to_owned(), started: 4, restored: 2, absent: 0 };
+        assert_eq!(answer, expected);
+        let results = inputs(&executions).into_iter().map(|mut input| input["transform"].take());
+        let times: Vec<_> = results.map(|mut input| input["result"]["planned_at"].take()).collect();
+        assert_eq!(
+            times,
+            [
+                "2010-12-05T06:07:08Z",
+                "2010-12-05T06:07:08Z",
+                "2010-12-05T06:07:20.000001Z",
+                "2010-12-05T06:08:00.000001Z",
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn an_outage_of_the_warehouse_starts_nothing() {
+        let (lake, executions, models) =
+            (MemoryStore::default(), MemoryExecutions::default(), models());
+        commit(&lake, &models, "2010-12-01").await;
+        let down = RecordingWarehouse::answering(|_| {
+            let operation = "BatchExecuteStatement";
+            Err(WarehouseError::Request { operation, source: "timed out".into() })
+        });
+        let failure = december_into(&down, &lake, &executions, "2010-12-01").await.unwrap_err();
+        let text = failure.to_string();
+        assert!(!failure.is_permanent() && text.contains("run the same reload again"), "{text}");
+        assert!(executions.is_empty());
     }
 
     #[tokio::test]
@@ -235,10 +327,17 @@ mod tests {
             (MODEL, "2010-12-01", "2011-12-02", "1 to 366 days"),
         ] {
             let (lake, executions) = (MemoryStore::default(), MemoryExecutions::default());
-            let failure =
-                reload(&models().index(), &lake, &executions, model.to_owned(), day(from), day(to))
-                    .await
-                    .unwrap_err();
+            let failure = reload(
+                &models().index(),
+                &lake,
+                &warehouse(json!([])),
+                &executions,
+                model.to_owned(),
+                day(from),
+                day(to),
+            )
+            .await
+            .unwrap_err();
             assert!(failure.is_permanent() && failure.to_string().contains(expected), "{failure}");
         }
         // The longest there is.
@@ -246,6 +345,7 @@ mod tests {
         let year = reload(
             &models().index(),
             &lake,
+            &warehouse(json!([])),
             &executions,
             MODEL.to_owned(),
             day("2011-03-01"),

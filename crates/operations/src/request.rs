@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use shoplake_contracts::{BackfillName, ShopId};
+use shoplake_lake::state::Step;
 use shoplake_platform::failure::Failure;
 
 /// An action with its arguments. In JSON `{"action": "add_shop", "shop_id": "acme"}`.
@@ -43,7 +44,7 @@ pub enum Request {
         /// The shop.
         shop_id: ShopId,
     },
-    /// Computes a model's days again, both ends included:
+    /// Computes a model's days again, both ends included, even if their inputs are the same:
     /// [`Backfilled`](crate::response::Backfilled).
     Backfill {
         /// The model.
@@ -81,6 +82,29 @@ pub enum Request {
     /// Checks which datasets have stopped arriving, and alerts people once:
     /// [`FreshnessReport`](crate::response::FreshnessReport).
     CheckFreshness,
+    /// Sends what partitions owe, compares their states with silver and gold, and conforms bronze
+    /// objects that were not conformed. Run by a schedule: [`Swept`](crate::response::Swept).
+    Sweep,
+    /// Records that a step of a job's execution failed after all its retries. Sent by the state
+    /// machines: [`RecordedFailure`](crate::response::RecordedFailure).
+    RecordFailure {
+        /// The key of the job document.
+        job: String,
+        /// The step that failed.
+        step: Step,
+        /// The name of the error.
+        error: String,
+        /// What the error says.
+        cause: String,
+    },
+    /// Sends the alert about failed checks of a job's commit, unless it was sent. Sent by the state
+    /// machine: [`SentAlerts`](crate::response::SentAlerts).
+    SendAlert {
+        /// The key of the job document.
+        job: String,
+        /// The version of the commit.
+        version: u64,
+    },
 }
 
 impl Request {
@@ -93,7 +117,8 @@ impl Request {
             Failure::permanent(format!(
                 "invalid request: expected an action (migrate, add_shop, rotate_secret, \
                  sync_shops, open_backfill, close_backfill, backfill, reload, get_reference, \
-                 set_reference, redrive or check_freshness) with its arguments: {error}"
+                 set_reference, redrive, check_freshness, sweep, record_failure or send_alert) \
+                 with its arguments: {error}"
             ))
         })
     }
@@ -187,6 +212,10 @@ mod tests {
             json!({"action": "reload", "model": "m", "from": "2026-11-01", "to": "2026-11-21"}),
             json!({"action": "redrive", "queue": "streams"}),
             json!({"action": "redrive", "quarantine": "visits", "day": "2026-11-21"}),
+            json!({"action": "sweep"}),
+            json!({"action": "record_failure", "job": "jobs/m/2026-11-21/0a.json",
+            "step": "load", "error": "States.Timeout", "cause": ""}),
+            json!({"action": "send_alert", "job": "jobs/m/2026-11-21/0a.json", "version": 3}),
         ] {
             let request = Request::from_json(json.clone()).unwrap();
             assert_eq!(json!(request), json);

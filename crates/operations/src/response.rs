@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use shoplake_aws::shops::Backfill;
 use shoplake_contracts::{BackfillName, ShopId};
-use shoplake_jobs::ColumnType;
+use shoplake_jobs::{ColumnType, Partition};
 
 /// The result of an action: the JSON of the struct that belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,6 +35,12 @@ pub enum Response {
     Redriven(Redriven),
     /// Of `check_freshness`.
     Freshness(FreshnessReport),
+    /// Of `sweep`.
+    Swept(Swept),
+    /// Of `record_failure`.
+    RecordedFailure(RecordedFailure),
+    /// Of `send_alert`.
+    SentAlerts(SentAlerts),
 }
 
 /// Migrations of the warehouse.
@@ -104,6 +110,8 @@ pub struct Reloaded {
     pub model: String,
     /// How many executions were started.
     pub started: usize,
+    /// How many of them load an older commit than the warehouse has: gold was restored.
+    pub restored: usize,
     /// How many days are not in gold.
     pub absent: usize,
 }
@@ -196,11 +204,85 @@ pub struct LeftBatches {
     pub not_understood: usize,
 }
 
+/// What a sweep found and did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swept {
+    /// How many days of silver and gold were compared with the states.
+    pub compared_days: usize,
+    /// How many partitions owed something that their states did not say.
+    pub found: usize,
+    /// How many partitions owe something, now or later.
+    pub owed: usize,
+    /// How many of them a message was sent for, because it is due.
+    pub sent: usize,
+    /// How many markers were deleted, because their partitions owe nothing.
+    pub settled: usize,
+    /// How many alerts about failed checks were sent, because their executions ended before.
+    #[serde(default)]
+    pub alerts: usize,
+    /// How many bronze objects were not conformed in time.
+    #[serde(default)]
+    pub unconformed: usize,
+    /// How many of them are being conformed again.
+    #[serde(default)]
+    pub conforming: usize,
+}
+
+/// A recorded failure of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedFailure {
+    /// The model.
+    pub model: String,
+    /// Its partition.
+    pub partition: Partition,
+    /// Whether the operator has to be alerted: at the first failure since the step succeeded.
+    pub alert: bool,
+    /// How often the step failed since it succeeded.
+    pub attempts: u32,
+    /// When it is tried again; none if another job has taken over.
+    pub retry_at: Option<DateTime<Utc>>,
+}
+
+/// Alerts about failed checks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentAlerts {
+    /// The model.
+    pub model: String,
+    /// Its partition.
+    pub partition: Partition,
+    /// How many were sent: none if the alert was sent before.
+    pub sent: usize,
+}
+
 /// The freshness of each dataset whose contract sets `fresh_within`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FreshnessReport {
     /// The datasets.
     pub datasets: Vec<FreshnessResult>,
+    /// The batches whose rows have not all arrived within the `fresh_within` of their dataset.
+    #[serde(default)]
+    pub incomplete_batches: Vec<IncompleteBatch>,
+}
+
+/// A delivery of a batch that has been incomplete for longer than its dataset's `fresh_within`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncompleteBatch {
+    /// The shop.
+    pub shop_id: String,
+    /// The dataset.
+    pub dataset: String,
+    /// The batch.
+    pub batch: String,
+    /// The newest delivery with a control total; none if its sender does not tell deliveries apart.
+    pub run: Option<String>,
+    /// When the connector had sent it.
+    pub completed_at: DateTime<Utc>,
+    /// Rows in its control total.
+    pub expected_rows: i64,
+    /// Rows that have arrived, in silver or in quarantine.
+    pub arrived_rows: i64,
+    /// Whether this check alerted people.
+    pub alerted: bool,
 }
 
 /// The freshness of a dataset.

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_shop_that_could_not_be_listed_gets_its_secret_when_added_again() {
+    async fn a_shop_that_could_not_be_listed_can_be_added_again() {
         let (lake, secrets) = setup();
         lake.fail([false, true]);
         assert!(!add(&lake, &secrets, &acme()).await.unwrap_err().is_permanent());

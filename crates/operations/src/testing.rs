@@ -11,7 +11,7 @@ use crate::redrive::Redrive;
 /// Returns a redrive with one dataset, empty queues and a Firehose that buffers for a minute.
 pub(crate) fn redrive() -> Redrive {
     Redrive {
-        contracts: shoplake_testing::visits(),
+        contracts: shoplake_testing::visits::contracts(),
         dirty: Arc::new(MemoryDeadLetterQueue::default()),
         streams: Arc::new(MemoryDeadLetterQueue::default()),
         executions: Arc::new(MemoryExecutions::default()),

@@ -106,7 +106,9 @@ fn purpose(name: &str) -> &'static str {
         "CONFORM_FAILED_QUEUE_URL" => {
             "the URL of the SQS queue of batches that could not be conformed"
         }
-        "DEFINITIONS_DIR" => "the directory with schemas/, glue-sql/ and, for control, models.json",
+        "DEFINITIONS_DIR" => {
+            "the directory with schemas/, glue-sql/ and, for load and control, models.json"
+        }
         "DIRTY_DEAD_LETTER_QUEUE_URL" => "the URL of the dead-letter queue of the dirty queue",
         "DIRTY_QUEUE_URL" => "the URL of the SQS queue of dirty partitions",
         "EVENT_BUS" => "the name of the EventBridge bus",

@@ -41,6 +41,8 @@ pub const WRITTEN_PARQUET: Metric = Metric::new("written_parquet", Unit::Bytes);
 /// The time from the receipt of an event until the warehouse shows a KPI that includes it: of the
 /// oldest new event of a load.
 pub const EVENT_TO_KPI: Metric = Metric::new("event_to_kpi", Unit::Seconds);
+/// Old days of shops that wait for their turn, because the shop has reached its limit of an hour.
+pub const DELAYED_DAYS: Metric = Metric::new("delayed_days", Unit::Count);
 /// Datasets whose freshness was checked.
 pub const CHECKED_DATASETS: Metric = Metric::new("checked_datasets", Unit::Count);
 /// The age of the newest silver object of a dataset.

@@ -1,7 +1,6 @@
 //! The lake's bucket in memory. It sends a message for each new object, as S3 does by EventBridge.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,17 +21,11 @@ const NOTIFIED: [&str; 3] = [keys::BRONZE, keys::SILVER, keys::REFERENCE];
 pub(crate) struct Bucket {
     pub(crate) objects: Arc<MemoryStore>,
     messages: Arc<MemoryDirtyQueue>,
-    loses_response: Arc<AtomicBool>,
 }
 
 impl Bucket {
     pub(crate) fn new(messages: Arc<MemoryDirtyQueue>) -> Self {
-        Self { objects: Arc::default(), messages, loses_response: Arc::default() }
-    }
-
-    /// Loses the response to the next write of gold, so that the client sends it again.
-    pub(crate) fn lose_next_response(&self) {
-        self.loses_response.store(true, Ordering::Relaxed);
+        Self { objects: Arc::default(), messages }
     }
 }
 
@@ -66,9 +59,6 @@ impl Store for Bucket {
         metadata: Metadata,
         condition: Condition,
     ) -> Result<ETag, PutError> {
-        if key.starts_with(keys::GOLD) && self.loses_response.swap(false, Ordering::Relaxed) {
-            self.objects.put(key, bytes.clone(), metadata.clone(), condition.clone()).await?;
-        }
         let etag = self.objects.put(key, bytes, metadata, condition).await?;
         if NOTIFIED.iter().any(|prefix| key.starts_with(prefix)) {
             let event = json!({

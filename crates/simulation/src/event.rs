@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use shoplake_contracts::envelope::Envelope;
 use shoplake_contracts::{Contracts, ShopId};
 
-/// One event of a shop. In JSON `{"dataset", "shop_id", "data"}` and, if they matter, `id`, `batch`
-/// and `received_at`.
+/// One event of a shop. In JSON `{"dataset", "shop_id", "data"}` and, if they matter, `id`,
+/// `batch`, `run` and `received_at`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Sent")]
 pub struct Event {
@@ -28,6 +28,9 @@ pub struct Event {
     /// The batch it belongs to, such as a business date.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<String>,
+    /// The delivery of the batch, such as `2026-03-02T04:30:00.000000Z`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// When the pipeline took it; by default when it happened. Of two rows with the same key the
     /// one that was taken later wins, unless the contract has a version column.
     pub received_at: DateTime<Utc>,
@@ -42,14 +45,15 @@ struct Sent {
     data: Value,
     id: Option<String>,
     batch: Option<String>,
+    run: Option<String>,
     received_at: Option<DateTime<Utc>>,
 }
 
 impl From<Sent> for Event {
     fn from(sent: Sent) -> Self {
-        let Sent { dataset, shop_id, data, id, batch, received_at } = sent;
+        let Sent { dataset, shop_id, data, id, batch, run, received_at } = sent;
         let received_at = received_at.unwrap_or_else(|| happened(&data));
-        Self { dataset, shop_id, data, id, batch, received_at }
+        Self { dataset, shop_id, data, id, batch, run, received_at }
     }
 }
 
@@ -78,6 +82,7 @@ impl Event {
             data,
             id: None,
             batch: None,
+            run: None,
             received_at,
         }
     }
@@ -98,6 +103,13 @@ impl Event {
     #[must_use]
     pub fn in_batch(self, batch: &str) -> Self {
         Self { batch: Some(batch.to_owned()), ..self }
+    }
+
+    /// Says which delivery of its batch it belongs to: the time when that one began, in UTC with
+    /// microseconds.
+    #[must_use]
+    pub fn in_run(self, run: &str) -> Self {
+        Self { run: Some(run.to_owned()), ..self }
     }
 
     /// The same event with other values of some fields.
@@ -124,6 +136,7 @@ impl Event {
         if let Some(batch) = &self.batch {
             envelope = envelope.with_subject(batch);
         }
+        envelope.run = self.run.as_deref().map(Cow::Borrowed);
         envelope.to_line().context("writing an envelope")
     }
 

@@ -1,46 +1,53 @@
 //! The pipeline in memory: the functions' own handlers process what is delivered until all queues
 //! are empty.
 
+mod settle;
+
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use base64_simd::STANDARD;
 use chrono::{DateTime, Datelike, Duration, TimeZone, Utc};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use futures::future::{join, try_join_all};
 use serde::Deserialize;
 use serde_json::json;
-use shoplake_aws::topic::{MemoryTopic, Message, Topic, subject};
-use shoplake_aws::{Execution, Fault, GlueRun, MemoryDirtyQueue, MemoryExecutions};
+use shoplake_aws::topic::{MemoryTopic, Message};
+use shoplake_aws::{MemoryDirtyQueue, MemoryExecutions};
 use shoplake_conform::Conformer;
 use shoplake_contracts::{Contracts, Delivery};
-use shoplake_engine::{Gold, Limits};
+use shoplake_engine::{DataFusion, Gold, Limits};
 use shoplake_function_conform::{Answer, Conform, LAYOUT};
 use shoplake_function_dispatch::{Dispatch, Engines};
 use shoplake_function_load::Load;
 use shoplake_function_notify::{Notify, NotifyPolicy};
-use shoplake_function_transform::{Request, Transform, TransformError};
-use shoplake_jobs::{FailedCheck, JobOutcome, JobResult, Partition};
+use shoplake_function_transform::Transform;
+use shoplake_jobs::{FailedCheck, JobResult, Partition, PartitionDirty};
 use shoplake_lake::{Condition, MemoryStore, Metadata, Store, keys};
 use shoplake_models::Models;
 use shoplake_platform::clock::{Clock, ManualClock};
 use shoplake_platform::metrics::{MemorySink, Metrics};
 use shoplake_warehouse::{Literal, Loader};
-use tokio::runtime::Handle;
 
 use crate::bucket::{self, Bucket};
 use crate::event::Event;
-use crate::fault_plan::Step;
-use crate::messages;
 use crate::rows::{self, Row};
 use crate::warehouse::MemoryWarehouse;
 
-/// The attempts of an execution, as in the state machine.
-const ATTEMPTS: u32 = 3;
+pub use settle::Settled;
+
+/// The type of dispatch over ports in memory.
+type MemoryDispatch = Dispatch<
+    Bucket,
+    Arc<MemoryExecutions>,
+    Arc<MemoryDirtyQueue>,
+    Arc<MemoryDirtyQueue>,
+    Arc<ManualClock>,
+>;
 
 /// A lake in memory with its functions.
 pub struct Lake {
@@ -50,7 +57,7 @@ pub struct Lake {
     bucket: Bucket,
     executions: Arc<MemoryExecutions>,
     conform: Conform<Bucket>,
-    dispatch: Dispatch<Bucket, Arc<MemoryExecutions>, Arc<MemoryDirtyQueue>, Arc<ManualClock>>,
+    dispatch: MemoryDispatch,
     transform: Arc<Transform>,
     load: Load,
     notify: Notify,
@@ -67,17 +74,6 @@ pub struct Ended {
     pub job: String,
     /// Its result.
     pub result: JobResult,
-}
-
-/// The jobs of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Settled {
-    /// Jobs that ran.
-    pub jobs: usize,
-    /// Jobs that committed rows.
-    pub commits: usize,
-    /// Jobs that ended in a conflict.
-    pub conflicts: usize,
 }
 
 /// The attributes of a line that decide how it is delivered.
@@ -117,24 +113,31 @@ impl Lake {
             lake: bucket.clone(),
             metrics: Metrics::new("conform", Arc::new(MemorySink::default())),
         };
+        let index = models.index();
         let dispatch = Dispatch {
             models,
             lake: bucket.clone(),
             executions: executions.clone(),
             engines: Engines { glue_above_bytes: u64::MAX, glue: false },
+            runs: 20,
+            old_days_per_hour: None,
             queue: messages.clone(),
+            publisher: messages.clone(),
             clock: clock.clone(),
+            metrics: Metrics::new("dispatch", Arc::new(MemorySink::default())),
         };
         let transform = Arc::new(Transform {
             store: Arc::new(bucket.clone()),
             publisher: messages.clone(),
-            queue: messages.clone(),
+            clock: clock.clone(),
             // Jobs of a simulation are small: more threads would only wait for each other.
-            limits: Limits { parallelism: 1, ..Limits::default() },
+            engine: Arc::new(DataFusion { limits: Limits { parallelism: 1, ..Limits::default() } }),
         });
         let warehouse = Arc::new(MemoryWarehouse::new(bucket.clone()));
         let load = Load {
             loader: Loader::new(warehouse.clone()),
+            store: Arc::new(bucket.clone()),
+            models: index,
             bucket: bucket::NAME.to_owned(),
             role: Literal::new("arn:aws:iam::000000000000:role/copy").expect("a literal"),
             clock: clock.clone(),
@@ -173,6 +176,14 @@ impl Lake {
         let contracts = Contracts::load(&root.join("crates/contracts/schemas"))?;
         let models = Models::load(&root.join("glue-sql"), &contracts)?;
         Ok(Self::new(contracts, models))
+    }
+
+    /// Limits the old days that a shop makes the pipeline compute in an hour. By default there is
+    /// no limit, because most events of a simulation are older than its clock.
+    #[must_use]
+    pub fn with_old_days_per_hour(mut self, limit: NonZeroU16) -> Self {
+        self.dispatch.old_days_per_hour = Some(limit);
+        self
     }
 
     /// Delivers events as one batch called `name`: those of a streaming source by Kinesis, those of
@@ -243,41 +254,15 @@ impl Lake {
         Ok(())
     }
 
-    /// Runs the pipeline without faults until it is idle.
+    /// Sends a model's day to be computed again, as the action `backfill` does.
     ///
     /// # Errors
-    /// When a function fails. A failed check is not an error: see
-    /// [`failed_checks`](Self::failed_checks).
-    pub async fn settle(&self) -> anyhow::Result<Settled> {
-        let mut settled = Settled::default();
-        loop {
-            if !self.messages.is_idle() {
-                self.dispatch(&self.messages.receive(0, usize::MAX)).await?;
-            } else if !self.executions.is_empty() {
-                self.run_all(&mut settled).await?;
-            } else if let Some(wait) = self.messages.next_delay() {
-                self.sleep(wait);
-            } else {
-                return Ok(settled);
-            }
-        }
-    }
-
-    /// Runs only the steps of the plan, and leaves all other messages and executions waiting.
-    ///
-    /// # Errors
-    /// As [`settle`](Self::settle).
-    pub async fn inject(&self, plan: &[Step]) -> anyhow::Result<Settled> {
-        let mut settled = Settled::default();
-        for step in plan {
-            self.step(*step, &mut settled).await?;
-        }
-        Ok(settled)
-    }
-
-    /// Returns the number of executions that were started and have not run.
-    pub fn waiting(&self) -> usize {
-        self.executions.len()
+    /// When the day is invalid.
+    pub fn backfill(&self, model: &str, day: &str) -> anyhow::Result<()> {
+        let dirty = PartitionDirty::one(model, day.parse()?, "backfill".to_owned());
+        let dirty = PartitionDirty { recompute: true, ..dirty };
+        self.messages.deliver(dirty.event().to_string());
+        Ok(())
     }
 
     /// Returns the rows of all partitions of a model, in the order of its key.
@@ -374,195 +359,10 @@ impl Lake {
     async fn conform(&self, payload: &str) -> anyhow::Result<Answer> {
         self.conform.handle(payload).await.context("conform failed")
     }
-
-    async fn dispatch(&self, bodies: &[String]) -> anyhow::Result<()> {
-        if bodies.is_empty() {
-            return Ok(());
-        }
-        let response = self.dispatch.handle(messages::batch(bodies)).await;
-        let failed = response.batch_item_failures.first().and_then(|failure| {
-            failure.item_identifier.parse::<usize>().ok().and_then(|place| bodies.get(place))
-        });
-        match failed {
-            Some(body) => bail!("dispatch rejected {body}"),
-            None => Ok(()),
-        }
-    }
-
-    /// Runs all waiting executions: model by model, each after its inputs, so that the number of
-    /// concurrent executions does not matter.
-    async fn run_all(&self, settled: &mut Settled) -> anyhow::Result<()> {
-        let order: BTreeMap<_, _> = self
-            .models()
-            .iter()
-            .enumerate()
-            .map(|(place, model)| (model.name.as_str(), place))
-            .collect();
-        let mut groups: BTreeMap<Option<usize>, Vec<Execution>> = BTreeMap::new();
-        for execution in self.executions.take_all() {
-            let group = match &execution {
-                Execution::BronzeToSilver { .. } => None,
-                Execution::SilverToGold { job }
-                | Execution::SilverToGoldGlue(GlueRun { job, .. }) => {
-                    job.split('/').nth(1).and_then(|model| order.get(model)).copied()
-                }
-                Execution::SilverToGoldWithResult { .. } => None,
-            };
-            groups.entry(group).or_default().push(execution);
-        }
-        for executions in groups.into_values() {
-            // One execution per thread.
-            for chunk in
-                executions.chunks(std::thread::available_parallelism().map_or(1, usize::from))
-            {
-                for ran in
-                    try_join_all(chunk.iter().map(|execution| self.run_with_retries(execution)))
-                        .await?
-                {
-                    settled.count(ran);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Runs an execution with the retries of a state machine.
-    async fn run_with_retries(&self, execution: &Execution) -> anyhow::Result<Option<JobOutcome>> {
-        let mut attempt = 1;
-        loop {
-            match self.run(execution).await {
-                Err(error) if attempt < ATTEMPTS && is_retryable(&error) => attempt += 1,
-                ran => return ran,
-            }
-        }
-    }
-
-    /// Runs an execution once.
-    async fn run(&self, execution: &Execution) -> anyhow::Result<Option<JobOutcome>> {
-        match execution {
-            Execution::BronzeToSilver { bucket, key } => {
-                self.conform(&json!({"bucket": bucket, "key": key}).to_string()).await?;
-                Ok(None)
-            }
-            // Glue is another engine that makes the same commit.
-            Execution::SilverToGold { job } | Execution::SilverToGoldGlue(GlueRun { job, .. }) => {
-                let (transform, request) = (self.transform.clone(), Request { job: job.clone() });
-                // On its own thread, as each invocation of a function has.
-                let runtime = Handle::current();
-                let work = move || runtime.block_on(transform.handle(&request));
-                let result = tokio::task::spawn_blocking(work).await?;
-                let result = result.with_context(|| format!("the job {job} failed"))?;
-                self.load_and_notify(&result).await?;
-                let outcome = result.outcome;
-                if outcome != JobOutcome::Conflict {
-                    let partition = (result.model.clone(), result.partition);
-                    let ended = Ended { job: job.clone(), result };
-                    self.ended
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .insert(partition, ended);
-                }
-                Ok(Some(outcome))
-            }
-            Execution::SilverToGoldWithResult { .. } => Ok(None),
-        }
-    }
-
-    /// Runs the branches of the state `LoadAndNotify`, which follows a job.
-    async fn load_and_notify(&self, result: &JobResult) -> anyhow::Result<()> {
-        self.load.handle(json!(result)).await?;
-        if let Some(request) = &result.notify {
-            self.notify.handle(json!(request), DateTime::<Utc>::MAX_UTC).await?;
-        }
-        if let Some(checks) = &result.alert {
-            let names: Vec<_> = checks.iter().map(|check| check.check.as_str()).collect();
-            let message = Message {
-                subject: subject(&format!("failed checks: {}", names.join(", "))),
-                body: json!(checks).to_string(),
-                attributes: Vec::new(),
-            };
-            self.topic.publish(&message).await?;
-        }
-        Ok(())
-    }
-
-    async fn step(&self, step: Step, settled: &mut Settled) -> anyhow::Result<()> {
-        match step {
-            Step::Dispatch { place, most, twice } => {
-                let bodies = self.messages.receive(place, most);
-                self.dispatch(&bodies).await?;
-                if twice {
-                    bodies.into_iter().for_each(|body| self.messages.deliver(body));
-                }
-            }
-            Step::Run { place } => {
-                if let Some(execution) = self.executions.take(place) {
-                    settled.count(self.run_with_retries(&execution).await?);
-                }
-            }
-            Step::RunTwice { place } => {
-                if let Some(execution) = self.executions.take(place) {
-                    let (one, other) =
-                        join(self.run_with_retries(&execution), self.run_with_retries(&execution))
-                            .await;
-                    settled.count(one?);
-                    settled.count(other?);
-                }
-            }
-            Step::RunTogether { place, other } => {
-                let executions = [self.executions.take(place), self.executions.take(other)];
-                let runs =
-                    executions.iter().flatten().map(|execution| self.run_with_retries(execution));
-                for ran in try_join_all(runs).await? {
-                    settled.count(ran);
-                }
-            }
-            Step::Kill { place } => {
-                if let Some(execution) = self.executions.take(place) {
-                    self.messages.fail([Some(Fault::Refused)]);
-                    match self.run(&execution).await {
-                        Ok(ran) => settled.count(ran),
-                        Err(error) if is_retryable(&error) => self.executions.add(execution),
-                        Err(error) => return Err(error),
-                    }
-                    self.messages.fail([]);
-                }
-            }
-            Step::LoseResponse { place } => {
-                if let Some(execution) = self.executions.take(place) {
-                    self.bucket.lose_next_response();
-                    settled.count(self.run_with_retries(&execution).await?);
-                }
-            }
-            Step::Sleep { seconds } => self.sleep(Duration::seconds(seconds.into())),
-        }
-        Ok(())
-    }
-
-    fn sleep(&self, time: Duration) {
-        self.clock.advance(time);
-        self.bucket.objects.set_now(self.clock.now());
-    }
-}
-
-impl Settled {
-    fn count(&mut self, ran: Option<JobOutcome>) {
-        let Some(outcome) = ran else { return };
-        self.jobs += 1;
-        match outcome {
-            JobOutcome::Committed => self.commits += 1,
-            JobOutcome::Conflict => self.conflicts += 1,
-            JobOutcome::Unchanged | JobOutcome::ChecksFailed => {}
-        }
-    }
 }
 
 fn start() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).single().unwrap_or_default()
-}
-
-fn is_retryable(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<TransformError>().is_some_and(TransformError::is_retryable)
 }
 
 /// Returns the event of a batch with one Kinesis record per line.

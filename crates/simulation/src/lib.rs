@@ -22,13 +22,12 @@
 pub mod adversary;
 mod bucket;
 mod event;
-mod fault_plan;
 mod lake;
 mod messages;
+pub mod protocol;
 mod rows;
 mod warehouse;
 
 pub use event::Event;
-pub use fault_plan::{FaultPlan, Step};
 pub use lake::{Ended, Lake, Settled};
 pub use rows::{Row, texts};

@@ -28,7 +28,7 @@ fn view(id: &str) -> Event {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn given_events_of_a_stream_and_of_a_batch_then_both_are_in_the_tables() {
+async fn events_of_a_stream_and_of_a_batch_are_in_the_tables() {
     let lake = Lake::of_repository().unwrap();
     lake.deliver(&[view("e1"), sale(1), sale(2)], "a").await.unwrap();
 
@@ -47,7 +47,7 @@ async fn given_events_of_a_stream_and_of_a_batch_then_both_are_in_the_tables() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn given_the_same_batch_again_then_nothing_is_committed() {
+async fn a_repeated_batch_commits_nothing() {
     let lake = Lake::of_repository().unwrap();
     lake.deliver(&[sale(1)], "a").await.unwrap();
     lake.settle().await.unwrap();
@@ -60,7 +60,7 @@ async fn given_the_same_batch_again_then_nothing_is_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn given_an_event_that_breaks_its_contract_then_it_is_in_quarantine() {
+async fn an_event_that_breaks_its_contract_is_in_quarantine() {
     let lake = Lake::of_repository().unwrap();
     lake.deliver(
         &[sale(1).with(json!({"quantity": 0})), view("e1").with(json!({"event_id": ""}))],
@@ -91,7 +91,7 @@ async fn reasons(lake: &Lake) -> Vec<String> {
 
 /// No warehouse can hold NUL: a text with it would fail the load of the partition, for all shops.
 #[tokio::test(flavor = "multi_thread")]
-async fn text_with_nul_is_in_quarantine_and_the_other_rows_in_the_tables() {
+async fn text_with_nul_is_in_quarantine_without_the_other_rows() {
     let lake = Lake::of_repository().unwrap();
     let nul = "a\0b";
     let events = [
@@ -156,7 +156,7 @@ async fn bad_line_never_fails_its_batch() {
 
 /// One wrong clock cannot make partitions of a century.
 #[tokio::test(flavor = "multi_thread")]
-async fn events_of_other_years_are_in_quarantine_and_make_no_partition() {
+async fn events_of_other_years_make_no_partition() {
     let lake = Lake::of_repository().unwrap();
     let at = |id: &str, time: &str| {
         view(id).with(json!({"occurred_at": time})).received_at("2026-03-01T10:00:00Z")
@@ -208,7 +208,7 @@ async fn whole_quantity_with_a_decimal_point_is_a_whole_quantity() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn given_a_model_that_is_not_there_then_the_error_lists_those_there_are() {
+async fn an_error_about_an_unknown_model_lists_the_known_ones() {
     let lake = Lake::of_repository().unwrap();
     let error = lake.rows("total_sales").await.unwrap_err().to_string();
     assert!(

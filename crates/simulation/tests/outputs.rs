@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use chrono::TimeDelta;
 use serde_json::json;
+use shoplake_jobs::JobOutcome;
+use shoplake_lake::{Store, keys};
 use shoplake_simulation::{Event, Lake, texts};
 
 /// Units of the product `p1` at the location `l1`, of which 5 are low.
@@ -13,6 +16,16 @@ fn stock(at: &str, on_hand: i64) -> Event {
         "reorder_point": 5, "unit_cost": "2.50", "currency": "EUR", "restocked_quantity": 0,
     });
     Event::new("inventory_levels", "acme", data)
+}
+
+/// Two units, on one line of a receipt.
+fn sale(line: u32) -> Event {
+    let data = json!({
+        "transaction_id": "t1", "line_no": line, "store_id": "s1", "region": "north",
+        "product_id": "p1", "quantity": 2, "unit_price": "2.50", "discount": "0",
+        "currency": "GBP", "sold_at": "2026-03-01T10:00:00Z", "business_date": "2026-03-01",
+    });
+    Event::new("pos_sales", "acme", data).in_batch("2026-03-01")
 }
 
 async fn deliver(lake: &Lake, name: &str, events: &[Event]) {
@@ -60,4 +73,39 @@ async fn each_new_row_alerts_once() {
 
     deliver(&lake, "low", &[stock("2026-03-05T09:00:00Z", 4)]).await;
     assert_eq!(subjects(&lake).len(), 2, "{:?}", subjects(&lake));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gold_that_is_deleted_and_computed_again_is_loaded() {
+    let lake = Lake::of_repository().unwrap();
+    let model = "total_sales_by_region_product";
+    let committed = || {
+        let result =
+            lake.ended()[&(model.to_owned(), "2026-03-01".parse().unwrap())].result.clone();
+        (result.outcome, result.version)
+    };
+    for line in 1..4 {
+        deliver(&lake, &format!("line{line}"), &[sale(line)]).await;
+        assert_eq!(committed(), (JobOutcome::Committed, u64::from(line)));
+    }
+    let gold = format!("gold/{model}/business_date=2026-03-01/data.parquet");
+    lake.objects().delete(&gold).await.unwrap();
+    lake.run_for(TimeDelta::seconds(1)).await.unwrap();
+    deliver(&lake, "late", &[sale(4)]).await;
+
+    assert_eq!(committed(), (JobOutcome::Committed, 4), "the state knows the versions before");
+    let rows = lake.warehouse_rows(model).unwrap();
+    assert_eq!(texts(&rows, "units_sold"), ["8"]);
+    assert_eq!(rows, lake.rows(model).await.unwrap());
+
+    lake.objects().delete(&gold).await.unwrap();
+    let state = keys::partition_state(model, "2026-03-01".parse().unwrap());
+    lake.objects().delete(&state).await.unwrap();
+    lake.run_for(TimeDelta::seconds(1)).await.unwrap();
+    deliver(&lake, "later", &[sale(5)]).await;
+
+    assert_eq!(committed(), (JobOutcome::Committed, 1), "versions start again");
+    let rows = lake.warehouse_rows(model).unwrap();
+    assert_eq!(texts(&rows, "units_sold"), ["10"]);
+    assert_eq!(rows, lake.rows(model).await.unwrap());
 }

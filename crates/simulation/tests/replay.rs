@@ -1,20 +1,21 @@
-//! Replaying any input, in any order and any batch split, ends in the same tables, with any plan of
-//! faults: repeated deliveries, concurrent jobs, jobs that run twice or are killed.
+//! Replaying any input, in any order, any batch split and any repetition, ends in the same tables
+//! of all models. `tests/protocol.rs` does the same with faults, for small models.
 //!
 //! `PROPTEST_CASES=200 cargo test --package shoplake-simulation --test replay` runs more cases.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::LazyLock;
 
+use chrono::TimeDelta;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
 use shoplake_contracts::Contracts;
 use shoplake_models::Models;
-use shoplake_simulation::{Event, FaultPlan, Lake, Row, Step, texts};
+use shoplake_simulation::{Event, Lake, Row};
+use shoplake_testing::definitions;
 use tokio::runtime::Runtime;
 
 /// The last two days are neighbours. The first is the first of the 30 days that end with the
@@ -24,12 +25,7 @@ const DAYS: [&str; 3] = ["2026-01-31", "2026-03-01", "2026-03-02"];
 const TIMES: [&str; 5] = ["00:00:00Z", "00:10:00Z", "12:00:00Z", "23:50:00Z", "23:59:59.999999Z"];
 
 fn lake() -> Lake {
-    static DEFINITIONS: LazyLock<(Contracts, Models)> = LazyLock::new(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let contracts = Contracts::load(&root.join("crates/contracts/schemas")).unwrap();
-        let models = Models::load(&root.join("glue-sql"), &contracts).unwrap();
-        (contracts, models)
-    });
+    static DEFINITIONS: LazyLock<(Contracts, Models)> = LazyLock::new(definitions);
     let (contracts, models) = DEFINITIONS.clone();
     Lake::new(contracts, models)
 }
@@ -56,7 +52,7 @@ struct Taken {
 
 impl Taken {
     fn give(&self, mut event: Event) -> Event {
-        event.received_at += chrono::Duration::seconds(self.second.into());
+        event.received_at += TimeDelta::seconds(self.second.into());
         event.id = self.same_envelope.then(|| "same".to_owned());
         event
     }
@@ -114,27 +110,42 @@ fn crm() -> impl Strategy<Value = Event> {
         })
 }
 
+/// Runs that deliver a day. The control total of the last one has a row too many.
+const RUNS: [&str; 3] =
+    ["2026-03-03T04:00:00.000000Z", "2026-03-03T05:00:00.000000Z", "2026-03-03T06:00:00.000000Z"];
+
+fn run() -> impl Strategy<Value = Option<&'static str>> {
+    prop::option::of(prop::sample::select(RUNS.to_vec()))
+}
+
 /// The quantity of a line follows from its key, so that control totals are right with any copy of a
 /// line.
 fn sale() -> impl Strategy<Value = Event> {
     let quantity = |transaction: u8, line: u8| [1, -1, 3, 7][usize::from(transaction + line) % 4];
     let customer = prop::option::of(0..2_u8);
-    let place = (0..DAYS.len(), 0..2_u8, 0..2_u8);
+    let place = (0..DAYS.len(), 0..2_u8, 0..2_u8, run());
     (shop(), place, 0..2_u8, customer, 1..20_000_u32, prop::option::of(0..3_u8), taken()).prop_map(
-        move |(shop, (day, transaction, line), product, customer, price, cost, taken)| {
+        move |(shop, (day, transaction, line, run), product, customer, price, cost, taken)| {
             let day = DAYS[day];
-            taken.give(Event::new("pos_sales", shop, json!({
-                "transaction_id": format!("{day}-{transaction}"), "line_no": line + 1,
-                "store_id": "s", "region": "north",
-                "product_id": format!("p{product}"), "quantity": quantity(transaction, line),
-                "unit_price":
-                    format!("{}.{:04}", price / 10_000, price % 10_000).replace("0.0000", "1"),
-                "discount": "0.01",
-                "unit_cost": cost.map(|cost| cost.to_string()), "currency": "GBP",
-                "customer_id": customer.map(|customer| format!("c{customer}")),
-                "sold_at": format!("{day}T10:00:00Z"),
-                "business_date": day,
-            })).in_batch(day))
+            let mut sale = Event::new(
+                "pos_sales",
+                shop,
+                json!({
+                    "transaction_id": format!("{day}-{transaction}"), "line_no": line + 1,
+                    "store_id": "s", "region": "north",
+                    "product_id": format!("p{product}"), "quantity": quantity(transaction, line),
+                    "unit_price":
+                        format!("{}.{:04}", price / 10_000, price % 10_000).replace("0.0000", "1"),
+                    "discount": "0.01",
+                    "unit_cost": cost.map(|cost| cost.to_string()), "currency": "GBP",
+                    "customer_id": customer.map(|customer| format!("c{customer}")),
+                    "sold_at": format!("{day}T10:00:00Z"),
+                    "business_date": day,
+                }),
+            )
+            .in_batch(day);
+            sale.run = run.map(str::to_owned);
+            taken.give(sale)
         },
     )
 }
@@ -160,9 +171,9 @@ fn stock() -> impl Strategy<Value = Event> {
 /// Quantities of lines by receipt and number.
 type Lines<'a> = BTreeMap<(&'a str, u64), i64>;
 
-/// Returns the control totals of these events, per shop and day.
+/// Returns the control totals of these events, per shop, day and run.
 fn totals(events: &[Event]) -> Vec<Event> {
-    let mut days: BTreeMap<(&str, &str), Lines<'_>> = BTreeMap::new();
+    let mut days: BTreeMap<(&str, &str, Option<&str>), Lines<'_>> = BTreeMap::new();
     for event in events.iter().filter(|event| event.dataset == "pos_sales") {
         let data = &event.data;
         let (Some(day), Some(transaction), Some(line), Some(quantity)) = (
@@ -173,19 +184,24 @@ fn totals(events: &[Event]) -> Vec<Event> {
         ) else {
             panic!("a sale has all of these: {event:?}");
         };
-        days.entry((&event.shop_id, day)).or_default().insert((transaction, line), quantity);
+        let delivery = (event.shop_id.as_str(), day, event.run.as_deref());
+        days.entry(delivery).or_default().insert((transaction, line), quantity);
     }
-    let total = |((shop, day), lines): (&(&str, &str), &Lines<'_>)| {
-        Event::new(
+    type Delivered<'a> = (&'a (&'a str, &'a str, Option<&'a str>), &'a Lines<'a>);
+    let total = |((shop, day, run), lines): Delivered<'_>| {
+        let surplus = usize::from(*run == Some(RUNS[2]));
+        let mut total = Event::new(
             "control_totals",
             shop,
             json!({
-                "dataset": "pos_sales", "batch": day, "business_date": day,
-                "row_count": lines.len(),
+                "dataset": "pos_sales", "batch": day, "business_date": day, "run": run,
+                "row_count": lines.len() + surplus,
                 "quantity_sum": lines.values().sum::<i64>(), "completed_at": "2026-04-01T00:00:00Z",
             }),
         )
-        .in_batch(day)
+        .in_batch(day);
+        total.run = run.map(str::to_owned);
+        total
     };
     days.iter().map(total).collect()
 }
@@ -198,21 +214,6 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     })
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    let place = || 0..64_usize;
-    prop_oneof![
-        6 => (place(), 1..8_usize, prop::bool::weighted(0.2))
-            .prop_map(|(place, most, twice)| Step::Dispatch { place, most, twice }),
-        3 => place().prop_map(|place| Step::Run { place }),
-        2 => place().prop_map(|place| Step::RunTwice { place }),
-        2 => (place(), place()).prop_map(|(place, other)| Step::RunTogether { place, other }),
-        2 => place().prop_map(|place| Step::Kill { place }),
-        1 => place().prop_map(|place| Step::LoseResponse { place }),
-        // Longer than a lease, so that a partition is planned again while its job still waits.
-        3 => (0..700_u16).prop_map(|seconds| Step::Sleep { seconds }),
-    ]
-}
-
 /// A way to deliver the events.
 #[derive(Clone, Debug)]
 struct Delivery {
@@ -221,8 +222,8 @@ struct Delivery {
     cuts: Vec<Index>,
     /// Batches that are delivered once more at the end, under the same name or another.
     again: Vec<(Index, bool)>,
-    /// The faults after each batch.
-    faults: Vec<FaultPlan>,
+    /// How many seconds the pipeline runs after each batch.
+    waits: Vec<i64>,
 }
 
 fn delivery(events: Vec<Event>) -> impl Strategy<Value = Delivery> {
@@ -230,9 +231,10 @@ fn delivery(events: Vec<Event>) -> impl Strategy<Value = Delivery> {
         Just(events).prop_shuffle(),
         prop::collection::vec(any::<Index>(), 0..4),
         prop::collection::vec((any::<Index>(), any::<bool>()), 0..2),
-        prop::collection::vec(prop::collection::vec(step(), 0..16), 0..5),
+        // Longer than a lease, so that some batches find the pipeline idle.
+        prop::collection::vec(0..700_i64, 0..5),
     )
-        .prop_map(|(events, cuts, again, faults)| Delivery { events, cuts, again, faults })
+        .prop_map(|(events, cuts, again, waits)| Delivery { events, cuts, again, waits })
 }
 
 impl Delivery {
@@ -243,16 +245,20 @@ impl Delivery {
         let ends = starts.iter().copied().skip(1).chain([self.events.len()]);
         let batches: Vec<_> =
             starts.iter().copied().zip(ends).map(|(start, end)| &self.events[start..end]).collect();
-        let mut faults = self.faults.iter();
+        let mut waits = self.waits.iter().map(|seconds| TimeDelta::seconds(*seconds));
         for (number, batch) in batches.iter().enumerate() {
             lake.deliver(batch, &number.to_string()).await.unwrap();
-            lake.inject(faults.next().map_or(&[], Vec::as_slice)).await.unwrap();
+            if let Some(wait) = waits.next() {
+                lake.run_for(wait).await.unwrap();
+            }
         }
         for (place, same_name) in &self.again {
             let number = place.index(batches.len());
             let name = if *same_name { number.to_string() } else { format!("{number}-again") };
             lake.deliver(batches[number], &name).await.unwrap();
-            lake.inject(faults.next().map_or(&[], Vec::as_slice)).await.unwrap();
+            if let Some(wait) = waits.next() {
+                lake.run_for(wait).await.unwrap();
+            }
         }
         lake.settle().await.unwrap();
     }
@@ -277,86 +283,20 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn any_order_split_and_faults_end_in_the_same_tables(
+    fn any_order_split_and_repetition_end_in_the_same_tables(
         (events, delivery) in events()
             .prop_flat_map(|events| (Just(events.clone()), delivery(events))),
     ) {
         let (expected, found) = runtime().block_on(async {
-            let (undisturbed, faulty) = (lake(), lake());
+            let (undisturbed, replayed) = (lake(), lake());
             undisturbed.deliver(&events, "all").await.unwrap();
             undisturbed.settle().await.unwrap();
             assert_eq!(undisturbed.quarantined().await.unwrap(), Vec::<Value>::new());
-            delivery.play(&faulty).await;
-            (tables(&undisturbed).await, tables(&faulty).await)
+            delivery.play(&replayed).await;
+            (tables(&undisturbed).await, tables(&replayed).await)
         });
         for (model, rows) in &expected {
             prop_assert_eq!(&found[model], rows, "{}", model);
         }
     }
-}
-
-fn sales(lines: std::ops::Range<u32>) -> Vec<Event> {
-    let sale = |line| {
-        Event::new(
-            "pos_sales",
-            "acme",
-            json!({
-                "transaction_id": "t", "line_no": line, "store_id": "s", "region": "north",
-                "product_id": "p",
-                "customer_id": "c", "quantity": 1,
-                "unit_price": "1", "discount": "0", "currency": "GBP",
-                "sold_at": "2026-03-01T10:00:00Z",
-                "business_date": "2026-03-01",
-            }),
-        )
-    };
-    lines.map(sale).collect()
-}
-
-/// Dispatch receives all messages.
-const ALL: Step = Step::Dispatch { place: 0, most: usize::MAX, twice: false };
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_two_concurrent_jobs_one_conflicts_and_no_row_is_lost() {
-    let models = "-- grain = \"one row per shop and day\"\n\
-         -- key = [\"shop_id\", \"business_date\"]\n\
-         -- partition = \"business_date\"\n-- inputs = [\"silver.pos_sales\"]\n\
-         select shop_id, business_date, count(*) as line_count from silver.pos_sales \
-         group by shop_id, business_date\n";
-    let contracts = lake().contracts().clone();
-    let models = Models::from_sources(&contracts, [("intermediate/lines.sql", models)]).unwrap();
-    let lake = Lake::new(contracts, models);
-    lake.deliver(&sales(1..3), "first").await.unwrap();
-    // Bronze to silver, then silver to a planned job, whose lease expires before it runs.
-    lake.inject(&[ALL, Step::Run { place: 0 }, ALL, Step::Sleep { seconds: 400 }]).await.unwrap();
-    lake.deliver(&sales(3..6), "second").await.unwrap();
-    lake.inject(&[ALL, Step::Run { place: 1 }, ALL]).await.unwrap();
-
-    let together = lake.inject(&[Step::RunTogether { place: 0, other: 0 }]).await.unwrap();
-    lake.settle().await.unwrap();
-
-    assert_eq!((together.jobs, together.commits, together.conflicts), (2, 1, 1));
-    assert_eq!(texts(&lake.rows("lines").await.unwrap(), "shop_id line_count"), ["acme 5"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn downstream_is_computed_after_a_kill_behind_the_commit() {
-    let lake = lake();
-    lake.deliver(&sales(1..3), "first").await.unwrap();
-    lake.inject(&[ALL, Step::Run { place: 0 }, ALL]).await.unwrap();
-    // All planned jobs, one after the other. Those that were killed wait for a retry.
-    let waiting = lake.waiting();
-    let killed = lake.inject(&vec![Step::Kill { place: 0 }; waiting]).await.unwrap();
-    assert_eq!(killed.commits, 0, "{killed:?}");
-    assert_eq!(lake.waiting(), waiting, "all of them wait for a retry");
-    assert_eq!(
-        lake.rows("total_sales_by_region_product").await.unwrap().len(),
-        1,
-        "it has committed"
-    );
-
-    lake.settle().await.unwrap();
-
-    let turnover = lake.rows("product_turnover_rate").await.unwrap();
-    assert_eq!(texts(&turnover, "business_date product_id units_sold_30d"), ["2026-03-01 p 2"]);
 }

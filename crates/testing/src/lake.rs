@@ -9,7 +9,7 @@ use arrow::datatypes::{Field, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::ArrowWriter;
 use shoplake_contracts::{Column, Contracts};
-use shoplake_engine::{EngineError, Gold, Limits, Output, gold};
+use shoplake_engine::{DataFusion, EngineError, Gold, Output, gold};
 use shoplake_jobs::{JobDocument, Partition, metadata};
 use shoplake_lake::{Condition, MemoryStore, Metadata, Store, keys};
 use shoplake_models::{GoldHead, Listing, Models, Plan};
@@ -96,7 +96,7 @@ impl Lake {
         let job = self.job(model, day).await;
         let before = self.store.get(&job.output.key).await.unwrap();
         let before = before.map(|object| Gold::decode(object.bytes).unwrap());
-        shoplake_engine::run(&self.store, &job, before.as_ref(), Limits::default()).await
+        shoplake_engine::run(&self.store, &job, before.as_ref(), &DataFusion::default()).await
     }
 
     /// Plans, runs and commits the job of a partition.
@@ -153,4 +153,31 @@ pub fn texts(rows: &RecordBatch) -> Vec<String> {
 /// Returns a row of `defaults`, replaced by `pairs` where both have a column.
 pub fn row(defaults: &[(&'static str, &str)], pairs: &[(&'static str, &str)]) -> Row {
     defaults.iter().chain(pairs).map(|(column, value)| (*column, (*value).to_owned())).collect()
+}
+
+/// Returns a row of `pos_sales`, one unit at 1 pound on 2010-12-01, with `pairs` replaced. Its
+/// envelope has the id that the connector gives it, unless `pairs` has another.
+pub fn sale(pairs: &[(&'static str, &str)]) -> Row {
+    let mut row = row(
+        &[
+            ("shop_id", "acme"),
+            ("transaction_id", "t1"),
+            ("line_no", "1"),
+            ("store_id", "s1"),
+            ("region", "north"),
+            ("product_id", "p1"),
+            ("quantity", "1"),
+            ("unit_price", "1"),
+            ("discount", "0"),
+            ("currency", "GBP"),
+            ("sold_at", "2010-12-01T10:00:00Z"),
+            ("business_date", "2010-12-01"),
+            ("_received_at", "2010-12-02T00:00:00Z"),
+        ],
+        pairs,
+    );
+    let envelope =
+        format!("pos/{}/{}/{}", row["business_date"], row["transaction_id"], row["line_no"]);
+    row.entry("_envelope_id").or_insert(envelope);
+    row
 }

@@ -3,10 +3,13 @@
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use crate::{Rows, Statement, Warehouse, WarehouseError};
+use crate::{Rows, Statement, Warehouse, WarehouseError, timestamp};
 
 /// The longest description in bytes: the width of the column.
 const DESCRIPTION_BYTES: usize = 1_024;
+
+/// The longest list of shops in bytes: the width of the column.
+const SHOPS_BYTES: usize = 4_096;
 
 /// The longest sample in bytes: the width of the column.
 const SAMPLE_BYTES: usize = 16_384;
@@ -25,8 +28,8 @@ const THIS_RUN: &str = "job = cast(:run_job as varchar(256)) \
 /// The run whose inputs were listed last wins, in whatever order the results arrive: silver only
 /// grows, so a later listing has everything that an earlier one has. `planned_at` is the time of
 /// the listing by the clock of S3, which all runs share. Between two plans of one second the
-/// version decides. The version alone is not enough: a run without a commit (unchanged, or stopped
-/// by a check) has the version of the next commit.
+/// version decides. The version alone is not enough: a run without a commit (unchanged) has the
+/// version of the next commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckResults {
     /// The model, or the dataset.
@@ -61,6 +64,8 @@ pub struct CheckResult {
 pub struct CheckFailure {
     /// The number of rows.
     pub rows: u64,
+    /// The first of the shops that they belong to; empty for a dataset as a whole.
+    pub shops: Vec<String>,
     /// Some of them, each as a JSON object.
     pub sample: Vec<String>,
 }
@@ -191,12 +196,12 @@ where {THIS_PARTITION}
             self.checks.iter().enumerate().map(|(number, check)| check.row(number)).collect();
         let insert = self.run(format!(
             "insert into shoplake.check_results (
-    model, partition_value, check_name, severity, description, status, failed_rows, sample, job,
-    version, checked_at
+    model, partition_value, check_name, severity, description, status, failed_rows, shops, sample,
+    job, version, checked_at
 )
 select
     cast(:model as varchar(256)), cast(:partition_value as varchar(256)),
-    check_name, severity, description, status, failed_rows, sample,
+    check_name, severity, description, status, failed_rows, shops, sample,
     cast(:run_job as varchar(256)), cast(:run_version as bigint), getdate()
 from (
     {}
@@ -218,7 +223,7 @@ where {claimed}",
         self.name(sql)
             .bind("run_job", &self.job)
             .bind("run_version", self.version)
-            .bind("run_planned_at", self.planned_at.format("%Y-%m-%d %H:%M:%S%.6f"))
+            .bind("run_planned_at", timestamp::text(self.planned_at))
     }
 }
 
@@ -235,11 +240,18 @@ impl CheckResult {
         format!(
             "select cast(:check_name_{number} as varchar(256)) as check_name, \
              cast('{}' as varchar(16)) as severity, {}, cast('{status}' as varchar(16)) as status, \
-             cast({rows} as bigint) as failed_rows, {}",
+             cast({rows} as bigint) as failed_rows, {}, {}",
             self.severity,
             optional("description", DESCRIPTION_BYTES, !self.description.is_empty()),
+            optional("shops", SHOPS_BYTES, self.shops().is_some()),
             optional("sample", SAMPLE_BYTES, self.failure.is_some()),
         )
+    }
+
+    /// Returns the shops as one text; `None` without any.
+    fn shops(&self) -> Option<String> {
+        let shops = &self.failure.as_ref()?.shops;
+        (!shops.is_empty()).then(|| shops.join(", "))
     }
 
     fn bind(&self, statement: Statement, number: usize) -> Statement {
@@ -249,6 +261,9 @@ impl CheckResult {
                 format!("description_{number}"),
                 prefix(&self.description, DESCRIPTION_BYTES),
             );
+        }
+        if let Some(shops) = self.shops() {
+            statement = statement.bind(format!("shops_{number}"), prefix(&shops, SHOPS_BYTES));
         }
         if let Some(failure) = &self.failure {
             statement =
@@ -310,6 +325,7 @@ pub(crate) mod tests {
                     description: String::new(),
                     failure: Some(CheckFailure {
                         rows: 7,
+                        shops: vec!["acme".into(), "zenith".into()],
                         sample: vec![
                             r#"{"product_id":"p1"}"#.into(),
                             r#"{"product_id":null}"#.into(),
@@ -321,19 +337,19 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn given_results_when_their_recording_is_rendered_then_it_is_guarded_by_the_run() {
+    fn results_are_recorded_under_a_guard_of_the_run() {
         insta::assert_snapshot!(script(&december_first(7).statements()));
     }
 
     #[test]
-    fn given_results_when_their_registration_is_rendered_then_the_lock_comes_first() {
+    fn a_registration_starts_with_the_lock() {
         let mut statements = CheckResults::lock();
         statements.push(december_first(7).register());
         insta::assert_snapshot!(script(&statements));
     }
 
     #[test]
-    fn given_no_check_when_rendered_then_what_was_shown_goes_and_nothing_comes() {
+    fn results_without_checks_delete_the_earlier_ones() {
         let results = CheckResults { checks: vec![], ..december_first(7) };
         let statements = results.statements();
         let heads: Vec<_> = statements
@@ -368,7 +384,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_registered_partition_when_recorded_then_one_transaction_is_enough() {
+    async fn a_registered_partition_takes_one_transaction() {
         for (is_this_run, expected) in [(1, Recorded::Recorded), (0, Recorded::Superseded)] {
             let warehouse = warehouse(0, is_this_run);
             assert_eq!(december_first(7).record(warehouse.as_ref()).await.unwrap(), expected);
@@ -377,7 +393,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_new_partition_when_recorded_then_it_is_registered_first() {
+    async fn a_new_partition_is_registered_first() {
         let warehouse = warehouse(2, 1);
         assert_eq!(december_first(7).record(warehouse.as_ref()).await.unwrap(), Recorded::Recorded);
         assert_eq!(
@@ -396,7 +412,7 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn given_any_texts_when_kept_then_they_fit_and_a_sample_stays_json(
+        fn shortened_texts_fit_and_samples_stay_json(
             text in ".{0,60}",
             texts in prop::collection::vec(".{0,20}", 0..6),
             bytes in 2_usize..80,

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn given_each_portable_type_when_rendered_then_it_is_redshift() {
+    fn each_portable_type_has_a_redshift_type() {
         let rendered =
             ["string", "bigint", "double", "boolean", "date", "timestamp", "decimal(18,4)"]
                 .map(|name| format!("{name} -> {}", Redshift(name.parse().unwrap())));
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn given_what_the_catalog_reports_when_read_then_it_is_the_type_that_was_created() {
+    fn a_type_is_read_back_from_the_catalog() {
         let decimal = ColumnType::Decimal { precision: 18, scale: 4 };
         assert_eq!(from_catalog("numeric", Some(18), Some(4)), Some(decimal));
         assert_eq!(from_catalog("bigint", Some(64), Some(0)), Some(ColumnType::Bigint));
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn every_text_that_a_contract_accepts_fits_its_column() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/schemas");
+        let folder = shoplake_testing::repository().join("crates/contracts/schemas");
         let mut found = Vec::new();
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

@@ -6,6 +6,7 @@
 
 mod checks;
 mod column;
+mod comments;
 mod data_api;
 mod error;
 mod identifier;
@@ -17,14 +18,19 @@ mod rows;
 mod split;
 mod statement;
 mod table;
+mod timestamp;
 
 pub use checks::{CheckFailure, CheckResult, CheckResults, Recorded};
 pub use column::MartColumn;
+pub use comments::Comments;
 pub use data_api::{DataApi, RetryPolicy, within};
 pub use error::WarehouseError;
 pub use identifier::{Identifier, InvalidIdentifier, TableName};
 pub use literal::{Literal, UnsafeLiteral};
-pub use load::{ColumnValue, LoadError, LoadOutcome, Loaded, Loader, PartitionCopy};
+pub use load::{
+    ColumnValue, LoadError, LoadOutcome, LoadRecord, Loaded, Loader, PartitionCopy,
+    all_load_records, load_records,
+};
 pub use memory::RecordingWarehouse;
 pub use rows::Rows;
 pub use statement::Statement;

@@ -1,6 +1,8 @@
-//! String literals for COPY, which takes no parameters.
+//! String literals for COPY and COMMENT, which take no parameters.
 
 use std::fmt;
+
+use shoplake_index::Description;
 
 /// A string that is safe between single quotes: printable ASCII without quote, backslash and space.
 ///
@@ -27,6 +29,12 @@ impl fmt::Display for Literal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "'{}'", self.0)
     }
+}
+
+/// Returns a description between single quotes, for COMMENT. Only a quote needs an escape: a
+/// description has no backslash.
+pub(crate) fn quoted(description: &Description) -> String {
+    format!("'{}'", description.as_str().replace('\'', "''"))
 }
 
 /// A string that is not safe between quotes.
@@ -60,6 +68,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_quoted_description_ends_at_its_last_quote(text in ".{1,40}") {
+            if let Ok(description) = Description::try_from(text.clone()) {
+                let rendered = quoted(&description);
+                let content = rendered.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
+                let content = content.unwrap_or_default();
+                prop_assert!(!content.replace("''", "").contains(['\'', '\\']));
+                prop_assert_eq!(content.replace("''", "'"), text);
+            }
+        }
+
         #[test]
         fn a_literal_has_only_its_own_quotes(text in ".{0,40}") {
             if let Ok(literal) = Literal::new(text) {

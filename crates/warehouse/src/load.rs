@@ -2,6 +2,7 @@
 
 mod copy;
 mod loader;
+mod record;
 
 use shoplake_jobs::ColumnType;
 
@@ -9,6 +10,7 @@ use crate::{Identifier, Recorded, TableName, UnsafeLiteral, WarehouseError};
 
 pub use copy::{ColumnValue, PartitionCopy};
 pub use loader::Loader;
+pub use record::{LoadRecord, all_load_records, load_records};
 
 /// The result of a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,9 +29,9 @@ pub struct Loaded {
 pub enum LoadOutcome {
     /// The rows of the partition were replaced.
     Loaded,
-    /// The warehouse had this version already.
+    /// The warehouse had this commit already.
     AlreadyLoaded,
-    /// The warehouse had a newer version already.
+    /// The warehouse had a newer commit already.
     Superseded,
 }
 

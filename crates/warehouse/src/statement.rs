@@ -71,6 +71,11 @@ impl Batch {
     }
 }
 
+/// Returns the statements as few transactions: all in one, unless they are too many for it.
+pub(crate) fn transactions(statements: Vec<Statement>) -> Vec<Vec<Statement>> {
+    statements.chunks(MAX_STATEMENTS).map(<[Statement]>::to_vec).collect()
+}
+
 /// Returns statements as text, for snapshots.
 #[cfg(test)]
 pub(crate) fn script(statements: &[Statement]) -> String {

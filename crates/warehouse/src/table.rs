@@ -5,8 +5,9 @@ use serde::Deserialize;
 use shoplake_jobs::ColumnType;
 
 use crate::{
-    Identifier, LoadError, MartColumn, Rows, Statement, TableName,
+    Comments, Identifier, LoadError, MartColumn, Rows, Statement, TableName,
     column::{Redshift, from_catalog},
+    statement::transactions,
 };
 
 /// Returns the query for the columns of a table. It returns no row if the table does not exist.
@@ -48,7 +49,7 @@ impl CatalogColumn {
 }
 
 /// Returns the DDL after which a table has the wanted columns: nothing, its creation, or its new
-/// and wider columns. Each item is one transaction.
+/// and wider columns, with their comments. Each item is one transaction.
 ///
 /// A column that the model lost stays and is null in new rows: people decide about dropping data. A
 /// column of exact numbers becomes wide enough for old and new rows. Any other change of a type is
@@ -58,25 +59,30 @@ pub(crate) fn plan(
     existing: &[CatalogColumn],
     wanted: &[MartColumn],
     sort: &[Identifier],
+    comments: &Comments,
 ) -> Result<Vec<Vec<Statement>>, LoadError> {
     if existing.is_empty() {
-        return Ok(vec![create(table, wanted, sort)]);
+        return Ok(create(table, wanted, sort, comments));
     }
     let mut changes = Vec::new();
     for column in wanted {
         let found = existing.iter().find(|found| found.column_name == column.name.as_str());
         let Some(found) = found else {
-            changes.push(vec![Statement::new(format!("alter table {table} add column {column}"))]);
+            let mut added =
+                vec![Statement::new(format!("alter table {table} add column {column}"))];
+            added.extend(comments.on_column(table, &column.name));
+            changes.push(added);
             continue;
         };
         let actual = found.column_type();
         match actual.and_then(|actual| common(actual, column.column_type)) {
             Some(common) if Some(common) == actual => {}
             Some(common) => {
-                changes.push(widen(
-                    table,
-                    &MartColumn { name: column.name.clone(), column_type: common },
-                ));
+                let wider = MartColumn { name: column.name.clone(), column_type: common };
+                let mut widened = widen(table, &wider);
+                // The comment of the narrower column is lost with it.
+                widened.extend(comments.on_column(table, &column.name));
+                changes.push(widened);
             }
             None => {
                 return Err(LoadError::TypeChanged {
@@ -146,7 +152,12 @@ fn widen(table: &TableName, column: &MartColumn) -> Vec<Statement> {
     .to_vec()
 }
 
-fn create(table: &TableName, columns: &[MartColumn], sort: &[Identifier]) -> Vec<Statement> {
+fn create(
+    table: &TableName,
+    columns: &[MartColumn],
+    sort: &[Identifier],
+    comments: &Comments,
+) -> Vec<Vec<Statement>> {
     let mut ddl =
         format!("create table if not exists {table} (\n    {}\n)", join(columns, ",\n    "));
     // Sorted as its queries filter (shop first). The distribution is left to Redshift (AUTO), which
@@ -154,10 +165,13 @@ fn create(table: &TableName, columns: &[MartColumn], sort: &[Identifier]) -> Vec
     if !sort.is_empty() {
         ddl.push_str(&format!("\ncompound sortkey ({})", join(sort, ", ")));
     }
-    vec![
+    let mut statements = vec![
         Statement::new(format!("create schema if not exists {}", table.schema)),
         Statement::new(ddl),
-    ]
+    ];
+    statements.extend(comments.on_table(table));
+    statements.extend(columns.iter().filter_map(|column| comments.on_column(table, &column.name)));
+    transactions(statements)
 }
 
 /// The items side by side.
@@ -168,6 +182,7 @@ pub(crate) fn join<T: std::fmt::Display>(items: &[T], separator: &str) -> String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{comments::tests::total_sales, statement::script};
 
     fn column(name: &str, portable_type: &str) -> MartColumn {
         MartColumn { name: name.parse().unwrap(), column_type: portable_type.parse().unwrap() }
@@ -195,8 +210,16 @@ mod tests {
         "sales.total_sales".parse().unwrap()
     }
 
+    /// The changes of a table whose model has no descriptions.
+    fn planned(
+        existing: &[CatalogColumn],
+        wanted: &[MartColumn],
+    ) -> Result<Vec<Vec<Statement>>, LoadError> {
+        plan(&table(), existing, wanted, &[], &Comments::default())
+    }
+
     #[test]
-    fn given_no_table_when_planned_then_it_is_created_sorted() {
+    fn a_new_table_has_a_sort_key() {
         let wanted = [
             column("shop_id", "string"),
             column("business_date", "date"),
@@ -204,7 +227,8 @@ mod tests {
             column("rate", "double"),
         ];
         let sort = ["shop_id".parse().unwrap(), "business_date".parse().unwrap()];
-        insta::assert_snapshot!(sqls(&plan(&table(), &[], &wanted, &sort).unwrap()), @r#"
+        let changes = plan(&table(), &[], &wanted, &sort, &Comments::default()).unwrap();
+        insta::assert_snapshot!(sqls(&changes), @r#"
         create schema if not exists "sales";
         create table if not exists "sales"."total_sales" (
             "shop_id" varchar(65535),
@@ -217,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_table_that_fits_when_planned_then_nothing_is_done() {
+    fn a_table_that_fits_is_left_unchanged() {
         let existing = [
             found("shop_id", "character varying", None, None),
             found("net", "numeric", Some(18), Some(4)),
@@ -229,27 +253,69 @@ mod tests {
             column("units", "bigint"),
             column("net", "decimal(18,4)"),
         ];
-        assert!(plan(&table(), &existing, &wanted, &[]).unwrap().is_empty());
+        assert!(planned(&existing, &wanted).unwrap().is_empty());
     }
 
     #[test]
-    fn given_new_columns_when_planned_then_each_is_added() {
+    fn each_new_column_is_added() {
         let existing = [found("shop_id", "character varying", None, None)];
         let wanted = [
             column("shop_id", "string"),
             column("seen_at", "timestamp"),
             column("is_new", "boolean"),
         ];
-        insta::assert_snapshot!(sqls(&plan(&table(), &existing, &wanted, &[]).unwrap()), @r#"
+        insta::assert_snapshot!(sqls(&planned(&existing, &wanted).unwrap()), @r#"
         alter table "sales"."total_sales" add column "seen_at" timestamp;
         alter table "sales"."total_sales" add column "is_new" boolean
         "#);
     }
 
+    #[test]
+    fn a_table_is_created_with_its_comments() {
+        let wanted = [column("shop_id", "string"), column("business_date", "date")];
+        let sort = ["shop_id".parse().unwrap()];
+        let changes = plan(&table(), &[], &wanted, &sort, &total_sales()).unwrap();
+        assert_eq!(changes.len(), 1, "in one transaction");
+        insta::assert_snapshot!(script(&changes[0]));
+    }
+
+    #[test]
+    fn a_column_is_added_with_its_comment() {
+        let existing = [found("shop_id", "character varying", None, None)];
+        let wanted = [
+            column("shop_id", "string"),
+            column("net", "decimal(18,4)"),
+            column("gross", "bigint"),
+        ];
+        let changes = plan(&table(), &existing, &wanted, &[], &total_sales()).unwrap();
+        let statements: Vec<_> = changes.iter().map(Vec::len).collect();
+        assert_eq!(statements, [2, 1], "the model describes one of the two columns");
+        insta::assert_snapshot!(script(&changes[0]));
+    }
+
+    #[test]
+    fn a_wider_column_keeps_its_comment() {
+        let existing = [found("net", "numeric", Some(18), Some(4))];
+        let wider = [column("net", "decimal(38,4)")];
+        let changes = plan(&table(), &existing, &wider, &[], &total_sales()).unwrap();
+        let [.., renamed, commented] = &changes[0][..] else { panic!("{changes:?}") };
+        assert!(renamed.sql().ends_with("rename column \"shoplake__wider\" to \"net\""));
+        assert!(commented.sql().ends_with(".\"net\" is 'Sales minus returns.'"));
+    }
+
+    #[test]
+    fn a_wide_table_gets_its_last_comments_in_a_second_transaction() {
+        let wanted = vec![column("net", "bigint"); crate::MAX_STATEMENTS];
+        let changes = plan(&table(), &[], &wanted, &[], &total_sales()).unwrap();
+        let statements: Vec<_> = changes.iter().map(Vec::len).collect();
+        // The schema, the table and its comment come first.
+        assert_eq!(statements, [crate::MAX_STATEMENTS, 3]);
+    }
+
     /// Whether a table with a column of one type holds another, and the type that its column gets
     /// for that.
     fn becomes(existing: CatalogColumn, wanted: &str) -> Option<String> {
-        let changes = plan(&table(), &[existing], &[column("net", wanted)], &[]).ok()?;
+        let changes = planned(&[existing], &[column("net", wanted)]).ok()?;
         match &changes[..] {
             [] => Some("as it is".to_owned()),
             [widened] => {
@@ -282,18 +348,18 @@ mod tests {
     }
 
     #[test]
-    fn given_a_wider_number_when_planned_then_its_column_is_replaced_with_its_values() {
+    fn a_wider_number_gets_a_column_with_the_old_values() {
         let wider = [column("net", "decimal(38,4)")];
         let existing = [found("net", "numeric", Some(18), Some(4))];
-        let changes = plan(&table(), &existing, &wider, &[]).unwrap();
+        let changes = planned(&existing, &wider).unwrap();
         assert_eq!(changes.len(), 1, "in one transaction");
-        insta::assert_snapshot!(crate::statement::script(&changes[0]));
+        insta::assert_snapshot!(script(&changes[0]));
     }
 
     #[test]
-    fn given_a_changed_type_when_planned_then_the_error_says_what_is_there() {
+    fn an_error_about_a_changed_type_names_both_types() {
         let existing = [found("net", "double precision", Some(53), None)];
-        let error = plan(&table(), &existing, &[column("net", "decimal(18,4)")], &[]).unwrap_err();
+        let error = planned(&existing, &[column("net", "decimal(18,4)")]).unwrap_err();
         assert_eq!(
             error.to_string(),
             "column \"net\" of \"sales\".\"total_sales\" is double in the warehouse, but the model \

@@ -116,7 +116,7 @@ def test_a_function_finds_the_cloud_and_logs_to_cloudwatch(
     eventually(lambda: any("seen in CloudWatch" in message for message in messages()))
 
 
-def test_what_a_function_calls_is_written_down(cloud: Cloud, package: bytes):
+def test_calls_of_a_function_are_recorded(cloud: Cloud, package: bytes):
     bucket, name = make_bucket(cloud), make_function(cloud, package)
     cloud.client("s3").list_objects_v2(Bucket=bucket, Prefix="gold/")
     for call in (
@@ -152,9 +152,7 @@ def test_what_a_function_calls_is_written_down(cloud: Cloud, package: bytes):
     assert error is None and named["AWS_SDK_UA_APP_ID"] == "itself"
 
 
-def test_a_function_survives_its_crash_its_timeout_and_its_murder(
-    cloud: Cloud, package: bytes, eventually
-):
+def test_a_function_survives_a_crash_a_timeout_and_a_kill(cloud: Cloud, package: bytes, eventually):
     name = make_function(cloud, package)
     assert invoke(cloud, name, {"do": "exit", "code": 1})[0]["errorType"] == "Runtime.ExitError"
     assert invoke(cloud, name, {"do": "sleep", "seconds": 60})[0]["errorType"] == "Sandbox.Timedout"
@@ -271,7 +269,7 @@ def test_a_function_reads_kinesis_and_sqs(cloud: Cloud, package: bytes, tmp_path
     )
 
 
-def test_s3_tells_sqs_through_eventbridge(cloud: Cloud, eventually):
+def test_s3_notifies_sqs_through_eventbridge(cloud: Cloud, eventually):
     bucket, (queue, arn) = make_bucket(cloud), make_queue(cloud)
     events, s3 = cloud.client("events"), cloud.client("s3")
     s3.put_bucket_notification_configuration(

@@ -60,7 +60,7 @@ def test_what_cannot_be_evaluated_is_refused(prefix: str):
         evaluate(prefix, AT)
 
 
-def test_a_key_is_prefix_stream_version_time_and_something_unique():
+def test_a_key_has_prefix_stream_version_time_and_uuid():
     key = object_key("bronze/!{timestamp:HH}/", "shoplake-local-web", "1", AT, ".gz")
     assert re.fullmatch(
         r"bronze/09/shoplake-local-web-1-2026-11-21-09-05-07-[0-9a-f-]{36}\.gz", key
@@ -78,7 +78,7 @@ def test_a_buffer_gives_a_batch_when_it_is_full():
     assert buffer.due(now=1000) is None
 
 
-def test_a_buffer_gives_a_batch_when_its_first_record_has_waited_long_enough():
+def test_a_buffer_gives_a_batch_after_its_interval():
     buffer = Buffer(max_bytes=100, max_seconds=60)
     buffer.add(b"a", AT, now=0)
     buffer.add(b"b", AT - timedelta(seconds=5), now=59)
@@ -176,7 +176,7 @@ def test_a_stream_is_read_from_its_beginning_and_once():
     assert [record.data for _ in range(3) for record in reader.read()] == [b"1", b"2", b"3", b"4"]
 
 
-def test_after_an_expired_iterator_reading_goes_on_where_it_was():
+def test_reading_continues_after_an_expired_iterator():
     stream = Stream()
     reader = KinesisReader(stream, "web")
     reader.read()
@@ -210,7 +210,7 @@ class Once:
         return records
 
 
-def test_a_delivery_survives_a_bucket_that_fails_and_adds_no_newline(eventually):
+def test_a_delivery_retries_a_write_and_adds_no_newline(eventually):
     bucket = Bucket(failures=2)
     settings = Settings(
         "lake",

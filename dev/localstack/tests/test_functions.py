@@ -68,7 +68,7 @@ def test_an_error_of_the_function_is_passed_on(sandbox: Sandbox):
     assert response.is_error and parsed(response)["errorType"] == "ValueError"
 
 
-def test_a_crash_is_an_exit_error_and_the_next_event_meets_a_new_process(sandbox: Sandbox):
+def test_a_crash_is_an_exit_error_and_starts_a_new_process(sandbox: Sandbox):
     before = parsed(sandbox.invoke(given({})))["pid"]
     crashed = sandbox.invoke(given({"do": "exit", "code": 1}))
     assert crashed.is_error and parsed(crashed)["errorType"] == "Runtime.ExitError"
@@ -78,7 +78,7 @@ def test_a_crash_is_an_exit_error_and_the_next_event_meets_a_new_process(sandbox
     assert parsed(sandbox.invoke(given({})))["pid"] != before
 
 
-def test_a_timeout_kills_the_process_and_the_next_event_meets_a_new_one(sandbox: Sandbox):
+def test_a_timeout_kills_the_process_and_starts_a_new_one(sandbox: Sandbox):
     before = parsed(sandbox.invoke(given({})))["pid"]
     late = sandbox.invoke(given({"do": "sleep", "seconds": 60}, timeout=0.3))
     assert late.is_error and parsed(late)["errorType"] == "Sandbox.Timedout"

@@ -258,7 +258,7 @@ def test_columns_may_be_named(run, bucket: Bucket, connection: psycopg.Connectio
     assert connection.execute("select * from sales.t").fetchall() == [(5, "x")]
 
 
-def test_a_batch_is_all_or_nothing_and_says_which_statement_failed(
+def test_a_failed_batch_names_its_statement_and_changes_nothing(
     run, connection: psycopg.Connection
 ):
     execution = run(
@@ -319,6 +319,25 @@ def test_redshifts_system_views_are_there(run):
     assert [[field["stringValue"] for field in row] for row in rows.parts[0].result.records] == [
         ["a", "integer"],
         ["b", "numeric"],
+    ]
+
+
+def test_redshifts_system_views_have_comments(run):
+    execution = run(
+        "create table sales.t (a int, b int)",
+        "comment on table sales.t is 'One row per ''sale''.'",
+        "comment on column sales.t.b is 'The :amount.'",
+        "select column_name, remarks from svv_columns where table_schema = 'sales'"
+        " order by ordinal_position",
+        "select remarks from svv_tables where table_schema = 'sales' and table_name = 't'",
+    )
+    assert execution.whole.error is None
+    assert [part.result.records for part in execution.parts[3:]] == [
+        [
+            [{"stringValue": "a"}, {"isNull": True}],
+            [{"stringValue": "b"}, {"stringValue": "The :amount."}],
+        ],
+        [[{"stringValue": "One row per 'sale'."}]],
     ]
 
 

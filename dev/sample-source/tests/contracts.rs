@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-use std::path::Path;
-
 use chrono::NaiveDate;
 use shoplake_contracts::{Contracts, RowMetadata};
 use shoplake_sample_source::{
@@ -13,11 +11,7 @@ use shoplake_sample_source::{
     web::Traffic,
     world::World,
 };
-
-fn contracts() -> Contracts {
-    Contracts::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/contracts/schemas"))
-        .unwrap()
-}
+use shoplake_testing::contracts;
 
 fn day() -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()

@@ -25,9 +25,8 @@ use shoplake_sample_source::{
     web::Traffic,
     world::World,
 };
+use shoplake_testing::{contracts, standard_webhooks::SECRET};
 use tokio::net::TcpListener;
-
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 struct Api {
     contracts: Contracts,
@@ -40,8 +39,7 @@ struct Api {
 
 impl Api {
     fn new() -> Self {
-        let schemas = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/contracts/schemas");
-        let contracts = Contracts::load(schemas.as_ref()).unwrap();
+        let contracts = contracts();
         Self { contracts, requests: 0, accepted: BTreeMap::new(), carried_by: HashSet::new() }
     }
 }

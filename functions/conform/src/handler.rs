@@ -6,7 +6,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use shoplake_conform::{Conformer, Counts, Layout, Output};
 use shoplake_contracts::BackfillName;
-use shoplake_lake::{Condition, Metadata, PutError, Store, keys};
+use shoplake_lake::{Condition, Metadata, PutError, Store, keys, shops};
 use shoplake_platform::failure::Failure;
 use shoplake_platform::metrics::{
     Metrics, QUARANTINED_LINES, RECEIVED_EVENTS, WRITTEN_PARQUET, WRITTEN_SILVER_ROWS,
@@ -75,7 +75,8 @@ impl<S: Store> Conform<S> {
     ///
     /// Bad data is quarantined and never fails an invocation. A fault of the system fails the whole
     /// batch from its first record on: objects are named after their batch, so the next attempt
-    /// writes the same objects.
+    /// writes the same objects. A bronze object has a receipt when all its objects are written: the
+    /// sweep conforms an object without one again.
     ///
     /// # Errors
     ///
@@ -133,6 +134,11 @@ impl<S: Store> Conform<S> {
             .conform_bronze(bucket, key, &object.bytes, backfill)
             .map_err(Failure::permanent)?;
         let counts = self.write(output).await.map_err(Failure::retryable)?;
+        if let Some(receipt) = keys::conformed(key) {
+            let empty = Default::default();
+            let put = self.lake.put(&receipt, empty, Metadata::new(), Condition::Always);
+            put.await.map_err(Failure::retryable)?;
+        }
         Ok(Answer::Object { counts })
     }
 
@@ -140,7 +146,8 @@ impl<S: Store> Conform<S> {
         let Output { objects, counts, .. } = output;
         stream::iter(objects)
             .map(|object| async move {
-                self.lake.put(&object.key, object.bytes, Metadata::new(), Condition::Always).await
+                let metadata = shops::metadata(&object.shops);
+                self.lake.put(&object.key, object.bytes, metadata, Condition::Always).await
             })
             .buffer_unordered(CONCURRENT_WRITES)
             .try_for_each(|_| async { Ok(()) })

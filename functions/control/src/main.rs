@@ -1,8 +1,5 @@
 //! The control function: serves the requests of operators.
 
-use std::fmt::Display;
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,13 +9,15 @@ use shoplake_aws::secrets::SsmSecretStore;
 use shoplake_aws::stream::KinesisStream;
 use shoplake_aws::topic::SnsTopic;
 use shoplake_aws::{
-    Executions, SqsDeadLetterQueue, SqsDirtyQueue, StateMachineArns, StepFunctions, sdk_config,
+    Executions, SqsDeadLetterQueue, SqsDirtyQueue, StateMachineArns, StepFunctions, Topic,
+    sdk_config,
 };
 use shoplake_contracts::Contracts;
 use shoplake_index::ModelIndex;
 use shoplake_lake::S3Store;
 use shoplake_operations::{Freshness, Operations, Redrive};
 use shoplake_platform::{
+    clock::SystemClock,
     config::{ConfigError, definitions_dir, parsed, required},
     metrics::Metrics,
     telemetry,
@@ -60,9 +59,10 @@ async fn operations() -> Result<Operations, Error> {
             silver_to_gold_glue: None,
         },
     ));
+    let topic: Arc<dyn Topic> = Arc::new(SnsTopic::new(&sdk, required("ALERTS_TOPIC_ARN")?));
     let dead_letter_queue = |url| Arc::new(SqsDeadLetterQueue::new(&sdk, url));
     Ok(Operations {
-        models: models(&definitions.join("models.json"))?,
+        models: ModelIndex::read(&definitions.join("models.json"))?,
         migrations: Migration::read(&definitions.join("glue-sql/warehouse"))?,
         warehouse: Arc::new(DataApi::new(
             aws_sdk_redshiftdata::Client::new(&sdk),
@@ -76,12 +76,9 @@ async fn operations() -> Result<Operations, Error> {
         )),
         queue: Arc::new(SqsDirtyQueue::new(&sdk, required("DIRTY_QUEUE_URL")?)),
         lake: Arc::new(S3Store::new(&sdk, bucket.clone())),
-        freshness: Freshness::new(
-            &contracts,
-            Arc::new(SnsTopic::new(&sdk, required("ALERTS_TOPIC_ARN")?)),
-            Metrics::stdout("control"),
-        ),
+        freshness: Freshness::new(&contracts, Arc::clone(&topic), Metrics::stdout("control")),
         executions: Arc::clone(&executions),
+        topic,
         redrive: Redrive {
             contracts,
             dirty: dead_letter_queue(required("DIRTY_DEAD_LETTER_QUEUE_URL")?),
@@ -92,6 +89,7 @@ async fn operations() -> Result<Operations, Error> {
             stream_prefix: required("STREAM_PREFIX")?,
             firehose_buffer: firehose_buffer()?,
         },
+        clock: Arc::new(SystemClock),
     })
 }
 
@@ -101,14 +99,4 @@ fn firehose_buffer() -> Result<Duration, ConfigError> {
     // A missing variable is an error here, and `None` for `parsed`.
     required(name)?;
     Ok(Duration::from_secs(parsed::<u64>(name)?.unwrap_or_default()))
-}
-
-/// Reads the index of the models, which the packaging writes.
-fn models(file: &Path) -> Result<ModelIndex, Error> {
-    let invalid = |error: &dyn Display| {
-        let file = file.display();
-        Error::from(format!("cannot read {file}: {error}; write it with the program catalog"))
-    };
-    let json = fs::read(file).map_err(|error| invalid(&error))?;
-    serde_json::from_slice(&json).map_err(|error| invalid(&error))
 }

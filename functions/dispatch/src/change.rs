@@ -18,6 +18,8 @@ pub(crate) enum Change {
     },
     /// A new object in a day of a dataset.
     Silver {
+        /// The object's key.
+        key: String,
         /// The dataset.
         dataset: String,
         /// The day.
@@ -36,6 +38,8 @@ pub(crate) enum Change {
         model: String,
         /// The partitions.
         partitions: Vec<Partition>,
+        /// Whether to compute them even if their inputs are the same.
+        recompute: bool,
     },
 }
 
@@ -105,7 +109,11 @@ impl Change {
             (PartitionDirty::SOURCE, PartitionDirty::DETAIL_TYPE) => {
                 let dirty: PartitionDirty = serde_json::from_value(event.detail)?;
                 match days(&dirty) {
-                    Ok(partitions) => Ok(Self::Dirty { model: dirty.model, partitions }),
+                    Ok(partitions) => Ok(Self::Dirty {
+                        model: dirty.model,
+                        partitions,
+                        recompute: dirty.recompute,
+                    }),
                     Err(reason) => {
                         Err(ChangeError::UnknownPartition { model: dirty.model, reason })
                     }
@@ -126,7 +134,10 @@ impl Change {
             Some(LakeKey::Bronze { .. }) => Some(Self::Bronze { bucket, key: key.clone() }),
             Some(LakeKey::Silver { dataset, partition }) => {
                 Some(match partition.day().map(Partition::Day) {
-                    Some(partition) => Self::Silver { dataset: dataset.to_owned(), partition },
+                    Some(partition) => {
+                        let dataset = dataset.to_owned();
+                        Self::Silver { key: key.clone(), dataset, partition }
+                    }
                     None => Self::SilverBucket,
                 })
             }
@@ -165,9 +176,10 @@ mod tests {
 
     #[test]
     fn a_silver_object_changes_its_day() {
-        let change = Change::parse(&created("silver/pos_sales/dt=2010-12-01/x.parquet")).unwrap();
+        let key = "silver/pos_sales/dt=2010-12-01/x.parquet".to_owned();
+        let change = Change::parse(&created(&key)).unwrap();
         let partition = "2010-12-01".parse().unwrap();
-        assert_eq!(change, Change::Silver { dataset: "pos_sales".into(), partition });
+        assert_eq!(change, Change::Silver { key, dataset: "pos_sales".into(), partition });
     }
 
     #[test]
@@ -212,12 +224,13 @@ mod tests {
         let days = |days: &[&str]| days.iter().map(|day| day.parse().unwrap()).collect::<Vec<_>>();
         let one = PartitionDirty::one("m", days(&["2010-12-01"])[0], "conflict".into());
         let change = Change::parse(&one.event().to_string()).unwrap();
-        assert_eq!(change, Change::Dirty { model: "m".into(), partitions: days(&["2010-12-01"]) });
+        let partitions = days(&["2010-12-01"]);
+        assert_eq!(change, Change::Dirty { model: "m".into(), partitions, recompute: false });
 
-        let three = PartitionDirty { until: "2010-12-03".parse().ok(), ..one };
+        let three = PartitionDirty { until: "2010-12-03".parse().ok(), recompute: true, ..one };
         let change = Change::parse(&three.event().to_string()).unwrap();
         let partitions = days(&["2010-12-01", "2010-12-02", "2010-12-03"]);
-        assert_eq!(change, Change::Dirty { model: "m".into(), partitions });
+        assert_eq!(change, Change::Dirty { model: "m".into(), partitions, recompute: true });
     }
 
     #[test]

@@ -1,65 +1,178 @@
 //! Starts the job of a dirty partition, at most one at a time.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::ops::Bound;
 
-use chrono::{DateTime, Utc};
+use anyhow::{Context, bail};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future;
-use shoplake_aws::{DirtyQueue, Executions, GlueRun};
-use shoplake_jobs::{JobDocument, Partition, PartitionDirty};
-use shoplake_lake::lease::{self, Acquired};
-use shoplake_lake::{Condition, Metadata, Store, keys};
-use shoplake_models::{GoldHead, InputRange, Listing, Model, Plan};
+use shoplake_aws::{DirtyQueue, EventPublisher, Executions, GlueRun};
+use shoplake_jobs::{JobDocument, JobOutput, Partition};
+use shoplake_lake::state::runs::{self, Run};
+use shoplake_lake::state::{self, Lease, PartitionState, Stored};
+use shoplake_lake::{Condition, Metadata, Store, StoreError, keys};
+use shoplake_models::{GoldHead, InputRange, Listing, Model};
 use shoplake_platform::clock::Clock;
 
 use crate::engine::{Engine, input_bytes};
-use crate::handler::Dispatch;
+use crate::handler::{Dispatch, MAX_DELAY};
+use crate::old_days::is_old;
+use crate::turn::{Early, Request, Turn, after_plan, before_plan};
 
-impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
-    /// Starts a job for the partition if it is out of date, not leased, and not computed recently.
-    pub(crate) async fn compute(&self, model: &Model, partition: Partition) -> anyhow::Result<()> {
-        // The order matters: first the version that the commit will replace, then the inputs. So a
-        // commit has at least the inputs of the version that it replaces.
+/// How often planning starts over because the state has changed since it was read.
+const ATTEMPTS: usize = 5;
+
+/// How the work on a partition ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Nothing is left to do for its messages.
+    Done,
+    /// The partition waits, and its state says so.
+    Waits {
+        /// Until when.
+        until: DateTime<Utc>,
+        /// Whether a message waits for it already.
+        is_known: bool,
+    },
+}
+
+impl<L, E, Q, P, C> Dispatch<L, E, Q, P, C>
+where
+    L: Store,
+    E: Executions,
+    Q: DirtyQueue,
+    P: EventPublisher,
+    C: Clock,
+{
+    /// Starts a job for the partition if it owes something, no job runs, and it was not computed
+    /// recently. While too many jobs run, its messages wait for `slot_delay`.
+    pub(crate) async fn compute(
+        &self,
+        model: &Model,
+        partition: Partition,
+        request: Request,
+        slot_delay: TimeDelta,
+    ) -> anyhow::Result<Ended> {
+        for _ in 0..ATTEMPTS {
+            if let Some(ended) = self.attempt(model, partition, request, slot_delay).await? {
+                return Ok(ended);
+            }
+        }
+        bail!("other jobs and messages changed the state at each of {ATTEMPTS} attempts")
+    }
+
+    /// Plans the partition; `None` if its state has changed since it was read.
+    ///
+    /// The order matters. First the state: the write that takes the lease fails if a job has begun
+    /// or ended since, so that no older plan follows a newer one. Then the version that the commit
+    /// will replace, then the inputs: so a commit has at least the inputs of the version that it
+    /// replaces.
+    async fn attempt(
+        &self,
+        model: &Model,
+        partition: Partition,
+        request: Request,
+        slot_delay: TimeDelta,
+    ) -> anyhow::Result<Option<Ended>> {
+        let now = self.clock.now();
+        let every = TimeDelta::seconds(model.every_seconds.into());
+        let stored = state::read(&self.lake, &model.name, partition).await?;
+        let mut state = stored.state.clone();
+        state.expire(now);
+        if request.recompute {
+            state.note_dirty(now, true);
+        }
+        match before_plan(&state, request, every, now) {
+            Early::Plan => {}
+            Early::Seen => {
+                tracing::info!(model = model.name, %partition, "the last plan has seen it");
+                return Ok(Some(Ended::Done));
+            }
+            Early::Running => {
+                tracing::info!(model = model.name, %partition, "dirty again while a job runs");
+                state.note_dirty(now, false);
+                let is_written = self.write(model, partition, &stored, &state).await?;
+                return Ok(is_written.then_some(Ended::Done));
+            }
+            Early::Wait(until) => return self.wait(model, partition, &stored, state, until).await,
+        }
+
         let head = self.lake.head(&model.output_key(partition)).await?;
         let gold = head.as_ref().map(GoldHead::try_from).transpose()?;
+        state.found_commit(gold.as_ref().map_or(0, |gold| gold.version));
         if gold.is_none() && self.is_empty_partition(model, partition).await? {
             tracing::info!(model = model.name, %partition, "empty partition");
-            return Ok(());
+            return self.end(model, partition, &stored, state, now).await;
+        }
+        if let Some(turn) = request.turn
+            && turn > now
+            && is_old(partition, now)
+            && !state.recompute
+        {
+            tracing::info!(model = model.name, %partition, "an old day waits for its turn");
+            return self.wait(model, partition, &stored, state, turn).await;
         }
         let ranges = self.models.input_ranges(model, partition);
         let (listing, references) =
             future::try_join(self.list(ranges), self.references(model)).await?;
-
-        let plan = self.models.plan_with(model, partition, &listing, gold.as_ref(), &references);
-        let Plan::Job(job) = plan else {
-            tracing::info!(model = model.name, %partition, "up to date");
-            return Ok(());
+        let job = self.models.job(model, partition, &listing, gold.as_ref(), &references);
+        let Some(mut job) = job else {
+            // Its only input was deleted between the two listings.
+            return self.end(model, partition, &stored, state, now).await;
         };
-        if let Some(delay) = head.and_then(|head| self.remaining(model, head.last_modified)) {
-            let reason = format!("computed less than {} seconds ago", model.every_seconds);
-            return self.send_after(model, partition, delay, reason).await;
+        let turn = after_plan(&state, gold.as_ref(), &job.output.inputs_digest, every, now);
+        let (job, engine) = match turn {
+            Turn::UpToDate => {
+                tracing::info!(model = model.name, %partition, "up to date");
+                return self.end(model, partition, &stored, state, now).await;
+            }
+            Turn::Wait(until) => return self.wait(model, partition, &stored, state, until).await,
+            Turn::Resume => {
+                let gold = gold.context("only a commit can be resumed")?;
+                (resumed(job, gold), Engine::Lambda)
+            }
+            Turn::Compute => {
+                job.output.version = job.output.version.max(state.highest + 1);
+                (job, self.engines.choose(input_bytes(&listing)))
+            }
+        };
+
+        let until = now + engine.lease();
+        let is_urgent = !state.recompute && !is_old(partition, now);
+        let most = if is_urgent { self.runs } else { (self.runs / 2).max(1) };
+        let run = Run { model: model.name.clone(), partition, job: job.id.clone(), until };
+        let Some(slot) = runs::take(&self.lake, &run, self.runs, most, now).await? else {
+            tracing::info!(model = model.name, %partition, most, "too many jobs run");
+            return self.wait(model, partition, &stored, state, now + slot_delay).await;
+        };
+        let lease = Lease {
+            job: job.id.clone(),
+            until,
+            since: now,
+            planned_at: now,
+            recompute: false,
+            resumes: false,
+            slot: Some(slot),
+        };
+        match turn {
+            Turn::Resume => state.resume(lease),
+            _ => state.compute(lease),
         }
-        let bytes = input_bytes(&listing);
-        let engine = self.engines.choose(bytes);
-        let lease = keys::lease(&model.name, partition);
-        let now = self.clock.now();
-        let reason =
-            match lease::acquire(&self.lake, &lease, &job.id, now, now + engine.lease()).await? {
-                Acquired::Granted => None,
-                Acquired::Held(by) => Some(format!("job {} is computing it", by.job)),
-                Acquired::Contended => Some("other jobs compete for its lease".to_owned()),
-            };
-        if let Some(reason) = reason {
-            return self.send_after(model, partition, engine.wait(), reason).await;
+        let written = self.write(model, partition, &stored, &state).await;
+        if !written.as_ref().is_ok_and(|is_written| *is_written) {
+            runs::release(&self.lake, Some(slot), &job.id).await;
+            return Ok(written.map(|_| None)?);
         }
-        tracing::info!(model = model.name, %partition, job = job.id, bytes, ?engine, "computing");
+        tracing::info!(model = model.name, %partition, job = job.id, ?turn, ?engine, "started");
         let started = self.run(&job, engine, now).await;
-        if started.is_err()
-            && let Err(error) = lease::release(&self.lake, &lease, &job.id).await
-        {
-            tracing::warn!(lease, %error, "could not release a lease; it will expire");
+        if started.is_err() {
+            let give_back = |state: &mut PartitionState| state.give_back(&job.id);
+            if let Err(error) = state::update(&self.lake, &model.name, partition, give_back).await {
+                tracing::warn!(job = job.id, %error, "could not end a lease; it will expire");
+            }
+            runs::release(&self.lake, Some(slot), &job.id).await;
         }
-        started
+        started.map(|()| Some(Ended::Done))
     }
 
     async fn run(
@@ -81,8 +194,6 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
                     name: format!("{}-{}", job.id, now.timestamp()),
                     job: key,
                     result: keys::job_result(&job.model, partition, &job.id),
-                    lease: keys::lease(&job.model, partition),
-                    id: job.id.clone(),
                 };
                 self.executions.start_silver_to_gold_glue(&run).await?;
             }
@@ -90,55 +201,126 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
         Ok(())
     }
 
-    async fn send_after(
+    /// Ends the work on a partition that is up to date or empty. Most messages find a state that
+    /// says so already, and write nothing.
+    async fn end(
         &self,
         model: &Model,
         partition: Partition,
-        delay: Duration,
-        reason: String,
-    ) -> anyhow::Result<()> {
-        let delay_seconds = delay.as_secs();
-        tracing::info!(model = model.name, %partition, delay_seconds, reason, "delayed");
-        let dirty = PartitionDirty::one(&model.name, partition, reason);
-        Ok(self.queue.send_after(&dirty, delay).await?)
+        stored: &Stored,
+        mut state: PartitionState,
+        planned_at: DateTime<Utc>,
+    ) -> anyhow::Result<Option<Ended>> {
+        if state.dirty_since.is_some() || state.recompute || state.waiting_until.is_some() {
+            state.up_to_date(planned_at);
+        }
+        let is_written = self.write(model, partition, stored, &state).await?;
+        Ok(is_written.then_some(Ended::Done))
     }
 
-    /// Returns the partitions that have an input of their own day, or are in gold.
+    /// Notes that the partition waits until `until`, or for the message that waits already.
+    async fn wait(
+        &self,
+        model: &Model,
+        partition: Partition,
+        stored: &Stored,
+        mut state: PartitionState,
+        until: DateTime<Utc>,
+    ) -> anyhow::Result<Option<Ended>> {
+        let now = self.clock.now();
+        // No message waits for a turn in hours, so one that may be computed earlier waits itself.
+        let known = state
+            .waiting_until
+            .filter(|known| *known > now && (*known <= until || *known - now <= MAX_DELAY));
+        let until = known.unwrap_or(until);
+        state.wait(now, until);
+        tracing::info!(model = model.name, %partition, %until, "waits");
+        let is_written = self.write(model, partition, stored, &state).await?;
+        Ok(is_written.then_some(Ended::Waits { until, is_known: known.is_some() }))
+    }
+
+    async fn write(
+        &self,
+        model: &Model,
+        partition: Partition,
+        stored: &Stored,
+        state: &PartitionState,
+    ) -> Result<bool, StoreError> {
+        state::write(&self.lake, &model.name, partition, stored, state).await
+    }
+
+    /// Returns the partitions that have an input of their own day, are in gold, or have a state.
     ///
     /// A change dirties every day whose window holds it, and most of those days are in the future.
-    /// For many days, one listing of each input is cheaper than one for every day.
+    /// For many days, one pass over each input is cheaper than the requests of every day.
     pub(crate) async fn non_empty(
         &self,
         model: &Model,
         days: &[Partition],
     ) -> anyhow::Result<BTreeSet<Partition>> {
-        let (Some(first), Some(last)) = (days.iter().min(), days.iter().max()) else {
+        if days.is_empty() {
             return Ok(BTreeSet::new());
-        };
-        let (first, last) = (first.to_string(), last.to_string());
+        }
+        let wanted: BTreeSet<String> = days.iter().map(ToString::to_string).collect();
         let prefixes =
             self.models.own_partition_ranges(model, days[0]).into_iter().map(|range| range.prefix);
         let prefixes = prefixes.chain([keys::gold_values(&model.name, &model.partition)]);
-        let listings = prefixes.map(async |prefix| {
-            let entries = self.lake.list_range(&prefix, &first, &last).await?;
-            let day =
-                |key: &str| key.strip_prefix(&prefix)?.split('/').next()?.parse::<Partition>().ok();
+        let listings = prefixes.map(async |prefix| self.days_with_objects(&prefix, &wanted).await);
+        let states = async {
+            let folder = keys::partition_states(&model.name);
+            let entries = self.lake.list(&folder).await?;
+            let day = |key: &str| {
+                key.strip_prefix(&folder)?.strip_suffix(".json")?.parse::<Partition>().ok()
+            };
             anyhow::Ok(entries.iter().filter_map(|entry| day(&entry.key)).collect::<BTreeSet<_>>())
-        });
-        let found: BTreeSet<_> =
-            future::try_join_all(listings).await?.into_iter().flatten().collect();
+        };
+        let (found, states) = future::try_join(future::try_join_all(listings), states).await?;
+        let found: BTreeSet<Partition> = found.into_iter().flatten().chain(states).collect();
         Ok(days.iter().copied().filter(|day| found.contains(day)).collect())
     }
 
-    /// Returns whether no input has an object of the partition's own day. It lists one day, so it
-    /// comes before the listing of the whole window.
+    /// Returns days that have an object under `prefix`, the wanted ones among them.
+    ///
+    /// A day of silver may have thousands of objects, so this asks for one object at a time, and
+    /// each request skips to the next wanted day. A day of a model has one object, so that a
+    /// listing needs fewer requests.
+    async fn days_with_objects(
+        &self,
+        prefix: &str,
+        wanted: &BTreeSet<String>,
+    ) -> anyhow::Result<BTreeSet<Partition>> {
+        let folder = |key: &str| Some(key.strip_prefix(prefix)?.split('/').next()?.to_owned());
+        let mut folders = BTreeSet::new();
+        if prefix.starts_with(keys::SILVER) {
+            let mut next = wanted.first();
+            while let Some(day) = next {
+                let after = format!("{prefix}{day}");
+                let Some(entry) = self.lake.next(prefix, &after).await? else { break };
+                let found = folder(&entry.key).unwrap_or_default();
+                let reached = found.clone().max(day.clone());
+                folders.insert(found);
+                next = wanted.range((Bound::Excluded(reached), Bound::Unbounded)).next();
+            }
+        } else if let (Some(first), Some(last)) = (wanted.first(), wanted.last()) {
+            let entries = self.lake.list_range(prefix, first, last).await?;
+            folders.extend(entries.iter().filter_map(|entry| folder(&entry.key)));
+        }
+        Ok(folders.iter().filter_map(|day| day.parse().ok()).collect())
+    }
+
+    /// Returns whether no input has an object of the partition's own day. It asks for one object,
+    /// so it comes before the listing of the whole window.
     async fn is_empty_partition(
         &self,
         model: &Model,
         partition: Partition,
     ) -> anyhow::Result<bool> {
-        let listing = self.list(self.models.own_partition_ranges(model, partition)).await?;
-        Ok(listing.values().all(Vec::is_empty))
+        let ranges = self.models.own_partition_ranges(model, partition).into_iter();
+        let found = ranges.map(async |range| {
+            let folder = format!("{}{partition}/", range.prefix);
+            self.lake.next(&folder, &folder).await
+        });
+        Ok(future::try_join_all(found).await?.iter().all(Option::is_none))
     }
 
     /// Returns all objects of the ranges. The listings run concurrently.
@@ -150,242 +332,20 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
         });
         Ok(future::try_join_all(listings).await?.into_iter().collect())
     }
+}
 
-    /// Returns the rest of the model's `every_seconds` in whole seconds, at least one; `None` when
-    /// it is over.
-    fn remaining(&self, model: &Model, computed: DateTime<Utc>) -> Option<Duration> {
-        let rest =
-            computed + chrono::Duration::seconds(model.every_seconds.into()) - self.clock.now();
-        rest.to_std()
-            .ok()
-            .filter(|rest| !rest.is_zero())
-            .map(|rest| Duration::from_secs(rest.as_secs() + 1))
-    }
+/// Returns the job that publishes, loads and notifies the commit in gold: it has the id of the job
+/// that made the commit, so that it recognizes the commit as its own.
+fn resumed(job: JobDocument, gold: GoldHead) -> JobDocument {
+    let GoldHead { etag, version, inputs, job: id } = gold;
+    let output = JobOutput {
+        key: job.output.key,
+        expected_etag: Some(etag.to_string()),
+        version,
+        inputs_digest: inputs,
+    };
+    JobDocument { id, output, ..job }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use shoplake_aws::Fault;
-
-    use super::*;
-    use crate::engine::Engines;
-    use crate::testing::{
-        commit, created, dirty, dispatch, event, failures, job, silver, started, take_glue_runs,
-        take_jobs,
-    };
-
-    #[tokio::test]
-    async fn a_partition_that_is_up_to_date_is_dropped() {
-        let dispatch = dispatch();
-        let key = "silver/visits/dt=2010-12-01/a.parquet";
-        silver(&dispatch, key).await;
-        dispatch.handle(event(&[created(key)])).await;
-        let started = take_jobs(&dispatch);
-        for key in started {
-            let job = job(&dispatch, &key).await;
-            commit(&dispatch, &job).await;
-        }
-
-        let response = dispatch.handle(event(&[created(key)])).await;
-
-        assert!(failures(&response).is_empty());
-        assert!(dispatch.executions.is_empty());
-        assert!(dispatch.queue.take_dirty().is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_recent_partition_waits_for_the_rest_of_every_seconds() {
-        let dispatch = dispatch();
-        silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
-        let message = dirty("visits_per_day", "2010-12-01");
-        dispatch.handle(event(std::slice::from_ref(&message))).await;
-        let first = take_jobs(&dispatch).pop().unwrap();
-        let first = job(&dispatch, &first).await;
-        commit(&dispatch, &first).await;
-        silver(&dispatch, "silver/visits/dt=2010-12-01/b.parquet").await;
-
-        dispatch.clock.advance(chrono::Duration::seconds(5));
-        dispatch.handle(event(std::slice::from_ref(&message))).await;
-        assert!(dispatch.executions.is_empty());
-        assert_eq!(dispatch.queue.take_dirty()[0].1, Duration::from_secs(16));
-
-        dispatch.clock.advance(chrono::Duration::seconds(16));
-        dispatch.handle(event(&[message])).await;
-        let second = take_jobs(&dispatch).pop().unwrap();
-        let second = job(&dispatch, &second).await;
-        assert_eq!(second.output.version, 2);
-        assert!(second.output.expected_etag.is_some());
-    }
-
-    #[tokio::test]
-    async fn an_empty_day_is_computed_once_it_has_inputs() {
-        let dispatch = dispatch();
-        silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
-        let tomorrow = dirty("visits_per_day", "2010-12-02");
-        dispatch.handle(event(std::slice::from_ref(&tomorrow))).await;
-        assert!(started(&dispatch).await.is_empty() && dispatch.queue.take_dirty().is_empty());
-
-        silver(&dispatch, "silver/visits/dt=2010-12-02/a.parquet").await;
-        dispatch.handle(event(&[tomorrow])).await;
-        assert_eq!(
-            started(&dispatch).await[0].inputs[0].objects.len(),
-            2,
-            "its whole window counts"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_partition_waits_while_its_job_runs() {
-        let dispatch = dispatch();
-        let message = dirty("visits_per_day", "2010-12-01");
-        silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
-        dispatch.handle(event(std::slice::from_ref(&message))).await;
-        let [first] = started(&dispatch).await.try_into().unwrap();
-
-        silver(&dispatch, "silver/visits/dt=2010-12-01/b.parquet").await;
-        let response = dispatch.handle(event(std::slice::from_ref(&message))).await;
-        assert!(failures(&response).is_empty() && started(&dispatch).await.is_empty());
-        let (delayed, delay) = dispatch.queue.take_dirty().pop().unwrap();
-        assert_eq!(
-            (delayed.partition.to_string(), delay),
-            ("2010-12-01".into(), Engine::Lambda.wait())
-        );
-        assert!(delayed.reason.contains(&first.id), "{}", delayed.reason);
-
-        commit(&dispatch, &first).await;
-        dispatch.clock.advance(chrono::Duration::seconds(20));
-        dispatch.handle(event(&[message])).await;
-        assert_eq!(started(&dispatch).await[0].output.version, 2);
-    }
-
-    #[tokio::test]
-    async fn a_crashed_job_starts_again_after_its_lease_expired() {
-        let dispatch = dispatch();
-        let message = dirty("visits_per_day", "2010-12-01");
-        silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
-        dispatch.handle(event(std::slice::from_ref(&message))).await;
-        let crashed = started(&dispatch).await;
-
-        dispatch.clock.advance(Engine::Lambda.lease());
-        dispatch.handle(event(&[message])).await;
-        assert_eq!(
-            started(&dispatch).await,
-            crashed,
-            "the same job from the same state of the lake"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_big_job_runs_on_glue_with_a_longer_lease() {
-        let mut dispatch = dispatch();
-        let message = dirty("visits_per_day", "2010-12-01");
-        let objects =
-            ["silver/visits/dt=2010-12-01/a.parquet", "silver/visits/dt=2010-11-30/b.parquet"];
-        dispatch.engines.glue_above_bytes = objects.map(str::len).into_iter().sum::<usize>() as u64;
-        for key in objects {
-            silver(&dispatch, key).await;
-        }
-        dispatch.handle(event(std::slice::from_ref(&message))).await;
-        let [small] = started(&dispatch).await.try_into().unwrap();
-        commit(&dispatch, &small).await;
-        assert!(dispatch.executions.is_empty(), "the limit itself fits");
-
-        silver(&dispatch, "silver/visits/dt=2010-12-01/c.parquet").await;
-        dispatch.clock.advance(chrono::Duration::seconds(20));
-        dispatch.handle(event(std::slice::from_ref(&message))).await;
-        assert!(started(&dispatch).await.is_empty());
-        let [run] = take_glue_runs(&dispatch).try_into().unwrap();
-        let big = job(&dispatch, &run.job).await;
-        assert_eq!((&run.id, big.inputs[0].objects.len()), (&big.id, 3));
-        assert!(run.name.starts_with(&big.id) && run.name.len() <= 80, "{}", run.name);
-        assert_eq!(
-            [run.job, run.result, run.lease],
-            [
-                format!("{}.json", big.id),
-                format!("{}.result.json", big.id),
-                "running.json".to_owned()
-            ]
-            .map(|name| format!("jobs/visits_per_day/2010-12-01/{name}"))
-        );
-
-        dispatch.clock.advance(Engine::Lambda.lease());
-        dispatch.handle(event(std::slice::from_ref(&message))).await;
-        assert!(dispatch.executions.is_empty(), "its lease lasts for hours");
-        assert_eq!(dispatch.queue.take_dirty().pop().unwrap().1, Engine::Glue.wait());
-
-        dispatch.clock.advance(Engine::Glue.lease());
-        dispatch.handle(event(&[message])).await;
-        let again = take_glue_runs(&dispatch).pop().unwrap();
-        assert_eq!(again.id, big.id, "the same job from the same state of the lake");
-        assert_ne!(
-            again.name, run.name,
-            "the name of an execution that failed stays taken for 90 days"
-        );
-    }
-
-    #[tokio::test]
-    async fn without_glue_a_big_job_runs_in_lambda() {
-        let mut dispatch = dispatch();
-        dispatch.engines = Engines { glue_above_bytes: 0, glue: false };
-        silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
-        dispatch.handle(event(&[dirty("visits_per_day", "2010-12-01")])).await;
-        assert_eq!(started(&dispatch).await.len(), 1);
-        assert!(dispatch.executions.is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_failed_start_releases_the_lease() {
-        let dispatch = dispatch();
-        let message = dirty("visits_per_day", "2010-12-01");
-        silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
-        dispatch.executions.fail([Some(Fault::Refused)]);
-        assert_eq!(
-            failures(&dispatch.handle(event(std::slice::from_ref(&message))).await),
-            ["message-0"]
-        );
-
-        assert!(failures(&dispatch.handle(event(&[message])).await).is_empty());
-        assert_eq!(started(&dispatch).await.len(), 1);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-
-        /// The ranged listings equal the listings of the window's days.
-        #[test]
-        fn a_window_lists_what_its_days_list(
-            keys in prop::collection::btree_set(
-                "(silver/visits/dt=2010-(11-2[5-9]|12-0[1-9])/(hour=0[0-9]/|)|gold/visits_per_day/day=2010-(11-2[5-9]|12-0[1-9])/|silver/other/dt=2010-12-01/|gold/visits_per_day_2/day=2010-12-01/)[a-c].parquet",
-                0..40,
-            ),
-            day in 1_u32..9,
-        ) {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let partition = Partition::Day(chrono::NaiveDate::from_ymd_opt(2010, 12, day).unwrap());
-            runtime.block_on(async {
-                let dispatch = dispatch();
-                for key in &keys {
-                    silver(&dispatch, key).await;
-                }
-                for model in dispatch.models.iter() {
-                    let mut expected = Listing::new();
-                    for input in dispatch.models.input_prefixes(model, partition) {
-                        let entries = expected.entry(input.input).or_default();
-                        for prefix in &input.prefixes {
-                            entries.extend(dispatch.lake.list(prefix).await.unwrap());
-                        }
-                    }
-                    let ranges = dispatch.models.input_ranges(model, partition);
-                    let listed = dispatch.list(ranges).await.unwrap();
-                    prop_assert_eq!(&listed, &expected);
-
-                    let has_input = !dispatch.is_empty_partition(model, partition).await.unwrap();
-                    let plan = dispatch.models.plan(model, partition, &listed, None);
-                    prop_assert_eq!(has_input, matches!(plan, Plan::Job(_)), "both apply one rule");
-                }
-                Ok(())
-            })?;
-        }
-    }
-}
+mod tests;

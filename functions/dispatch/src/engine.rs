@@ -1,7 +1,5 @@
 //! The choice between Lambda and Glue for a job.
 
-use std::time::Duration;
-
 use shoplake_models::Listing;
 
 /// An engine. Both take the same job document and make the same commit.
@@ -16,20 +14,11 @@ pub enum Engine {
 
 impl Engine {
     /// Returns the duration of a lease: a little longer than the longest execution
-    /// (`TimeoutSeconds` of the state machine). A job that ends earlier releases its lease.
+    /// (`TimeoutSeconds` of the state machine). A job that ends earlier ends its lease.
     pub(crate) const fn lease(self) -> chrono::Duration {
         match self {
             Self::Lambda => chrono::Duration::seconds(310),
             Self::Glue => chrono::Duration::seconds(21_660),
-        }
-    }
-
-    /// Returns the delay of a dirty-partition message while a job holds the lease: the usual
-    /// duration of a job on this engine.
-    pub(crate) const fn wait(self) -> Duration {
-        match self {
-            Self::Lambda => Duration::from_secs(3),
-            Self::Glue => Duration::from_secs(60),
         }
     }
 }
@@ -73,19 +62,20 @@ mod tests {
 
     use super::*;
 
-    fn timeout_seconds(definition: &str) -> i64 {
-        let definition: serde_json::Value = serde_json::from_str(definition).unwrap();
+    fn timeout_seconds(path: &str) -> i64 {
+        let definition: serde_json::Value =
+            serde_json::from_str(&shoplake_testing::read(path)).unwrap();
         definition["TimeoutSeconds"].as_i64().unwrap()
     }
 
     #[test]
     fn a_lease_is_longer_than_the_longest_execution() {
         let definitions = [
-            (Engine::Lambda, include_str!("../../../statemachines/silver_to_gold.asl.json")),
-            (Engine::Glue, include_str!("../../../statemachines/silver_to_gold_glue.asl.json")),
+            (Engine::Lambda, "statemachines/silver_to_gold.asl.json"),
+            (Engine::Glue, "statemachines/silver_to_gold_glue.asl.json"),
         ];
-        for (engine, definition) in definitions {
-            let margin = engine.lease().num_seconds() - timeout_seconds(definition);
+        for (engine, path) in definitions {
+            let margin = engine.lease().num_seconds() - timeout_seconds(path);
             assert!((10..=60).contains(&margin), "{engine:?}: {margin} s");
         }
     }

@@ -1,27 +1,46 @@
 //! Starts executions for a batch of messages.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU16;
+use std::time::Duration;
 
 use anyhow::Context;
-use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
+use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, stream};
-use shoplake_aws::{DirtyQueue, Executions};
+use shoplake_aws::{DirtyQueue, EventPublisher, Executions};
 use shoplake_jobs::Partition;
 use shoplake_lake::Store;
 use shoplake_models::Models;
 use shoplake_platform::clock::Clock;
+use shoplake_platform::metrics::Metrics;
 
 use crate::change::Change;
+use crate::compute::Ended;
 use crate::engine::Engines;
+use crate::old_days::is_old;
+use crate::turn::Request;
 
 /// The number of partitions that are planned concurrently. Planning waits for S3 listings.
-const CONCURRENCY: usize = 16;
+pub(crate) const CONCURRENCY: usize = 16;
 
 /// The number of partitions of a model from which one listing is cheaper than one for each.
 const MANY_PARTITIONS: usize = 4;
 
+/// The longest time that a message waits on the queue. A partition that waits longer is sent again
+/// by the sweep, so that no message is in flight for hours.
+pub(crate) const MAX_DELAY: TimeDelta = TimeDelta::minutes(15);
+
+/// How often a message is received at most. The queue moves it to the dead-letter queue after 25
+/// receives (`infra/modules/dirty-queue`), which is for messages that fail. One that only waits is
+/// dropped before: its partition's state says what is owed, and the sweep sends it again.
+const MAX_RECEIVES: u32 = 20;
+
+/// How long messages wait at first if too many jobs run. It doubles with each receive.
+const FIRST_SLOT_DELAY: TimeDelta = TimeDelta::seconds(5);
+
 /// The function with its ports.
-pub struct Dispatch<L, E, Q, C> {
+pub struct Dispatch<L, E, Q, P, C> {
     /// The models.
     pub models: Models,
     /// The lake.
@@ -30,10 +49,19 @@ pub struct Dispatch<L, E, Q, C> {
     pub executions: E,
     /// The available engines.
     pub engines: Engines,
-    /// The dirty queue.
+    /// The most jobs that run at the same time.
+    pub runs: u16,
+    /// The most old days that a shop makes the pipeline compute in an hour; none for no limit.
+    /// Further days wait for their turn.
+    pub old_days_per_hour: Option<NonZeroU16>,
+    /// The dirty queue, on which messages wait.
     pub queue: Q,
+    /// The bus for partitions that an edited reference table dirties.
+    pub publisher: P,
     /// The time.
     pub clock: C,
+    /// Counts old days that have to wait.
+    pub metrics: Metrics,
 }
 
 /// A unit of work. Several messages may ask for the same one.
@@ -44,52 +72,131 @@ enum Work {
     RecomputeReaders { table: String },
 }
 
-impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
-    /// Starts the work of the messages. The response names the messages whose work could not be
-    /// started, so that the queue delivers only them again.
+/// A received message.
+#[derive(Clone, Debug)]
+struct Message {
+    id: String,
+    receipt: String,
+    receives: u32,
+    sent_at: Option<DateTime<Utc>>,
+}
+
+/// A unit of work, and what asked for it.
+#[derive(Clone, Debug)]
+struct Asked {
+    /// The indices of the messages.
+    messages: BTreeSet<usize>,
+    request: Request,
+}
+
+/// What becomes of the messages of a batch.
+#[derive(Default)]
+struct Outcomes {
+    /// The indices of the messages that failed.
+    failed: BTreeSet<usize>,
+    /// The messages that wait, and until when.
+    waiting: BTreeMap<usize, DateTime<Utc>>,
+}
+
+impl<L, E, Q, P, C> Dispatch<L, E, Q, P, C>
+where
+    L: Store,
+    E: Executions,
+    Q: DirtyQueue,
+    P: EventPublisher,
+    C: Clock,
+{
+    /// Starts the work of the messages. The response names the messages that the queue delivers
+    /// again: those whose work could not be started, and those that wait.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
-        let mut failed = BTreeSet::new();
-        let mut requested: BTreeMap<Work, BTreeSet<String>> = BTreeMap::new();
-        for message in event.records {
-            let id = message.message_id.unwrap_or_default();
-            match Change::parse(message.body.as_deref().unwrap_or_default()) {
-                Ok(change) => {
-                    for work in self.work(change) {
-                        requested.entry(work).or_default().insert(id.clone());
+        let mut outcomes = Outcomes::default();
+        let (mut messages, mut changes) = (Vec::new(), Vec::new());
+        let mut requested: BTreeMap<Work, Asked> = BTreeMap::new();
+        for (index, record) in event.records.into_iter().enumerate() {
+            let body = record.body.clone().unwrap_or_default();
+            let message = Message::new(record);
+            match Change::parse(&body) {
+                Ok(change) => changes.push((index, change)),
+                Err(error) => {
+                    // After its last attempt the queue moves the message to the dead-letter queue.
+                    tracing::error!(message_id = message.id, %error, "invalid message");
+                    outcomes.failed.insert(index);
+                }
+            }
+            messages.push(message);
+        }
+        let turns = self.turns(&changes, &mut outcomes.failed).await;
+        for (index, change) in changes {
+            if outcomes.failed.contains(&index) {
+                continue;
+            }
+            let recompute = matches!(change, Change::Dirty { recompute: true, .. });
+            for work in self.work(change) {
+                let asked = requested.entry(work).or_insert_with(Asked::first);
+                asked.add(index, &messages[index], recompute, turns.get(&index).copied());
+            }
+        }
+
+        let requested = self.without_empty_partitions(requested, &mut outcomes.failed).await;
+        let requested = live_first(requested, self.clock.now());
+        let messages = &messages;
+        let mut ends =
+            stream::iter(requested)
+                .map(|(work, asked)| async move {
+                    (self.start(&work, &asked, messages).await, work, asked)
+                })
+                .buffer_unordered(CONCURRENCY);
+        while let Some((end, work, asked)) = ends.next().await {
+            match end {
+                Ok(Ended::Done) => {}
+                Ok(Ended::Waits { until, is_known }) => {
+                    for index in asked.waiting(messages, is_known) {
+                        let earliest = outcomes.waiting.entry(index).or_insert(until);
+                        *earliest = until.min(*earliest);
                     }
                 }
                 Err(error) => {
-                    // After its last attempt the queue moves the message to the dead-letter queue.
-                    tracing::error!(message_id = id, %error, "invalid message");
-                    failed.insert(id);
+                    tracing::error!(
+                        ?work,
+                        error = format!("{error:#}"),
+                        "could not start work; the queue delivers its messages again"
+                    );
+                    outcomes.failed.extend(asked.messages);
                 }
             }
         }
-
-        let requested = self.without_empty_partitions(requested, &mut failed).await;
-        let mut outcomes = stream::iter(requested)
-            .map(|(work, messages)| async move { (self.start(&work).await, work, messages) })
-            .buffer_unordered(CONCURRENCY);
-        while let Some((outcome, work, messages)) = outcomes.next().await {
-            if let Err(error) = outcome {
-                tracing::error!(
-                    ?work,
-                    error = format!("{error:#}"),
-                    "could not start work; the queue delivers its messages again"
-                );
-                failed.extend(messages);
-            }
-        }
-        batch_response(failed)
+        self.respond(messages, outcomes).await
     }
 
-    /// Removes empty partitions: those without gold and without an input of their own day. It looks
-    /// only at models with [`MANY_PARTITIONS`], for which one listing finds them.
+    /// Hides the messages that wait, and returns them with those that failed.
+    async fn respond(&self, messages: &[Message], outcomes: Outcomes) -> SqsBatchResponse {
+        let Outcomes { failed, waiting } = outcomes;
+        let now = self.clock.now();
+        let mut returned = failed.clone();
+        for (index, until) in waiting.into_iter().filter(|(index, _)| !failed.contains(index)) {
+            let message = &messages[index];
+            let delay = until - now;
+            if delay > MAX_DELAY || message.receives >= MAX_RECEIVES {
+                continue;
+            }
+            // Rounded up, and a second more: a message that is early has to wait again.
+            let seconds = u64::try_from(delay.num_milliseconds()).unwrap_or(0).div_ceil(1000) + 1;
+            let hidden = self.queue.defer(&message.receipt, Duration::from_secs(seconds)).await;
+            if let Err(error) = hidden {
+                tracing::warn!(message_id = message.id, %error, "the message waits for too long");
+            }
+            returned.insert(index);
+        }
+        batch_response(returned.into_iter().map(|index| messages[index].id.clone()))
+    }
+
+    /// Removes empty partitions: those without gold, a state, and an input of their own day. It
+    /// looks only at models with [`MANY_PARTITIONS`], for which one listing finds them.
     async fn without_empty_partitions(
         &self,
-        mut requested: BTreeMap<Work, BTreeSet<String>>,
-        failed: &mut BTreeSet<String>,
-    ) -> BTreeMap<Work, BTreeSet<String>> {
+        mut requested: BTreeMap<Work, Asked>,
+        failed: &mut BTreeSet<usize>,
+    ) -> BTreeMap<Work, Asked> {
         let mut days: BTreeMap<&str, Vec<Partition>> = BTreeMap::new();
         for work in requested.keys() {
             if let Work::Compute { model, partition } = work {
@@ -108,14 +215,14 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
             let kept = kept.unwrap_or_default();
             for partition in days.into_iter().filter(|day| !kept.contains(day)) {
                 let work = Work::Compute { model: model.clone(), partition };
-                let messages = requested.remove(&work).unwrap_or_default();
+                let asked = requested.remove(&work);
                 if let Some(error) = &failure {
                     tracing::error!(
                         ?work,
                         error,
                         "could not list the lake; the queue delivers the messages again"
                     );
-                    failed.extend(messages);
+                    failed.extend(asked.into_iter().flat_map(|asked| asked.messages));
                 }
             }
         }
@@ -126,12 +233,12 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
         match change {
             Change::Bronze { bucket, key } => vec![Work::Conform { bucket, key }],
             Change::SilverBucket => Vec::new(),
-            Change::Dirty { model, partitions } => {
+            Change::Dirty { model, partitions, .. } => {
                 let work = |partition| Work::Compute { model: model.clone(), partition };
                 partitions.into_iter().map(work).collect()
             }
             Change::Reference { table } => vec![Work::RecomputeReaders { table }],
-            Change::Silver { dataset, partition } => self
+            Change::Silver { dataset, partition, .. } => self
                 .models
                 .dirtied_by(&dataset, partition)
                 .into_iter()
@@ -140,11 +247,17 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
         }
     }
 
-    async fn start(&self, work: &Work) -> anyhow::Result<()> {
+    async fn start(
+        &self,
+        work: &Work,
+        asked: &Asked,
+        messages: &[Message],
+    ) -> anyhow::Result<Ended> {
         match work {
             Work::Conform { bucket, key } => {
                 tracing::info!(key, "conforming");
-                Ok(self.executions.start_bronze_to_silver(bucket, key).await?)
+                self.executions.start_bronze_to_silver(bucket, key).await?;
+                Ok(Ended::Done)
             }
             Work::Compute { model, partition } => {
                 let model = self.models.get(model).with_context(|| {
@@ -152,17 +265,82 @@ impl<L: Store, E: Executions, Q: DirtyQueue, C: Clock> Dispatch<L, E, Q, C> {
                         "no model {model:?}: it was removed or renamed while the message waited"
                     )
                 })?;
-                self.compute(model, *partition).await
+                let receives = asked.messages.iter().map(|index| messages[*index].receives).max();
+                let doubled = receives.unwrap_or(1).saturating_sub(1).min(6);
+                let slot_delay = FIRST_SLOT_DELAY * (1 << doubled);
+                self.compute(model, *partition, asked.request, slot_delay).await
             }
-            Work::RecomputeReaders { table } => self.recompute_readers(table).await,
+            Work::RecomputeReaders { table } => {
+                self.recompute_readers(table).await?;
+                Ok(Ended::Done)
+            }
         }
     }
 }
 
-fn batch_response(failed: BTreeSet<String>) -> SqsBatchResponse {
+impl Message {
+    fn new(record: SqsMessage) -> Self {
+        let attribute = |name: &str| record.attributes.get(name)?.parse::<i64>().ok();
+        let receives = attribute("ApproximateReceiveCount");
+        Self {
+            receives: receives.and_then(|count| u32::try_from(count).ok()).unwrap_or(1),
+            sent_at: attribute("SentTimestamp").and_then(DateTime::from_timestamp_millis),
+            id: record.message_id.unwrap_or_default(),
+            receipt: record.receipt_handle.unwrap_or_default(),
+        }
+    }
+}
+
+impl Asked {
+    /// Returns what no message has asked for yet: anything that was sent before now will do, at any
+    /// time.
+    fn first() -> Self {
+        let (sent_at, turn) = (Some(DateTime::<Utc>::MIN_UTC), Some(DateTime::<Utc>::MAX_UTC));
+        let request = Request { recompute: false, sent_at, turn };
+        Self { messages: BTreeSet::new(), request }
+    }
+
+    fn add(
+        &mut self,
+        index: usize,
+        message: &Message,
+        recompute: bool,
+        turn: Option<DateTime<Utc>>,
+    ) {
+        self.messages.insert(index);
+        let turns = self.request.turn.zip(turn);
+        self.request.turn = turns.map(|(one, other)| one.min(other));
+        self.request.recompute |= recompute;
+        let sent_at = self.request.sent_at.zip(message.sent_at);
+        self.request.sent_at = sent_at.map(|(one, other)| one.max(other));
+    }
+
+    /// Returns the messages that wait for the partition: those that have waited before, and one if
+    /// none waits for it. The state keeps what the others report.
+    fn waiting(&self, messages: &[Message], is_known: bool) -> Vec<usize> {
+        let again = self.messages.iter().copied().filter(|index| messages[*index].receives > 1);
+        let again: Vec<_> = again.collect();
+        if again.is_empty() && !is_known {
+            return self.messages.first().copied().into_iter().collect();
+        }
+        again
+    }
+}
+
+/// Returns the work of a batch with live data before backfills and old days, which would otherwise
+/// delay it by the time that they take.
+fn live_first(requested: BTreeMap<Work, Asked>, now: DateTime<Utc>) -> Vec<(Work, Asked)> {
+    let mut requested: Vec<_> = requested.into_iter().collect();
+    requested.sort_by_key(|(work, asked)| match work {
+        Work::Compute { partition, .. } => asked.request.recompute || is_old(*partition, now),
+        Work::Conform { .. } | Work::RecomputeReaders { .. } => false,
+    });
+    requested
+}
+
+fn batch_response(returned: impl Iterator<Item = String>) -> SqsBatchResponse {
     let mut response = SqsBatchResponse::default();
-    response.batch_item_failures = failed
-        .into_iter()
+    response.batch_item_failures = returned
         .map(|id| {
             let mut failure = BatchItemFailure::default();
             failure.item_identifier = id;
@@ -178,7 +356,8 @@ mod tests {
 
     use super::*;
     use crate::testing::{
-        conformed, created, dirty, dispatch, event, failures, job, silver, started, take_jobs,
+        conformed, created, deferred, dirty, dispatch, end, event, failures, job, silver, started,
+        take_jobs,
     };
 
     #[tokio::test]
@@ -203,12 +382,8 @@ mod tests {
         let response = dispatch.handle(event(&messages)).await;
 
         assert!(failures(&response).is_empty());
-        dispatch.clock.advance(chrono::Duration::days(20_000));
         let mut days: Vec<_> =
             started(&dispatch).await.iter().map(|job| job.partition.value.to_string()).collect();
-        let delayed =
-            dispatch.queue.take_dirty().into_iter().map(|(dirty, _)| dirty.partition.to_string());
-        days.extend(delayed);
         days.sort();
         assert_eq!(days, ["2010-12-01", "2010-12-05", "2010-12-08"]);
     }
@@ -244,6 +419,28 @@ mod tests {
         assert_eq!(job(&dispatch, first).await.inputs[0].objects, keys);
         let [a, b, c] = keys;
         assert_eq!(job(&dispatch, second).await.inputs[0].objects, [a, b, c, next_day.to_owned()]);
+    }
+
+    #[tokio::test]
+    async fn a_message_waits_for_the_first_of_its_partitions() {
+        let dispatch = dispatch();
+        let key = "silver/visits/dt=2010-12-01/a.parquet";
+        let next_day = "silver/visits/dt=2010-12-02/a.parquet";
+        for key in [key, next_day] {
+            silver(&dispatch, key).await;
+        }
+        dispatch.handle(event(&[dirty("visits_per_day", "2010-12-01")])).await;
+        let [first] = started(&dispatch).await.try_into().unwrap();
+        end(&dispatch, &first, shoplake_jobs::JobOutcome::Unchanged).await;
+        dispatch.clock.advance(TimeDelta::seconds(8));
+        dispatch.handle(event(&[dirty("visits_per_day", "2010-12-02")])).await;
+        let [second] = started(&dispatch).await.try_into().unwrap();
+        end(&dispatch, &second, shoplake_jobs::JobOutcome::Unchanged).await;
+
+        // The object dirties both days: the first may be computed at 20 s, the second at 28 s.
+        let response = dispatch.handle(event(&[created(key)])).await;
+        assert_eq!(failures(&response), ["message-0"]);
+        assert_eq!(deferred(&dispatch), [("message-0".to_owned(), 13)]);
     }
 
     #[tokio::test]

@@ -6,9 +6,11 @@ mod change;
 mod compute;
 mod engine;
 mod handler;
+mod old_days;
 mod reference;
 #[cfg(test)]
 mod testing;
+mod turn;
 
 pub use engine::{Engine, Engines};
 pub use handler::Dispatch;

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use aws_lambda_events::event::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use shoplake_aws::{SqsDirtyQueue, StateMachineArns, StepFunctions, sdk_config};
+use shoplake_aws::{EventBridge, SqsDirtyQueue, StateMachineArns, StepFunctions, sdk_config};
 use shoplake_contracts::Contracts;
 use shoplake_function_dispatch::{Dispatch, Engines};
 use shoplake_lake::S3Store;
 use shoplake_models::Models;
 use shoplake_platform::clock::SystemClock;
+use shoplake_platform::metrics::Metrics;
 use shoplake_platform::{config, telemetry};
 
 #[tokio::main]
@@ -36,8 +37,12 @@ async fn main() -> Result<(), Error> {
             },
         ),
         engines,
+        runs: config::parsed("MAX_RUNS")?.unwrap_or(20),
+        old_days_per_hour: config::parsed("OLD_DAYS_PER_HOUR")?,
+        publisher: EventBridge::new(&sdk, config::optional("EVENT_BUS", "default")?),
         queue: SqsDirtyQueue::new(&sdk, config::required("DIRTY_QUEUE_URL")?),
         clock: SystemClock,
+        metrics: Metrics::stdout("dispatch"),
     });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| {
         let dispatch = Arc::clone(&dispatch);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context;
-use shoplake_aws::DirtyQueue;
+use shoplake_aws::EventPublisher;
 use shoplake_jobs::{Partition, PartitionDirty};
 use shoplake_lake::keys::{self, LakeKey};
 use shoplake_lake::{Store, StoreError};
@@ -11,7 +11,7 @@ use shoplake_models::{Model, References};
 
 use crate::handler::Dispatch;
 
-impl<L: Store, E, Q: DirtyQueue, C> Dispatch<L, E, Q, C> {
+impl<L: Store, E, Q, P: EventPublisher, C> Dispatch<L, E, Q, P, C> {
     /// Returns the model's reference tables that have edited rows in the lake.
     pub(crate) async fn references(&self, model: &Model) -> anyhow::Result<References> {
         let mut references = References::new();
@@ -34,8 +34,8 @@ impl<L: Store, E, Q: DirtyQueue, C> Dispatch<L, E, Q, C> {
         Ok(references)
     }
 
-    /// Sends a dirty-partition message for each partition that was computed with the table's former
-    /// rows.
+    /// Publishes each partition that was computed with the table's former rows. dispatch sends
+    /// nothing to its own queue, which Lambda would take for a loop.
     pub(crate) async fn recompute_readers(&self, table: &str) -> anyhow::Result<()> {
         self.models
             .reference(table)
@@ -52,7 +52,7 @@ impl<L: Store, E, Q: DirtyQueue, C> Dispatch<L, E, Q, C> {
             let dirty = partitions
                 .into_iter()
                 .map(|partition| PartitionDirty::one(&model.name, partition, reason.clone()));
-            self.queue.send(&dirty.collect::<Vec<_>>()).await?;
+            self.publisher.publish(&dirty.collect::<Vec<_>>()).await?;
         }
         Ok(())
     }
@@ -89,8 +89,8 @@ mod tests {
     }
 
     fn marked(dispatch: &TestDispatch) -> Vec<String> {
-        let sent = dispatch.queue.take_dirty().into_iter();
-        sent.map(|(dirty, _)| format!("{} {}", dirty.model, dirty.partition)).collect()
+        let sent = dispatch.publisher.take_dirty().into_iter();
+        sent.map(|dirty| format!("{} {}", dirty.model, dirty.partition)).collect()
     }
 
     #[tokio::test]

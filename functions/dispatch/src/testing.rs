@@ -1,12 +1,18 @@
 //! A small lake for tests: a dataset of visits, and a model that counts them.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use chrono::DateTime;
-use shoplake_aws::{Execution, GlueRun, MemoryDirtyQueue, MemoryExecutions};
-use shoplake_jobs::{JobDocument, PartitionDirty};
-use shoplake_lake::{Condition, MemoryStore, Metadata, Store};
+use shoplake_aws::{DirtyQueue, Execution, GlueRun, MemoryDirtyQueue, MemoryExecutions, PortError};
+use shoplake_jobs::{JobDocument, JobOutcome, PartitionDirty, Withheld};
+use shoplake_lake::state::{self, Completion, runs};
+use shoplake_lake::{Condition, MemoryStore, Store, shops};
 use shoplake_models::Models;
-use shoplake_platform::clock::ManualClock;
+use shoplake_platform::clock::{Clock, ManualClock};
+use shoplake_platform::metrics::{MemorySink, Metrics};
 
 use crate::engine::Engines;
 use crate::handler::Dispatch;
@@ -20,10 +26,10 @@ const MODEL: &str = r#"-- grain = "one row per shop and day"
 with final as (
     select
         shop_id,
-        cast(at as date) as day,
+        cast(occurred_at as date) as day,
         count(*) as visits
     from silver.visits
-    group by shop_id, cast(at as date)
+    group by shop_id, cast(occurred_at as date)
 )
 
 select
@@ -55,11 +61,32 @@ a,1
 "#;
 
 pub(crate) type TestDispatch =
-    Dispatch<MemoryStore, MemoryExecutions, MemoryDirtyQueue, ManualClock>;
+    Dispatch<MemoryStore, MemoryExecutions, Deferrals, MemoryDirtyQueue, ManualClock>;
+
+/// A queue that records which messages were put off, and for how many seconds.
+#[derive(Default)]
+pub(crate) struct Deferrals(Mutex<Vec<(String, u64)>>);
+
+#[async_trait]
+impl DirtyQueue for Deferrals {
+    async fn send_bodies(&self, bodies: &[String]) -> Result<(), PortError> {
+        panic!("dispatch sends nothing to its own queue: {bodies:?}")
+    }
+
+    async fn defer(&self, receipt: &str, delay: Duration) -> Result<(), PortError> {
+        self.0.lock().unwrap().push((receipt.to_owned(), delay.as_secs()));
+        Ok(())
+    }
+}
+
+/// Takes the messages that were put off, with the seconds.
+pub(crate) fn deferred(dispatch: &TestDispatch) -> Vec<(String, u64)> {
+    std::mem::take(&mut *dispatch.queue.0.lock().unwrap())
+}
 
 /// An empty lake at 1970-01-01.
 pub(crate) fn dispatch() -> TestDispatch {
-    let contracts = shoplake_testing::visits();
+    let contracts = shoplake_testing::visits::contracts();
     let sources = [
         ("marketing/visits_per_day.sql", MODEL),
         ("intermediate/weighted_visits.sql", WEIGHTED),
@@ -70,13 +97,22 @@ pub(crate) fn dispatch() -> TestDispatch {
         lake: MemoryStore::default(),
         executions: MemoryExecutions::default(),
         engines: Engines { glue_above_bytes: 1000, glue: true },
-        queue: MemoryDirtyQueue::default(),
+        runs: 20,
+        old_days_per_hour: None,
+        queue: Deferrals::default(),
+        publisher: MemoryDirtyQueue::default(),
         clock: ManualClock::new(DateTime::UNIX_EPOCH),
+        metrics: Metrics::new("dispatch", Arc::new(MemorySink::default())),
     }
 }
 
-/// A batch of messages, `message-0` and so on.
+/// A batch of messages, `message-0` and so on, received for the first time.
 pub(crate) fn event(bodies: &[String]) -> SqsEvent {
+    redelivered(bodies, 1)
+}
+
+/// A batch of messages that were received so many times.
+pub(crate) fn redelivered(bodies: &[String], receives: u32) -> SqsEvent {
     let mut event = SqsEvent::default();
     event.records = bodies
         .iter()
@@ -84,6 +120,9 @@ pub(crate) fn event(bodies: &[String]) -> SqsEvent {
         .map(|(index, body)| {
             let mut message = SqsMessage::default();
             message.message_id = Some(format!("message-{index}"));
+            message.receipt_handle = Some(format!("message-{index}"));
+            let name = "ApproximateReceiveCount".to_owned();
+            message.attributes.insert(name, receives.to_string());
             message.body = Some(body.clone());
             message
         })
@@ -111,11 +150,14 @@ pub(crate) fn failures(response: &SqsBatchResponse) -> Vec<&str> {
 
 /// Writes an object whose content is its key.
 pub(crate) async fn silver(dispatch: &TestDispatch, key: &str) {
-    dispatch
-        .lake
-        .put(key, key.to_owned().into(), Metadata::new(), Condition::Always)
-        .await
-        .unwrap();
+    silver_of(dispatch, key, &[]).await;
+}
+
+/// Writes an object with rows of these shops.
+pub(crate) async fn silver_of(dispatch: &TestDispatch, key: &str, shops: &[&str]) {
+    let names: Vec<_> = shops.iter().map(|shop| (*shop).to_owned()).collect();
+    let bytes = key.to_owned().into();
+    dispatch.lake.put(key, bytes, shops::metadata(&names), Condition::Always).await.unwrap();
 }
 
 /// Takes the keys of the jobs that were started on Lambda.
@@ -167,8 +209,8 @@ pub(crate) async fn job(dispatch: &TestDispatch, key: &str) -> JobDocument {
     serde_json::from_slice(&dispatch.lake.get(key).await.unwrap().unwrap().bytes).unwrap()
 }
 
-/// Commits as transform does, with the effects that dispatch can see.
-pub(crate) async fn commit(dispatch: &TestDispatch, job: &JobDocument) {
+/// Writes the gold object of the job, as transform does before it publishes.
+pub(crate) async fn put_gold(dispatch: &TestDispatch, job: &JobDocument) {
     let metadata = [
         ("version", job.output.version.to_string()),
         ("inputs", job.output.inputs_digest.clone()),
@@ -181,6 +223,44 @@ pub(crate) async fn commit(dispatch: &TestDispatch, job: &JobDocument) {
         .put(&job.output.key, job.id.clone().into(), metadata, Condition::Always)
         .await
         .unwrap();
-    let lease = shoplake_lake::keys::lease(&job.model, job.partition.value);
-    assert!(shoplake_lake::lease::release(&dispatch.lake, &lease, &job.id).await.unwrap());
+}
+
+/// Ends a job as transform does, and returns whether its partition is dirty again.
+pub(crate) async fn end(dispatch: &TestDispatch, job: &JobDocument, outcome: JobOutcome) -> bool {
+    let version = match outcome {
+        JobOutcome::Committed => job.output.version,
+        _ => job.output.version - 1,
+    };
+    let completion = Completion {
+        job: job.id.clone(),
+        outcome,
+        inputs: job.output.inputs_digest.clone(),
+        gold: job.output.expected_etag.clone(),
+        version,
+        loads: job.warehouse.is_some(),
+        notifies: job.alert.is_some(),
+        withheld: Withheld::default(),
+        alert: vec![],
+        at: dispatch.clock.now(),
+    };
+    let (is_dirty, slot) =
+        state::update(&dispatch.lake, &job.model, job.partition.value, |state| {
+            let slot = state.lease.as_ref().and_then(|lease| lease.slot);
+            (state.complete(completion.clone()), slot)
+        })
+        .await
+        .unwrap();
+    if let Some(slot) = slot {
+        runs::free(&dispatch.lake, slot, &job.id).await.unwrap();
+    }
+    is_dirty
+}
+
+/// Commits as transform and load do. Returns whether the partition is dirty again.
+pub(crate) async fn commit(dispatch: &TestDispatch, job: &JobDocument) -> bool {
+    put_gold(dispatch, job).await;
+    let is_dirty = end(dispatch, job, JobOutcome::Committed).await;
+    let load = |state: &mut state::PartitionState| state.load(job.output.version);
+    state::update(&dispatch.lake, &job.model, job.partition.value, load).await.unwrap();
+    is_dirty
 }

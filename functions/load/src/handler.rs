@@ -4,21 +4,27 @@ use std::{fmt::Display, sync::Arc};
 
 use serde::Serialize;
 use serde_json::Value;
+use shoplake_index::ModelIndex;
 use shoplake_jobs::{
     CheckRun, ColumnType, FailedCheck, JobResult, LoadRequest, Partition, Severity,
 };
+use shoplake_lake::{Store, state};
 use shoplake_platform::clock::Clock;
 use shoplake_platform::failure::Failure;
 use shoplake_platform::metrics::{EVENT_TO_KPI, Metrics};
 use shoplake_warehouse::{
-    CheckFailure, CheckResult, CheckResults, ColumnValue, Literal, LoadError, LoadOutcome, Loader,
-    MartColumn, PartitionCopy, Recorded, WarehouseError,
+    CheckFailure, CheckResult, CheckResults, ColumnValue, Comments, Literal, LoadError,
+    LoadOutcome, Loader, MartColumn, PartitionCopy, Recorded, WarehouseError,
 };
 
 /// The function with its ports.
 pub struct Load {
     /// Copies partitions.
     pub loader: Loader,
+    /// The lake, for the states of partitions. The warehouse reads the rows.
+    pub store: Arc<dyn Store>,
+    /// The deployed models, whose descriptions become comments of their tables.
+    pub models: ModelIndex,
     /// The lake's bucket.
     pub bucket: String,
     /// The ARN of the role with which Redshift reads the bucket.
@@ -66,15 +72,15 @@ pub struct CheckResponse {
 
 impl Load {
     /// Copies the partition that the job committed, if it did, and records the results of its
-    /// checks.
+    /// checks. The state of the partition then has the loaded version.
     ///
     /// # Errors
-    /// When `event` is not the result of a job, or the warehouse fails.
+    /// When `event` is not the result of a job, or the warehouse or the lake fails.
     pub async fn handle(&self, event: Value) -> Result<Response, Failure> {
         let result: JobResult = serde_json::from_value(event).map_err(invalid)?;
         // A job that ended in a conflict ran no checks and has no rows to copy.
         let checks = (!result.checks.is_empty()).then(|| checks(&result));
-        let copy = result.load.as_ref().map(|request| self.copy(request)).transpose()?;
+        let copy = result.load.as_ref().map(|request| self.copy(&result, request)).transpose()?;
         let (load, recorded) = match (&copy, &checks) {
             (Some(copy), Some(checks)) => {
                 let loaded = self.loader.load(copy, checks).await.map_err(failure)?;
@@ -98,12 +104,19 @@ impl Load {
             model = result.model,
             partition = %result.partition,
             version = result.version,
+            planned_at = %result.planned_at,
             load = ?load,
             checks = ?recorded,
             "load"
         );
         if load.as_ref().is_some_and(|copied| copied.outcome == LoadOutcome::Loaded) {
             self.measure(&result);
+        }
+        if let Some(copied) = &load {
+            let (store, version) = (self.store.as_ref(), copied.version);
+            state::update(store, &result.model, result.partition, |state| state.load(version))
+                .await
+                .map_err(Failure::retryable)?;
         }
         let failed = result.failed_checks.len();
         Ok(Response {
@@ -126,7 +139,9 @@ impl Load {
         }
     }
 
-    fn copy(&self, request: &LoadRequest) -> Result<PartitionCopy, Failure> {
+    /// Returns the copy of the commit of `result`. The results of its checks have the same time of
+    /// planning, so that the warehouse shows rows and results of one job.
+    fn copy(&self, result: &JobResult, request: &LoadRequest) -> Result<PartitionCopy, Failure> {
         let columns = request
             .columns
             .iter()
@@ -145,6 +160,7 @@ impl Load {
                 .map(|column| column.parse())
                 .collect::<Result<_, _>>()
                 .map_err(invalid)?,
+            comments: self.models.get(&request.model).map(Comments::from).unwrap_or_default(),
             partition: ColumnValue {
                 column: request.partition.column.parse().map_err(invalid)?,
                 column_type: match request.partition.value {
@@ -158,6 +174,7 @@ impl Load {
                 },
                 value: request.partition.value.to_string(),
             },
+            planned_at: result.planned_at,
             version: request.version,
             source: Literal::new(format!("s3://{}/{}", self.bucket, request.key))
                 .map_err(invalid)?,
@@ -171,7 +188,11 @@ impl Load {
 fn checks(result: &JobResult) -> CheckResults {
     let failure = |check: &CheckRun| {
         let failed = result.failed_checks.iter().find(|failed| failed.name == check.name)?;
-        Some(CheckFailure { rows: failed.rows, sample: sample(failed) })
+        Some(CheckFailure {
+            rows: failed.rows,
+            shops: failed.shops.clone(),
+            sample: sample(failed),
+        })
     };
     let checks = result.checks.iter().map(|check| CheckResult {
         name: check.name.clone(),
@@ -211,6 +232,7 @@ fn failure(error: LoadError) -> Failure {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use shoplake_lake::MemoryStore;
     use shoplake_platform::clock::ManualClock;
     use shoplake_platform::metrics::MemorySink;
     use shoplake_warehouse::{RecordingWarehouse, Rows, WarehouseError};
@@ -236,7 +258,7 @@ mod tests {
             ],
             "failed_checks": [
                 {"name": "nothing_is_given_away", "severity": "warn", "rows": 7,
-                 "sample": [{"product_id": "p1"}, {"product_id": null}]},
+                 "shops": ["acme"], "sample": [{"product_id": "p1"}, {"product_id": null}]},
             ],
             "load": {
                 "model": "total_sales",
@@ -269,9 +291,13 @@ mod tests {
             Ok(statements
                 .iter()
                 .map(|statement| match statement.sql() {
-                    sql if sql.contains("staged_rows\nfrom") => {
-                        rows(json!({"version": 4, "row_count": null, "staged_rows": 3}))
-                    }
+                    sql if sql.contains("staged_rows\nfrom") => rows(json!({
+                        "version": 4,
+                        "planned_at": "2010-12-02 03:04:05",
+                        "loaded_at": null,
+                        "row_count": null,
+                        "staged_rows": 3,
+                    })),
                     sql if sql.contains("is_this_run") && statements.len() > 2 => {
                         rows(json!({"is_this_run": 1}))
                     }
@@ -291,6 +317,8 @@ mod tests {
         let sink = Arc::new(MemorySink::default());
         let load = Load {
             loader: Loader::new(warehouse),
+            store: Arc::new(MemoryStore::default()),
+            models: ModelIndex::default(),
             bucket: "lake".into(),
             role: Literal::new("arn:aws:iam::000000000000:role/copy").unwrap(),
             clock: Arc::new(ManualClock::new("2010-12-02T03:04:10Z".parse().unwrap())),
@@ -314,12 +342,77 @@ mod tests {
                 "checks": {"outcome": "recorded", "passed": 1, "failed": 1},
             })
         );
-        let copied = warehouse.transactions().into_iter().flatten().any(|statement| {
+        let statements: Vec<_> = warehouse.transactions().into_iter().flatten().collect();
+        let copied = statements.iter().any(|statement| {
             statement
                 .sql()
                 .contains("from 's3://lake/gold/total_sales/business_date=2010-12-01/data.parquet'")
         });
         assert!(copied);
+        let claim =
+            statements.iter().find(|statement| statement.sql().contains("gold_key =")).unwrap();
+        assert_eq!(claim.parameters()["planned_at"], "2010-12-02 03:04:05.000000");
+        assert_eq!(claim.parameters()["version"], "4");
+    }
+
+    #[tokio::test]
+    async fn the_state_has_the_version_that_was_loaded() {
+        let store = Arc::new(MemoryStore::default());
+        let loaded = async || {
+            let partition = "2010-12-01".parse().unwrap();
+            state::read(store.as_ref(), "total_sales", partition).await.unwrap().state.loaded
+        };
+        let down = RecordingWarehouse::answering(|_| {
+            Err(WarehouseError::Request {
+                operation: "BatchExecuteStatement",
+                source: "timed out".into(),
+            })
+        });
+        let load = |warehouse| Load { store: store.clone(), ..handler(warehouse) };
+        load(Arc::new(down)).handle(event()).await.unwrap_err();
+        load(empty()).handle(event_with("/load", Value::Null)).await.unwrap();
+        assert_eq!(loaded().await, 0);
+        load(empty()).handle(event()).await.unwrap();
+        assert_eq!(loaded().await, 4);
+
+        store.fail([true]);
+        let failure = load(empty()).handle(event()).await.unwrap_err();
+        assert!(!failure.is_permanent(), "the next attempt records it: {failure}");
+    }
+
+    #[tokio::test]
+    async fn a_new_table_has_the_descriptions_of_its_model() {
+        let model = json!({
+            "name": "total_sales", "partition": "business_date", "key": ["shop_id"],
+            "warehouse": "sales.total_sales", "checks": [], "references": [],
+            "grain": "one row per shop and day", "columns": {"shop_id": "The shop's id."},
+            "inputs": [], "lookback_days": 0, "lookahead_days": 0, "every_seconds": 0,
+        });
+        let models = serde_json::from_value(json!({"models": [model], "references": {}})).unwrap();
+        let warehouse = empty();
+        let load = Load { models, ..handler(warehouse.clone()) };
+        load.handle(event()).await.unwrap();
+        let statements: Vec<_> = warehouse.transactions().into_iter().flatten().collect();
+        let comments: Vec<_> = statements
+            .iter()
+            .map(|statement| statement.sql())
+            .filter(|sql| sql.starts_with("comment on"))
+            .collect();
+        assert_eq!(
+            comments,
+            [
+                "comment on table \"sales\".\"total_sales\" is 'One row per shop and day.'",
+                "comment on column \"sales\".\"total_sales\".\"shop_id\" is 'The shop''s id.'",
+            ]
+        );
+
+        let warehouse = empty();
+        handler(warehouse.clone()).handle(event()).await.unwrap();
+        let statements: Vec<_> = warehouse.transactions().into_iter().flatten().collect();
+        assert!(
+            statements.iter().all(|statement| !statement.sql().starts_with("comment on")),
+            "the index lacks the model"
+        );
     }
 
     #[tokio::test]
@@ -355,6 +448,7 @@ mod tests {
         let parameter = |name| insert.parameters()[name].as_str();
         assert_eq!(parameter("check_name_0"), "total_sales_key_is_unique");
         assert_eq!(parameter("sample_1"), r#"[{"product_id":"p1"},{"product_id":null}]"#);
+        assert_eq!(parameter("shops_1"), "acme");
         assert_eq!(parameter("run_planned_at"), "2010-12-02 03:04:05.000000");
     }
 

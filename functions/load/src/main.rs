@@ -7,13 +7,17 @@ use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use shoplake_aws::sdk_config;
 use shoplake_function_load::Load;
+use shoplake_index::ModelIndex;
+use shoplake_lake::S3Store;
 use shoplake_platform::{clock::SystemClock, config, metrics::Metrics, telemetry};
 use shoplake_warehouse::{DataApi, Literal, Loader, within};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     telemetry::init("load");
-    let client = aws_sdk_redshiftdata::Client::new(&sdk_config(Duration::from_secs(25)).await);
+    let sdk = sdk_config(Duration::from_secs(25)).await;
+    let client = aws_sdk_redshiftdata::Client::new(&sdk);
+    let bucket = config::required("LAKE_BUCKET")?;
     let warehouse = DataApi::new(
         client,
         config::required("WAREHOUSE_WORKGROUP")?,
@@ -21,7 +25,9 @@ async fn main() -> Result<(), Error> {
     );
     let load = Arc::new(Load {
         loader: Loader::new(Arc::new(warehouse)),
-        bucket: config::required("LAKE_BUCKET")?,
+        store: Arc::new(S3Store::new(&sdk, bucket.clone())),
+        models: ModelIndex::read(&config::definitions_dir()?.join("models.json"))?,
+        bucket,
         role: Literal::new(config::required("WAREHOUSE_COPY_ROLE_ARN")?)?,
         clock: Arc::new(SystemClock),
         metrics: Metrics::stdout("load"),

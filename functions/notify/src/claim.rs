@@ -15,7 +15,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use shoplake_lake::{Condition, Metadata, PutError, Store, StoreError, keys};
+use shoplake_jobs::Partition;
+use shoplake_lake::{Condition, Metadata, Object, PutError, Store, StoreError, keys};
 
 use crate::episode::{State, Subject};
 
@@ -29,23 +30,22 @@ impl<'a> Ledger<'a> {
     /// The ledger of the subject. Its key depends on nothing but the subject's values.
     pub(crate) fn new(store: &'a dyn Store, model: &str, subject: &str) -> Self {
         let digest = Sha256::digest(subject);
-        Self { store, key: keys::notice(model, &hex::encode(&digest[..16])) }
+        Self { store, key: keys::alert(model, &hex::encode(&digest[..16])) }
     }
 
     /// Reads the subject, and the condition for writing it again.
     pub(crate) async fn read(&self) -> Result<(Subject, Condition), StoreError> {
-        let Some(object) = self.store.get(&self.key).await? else {
-            return Ok((Subject::default(), Condition::Absent));
+        if let Some(object) = self.store.get(&self.key).await? {
+            return Ok((episodes(&self.key, &object)?, Condition::Matches(object.head.etag)));
+        }
+        // Without the claims of before the rename, an upgrade would notify people of each open
+        // episode again.
+        let former = keys::former_alerts(&self.key);
+        let subject = match self.store.get(&former).await? {
+            Some(object) => episodes(&former, &object)?,
+            None => Subject::default(),
         };
-        let subject = serde_json::from_slice(&object.bytes).map_err(|error| StoreError {
-            action: "read",
-            key: self.key.clone(),
-            cause: format!(
-                "it does not hold the episodes of a subject ({error}); delete it if people may be \
-                 notified again"
-            ),
-        })?;
-        Ok((subject, Condition::Matches(object.head.etag)))
+        Ok((subject, Condition::Absent))
     }
 
     /// Writes the subject; returns `false` if another run has changed it since it was read.
@@ -86,13 +86,25 @@ impl<'a> Ledger<'a> {
     }
 }
 
+/// Reads the episodes of a subject.
+fn episodes(key: &str, object: &Object) -> Result<Subject, StoreError> {
+    serde_json::from_slice(&object.bytes).map_err(|error| StoreError {
+        action: "read",
+        key: key.to_owned(),
+        cause: format!(
+            "it does not hold the episodes of a subject ({error}); delete it if people may be \
+             notified again"
+        ),
+    })
+}
+
 /// A row that waits for the next commit of another partition, because only one of their two rows
 /// can be right.
 ///
 /// That commit may have no row of the subject any more. This object then leads to the subject.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Waiting {
-    pub(crate) partition: String,
+    pub(crate) partition: Partition,
     pub(crate) subject: String,
 }
 
@@ -102,11 +114,11 @@ impl Waiting {
         &self,
         store: &dyn Store,
         model: &str,
-        other: &str,
+        other: Partition,
     ) -> Result<(), StoreError> {
         let text = serde_json::json!(self).to_string();
         let id = hex::encode(&Sha256::digest(&text)[..16]);
-        let key = keys::waiting_notice(model, other, &id);
+        let key = keys::waiting_alert(model, other, &id);
         match store.put(&key, text.into(), Metadata::new(), Condition::Always).await {
             // A write without a condition has no conflicts, and another write has the same content.
             Ok(_) | Err(PutError::Conflict { .. }) => Ok(()),
@@ -118,12 +130,15 @@ impl Waiting {
     pub(crate) async fn list(
         store: &dyn Store,
         model: &str,
-        partition: &str,
+        partition: Partition,
     ) -> Result<Vec<Self>, StoreError> {
+        let folder = keys::waiting_alerts(model, partition);
         let mut found = Vec::new();
-        for entry in store.list(&keys::waiting_notices(model, partition)).await? {
-            let object = store.get(&entry.key).await?;
-            found.extend(object.and_then(|object| serde_json::from_slice(&object.bytes).ok()));
+        for folder in [keys::former_alerts(&folder), folder] {
+            for entry in store.list(&folder).await? {
+                let object = store.get(&entry.key).await?;
+                found.extend(object.and_then(|object| serde_json::from_slice(&object.bytes).ok()));
+            }
         }
         Ok(found)
     }

@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use shoplake_jobs::Partition;
 
 use crate::rows::Row;
 
@@ -64,7 +65,7 @@ pub(crate) struct Episode {
     /// Its end, if it has one.
     pub(crate) ended: Option<DateTime<Utc>>,
     /// The partition in which its row was last seen.
-    pub(crate) partition: String,
+    pub(crate) partition: Partition,
 }
 
 /// The episodes of a subject.
@@ -73,7 +74,7 @@ pub(crate) struct Subject {
     pub(crate) episodes: Vec<Episode>,
     /// Partitions whose row may be a known episode or a new one.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub(crate) waiting: BTreeSet<String>,
+    pub(crate) waiting: BTreeSet<Partition>,
     /// Starts up to this time are not news: their episodes are not kept any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     forgotten: Option<DateTime<Utc>>,
@@ -112,11 +113,11 @@ pub(crate) enum Found {
 
 impl Subject {
     /// Returns the partitions whose row of this subject [`find`](Self::find) needs.
-    pub(crate) fn open_before(&self, span: Span, partition: &str) -> BTreeSet<String> {
-        self.open(span, partition).map(|(_, episode)| episode.partition.clone()).collect()
+    pub(crate) fn open_before(&self, span: Span, partition: Partition) -> BTreeSet<Partition> {
+        self.open(span, partition).map(|(_, episode)| episode.partition).collect()
     }
 
-    fn open(&self, span: Span, partition: &str) -> impl Iterator<Item = (usize, &Episode)> {
+    fn open(&self, span: Span, partition: Partition) -> impl Iterator<Item = (usize, &Episode)> {
         self.episodes.iter().enumerate().filter(move |(_, episode)| {
             episode.ended.is_none()
                 && episode.started < span.started
@@ -126,7 +127,12 @@ impl Subject {
 
     /// Returns the episode of the row of `partition`. `rows` are the subject's current rows in
     /// other partitions.
-    pub(crate) fn find(&self, span: Span, partition: &str, rows: &BTreeMap<String, Span>) -> Found {
+    pub(crate) fn find(
+        &self,
+        span: Span,
+        partition: Partition,
+        rows: &BTreeMap<Partition, Span>,
+    ) -> Found {
         let is_within =
             |episode: &Episode| span.contains(episode.started) || span.contains(episode.notified);
         if let Some(place) = self.episodes.iter().position(is_within) {
@@ -159,7 +165,12 @@ impl Subject {
 
     /// Records that the row of `partition` is the episode at `place`. Returns the partition that
     /// its row has left.
-    pub(crate) fn see(&mut self, place: usize, span: Span, partition: &str) -> Option<String> {
+    pub(crate) fn see(
+        &mut self,
+        place: usize,
+        span: Span,
+        partition: Partition,
+    ) -> Option<Partition> {
         let episode = &mut self.episodes[place];
         if span.contains(episode.notified) {
             episode.started = episode.notified;
@@ -167,8 +178,8 @@ impl Subject {
             episode.started = span.started;
         }
         episode.ended = span.ended;
-        (episode.partition != partition)
-            .then(|| std::mem::replace(&mut episode.partition, partition.to_owned()))
+        let left = std::mem::replace(&mut episode.partition, partition);
+        (left != partition).then_some(left)
     }
 
     /// Adds an episode.

@@ -9,8 +9,8 @@ use futures::StreamExt;
 use serde::Serialize;
 use serde_json::Value;
 use shoplake_aws::topic::{PublishError, Topic};
-use shoplake_jobs::NotifyRequest;
-use shoplake_lake::{Store, StoreError};
+use shoplake_jobs::{NotifyRequest, Partition};
+use shoplake_lake::{Store, StoreError, state};
 use shoplake_platform::clock::Clock;
 use shoplake_platform::failure::Failure;
 use uuid::Uuid;
@@ -50,12 +50,12 @@ pub struct Notify {
 }
 
 /// The result of a run, in rows.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Response {
     /// The model.
     pub model: String,
     /// Its partition.
-    pub partition: String,
+    pub partition: Partition,
     /// All rows of the partition.
     pub rows: usize,
     /// Rows whose start was notified.
@@ -95,7 +95,7 @@ pub(crate) enum NotifyError {
 
 impl Notify {
     /// Notifies people of the rows of the committed partition that were not notified before. Starts
-    /// no row after `until`.
+    /// no row after `until`. The state of the partition then has the version of the commit.
     ///
     /// Any number of runs may overlap, and any may be repeated.
     ///
@@ -108,7 +108,7 @@ impl Notify {
             ))
         })?;
         let partitions = Partitions::new(self.store.as_ref(), &request)?;
-        let rows = partitions.rows(&request.partition).await?.ok_or_else(|| {
+        let rows = partitions.rows(request.partition).await?.ok_or_else(|| {
             Failure::permanent(format!(
                 "the gold object {:?} does not exist any more; run a backfill of its partition, \
                  which notifies its rows",
@@ -138,7 +138,15 @@ impl Notify {
         if !stop.load(Ordering::Relaxed) {
             results.extend(self.waiting(partitions, until).await);
         }
-        conclude(request, rows.len(), results)
+        let response = conclude(request, rows.len(), results)?;
+        let NotifyRequest { model, partition, version, .. } = request;
+        if *version > 0 {
+            let store = self.store.as_ref();
+            state::update(store, model, *partition, |state| state.notify(*version))
+                .await
+                .map_err(Failure::retryable)?;
+        }
+        Ok(response)
     }
 
     /// Notifies people of rows of other partitions that were waiting for this commit.
@@ -148,7 +156,7 @@ impl Notify {
         until: DateTime<Utc>,
     ) -> Vec<Option<Result<Notified, NotifyError>>> {
         let NotifyRequest { model, partition, .. } = partitions.request;
-        let waiting = match Waiting::list(self.store.as_ref(), model, partition).await {
+        let waiting = match Waiting::list(self.store.as_ref(), model, *partition).await {
             Ok(waiting) => waiting,
             Err(error) => return vec![Some(Err(NotifyError::Store(error)))],
         };
@@ -159,8 +167,8 @@ impl Notify {
                 continue;
             }
             let notified = async {
-                match partitions.with_subject(&partition, &subject).await? {
-                    Some(row) => Ok(self.one(partitions, &partition, &row, false).await?.0),
+                match partitions.with_subject(partition, &subject).await? {
+                    Some(row) => Ok(self.one(partitions, partition, &row, false).await?.0),
                     None => Ok(Notified::default()),
                 }
             };
@@ -173,11 +181,11 @@ impl Notify {
     /// may make news.
     async fn row(&self, partitions: &Partitions<'_>, row: &Row) -> Result<Notified, NotifyError> {
         let request = partitions.request;
-        let (mut notified, again) = self.one(partitions, &request.partition, row, true).await?;
+        let (mut notified, again) = self.one(partitions, request.partition, row, true).await?;
         for partition in again {
-            let rows = partitions.of_subject(&partition, row).await?;
+            let rows = partitions.of_subject(partition, row).await?;
             if let Some(other) = rows {
-                let (more, _) = self.one(partitions, &partition, &other, false).await?;
+                let (more, _) = self.one(partitions, partition, &other, false).await?;
                 notified.add(more);
             }
         }
@@ -189,23 +197,23 @@ impl Notify {
     async fn one(
         &self,
         partitions: &Partitions<'_>,
-        partition: &str,
+        partition: Partition,
         row: &Row,
         may_move: bool,
-    ) -> Result<(Notified, BTreeSet<String>), NotifyError> {
+    ) -> Result<(Notified, BTreeSet<Partition>), NotifyError> {
         let mut notified = Notified::default();
         let mut again = BTreeSet::new();
         let Some(span) = Span::of(row) else {
             tracing::warn!(
                 model = partitions.request.model,
-                partition,
+                %partition,
                 "a row without a start time is not notified"
             );
             return Ok((notified, again));
         };
         let (model, name) = (&partitions.request.model, partitions.subject(row));
         let ledger = Ledger::new(self.store.as_ref(), model, &name);
-        let waiting = Waiting { partition: partition.to_owned(), subject: name };
+        let waiting = Waiting { partition, subject: name };
         let mut is_recorded = false;
         loop {
             let (before, condition) = ledger.read().await.map_err(NotifyError::Store)?;
@@ -213,7 +221,7 @@ impl Notify {
             let mut others = BTreeMap::new();
             for other in before.open_before(span, partition) {
                 if let Some(found) =
-                    partitions.of_subject(&other, row).await?.as_ref().and_then(Span::of)
+                    partitions.of_subject(other, row).await?.as_ref().and_then(Span::of)
                 {
                     others.insert(other, found);
                 }
@@ -221,7 +229,7 @@ impl Notify {
             let found = before.find(span, partition, &others);
             if found == Found::Unclear && !is_recorded && self.is_news(span.started) {
                 // A later commit finds the waiting row, and an earlier one is read now.
-                for other in others.keys() {
+                for &other in others.keys() {
                     let recorded = waiting.record(self.store.as_ref(), model, other).await;
                     recorded.map_err(NotifyError::Store)?;
                     partitions.forget(other);
@@ -231,9 +239,9 @@ impl Notify {
             }
             let mut subject = before.clone();
             if found != Found::Unclear {
-                subject.waiting.remove(partition);
+                subject.waiting.remove(&partition);
             }
-            again.extend(before.waiting.iter().filter(|waiting| *waiting != partition).cloned());
+            again.extend(before.waiting.iter().filter(|waiting| **waiting != partition));
             let event = self.decide(
                 &mut subject,
                 found,
@@ -253,8 +261,7 @@ impl Notify {
             };
             // Otherwise another run has changed the ledger: decide again with its new content.
             if written {
-                let request =
-                    NotifyRequest { partition: partition.to_owned(), ..partitions.request.clone() };
+                let request = NotifyRequest { partition, ..partitions.request.clone() };
                 if !self.notify(&request, row, &ledger, &writer, event, &mut notified).await? {
                     return Ok((notified, again));
                 }
@@ -274,10 +281,10 @@ impl Notify {
         subject: &mut Subject,
         found: Found,
         span: Span,
-        partition: &str,
+        partition: Partition,
         may_move: bool,
         notified: &mut Notified,
-        again: &mut BTreeSet<String>,
+        again: &mut BTreeSet<Partition>,
     ) -> Option<(Event, String)> {
         let now = self.clock.now();
         let is_news = |time| self.is_news(time);
@@ -287,7 +294,7 @@ impl Notify {
             Found::Forgotten => None,
             Found::Unclear => {
                 if is_news(span.started) {
-                    subject.waiting.insert(partition.to_owned());
+                    subject.waiting.insert(partition);
                 }
                 None
             }
@@ -302,7 +309,7 @@ impl Notify {
                     notified: span.started,
                     started: span.started,
                     ended: span.ended,
-                    partition: partition.to_owned(),
+                    partition,
                 });
                 (state == State::Sending).then_some((Event::Started, writer))
             }
@@ -387,7 +394,7 @@ fn is_abandoned(episode: &Episode, now: DateTime<Utc>) -> bool {
     let is_abandoned = now - episode.at > MAX_PUBLICATION;
     if is_abandoned {
         tracing::error!(
-            partition = episode.partition, at = %episode.at, state = ?episode.state,
+            partition = %episode.partition, at = %episode.at, state = ?episode.state,
             started = %episode.started,
             "a claim was never settled: its message may or may not have arrived"
         );
@@ -403,9 +410,12 @@ fn conclude(
 ) -> Result<Response, Failure> {
     let mut response = Response {
         model: request.model.clone(),
-        partition: request.partition.clone(),
+        partition: request.partition,
         rows,
-        ..Response::default()
+        sent: 0,
+        ended: 0,
+        expired: 0,
+        unknown: 0,
     };
     let (mut left, mut failure) = (0, None);
     for result in results {
@@ -425,7 +435,7 @@ fn conclude(
     }
     tracing::info!(
         model = response.model,
-        partition = response.partition,
+        partition = %response.partition,
         rows,
         sent = response.sent,
         ended = response.ended,

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use shoplake_aws::topic::{Message, subject};
-use shoplake_jobs::NotifyRequest;
+use shoplake_jobs::{NotifyRequest, rfc3339};
 
-use crate::rows::{Row, rfc3339};
+use crate::rows::Row;
 
 /// What happened to the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(crate) fn message(request: &NotifyRequest, row: &Row, event: Event) -> Messa
         Event::Started => ("started", ""),
         Event::Ended => ("ended", "Over: "),
     };
-    let title = format!("{intro}{}", fill(&request.notice.subject, row));
+    let title = format!("{intro}{}", fill(&request.alert.subject, row));
     let shop = row.columns.get("shop_id").map(text);
     let body = json!({
         "event": name,

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shoplake_jobs::NotifyRequest;
-use shoplake_lake::{Object, Store};
+use shoplake_jobs::{NotifyRequest, Partition};
+use shoplake_lake::{Object, Store, keys};
 use shoplake_platform::failure::Failure;
 
 use crate::handler::NotifyError;
@@ -16,14 +16,17 @@ pub(crate) struct Partitions<'a> {
     pub(crate) request: &'a NotifyRequest,
     /// The column that names the partition.
     column: String,
-    read: Mutex<HashMap<String, Option<Arc<Vec<Row>>>>>,
+    read: Mutex<HashMap<Partition, Option<Arc<Vec<Row>>>>>,
 }
 
 impl<'a> Partitions<'a> {
     pub(crate) fn new(store: &'a dyn Store, request: &'a NotifyRequest) -> Result<Self, Failure> {
-        let folder = format!("={}/", request.partition);
-        let column =
-            request.key.split_once(&folder).and_then(|(before, _)| before.rsplit('/').next());
+        let column = request
+            .key
+            .strip_prefix(&keys::gold_model(&request.model))
+            .and_then(|rest| rest.split_once('='))
+            .map(|(column, _)| column)
+            .filter(|column| keys::gold(&request.model, column, request.partition) == request.key);
         let column = column.ok_or_else(|| {
             Failure::permanent(format!(
                 "invalid key {:?}: expected gold/<model>/<column>={}/data.parquet",
@@ -34,36 +37,38 @@ impl<'a> Partitions<'a> {
     }
 
     /// Returns the rows of a partition; `None` if it is not in gold.
-    pub(crate) async fn rows(&self, partition: &str) -> Result<Option<Arc<Vec<Row>>>, Failure> {
-        if let Some(known) = self.known().get(partition) {
+    pub(crate) async fn rows(
+        &self,
+        partition: Partition,
+    ) -> Result<Option<Arc<Vec<Row>>>, Failure> {
+        if let Some(known) = self.known().get(&partition) {
             return Ok(known.clone());
         }
-        let folder = |partition: &str| format!("/{}={partition}/", self.column);
-        let key = self.request.key.replace(&folder(&self.request.partition), &folder(partition));
+        let key = keys::gold(&self.request.model, &self.column, partition);
         let object = self.store.get(&key).await.map_err(Failure::retryable)?;
         let read = |object: Object| {
-            rows::read(object.bytes, &self.request.notice, &self.request.identity)
+            rows::read(object.bytes, &self.request.alert, &self.request.identity)
                 .map(Arc::new)
                 .map_err(|error| Failure::permanent(format!("the gold object {key:?}: {error}")))
         };
         let rows = object.map(read).transpose()?;
-        self.known().insert(partition.to_owned(), rows.clone());
+        self.known().insert(partition, rows.clone());
         Ok(rows)
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<String, Option<Arc<Vec<Row>>>>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<Partition, Option<Arc<Vec<Row>>>>> {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the partition again next time, because it may have changed.
-    pub(crate) fn forget(&self, partition: &str) {
-        self.known().remove(partition);
+    pub(crate) fn forget(&self, partition: Partition) {
+        self.known().remove(&partition);
     }
 
     /// Returns the partition's row of the same subject as `row`.
     pub(crate) async fn of_subject(
         &self,
-        partition: &str,
+        partition: Partition,
         row: &Row,
     ) -> Result<Option<Row>, NotifyError> {
         self.with_subject(partition, &self.subject(row)).await
@@ -72,7 +77,7 @@ impl<'a> Partitions<'a> {
     /// Returns the partition's row of the subject.
     pub(crate) async fn with_subject(
         &self,
-        partition: &str,
+        partition: Partition,
         subject: &str,
     ) -> Result<Option<Row>, NotifyError> {
         let rows = self.rows(partition).await.map_err(NotifyError::Rows)?;

@@ -6,11 +6,11 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMicr
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use bytes::Bytes;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 use serde_json::{Map, Value};
-use shoplake_jobs::Notice;
+use shoplake_jobs::{Alert, rfc3339};
 
 /// A row of a model that notifies people.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,12 +42,12 @@ pub(crate) enum RowsError {
 }
 
 /// Reads the rows of a gold object. `named` are columns that must exist.
-pub(crate) fn read(file: Bytes, notice: &Notice, named: &[String]) -> Result<Vec<Row>, RowsError> {
+pub(crate) fn read(file: Bytes, alert: &Alert, named: &[String]) -> Result<Vec<Row>, RowsError> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
     let schema = reader.schema().clone();
-    let in_notice =
-        notice.placeholders().into_iter().chain([notice.started.as_str(), notice.ended.as_str()]);
-    for column in named.iter().map(String::as_str).chain(in_notice) {
+    let in_alert =
+        alert.placeholders().into_iter().chain([alert.started.as_str(), alert.ended.as_str()]);
+    for column in named.iter().map(String::as_str).chain(in_alert) {
         if schema.field_with_name(column).is_err() {
             let found = schema.fields().iter().map(|field| field.name().clone()).collect();
             return Err(RowsError::NoColumn { column: column.to_owned(), found });
@@ -55,14 +55,14 @@ pub(crate) fn read(file: Bytes, notice: &Notice, named: &[String]) -> Result<Vec
     }
     let mut rows = Vec::new();
     for batch in reader.build()? {
-        rows.append(&mut rows_of(&batch?, notice)?);
+        rows.append(&mut rows_of(&batch?, alert)?);
     }
     Ok(rows)
 }
 
-fn rows_of(batch: &RecordBatch, notice: &Notice) -> Result<Vec<Row>, RowsError> {
-    let started = times(batch, &notice.started)?;
-    let ended = times(batch, &notice.ended)?;
+fn rows_of(batch: &RecordBatch, alert: &Alert) -> Result<Vec<Row>, RowsError> {
+    let started = times(batch, &alert.started)?;
+    let ended = times(batch, &alert.ended)?;
     let mut rows: Vec<_> = started
         .into_iter()
         .zip(ended)
@@ -115,9 +115,4 @@ fn values(column: &ArrayRef) -> Result<Vec<Value>, RowsError> {
             (0..column.len()).map(text).collect()
         }
     })
-}
-
-/// Formats the time with as many digits as it needs.
-pub(crate) fn rfc3339(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }

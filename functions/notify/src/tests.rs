@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use shoplake_aws::Fault;
 use shoplake_aws::topic::{MemoryTopic, Message, PublishError, Topic};
 use shoplake_lake::{
-    Condition, ETag, Entry, Head, MemoryStore, Metadata, Object, PutError, Store, StoreError,
+    Condition, ETag, Entry, Head, MemoryStore, Metadata, Object, PutError, Store, StoreError, keys,
 };
 use shoplake_platform::clock::ManualClock;
 use shoplake_platform::failure::Failure;
@@ -94,7 +94,7 @@ fn event() -> Value {
         "partition": "2026-11-21",
         "key": GOLD,
         "identity": ["shop_id", "product_id", "state"],
-        "notice": {
+        "alert": {
             "subject": "{product_id} is {state}", "started": "started_at", "ended": "ended_at",
         },
     })
@@ -199,6 +199,16 @@ impl Fixture {
     async fn commit_and_run(&self, day: &str, alerts: &[Alert]) {
         self.commit_day(day, alerts).await;
         self.run_day(day).await;
+    }
+
+    /// Moves all claims to the keys that they had before the rename.
+    async fn move_claims_to_former_keys(&self) {
+        for entry in self.store.list(keys::ALERTS).await.unwrap() {
+            let bytes = self.store.get(&entry.key).await.unwrap().unwrap().bytes;
+            let key = keys::former_alerts(&entry.key);
+            self.store.put(&key, bytes, Metadata::new(), Condition::Always).await.unwrap();
+            self.store.delete(&entry.key).await.unwrap();
+        }
     }
 
     /// Returns the starts that were notified, in hours before noon.
@@ -408,10 +418,10 @@ async fn a_message_without_an_answer_is_not_repeated() {
 async fn a_run_killed_after_its_claim_is_reported_not_repeated() {
     let fixture = Fixture::new();
     fixture.commit(&[out(1, 2)]).await;
-    // Steps: the gold object, the listing, the claim before and after it is written; then comes the
-    // message.
-    assert!(!killed_after(4, fixture.run()).await);
-    assert_eq!(fixture.store.list("notices/").await.unwrap().len(), 1, "it is claimed");
+    // Steps: the gold object, the claim at its key and its former key, the claim before and after
+    // it is written; then comes the message.
+    assert!(!killed_after(5, fixture.run()).await);
+    assert_eq!(fixture.store.list(keys::ALERTS).await.unwrap().len(), 1, "it is claimed");
     assert_eq!(fixture.subjects().len(), 0, "and not published");
 
     let soon = fixture.run().await.unwrap();
@@ -468,6 +478,24 @@ async fn a_writer_recognizes_its_claim_after_a_lost_answer() {
 }
 
 #[tokio::test]
+async fn the_state_has_the_version_that_people_are_notified_of() {
+    let fixture = Fixture::new();
+    fixture.commit(&[out(1, 1)]).await;
+    let mut event = event();
+    event["version"] = json!(3);
+    let notified = async || {
+        let partition = TODAY.parse().unwrap();
+        let stored =
+            shoplake_lake::state::read(fixture.store.as_ref(), "stockout_alerts", partition);
+        stored.await.unwrap().state.notified
+    };
+    fixture.notify.handle(event.clone(), DateTime::<Utc>::MIN_UTC).await.unwrap_err();
+    assert_eq!(notified().await, 0, "a row is left");
+    fixture.notify.handle(event, DateTime::<Utc>::MAX_UTC).await.unwrap();
+    assert_eq!(notified().await, 3);
+}
+
+#[tokio::test]
 async fn rows_left_at_the_deadline_are_for_another_run() {
     let fixture = Fixture::new();
     let alerts: Vec<_> = (0..40).map(|product| out(product, 1)).collect();
@@ -497,9 +525,11 @@ async fn an_invalid_request_is_permanent() {
     };
     assert!(message(with("/identity/0", "shop")).await.contains("missing column \"shop\""));
     assert!(
-        message(with("/notice/subject", "{what} is out")).await.contains("missing column \"what\"")
+        message(with("/alert/subject", "{what} is out")).await.contains("missing column \"what\"")
     );
-    assert!(message(with("/notice/started", "state")).await.contains("expected a timestamp"));
+    assert!(message(with("/alert/started", "state")).await.contains("expected a timestamp"));
+    assert!(message(with("/partition", "2026-11-1")).await.contains("invalid partition"));
+    assert!(message(with("/partition", YESTERDAY)).await.contains("invalid key"));
 
     fixture.store.put(GOLD, "no parquet".into(), Metadata::new(), Condition::Always).await.unwrap();
     assert!(message(event()).await.contains("not a readable Parquet file"));
@@ -552,7 +582,7 @@ async fn two_episodes_are_two_messages_in_any_order_of_runs() {
 }
 
 #[tokio::test]
-async fn a_row_that_its_neighbour_contradicts_waits_for_the_next_commit() {
+async fn a_contradicted_row_waits_for_the_next_commit() {
     // Both rows say that the product is out now, so one of them is about to be computed again.
     // Which one?
     let contradiction = async || {
@@ -596,7 +626,32 @@ async fn a_row_whose_contradiction_vanishes_is_a_new_episode() {
 }
 
 #[tokio::test]
-async fn many_episodes_of_a_subject_are_forgotten_and_stay_no_news() {
+async fn a_claim_at_its_former_key_counts() {
+    let fixture = Fixture::with_ends();
+    fixture.commit(&[out(1, 5)]).await;
+    assert_eq!(fixture.run().await.unwrap().sent, 1);
+    fixture.move_claims_to_former_keys().await;
+    assert_eq!(fixture.run().await.unwrap().sent, 0);
+    fixture.commit(&[over(1, 5, 3)]).await;
+    for ended in [1, 0] {
+        assert_eq!(fixture.run().await.unwrap().ended, ended);
+    }
+    assert_eq!(fixture.subjects(), ["Over: p1 is out", "p1 is out"]);
+}
+
+#[tokio::test]
+async fn a_row_that_waits_at_its_former_key_is_found() {
+    let first = "2026-11-19";
+    let fixture = Fixture::new();
+    fixture.commit_and_run(first, &[out(1, 47)]).await;
+    fixture.commit_and_run(TODAY, &[out(1, 5)]).await;
+    fixture.move_claims_to_former_keys().await;
+    fixture.commit_and_run(first, &[]).await;
+    assert_eq!(fixture.starts(), [47, 5]);
+}
+
+#[tokio::test]
+async fn forgotten_episodes_are_not_notified_again() {
     let fixture = Fixture::with(NotifyPolicy { within: TimeDelta::days(900), ended: false });
     let days: Vec<_> = (1..=60).map(|day| day * 24).collect();
     for hours in days.iter().rev() {
@@ -609,8 +664,8 @@ async fn many_episodes_of_a_subject_are_forgotten_and_stay_no_news() {
 }
 
 #[test]
-fn no_model_looks_further_ahead_than_a_row_without_an_end_counts() {
-    let model = include_str!("../../../glue-sql/operations/stockout_alerts.sql");
+fn known_end_is_the_lookahead_of_the_model() {
+    let model = shoplake_testing::read("glue-sql/operations/stockout_alerts.sql");
     let days = model
         .split_once("-- lookahead_days = ")
         .and_then(|(_, rest)| rest.split_whitespace().next());

@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use shoplake_aws::{DirtyQueue, EventPublisher};
-use shoplake_engine::{Arrival, EngineError, Gold, Limits, gold};
+use shoplake_aws::EventPublisher;
+use shoplake_engine::gold::Footer;
+use shoplake_engine::{Arrival, Engine, EngineError, Gold, gold};
 use shoplake_jobs::{
-    CheckAlert, CheckRun, FailedCheck, JOB_VERSION, JobDocument, JobOutcome, JobResult,
-    LoadRequest, NotifyRequest, PartitionDirty, metadata,
+    CheckAlert, FailedCheck, JOB_VERSION, JobDocument, JobOutcome, JobResult, LoadColumn,
+    LoadRequest, NotifyRequest, PartitionDirty, Severity, Withheld, metadata, rfc3339,
 };
-use shoplake_lake::{Condition, ETag, Head, Metadata, Object, PutError, Store, keys, lease};
+use shoplake_lake::state::{self, Completion, PartitionState, runs};
+use shoplake_lake::{Condition, ETag, Head, Metadata, Object, PutError, Store};
+use shoplake_platform::clock::Clock;
 
 use crate::error::TransformError;
 
@@ -26,12 +29,12 @@ pub struct Request {
 pub struct Transform {
     /// The lake.
     pub store: Arc<dyn Store>,
-    /// The bus for partitions of other models that a commit dirtied.
+    /// The bus for dirty partitions.
     pub publisher: Arc<dyn EventPublisher>,
-    /// The queue for partitions that have to be planned again.
-    pub queue: Arc<dyn DirtyQueue>,
-    /// The resources of a job.
-    pub limits: Limits,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Computes the rows.
+    pub engine: Arc<dyn Engine>,
 }
 
 /// A job document and the time of its planning.
@@ -41,20 +44,37 @@ struct Planned {
     at: DateTime<Utc>,
 }
 
+/// What a result says of a commit.
+struct Commit {
+    planned_at: DateTime<Utc>,
+    received_at: Option<DateTime<Utc>>,
+    rows: u64,
+    columns: Vec<LoadColumn>,
+    failed_checks: Vec<FailedCheck>,
+    /// The failures to alert people to.
+    alert: Vec<CheckAlert>,
+}
+
+impl Planned {
+    /// Returns when a commit was planned that an earlier attempt of the job made: the document may
+    /// have been written again since, and every load of a commit needs the same place in the order
+    /// of loads.
+    fn commit_planned_at(&self, commit: &Head) -> DateTime<Utc> {
+        parse_time(commit, metadata::PLANNED_AT).unwrap_or(self.at)
+    }
+}
+
 impl Transform {
-    /// Runs the job, and commits its rows if they have changed and pass the checks.
+    /// Runs the job, commits its rows if they or the failed checks have changed, and records its
+    /// end in the state of the partition.
     ///
     /// # Errors
     /// When the job cannot be read or run, or the lake or a port fails.
-    /// [`TransformError::is_retryable`] returns whether a retry may succeed.
+    /// [`TransformError::is_retryable`] returns whether a retry may succeed. The job keeps its
+    /// lease: the state machine retries the job, or records its failure.
     pub async fn handle(&self, request: &Request) -> Result<JobResult, TransformError> {
         let planned = self.job(&request.job).await?;
-        let result = self.run(&planned).await;
-        // After a retryable error the same job runs again, so it keeps its lease.
-        if !result.as_ref().is_err_and(TransformError::is_retryable) {
-            self.release(&planned.job).await;
-        }
-        let result = result?;
+        let result = self.run(&planned).await?;
         let failed_checks = result.failed_checks.iter().map(|check| &check.name);
         tracing::info!(
             job = result.job,
@@ -63,6 +83,7 @@ impl Transform {
             outcome = ?result.outcome,
             rows = result.rows,
             failed_checks = ?failed_checks.collect::<Vec<_>>(),
+            withheld = ?result.withheld.shops,
             "ran a job"
         );
         Ok(result)
@@ -82,12 +103,38 @@ impl Transform {
     async fn run(&self, planned: &Planned) -> Result<JobResult, TransformError> {
         let job = &planned.job;
         let current = self.store.get(&job.output.key).await?;
+        // What the state says of the commit in gold: which version's dirtied partitions are
+        // published. An older job has made that commit; if it ended before it published, this job
+        // publishes in its place.
+        let state = match &current {
+            Some(_) => {
+                state::read(self.store.as_ref(), &job.model, job.partition.value).await?.state
+            }
+            None => PartitionState::default(),
+        };
+        let published = state.published;
         if let Some(object) = current.as_ref().filter(|object| committed_by(job, &object.head)) {
-            // An earlier attempt ended between the commit and its result. The commit's metadata has
-            // everything that the result needs.
-            let (received_at, alert) =
-                (parse_time(&object.head, metadata::RECEIVED_AT), new_failures(&object.head));
-            return self.finish(planned, decode(job, object)?, received_at, &alert).await;
+            // An earlier attempt ended between the commit and its result, or its load failed. The
+            // commit's metadata has everything that the result needs.
+            let footer = Footer::decode(object.bytes.clone()).map_err(|cause| {
+                TransformError::UnreadableGold { key: job.output.key.clone(), cause }
+            })?;
+            let is_published = published >= job.output.version;
+            if !is_published {
+                self.publisher.publish(&footer.dirtied).await?;
+            }
+            // The state has the alert of a published commit until it is sent. dispatch resumes the
+            // commit as often as its load fails.
+            let is_alerted = is_published && state.is_resumed_by(&job.id);
+            let commit = Commit {
+                planned_at: planned.commit_planned_at(&object.head),
+                received_at: parse_time(&object.head, metadata::RECEIVED_AT),
+                rows: footer.rows,
+                columns: footer.columns,
+                failed_checks: footer.failed_checks,
+                alert: if is_alerted { Vec::new() } else { footer.alert },
+            };
+            return self.committed(planned, commit).await;
         }
         if current.as_ref().map(|object| object.head.etag.as_str())
             != job.output.expected_etag.as_deref()
@@ -95,12 +142,16 @@ impl Transform {
             return self.conflict(planned, "another job has committed since it was planned").await;
         }
         let before = current.as_ref().map(|object| decode(job, object)).transpose()?;
+        let version_before = current.as_ref().map_or(0, |object| version(&object.head));
+        if let Some(before) = before.as_ref().filter(|_| published < version_before) {
+            self.publisher.publish(&before.dirtied).await?;
+        }
 
         let output = match shoplake_engine::run(
             self.store.as_ref(),
             job,
             before.as_ref(),
-            self.limits,
+            self.engine.as_ref(),
         )
         .await
         {
@@ -112,115 +163,129 @@ impl Transform {
         };
         let failed_before = before.as_ref().map_or(&[][..], |gold| &gold.failed_checks);
         let rows = output.rows.num_rows();
-        if output.is_rejected() {
-            // Without a commit the next run cannot tell known failures from new ones, so every run
-            // is an alert.
-            let names: Vec<_> =
-                output.failed_checks.iter().map(|failed| failed.name.clone()).collect();
-            let alert = alert(job, &output.failed_checks, &names);
-            let failed_checks = output.failed_checks;
-            return Ok(JobResult {
-                failed_checks,
-                alert,
-                ..result(planned, JobOutcome::ChecksFailed, rows)
-            });
-        }
         // A commit records which checks fail for which shops, and the next run is compared with it.
         // So a change of the failures is committed even if the rows are the same.
         if !output.changed && same_failures(failed_before, &output.failed_checks) {
-            let failed_checks = output.failed_checks;
-            return Ok(JobResult { failed_checks, ..result(planned, JobOutcome::Unchanged, rows) });
+            let unchanged = result(planned, JobOutcome::Unchanged, rows as u64)
+                .with_failed_checks(output.failed_checks);
+            return self.complete(job, unchanged, version_before, "a change arrived").await;
         }
 
-        let is_new = output.failed_checks.iter().filter(|failed| failed.is_new(failed_before));
-        let new_failures: Vec<_> = is_new.map(|failed| failed.name.clone()).collect();
         let received_at =
             oldest_unseen_event(&output.arrivals, current.as_ref().map(|object| &object.head));
-        let committed = output.into_gold();
-        let file = gold::encode(&committed, job)
+        let gold = output.into_gold();
+        let file = gold::encode(&gold, job)
             .map_err(|cause| TransformError::Encode { model: job.model.clone(), cause })?;
         let condition = match &job.output.expected_etag {
             Some(etag) => Condition::Matches(ETag::new(etag.as_str())),
             None => Condition::Absent,
         };
-        let metadata = commit_metadata(planned, rows, received_at, &new_failures);
+        let metadata = commit_metadata(planned, rows, received_at);
+        let mut planned_at = planned.at;
         match self.store.put(&job.output.key, file, metadata, condition).await {
-            Ok(_) => self.finish(planned, committed, received_at, &new_failures).await,
-            Err(PutError::Store(error)) => Err(error.into()),
+            Ok(_) => {}
+            Err(PutError::Store(error)) => return Err(error.into()),
             Err(PutError::Conflict { key }) => {
                 // The client retries a write whose response was lost, which then conflicts with the
                 // first one.
                 let head = self.store.head(&key).await?;
-                if head.is_some_and(|head| committed_by(job, &head)) {
-                    return self.finish(planned, committed, received_at, &new_failures).await;
-                }
-                self.conflict(planned, "another job committed while it ran").await
+                let Some(head) = head.filter(|head| committed_by(job, head)) else {
+                    return self.conflict(planned, "another job committed while it ran").await;
+                };
+                planned_at = planned.commit_planned_at(&head);
             }
         }
+        self.publisher.publish(&gold.dirtied).await?;
+        let commit = Commit {
+            planned_at,
+            received_at,
+            rows: rows as u64,
+            columns: gold::columns(&gold.rows.schema()),
+            failed_checks: gold.failed_checks,
+            alert: gold.alert,
+        };
+        self.committed(planned, commit).await
     }
 
-    /// Publishes the partitions that the commit dirtied, and returns the result with the requests
+    /// Records the end of a job whose commit is published, and returns the result with the requests
     /// to load and notify.
-    async fn finish(
+    async fn committed(
         &self,
         planned: &Planned,
-        committed: Gold,
-        received_at: Option<DateTime<Utc>>,
-        new_failures: &[String],
+        commit: Commit,
     ) -> Result<JobResult, TransformError> {
         let job = &planned.job;
-        self.publisher.publish(&committed.dirtied).await?;
+        let Commit { planned_at, received_at, rows, columns, failed_checks, alert } = commit;
         let load = job.warehouse.as_ref().map(|warehouse| LoadRequest {
             model: job.model.clone(),
             warehouse: warehouse.clone(),
             partition: job.partition.clone(),
             key: job.output.key.clone(),
             version: job.output.version,
-            columns: gold::columns(&committed.rows.schema()),
+            columns,
             sort: job.sort.clone(),
         });
-        let notify = job.notice.as_ref().map(|notice| NotifyRequest {
+        let notify = job.alert.as_ref().map(|alert| NotifyRequest {
             model: job.model.clone(),
-            partition: job.partition.value.to_string(),
+            partition: job.partition.value,
             key: job.output.key.clone(),
+            version: job.output.version,
             identity: job.key.clone(),
-            notice: notice.clone(),
+            alert: alert.clone(),
         });
-        let result = result(planned, JobOutcome::Committed, committed.rows.num_rows());
-        let alert = alert(job, &committed.failed_checks, new_failures);
-        let failed_checks = committed.failed_checks;
-        Ok(JobResult { received_at, failed_checks, alert, load, notify, ..result })
+        let result = JobResult {
+            planned_at,
+            received_at,
+            alert: Some(alert).filter(|alert| !alert.is_empty()),
+            load,
+            notify,
+            ..result(planned, JobOutcome::Committed, rows).with_failed_checks(failed_checks)
+        };
+        self.complete(job, result, job.output.version, "a change arrived").await
     }
 
-    /// Releases the partition's lease, so that dispatch can start its next job. A lease that cannot
-    /// be released expires.
-    async fn release(&self, job: &JobDocument) {
-        let key = keys::lease(&job.model, job.partition.value);
-        if let Err(error) = lease::release(self.store.as_ref(), &key, &job.id).await {
-            tracing::warn!(%error, job = job.id, "could not release a lease; it will expire");
-        }
-    }
-
-    /// Sends the partition to the queue to be planned again.
-    ///
-    /// An earlier attempt may have committed and ended before it published, and another job may
-    /// have replaced its commit since. So this also publishes all partitions that read this one.
-    /// Those that are up to date cost a listing.
+    /// Gives the work of the job back, so that its partition is planned again.
     async fn conflict(&self, planned: &Planned, reason: &str) -> Result<JobResult, TransformError> {
-        let job = &planned.job;
+        let result = JobResult { checks: Vec::new(), ..result(planned, JobOutcome::Conflict, 0) };
+        self.complete(&planned.job, result, 0, reason).await
+    }
+
+    /// Records the end of the job in the state of its partition, and publishes the partition if it
+    /// is dirty again: because of `reason`. `version` is the version in gold.
+    async fn complete(
+        &self,
+        job: &JobDocument,
+        result: JobResult,
+        version: u64,
+        reason: &str,
+    ) -> Result<JobResult, TransformError> {
         let partition = job.partition.value;
-        let reason = format!("job {} of {} {partition}: {reason}", job.id, job.model);
-        let downstream: Vec<_> = job
-            .downstream
-            .iter()
-            .flat_map(|downstream| {
-                let partitions = downstream.dirtied_by(partition).collect();
-                PartitionDirty::ranges(&downstream.model, &partitions, &reason)
-            })
-            .collect();
-        self.publisher.publish(&downstream).await?;
-        self.queue.send(&[PartitionDirty::one(&job.model, partition, reason)]).await?;
-        Ok(JobResult { checks: Vec::new(), ..result(planned, JobOutcome::Conflict, 0) })
+        let completion = Completion {
+            job: job.id.clone(),
+            outcome: result.outcome,
+            inputs: job.output.inputs_digest.clone(),
+            gold: job.output.expected_etag.clone(),
+            version,
+            loads: job.warehouse.is_some(),
+            notifies: job.alert.is_some(),
+            withheld: result.withheld.clone(),
+            alert: result.alert.clone().unwrap_or_default(),
+            at: self.clock.now(),
+        };
+        let (is_dirty, slot) = state::update(self.store.as_ref(), &job.model, partition, |state| {
+            let slot = state.slot_of(&job.id);
+            (state.complete(completion.clone()), slot)
+        })
+        .await?;
+        runs::release(self.store.as_ref(), slot, &job.id).await;
+        if is_dirty {
+            let reason = format!("job {} of {} {partition}: {reason}", job.id, job.model);
+            let again = PartitionDirty::one(&job.model, partition, reason);
+            if let Err(error) = self.publisher.publish(&[again]).await {
+                tracing::warn!(job = job.id, %error, "the sweep sends the partition again");
+            }
+        }
+        Ok(result)
     }
 }
 
@@ -234,38 +299,28 @@ fn decode(job: &JobDocument, object: &Object) -> Result<Gold, TransformError> {
         .map_err(|cause| TransformError::UnreadableGold { key: job.output.key.clone(), cause })
 }
 
+/// Returns the number of the commit; 0 for an object that no job wrote.
+fn version(head: &Head) -> u64 {
+    head.metadata.get(metadata::VERSION).and_then(|version| version.parse().ok()).unwrap_or(0)
+}
+
 /// Returns the time that the metadata has under `name`.
 fn parse_time(head: &Head, name: &str) -> Option<DateTime<Utc>> {
     head.metadata.get(name)?.parse().ok()
 }
 
-/// Returns the checks whose failure was new with the commit.
-fn new_failures(head: &Head) -> Vec<String> {
-    let names = head.metadata.get(metadata::NEW_FAILURES);
-    names.map(|names| names.split(',').map(str::to_owned).collect()).unwrap_or_default()
-}
-
 /// Returns whether the same checks fail for the same shops, whatever the number of rows.
 fn same_failures(before: &[FailedCheck], now: &[FailedCheck]) -> bool {
-    fn shops(failed: &[FailedCheck]) -> BTreeMap<&str, &[String]> {
-        failed.iter().map(|failed| (failed.name.as_str(), &failed.shops[..])).collect()
+    fn shops(failed: &[FailedCheck]) -> BTreeMap<&str, (bool, &[String])> {
+        failed
+            .iter()
+            .map(|failed| {
+                let is_error = failed.severity == Severity::Error;
+                (failed.name.as_str(), (is_error, &failed.shops[..]))
+            })
+            .collect()
     }
     shops(before) == shops(now)
-}
-
-/// Returns the alert about the failed checks that have these names; `None` without any.
-fn alert(job: &JobDocument, failed: &[FailedCheck], names: &[String]) -> Option<Vec<CheckAlert>> {
-    let alerts = failed.iter().filter(|failed| names.contains(&failed.name)).map(|failed| {
-        let check = job.checks.iter().find(|check| check.name == failed.name);
-        CheckAlert {
-            check: failed.name.clone(),
-            severity: failed.severity,
-            description: check.map(|check| check.description.clone()).unwrap_or_default(),
-            rows: failed.rows,
-            shops: failed.shops.clone(),
-        }
-    });
-    Some(alerts.collect::<Vec<_>>()).filter(|alerts| !alerts.is_empty())
 }
 
 /// Returns when the oldest event was received that `before`, the partition's last commit, lacks.
@@ -283,14 +338,8 @@ fn oldest_unseen_event(arrivals: &[Arrival], before: Option<&Head>) -> Option<Da
 }
 
 /// Returns the S3 metadata of a commit.
-fn commit_metadata(
-    planned: &Planned,
-    rows: usize,
-    received_at: Option<DateTime<Utc>>,
-    new_failures: &[String],
-) -> Metadata {
+fn commit_metadata(planned: &Planned, rows: usize, received_at: Option<DateTime<Utc>>) -> Metadata {
     let job = &planned.job;
-    let rfc3339 = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
     [
         (metadata::VERSION, job.output.version.to_string()),
         (metadata::INPUTS, job.output.inputs_digest.clone()),
@@ -300,12 +349,11 @@ fn commit_metadata(
     ]
     .into_iter()
     .chain(received_at.map(|time| (metadata::RECEIVED_AT, rfc3339(time))))
-    .chain((!new_failures.is_empty()).then(|| (metadata::NEW_FAILURES, new_failures.join(","))))
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
 }
 
-fn result(planned: &Planned, outcome: JobOutcome, rows: usize) -> JobResult {
+fn result(planned: &Planned, outcome: JobOutcome, rows: u64) -> JobResult {
     let job = &planned.job;
     JobResult {
         outcome,
@@ -315,9 +363,10 @@ fn result(planned: &Planned, outcome: JobOutcome, rows: usize) -> JobResult {
         version: job.output.version,
         planned_at: planned.at,
         received_at: None,
-        rows: rows as u64,
-        checks: job.checks.iter().map(CheckRun::from).collect(),
+        rows,
+        checks: job.check_runs(),
         failed_checks: Vec::new(),
+        withheld: Withheld::default(),
         alert: None,
         load: None,
         notify: None,

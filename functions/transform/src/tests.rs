@@ -7,19 +7,20 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use lambda_runtime::Diagnostic;
 use proptest::prelude::*;
 use shoplake_aws::{Fault, MemoryDirtyQueue};
-use shoplake_engine::{Gold, Limits};
+use shoplake_engine::{DataFusion, Gold};
 use shoplake_jobs::{JobDocument, JobOutcome, JobResult, PartitionDirty};
-use shoplake_lake::lease::{self, Acquired};
+use shoplake_lake::state::{self, Lease, PartitionState, runs};
 use shoplake_lake::{
     Condition, ETag, Entry, Head, MemoryStore, Metadata, Object, PutError, Store, StoreError,
 };
 use shoplake_models::Plan;
-use shoplake_testing::{Lake, Row, row, texts};
+use shoplake_platform::clock::ManualClock;
+use shoplake_testing::{Lake, Row, texts};
 
 use crate::handler::{Request, Transform};
 
@@ -29,7 +30,7 @@ const GOLD: &str = "gold/total_sales_by_region_product/business_date=2010-12-01/
 
 /// Takes the dirty partitions that were sent.
 fn taken(queue: &MemoryDirtyQueue) -> Vec<PartitionDirty> {
-    queue.take_dirty().into_iter().map(|(dirty, _)| dirty).collect()
+    queue.take_dirty()
 }
 
 /// A store with a race between a writer's read of gold and its write.
@@ -91,7 +92,6 @@ struct World {
     lake: Arc<Lake>,
     store: Arc<RacingStore>,
     events: Arc<MemoryDirtyQueue>,
-    queue: Arc<MemoryDirtyQueue>,
     transform: Transform,
 }
 
@@ -99,15 +99,14 @@ impl World {
     fn new(lake: Lake) -> Self {
         let lake = Arc::new(lake);
         let store = Arc::new(RacingStore { lake: lake.clone(), race: Mutex::default() });
-        let (events, queue) =
-            (Arc::new(MemoryDirtyQueue::default()), Arc::new(MemoryDirtyQueue::default()));
+        let events = Arc::new(MemoryDirtyQueue::default());
         let transform = Transform {
             store: store.clone(),
             publisher: events.clone(),
-            queue: queue.clone(),
-            limits: Limits::default(),
+            clock: Arc::new(ManualClock::new(now())),
+            engine: Arc::new(DataFusion::default()),
         };
-        Self { lake, store, events, queue, transform }
+        Self { lake, store, events, transform }
     }
 
     /// With a model that reads the totals of two days.
@@ -132,7 +131,7 @@ select shop_id, business_date, region from gold.total_sales_by_region_product
         self.lake.write("pos_sales", "dt=2010-12-01", name, &rows).await;
     }
 
-    /// Plans, and stores the document, as dispatch does.
+    /// Plans, takes the lease and stores the document, as dispatch does.
     async fn plan(&self) -> Option<JobDocument> {
         let Plan::Job(job) = self.lake.plan(MODEL, DAY).await else { return None };
         let document = serde_json::to_vec(&job).unwrap();
@@ -141,7 +140,25 @@ select shop_id, business_date, region from gold.total_sales_by_region_product
             .put(&key(&job), document.into(), Metadata::new(), Condition::Always)
             .await
             .unwrap();
+        self.change(|state| state.compute(lease(&job))).await;
         Some(*job)
+    }
+
+    /// Takes the lease and writes the document again, as dispatch does when a load is owed.
+    async fn resume(&self, job: &JobDocument) {
+        let document = serde_json::to_vec(job).unwrap();
+        let always = Condition::Always;
+        self.lake.store.put(&key(job), document.into(), Metadata::new(), always).await.unwrap();
+        self.change(|state| state.resume(lease(job))).await;
+    }
+
+    /// Changes the state of the partition.
+    async fn change<T>(&self, change: impl FnMut(&mut PartitionState) -> T) -> T {
+        state::update(&self.lake.store, MODEL, DAY.parse().unwrap(), change).await.unwrap()
+    }
+
+    async fn state(&self) -> PartitionState {
+        self.change(|state| state.clone()).await
     }
 
     async fn job(&self) -> JobDocument {
@@ -160,10 +177,26 @@ select shop_id, business_date, region from gold.total_sales_by_region_product
 
 /// Returns the model of total sales without its control totals, which read other datasets.
 fn total_sales() -> String {
-    let model = include_str!("../../../glue-sql/sales/total_sales_by_region_product.sql");
+    let model = shoplake_testing::read("glue-sql/sales/total_sales_by_region_product.sql");
     let (header, rest) = model.split_once("--\n-- [checks.control_totals]\n").unwrap();
     let (_, query) = rest.split_once("\n\n").unwrap();
     format!("{header}\n{query}")
+}
+
+fn now() -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH
+}
+
+fn lease(job: &JobDocument) -> Lease {
+    Lease {
+        job: job.id.clone(),
+        until: now() + TimeDelta::seconds(310),
+        since: now(),
+        planned_at: now(),
+        recompute: false,
+        resumes: false,
+        slot: None,
+    }
 }
 
 fn key(job: &JobDocument) -> String {
@@ -172,23 +205,12 @@ fn key(job: &JobDocument) -> String {
 
 /// A line of one unit at 2.50.
 fn sale(line: u32) -> Row {
-    row(
-        &[
-            ("shop_id", "acme"),
-            ("transaction_id", "t1"),
-            ("store_id", "s1"),
-            ("region", "north"),
-            ("product_id", "p1"),
-            ("quantity", "1"),
-            ("unit_price", "2.50"),
-            ("discount", "0"),
-            ("currency", "GBP"),
-            ("sold_at", "2010-12-01T10:00:00Z"),
-            ("business_date", DAY),
-            ("_received_at", "2010-12-02T00:00:00Z"),
-        ],
-        &[("line_no", &(line + 1).to_string()), ("_envelope_id", &format!("e{line}"))],
-    )
+    shoplake_testing::sale(&[("line_no", &(line + 1).to_string()), ("unit_price", "2.50")])
+}
+
+/// Takes the events, and returns how many of them are about the job's own partition.
+fn own(world: &World) -> usize {
+    taken(&world.events).iter().filter(|dirty| dirty.model == MODEL).count()
 }
 
 fn partitions(messages: &[PartitionDirty]) -> Vec<String> {
@@ -308,25 +330,46 @@ async fn a_retry_after_the_commit_publishes_and_loads() {
 }
 
 #[tokio::test]
-async fn a_retry_publishes_downstream_of_a_replaced_commit() {
+async fn the_next_job_publishes_what_the_replaced_commit_owes() {
     let world = World::with_downstream();
     world.write("a", &[1]).await;
     let first = world.job().await;
     world.events.fail([Some(Fault::Refused)]);
     world.transform.handle(&Request { job: key(&first) }).await.unwrap_err();
-    world.write("b", &[2]).await;
-    world.run(&world.job().await).await;
-    taken(&world.events);
+    assert_eq!(world.state().await.published, 0);
 
-    assert_eq!(world.run(&first).await.outcome, JobOutcome::Conflict);
+    // The rows are the same, so the next job commits nothing and dirties nothing by itself.
+    world.write("b", &[1]).await;
+    assert_eq!(world.run(&world.job().await).await.outcome, JobOutcome::Unchanged);
     assert_eq!(
         partitions(&taken(&world.events)),
         ["downstream 2010-12-01", "downstream 2010-12-02"]
     );
+    let state = world.state().await;
+    assert_eq!((state.committed, state.published), (1, 1));
+
+    world.write("c", &[1]).await;
+    world.run(&world.job().await).await;
+    assert_eq!(taken(&world.events), [], "it is published once");
 }
 
 #[tokio::test]
-async fn a_lost_race_sends_the_partition_to_the_queue() {
+async fn a_published_commit_is_resumed_without_its_events() {
+    let world = World::with_downstream();
+    world.write("a", &[1]).await;
+    let job = world.job().await;
+    world.lake.store.set_now("2010-12-02T00:00:00Z".parse().unwrap());
+    let first = world.run(&job).await;
+    taken(&world.events);
+    world.resume(&job).await;
+
+    let again = world.run(&job).await;
+    assert_eq!(taken(&world.events), []);
+    assert_eq!((&again.load, again.planned_at), (&first.load, first.planned_at));
+}
+
+#[tokio::test]
+async fn a_lost_race_publishes_the_partition_again() {
     let world = World::new(Lake::new());
     world.write("a", &[1]).await;
     let job = world.job().await;
@@ -334,7 +377,7 @@ async fn a_lost_race_sends_the_partition_to_the_queue() {
     let result = world.run(&job).await;
 
     assert_eq!((result.outcome, result.load), (JobOutcome::Conflict, None));
-    let marked = taken(&world.queue);
+    let marked = taken(&world.events);
     assert_eq!(partitions(&marked), [format!("{MODEL} {DAY}")]);
     let event = marked[0].event();
     assert_eq!(
@@ -342,6 +385,8 @@ async fn a_lost_race_sends_the_partition_to_the_queue() {
         (Some("shoplake"), Some("Partition Dirty"))
     );
     assert_eq!(world.lake.store.get(GOLD).await.unwrap().unwrap().bytes, "another");
+    let state = world.state().await;
+    assert!(state.lease.is_none() && state.dirty_since.is_some());
 }
 
 #[tokio::test]
@@ -351,17 +396,17 @@ async fn a_commit_with_a_lost_response_is_recognized() {
     let job = world.job().await;
     *world.store.race.lock().unwrap() = Some(Race::LoseResponse);
     assert_eq!(world.run(&job).await.outcome, JobOutcome::Committed);
-    assert_eq!(taken(&world.queue), []);
+    assert_eq!(own(&world), 0);
 }
 
 #[tokio::test]
-async fn a_deleted_input_sends_the_partition_to_the_queue() {
+async fn a_deleted_input_publishes_the_partition_again() {
     let world = World::new(Lake::new());
     world.write("a", &[1]).await;
     let job = world.job().await;
     world.lake.store.delete("silver/pos_sales/dt=2010-12-01/a.parquet").await.unwrap();
     assert_eq!(world.run(&job).await.outcome, JobOutcome::Conflict);
-    assert_eq!(taken(&world.queue).len(), 1);
+    assert_eq!(taken(&world.events).len(), 1);
 }
 
 #[tokio::test]
@@ -395,10 +440,8 @@ from silver.pos_sales
     world.write("a", &[1]).await;
     let job = world.job().await;
     let notify = world.run(&job).await.notify.unwrap();
-    assert_eq!(
-        (notify.partition.as_str(), notify.key.as_str(), notify.notice.started.as_str()),
-        (DAY, GOLD, "sold_at")
-    );
+    assert_eq!(notify.partition.to_string(), DAY);
+    assert_eq!((notify.key.as_str(), notify.alert.started.as_str()), (GOLD, "sold_at"));
     assert_eq!(notify.identity, ["shop_id", "business_date", "transaction_id", "line_no"]);
     assert_eq!(world.run(&job).await.notify, Some(notify), "a retry after the commit notifies");
 
@@ -408,27 +451,47 @@ from silver.pos_sales
 }
 
 #[tokio::test]
-async fn a_job_releases_only_its_own_lease() {
+async fn the_end_of_a_job_is_recorded_in_the_state() {
     let world = World::new(Lake::new());
     world.write("a", &[1]).await;
     let job = world.job().await;
-    let now = DateTime::UNIX_EPOCH;
-    let lease = shoplake_lake::keys::lease(MODEL, DAY.parse().unwrap());
-    let take = async |holder: &str| {
-        lease::acquire(&world.lake.store, &lease, holder, now, now + TimeDelta::seconds(310))
-            .await
-            .unwrap()
+    let slot = runs::Run {
+        model: MODEL.to_owned(),
+        partition: DAY.parse().unwrap(),
+        job: job.id.clone(),
+        until: now() + TimeDelta::seconds(310),
     };
+    let slot = runs::take(&world.lake.store, &slot, 2, 2, now()).await.unwrap();
+    world.change(|state| state.lease.as_mut().unwrap().slot = slot).await;
+    world.change(|state| state.note_dirty(now(), false)).await;
 
-    take(&job.id).await;
     world.events.fail([Some(Fault::Refused)]);
     world.transform.handle(&Request { job: key(&job) }).await.unwrap_err();
-    assert!(matches!(take("next").await, Acquired::Held(_)), "a retryable fault keeps the lease");
+    assert!(world.state().await.is_held_by(&job.id), "a retry runs the same job");
 
     world.run(&job).await;
-    assert_eq!(take("next").await, Acquired::Granted);
+    let state = world.state().await;
+    assert_eq!((&state.lease, state.committed, state.published), (&None, 1, 1));
+    assert_eq!((state.loaded, state.notified), (0, 1), "the model has a table and no alert");
+    let computed = state.computed.unwrap();
+    assert_eq!(
+        (computed.outcome, computed.inputs),
+        (JobOutcome::Committed, job.output.inputs_digest)
+    );
+    assert_eq!(own(&world), 1, "it is dirty again");
+    assert!(world.lake.store.list("state/runs/").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_job_that_has_lost_its_lease_records_only_its_commit() {
+    let world = World::new(Lake::new());
+    world.write("a", &[1]).await;
+    let job = world.job().await;
+    world.change(|state| state.lease.as_mut().unwrap().job = "next".to_owned()).await;
     world.run(&job).await;
-    assert!(matches!(take("third").await, Acquired::Held(held) if held.job == "next"));
+    let state = world.state().await;
+    assert!(state.is_held_by("next") && state.computed.is_none());
+    assert_eq!((state.committed, state.published), (1, 1));
 }
 
 #[tokio::test]

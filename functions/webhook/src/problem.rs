@@ -259,14 +259,24 @@ impl Problem {
         Self::new(Kind::WebhookIdReused, detail)
     }
 
+    /// 413 if the request is never accepted, because it has more than the limit of an hour alone.
     fn too_many_partitions(shop: &ShopId, refused: &TooManyPartitions) -> Self {
-        let TooManyPartitions { new, used, limit, until, retry_after_seconds } = *refused;
+        let TooManyPartitions { requested, new, used, limit, until, retry_after_seconds } =
+            *refused;
+        if requested > limit {
+            let detail = format!(
+                "expected events of at most {limit} partitions (days or hours) in a request that \
+                 are over two days old or in the future, for the shop {shop}; this request has \
+                 {requested}; none of the events was accepted; send at most {limit} of them in an \
+                 hour, or ask the operator to open a backfill for the shop"
+            );
+            return Self::new(Kind::TooLarge, detail);
+        }
         let detail = format!(
             "expected events of at most {limit} partitions (days or hours) an hour that are over \
-             two days old or in the future, for the shop {shop}; this request has {new} and \
-             {used} were accepted since the hour began; none of the events was accepted; send \
-             fewer days in a request, send the rest after {}, or ask the operator to open a \
-             backfill for the shop",
+             two days old or in the future, for the shop {shop}; this request has {new} new ones \
+             and {used} were accepted since the hour began; none of the events was accepted; send \
+             the request again after {}, or ask the operator to open a backfill for the shop",
             timestamp(until)
         );
         Self::new(Kind::TooManyPartitions, detail)

@@ -6,10 +6,29 @@ locals {
   height        = 6
   alarms_height = 4
 
+  # CloudWatch shows at most 100 alarms in one widget.
+  alarm_lists = chunklist(var.alarm_arns, 100)
+
   panels_by_group = [for group in var.groups : [for panel in var.panels : panel if panel.group == group.name]]
   # A heading and the rows of graphs.
   heights = [for panels in local.panels_by_group : 1 + local.height * ceil(length(panels) / local.per_row)]
-  tops    = [for index, _ in var.groups : sum(concat([local.alarms_height], slice(local.heights, 0, index)))]
+  tops    = [for index, _ in var.groups : sum(concat([local.alarms_height * length(local.alarm_lists)], slice(local.heights, 0, index)))]
+
+  alarms = [
+    for index, arns in local.alarm_lists : {
+      type   = "alarm"
+      x      = 0
+      y      = local.alarms_height * index
+      width  = 24
+      height = local.alarms_height
+      properties = {
+        title  = index == 0 ? "Alarms" : "Alarms (${index + 1})"
+        alarms = arns
+        sortBy = "stateUpdatedTimestamp"
+        states = ["ALARM", "INSUFFICIENT_DATA"]
+      }
+    }
+  ]
 
   headings = [
     for index, group in var.groups : {
@@ -76,17 +95,6 @@ resource "aws_cloudwatch_dashboard" "this" {
 
   dashboard_body = jsonencode({
     periodOverride = "inherit"
-    widgets = concat(
-      [{
-        type       = "alarm"
-        x          = 0
-        y          = 0
-        width      = 24
-        height     = local.alarms_height
-        properties = { title = "Alarms", alarms = var.alarm_arns, sortBy = "stateUpdatedTimestamp", states = ["ALARM", "INSUFFICIENT_DATA"] }
-      }],
-      local.headings,
-      local.graphs,
-    )
+    widgets        = concat(local.alarms, local.headings, local.graphs)
   })
 }

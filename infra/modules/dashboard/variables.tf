@@ -45,9 +45,4 @@ variable "panels" {
 variable "alarm_arns" {
   description = "Alarms whose state the dashboard shows."
   type        = list(string)
-
-  validation {
-    condition     = length(var.alarm_arns) <= 100
-    error_message = "CloudWatch shows at most 100 alarms in one place."
-  }
 }

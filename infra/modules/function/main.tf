@@ -62,7 +62,7 @@ resource "aws_iam_role_policy" "this" {
 }
 
 resource "aws_lambda_function" "this" {
-  #checkov:skip=CKV_AWS_115: triggers limit concurrency; a reservation takes it from others
+  #checkov:skip=CKV_AWS_115: triggers limit concurrency; a reservation is a variable
   #checkov:skip=CKV_AWS_116: asynchronous callers have a dead-letter queue
   #checkov:skip=CKV_AWS_117: it calls AWS APIs only; a VPC adds costs and slower cold starts
   #checkov:skip=CKV_AWS_173: variables are names of resources; secrets are in Parameter Store
@@ -78,6 +78,8 @@ resource "aws_lambda_function" "this" {
   source_code_hash = filebase64sha256(local.package)
   memory_size      = var.memory_mb
   timeout          = var.timeout_seconds
+
+  reserved_concurrent_executions = var.reserved_concurrency
 
   ephemeral_storage {
     size = var.ephemeral_mb

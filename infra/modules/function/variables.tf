@@ -30,6 +30,14 @@ variable "timeout_seconds" {
   type        = number
 }
 
+variable "reserved_concurrency" {
+  description = <<-TEXT
+    Concurrency that only this function uses, and its maximum; null for the account's shared one.
+  TEXT
+  type        = number
+  default     = null
+}
+
 variable "ephemeral_mb" {
   description = "Size of /tmp."
   type        = number

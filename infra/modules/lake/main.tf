@@ -1,4 +1,4 @@
-# The lake's bucket, with the prefixes bronze/ silver/ gold/ quarantine/ jobs/ notices/ reference/
+# The lake's bucket, with the prefixes bronze/ silver/ gold/ quarantine/ jobs/ alerts/ reference/
 # shops/ state/.
 
 resource "aws_s3_bucket" "this" {
@@ -89,6 +89,36 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
 
     filter {
       prefix = "jobs/"
+    }
+    expiration {
+      days = 7
+    }
+    noncurrent_version_expiration {
+      noncurrent_days = 1
+    }
+  }
+
+  # Each job rewrites states, markers and run slots. Their old versions and delete markers slow down
+  # listings, and each job lists the slots.
+  rule {
+    id     = "forget-old-states"
+    status = "Enabled"
+
+    filter {
+      prefix = "state/"
+    }
+    noncurrent_version_expiration {
+      noncurrent_days = 1
+    }
+  }
+
+  # The sweep reads receipts of bronze objects of the last three days.
+  rule {
+    id     = "forget-receipts"
+    status = "Enabled"
+
+    filter {
+      prefix = "state/conformed/"
     }
     expiration {
       days = 7

@@ -16,6 +16,11 @@ HERE = Path(__file__).resolve().parent
 TABLES: tuple[str, ...] = tuple(sorted(file.stem for file in HERE.glob("*.*.sql")))
 """The warehouse tables as `schema.table`, each with a file `<schema>.<table>.sql`."""
 
+DATASETS: frozenset[str] = frozenset(
+    re.findall(r"create or replace view valid_(\w+) as", (HERE / "inputs.sql").read_text())
+)
+"""The datasets that `inputs.sql` reads."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -86,6 +91,16 @@ class Expected:
             for (row,) in self._db.execute(f"select data from valid_{dataset}").fetchall()
         ]
 
+    def tables_with_inputs(self) -> list[str]:
+        """Returns the tables whose datasets all have rows. A dataset that no source of a test sends
+        leaves the tables that read it empty.
+        """
+        sent = {
+            dataset
+            for (dataset,) in self._db.execute("select distinct dataset from raw").fetchall()
+        }
+        return [table for table in TABLES if datasets_of(table) <= sent]
+
     def shops(self) -> list[str]:
         """Returns the shops with inputs."""
         return [
@@ -103,3 +118,8 @@ class Expected:
     def _forget(self) -> None:
         self._has_inputs = False
         self._tables.clear()
+
+
+def datasets_of(table: str) -> set[str]:
+    """Returns the datasets that a table's query reads."""
+    return set(re.findall(r"\w+", (HERE / f"{table}.sql").read_text())) & DATASETS

@@ -1,4 +1,4 @@
--- The four inputs as typed tables, from `raw (dataset, shop_id, data)`, which has every row of the
+-- The inputs as typed tables, from `raw (dataset, shop_id, data)`, which has every row of the
 -- sources, repetitions and invalid rows included. Follows the contracts: a row that breaks its
 -- contract does not count, and of rows with the same key the one with the highest version counts.
 create or replace macro is_absent(v) as coalesce(json_type(v), 'NULL') = 'NULL';

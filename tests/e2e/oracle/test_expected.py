@@ -17,7 +17,7 @@ from dev.paths import SCHEMAS
 from dev.pipeline import warehouse_tables
 
 from . import TABLES, Expected, differences
-from .expected import HERE
+from .expected import DATASETS, HERE, datasets_of
 
 D = Decimal
 SHOP = "s"
@@ -165,8 +165,25 @@ ODD_VALUES = [
 ]
 
 
+def test_every_dataset_has_a_full_row() -> None:
+    assert set(FULL_ROWS) == DATASETS
+
+
+def test_every_table_reads_a_dataset() -> None:
+    assert [table for table in TABLES if not datasets_of(table)] == []
+
+
+def test_tables_without_an_input_are_known() -> None:
+    expected = Expected()
+    assert expected.tables_with_inputs() == []
+    expected.add_rows("pos_sales", SHOP, [json.dumps(sale("t", 1, "2026-03-01", 1, "2.50"))])
+    found = expected.tables_with_inputs()
+    assert "finance.revenue_by_region" in found
+    assert "sales.product_turnover_rate" not in found, "it reads inventory_levels, too"
+
+
 @pytest.mark.parametrize("dataset", FULL_ROWS)
-def test_what_is_valid_here_is_what_a_validator_of_json_schema_says(dataset: str) -> None:
+def test_validity_equals_that_of_a_json_schema_validator(dataset: str) -> None:
     """Each field in turn is left out, or gets each odd value, and the contract's own schema is
     asked as well.
     """

@@ -13,8 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dev.package import build
-from dev.paths import SCHEMAS, SQL
+from dev.paths import ROOT, SCHEMAS, SQL, target_dir
 
 from . import TABLES, Expected, differences
 
@@ -40,7 +39,13 @@ OF_SALES = (
 @pytest.fixture(scope="module")
 def binaries() -> Path:
     """Builds the sample sources and the lake in memory."""
-    return build()
+    subprocess.run(
+        ["cargo", "build", "--locked", "--workspace", "--bins"],
+        cwd=ROOT,
+        env={**os.environ, "CARGO_TARGET_DIR": str(target_dir())},
+        check=True,
+    )
+    return target_dir() / "debug"
 
 
 def test_a_month_of_three_shops(binaries: Path, tmp_path: Path) -> None:
@@ -128,10 +133,16 @@ def differing(
         )
         with duckdb.connect() as connection:
             connection.execute("set timezone = 'UTC'")
-            gold = out / "gold" / table.partition(".")[2] / "*" / "data.parquet"
-            got = connection.execute(
-                f"select {columns} from read_parquet('{gold}', hive_partitioning = false)"
-            ).fetchall()
+            gold = out / "gold" / table.partition(".")[2]
+            files = gold / "*" / "data.parquet"
+            # Without an event of its datasets, a model has no folder.
+            got = (
+                connection.execute(
+                    f"select {columns} from read_parquet('{files}', hive_partitioning = false)"
+                ).fetchall()
+                if gold.exists()
+                else []
+            )
         found[table] = differences(want.columns, want.keys, got, want.rows)
     return "\n".join(
         f"\n{table} differs from the oracle:\n{text}" for table, text in found.items() if text

@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_shop_added_a_moment_ago_is_known_while_the_list_cannot_be_read() {
+    async fn a_new_shop_is_known_while_the_list_cannot_be_read() {
         let (source, list, _, cached) = setup_with_list();
         cached.webhook_secrets(&acme()).await.unwrap();
         list.set(Err(ShopListError { reason: "timeout".to_owned() }));
@@ -294,7 +294,7 @@ mod tests {
 
     /// A deployment whose list was never written, and one whose list S3 does not give, go on.
     #[tokio::test]
-    async fn without_a_list_few_names_are_looked_up_and_no_shop_is_called_unknown() {
+    async fn without_a_list_look_ups_are_few_and_no_shop_is_unknown() {
         for answer in [Ok(None), Err(ShopListError { reason: "timeout".to_owned() })] {
             let (source, list, clock, cached) = setup_with_list();
             list.set(answer);

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use shoplake_contracts::ShopId;
 
 use super::{SecretStore, SecretString, SecretVersion, Secrets, SecretsError};
-use crate::PortError;
+use crate::{Faults, PortError, fault};
 
 /// Secrets in memory. They can be made unavailable.
 #[derive(Debug, Default)]
@@ -20,9 +20,20 @@ pub struct MemorySecrets {
     secrets: Mutex<BTreeMap<(ShopId, SecretVersion), SecretString>>,
     unavailable: AtomicBool,
     requests: AtomicUsize,
+    faults: Faults,
 }
 
 impl MemorySecrets {
+    /// Secrets whose requests have these faults.
+    pub fn with_faults(faults: Faults) -> Self {
+        Self { faults, ..Self::default() }
+    }
+
+    /// Returns the faults of the store.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
     /// Sets the secrets of a shop: the current one, and then the previous one if there is one.
     pub fn set<'a>(&self, shop: ShopId, secrets: impl IntoIterator<Item = &'a str>) {
         self.remove(&shop);
@@ -58,18 +69,30 @@ impl MemorySecrets {
         }
         Ok(())
     }
+
+    fn read<T>(&self, action: &'static str, answer: impl FnOnce() -> T) -> Result<T, PortError> {
+        self.request(action)?;
+        fault::read(&self.faults, action, answer)
+    }
+
+    fn write(&self, action: &'static str, effect: impl FnOnce()) -> Result<(), PortError> {
+        self.request(action)?;
+        fault::write(&self.faults, action, effect)
+    }
 }
 
 #[async_trait]
 impl Secrets for MemorySecrets {
     async fn webhook_secrets(&self, shop: &ShopId) -> Result<Vec<SecretString>, SecretsError> {
-        self.request("read secrets")
+        let secrets: Vec<_> = self
+            .read("read secrets", || {
+                let secrets = self.secrets();
+                SecretVersion::ALL
+                    .iter()
+                    .filter_map(|version| secrets.get(&(shop.clone(), *version)).cloned())
+                    .collect()
+            })
             .map_err(|error| SecretsError::Unavailable { reason: error.cause })?;
-        let secrets = self.secrets();
-        let secrets: Vec<_> = SecretVersion::ALL
-            .iter()
-            .filter_map(|version| secrets.get(&(shop.clone(), *version)).cloned())
-            .collect();
         if secrets.is_empty() {
             return Err(SecretsError::UnknownShop { shop: shop.clone() });
         }
@@ -84,8 +107,7 @@ impl SecretStore for MemorySecrets {
         shop: &ShopId,
         version: SecretVersion,
     ) -> Result<Option<SecretString>, PortError> {
-        self.request("read a secret")?;
-        Ok(self.secrets().get(&(shop.clone(), version)).cloned())
+        self.read("read a secret", || self.secrets().get(&(shop.clone(), version)).cloned())
     }
 
     async fn create(
@@ -94,10 +116,12 @@ impl SecretStore for MemorySecrets {
         version: SecretVersion,
         secret: &SecretString,
     ) -> Result<bool, PortError> {
-        self.request("create a secret")?;
-        let mut secrets = self.secrets();
-        let is_new = !secrets.contains_key(&(shop.clone(), version));
-        secrets.entry((shop.clone(), version)).or_insert_with(|| secret.clone());
+        let mut is_new = false;
+        self.write("create a secret", || {
+            let mut secrets = self.secrets();
+            is_new = !secrets.contains_key(&(shop.clone(), version));
+            secrets.entry((shop.clone(), version)).or_insert_with(|| secret.clone());
+        })?;
         Ok(is_new)
     }
 
@@ -107,15 +131,52 @@ impl SecretStore for MemorySecrets {
         version: SecretVersion,
         secret: &SecretString,
     ) -> Result<(), PortError> {
-        self.request("write a secret")?;
-        self.secrets().insert((shop.clone(), version), secret.clone());
-        Ok(())
+        self.write("write a secret", || {
+            self.secrets().insert((shop.clone(), version), secret.clone());
+        })
     }
 
     async fn shops(&self) -> Result<BTreeSet<ShopId>, PortError> {
-        self.request("list secrets")?;
-        let secrets = self.secrets();
-        let current = secrets.keys().filter(|(_, version)| *version == SecretVersion::Current);
-        Ok(current.map(|(shop, _)| shop.clone()).collect())
+        self.read("list secrets", || {
+            let secrets = self.secrets();
+            let current = secrets.keys().filter(|(_, version)| *version == SecretVersion::Current);
+            current.map(|(shop, _)| shop.clone()).collect()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Fault;
+    use crate::secrets::ExposeSecret;
+
+    #[tokio::test]
+    async fn a_secret_is_created_once_after_a_lost_answer() {
+        let secrets = MemorySecrets::default();
+        let shop: ShopId = "acme".parse().unwrap();
+        secrets.faults().set([Some(Fault::AnswerLost)]);
+        let create = |secret: &'static str| {
+            let (secrets, shop, secret) = (&secrets, &shop, SecretString::from(secret));
+            async move { secrets.create(shop, SecretVersion::Current, &secret).await }
+        };
+        assert!(create("first").await.is_err());
+        assert!(!create("second").await.unwrap(), "the first one is there");
+        let found = secrets.webhook_secrets(&shop).await.unwrap();
+        assert_eq!(
+            found.iter().map(|secret| secret.expose_secret()).collect::<Vec<_>>(),
+            ["first"]
+        );
+    }
+
+    #[tokio::test]
+    async fn an_interrupted_store_is_not_an_unknown_shop() {
+        let secrets = MemorySecrets::default();
+        let shop: ShopId = "acme".parse().unwrap();
+        secrets.faults().set([Some(Fault::Refused)]);
+        let error = secrets.webhook_secrets(&shop).await.unwrap_err();
+        assert!(matches!(error, SecretsError::Unavailable { .. }), "{error}");
+        let error = secrets.webhook_secrets(&shop).await.unwrap_err();
+        assert!(matches!(error, SecretsError::UnknownShop { .. }), "{error}");
     }
 }

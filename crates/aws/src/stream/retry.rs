@@ -109,7 +109,10 @@ pub(super) async fn put_all(
             reason = last_failure.as_ref().map(tracing::field::display),
             "records not accepted, trying again"
         );
-        sleep(delay).await;
+        // Retries in memory do not wait, and need no timer.
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
     }
 
     permanent.extend(pending);

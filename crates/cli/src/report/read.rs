@@ -107,8 +107,8 @@ impl Quality {
             failed: batch.query(
                 CHECKS,
                 format!(
-                    "select check_name, model, partition_value, severity, failed_rows, description,
-                        sample, checked_at
+                    "select check_name, model, partition_value, severity, failed_rows, shops,
+                        description, sample, checked_at
                     from {CHECKS} where status <> 'passed'
                     order by case severity when 'error' then 0 else 1 end, checked_at desc,
                         check_name, model, partition_value
@@ -143,6 +143,7 @@ impl Quality {
             ("Partition", "partition_value", Unit::Day),
             ("Severity", "severity", Unit::Text),
             ("Wrong rows", "failed_rows", Unit::Count),
+            ("Shops", "shops", Unit::Text),
             ("What it makes sure of", "description", Unit::Text),
             ("Some of them", "sample", Unit::Text),
             ("Checked (UTC)", "checked_at", Unit::Time),
@@ -155,7 +156,7 @@ impl Quality {
             &columns,
             "No check fails.",
         );
-        for cell in table.rows.iter_mut().map(|row| &mut row[6]) {
+        for cell in table.rows.iter_mut().map(|row| &mut row[7]) {
             if let Value::Text(sample) = cell {
                 *sample = sample.chars().take(SAMPLE_CHARACTERS).collect();
             }

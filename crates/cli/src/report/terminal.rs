@@ -49,9 +49,11 @@ fn add_data_quality(report: &Report, lines: &mut Vec<String>) {
     lines.push("Data quality".to_owned());
     lines.push(format!("  {checks} check results, {failed} failed; newest load {loaded} UTC"));
     for row in &report.failed_checks.rows {
-        let [check, model, partition, severity, rows, ..] = row.as_slice() else { continue };
+        let [check, model, partition, severity, rows, shops, ..] = row.as_slice() else {
+            continue;
+        };
         let text = |value: &Value| show(value, &Unit::Text);
-        let line = format!(
+        let mut line = format!(
             "  {}: {} on {} {}: {} wrong rows",
             text(severity),
             text(check),
@@ -59,6 +61,10 @@ fn add_data_quality(report: &Report, lines: &mut Vec<String>) {
             text(partition),
             show(rows, &Unit::Count)
         );
+        if let Value::Text(shops) = shops {
+            line.push_str(" of ");
+            line.push_str(shops);
+        }
         lines.push(clean::text(&line));
     }
 }

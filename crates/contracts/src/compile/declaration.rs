@@ -6,7 +6,7 @@ use shoplake_jobs::ColumnType;
 
 use super::keyword::{Compiled, list, only_keywords, problem};
 use crate::column::Column;
-use crate::contract::Delivery;
+use crate::contract::{Delivery, Parent};
 use crate::json::Json;
 use crate::partitioning::Partitioning;
 use crate::window::TimeWindow;
@@ -19,6 +19,10 @@ pub(super) struct Declaration {
     pub(super) version: Option<String>,
     pub(super) event_time: String,
     pub(super) partition: Partitioning,
+    pub(super) batch: Option<Partitioning>,
+    pub(super) copies_within_days: Option<u16>,
+    pub(super) belongs_to: Option<Parent>,
+    pub(super) generation: u32,
     pub(super) sort: Vec<String>,
     pub(super) personal: Vec<String>,
     pub(super) fresh_within: Option<Duration>,
@@ -39,6 +43,10 @@ impl Declaration {
             "personal",
             "fresh_within",
             "accepts",
+            "batch",
+            "copies_within_days",
+            "parent",
+            "generation",
         ];
         only_keywords(block, at, &known)?;
         let texts = |name: &str| -> Compiled<Vec<String>> {
@@ -96,7 +104,34 @@ impl Declaration {
             );
         }
         let accepts = accepts(block, at, delivery, &partition)?;
+        let batch = match block.get("batch") {
+            None | Some(Json::Null) => None,
+            Some(_) => Some(batch(&text("batch")?, at, delivery, &partition)?),
+        };
+        let number = |name: &str, least: u32, most: u32| match block.get(name) {
+            None | Some(Json::Null) => Ok(None),
+            Some(Json::Integer(number))
+                if (i64::from(least)..=i64::from(most)).contains(number) =>
+            {
+                Ok(u32::try_from(*number).ok())
+            }
+            Some(other) => problem(
+                &format!("{at}/{name}"),
+                format!("expected an integer from {least} to {most}, found {other}"),
+            ),
+        };
+        let copies_within_days = number("copies_within_days", 0, MAX_COPIES_WITHIN_DAYS)?;
+        let copies_within_days = copies_within_days.and_then(|days| u16::try_from(days).ok());
+        let generation = number("generation", 1, MAX_GENERATION)?.unwrap_or(1);
+        let belongs_to = match block.get("parent") {
+            None | Some(Json::Null) => None,
+            Some(parent) => Some(belongs_to(parent, &format!("{at}/parent"))?),
+        };
         Ok(Self {
+            batch,
+            copies_within_days,
+            belongs_to,
+            generation,
             sources,
             delivery,
             key: texts("key")?,
@@ -147,6 +182,17 @@ impl Declaration {
         if find("event_time", &self.event_time)?.column_type != ColumnType::Timestamp {
             return reject("event_time", &self.event_time, "must be a date-time");
         }
+        if let Some(parent) = &self.belongs_to {
+            for name in parent.key.iter().chain(&parent.version) {
+                if find("parent", name)?.nullable {
+                    return reject(
+                        "parent",
+                        name,
+                        "may be null; the parent of a row must be known",
+                    );
+                }
+            }
+        }
         let name = self.partition.column();
         let decides = find("partition", name)?;
         let possible = match self.partition {
@@ -166,8 +212,106 @@ impl Declaration {
                  integer (bucket)",
             );
         }
-        Ok(())
+        self.check_place()
     }
+
+    /// Checks that rows with one key lie where they are found together. Otherwise a row whose
+    /// partition column is corrected would count in both partitions.
+    fn check_place(&self) -> Compiled<()> {
+        let name = self.partition.column();
+        let is_by_bucket = matches!(self.partition, Partitioning::Bucket { .. });
+        let is_in_key = self.key.iter().any(|column| column == name);
+        let is_stable = is_by_bucket || is_in_key || self.batch.is_some();
+        match self.copies_within_days {
+            None if !is_stable => problem(
+                "/x-dataset/partition",
+                format!(
+                    "{name:?} may change under the key ({}), so that a row and its correction \
+                     count in two partitions; expected {name:?} in \"key\", or \"bucket(...)\", or \
+                     \"batch\" if each delivery replaces a whole day or hour, or \
+                     \"copies_within_days\": how many days may lie between rows with one key that \
+                     count once (0: on another day the same key is another row)",
+                    self.key.join(", ")
+                ),
+            ),
+            Some(_) if is_stable => problem(
+                "/x-dataset/copies_within_days",
+                format!(
+                    "has no effect: rows with one key are in one place, as {name:?} is in the key, \
+                     the dataset is by bucket, or its batches are snapshots; remove it"
+                ),
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The most days between copies of a row: each is read by every model, on both sides.
+const MAX_COPIES_WITHIN_DAYS: u32 = 31;
+
+const MAX_GENERATION: u32 = 9_999;
+
+/// Returns what a batch is. It lies within one partition, so that a model that reads a partition
+/// has all rows of its batches.
+fn batch(
+    text: &str,
+    at: &str,
+    delivery: Delivery,
+    partition: &Partitioning,
+) -> Compiled<Partitioning> {
+    let at = format!("{at}/batch");
+    if delivery != Delivery::Batch {
+        return problem(&at, "only a dataset with \"delivery\": \"batch\" has batches");
+    }
+    let batch: Partitioning = match text.parse() {
+        Ok(batch) => batch,
+        Err(error) => return problem(&at, format!("{error}")),
+    };
+    let is_within = match (&batch, partition) {
+        (Partitioning::Day(one), Partitioning::Day(other))
+        | (Partitioning::Hour(one), Partitioning::Hour(other) | Partitioning::Day(other)) => {
+            one == other
+        }
+        _ => false,
+    };
+    if is_within {
+        return Ok(batch);
+    }
+    problem(
+        &at,
+        format!(
+            "{batch} does not lie within a partition, {partition}: expected day(column) or \
+             hour(column) of the partition's column; leave \"batch\" out if a batch is not all \
+             rows of a day or an hour"
+        ),
+    )
+}
+
+/// Returns the parent that a dataset declares.
+fn belongs_to(block: &Json, at: &str) -> Compiled<Parent> {
+    only_keywords(block, at, &["dataset", "key", "version"])?;
+    let text = |name: &str| match block.get(name) {
+        Some(Json::Text(text)) => Ok(text.clone()),
+        _ => problem(
+            &format!("{at}/{name}"),
+            "expected a string: {\"dataset\": \"orders\", \"key\": [\"shop_id\", \"order_id\"], \
+             \"version\": \"updated_at\"}",
+        ),
+    };
+    let mut key = Vec::new();
+    for name in list(block, at, "key")? {
+        let Some(name) = name.as_str() else {
+            return problem(&format!("{at}/key"), "expected strings");
+        };
+        key.push(name.to_owned());
+    }
+    if key.len() < 2 || key[0] != "shop_id" {
+        return problem(
+            &format!("{at}/key"),
+            "expected the key of the parent, such as [\"shop_id\", \"order_id\"]",
+        );
+    }
+    Ok(Parent { dataset: text("dataset")?, key, version: Some(text("version")?) })
 }
 
 /// Returns the declared window of accepted times, or else the default window of a dataset that is

@@ -1,10 +1,25 @@
 //! Generates documents that nearly fulfil a schema, from the schema itself.
 
+use std::path::Path;
+
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 /// A schema with every keyword, nesting, null and an array of objects.
 pub(crate) const SYNTHETIC: &str = include_str!("synthetic.json");
+
+/// Returns the schemas of a folder and the synthetic one, each with the name of its dataset.
+pub(crate) fn schemas(folder: &Path) -> Vec<(String, String)> {
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let mut schemas: Vec<_> = files
+        .map(|path| {
+            let dataset = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            (dataset, std::fs::read_to_string(path).unwrap())
+        })
+        .collect();
+    schemas.push(("synthetic".to_owned(), SYNTHETIC.to_owned()));
+    schemas
+}
 
 /// Values that a careless sender might put anywhere.
 fn junk() -> impl Strategy<Value = Value> {

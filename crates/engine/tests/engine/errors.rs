@@ -1,7 +1,7 @@
 //! Errors say which table, which object and which column, and what to do.
 
 use shoplake_contracts::ColumnType;
-use shoplake_engine::{EngineError, Limits};
+use shoplake_engine::{DataFusion, EngineError, Limits};
 use shoplake_lake::{Condition, Metadata, Store};
 use shoplake_testing::{Lake, row};
 
@@ -14,7 +14,7 @@ async fn error(lake: &Lake) -> EngineError {
 }
 
 #[tokio::test]
-async fn given_a_column_of_another_type_then_the_error_names_it() {
+async fn an_error_names_a_column_of_another_type() {
     let lake = Lake::new();
     let mut columns = lake.contracts.get("web_traffic").unwrap().columns.clone();
     let column = columns.iter_mut().find(|column| column.name == "occurred_at").unwrap();
@@ -30,7 +30,7 @@ async fn given_a_column_of_another_type_then_the_error_names_it() {
 }
 
 #[tokio::test]
-async fn given_an_object_without_a_required_column_then_the_error_names_it() {
+async fn a_missing_required_column_is_a_permanent_error() {
     let lake = Lake::new();
     let mut columns = lake.contracts.get("web_traffic").unwrap().columns.clone();
     columns.retain(|column| column.name != "session_id");
@@ -44,7 +44,7 @@ async fn given_an_object_without_a_required_column_then_the_error_names_it() {
 }
 
 #[tokio::test]
-async fn given_an_object_that_is_no_parquet_then_the_error_names_it() {
+async fn an_error_names_an_object_that_is_not_parquet() {
     let lake = Lake::new();
     let key = "silver/web_traffic/dt=2026-03-01/a.parquet";
     lake.store.put(key, "no parquet".into(), Metadata::new(), Condition::Always).await.unwrap();
@@ -56,12 +56,13 @@ async fn given_an_object_that_is_no_parquet_then_the_error_names_it() {
 }
 
 #[tokio::test]
-async fn given_an_object_that_is_gone_then_another_plan_may_succeed() {
+async fn a_deleted_object_is_a_retryable_error() {
     let lake = Lake::new();
     let key = lake.write("web_traffic", FOLDER, "a", &[]).await;
     let job = lake.job(MODEL, DAY).await;
     lake.store.delete(&key).await.unwrap();
-    let error = shoplake_engine::run(&lake.store, &job, None, Limits::default()).await.unwrap_err();
+    let error =
+        shoplake_engine::run(&lake.store, &job, None, &DataFusion::default()).await.unwrap_err();
     assert!(
         matches!(&error, EngineError::MissingObject { key: gone, .. } if *gone == key),
         "{error}"
@@ -70,23 +71,24 @@ async fn given_an_object_that_is_gone_then_another_plan_may_succeed() {
 }
 
 #[tokio::test]
-async fn given_a_store_that_fails_then_the_job_may_be_tried_again() {
+async fn a_failure_of_the_store_is_a_retryable_error() {
     let lake = Lake::new();
     lake.write("web_traffic", FOLDER, "a", &[]).await;
     let job = lake.job(MODEL, DAY).await;
     lake.store.fail([true]);
-    let error = shoplake_engine::run(&lake.store, &job, None, Limits::default()).await.unwrap_err();
+    let error =
+        shoplake_engine::run(&lake.store, &job, None, &DataFusion::default()).await.unwrap_err();
     assert!(error.is_retryable(), "{error}");
 }
 
 #[tokio::test]
-async fn given_a_query_that_does_not_run_then_the_error_names_the_model_and_the_query() {
+async fn an_error_of_a_query_names_the_model_and_the_column() {
     let lake = Lake::new();
     lake.write("web_traffic", FOLDER, "a", &[]).await;
     let mut job = lake.job(MODEL, DAY).await;
     job.sql = "select no_such_column from silver__web_traffic".to_owned();
     let run = async |job| {
-        shoplake_engine::run(&lake.store, &job, None, Limits::default()).await.unwrap_err()
+        shoplake_engine::run(&lake.store, &job, None, &DataFusion::default()).await.unwrap_err()
     };
     let error = run(job.clone()).await;
     assert!(
@@ -109,7 +111,7 @@ async fn given_a_query_that_does_not_run_then_the_error_names_the_model_and_the_
 }
 
 #[tokio::test]
-async fn given_too_little_memory_then_the_error_says_so() {
+async fn too_little_memory_is_an_error_of_its_own() {
     let lake = Lake::new();
     let events: Vec<_> = (0..2000)
         .map(|number| {
@@ -135,7 +137,7 @@ async fn given_too_little_memory_then_the_error_says_so() {
         .collect();
     lake.write("web_traffic", FOLDER, "a", &events).await;
     let job = lake.job(MODEL, DAY).await;
-    let limits = Limits { memory_bytes: 10_000, parallelism: 1 };
-    let error = shoplake_engine::run(&lake.store, &job, None, limits).await.unwrap_err();
+    let engine = DataFusion { limits: Limits { memory_bytes: 10_000, parallelism: 1 } };
+    let error = shoplake_engine::run(&lake.store, &job, None, &engine).await.unwrap_err();
     assert!(matches!(error, EngineError::Memory { .. }), "{error}");
 }

@@ -7,3 +7,4 @@ mod order;
 mod reference;
 mod sales;
 mod sessions;
+mod shops;

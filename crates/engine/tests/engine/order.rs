@@ -1,9 +1,14 @@
 //! A partition is a function of the set of its rows: never of how they are divided into objects,
 //! nor of their order.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
+use shoplake_contracts::Contracts;
 use shoplake_engine::gold;
-use shoplake_testing::{Lake, Row, row};
+use shoplake_lake::MemoryStore;
+use shoplake_models::Models;
+use shoplake_testing::{Lake, Row, row, texts};
 
 /// Few sessions, products and lines, so that duplicates, splits and ties are frequent.
 fn events() -> impl Strategy<Value = Vec<Row>> {
@@ -84,6 +89,80 @@ fn shuffled(rows: impl Strategy<Value = Vec<Row>>) -> impl Strategy<Value = (Vec
     rows.prop_flat_map(|rows| (Just(rows.clone()), Just(rows).prop_shuffle()))
 }
 
+/// A dataset whose senders have a clock.
+const PRICES: &str = r#"{
+    "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Prices",
+    "description": "d", "type": "object",
+    "x-dataset": {"source": "shop", "delivery": "stream", "key": ["shop_id", "id", "day"],
+                  "version": "updated_at", "event_time": "updated_at", "partition": "day(day)",
+                  "sort": ["shop_id"], "personal": []},
+    "required": ["id", "day", "updated_at", "amount"],
+    "properties": {"id": {"type": "string", "description": "d"},
+                   "day": {"type": "string", "format": "date", "description": "d"},
+                   "updated_at": {"type": "string", "format": "date-time", "description": "d"},
+                   "triggered_at": {"type": ["string", "null"], "format": "date-time",
+                                    "description": "d"},
+                   "amount": {"type": "integer", "minimum": 0, "maximum": 9, "description": "d"}}
+}"#;
+
+const NEWEST: &str = "-- grain = \"one row per shop, day and id\"
+-- key = [\"shop_id\", \"day\", \"id\"]
+-- partition = \"day\"
+-- inputs = [\"silver.prices\"]
+
+select shop_id, day, id, amount from silver.prices
+";
+
+/// What decides between two versions, the most important first: when it was updated, when it was
+/// sent, when it was received, its envelope, its amount.
+type Version = (u32, Option<u32>, u32, u32, u32);
+
+fn versions() -> impl Strategy<Value = Vec<(u32, Version)>> {
+    let version = (0..2_u32, prop::option::of(0..2_u32), 0..2_u32, 0..2_u32, 0..3_u32);
+    prop::collection::vec((0..3_u32, version), 1..20)
+}
+
+/// Versions of rows, each with its key.
+type Versions = Vec<(u32, Version)>;
+
+/// Versions, and the same versions in another order, some of them twice.
+fn disordered() -> impl Strategy<Value = (Versions, Versions)> {
+    versions().prop_flat_map(|versions| {
+        let again = prop::sample::subsequence(versions.clone(), 0..=versions.len());
+        let all = versions.clone();
+        let twice = again.prop_map(move |again| [all.clone(), again].concat()).prop_shuffle();
+        (Just(versions), twice)
+    })
+}
+
+fn price((id, (updated, triggered, received, envelope, amount)): &(u32, Version)) -> Row {
+    let at = |minute: &u32| format!("2026-03-01T12:{minute:02}:00Z");
+    let mut price = row(
+        &[("shop_id", "acme"), ("day", "2026-03-01")],
+        &[
+            ("id", &format!("p{id}")),
+            ("updated_at", &at(updated)),
+            ("_received_at", &at(received)),
+            ("_envelope_id", &format!("e{envelope}")),
+            ("amount", &amount.to_string()),
+        ],
+    );
+    price.extend(triggered.as_ref().map(|triggered| ("triggered_at", at(triggered))));
+    price
+}
+
+/// The amounts that count, if the versions come in as many objects as `objects` says.
+async fn newest(versions: &[(u32, Version)], objects: usize) -> Vec<String> {
+    let contracts = Contracts::from_sources([("prices", PRICES)]).unwrap();
+    let models = Models::from_sources(&contracts, [("intermediate/newest.sql", NEWEST)]).unwrap();
+    let lake = Lake { store: MemoryStore::default(), contracts, models };
+    let rows: Vec<_> = versions.iter().map(price).collect();
+    for (number, rows) in rows.chunks(rows.len().div_ceil(objects)).enumerate() {
+        lake.write("prices", "dt=2026-03-01", &number.to_string(), rows).await;
+    }
+    texts(&lake.run("newest", "2026-03-01").await.unwrap().rows)
+}
+
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap()
 }
@@ -107,6 +186,26 @@ proptest! {
             )
         });
         prop_assert!(one == two);
+    }
+
+    #[test]
+    fn the_newest_version_counts_in_any_order_and_number(
+        (versions, disordered) in disordered(), objects in 1..5_usize,
+    ) {
+        let mut expected: BTreeMap<u32, Version> = BTreeMap::new();
+        for (id, version) in &versions {
+            let newest = expected.entry(*id).or_insert(*version);
+            *newest = (*newest).max(*version);
+        }
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(id, (.., amount))| format!("acme|2026-03-01|p{id}|{amount}"))
+            .collect();
+        let (one, other) = runtime().block_on(async {
+            (newest(&versions, 1).await, newest(&disordered, objects).await)
+        });
+        prop_assert_eq!(&one, &expected);
+        prop_assert_eq!(other, expected);
     }
 
     #[test]

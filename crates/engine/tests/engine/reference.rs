@@ -1,10 +1,10 @@
 //! Reference tables: rows that a job carries in its SQL.
 
-use shoplake_engine::Limits;
+use shoplake_engine::DataFusion;
 use shoplake_jobs::Partition;
 use shoplake_lake::Store;
 use shoplake_models::{GoldHead, Listing, Plan, References};
-use shoplake_testing::{Lake, Row, row, texts};
+use shoplake_testing::{Lake, sale, texts};
 
 const WEIGHTS: &str = r#"# description = "Weights of products."
 # key = ["product_id"]
@@ -47,38 +47,19 @@ select
 from sold
 "#;
 
-fn sale(line: &str, product: &str) -> Row {
-    row(
-        &[
-            ("shop_id", "acme"),
-            ("transaction_id", "t1"),
-            ("store_id", "s1"),
-            ("region", "north"),
-            ("quantity", "1"),
-            ("unit_price", "1"),
-            ("discount", "0"),
-            ("currency", "GBP"),
-            ("sold_at", "2010-12-01T10:00:00Z"),
-            ("business_date", "2010-12-01"),
-            ("_envelope_id", "m1"),
-            ("_received_at", "2010-12-01T12:00:00Z"),
-        ],
-        &[("line_no", line), ("product_id", product)],
-    )
-}
-
 async fn lake() -> Lake {
     let lake = Lake::with_models(&[
         ("reference/weights.csv", WEIGHTS),
         ("intermediate/weighted.sql", MODEL),
     ]);
-    let rows = [sale("1", "p1"), sale("2", "p2"), sale("3", "p3")];
+    let rows = [("1", "p1"), ("2", "p2"), ("3", "p3")]
+        .map(|(line, product)| sale(&[("line_no", line), ("product_id", product)]));
     lake.write("pos_sales", "dt=2010-12-01", "a", &rows).await;
     lake
 }
 
 #[tokio::test]
-async fn given_rows_of_every_type_then_a_model_reads_them_with_their_types() {
+async fn a_reference_table_keeps_the_type_of_each_column() {
     let output = lake().await.run("weighted", "2010-12-01").await.unwrap();
     assert_eq!(
         texts(&output.rows),
@@ -109,11 +90,13 @@ async fn texts_with(lake: &Lake, csv: &str) -> Vec<String> {
     else {
         panic!("expected a job");
     };
-    texts(&shoplake_engine::run(&lake.store, &job, None, Limits::default()).await.unwrap().rows)
+    texts(
+        &shoplake_engine::run(&lake.store, &job, None, &DataFusion::default()).await.unwrap().rows,
+    )
 }
 
 #[tokio::test]
-async fn given_edited_rows_or_none_at_all_then_the_types_are_the_same() {
+async fn a_table_with_edited_rows_or_none_keeps_its_types() {
     let lake = lake().await;
     let head = "boxes,sold,since,weight,product_id\n";
     let edited = texts_with(&lake, &format!("{head}7,false,1970-01-01,99999.9999,p3\n")).await;
@@ -123,7 +106,7 @@ async fn given_edited_rows_or_none_at_all_then_the_types_are_the_same() {
 }
 
 #[tokio::test]
-async fn given_as_many_rows_as_a_table_may_have_then_the_job_still_runs() {
+async fn a_job_runs_with_the_most_rows_that_a_table_may_have() {
     let rows = (0..10_000).map(|number| format!("x{number},1,1,2010-12-01,true\n"));
     let csv: String =
         std::iter::once("product_id,weight,boxes,since,sold\n".to_owned()).chain(rows).collect();

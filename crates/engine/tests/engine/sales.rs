@@ -1,38 +1,16 @@
 //! Sales by region and product, and the checks of it, against numbers computed by hand.
 
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
 use shoplake_jobs::Severity;
 use shoplake_lake::Store;
 use shoplake_models::Models;
-use shoplake_testing::{Lake, Row, row, texts};
+use shoplake_testing::{Lake, Row, row, sale, texts};
 
 const MODEL: &str = "total_sales_by_region_product";
 const DAY: &str = "2010-12-01";
 const FOLDER: &str = "dt=2010-12-01";
-
-fn sale(pairs: &[(&'static str, &str)]) -> Row {
-    let mut row = row(
-        &[
-            ("shop_id", "acme"),
-            ("transaction_id", "t1"),
-            ("line_no", "1"),
-            ("store_id", "s1"),
-            ("region", "north"),
-            ("product_id", "p1"),
-            ("quantity", "1"),
-            ("unit_price", "1"),
-            ("discount", "0"),
-            ("currency", "GBP"),
-            ("sold_at", "2010-12-01T10:00:00Z"),
-            ("business_date", DAY),
-            ("_received_at", "2010-12-02T00:00:00Z"),
-        ],
-        pairs,
-    );
-    let envelope =
-        format!("pos/{}/{}/{}", row["business_date"], row["transaction_id"], row["line_no"]);
-    row.entry("_envelope_id").or_insert(envelope);
-    row
-}
 
 fn total(rows: &str, quantity: &str) -> Row {
     row(
@@ -69,7 +47,7 @@ fn quarantined(envelope: &str, origin: &str) -> Row {
 }
 
 #[tokio::test]
-async fn given_sales_and_returns_then_the_totals_are_those_computed_by_hand() {
+async fn totals_of_sales_and_returns_equal_those_by_hand() {
     let lake = Lake::new();
     let first = [
         sale(&[("quantity", "6"), ("unit_price", "2.55"), ("discount", "0.30")]),
@@ -127,7 +105,7 @@ async fn given_sales_and_returns_then_the_totals_are_those_computed_by_hand() {
 }
 
 #[tokio::test]
-async fn given_a_line_twice_then_it_counts_once_and_the_one_received_last_wins() {
+async fn the_copy_of_a_line_received_last_counts_once() {
     let lake = Lake::new();
     let late = |price| [sale(&[("unit_price", price), ("_received_at", "2010-12-03T00:00:00Z")])];
     lake.write("pos_sales", FOLDER, "a", &late("5")).await;
@@ -137,7 +115,7 @@ async fn given_a_line_twice_then_it_counts_once_and_the_one_received_last_wins()
 }
 
 #[tokio::test]
-async fn given_an_object_from_before_a_column_then_the_column_is_null_there() {
+async fn a_column_is_null_in_objects_from_before_it() {
     let lake = Lake::new();
     let mut columns = lake.contracts.get("pos_sales").unwrap().columns.clone();
     columns.retain(|column| !matches!(column.name.as_str(), "unit_cost" | "product_name"));
@@ -157,7 +135,7 @@ async fn given_an_object_from_before_a_column_then_the_column_is_null_there() {
 }
 
 #[tokio::test]
-async fn given_no_rows_then_there_is_nothing_new() {
+async fn an_empty_first_result_changes_nothing() {
     let lake = Lake::new();
     lake.write("pos_sales", FOLDER, "a", &[]).await;
     let output = lake.run(MODEL, DAY).await.unwrap();
@@ -166,7 +144,7 @@ async fn given_no_rows_then_there_is_nothing_new() {
 }
 
 #[tokio::test]
-async fn given_only_duplicates_since_the_last_commit_then_nothing_changed() {
+async fn duplicates_since_the_last_commit_change_nothing() {
     let lake = Lake::new();
     lake.write("pos_sales", FOLDER, "a", &[sale(&[])]).await;
     assert!(lake.commit(MODEL, DAY).await.changed);
@@ -182,7 +160,7 @@ async fn given_only_duplicates_since_the_last_commit_then_nothing_changed() {
 }
 
 #[tokio::test]
-async fn given_control_totals_that_agree_then_no_check_fails() {
+async fn equal_control_totals_fail_no_check() {
     let lake = Lake::new();
     lake.write(
         "pos_sales",
@@ -214,37 +192,143 @@ async fn given_control_totals_that_agree_then_no_check_fails() {
 }
 
 #[tokio::test]
-async fn given_fewer_rows_than_were_sent_then_the_check_warns_and_says_which() {
+async fn a_control_total_withholds_a_shop_with_other_rows() {
     let lake = Lake::new();
     lake.write("pos_sales", FOLDER, "a", &[sale(&[])]).await;
     lake.commit(MODEL, DAY).await;
-    lake.write("control_totals", FOLDER, "a", &[total("2", "1")]).await;
+    let arrived = [sale(&[("line_no", "2")]), sale(&[("shop_id", "other")])];
+    lake.write("pos_sales", FOLDER, "b", &arrived).await;
+    lake.write("control_totals", FOLDER, "a", &[total("3", "3")]).await;
     let output = lake.run(MODEL, DAY).await.unwrap();
+    assert_eq!(output.failed_checks[0].sample[0]["expected_rows"].as_deref(), Some("3"));
 
-    assert!(!output.changed, "the rows are as before: it is the totals that came");
-    assert!(!output.is_rejected());
+    lake.write("control_totals", FOLDER, "a", &[total("0", "0")]).await;
+    let output = lake.run(MODEL, DAY).await.unwrap();
+    assert_eq!(
+        texts(&output.rows),
+        [
+            "acme|2010-12-01|north|p1|GBP|1.0000|0.0000|1.0000|1|0|1",
+            "other|2010-12-01|north|p1|GBP|1.0000|0.0000|1.0000|1|0|1",
+        ]
+    );
     let failed = &output.failed_checks[0];
     assert_eq!((failed.name.as_str(), failed.rows), ("control_totals_pos_sales", 1));
-    assert_eq!((failed.severity, &failed.shops[..]), (Severity::Warn, &["acme".to_owned()][..]));
-    assert_eq!(failed.sample[0]["expected_rows"].as_deref(), Some("2"));
-    assert_eq!(failed.sample[0]["actual_rows"].as_deref(), Some("1"));
+    assert_eq!((failed.severity, &failed.shops[..]), (Severity::Error, &["acme".to_owned()][..]));
+    assert_eq!(failed.sample[0]["expected_rows"].as_deref(), Some("0"));
+    assert_eq!(failed.sample[0]["actual_rows"].as_deref(), Some("2"));
 
-    lake.write("control_totals", FOLDER, "a", &[total("1", "5")]).await;
+    lake.write("control_totals", FOLDER, "a", &[total("2", "5")]).await;
     let output = lake.run(MODEL, DAY).await.unwrap();
-    assert_eq!(output.failed_checks[0].sample[0]["actual_quantity"].as_deref(), Some("1"));
+    assert_eq!(output.failed_checks[0].sample[0]["actual_quantity"].as_deref(), Some("2"));
 }
 
 #[tokio::test]
-async fn given_totals_without_any_row_then_the_check_warns() {
+async fn a_day_with_control_totals_alone_is_empty() {
     let lake = Lake::new();
     lake.write("control_totals", FOLDER, "a", &[total("2", "2")]).await;
-    let output = lake.run(MODEL, DAY).await.unwrap();
-    assert_eq!(output.failed_checks[0].sample[0]["actual_rows"].as_deref(), Some("0"));
+    assert_eq!(lake.plan(MODEL, DAY).await, shoplake_models::Plan::UpToDate);
+}
+
+const FIRST: &str = "2010-12-02T04:30:00.000000Z";
+const SECOND: &str = "2010-12-03T04:30:00.000000Z";
+
+/// Older objects lack the columns of batch and run. Their rows are those of no run.
+#[tokio::test]
+async fn a_complete_run_replaces_objects_from_before_runs() {
+    let lake = Lake::new();
+    let mut columns = lake.contracts.get("pos_sales").unwrap().columns.clone();
+    columns.retain(|column| !matches!(column.name.as_str(), "_batch" | "_run"));
+    let old = [sale(&[]), sale(&[("line_no", "2")])];
+    lake.write_columns("pos_sales", FOLDER, "old", &columns, &old).await;
+    let mut columns = lake.contracts.get("control_totals").unwrap().columns.clone();
+    columns.retain(|column| !matches!(column.name.as_str(), "run" | "_batch" | "_run"));
+    lake.write_columns("control_totals", FOLDER, "old", &columns, &[total("2", "2")]).await;
+    assert_eq!(lake.run(MODEL, DAY).await.unwrap().failed_checks, []);
+
+    let run = [("_batch", DAY), ("_run", FIRST)];
+    let lines = [sale(&run), sale(&[run[0], run[1], ("line_no", "3"), ("quantity", "4")])];
+    lake.write("pos_sales", FOLDER, "new", &lines[..1]).await;
+    let mut sent = total("2", "5");
+    sent.insert("run", FIRST.to_owned());
+    lake.write("control_totals", FOLDER, "new", &[sent]).await;
+    let units = async || {
+        let output = lake.run(MODEL, DAY).await.unwrap();
+        assert_eq!(output.failed_checks, []);
+        texts(&output.rows)
+    };
+    let old = ["acme|2010-12-01|north|p1|GBP|2.0000|0.0000|2.0000|2|0|1"];
+    assert_eq!(units().await, old, "the run is not complete");
+    lake.write("pos_sales", FOLDER, "rest", &lines[1..]).await;
+    assert_eq!(units().await, ["acme|2010-12-01|north|p1|GBP|5.0000|0.0000|5.0000|5|0|1"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 16,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// The rows that count are those of the newest run of which no row is missing; else those
+    /// without a run. `totals` are runs, each with the number of its missing rows.
+    #[test]
+    fn the_newest_complete_run_counts_whatever_else_landed(
+        lines in prop::collection::vec((0..3_usize, 1..4_u32, 1..50_i32), 1..16),
+        totals in prop::collection::vec((1..3_usize, 0..3_usize), 0..3),
+    ) {
+        let runs = [None, Some(FIRST), Some(SECOND)];
+        let mut landed: [BTreeMap<u32, i32>; 3] = Default::default();
+        let rows: Vec<_> = lines
+            .iter()
+            .enumerate()
+            .map(|(number, (run, line, quantity))| {
+                landed[*run].insert(*line, *quantity);
+                let (line, quantity) = (line.to_string(), quantity.to_string());
+                let received = format!("2010-12-02T00:00:{number:02}Z");
+                let mut row = sale(&[
+                    ("line_no", &line),
+                    ("quantity", &quantity),
+                    ("_received_at", &received),
+                ]);
+                if let Some(run) = runs[*run] {
+                    row.extend([("_batch", DAY.to_owned()), ("_run", run.to_owned())]);
+                }
+                row
+            })
+            .collect();
+        // Of two control totals of one run the last counts, and the test sends one for each.
+        let totals: BTreeMap<usize, usize> = totals.into_iter().collect();
+        let complete = totals.iter().filter(|(_, missing)| **missing == 0);
+        let counted = complete.map(|(run, _)| *run).max().unwrap_or(0);
+        let units: i32 = landed[counted].values().sum();
+        let total_rows: Vec<_> = totals
+            .iter()
+            .map(|(run, missing)| {
+                let lines = &landed[*run];
+                let quantity: i32 = lines.values().sum();
+                let mut row = total(&(lines.len() + missing).to_string(), &quantity.to_string());
+                row.extend(runs[*run].map(|run| ("run", run.to_owned())));
+                row
+            })
+            .collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let found = runtime.block_on(async {
+            let lake = Lake::new();
+            lake.write("pos_sales", FOLDER, "a", &rows).await;
+            lake.write("control_totals", FOLDER, "a", &total_rows).await;
+            texts(&lake.run(MODEL, DAY).await.unwrap().rows)
+        });
+        let sold: Vec<_> =
+            found.iter().map(|row| row.split('|').nth(8).unwrap().to_owned()).collect();
+        let expected: Vec<_> =
+            if landed[counted].is_empty() { vec![] } else { vec![units.to_string()] };
+        prop_assert_eq!(sold, expected);
+    }
 }
 
 #[tokio::test]
-async fn given_a_model_that_reads_the_model_then_what_changed_dirties_it() {
-    let upstream = include_str!("../../../../glue-sql/sales/total_sales_by_region_product.sql");
+async fn a_change_dirties_the_partitions_of_downstream_models() {
+    let upstream = shoplake_testing::read("glue-sql/sales/total_sales_by_region_product.sql");
     let weekly = r#"-- grain = "one row per shop and week's last day"
 -- key = ["shop_id", "business_date"]
 -- partition = "business_date"
@@ -263,7 +347,7 @@ with days as (
 select shop_id, business_date, units_sold from days
 "#;
     let lake = Lake::with_models(&[
-        ("sales/total_sales_by_region_product.sql", upstream),
+        ("sales/total_sales_by_region_product.sql", &upstream),
         ("intermediate/weekly.sql", weekly),
     ]);
     lake.write("pos_sales", FOLDER, "a", &[sale(&[("quantity", "4")])]).await;
@@ -330,7 +414,7 @@ async fn decimals_of_two_widths_are_read_as_the_wider() {
 }
 
 #[tokio::test]
-async fn given_wrong_rows_then_the_checks_of_the_key_and_of_the_sums_find_them() {
+async fn key_checks_find_nulls_and_duplicates() {
     let model = r#"-- grain = "wrong on purpose"
 -- key = ["shop_id", "business_date", "region"]
 -- partition = "business_date"
@@ -353,4 +437,5 @@ select shop_id, business_date, region from final
     assert_eq!(failed, [("wrong_key_is_not_null", 1), ("wrong_key_is_unique", 1)]);
     assert_eq!(output.failed_checks[0].sample[0]["region"], None);
     assert_eq!(output.failed_checks[1].sample[0]["row_count"].as_deref(), Some("2"));
+    assert_eq!((output.rows.num_rows(), output.changed), (0, false), "the shop is withheld");
 }

@@ -44,7 +44,7 @@ async fn rows(events: &[Row], day: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn given_sessions_then_durations_and_bounces_are_those_computed_by_hand() {
+async fn durations_and_bounces_equal_those_by_hand() {
     let events = [
         // 90.5 seconds
         event("e1", "s1", "page_view", "2026-03-01T10:00:00Z"),
@@ -62,7 +62,7 @@ async fn given_sessions_then_durations_and_bounces_are_those_computed_by_hand() 
 }
 
 #[tokio::test]
-async fn given_more_than_thirty_minutes_without_an_event_then_it_is_two_sessions() {
+async fn a_pause_of_more_than_30_minutes_ends_a_session() {
     let at = |second_event| {
         [
             event("e1", "s1", "page_view", "2026-03-01T10:00:00Z"),
@@ -80,7 +80,7 @@ async fn given_more_than_thirty_minutes_without_an_event_then_it_is_two_sessions
 }
 
 #[tokio::test]
-async fn given_a_session_past_midnight_then_it_belongs_wholly_to_the_day_it_started_on() {
+async fn a_session_belongs_to_the_day_on_which_it_started() {
     let events = [
         event("e1", "s1", "page_view", "2026-02-28T23:50:00Z"),
         event("e2", "s1", "page_view", "2026-03-01T00:10:00Z"),
@@ -96,7 +96,7 @@ async fn given_a_session_past_midnight_then_it_belongs_wholly_to_the_day_it_star
 }
 
 #[tokio::test]
-async fn given_an_event_twice_then_a_bounce_stays_a_bounce() {
+async fn a_bounce_with_a_duplicate_event_stays_a_bounce() {
     let bounce = || event("e1", "s1", "page_view", "2026-03-01T10:00:00Z");
     assert_eq!(
         rows(&[bounce(), bounce()], "2026-03-01").await,
@@ -105,7 +105,7 @@ async fn given_an_event_twice_then_a_bounce_stays_a_bounce() {
 }
 
 #[tokio::test]
-async fn given_a_late_event_then_the_session_is_computed_again_as_a_whole() {
+async fn a_late_event_joins_two_sessions() {
     let mut events = vec![
         event("e1", "s1", "page_view", "2026-03-01T10:00:00Z"),
         event("e3", "s1", "page_view", "2026-03-01T10:50:00Z"),
@@ -116,7 +116,7 @@ async fn given_a_late_event_then_the_session_is_computed_again_as_a_whole() {
 }
 
 #[tokio::test]
-async fn given_the_same_session_id_in_two_shops_then_they_are_two_sessions() {
+async fn equal_session_ids_of_two_shops_are_two_sessions() {
     let mut other = event("e1", "s1", "page_view", "2026-03-01T10:00:00Z");
     other.insert("shop_id", "other".to_owned());
     let events = [event("e1", "s1", "page_view", "2026-03-01T10:00:05Z"), other];

@@ -8,18 +8,18 @@ mod validity;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use shoplake_aws::shops::{CachedShopList, MemoryShopList};
 use shoplake_aws::stream::{MemoryStream, PutFailure, Record};
 use shoplake_contracts::{Contracts, ShopId};
 use shoplake_platform::clock::ManualClock;
 use shoplake_platform::metrics::{MemorySink, Metrics};
+use shoplake_testing::visits::{self, event, events, events_of_days, now};
 
 use crate::{AuthenticatedRequest, Ingest, Receipt, Rejection};
 
 const STREAM: &str = "test-web";
-const VISITS: &str = include_str!("visits.json");
 
 struct Fixture {
     ingest: Ingest,
@@ -28,14 +28,12 @@ struct Fixture {
     metrics: Arc<MemorySink>,
 }
 
-fn now() -> DateTime<Utc> {
-    "2026-11-21T10:00:00Z".parse().unwrap()
-}
-
 impl Fixture {
     fn new() -> Self {
-        let batch = VISITS.replace(r#""delivery": "stream""#, r#""delivery": "batch""#);
-        let contracts = Contracts::from_sources([("visits", VISITS), ("sales", &batch)]).unwrap();
+        Self::of(visits::contracts_with_batch())
+    }
+
+    fn of(contracts: Contracts) -> Self {
         let list = Arc::new(MemoryShopList::default());
         list.set_shops(["acme", "other"]);
         let clock = Arc::new(ManualClock::new(now()));
@@ -79,24 +77,6 @@ impl Fixture {
         let lines = self.stream.lines(STREAM);
         lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
-}
-
-fn event(id: &str) -> String {
-    format!(r#"{{"event_id":"{id}","occurred_at":"2026-11-21T09:59:58+00:00"}}"#)
-}
-
-fn events(count: usize) -> String {
-    let events: Vec<String> = (0..count).map(|number| event(&format!("e{number}"))).collect();
-    format!("[{}]", events.join(","))
-}
-
-/// One event on each of these days before `now`.
-fn events_of_days(days: std::ops::Range<i64>) -> String {
-    let event = |days: i64| {
-        let at = (now() - TimeDelta::days(days)).to_rfc3339();
-        format!(r#"{{"event_id":"e{days}","occurred_at":"{at}"}}"#)
-    };
-    format!("[{}]", days.map(event).collect::<Vec<_>>().join(","))
 }
 
 fn ids(receipts: &[Receipt]) -> Vec<&str> {

@@ -48,8 +48,9 @@ async fn many_old_days_at_once_are_rejected_for_their_shop_only() {
         .await
         .unwrap_err();
     let Rejection::TooManyPartitions(partitions) = rejection else { panic!("{rejection}") };
-    let TooManyPartitions { new, used, limit, retry_after_seconds, .. } = partitions;
-    assert_eq!((new, used, limit, retry_after_seconds), (100, 0, 48, 3_511));
+    let TooManyPartitions { requested, new, used, limit, retry_after_seconds, .. } = partitions;
+    assert_eq!((requested, new, used), (100, 100, 0));
+    assert_eq!((limit, retry_after_seconds), (48, 3_511));
     assert!(fixture.stream.lines(STREAM).is_empty());
     assert_eq!(fixture.metrics.total(REJECTED_EVENTS), 100.0);
 

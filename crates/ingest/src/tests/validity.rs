@@ -6,7 +6,7 @@ use shoplake_contracts::Code;
 use shoplake_contracts::envelope::MAX_RECORD_BYTES;
 use shoplake_platform::metrics::{RECEIVED_EVENTS, REJECTED_EVENTS};
 
-use super::{Fixture, STREAM, event, events_of_days, ids, unavailable};
+use super::{Fixture, STREAM, event, events_of_days, ids, unavailable, visits};
 use crate::{EventError, Rejection};
 
 /// Gives the events to ingest and returns what is wrong with them; none may be in the stream.
@@ -82,6 +82,29 @@ async fn a_time_outside_the_window_is_rejected() {
         assert_eq!(errors[0].reason.code, code);
     }
     fixture.accept(events_of_days(399..400)).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_id_with_two_times_is_rejected() {
+    let fixture = Fixture::new();
+    let earlier = |seconds: u32| event("e1").replace("09:59:58", &format!("09:59:{seconds:02}"));
+    let body = format!("[{},{},{},{}]", earlier(1), event("e2"), earlier(2), earlier(1));
+    let errors = errors(&fixture, body).await;
+    let [EventError { index: 2, reason }] = &errors[..] else { panic!("{errors:?}") };
+    assert_eq!((reason.field.as_str(), reason.code), ("occurred_at", Code::TimeMismatch));
+    for part in ["2026-11-21T09:59:01.000000Z", "event 0", "the same event_id"] {
+        assert!(reason.expected.contains(part), "{reason}");
+    }
+    assert_eq!(reason.actual, "2026-11-21T09:59:02.000000Z");
+
+    fixture.accept(format!("[{},{}]", event("e1"), event("e1"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn versions_of_one_row_may_have_different_times() {
+    let fixture = Fixture::of(visits::contracts_with_versions());
+    let earlier = event("e1").replace("09:59:58", "09:59:57");
+    fixture.accept(format!("[{earlier},{}]", event("e1"))).await.unwrap();
 }
 
 /// Bodies from nonsense to nearly valid.

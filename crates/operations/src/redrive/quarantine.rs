@@ -153,19 +153,10 @@ mod tests {
     use serde_json::{Value, json};
     use shoplake_aws::stream::{MemoryStream, PutFailure, Times};
     use shoplake_lake::{Condition, MemoryStore, Metadata};
+    use shoplake_testing::{envelope, visits};
 
     use super::*;
     use crate::testing;
-
-    fn envelope(shop: &str, dataset: &str, id: &str, data: Value) -> String {
-        json!({
-            "specversion": "1.0", "id": id, "source": format!("/shops/{shop}/web"),
-            "type": format!("{dataset}.received"),
-            "shopid": shop, "dataset": dataset, "receivedat": "2026-11-21T10:00:00.000000Z",
-            "datacontenttype": "application/json", "data": data,
-        })
-        .to_string()
-    }
 
     fn kinesis() -> Value {
         json!({"stream": "shoplake-local-web", "shard": "shardId-000000000000", "sequence": "7",
@@ -215,14 +206,16 @@ mod tests {
     }
 
     fn visit(id: &str) -> Value {
-        json!({"visit_id": id, "at": "2026-11-21T10:00:00Z"})
+        serde_json::from_str(&visits::event(id)).unwrap()
     }
 
     #[tokio::test]
     async fn valid_lines_are_put_to_the_stream_they_came_from() {
         let (redrive, stream) = redrive();
-        let (web, pos) =
-            (envelope("a", "visits", "m1", visit("1")), envelope("b", "visits", "m2", visit("2")));
+        let (web, pos) = (
+            envelope("a", "visits", "m1", &visit("1")),
+            envelope("b", "visits", "m2", &visit("2")),
+        );
         let bronze =
             json!({"bucket": "lake", "key": "bronze/pos/dt=2026-11-21/hour=10/x.gz", "line": 3});
         let lake = lake(&[quarantined(&web, &kinesis()), quarantined(&pos, &bronze)]).await;
@@ -249,13 +242,13 @@ mod tests {
             "version": "0"},
         });
         let lines = [
-            quarantined(&envelope("a", "visits", "m1", json!({"visit_id": 1})), &kinesis()),
-            quarantined(&envelope("A/../b", "visits", "m2", visit("2")), &kinesis()),
-            quarantined(&envelope("a", "nothing", "m3", visit("3")), &kinesis()),
-            quarantined(&envelope("a", "visits", "", visit("4")), &kinesis()),
+            quarantined(&envelope("a", "visits", "m1", &json!({"event_id": 1})), &kinesis()),
+            quarantined(&envelope("A/../b", "visits", "m2", &visit("2")), &kinesis()),
+            quarantined(&envelope("a", "nothing", "m3", &visit("3")), &kinesis()),
+            quarantined(&envelope("a", "visits", "", &visit("4")), &kinesis()),
             quarantined("garbage", &kinesis()),
             not_utf8,
-            quarantined(&envelope("a", "visits", "m5", visit("5")), &kinesis()),
+            quarantined(&envelope("a", "visits", "m5", &visit("5")), &kinesis()),
         ];
         let counts = run(&redrive, &lake(&lines).await, "visits").await.unwrap();
         assert_eq!(counts, RedrivenLines { objects: 1, sent: 1, still_wrong: 6 });
@@ -267,8 +260,8 @@ mod tests {
         let (redrive, stream) = redrive();
         let with =
             |attribute: &str, line: String| line.replacen('{', &format!("{{{attribute},"), 1);
-        let right = |id: &str| envelope("a", "visits", id, visit(id));
-        let old = |id: &str| right(id).replace(r#""at":"2026"#, r#""at":"2010"#);
+        let right = |id: &str| envelope("a", "visits", id, &visit("1"));
+        let old = |id: &str| right(id).replace(r#""occurred_at":"2026"#, r#""occurred_at":"2010"#);
         let lines = [
             right("a\0b"),
             old("m1"),
@@ -276,7 +269,7 @@ mod tests {
             with(r#""oversizedbytes":"2000000""#, right("m3")),
             with(r#""backfill":"No Name""#, right("m4")),
             with(r#""subject":7"#, right("m5")),
-            envelope("a", "visits", "m6", visit("\u{FFFF}")),
+            envelope("a", "visits", "m6", &visit("\u{FFFF}")),
             with(r#""backfill":"history-2010""#, old("m7")),
         ];
         let lines: Vec<_> = lines.iter().map(|line| quarantined(line, &kinesis())).collect();
@@ -291,7 +284,7 @@ mod tests {
         let down = PutFailure::Unavailable("no answer".to_owned());
         stream.reject(Times::First(5), down, |_| true);
         let lake =
-            lake(&[quarantined(&envelope("a", "visits", "m1", visit("1")), &kinesis())]).await;
+            lake(&[quarantined(&envelope("a", "visits", "m1", &visit("1")), &kinesis())]).await;
         assert!(!run(&redrive, &lake, "visits").await.unwrap_err().is_permanent());
         run(&redrive, &lake, "visits").await.unwrap();
         assert_eq!(stream.lines("shoplake-local-web").len(), 1);

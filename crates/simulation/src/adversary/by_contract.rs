@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use serde_json::{Value, json};
-use shoplake_contracts::{Contract, Contracts, Delivery, Partitioning};
+use shoplake_contracts::{Contract, Contracts, Delivery};
 
 use super::{SHOPS, day};
 use crate::event::Event;
@@ -15,7 +15,7 @@ use crate::event::Event;
 const DAYS: u64 = 2;
 const ROWS: u64 = 2;
 
-/// Returns a few events of every dataset in `schemas` that models can read and `known` does not
+/// Returns a few events of every dataset in `schemas` that can be sent and that `known` does not
 /// name, so that a new dataset takes part in the tests without a generator. Texts keep the usual
 /// patterns only: rows of a dataset with others end in quarantine, and it needs its own generator.
 ///
@@ -25,8 +25,7 @@ pub(super) fn events(schemas: &Path, known: &BTreeSet<String>) -> anyhow::Result
     let mut events = Vec::new();
     for contract in Contracts::load(schemas)?.iter() {
         let is_sent = contract.delivery != Delivery::Internal && contract.parent.is_none();
-        let is_read = !matches!(contract.partition, Partitioning::Bucket { .. });
-        if !is_sent || !is_read || known.contains(&contract.dataset) {
+        if !is_sent || known.contains(&contract.dataset) {
             continue;
         }
         let file = schemas.join(format!("{}.json", contract.dataset));
@@ -79,11 +78,13 @@ fn value(name: &str, property: &Value, number: u64, time: DateTime<Utc>) -> Valu
         ("string", _) if property["x-type"].is_string() => json!("1.50"),
         ("string", _) => json!(text(name, property, number)),
         ("integer" | "number", _) => {
-            json!(property["minimum"].as_i64().unwrap_or(0).max(0) + 1 + (number % 3) as i64)
+            let least = property["minimum"].as_i64().unwrap_or(0).max(0);
+            let most = property["maximum"].as_i64().unwrap_or(i64::MAX);
+            json!((least + 1 + (number % 3) as i64).min(most))
         }
         ("boolean", _) => json!(number.is_multiple_of(2)),
         ("object", _) => object(property, number, time),
-        ("array", _) => json!([]),
+        ("array", _) => json!([object(&property["items"], number, time)]),
         _ => Value::Null,
     }
 }
@@ -110,9 +111,29 @@ mod tests {
     use super::*;
     use crate::Lake;
 
+    #[test]
+    fn an_integer_is_within_its_bounds() {
+        let integer = |minimum: i64, maximum: i64| {
+            let property = json!({"type": "integer", "minimum": minimum, "maximum": maximum});
+            [0, 1, 2].map(|number| value("n", &property, number, DateTime::UNIX_EPOCH))
+        };
+        assert_eq!(integer(0, 1), [1, 1, 1].map(Value::from));
+        assert_eq!(integer(1, 5), [2, 3, 4].map(Value::from));
+        assert_eq!(integer(-9, 9), [1, 2, 3].map(Value::from));
+    }
+
+    #[test]
+    fn an_array_has_an_item() {
+        let sku = json!({"type": "string", "maxLength": 9});
+        let items = json!({"type": "object", "properties": {"sku": sku}});
+        let property = json!({"type": "array", "items": items});
+        let lines = value("lines", &property, 0, DateTime::UNIX_EPOCH);
+        assert_eq!(lines, json!([{"sku": "0-sku"}]));
+    }
+
     #[tokio::test]
     async fn the_contract_of_a_new_dataset_accepts_its_events() -> anyhow::Result<()> {
-        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/e2e/new_dataset");
+        let example = shoplake_testing::repository().join("tests/e2e/new_dataset");
         let contracts = Contracts::load(&example.join("schemas"))?;
         let models = Models::load(&example.join("glue-sql"), &contracts)?;
 

@@ -5,7 +5,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
-use super::{control_total, values};
+use super::{control_total, deliver_in_runs, values};
 use crate::event::Event;
 
 /// A day's snapshots: also one at midnight, which is a day's first moment, and one at its last.
@@ -19,6 +19,7 @@ pub(crate) fn day(rng: &mut StdRng, shop: &str, day: NaiveDate, events: &mut Vec
     }
     for (hour, at) in times {
         let batch = format!("{day}T{hour:02}");
+        let first = events.len();
         let (mut rows, mut sum) = (0, 0);
         for location in ["l", "l 😀"] {
             for product in 0..4 {
@@ -33,6 +34,10 @@ pub(crate) fn day(rng: &mut StdRng, shop: &str, day: NaiveDate, events: &mut Vec
         }
         if rng.random_bool(0.5) {
             events.push(control_total(shop, ("inventory_levels", &batch), day, rows, sum));
+            if rng.random_bool(0.5) {
+                let again = deliver_in_runs(rng, day, &mut events[first..]);
+                events.extend(again);
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ mod pos;
 mod values;
 mod web;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use chrono::{Days, NaiveDate};
@@ -54,6 +55,7 @@ pub fn events(seed: u64) -> Vec<Event> {
         }
     }
     crm::tickets_at_the_edges_of_their_windows(&mut events);
+    crm::corrections_over_midnight(&mut events);
     limits::amounts(&mut events);
     limits::years(&mut events);
     limits::days(&mut events);
@@ -110,4 +112,50 @@ pub(crate) fn control_total(
         "completed_at": completed,
     });
     Event::new("control_totals", shop, data).in_batch(batch)
+}
+
+/// Delivers the rows and the control total of a batch in runs: one that is complete; then often a
+/// second one that lacks a row, and is complete, has a control total of more rows, or none.
+pub(crate) fn deliver_in_runs(
+    rng: &mut StdRng,
+    day: NaiveDate,
+    events: &mut [Event],
+) -> Vec<Event> {
+    let run = |hour: u32| format!("{}T{hour:02}:30:00.000000Z", day + Days::new(1));
+    for event in events.iter_mut() {
+        in_run(event, &run(1));
+    }
+    let (totals, mut rows): (Vec<_>, Vec<_>) =
+        events.iter().cloned().partition(|event| event.dataset == "control_totals");
+    let (Some(total), true) = (totals.first(), rng.random_bool(0.6)) else { return Vec::new() };
+    let lost = rows.pop();
+    rows.retain(|row| lost.as_ref().is_none_or(|lost| key(row) != key(lost)));
+    let distinct: BTreeSet<_> = rows.iter().map(key).collect();
+    let surplus = [0, 0, 1][rng.random_range(0..3)];
+    let total = total.clone().with(json!({
+        "row_count": distinct.len() + surplus,
+        "completed_at": format!("{}T02:00:00Z", day + Days::new(1)),
+    }));
+    let has_total = rng.random_bool(0.8);
+    let mut again: Vec<_> = rows.into_iter().chain(has_total.then_some(total)).collect();
+    for event in &mut again {
+        in_run(event, &run(2));
+        event.received_at += chrono::Duration::hours(1);
+    }
+    again
+}
+
+fn in_run(event: &mut Event, run: &str) {
+    event.run = Some(run.to_owned());
+    if event.dataset == "control_totals" {
+        event.data["run"] = run.into();
+    }
+}
+
+/// Returns the columns that may identify a row of a batch.
+fn key(event: &Event) -> String {
+    let columns = ["transaction_id", "line_no", "location_id", "product_id", "snapshot_at"];
+    let of_sale = event.data.get("transaction_id").is_some();
+    let columns = if of_sale { &columns[..2] } else { &columns[2..] };
+    columns.iter().map(|column| format!("{}/", event.data[column])).collect()
 }

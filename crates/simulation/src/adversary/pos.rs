@@ -8,12 +8,13 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use serde_json::{Value, json};
 
-use super::{control_total, day as day_number, values};
+use super::{control_total, day as day_number, deliver_in_runs, values};
 use crate::event::Event;
 
 /// A day's lines.
 pub(crate) fn day(rng: &mut StdRng, shop: &str, day: NaiveDate, events: &mut Vec<Event>) {
     let batch = day.to_string();
+    let first = events.len();
     // What lands, by key; a copy of a line may differ in everything but its quantity, so that the
     // totals hold.
     let mut lines: BTreeMap<(u32, u32), i64> = BTreeMap::new();
@@ -35,13 +36,15 @@ pub(crate) fn day(rng: &mut StdRng, shop: &str, day: NaiveDate, events: &mut Vec
         events.push(nul.in_batch(&batch));
         lines.insert((98, 1), 1);
     }
-    let mut rows = lines.len();
-    if day == day_number(25) && shop == "z" {
-        // A total that is not met: a warning.
-        rows += 1;
-    }
-    if rng.random_bool(0.8) || rows != lines.len() {
-        events.push(control_total(shop, ("pos_sales", &batch), day, rows, lines.values().sum()));
+    // A total of another quantity: the shop is withheld.
+    let is_wrong = day == day_number(25) && shop == "z";
+    if rng.random_bool(0.8) || is_wrong {
+        let sum = lines.values().sum::<i64>() + i64::from(is_wrong);
+        events.push(control_total(shop, ("pos_sales", &batch), day, lines.len(), sum));
+        if !is_wrong && rng.random_bool(0.5) {
+            let again = deliver_in_runs(rng, day, &mut events[first..]);
+            events.extend(again);
+        }
     }
 }
 

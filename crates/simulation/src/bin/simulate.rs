@@ -149,8 +149,11 @@ async fn export(lake: &Lake, out: &Path) -> anyhow::Result<()> {
     }
     write(&out.join("results.ndjson"), &results)?;
     for key in lake.objects().keys() {
-        // What a partition was computed from earlier has been replaced since: only its last job
-        // still means something.
+        // Another engine reads rows, not states. What a partition was computed from before has been
+        // replaced: only its last job still means something.
+        if key.starts_with("state/") {
+            continue;
+        }
         if !key.starts_with(keys::JOBS) || ended.values().any(|ended| ended.job == key) {
             let object = lake.objects().get(&key).await?.context("what is listed is there")?;
             write(&out.join(&key), &object.bytes)?;

@@ -4,6 +4,7 @@ use serde_json::json;
 use shoplake_jobs::Severity;
 use shoplake_models::Models;
 use shoplake_simulation::{Event, Lake};
+use shoplake_testing::read;
 
 use crate::given::{SHOP, failed, inquiry, lake, of_shop, sale, show, stock, then};
 
@@ -32,7 +33,7 @@ async fn deliver(lake: &Lake, name: &str, events: &[Event]) {
 }
 
 #[tokio::test]
-async fn given_a_batch_that_landed_as_it_was_sent_then_nothing_is_said() {
+async fn a_complete_batch_fails_no_check() {
     let [one, two, three] = hour();
     // other hours, and other shops, are batches of their own
     let others = [
@@ -43,33 +44,42 @@ async fn given_a_batch_that_landed_as_it_was_sent_then_nothing_is_said() {
     assert!(failed(&lake).is_empty(), "{:?}", lake.failed_checks());
 }
 
+/// Rows and control totals of a sender that does not tell deliveries apart.
 #[tokio::test]
-async fn given_a_lost_row_or_a_changed_one_then_it_is_a_warning_until_it_lands() {
+async fn a_lost_or_changed_row_withholds_the_shop_until_it_arrives() {
     let [one, two, three] = hour();
     let lake = lake(&[one.clone(), two.clone(), total(3, 12)]).await;
     assert_eq!(failed(&lake), [CONTROL_TOTALS]);
-    let warning = &lake.failed_checks()[0];
-    assert_eq!(warning.severity, Severity::Warn);
-    let row = &warning.sample[0];
-    for (column, expected) in [
-        ("batch", "2026-03-01T10"),
-        ("expected_rows", "3"),
-        ("actual_rows", "2"),
-        ("actual_quantity", "7"),
-    ] {
-        assert_eq!(row[column].as_deref(), Some(expected), "{column}");
-    }
-    // what did land is shown all the same
-    assert_eq!(show(&lake, "stock_availability", "product_id on_hand").await, ["p1 3", "p2 4"]);
+    let batches = show(&lake, "batches", "batch run expected_rows landed_rows").await;
+    assert_eq!(batches, ["2026-03-01T10 null 3 2"]);
+    let none: [&str; 0] = [];
+    assert_eq!(show(&lake, "stock_availability", "product_id on_hand").await, none);
 
     then(&lake, "wrong", &[three.clone().with(json!({"on_hand": 6}))]).await;
     assert_eq!(failed(&lake), [CONTROL_TOTALS]);
+    let failure = &lake.failed_checks()[0];
+    assert_eq!(failure.severity, Severity::Error);
+    let row = &failure.sample[0];
+    for (column, expected) in [
+        ("batch", "2026-03-01T10"),
+        ("expected_rows", "3"),
+        ("actual_rows", "3"),
+        ("actual_quantity", "13"),
+    ] {
+        assert_eq!(row[column].as_deref(), Some(expected), "{column}");
+    }
+    assert_eq!(show(&lake, "stock_availability", "product_id on_hand").await, none);
+
     then(&lake, "right", &[three.received_at("2026-03-02T00:00:00Z")]).await;
     assert!(failed(&lake).is_empty(), "{:?}", lake.failed_checks());
+    assert_eq!(
+        show(&lake, "stock_availability", "product_id on_hand").await,
+        ["p1 3", "p2 4", "p3 5"]
+    );
 }
 
 #[tokio::test]
-async fn given_a_refused_row_then_it_has_landed_in_quarantine_on_the_day_of_its_batch() {
+async fn a_quarantined_row_counts_in_its_control_total() {
     let [one, two, three] = hour();
     let refused = three.with(json!({"reserved": -1}));
     let lake = Lake::of_repository().unwrap();
@@ -82,31 +92,97 @@ async fn given_a_refused_row_then_it_has_landed_in_quarantine_on_the_day_of_its_
     assert!(failed(&lake).is_empty(), "{:?}", lake.failed_checks());
 }
 
-/// The till of one shop says two lines of which one landed.
-#[tokio::test]
-async fn till_that_does_not_add_up_hides_no_sales() {
-    let total = |shop: &str, rows: i64| {
-        let data = json!({
-            "dataset": "pos_sales", "batch": "2026-03-01", "business_date": "2026-03-01",
-            "row_count": rows,
-            "quantity_sum": 2, "completed_at": "2026-03-02T00:00:00Z",
-        });
-        of_shop(shop, Event::new("control_totals", SHOP, data).in_batch("2026-03-01"))
+/// What the till of a shop says it sent of the first of March.
+fn till(shop: &str, rows: i64, quantity: i64, completed_at: &str) -> Event {
+    let data = json!({
+        "dataset": "pos_sales", "batch": "2026-03-01", "business_date": "2026-03-01",
+        "row_count": rows,
+        "quantity_sum": quantity, "completed_at": completed_at,
+    });
+    of_shop(shop, Event::new("control_totals", SHOP, data).in_batch("2026-03-01"))
+}
+
+/// The shops of each alert about a failed check, in order.
+fn alerted(lake: &Lake) -> Vec<String> {
+    let alerts = lake.alerts().into_iter();
+    let checks = alerts.filter(|alert| alert.subject.contains("a data check failed"));
+    let shops = |check: serde_json::Value| {
+        check["shops"].as_array().unwrap().iter().map(ToString::to_string).collect::<String>()
     };
-    let lake = lake(&[
-        sale("t1", "2026-03-01", "p1", 1),
-        total(SHOP, 2),
-        of_shop("other", sale("t1", "2026-03-01", "p1", 2)),
-        total("other", 1),
-    ])
-    .await;
-    assert_eq!(
-        show(&lake, "total_sales_by_region_product", "shop_id units_sold").await,
-        ["acme 1", "other 2"]
-    );
+    checks
+        .flat_map(|alert| {
+            let mut body = serde_json::from_str::<serde_json::Value>(&alert.body).unwrap();
+            serde_json::from_value::<Vec<serde_json::Value>>(body["checks"].take()).unwrap()
+        })
+        .map(shops)
+        .collect()
+}
+
+const SALES: &str = "total_sales_by_region_product";
+
+#[tokio::test]
+async fn a_till_that_does_not_add_up_hides_no_other_shop() {
+    let on =
+        |transaction: &str, shop: &str| of_shop(shop, sale(transaction, "2026-03-01", "p1", 1));
+    let lake = lake(&[on("t1", SHOP), on("t1", "other")]).await;
+    let units = async || show(&lake, SALES, "shop_id units_sold").await;
+    assert_eq!(units().await, ["acme 1", "other 1"]);
+
+    // The till of a shop counted three units where two were sent.
+    let second = [
+        on("t2", SHOP),
+        till(SHOP, 2, 3, "2026-03-02T00:00:00Z"),
+        on("t2", "other"),
+        till("other", 2, 2, "2026-03-02T00:00:00Z"),
+    ];
+    then(&lake, "second", &second).await;
+    assert_eq!(units().await, ["acme 1", "other 2"], "the withheld shop keeps its rows");
     assert_eq!(failed(&lake), ["control_totals_pos_sales"]);
-    let warning = &lake.failed_checks()[0];
-    assert_eq!((warning.severity, &warning.shops[..]), (Severity::Warn, &[SHOP.to_owned()][..]));
+    let failure = &lake.failed_checks()[0];
+    assert_eq!((failure.severity, &failure.shops[..]), (Severity::Error, &[SHOP.to_owned()][..]));
+    assert_eq!(lake.warehouse_rows(SALES).unwrap(), lake.rows(SALES).await.unwrap());
+
+    then(&lake, "more", &[of_shop("other", sale("t3", "2026-03-01", "p2", 5))]).await;
+    assert_eq!(alerted(&lake).len(), 2, "{:?}", alerted(&lake));
+    assert_eq!(alerted(&lake), ["\"acme\"", "\"other\""], "each shop is named once");
+
+    let again = "2026-03-03T00:00:00Z";
+    then(&lake, "again", &[till(SHOP, 2, 2, again), till("other", 3, 7, again)]).await;
+    assert_eq!(units().await, ["acme 2", "other 2", "other 5"]);
+    assert!(failed(&lake).is_empty(), "{:?}", lake.failed_checks());
+    assert_eq!(alerted(&lake).len(), 2);
+}
+
+#[tokio::test]
+async fn an_absurd_amount_of_one_shop_hides_no_other_shop() {
+    // A barcode in place of the price fits the contract, and not a model with narrow amounts.
+    let narrow = "-- grain = \"one row per shop and day\"\n\
+        -- key = [\"shop_id\", \"business_date\"]\n-- partition = \"business_date\"\n\
+        -- inputs = [\"silver.pos_sales\"]\n\
+        select shop_id, business_date, cast(sum(unit_price) as decimal(10, 4)) as amount \
+        from silver.pos_sales group by shop_id, business_date\n";
+    let contracts = Lake::of_repository().unwrap().contracts().clone();
+    let models = Models::from_sources(&contracts, [("sales/narrow.sql", narrow)]).unwrap();
+    let lake = Lake::new(contracts, models);
+    let scanned = |time: &str| {
+        let price = json!({"unit_price": "4006381333931", "quantity": 25});
+        sale("t2", "2026-03-01", "p1", 1).with(price).received_at(time)
+    };
+    let of_other = |name: &str| of_shop("other", sale(name, "2026-03-01", "p1", 1));
+    then(&lake, "first", &[sale("t1", "2026-03-01", "p1", 1), of_other("t1")]).await;
+    then(&lake, "scanned", &[scanned("2026-03-02T00:00:00Z"), of_other("t2")]).await;
+    let amounts = async || show(&lake, "narrow", "shop_id amount").await;
+    assert_eq!(amounts().await, ["acme 10.0000", "other 20.0000"]);
+    assert_eq!(failed(&lake), ["narrow_computes"]);
+
+    then(&lake, "again", &[of_other("t3")]).await;
+    assert_eq!(amounts().await, ["acme 10.0000", "other 30.0000"]);
+    assert_eq!(alerted(&lake), ["\"acme\""]);
+
+    let corrected = scanned("2026-03-03T00:00:00Z").with(json!({"unit_price": "5"}));
+    then(&lake, "corrected", &[corrected]).await;
+    assert_eq!(amounts().await, ["acme 15.0000", "other 30.0000"]);
+    assert!(failed(&lake).is_empty(), "{:?}", lake.failed_checks());
 }
 
 #[tokio::test]
@@ -116,12 +192,10 @@ async fn failed_check_names_all_its_shops_and_no_customer() {
         .iter()
         .map(|shop| of_shop(shop, inquiry("i1", "c1", "2026-03-01T10:00:00Z")))
         .collect();
-    let mut models: Vec<(String, String)> = Vec::new();
-    models.push((
-        "marketing/loyalty_activity_rate.sql".to_owned(),
-        std::fs::read_to_string(root().join("glue-sql/marketing/loyalty_activity_rate.sql"))
-            .unwrap(),
-    ));
+    let mut models: Vec<(String, String)> =
+        ["intermediate/moved_interactions.sql", "marketing/loyalty_activity_rate.sql"]
+            .map(|name| (name.to_owned(), read(&format!("glue-sql/{name}"))))
+            .into();
     let check = "-- model = \"loyalty_activity_rate\"\n-- severity = \"warn\"\n\
         -- inputs = [\"silver.crm_interactions\"]\n-- description = \"no customer asks\"\n\
         select shop_id, customer_id, agent_id, channel from silver.crm_interactions\n";
@@ -140,35 +214,23 @@ async fn failed_check_names_all_its_shops_and_no_customer() {
     }
 }
 
-/// A check whose failure one shop's data can cause keeps no other shop's rows back.
 #[tokio::test]
-async fn only_checks_of_the_key_stop_a_commit_and_every_check_says_whose_rows() {
+async fn key_checks_and_control_totals_withhold_shops() {
     let lake = Lake::of_repository().unwrap();
     for model in lake.models().iter() {
-        for check in &model.checks {
-            assert_eq!(check.severity, Severity::Warn, "{}", check.name);
-            // A common check returns all columns of the model, or has no file.
-            let file = root().join(format!("glue-sql/checks/{}.sql", check.name));
-            let Ok(text) = std::fs::read_to_string(file) else { continue };
-            let (_, columns) = text.rsplit_once("\nselect\n").unwrap();
-            let first = columns.split(',').next().unwrap().trim();
-            assert_eq!(first.rsplit('.').next(), Some("shop_id"), "{}", check.name);
-        }
-        let of_key =
-            model.job_checks().into_iter().filter(|check| check.severity == Severity::Error);
-        let names: Vec<_> = of_key.map(|check| check.name).collect();
         let name = &model.name;
-        assert_eq!(names, [format!("{name}_key_is_not_null"), format!("{name}_key_is_unique")]);
         assert_eq!(model.key[0], "shop_id", "{name}");
+        for check in model.job_checks() {
+            // The header or the file of every other check names its severity.
+            if check.name.starts_with("control_totals_") || check.name.contains("_key_is_") {
+                assert_eq!(check.severity, Severity::Error, "{}", check.name);
+            }
+        }
     }
 }
 
-fn root() -> std::path::PathBuf {
-    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
 #[tokio::test]
-async fn given_a_sold_product_that_inventory_does_not_know_then_it_is_a_warning() {
+async fn a_sold_product_that_is_not_in_inventory_warns() {
     let lake = lake(&[
         sale("t1", "2026-03-01", "p1", 1),
         sale("t2", "2026-03-01", "unknown", 2),

@@ -15,7 +15,7 @@ const PURCHASES: &str = "shop_id as_of_date customer_id recency_days frequency c
      average_order_value units_sold units_returned products tenure_days inactive_days";
 
 #[tokio::test]
-async fn given_purchases_and_returns_then_value_is_net_and_a_return_alone_is_no_purchase() {
+async fn value_is_net_and_a_return_alone_is_not_a_purchase() {
     let lake = lake(&[
         // one receipt: 2 * 10 + 1 * 10 - 1.50 = 28.50
         bought("c1", "t1", "2026-03-01", "p1", 2),
@@ -47,8 +47,7 @@ async fn given_purchases_and_returns_then_value_is_net_and_a_return_alone_is_no_
 }
 
 #[tokio::test]
-async fn given_several_currencies_then_value_is_in_the_one_of_most_purchases_and_nothing_is_converted()
- {
+async fn value_is_in_the_currency_of_most_purchases() {
     let in_ = |currency: &str, event: Event| event.with(json!({"currency": currency}));
     let lake = lake(&[
         in_("USD", bought("c1", "t1", "2026-03-01", "p1", 5)),
@@ -78,7 +77,7 @@ async fn given_several_currencies_then_value_is_in_the_one_of_most_purchases_and
 }
 
 #[tokio::test]
-async fn given_visits_and_interactions_then_they_are_counted_as_far_as_the_customer_is_known() {
+async fn visits_and_interactions_of_known_customers_are_counted() {
     let visit =
         |id: &str, session: &str, at: &str| page_view(id, at).with(json!({"session_id": session}));
     let kind = |kind: &str, event: Event| event.with(json!({"interaction_type": kind}));
@@ -119,7 +118,7 @@ async fn given_visits_and_interactions_then_they_are_counted_as_far_as_the_custo
 }
 
 #[tokio::test]
-async fn given_a_year_then_its_first_day_counts_the_day_before_does_not_and_what_comes_late_does() {
+async fn features_cover_365_days_and_include_late_events() {
     const VALUE: &str =
         "as_of_date customer_id recency_days frequency monetary tenure_days inactive_days";
     let lake = lake(&[

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::given::{failed, lake, sale, show};
 
 #[tokio::test]
-async fn given_sales_and_returns_then_revenue_and_margin_add_up_by_region_and_currency() {
+async fn revenue_and_margin_add_up_by_region_and_currency() {
     let lake = lake(&[
         // 3 * 10.00 less 2.00, cost 3 * 4.00
         sale("t1", "2026-03-01", "p1", 3).with(json!({"discount": "2.00"})),
@@ -42,7 +42,7 @@ async fn given_sales_and_returns_then_revenue_and_margin_add_up_by_region_and_cu
 }
 
 #[tokio::test]
-async fn given_the_same_lines_then_the_two_views_of_a_day_agree() {
+async fn both_sales_models_have_the_same_net_revenue() {
     let lake = lake(&[
         sale("t1", "2026-03-01", "p1", 3).with(json!({"discount": "2.00"})),
         sale("t2", "2026-03-01", "p1", -1).with(json!({"discount": "-0.50"})),

@@ -9,7 +9,7 @@ use crate::given::{failed, inquiry, lake, of_shop, page_view, show, then, web};
 const ENGAGEMENT: &str = "shop_id activity_date customer_id events score score_rank";
 
 #[tokio::test]
-async fn given_activities_then_scores_are_weighted_and_ties_share_a_rank() {
+async fn scores_are_weighted_and_ties_share_a_rank() {
     let loyalty = |kind: &str, event: shoplake_simulation::Event| {
         event.with(json!({"interaction_type": kind}))
     };
@@ -61,7 +61,7 @@ async fn set_weights(lake: &Lake, weights: &str) {
 }
 
 #[tokio::test]
-async fn given_edited_weights_then_existing_days_change_and_a_shops_own_weight_counts_there() {
+async fn edited_weights_change_existing_days_by_shop() {
     let events = [
         web("e1", "c1", "page_view", "2026-03-01T10:00:00Z"),
         web("e2", "c1", "page_view", "2026-03-01T10:01:00Z"),
@@ -84,7 +84,7 @@ async fn given_edited_weights_then_existing_days_change_and_a_shops_own_weight_c
 }
 
 #[tokio::test]
-async fn given_an_activity_without_a_weight_then_it_adds_nothing_and_there_is_a_warning() {
+async fn an_activity_without_a_weight_scores_nothing_and_warns() {
     let lake = lake(&[
         web("e1", "c1", "page_view", "2026-03-01T10:00:00Z"),
         web("e2", "c1", "search", "2026-03-01T10:02:00Z"),
@@ -102,7 +102,7 @@ async fn given_an_activity_without_a_weight_then_it_adds_nothing_and_there_is_a_
 }
 
 #[tokio::test]
-async fn given_customers_then_the_loyal_ones_are_a_share_of_the_active_ones() {
+async fn loyalty_rate_is_the_share_of_active_customers() {
     let anonymous = |id, at| page_view(id, at).with(json!({"customer_id": null}));
     let lake = lake(&[
         page_view("e1", "2026-03-01T10:00:00Z"), // c1
@@ -132,7 +132,7 @@ const SESSIONS: &str =
     "session_date sessions average_duration_seconds median_duration_seconds bounces bounce_rate";
 
 #[tokio::test]
-async fn given_a_late_event_before_midnight_then_the_session_moves_to_the_day_it_started_on() {
+async fn a_late_event_moves_a_session_to_the_day_it_started_on() {
     let lake = lake(&[
         page_view("e2", "2026-03-02T00:10:00Z"),
         page_view("e3", "2026-03-02T00:20:00Z"),

@@ -10,7 +10,7 @@ const TURNOVER: &str = "business_date currency cost_of_goods_sold_30d average_in
      units_without_cost_30d";
 
 #[tokio::test]
-async fn given_sales_and_stock_then_turnover_is_cost_by_average_value_in_each_currency() {
+async fn turnover_is_cost_over_average_value_by_currency() {
     let cost = |cost: Option<&str>, event: Event| event.with(json!({"unit_cost": cost}));
     let lake = lake(&[
         cost(Some("2.50"), sale("t1", "2026-03-01", "p1", 4)), // 10.00
@@ -37,7 +37,7 @@ async fn given_sales_and_stock_then_turnover_is_cost_by_average_value_in_each_cu
 }
 
 #[tokio::test]
-async fn given_worthless_stock_or_only_returns_then_turnover_is_null_or_negative() {
+async fn turnover_of_worthless_stock_is_null_of_returns_negative() {
     let lake = lake(&[
         stock("p1", "2026-03-01T10:00:00Z", 5).with(json!({"unit_cost": "0"})),
         stock("p2", "2026-03-01T10:00:00Z", 4).with(json!({"currency": "USD"})), // 10.00
@@ -52,7 +52,7 @@ async fn given_worthless_stock_or_only_returns_then_turnover_is_null_or_negative
 }
 
 #[tokio::test]
-async fn given_thirty_days_then_the_cost_of_an_older_sale_and_an_older_stock_do_not_count() {
+async fn turnover_covers_sales_and_stock_of_30_days() {
     let lake = lake(&[
         sale("t1", "2026-03-01", "p1", 5),       // 20.00
         stock("p1", "2026-03-01T10:00:00Z", 30), // 75.00
@@ -73,7 +73,7 @@ async fn given_thirty_days_then_the_cost_of_an_older_sale_and_an_older_stock_do_
 }
 
 #[tokio::test]
-async fn given_the_greatest_values_there_can_be_then_they_are_added_up() {
+async fn sums_of_the_greatest_stock_values_do_not_overflow() {
     let most = |product| {
         stock(product, "2026-03-01T10:00:00Z", 1_000_000_000)
             .with(json!({"unit_cost": "99999999999999.9999"}))
@@ -95,7 +95,7 @@ fn restock(at: &str, quantity: i64) -> Event {
 }
 
 #[tokio::test]
-async fn given_restocks_then_their_number_and_distances_are_those_of_thirty_days() {
+async fn number_and_distance_of_restocks_cover_30_days() {
     let lake = lake(&[
         restock("2026-03-01T10:00:00Z", 5),
         restock("2026-03-03T10:00:00Z", 5),
@@ -125,7 +125,7 @@ async fn given_restocks_then_their_number_and_distances_are_those_of_thirty_days
 }
 
 #[tokio::test]
-async fn given_what_the_inventory_system_remembers_then_the_last_restock_may_be_an_older_one() {
+async fn the_last_restock_may_be_one_that_inventory_reports() {
     let remembered = |product, at: &str| {
         stock(product, "2026-03-01T10:00:00Z", 9).with(json!({"last_restocked_at": at}))
     };
@@ -154,7 +154,7 @@ async fn given_what_the_inventory_system_remembers_then_the_last_restock_may_be_
 const ALERTS: &str = "alert_date state started_at ended_at on_hand available";
 
 #[tokio::test]
-async fn given_low_out_and_low_again_then_each_state_has_one_alert_a_day() {
+async fn each_stock_state_has_one_alert_a_day() {
     let lake = lake(&[
         stock("p1", "2026-03-01T08:00:00Z", 10),
         stock("p1", "2026-03-01T09:00:00Z", 5), // low, as it is no more than 5
@@ -175,7 +175,7 @@ async fn given_low_out_and_low_again_then_each_state_has_one_alert_a_day() {
 }
 
 #[tokio::test]
-async fn given_a_stock_out_past_midnight_then_it_is_one_alert_that_ends_days_later() {
+async fn a_stock_out_of_several_days_is_one_alert() {
     let lake = lake(&[
         stock("p1", "2026-03-01T08:00:00Z", 10),
         stock("p1", "2026-03-01T22:00:00Z", 0),
@@ -207,7 +207,7 @@ async fn given_a_stock_out_past_midnight_then_it_is_one_alert_that_ends_days_lat
 }
 
 #[tokio::test]
-async fn given_a_gap_in_the_snapshots_then_a_state_that_goes_on_is_no_other_alert() {
+async fn a_gap_in_the_snapshots_does_not_end_an_alert() {
     let lake = lake(&[
         stock("p1", "2026-03-01T10:00:00Z", 0), // nothing is known of before
         stock("p1", "2026-03-05T10:00:00Z", 0),
@@ -221,7 +221,7 @@ async fn given_a_gap_in_the_snapshots_then_a_state_that_goes_on_is_no_other_aler
 }
 
 #[tokio::test]
-async fn given_a_long_time_then_it_is_remembered_for_31_days_and_looked_ahead_for_30() {
+async fn alerts_look_back_31_days_and_ahead_30_days() {
     let lake = lake(&[
         stock("p1", "2026-03-01T10:00:00Z", 0),
         stock("p1", "2026-04-01T10:00:00Z", 0), // 31 days later: still the same
@@ -244,7 +244,7 @@ async fn given_a_long_time_then_it_is_remembered_for_31_days_and_looked_ahead_fo
 }
 
 #[tokio::test]
-async fn given_a_late_snapshot_then_the_alert_starts_when_it_really_did() {
+async fn a_late_snapshot_moves_the_start_of_an_alert() {
     let lake =
         lake(&[stock("p1", "2026-03-01T08:00:00Z", 9), stock("p1", "2026-03-02T01:00:00Z", 2)])
             .await;

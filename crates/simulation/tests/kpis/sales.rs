@@ -8,7 +8,7 @@ const AVAILABILITY: &str =
     "stock_date product_id snapshots on_hand reserved available last_snapshot_at availability_rate";
 
 #[tokio::test]
-async fn given_snapshots_then_the_last_one_tells_the_levels_and_all_of_them_the_rate() {
+async fn levels_are_of_the_last_snapshot_and_the_rate_of_all() {
     let lake = lake(&[
         stock("p1", "2026-03-01T10:00:00Z", 5).with(json!({"reserved": 2})), // 3 available
         stock("p1", "2026-03-01T11:00:00Z", 2).with(json!({"reserved": 2})), // 0
@@ -48,7 +48,7 @@ async fn given_snapshots_then_the_last_one_tells_the_levels_and_all_of_them_the_
 }
 
 #[tokio::test]
-async fn given_snapshots_around_midnight_then_each_belongs_to_its_own_day() {
+async fn a_snapshot_belongs_to_its_own_day() {
     let lake = lake(&[
         stock("p1", "2026-03-01T23:59:59.999999Z", 0),
         stock("p1", "2026-03-02T00:00:00Z", 8),
@@ -67,7 +67,7 @@ const TURNOVER: &str =
     "shop_id business_date product_id units_sold_30d average_on_hand_30d turnover_rate";
 
 #[tokio::test]
-async fn given_sales_and_stock_then_the_average_stock_is_that_of_all_locations_together() {
+async fn average_stock_is_the_sum_of_all_locations() {
     let at_l2 = |event: shoplake_simulation::Event| event.with(json!({"location_id": "l2"}));
     let lake = lake(&[
         sale("t1", "2026-03-01", "p1", 6),
@@ -133,7 +133,7 @@ async fn barcode_as_a_price_hides_no_sale_of_another_shop() {
 }
 
 #[tokio::test]
-async fn given_thirty_days_then_the_one_before_them_does_not_count() {
+async fn units_sold_cover_30_days() {
     let lake = lake(&[
         sale("t1", "2026-01-30", "p1", 7),
         sale("t2", "2026-01-31", "p1", 5), // 29 days before the first of March
@@ -152,7 +152,7 @@ async fn given_thirty_days_then_the_one_before_them_does_not_count() {
 }
 
 #[tokio::test]
-async fn given_no_stock_on_average_then_there_is_no_rate() {
+async fn turnover_without_average_stock_is_null() {
     let lake = lake(&[
         sale("t1", "2026-03-01", "p1", 2),
         stock("p1", "2026-03-01T10:00:00Z", 0),
@@ -174,7 +174,7 @@ async fn given_no_stock_on_average_then_there_is_no_rate() {
 }
 
 #[tokio::test]
-async fn given_a_late_sale_then_every_day_whose_thirty_days_it_is_in_changes() {
+async fn a_late_sale_changes_the_30_days_that_count_it() {
     let lake = lake(&[
         stock("p1", "2026-03-01T10:00:00Z", 10),
         stock("p1", "2026-03-30T10:00:00Z", 10),

@@ -6,7 +6,7 @@ use shoplake_simulation::Event;
 use crate::given::{failed, inquiry, lake, show, then, ticket};
 
 #[tokio::test]
-async fn given_ratings_then_satisfied_are_those_of_4_and_5() {
+async fn ratings_of_4_and_5_are_satisfied() {
     let rated = |id, rating: Option<i64>| {
         inquiry(id, "c1", "2026-03-01T10:00:00Z").with(json!({"rating": rating}))
     };
@@ -26,7 +26,7 @@ async fn given_ratings_then_satisfied_are_those_of_4_and_5() {
 }
 
 #[tokio::test]
-async fn given_interactions_then_customers_are_counted_once_by_channel_and_type() {
+async fn customers_are_counted_once_by_channel_and_type() {
     let of = |id, customer, channel: &str, kind: &str| {
         inquiry(id, customer, "2026-03-01T10:00:00Z")
             .with(json!({"channel": channel, "interaction_type": kind}))
@@ -56,7 +56,7 @@ async fn given_interactions_then_customers_are_counted_once_by_channel_and_type(
 }
 
 #[tokio::test]
-async fn given_an_interaction_that_is_corrected_then_the_one_with_the_later_clock_counts() {
+async fn the_version_of_an_interaction_with_the_later_time_counts() {
     let first = inquiry("i1", "c1", "2026-03-01T10:00:00Z").with(json!({"rating": 1}));
     let corrected = inquiry("i1", "c1", "2026-03-01T10:05:00Z").with(json!({"rating": 5}));
     let lake = lake(&[corrected]).await;
@@ -74,7 +74,7 @@ fn opened_and_resolved(name: &str, opened: &str, resolved: &str) -> [Event; 2] {
 }
 
 #[tokio::test]
-async fn given_resolved_tickets_then_percentiles_lie_between_the_ranks() {
+async fn percentiles_are_interpolated_between_ranks() {
     let three = [
         opened_and_resolved("t1", "2026-03-01T08:00:00Z", "2026-03-01T10:00:00Z"), // 2 hours
         opened_and_resolved("t2", "2026-02-28T13:00:00Z", "2026-03-01T13:00:00Z"), // 24
@@ -105,7 +105,7 @@ async fn given_resolved_tickets_then_percentiles_lie_between_the_ranks() {
 }
 
 #[tokio::test]
-async fn given_a_resolution_that_arrives_before_the_opening_then_both_count_once_they_are_there() {
+async fn a_resolution_counts_once_its_opening_has_arrived() {
     let [opened, resolved] =
         opened_and_resolved("t1", "2026-03-01T23:00:00Z", "2026-03-02T01:00:00Z");
     let lake = lake(&[resolved]).await;
@@ -121,7 +121,7 @@ async fn given_a_resolution_that_arrives_before_the_opening_then_both_count_once
 }
 
 #[tokio::test]
-async fn given_a_resolution_before_the_opening_by_its_clock_then_the_ticket_stays_open() {
+async fn a_resolution_timed_before_the_opening_does_not_count() {
     let lake = lake(&[
         ticket("t1", "opened", "2026-03-01T10:00:00Z"),
         ticket("t1", "resolved", "2026-03-01T09:55:00Z"),
@@ -150,14 +150,14 @@ async fn given_a_resolution_before_the_opening_by_its_clock_then_the_ticket_stay
 }
 
 #[tokio::test]
-async fn given_a_ticket_that_is_opened_and_resolved_at_the_same_time_then_it_took_nothing() {
+async fn a_ticket_resolved_when_it_was_opened_took_zero_hours() {
     let lake =
         lake(&opened_and_resolved("t1", "2026-03-01T10:00:00Z", "2026-03-01T10:00:00Z")).await;
     assert_eq!(show(&lake, "time_to_resolution", TIMES).await, ["2026-03-01 1 0.0 0.0 0.0 0 0"]);
 }
 
 #[tokio::test]
-async fn given_a_ticket_that_is_opened_once_more_then_it_stays_resolved() {
+async fn a_ticket_opened_again_stays_resolved() {
     let lake = lake(
         &[
             opened_and_resolved("t1", "2026-03-01T08:00:00Z", "2026-03-01T10:00:00Z"),
@@ -173,7 +173,7 @@ async fn given_a_ticket_that_is_opened_once_more_then_it_stays_resolved() {
 }
 
 #[tokio::test]
-async fn given_a_ticket_that_is_open_for_ten_days_then_it_grows_older() {
+async fn an_open_ticket_passes_through_all_age_groups() {
     let lake = lake(&[
         ticket("t1", "opened", "2026-03-01T10:00:00Z"),
         ticket("t1", "pending", "2026-03-02T10:00:00Z"),
@@ -200,7 +200,7 @@ async fn given_a_ticket_that_is_open_for_ten_days_then_it_grows_older() {
 }
 
 #[tokio::test]
-async fn given_a_ticket_of_exactly_one_three_or_seven_days_then_it_is_of_the_older_ones() {
+async fn a_ticket_of_exactly_1_3_or_7_days_is_in_the_older_group() {
     let lake = lake(&[
         ticket("t1", "opened", "2026-03-01T00:00:00Z"),
         ticket("t2", "opened", "2026-03-01T00:00:00.000001Z"),
@@ -215,7 +215,7 @@ async fn given_a_ticket_of_exactly_one_three_or_seven_days_then_it_is_of_the_old
 }
 
 #[tokio::test]
-async fn given_ninety_days_then_an_older_opening_is_not_known_any_more() {
+async fn an_opening_of_more_than_90_days_ago_is_unknown() {
     // 31 - 1 of March, 30 of April and 30 of May are 90 days
     let lake = lake(
         &[

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_transaction_that_takes_a_while_when_run_then_its_rows_come_in_the_end() {
+    async fn a_slow_transaction_returns_its_rows() {
         let api = Scripted::new([Progress::Running, Progress::Running, finished()]);
 
         let results = run(&api, &policy_of(Duration::from_secs(60)), &batch()).await.unwrap();
@@ -289,14 +289,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_lost_race_when_run_then_it_is_run_again() {
+    async fn a_conflict_is_retried() {
         let api = Scripted::new([conflict(), conflict(), finished()]);
         assert!(run(&api, &policy_of(Duration::from_secs(60)), &batch()).await.is_ok());
         assert_eq!(api.submitted.into_inner(), 3);
     }
 
     #[tokio::test]
-    async fn given_a_race_lost_too_often_when_run_then_the_conflict_is_reported() {
+    async fn a_conflict_after_the_last_attempt_is_reported() {
         let api = Scripted::new([conflict(), conflict(), conflict(), finished()]);
         assert!(
             run(&api, &policy_of(Duration::from_secs(60)), &batch())
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_wrong_statement_when_run_then_the_error_names_it_and_nothing_is_retried() {
+    async fn a_wrong_statement_is_named_and_not_retried() {
         let api = Scripted::new([Progress::Failed {
             statement: Some(1),
             message: "column \"x\" does not exist".into(),
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_transaction_that_does_not_end_when_the_deadline_passes_then_it_is_cancelled() {
+    async fn a_transaction_past_its_deadline_is_cancelled() {
         let api = Scripted::new([]);
         let error = run(&api, &policy_of(Duration::from_millis(5)), &batch()).await.unwrap_err();
         assert!(matches!(error, WarehouseError::Deadline { .. }));

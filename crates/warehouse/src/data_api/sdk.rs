@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_finished_batch_when_read_then_only_statements_with_rows_have_results() {
+    fn only_statements_with_rows_have_results() {
         let output = described(
             StatusString::Finished,
             vec![
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_failed_batch_when_read_then_the_statement_at_fault_speaks() {
+    fn a_failed_batch_has_the_error_of_its_failed_statement() {
         let output = described(
             StatusString::Failed,
             vec![
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn given_a_batch_that_failed_as_a_whole_when_read_then_its_own_message_is_kept() {
+    fn a_batch_that_failed_as_a_whole_has_its_own_error() {
         let output = described(StatusString::Aborted, vec![]);
         assert_eq!(
             progress(&output),
@@ -228,14 +228,14 @@ mod tests {
     }
 
     #[test]
-    fn given_a_batch_under_way_when_read_then_it_runs() {
+    fn a_submitted_picked_or_started_batch_is_running() {
         for status in [StatusString::Submitted, StatusString::Picked, StatusString::Started] {
             assert_eq!(progress(&described(status, vec![])), Progress::Running);
         }
     }
 
     #[test]
-    fn given_a_record_when_read_then_it_is_named_by_its_columns() {
+    fn values_of_a_record_are_named_by_its_columns() {
         let columns = ["model".to_owned(), "version".to_owned(), "rows".to_owned()];
         let record = vec![Field::StringValue("m".into()), Field::LongValue(3), Field::IsNull(true)];
         assert_eq!(

@@ -1,9 +1,14 @@
 //! The SQL of a copy.
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use shoplake_jobs::ColumnType;
 
-use crate::{Identifier, Literal, MartColumn, Statement, TableName, column::Redshift, table::join};
+use super::record::{COLUMNS, IS_OLDER, LoadRecord};
+use crate::{
+    Comments, Identifier, Literal, MartColumn, Statement, TableName, column::Redshift, table::join,
+    timestamp,
+};
 
 /// The temporary table that a gold object is copied to. It belongs to the session of the
 /// transaction, so its name need not be unique.
@@ -29,8 +34,12 @@ pub struct PartitionCopy {
     pub columns: Vec<MartColumn>,
     /// The table's sort order.
     pub sort: Vec<Identifier>,
+    /// The comments of the table and its columns.
+    pub comments: Comments,
     /// The partition to replace.
     pub partition: ColumnValue,
+    /// When the inputs of the commit were listed.
+    pub planned_at: DateTime<Utc>,
     /// The number of the gold commit, from 1.
     pub version: u64,
     /// The key of the gold object, which is recorded.
@@ -52,28 +61,19 @@ pub struct ColumnValue {
     pub value: String,
 }
 
-/// The row of a partition in `shoplake.loads`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub(super) struct Record {
-    /// The loaded version; 0 before the first load.
-    pub(super) version: u64,
-    /// Its rows; `None` before the first load and within the transaction of a load.
-    pub(super) row_count: Option<u64>,
-}
-
 /// The report of a copy, from its transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(super) struct Report {
     #[serde(flatten)]
-    pub(super) record: Record,
+    pub(super) record: LoadRecord,
     /// The rows of the gold object.
     pub(super) staged_rows: u64,
 }
 
 impl PartitionCopy {
-    /// Returns the query for the [`Record`] of the partition.
+    /// Returns the query for the [`LoadRecord`] of the partition.
     pub(super) fn record(&self) -> Statement {
-        self.name(format!("select version, row_count from shoplake.loads where {THIS_PARTITION}"))
+        self.name(format!("select {COLUMNS}\nfrom shoplake.loads\nwhere {THIS_PARTITION}"))
     }
 
     /// Returns the first statements of a transaction that registers: locks come before its
@@ -114,9 +114,15 @@ where not exists (select 1 from shoplake.loads where {THIS_PARTITION})"
             )),
             self.claim(format!(
                 "update shoplake.loads
-set version = cast(:version as bigint), row_count = null, gold_key = :gold_key
-where {THIS_PARTITION} and version < cast(:version as bigint)"
+set
+    version = cast(:version as bigint),
+    planned_at = cast(:planned_at as timestamp),
+    row_count = null,
+    gold_key = :gold_key
+where {THIS_PARTITION}
+    and {IS_OLDER}"
             ))
+            .bind("planned_at", timestamp::text(self.planned_at))
             .bind("gold_key", &self.key),
             // The value has two names, as it is used as a text and in the type of the column.
             self.claim(format!(
@@ -134,7 +140,7 @@ from {STAGE}
 where exists (select 1 from shoplake.loads where {THIS_PARTITION} and {CLAIMED})"
             )),
             self.name(format!(
-                "select version, row_count, (select count(*) from {STAGE}) as staged_rows
+                "select {COLUMNS}, (select count(*) from {STAGE}) as staged_rows
 from shoplake.loads
 where {THIS_PARTITION}"
             )),
@@ -178,11 +184,13 @@ pub(super) mod tests {
                 })
                 .to_vec(),
             sort: vec!["shop_id".parse().unwrap()],
+            comments: Comments::default(),
             partition: ColumnValue {
                 column: "business_date".parse().unwrap(),
                 column_type: ColumnType::Date,
                 value: "2010-12-01".into(),
             },
+            planned_at: "2010-12-02T03:04:05Z".parse().unwrap(),
             version,
             key: "gold/total_sales/business_date=2010-12-01/data.parquet".into(),
             source: Literal::new(
@@ -206,7 +214,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn given_a_copy_when_rendered_then_the_report_is_where_it_is_looked_for() {
+    fn the_report_is_the_statement_with_staged_rows() {
         assert!(december_first(7).statements()[REPORT].sql().contains("staged_rows"));
     }
 }

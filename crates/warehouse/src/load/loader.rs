@@ -1,16 +1,20 @@
 //! Copies partitions to the warehouse.
 
 use std::{
-    collections::HashMap,
+    cmp::Ordering,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
     LoadError, LoadOutcome, Loaded, PartitionCopy,
-    copy::{REPORT, Record, Report},
+    copy::{REPORT, Report},
+    record::LoadRecord,
 };
 use crate::{
     CheckResults, MartColumn, Recorded, Rows, TableName, Warehouse, WarehouseError,
+    comments::{CommentedColumn, comments_query},
+    statement::transactions,
     table::{CatalogColumn, columns_query, plan},
 };
 
@@ -19,17 +23,19 @@ use crate::{
 pub struct Loader {
     warehouse: Arc<dyn Warehouse>,
     tables: Mutex<HashMap<TableName, Vec<MartColumn>>>,
+    /// The tables whose comments were refreshed.
+    commented: Mutex<HashSet<TableName>>,
 }
 
 impl Loader {
     /// Returns a loader for `warehouse`.
     pub fn new(warehouse: Arc<dyn Warehouse>) -> Self {
-        Self { warehouse, tables: Mutex::default() }
+        Self { warehouse, tables: Mutex::default(), commented: Mutex::default() }
     }
 
     /// Replaces the partition in its table with the rows of the gold object, unless the warehouse
-    /// has the same or a newer version. Records the results of its checks, in the same transaction
-    /// as the copy.
+    /// has the same or a newer commit. Records the results of its checks, in the same transaction
+    /// as the copy. Then refreshes the comments of the table.
     ///
     /// Copies may run concurrently and repeatedly, also those of one partition.
     pub async fn load(
@@ -44,11 +50,12 @@ impl Loader {
             });
         }
         let known = self.look(copy, checks).await?;
-        // Versions only grow, so an old version needs no COPY.
+        // The recorded commit only gets newer, so an old commit needs no COPY.
         if let Some(record) = known.record
-            && let Some(outcome) = not_newer(copy.version, record.version)
+            && let Some(outcome) = not_newer(copy, &record)
         {
             let checks = self.record(checks).await?;
+            self.refresh_comments(copy).await;
             return Ok(Loaded { outcome, rows: record.row_count.unwrap_or_default(), checks });
         }
         self.register(copy, checks, &known).await?;
@@ -58,7 +65,9 @@ impl Loader {
             // The table may have changed since.
             self.tables().remove(&copy.table);
         }
-        copied.map_err(|error| error.of(copy))
+        let loaded = copied.map_err(|error| error.of(copy))?;
+        self.refresh_comments(copy).await;
+        Ok(loaded)
     }
 
     /// Records the results of the checks of a partition without a copy.
@@ -71,7 +80,7 @@ impl Loader {
             self.warehouse.transaction(vec![copy.record(), checks.report()]).await?.into_iter();
         let mut rows = || -> Rows { answers.next().flatten().unwrap_or_default() };
         Ok(Known {
-            record: rows().decode::<Record>()?.pop(),
+            record: rows().decode::<LoadRecord>()?.pop(),
             checks_are_registered: !rows().is_empty(),
         })
     }
@@ -111,12 +120,11 @@ impl Loader {
             });
         };
         let checks = checks.read(results)?.ok_or_else(|| checks.not_registered())?;
-        // A version without its row count is the one that this transaction was loading; every other
+        // A commit without its row count is the one that this transaction was loading; every other
         // one was loaded before.
         let (outcome, rows) = match record.row_count {
             None => (LoadOutcome::Loaded, staged_rows),
-            Some(rows) if record.version == copy.version => (LoadOutcome::AlreadyLoaded, rows),
-            Some(rows) => (LoadOutcome::Superseded, rows),
+            Some(rows) => (not_newer(copy, &record).unwrap_or(LoadOutcome::Superseded), rows),
         };
         Ok(Loaded { outcome, rows, checks })
     }
@@ -138,12 +146,43 @@ impl Loader {
     async fn alter(&self, copy: &PartitionCopy) -> Result<(), LoadError> {
         let existing =
             CatalogColumn::read(self.warehouse.query(columns_query(&copy.table)).await?)?;
-        for statements in plan(&copy.table, &existing, &copy.columns, &copy.sort)? {
+        let changes = plan(&copy.table, &existing, &copy.columns, &copy.sort, &copy.comments)?;
+        for statements in changes {
             let (table, count) = (&copy.table, statements.len());
             tracing::info!(%table, statements = count, "changing a table for its model");
             self.warehouse.transaction(statements).await?;
         }
         Ok(())
+    }
+
+    /// Sets the comments of the table that differ from those of the model, once in the life of the
+    /// process. Redshift lets only the owner of a table comment on it: that is the user of the
+    /// loads, which create the tables, and not that of the migrations.
+    ///
+    /// A failure is logged: a text never fails a load.
+    async fn refresh_comments(&self, copy: &PartitionCopy) {
+        if copy.comments.is_empty() || !self.commented().insert(copy.table.clone()) {
+            return;
+        }
+        if let Err(error) = self.set_comments(copy).await {
+            let table = &copy.table;
+            tracing::warn!(%error, %table, "cannot set the comments of a table");
+        }
+    }
+
+    async fn set_comments(&self, copy: &PartitionCopy) -> Result<(), WarehouseError> {
+        let found = self.warehouse.query(comments_query(&copy.table)).await?;
+        let changes = copy.comments.changes(&copy.table, &found.decode::<CommentedColumn>()?);
+        for statements in transactions(changes) {
+            let (table, count) = (&copy.table, statements.len());
+            tracing::info!(%table, statements = count, "setting the comments of a table");
+            self.warehouse.transaction(statements).await?;
+        }
+        Ok(())
+    }
+
+    fn commented(&self) -> MutexGuard<'_, HashSet<TableName>> {
+        self.commented.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tables(&self) -> MutexGuard<'_, HashMap<TableName, Vec<MartColumn>>> {
@@ -153,15 +192,16 @@ impl Loader {
 
 /// What the warehouse knows of a partition.
 struct Known {
-    record: Option<Record>,
+    record: Option<LoadRecord>,
     checks_are_registered: bool,
 }
 
-fn not_newer(version: u64, recorded: u64) -> Option<LoadOutcome> {
-    match recorded.cmp(&version) {
-        std::cmp::Ordering::Less => None,
-        std::cmp::Ordering::Equal => Some(LoadOutcome::AlreadyLoaded),
-        std::cmp::Ordering::Greater => Some(LoadOutcome::Superseded),
+/// Returns the outcome if the copy does not replace what is recorded.
+fn not_newer(copy: &PartitionCopy, record: &LoadRecord) -> Option<LoadOutcome> {
+    match record.compare(copy.planned_at, copy.version) {
+        Ordering::Less => None,
+        Ordering::Equal => Some(LoadOutcome::AlreadyLoaded),
+        Ordering::Greater => Some(LoadOutcome::Superseded),
     }
 }
 
@@ -170,7 +210,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{RecordingWarehouse, Statement, checks::tests, load::copy::tests::december_first};
+    use crate::{
+        RecordingWarehouse, Statement, checks::tests, comments::tests::total_sales,
+        load::copy::tests::december_first,
+    };
 
     type Answer = Result<Vec<Option<Rows>>, WarehouseError>;
 
@@ -180,6 +223,28 @@ mod tests {
 
     fn no_rows(statements: &[Statement]) -> Answer {
         Ok(vec![None; statements.len()])
+    }
+
+    /// The row of `shoplake.loads` after a commit that was planned with [`december_first`].
+    fn recorded(version: u64, row_count: Option<u64>) -> Value {
+        json!({
+            "version": version,
+            "row_count": row_count,
+            "planned_at": "2010-12-02 03:04:05",
+            "loaded_at": "2010-12-02 03:04:10",
+        })
+    }
+
+    /// The row of a partition that was never loaded.
+    fn registered() -> Value {
+        json!({"version": 0, "row_count": null, "planned_at": null, "loaded_at": null})
+    }
+
+    /// What a copy of three rows reports.
+    fn copied(version: u64, row_count: Option<u64>) -> Value {
+        let mut report = recorded(version, row_count);
+        report["staged_rows"] = json!(3);
+        report
     }
 
     /// The answer to a copy that records its results.
@@ -196,13 +261,13 @@ mod tests {
             .await
     }
 
-    /// A warehouse that holds `version` of the partition, in a table with all columns, and reports
-    /// `copied` of a copy. It knows the partition's checks if it knows the partition.
-    fn holding(version: Option<u64>, copied: Value) -> Arc<RecordingWarehouse> {
+    /// A warehouse that holds `version` of the partition, in a table with all columns, and returns
+    /// `reported` for a copy. It knows the partition's checks if it knows the partition.
+    fn holding(version: Option<u64>, reported: Value) -> Arc<RecordingWarehouse> {
         Arc::new(RecordingWarehouse::answering(move |statements| {
             let first = statements[0].sql();
             if first.starts_with("select version") {
-                let record = version.map(|version| json!({"version": version, "row_count": 11}));
+                let record = version.map(|version| recorded(version, Some(11)));
                 let run = version.map(|_| json!({"is_this_run": 0}));
                 Ok([json!(Vec::from_iter(record)), json!(Vec::from_iter(run))]
                     .map(rows)
@@ -212,8 +277,10 @@ mod tests {
                 Ok(vec![None, None, None, Some(rows(json!([{"is_this_run": 1}])))])
             } else if first.contains("information_schema") {
                 Ok(vec![Some(rows(catalog()))])
+            } else if first.contains("pg_description") {
+                Ok(vec![Some(rows(commented()))])
             } else if first.starts_with("create temporary table") {
-                report(statements, copied.clone())
+                report(statements, reported.clone())
             } else {
                 no_rows(statements)
             }
@@ -236,6 +303,14 @@ mod tests {
         ])
     }
 
+    /// The columns of the table, one of which has the comment of its model.
+    fn commented() -> Value {
+        json!([
+            {"table_comment": null, "column_name": "shop_id", "column_comment": "The shop."},
+            {"table_comment": null, "column_name": "net", "column_comment": "Sales."},
+        ])
+    }
+
     /// The first word or two of each transaction.
     fn outline(warehouse: &RecordingWarehouse) -> Vec<String> {
         warehouse.transactions().iter().map(|statements| head(&statements[0])).collect()
@@ -246,8 +321,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_new_partition_when_loaded_then_it_is_registered_before_it_is_copied() {
-        let warehouse = holding(None, json!({"version": 1, "row_count": null, "staged_rows": 3}));
+    async fn a_new_partition_is_registered_before_the_copy() {
+        let warehouse = holding(None, copied(1, None));
 
         let loaded = load(&warehouse, 1).await.unwrap();
 
@@ -268,7 +343,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_the_same_or_a_newer_version_when_loaded_then_only_the_results_are_recorded() {
+    async fn a_version_that_is_loaded_only_records_check_results() {
         for (held, expected) in [(5, LoadOutcome::AlreadyLoaded), (6, LoadOutcome::Superseded)] {
             let warehouse = holding(Some(held), json!({}));
             let loaded = load(&warehouse, 5).await.unwrap();
@@ -278,19 +353,33 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_newer_version_that_wins_meanwhile_when_loaded_then_the_copy_says_so() {
+    async fn a_first_version_replaces_one_that_was_planned_earlier() {
+        let warehouse = holding(Some(7), copied(1, None));
+        let again = |second: u32| PartitionCopy {
+            planned_at: format!("2010-12-02T03:04:{second:02}Z").parse().unwrap(),
+            ..december_first(1)
+        };
+        let loader = Loader::new(warehouse.clone());
+        for (second, expected) in
+            [(4, LoadOutcome::Superseded), (5, LoadOutcome::Superseded), (6, LoadOutcome::Loaded)]
+        {
+            let loaded = loader.load(&again(second), &tests::december_first(1)).await.unwrap();
+            assert_eq!(loaded.outcome, expected, "planned at second {second}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_copy_reports_a_version_that_was_loaded_meanwhile() {
         for (winner, expected) in [(5, LoadOutcome::AlreadyLoaded), (9, LoadOutcome::Superseded)] {
-            let warehouse =
-                holding(Some(4), json!({"version": winner, "row_count": 8, "staged_rows": 3}));
+            let warehouse = holding(Some(4), copied(winner, Some(8)));
             let loaded = load(&warehouse, 5).await.unwrap();
             assert_eq!(loaded, Loaded { outcome: expected, rows: 8, checks: Recorded::Recorded });
         }
     }
 
     #[tokio::test]
-    async fn given_a_second_partition_when_loaded_then_the_table_is_not_looked_at_again() {
-        let warehouse =
-            holding(Some(1), json!({"version": 2, "row_count": null, "staged_rows": 3}));
+    async fn the_columns_of_a_table_are_read_once() {
+        let warehouse = holding(Some(1), copied(2, None));
         let loader = Loader::new(warehouse.clone());
         for version in [2, 3] {
             loader.load(&december_first(version), &tests::december_first(version)).await.unwrap();
@@ -308,9 +397,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_model_that_gained_a_column_when_loaded_then_its_table_does_before_the_copy() {
-        let warehouse =
-            holding(Some(1), json!({"version": 2, "row_count": null, "staged_rows": 3}));
+    async fn a_new_column_is_added_before_the_copy() {
+        let warehouse = holding(Some(1), copied(2, None));
         let mut copy = december_first(2);
         copy.columns.push(MartColumn {
             name: "units".parse().unwrap(),
@@ -324,12 +412,74 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_copy_that_fails_when_loaded_again_then_the_table_is_looked_at_again() {
+    async fn changed_comments_are_set_once_after_a_copy() {
+        let warehouse = holding(Some(1), copied(2, None));
+        let loader = Loader::new(warehouse.clone());
+        for version in [2, 3] {
+            let copy = PartitionCopy { comments: total_sales(), ..december_first(version) };
+            loader.load(&copy, &tests::december_first(version)).await.unwrap();
+        }
+        assert_eq!(
+            outline(&warehouse),
+            [
+                "select version,",
+                "select cast(column_name",
+                "create temporary",
+                "select cast(table_text.description",
+                "comment on",
+                "select version,",
+                "create temporary"
+            ]
+        );
+        let set: Vec<_> =
+            warehouse.transactions()[4].iter().map(|set| set.sql().to_owned()).collect();
+        assert_eq!(set.len(), 2);
+        assert!(
+            set[0].starts_with("comment on table") && set[1].contains(".\"net\" is"),
+            "{set:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_reload_of_the_same_version_sets_changed_comments() {
+        let warehouse = holding(Some(5), json!({}));
+        let copy = PartitionCopy { comments: total_sales(), ..december_first(5) };
+        Loader::new(warehouse.clone()).load(&copy, &tests::december_first(5)).await.unwrap();
+        assert_eq!(outline(&warehouse)[2..], ["select cast(table_text.description", "comment on"]);
+    }
+
+    #[tokio::test]
+    async fn comments_that_cannot_be_set_fail_no_load() {
+        let warehouse = Arc::new(RecordingWarehouse::answering(|statements| {
+            let first = statements[0].sql();
+            if first.contains("pg_description") {
+                Ok(vec![Some(rows(commented()))])
+            } else if first.starts_with("comment on") {
+                Err(WarehouseError::RolledBack {
+                    id: "e".into(),
+                    total: statements.len(),
+                    message: "must be owner of relation total_sales".into(),
+                })
+            } else if first.starts_with("select version") {
+                let known = [json!([recorded(5, Some(11))]), json!([{"is_this_run": 1}])];
+                Ok(known.map(rows).map(Some).to_vec())
+            } else {
+                Ok(vec![None, None, None, Some(rows(json!([{"is_this_run": 1}])))])
+            }
+        }));
+        let copy = PartitionCopy { comments: total_sales(), ..december_first(5) };
+        let loaded =
+            Loader::new(warehouse.clone()).load(&copy, &tests::december_first(5)).await.unwrap();
+        assert_eq!(loaded.outcome, LoadOutcome::AlreadyLoaded);
+        assert_eq!(outline(&warehouse).last().map(String::as_str), Some("comment on"));
+    }
+
+    #[tokio::test]
+    async fn the_columns_are_read_again_after_a_failed_copy() {
         let warehouse = Arc::new(RecordingWarehouse::answering(|statements| {
             let first = statements[0].sql();
             if first.starts_with("select version") {
-                let known =
-                    [json!([{"version": 0, "row_count": null}]), json!([{"is_this_run": 0}])];
+                let known = [json!([registered()]), json!([{"is_this_run": 0}])];
                 Ok(known.map(rows).map(Some).to_vec())
             } else if first.contains("information_schema") {
                 Ok(vec![Some(rows(catalog()))])
@@ -352,7 +502,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_value_that_does_not_fit_fails_for_good_and_the_error_says_where() {
+    async fn a_value_that_does_not_fit_is_a_permanent_error() {
         for (message, is_permanent) in [
             ("numeric field overflow", true),
             ("terminating connection due to administrator command", false),
@@ -368,8 +518,7 @@ mod tests {
                         message: message.into(),
                     })
                 } else if first.starts_with("select version") {
-                    let known =
-                        [json!([{"version": 0, "row_count": null}]), json!([{"is_this_run": 0}])];
+                    let known = [json!([registered()]), json!([{"is_this_run": 0}])];
                     Ok(known.map(rows).map(Some).to_vec())
                 } else if first.contains("information_schema") {
                     Ok(vec![Some(rows(catalog()))])
@@ -390,10 +539,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_model_with_wider_numbers_when_loaded_then_its_table_gets_them_before_the_copy()
-    {
-        let warehouse =
-            holding(Some(1), json!({"version": 2, "row_count": null, "staged_rows": 3}));
+    async fn a_column_is_widened_before_the_copy() {
+        let warehouse = holding(Some(1), copied(2, None));
         let mut copy = december_first(2);
         copy.columns[2].column_type = "decimal(38,4)".parse().unwrap();
         Loader::new(warehouse.clone()).load(&copy, &tests::december_first(2)).await.unwrap();
@@ -409,7 +556,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_version_zero_when_loaded_then_it_is_refused_for_good() {
+    async fn version_zero_is_a_permanent_error() {
         let warehouse = holding(None, json!({}));
         assert!(load(&warehouse, 0).await.unwrap_err().is_permanent());
     }

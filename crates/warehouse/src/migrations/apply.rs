@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_an_empty_warehouse_when_migrated_twice_then_each_migration_is_applied_once() {
+    async fn each_migration_is_applied_once() {
         let warehouse = keeping(records(&[]), |_| ());
         let first = migrate(&warehouse, &migrations()).await.unwrap();
         let second = migrate(&warehouse, &migrations()).await.unwrap();
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_another_run_that_is_faster_when_migrated_then_its_work_is_counted_as_done() {
+    async fn migrations_of_a_concurrent_run_count_as_applied() {
         let rival = migrations();
         let warehouse = keeping(records(&[&migrations()[0]]), move |records| {
             records.insert(rival[1].name().to_owned(), rival[1].checksum().to_owned());
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_an_edited_migration_when_migrated_then_nothing_is_applied() {
+    async fn an_edited_migration_is_a_permanent_error() {
         let edited = Migration::new("0001_a", "create schema other;");
         let warehouse = keeping(records(&[&edited]), |_| panic!("nothing is to be applied"));
         let error = migrate(&warehouse, &migrations()).await.unwrap_err();
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn given_a_warehouse_that_is_ahead_when_migrated_then_it_is_left_alone() {
+    async fn a_warehouse_of_a_newer_version_is_left_unchanged() {
         let newer = Migration::new("0003_c", "create schema c;");
         let warehouse = keeping(records(&[&newer]), |_| panic!("nothing is to be applied"));
         let error = migrate(&warehouse, &migrations()).await.unwrap_err();

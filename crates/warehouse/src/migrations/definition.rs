@@ -103,8 +103,7 @@ mod tests {
     use super::*;
 
     fn shipped() -> Vec<Migration> {
-        Migration::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../glue-sql/warehouse"))
-            .unwrap()
+        Migration::read(&shoplake_testing::repository().join("glue-sql/warehouse")).unwrap()
     }
 
     #[test]

@@ -16,11 +16,30 @@ from .processes import CloudError, start
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 
-_SERVICES = (
+SERVICES = (
     "apigateway,cloudwatch,ec2,events,firehose,iam,kinesis,kms,lambda,logs,redshift,redshift-data,"
     "resourcegroupstaggingapi,s3,s3control,scheduler,secretsmanager,sns,sqs,ssm,stepfunctions,sts"
 )
 """The services that Shoplake uses. LocalStack rejects calls to others."""
+
+FIRST_CALLS = {
+    "apigateway": "get_rest_apis",
+    "cloudwatch": "describe_alarms",
+    "events": "list_event_buses",
+    "firehose": "list_delivery_streams",
+    "iam": "list_roles",
+    "kinesis": "list_streams",
+    "kms": "list_keys",
+    "lambda": "list_functions",
+    "logs": "describe_log_groups",
+    "s3": "list_buckets",
+    "sns": "list_topics",
+    "sqs": "list_queues",
+    "ssm": "describe_parameters",
+    "stepfunctions": "list_state_machines",
+    "sts": "get_caller_identity",
+}
+"""A call of each service that a deployment uses, which changes nothing and starts the service."""
 
 KINESIS_PACKAGES = Path(sys.prefix, "share", "shoplake", "kinesis-local")
 """The folder where bootstrap.py installs LocalStack's Kinesis, by version."""
@@ -70,7 +89,7 @@ def _environment(
         "SQS_ENDPOINT_STRATEGY": "off",
         # By default, the first message on an idle queue waits up to ten seconds.
         "LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_EMPTY_POLL_SEC": "1",
-        "SERVICES": _SERVICES,
+        "SERVICES": SERVICES,
         "PROVIDER_OVERRIDE_FIREHOSE": "shoplake",
         "LAMBDA_RUNTIME_EXECUTOR": "process",
         "LAMBDA_RUNTIME_ENVIRONMENT_TIMEOUT": "60",

@@ -6,11 +6,18 @@ create view redshift.svv_columns as
 select
     table_catalog, table_schema, table_name, column_name, ordinal_position, column_default,
     is_nullable, data_type, character_maximum_length, numeric_precision, numeric_precision_radix,
-    numeric_scale, datetime_precision, null::text as remarks
+    numeric_scale, datetime_precision,
+    col_description(
+        to_regclass(format('%I.%I', table_schema, table_name)), ordinal_position::integer
+    ) as remarks
 from information_schema.columns;
 
 create view redshift.svv_tables as
-select table_catalog, table_schema, table_name, table_type, null::text as remarks
+select
+    table_catalog, table_schema, table_name, table_type,
+    obj_description(
+        to_regclass(format('%I.%I', table_schema, table_name)), 'pg_class'
+    ) as remarks
 from information_schema.tables;
 
 create view redshift.svv_redshift_columns as

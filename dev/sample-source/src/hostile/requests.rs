@@ -215,8 +215,13 @@ impl Plan {
         let days: Vec<_> = (3..3 + MANY_DAYS)
             .map(|age| event(&self.key("day", &age.to_string()), now - Duration::days(age)))
             .collect();
-        let expected = Expected { statuses: vec![429], code: None, keys: Vec::new() };
+        let expected = Expected { statuses: vec![413], code: None, keys: Vec::new() };
         self.push("many days at once", WEB, array(&days), days.len(), expected);
+        let key = self.key("two times", "");
+        let copies = [event(&key, now), event(&key, now - Duration::days(1))];
+        let expected =
+            Expected { statuses: vec![422], code: Some("time_mismatch"), keys: Vec::new() };
+        self.push("one id with two times", WEB, array(&copies), copies.len(), expected);
         let session = endless_session(now - Duration::hours(1));
         let session: Vec<_> =
             session.into_iter().map(|event| self.tagged(event, "event_id")).collect();
@@ -456,7 +461,7 @@ mod tests {
         let statuses: HashSet<u16> =
             requests.iter().flat_map(|request| request.expected.statuses.iter().copied()).collect();
 
-        assert_eq!(statuses, HashSet::from([202, 400, 401, 404, 409, 413, 415, 422, 429]));
+        assert_eq!(statuses, HashSet::from([202, 400, 401, 404, 409, 413, 415, 422]));
         for Request { name, expected, events, .. } in &requests {
             let is_accepted = expected.statuses.contains(&202);
             assert_eq!(is_accepted, !expected.keys.is_empty(), "{name}");

@@ -15,7 +15,7 @@ use crate::post::{Secret, Target};
 /// The webhook takes timestamps that are at most five minutes old.
 const STALE_SECONDS: i64 = 301;
 
-/// Attempts of a request that the stream has no room for.
+/// Attempts of a request that the stream has no room for, within a minute and a half.
 const ATTEMPTS: u32 = 20;
 
 /// A request with its expected and its real answer.
@@ -75,8 +75,8 @@ async fn account(http: &Client, target: &Target, request: Request) -> anyhow::Re
         if !again || attempt == ATTEMPTS {
             break answered.with_context(|| format!("sending {:?}", request.name))?;
         }
+        tokio::time::sleep(Duration::from_millis(500) * attempt).await;
         attempt += 1;
-        tokio::time::sleep(Duration::from_millis(500)).await;
     };
     let Request { name, dataset, events, expected, .. } = request;
     let has_code = expected.code.is_none_or(|code| names(&answer, code));

@@ -45,17 +45,14 @@ impl fmt::Debug for Secret {
 
 #[cfg(test)]
 mod tests {
+    use shoplake_testing::standard_webhooks::{BODY, MESSAGE, SECONDS, SECRET, SIGNED};
+
     use super::*;
 
-    /// The example of the reference implementation's own tests.
     #[test]
     fn the_example_of_the_specification_has_its_signature() {
-        let secret: Secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
-        let body = br#"{"test": 2432232314}"#;
-
-        let signature = secret.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body).unwrap();
-
-        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        let secret: Secret = SECRET.parse().unwrap();
+        assert_eq!(secret.sign(MESSAGE, SECONDS, BODY).unwrap(), SIGNED);
     }
 
     #[test]

@@ -11,8 +11,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use shoplake_lake::{MemoryStore, Store};
+use shoplake_testing::STREAM;
 
-use super::{SHARD, STREAM, conform, envelope, event, payload};
+use super::{SHARD, conform, envelope, event, payload};
 use crate::{Answer, Conform};
 
 /// How the mapping and the lake behave in one run. Each step uses the next element of a list; after

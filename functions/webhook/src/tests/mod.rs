@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, RequestExt, Response};
@@ -18,10 +17,10 @@ use sha2::Sha256;
 use shoplake_aws::secrets::{CachedSecrets, MemorySecrets};
 use shoplake_aws::shops::{CachedShopList, MemoryShopList};
 use shoplake_aws::stream::MemoryStream;
-use shoplake_contracts::Contracts;
 use shoplake_ingest::Ingest;
 use shoplake_platform::clock::ManualClock;
 use shoplake_platform::metrics::{MemorySink, Metrics};
+use shoplake_testing::visits::{self, event, events, events_of_days, now};
 
 use crate::Webhook;
 
@@ -29,7 +28,6 @@ const CURRENT: &[u8] = b"the current secret of acme";
 const PREVIOUS: &[u8] = b"the previous secret of acme";
 const OTHER: &[u8] = b"the secret of the shop other";
 const STREAM: &str = "test-web";
-const VISITS: &str = include_str!("../../../../crates/ingest/src/tests/visits.json");
 
 struct Fixture {
     webhook: Webhook,
@@ -40,14 +38,8 @@ struct Fixture {
     metrics: Arc<MemorySink>,
 }
 
-fn now() -> DateTime<Utc> {
-    "2026-11-21T10:00:00Z".parse().unwrap()
-}
-
 impl Fixture {
     fn new() -> Self {
-        let batch = VISITS.replace(r#""delivery": "stream""#, r#""delivery": "batch""#);
-        let contracts = Contracts::from_sources([("visits", VISITS), ("sales", &batch)]).unwrap();
         let clock = Arc::new(ManualClock::new(now()));
         let secrets = Arc::new(MemorySecrets::default());
         let whsec = |key| format!("whsec_{}", STANDARD.encode(key));
@@ -59,6 +51,7 @@ impl Fixture {
         let stream = Arc::new(MemoryStream::default());
         let metrics = Arc::new(MemorySink::default());
         let sink = Metrics::new("webhook", metrics.clone());
+        let contracts = visits::contracts_with_batch();
         let ingest = Ingest::new(contracts, shops.clone(), stream.clone(), sink, "test");
         let webhook = Webhook { ingest, secrets: secrets.clone(), clock: clock.clone() };
         Self { webhook, clock, secrets, shops, stream, metrics }
@@ -121,24 +114,6 @@ fn signed_as(shop: &str, id: &str, body: impl AsRef<[u8]>) -> Request {
 fn with_header(mut request: Request, name: &'static str, value: &str) -> Request {
     request.headers_mut().insert(name, value.parse().unwrap());
     request
-}
-
-fn event(id: &str) -> String {
-    format!(r#"{{"event_id":"{id}","occurred_at":"2026-11-21T09:59:58+00:00"}}"#)
-}
-
-fn events(count: usize) -> String {
-    let events: Vec<String> = (0..count).map(|number| event(&format!("e{number}"))).collect();
-    format!("[{}]", events.join(","))
-}
-
-/// One event on each of these days before `now`.
-fn events_of_days(days: std::ops::Range<i64>) -> String {
-    let event = |days: i64| {
-        let at = (now() - TimeDelta::days(days)).to_rfc3339();
-        format!(r#"{{"event_id":"e{days}","occurred_at":"{at}"}}"#)
-    };
-    format!("[{}]", days.map(event).collect::<Vec<_>>().join(","))
 }
 
 fn parsed(response: &Response<Body>) -> Value {

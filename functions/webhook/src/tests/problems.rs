@@ -6,7 +6,7 @@ use shoplake_aws::stream::{PutFailure, Times};
 use shoplake_contracts::envelope::MAX_RECORD_BYTES;
 use shoplake_ingest::MAX_EVENTS;
 
-use super::{Fixture, STREAM, event, events, events_of_days, ids, signed};
+use super::{Fixture, STREAM, event, events, events_of_days, ids, signed, signed_as};
 
 #[tokio::test]
 async fn invalid_events_are_answered_with_422_and_each_error() {
@@ -66,16 +66,30 @@ async fn a_reused_webhook_id_is_answered_with_409() {
 async fn too_many_old_days_are_answered_with_429_until_the_hour_ends() {
     let fixture = Fixture::new();
     fixture.clock.advance(TimeDelta::seconds(90));
-    let request = signed(events_of_days(10..110));
+    assert_eq!(fixture.status(signed(events_of_days(10..50))).await, StatusCode::ACCEPTED);
+    let request = signed_as("acme", "msg_2", events_of_days(40..80));
     let (response, problem) = fixture.refused(request, StatusCode::TOO_MANY_REQUESTS).await;
     assert_eq!(problem["type"], "urn:problem-type:shoplake:too-many-partitions");
     assert_eq!(response.headers()["retry-after"], "3511");
     let detail = problem["detail"].as_str().unwrap();
     for part in
-        ["at most 48 partitions", "the shop acme", "this request has 100", "open a backfill"]
+        ["at most 48 partitions", "the shop acme", "this request has 30 new ones", "and 40 were"]
     {
         assert!(detail.contains(part), "{detail}");
     }
+}
+
+#[tokio::test]
+async fn a_request_beyond_the_limit_of_an_hour_is_answered_with_413() {
+    let fixture = Fixture::new();
+    let request = signed(events_of_days(10..110));
+    let (response, problem) = fixture.refused(request, StatusCode::PAYLOAD_TOO_LARGE).await;
+    assert!(!response.headers().contains_key("retry-after"), "sending it again cannot help");
+    let detail = problem["detail"].as_str().unwrap();
+    for part in ["at most 48 partitions", "the shop acme", "has 100", "open a backfill"] {
+        assert!(detail.contains(part), "{detail}");
+    }
+    assert!(fixture.stream.lines(STREAM).is_empty());
 }
 
 #[tokio::test]

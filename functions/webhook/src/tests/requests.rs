@@ -32,7 +32,7 @@ async fn accepted_events_are_answered_with_202_and_receipts() {
 }
 
 #[tokio::test]
-async fn an_unknown_path_or_dataset_is_answered_with_404_and_what_exists() {
+async fn an_unknown_path_or_dataset_is_404_with_the_known_ones() {
     let fixture = Fixture::new();
     for path in [
         "/",

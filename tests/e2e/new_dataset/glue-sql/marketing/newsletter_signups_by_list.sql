@@ -2,7 +2,7 @@
 -- key = ["shop_id", "day", "list"]
 -- partition = "day"
 -- inputs = ["silver.newsletter_signups"]
--- every_seconds = 5
+-- every_seconds = 20
 --
 -- [columns]
 -- shop_id = "The shop."

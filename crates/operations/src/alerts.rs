@@ -1,0 +1,153 @@
+//! Sends alerts about failed checks.
+//!
+//! The state of a partition has an alert from its commit until it is sent. The execution that made
+//! the commit asks for it; if the execution ends before, the sweep sends it.
+
+use serde_json::json;
+use shoplake_aws::topic::{Message, Topic, subject};
+use shoplake_jobs::{CheckAlert, Partition, Severity};
+use shoplake_lake::state::{self, UnsentAlert};
+use shoplake_lake::{Store, keys};
+use shoplake_platform::failure::Failure;
+
+use crate::failures::parse_job;
+use crate::response::SentAlerts;
+
+/// Sends the alert about failed checks of a job's commit, unless it was sent.
+///
+/// # Errors
+/// If `job` is not the key of a job document, which is permanent, or if the topic or the lake
+/// fails.
+pub async fn send(
+    lake: &dyn Store,
+    topic: &dyn Topic,
+    job: &str,
+    version: u64,
+) -> Result<SentAlerts, Failure> {
+    let (model, partition, _) = parse_job(job)?;
+    let stored = state::read(lake, model, partition).await.map_err(Failure::retryable)?;
+    let unsent = stored.state.unsent_alerts.iter().filter(|alert| alert.version == version);
+    let mut sent = 0;
+    for alert in unsent {
+        send_one(lake, topic, model, partition, alert).await?;
+        sent += 1;
+    }
+    Ok(SentAlerts { model: model.to_owned(), partition, sent })
+}
+
+/// Sends an alert, and records in the state of its partition that it was sent. If the process ends
+/// in between, it is sent again: a duplicate alert is better than none.
+pub(crate) async fn send_one(
+    lake: &dyn Store,
+    topic: &dyn Topic,
+    model: &str,
+    partition: Partition,
+    alert: &UnsentAlert,
+) -> Result<(), Failure> {
+    let message = message(model, partition, alert);
+    topic.publish(&message).await.map_err(Failure::retryable)?;
+    state::update(lake, model, partition, |state| state.alert(alert.version))
+        .await
+        .map_err(Failure::retryable)?;
+    let subject = &message.subject;
+    tracing::info!(model, %partition, version = alert.version, subject, "sent an alert");
+    Ok(())
+}
+
+/// Returns the message. It has no rows, which may hold personal data.
+fn message(model: &str, partition: Partition, alert: &UnsentAlert) -> Message {
+    let is_error = |check: &CheckAlert| check.severity == Severity::Error;
+    let (what, title, next) = if alert.checks.iter().any(is_error) {
+        (
+            "checks of severity error failed: the shops that they name are withheld, so they keep \
+             their previous rows in this gold partition; the rows of all other shops are committed",
+            "Shoplake: a data check failed with an error",
+            "Correct the data of these shops at its source, the model or the check; corrected data \
+             recomputes the partition automatically. After correcting a model or a check, \
+             recompute the partition with the control function: {\"action\":\"backfill\",\
+             \"model\":...,\"from\":...,\"to\":...}. Running it twice is safe.",
+        )
+    } else {
+        (
+            "checks of severity warn failed: the partition is committed with the invalid rows",
+            "Shoplake: a data check failed with a warning",
+            "Correct the data of these shops at its source; corrected data recomputes the \
+             partition automatically.",
+        )
+    };
+    let body = json!({
+        "what": what,
+        "job": keys::job(model, partition, &alert.job),
+        "model": model,
+        "partition": partition,
+        "version": alert.version,
+        "checks": alert.checks,
+        "next": format!(
+            "Read the sample in shoplake.check_results in the warehouse (its key: model, \
+             partition, check). {next} The next alert for the same shops follows only after the \
+             check has passed."
+        ),
+    });
+    Message { subject: subject(title), body: body.to_string(), attributes: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta, Utc};
+    use serde_json::Value;
+    use shoplake_aws::Fault;
+    use shoplake_aws::topic::MemoryTopic;
+    use shoplake_lake::MemoryStore;
+    use shoplake_lake::state::PartitionState;
+
+    use super::*;
+
+    const JOB: &str = "jobs/daily/2010-12-01/0a.json";
+
+    fn unsent(version: u64, severity: Severity) -> UnsentAlert {
+        let check = CheckAlert {
+            check: "reconciles".to_owned(),
+            severity,
+            description: String::new(),
+            rows: 1,
+            shops: vec!["acme".to_owned()],
+        };
+        let due = DateTime::<Utc>::UNIX_EPOCH + TimeDelta::seconds(310);
+        UnsentAlert { version, job: "0a".to_owned(), checks: vec![check], due }
+    }
+
+    async fn lake(alerts: Vec<UnsentAlert>) -> MemoryStore {
+        let lake = MemoryStore::default();
+        let owe = |state: &mut PartitionState| state.unsent_alerts.clone_from(&alerts);
+        state::update(&lake, "daily", "2010-12-01".parse().unwrap(), owe).await.unwrap();
+        lake
+    }
+
+    #[tokio::test]
+    async fn an_alert_is_sent_once() {
+        let (topic, lake) = (
+            MemoryTopic::default(),
+            lake(vec![unsent(1, Severity::Warn), unsent(2, Severity::Error)]).await,
+        );
+        for sent in [1, 0] {
+            assert_eq!(send(&lake, &topic, JOB, 2).await.unwrap().sent, sent);
+        }
+        let [message] = topic.messages().try_into().unwrap();
+        assert_eq!(message.subject, "Shoplake: a data check failed with an error");
+        let body: Value = serde_json::from_str(&message.body).unwrap();
+        assert_eq!((&body["job"], &body["checks"][0]["shops"][0]), (&json!(JOB), &json!("acme")));
+        assert!(body["next"].as_str().unwrap().contains("check_results"));
+
+        assert_eq!(send(&lake, &topic, JOB, 1).await.unwrap().sent, 1);
+        let subject = topic.messages().pop().unwrap().subject;
+        assert_eq!(subject, "Shoplake: a data check failed with a warning");
+    }
+
+    #[tokio::test]
+    async fn a_refused_alert_stays_owed() {
+        let (topic, lake) = (MemoryTopic::default(), lake(vec![unsent(2, Severity::Error)]).await);
+        topic.fail([Some(Fault::Refused)]);
+        assert!(!send(&lake, &topic, JOB, 2).await.unwrap_err().is_permanent());
+        assert_eq!(send(&lake, &topic, JOB, 2).await.unwrap().sent, 1);
+    }
+}

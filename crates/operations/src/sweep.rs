@@ -1,0 +1,428 @@
+//! The sweep: sends what partitions owe, and finds what their states do not know.
+//!
+//! A message may be lost, an execution may be killed, the warehouse may be away. What is owed then
+//! is in the states of the partitions, and the next sweep sends it.
+
+mod bronze;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+use shoplake_aws::{DirtyQueue, Executions, Topic};
+use shoplake_contracts::Contracts;
+use shoplake_index::{IndexedModel, ModelIndex};
+use shoplake_jobs::{Partition, PartitionDirty};
+use shoplake_lake::state::{self, DebtKind, PartitionState, Stored, UnsentAlert};
+use shoplake_lake::{Condition, Metadata, PutError, Store, StoreError, keys};
+use shoplake_platform::failure::Failure;
+
+use self::bronze::Attempts;
+use crate::alerts;
+use crate::response::Swept;
+
+/// The most messages and alerts of a sweep. The rest is sent by the next ones: a message that waits
+/// on the queue says nothing that the state does not say.
+const MAX_SENT: usize = 200;
+
+/// The days that every sweep compares: today and the days before it.
+const NEWEST_DAYS: u64 = 2;
+
+/// The most other days of a sweep.
+const OTHER_DAYS: usize = 10;
+
+/// The time from one comparison of all days to the next.
+const FULL_COMPARISON: TimeDelta = TimeDelta::hours(24);
+
+/// The age of an object from which its message counts as lost.
+const LOST: TimeDelta = TimeDelta::minutes(2);
+
+/// How far the clocks of S3 and of the functions may differ.
+const CLOCK_DIFFERENCE: TimeDelta = TimeDelta::seconds(2);
+
+/// S3 has times in whole seconds, without the fraction.
+const PRECISION: TimeDelta = TimeDelta::seconds(1);
+
+/// How long a partition owes nothing before its marker is deleted. A busy partition keeps it.
+const QUIET: TimeDelta = TimeDelta::minutes(10);
+
+/// The number of requests to the lake at the same time.
+const CONCURRENCY: usize = 16;
+
+/// The definitions and services of a sweep.
+pub struct Sweep<'a> {
+    /// The models.
+    pub models: &'a ModelIndex,
+    /// The contracts, which name the batch sources.
+    pub contracts: &'a Contracts,
+    /// The lake.
+    pub lake: &'a dyn Store,
+    /// The bucket of the lake.
+    pub bucket: &'a str,
+    /// The queue of dirty partitions.
+    pub queue: &'a dyn DirtyQueue,
+    /// The state machines.
+    pub executions: &'a dyn Executions,
+    /// The topic of alerts.
+    pub topic: &'a dyn Topic,
+    /// The time.
+    pub now: DateTime<Utc>,
+}
+
+/// What the markers show.
+#[derive(Default)]
+struct Owed {
+    messages: Vec<PartitionDirty>,
+    /// The alerts that are due.
+    alerts: Vec<(String, Partition, UnsentAlert)>,
+    owed: usize,
+    settled: usize,
+}
+
+/// What a sweep leaves to the next one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Progress {
+    /// When the comparison of all days began.
+    began_at: DateTime<Utc>,
+    /// The last day that was compared; none after the last day of all.
+    day: Option<NaiveDate>,
+    /// The bronze objects that were not conformed, by key.
+    #[serde(default)]
+    unconformed: BTreeMap<String, Attempts>,
+}
+
+/// What the comparisons of a sweep found: see [`Swept`].
+struct Compared {
+    compared_days: usize,
+    found: usize,
+    unconformed: usize,
+    conforming: usize,
+}
+
+/// When objects of a partition were written.
+#[derive(Clone, Copy, Debug, Default)]
+struct Written {
+    /// The newest object of its inputs.
+    inputs: Option<DateTime<Utc>>,
+    /// Whether the partition's own day has an object that it needs: otherwise it is empty.
+    has_own_day: bool,
+    /// Its gold object.
+    gold: Option<DateTime<Utc>>,
+}
+
+/// A model's name and a partition.
+type Key<'a> = (&'a str, Partition);
+
+impl<'a> Sweep<'a> {
+    /// Compares the states of partitions with silver and gold, sends a message for each partition
+    /// that owes something that is due, newest days first, and deletes the markers of those that
+    /// owe nothing. Sends alerts that are due, and conforms bronze objects that were not conformed.
+    ///
+    /// # Errors
+    /// If the lake or the queue fails. Another sweep does the rest.
+    pub async fn run(&self) -> Result<Swept, Failure> {
+        // Known debts are paid although a comparison fails.
+        let compared = self.compare_all().await;
+        let Owed { messages, alerts, owed, settled } =
+            self.owed().await.map_err(Failure::retryable)?;
+        self.queue.send(&messages).await.map_err(Failure::retryable)?;
+        let (sent, alerts) = (messages.len(), self.send_alerts(&alerts).await);
+        let Compared { compared_days, found, unconformed, conforming } =
+            compared.map_err(Failure::retryable)?;
+        let swept =
+            Swept { compared_days, found, owed, sent, settled, alerts, unconformed, conforming };
+        tracing::info!(?swept, "sweep");
+        Ok(swept)
+    }
+
+    /// Compares states with silver and gold, and bronze objects with receipts.
+    async fn compare_all(&self) -> Result<Compared, StoreError> {
+        let mut progress = self.progress().await?;
+        let (compared_days, found) = self.compare(&mut progress).await?;
+        let (unconformed, conforming) = self.conform(&mut progress.unconformed).await?;
+        self.save(&progress).await?;
+        Ok(Compared { compared_days, found, unconformed, conforming })
+    }
+
+    /// Makes partitions dirty whose state does not know what silver and gold have. Returns the
+    /// number of days that it compared, and of partitions that it found.
+    async fn compare(&self, progress: &mut Progress) -> Result<(usize, usize), StoreError> {
+        let today = self.now.date_naive();
+        let newest = today.iter_days().rev().take(NEWEST_DAYS as usize);
+        let mut days: BTreeSet<NaiveDate> = newest.collect();
+        self.next_days(&mut days, progress).await?;
+
+        let written = self.written(&days).await?;
+        let mut known: BTreeMap<&str, BTreeSet<Partition>> = BTreeMap::new();
+        for model in &self.models.models {
+            known.insert(&model.name, self.states(&model.name).await?);
+        }
+        let markers = self.markers().await?;
+        let (known, markers) = (&known, &markers);
+        let found = stream::iter(written)
+            .map(|((model, partition), written)| async move {
+                let has_state = known.get(model).is_some_and(|known| known.contains(&partition));
+                let may_have_rows = written.has_own_day || written.gold.is_some();
+                if !has_state && !may_have_rows {
+                    return Ok(false);
+                }
+                let is_marked = markers.contains(&(model.to_owned(), partition));
+                self.check((model, partition), written, is_marked).await
+            })
+            .buffer_unordered(CONCURRENCY)
+            .try_fold(0, async |found, is_found| {
+                Ok::<usize, StoreError>(found + usize::from(is_found))
+            })
+            .await?;
+        Ok((days.len(), found))
+    }
+
+    /// Returns what the last sweep left.
+    async fn progress(&self) -> Result<Progress, StoreError> {
+        let object = self.lake.get(keys::SWEEP).await?;
+        let progress = object.and_then(|object| serde_json::from_slice(&object.bytes).ok());
+        Ok(progress.unwrap_or_else(|| Progress {
+            began_at: self.now,
+            day: Some(NaiveDate::MIN),
+            unconformed: BTreeMap::new(),
+        }))
+    }
+
+    /// Adds the next days of the comparison of all days.
+    async fn next_days(
+        &self,
+        days: &mut BTreeSet<NaiveDate>,
+        progress: &mut Progress,
+    ) -> Result<(), StoreError> {
+        if progress.day.is_none() {
+            if self.now - progress.began_at < FULL_COMPARISON {
+                return Ok(());
+            }
+            (progress.began_at, progress.day) = (self.now, Some(NaiveDate::MIN));
+        }
+        for _ in 0..OTHER_DAYS {
+            let Some(day) = progress.day else { break };
+            progress.day = self.day_after(day).await?;
+            days.extend(progress.day);
+        }
+        Ok(())
+    }
+
+    async fn save(&self, progress: &Progress) -> Result<(), StoreError> {
+        let bytes = serde_json::to_vec(progress).expect("times and counts are always JSON");
+        let put = self.lake.put(keys::SWEEP, bytes.into(), Metadata::new(), Condition::Always);
+        match put.await {
+            Ok(_) | Err(PutError::Conflict { .. }) => Ok(()),
+            Err(PutError::Store(error)) => Err(error),
+        }
+    }
+
+    /// Returns the first day after `day` that has objects in silver or gold.
+    async fn day_after(&self, day: NaiveDate) -> Result<Option<NaiveDate>, StoreError> {
+        let days = self.prefixes().into_values().map(|prefix| async move {
+            // Zero is the character after the slash that ends the folder of a day.
+            let after =
+                if day == NaiveDate::MIN { prefix.clone() } else { format!("{prefix}{day}0") };
+            let entry = self.lake.next(&prefix, &after).await?;
+            Ok::<_, StoreError>(entry.and_then(|entry| day_of(&prefix, &entry.key)))
+        });
+        let found: Vec<_> = stream::iter(days).buffer_unordered(CONCURRENCY).try_collect().await?;
+        Ok(found.into_iter().flatten().min())
+    }
+
+    /// Returns the name of each dataset and model, as models name their inputs, and what precedes
+    /// the day in its keys.
+    fn prefixes(&self) -> BTreeMap<String, String> {
+        let models = self.models.models.iter();
+        let gold = models.clone().map(|model| {
+            let prefix = keys::gold_values(&model.name, &model.partition);
+            (format!("gold.{}", model.name), prefix)
+        });
+        let silver = models.flat_map(|model| &model.inputs).filter_map(|input| {
+            let dataset = input.strip_prefix("silver.")?;
+            Some((input.clone(), keys::silver_days(dataset)))
+        });
+        silver.chain(gold).collect()
+    }
+
+    /// Returns when the objects of these days were written that partitions are computed from, by
+    /// partition.
+    async fn written(
+        &self,
+        days: &BTreeSet<NaiveDate>,
+    ) -> Result<BTreeMap<Key<'a>, Written>, StoreError> {
+        let listings = self.prefixes().into_iter().flat_map(|(input, prefix)| {
+            days.iter().map(move |day| (input.clone(), prefix.clone(), *day))
+        });
+        let newest: BTreeMap<(String, NaiveDate), DateTime<Utc>> = stream::iter(listings)
+            .map(|(input, prefix, day)| async move {
+                let text = day.to_string();
+                let newest = self.lake.newest(&prefix, &text, &text).await?;
+                Ok::<_, StoreError>(newest.map(|newest| ((input, day), newest)))
+            })
+            .buffer_unordered(CONCURRENCY)
+            .try_filter_map(async |found| Ok::<_, StoreError>(found))
+            .try_collect()
+            .await?;
+
+        let mut written: BTreeMap<Key<'a>, Written> = BTreeMap::new();
+        for model in &self.models.models {
+            for day in days {
+                let own = Partition::Day(*day);
+                for input in &model.inputs {
+                    let Some(at) = newest.get(&(input.clone(), *day)) else { continue };
+                    for partition in model.dirtied_by(own) {
+                        let written = written.entry((model.name.as_str(), partition)).or_default();
+                        written.inputs = written.inputs.max(Some(*at));
+                        written.has_own_day |= partition == own && model.first.contains(input);
+                    }
+                }
+                if let Some(at) = newest.get(&(format!("gold.{}", model.name), *day)) {
+                    written.entry((model.name.as_str(), own)).or_default().gold = Some(*at);
+                }
+            }
+        }
+        Ok(written)
+    }
+
+    /// Returns the partitions of a model that have a state.
+    async fn states(&self, model: &str) -> Result<BTreeSet<Partition>, StoreError> {
+        let folder = keys::partition_states(model);
+        let partition =
+            |key: &str| key.strip_prefix(&folder)?.strip_suffix(".json")?.parse::<Partition>().ok();
+        let entries = self.lake.list(&folder).await?;
+        Ok(entries.iter().filter_map(|entry| partition(&entry.key)).collect())
+    }
+
+    async fn markers(&self) -> Result<BTreeSet<(String, Partition)>, StoreError> {
+        let entries = self.lake.list(keys::OWED).await?;
+        let marker = |key: &str| {
+            keys::parse_owed(key).map(|(model, partition)| (model.to_owned(), partition))
+        };
+        Ok(entries.iter().filter_map(|entry| marker(&entry.key)).collect())
+    }
+
+    /// Makes a partition dirty if its state does not know what was written, and writes its marker
+    /// if that is missing. Returns whether one of them was needed.
+    async fn check(
+        &self,
+        (model, partition): Key<'a>,
+        written: Written,
+        is_marked: bool,
+    ) -> Result<bool, StoreError> {
+        let stored = state::read(self.lake, model, partition).await?;
+        if self.is_unknown(&stored, written) {
+            tracing::warn!(model, %partition, ?written, "its state does not know its objects");
+            let note = |state: &mut PartitionState| state.note_dirty(self.now, false);
+            state::update(self.lake, model, partition, note).await?;
+            return Ok(true);
+        }
+        if stored.state.is_settled() || is_marked {
+            return Ok(false);
+        }
+        tracing::warn!(model, %partition, "its marker was missing");
+        state::mark(self.lake, model, partition).await?;
+        Ok(true)
+    }
+
+    /// Returns whether inputs were written after the last plan, or gold after the last change of
+    /// the state, and no message about them is on its way.
+    fn is_unknown(&self, stored: &Stored, written: Written) -> bool {
+        let state = &stored.state;
+        if state.dirty_since.is_some() {
+            return false;
+        }
+        let running = state.running(self.now).filter(|lease| !lease.resumes);
+        let planned_at = state.planned_at.max(running.map(|lease| lease.planned_at));
+        // The plan has the time of the function that made it. An object with a slightly earlier
+        // time may have been written after the plan.
+        let is_unseen = written.inputs.is_some_and(|at| {
+            let is_lost = self.now - at >= LOST;
+            let written_by = at + PRECISION + CLOCK_DIFFERENCE;
+            is_lost && planned_at.is_none_or(|planned| written_by > planned)
+        });
+        let is_new = written.gold.is_some_and(|at| {
+            let is_lost = self.now - at >= LOST;
+            is_lost && running.is_none() && stored.written_at.is_none_or(|written| at > written)
+        });
+        is_unseen || is_new
+    }
+
+    /// Reads the states of all markers.
+    async fn owed(&self) -> Result<Owed, StoreError> {
+        let mut markers: Vec<_> = self.markers().await?.into_iter().collect();
+        markers.sort_by(|(one_model, one), (model, other)| {
+            other.cmp(one).then_with(|| one_model.cmp(model))
+        });
+        let mut owed = Owed::default();
+        let mut states = stream::iter(markers)
+            .map(|(model, partition)| async move {
+                let stored = state::read(self.lake, &model, partition).await?;
+                Ok::<_, StoreError>((model, partition, stored))
+            })
+            .buffered(CONCURRENCY);
+        while let Some((name, partition, stored)) = states.try_next().await? {
+            let Some(model) = self.models.get(&name) else {
+                // The model was removed, so nothing computes its partitions.
+                self.lake.delete(&keys::owed(&name, partition)).await?;
+                owed.settled += 1;
+                continue;
+            };
+            if !stored.state.is_settled() {
+                owed.owed += 1;
+                if owed.messages.len() < MAX_SENT {
+                    owed.messages.extend(self.message(model, partition, &stored.state));
+                }
+                if owed.alerts.len() < MAX_SENT {
+                    let alerts = stored.state.unsent_alerts.into_iter();
+                    let due = alerts.filter(|alert| alert.due <= self.now);
+                    owed.alerts.extend(due.map(|alert| (name.clone(), partition, alert)));
+                }
+            } else if stored.written_at.is_none_or(|written| self.now - written >= QUIET)
+                && state::settle(self.lake, &name, partition, &stored).await?
+            {
+                owed.settled += 1;
+            }
+        }
+        Ok(owed)
+    }
+
+    /// Returns the message about what the partition owes and is due.
+    fn message(
+        &self,
+        model: &IndexedModel,
+        partition: Partition,
+        state: &PartitionState,
+    ) -> Option<PartitionDirty> {
+        let every = TimeDelta::seconds(model.every_seconds.into());
+        let debts = state.owes(every, self.now).into_iter();
+        let debts = debts.filter(|debt| debt.kind != DebtKind::Alert && debt.due <= self.now);
+        let due = debts.map(|debt| debt.kind);
+        let due: Vec<_> = due.map(|kind| format!("{kind:?}").to_lowercase()).collect();
+        let reason = format!("the sweep: it owes {}", due.join(", "));
+        (!due.is_empty()).then(|| PartitionDirty::one(&model.name, partition, reason))
+    }
+
+    /// Sends the alerts, and returns how many were sent. The topic of alerts may be away: the
+    /// partitions have had their messages before.
+    async fn send_alerts(&self, alerts: &[(String, Partition, UnsentAlert)]) -> usize {
+        let mut sent = 0;
+        for (model, partition, alert) in alerts {
+            match alerts::send_one(self.lake, self.topic, model, *partition, alert).await {
+                Ok(()) => sent += 1,
+                Err(error) => {
+                    tracing::warn!(model, %partition, %error, "the next sweep sends the alert");
+                }
+            }
+        }
+        sent
+    }
+}
+
+/// Returns the day in a key with this prefix.
+fn day_of(prefix: &str, key: &str) -> Option<NaiveDate> {
+    key.strip_prefix(prefix)?.split('/').next()?.parse().ok()
+}

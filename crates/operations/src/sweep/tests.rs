@@ -1,0 +1,312 @@
+//! Sweeps of a lake in memory.
+
+use shoplake_aws::topic::MemoryTopic;
+use shoplake_aws::{Execution, Fault, MemoryDirtyQueue, MemoryExecutions};
+use shoplake_jobs::{CheckAlert, JobOutcome, Severity, Withheld};
+use shoplake_lake::MemoryStore;
+use shoplake_lake::state::{Completion, Lease, Step};
+
+use super::*;
+
+const MODEL: &str = "daily";
+const SILVER: &str = "silver/visits/dt=2010-12-01/a.parquet";
+
+/// The time of the sweep, in seconds after midnight of 2010-12-02.
+fn at(second: i64) -> DateTime<Utc> {
+    "2010-12-02T00:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::seconds(second)
+}
+
+fn day(text: &str) -> Partition {
+    text.parse().unwrap()
+}
+
+/// A model of visits, and one that reads three days of it.
+fn models() -> ModelIndex {
+    let model = |name: &str, input: &str, lookback_days: u16| IndexedModel {
+        name: name.to_owned(),
+        partition: "day".to_owned(),
+        inputs: vec![input.to_owned()],
+        first: vec![input.to_owned()],
+        lookback_days,
+        lookahead_days: 0,
+        every_seconds: 20,
+        key: vec![],
+        warehouse: None,
+        checks: vec![],
+        references: vec![],
+        grain: "one row per shop and day".to_owned().try_into().unwrap(),
+        columns: BTreeMap::new(),
+    };
+    let models = vec![model(MODEL, "silver.visits", 0), model("weekly", "gold.daily", 2)];
+    ModelIndex { models, ..ModelIndex::default() }
+}
+
+#[derive(Default)]
+struct World {
+    contracts: Contracts,
+    lake: MemoryStore,
+    queue: MemoryDirtyQueue,
+    executions: MemoryExecutions,
+    topic: MemoryTopic,
+}
+
+impl World {
+    async fn write(&self, key: &str, second: i64) {
+        self.lake.set_now(at(second));
+        let put = self.lake.put(key, "x".into(), Metadata::new(), Condition::Always);
+        put.await.unwrap();
+    }
+
+    async fn change(&self, day: &str, change: impl FnMut(&mut PartitionState)) {
+        state::update(&self.lake, MODEL, day.parse().unwrap(), change).await.unwrap();
+    }
+
+    /// A job computes the partition, planned and ended at this time, and commits nothing.
+    async fn compute(&self, day: &str, second: i64) {
+        self.end(day, second, JobOutcome::Unchanged, 0, vec![]).await;
+    }
+
+    async fn end(
+        &self,
+        day: &str,
+        second: i64,
+        outcome: JobOutcome,
+        version: u64,
+        alert: Vec<CheckAlert>,
+    ) {
+        self.lake.set_now(at(second));
+        self.change(day, |state| {
+            state.compute(Lease {
+                job: "a".to_owned(),
+                until: at(second + 310),
+                since: at(second),
+                planned_at: at(second),
+                recompute: false,
+                resumes: false,
+                slot: None,
+            });
+            state.complete(Completion {
+                job: "a".to_owned(),
+                outcome,
+                inputs: String::new(),
+                gold: None,
+                version,
+                loads: false,
+                notifies: false,
+                withheld: Withheld::default(),
+                alert: alert.clone(),
+                at: at(second),
+            });
+        })
+        .await;
+    }
+
+    /// Sweeps, and returns what was sent.
+    async fn sweep(&self, second: i64) -> (Swept, Vec<String>) {
+        self.lake.set_now(at(second));
+        let sweep = Sweep {
+            models: &models(),
+            contracts: &self.contracts,
+            lake: &self.lake,
+            bucket: "lake",
+            queue: &self.queue,
+            executions: &self.executions,
+            topic: &self.topic,
+            now: at(second),
+        };
+        let swept = sweep.run().await.unwrap();
+        let sent = self.queue.take_dirty().into_iter();
+        let sent = sent.map(|dirty| format!("{} {}", dirty.model, dirty.partition)).collect();
+        (swept, sent)
+    }
+}
+
+#[tokio::test]
+async fn a_lost_message_is_found_and_sent() {
+    let world = World::default();
+    world.write(SILVER, 0).await;
+    let (swept, sent) = world.sweep(119).await;
+    assert_eq!((swept.found, sent.len()), (0, 0), "its message may be on its way");
+    let (swept, sent) = world.sweep(120).await;
+    assert_eq!((swept.found, swept.owed, sent.len()), (1, 1, 0));
+    let (swept, sent) = world.sweep(180).await;
+    assert_eq!((swept.found, sent), (0, vec!["daily 2010-12-01".to_owned()]));
+
+    world.compute("2010-12-01", 200).await;
+    let (swept, sent) = world.sweep(400).await;
+    assert_eq!((swept.found, swept.owed, sent.len()), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn an_object_after_the_last_plan_is_found() {
+    let world = World::default();
+    world.write(SILVER, 0).await;
+    world.compute("2010-12-01", 3).await;
+    assert_eq!(world.sweep(300).await.0.found, 0);
+    world.write("silver/visits/dt=2010-12-01/b.parquet", 301).await;
+    assert_eq!(world.sweep(500).await.0.found, 1);
+    // dispatch finds it up to date.
+    world.change("2010-12-01", |state| state.up_to_date(at(510))).await;
+    assert_eq!(world.sweep(900).await.0.found, 0);
+}
+
+#[tokio::test]
+async fn an_object_is_found_although_the_clocks_differ() {
+    let world = World::default();
+    world.compute("2010-12-01", 3).await;
+    // It was written at second 1.9 by the clock of S3, which is 2 seconds behind the clock of
+    // dispatch.
+    world.write(SILVER, 1).await;
+    assert_eq!(world.sweep(300).await.0.found, 1);
+}
+
+#[tokio::test]
+async fn gold_that_the_state_does_not_know_is_found() {
+    let world = World::default();
+    world.write("gold/daily/day=2010-12-01/data.parquet", 0).await;
+    let (swept, _) = world.sweep(200).await;
+    // The partition itself, and that of the model that reads it on its own day.
+    assert_eq!(swept.found, 2);
+    let owed = world.lake.list(keys::OWED).await.unwrap();
+    let keys: Vec<_> = owed.into_iter().map(|entry| entry.key).collect();
+    assert_eq!(keys, ["state/owed/daily/2010-12-01", "state/owed/weekly/2010-12-01"]);
+}
+
+#[tokio::test]
+async fn what_is_due_is_sent_newest_first() {
+    let world = World::default();
+    for day in ["2010-11-28", "2010-12-01", "2010-11-30"] {
+        world.change(day, |state| state.note_dirty(at(0), false)).await;
+    }
+    world
+        .change("2010-11-30", |state| {
+            state.fail(Step::Compute, "a", "broken", at(0));
+        })
+        .await;
+    world.change("2010-11-20", |state| state.wait(at(0), at(500))).await;
+    let (swept, sent) = world.sweep(59).await;
+    assert_eq!((swept.owed, sent.len()), (4, 0), "their messages may be on their way");
+    let (_, sent) = world.sweep(60).await;
+    assert_eq!(sent, ["daily 2010-12-01", "daily 2010-11-30", "daily 2010-11-28"]);
+    assert_eq!(world.sweep(560).await.1.last().unwrap(), "daily 2010-11-20");
+}
+
+#[tokio::test]
+async fn at_most_so_many_messages_are_sent_at_once() {
+    let world = World::default();
+    let first: NaiveDate = "2009-01-01".parse().unwrap();
+    for day in first.iter_days().take(MAX_SENT + 3) {
+        world.change(&day.to_string(), |state| state.note_dirty(at(0), false)).await;
+    }
+    let (swept, _) = world.sweep(100).await;
+    assert_eq!((swept.owed, swept.sent), (MAX_SENT + 3, MAX_SENT));
+}
+
+#[tokio::test]
+async fn markers_of_quiet_partitions_are_deleted() {
+    let world = World::default();
+    world.change("2010-12-01", |state| state.note_dirty(at(0), false)).await;
+    world.compute("2010-12-01", 0).await;
+    state::mark(&world.lake, "removed", day("2010-12-01")).await.unwrap();
+    assert_eq!(world.sweep(599).await.0.settled, 1, "that of a model that was removed");
+    assert_eq!(world.sweep(600).await.0.settled, 1);
+    assert!(world.lake.list(keys::OWED).await.unwrap().is_empty());
+    assert!(!state::read(&world.lake, MODEL, day("2010-12-01")).await.unwrap().state.marked);
+}
+
+#[tokio::test]
+async fn a_missing_marker_is_written_again() {
+    let world = World::default();
+    world.write("silver/visits/dt=2009-01-01/a.parquet", -90_000).await;
+    world.change("2009-01-01", |state| state.note_dirty(at(0), false)).await;
+    world.lake.delete("state/owed/daily/2009-01-01").await.unwrap();
+    let (swept, sent) = world.sweep(100).await;
+    assert_eq!((swept.found, sent), (1, vec!["daily 2009-01-01".to_owned()]));
+}
+
+#[tokio::test]
+async fn all_days_are_compared_once_a_day() {
+    let world = World::default();
+    let first: NaiveDate = "2009-01-01".parse().unwrap();
+    for day in first.iter_days().take(15) {
+        world.write(&format!("silver/visits/dt={day}/a.parquet"), -90_000).await;
+    }
+    let mut found = Vec::new();
+    for sweep in 0..4 {
+        found.push(world.sweep(sweep * 60).await.0.found);
+    }
+    assert_eq!(found, [10, 5, 0, 0]);
+    world.write("silver/visits/dt=2009-01-03/b.parquet", 300).await;
+    world.compute("2009-01-03", 300).await;
+    world.write("silver/visits/dt=2009-01-03/c.parquet", 302).await;
+    assert_eq!(world.sweep(1_000).await.0.found, 0, "not before the next day");
+    assert_eq!(world.sweep(24 * 3_600).await.0.found, 1);
+}
+
+#[tokio::test]
+async fn the_alert_of_an_execution_that_died_is_sent_once() {
+    let world = World::default();
+    let alert = CheckAlert {
+        check: "reconciles".to_owned(),
+        severity: Severity::Error,
+        description: String::new(),
+        rows: 1,
+        shops: vec!["acme".to_owned()],
+    };
+    world.end("2010-12-01", 0, JobOutcome::Committed, 1, vec![alert]).await;
+    let (swept, sent) = world.sweep(309).await;
+    assert_eq!((swept.owed, swept.alerts, sent.len()), (1, 0, 0), "its execution may send it");
+    world.topic.fail([Some(Fault::Refused)]);
+    assert_eq!(world.sweep(310).await.0.alerts, 0);
+    let (swept, sent) = world.sweep(370).await;
+    assert_eq!((swept.alerts, sent.len()), (1, 0), "dispatch cannot send it");
+    let (swept, _) = world.sweep(430).await;
+    assert_eq!((swept.owed, swept.alerts, world.topic.messages().len()), (0, 0, 1));
+}
+
+const BRONZE: &str = "bronze/pos/dt=2010-12-02/hour=00/a.gz";
+
+/// The bronze objects whose executions were started since the last call.
+fn conforming(world: &World) -> Vec<String> {
+    let key = |execution| match execution {
+        Execution::BronzeToSilver { key, is_retry: true, .. } => key,
+        other => panic!("unexpected {other:?}"),
+    };
+    world.executions.take_all().into_iter().map(key).collect()
+}
+
+#[tokio::test]
+async fn a_bronze_object_without_a_receipt_is_conformed() {
+    let world = World { contracts: shoplake_testing::contracts(), ..World::default() };
+    let old = "bronze/pos/dt=2010-11-29/hour=00/old.gz";
+    for key in [BRONZE, "bronze/web/dt=2010-12-02/hour=00/stream.gz", old] {
+        world.write(key, 0).await;
+    }
+    assert_eq!(world.sweep(599).await.0.unconformed, 0, "its execution may be running");
+    let swept = world.sweep(600).await.0;
+    assert_eq!((swept.unconformed, swept.conforming), (1, 1));
+    assert_eq!(conforming(&world), [BRONZE], "streams and older days are left out");
+
+    world.sweep(1_799).await;
+    assert!(world.executions.is_empty(), "the next attempt is later");
+    world.sweep(1_800).await;
+    world.sweep(1_800 + 2_399).await;
+    assert_eq!(conforming(&world), [BRONZE]);
+    world.sweep(1_800 + 2_400).await;
+    assert_eq!(conforming(&world), [BRONZE]);
+
+    world.write(&keys::conformed(BRONZE).unwrap(), 4_300).await;
+    let swept = world.sweep(100_000).await.0;
+    assert_eq!((swept.unconformed, swept.conforming), (0, 0));
+}
+
+#[tokio::test]
+async fn without_step_functions_a_sweep_does_the_rest() {
+    let world = World { contracts: shoplake_testing::contracts(), ..World::default() };
+    world.write(BRONZE, 0).await;
+    world.change("2010-12-01", |state| state.note_dirty(at(0), false)).await;
+    world.executions.fail([Some(Fault::Refused)]);
+    let (swept, sent) = world.sweep(600).await;
+    assert_eq!((swept.unconformed, swept.conforming, sent.len()), (1, 0, 1));
+    assert_eq!(world.sweep(660).await.0.conforming, 1, "a start that failed is no attempt");
+}

@@ -1,0 +1,145 @@
+"""The state of a job's partition, as crates/lake/src/state keeps it: this module records the end of
+a job in it. Everything else that happens to a state is up to the functions.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+
+from job_lake import Conflict, Json, Lake, RetryableError, to_json
+
+ATTEMPTS = 10
+# How long it may take until the state machine has noticed the end of the run, and silver_to_gold
+# has loaded its commit.
+DELIVERY = timedelta(minutes=15)
+
+
+def state_key(job: Json) -> str:
+    """Returns the key of the state of the job's partition."""
+    return f"state/partitions/{job['model']}/{job['partition']['value']}.json"
+
+
+def read(lake: Lake, job: Json) -> Json:
+    """Returns the state; empty if there is none, or if the object is not a state."""
+    found = lake.get(state_key(job))
+    return _parsed(found.body) if found else {}
+
+
+def is_resumed_by(state: Json, job: Json) -> bool:
+    """Returns whether the job holds a lease to publish, load and notify its own commit."""
+    lease = state.get("lease") or {}
+    return lease.get("job") == job["id"] and bool(lease.get("resumes"))
+
+
+def end(
+    lake: Lake,
+    job: Json,
+    outcome: str,
+    version: int,
+    withheld: Json,
+    alert: list[Json],
+    now: datetime,
+) -> bool:
+    """Records the end of a job that has withheld these shops. Returns whether the partition is
+    dirty again.
+
+    `version` is the version in gold, whose dirtied partitions are published; 0 if it is unknown.
+    `alert` has the failed checks of the commit to alert people to.
+    """
+    for _ in range(ATTEMPTS):
+        found = lake.get(state_key(job))
+        before = _parsed(found.body) if found else {}
+        state = dict(before)
+        lease = before.get("lease") or {}
+        slot = lease.get("slot") if lease.get("job") == job["id"] else None
+        _complete(state, job, outcome, version, withheld, alert, now)
+        is_owed = _owes(state)
+        if is_owed and not before.get("marked"):
+            lake.put(f"state/owed/{job['model']}/{job['partition']['value']}", b"")
+        state["marked"] = is_owed or bool(before.get("marked"))
+        try:
+            condition = {"If-Match": found.etag} if found else {"If-None-Match": "*"}
+            lake.put(state_key(job), to_json(state).encode(), condition=condition)
+        except Conflict:
+            # The client repeats a write whose answer is lost, which then conflicts with itself.
+            again = lake.get(state_key(job))
+            if not again or _parsed(again.body) != state:
+                continue
+        if slot is not None:
+            _free(lake, slot, job["id"])
+        return state.get("dirty_since") is not None
+    key = state_key(job)
+    raise RetryableError(f'another writer changed "{key}" at each of {ATTEMPTS} attempts')
+
+
+def _complete(
+    state: Json,
+    job: Json,
+    outcome: str,
+    version: int,
+    withheld: Json,
+    alert: list[Json],
+    now: datetime,
+) -> None:
+    done = ["committed", "highest", "published"]
+    done += [] if job["warehouse"] else ["loaded"]
+    done += [] if job["alert"] else ["notified"]
+    for name in done:
+        state[name] = max(state.get(name, 0), version)
+    if outcome == "committed":
+        state["delivery_until"] = _text(now + DELIVERY)
+        if alert:
+            due = _text(now + DELIVERY)
+            unsent = {"version": version, "job": job["id"], "checks": alert, "due": due}
+            others = [one for one in state.get("unsent_alerts", []) if one["version"] != version]
+            state["unsent_alerts"] = [*others, unsent]
+    lease = state.get("lease")
+    is_held = bool(lease) and lease["job"] == job["id"]
+    if outcome == "conflict":
+        if is_held:
+            since = [text for text in (lease["since"], state.get("dirty_since")) if text]
+            state["dirty_since"] = min(since, key=datetime.fromisoformat)
+            state["recompute"] = bool(state.get("recompute") or lease.get("recompute"))
+            state["lease"] = None
+        state["dirty_since"] = state.get("dirty_since") or _text(now)
+    elif is_held:
+        state["lease"] = None
+        failures = state.get("failures", {})
+        state["failures"] = {step: failures[step] for step in failures if step != "compute"}
+        if not lease.get("resumes"):
+            planned = [text for text in (lease["planned_at"], state.get("planned_at")) if text]
+            state["planned_at"] = max(planned, key=datetime.fromisoformat)
+            state["computed"] = {
+                "job": job["id"],
+                "inputs": job["output"]["inputs_digest"],
+                "gold": job["output"]["expected_etag"],
+                "outcome": outcome,
+                "at": _text(now),
+                "withheld": withheld,
+            }
+
+
+def _owes(state: Json) -> bool:
+    paid = min(state.get(name, 0) for name in ("published", "loaded", "notified"))
+    waits = [state.get(name) for name in ("lease", "dirty_since", "recompute", "unsent_alerts")]
+    return any(waits) or paid < state.get("committed", 0)
+
+
+def _free(lake: Lake, slot: int, job: str) -> None:
+    key = f"state/runs/{slot:02}.json"
+    found = lake.get(key)
+    if found and _parsed(found.body).get("job") == job:
+        lake.delete(key)
+
+
+def _parsed(body: bytes) -> Json:
+    try:
+        state = json.loads(body)
+    except ValueError:
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def _text(time: datetime) -> str:
+    return time.isoformat().replace("+00:00", "Z")
