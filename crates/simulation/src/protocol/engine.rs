@@ -5,19 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{
-    ArrayRef, AsArray, Date32Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray, UInt32Array,
+    ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    UInt32Array,
 };
-use arrow::compute::{cast, take_record_batch};
-use arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::compute::take_record_batch;
 use arrow::error::ArrowError;
 use async_trait::async_trait;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use shoplake_engine::{Computed, DataFusion, Engine, EngineError, Limits};
 use shoplake_jobs::{FailedCheck, JobDocument, Severity};
-use shoplake_lake::{Condition, MemoryStore, Object, Store};
+use shoplake_lake::{Condition, MemoryStore, Object, Store, keys};
 use tokio::runtime::Runtime;
 
+use super::decoded::{Batches, Decoded};
 use super::definitions::{
     LAST_DAYS, LOOKBACK_DAYS, NO_HOSTILE, OUTAGES, SALES_BY_DAY, VISITS_BY_DAY,
 };
@@ -50,9 +49,11 @@ impl SimulatedEngine {
 
     /// Reads an object; a planted fault keeps those of gold.
     async fn object(&self, store: &dyn Store, key: &str) -> Result<Option<Object>, EngineError> {
+        if !key.starts_with(keys::GOLD) || !self.world.plants(Planted::GoldCached) {
+            return Ok(store.get(key).await?);
+        }
         let cache = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_cached = key.starts_with("gold/") && self.world.plants(Planted::GoldCached);
-        let known = cache().get(key).cloned().filter(|_| is_cached);
+        let known = cache().get(key).cloned();
         if known.is_some() {
             return Ok(known);
         }
@@ -98,7 +99,8 @@ impl Engine for SimulatedEngine {
         let mut computed = match &self.datafusion {
             Some(runtime) => self.run_datafusion(runtime, job, objects)?,
             None => {
-                let inputs = Inputs::read(&objects).map_err(|error| unreadable(job, error))?;
+                let inputs = Inputs::read(&self.world.decoded, &objects);
+                let inputs = inputs.map_err(|error| unreadable(job, error.to_string()))?;
                 let small = Small { world: &self.world, job, inputs };
                 small.compute().map_err(|error| unreadable(job, error))?
             }
@@ -129,37 +131,36 @@ fn unreadable(job: &JobDocument, cause: String) -> EngineError {
 }
 
 /// The rows of the objects of a job, by the folder of their dataset or model.
-struct Inputs(BTreeMap<String, Vec<RecordBatch>>);
+struct Inputs(BTreeMap<String, Vec<Batches>>);
 
 impl Inputs {
-    fn read(objects: &BTreeMap<String, Object>) -> Result<Self, String> {
+    fn read(decoded: &Decoded, objects: &BTreeMap<String, Object>) -> anyhow::Result<Self> {
         let mut inputs = Self(BTreeMap::new());
-        for (key, object) in objects {
+        for (key, Object { head, bytes }) in objects {
             let folder = key.split('/').take(2).collect::<Vec<_>>().join(".");
-            let reader = ParquetRecordBatchReaderBuilder::try_new(object.bytes.clone());
-            let reader = reader.and_then(|builder| builder.build());
-            for batch in reader.map_err(|error| error.to_string())? {
-                let batch = batch.map_err(|error| error.to_string())?;
-                inputs.0.entry(folder.clone()).or_default().push(batch);
-            }
+            let batches = if key.starts_with(keys::GOLD) {
+                decoded.gold(&head.etag, bytes)?.batches.clone()
+            } else {
+                decoded.silver(&head.etag, bytes)?
+            };
+            inputs.0.entry(folder).or_default().push(batches);
         }
         Ok(inputs)
     }
 
     /// Returns the batches of an input.
-    fn of(&self, input: &str) -> &[RecordBatch] {
-        self.0.get(input).map_or(&[], Vec::as_slice)
+    fn of(&self, input: &str) -> impl Iterator<Item = &RecordBatch> {
+        self.0.get(input).into_iter().flatten().flat_map(|batches| batches.iter())
     }
 }
 
 /// A visit of silver.
-#[derive(Clone)]
-struct Visit {
-    shop: String,
+struct Visit<'a> {
+    shop: &'a str,
     at: i64,
-    kind: String,
+    kind: &'a str,
     amount: i64,
-    code: String,
+    code: &'a str,
 }
 
 /// The small engine, with one job.
@@ -200,7 +201,7 @@ impl Small<'_> {
     }
 
     /// Returns the visits of the day. A copy of one does not count.
-    fn visits(&self) -> Result<Vec<Visit>, ArrowError> {
+    fn visits(&self) -> Result<Vec<Visit<'_>>, ArrowError> {
         let mut visits = BTreeMap::new();
         let (mut copies, counts_copies) = (0, self.world.plants(Planted::DuplicatesCounted));
         for batch in self.inputs.of("silver.visits") {
@@ -209,15 +210,14 @@ impl Small<'_> {
             let (times, amounts) = (micros(batch, "occurred_at")?, integers(batch, "amount")?);
             for row in 0..batch.num_rows() {
                 copies += i32::from(counts_copies);
-                let key = (shops.value(row).to_owned(), ids.value(row).to_owned(), copies);
                 let visit = Visit {
-                    shop: shops.value(row).to_owned(),
+                    shop: shops.value(row),
                     at: times.value(row),
-                    kind: kinds.value(row).to_owned(),
+                    kind: kinds.value(row),
                     amount: amounts.value(row),
-                    code: codes.value(row).to_owned(),
+                    code: codes.value(row),
                 };
-                visits.insert(key, visit);
+                visits.insert((visit.shop, ids.value(row), copies), visit);
             }
         }
         Ok(visits.into_values().collect())
@@ -225,31 +225,32 @@ impl Small<'_> {
 
     fn visits_by_day(&self) -> Result<Computed, ArrowError> {
         let mut errors = BTreeMap::new();
-        let mut shops: BTreeMap<String, Sums> = BTreeMap::new();
+        let mut shops: BTreeMap<&str, Sums> = BTreeMap::new();
         for visit in self.visits()? {
             let Ok(code) = visit.code.parse::<i64>() else {
-                errors.insert(visit.shop, "Cannot cast string '***' to Int64".to_owned());
+                errors
+                    .insert(visit.shop.to_owned(), "Cannot cast string '***' to Int64".to_owned());
                 continue;
             };
             let hostile = i64::from(visit.kind == "hostile");
             shops.entry(visit.shop).or_default().add([1, visit.amount, code, hostile]);
         }
-        shops.retain(|shop, _| !errors.contains_key(shop));
-        let hostile: BTreeSet<_> =
-            shops.iter().filter(|(_, sums)| sums.0[3] > 0).map(|(shop, _)| shop.clone()).collect();
+        shops.retain(|shop, _| !errors.contains_key(*shop));
+        let hostile = shops.iter().filter(|(_, sums)| sums.0[3] > 0);
+        let hostile: Vec<_> = hostile.map(|(shop, _)| (*shop).to_owned()).collect();
         let rows = self.rows(&shops, &["visits", "amounts", "codes", "hostile"])?;
-        Ok(Computed { failed_checks: failed(&hostile), errors, ..computed(rows) })
+        Ok(Computed { failed_checks: failed(hostile), errors, ..computed(rows) })
     }
 
     fn sales_by_day(&self) -> Result<Computed, ArrowError> {
-        let mut sales: BTreeMap<(String, String), (i64, i64)> = BTreeMap::new();
+        let mut sales: BTreeMap<(&str, &str), (i64, i64)> = BTreeMap::new();
         let oldest_wins = self.world.plants(Planted::OldVersionWins);
         for batch in self.inputs.of("silver.sales") {
             let (shops, ids) = (texts(batch, "shop_id")?, texts(batch, "sale_id")?);
             let (versions, quantities) =
                 (micros(batch, "updated_at")?, integers(batch, "quantity")?);
             for row in 0..batch.num_rows() {
-                let key = (shops.value(row).to_owned(), ids.value(row).to_owned());
+                let key = (shops.value(row), ids.value(row));
                 let version = (versions.value(row), quantities.value(row));
                 let newest = sales.entry(key).or_insert(version);
                 if (version > *newest) != oldest_wins {
@@ -257,7 +258,7 @@ impl Small<'_> {
                 }
             }
         }
-        let mut shops: BTreeMap<String, Sums> = BTreeMap::new();
+        let mut shops: BTreeMap<&str, Sums> = BTreeMap::new();
         for ((shop, _), (_, quantity)) in sales {
             shops.entry(shop).or_default().add([1, quantity, 0, 0]);
         }
@@ -266,7 +267,7 @@ impl Small<'_> {
 
     fn last_days(&self) -> Result<Computed, ArrowError> {
         let mut own = BTreeSet::new();
-        let mut shops: BTreeMap<String, Sums> = BTreeMap::new();
+        let mut shops: BTreeMap<&str, Sums> = BTreeMap::new();
         let first = self.day() - LOOKBACK_DAYS as i32;
         for (input, column, place) in
             [("gold.visits_by_day", "visits", 0), ("gold.sales_by_day", "quantity", 1)]
@@ -275,9 +276,9 @@ impl Small<'_> {
                 let (names, days) = (texts(batch, "shop_id")?, dates(batch, "day")?);
                 let counts = integers(batch, column)?;
                 for row in 0..batch.num_rows() {
-                    let shop = names.value(row).to_owned();
+                    let shop = names.value(row);
                     if days.value(row) == self.day() {
-                        own.insert(shop.clone());
+                        own.insert(shop);
                     }
                     if (first..=self.day()).contains(&days.value(row)) {
                         let mut values = [0; 4];
@@ -292,7 +293,7 @@ impl Small<'_> {
     }
 
     fn outages(&self) -> Result<Computed, ArrowError> {
-        let mut shops: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+        let mut shops: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
         for visit in self.visits()?.into_iter().filter(|visit| visit.kind == "outage") {
             let (first, last) = shops.entry(visit.shop).or_insert((visit.at, visit.at));
             (*first, *last) = (visit.at.min(*first), visit.at.max(*last));
@@ -312,7 +313,7 @@ impl Small<'_> {
     /// Returns a row of each shop, with the first sums in `columns`.
     fn rows(
         &self,
-        shops: &BTreeMap<String, Sums>,
+        shops: &BTreeMap<&str, Sums>,
         columns: &[&str],
     ) -> Result<RecordBatch, ArrowError> {
         let key = [("shop_id", names(shops.keys())), ("day", self.days(shops.len()))];
@@ -335,39 +336,50 @@ fn computed(rows: RecordBatch) -> Computed {
 }
 
 /// Returns the failed check for hostile visits of these shops.
-fn failed(shops: &BTreeSet<String>) -> Vec<FailedCheck> {
-    let failed = FailedCheck {
+fn failed(shops: Vec<String>) -> Vec<FailedCheck> {
+    if shops.is_empty() {
+        return Vec::new();
+    }
+    vec![FailedCheck {
         name: NO_HOSTILE.to_owned(),
         severity: Severity::Error,
         rows: shops.len() as u64,
-        shops: shops.iter().cloned().collect(),
+        shops,
         sample: Vec::new(),
-    };
-    if shops.is_empty() { Vec::new() } else { vec![failed] }
+    }]
 }
 
-fn names<'a>(names: impl Iterator<Item = &'a String>) -> ArrayRef {
+fn names<'a>(names: impl Iterator<Item = &'a &'a str>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(names))
 }
 
-fn column(batch: &RecordBatch, name: &str, to: &DataType) -> Result<ArrayRef, ArrowError> {
-    cast(batch.column(batch.schema().index_of(name)?), to)
+fn column<'a, T: 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a T, ArrowError> {
+    let column = batch.column(batch.schema_ref().index_of(name)?);
+    let expected = std::any::type_name::<T>();
+    column.as_any().downcast_ref().ok_or_else(|| {
+        ArrowError::SchemaError(format!(
+            "the column {name} is {}: expected {expected}",
+            column.data_type()
+        ))
+    })
 }
 
-fn texts(batch: &RecordBatch, name: &str) -> Result<StringArray, ArrowError> {
-    Ok(column(batch, name, &DataType::Utf8)?.as_string::<i32>().clone())
+fn texts<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringArray, ArrowError> {
+    column(batch, name)
 }
 
-fn integers(batch: &RecordBatch, name: &str) -> Result<Int64Array, ArrowError> {
-    Ok(column(batch, name, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
+fn integers<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a Int64Array, ArrowError> {
+    column(batch, name)
 }
 
-fn dates(batch: &RecordBatch, name: &str) -> Result<Date32Array, ArrowError> {
-    Ok(column(batch, name, &DataType::Date32)?.as_primitive::<Date32Type>().clone())
+fn dates<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a Date32Array, ArrowError> {
+    column(batch, name)
 }
 
 /// Returns a column of times in microseconds.
-fn micros(batch: &RecordBatch, name: &str) -> Result<TimestampMicrosecondArray, ArrowError> {
-    let to = DataType::Timestamp(TimeUnit::Microsecond, None);
-    Ok(column(batch, name, &to)?.as_primitive::<TimestampMicrosecondType>().clone())
+fn micros<'a>(
+    batch: &'a RecordBatch,
+    name: &str,
+) -> Result<&'a TimestampMicrosecondArray, ArrowError> {
+    column(batch, name)
 }

@@ -8,17 +8,16 @@ use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use futures::FutureExt;
 use serde_json::Value;
-use shoplake_engine::Gold;
 use shoplake_jobs::{FailedCheck, Partition, PartitionDirty, metadata};
 use shoplake_lake::keys::{self, LakeKey};
 use shoplake_lake::state::{PartitionState, Step};
-use shoplake_lake::{MemoryStore, Metadata, Object, Store};
+use shoplake_lake::{ETag, MemoryStore, Metadata, Store};
 
 use super::definitions::{VISITS_BY_DAY, definitions};
 use super::reached::BadState;
 use super::workload::Workload;
 use super::world::World;
-use crate::rows::{self, Row};
+use crate::rows::Row;
 use crate::warehouse::{Commit, Key, Tables};
 
 /// The hour of a limit of turns, for clocks that differ by 2 seconds.
@@ -61,11 +60,19 @@ struct Committed {
     version: u64,
     rows: Vec<Row>,
     failed: Vec<FailedCheck>,
-    bytes: Bytes,
+    object: Option<(ETag, Bytes)>,
     /// The object before.
-    previous: Option<Bytes>,
+    previous: Option<(ETag, Bytes)>,
     /// When each version was committed, and the messages about what it dirtied.
     versions: BTreeMap<u64, (u64, BTreeSet<String>)>,
+}
+
+/// An object that was written.
+pub(crate) struct Written<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) etag: &'a ETag,
+    pub(crate) bytes: &'a Bytes,
+    pub(crate) metadata: &'a Metadata,
 }
 
 /// What became of the failures of a step.
@@ -99,18 +106,13 @@ impl Invariants {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Checks an object that was written in place of `before`.
-    pub(crate) fn written(
-        &self,
-        key: &str,
-        before: Option<&Object>,
-        bytes: &Bytes,
-        metadata: &Metadata,
-    ) {
+    /// Checks an object that was written, maybe in place of another one.
+    pub(crate) fn written(&self, written: &Written<'_>, has_replaced: bool) {
+        let Written { key, bytes, .. } = *written;
         let known = &mut *self.known();
         known.events += 1;
         if let Some(LakeKey::Gold { model, partition }) = keys::parse(key) {
-            self.committed(known, key, model, partition, bytes, metadata);
+            self.committed(known, written, model, partition);
         } else if let Some((model, partition)) = parse_state(key) {
             match serde_json::from_slice(bytes) {
                 Ok(state) => self.changed(known, (model.to_owned(), partition), state),
@@ -119,7 +121,7 @@ impl Invariants {
         } else if let Some(number) = keys::run_number(key) {
             let slots = self.world.profile.max_runs;
             self.world.check(number < slots, || format!("{key}: there are {slots} run slots"));
-            if before.is_some() {
+            if has_replaced {
                 self.world.reach(BadState::SlotTakenOver);
             }
         } else if let Some(shop) = key.strip_prefix(keys::OLD_DAYS) {
@@ -129,7 +131,7 @@ impl Invariants {
             }
         } else if let Some((model, partition)) = keys::parse_owed(key) {
             let state = known.states.get(&(model.to_owned(), partition));
-            if before.is_none() && state.is_some_and(|state| state.marked) {
+            if !has_replaced && state.is_some_and(|state| state.marked) {
                 self.world.reach(BadState::MarkerRaced);
             }
         }
@@ -139,21 +141,19 @@ impl Invariants {
     fn committed(
         &self,
         known: &mut Known,
-        key: &str,
+        written: &Written<'_>,
         model: &str,
         partition: Partition,
-        bytes: &Bytes,
-        metadata: &Metadata,
     ) {
         let world = &self.world;
+        let Written { key, etag, bytes, metadata } = *written;
         let version = metadata.get(metadata::VERSION).and_then(|version| version.parse().ok());
         let version: u64 = version.unwrap_or_default();
-        let gold = Gold::decode(bytes.clone()).map_err(anyhow::Error::from);
-        let gold = gold.and_then(|gold| Ok((rows::of_batch(&gold.rows)?, gold)));
-        let (mut rows, Gold { failed_checks, dirtied, .. }) = match gold {
+        let gold = match world.decoded.gold(etag, bytes) {
             Ok(gold) => gold,
             Err(error) => return world.violate(format!("{key}: {error}")),
         };
+        let (mut rows, failed_checks) = (gold.rows.clone(), gold.failed_checks.clone());
         // Another order of rows is no change.
         rows.sort_by_cached_key(|row| row["shop_id"].to_string());
         let before = known.gold.entry(key.to_owned()).or_default();
@@ -183,10 +183,9 @@ impl Invariants {
                 && integer(row, "hostile") == 0;
             world.check(is_right, || format!("{key}: {row:?} does not follow from visits"));
         }
-        let messages = dirtied.iter().map(|dirty| dirty.event().to_string()).collect();
+        let messages = gold.messages.iter().cloned().collect();
         before.versions.insert(version, (known.events, messages));
-        let previous = Some(std::mem::replace(&mut before.bytes, bytes.clone()));
-        before.previous = previous.filter(|bytes| !bytes.is_empty());
+        before.previous = before.object.replace((etag.clone(), bytes.clone()));
         (before.version, before.rows, before.failed) = (version, rows, failed_checks);
     }
 
@@ -326,7 +325,7 @@ impl Invariants {
     }
 
     /// Returns the object of gold that was there before the current one.
-    pub(crate) fn previous(&self, key: &str) -> Option<Bytes> {
+    pub(crate) fn previous(&self, key: &str) -> Option<(ETag, Bytes)> {
         self.known().gold.get(key)?.previous.clone()
     }
 

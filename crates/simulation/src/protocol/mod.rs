@@ -8,6 +8,7 @@
 //! warehouse, states and alerts with what follows from the accepted events alone. Invariants hold
 //! at every step.
 
+mod decoded;
 mod definitions;
 mod engine;
 mod executor;

@@ -6,8 +6,6 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use shoplake_aws::topic::Message;
-use shoplake_engine::Gold;
-use shoplake_jobs::Partition;
 use shoplake_lake::keys::{self, LakeKey};
 use shoplake_lake::{Object, Store};
 use shoplake_models::GoldHead;
@@ -19,7 +17,7 @@ use super::functions::{Cloud, NOTIFY_WITHIN_HOURS};
 use super::reached::BadState;
 use super::senders::Accepted;
 use super::workload::Kind;
-use crate::rows::{self, Row};
+use crate::rows::Row;
 
 /// A shop and a day.
 type Cell = (String, NaiveDate);
@@ -100,15 +98,21 @@ impl Expected {
 pub(crate) async fn check(cloud: &Cloud, accepted: &Accepted) {
     let expected = Expected::of(accepted);
     let world = &cloud.world;
+    let (states, loaded) = (cloud.invariants.states(), cloud.warehouse.tables().commits());
     let mut gold: BTreeMap<String, Vec<Row>> = BTreeMap::new();
     for (key, object) in objects(cloud, keys::GOLD).await {
         let Some(LakeKey::Gold { model, partition }) = keys::parse(&key) else { continue };
-        let rows = Gold::decode(object.bytes.clone()).map_err(anyhow::Error::from);
-        match rows.and_then(|gold| rows::of_batch(&gold.rows)) {
-            Ok(rows) => gold.entry(model.to_owned()).or_default().extend(rows),
+        match world.decoded.gold(&object.head.etag, &object.bytes) {
+            Ok(table) => {
+                gold.entry(model.to_owned()).or_default().extend_from_slice(&table.rows);
+            }
             Err(error) => world.violate(format!("{key}: {error}")),
         }
-        check_state(cloud, model, partition, &key, &object);
+        let place = (model.to_owned(), partition);
+        let committed = states.get(&place).map_or(0, |state| state.committed);
+        let loaded = loaded.get(&(place.0, partition.to_string()));
+        let loaded = loaded.map_or(0, |(_, version)| *version);
+        check_versions(cloud, model, &key, &object, committed, loaded);
     }
     let rows = |model: &str| gold.get(model).map_or(&[][..], Vec::as_slice);
 
@@ -144,7 +148,7 @@ pub(crate) async fn check(cloud: &Cloud, accepted: &Accepted) {
             format!("{table} has {loaded:?} in the warehouse and {rows:?} in gold")
         });
     }
-    for (place, state) in cloud.invariants.states() {
+    for (place, state) in &states {
         world.check(state.failures.is_empty(), || {
             format!("{place:?} has failures and owes nothing: {:?}", state.failures)
         });
@@ -204,24 +208,25 @@ fn outage(row: &Row) -> Option<(Cell, Interval)> {
     Some((cell(row)?, (time("started_at")?, time("ended_at")?)))
 }
 
-/// Checks that the state and the warehouse know the commit in gold.
-fn check_state(cloud: &Cloud, model: &str, partition: Partition, key: &str, object: &Object) {
+/// Checks that the versions of the state and of the warehouse are that of the commit in gold.
+fn check_versions(
+    cloud: &Cloud,
+    model: &str,
+    key: &str,
+    object: &Object,
+    committed: u64,
+    loaded: u64,
+) {
     let world = &cloud.world;
     let version = match GoldHead::try_from(&object.head) {
         Ok(head) => head.version,
         Err(error) => return world.violate(format!("{key}: {error}")),
     };
-    let states = cloud.invariants.states();
-    let state = states.get(&(model.to_owned(), partition));
-    let committed = state.map_or(0, |state| state.committed);
     world.check(committed == version, || {
         format!("{key}: the state has version {committed}, gold has {version}")
     });
     let model = definitions().1.get(model);
-    if let Some(model) = model.filter(|model| model.warehouse.is_some()) {
-        let commits = cloud.warehouse.tables().commits();
-        let loaded = commits.get(&(model.name.clone(), partition.to_string()));
-        let loaded = loaded.map_or(0, |(_, version)| *version);
+    if model.is_some_and(|model| model.warehouse.is_some()) {
         world.check(loaded == version, || {
             format!("{key}: the warehouse has version {loaded}, gold has {version}")
         });

@@ -11,6 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use shoplake_platform::clock::Clock;
 use shoplake_platform::faults::{Fault, FaultRates, Faults};
 
+use super::decoded::Decoded;
 use super::executor::{self, sleep};
 use super::invocation;
 use super::planted::Planted;
@@ -43,6 +44,8 @@ pub(crate) struct World {
     trace: Trace,
     counts: Counts,
     violations: Mutex<Vec<String>>,
+    /// The objects of the lake that were decoded.
+    pub(crate) decoded: Decoded,
 }
 
 impl World {
@@ -64,6 +67,7 @@ impl World {
             trace: Trace::new(keeps_text),
             counts: Counts::default(),
             violations: Mutex::default(),
+            decoded: Decoded::default(),
         })
     }
 

@@ -15,7 +15,7 @@ use shoplake_platform::faults::Fault;
 
 use super::bus::Bus;
 use crate::protocol::functions::Function;
-use crate::protocol::invariants::Invariants;
+use crate::protocol::invariants::{Invariants, Written};
 use crate::protocol::invocation;
 use crate::protocol::planted::Planted;
 use crate::protocol::reached::BadState;
@@ -108,14 +108,15 @@ impl SimulatedStore {
         // S3 has times in whole seconds.
         let now = DateTime::from_timestamp(self.world.now().timestamp(), 0).unwrap_or_default();
         self.objects.set_now(now);
-        let before = self.object(key);
+        let has_replaced = self.has_object(key);
         let condition = self.condition(key, condition);
         let put = self.objects.put(key, bytes.clone(), metadata.clone(), condition);
         let put = put.now_or_never().unwrap_or_else(|| Err(failed("put", key).into()));
         self.trace_put(key, bytes, put.is_ok());
         match &put {
-            Ok(_) => {
-                self.invariants.written(key, before.as_ref(), bytes, metadata);
+            Ok(etag) => {
+                let written = Written { key, etag, bytes, metadata };
+                self.invariants.written(&written, has_replaced);
                 if NOTIFIED.iter().any(|prefix| key.starts_with(prefix)) {
                     self.bus.object_created(key);
                 }
@@ -146,9 +147,9 @@ impl SimulatedStore {
         self.objects.delete(key).now_or_never().unwrap_or_else(|| Err(failed("delete", key)))
     }
 
-    /// Returns an object without a request.
-    fn object(&self, key: &str) -> Option<Object> {
-        self.objects.get(key).now_or_never()?.ok()?
+    /// Returns whether there is an object, without a request.
+    fn has_object(&self, key: &str) -> bool {
+        matches!(self.objects.head(key).now_or_never(), Some(Ok(Some(_))))
     }
 
     /// Returns the object of a state, as a planted fault shows it.

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use futures::FutureExt;
-use shoplake_engine::Gold;
 use shoplake_lake::{MemoryStore, Store};
 use shoplake_platform::faults::Fault;
 use shoplake_warehouse::{Rows, Statement, Warehouse, WarehouseError};
 
+use crate::protocol::decoded::GoldTable;
 use crate::protocol::functions::BUCKET;
 use crate::protocol::invariants::Invariants;
 use crate::protocol::planted::Planted;
@@ -16,7 +16,7 @@ use crate::protocol::profile::Outage;
 use crate::protocol::random::Random;
 use crate::protocol::reached::BadState;
 use crate::protocol::world::{ServiceFaults, World};
-use crate::rows::{self, Row};
+use crate::rows::Row;
 use crate::warehouse::{Tables, copied, failed};
 
 /// The warehouse of the lake.
@@ -50,9 +50,9 @@ impl SimulatedWarehouse {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the rows of the gold object that one of the statements copies.
-    fn staged(&self, statements: &[Statement]) -> Result<Vec<Row>, WarehouseError> {
-        let Some((bucket, key)) = copied(statements) else { return Ok(Vec::new()) };
+    /// Returns the gold object that one of the statements copies.
+    fn staged(&self, statements: &[Statement]) -> Result<Option<Arc<GoldTable>>, WarehouseError> {
+        let Some((bucket, key)) = copied(statements) else { return Ok(None) };
         let object = self.objects.get(key).now_or_never();
         let object = object.and_then(Result::ok).flatten().filter(|_| bucket == BUCKET);
         let object = object.ok_or_else(|| failed(format!("no object {bucket}/{key}")))?;
@@ -60,8 +60,8 @@ impl SimulatedWarehouse {
             .invariants
             .previous(key)
             .filter(|_| self.world.plants(Planted::CopyReadsOldObject));
-        let gold = Gold::decode(old.unwrap_or(object.bytes)).map_err(failed)?;
-        rows::of_batch(&gold.rows).map_err(failed)
+        let (etag, bytes) = old.unwrap_or((object.head.etag, object.bytes));
+        self.world.decoded.gold(&etag, &bytes).map(Some).map_err(failed)
     }
 
     /// Runs the statements as one transaction.
@@ -118,21 +118,22 @@ impl Warehouse for SimulatedWarehouse {
         let first = statements.first().map_or("", Statement::sql).lines().next();
         let first = first.unwrap_or_default().to_owned();
         // The copy comes first and is slow. Meanwhile other transactions commit.
-        let staged = self.staged(&statements)?;
+        let gold = self.staged(&statements)?;
+        let staged = gold.as_ref().map_or(&[][..], |gold| &gold.rows);
         self.world.call().await;
         let is_out = self.world.is_out(Outage::Warehouse);
         let drawn = self.faults.write("transaction");
         let fault = if is_out { Some(Fault::Refused) } else { drawn };
         self.world.trace(format_args!("transaction {first} {} {fault:?}", staged.len()));
         if fault.is_none_or(Fault::takes_effect) {
-            let answer = self.commit(&statements, &staged);
+            let answer = self.commit(&statements, staged);
             self.world.call().await;
             if fault.is_none() {
                 return Ok(answer);
             }
             self.world.reach(BadState::WarehouseAnswerLost);
         } else if self.world.plants(Planted::TransactionsNotAtomic) {
-            self.commit(&statements[..statements.len().min(4)], &staged);
+            self.commit(&statements[..statements.len().min(4)], staged);
         }
         self.world.reach(BadState::WarehouseFailed);
         Err(failed("a fault of the simulation"))
