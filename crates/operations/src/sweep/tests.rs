@@ -91,12 +91,12 @@ impl World {
                 inputs: String::new(),
                 gold: None,
                 version,
-                loads: false,
                 notifies: false,
                 withheld: Withheld::default(),
                 alert: alert.clone(),
                 at: at(second),
             });
+            state.load(version);
         })
         .await;
     }
