@@ -20,7 +20,7 @@ use shoplake_lake::state::{self, DebtKind, PartitionState, Stored, UnsentAlert};
 use shoplake_lake::{Condition, Metadata, PutError, Store, StoreError, keys};
 use shoplake_platform::failure::Failure;
 
-use self::bronze::Attempts;
+use self::bronze::{Attempts, Conformed};
 use crate::alerts;
 use crate::response::Swept;
 
@@ -98,8 +98,7 @@ struct Progress {
 struct Compared {
     compared_days: usize,
     found: usize,
-    unconformed: usize,
-    conforming: usize,
+    conformed: Conformed,
 }
 
 /// When objects of a partition were written.
@@ -119,7 +118,8 @@ type Key<'a> = (&'a str, Partition);
 impl<'a> Sweep<'a> {
     /// Compares the states of partitions with silver and gold, sends a message for each partition
     /// that owes something that is due, newest days first, and deletes the markers of those that
-    /// owe nothing. Sends alerts that are due, and conforms bronze objects that were not conformed.
+    /// owe nothing. Sends alerts that are due, conforms bronze objects that were not conformed, and
+    /// alerts the operator to those for which several attempts have failed.
     ///
     /// # Errors
     /// If the lake or the queue fails. Another sweep does the rest.
@@ -130,10 +130,19 @@ impl<'a> Sweep<'a> {
             self.owed().await.map_err(Failure::retryable)?;
         self.queue.send(&messages).await.map_err(Failure::retryable)?;
         let (sent, alerts) = (messages.len(), self.send_alerts(&alerts).await);
-        let Compared { compared_days, found, unconformed, conforming } =
-            compared.map_err(Failure::retryable)?;
-        let swept =
-            Swept { compared_days, found, owed, sent, settled, alerts, unconformed, conforming };
+        let Compared { compared_days, found, conformed } = compared.map_err(Failure::retryable)?;
+        let Conformed { unconformed, conforming, reported } = conformed;
+        let swept = Swept {
+            compared_days,
+            found,
+            owed,
+            sent,
+            settled,
+            alerts,
+            unconformed,
+            conforming,
+            reported,
+        };
         tracing::info!(?swept, "sweep");
         Ok(swept)
     }
@@ -142,9 +151,9 @@ impl<'a> Sweep<'a> {
     async fn compare_all(&self) -> Result<Compared, StoreError> {
         let mut progress = self.progress().await?;
         let (compared_days, found) = self.compare(&mut progress).await?;
-        let (unconformed, conforming) = self.conform(&mut progress.unconformed).await?;
+        let conformed = self.conform(&mut progress.unconformed).await?;
         self.save(&progress).await?;
-        Ok(Compared { compared_days, found, unconformed, conforming })
+        Ok(Compared { compared_days, found, conformed })
     }
 
     /// Makes partitions dirty whose state does not know what silver and gold have. Returns the

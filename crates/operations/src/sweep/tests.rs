@@ -300,6 +300,78 @@ async fn a_bronze_object_without_a_receipt_is_conformed() {
     assert_eq!((swept.unconformed, swept.conforming), (0, 0));
 }
 
+/// The subjects of all alerts, and the bronze objects that they name.
+fn reported(world: &World) -> Vec<(String, Vec<String>)> {
+    let named = |message: shoplake_aws::topic::Message| {
+        let body: serde_json::Value = serde_json::from_str(&message.body).unwrap();
+        let objects = body["objects"].as_array().unwrap().iter();
+        let keys = objects.map(|object| object["key"].as_str().unwrap().to_owned()).collect();
+        (message.subject, keys)
+    };
+    world.topic.messages().into_iter().map(named).collect()
+}
+
+#[tokio::test]
+async fn an_object_that_stays_unconformed_alerts_once_by_name() {
+    let world = World { contracts: shoplake_testing::contracts(), ..World::default() };
+    world.write(BRONZE, 0).await;
+    for second in [600, 1_800, 4_200, 8_999] {
+        assert_eq!(world.sweep(second).await.0.reported, 0, "the third attempt may succeed");
+    }
+    world.topic.fail([Some(Fault::Refused)]);
+    assert_eq!(world.sweep(9_000).await.0.reported, 0);
+    assert_eq!(world.sweep(9_300).await.0.reported, 1, "the alert was refused before");
+    let expected = ("Shoplake: a bronze object was not conformed".to_owned(), vec![BRONZE.into()]);
+    assert_eq!(reported(&world), [expected]);
+    let alerted = "state/unconformed/pos/dt=2010-12-02/hour=00/a.gz";
+    assert!(world.lake.keys().iter().any(|key| key == alerted));
+
+    // A sweep that has lost its progress counts the attempts again.
+    world.lake.delete(keys::SWEEP).await.unwrap();
+    for second in [10_000, 20_000, 40_000, 80_000, 100_000, 300_000] {
+        assert_eq!(world.sweep(second).await.0.reported, 0);
+    }
+    assert_eq!(reported(&world).len(), 1);
+}
+
+#[tokio::test]
+async fn an_object_that_becomes_too_old_alerts_whatever_its_attempts() {
+    let world = World { contracts: shoplake_testing::contracts(), ..World::default() };
+    let late = "bronze/pos/dt=2010-12-02/hour=00/conformed.gz";
+    for key in [BRONZE, late] {
+        world.write(key, 0).await;
+    }
+    world.executions.fail([Some(Fault::Refused)]);
+    assert_eq!(world.sweep(600).await.0.conforming, 0);
+    world.write(&keys::conformed(late).unwrap(), 700).await;
+
+    let day = 24 * 3_600;
+    let swept = world.sweep(3 * day).await.0;
+    assert_eq!((swept.unconformed, swept.reported), (0, 1));
+    assert_eq!(reported(&world)[0].1, [BRONZE]);
+    assert_eq!(world.sweep(3 * day + 300).await.0.reported, 0);
+}
+
+#[tokio::test]
+async fn many_unconformed_objects_are_named_by_several_sweeps() {
+    let world = World { contracts: shoplake_testing::contracts(), ..World::default() };
+    for number in 0..150 {
+        world.write(&format!("bronze/pos/dt=2010-12-02/hour=00/{number:03}.gz"), 0).await;
+    }
+    let mut second = 600;
+    let mut named = Vec::new();
+    while named.iter().sum::<usize>() < 150 {
+        named.push(world.sweep(second).await.0.reported);
+        second += 300;
+    }
+    named.retain(|count| *count > 0);
+    assert!(named.len() >= 2 && named.iter().all(|count| *count <= 100), "{named:?}");
+    let mut keys: Vec<_> = reported(&world).into_iter().flat_map(|(_, keys)| keys).collect();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), 150);
+}
+
 #[tokio::test]
 async fn without_step_functions_a_sweep_does_the_rest() {
     let world = World { contracts: shoplake_testing::contracts(), ..World::default() };
