@@ -16,8 +16,10 @@ use shoplake_contracts::{Contract, Delivery};
 use shoplake_jobs::rfc3339;
 use shoplake_lake::keys::LakeKey;
 use shoplake_lake::{Condition, Metadata, PutError, StoreError, keys};
+use shoplake_platform::failure::Failure;
 
 use super::Sweep;
+use crate::failure::Failures;
 
 /// The days of arrival that are compared: today and the days before it.
 const DAYS: i64 = 3;
@@ -34,6 +36,9 @@ const LAST_RETRY: TimeDelta = TimeDelta::hours(6);
 
 /// The most executions that a sweep starts. The next sweeps start the rest.
 const MAX_STARTED: usize = 100;
+
+/// The executions in a row that do not start until Step Functions counts as away.
+const MAX_REFUSED: usize = 5;
 
 /// The failed attempts after which the operator is alerted: two and a half hours after the arrival.
 const ALERT_AFTER: u32 = 3;
@@ -84,32 +89,42 @@ impl Sweep<'_> {
     pub(super) async fn conform(
         &self,
         attempts: &mut BTreeMap<String, Attempts>,
-    ) -> Result<Conformed, StoreError> {
-        let unconformed = self.unconformed().await?;
-        let left = self.left(attempts).await?;
-        attempts.retain(|key, _| unconformed.contains(key) || left.contains(key));
+        failures: &mut Failures,
+    ) -> Conformed {
+        let (unconformed, unlisted) = self.unconformed(failures).await;
+        // Of a source that cannot be listed, nothing is known now.
+        let is_unlisted =
+            |key: &str| arrival(key).is_some_and(|(source, _)| unlisted.contains(source));
+        let (left, unclear) = self.left(attempts, failures).await;
+        attempts.retain(|key, _| {
+            unconformed.contains(key)
+                || left.contains(key)
+                || unclear.contains(key)
+                || is_unlisted(key)
+        });
         let have_failed = |(key, attempts): &(&String, &Attempts)| {
-            left.contains(*key) || attempts.have_failed(self.now)
+            left.contains(*key) || (unconformed.contains(*key) && attempts.have_failed(self.now))
         };
         let failed = attempts.iter().filter(have_failed).map(|(key, at)| (key.clone(), at.count));
         let failed: BTreeMap<String, u32> = failed.collect();
-        let mut conforming = 0;
+        let (mut conforming, mut refused) = (0, 0);
         // The newest days first: after an upgrade no object has a receipt yet.
         for key in unconformed.iter().rev() {
             let before = attempts.get(key).copied();
             if before.is_some_and(|before| before.retry_at > self.now) {
                 continue;
             }
-            if conforming == MAX_STARTED {
+            if conforming == MAX_STARTED || refused == MAX_REFUSED {
                 break;
             }
             tracing::warn!(key, ?before, "the bronze object was not conformed");
             if let Err(error) = self.executions.retry_bronze_to_silver(self.bucket, key).await {
                 tracing::warn!(key, %error, "the next sweep starts the execution");
-                break;
+                refused += 1;
+                continue;
             }
             attempts.insert(key.clone(), Attempts::and_one(before, self.now));
-            conforming += 1;
+            (conforming, refused) = (conforming + 1, 0);
         }
         // An object that could not be started is known as well, so that it is not forgotten when it
         // becomes too old.
@@ -117,28 +132,33 @@ impl Sweep<'_> {
             let none = Attempts { count: 0, retry_at: self.now };
             attempts.entry(key.clone()).or_insert(none);
         }
-        let (reported, unreported) = self.report(failed).await?;
-        attempts.retain(|key, _| unconformed.contains(key) || unreported.contains(key));
-        Ok(Conformed { unconformed: unconformed.len(), conforming, reported })
+        let (reported, unreported) = self.report(failed, failures).await;
+        attempts.retain(|key, _| !left.contains(key) || unreported.contains(key));
+        Conformed { unconformed: unconformed.len(), conforming, reported }
     }
 
     /// Returns the objects with attempts that have become too old to be compared, and have no
-    /// receipt.
+    /// receipt; and those of which that cannot be found out.
     async fn left(
         &self,
         attempts: &BTreeMap<String, Attempts>,
-    ) -> Result<BTreeSet<String>, StoreError> {
+        failures: &mut Failures,
+    ) -> (BTreeSet<String>, BTreeSet<String>) {
         let first = self.first_day();
         let is_old = |key: &&String| arrival(key).is_some_and(|(_, day)| day < first.as_str());
-        let mut left = BTreeSet::new();
+        let (mut left, mut unclear) = (BTreeSet::new(), BTreeSet::new());
         for key in attempts.keys().filter(is_old) {
             let receipt = keys::conformed(key).unwrap_or_default();
-            let found = self.lake.list(&receipt).await?;
-            if found.iter().all(|entry| entry.key != receipt) {
-                left.insert(key.clone());
+            match self.lake.list(&receipt).await {
+                Ok(found) if found.iter().any(|entry| entry.key == receipt) => {}
+                Ok(_) => drop(left.insert(key.clone())),
+                Err(error) => {
+                    failures.add(key, Failure::retryable(error));
+                    unclear.insert(key.clone());
+                }
             }
         }
-        Ok(left)
+        (left, unclear)
     }
 
     /// Alerts the operator to the objects, with their attempts, that an earlier sweep did not alert
@@ -146,35 +166,45 @@ impl Sweep<'_> {
     async fn report(
         &self,
         failed: BTreeMap<String, u32>,
-    ) -> Result<(usize, BTreeSet<String>), StoreError> {
+        failures: &mut Failures,
+    ) -> (usize, BTreeSet<String>) {
         // By source, the first day: the keys are in order.
         let mut days: BTreeMap<&str, &str> = BTreeMap::new();
         for (source, day) in failed.keys().filter_map(|key| arrival(key)) {
             days.entry(source).or_insert(day);
         }
-        let mut known = BTreeSet::new();
+        let (mut known, mut unlisted) = (BTreeSet::new(), BTreeSet::new());
         for (source, first) in days {
             let prefix = keys::unconformed(&keys::bronze_days(source)).unwrap_or_default();
-            let entries = self.lake.list_range(&prefix, first, LAST_DAY).await?;
-            known.extend(entries.into_iter().map(|entry| entry.key));
+            match self.lake.list_range(&prefix, first, LAST_DAY).await {
+                Ok(entries) => known.extend(entries.into_iter().map(|entry| entry.key)),
+                Err(error) => {
+                    failures.add(prefix, Failure::retryable(error));
+                    unlisted.insert(source);
+                }
+            }
         }
         let is_new = |key: &str| keys::unconformed(key).is_some_and(|key| !known.contains(&key));
-        let new: Vec<_> = failed.into_iter().filter(|(key, _)| is_new(key)).collect();
-        let named = &new[..new.len().min(MAX_NAMED)];
-        let mut unreported: BTreeSet<String> = new.iter().map(|(key, _)| key.clone()).collect();
+        let new: Vec<_> = failed.iter().filter(|(key, _)| is_new(key)).collect();
+        let mut unreported: BTreeSet<String> = new.iter().map(|(key, _)| (*key).clone()).collect();
+        let is_listed = |key: &str| arrival(key).is_some_and(|(from, _)| !unlisted.contains(from));
+        let listed = new.into_iter().filter(|(key, _)| is_listed(key));
+        let named: Vec<_> = listed.take(MAX_NAMED).collect();
         if named.is_empty() {
-            return Ok((0, unreported));
+            return (0, unreported);
         }
-        if let Err(error) = self.topic.publish(&self.alert(named)).await {
+        if let Err(error) = self.topic.publish(&self.alert(&named)).await {
             tracing::warn!(%error, "the next sweep alerts the operator");
-            return Ok((0, unreported));
+            return (0, unreported);
         }
         // After the alert: a duplicate alert is better than none.
-        for (key, count) in named {
-            self.remember(key, *count).await?;
-            unreported.remove(key);
+        for (key, count) in &named {
+            match self.remember(key, **count).await {
+                Ok(()) => drop(unreported.remove(*key)),
+                Err(error) => failures.add(key, Failure::retryable(error)),
+            }
         }
-        Ok((named.len(), unreported))
+        (named.len(), unreported)
     }
 
     /// Records that the operator was alerted to an object.
@@ -190,12 +220,12 @@ impl Sweep<'_> {
     }
 
     /// Returns the alert to these objects.
-    fn alert(&self, objects: &[(String, u32)]) -> Message {
+    fn alert(&self, objects: &[(&String, &u32)]) -> Message {
         let (title, what) = match objects {
             [_] => ("a bronze object was not conformed", "this bronze object is"),
             _ => ("bronze objects were not conformed", "these bronze objects are"),
         };
-        let object = |(key, attempts): &(String, u32)| json!({"key": key, "attempts": attempts});
+        let object = |(key, attempts): &(&String, &u32)| json!({"key": key, "attempts": attempts});
         let body = json!({
             "what": format!("{what} missing or incomplete in silver: no attempt succeeded"),
             "bucket": self.bucket,
@@ -220,31 +250,40 @@ impl Sweep<'_> {
     }
 
     /// Returns the bronze objects of batch sources that should have been conformed and have no
-    /// receipt.
-    async fn unconformed(&self) -> Result<BTreeSet<String>, StoreError> {
+    /// receipt, and the sources that cannot be listed.
+    async fn unconformed(&self, failures: &mut Failures) -> (BTreeSet<String>, BTreeSet<String>) {
         let is_batch = |contract: &&Contract| contract.delivery == Delivery::Batch;
         let contracts = self.contracts.iter().filter(is_batch);
         let sources: BTreeSet<&String> = contracts.flat_map(|contract| &contract.sources).collect();
-        let first = self.first_day();
-        let mut unconformed = BTreeSet::new();
+        let (mut unconformed, mut unlisted) = (BTreeSet::new(), BTreeSet::new());
         for source in sources {
-            let prefix = keys::bronze_days(source);
-            let receipts = keys::conformed(&prefix).unwrap_or_default();
-            let (objects, receipts) = future::try_join(
-                self.lake.list_range(&prefix, &first, LAST_DAY),
-                self.lake.list_range(&receipts, &first, LAST_DAY),
-            )
-            .await?;
-            let receipts: BTreeSet<String> =
-                receipts.into_iter().map(|receipt| receipt.key).collect();
-            let objects = objects.into_iter().filter(|object| {
-                let receipt = keys::conformed(&object.key);
-                let is_conformed = receipt.is_some_and(|receipt| receipts.contains(&receipt));
-                !is_conformed && self.now - object.last_modified >= LOST
-            });
-            unconformed.extend(objects.map(|object| object.key));
+            match self.unconformed_of(source).await {
+                Ok(found) => unconformed.extend(found),
+                Err(error) => {
+                    failures.add(keys::bronze_source(source), Failure::retryable(error));
+                    unlisted.insert(source.clone());
+                }
+            }
         }
-        Ok(unconformed)
+        (unconformed, unlisted)
+    }
+
+    async fn unconformed_of(&self, source: &str) -> Result<Vec<String>, StoreError> {
+        let first = self.first_day();
+        let prefix = keys::bronze_days(source);
+        let receipts = keys::conformed(&prefix).unwrap_or_default();
+        let (objects, receipts) = future::try_join(
+            self.lake.list_range(&prefix, &first, LAST_DAY),
+            self.lake.list_range(&receipts, &first, LAST_DAY),
+        )
+        .await?;
+        let receipts: BTreeSet<String> = receipts.into_iter().map(|receipt| receipt.key).collect();
+        let objects = objects.into_iter().filter(|object| {
+            let receipt = keys::conformed(&object.key);
+            let is_conformed = receipt.is_some_and(|receipt| receipts.contains(&receipt));
+            !is_conformed && self.now - object.last_modified >= LOST
+        });
+        Ok(objects.map(|object| object.key).collect())
     }
 }
 
