@@ -1,5 +1,6 @@
 # The sweep: what a lost message, a killed execution or an absent warehouse has left is in the
-# states of partitions, and control sends it. It also conforms bronze objects without a receipt.
+# states of partitions, and control sends it. It also conforms bronze objects without a receipt, and
+# alerts the operator to those that stay without one.
 
 data "aws_iam_policy_document" "sweep" {
   source_policy_documents = [
@@ -15,7 +16,13 @@ data "aws_iam_policy_document" "sweep" {
     condition {
       test     = "StringLikeIfExists"
       variable = "s3:prefix"
-      values   = ["gold/*", "state/partitions/*", "state/owed/*", "state/conformed/*"]
+      values = [
+        "gold/*",
+        "state/partitions/*",
+        "state/owed/*",
+        "state/conformed/*",
+        "state/unconformed/*",
+      ]
     }
   }
 
@@ -29,6 +36,12 @@ data "aws_iam_policy_document" "sweep" {
     sid       = "KeepProgress"
     actions   = ["s3:GetObject", "s3:PutObject"]
     resources = ["${module.lake.bucket_arn}/state/sweep.json"]
+  }
+
+  statement {
+    sid       = "RememberUnconformedObjects"
+    actions   = ["s3:PutObject"]
+    resources = ["${module.lake.bucket_arn}/state/unconformed/*"]
   }
 }
 

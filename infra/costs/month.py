@@ -425,11 +425,9 @@ class Month:
         """Returns the requests for one partition of a model in a month."""
         committed = self.measured["committed_share"]
         done = calls.BEGIN_JOB + jobs.objects * calls.READ + calls.END_JOB
-        done += committed * calls.COMMIT
+        done += committed * (calls.COMMIT + calls.LOAD)
         if jobs.on_glue:
             done += calls.GLUE_RESULT
-        if jobs.model.in_warehouse:
-            done += committed * calls.LOAD
         if jobs.model.has_notifications:
             done += committed * (calls.NOTIFY + self.assumed["notifications_per_day"] * calls.CLAIM)
         planned = calls.plan(jobs.inputs, jobs.objects, jobs.model.references)

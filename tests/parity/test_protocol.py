@@ -161,6 +161,13 @@ def test_new_rows_are_committed_with_load_and_notify_requests(world: World) -> N
     assert world.sent.published[0]["reason"] == "takings changed 2026-11-20"
 
 
+def test_a_commit_of_a_model_without_a_table_owes_its_check_results(world: World) -> None:
+    world.run(plan(world.lake, warehouse=None))
+    state = world.state()
+    assert (state["committed"], state.get("loaded", 0), state["notified"]) == (1, 0, 1)
+    assert state["marked"], "the sweep has them recorded"
+
+
 def test_a_document_from_before_the_rename_of_alert_is_read(world: World) -> None:
     key = plan(world.lake, alert=ALERT)
     document = json.loads(world.lake.get(key).body)

@@ -29,6 +29,10 @@ pub struct Checkpoint {
     pub segments: Vec<String>,
     /// The keys of the rows after those, as hexadecimal digits.
     pub tail: String,
+    /// The digest of the rows of the next page, if they are about to be sent in this run. They may
+    /// have been sent in part or completely.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sending: Option<String>,
     /// When this was written.
     pub updated_at: DateTime<Utc>,
     /// When the control total had been sent; none while the batch is under way.

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
+use sha2::{Digest, Sha256};
 use shoplake_contracts::{
     Contracts, Partition, Reason, RowMetadata, RunId,
     envelope::{Envelope, MAX_RECORD_BYTES, oversized_beginning},
@@ -43,6 +44,9 @@ pub(crate) struct Lines {
     pub(crate) repeated: usize,
     /// Rows that the source handed out again with other content; they are sent.
     pub(crate) changed: usize,
+    /// The digest of the rows in the envelopes. It does not depend on the time of the call or on
+    /// the run.
+    pub(crate) digest: String,
 }
 
 /// Writes the envelopes of one batch.
@@ -64,6 +68,7 @@ impl EnvelopeWriter<'_> {
     ) -> Result<Lines, serde_json::Error> {
         let metadata = self.metadata(now);
         let mut wrapped = Lines::default();
+        let mut content = Sha256::new();
         for row in rows {
             let mut summary = self.dataset.summarize(metadata, row);
             totals.partitions.extend(summary.partition);
@@ -111,8 +116,14 @@ impl EnvelopeWriter<'_> {
                     }
                 }
             }
+            // The lengths keep two different pages from having the same bytes.
+            for part in [&*id, row.get(), &format!("{:?}", summary.quantity)] {
+                content.update((part.len() as u64).to_le_bytes());
+                content.update(part);
+            }
             wrapped.lines.push(line);
         }
+        wrapped.digest = hex::encode(content.finalize());
         Ok(wrapped)
     }
 
@@ -263,6 +274,24 @@ mod tests {
         let row = r#"{"z":1.10,"a":10000000000000000000000001,"note":"é \u00e9"}"#;
 
         assert!(wrap(None, row).ends_with(&format!("\"data\":{row}}}\n")));
+    }
+
+    #[test]
+    fn the_digest_of_a_page_depends_on_its_rows_alone() {
+        let digest = |rows: &[&str], now| {
+            let raw = |row: &&str| RawValue::from_string((*row).to_owned()).unwrap();
+            let rows: Vec<_> = rows.iter().map(raw).collect();
+            with_writer(None, |writer| {
+                writer.wrap(&rows, now, &mut Totals::default()).unwrap().digest
+            })
+        };
+        let (now, later) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + TimeDelta::hours(1));
+        let page = digest(&[r#"{"a":1}"#, r#"{"b":2}"#], now);
+
+        assert_eq!(digest(&[r#"{"a":1}"#, r#"{"b":2}"#], later), page);
+        for other in [&[r#"{"a":1}"#][..], &[r#"{"a":1}"#, r#"{"b":3}"#], &[]] {
+            assert_ne!(digest(other, now), page, "{other:?}");
+        }
     }
 
     #[test]

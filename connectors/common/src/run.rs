@@ -28,8 +28,10 @@ const MAX_PARTITIONS: usize = 48;
 /// Takes one batch from its source to the stream.
 ///
 /// A run that failed is continued: the next one begins after the last acknowledged page, with the
-/// totals up to there and the same [`RunId`]. A run of a completed batch takes it again from the
-/// start, with the same ids and a later [`RunId`]: that is how a day is delivered again.
+/// totals up to there and the same [`RunId`]. If the page that was being sent has other rows by
+/// now, the batch starts over with a later [`RunId`], so that each run has one content. A run of a
+/// completed batch takes it again from the start, with the same ids and a later [`RunId`]: that is
+/// how a day is delivered again.
 pub struct Run<'a> {
     /// The batch to fetch.
     pub batch: &'a Batch,
@@ -145,6 +147,8 @@ struct Progress {
     cursor: Option<String>,
     page: u64,
     totals: Totals,
+    /// The digest of the next page's rows, if an earlier process began to send them in this run.
+    sending: Option<String>,
 }
 
 impl Progress {
@@ -159,6 +163,7 @@ impl Progress {
             received_at: self.totals.received_at,
             segments,
             tail,
+            sending: None,
             updated_at: now,
             completed_at: None,
         }
@@ -198,7 +203,26 @@ impl Run<'_> {
             self.check_cursor(&progress, &page, &mut visited)?;
             let rows_before = progress.totals.rows;
             let now = self.clock.now();
-            let sent = self.deliver(&mut progress, &page, now).await?;
+            let before = progress.checkpoint(now);
+            let Lines { lines, digest, .. } = self.wrap(&mut progress, &page, now)?;
+            // What was sent stays in its run. Other rows in the same run would make it a mixture of
+            // two states of the source, which no control total describes.
+            if progress.sending.take().is_some_and(|sending| sending != digest) {
+                tracing::warn!(
+                    run = %progress.run,
+                    page = progress.page,
+                    "the page that was being sent has other rows by now; the batch starts over"
+                );
+                progress = self.start(Some(&progress.run));
+                visited.clear();
+                continue;
+            }
+            let sends = !lines.is_empty();
+            if sends {
+                let sending = Some(digest);
+                checkpoints.write(&Checkpoint { sending, ..before }).await?;
+                self.put(lines).await?;
+            }
             has_more = progress.cursor.is_some();
             without_new_rows =
                 if progress.totals.rows > rows_before { 0 } else { without_new_rows + 1 };
@@ -208,8 +232,9 @@ impl Run<'_> {
                     page: progress.page,
                 });
             }
-            // A page without a new row needs no checkpoint: the next run fetches it again.
-            if sent > 0 {
+            // A page without a new row needs no checkpoint: the next run fetches it again. The last
+            // page does: after the control total, the run must not send another row.
+            if sends || !has_more {
                 if let Some(seen) = &mut progress.totals.seen {
                     seen.write_segments(self.store, self.batch).await?;
                 }
@@ -230,7 +255,8 @@ impl Run<'_> {
     fn start(&self, earlier: Option<&RunId>) -> Progress {
         let seen = self.source.may_repeat_rows().then(SeenRows::default);
         let totals = Totals { seen, ..Totals::default() };
-        Progress { run: RunId::after(self.clock.now(), earlier), cursor: None, page: 0, totals }
+        let run = RunId::after(self.clock.now(), earlier);
+        Progress { run, cursor: None, page: 0, totals, sending: None }
     }
 
     /// Continues after the last acknowledged page. Starts over if the keys that were sent cannot be
@@ -265,7 +291,8 @@ impl Run<'_> {
             seen,
             ..Totals::default()
         };
-        Ok((Progress { run, cursor: checkpoint.cursor, page: checkpoint.page, totals }, has_more))
+        let Checkpoint { cursor, page, sending, .. } = checkpoint;
+        Ok((Progress { run, cursor, page, totals, sending }, has_more))
     }
 
     fn check_cursor(
@@ -285,14 +312,14 @@ impl Run<'_> {
         Err(RunError::Circle { batch, page, cursor: cursor.clone() })
     }
 
-    /// Sends one page; returns how many of its rows were sent.
-    async fn deliver(
+    /// Wraps the rows of a page, and counts them as sent.
+    fn wrap(
         &self,
         progress: &mut Progress,
         page: &Page,
         now: DateTime<Utc>,
-    ) -> Result<usize, RunError> {
-        let Lines { lines, repeated, changed } = self
+    ) -> Result<Lines, RunError> {
+        let wrapped = self
             .envelopes(&progress.run)
             .wrap(&page.rows, now, &mut progress.totals)
             .map_err(RunError::Json)?;
@@ -303,6 +330,7 @@ impl Run<'_> {
             return Err(RunError::TooManyPartitions { batch, shop, page: progress.page });
         }
         progress.cursor.clone_from(&page.next_cursor);
+        let Lines { repeated, changed, .. } = wrapped;
         if repeated + changed > 0 {
             tracing::warn!(
                 page = progress.page,
@@ -311,9 +339,7 @@ impl Run<'_> {
                 "the source handed out rows again; each counts once, and of changed ones the last"
             );
         }
-        let sent = lines.len();
-        self.put(lines).await?;
-        Ok(sent)
+        Ok(wrapped)
     }
 
     async fn complete(

@@ -272,6 +272,162 @@ proptest! {
     }
 }
 
+/// What happens to a row of the source between two attempts.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Corrected { quantity: i32 },
+    Voided,
+    Added { quantity: i32 },
+}
+
+impl Change {
+    fn any() -> impl Strategy<Value = Option<(usize, Self)>> {
+        let change = prop_oneof![
+            (1..9_i32).prop_map(|quantity| Self::Corrected { quantity }),
+            Just(Self::Voided),
+            (1..9_i32).prop_map(|quantity| Self::Added { quantity }),
+        ];
+        prop::option::of((0_usize..60, change))
+    }
+
+    /// Changes the row at `place`, counted from the first one again after the last.
+    fn apply(self, rows: &mut Vec<(usize, i32)>, place: usize) {
+        let place = place % rows.len().max(1);
+        match self {
+            Self::Corrected { quantity } => {
+                if let Some((_, before)) = rows.get_mut(place) {
+                    *before = quantity;
+                }
+            }
+            Self::Voided if place < rows.len() => {
+                rows.remove(place);
+            }
+            Self::Voided => {}
+            Self::Added { quantity } => {
+                let number = rows.iter().map(|(number, _)| number + 1).max().unwrap_or(0);
+                rows.insert(place, (number, quantity));
+            }
+        }
+    }
+}
+
+/// The rows of one run as silver has them, and its control totals.
+#[derive(Debug, Default)]
+struct SentRun {
+    /// The time of receipt and the quantity of each row, by envelope id.
+    rows: BTreeMap<String, (String, i64)>,
+    /// Counts of rows and sums of quantities.
+    totals: Vec<(u64, i64)>,
+}
+
+/// Returns everything that was sent, by run.
+fn sent_runs(world: &World) -> BTreeMap<String, SentRun> {
+    let mut runs: BTreeMap<String, SentRun> = BTreeMap::new();
+    for line in world.stream.lines(STREAM) {
+        let envelope: Value = serde_json::from_str(&line).unwrap();
+        let text = |name: &str| envelope[name].as_str().unwrap().to_owned();
+        let (run, data) = (runs.entry(text("run")).or_default(), &envelope["data"]);
+        if text("dataset") == "control_totals" {
+            let count = data["row_count"].as_u64().unwrap();
+            run.totals.push((count, data["quantity_sum"].as_i64().unwrap()));
+            continue;
+        }
+        // Whole quantities, some of them written as 2.0.
+        let row = (text("receivedat"), data["quantity"].as_f64().unwrap() as i64);
+        let newest = run.rows.entry(text("id")).or_insert_with(|| row.clone());
+        // Of rows with one key silver takes the one received last.
+        assert!(row.0 != newest.0 || row == *newest, "one id and time, two rows: {line}");
+        *newest = row.max(newest.clone());
+    }
+    runs
+}
+
+proptest! {
+    #[test]
+    fn a_run_has_one_content_although_the_source_changes(
+        quantities in vec(1..9_i32, 0..30),
+        page_size in 1_usize..12,
+        attempts in vec((0_usize..40, Change::any()), 0..8),
+    ) {
+        let mut source: Vec<_> = quantities.into_iter().enumerate().collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let world = World::default();
+            let lives = attempts.into_iter().chain([(usize::MAX, None)]);
+            for (life, change) in lives {
+                let rows = source.iter().map(|(number, count)| sale(number, &count.to_string()));
+                let _ = run_for(&world, &rows.collect::<Vec<_>>(), page_size, life).await;
+                if let Some((place, change)) = change {
+                    change.apply(&mut source, place);
+                }
+            }
+
+            let runs = sent_runs(&world);
+            for (run, SentRun { rows, totals }) in &runs {
+                let sum = rows.values().map(|(_, quantity)| quantity).sum();
+                for total in totals {
+                    prop_assert_eq!(*total, (rows.len() as u64, sum), "{}: {:?}", run, rows);
+                }
+            }
+            let newest = runs.last_key_value().unwrap();
+            prop_assert!(!newest.1.totals.is_empty(), "the newest run is complete: {:?}", runs);
+            Ok(())
+        })?;
+    }
+}
+
+/// Runs a batch whose first page is sent and not acknowledged, then its source with other rows.
+async fn change_while_sending(before: &[String], after: &[String], life: usize) -> World {
+    let world = World::default();
+    run_for(&world, before, 3, life).await.unwrap_err();
+    assert_eq!((acknowledged(&world).await, sent(&world).len()), (0, before.len().min(3)));
+    run_to_the_end(&world, after, 3).await;
+    world
+}
+
+#[tokio::test]
+async fn a_page_that_changed_while_it_was_sent_begins_a_later_run() {
+    let rows = rows(5);
+    let mut voided = rows.clone();
+    voided.remove(1);
+
+    // Killed after the stream has the first page.
+    let world = change_while_sending(&rows, &voided, 6).await;
+
+    let runs = sent_runs(&world);
+    let found: Vec<_> = runs.values().map(|run| (run.rows.len(), run.totals.clone())).collect();
+    assert_eq!(found, [(3, vec![]), (4, vec![(4, 8)])]);
+}
+
+#[tokio::test]
+async fn a_page_that_is_sent_again_unchanged_keeps_its_run() {
+    let rows = rows(5);
+
+    let world = change_while_sending(&rows, &rows, 6).await;
+
+    assert_eq!(sent(&world).len(), 3 + 5);
+    let runs = sent_runs(&world);
+    let found: Vec<_> = runs.values().map(|run| (run.rows.len(), run.totals.clone())).collect();
+    assert_eq!(found, [(5, vec![(5, 10)])]);
+}
+
+/// The control total of an empty batch is sent, and the process killed. Then the batch has rows.
+#[tokio::test]
+async fn rows_that_appear_after_a_control_total_begin_a_later_run() {
+    let world = World::default();
+    // The checkpoint is read, the page fetched, and its end written down in two steps. The stream
+    // takes the control total in the three after those.
+    run_for(&world, &[], 3, 6).await.unwrap_err();
+    assert_eq!(completed_runs(&world).len(), 1);
+
+    run_to_the_end(&world, &rows(2), 3).await;
+    run_to_the_end(&world, &rows(2), 3).await;
+
+    let runs = sent_runs(&world);
+    let found: Vec<_> = runs.values().map(|run| (run.rows.len(), run.totals.clone())).collect();
+    assert_eq!(found, [(0, vec![(0, 0), (0, 0)]), (2, vec![(2, 4)])]);
+}
+
 fn rows(count: usize) -> Vec<String> {
     (0..count).map(|n| row((n, 3, 2))).collect()
 }
@@ -334,7 +490,7 @@ async fn a_resumed_delivery_keeps_its_run() {
         runs
     };
     // Killed after the checkpoint of the first page, or while it sends the second.
-    for life in [6, 10] {
+    for life in [8, 14] {
         let world = World::default();
         run_for(&world, &rows, 3, life).await.unwrap_err();
         assert!(acknowledged(&world).await > 0);
@@ -347,7 +503,7 @@ async fn a_resumed_delivery_keeps_its_run() {
 #[tokio::test]
 async fn a_batch_that_starts_over_begins_a_later_run() {
     let (world, rows) = (World::default(), rows(7));
-    run_for(&world, &rows, 3, 6).await.unwrap_err();
+    run_for(&world, &rows, 3, 8).await.unwrap_err();
     assert_eq!(acknowledged(&world).await, 3);
     // The source has forgotten the cursor of the checkpoint.
     struct Forgetful<'a>(&'a Process<'a>);
@@ -394,7 +550,7 @@ async fn a_batch_that_starts_over_begins_a_later_run() {
 #[tokio::test]
 async fn a_checkpoint_from_before_runs_starts_the_batch_over() {
     let (world, rows) = (World::default(), rows(7));
-    run_for(&world, &rows, 3, 6).await.unwrap_err();
+    run_for(&world, &rows, 3, 8).await.unwrap_err();
     let key = batch().checkpoint_key();
     let object = world.store.get(&key).await.unwrap().unwrap();
     let mut checkpoint: Value = serde_json::from_slice(&object.bytes).unwrap();
@@ -462,7 +618,7 @@ async fn only_throttled_records_are_put_again() {
 async fn of_two_runs_the_one_that_finds_a_changed_checkpoint_stops() {
     let (world, rows) = (World::default(), rows(7));
     // Killed right after its first page was written down.
-    run_for(&world, &rows, 3, 6).await.unwrap_err();
+    run_for(&world, &rows, 3, 8).await.unwrap_err();
     let slow = Process {
         world: &world,
         life: Life(AtomicUsize::new(usize::MAX)),
@@ -807,7 +963,11 @@ async fn pages_without_rows_are_followed_up_to_a_limit() {
     let completed =
         run_cursors(&Cursors { pages: 101, rows: first_page_only }, &store).await.unwrap();
     assert_eq!((completed.page, completed.rows), (101, 1));
-    assert_eq!(store.writes.into_inner(), 2, "after the page with a row, and at the end");
+    assert_eq!(
+        store.writes.into_inner(),
+        4,
+        "before and after the page with a row, after the last page, and at the end"
+    );
 
     let repeats = |_| vec![sale(1, "1")];
     for rows in [first_page_only, repeats] {
@@ -821,7 +981,7 @@ async fn pages_without_rows_are_followed_up_to_a_limit() {
             error.to_string().contains("batch 2010-12-01: 100 pages up to page 101"),
             "{error}"
         );
-        assert_eq!(store.writes.into_inner(), 1);
+        assert_eq!(store.writes.into_inner(), 2, "before and after the first page");
     }
 }
 

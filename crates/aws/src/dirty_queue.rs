@@ -4,6 +4,7 @@
 //! same result.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ use crate::{EventPublisher, Fault, Faults, PortError, fault};
 /// SQS `SendMessageBatch`: at most 10 messages in one call.
 const MAX_BATCH: usize = 10;
 
+/// The requests that fail in a row until the queue counts as away.
+const MAX_FAILED: usize = 3;
+
 /// SQS `ChangeMessageVisibility`: a message is hidden for at most 12 hours after it was received.
 const MAX_DELAY: Duration = Duration::from_secs(12 * 3_600);
 
@@ -37,7 +41,8 @@ pub trait DirtyQueue: Send + Sync {
     /// Sends message bodies unchanged.
     ///
     /// # Errors
-    /// If any of them was not accepted. The others were sent; send all of them again.
+    /// If any of them was not accepted. The others were sent, unless several requests in a row
+    /// failed. Send all of them again.
     async fn send_bodies(&self, bodies: &[String]) -> Result<(), PortError>;
 
     /// Delivers a received message again after `delay`, or after 12 hours if `delay` is longer.
@@ -112,10 +117,7 @@ impl SqsDirtyQueue {
 #[async_trait]
 impl DirtyQueue for SqsDirtyQueue {
     async fn send_bodies(&self, bodies: &[String]) -> Result<(), PortError> {
-        for batch in bodies.chunks(MAX_BATCH) {
-            self.send_batch(batch).await?;
-        }
-        Ok(())
+        send_batches(bodies, |batch| Box::pin(self.send_batch(batch))).await
     }
 
     async fn defer(&self, receipt: &str, delay: Duration) -> Result<(), PortError> {
@@ -129,6 +131,32 @@ impl DirtyQueue for SqsDirtyQueue {
         let action = || format!("hide a message of {} for {seconds} seconds", self.url);
         request.send().await.map(drop).map_err(|error| PortError::sdk(action(), error))
     }
+}
+
+/// A request that sends a batch.
+type Sending<'b> = Pin<Box<dyn Future<Output = Result<(), PortError>> + Send + 'b>>;
+
+/// Sends bodies in batches. A batch that fails keeps no later batch back, unless so many fail in a
+/// row that the queue is away. Returns the first error.
+async fn send_batches<'b>(
+    bodies: &'b [String],
+    send: impl Fn(&'b [String]) -> Sending<'b>,
+) -> Result<(), PortError> {
+    let (mut first, mut in_a_row) = (None, 0);
+    for batch in bodies.chunks(MAX_BATCH) {
+        match send(batch).await {
+            Ok(()) => in_a_row = 0,
+            Err(error) => {
+                in_a_row += 1;
+                tracing::warn!(%error, "a batch of messages was not sent");
+                first.get_or_insert(error);
+            }
+        }
+        if in_a_row == MAX_FAILED {
+            break;
+        }
+    }
+    first.map_or(Ok(()), Err)
 }
 
 /// A queue in memory. As an [`EventPublisher`] it is an event bus with a rule that sends every
@@ -356,6 +384,30 @@ mod tests {
 
     fn dirty(day: &str) -> PartitionDirty {
         PartitionDirty::one("daily", day.parse().unwrap(), "test".to_owned())
+    }
+
+    /// Sends so many messages, and returns how many a queue accepts that refuses these batches.
+    async fn sent(messages: usize, refused: &[&str]) -> (usize, Result<(), PortError>) {
+        let bodies: Vec<_> = (0..messages).map(|number| number.to_string()).collect();
+        let accepted = Mutex::new(0);
+        let send = |batch: &[String]| {
+            if refused.contains(&batch[0].as_str()) {
+                return Err(PortError::new("send", format!("{} was refused", batch[0])));
+            }
+            *accepted.lock().unwrap() += batch.len();
+            Ok(())
+        };
+        let result = send_batches(&bodies, |batch| Box::pin(std::future::ready(send(batch)))).await;
+        (accepted.into_inner().unwrap(), result)
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_fails_keeps_no_other_back() {
+        assert!(matches!(sent(25, &[]).await, (25, Ok(()))));
+        let (accepted, result) = sent(25, &["0", "20"]).await;
+        assert_eq!((accepted, result.unwrap_err().cause.as_str()), (10, "0 was refused"));
+        let (accepted, _) = sent(50, &["0", "10", "20"]).await;
+        assert_eq!(accepted, 0, "the queue is away");
     }
 
     #[tokio::test]

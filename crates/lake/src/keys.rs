@@ -53,6 +53,9 @@ pub const PARTITION_STATES: &str = "state/partitions/";
 pub const OWED: &str = "state/owed/";
 /// `state/conformed/`: the receipts of the bronze objects that were conformed.
 pub const CONFORMED: &str = "state/conformed/";
+/// `state/unconformed/`: the bronze objects that were not conformed and that the operator was
+/// alerted to.
+pub const UNCONFORMED: &str = "state/unconformed/";
 /// `state/runs/`: the run slots that are taken.
 pub const RUNS: &str = "state/runs/";
 /// `state/old-days/`: the turns of the old days of shops.
@@ -88,6 +91,13 @@ pub fn bronze(source: &str, hour: DateTime<Utc>, name: &str) -> String {
 /// prefix of bronze; `None` for other keys.
 pub fn conformed(key: &str) -> Option<String> {
     Some(format!("{CONFORMED}{}", key.strip_prefix(BRONZE)?))
+}
+
+/// `state/unconformed/<source>/dt=<day>/hour=<HH>/<name>.gz`: says that the operator was alerted to
+/// a bronze object that was not conformed, or the prefix of such objects; `None` for keys outside
+/// bronze.
+pub fn unconformed(key: &str) -> Option<String> {
+    Some(format!("{UNCONFORMED}{}", key.strip_prefix(BRONZE)?))
 }
 
 /// `silver/<dataset>/<partition>/<name>.parquet`
@@ -322,6 +332,9 @@ mod tests {
         let receipt = conformed(key).unwrap();
         assert_eq!(receipt, "state/conformed/pos/dt=2026-11-21/hour=09/a.gz");
         assert_eq!((conformed("silver/x"), parse(&receipt)), (None, None));
+        let alerted = unconformed(key).unwrap();
+        assert_eq!(alerted, "state/unconformed/pos/dt=2026-11-21/hour=09/a.gz");
+        assert_eq!((unconformed("silver/x"), parse(&alerted)), (None, None));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shoplake_aws::topic::{Message, Topic, subject};
@@ -20,6 +20,7 @@ use shoplake_gold::Gold;
 use shoplake_lake::{Condition, Metadata, Object, PutError, Store, keys};
 use shoplake_platform::failure::Failure;
 
+use crate::failure::Failures;
 use crate::response::IncompleteBatch;
 
 /// The model with the newest delivery of each batch.
@@ -61,7 +62,10 @@ impl IncompleteBatches {
     }
 
     /// Returns the batches that have been incomplete for longer than their limit, and alerts people
-    /// once about each.
+    /// once about each. An object that cannot be read keeps no other batch back.
+    ///
+    /// # Errors
+    /// At the end, if an object or the state cannot be read. The failure names it.
     pub(crate) async fn check(
         &self,
         lake: &dyn Store,
@@ -74,23 +78,40 @@ impl IncompleteBatches {
             .unwrap_or(DateTime::UNIX_EPOCH);
         let entries = lake.list(&keys::gold_model(MODEL)).await.map_err(Failure::retryable)?;
         let recent = entries.into_iter().filter(|entry| entry.last_modified >= since);
-        let found: Vec<_> = stream::iter(recent)
-            .map(|entry| read(lake, entry.key))
+        let results: Vec<_> = stream::iter(recent)
+            .map(|entry| async move {
+                let batches = read(lake, &entry.key).await;
+                (entry.key, batches)
+            })
             .buffered(CONCURRENT_READS)
-            .try_collect()
-            .await?;
-        let mut late: Vec<_> =
-            found.into_iter().flatten().filter(|batch| self.is_late(batch, now)).collect();
+            .collect()
+            .await;
+        let (mut failures, mut late) = (Failures::default(), Vec::new());
+        for (key, result) in results {
+            match result {
+                Ok(batches) => {
+                    late.extend(batches.into_iter().filter(|batch| self.is_late(batch, now)));
+                }
+                Err(failure) => failures.add(key, failure),
+            }
+        }
         let key = keys::freshness(STATE);
         let current = lake.get(&key).await.map_err(Failure::retryable)?;
-        let alerted: Alerted = match &current {
-            None => Alerted::default(),
-            Some(object) => serde_json::from_slice(&object.bytes).map_err(|error| {
-                Failure::permanent(format!("cannot read the state {key:?}: {error}; delete it"))
-            })?,
-        };
+        let state = current.as_ref().map(|object| serde_json::from_slice(&object.bytes));
+        let state = state.transpose().unwrap_or_else(|error| {
+            // A duplicate alert is better than none.
+            tracing::error!(key, %error, "the state cannot be read and is replaced");
+            None
+        });
+        let alerted: Alerted = state.unwrap_or_default();
         let runs = late.iter().map(|batch| (batch.id(), batch.run.clone().unwrap_or_default()));
-        let found = Alerted { runs: runs.collect() };
+        let mut found = Alerted { runs: runs.collect() };
+        if !failures.is_empty() {
+            // The batches of the objects that cannot be read may still be incomplete.
+            for (id, run) in &alerted.runs {
+                found.runs.entry(id.clone()).or_insert_with(|| run.clone());
+            }
+        }
         let is_new = |batch: &&mut IncompleteBatch| {
             alerted.runs.get(&batch.id()) != found.runs.get(&batch.id())
         };
@@ -110,7 +131,7 @@ impl IncompleteBatches {
                 Err(PutError::Store(error)) => return Err(Failure::retryable(error)),
             }
         }
-        Ok(late)
+        failures.or(late)
     }
 
     fn is_late(&self, batch: &IncompleteBatch, now: DateTime<Utc>) -> bool {
@@ -156,13 +177,13 @@ fn message(batches: &[&IncompleteBatch], now: DateTime<Utc>) -> Message {
 }
 
 /// Returns the batches of an object; none if it no longer exists.
-async fn read(lake: &dyn Store, key: String) -> Result<Vec<IncompleteBatch>, Failure> {
-    let Some(object) = lake.get(&key).await.map_err(Failure::retryable)? else {
+async fn read(lake: &dyn Store, key: &str) -> Result<Vec<IncompleteBatch>, Failure> {
+    let Some(object) = lake.get(key).await.map_err(Failure::retryable)? else {
         return Ok(Vec::new());
     };
     batches(object).map_err(|problem| {
         let advice = "delete it and backfill its partition";
-        Failure::permanent(format!("cannot read {key}: {problem}; {advice}"))
+        Failure::permanent(format!("cannot read it: {problem}; {advice}"))
     })
 }
 
@@ -340,6 +361,45 @@ mod tests {
         let failed = fixture.batches.check(&fixture.lake.store, at(6 + 49)).await;
         assert!(!failed.unwrap_err().is_permanent());
         assert!(fixture.check(6 + 50).await[0].alerted);
+    }
+
+    #[tokio::test]
+    async fn an_unreadable_object_keeps_no_other_batch_back() {
+        let fixture = Fixture::new().await;
+        let broken = format!("{}0/data.parquet", keys::gold_model(MODEL));
+        let put = async |bytes: &'static str| {
+            let store = &fixture.lake.store;
+            store.put(&broken, bytes.into(), Metadata::new(), Condition::Always).await.unwrap();
+        };
+        put("?").await;
+        for hour in [49, 50] {
+            let failure = fixture.batches.check(&fixture.lake.store, at(6 + hour)).await;
+            let failure = failure.unwrap_err();
+            let text = failure.to_string();
+            assert!(failure.is_permanent() && text.starts_with(&broken), "{text}");
+        }
+        assert_eq!(fixture.topic.messages().len(), 1, "once");
+
+        // The object of the batch that was alerted cannot be read for a while.
+        let entries = fixture.lake.store.list(&keys::gold_model(MODEL)).await.unwrap();
+        let key = &entries.last().unwrap().key;
+        let object = fixture.lake.store.get(key).await.unwrap().unwrap();
+        for bytes in ["?".into(), object.bytes] {
+            let put = fixture.lake.store.put(key, bytes, Metadata::new(), Condition::Always);
+            put.await.unwrap();
+            fixture.batches.check(&fixture.lake.store, at(6 + 51)).await.unwrap_err();
+        }
+        assert_eq!(fixture.topic.messages().len(), 1, "it is not forgotten");
+    }
+
+    #[tokio::test]
+    async fn an_unreadable_state_is_replaced() {
+        let fixture = Fixture::new().await;
+        let key = keys::freshness(STATE);
+        let put = fixture.lake.store.put(&key, "?".into(), Metadata::new(), Condition::Always);
+        put.await.unwrap();
+        assert!(fixture.check(6 + 49).await[0].alerted);
+        assert!(!fixture.check(6 + 50).await[0].alerted);
     }
 
     #[tokio::test]

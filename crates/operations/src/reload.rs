@@ -3,14 +3,14 @@
 
 use chrono::NaiveDate;
 use shoplake_aws::{Executions, PortError};
-use shoplake_index::ModelIndex;
+use shoplake_index::{IndexedModel, ModelIndex};
 use shoplake_jobs::Partition;
 use shoplake_lake::Store;
 use shoplake_platform::failure::Failure;
-use shoplake_warehouse::{Warehouse, load_records};
+use shoplake_warehouse::{LoadRecord, Warehouse, load_records};
 
 use crate::days;
-use crate::failure;
+use crate::failure::{self, Failures};
 use crate::response::Reloaded;
 
 /// The most days of one reload, a leap year: each is an execution, and all of them load into one
@@ -18,7 +18,8 @@ use crate::response::Reloaded;
 const MAX_DAYS: usize = 366;
 
 /// Starts silver-to-gold with the committed result of each of the model's days, both ends included.
-/// Run it again if it fails half way: the warehouse loads only commits that it does not have.
+/// A day that fails keeps no other day back, unless a service is away. Run it again if it fails:
+/// the warehouse loads only commits that it does not have.
 ///
 /// What is in gold is right, also if the warehouse has a newer commit because an older object was
 /// restored: [`LoadRecord::reload_planned_at`](shoplake_warehouse::LoadRecord::reload_planned_at)
@@ -52,25 +53,49 @@ pub(crate) async fn reload(
         ))
     })?;
     let (mut started, mut restored, mut absent) = (0, 0, 0);
+    let mut failures = Failures::default();
     for day in days {
         let partition = Partition::Day(day);
-        let key = model.output_key(partition);
-        let Some(object) = lake.get(&key).await.map_err(Failure::retryable)? else {
-            absent += 1;
-            continue;
-        };
-        let mut result = shoplake_gold::committed(model, partition, &object)
-            .map_err(|error| Failure::permanent(format!("{key}: {error}")))?;
-        if let Some(record) = loaded.get(&partition.to_string()) {
-            let planned_at = record.reload_planned_at(result.planned_at, result.version);
-            restored += usize::from(planned_at != result.planned_at);
-            result.planned_at = planned_at;
+        let record = loaded.get(&partition.to_string());
+        match start(model, lake, executions, partition, record).await {
+            Ok(Some(is_restored)) => {
+                started += 1;
+                restored += usize::from(is_restored);
+                failures.succeeded();
+            }
+            Ok(None) => {
+                absent += 1;
+                failures.succeeded();
+            }
+            Err(failure) => failures.add(model.output_key(partition), failure),
         }
-        executions.start_silver_to_gold_with_result(&result).await.map_err(unavailable)?;
-        started += 1;
+        if failures.show_an_outage() {
+            break;
+        }
     }
     tracing::info!(name, %from, %to, started, restored, absent, "reload");
-    Ok(Reloaded { model: name, started, restored, absent })
+    failures.or(Reloaded { model: name, started, restored, absent })
+}
+
+/// Starts silver-to-gold with the committed result of a partition. Returns whether the object was
+/// restored; `None` if the partition is not in gold.
+async fn start(
+    model: &IndexedModel,
+    lake: &dyn Store,
+    executions: &dyn Executions,
+    partition: Partition,
+    record: Option<&LoadRecord>,
+) -> Result<Option<bool>, Failure> {
+    let object = lake.get(&model.output_key(partition)).await.map_err(Failure::retryable)?;
+    let Some(object) = object else { return Ok(None) };
+    let mut result =
+        shoplake_gold::committed(model, partition, &object).map_err(Failure::permanent)?;
+    let planned_at = result.planned_at;
+    if let Some(record) = record {
+        result.planned_at = record.reload_planned_at(planned_at, result.version);
+    }
+    executions.start_silver_to_gold_with_result(&result).await.map_err(unavailable)?;
+    Ok(Some(result.planned_at != planned_at))
 }
 
 fn unavailable(error: PortError) -> Failure {
@@ -315,6 +340,38 @@ mod tests {
             failure.to_string().starts_with(key) && failure.to_string().contains("delete it"),
             "{failure}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_day_that_fails_keeps_no_other_day_back() {
+        let (lake, executions, models) =
+            (MemoryStore::default(), MemoryExecutions::default(), models());
+        for text in ["2010-12-01", "2010-12-03", "2010-12-04"] {
+            commit(&lake, &models, text).await;
+        }
+        let broken = "gold/total_sales_by_region_product/business_date=2010-12-02/data.parquet";
+        lake.put(broken, "rows".into(), Metadata::new(), Condition::Always).await.unwrap();
+        executions.fail([None, Some(Fault::Refused)]);
+
+        let failure = december(&lake, &executions, "2010-12-04").await.unwrap_err();
+
+        let text = failure.to_string();
+        assert!(!failure.is_permanent(), "the third day may succeed: {text}");
+        assert!(text.starts_with(broken) && text.contains("business_date=2010-12-03/"), "{text}");
+        let shown = inputs(&executions);
+        let days: Vec<_> =
+            shown.iter().map(|input| &input["transform"]["result"]["partition"]).collect();
+        assert_eq!(days, ["2010-12-01", "2010-12-04"]);
+    }
+
+    #[tokio::test]
+    async fn an_outage_ends_a_reload_early() {
+        let (lake, executions) = (MemoryStore::default(), MemoryExecutions::default());
+        commit(&lake, &models(), "2010-12-11").await;
+        // The days before it.
+        lake.fail([true; 10]);
+        let failure = december(&lake, &executions, "2010-12-11").await.unwrap_err();
+        assert!(!failure.is_permanent() && executions.is_empty(), "{failure}");
     }
 
     #[tokio::test]

@@ -226,6 +226,10 @@ pub struct Swept {
     /// How many of them are being conformed again.
     #[serde(default)]
     pub conforming: usize,
+    /// How many bronze objects the operator was alerted to, because several attempts to conform
+    /// them failed.
+    #[serde(default)]
+    pub reported: usize,
 }
 
 /// A recorded failure of a step.

@@ -20,8 +20,9 @@ use shoplake_lake::state::{self, DebtKind, PartitionState, Stored, UnsentAlert};
 use shoplake_lake::{Condition, Metadata, PutError, Store, StoreError, keys};
 use shoplake_platform::failure::Failure;
 
-use self::bronze::Attempts;
+use self::bronze::{Attempts, Conformed};
 use crate::alerts;
+use crate::failure::Failures;
 use crate::response::Swept;
 
 /// The most messages and alerts of a sweep. The rest is sent by the next ones: a message that waits
@@ -89,17 +90,20 @@ struct Progress {
     began_at: DateTime<Utc>,
     /// The last day that was compared; none after the last day of all.
     day: Option<NaiveDate>,
+    /// The days whose comparison failed. The next sweep compares them again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    failed: BTreeSet<NaiveDate>,
     /// The bronze objects that were not conformed, by key.
     #[serde(default)]
     unconformed: BTreeMap<String, Attempts>,
 }
 
 /// What the comparisons of a sweep found: see [`Swept`].
+#[derive(Default)]
 struct Compared {
     compared_days: usize,
     found: usize,
-    unconformed: usize,
-    conforming: usize,
+    conformed: Conformed,
 }
 
 /// When objects of a partition were written.
@@ -119,65 +123,140 @@ type Key<'a> = (&'a str, Partition);
 impl<'a> Sweep<'a> {
     /// Compares the states of partitions with silver and gold, sends a message for each partition
     /// that owes something that is due, newest days first, and deletes the markers of those that
-    /// owe nothing. Sends alerts that are due, and conforms bronze objects that were not conformed.
+    /// owe nothing. Sends alerts that are due, conforms bronze objects that were not conformed, and
+    /// alerts the operator to those for which several attempts have failed.
+    ///
+    /// What fails keeps nothing else back.
     ///
     /// # Errors
-    /// If the lake or the queue fails. Another sweep does the rest.
+    /// At the end, if something failed. The failure names each partition, day and object, and
+    /// another sweep does the rest.
     pub async fn run(&self) -> Result<Swept, Failure> {
-        // Known debts are paid although a comparison fails.
-        let compared = self.compare_all().await;
-        let Owed { messages, alerts, owed, settled } =
-            self.owed().await.map_err(Failure::retryable)?;
-        self.queue.send(&messages).await.map_err(Failure::retryable)?;
-        let (sent, alerts) = (messages.len(), self.send_alerts(&alerts).await);
-        let Compared { compared_days, found, unconformed, conforming } =
-            compared.map_err(Failure::retryable)?;
-        let swept =
-            Swept { compared_days, found, owed, sent, settled, alerts, unconformed, conforming };
+        let mut failures = Failures::default();
+        let Compared { compared_days, found, conformed } = self.compare_all(&mut failures).await;
+        let Owed { messages, alerts, owed, settled } = self.owed(&mut failures).await;
+        let mut sent = messages.len();
+        if let Err(error) = self.queue.send(&messages).await {
+            failures.add("the dirty queue", Failure::retryable(error));
+            sent = 0;
+        }
+        let alerts = self.send_alerts(&alerts).await;
+        let Conformed { unconformed, conforming, reported } = conformed;
+        let swept = Swept {
+            compared_days,
+            found,
+            owed,
+            sent,
+            settled,
+            alerts,
+            unconformed,
+            conforming,
+            reported,
+        };
         tracing::info!(?swept, "sweep");
-        Ok(swept)
+        failures.or(swept)
     }
 
     /// Compares states with silver and gold, and bronze objects with receipts.
-    async fn compare_all(&self) -> Result<Compared, StoreError> {
-        let mut progress = self.progress().await?;
-        let (compared_days, found) = self.compare(&mut progress).await?;
-        let (unconformed, conforming) = self.conform(&mut progress.unconformed).await?;
-        self.save(&progress).await?;
-        Ok(Compared { compared_days, found, unconformed, conforming })
+    async fn compare_all(&self, failures: &mut Failures) -> Compared {
+        let mut progress = match self.progress().await {
+            Ok(progress) => progress,
+            Err(error) => {
+                failures.add(keys::SWEEP, Failure::retryable(error));
+                return Compared::default();
+            }
+        };
+        let (compared_days, found) = self.compare(&mut progress, failures).await;
+        let conformed = self.conform(&mut progress.unconformed, failures).await;
+        if let Err(error) = self.save(&progress).await {
+            failures.add(keys::SWEEP, Failure::retryable(error));
+        }
+        Compared { compared_days, found, conformed }
     }
 
     /// Makes partitions dirty whose state does not know what silver and gold have. Returns the
     /// number of days that it compared, and of partitions that it found.
-    async fn compare(&self, progress: &mut Progress) -> Result<(usize, usize), StoreError> {
+    async fn compare(&self, progress: &mut Progress, failures: &mut Failures) -> (usize, usize) {
         let today = self.now.date_naive();
         let newest = today.iter_days().rev().take(NEWEST_DAYS as usize);
-        let mut days: BTreeSet<NaiveDate> = newest.collect();
-        self.next_days(&mut days, progress).await?;
+        let mut days = std::mem::take(&mut progress.failed);
+        days.extend(newest);
+        if let Err(error) = self.next_days(&mut days, progress).await {
+            failures.add("the next days of all", Failure::retryable(error));
+        }
 
-        let written = self.written(&days).await?;
+        let mut found = Failures::default();
+        let (days, count) = (&days, days.len());
+        let written = self.written(days, &mut progress.failed, &mut found).await;
         let mut known: BTreeMap<&str, BTreeSet<Partition>> = BTreeMap::new();
         for model in &self.models.models {
-            known.insert(&model.name, self.states(&model.name).await?);
-        }
-        let markers = self.markers().await?;
-        let (known, markers) = (&known, &markers);
-        let found = stream::iter(written)
-            .map(|((model, partition), written)| async move {
-                let has_state = known.get(model).is_some_and(|known| known.contains(&partition));
-                let may_have_rows = written.has_own_day || written.gold.is_some();
-                if !has_state && !may_have_rows {
-                    return Ok(false);
+            match self.states(&model.name).await {
+                Ok(states) => drop(known.insert(&model.name, states)),
+                Err(error) => {
+                    found.add(keys::partition_states(&model.name), Failure::retryable(error));
+                    progress.failed.extend(days);
                 }
-                let is_marked = markers.contains(&(model.to_owned(), partition));
-                self.check((model, partition), written, is_marked).await
+            }
+        }
+        // Without the markers none is written again, and the next comparison finds those missing.
+        let markers = match self.markers().await {
+            Ok(markers) => Some(markers),
+            Err(error) => {
+                found.add(keys::OWED, Failure::retryable(error));
+                progress.failed.extend(days);
+                None
+            }
+        };
+        let (known, markers) = (&known, &markers);
+        let mut checks = stream::iter(written)
+            .map(|((model, partition), written)| async move {
+                let may_have_rows = written.has_own_day || written.gold.is_some();
+                let is_found = match known.get(model) {
+                    Some(known) if known.contains(&partition) || may_have_rows => {
+                        let place = (model.to_owned(), partition);
+                        let is_marked = markers.as_ref().is_none_or(|all| all.contains(&place));
+                        self.check((model, partition), written, is_marked).await
+                    }
+                    // Without a list of the model's states its days are compared again.
+                    _ => Ok(false),
+                };
+                (model, partition, is_found)
             })
-            .buffer_unordered(CONCURRENCY)
-            .try_fold(0, async |found, is_found| {
-                Ok::<usize, StoreError>(found + usize::from(is_found))
-            })
-            .await?;
-        Ok((days.len(), found))
+            .buffer_unordered(CONCURRENCY);
+        let mut unknown = 0;
+        while let Some((model, partition, is_found)) = checks.next().await {
+            match is_found {
+                Ok(is_found) => {
+                    unknown += usize::from(is_found);
+                    found.succeeded();
+                }
+                Err(error) => {
+                    found.add(format!("{model} {partition}"), Failure::retryable(error));
+                    progress.failed.extend(self.read_by(model, partition, days));
+                }
+            }
+            if found.show_an_outage() {
+                progress.failed.extend(days);
+                break;
+            }
+        }
+        failures.append(found);
+        (count, unknown)
+    }
+
+    /// Returns those of the days whose objects a partition is compared with.
+    fn read_by<'d>(
+        &self,
+        model: &str,
+        partition: Partition,
+        days: &'d BTreeSet<NaiveDate>,
+    ) -> impl Iterator<Item = &'d NaiveDate> {
+        let model = self.models.get(model);
+        days.iter().filter(move |day| {
+            let own = Partition::Day(**day);
+            let mut dirtied = model.into_iter().flat_map(|model| model.dirtied_by(own));
+            own == partition || dirtied.any(|dirtied| dirtied == partition)
+        })
     }
 
     /// Returns what the last sweep left.
@@ -187,6 +266,7 @@ impl<'a> Sweep<'a> {
         Ok(progress.unwrap_or_else(|| Progress {
             began_at: self.now,
             day: Some(NaiveDate::MIN),
+            failed: BTreeSet::new(),
             unconformed: BTreeMap::new(),
         }))
     }
@@ -249,24 +329,40 @@ impl<'a> Sweep<'a> {
     }
 
     /// Returns when the objects of these days were written that partitions are computed from, by
-    /// partition.
+    /// partition. Adds the days of which a listing fails to `failed`.
     async fn written(
         &self,
         days: &BTreeSet<NaiveDate>,
-    ) -> Result<BTreeMap<Key<'a>, Written>, StoreError> {
+        failed: &mut BTreeSet<NaiveDate>,
+        failures: &mut Failures,
+    ) -> BTreeMap<Key<'a>, Written> {
         let listings = self.prefixes().into_iter().flat_map(|(input, prefix)| {
             days.iter().map(move |day| (input.clone(), prefix.clone(), *day))
         });
-        let newest: BTreeMap<(String, NaiveDate), DateTime<Utc>> = stream::iter(listings)
+        let mut listed = stream::iter(listings)
             .map(|(input, prefix, day)| async move {
                 let text = day.to_string();
-                let newest = self.lake.newest(&prefix, &text, &text).await?;
-                Ok::<_, StoreError>(newest.map(|newest| ((input, day), newest)))
+                let newest = self.lake.newest(&prefix, &text, &text).await;
+                (input, day, newest)
             })
-            .buffer_unordered(CONCURRENCY)
-            .try_filter_map(async |found| Ok::<_, StoreError>(found))
-            .try_collect()
-            .await?;
+            .buffer_unordered(CONCURRENCY);
+        let mut newest: BTreeMap<(String, NaiveDate), DateTime<Utc>> = BTreeMap::new();
+        while let Some((input, day, found)) = listed.next().await {
+            match found {
+                Ok(found) => {
+                    newest.extend(found.map(|found| ((input, day), found)));
+                    failures.succeeded();
+                }
+                Err(error) => {
+                    failures.add(format!("{input} {day}"), Failure::retryable(error));
+                    failed.insert(day);
+                }
+            }
+            if failures.show_an_outage() {
+                failed.extend(days);
+                return BTreeMap::new();
+            }
+        }
 
         let mut written: BTreeMap<Key<'a>, Written> = BTreeMap::new();
         for model in &self.models.models {
@@ -285,7 +381,7 @@ impl<'a> Sweep<'a> {
                 }
             }
         }
-        Ok(written)
+        written
     }
 
     /// Returns the partitions of a model that have a state.
@@ -352,42 +448,74 @@ impl<'a> Sweep<'a> {
     }
 
     /// Reads the states of all markers.
-    async fn owed(&self) -> Result<Owed, StoreError> {
-        let mut markers: Vec<_> = self.markers().await?.into_iter().collect();
+    async fn owed(&self, failures: &mut Failures) -> Owed {
+        let mut owed = Owed::default();
+        let mut markers: Vec<_> = match self.markers().await {
+            Ok(markers) => markers.into_iter().collect(),
+            Err(error) => {
+                failures.add(keys::OWED, Failure::retryable(error));
+                return owed;
+            }
+        };
         markers.sort_by(|(one_model, one), (model, other)| {
             other.cmp(one).then_with(|| one_model.cmp(model))
         });
-        let mut owed = Owed::default();
+        let mut found = Failures::default();
         let mut states = stream::iter(markers)
             .map(|(model, partition)| async move {
-                let stored = state::read(self.lake, &model, partition).await?;
-                Ok::<_, StoreError>((model, partition, stored))
+                let stored = state::read(self.lake, &model, partition).await;
+                (model, partition, stored)
             })
             .buffered(CONCURRENCY);
-        while let Some((name, partition, stored)) = states.try_next().await? {
-            let Some(model) = self.models.get(&name) else {
-                // The model was removed, so nothing computes its partitions.
-                self.lake.delete(&keys::owed(&name, partition)).await?;
-                owed.settled += 1;
-                continue;
+        while let Some((name, partition, stored)) = states.next().await {
+            let added = match stored {
+                Ok(stored) => self.add(&mut owed, &name, partition, stored).await,
+                Err(error) => Err(error),
             };
-            if !stored.state.is_settled() {
-                owed.owed += 1;
-                if owed.messages.len() < MAX_SENT {
-                    owed.messages.extend(self.message(model, partition, &stored.state));
+            match added {
+                Ok(()) => found.succeeded(),
+                Err(error) => {
+                    found.add(format!("{name} {partition}"), Failure::retryable(error));
                 }
-                if owed.alerts.len() < MAX_SENT {
-                    let alerts = stored.state.unsent_alerts.into_iter();
-                    let due = alerts.filter(|alert| alert.due <= self.now);
-                    owed.alerts.extend(due.map(|alert| (name.clone(), partition, alert)));
-                }
-            } else if stored.written_at.is_none_or(|written| self.now - written >= QUIET)
-                && state::settle(self.lake, &name, partition, &stored).await?
-            {
-                owed.settled += 1;
+            }
+            if found.show_an_outage() {
+                break;
             }
         }
-        Ok(owed)
+        failures.append(found);
+        owed
+    }
+
+    /// Adds what a partition owes, or deletes its marker if it owes nothing.
+    async fn add(
+        &self,
+        owed: &mut Owed,
+        name: &str,
+        partition: Partition,
+        stored: Stored,
+    ) -> Result<(), StoreError> {
+        let Some(model) = self.models.get(name) else {
+            // The model was removed, so nothing computes its partitions.
+            self.lake.delete(&keys::owed(name, partition)).await?;
+            owed.settled += 1;
+            return Ok(());
+        };
+        if !stored.state.is_settled() {
+            owed.owed += 1;
+            if owed.messages.len() < MAX_SENT {
+                owed.messages.extend(self.message(model, partition, &stored.state));
+            }
+            if owed.alerts.len() < MAX_SENT {
+                let alerts = stored.state.unsent_alerts.into_iter();
+                let due = alerts.filter(|alert| alert.due <= self.now);
+                owed.alerts.extend(due.map(|alert| (name.to_owned(), partition, alert)));
+            }
+        } else if stored.written_at.is_none_or(|written| self.now - written >= QUIET)
+            && state::settle(self.lake, name, partition, &stored).await?
+        {
+            owed.settled += 1;
+        }
+        Ok(())
     }
 
     /// Returns the message about what the partition owes and is due.

@@ -66,6 +66,12 @@ impl Tables {
         loads.map(|(key, load)| (key.clone(), load.commit.clone())).collect()
     }
 
+    /// Returns the version of the run whose check results are shown, by model and partition.
+    pub(crate) fn checked(&self) -> BTreeMap<Key, u64> {
+        let runs = self.check_runs.iter();
+        runs.filter_map(|(key, run)| Some((key.clone(), run.as_ref()?.version))).collect()
+    }
+
     /// Runs one statement with the copied rows, and returns the rows of a query.
     pub(crate) fn run(&mut self, statement: &Statement, staged: &[Row]) -> Option<Rows> {
         let parameter = |name: &str| statement.parameters().get(name).cloned().unwrap_or_default();

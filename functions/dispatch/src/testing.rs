@@ -237,7 +237,6 @@ pub(crate) async fn end(dispatch: &TestDispatch, job: &JobDocument, outcome: Job
         inputs: job.output.inputs_digest.clone(),
         gold: job.output.expected_etag.clone(),
         version,
-        loads: job.warehouse.is_some(),
         notifies: job.alert.is_some(),
         withheld: Withheld::default(),
         alert: vec![],

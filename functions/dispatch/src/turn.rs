@@ -148,7 +148,6 @@ mod tests {
             inputs: "inputs".into(),
             gold: None,
             version,
-            loads: true,
             notifies: false,
             withheld: Withheld::default(),
             alert: vec![],

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use shoplake_index::ModelIndex;
 use shoplake_jobs::{
-    CheckRun, ColumnType, FailedCheck, JobResult, LoadRequest, Partition, Severity,
+    CheckRun, ColumnType, FailedCheck, JobOutcome, JobResult, LoadRequest, Partition, Severity,
 };
 use shoplake_lake::{Store, state};
 use shoplake_platform::clock::Clock;
@@ -71,8 +71,9 @@ pub struct CheckResponse {
 }
 
 impl Load {
-    /// Copies the partition that the job committed, if it did, and records the results of its
-    /// checks. The state of the partition then has the loaded version.
+    /// Copies the partition that the job committed, if it did and its model has a table, and
+    /// records the results of its checks. The state of the partition then has the version as
+    /// loaded.
     ///
     /// # Errors
     /// When `event` is not the result of a job, or the warehouse or the lake fails.
@@ -112,8 +113,10 @@ impl Load {
         if load.as_ref().is_some_and(|copied| copied.outcome == LoadOutcome::Loaded) {
             self.measure(&result);
         }
-        if let Some(copied) = &load {
-            let (store, version) = (self.store.as_ref(), copied.version);
+        // A commit of a model without a table owes the results of its checks alone. A job without a
+        // commit has the version of the next one, which is not loaded.
+        if result.outcome == JobOutcome::Committed {
+            let (store, version) = (self.store.as_ref(), result.version);
             state::update(store, &result.model, result.partition, |state| state.load(version))
                 .await
                 .map_err(Failure::retryable)?;
@@ -233,6 +236,7 @@ fn failure(error: LoadError) -> Failure {
 mod tests {
     use serde_json::json;
     use shoplake_lake::MemoryStore;
+    use shoplake_lake::state::PartitionState;
     use shoplake_platform::clock::ManualClock;
     use shoplake_platform::metrics::MemorySink;
     use shoplake_warehouse::{RecordingWarehouse, Rows, WarehouseError};
@@ -370,7 +374,9 @@ mod tests {
         });
         let load = |warehouse| Load { store: store.clone(), ..handler(warehouse) };
         load(Arc::new(down)).handle(event()).await.unwrap_err();
-        load(empty()).handle(event_with("/load", Value::Null)).await.unwrap();
+        let mut unchanged = event_with("/load", Value::Null);
+        unchanged["outcome"] = json!("unchanged");
+        load(empty()).handle(unchanged).await.unwrap();
         assert_eq!(loaded().await, 0);
         load(empty()).handle(event()).await.unwrap();
         assert_eq!(loaded().await, 4);
@@ -378,6 +384,34 @@ mod tests {
         store.fail([true]);
         let failure = load(empty()).handle(event()).await.unwrap_err();
         assert!(!failure.is_permanent(), "the next attempt records it: {failure}");
+    }
+
+    #[tokio::test]
+    async fn a_commit_without_a_table_is_loaded_once_its_checks_are_recorded() {
+        let store = Arc::new(MemoryStore::default());
+        let partition = "2010-12-01".parse().unwrap();
+        let change = |state: &mut PartitionState| {
+            state.found_commit(4);
+            (state.published, state.notified) = (4, 4);
+        };
+        state::update(store.as_ref(), "total_sales", partition, change).await.unwrap();
+        let is_settled = async || {
+            let stored = state::read(store.as_ref(), "total_sales", partition).await.unwrap();
+            stored.state.is_settled()
+        };
+        let load = |warehouse| Load { store: store.clone(), ..handler(warehouse) };
+        let event = event_with("/load", Value::Null);
+        let down = RecordingWarehouse::answering(|_| {
+            Err(WarehouseError::Request {
+                operation: "BatchExecuteStatement",
+                source: "timed out".into(),
+            })
+        });
+
+        load(Arc::new(down)).handle(event.clone()).await.unwrap_err();
+        assert!(!is_settled().await, "the sweep has the results recorded");
+        load(empty()).handle(event).await.unwrap();
+        assert!(is_settled().await);
     }
 
     #[tokio::test]

@@ -19,6 +19,7 @@ use shoplake_jobs::Partition;
 use shoplake_lake::{Condition, Metadata, Object, PutError, Store, StoreError, keys};
 
 use crate::episode::{State, Subject};
+use crate::handler::NotifyError;
 
 /// The object that holds the episodes of a subject.
 pub(crate) struct Ledger<'a> {
@@ -34,7 +35,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// Reads the subject, and the condition for writing it again.
-    pub(crate) async fn read(&self) -> Result<(Subject, Condition), StoreError> {
+    pub(crate) async fn read(&self) -> Result<(Subject, Condition), NotifyError> {
         if let Some(object) = self.store.get(&self.key).await? {
             return Ok((episodes(&self.key, &object)?, Condition::Matches(object.head.etag)));
         }
@@ -72,7 +73,7 @@ impl<'a> Ledger<'a> {
         writer: &str,
         state: State,
         at: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), NotifyError> {
         loop {
             let (mut subject, condition) = self.read().await?;
             let claimed = subject.episodes.iter_mut().find(|episode| episode.writer == writer);
@@ -87,15 +88,9 @@ impl<'a> Ledger<'a> {
 }
 
 /// Reads the episodes of a subject.
-fn episodes(key: &str, object: &Object) -> Result<Subject, StoreError> {
-    serde_json::from_slice(&object.bytes).map_err(|error| StoreError {
-        action: "read",
-        key: key.to_owned(),
-        cause: format!(
-            "it does not hold the episodes of a subject ({error}); delete it if people may be \
-             notified again"
-        ),
-    })
+fn episodes(key: &str, object: &Object) -> Result<Subject, NotifyError> {
+    serde_json::from_slice(&object.bytes)
+        .map_err(|cause| NotifyError::Unreadable { key: key.to_owned(), cause })
 }
 
 /// A row that waits for the next commit of another partition, because only one of their two rows
@@ -126,18 +121,24 @@ impl Waiting {
         }
     }
 
-    /// Returns the rows that wait, or have waited, for `partition`.
+    /// Returns the rows that wait, or have waited, for `partition`, each of them or why it cannot
+    /// be read.
     pub(crate) async fn list(
         store: &dyn Store,
         model: &str,
         partition: Partition,
-    ) -> Result<Vec<Self>, StoreError> {
+    ) -> Result<Vec<Result<Self, NotifyError>>, StoreError> {
         let folder = keys::waiting_alerts(model, partition);
         let mut found = Vec::new();
         for folder in [keys::former_alerts(&folder), folder] {
             for entry in store.list(&folder).await? {
-                let object = store.get(&entry.key).await?;
-                found.extend(object.and_then(|object| serde_json::from_slice(&object.bytes).ok()));
+                let waiting = match store.get(&entry.key).await {
+                    Ok(None) => continue,
+                    Ok(Some(object)) => serde_json::from_slice(&object.bytes)
+                        .map_err(|cause| NotifyError::Unreadable { key: entry.key, cause }),
+                    Err(error) => Err(error.into()),
+                };
+                found.push(waiting);
             }
         }
         Ok(found)

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
@@ -27,6 +26,9 @@ const AT_ONCE: usize = 16;
 
 /// The longest time that publishing takes. A run that has been publishing for longer has ended.
 const MAX_PUBLICATION: TimeDelta = TimeDelta::minutes(2);
+
+/// The most different errors that a failure names.
+const MAX_NAMED: usize = 20;
 
 /// What people are notified of.
 #[derive(Clone, Copy, Debug)]
@@ -87,20 +89,43 @@ impl Notified {
 }
 
 /// Why a row was not notified. A later run may notify it.
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum NotifyError {
-    Store(StoreError),
-    Topic(PublishError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Topic(#[from] PublishError),
+    #[error(transparent)]
     Rows(Failure),
+    /// An object in `alerts/`, of one subject.
+    #[error(
+        "cannot read {key:?}: {cause}; if a newer release wrote it, deploy that one, otherwise \
+         delete it, if people may be notified again"
+    )]
+    Unreadable { key: String, cause: serde_json::Error },
+}
+
+impl NotifyError {
+    /// Returns whether another run would fail as well.
+    fn is_permanent(&self) -> bool {
+        match self {
+            Self::Store(_) | Self::Topic(_) => false,
+            Self::Rows(failure) => failure.is_permanent(),
+            Self::Unreadable { .. } => true,
+        }
+    }
 }
 
 impl Notify {
     /// Notifies people of the rows of the committed partition that were not notified before. Starts
     /// no row after `until`. The state of the partition then has the version of the commit.
     ///
-    /// Any number of runs may overlap, and any may be repeated.
+    /// Any number of runs may overlap, and any may be repeated. A row that cannot be notified keeps
+    /// no other row back: the next one may be of another shop.
     ///
     /// # Errors
-    /// If rows are left. The failure is retryable unless the rows cannot be read.
+    /// If rows are left. The failure names what is wrong with each of them. It is retryable unless
+    /// another run would fail for all of them as well.
     pub async fn handle(&self, event: Value, until: DateTime<Utc>) -> Result<Response, Failure> {
         let request: NotifyRequest = serde_json::from_value(event).map_err(|error| {
             Failure::permanent(format!(
@@ -118,26 +143,19 @@ impl Notify {
 
         // A row that was started is finished even if others fail: a row that is dropped between its
         // claim and its message would never be notified.
-        let stop = AtomicBool::new(false);
-        let (stop, partitions, request) = (&stop, &partitions, &request);
+        let (partitions, request) = (&partitions, &request);
         let mut results: Vec<Option<Result<Notified, NotifyError>>> =
             futures::stream::iter(rows.iter())
                 .map(|row| async move {
-                    if stop.load(Ordering::Relaxed) || self.clock.now() >= until {
+                    if self.clock.now() >= until {
                         return None;
                     }
-                    let notified = self.row(partitions, row).await;
-                    if notified.is_err() {
-                        stop.store(true, Ordering::Relaxed);
-                    }
-                    Some(notified)
+                    Some(self.row(partitions, row).await)
                 })
                 .buffer_unordered(AT_ONCE)
                 .collect()
                 .await;
-        if !stop.load(Ordering::Relaxed) {
-            results.extend(self.waiting(partitions, until).await);
-        }
+        results.extend(self.waiting(partitions, until).await);
         let response = conclude(request, rows.len(), results)?;
         let NotifyRequest { model, partition, version, .. } = request;
         if *version > 0 {
@@ -158,15 +176,16 @@ impl Notify {
         let NotifyRequest { model, partition, .. } = partitions.request;
         let waiting = match Waiting::list(self.store.as_ref(), model, *partition).await {
             Ok(waiting) => waiting,
-            Err(error) => return vec![Some(Err(NotifyError::Store(error)))],
+            Err(error) => return vec![Some(Err(error.into()))],
         };
         let mut results = Vec::new();
-        for Waiting { partition, subject } in waiting {
+        for waiting in waiting {
             if self.clock.now() >= until {
                 results.push(None);
                 continue;
             }
             let notified = async {
+                let Waiting { partition, subject } = waiting?;
                 match partitions.with_subject(partition, &subject).await? {
                     Some(row) => Ok(self.one(partitions, partition, &row, false).await?.0),
                     None => Ok(Notified::default()),
@@ -216,7 +235,7 @@ impl Notify {
         let waiting = Waiting { partition, subject: name };
         let mut is_recorded = false;
         loop {
-            let (before, condition) = ledger.read().await.map_err(NotifyError::Store)?;
+            let (before, condition) = ledger.read().await?;
             notified.expired = false;
             let mut others = BTreeMap::new();
             for other in before.open_before(span, partition) {
@@ -230,8 +249,7 @@ impl Notify {
             if found == Found::Unclear && !is_recorded && self.is_news(span.started) {
                 // A later commit finds the waiting row, and an earlier one is read now.
                 for &other in others.keys() {
-                    let recorded = waiting.record(self.store.as_ref(), model, other).await;
-                    recorded.map_err(NotifyError::Store)?;
+                    waiting.record(self.store.as_ref(), model, other).await?;
                     partitions.forget(other);
                 }
                 is_recorded = true;
@@ -251,8 +269,7 @@ impl Notify {
                 &mut notified,
                 &mut again,
             );
-            let written = subject == before
-                || ledger.write(&subject, condition).await.map_err(NotifyError::Store)?;
+            let written = subject == before || ledger.write(&subject, condition).await?;
             let Some((event, writer)) = event else {
                 if written {
                     return Ok((notified, again));
@@ -417,7 +434,8 @@ fn conclude(
         expired: 0,
         unknown: 0,
     };
-    let (mut left, mut failure) = (0, None);
+    let (mut left, mut late, mut errors) = (0, 0, BTreeSet::new());
+    let mut is_permanent = true;
     for result in results {
         match result {
             Some(Ok(notified)) => {
@@ -428,9 +446,13 @@ fn conclude(
             }
             Some(Err(error)) => {
                 left += 1;
-                failure = Some(error);
+                is_permanent &= error.is_permanent();
+                errors.insert(error.to_string());
             }
-            None => left += 1,
+            None => {
+                (left, late) = (left + 1, late + 1);
+                is_permanent = false;
+            }
         }
     }
     tracing::info!(
@@ -444,18 +466,20 @@ fn conclude(
         left,
         "notify"
     );
-    match failure {
-        Some(NotifyError::Store(error)) => {
-            Err(Failure::retryable(format!("{left} rows are left: {error}")))
-        }
-        Some(NotifyError::Rows(failure)) => Err(failure),
-        Some(NotifyError::Topic(error)) => {
-            Err(Failure::retryable(format!("{left} rows are left: {error}")))
-        }
-        None if left > 0 => Err(Failure::retryable(format!(
-            "the time limit was reached with {left} of {rows} rows left; another run continues \
-             with them"
-        ))),
-        None => Ok(response),
+    if left == 0 {
+        return Ok(response);
     }
+    let unnamed = errors.len().saturating_sub(MAX_NAMED);
+    let mut reasons: Vec<_> = errors.into_iter().take(MAX_NAMED).collect();
+    if unnamed > 0 {
+        reasons.push(format!("and {unnamed} other errors"));
+    }
+    if late > 0 {
+        reasons.push(format!(
+            "the time limit was reached with {late} of {rows} rows left; another run continues \
+             with them"
+        ));
+    }
+    let text = format!("{left} rows are left: {}", reasons.join("; "));
+    Err(if is_permanent { Failure::permanent(text) } else { Failure::retryable(text) })
 }

@@ -495,6 +495,56 @@ async fn the_state_has_the_version_that_people_are_notified_of() {
     assert_eq!(notified().await, 3);
 }
 
+/// Forty rows, of which the first is that of product 0.
+async fn commit_forty(fixture: &Fixture) {
+    let alerts: Vec<_> = (0..40).map(|product| out(product, 1)).collect();
+    fixture.commit(&alerts).await;
+}
+
+#[tokio::test]
+async fn an_unreadable_claim_keeps_no_other_row_back() {
+    let newer = json!({"episodes": [{"state": "snoozed"}]}).to_string();
+    for unreadable in ["{\"episodes\": [", newer.as_str()] {
+        let fixture = Fixture::new();
+        fixture.commit(&[out(0, 1)]).await;
+        fixture.run().await.unwrap();
+        let key = fixture.store.list(keys::ALERTS).await.unwrap().remove(0).key;
+        let bytes = Bytes::from(unreadable.to_owned());
+        fixture.store.put(&key, bytes, Metadata::new(), Condition::Always).await.unwrap();
+        commit_forty(&fixture).await;
+
+        let failure = fixture.run().await.unwrap_err();
+
+        assert_eq!(fixture.subjects().len(), 40, "the other 39 are notified");
+        let text = failure.to_string();
+        assert!(failure.is_permanent() && text.contains("1 rows are left"), "{text}");
+        assert!(text.contains(&key) && text.contains("delete it"), "{text}");
+        assert_eq!(fixture.run().await.unwrap_err(), failure, "it is reported until it is mended");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_message_keeps_no_other_row_back() {
+    let fixture = Fixture::new();
+    commit_forty(&fixture).await;
+    fixture.topic.fail([Some(Fault::Refused)]);
+    assert!(!fixture.run().await.unwrap_err().is_permanent());
+    assert_eq!(fixture.subjects().len(), 39);
+    assert_eq!(fixture.run().await.unwrap().sent, 1);
+}
+
+#[tokio::test]
+async fn an_unreadable_waiting_row_is_reported() {
+    let fixture = Fixture::new();
+    fixture.commit(&[out(1, 2)]).await;
+    let key = keys::waiting_alert("stockout_alerts", TODAY.parse().unwrap(), "00");
+    let bytes = Bytes::from_static(b"?");
+    fixture.store.put(&key, bytes, Metadata::new(), Condition::Always).await.unwrap();
+    let failure = fixture.run().await.unwrap_err();
+    assert!(failure.is_permanent() && failure.to_string().contains(&key), "{failure}");
+    assert_eq!(fixture.subjects().len(), 1);
+}
+
 #[tokio::test]
 async fn rows_left_at_the_deadline_are_for_another_run() {
     let fixture = Fixture::new();

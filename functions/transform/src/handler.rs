@@ -266,7 +266,6 @@ impl Transform {
             inputs: job.output.inputs_digest.clone(),
             gold: job.output.expected_etag.clone(),
             version,
-            loads: job.warehouse.is_some(),
             notifies: job.alert.is_some(),
             withheld: result.withheld.clone(),
             alert: result.alert.clone().unwrap_or_default(),

@@ -483,6 +483,19 @@ async fn the_end_of_a_job_is_recorded_in_the_state() {
 }
 
 #[tokio::test]
+async fn a_commit_of_a_model_without_a_table_owes_its_check_results() {
+    let source = total_sales().replace("-- every_seconds = 20\n", "");
+    let path = "intermediate/total_sales_by_region_product.sql";
+    let world = World::new(Lake::with_models(&[(path, &source)]));
+    world.write("a", &[1]).await;
+    let result = world.run(&world.job().await).await;
+    assert!(result.load.is_none() && !result.checks.is_empty());
+    let state = world.state().await;
+    assert_eq!((state.committed, state.loaded, state.notified), (1, 0, 1));
+    assert!(!state.is_settled());
+}
+
+#[tokio::test]
 async fn a_job_that_has_lost_its_lease_records_only_its_commit() {
     let world = World::new(Lake::new());
     world.write("a", &[1]).await;

@@ -51,7 +51,8 @@ pub struct PartitionState {
     pub highest: u64,
     /// The newest version whose dirtied partitions are published.
     pub published: u64,
-    /// The newest version in the warehouse; the newest one in gold if the model has no table.
+    /// The newest version that the warehouse has: its rows, if the model has a table, and the
+    /// results of its checks.
     pub loaded: u64,
     /// The newest version whose new rows people are notified of; the newest one in gold if the
     /// model has no alert.
@@ -126,7 +127,7 @@ pub struct UnsentAlert {
 pub enum Step {
     /// The job: to compute, to commit and to publish.
     Compute,
-    /// To copy the commit to the warehouse.
+    /// To copy the commit to the warehouse, and to record the results of its checks.
     Load,
     /// To notify people of new rows.
     Notify,
@@ -159,8 +160,6 @@ pub struct Completion {
     /// The version in gold after the job: its commit, or the commit that its rows were compared
     /// with; 0 if there is none or the job does not know. What it dirtied is published.
     pub version: u64,
-    /// Whether the model has a warehouse table.
-    pub loads: bool,
     /// Whether the model has an alert.
     pub notifies: bool,
     /// The shops that kept their previous rows.
@@ -187,7 +186,7 @@ pub enum DebtKind {
     Compute,
     /// The partitions that the commit dirtied have not been published.
     Publish,
-    /// The commit is not in the warehouse.
+    /// The warehouse lacks the commit, or the results of its checks.
     Load,
     /// People have not been notified of the commit's new rows.
     Notify,
@@ -351,7 +350,6 @@ impl PartitionState {
             inputs,
             gold,
             version,
-            loads,
             notifies,
             withheld,
             alert: checks,
@@ -360,9 +358,6 @@ impl PartitionState {
         self.committed = self.committed.max(version);
         self.highest = self.highest.max(version);
         self.published = self.published.max(version);
-        if !loads {
-            self.loaded = self.loaded.max(version);
-        }
         if !notifies {
             self.notified = self.notified.max(version);
         }
@@ -388,7 +383,7 @@ impl PartitionState {
         self.dirty_since.is_some()
     }
 
-    /// Records that the version is in the warehouse.
+    /// Records that the warehouse has the version and the results of its checks.
     pub fn load(&mut self, version: u64) {
         self.loaded = self.loaded.max(version);
         self.failures.remove(&Step::Load);

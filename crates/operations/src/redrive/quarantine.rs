@@ -13,6 +13,7 @@ use shoplake_lake::keys::{self, LakeKey};
 use shoplake_lake::{Store, keys::quarantine_day};
 use shoplake_platform::failure::Failure;
 
+use crate::failure::Failures;
 use crate::response::{Redriven, RedrivenLines};
 
 use super::{Redrive, retryable};
@@ -48,7 +49,8 @@ enum ObjectError {
 impl Redrive {
     /// Puts the day's quarantined lines of a dataset that are valid now to the stream that they
     /// came from, byte for byte: after a contract was relaxed or a dataset was added. It skips
-    /// lines that are still invalid, because they would be quarantined again.
+    /// lines that are still invalid, because they would be quarantined again. An object that fails
+    /// keeps no other object back.
     pub(crate) async fn quarantined(
         &self,
         lake: &dyn Store,
@@ -64,20 +66,15 @@ impl Redrive {
             )));
         }
         let mut counts = RedrivenLines::default();
+        let mut failures = Failures::default();
         for entry in lake.list(&quarantine_day(&dataset, day)).await.map_err(Failure::retryable)? {
-            let Some(object) = lake.get(&entry.key).await.map_err(Failure::retryable)? else {
-                continue;
-            };
-            let (lines, invalid) = self.lines(&object.bytes).map_err(|error| {
-                Failure::permanent(format!("{} was not written by conform: {error}", entry.key))
-            })?;
-            for ((stream, _), lines) in &lines {
-                let records = pack(lines).into_iter().map(|packed| packed.record).collect();
-                self.stream.put(stream, records).await.map_err(retryable)?;
-                counts.sent += lines.len();
+            match self.object(lake, &entry.key, &mut counts).await {
+                Ok(()) => failures.succeeded(),
+                Err(failure) => failures.add(&entry.key, failure),
             }
-            counts.objects += 1;
-            counts.still_wrong += invalid;
+            if failures.show_an_outage() {
+                break;
+            }
         }
         tracing::info!(
             dataset,
@@ -87,7 +84,30 @@ impl Redrive {
             still_wrong = counts.still_wrong,
             "redrive of quarantined lines"
         );
-        Ok(Redriven::Quarantine { quarantine: dataset, day, lines: counts })
+        failures.or(Redriven::Quarantine { quarantine: dataset, day, lines: counts })
+    }
+
+    /// Puts the lines of one object that are valid now to their streams, and counts them.
+    async fn object(
+        &self,
+        lake: &dyn Store,
+        key: &str,
+        counts: &mut RedrivenLines,
+    ) -> Result<(), Failure> {
+        let Some(object) = lake.get(key).await.map_err(Failure::retryable)? else {
+            return Ok(());
+        };
+        let (lines, invalid) = self.lines(&object.bytes).map_err(|error| {
+            Failure::permanent(format!("it was not written by conform: {error}"))
+        })?;
+        for ((stream, _), lines) in &lines {
+            let records = pack(lines).into_iter().map(|packed| packed.record).collect();
+            self.stream.put(stream, records).await.map_err(retryable)?;
+            counts.sent += lines.len();
+        }
+        counts.objects += 1;
+        counts.still_wrong += invalid;
+        Ok(())
     }
 
     /// Returns the lines of a quarantine object that are valid now, by stream and shop, and how
@@ -287,6 +307,20 @@ mod tests {
             lake(&[quarantined(&envelope("a", "visits", "m1", &visit("1")), &kinesis())]).await;
         assert!(!run(&redrive, &lake, "visits").await.unwrap_err().is_permanent());
         run(&redrive, &lake, "visits").await.unwrap();
+        assert_eq!(stream.lines("shoplake-local-web").len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_unreadable_object_keeps_no_other_back() {
+        let (redrive, stream) = redrive();
+        let lake =
+            lake(&[quarantined(&envelope("a", "visits", "m1", &visit("1")), &kinesis())]).await;
+        let broken = keys::quarantine("visits", day(), "a");
+        lake.put(&broken, "?".into(), Metadata::new(), Condition::Always).await.unwrap();
+
+        let failure = run(&redrive, &lake, "visits").await.unwrap_err();
+
+        assert!(failure.is_permanent() && failure.to_string().starts_with(&broken), "{failure}");
         assert_eq!(stream.lines("shoplake-local-web").len(), 1);
     }
 

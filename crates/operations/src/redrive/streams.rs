@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::Deserialize;
+use shoplake_aws::DeadLetterMessage;
 use shoplake_lake::{Store, StoreError, keys};
 use shoplake_platform::failure::Failure;
 
+use crate::failure::Failures;
 use crate::response::{LeftBatches, Redriven};
 
 use super::{MAX_MESSAGES, Redrive, unavailable};
@@ -38,7 +40,8 @@ impl Redrive {
     /// in the same objects become silver rows a second time; models read each key once.
     ///
     /// A message stays in the queue if Firehose may not have written all of its batch yet, or if
-    /// bronze has no object of that time.
+    /// bronze has no object of that time. A batch that fails stays as well, and keeps no other
+    /// batch back.
     pub(crate) async fn batches(
         &self,
         lake: &dyn Store,
@@ -47,8 +50,9 @@ impl Redrive {
         let mut seen = BTreeSet::new();
         let mut started = BTreeSet::new();
         let (mut batches, mut left) = (0, LeftBatches::default());
+        let mut failures = Failures::default();
         let mut is_empty = false;
-        while seen.len() < MAX_MESSAGES && !is_empty {
+        while seen.len() < MAX_MESSAGES && !is_empty && !failures.show_an_outage() {
             let mut received = self.streams.receive().await.map_err(unavailable)?;
             // A message that stays becomes visible again, perhaps before this run ends.
             received.retain(|message| seen.insert(message.id.clone()));
@@ -67,28 +71,28 @@ impl Redrive {
                     left.too_recent += 1;
                     continue;
                 }
-                let objects = bronze(lake, &source, &batch).await.map_err(Failure::retryable)?;
-                if objects.is_empty() {
-                    tracing::warn!(
-                        message = message.id,
-                        source,
-                        ?batch,
-                        "bronze has no object of that time"
-                    );
-                    left.not_in_bronze += 1;
-                    continue;
-                }
-                for key in objects {
-                    if !started.contains(&key) {
-                        self.executions
-                            .start_bronze_to_silver(&self.bucket, &key)
-                            .await
-                            .map_err(unavailable)?;
-                        started.insert(key);
+                match self.conform(lake, &message, &source, &batch, &mut started).await {
+                    Ok(true) => {
+                        batches += 1;
+                        failures.succeeded();
+                    }
+                    Ok(false) => {
+                        tracing::warn!(
+                            message = message.id,
+                            source,
+                            ?batch,
+                            "bronze has no object of that time"
+                        );
+                        left.not_in_bronze += 1;
+                        failures.succeeded();
+                    }
+                    Err(failure) => {
+                        let first = batch.approximate_arrival_of_first_record;
+                        let id = &message.id;
+                        failures
+                            .add(format!("batch of {source} at {first}, message {id}"), failure);
                     }
                 }
-                self.streams.delete(&message).await.map_err(unavailable)?;
-                batches += 1;
             }
         }
         tracing::info!(
@@ -99,13 +103,38 @@ impl Redrive {
             not_understood = left.not_understood,
             "redrive of batches"
         );
-        Ok(Redriven::Streams {
+        failures.or(Redriven::Streams {
             queue: "streams".to_owned(),
             batches,
             objects: started.len(),
             left,
             more: !is_empty,
         })
+    }
+
+    /// Conforms the objects of a batch that were not `started`, and deletes its message. Returns
+    /// whether bronze has any.
+    async fn conform(
+        &self,
+        lake: &dyn Store,
+        message: &DeadLetterMessage,
+        source: &str,
+        batch: &Batch,
+        started: &mut BTreeSet<String>,
+    ) -> Result<bool, Failure> {
+        let objects = bronze(lake, source, batch).await.map_err(Failure::retryable)?;
+        if objects.is_empty() {
+            return Ok(false);
+        }
+        for key in objects {
+            if !started.contains(&key) {
+                let start = self.executions.start_bronze_to_silver(&self.bucket, &key);
+                start.await.map_err(unavailable)?;
+                started.insert(key);
+            }
+        }
+        self.streams.delete(message).await.map_err(unavailable)?;
+        Ok(true)
     }
 
     /// Returns the source of a failed batch, and when its records arrived.
@@ -285,6 +314,22 @@ mod tests {
         redrive.batches(&lake, at("12:00:00")).await.unwrap();
         assert_eq!(conformed(&executions), [LATE.0, LATE.0, SAME_HOUR.0]);
         assert!(dead_letter_queue.bodies().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_fails_keeps_no_other_back() {
+        let lake = lake(&[SAME_HOUR, OTHER]).await;
+        let (redrive, dead_letter_queue, executions) = redrive(vec![
+            given_up("shoplake-local-web", "10:02:00", "10:05:00"),
+            given_up("shoplake-local-crm", "10:02:00", "10:05:00"),
+        ]);
+        executions.fail([Some(Fault::Refused)]);
+
+        let failure = redrive.batches(&lake, at("12:00:00")).await.unwrap_err();
+
+        assert!(failure.to_string().starts_with("batch of web at 2026-11-21 10:02"), "{failure}");
+        assert_eq!(conformed(&executions), [OTHER.0]);
+        assert_eq!(dead_letter_queue.bodies().len(), 1);
     }
 
     #[tokio::test]

@@ -1,10 +1,12 @@
 //! Sweeps of a lake in memory.
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use shoplake_aws::topic::MemoryTopic;
 use shoplake_aws::{Execution, Fault, MemoryDirtyQueue, MemoryExecutions};
 use shoplake_jobs::{CheckAlert, JobOutcome, Severity, Withheld};
-use shoplake_lake::MemoryStore;
 use shoplake_lake::state::{Completion, Lease, Step};
+use shoplake_lake::{ETag, Entry, Head, MemoryStore, Object};
 
 use super::*;
 
@@ -39,6 +41,61 @@ fn models() -> ModelIndex {
     };
     let models = vec![model(MODEL, "silver.visits", 0), model("weekly", "gold.daily", 2)];
     ModelIndex { models, ..ModelIndex::default() }
+}
+
+/// A lake that fails to read an object, or to list a folder or a day of one.
+struct Unreadable<'a> {
+    lake: &'a MemoryStore,
+    key: &'a str,
+}
+
+impl Unreadable<'_> {
+    fn check(&self, key: &str) -> Result<(), StoreError> {
+        let cause = "AccessDenied".to_owned();
+        let error = StoreError { action: "read", key: key.to_owned(), cause };
+        if key == self.key { Err(error) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Store for Unreadable<'_> {
+    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        self.check(key)?;
+        self.lake.get(key).await
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<Head>, StoreError> {
+        self.lake.head(key).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+        self.check(prefix)?;
+        self.lake.list(prefix).await
+    }
+
+    async fn newest(
+        &self,
+        prefix: &str,
+        first: &str,
+        last: &str,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.check(&format!("{prefix}{first}"))?;
+        self.lake.newest(prefix, first, last).await
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        metadata: Metadata,
+        condition: Condition,
+    ) -> Result<ETag, PutError> {
+        self.lake.put(key, bytes, metadata, condition).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.lake.delete(key).await
+    }
 }
 
 #[derive(Default)]
@@ -91,30 +148,46 @@ impl World {
                 inputs: String::new(),
                 gold: None,
                 version,
-                loads: false,
                 notifies: false,
                 withheld: Withheld::default(),
                 alert: alert.clone(),
                 at: at(second),
             });
+            state.load(version);
         })
         .await;
     }
 
     /// Sweeps, and returns what was sent.
     async fn sweep(&self, second: i64) -> (Swept, Vec<String>) {
+        let (swept, sent) = self.sweep_through(&self.lake, second).await;
+        (swept.unwrap(), sent)
+    }
+
+    /// Sweeps a lake that cannot read what has this key. Returns the failure, and what was sent.
+    async fn sweep_without(&self, key: &str, second: i64) -> (Failure, Vec<String>) {
+        let lake = Unreadable { lake: &self.lake, key };
+        let (swept, sent) = self.sweep_through(&lake, second).await;
+        (swept.unwrap_err(), sent)
+    }
+
+    async fn sweep_through(
+        &self,
+        lake: &dyn Store,
+        second: i64,
+    ) -> (Result<Swept, Failure>, Vec<String>) {
         self.lake.set_now(at(second));
         let sweep = Sweep {
             models: &models(),
             contracts: &self.contracts,
-            lake: &self.lake,
+            lake,
             bucket: "lake",
             queue: &self.queue,
             executions: &self.executions,
             topic: &self.topic,
             now: at(second),
         };
-        let swept = sweep.run().await.unwrap();
+        let swept = sweep.run().await;
         let sent = self.queue.take_dirty().into_iter();
         let sent = sent.map(|dirty| format!("{} {}", dirty.model, dirty.partition)).collect();
         (swept, sent)
@@ -300,6 +373,78 @@ async fn a_bronze_object_without_a_receipt_is_conformed() {
     assert_eq!((swept.unconformed, swept.conforming), (0, 0));
 }
 
+/// The subjects of all alerts, and the bronze objects that they name.
+fn reported(world: &World) -> Vec<(String, Vec<String>)> {
+    let named = |message: shoplake_aws::topic::Message| {
+        let body: serde_json::Value = serde_json::from_str(&message.body).unwrap();
+        let objects = body["objects"].as_array().unwrap().iter();
+        let keys = objects.map(|object| object["key"].as_str().unwrap().to_owned()).collect();
+        (message.subject, keys)
+    };
+    world.topic.messages().into_iter().map(named).collect()
+}
+
+#[tokio::test]
+async fn an_object_that_stays_unconformed_alerts_once_by_name() {
+    let world = World { contracts: shoplake_testing::contracts(), ..World::default() };
+    world.write(BRONZE, 0).await;
+    for second in [600, 1_800, 4_200, 8_999] {
+        assert_eq!(world.sweep(second).await.0.reported, 0, "the third attempt may succeed");
+    }
+    world.topic.fail([Some(Fault::Refused)]);
+    assert_eq!(world.sweep(9_000).await.0.reported, 0);
+    assert_eq!(world.sweep(9_300).await.0.reported, 1, "the alert was refused before");
+    let expected = ("Shoplake: a bronze object was not conformed".to_owned(), vec![BRONZE.into()]);
+    assert_eq!(reported(&world), [expected]);
+    let alerted = "state/unconformed/pos/dt=2010-12-02/hour=00/a.gz";
+    assert!(world.lake.keys().iter().any(|key| key == alerted));
+
+    // A sweep that has lost its progress counts the attempts again.
+    world.lake.delete(keys::SWEEP).await.unwrap();
+    for second in [10_000, 20_000, 40_000, 80_000, 100_000, 300_000] {
+        assert_eq!(world.sweep(second).await.0.reported, 0);
+    }
+    assert_eq!(reported(&world).len(), 1);
+}
+
+#[tokio::test]
+async fn an_object_that_becomes_too_old_alerts_whatever_its_attempts() {
+    let world = World { contracts: shoplake_testing::contracts(), ..World::default() };
+    let late = "bronze/pos/dt=2010-12-02/hour=00/conformed.gz";
+    for key in [BRONZE, late] {
+        world.write(key, 0).await;
+    }
+    world.executions.fail([Some(Fault::Refused), Some(Fault::Refused)]);
+    assert_eq!(world.sweep(600).await.0.conforming, 0);
+    world.write(&keys::conformed(late).unwrap(), 700).await;
+
+    let day = 24 * 3_600;
+    let swept = world.sweep(3 * day).await.0;
+    assert_eq!((swept.unconformed, swept.reported), (0, 1));
+    assert_eq!(reported(&world)[0].1, [BRONZE]);
+    assert_eq!(world.sweep(3 * day + 300).await.0.reported, 0);
+}
+
+#[tokio::test]
+async fn many_unconformed_objects_are_named_by_several_sweeps() {
+    let world = World { contracts: shoplake_testing::contracts(), ..World::default() };
+    for number in 0..150 {
+        world.write(&format!("bronze/pos/dt=2010-12-02/hour=00/{number:03}.gz"), 0).await;
+    }
+    let mut second = 600;
+    let mut named = Vec::new();
+    while named.iter().sum::<usize>() < 150 {
+        named.push(world.sweep(second).await.0.reported);
+        second += 300;
+    }
+    named.retain(|count| *count > 0);
+    assert!(named.len() >= 2 && named.iter().all(|count| *count <= 100), "{named:?}");
+    let mut keys: Vec<_> = reported(&world).into_iter().flat_map(|(_, keys)| keys).collect();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), 150);
+}
+
 #[tokio::test]
 async fn without_step_functions_a_sweep_does_the_rest() {
     let world = World { contracts: shoplake_testing::contracts(), ..World::default() };
@@ -309,4 +454,74 @@ async fn without_step_functions_a_sweep_does_the_rest() {
     let (swept, sent) = world.sweep(600).await;
     assert_eq!((swept.unconformed, swept.conforming, sent.len()), (1, 0, 1));
     assert_eq!(world.sweep(660).await.0.conforming, 1, "a start that failed is no attempt");
+}
+
+#[tokio::test]
+async fn a_state_that_cannot_be_read_keeps_no_other_back() {
+    let world = World { contracts: shoplake_testing::contracts(), ..World::default() };
+    world.write(BRONZE, 0).await;
+    for day in ["2010-11-30", "2010-12-01"] {
+        world.write(&format!("silver/visits/dt={day}/a.parquet"), 0).await;
+        world.change(day, |state| state.note_dirty(at(0), false)).await;
+    }
+
+    let key = "state/partitions/daily/2010-12-01.json";
+    let (failure, sent) = world.sweep_without(key, 600).await;
+
+    let text = failure.to_string();
+    assert!(!failure.is_permanent() && text.contains("daily 2010-12-01: "), "{text}");
+    assert_eq!(sent, ["daily 2010-11-30"]);
+    assert_eq!(conforming(&world), [BRONZE]);
+}
+
+#[tokio::test]
+async fn a_day_that_cannot_be_listed_is_compared_again() {
+    let world = World::default();
+    let days = ["2009-01-01", "2009-01-02"];
+    for day in days {
+        world.write(&format!("silver/visits/dt={day}/a.parquet"), -90_000).await;
+    }
+    let dirty = async |day: &str| {
+        let partition = day.parse().unwrap();
+        state::read(&world.lake, MODEL, partition).await.unwrap().state.dirty_since
+    };
+
+    let (failure, _) = world.sweep_without("silver/visits/dt=2009-01-01", 0).await;
+    assert!(failure.to_string().starts_with("silver.visits 2009-01-01: "), "{failure}");
+    assert_eq!((dirty(days[0]).await, dirty(days[1]).await), (None, Some(at(0))));
+
+    let swept = world.sweep(300).await.0;
+    assert_eq!((swept.found, swept.compared_days), (1, 3));
+    assert_eq!(dirty(days[0]).await, Some(at(300)));
+    assert_eq!(world.sweep(600).await.0.compared_days, 2, "once");
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_be_listed_keeps_no_other_back() {
+    let world = World { contracts: shoplake_testing::contracts(), ..World::default() };
+    let other = "bronze/inventory/dt=2010-12-02/hour=00/a.gz";
+    for key in [BRONZE, other] {
+        world.write(key, 0).await;
+    }
+    world.sweep(600).await;
+    assert_eq!(conforming(&world), [BRONZE, other]);
+
+    let (failure, _) = world.sweep_without("bronze/inventory/dt=", 1_800).await;
+    assert!(failure.to_string().starts_with("bronze/inventory/: "), "{failure}");
+    assert_eq!(conforming(&world), [BRONZE]);
+    world.sweep(1_900).await;
+    assert_eq!(conforming(&world), [other]);
+    assert_eq!(world.sweep(3_200).await.0.conforming, 0, "its attempts are not forgotten");
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_started_keeps_no_other_back() {
+    let world = World { contracts: shoplake_testing::contracts(), ..World::default() };
+    for number in 0..10 {
+        world.write(&format!("bronze/pos/dt=2010-12-02/hour=00/{number}.gz"), 0).await;
+    }
+    world.executions.fail([Some(Fault::Refused)]);
+    assert_eq!(world.sweep(600).await.0.conforming, 9);
+    world.executions.fail([Some(Fault::Refused); 10]);
+    assert_eq!(world.sweep(660).await.0.conforming, 0);
 }

@@ -30,7 +30,6 @@ fn completion(job: &str, outcome: JobOutcome, version: u64, second: i64) -> Comp
         inputs: "inputs".to_owned(),
         gold: None,
         version,
-        loads: true,
         notifies: false,
         withheld: Withheld::default(),
         alert: vec![],
