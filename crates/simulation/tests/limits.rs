@@ -245,7 +245,7 @@ fn column_that_is_too_narrow_is_found() {
 
 fn config() -> ProptestConfig {
     let cases =
-        std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(8);
+        std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(3);
     ProptestConfig {
         cases,
         failure_persistence: None,

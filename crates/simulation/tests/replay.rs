@@ -270,7 +270,7 @@ fn runtime() -> Runtime {
 
 fn config() -> ProptestConfig {
     let cases =
-        std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(5);
+        std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2);
     ProptestConfig {
         cases,
         failure_persistence: None,

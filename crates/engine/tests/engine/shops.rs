@@ -295,7 +295,7 @@ fn rows_of(lines: &[(usize, u32, bool)], is_kept: impl Fn(usize) -> bool) -> Vec
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 24,
+        cases: 6,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
