@@ -220,6 +220,7 @@ fn contracts(dataset: &str, document: &Json) -> Compiled<Vec<Contract>> {
         event_time: declared.event_time,
         partition: declared.partition,
         batch: declared.batch,
+        complete: declared.complete,
         copies_within_days: declared.copies_within_days,
         belongs_to: declared.belongs_to,
         generation: declared.generation,
@@ -314,6 +315,7 @@ fn compile_child(
         partition: declared.partition.clone(),
         // The rows count with their parent, whose batch, copies and parent decide.
         batch: None,
+        complete: None,
         copies_within_days: declared.copies_within_days,
         belongs_to: Some(Parent {
             dataset: parent.to_owned(),

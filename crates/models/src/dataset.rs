@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use shoplake_contracts::{Contract, Contracts, Parent, Partitioning};
 use shoplake_jobs::{TableColumn, View};
 
-use crate::render::{self, Deduplication, objects_name, view_name};
+use crate::render::{self, Deduplication, Within, objects_name, view_name};
 
 /// Columns with the time and the envelope in which a row arrived. They decide between rows that are
 /// otherwise equal.
 const RECEIVED_AT: &str = "_received_at";
 const ENVELOPE_ID: &str = "_envelope_id";
 
-const CONTROL_TOTALS: &str = "control_totals";
+const CONTROL_TOTALS: &str = Contracts::CONTROL_TOTALS;
 const QUARANTINED: &str = "quarantined";
 
 /// The runs of all batches, as queries name them: see [`render::batch_runs`].
@@ -31,9 +31,8 @@ pub(crate) struct Dataset {
     pub(crate) objects: Vec<String>,
     /// The datasets of which a day has to have an object to be computed for the first time.
     pub(crate) first: Vec<String>,
-    /// The name of a row's batch, as an expression over its columns; none unless its batches are
-    /// snapshots.
-    pub(crate) batch: Option<String>,
+    /// Whether its batches are snapshots, so that it has runs.
+    pub(crate) has_batches: bool,
     /// Whether its objects are partitioned by day or hour.
     pub(crate) by_day: bool,
     /// How many days more are read on either side, for copies of the rows of a day.
@@ -71,7 +70,7 @@ fn reference(dataset: &str) -> String {
 fn batch_runs(datasets: &BTreeMap<String, Dataset>) -> Option<Dataset> {
     let parents: Vec<_> = datasets
         .iter()
-        .filter(|(_, dataset)| dataset.batch.is_some())
+        .filter(|(_, dataset)| dataset.has_batches)
         .map(|(reference, _)| reference.clone())
         .collect();
     if parents.is_empty() {
@@ -84,7 +83,7 @@ fn batch_runs(datasets: &BTreeMap<String, Dataset>) -> Option<Dataset> {
         parents,
         objects: Vec::new(),
         first: vec![reference(CONTROL_TOTALS)],
-        batch: None,
+        has_batches: false,
         by_day: true,
         copies_within_days: 0,
     })
@@ -103,7 +102,8 @@ fn dataset(contracts: &Contracts, contract: &Contract) -> Dataset {
     let name = reference(&contract.dataset);
     // No run is known to be complete without the control totals and the quarantine.
     let totals = contracts.get(CONTROL_TOTALS).zip(contracts.get(QUARANTINED));
-    let batch = contract.batch.as_ref().filter(|_| totals.is_some());
+    let batches =
+        contract.batch.as_ref().zip(contract.complete.as_ref()).filter(|_| totals.is_some());
     // A parent that is not among the contracts says nothing about its rows.
     let parent =
         contract.belongs_to.as_ref().filter(|parent| contracts.get(&parent.dataset).is_some());
@@ -111,18 +111,33 @@ fn dataset(contracts: &Contracts, contract: &Contract) -> Dataset {
     let mut views = Vec::new();
     let mut objects = Vec::new();
     let mut table = generation_view(contract, &mut views);
-    if let (Some(batch), Some((control_totals, quarantined))) = (batch, totals) {
+    let key: Vec<_> = contract.key.iter().map(String::as_str).collect();
+    let is_in_key = |column: &str| key.contains(&column);
+    if let (Some((batch, complete)), Some((control_totals, quarantined))) = (batches, totals) {
         let control_totals = generation_view(control_totals, &mut views);
+        let landed = format!("{}__landed", view_name(&name));
+        // A key with the time of its batch has the batch already. DataFusion confuses a time with
+        // its day where rows are grouped by both.
+        let batch_of_row = (!is_in_key(batch.column())).then_some(Within::Batch(batch));
+        let rows_of_runs = Deduplication {
+            table: &table,
+            columns: names(&columns),
+            precedence: precedence(contract),
+            key: key.clone(),
+            within: batch_of_row.into_iter().chain([Within::Run]).collect(),
+        };
+        views.push(View { name: landed.clone(), sql: rows_of_runs.sql(), stored: false });
         let (runs, lines) =
             (render::runs_name(&name), objects_name(&reference(&quarantined.dataset)));
         let snapshots = render::Snapshots {
             dataset: &contract.dataset,
             table: &table,
+            landed: &landed,
             control_totals: &control_totals,
             quarantined: &lines,
             columns: names(&columns),
-            key: contract.key.iter().map(String::as_str).collect(),
             batch,
+            complete,
             runs: &runs,
         };
         let current = format!("{}__current", view_name(&name));
@@ -135,11 +150,14 @@ fn dataset(contracts: &Contracts, contract: &Contract) -> Dataset {
         table: &table,
         columns: names(&columns),
         precedence: precedence(contract),
-        key: contract.key.iter().map(String::as_str).collect(),
         // All models agree about copies on several days, however many days they read.
-        day_of: (contract.copies_within_days == Some(0) || contract.batch.is_some())
+        within: (contract.copies_within_days == Some(0) || contract.batch.is_some())
             .then(|| contract.partition.column())
-            .filter(|column| !contract.key.iter().any(|key| key == column)),
+            .filter(|column| !is_in_key(column))
+            .map(Within::Day)
+            .into_iter()
+            .collect(),
+        key: key.clone(),
     };
     let distinct = match parent {
         Some(_) => format!("{}__distinct", view_name(&name)),
@@ -155,7 +173,7 @@ fn dataset(contracts: &Contracts, contract: &Contract) -> Dataset {
         parents: parent.iter().map(|parent| reference(&parent.dataset)).collect(),
         objects,
         first: vec![name],
-        batch: batch.map(|batch| render::batch_name(batch, "")),
+        has_batches: batches.is_some(),
         by_day: matches!(contract.partition, Partitioning::Day(_) | Partitioning::Hour(_)),
         copies_within_days: contract.copies_within_days.unwrap_or(0),
         columns: Some(columns),

@@ -278,7 +278,7 @@ fn model(
         }
     }
     check_declared_inputs(&header.inputs, &query, None)?;
-    let checks = header.checks.compile(name, datasets)?;
+    let checks = header.checks.compile(name, &header.inputs, datasets)?;
     for check in &checks {
         check_declared_inputs(&check.inputs, &check.query, Some(name))?;
     }

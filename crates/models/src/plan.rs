@@ -467,14 +467,16 @@ mod tests {
             )
         };
         let sales = r#""source":"pos","delivery":"batch","key":["shop_id","id"],
-            "partition":"day(day)","batch":"day(day)","generation":2"#;
+            "partition":"day(day)","batch":"day(day)","generation":2,
+            "complete":{"count":"row_count","sum":{"units":"quantity_sum"}}"#;
+        let units = r#""units":{"type":"integer","minimum":0,"maximum":9,"description":"d"},"#;
         let orders = r#""source":"shop","delivery":"stream","key":["shop_id","id"],
             "version":"at","partition":"day(day)","copies_within_days":1"#;
         let lines = r#""lines":{"type":"array","description":"d",
             "x-child":{"dataset":"lines","ordinal":"line_no"},
             "items":{"type":"object","properties":{"sku":{"type":"string","description":"d"}}}},"#;
         let contracts = Contracts::from_sources([
-            ("sales", declare(sales, "")),
+            ("sales", declare(sales, units).replace("[\"id\"", "[\"units\",\"id\"")),
             ("orders", declare(orders, lines)),
             ("control_totals", include_str!("../../contracts/schemas/control_totals.json").into()),
             ("quarantined", include_str!("../../contracts/schemas/quarantined.json").into()),

@@ -1,6 +1,6 @@
 //! Renders the SQL that both engines run.
 
-use shoplake_contracts::Partitioning;
+use shoplake_contracts::{Completeness, Partitioning};
 use shoplake_jobs::JobPartition;
 
 /// Returns the name of `reference` in rendered SQL: `silver.pos_sales` becomes `silver__pos_sales`.
@@ -28,7 +28,7 @@ pub(crate) fn runs_name(reference: &str) -> String {
 }
 
 /// Returns the name of a row's batch, as an expression over the columns of `prefix` (`rows.`).
-pub(crate) fn batch_name(batch: &Partitioning, prefix: &str) -> String {
+fn batch_name(batch: &Partitioning, prefix: &str) -> String {
     let column = format!("{prefix}{}", batch.column());
     let day = format!("cast(cast({column} as date) as string)");
     match batch {
@@ -38,6 +38,9 @@ pub(crate) fn batch_name(batch: &Partitioning, prefix: &str) -> String {
         _ => day,
     }
 }
+
+/// A quantity that rows do not have.
+const UNKNOWN_QUANTITY: &str = "cast(null as bigint)";
 
 /// Returns the query for the runs of the batches of several datasets.
 pub(crate) fn batch_runs<'a>(references: impl Iterator<Item = &'a str>) -> String {
@@ -56,8 +59,8 @@ from {}
     runs.collect::<Vec<_>>().join("union all\n")
 }
 
-/// The columns of the runs of a dataset's batches.
-const RUN_COLUMNS: [&str; 10] = [
+/// The columns of the runs of a dataset's batches. The quantities are null if the rows have none.
+const RUN_COLUMNS: [&str; 12] = [
     "shop_id",
     "batch",
     "business_date",
@@ -66,8 +69,10 @@ const RUN_COLUMNS: [&str; 10] = [
     "expected_rows",
     "expected_quantity",
     "landed_rows",
+    "landed_quantity",
     "rejected_rows",
     "quarantined_rows",
+    "is_complete",
 ];
 
 /// Returns the query for the rows of `table` without those of an envelope that a later generation
@@ -161,25 +166,29 @@ pub(crate) fn of_parent(
 /// A dataset whose batches are snapshots: of the runs of a batch, the newest complete one counts.
 ///
 /// A run is complete if the distinct rows that landed, in silver or in quarantine, are as many as
-/// its control total says. A run that is not complete counts nothing and hides nothing. A line that
-/// the newest complete run lacks because it was rejected keeps its newest accepted row. Rows and
-/// control totals without a run are those of the run `''`. It is never complete, and its rows count
-/// until a run of their batch is.
+/// its control total says, and if their quantities add up to its quantity. The sender does not know
+/// the quantity of a rejected row, so the quantities of a run with rows in quarantine are not
+/// compared. A run that is not complete counts nothing and hides nothing. A line that the newest
+/// complete run lacks because it was rejected keeps its newest accepted row. Rows and control
+/// totals without a run are those of the run `''`. Its rows count until a run of their batch is
+/// complete, whether it is complete itself or not.
 pub(crate) struct Snapshots<'a> {
     /// The dataset: `pos_sales`.
     pub(crate) dataset: &'a str,
     /// Its rows, duplicates included.
     pub(crate) table: &'a str,
+    /// Its rows, each row of a run once: those of [`Deduplication`] within batch and run.
+    pub(crate) landed: &'a str,
     /// The rows of the control totals, duplicates included.
     pub(crate) control_totals: &'a str,
     /// The rows of the quarantine, duplicates included.
     pub(crate) quarantined: &'a str,
     /// All columns of the dataset.
     pub(crate) columns: Vec<&'a str>,
-    /// The columns that identify a row within a run; none of them is ever null.
-    pub(crate) key: Vec<&'a str>,
     /// What a batch is.
     pub(crate) batch: &'a Partitioning,
+    /// When a run is complete.
+    pub(crate) complete: &'a Completeness,
     /// The view with the runs.
     pub(crate) runs: &'a str,
 }
@@ -192,41 +201,35 @@ impl Snapshots<'_> {
     /// that reads them. The batch is computed one step before rows are grouped by it: DataFusion
     /// confuses a time with its day where both are grouped at once.
     pub(crate) fn runs(&self) -> String {
-        let Self { dataset, table, control_totals, quarantined, key, .. } = self;
+        let Self { dataset, table, landed, control_totals, quarantined, .. } = self;
         let batch = batch_name(self.batch, "");
-        let key: Vec<_> = key.iter().copied().filter(|column| *column != "shop_id").collect();
-        let key = key.join(",\n        ");
-        let columns: Vec<_> = RUN_COLUMNS
-            .iter()
-            .map(|column| match *column {
-                "landed_rows" => "coalesce(landed.landed_rows, 0) as landed_rows".to_owned(),
-                "rejected_rows" => {
-                    "coalesce(rejected.rejected_rows, 0) as rejected_rows".to_owned()
-                }
-                "quarantined_rows" => {
-                    "coalesce(quarantined.quarantined_rows, 0) as quarantined_rows".to_owned()
-                }
-                column => format!("counted.{column}"),
-            })
-            .collect();
+        let Completeness { count, sum } = self.complete;
+        // A sum of no rows is 0. That of rows without a quantity is unknown.
+        let (quantity, expected, landed_quantity, has_quantity) = match sum {
+            Some(sum) => (
+                sum.column.as_str(),
+                sum.total.as_str(),
+                "coalesce(landed.landed_quantity, 0)",
+                "\n    and (quarantined_rows > 0 or expected_quantity = landed_quantity)",
+            ),
+            None => (UNKNOWN_QUANTITY, UNKNOWN_QUANTITY, "landed.landed_quantity", ""),
+        };
+        let select = |column: &str| match column {
+            "is_complete" => {
+                format!("expected_rows = landed_rows + rejected_rows{has_quantity} as is_complete")
+            }
+            column => column.to_owned(),
+        };
+        let columns: Vec<_> = RUN_COLUMNS.iter().map(|column| select(column)).collect();
         let columns = columns.join(",\n    ");
         format!(
-            "with delivered as (
+            "with landed_lines as (
     select
         shop_id,
         {batch} as batch,
         coalesce(_run, '') as run,
-        {key}
-    from {table}
-),
-
-delivered_once as (
-    select distinct
-        shop_id,
-        batch,
-        run,
-        {key}
-    from delivered
+        {quantity} as quantity
+    from {landed}
 ),
 
 landed as (
@@ -234,8 +237,9 @@ landed as (
         shop_id,
         batch,
         run,
-        count(*) as landed_rows
-    from delivered_once
+        count(*) as landed_rows,
+        sum(quantity) as landed_quantity
+    from landed_lines
     group by
         shop_id,
         batch,
@@ -307,8 +311,8 @@ totals as (
         business_date,
         coalesce(run, '') as run,
         completed_at,
-        row_count as expected_rows,
-        quantity_sum as expected_quantity
+        {count} as expected_rows,
+        {expected} as expected_quantity
     from {control_totals}
     where dataset = '{dataset}'
 ),
@@ -337,26 +341,42 @@ counted as (
     select *
     from ranked
     where place = 1
+),
+
+compared as (
+    select
+        counted.shop_id,
+        counted.batch,
+        counted.business_date,
+        counted.run,
+        counted.completed_at,
+        counted.expected_rows,
+        counted.expected_quantity,
+        coalesce(landed.landed_rows, 0) as landed_rows,
+        {landed_quantity} as landed_quantity,
+        coalesce(rejected.rejected_rows, 0) as rejected_rows,
+        coalesce(quarantined.quarantined_rows, 0) as quarantined_rows
+    from counted
+    left join landed
+        on
+            counted.shop_id = landed.shop_id
+            and counted.batch = landed.batch
+            and counted.run = landed.run
+    left join rejected
+        on
+            counted.shop_id = rejected.shop_id
+            and counted.batch = rejected.batch
+            and counted.run = rejected.run
+    left join quarantined
+        on
+            counted.shop_id = quarantined.shop_id
+            and counted.batch = quarantined.batch
+            and counted.run = quarantined.run
 )
 
 select
     {columns}
-from counted
-left join landed
-    on
-        counted.shop_id = landed.shop_id
-        and counted.batch = landed.batch
-        and counted.run = landed.run
-left join rejected
-    on
-        counted.shop_id = rejected.shop_id
-        and counted.batch = rejected.batch
-        and counted.run = rejected.run
-left join quarantined
-    on
-        counted.shop_id = quarantined.shop_id
-        and counted.batch = quarantined.batch
-        and counted.run = quarantined.run
+from compared
 "
         )
     }
@@ -377,7 +397,7 @@ left join quarantined
     from {runs}
     where
         run <> ''
-        and expected_rows = landed_rows + rejected_rows
+        and is_complete
 ),
 
 newest as (
@@ -466,11 +486,41 @@ pub(crate) struct Deduplication<'a> {
     pub(crate) columns: Vec<&'a str>,
     /// Columns that identify a row; none of them is ever null.
     pub(crate) key: Vec<&'a str>,
-    /// A column whose day (UTC) identifies a row as well, if the key identifies it within a day
-    /// only.
-    pub(crate) day_of: Option<&'a str>,
+    /// What identifies a row as well, if the key identifies it within that only.
+    pub(crate) within: Vec<Within<'a>>,
     /// Columns whose highest value wins, the most important one first.
     pub(crate) precedence: Vec<&'a str>,
+}
+
+/// What the key of a row identifies it within.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Within<'a> {
+    /// The day (UTC) of this column.
+    Day(&'a str),
+    /// The batch.
+    Batch(&'a Partitioning),
+    /// The run; `''` for rows without one.
+    Run,
+}
+
+impl Within<'_> {
+    /// Returns its name in a query.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Day(_) => "_key_day",
+            Self::Batch(_) => "_key_batch",
+            Self::Run => "_key_run",
+        }
+    }
+
+    /// Returns it as an expression over the columns of `prefix` (`rows.`). It is never null.
+    fn sql(self, prefix: &str) -> String {
+        match self {
+            Self::Day(column) => format!("cast({prefix}{column} as date)"),
+            Self::Batch(batch) => batch_name(batch, prefix),
+            Self::Run => format!("coalesce({prefix}_run, '')"),
+        }
+    }
 }
 
 impl Deduplication<'_> {
@@ -480,19 +530,21 @@ impl Deduplication<'_> {
     /// table, which is slow in DataFusion. Every column takes part in the order, so that the result
     /// never depends on the order of files.
     pub(crate) fn sql(&self) -> String {
-        let Self { table, columns, key, day_of, precedence } = self;
+        let Self { table, columns, key, within, precedence } = self;
         let columns_list = columns.join(", ");
-        let key_list = key.join(", ");
-        let day = |prefix: &str| day_of.map(|column| format!("cast({prefix}{column} as date)"));
-        let with_day = |separator: &str, day: Option<String>| {
-            day.map_or_else(String::new, |day| format!("{separator}{day}"))
+        let listed = |column: fn(&str) -> String, within_sql: &dyn Fn(&Within<'_>) -> String| {
+            let columns = key.iter().map(|name| column(name));
+            columns.chain(within.iter().map(within_sql)).collect::<Vec<_>>()
         };
-        let selected = with_day(", ", day("").map(|day| format!("{day} as _key_day")));
-        let grouped = with_day(", ", day(""));
-        let same_key: Vec<_> =
-            key.iter().map(|column| format!("candidates.{column} = repeated.{column}")).collect();
-        let same_day = day("candidates.").map(|day| format!("{day} = repeated._key_day"));
-        let same_key = same_key.join(" and ") + &with_day(" and ", same_day);
+        let selected =
+            listed(str::to_owned, &|part| format!("{} as {}", part.sql(""), part.name()))
+                .join(", ");
+        let grouped = listed(str::to_owned, &|part| part.sql("")).join(", ");
+        let same_key =
+            listed(|column| format!("candidates.{column} = repeated.{column}"), &|part| {
+                format!("{} = repeated.{}", part.sql("candidates."), part.name())
+            });
+        let same_key = same_key.join(" and ");
         let others =
             columns.iter().filter(|column| !key.contains(column) && !precedence.contains(column));
         let order: Vec<_> = precedence
@@ -504,13 +556,14 @@ impl Deduplication<'_> {
         let candidates: Vec<_> =
             columns.iter().map(|column| format!("candidates.{column}")).collect();
         let candidates = candidates.join(",\n        ");
-        let partition: Vec<_> = key.iter().map(|column| format!("candidates.{column}")).collect();
-        let partition = partition.join(", ") + &with_day(", ", day("candidates."));
+        let partition =
+            listed(|column| format!("candidates.{column}"), &|part| part.sql("candidates."));
+        let partition = partition.join(", ");
         format!(
             "with repeated as (
-    select {key_list}{selected}
+    select {selected}
     from {table}
-    group by {key_list}{grouped}
+    group by {grouped}
     having count(*) > 1
 ),
 
