@@ -33,10 +33,56 @@ pub(crate) struct Dataset {
     pub(crate) first: Vec<String>,
     /// Whether its batches are snapshots, so that it has runs.
     pub(crate) has_batches: bool,
+    /// Its key.
+    pub(crate) key: Vec<String>,
+    /// The column whose day is the place of a row, if a correction may move the row to another day
+    /// without its key.
+    pub(crate) movable: Option<String>,
+    /// What finds the rows that were moved, if a model does.
+    pub(crate) moved: Option<MovedRows>,
     /// Whether its objects are partitioned by day or hour.
     pub(crate) by_day: bool,
     /// How many days more are read on either side, for copies of the rows of a day.
     pub(crate) copies_within_days: u16,
+}
+
+/// The model with the rows of a dataset that a correction has moved to another day: the key of each
+/// and the day that it left. No other model sees them.
+#[derive(Clone, Debug)]
+pub(crate) struct MovedRows {
+    /// The model, as queries name it.
+    pub(crate) model: String,
+    /// Its column with the day.
+    pub(crate) day: String,
+}
+
+impl Dataset {
+    /// Returns what finds the moved rows, unless it is the model `reader` itself.
+    pub(crate) fn moved_for(&self, reader: &str) -> Option<&MovedRows> {
+        self.moved.as_ref().filter(|moved| moved.model != reader)
+    }
+
+    /// Returns the views that the model `reader` reads. The last one is the dataset, without the
+    /// rows that were moved.
+    pub(crate) fn views_for(&self, reader: &str) -> Vec<View> {
+        let moved = self.moved_for(reader).zip(self.movable.as_deref());
+        let Some(((moved, place), (dataset, views))) = moved.zip(self.views.split_last()) else {
+            return self.views.clone();
+        };
+        let versions = format!("{}__versions", dataset.name);
+        let sql = render::without_moved(&render::Moved {
+            table: &versions,
+            columns: self.columns.as_deref().map(names).unwrap_or_default(),
+            key: &self.key,
+            place,
+            moved: &view_name(&moved.model),
+            day: &moved.day,
+        });
+        let mut views = views.to_vec();
+        views.push(View { name: versions, ..dataset.clone() });
+        views.push(View { sql, ..dataset.clone() });
+        views
+    }
 }
 
 /// Returns all datasets, by their name in queries: `silver.<dataset>`.
@@ -51,13 +97,18 @@ pub(crate) fn all(contracts: &Contracts) -> BTreeMap<String, Dataset> {
     datasets
 }
 
-/// Returns every dataset whose objects are read for `input`, sorted.
-pub(crate) fn objects_of(datasets: &BTreeMap<String, Dataset>, input: &str) -> BTreeSet<String> {
+/// Returns every dataset and model whose objects the model `reader` reads for `input`, sorted.
+pub(crate) fn objects_of(
+    datasets: &BTreeMap<String, Dataset>,
+    input: &str,
+    reader: &str,
+) -> BTreeSet<String> {
     let Some(dataset) = datasets.get(input) else { return BTreeSet::new() };
     let mut objects: BTreeSet<_> = dataset.objects.iter().cloned().collect();
     objects.extend(dataset.columns.is_some().then(|| input.to_owned()));
+    objects.extend(dataset.moved_for(reader).map(|moved| moved.model.clone()));
     for parent in &dataset.parents {
-        objects.extend(objects_of(datasets, parent));
+        objects.extend(objects_of(datasets, parent, reader));
     }
     objects
 }
@@ -84,6 +135,9 @@ fn batch_runs(datasets: &BTreeMap<String, Dataset>) -> Option<Dataset> {
         objects: Vec::new(),
         first: vec![reference(CONTROL_TOTALS)],
         has_batches: false,
+        key: Vec::new(),
+        movable: None,
+        moved: None,
         by_day: true,
         copies_within_days: 0,
     })
@@ -174,6 +228,10 @@ fn dataset(contracts: &Contracts, contract: &Contract) -> Dataset {
         objects,
         first: vec![name],
         has_batches: batches.is_some(),
+        key: contract.key.clone(),
+        movable: (contract.copies_within_days == Some(0))
+            .then(|| contract.partition.column().to_owned()),
+        moved: None,
         by_day: matches!(contract.partition, Partitioning::Day(_) | Partitioning::Hour(_)),
         copies_within_days: contract.copies_within_days.unwrap_or(0),
         columns: Some(columns),

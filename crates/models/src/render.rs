@@ -163,6 +163,41 @@ pub(crate) fn of_parent(
     )
 }
 
+/// The rows of a dataset of which a model has found those that were moved to another day.
+pub(crate) struct Moved<'a> {
+    /// The rows of the dataset, the moved ones included.
+    pub(crate) table: &'a str,
+    /// All of its columns.
+    pub(crate) columns: Vec<&'a str>,
+    /// The columns that identify a row within its day.
+    pub(crate) key: &'a [String],
+    /// The column whose day is the place of a row.
+    pub(crate) place: &'a str,
+    /// The moved rows.
+    pub(crate) moved: &'a str,
+    /// Their column with the day that they left.
+    pub(crate) day: &'a str,
+}
+
+/// Returns the query for the rows that were not moved.
+pub(crate) fn without_moved(rows: &Moved<'_>) -> String {
+    let Moved { table, columns, key, place, moved, day } = rows;
+    let columns: Vec<_> = columns.iter().map(|column| format!("versions.{column}")).collect();
+    let same_key = key.iter().map(|column| format!("versions.{column} = moved.{column}"));
+    let same_day = format!("cast(versions.{place} as date) = moved.{day}");
+    format!(
+        "select
+    {}
+from {table} as versions
+left anti join {moved} as moved
+    on
+        {}
+",
+        columns.join(",\n    "),
+        same_key.chain([same_day]).collect::<Vec<_>>().join("\n        and "),
+    )
+}
+
 /// A dataset whose batches are snapshots: of the runs of a batch, the newest complete one counts.
 ///
 /// A run is complete if the distinct rows that landed, in silver or in quarantine, are as many as
