@@ -172,6 +172,16 @@ fn contracts(dataset: &str, document: &Json) -> Compiled<Vec<Contract>> {
     )?;
     let metadata = table.close(&declared);
 
+    if let (Some(batch), Some(child)) = (&declared.batch, pending.first()) {
+        return problem(
+            &child.at,
+            format!(
+                "the rows of an array have no batch of their own, so those of two runs of a batch, \
+                 {batch}, could not be told apart; expected no array: send its items as a dataset \
+                 of their own with \"batch\", or leave \"batch\" out"
+            ),
+        );
+    }
     let mut layouts = Vec::new();
     let mut children = Vec::new();
     let mut arrays = Vec::new();

@@ -595,8 +595,8 @@ fn placed(block: &str) -> Result<Contract, String> {
         .map_err(|error| error.to_string())
 }
 
-/// What a dataset with batches says besides: when a run of a batch is complete.
-const COMPLETE: &str = r#","complete":{"count":"row_count"}"#;
+/// What a dataset with batches says besides: when a run of a batch is complete, and how soon.
+const SNAPSHOTS: &str = r#","complete":{"count":"row_count"},"fresh_within":"P2D""#;
 
 const BY_ID: &str = r#""key":["shop_id","id"],"partition":"day(day)","delivery":"#;
 
@@ -615,11 +615,11 @@ fn a_place_that_may_change_under_the_key_is_refused() {
     assert!(
         placed(r#""key":["shop_id","id"],"partition":"bucket(id, 4)","delivery":"stream""#).is_ok()
     );
-    assert!(by_id(&format!(r#","batch":"day(day)"{COMPLETE}"#)).is_ok());
+    assert!(by_id(&format!(r#","batch":"day(day)"{SNAPSHOTS}"#)).is_ok());
     let declared = by_id(r#","copies_within_days":3"#).unwrap();
     assert_eq!(declared.copies_within_days, Some(3));
 
-    let useless = by_id(&format!(r#","batch":"day(day)","copies_within_days":0{COMPLETE}"#));
+    let useless = by_id(&format!(r#","batch":"day(day)","copies_within_days":0{SNAPSHOTS}"#));
     let useless = useless.unwrap_err();
     assert!(useless.contains("/x-dataset/copies_within_days") && useless.contains("remove it"));
     let error = by_id(r#","copies_within_days":32"#).unwrap_err();
@@ -630,7 +630,7 @@ fn a_place_that_may_change_under_the_key_is_refused() {
 fn a_batch_lies_within_a_partition() {
     let by_at = |partition: &str, batch: &str| {
         placed(&format!(
-            r#""key":["shop_id","id"],"delivery":"batch","partition":"{partition}","batch":"{batch}"{COMPLETE}"#
+            r#""key":["shop_id","id"],"delivery":"batch","partition":"{partition}","batch":"{batch}"{SNAPSHOTS}"#
         ))
     };
     for (partition, batch) in
@@ -657,7 +657,7 @@ fn with_batches(complete: &str) -> Result<Contracts, String> {
     let schema = format!(
         r#"{{"type":"object","required":["id","day","at","amount"],
             "x-dataset":{{"source":"pos","event_time":"at","sort":["shop_id"],{BY_ID}"batch",
-                          "batch":"day(day)"{complete}}},
+                          "fresh_within":"P2D","batch":"day(day)"{complete}}},
             "properties":{{"id":{{"type":"string"}},
                            "day":{{"type":"string","format":"date"}},
                            "at":{{"type":"string","format":"date-time"}},
@@ -703,8 +703,40 @@ fn a_contract_says_when_a_run_is_complete() {
         let error = with_batches(declared).unwrap_err();
         assert!(parts.iter().all(|part| error.contains(part)), "{declared}: {error}");
     }
-    let useless = placed(&format!("{BY_ID}\"batch\",\"copies_within_days\":0{COMPLETE}"));
+    let useless = placed(&format!("{BY_ID}\"batch\",\"copies_within_days\":0{SNAPSHOTS}"));
     assert!(useless.unwrap_err().contains("has no effect without \"batch\""));
+}
+
+/// Otherwise no one would learn of a batch that stays incomplete.
+#[test]
+fn a_dataset_with_batches_says_how_soon_they_are_complete() {
+    let late = SNAPSHOTS.replace(",\"fresh_within\":\"P2D\"", "");
+    let error = placed(&format!("{BY_ID}\"batch\",\"batch\":\"day(day)\"{late}")).unwrap_err();
+    assert!(error.contains("/x-dataset/batch"), "{error}");
+    assert!(error.contains("expected \"fresh_within\""), "{error}");
+}
+
+#[test]
+fn a_dataset_with_batches_has_no_arrays() {
+    let with_lines = |block: &str| {
+        let schema = format!(
+            r#"{{"type":"object","required":["id","day","at"],
+                "x-dataset":{{"source":"a","event_time":"at","sort":["shop_id"],{BY_ID}{block}}},
+                "properties":{{"id":{{"type":"string"}},
+                               "day":{{"type":"string","format":"date"}},
+                               "at":{{"type":"string","format":"date-time"}},
+                               "lines":{{"type":"array",
+                                   "x-child":{{"dataset":"lines","ordinal":"line_no"}},
+                                   "items":{{"type":"object",
+                                             "properties":{{"sku":{{"type":"string"}}}}}}}}}}}}"#
+        );
+        Contracts::from_sources([("x", schema)]).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(with_lines("\"batch\",\"copies_within_days\":0"), Ok(()));
+    let error = with_lines(&format!("\"batch\",\"batch\":\"day(day)\"{SNAPSHOTS}")).unwrap_err();
+    for part in ["/properties/lines", "could not be told apart", "a dataset of their own"] {
+        assert!(error.contains(part), "{error}");
+    }
 }
 
 #[test]

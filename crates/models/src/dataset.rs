@@ -279,6 +279,9 @@ fn generation_view(contract: &Contract, views: &mut Vec<View>) -> String {
 
 /// Returns the query for the rows that count with their parent's newest version.
 fn of_parent(parent: &Parent, table: &str, columns: &[TableColumn]) -> String {
-    let parents = view_name(&reference(&parent.dataset));
-    render::of_parent(table, names(columns), &parents, &parent.key, parent.version.as_deref())
+    let (columns, parents) = (names(columns), view_name(&reference(&parent.dataset)));
+    match &parent.version {
+        Some(version) => render::of_parent(table, &columns, &parents, &parent.key, version),
+        None => render::of_array(table, &columns, &parents, &parent.key),
+    }
 }

@@ -468,7 +468,8 @@ mod tests {
         };
         let sales = r#""source":"pos","delivery":"batch","key":["shop_id","id"],
             "partition":"day(day)","batch":"day(day)","generation":2,
-            "complete":{"count":"row_count","sum":{"units":"quantity_sum"}}"#;
+            "complete":{"count":"row_count","sum":{"units":"quantity_sum"}},
+            "fresh_within":"P2D""#;
         let units = r#""units":{"type":"integer","minimum":0,"maximum":9,"description":"d"},"#;
         let orders = r#""source":"shop","delivery":"stream","key":["shop_id","id"],
             "version":"at","partition":"day(day)","copies_within_days":1"#;

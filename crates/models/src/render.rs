@@ -129,38 +129,64 @@ where
     )
 }
 
-/// Returns the query for the rows of `table` that count with the newest version of their parent.
-///
-/// With a `version`, a row counts if its own is at least the parent's, and if the parent is
-/// unknown. Without one, it counts if it came in the envelope of the parent's newest version.
+/// Returns the query for the rows of `table` that count with the newest version of their parent: a
+/// row counts if its version is at least the parent's, and if the parent is unknown.
 pub(crate) fn of_parent(
     table: &str,
-    columns: Vec<&str>,
+    columns: &[&str],
     parents: &str,
     key: &[String],
-    version: Option<&str>,
+    version: &str,
 ) -> String {
-    let columns: Vec<_> = columns.iter().map(|column| format!("children.{column}")).collect();
-    let columns = columns.join(",\n    ");
-    let same = |columns: &[&str]| -> String {
-        let same = columns.iter().map(|column| format!("children.{column} = parents.{column}"));
-        same.collect::<Vec<_>>().join("\n        and ")
-    };
-    let key: Vec<_> = key.iter().map(String::as_str).collect();
-    let Some(version) = version else {
-        let envelope = [&key[..], &["_envelope_id", "_received_at"]].concat();
-        return format!(
-            "select\n    {columns}\nfrom {table} as children\nleft semi join {parents} as parents\n\
-             \x20   on\n        {}\n",
-            same(&envelope)
-        );
-    };
+    let same_key: Vec<_> =
+        key.iter().map(|column| format!("children.{column} = parents.{column}")).collect();
     format!(
-        "select\n    {columns}\nfrom {table} as children\nleft join {parents} as parents\n    \
-         on\n        {}\nwhere\n    parents.{version} is null\n    \
-         or children.{version} >= parents.{version}\n",
-        same(&key)
+        "select
+    {}
+from {table} as children
+left join {parents} as parents
+    on
+        {}
+where
+    parents.{version} is null
+    or children.{version} >= parents.{version}
+",
+        children(columns),
+        same_key.join("\n        and "),
     )
+}
+
+/// Returns the query for the rows of an array that count: those that came with the newest version
+/// of their parent. A row of a parent is told from its other rows by its envelope, its receipt, its
+/// run, because a row that is delivered again has the same envelope, and its generation, because a
+/// corrected decoder reads the same envelope again.
+pub(crate) fn of_array(table: &str, columns: &[&str], parents: &str, key: &[String]) -> String {
+    let key = key.iter().map(String::as_str).chain(["_envelope_id", "_received_at"]);
+    let mut same: Vec<_> =
+        key.map(|column| format!("children.{column} = parents.{column}")).collect();
+    for (column, none) in [("_run", "''"), ("_generation", "1")] {
+        if columns.contains(&column) {
+            same.push(format!(
+                "coalesce(children.{column}, {none}) = coalesce(parents.{column}, {none})"
+            ));
+        }
+    }
+    format!(
+        "select
+    {}
+from {table} as children
+left semi join {parents} as parents
+    on
+        {}
+",
+        children(columns),
+        same.join("\n        and "),
+    )
+}
+
+fn children(columns: &[&str]) -> String {
+    let columns: Vec<_> = columns.iter().map(|column| format!("children.{column}")).collect();
+    columns.join(",\n    ")
 }
 
 /// The rows of a dataset of which a model has found those that were moved to another day.

@@ -86,7 +86,11 @@ from final
 "#;
 
 fn lake_of_orders() -> Lake {
-    let contracts = Contracts::from_sources([("orders", ORDERS)]).unwrap();
+    lake_of(ORDERS)
+}
+
+fn lake_of(orders: &str) -> Lake {
+    let contracts = Contracts::from_sources([("orders", orders)]).unwrap();
     let sources = [("intermediate/lines.sql", LINES)];
     let models = Models::from_sources(&contracts, sources).unwrap();
     Lake::new(contracts, models)
@@ -237,6 +241,25 @@ async fn what_a_corrected_decoder_reads_replaces_what_the_wrong_one_read() {
         let written: Vec<_> = keys.iter().filter(|key| key.starts_with(corrected)).collect();
         assert!(written.iter().any(|key| key.ends_with(".g2.parquet")), "{written:?}");
     }
+}
+
+/// The corrected decoder reads another field, which is empty, where the wrong one read lines.
+#[tokio::test]
+async fn lines_that_a_corrected_decoder_does_not_read_do_not_count() {
+    let event = Event { id: Some("same envelope".to_owned()), ..order(1, 1, &["a", "b"]) };
+    let before = lake_of_orders();
+    deliver(&before, "first", std::slice::from_ref(&event)).await;
+    assert_eq!(show(&before, "lines", "sku").await, ["a", "b"]);
+
+    let corrected = ORDERS
+        .replace("\"delivery\":", "\"generation\": 2, \"delivery\":")
+        .replace(", \"line_items\"]", "]")
+        .replace("\"line_items\"", "\"positions\"");
+    let lake = lake_of(&corrected);
+    with_silver_of(&before, &lake).await;
+    assert_eq!(show(&lake, "lines", "sku").await, ["a", "b"], "nothing was read again yet");
+    deliver(&lake, "replayed", &[event]).await;
+    assert_eq!(show(&lake, "lines", "sku").await, Vec::<String>::new());
 }
 
 /// The rows of a run are counted by what the latest generation read.

@@ -111,6 +111,14 @@ impl Declaration {
             Some(_) => Some(batch(&text("batch")?, at, delivery, &partition)?),
         };
         let complete = completeness(block, at, batch.is_some())?;
+        if batch.is_some() && fresh_within.is_none() {
+            return problem(
+                &format!("{at}/batch"),
+                "a delivery whose rows do not all arrive does not count, and only the freshness \
+                 check alerts people: expected \"fresh_within\", the time within which a delivery \
+                 has to be complete, such as \"P2D\"",
+            );
+        }
         let number = |name: &str, least: u32, most: u32| match block.get(name) {
             None | Some(Json::Null) => Ok(None),
             Some(Json::Integer(number))
