@@ -758,6 +758,26 @@ fn columns_of_the_envelope_follow_from_the_declaration() {
     }
 }
 
+/// Engines order -0.0 and 0.0 differently, so they would choose different rows.
+#[test]
+fn a_negative_zero_is_zero() {
+    let schema = r#"{"type":"object","required":["id","at","ratio"],
+        "x-dataset":{"source":"a","delivery":"stream","key":["shop_id","id"],"event_time":"at",
+                     "partition":"bucket(id, 4)","sort":["shop_id"]},
+        "properties":{"id":{"type":"string"},"at":{"type":"string","format":"date-time"},
+                      "ratio":{"type":"number"}}}"#;
+    let contracts = Contracts::from_sources([("x", schema)]).unwrap();
+    let contract = contracts.get("x").unwrap();
+    let ratio = |written: &str| {
+        let data = format!(r#"{{"id":"a","at":"2026-11-21T10:00:00Z","ratio":{written}}}"#);
+        let mut row = contract.row();
+        contract.decode(acme(), data.as_bytes(), &mut row).unwrap();
+        format!("{:?}", row.values[contract.position("ratio").unwrap()])
+    };
+    assert_eq!(ratio("-0.0"), ratio("0.0"));
+    assert_ne!(ratio("-0.1"), ratio("0.1"));
+}
+
 #[test]
 fn a_row_of_a_run_belongs_to_its_batch() {
     for (dataset, batch, field) in [

@@ -243,12 +243,17 @@ fn names(columns: &[TableColumn]) -> Vec<&str> {
 }
 
 /// Returns the columns that decide between rows with one key, the most important one first. All
-/// other columns follow, so that rows in any order end in the same row.
+/// other columns follow in the order of the contract, so that rows in any order give the same row.
+///
+/// A row and the rows of its arrays have these columns in common, so the rows that count are of one
+/// version. The run is among them: two runs may deliver a row at the same instant.
 fn precedence(contract: &Contract) -> Vec<&str> {
+    let [_, run] = Contract::DELIVERY;
     let mut columns: Vec<&str> = Vec::new();
     let order = contract.version.as_deref().into_iter().chain([
         Contract::TRIGGERED_AT,
         Contract::GENERATION,
+        run,
         RECEIVED_AT,
         ENVELOPE_ID,
     ]);

@@ -133,6 +133,25 @@ async fn lines_follow_the_order_that_was_sent_last() {
     }
 }
 
+/// Two runs that deliver an order at the same instant: the newer one decides, about the order and
+/// its lines.
+#[tokio::test]
+async fn lines_follow_the_newer_of_two_runs_at_one_instant() {
+    let orders = ORDERS.replace("\"stream\"", "\"batch\"");
+    let runs =
+        [("2026-03-02T04:30:00.000000Z", ["y", "z"]), ("2026-03-02T05:30:00.000000Z", ["a", "b"])];
+    let deliveries = runs.map(|(run, skus)| {
+        let order = Event { id: Some("shop/o1".to_owned()), ..order(1, 1, &skus) };
+        order.in_batch("2026-03-01").in_run(run)
+    });
+    for (one, other) in [(0, 1), (1, 0)] {
+        let lake = lake_of(&orders);
+        deliver(&lake, "first", &deliveries[one..=one]).await;
+        deliver(&lake, "second", &deliveries[other..=other]).await;
+        assert_eq!(show(&lake, "lines", "sku").await, ["a", "b"]);
+    }
+}
+
 fn feedback(id: &str, at: &str, rating: i64) -> Event {
     let data = json!({
         "interaction_id": id, "customer_id": "c1", "channel": "email",
