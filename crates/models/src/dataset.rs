@@ -119,20 +119,27 @@ fn reference(dataset: &str) -> String {
 
 /// Returns the dataset of all runs; none if the batches of no dataset are snapshots.
 fn batch_runs(datasets: &BTreeMap<String, Dataset>) -> Option<Dataset> {
-    let parents: Vec<_> = datasets
-        .iter()
-        .filter(|(_, dataset)| dataset.has_batches)
-        .map(|(reference, _)| reference.clone())
-        .collect();
-    if parents.is_empty() {
+    let with_runs: Vec<_> = datasets.iter().filter(|(_, dataset)| dataset.has_batches).collect();
+    if with_runs.is_empty() {
         return None;
     }
-    let sql = render::batch_runs(parents.iter().map(String::as_str));
+    // Which rows count does not matter here, so the views that say so are left out.
+    let mut views: Vec<View> = Vec::new();
+    let mut objects = BTreeSet::new();
+    for (reference, dataset) in &with_runs {
+        let runs = render::runs_name(reference);
+        let end =
+            dataset.views.iter().position(|view| view.name == runs).map_or(0, |last| last + 1);
+        views.extend(dataset.views[..end].iter().cloned());
+        objects.extend(objects_of(datasets, reference, BATCH_RUNS));
+    }
+    let sql = render::batch_runs(with_runs.iter().map(|(reference, _)| reference.as_str()));
+    views.push(View { name: view_name(BATCH_RUNS), sql, stored: false });
     Some(Dataset {
         columns: None,
-        views: vec![View { name: view_name(BATCH_RUNS), sql, stored: false }],
-        parents,
-        objects: Vec::new(),
+        views,
+        parents: Vec::new(),
+        objects: objects.into_iter().collect(),
         first: vec![reference(CONTROL_TOTALS)],
         has_batches: false,
         key: Vec::new(),
@@ -169,7 +176,8 @@ fn dataset(contracts: &Contracts, contract: &Contract) -> Dataset {
     let is_in_key = |column: &str| key.contains(&column);
     if let (Some((batch, complete)), Some((control_totals, quarantined))) = (batches, totals) {
         let control_totals = generation_view(control_totals, &mut views);
-        let landed = format!("{}__landed", view_name(&name));
+        let view = |part: &str| format!("{}__{part}", view_name(&name));
+        let landed = view("landed");
         // A key with the time of its batch has the batch already. DataFusion confuses a time with
         // its day where rows are grouped by both.
         let batch_of_row = (!is_in_key(batch.column())).then_some(Within::Batch(batch));
@@ -181,8 +189,8 @@ fn dataset(contracts: &Contracts, contract: &Contract) -> Dataset {
             within: batch_of_row.into_iter().chain([Within::Run]).collect(),
         };
         views.push(View { name: landed.clone(), sql: rows_of_runs.sql(), stored: false });
-        let (runs, lines) =
-            (render::runs_name(&name), objects_name(&reference(&quarantined.dataset)));
+        let (runs, newest, kept) = (render::runs_name(&name), view("newest"), view("kept"));
+        let (current, lines) = (view("current"), objects_name(&reference(&quarantined.dataset)));
         let snapshots = render::Snapshots {
             dataset: &contract.dataset,
             table: &table,
@@ -193,9 +201,12 @@ fn dataset(contracts: &Contracts, contract: &Contract) -> Dataset {
             batch,
             complete,
             runs: &runs,
+            newest: &newest,
+            kept: &kept,
         };
-        let current = format!("{}__current", view_name(&name));
-        views.push(View { name: runs.clone(), sql: snapshots.runs(), stored: true });
+        let stored =
+            [(&runs, snapshots.runs()), (&newest, snapshots.newest()), (&kept, snapshots.kept())];
+        views.extend(stored.map(|(name, sql)| View { name: name.clone(), sql, stored: true }));
         views.push(View { name: current.clone(), sql: snapshots.current(), stored: false });
         table = current;
         objects.extend([CONTROL_TOTALS, QUARANTINED].map(reference));

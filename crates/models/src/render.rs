@@ -250,17 +250,24 @@ pub(crate) struct Snapshots<'a> {
     pub(crate) batch: &'a Partitioning,
     /// When a run is complete.
     pub(crate) complete: &'a Completeness,
-    /// The view with the runs.
+    /// The view with the [runs](Self::runs).
     pub(crate) runs: &'a str,
+    /// The view with the [newest](Self::newest) complete runs.
+    pub(crate) newest: &'a str,
+    /// The view with the lines that are [kept](Self::kept).
+    pub(crate) kept: &'a str,
 }
 
 impl Snapshots<'_> {
     /// Returns the query for every run of every batch that has a control total, with its columns
     /// [`RUN_COLUMNS`].
     ///
-    /// A batch has few runs, so the engine keeps the rows instead of computing them for each query
-    /// that reads them. The batch is computed one step before rows are grouped by it: DataFusion
-    /// confuses a time with its day where both are grouped at once.
+    /// A batch has few runs, and a run has few rejected lines. So the engine keeps the rows of this
+    /// view and of those that follow from it, instead of planning and computing them for each query
+    /// that reads them.
+    ///
+    /// The batch is computed one step before rows are grouped by it: DataFusion confuses a time
+    /// with its day where both are grouped at once.
     pub(crate) fn runs(&self) -> String {
         let Self { dataset, table, landed, control_totals, quarantined, .. } = self;
         let batch = batch_name(self.batch, "");
@@ -442,43 +449,38 @@ from compared
         )
     }
 
-    /// Returns the query for the rows that count, duplicates included.
-    pub(crate) fn current(&self) -> String {
-        let Self { dataset, table, quarantined, columns, runs, .. } = self;
-        let batch = batch_name(self.batch, "");
-        let batch_of_candidate = batch_name(self.batch, "candidates.");
-        let columns: Vec<_> = columns.iter().map(|column| format!("candidates.{column}")).collect();
-        let columns = columns.join(",\n    ");
+    /// Returns the query for the newest complete run of each batch.
+    pub(crate) fn newest(&self) -> String {
+        let Self { runs, .. } = self;
         format!(
-            "with complete as (
-    select
-        shop_id,
-        batch,
-        run
-    from {runs}
-    where
-        run <> ''
-        and is_complete
-),
+            "select
+    shop_id,
+    batch,
+    max(run) as run
+from {runs}
+where
+    run <> ''
+    and is_complete
+group by
+    shop_id,
+    batch
+"
+        )
+    }
 
-newest as (
-    select
-        shop_id,
-        batch,
-        max(run) as run
-    from complete
-    group by
-        shop_id,
-        batch
-),
-
-refused as (
+    /// Returns the query for the lines that the newest complete run of their batch lacks because
+    /// they were rejected, with the newest complete run that has each of them.
+    pub(crate) fn kept(&self) -> String {
+        let Self { dataset, table, quarantined, runs, newest, .. } = self;
+        let batch = batch_name(self.batch, "");
+        format!(
+            "with refused as (
     select distinct
         lines.shop_id,
         lines.batch,
         lines.envelope_id
     from {quarantined} as lines
-    left semi join newest
+    left semi join {newest} as newest
         on
             lines.shop_id = newest.shop_id
             and lines.batch = newest.batch
@@ -495,40 +497,59 @@ accepted as (
     from {table}
 ),
 
-kept as (
+complete as (
     select
-        accepted.shop_id,
-        accepted.batch,
-        accepted.envelope_id,
-        max(accepted.run) as run
-    from accepted
-    left semi join refused
-        on
-            accepted.shop_id = refused.shop_id
-            and accepted.batch = refused.batch
-            and accepted.envelope_id = refused.envelope_id
-    left semi join complete
-        on
-            accepted.shop_id = complete.shop_id
-            and accepted.batch = complete.batch
-            and accepted.run = complete.run
-    group by
-        accepted.shop_id,
-        accepted.batch,
-        accepted.envelope_id
+        shop_id,
+        batch,
+        run
+    from {runs}
+    where
+        run <> ''
+        and is_complete
 )
 
 select
+    accepted.shop_id,
+    accepted.batch,
+    accepted.envelope_id,
+    max(accepted.run) as run
+from accepted
+left semi join refused
+    on
+        accepted.shop_id = refused.shop_id
+        and accepted.batch = refused.batch
+        and accepted.envelope_id = refused.envelope_id
+left semi join complete
+    on
+        accepted.shop_id = complete.shop_id
+        and accepted.batch = complete.batch
+        and accepted.run = complete.run
+group by
+    accepted.shop_id,
+    accepted.batch,
+    accepted.envelope_id
+"
+        )
+    }
+
+    /// Returns the query for the rows that count, duplicates included.
+    pub(crate) fn current(&self) -> String {
+        let Self { table, columns, newest, kept, .. } = self;
+        let batch = batch_name(self.batch, "candidates.");
+        let columns: Vec<_> = columns.iter().map(|column| format!("candidates.{column}")).collect();
+        let columns = columns.join(",\n    ");
+        format!(
+            "select
     {columns}
 from {table} as candidates
-left join newest
+left join {newest} as newest
     on
         candidates.shop_id = newest.shop_id
-        and {batch_of_candidate} = newest.batch
-left join kept
+        and {batch} = newest.batch
+left join {kept} as kept
     on
         candidates.shop_id = kept.shop_id
-        and {batch_of_candidate} = kept.batch
+        and {batch} = kept.batch
         and candidates._envelope_id = kept.envelope_id
 where
     candidates._run = newest.run
