@@ -12,15 +12,19 @@
 -- run = "The newest delivery: the time when it began (UTC); null if it is not known."
 -- completed_at = "When the connector had sent the whole delivery."
 -- expected_rows = "Rows in its control total."
+-- expected_quantity = "The sum of their quantities in its control total; null if they have none."
 -- landed_rows = "Distinct rows of it that have arrived in silver."
+-- landed_quantity = "The sum of the quantities of the landed rows; null if they have none."
 -- rejected_rows = "Rows of it that are in quarantine."
+-- is_complete = "Whether rows and quantity are those of its control total."
 --
 -- [checks]
+-- not_null = ["is_complete"]
 -- bounds = ["landed_rows >= 0", "rejected_rows >= 0"]
 
--- The newest delivery of each batch. It is complete if landed and rejected rows are as many as
--- expected. The freshness check alerts people about batches that stay incomplete: until
--- then the complete delivery before it counts.
+-- The newest delivery of each batch. The contract of the dataset says when a delivery is complete.
+-- Until it is, the complete delivery before it counts. The freshness check alerts people about
+-- batches that stay incomplete.
 
 with ranked as (
     select
@@ -31,8 +35,11 @@ with ranked as (
         run,
         completed_at,
         expected_rows,
+        expected_quantity,
         landed_rows,
+        landed_quantity,
         rejected_rows,
+        is_complete,
         row_number() over (
             partition by shop_id, dataset, batch
             order by run desc
@@ -49,8 +56,11 @@ final as (
         nullif(run, '') as run,
         completed_at,
         expected_rows,
+        expected_quantity,
         landed_rows,
-        rejected_rows
+        landed_quantity,
+        rejected_rows,
+        is_complete
     from ranked
     where place = 1
 )

@@ -1,7 +1,7 @@
 -- grain = "one row per shop, day and customer with a web event or an interaction"
 -- key = ["shop_id", "activity_date", "customer_id"]
 -- partition = "activity_date"
--- inputs = ["silver.web_traffic", "silver.crm_interactions", "gold.moved_interactions"]
+-- inputs = ["silver.web_traffic", "silver.crm_interactions"]
 -- every_seconds = 60
 --
 -- [columns]
@@ -89,27 +89,22 @@ activities as (
     from compared
     union all
     select
-        versions.shop_id,
-        cast(versions.occurred_at as date) as activity_date,
-        versions.customer_id,
+        shop_id,
+        cast(occurred_at as date) as activity_date,
+        customer_id,
         0 as web_events,
         0 as sessions,
         0 as web_purchases,
         1 as interactions,
-        case when versions.interaction_type = 'complaint' then 1 else 0 end as complaints,
+        case when interaction_type = 'complaint' then 1 else 0 end as complaints,
         case
-            when versions.interaction_type in ('loyalty_signup', 'loyalty_earn', 'loyalty_redeem')
+            when interaction_type in ('loyalty_signup', 'loyalty_earn', 'loyalty_redeem')
                 then 1
             else 0
         end as loyalty_actions,
-        case when versions.ticket_status = 'opened' then versions.ticket_id end as opened_ticket,
-        versions.rating
-    from silver.crm_interactions as versions
-    left anti join gold.moved_interactions as moved
-        on
-            versions.shop_id = moved.shop_id
-            and cast(versions.occurred_at as date) = moved.interaction_date
-            and versions.interaction_id = moved.interaction_id
+        case when ticket_status = 'opened' then ticket_id end as opened_ticket,
+        rating
+    from silver.crm_interactions
 ),
 
 days as (

@@ -2,6 +2,7 @@
 -- key = ["shop_id", "interaction_date", "interaction_id"]
 -- partition = "interaction_date"
 -- inputs = ["silver.crm_interactions"]
+-- moved_rows_of = "silver.crm_interactions"
 -- lookahead_days = 1   # a correction over midnight
 -- every_seconds = 60
 --
@@ -11,8 +12,9 @@
 -- interaction_id = "The interaction."
 
 -- A correction has the same id and a later time. Of one day the view of the dataset returns the
--- newest version; these are the versions of a day that a version of the next day replaces. Other
--- models leave them out. So they read one day of interactions, and only this small model reads two.
+-- newest version; these are the versions of a day that a version of the next day replaces. All
+-- other models read the dataset without them. So they read one day of interactions, and only this
+-- small model reads two.
 
 with versions as (
     select

@@ -1,7 +1,7 @@
 -- grain = "one row per shop, day, ticket, status and time of an interaction with the status"
 -- key = ["shop_id", "event_date", "ticket_id", "ticket_status", "occurred_at"]
 -- partition = "event_date"
--- inputs = ["silver.crm_interactions", "gold.moved_interactions"]
+-- inputs = ["silver.crm_interactions"]
 -- every_seconds = 10
 --
 -- [columns]
@@ -23,20 +23,15 @@
 
 with events as (
     select
-        versions.shop_id,
-        cast(versions.occurred_at as date) as event_date,
-        versions.ticket_id,
-        versions.ticket_status,
-        versions.occurred_at
-    from silver.crm_interactions as versions
-    left anti join gold.moved_interactions as moved
-        on
-            versions.shop_id = moved.shop_id
-            and cast(versions.occurred_at as date) = moved.interaction_date
-            and versions.interaction_id = moved.interaction_id
+        shop_id,
+        cast(occurred_at as date) as event_date,
+        ticket_id,
+        ticket_status,
+        occurred_at
+    from silver.crm_interactions
     where
-        versions.ticket_id is not null
-        and versions.ticket_status is not null
+        ticket_id is not null
+        and ticket_status is not null
 ),
 
 times as (

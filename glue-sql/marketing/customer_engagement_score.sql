@@ -1,10 +1,7 @@
 -- grain = "one row per shop, day and customer with a web event or an interaction"
 -- key = ["shop_id", "activity_date", "customer_id"]
 -- partition = "activity_date"
--- inputs = [
---     "silver.web_traffic", "silver.crm_interactions", "gold.moved_interactions",
---     "reference.engagement_weights",
--- ]
+-- inputs = ["silver.web_traffic", "silver.crm_interactions", "reference.engagement_weights"]
 -- every_seconds = 20
 --
 -- [columns]
@@ -34,20 +31,15 @@ with activities as (
     where customer_id is not null
     union all
     select
-        versions.shop_id,
-        cast(versions.occurred_at as date) as activity_date,
-        versions.customer_id,
+        shop_id,
+        cast(occurred_at as date) as activity_date,
+        customer_id,
         case
-            when versions.interaction_type in ('loyalty_signup', 'loyalty_earn', 'loyalty_redeem')
+            when interaction_type in ('loyalty_signup', 'loyalty_earn', 'loyalty_redeem')
                 then 'loyalty_action'
             else 'crm_interaction'
         end as activity
-    from silver.crm_interactions as versions
-    left anti join gold.moved_interactions as moved
-        on
-            versions.shop_id = moved.shop_id
-            and cast(versions.occurred_at as date) = moved.interaction_date
-            and versions.interaction_id = moved.interaction_id
+    from silver.crm_interactions
 ),
 
 counts as (

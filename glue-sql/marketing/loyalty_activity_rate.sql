@@ -1,7 +1,7 @@
 -- grain = "one row per shop and day with a web event or an interaction"
 -- key = ["shop_id", "activity_date"]
 -- partition = "activity_date"
--- inputs = ["silver.web_traffic", "silver.crm_interactions", "gold.moved_interactions"]
+-- inputs = ["silver.web_traffic", "silver.crm_interactions"]
 -- every_seconds = 20
 --
 -- [columns]
@@ -31,20 +31,15 @@ with activities as (
     from silver.web_traffic
     union all
     select
-        versions.shop_id,
-        cast(versions.occurred_at as date) as activity_date,
-        versions.customer_id,
+        shop_id,
+        cast(occurred_at as date) as activity_date,
+        customer_id,
         case
-            when versions.interaction_type in ('loyalty_signup', 'loyalty_earn', 'loyalty_redeem')
+            when interaction_type in ('loyalty_signup', 'loyalty_earn', 'loyalty_redeem')
                 then 1
             else 0
         end as is_loyalty
-    from silver.crm_interactions as versions
-    left anti join gold.moved_interactions as moved
-        on
-            versions.shop_id = moved.shop_id
-            and cast(versions.occurred_at as date) = moved.interaction_date
-            and versions.interaction_id = moved.interaction_id
+    from silver.crm_interactions
 ),
 
 -- events without a customer are a group of their own, so that their day has a row

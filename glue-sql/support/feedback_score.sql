@@ -1,7 +1,7 @@
 -- grain = "one row per shop, day and channel with an interaction"
 -- key = ["shop_id", "interaction_date", "channel"]
 -- partition = "interaction_date"
--- inputs = ["silver.crm_interactions", "gold.moved_interactions"]
+-- inputs = ["silver.crm_interactions"]
 -- every_seconds = 20
 --
 -- [columns]
@@ -24,16 +24,11 @@
 
 with interactions as (
     select
-        versions.shop_id,
-        cast(versions.occurred_at as date) as interaction_date,
-        versions.channel,
-        versions.rating
-    from silver.crm_interactions as versions
-    left anti join gold.moved_interactions as moved
-        on
-            versions.shop_id = moved.shop_id
-            and cast(versions.occurred_at as date) = moved.interaction_date
-            and versions.interaction_id = moved.interaction_id
+        shop_id,
+        cast(occurred_at as date) as interaction_date,
+        channel,
+        rating
+    from silver.crm_interactions
 ),
 
 days as (

@@ -92,18 +92,30 @@ def objects_read_as(name: str) -> tuple[str, ...]:
 @cache
 def models(sql: Path = ROOT / "glue-sql") -> dict[str, Model]:
     """Returns the models by name: the SQL files that are neither checks nor migrations."""
-    found = {}
+    found, headers = {}, {}
     for path in sorted(sql.rglob("*.sql")):
         if path.parent.name in ("checks", "warehouse"):
             continue
         lines = path.read_text().splitlines()
         comment = takewhile(lambda line: line.startswith("--"), lines)
-        header = tomllib.loads("\n".join(line.removeprefix("--").strip() for line in comment))
+        headers[path] = tomllib.loads(
+            "\n".join(line.removeprefix("--").strip() for line in comment)
+        )
+    # All other models read a dataset with the model of its moved rows, and leave these out.
+    moved = {
+        header["moved_rows_of"]: path.stem
+        for path, header in headers.items()
+        if "moved_rows_of" in header
+    }
+    for path, header in headers.items():
         inputs = [name.rpartition(".") for name in header["inputs"]]
         by_day = [name for folder, _, name in inputs if folder != "reference"]
+        read = [each for name in by_day for each in objects_read_as(name)]
+        left_out = [moved[name] for name in header["inputs"] if name in moved]
+        read += [each for each in left_out if each != path.stem]
         found[path.stem] = Model(
             path.stem,
-            tuple(dict.fromkeys(each for name in by_day for each in objects_read_as(name))),
+            tuple(dict.fromkeys(read)),
             len(inputs) - len(by_day),
             header.get("lookback_days", 0),
             header.get("lookahead_days", 0),

@@ -332,6 +332,11 @@ def test_unknown_dataset_counts_as_a_daily_delivery(tmp_path: Path) -> None:
     assert month().daily_delivery == month().flows["pos_sales"]
 
 
+def test_models_read_the_model_of_the_rows_that_they_leave_out() -> None:
+    assert models()["feedback_score"].inputs == ("crm_interactions", "moved_interactions")
+    assert models()["moved_interactions"].inputs == ("crm_interactions",)
+
+
 def test_container_insights_are_billed_as_metrics() -> None:
     assert month(insights_groups=3).cloudwatch() - month(
         insights_groups=0

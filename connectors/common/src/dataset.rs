@@ -37,7 +37,8 @@ impl Dataset {
     /// without one they sum nothing.
     ///
     /// # Errors
-    /// When the schema is not a contract, or has no such column of whole numbers.
+    /// When the schema is not a contract, has no such column of whole numbers, or compares control
+    /// totals with the sum of another column.
     pub fn new(
         dataset: &str,
         schema: &str,
@@ -59,6 +60,19 @@ impl Dataset {
                 quantity.unwrap_or_default()
             ),
         })?;
+        if let Some(complete) = &contract.complete {
+            let compared = complete.sum.as_ref().map(|sum| sum.column.as_str());
+            if compared != quantity {
+                return Err(ContractError::Schema {
+                    dataset: dataset.to_owned(),
+                    at: "/x-dataset/complete".to_owned(),
+                    problem: format!(
+                        "the connector sums {quantity:?}, but the contract compares the sum of \
+                         {compared:?}; expected the same column, or no delivery is complete"
+                    ),
+                });
+            }
+        }
         Ok(Self { contract: contract.clone(), quantity })
     }
 
@@ -274,6 +288,16 @@ mod tests {
             let schema = schema("pos_sales");
             let error = Dataset::new("pos_sales", &schema, Some(column)).unwrap_err().to_string();
             assert!(error.contains("pos_sales") && error.contains(column), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_quantity_that_is_summed_is_the_one_that_is_compared() {
+        for column in [None, Some("line_no")] {
+            let error = Dataset::new("pos_sales", &schema("pos_sales"), column).unwrap_err();
+            let error = error.to_string();
+            assert!(error.contains("/x-dataset/complete"), "{error}");
+            assert!(error.contains("Some(\"quantity\")"), "{error}");
         }
     }
 }

@@ -1013,7 +1013,11 @@ async fn rows_of_too_many_days_are_not_sent() {
     // A dataset whose batches may have rows of any day.
     let any_day = "\"copies_within_days\": 0,";
     let schema = shoplake_testing::schema("pos_sales")
-        .replace("\"batch\": \"day(business_date)\",", any_day);
+        .replace("\"batch\": \"day(business_date)\",", any_day)
+        .replace(
+            r#""complete": { "count": "row_count", "sum": { "quantity": "quantity_sum" } },"#,
+            "",
+        );
     let dataset = Dataset::new("pos_sales", &schema, Some("quantity")).unwrap();
     let run = async |world: &World, rows: &[String]| {
         let life = Life(AtomicUsize::new(usize::MAX));

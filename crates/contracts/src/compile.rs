@@ -172,6 +172,16 @@ fn contracts(dataset: &str, document: &Json) -> Compiled<Vec<Contract>> {
     )?;
     let metadata = table.close(&declared);
 
+    if let (Some(batch), Some(child)) = (&declared.batch, pending.first()) {
+        return problem(
+            &child.at,
+            format!(
+                "the rows of an array have no batch of their own, so those of two runs of a batch, \
+                 {batch}, could not be told apart; expected no array: send its items as a dataset \
+                 of their own with \"batch\", or leave \"batch\" out"
+            ),
+        );
+    }
     let mut layouts = Vec::new();
     let mut children = Vec::new();
     let mut arrays = Vec::new();
@@ -220,6 +230,7 @@ fn contracts(dataset: &str, document: &Json) -> Compiled<Vec<Contract>> {
         event_time: declared.event_time,
         partition: declared.partition,
         batch: declared.batch,
+        complete: declared.complete,
         copies_within_days: declared.copies_within_days,
         belongs_to: declared.belongs_to,
         generation: declared.generation,
@@ -314,6 +325,7 @@ fn compile_child(
         partition: declared.partition.clone(),
         // The rows count with their parent, whose batch, copies and parent decide.
         batch: None,
+        complete: None,
         copies_within_days: declared.copies_within_days,
         belongs_to: Some(Parent {
             dataset: parent.to_owned(),

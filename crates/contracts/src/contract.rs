@@ -37,6 +37,26 @@ pub struct Parent {
     pub version: Option<String>,
 }
 
+/// When a run of a batch is complete: what its rows and its control total agree in. Each row counts
+/// once, however often it arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completeness {
+    /// The column of the control total with the number of the run's rows, the rejected ones
+    /// included.
+    pub count: String,
+    /// What the control total adds up; `None` if the rows have no quantity.
+    pub sum: Option<ControlSum>,
+}
+
+/// A column of a dataset, and the column of its control totals with the sum of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlSum {
+    /// The column of the dataset.
+    pub column: String,
+    /// The column of the control total.
+    pub total: String,
+}
+
 /// A compiled schema: the columns of a dataset's silver table, and the decoder of its rows.
 #[derive(Clone, Debug)]
 pub struct Contract {
@@ -63,6 +83,8 @@ pub struct Contract {
     /// column, whose text names the batch. A row with a run belongs to that batch, and counts only
     /// if its run is the newest complete one: a row that the next delivery lacks no longer counts.
     pub batch: Option<Partitioning>,
+    /// When a run of a batch is complete; `None` only without [`batch`](Self::batch).
+    pub complete: Option<Completeness>,
     /// How many days may lie between rows with the same key, if their partition column may change:
     /// models read so many days more on either side. Copies that are further apart count once each.
     /// `None` if the partition column can't change, or does not matter.

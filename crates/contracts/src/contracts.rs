@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use shoplake_jobs::ColumnType;
+
 use crate::compile;
 use crate::contract::Contract;
 use crate::error::ContractError;
@@ -15,6 +17,9 @@ pub struct Contracts {
 }
 
 impl Contracts {
+    /// The dataset of control totals: what a connector says that it sent.
+    pub const CONTROL_TOTALS: &'static str = "control_totals";
+
     /// Compiles every `<dataset>.json` of a folder.
     ///
     /// # Errors
@@ -64,6 +69,7 @@ impl Contracts {
         }
         let contracts = Self { by_dataset };
         contracts.check_parents(false)?;
+        contracts.check_totals()?;
         Ok(contracts)
     }
 
@@ -96,6 +102,31 @@ impl Contracts {
                 at: "/x-dataset/parent".to_owned(),
                 problem: format!("{:?}: {problem}", declared.dataset),
             });
+        }
+        Ok(())
+    }
+
+    /// Checks that control totals have what the rows of batches are compared with.
+    fn check_totals(&self) -> Result<(), ContractError> {
+        let Some(totals) = self.get(Self::CONTROL_TOTALS) else { return Ok(()) };
+        let is_number = |name: &str| {
+            totals.columns.iter().any(|column| {
+                column.name == name && column.column_type == ColumnType::Bigint && !column.nullable
+            })
+        };
+        for contract in self.iter() {
+            let Some(complete) = &contract.complete else { continue };
+            let named = [Some(&complete.count), complete.sum.as_ref().map(|sum| &sum.total)];
+            if let Some(name) = named.into_iter().flatten().find(|name| !is_number(name)) {
+                return Err(ContractError::Schema {
+                    dataset: contract.dataset.clone(),
+                    at: "/x-dataset/complete".to_owned(),
+                    problem: format!(
+                        "{name:?} is not a required integer of {}",
+                        Self::CONTROL_TOTALS
+                    ),
+                });
+            }
         }
         Ok(())
     }

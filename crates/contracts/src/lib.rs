@@ -30,7 +30,7 @@ mod value;
 mod window;
 
 pub use column::Column;
-pub use contract::{Contract, Delivery, Parent};
+pub use contract::{Completeness, Contract, ControlSum, Delivery, Parent};
 pub use contracts::Contracts;
 pub use decode::{Decode, Ignore, Rejected};
 pub use error::ContractError;

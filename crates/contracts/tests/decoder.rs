@@ -11,7 +11,9 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
-use shoplake_contracts::{Code, Contract, Contracts, Delivery, RowMetadata, TimeWindow, text};
+use shoplake_contracts::{
+    Code, Completeness, Contract, Contracts, ControlSum, Delivery, RowMetadata, TimeWindow, text,
+};
 
 use support::documents;
 use support::encode::encode;
@@ -593,6 +595,9 @@ fn placed(block: &str) -> Result<Contract, String> {
         .map_err(|error| error.to_string())
 }
 
+/// What a dataset with batches says besides: when a run of a batch is complete, and how soon.
+const SNAPSHOTS: &str = r#","complete":{"count":"row_count"},"fresh_within":"P2D""#;
+
 const BY_ID: &str = r#""key":["shop_id","id"],"partition":"day(day)","delivery":"#;
 
 #[test]
@@ -610,11 +615,12 @@ fn a_place_that_may_change_under_the_key_is_refused() {
     assert!(
         placed(r#""key":["shop_id","id"],"partition":"bucket(id, 4)","delivery":"stream""#).is_ok()
     );
-    assert!(by_id(r#","batch":"day(day)""#).is_ok());
+    assert!(by_id(&format!(r#","batch":"day(day)"{SNAPSHOTS}"#)).is_ok());
     let declared = by_id(r#","copies_within_days":3"#).unwrap();
     assert_eq!(declared.copies_within_days, Some(3));
 
-    let useless = by_id(r#","batch":"day(day)","copies_within_days":0"#).unwrap_err();
+    let useless = by_id(&format!(r#","batch":"day(day)","copies_within_days":0{SNAPSHOTS}"#));
+    let useless = useless.unwrap_err();
     assert!(useless.contains("/x-dataset/copies_within_days") && useless.contains("remove it"));
     let error = by_id(r#","copies_within_days":32"#).unwrap_err();
     assert!(error.contains("from 0 to 31, found 32"), "{error}");
@@ -624,7 +630,7 @@ fn a_place_that_may_change_under_the_key_is_refused() {
 fn a_batch_lies_within_a_partition() {
     let by_at = |partition: &str, batch: &str| {
         placed(&format!(
-            r#""key":["shop_id","id"],"delivery":"batch","partition":"{partition}","batch":"{batch}""#
+            r#""key":["shop_id","id"],"delivery":"batch","partition":"{partition}","batch":"{batch}"{SNAPSHOTS}"#
         ))
     };
     for (partition, batch) in
@@ -646,6 +652,93 @@ fn a_batch_lies_within_a_partition() {
     assert!(stream.contains("only a dataset with \"delivery\": \"batch\""), "{stream}");
 }
 
+/// A dataset with batches and an amount, which says this of complete runs.
+fn with_batches(complete: &str) -> Result<Contracts, String> {
+    let schema = format!(
+        r#"{{"type":"object","required":["id","day","at","amount"],
+            "x-dataset":{{"source":"pos","event_time":"at","sort":["shop_id"],{BY_ID}"batch",
+                          "fresh_within":"P2D","batch":"day(day)"{complete}}},
+            "properties":{{"id":{{"type":"string"}},
+                           "day":{{"type":"string","format":"date"}},
+                           "at":{{"type":"string","format":"date-time"}},
+                           "amount":{{"type":"integer","minimum":0,"maximum":9}},
+                           "price":{{"type":"integer","minimum":0,"maximum":9}}}}}}"#
+    );
+    let totals = sources().into_iter().find(|(dataset, _)| dataset == "control_totals").unwrap();
+    Contracts::from_sources([("x".to_owned(), schema), totals]).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_contract_says_when_a_run_is_complete() {
+    let complete = |declared: &str| with_batches(&format!(",\"complete\":{declared}"));
+    let declared = complete(r#"{"count":"row_count","sum":{"amount":"quantity_sum"}}"#).unwrap();
+    let declared = declared.get("x").unwrap().complete.clone().unwrap();
+    let sum = ControlSum { column: "amount".to_owned(), total: "quantity_sum".to_owned() };
+    assert_eq!(declared, Completeness { count: "row_count".to_owned(), sum: Some(sum) });
+    let declared = complete(r#"{"count":"row_count"}"#).unwrap();
+    assert_eq!(declared.get("x").unwrap().complete.as_ref().unwrap().sum, None);
+
+    for (declared, parts) in [
+        ("", ["/x-dataset/batch", "\"complete\" has to say when"]),
+        (r#","complete":{"count":3}"#, ["/x-dataset/complete", "expected {\"count\""]),
+        (
+            r#","complete":{"count":"row_count","sum":{"amount":"a","price":"b"}}"#,
+            ["/x-dataset/complete", "expected {\"count\""],
+        ),
+        (r#","complete":{"count":"rows"}"#, ["\"rows\"", "integer of control_totals"]),
+        (r#","complete":{"count":"run"}"#, ["\"run\"", "integer of control_totals"]),
+        (
+            r#","complete":{"count":"row_count","sum":{"amount":"total"}}"#,
+            ["\"total\"", "integer of control_totals"],
+        ),
+        (
+            r#","complete":{"count":"row_count","sum":{"units":"quantity_sum"}}"#,
+            ["\"units\"", "not a column"],
+        ),
+        (
+            r#","complete":{"count":"row_count","sum":{"price":"quantity_sum"}}"#,
+            ["\"price\"", "must be a required integer"],
+        ),
+    ] {
+        let error = with_batches(declared).unwrap_err();
+        assert!(parts.iter().all(|part| error.contains(part)), "{declared}: {error}");
+    }
+    let useless = placed(&format!("{BY_ID}\"batch\",\"copies_within_days\":0{SNAPSHOTS}"));
+    assert!(useless.unwrap_err().contains("has no effect without \"batch\""));
+}
+
+/// Otherwise no one would learn of a batch that stays incomplete.
+#[test]
+fn a_dataset_with_batches_says_how_soon_they_are_complete() {
+    let late = SNAPSHOTS.replace(",\"fresh_within\":\"P2D\"", "");
+    let error = placed(&format!("{BY_ID}\"batch\",\"batch\":\"day(day)\"{late}")).unwrap_err();
+    assert!(error.contains("/x-dataset/batch"), "{error}");
+    assert!(error.contains("expected \"fresh_within\""), "{error}");
+}
+
+#[test]
+fn a_dataset_with_batches_has_no_arrays() {
+    let with_lines = |block: &str| {
+        let schema = format!(
+            r#"{{"type":"object","required":["id","day","at"],
+                "x-dataset":{{"source":"a","event_time":"at","sort":["shop_id"],{BY_ID}{block}}},
+                "properties":{{"id":{{"type":"string"}},
+                               "day":{{"type":"string","format":"date"}},
+                               "at":{{"type":"string","format":"date-time"}},
+                               "lines":{{"type":"array",
+                                   "x-child":{{"dataset":"lines","ordinal":"line_no"}},
+                                   "items":{{"type":"object",
+                                             "properties":{{"sku":{{"type":"string"}}}}}}}}}}}}"#
+        );
+        Contracts::from_sources([("x", schema)]).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(with_lines("\"batch\",\"copies_within_days\":0"), Ok(()));
+    let error = with_lines(&format!("\"batch\",\"batch\":\"day(day)\"{SNAPSHOTS}")).unwrap_err();
+    for part in ["/properties/lines", "could not be told apart", "a dataset of their own"] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
 #[test]
 fn columns_of_the_envelope_follow_from_the_declaration() {
     let last = |block: &str| -> Vec<String> {
@@ -663,6 +756,26 @@ fn columns_of_the_envelope_follow_from_the_declaration() {
         let error = placed(&format!("{BY_ID}\"stream\"{copies},\"generation\":{generation}"));
         assert!(error.unwrap_err().contains("from 1 to 9999"), "{generation}");
     }
+}
+
+/// Engines order -0.0 and 0.0 differently, so they would choose different rows.
+#[test]
+fn a_negative_zero_is_zero() {
+    let schema = r#"{"type":"object","required":["id","at","ratio"],
+        "x-dataset":{"source":"a","delivery":"stream","key":["shop_id","id"],"event_time":"at",
+                     "partition":"bucket(id, 4)","sort":["shop_id"]},
+        "properties":{"id":{"type":"string"},"at":{"type":"string","format":"date-time"},
+                      "ratio":{"type":"number"}}}"#;
+    let contracts = Contracts::from_sources([("x", schema)]).unwrap();
+    let contract = contracts.get("x").unwrap();
+    let ratio = |written: &str| {
+        let data = format!(r#"{{"id":"a","at":"2026-11-21T10:00:00Z","ratio":{written}}}"#);
+        let mut row = contract.row();
+        contract.decode(acme(), data.as_bytes(), &mut row).unwrap();
+        format!("{:?}", row.values[contract.position("ratio").unwrap()])
+    };
+    assert_eq!(ratio("-0.0"), ratio("0.0"));
+    assert_ne!(ratio("-0.1"), ratio("0.1"));
 }
 
 #[test]

@@ -28,18 +28,8 @@ pub(crate) struct CommonChecks {
     bounds: Vec<String>,
     /// Columns with the expression that each one equals, nulls included.
     reconciles: BTreeMap<String, String>,
-    /// The dataset whose batches arrived as their control totals say.
-    control_totals: Option<ControlTotals>,
-}
-
-/// Compares what connectors say they sent with what arrived.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ControlTotals {
-    /// The dataset.
-    dataset: String,
-    /// The column whose sum a control total states.
-    quantity: String,
+    /// An input whose batches arrived as their control totals say.
+    control_totals: Option<String>,
 }
 
 impl CommonChecks {
@@ -51,11 +41,13 @@ impl CommonChecks {
     /// Returns the checks of `model`. Each returns `shop_id`: that of a row of the model, whose key
     /// has it, or that of a control total.
     ///
-    /// Control totals have severity error: a run whose quantities differ from its total gives wrong
-    /// sums, so its shop keeps the rows of the last commit until a right run arrives.
+    /// Control totals have severity error: what a run with other rows or quantities than its total
+    /// is about is not known, so its shop keeps the rows of the last commit until a right run
+    /// arrives.
     pub(crate) fn compile(
         &self,
         model: &str,
+        inputs: &[String],
         datasets: &BTreeMap<String, Dataset>,
     ) -> Result<Vec<Check>, Reason> {
         let severity = self.severity.unwrap_or(Severity::Warn);
@@ -93,8 +85,8 @@ impl CommonChecks {
                 &rows_that_violate(model, &conditions),
             )?);
         }
-        if let Some(totals) = &self.control_totals {
-            checks.push(totals.check(datasets)?);
+        if let Some(dataset) = &self.control_totals {
+            checks.push(check_totals(dataset, inputs, datasets)?);
         }
         Ok(checks)
     }
@@ -133,68 +125,35 @@ fn rows_that_violate(model: &str, conditions: &[String]) -> String {
     format!("select *\nfrom gold.{model}\nwhere\n    {}", violations.join("\n    or "))
 }
 
-impl ControlTotals {
-    /// The query lists batches whose newest run, or the run that counts, has more rows than
-    /// expected, or as many rows and another quantity. Each run is compared with itself. A row in
-    /// quarantine counts as arrived, once, unless a replay has made it a row of silver since. The
-    /// connector does not know its quantity, so the quantities of such a run are not compared.
-    ///
-    /// Fewer rows are a failure only without a run, as such rows count at once. The freshness check
-    /// finds other batches that stay incomplete.
-    fn check(&self, datasets: &BTreeMap<String, Dataset>) -> Result<Check, Reason> {
-        let Self { dataset, quantity } = self;
-        let reference = format!("silver.{dataset}");
-        let batch = datasets.get(&reference).and_then(|dataset| dataset.batch.as_deref());
-        let batch = batch.ok_or_else(|| Reason::Value {
-            key: "checks.control_totals.dataset",
-            value: dataset.clone(),
-            expected: "a dataset whose contract has \"batch\" in x-dataset",
-        })?;
-        let runs = runs_name(&reference);
-        let sql = format!(
-            "with last_runs as (
+/// Returns the check of the control totals of a dataset. It lists batches whose newest run is not
+/// complete although as many rows as expected have arrived, or more. Each run is compared with
+/// itself.
+///
+/// Fewer rows are a failure only without a run, as such rows count at once. The freshness check
+/// finds other batches that stay incomplete.
+fn check_totals(
+    dataset: &str,
+    inputs: &[String],
+    datasets: &BTreeMap<String, Dataset>,
+) -> Result<Check, Reason> {
+    let reference = format!("silver.{dataset}");
+    let has_runs = datasets.get(&reference).is_some_and(|dataset| dataset.has_batches);
+    if !has_runs || !inputs.contains(&reference) {
+        return Err(Reason::Value {
+            key: "checks.control_totals",
+            value: dataset.to_owned(),
+            expected: "an input of the model whose contract has \"batch\" in x-dataset, without \
+                       \"silver.\"",
+        });
+    }
+    let runs = runs_name(&reference);
+    let sql = format!(
+        "with newest as (
     select
         shop_id,
         batch,
-        max(run) as run,
-        max(
-            case when run <> '' and expected_rows = landed_rows + rejected_rows then run end
-        ) as counting_run
+        max(run) as run
     from {runs}
-    group by
-        shop_id,
-        batch
-),
-
-newest as (
-    select
-        shop_id,
-        batch,
-        run
-    from last_runs
-    union
-    select
-        shop_id,
-        batch,
-        counting_run as run
-    from last_runs
-    where counting_run is not null
-),
-
-rows_of_batches as (
-    select
-        shop_id,
-        {batch} as batch,
-        {quantity} as quantity
-    from {reference}
-),
-
-quantities as (
-    select
-        shop_id,
-        batch,
-        sum(quantity) as actual_quantity
-    from rows_of_batches
     group by
         shop_id,
         batch
@@ -210,44 +169,33 @@ final as (
         runs.rejected_rows,
         runs.quarantined_rows,
         runs.expected_quantity,
-        coalesce(quantities.actual_quantity, 0) as actual_quantity
+        runs.landed_quantity as actual_quantity
     from {runs} as runs
     left semi join newest
         on
             runs.shop_id = newest.shop_id
             and runs.batch = newest.batch
             and runs.run = newest.run
-    left join quantities
-        on
-            runs.shop_id = quantities.shop_id
-            and runs.batch = quantities.batch
+    where not runs.is_complete
 )
 
 select *
 from final
 where
-    actual_rows > expected_rows
-    or (
-        run = ''
-        and actual_rows < expected_rows
-    )
-    or (
-        actual_rows = expected_rows
-        and quarantined_rows = 0
-        and expected_quantity <> actual_quantity
-    )"
-        );
-        Ok(check(
-            format!("control_totals_{dataset}"),
-            Severity::Error,
-            vec![reference],
-            format!(
-                "no more rows of {dataset} arrived than the control total of a batch says, and the \
-                 quantities of as many rows add up to its quantity"
-            ),
-            &sql,
-        )?)
-    }
+    run = ''
+    or actual_rows >= expected_rows"
+    );
+    Ok(check(
+        format!("control_totals_{dataset}"),
+        Severity::Error,
+        // The runs are a view of the model's own input.
+        Vec::new(),
+        format!(
+            "no more rows of {dataset} arrived than the control total of a batch says, and the \
+             quantities of as many rows add up to its quantity"
+        ),
+        &sql,
+    )?)
 }
 
 #[cfg(test)]
@@ -258,7 +206,7 @@ mod tests {
 
     fn compile(toml: &str) -> Vec<(String, String)> {
         let checks: CommonChecks = toml::from_str(toml).unwrap();
-        let compiled = checks.compile("daily", &BTreeMap::new()).unwrap();
+        let compiled = checks.compile("daily", &[], &BTreeMap::new()).unwrap();
         compiled.into_iter().map(|check| (check.name, check.query.render(str::to_owned))).collect()
     }
 
@@ -298,22 +246,30 @@ mod tests {
         crate::dataset::all(&contracts.unwrap())
     }
 
+    fn inputs() -> [String; 2] {
+        ["silver.pos_sales", "silver.quarantined"].map(str::to_owned)
+    }
+
     #[test]
-    fn control_totals_compare_the_runs_of_a_dataset() {
+    fn control_totals_compare_the_runs_of_an_input() {
         let datasets = datasets();
-        let compile = |dataset: &str| {
-            let checks: CommonChecks = toml::from_str(&format!(
-                "control_totals = {{ dataset = \"{dataset}\", quantity = \"quantity\" }}"
-            ))
-            .unwrap();
-            checks.compile("daily", &datasets).map_err(|error| error.to_string())
+        let compile = |dataset: &str, inputs: &[String]| {
+            let checks = format!("control_totals = \"{dataset}\"");
+            let checks: CommonChecks = toml::from_str(&checks).unwrap();
+            checks.compile("daily", inputs, &datasets).map_err(|error| error.to_string())
         };
-        let checks = compile("pos_sales").unwrap();
+        let checks = compile("pos_sales", &inputs()).unwrap();
         let [check] = &checks[..] else { panic!("one check") };
         assert_eq!(check.name, "control_totals_pos_sales");
-        assert_eq!(check.inputs, ["silver.pos_sales"]);
-        let error = compile("quarantined").unwrap_err();
-        assert!(error.contains("a dataset whose contract has \"batch\""), "{error}");
+        let sql = check.query.render(str::to_owned);
+        assert!(sql.contains("where not runs.is_complete"), "{sql}");
+        for (dataset, inputs) in [("quarantined", &inputs()[..]), ("pos_sales", &[])] {
+            let error = compile(dataset, inputs).unwrap_err();
+            assert!(
+                error.contains("an input of the model whose contract has \"batch\""),
+                "{error}"
+            );
+        }
     }
 
     #[test]
@@ -331,11 +287,11 @@ mod tests {
     fn control_totals_withhold_and_other_common_checks_warn() {
         let severities = |toml: &str| {
             let checks: CommonChecks = toml::from_str(toml).unwrap();
-            let compiled = checks.compile("daily", &datasets()).unwrap();
+            let compiled = checks.compile("daily", &inputs(), &datasets()).unwrap();
             compiled.into_iter().map(|check| check.severity).collect::<Vec<_>>()
         };
         let rules = "not_null = [\"units\"]\nreconciles = { net = \"gross\" }";
-        let totals = "control_totals = { dataset = \"pos_sales\", quantity = \"1\" }";
+        let totals = "control_totals = \"pos_sales\"";
         assert_eq!(
             severities(&format!("{rules}\n{totals}")),
             [Severity::Warn, Severity::Warn, Severity::Error]
@@ -348,9 +304,9 @@ mod tests {
 
     #[test]
     fn control_totals_return_the_shop() {
-        let totals = "control_totals = { dataset = \"pos_sales\", quantity = \"1\" }";
+        let totals = "control_totals = \"pos_sales\"";
         let checks: CommonChecks = toml::from_str(totals).unwrap();
-        let [check] = &checks.compile("daily", &datasets()).unwrap()[..] else {
+        let [check] = &checks.compile("daily", &inputs(), &datasets()).unwrap()[..] else {
             panic!("one check")
         };
         assert_eq!(check.query.columns().unwrap()[0], "shop_id");

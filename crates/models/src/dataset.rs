@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use shoplake_contracts::{Contract, Contracts, Parent, Partitioning};
 use shoplake_jobs::{TableColumn, View};
 
-use crate::render::{self, Deduplication, objects_name, view_name};
+use crate::render::{self, Deduplication, Within, objects_name, view_name};
 
 /// Columns with the time and the envelope in which a row arrived. They decide between rows that are
 /// otherwise equal.
 const RECEIVED_AT: &str = "_received_at";
 const ENVELOPE_ID: &str = "_envelope_id";
 
-const CONTROL_TOTALS: &str = "control_totals";
+const CONTROL_TOTALS: &str = Contracts::CONTROL_TOTALS;
 const QUARANTINED: &str = "quarantined";
 
 /// The runs of all batches, as queries name them: see [`render::batch_runs`].
@@ -31,13 +31,58 @@ pub(crate) struct Dataset {
     pub(crate) objects: Vec<String>,
     /// The datasets of which a day has to have an object to be computed for the first time.
     pub(crate) first: Vec<String>,
-    /// The name of a row's batch, as an expression over its columns; none unless its batches are
-    /// snapshots.
-    pub(crate) batch: Option<String>,
+    /// Whether its batches are snapshots, so that it has runs.
+    pub(crate) has_batches: bool,
+    /// Its key.
+    pub(crate) key: Vec<String>,
+    /// The column whose day is the place of a row, if a correction may move the row to another day
+    /// without its key.
+    pub(crate) movable: Option<String>,
+    /// What finds the rows that were moved, if a model does.
+    pub(crate) moved: Option<MovedRows>,
     /// Whether its objects are partitioned by day or hour.
     pub(crate) by_day: bool,
     /// How many days more are read on either side, for copies of the rows of a day.
     pub(crate) copies_within_days: u16,
+}
+
+/// The model with the rows of a dataset that a correction has moved to another day: the key of each
+/// and the day that it left. No other model sees them.
+#[derive(Clone, Debug)]
+pub(crate) struct MovedRows {
+    /// The model, as queries name it.
+    pub(crate) model: String,
+    /// Its column with the day.
+    pub(crate) day: String,
+}
+
+impl Dataset {
+    /// Returns what finds the moved rows, unless it is the model `reader` itself.
+    pub(crate) fn moved_for(&self, reader: &str) -> Option<&MovedRows> {
+        self.moved.as_ref().filter(|moved| moved.model != reader)
+    }
+
+    /// Returns the views that the model `reader` reads. The last one is the dataset, without the
+    /// rows that were moved.
+    pub(crate) fn views_for(&self, reader: &str) -> Vec<View> {
+        let moved = self.moved_for(reader).zip(self.movable.as_deref());
+        let Some(((moved, place), (dataset, views))) = moved.zip(self.views.split_last()) else {
+            return self.views.clone();
+        };
+        let versions = format!("{}__versions", dataset.name);
+        let sql = render::without_moved(&render::Moved {
+            table: &versions,
+            columns: self.columns.as_deref().map(names).unwrap_or_default(),
+            key: &self.key,
+            place,
+            moved: &view_name(&moved.model),
+            day: &moved.day,
+        });
+        let mut views = views.to_vec();
+        views.push(View { name: versions, ..dataset.clone() });
+        views.push(View { sql, ..dataset.clone() });
+        views
+    }
 }
 
 /// Returns all datasets, by their name in queries: `silver.<dataset>`.
@@ -52,13 +97,18 @@ pub(crate) fn all(contracts: &Contracts) -> BTreeMap<String, Dataset> {
     datasets
 }
 
-/// Returns every dataset whose objects are read for `input`, sorted.
-pub(crate) fn objects_of(datasets: &BTreeMap<String, Dataset>, input: &str) -> BTreeSet<String> {
+/// Returns every dataset and model whose objects the model `reader` reads for `input`, sorted.
+pub(crate) fn objects_of(
+    datasets: &BTreeMap<String, Dataset>,
+    input: &str,
+    reader: &str,
+) -> BTreeSet<String> {
     let Some(dataset) = datasets.get(input) else { return BTreeSet::new() };
     let mut objects: BTreeSet<_> = dataset.objects.iter().cloned().collect();
     objects.extend(dataset.columns.is_some().then(|| input.to_owned()));
+    objects.extend(dataset.moved_for(reader).map(|moved| moved.model.clone()));
     for parent in &dataset.parents {
-        objects.extend(objects_of(datasets, parent));
+        objects.extend(objects_of(datasets, parent, reader));
     }
     objects
 }
@@ -69,22 +119,32 @@ fn reference(dataset: &str) -> String {
 
 /// Returns the dataset of all runs; none if the batches of no dataset are snapshots.
 fn batch_runs(datasets: &BTreeMap<String, Dataset>) -> Option<Dataset> {
-    let parents: Vec<_> = datasets
-        .iter()
-        .filter(|(_, dataset)| dataset.batch.is_some())
-        .map(|(reference, _)| reference.clone())
-        .collect();
-    if parents.is_empty() {
+    let with_runs: Vec<_> = datasets.iter().filter(|(_, dataset)| dataset.has_batches).collect();
+    if with_runs.is_empty() {
         return None;
     }
-    let sql = render::batch_runs(parents.iter().map(String::as_str));
+    // Which rows count does not matter here, so the views that say so are left out.
+    let mut views: Vec<View> = Vec::new();
+    let mut objects = BTreeSet::new();
+    for (reference, dataset) in &with_runs {
+        let runs = render::runs_name(reference);
+        let end =
+            dataset.views.iter().position(|view| view.name == runs).map_or(0, |last| last + 1);
+        views.extend(dataset.views[..end].iter().cloned());
+        objects.extend(objects_of(datasets, reference, BATCH_RUNS));
+    }
+    let sql = render::batch_runs(with_runs.iter().map(|(reference, _)| reference.as_str()));
+    views.push(View { name: view_name(BATCH_RUNS), sql, stored: false });
     Some(Dataset {
         columns: None,
-        views: vec![View { name: view_name(BATCH_RUNS), sql, stored: false }],
-        parents,
-        objects: Vec::new(),
+        views,
+        parents: Vec::new(),
+        objects: objects.into_iter().collect(),
         first: vec![reference(CONTROL_TOTALS)],
-        batch: None,
+        has_batches: false,
+        key: Vec::new(),
+        movable: None,
+        moved: None,
         by_day: true,
         copies_within_days: 0,
     })
@@ -103,7 +163,8 @@ fn dataset(contracts: &Contracts, contract: &Contract) -> Dataset {
     let name = reference(&contract.dataset);
     // No run is known to be complete without the control totals and the quarantine.
     let totals = contracts.get(CONTROL_TOTALS).zip(contracts.get(QUARANTINED));
-    let batch = contract.batch.as_ref().filter(|_| totals.is_some());
+    let batches =
+        contract.batch.as_ref().zip(contract.complete.as_ref()).filter(|_| totals.is_some());
     // A parent that is not among the contracts says nothing about its rows.
     let parent =
         contract.belongs_to.as_ref().filter(|parent| contracts.get(&parent.dataset).is_some());
@@ -111,22 +172,41 @@ fn dataset(contracts: &Contracts, contract: &Contract) -> Dataset {
     let mut views = Vec::new();
     let mut objects = Vec::new();
     let mut table = generation_view(contract, &mut views);
-    if let (Some(batch), Some((control_totals, quarantined))) = (batch, totals) {
+    let key: Vec<_> = contract.key.iter().map(String::as_str).collect();
+    let is_in_key = |column: &str| key.contains(&column);
+    if let (Some((batch, complete)), Some((control_totals, quarantined))) = (batches, totals) {
         let control_totals = generation_view(control_totals, &mut views);
-        let (runs, lines) =
-            (render::runs_name(&name), objects_name(&reference(&quarantined.dataset)));
+        let view = |part: &str| format!("{}__{part}", view_name(&name));
+        let landed = view("landed");
+        // A key with the time of its batch has the batch already. DataFusion confuses a time with
+        // its day where rows are grouped by both.
+        let batch_of_row = (!is_in_key(batch.column())).then_some(Within::Batch(batch));
+        let rows_of_runs = Deduplication {
+            table: &table,
+            columns: names(&columns),
+            precedence: precedence(contract),
+            key: key.clone(),
+            within: batch_of_row.into_iter().chain([Within::Run]).collect(),
+        };
+        views.push(View { name: landed.clone(), sql: rows_of_runs.sql(), stored: false });
+        let (runs, newest, kept) = (render::runs_name(&name), view("newest"), view("kept"));
+        let (current, lines) = (view("current"), objects_name(&reference(&quarantined.dataset)));
         let snapshots = render::Snapshots {
             dataset: &contract.dataset,
             table: &table,
+            landed: &landed,
             control_totals: &control_totals,
             quarantined: &lines,
             columns: names(&columns),
-            key: contract.key.iter().map(String::as_str).collect(),
             batch,
+            complete,
             runs: &runs,
+            newest: &newest,
+            kept: &kept,
         };
-        let current = format!("{}__current", view_name(&name));
-        views.push(View { name: runs.clone(), sql: snapshots.runs(), stored: true });
+        let stored =
+            [(&runs, snapshots.runs()), (&newest, snapshots.newest()), (&kept, snapshots.kept())];
+        views.extend(stored.map(|(name, sql)| View { name: name.clone(), sql, stored: true }));
         views.push(View { name: current.clone(), sql: snapshots.current(), stored: false });
         table = current;
         objects.extend([CONTROL_TOTALS, QUARANTINED].map(reference));
@@ -135,11 +215,14 @@ fn dataset(contracts: &Contracts, contract: &Contract) -> Dataset {
         table: &table,
         columns: names(&columns),
         precedence: precedence(contract),
-        key: contract.key.iter().map(String::as_str).collect(),
         // All models agree about copies on several days, however many days they read.
-        day_of: (contract.copies_within_days == Some(0) || contract.batch.is_some())
+        within: (contract.copies_within_days == Some(0) || contract.batch.is_some())
             .then(|| contract.partition.column())
-            .filter(|column| !contract.key.iter().any(|key| key == column)),
+            .filter(|column| !is_in_key(column))
+            .map(Within::Day)
+            .into_iter()
+            .collect(),
+        key: key.clone(),
     };
     let distinct = match parent {
         Some(_) => format!("{}__distinct", view_name(&name)),
@@ -155,7 +238,11 @@ fn dataset(contracts: &Contracts, contract: &Contract) -> Dataset {
         parents: parent.iter().map(|parent| reference(&parent.dataset)).collect(),
         objects,
         first: vec![name],
-        batch: batch.map(|batch| render::batch_name(batch, "")),
+        has_batches: batches.is_some(),
+        key: contract.key.clone(),
+        movable: (contract.copies_within_days == Some(0))
+            .then(|| contract.partition.column().to_owned()),
+        moved: None,
         by_day: matches!(contract.partition, Partitioning::Day(_) | Partitioning::Hour(_)),
         copies_within_days: contract.copies_within_days.unwrap_or(0),
         columns: Some(columns),
@@ -167,12 +254,17 @@ fn names(columns: &[TableColumn]) -> Vec<&str> {
 }
 
 /// Returns the columns that decide between rows with one key, the most important one first. All
-/// other columns follow, so that rows in any order end in the same row.
+/// other columns follow in the order of the contract, so that rows in any order give the same row.
+///
+/// A row and the rows of its arrays have these columns in common, so the rows that count are of one
+/// version. The run is among them: two runs may deliver a row at the same instant.
 fn precedence(contract: &Contract) -> Vec<&str> {
+    let [_, run] = Contract::DELIVERY;
     let mut columns: Vec<&str> = Vec::new();
     let order = contract.version.as_deref().into_iter().chain([
         Contract::TRIGGERED_AT,
         Contract::GENERATION,
+        run,
         RECEIVED_AT,
         ENVELOPE_ID,
     ]);
@@ -203,6 +295,9 @@ fn generation_view(contract: &Contract, views: &mut Vec<View>) -> String {
 
 /// Returns the query for the rows that count with their parent's newest version.
 fn of_parent(parent: &Parent, table: &str, columns: &[TableColumn]) -> String {
-    let parents = view_name(&reference(&parent.dataset));
-    render::of_parent(table, names(columns), &parents, &parent.key, parent.version.as_deref())
+    let (columns, parents) = (names(columns), view_name(&reference(&parent.dataset)));
+    match &parent.version {
+        Some(version) => render::of_parent(table, &columns, &parents, &parent.key, version),
+        None => render::of_array(table, &columns, &parents, &parent.key),
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shoplake_index::{ReferenceError, References};
 use shoplake_jobs::CheckRun;
 
-use crate::dataset::{self, Dataset};
+use crate::dataset::{self, Dataset, MovedRows};
 use crate::header::{self, CheckHeader, ModelHeader};
 use crate::models::{Check, Model, short_name};
 use crate::query::{Query, QueryError};
@@ -127,9 +127,10 @@ pub(crate) struct Definitions {
     pub(crate) order: Vec<String>,
 }
 
-/// Reads all files, given as pairs of path and text.
+/// Reads all files, given as pairs of path and text. The datasets learn which models find their
+/// moved rows.
 pub(crate) fn read<'a>(
-    datasets: &BTreeMap<String, Dataset>,
+    datasets: &mut BTreeMap<String, Dataset>,
     sources: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Result<Definitions, DefinitionError> {
     let mut models = BTreeMap::new();
@@ -166,10 +167,14 @@ pub(crate) fn read<'a>(
         }
         checks.push(check);
     }
+    for model in models.values() {
+        add_moved_rows(datasets, model)
+            .map_err(|reason| DefinitionError::new(&model.file, reason))?;
+    }
     for model in models.values_mut() {
         // Checks are sorted, as their order is part of a job and the order of files is not.
         model.checks.sort_by(|one, other| one.name.cmp(&other.name));
-        let (objects, first) = read_objects(datasets, &model.named_inputs());
+        let (objects, first) = read_objects(datasets, model);
         (model.objects, model.first) = (objects, first);
     }
     let mut names = BTreeSet::new();
@@ -211,26 +216,50 @@ pub(crate) fn is_identifier(text: &str) -> bool {
         && text.chars().all(|character| matches!(character, 'a'..='z' | '0'..='9' | '_'))
 }
 
-/// Returns the datasets and models whose objects a model with these inputs reads, and those of
-/// which a day has to have an object to be computed for the first time.
+/// Returns the datasets and models whose objects a model reads, and those of which a day has to
+/// have an object to be computed for the first time.
 fn read_objects(
     datasets: &BTreeMap<String, Dataset>,
-    inputs: &BTreeSet<&str>,
+    model: &Model,
 ) -> (BTreeSet<String>, BTreeSet<String>) {
     let (mut objects, mut first) = (BTreeSet::new(), BTreeSet::new());
-    for input in inputs.iter().filter(|input| !is_reference(input)) {
-        match datasets.get(*input) {
+    for input in model.named_inputs().into_iter().filter(|input| !is_reference(input)) {
+        match datasets.get(input) {
             Some(dataset) => {
-                objects.extend(dataset::objects_of(datasets, input));
+                objects.extend(dataset::objects_of(datasets, input, &model.reference));
                 first.extend(dataset.first.iter().cloned());
             }
             None => {
-                objects.insert((*input).to_owned());
-                first.insert((*input).to_owned());
+                objects.insert(input.to_owned());
+                first.insert(input.to_owned());
             }
         }
     }
     (objects, first)
+}
+
+/// Tells the dataset whose moved rows a model finds about the model. The rows are compared by the
+/// key of the dataset and the day, so these have to be the key of the model.
+fn add_moved_rows(datasets: &mut BTreeMap<String, Dataset>, model: &Model) -> Result<(), Reason> {
+    let Some(reference) = &model.moved_rows_of else { return Ok(()) };
+    let dataset = datasets.get_mut(reference).filter(|dataset| {
+        let key: BTreeSet<_> = dataset.key.iter().chain([&model.partition]).collect();
+        dataset.movable.is_some()
+            && dataset.moved.is_none()
+            && model.inputs.contains(reference)
+            && key == model.key.iter().collect::<BTreeSet<_>>()
+    });
+    let Some(dataset) = dataset else {
+        return Err(value(
+            "moved_rows_of",
+            reference.clone(),
+            "an input with \"copies_within_days\": 0, whose moved rows no other model finds, and \
+             whose key, with the partition of the model, is the key of the model",
+        ));
+    };
+    dataset.moved =
+        Some(MovedRows { model: model.reference.clone(), day: model.partition.clone() });
+    Ok(())
 }
 
 fn model(
@@ -278,7 +307,7 @@ fn model(
         }
     }
     check_declared_inputs(&header.inputs, &query, None)?;
-    let checks = header.checks.compile(name, datasets)?;
+    let checks = header.checks.compile(name, &header.inputs, datasets)?;
     for check in &checks {
         check_declared_inputs(&check.inputs, &check.query, Some(name))?;
     }
@@ -290,6 +319,7 @@ fn model(
         key: header.key,
         partition: header.partition,
         inputs: header.inputs,
+        moved_rows_of: header.moved_rows_of,
         lookback_days: header.lookback_days,
         lookahead_days: header.lookahead_days,
         every_seconds: header.every_seconds,
@@ -380,7 +410,7 @@ pub(crate) fn is_reference(table: &str) -> bool {
     table.starts_with("reference.")
 }
 
-/// Returns the names of all models, each after those that it and its checks read.
+/// Returns the names of all models, each after those whose objects it and its checks read.
 fn order(models: &BTreeMap<String, Model>) -> Result<Vec<String>, DefinitionError> {
     fn visit<'a>(
         models: &'a BTreeMap<String, Model>,
@@ -401,7 +431,7 @@ fn order(models: &BTreeMap<String, Model>) -> Result<Vec<String>, DefinitionErro
             return Err(DefinitionError::new(&model.file, Reason::Cycle(circle)));
         }
         path.push(&model.name);
-        let inputs = model.named_inputs().into_iter();
+        let inputs = model.objects.iter();
         for upstream in inputs.filter_map(|input| models.get(short_name(input))) {
             visit(models, upstream, path, order)?;
         }
@@ -620,6 +650,28 @@ mod tests {
             ("checks/c.sql", check("daily", &["silver.wages"])),
         ]);
         assert!(error.contains("checks/c.sql: unknown input \"silver.wages\""), "{error}");
+    }
+
+    #[test]
+    fn moved_rows_are_those_of_an_input_by_its_key_and_day() {
+        let moved = |more: &str| {
+            let text = model(&["silver.clicks"], &format!("-- moved_rows_of = {more}"));
+            text.replace("[\"shop_id\", \"day\"]", "[\"shop_id\", \"day\", \"id\"]")
+                .replace("shop_id, day", "shop_id, day, id")
+        };
+        let right = moved("\"silver.clicks\"");
+        models(&[("intermediate/moved.sql", right.clone())]);
+        let keyless = right.replace("\"day\", \"id\"]", "\"day\"]");
+        for sources in [
+            vec![("intermediate/moved.sql", moved("\"silver.sales\""))],
+            vec![("intermediate/moved.sql", moved("\"silver.swipes\""))],
+            vec![("intermediate/moved.sql", keyless)],
+            vec![("intermediate/again.sql", right.clone()), ("intermediate/moved.sql", right)],
+        ] {
+            let error = error(&sources);
+            assert!(error.contains("invalid moved_rows_of \"silver."), "{error}");
+            assert!(error.contains("moved.sql: "), "{error}");
+        }
     }
 
     const ALERT: &str =

@@ -17,6 +17,8 @@ pub(crate) struct ModelHeader {
     pub(crate) key: Vec<String>,
     pub(crate) partition: String,
     pub(crate) inputs: Vec<String>,
+    /// The dataset whose moved rows the model finds, `silver.<dataset>`.
+    pub(crate) moved_rows_of: Option<String>,
     #[serde(default)]
     pub(crate) lookback_days: u16,
     #[serde(default)]

@@ -29,6 +29,9 @@ pub struct Model {
     pub partition: String,
     /// Tables that it reads: `silver.<dataset>`, `gold.<model>` or `reference.<table>`.
     pub inputs: Vec<String>,
+    /// The dataset among them whose moved rows it finds. Other models read that dataset without
+    /// these rows.
+    pub(crate) moved_rows_of: Option<String>,
     /// Its partition D reads the input days from D - lookback_days ...
     pub lookback_days: u16,
     /// ... to D + lookahead_days.
@@ -164,8 +167,8 @@ impl Models {
         contracts: &Contracts,
         sources: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, DefinitionError> {
-        let datasets = dataset::all(contracts);
-        let Definitions { models, references, order } = definition::read(&datasets, sources)?;
+        let mut datasets = dataset::all(contracts);
+        let Definitions { models, references, order } = definition::read(&mut datasets, sources)?;
         let personal =
             contracts.iter().flat_map(|contract| contract.personal.iter().cloned()).collect();
         Ok(Self { models, datasets, references, personal, order })

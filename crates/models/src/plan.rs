@@ -172,23 +172,23 @@ impl Models {
             }
         }
         for input in model.named_inputs() {
-            self.add_dataset_views(input, &mut tables);
+            self.add_dataset_views(input, &model.reference, &mut tables);
         }
         tables
     }
 
-    /// Adds the views of a dataset, after those that they read.
-    fn add_dataset_views(&self, input: &str, tables: &mut Tables) {
+    /// Adds the views of a dataset for the model `reader`, after those that they read.
+    fn add_dataset_views(&self, input: &str, reader: &str, tables: &mut Tables) {
         let Some(dataset) = self.dataset(input) else { return };
         if tables.has(&view_name(input)) {
             return;
         }
         for parent in &dataset.parents {
-            self.add_dataset_views(parent, tables);
+            self.add_dataset_views(parent, reader, tables);
         }
-        for view in &dataset.views {
+        for view in dataset.views_for(reader) {
             if !tables.has(&view.name) {
-                tables.views.push(view.clone());
+                tables.views.push(view);
             }
         }
     }
@@ -210,13 +210,13 @@ impl Models {
             } else if let Some(dataset) =
                 self.dataset(input).filter(|_| !tables.has(&empty_name(input)))
             {
-                self.add_empty_dataset(input, dataset, tables);
+                self.add_empty_dataset(input, dataset, &model.reference, tables);
             }
         }
         tables.view(empty_name(&model.reference), model.query.render(empty_name));
     }
 
-    fn add_empty_dataset(&self, input: &str, dataset: &Dataset, tables: &mut Tables) {
+    fn add_empty_dataset(&self, input: &str, dataset: &Dataset, reader: &str, tables: &mut Tables) {
         if dataset.columns.is_some() {
             tables.inputs.push(JobInput {
                 table: empty_name(input),
@@ -228,7 +228,7 @@ impl Models {
         }
         // The columns of a dataset without objects follow from its views, over tables without
         // objects.
-        for name in dataset::objects_of(&self.datasets, input) {
+        for name in dataset::objects_of(&self.datasets, input, reader) {
             if !tables.has(&objects_name(&name))
                 && let Some(dataset) = self.dataset(&name)
             {
@@ -240,7 +240,7 @@ impl Models {
                 });
             }
         }
-        self.add_dataset_views(input, tables);
+        self.add_dataset_views(input, reader, tables);
         let sql = format!("select *\nfrom {}\nwhere 1 = 0\n", view_name(input));
         tables.view(empty_name(input), sql);
     }
@@ -467,14 +467,17 @@ mod tests {
             )
         };
         let sales = r#""source":"pos","delivery":"batch","key":["shop_id","id"],
-            "partition":"day(day)","batch":"day(day)","generation":2"#;
+            "partition":"day(day)","batch":"day(day)","generation":2,
+            "complete":{"count":"row_count","sum":{"units":"quantity_sum"}},
+            "fresh_within":"P2D""#;
+        let units = r#""units":{"type":"integer","minimum":0,"maximum":9,"description":"d"},"#;
         let orders = r#""source":"shop","delivery":"stream","key":["shop_id","id"],
             "version":"at","partition":"day(day)","copies_within_days":1"#;
         let lines = r#""lines":{"type":"array","description":"d",
             "x-child":{"dataset":"lines","ordinal":"line_no"},
             "items":{"type":"object","properties":{"sku":{"type":"string","description":"d"}}}},"#;
         let contracts = Contracts::from_sources([
-            ("sales", declare(sales, "")),
+            ("sales", declare(sales, units).replace("[\"id\"", "[\"units\",\"id\"")),
             ("orders", declare(orders, lines)),
             ("control_totals", include_str!("../../contracts/schemas/control_totals.json").into()),
             ("quarantined", include_str!("../../contracts/schemas/quarantined.json").into()),
@@ -544,6 +547,73 @@ mod tests {
             dirtied("orders"),
             [9, 10, 11, 12, 13, 14].map(|day| format!("of_lines 2010-12-{day:02}"))
         );
+    }
+
+    /// Rows of clicks that were moved to another day, and a model that reads clicks.
+    fn moved_clicks() -> Models {
+        let moved =
+            crate::testing::model(&["silver.clicks"], "-- moved_rows_of = \"silver.clicks\"")
+                .replace("[\"shop_id\", \"day\"]", "[\"shop_id\", \"day\", \"id\"]")
+                .replace("shop_id, day", "shop_id, day, id");
+        crate::testing::models(&[
+            ("intermediate/zzz_moved.sql", moved),
+            ("sales/of_clicks.sql", crate::testing::model(&["silver.clicks"], "")),
+        ])
+    }
+
+    #[test]
+    fn all_models_but_one_read_a_dataset_without_its_moved_rows() {
+        let models = moved_clicks();
+        let clicks = ("silver.clicks", "silver/clicks/dt=2010-12-01/hour=09/a.parquet", "1");
+        let moved = ("gold.zzz_moved", "gold/zzz_moved/day=2010-12-01/data.parquet", "1");
+        let views = |model: &str, objects: &[(&str, &str, &str)]| -> Vec<View> {
+            job_of(&models, model, &listing(objects), None, &References::new()).views
+        };
+        let names = |views: &[View]| -> Vec<String> {
+            views.iter().map(|view| view.name.clone()).collect()
+        };
+        let own = views("zzz_moved", &[clicks]);
+        assert_eq!(names(&own), ["silver__clicks"]);
+
+        let read = views("of_clicks", &[clicks, moved]);
+        let expected = ["gold__zzz_moved", "silver__clicks__versions", "silver__clicks"];
+        assert_eq!(names(&read), expected);
+        assert_eq!(read[1].sql, own[0].sql);
+        insta::assert_snapshot!(read[2].sql, @r"
+        select
+            versions.shop_id,
+            versions.amount,
+            versions.at,
+            versions.day,
+            versions.id,
+            versions.note,
+            versions._envelope_id,
+            versions._received_at
+        from silver__clicks__versions as versions
+        left anti join gold__zzz_moved as moved
+            on
+                versions.shop_id = moved.shop_id
+                and versions.id = moved.id
+                and cast(versions.at as date) = moved.day
+        ");
+        // Before the model of the moved rows has run.
+        let first = names(&views("of_clicks", &[clicks]));
+        assert_eq!(first[..2], ["gold__zzz_moved__empty", "gold__zzz_moved"]);
+    }
+
+    #[test]
+    fn moved_rows_are_an_input_of_the_models_that_leave_them_out() {
+        let models = moved_clicks();
+        let inputs = |model: &str| -> Vec<String> {
+            let ranges = models.input_ranges(models.get(model).unwrap(), day("2010-12-10"));
+            ranges.into_iter().map(|range| range.input).collect()
+        };
+        assert_eq!(inputs("of_clicks"), ["gold.zzz_moved", "silver.clicks"]);
+        assert_eq!(inputs("zzz_moved"), ["silver.clicks"]);
+        let dirtied = models.dirtied_by("zzz_moved", day("2010-12-10"));
+        assert_eq!(dirtied, [("of_clicks".to_owned(), day("2010-12-10"))]);
+        let order: Vec<_> = models.iter().map(|model| model.name.as_str()).collect();
+        assert_eq!(order, ["zzz_moved", "of_clicks"]);
     }
 
     #[test]

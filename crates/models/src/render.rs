@@ -1,6 +1,6 @@
 //! Renders the SQL that both engines run.
 
-use shoplake_contracts::Partitioning;
+use shoplake_contracts::{Completeness, Partitioning};
 use shoplake_jobs::JobPartition;
 
 /// Returns the name of `reference` in rendered SQL: `silver.pos_sales` becomes `silver__pos_sales`.
@@ -28,7 +28,7 @@ pub(crate) fn runs_name(reference: &str) -> String {
 }
 
 /// Returns the name of a row's batch, as an expression over the columns of `prefix` (`rows.`).
-pub(crate) fn batch_name(batch: &Partitioning, prefix: &str) -> String {
+fn batch_name(batch: &Partitioning, prefix: &str) -> String {
     let column = format!("{prefix}{}", batch.column());
     let day = format!("cast(cast({column} as date) as string)");
     match batch {
@@ -38,6 +38,9 @@ pub(crate) fn batch_name(batch: &Partitioning, prefix: &str) -> String {
         _ => day,
     }
 }
+
+/// A quantity that rows do not have.
+const UNKNOWN_QUANTITY: &str = "cast(null as bigint)";
 
 /// Returns the query for the runs of the batches of several datasets.
 pub(crate) fn batch_runs<'a>(references: impl Iterator<Item = &'a str>) -> String {
@@ -56,8 +59,8 @@ from {}
     runs.collect::<Vec<_>>().join("union all\n")
 }
 
-/// The columns of the runs of a dataset's batches.
-const RUN_COLUMNS: [&str; 10] = [
+/// The columns of the runs of a dataset's batches. The quantities are null if the rows have none.
+const RUN_COLUMNS: [&str; 12] = [
     "shop_id",
     "batch",
     "business_date",
@@ -66,8 +69,10 @@ const RUN_COLUMNS: [&str; 10] = [
     "expected_rows",
     "expected_quantity",
     "landed_rows",
+    "landed_quantity",
     "rejected_rows",
     "quarantined_rows",
+    "is_complete",
 ];
 
 /// Returns the query for the rows of `table` without those of an envelope that a later generation
@@ -124,109 +129,175 @@ where
     )
 }
 
-/// Returns the query for the rows of `table` that count with the newest version of their parent.
-///
-/// With a `version`, a row counts if its own is at least the parent's, and if the parent is
-/// unknown. Without one, it counts if it came in the envelope of the parent's newest version.
+/// Returns the query for the rows of `table` that count with the newest version of their parent: a
+/// row counts if its version is at least the parent's, and if the parent is unknown.
 pub(crate) fn of_parent(
     table: &str,
-    columns: Vec<&str>,
+    columns: &[&str],
     parents: &str,
     key: &[String],
-    version: Option<&str>,
+    version: &str,
 ) -> String {
-    let columns: Vec<_> = columns.iter().map(|column| format!("children.{column}")).collect();
-    let columns = columns.join(",\n    ");
-    let same = |columns: &[&str]| -> String {
-        let same = columns.iter().map(|column| format!("children.{column} = parents.{column}"));
-        same.collect::<Vec<_>>().join("\n        and ")
-    };
-    let key: Vec<_> = key.iter().map(String::as_str).collect();
-    let Some(version) = version else {
-        let envelope = [&key[..], &["_envelope_id", "_received_at"]].concat();
-        return format!(
-            "select\n    {columns}\nfrom {table} as children\nleft semi join {parents} as parents\n\
-             \x20   on\n        {}\n",
-            same(&envelope)
-        );
-    };
+    let same_key: Vec<_> =
+        key.iter().map(|column| format!("children.{column} = parents.{column}")).collect();
     format!(
-        "select\n    {columns}\nfrom {table} as children\nleft join {parents} as parents\n    \
-         on\n        {}\nwhere\n    parents.{version} is null\n    \
-         or children.{version} >= parents.{version}\n",
-        same(&key)
+        "select
+    {}
+from {table} as children
+left join {parents} as parents
+    on
+        {}
+where
+    parents.{version} is null
+    or children.{version} >= parents.{version}
+",
+        children(columns),
+        same_key.join("\n        and "),
+    )
+}
+
+/// Returns the query for the rows of an array that count: those that came with the newest version
+/// of their parent. A row of a parent is told from its other rows by its envelope, its receipt, its
+/// run, because a row that is delivered again has the same envelope, and its generation, because a
+/// corrected decoder reads the same envelope again.
+pub(crate) fn of_array(table: &str, columns: &[&str], parents: &str, key: &[String]) -> String {
+    let key = key.iter().map(String::as_str).chain(["_envelope_id", "_received_at"]);
+    let mut same: Vec<_> =
+        key.map(|column| format!("children.{column} = parents.{column}")).collect();
+    for (column, none) in [("_run", "''"), ("_generation", "1")] {
+        if columns.contains(&column) {
+            same.push(format!(
+                "coalesce(children.{column}, {none}) = coalesce(parents.{column}, {none})"
+            ));
+        }
+    }
+    format!(
+        "select
+    {}
+from {table} as children
+left semi join {parents} as parents
+    on
+        {}
+",
+        children(columns),
+        same.join("\n        and "),
+    )
+}
+
+fn children(columns: &[&str]) -> String {
+    let columns: Vec<_> = columns.iter().map(|column| format!("children.{column}")).collect();
+    columns.join(",\n    ")
+}
+
+/// The rows of a dataset of which a model has found those that were moved to another day.
+pub(crate) struct Moved<'a> {
+    /// The rows of the dataset, the moved ones included.
+    pub(crate) table: &'a str,
+    /// All of its columns.
+    pub(crate) columns: Vec<&'a str>,
+    /// The columns that identify a row within its day.
+    pub(crate) key: &'a [String],
+    /// The column whose day is the place of a row.
+    pub(crate) place: &'a str,
+    /// The moved rows.
+    pub(crate) moved: &'a str,
+    /// Their column with the day that they left.
+    pub(crate) day: &'a str,
+}
+
+/// Returns the query for the rows that were not moved.
+pub(crate) fn without_moved(rows: &Moved<'_>) -> String {
+    let Moved { table, columns, key, place, moved, day } = rows;
+    let columns: Vec<_> = columns.iter().map(|column| format!("versions.{column}")).collect();
+    let same_key = key.iter().map(|column| format!("versions.{column} = moved.{column}"));
+    let same_day = format!("cast(versions.{place} as date) = moved.{day}");
+    format!(
+        "select
+    {}
+from {table} as versions
+left anti join {moved} as moved
+    on
+        {}
+",
+        columns.join(",\n    "),
+        same_key.chain([same_day]).collect::<Vec<_>>().join("\n        and "),
     )
 }
 
 /// A dataset whose batches are snapshots: of the runs of a batch, the newest complete one counts.
 ///
 /// A run is complete if the distinct rows that landed, in silver or in quarantine, are as many as
-/// its control total says. A run that is not complete counts nothing and hides nothing. A line that
-/// the newest complete run lacks because it was rejected keeps its newest accepted row. Rows and
-/// control totals without a run are those of the run `''`. It is never complete, and its rows count
-/// until a run of their batch is.
+/// its control total says, and if their quantities add up to its quantity. The sender does not know
+/// the quantity of a rejected row, so the quantities of a run with rows in quarantine are not
+/// compared. A run that is not complete counts nothing and hides nothing. A line that the newest
+/// complete run lacks because it was rejected keeps its newest accepted row. Rows and control
+/// totals without a run are those of the run `''`. Its rows count until a run of their batch is
+/// complete, whether it is complete itself or not.
 pub(crate) struct Snapshots<'a> {
     /// The dataset: `pos_sales`.
     pub(crate) dataset: &'a str,
     /// Its rows, duplicates included.
     pub(crate) table: &'a str,
+    /// Its rows, each row of a run once: those of [`Deduplication`] within batch and run.
+    pub(crate) landed: &'a str,
     /// The rows of the control totals, duplicates included.
     pub(crate) control_totals: &'a str,
     /// The rows of the quarantine, duplicates included.
     pub(crate) quarantined: &'a str,
     /// All columns of the dataset.
     pub(crate) columns: Vec<&'a str>,
-    /// The columns that identify a row within a run; none of them is ever null.
-    pub(crate) key: Vec<&'a str>,
     /// What a batch is.
     pub(crate) batch: &'a Partitioning,
-    /// The view with the runs.
+    /// When a run is complete.
+    pub(crate) complete: &'a Completeness,
+    /// The view with the [runs](Self::runs).
     pub(crate) runs: &'a str,
+    /// The view with the [newest](Self::newest) complete runs.
+    pub(crate) newest: &'a str,
+    /// The view with the lines that are [kept](Self::kept).
+    pub(crate) kept: &'a str,
 }
 
 impl Snapshots<'_> {
     /// Returns the query for every run of every batch that has a control total, with its columns
     /// [`RUN_COLUMNS`].
     ///
-    /// A batch has few runs, so the engine keeps the rows instead of computing them for each query
-    /// that reads them. The batch is computed one step before rows are grouped by it: DataFusion
-    /// confuses a time with its day where both are grouped at once.
+    /// A batch has few runs, and a run has few rejected lines. So the engine keeps the rows of this
+    /// view and of those that follow from it, instead of planning and computing them for each query
+    /// that reads them.
+    ///
+    /// The batch is computed one step before rows are grouped by it: DataFusion confuses a time
+    /// with its day where both are grouped at once.
     pub(crate) fn runs(&self) -> String {
-        let Self { dataset, table, control_totals, quarantined, key, .. } = self;
+        let Self { dataset, table, landed, control_totals, quarantined, .. } = self;
         let batch = batch_name(self.batch, "");
-        let key: Vec<_> = key.iter().copied().filter(|column| *column != "shop_id").collect();
-        let key = key.join(",\n        ");
-        let columns: Vec<_> = RUN_COLUMNS
-            .iter()
-            .map(|column| match *column {
-                "landed_rows" => "coalesce(landed.landed_rows, 0) as landed_rows".to_owned(),
-                "rejected_rows" => {
-                    "coalesce(rejected.rejected_rows, 0) as rejected_rows".to_owned()
-                }
-                "quarantined_rows" => {
-                    "coalesce(quarantined.quarantined_rows, 0) as quarantined_rows".to_owned()
-                }
-                column => format!("counted.{column}"),
-            })
-            .collect();
+        let Completeness { count, sum } = self.complete;
+        // A sum of no rows is 0. That of rows without a quantity is unknown.
+        let (quantity, expected, landed_quantity, has_quantity) = match sum {
+            Some(sum) => (
+                sum.column.as_str(),
+                sum.total.as_str(),
+                "coalesce(landed.landed_quantity, 0)",
+                "\n    and (quarantined_rows > 0 or expected_quantity = landed_quantity)",
+            ),
+            None => (UNKNOWN_QUANTITY, UNKNOWN_QUANTITY, "landed.landed_quantity", ""),
+        };
+        let select = |column: &str| match column {
+            "is_complete" => {
+                format!("expected_rows = landed_rows + rejected_rows{has_quantity} as is_complete")
+            }
+            column => column.to_owned(),
+        };
+        let columns: Vec<_> = RUN_COLUMNS.iter().map(|column| select(column)).collect();
         let columns = columns.join(",\n    ");
         format!(
-            "with delivered as (
+            "with landed_lines as (
     select
         shop_id,
         {batch} as batch,
         coalesce(_run, '') as run,
-        {key}
-    from {table}
-),
-
-delivered_once as (
-    select distinct
-        shop_id,
-        batch,
-        run,
-        {key}
-    from delivered
+        {quantity} as quantity
+    from {landed}
 ),
 
 landed as (
@@ -234,8 +305,9 @@ landed as (
         shop_id,
         batch,
         run,
-        count(*) as landed_rows
-    from delivered_once
+        count(*) as landed_rows,
+        sum(quantity) as landed_quantity
+    from landed_lines
     group by
         shop_id,
         batch,
@@ -307,8 +379,8 @@ totals as (
         business_date,
         coalesce(run, '') as run,
         completed_at,
-        row_count as expected_rows,
-        quantity_sum as expected_quantity
+        {count} as expected_rows,
+        {expected} as expected_quantity
     from {control_totals}
     where dataset = '{dataset}'
 ),
@@ -337,67 +409,78 @@ counted as (
     select *
     from ranked
     where place = 1
+),
+
+compared as (
+    select
+        counted.shop_id,
+        counted.batch,
+        counted.business_date,
+        counted.run,
+        counted.completed_at,
+        counted.expected_rows,
+        counted.expected_quantity,
+        coalesce(landed.landed_rows, 0) as landed_rows,
+        {landed_quantity} as landed_quantity,
+        coalesce(rejected.rejected_rows, 0) as rejected_rows,
+        coalesce(quarantined.quarantined_rows, 0) as quarantined_rows
+    from counted
+    left join landed
+        on
+            counted.shop_id = landed.shop_id
+            and counted.batch = landed.batch
+            and counted.run = landed.run
+    left join rejected
+        on
+            counted.shop_id = rejected.shop_id
+            and counted.batch = rejected.batch
+            and counted.run = rejected.run
+    left join quarantined
+        on
+            counted.shop_id = quarantined.shop_id
+            and counted.batch = quarantined.batch
+            and counted.run = quarantined.run
 )
 
 select
     {columns}
-from counted
-left join landed
-    on
-        counted.shop_id = landed.shop_id
-        and counted.batch = landed.batch
-        and counted.run = landed.run
-left join rejected
-    on
-        counted.shop_id = rejected.shop_id
-        and counted.batch = rejected.batch
-        and counted.run = rejected.run
-left join quarantined
-    on
-        counted.shop_id = quarantined.shop_id
-        and counted.batch = quarantined.batch
-        and counted.run = quarantined.run
+from compared
 "
         )
     }
 
-    /// Returns the query for the rows that count, duplicates included.
-    pub(crate) fn current(&self) -> String {
-        let Self { dataset, table, quarantined, columns, runs, .. } = self;
-        let batch = batch_name(self.batch, "");
-        let batch_of_candidate = batch_name(self.batch, "candidates.");
-        let columns: Vec<_> = columns.iter().map(|column| format!("candidates.{column}")).collect();
-        let columns = columns.join(",\n    ");
+    /// Returns the query for the newest complete run of each batch.
+    pub(crate) fn newest(&self) -> String {
+        let Self { runs, .. } = self;
         format!(
-            "with complete as (
-    select
-        shop_id,
-        batch,
-        run
-    from {runs}
-    where
-        run <> ''
-        and expected_rows = landed_rows + rejected_rows
-),
+            "select
+    shop_id,
+    batch,
+    max(run) as run
+from {runs}
+where
+    run <> ''
+    and is_complete
+group by
+    shop_id,
+    batch
+"
+        )
+    }
 
-newest as (
-    select
-        shop_id,
-        batch,
-        max(run) as run
-    from complete
-    group by
-        shop_id,
-        batch
-),
-
-refused as (
+    /// Returns the query for the lines that the newest complete run of their batch lacks because
+    /// they were rejected, with the newest complete run that has each of them.
+    pub(crate) fn kept(&self) -> String {
+        let Self { dataset, table, quarantined, runs, newest, .. } = self;
+        let batch = batch_name(self.batch, "");
+        format!(
+            "with refused as (
     select distinct
         lines.shop_id,
         lines.batch,
         lines.envelope_id
     from {quarantined} as lines
-    left semi join newest
+    left semi join {newest} as newest
         on
             lines.shop_id = newest.shop_id
             and lines.batch = newest.batch
@@ -414,40 +497,59 @@ accepted as (
     from {table}
 ),
 
-kept as (
+complete as (
     select
-        accepted.shop_id,
-        accepted.batch,
-        accepted.envelope_id,
-        max(accepted.run) as run
-    from accepted
-    left semi join refused
-        on
-            accepted.shop_id = refused.shop_id
-            and accepted.batch = refused.batch
-            and accepted.envelope_id = refused.envelope_id
-    left semi join complete
-        on
-            accepted.shop_id = complete.shop_id
-            and accepted.batch = complete.batch
-            and accepted.run = complete.run
-    group by
-        accepted.shop_id,
-        accepted.batch,
-        accepted.envelope_id
+        shop_id,
+        batch,
+        run
+    from {runs}
+    where
+        run <> ''
+        and is_complete
 )
 
 select
+    accepted.shop_id,
+    accepted.batch,
+    accepted.envelope_id,
+    max(accepted.run) as run
+from accepted
+left semi join refused
+    on
+        accepted.shop_id = refused.shop_id
+        and accepted.batch = refused.batch
+        and accepted.envelope_id = refused.envelope_id
+left semi join complete
+    on
+        accepted.shop_id = complete.shop_id
+        and accepted.batch = complete.batch
+        and accepted.run = complete.run
+group by
+    accepted.shop_id,
+    accepted.batch,
+    accepted.envelope_id
+"
+        )
+    }
+
+    /// Returns the query for the rows that count, duplicates included.
+    pub(crate) fn current(&self) -> String {
+        let Self { table, columns, newest, kept, .. } = self;
+        let batch = batch_name(self.batch, "candidates.");
+        let columns: Vec<_> = columns.iter().map(|column| format!("candidates.{column}")).collect();
+        let columns = columns.join(",\n    ");
+        format!(
+            "select
     {columns}
 from {table} as candidates
-left join newest
+left join {newest} as newest
     on
         candidates.shop_id = newest.shop_id
-        and {batch_of_candidate} = newest.batch
-left join kept
+        and {batch} = newest.batch
+left join {kept} as kept
     on
         candidates.shop_id = kept.shop_id
-        and {batch_of_candidate} = kept.batch
+        and {batch} = kept.batch
         and candidates._envelope_id = kept.envelope_id
 where
     candidates._run = newest.run
@@ -466,11 +568,41 @@ pub(crate) struct Deduplication<'a> {
     pub(crate) columns: Vec<&'a str>,
     /// Columns that identify a row; none of them is ever null.
     pub(crate) key: Vec<&'a str>,
-    /// A column whose day (UTC) identifies a row as well, if the key identifies it within a day
-    /// only.
-    pub(crate) day_of: Option<&'a str>,
+    /// What identifies a row as well, if the key identifies it within that only.
+    pub(crate) within: Vec<Within<'a>>,
     /// Columns whose highest value wins, the most important one first.
     pub(crate) precedence: Vec<&'a str>,
+}
+
+/// What the key of a row identifies it within.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Within<'a> {
+    /// The day (UTC) of this column.
+    Day(&'a str),
+    /// The batch.
+    Batch(&'a Partitioning),
+    /// The run; `''` for rows without one.
+    Run,
+}
+
+impl Within<'_> {
+    /// Returns its name in a query.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Day(_) => "_key_day",
+            Self::Batch(_) => "_key_batch",
+            Self::Run => "_key_run",
+        }
+    }
+
+    /// Returns it as an expression over the columns of `prefix` (`rows.`). It is never null.
+    fn sql(self, prefix: &str) -> String {
+        match self {
+            Self::Day(column) => format!("cast({prefix}{column} as date)"),
+            Self::Batch(batch) => batch_name(batch, prefix),
+            Self::Run => format!("coalesce({prefix}_run, '')"),
+        }
+    }
 }
 
 impl Deduplication<'_> {
@@ -480,19 +612,21 @@ impl Deduplication<'_> {
     /// table, which is slow in DataFusion. Every column takes part in the order, so that the result
     /// never depends on the order of files.
     pub(crate) fn sql(&self) -> String {
-        let Self { table, columns, key, day_of, precedence } = self;
+        let Self { table, columns, key, within, precedence } = self;
         let columns_list = columns.join(", ");
-        let key_list = key.join(", ");
-        let day = |prefix: &str| day_of.map(|column| format!("cast({prefix}{column} as date)"));
-        let with_day = |separator: &str, day: Option<String>| {
-            day.map_or_else(String::new, |day| format!("{separator}{day}"))
+        let listed = |column: fn(&str) -> String, within_sql: &dyn Fn(&Within<'_>) -> String| {
+            let columns = key.iter().map(|name| column(name));
+            columns.chain(within.iter().map(within_sql)).collect::<Vec<_>>()
         };
-        let selected = with_day(", ", day("").map(|day| format!("{day} as _key_day")));
-        let grouped = with_day(", ", day(""));
-        let same_key: Vec<_> =
-            key.iter().map(|column| format!("candidates.{column} = repeated.{column}")).collect();
-        let same_day = day("candidates.").map(|day| format!("{day} = repeated._key_day"));
-        let same_key = same_key.join(" and ") + &with_day(" and ", same_day);
+        let selected =
+            listed(str::to_owned, &|part| format!("{} as {}", part.sql(""), part.name()))
+                .join(", ");
+        let grouped = listed(str::to_owned, &|part| part.sql("")).join(", ");
+        let same_key =
+            listed(|column| format!("candidates.{column} = repeated.{column}"), &|part| {
+                format!("{} = repeated.{}", part.sql("candidates."), part.name())
+            });
+        let same_key = same_key.join(" and ");
         let others =
             columns.iter().filter(|column| !key.contains(column) && !precedence.contains(column));
         let order: Vec<_> = precedence
@@ -504,13 +638,14 @@ impl Deduplication<'_> {
         let candidates: Vec<_> =
             columns.iter().map(|column| format!("candidates.{column}")).collect();
         let candidates = candidates.join(",\n        ");
-        let partition: Vec<_> = key.iter().map(|column| format!("candidates.{column}")).collect();
-        let partition = partition.join(", ") + &with_day(", ", day("candidates."));
+        let partition =
+            listed(|column| format!("candidates.{column}"), &|part| part.sql("candidates."));
+        let partition = partition.join(", ");
         format!(
             "with repeated as (
-    select {key_list}{selected}
+    select {selected}
     from {table}
-    group by {key_list}{grouped}
+    group by {grouped}
     having count(*) > 1
 ),
 

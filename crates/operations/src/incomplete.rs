@@ -1,7 +1,8 @@
 //! Finds batches that stay incomplete.
 //!
 //! A delivery whose rows do not all arrive fails nothing: it does not count, and the delivery
-//! before it stays. Only the time that has passed shows that its rows are lost.
+//! before it stays. Only the time that has passed shows that its rows are lost. The model `batches`
+//! says which deliveries are complete.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +27,9 @@ use crate::response::IncompleteBatch;
 /// The model with the newest delivery of each batch.
 const MODEL: &str = "batches";
 
+/// Its column that says whether a delivery is complete.
+const IS_COMPLETE: &str = "is_complete";
+
 /// The name of the state: `state/freshness/_incomplete_batches.json`. No dataset has it.
 const STATE: &str = "_incomplete_batches";
 
@@ -39,7 +43,7 @@ const CONCURRENT_READS: usize = 16;
 /// The most batches that an alert lists.
 const MAX_LISTED: usize = 20;
 
-/// The batches whose rows have not all arrived within the `fresh_within` of their dataset.
+/// The batches that are not complete within the `fresh_within` of their dataset.
 pub(crate) struct IncompleteBatches {
     /// By dataset; only those whose batches are snapshots.
     limits: BTreeMap<String, Duration>,
@@ -137,8 +141,7 @@ impl IncompleteBatches {
     fn is_late(&self, batch: &IncompleteBatch, now: DateTime<Utc>) -> bool {
         let limit =
             self.limits.get(&batch.dataset).and_then(|limit| TimeDelta::from_std(*limit).ok());
-        batch.arrived_rows < batch.expected_rows
-            && limit.is_some_and(|limit| now - batch.completed_at > limit)
+        limit.is_some_and(|limit| now - batch.completed_at > limit)
     }
 }
 
@@ -156,13 +159,14 @@ fn message(batches: &[&IncompleteBatch], now: DateTime<Utc>) -> Message {
     };
     let listed: Vec<_> = batches.iter().take(MAX_LISTED).collect();
     let body = json!({
-        "what": format!("{what}: rows that a connector sent have not arrived"),
+        "what": format!("{what}: other rows or quantities have arrived than a connector sent"),
         "batches": listed,
         "batches_not_listed": count - listed.len(),
         "checked_at": now.to_rfc3339_opts(SecondsFormat::AutoSi, true),
-        "next": "The delivery does not count; the complete one before it does. Check the \
-                 conform-failed queue and the executions of bronze-to-silver, and redrive what \
-                 failed. If bronze lacks the rows, run the connector again for the batch. There is \
+        "next": "The delivery does not count; the complete one before it does. If rows are \
+                 missing, check the conform-failed queue and the executions of bronze-to-silver, \
+                 and redrive what failed. If bronze lacks the rows, or there are more rows or \
+                 another quantity than expected, run the connector again for the batch. There is \
                  one alert for each delivery.",
     });
     Message {
@@ -176,20 +180,24 @@ fn message(batches: &[&IncompleteBatch], now: DateTime<Utc>) -> Message {
     }
 }
 
-/// Returns the batches of an object; none if it no longer exists.
+/// Returns the incomplete batches of an object; none if it no longer exists.
 async fn read(lake: &dyn Store, key: &str) -> Result<Vec<IncompleteBatch>, Failure> {
     let Some(object) = lake.get(key).await.map_err(Failure::retryable)? else {
         return Ok(Vec::new());
     };
-    batches(object).map_err(|problem| {
+    incomplete(object).map_err(|problem| {
         let advice = "delete it and backfill its partition";
         Failure::permanent(format!("cannot read it: {problem}; {advice}"))
     })
 }
 
-/// Returns the rows of an object of [`MODEL`].
-fn batches(object: Object) -> Result<Vec<IncompleteBatch>, String> {
+/// Returns the incomplete batches of an object of [`MODEL`].
+fn incomplete(object: Object) -> Result<Vec<IncompleteBatch>, String> {
     let gold = Gold::decode(object.bytes).map_err(|error| error.to_string())?;
+    // Versions of the model before the column do not say which batches are complete.
+    if gold.rows.column_by_name(IS_COMPLETE).is_none() {
+        return Ok(Vec::new());
+    }
     let column = |name: &str, data_type: &DataType| {
         let column = gold.rows.column_by_name(name);
         let column = column.ok_or_else(|| format!("the column {name} is missing"))?;
@@ -197,13 +205,17 @@ fn batches(object: Object) -> Result<Vec<IncompleteBatch>, String> {
     };
     let texts = ["shop_id", "dataset", "batch", "run"].map(|name| column(name, &DataType::Utf8));
     let [shops, datasets, names, runs] = all(texts)?;
-    let numbers = ["expected_rows", "landed_rows", "rejected_rows"]
-        .map(|name| column(name, &DataType::Int64));
-    let [expected, landed, rejected] = all(numbers)?;
+    let numbers = ["expected_rows", "landed_rows", "rejected_rows"];
+    let [expected, landed, rejected] = all(numbers.map(|name| column(name, &DataType::Int64)))?;
+    let quantities = ["expected_quantity", "landed_quantity"];
+    let [expected_quantity, landed_quantity] =
+        all(quantities.map(|name| column(name, &DataType::Int64)))?;
+    let is_complete = column(IS_COMPLETE, &DataType::Boolean)?;
     let completed = column("completed_at", &DataType::Timestamp(TimeUnit::Microsecond, None))?;
 
     let text = |column: &dyn Array, row| column.as_string::<i32>().value(row).to_owned();
     let number = |column: &dyn Array, row| column.as_primitive::<Int64Type>().value(row);
+    let quantity = |column: &dyn Array, row| column.is_valid(row).then(|| number(column, row));
     let row = |row: usize| {
         let micros = completed.as_primitive::<TimestampMicrosecondType>().value(row);
         IncompleteBatch {
@@ -214,10 +226,13 @@ fn batches(object: Object) -> Result<Vec<IncompleteBatch>, String> {
             completed_at: DateTime::from_timestamp_micros(micros).unwrap_or_default(),
             expected_rows: number(&expected, row),
             arrived_rows: number(&landed, row) + number(&rejected, row),
+            expected_quantity: quantity(&expected_quantity, row),
+            arrived_quantity: quantity(&landed_quantity, row),
             alerted: false,
         }
     };
-    Ok((0..gold.rows.num_rows()).map(row).collect())
+    let rows = 0..gold.rows.num_rows();
+    Ok(rows.filter(|row| !is_complete.as_boolean().value(*row)).map(row).collect())
 }
 
 /// Returns all values, or the first error.
@@ -264,6 +279,7 @@ mod tests {
         )
     }
 
+    /// The control total of so many rows, each of one unit.
     fn total(rows: &str, run: &str) -> Row {
         row(
             &[
@@ -271,12 +287,11 @@ mod tests {
                 ("dataset", "pos_sales"),
                 ("batch", "2026-11-20"),
                 ("business_date", "2026-11-20"),
-                ("quantity_sum", "0"),
                 ("completed_at", "2026-11-21T06:00:00Z"),
                 ("_envelope_id", "total"),
                 ("_received_at", "2026-11-21T06:00:00Z"),
             ],
-            &[("row_count", rows), ("run", run)],
+            &[("row_count", rows), ("quantity_sum", rows), ("run", run)],
         )
     }
 
@@ -323,6 +338,8 @@ mod tests {
             completed_at: at(6),
             expected_rows: 3,
             arrived_rows: 2,
+            expected_quantity: Some(3),
+            arrived_quantity: Some(2),
             alerted: true,
         };
         assert_eq!(late, [expected]);
@@ -342,6 +359,21 @@ mod tests {
         fixture.write("b", &[sale(3, RUN)], &[]).await;
         assert_eq!(fixture.check(6 + 49).await, []);
         assert_eq!(fixture.topic.messages().len(), 0);
+    }
+
+    /// As many rows as were sent, of another quantity: it does not count, so it is incomplete.
+    #[tokio::test]
+    async fn a_batch_of_another_quantity_is_late() {
+        let fixture = Fixture::new().await;
+        let mut changed = sale(3, RUN);
+        changed.insert("quantity", "7".to_owned());
+        changed.insert("_received_at", "2026-11-21T04:59:00Z".to_owned());
+        fixture.write("b", &[changed], &[]).await;
+        let [late] = &fixture.check(6 + 49).await[..] else { panic!("one batch") };
+        assert_eq!((late.expected_rows, late.arrived_rows), (3, 3));
+        assert_eq!((late.expected_quantity, late.arrived_quantity), (Some(3), Some(9)));
+        fixture.write("c", &[sale(3, RUN)], &[]).await;
+        assert_eq!(fixture.check(6 + 50).await, []);
     }
 
     #[tokio::test]

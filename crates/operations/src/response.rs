@@ -285,6 +285,10 @@ pub struct IncompleteBatch {
     pub expected_rows: i64,
     /// Rows that have arrived, in silver or in quarantine.
     pub arrived_rows: i64,
+    /// The sum of their quantities in its control total; none if they have no quantity.
+    pub expected_quantity: Option<i64>,
+    /// The sum of the quantities of the rows in silver; none if they have no quantity.
+    pub arrived_quantity: Option<i64>,
     /// Whether this check alerted people.
     pub alerted: bool,
 }

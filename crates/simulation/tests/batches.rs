@@ -257,6 +257,24 @@ async fn another_quantity_in_as_many_rows_withholds_the_shop() {
     assert_eq!((failed(&lake), units(&lake).await), (vec![], vec!["acme 2026-03-01 6".to_owned()]));
 }
 
+/// In every model that reads the dataset, with and without the check, the delivery before counts.
+#[tokio::test]
+async fn a_run_of_another_quantity_counts_nowhere() {
+    let lake = Lake::of_repository().unwrap();
+    deliver(&lake, "first", &delivery(DAY, FIRST, &[sale("t1", 1, DAY, 5)])).await;
+    let mut second = rows(DAY, SECOND, &[sale("t1", 1, DAY, 6)]);
+    second.push(total(DAY, 1, 7, SECOND));
+    deliver(&lake, "second", &second).await;
+    assert_eq!(
+        (failed(&lake), units(&lake).await),
+        (vec![CHECK.to_owned()], vec!["acme 2026-03-01 5".to_owned()])
+    );
+    let columns = "run landed_quantity expected_quantity is_complete";
+    assert_eq!(show(&lake, "batches", columns).await, [format!("{SECOND} 6 7 false")]);
+    deliver(&lake, "third", &delivery(DAY, THIRD, &[sale("t1", 1, DAY, 7)])).await;
+    assert_eq!((failed(&lake), units(&lake).await), (vec![], vec!["acme 2026-03-01 7".to_owned()]));
+}
+
 /// A line that was accepted before, and that the source has made invalid since.
 #[tokio::test]
 async fn a_rejected_line_keeps_its_newest_accepted_row() {

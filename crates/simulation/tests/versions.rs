@@ -86,7 +86,11 @@ from final
 "#;
 
 fn lake_of_orders() -> Lake {
-    let contracts = Contracts::from_sources([("orders", ORDERS)]).unwrap();
+    lake_of(ORDERS)
+}
+
+fn lake_of(orders: &str) -> Lake {
+    let contracts = Contracts::from_sources([("orders", orders)]).unwrap();
     let sources = [("intermediate/lines.sql", LINES)];
     let models = Models::from_sources(&contracts, sources).unwrap();
     Lake::new(contracts, models)
@@ -126,6 +130,25 @@ async fn lines_follow_the_order_that_was_sent_last() {
         deliver(&lake, "first", &versions[one..=one]).await;
         deliver(&lake, "second", &versions[other..=other]).await;
         assert_eq!(show(&lake, "lines", "sku").await, ["new"]);
+    }
+}
+
+/// Two runs that deliver an order at the same instant: the newer one decides, about the order and
+/// its lines.
+#[tokio::test]
+async fn lines_follow_the_newer_of_two_runs_at_one_instant() {
+    let orders = ORDERS.replace("\"stream\"", "\"batch\"");
+    let runs =
+        [("2026-03-02T04:30:00.000000Z", ["y", "z"]), ("2026-03-02T05:30:00.000000Z", ["a", "b"])];
+    let deliveries = runs.map(|(run, skus)| {
+        let order = Event { id: Some("shop/o1".to_owned()), ..order(1, 1, &skus) };
+        order.in_batch("2026-03-01").in_run(run)
+    });
+    for (one, other) in [(0, 1), (1, 0)] {
+        let lake = lake_of(&orders);
+        deliver(&lake, "first", &deliveries[one..=one]).await;
+        deliver(&lake, "second", &deliveries[other..=other]).await;
+        assert_eq!(show(&lake, "lines", "sku").await, ["a", "b"]);
     }
 }
 
@@ -237,6 +260,25 @@ async fn what_a_corrected_decoder_reads_replaces_what_the_wrong_one_read() {
         let written: Vec<_> = keys.iter().filter(|key| key.starts_with(corrected)).collect();
         assert!(written.iter().any(|key| key.ends_with(".g2.parquet")), "{written:?}");
     }
+}
+
+/// The corrected decoder reads another field, which is empty, where the wrong one read lines.
+#[tokio::test]
+async fn lines_that_a_corrected_decoder_does_not_read_do_not_count() {
+    let event = Event { id: Some("same envelope".to_owned()), ..order(1, 1, &["a", "b"]) };
+    let before = lake_of_orders();
+    deliver(&before, "first", std::slice::from_ref(&event)).await;
+    assert_eq!(show(&before, "lines", "sku").await, ["a", "b"]);
+
+    let corrected = ORDERS
+        .replace("\"delivery\":", "\"generation\": 2, \"delivery\":")
+        .replace(", \"line_items\"]", "]")
+        .replace("\"line_items\"", "\"positions\"");
+    let lake = lake_of(&corrected);
+    with_silver_of(&before, &lake).await;
+    assert_eq!(show(&lake, "lines", "sku").await, ["a", "b"], "nothing was read again yet");
+    deliver(&lake, "replayed", &[event]).await;
+    assert_eq!(show(&lake, "lines", "sku").await, Vec::<String>::new());
 }
 
 /// The rows of a run are counted by what the latest generation read.

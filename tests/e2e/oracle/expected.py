@@ -37,14 +37,21 @@ class Expected:
     def __init__(self) -> None:
         self._db = duckdb.connect()
         self._db.execute("set timezone = 'UTC'")
-        self._db.execute("create table raw (dataset varchar, shop_id varchar, data json)")
+        self._db.execute(
+            "create table raw"
+            " (dataset varchar, shop_id varchar, data json, batch varchar, run varchar)"
+        )
+        self._db.execute(
+            "create table control_totals (dataset varchar, shop_id varchar, batch varchar,"
+            " run varchar, row_count bigint, quantity_sum bigint)"
+        )
         self._tables: dict[str, Table] = {}
         self._has_inputs = False
 
     def add_events(self, dataset: str, shop_id: str, files: Iterable[Path]) -> None:
         """Adds NDJSON files with one row of the dataset per line."""
         self._db.execute(
-            "insert into raw select ?, ?, json"
+            "insert into raw (dataset, shop_id, data) select ?, ?, json"
             " from read_ndjson_objects(?, maximum_object_size = 1048576)",
             [dataset, shop_id, [str(file) for file in files]],
         )
@@ -53,7 +60,36 @@ class Expected:
     def add_rows(self, dataset: str, shop_id: str, rows: Iterable[str]) -> None:
         """Adds rows, each as JSON."""
         self._db.executemany(
-            "insert into raw values (?, ?, ?)", [(dataset, shop_id, row) for row in rows]
+            "insert into raw (dataset, shop_id, data) values (?, ?, ?)",
+            [(dataset, shop_id, row) for row in rows],
+        )
+        self._forget()
+
+    def add_delivery(
+        self, dataset: str, shop_id: str, batch: str, run: str, rows: Iterable[str]
+    ) -> None:
+        """Adds the rows of one delivery of a batch, each as JSON. They count once the delivery is
+        complete by its control total.
+        """
+        for row in rows:
+            self._db.execute(
+                "insert into raw values (?, ?, ?, ?, ?)", [dataset, shop_id, row, batch, run]
+            )
+        self._forget()
+
+    def add_control_total(
+        self,
+        dataset: str,
+        shop_id: str,
+        batch: str,
+        run: str,
+        row_count: int,
+        quantity_sum: int,
+    ) -> None:
+        """Adds what a connector says that it sent in a delivery."""
+        self._db.execute(
+            "insert into control_totals values (?, ?, ?, ?, ?, ?)",
+            [dataset, shop_id, batch, run, row_count, quantity_sum],
         )
         self._forget()
 

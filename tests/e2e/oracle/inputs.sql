@@ -1,6 +1,7 @@
--- The inputs as typed tables, from `raw (dataset, shop_id, data)`, which has every row of the
--- sources, repetitions and invalid rows included. Follows the contracts: a row that breaks its
--- contract does not count, and of rows with the same key the one with the highest version counts.
+-- The inputs as typed tables, from `raw (dataset, shop_id, data, batch, run)`, which has every row
+-- of the sources, repetitions and invalid rows included, and from `control_totals`. Follows the
+-- contracts: a row that breaks its contract does not count, of rows with the same key the one with
+-- the highest version counts, and of the deliveries of a batch the newest complete one.
 create or replace macro is_absent(v) as coalesce(json_type(v), 'NULL') = 'NULL';
 create or replace macro is_text(v, longest) as json_type(v) = 'VARCHAR'
     and length(v->>'$') between 1 and longest;
@@ -151,7 +152,7 @@ from valid_crm_interactions
 qualify row_number() over (partition by shop_id, interaction_id order by occurred_at desc) = 1;
 
 create or replace table fields_of_pos_sales as
-select shop_id, data, json_transform(
+select shop_id, data, batch, run, json_transform(
     data,
     '{"transaction_id": "JSON", "line_no": "JSON", "store_id": "JSON", "region": "JSON",
      "product_id": "JSON", "product_name": "JSON", "quantity": "JSON", "unit_price": "JSON",
@@ -189,27 +190,8 @@ where is_text(fields.transaction_id, 64)
     and is_time(fields.sold_at)
     and is_day(fields.business_date);
 
-create or replace table pos_sales as
-select
-    shop_id,
-    fields.transaction_id->>'$' as transaction_id,
-    cast(fields.line_no->>'$' as bigint) as line_no,
-    fields.region->>'$' as region,
-    fields.product_id->>'$' as product_id,
-    cast(fields.quantity->>'$' as bigint) as quantity,
-    cast(fields.unit_price->>'$' as decimal(18, 4)) as unit_price,
-    cast(fields.discount->>'$' as decimal(18, 4)) as discount,
-    cast(fields.unit_cost->>'$' as decimal(18, 4)) as unit_cost,
-    fields.currency->>'$' as currency,
-    fields.customer_id->>'$' as customer_id,
-    cast(fields.business_date->>'$' as date) as business_date
-from valid_pos_sales
-qualify row_number() over (
-    partition by shop_id, transaction_id, line_no order by business_date
-) = 1;
-
 create or replace table fields_of_inventory_levels as
-select shop_id, data, json_transform(
+select shop_id, data, batch, run, json_transform(
     data,
     '{"location_id": "JSON", "product_id": "JSON", "location_name": "JSON", "product_name": "JSON",
      "snapshot_at": "JSON", "on_hand": "JSON", "reserved": "JSON", "reorder_point": "JSON",
@@ -235,6 +217,137 @@ where is_text(fields.location_id, 64)
     and is_whole(fields.restocked_quantity, 0, 1000000000)
     and (is_absent(fields.last_restocked_at) or is_time(fields.last_restocked_at));
 
+-- The rows of deliveries, each with what identifies it and with the quantity that its control total
+-- adds up. Rows that break their contract have arrived, too; their quantity is not known.
+create or replace view rows_of_deliveries as
+select
+    'pos_sales' as dataset,
+    shop_id,
+    coalesce(batch, fields.business_date->>'$') as batch,
+    run,
+    (fields.transaction_id->>'$') || '/' || cast(fields.line_no->>'$' as bigint) as line,
+    cast(fields.quantity->>'$' as bigint) as quantity
+from valid_pos_sales
+union
+select
+    'inventory_levels' as dataset,
+    shop_id,
+    coalesce(batch, strftime(to_time(fields.snapshot_at), '%Y-%m-%dT%H')) as batch,
+    run,
+    (fields.location_id->>'$') || '/' || (fields.product_id->>'$') as line,
+    cast(fields.on_hand->>'$' as bigint) as quantity
+from valid_inventory_levels;
+
+create or replace view rejected_rows as
+select
+    'pos_sales' as dataset,
+    shop_id,
+    batch,
+    run,
+    (fields.transaction_id->>'$') || '/' || (fields.line_no->>'$') as line,
+    cast(data as varchar) as text
+from fields_of_pos_sales
+where cast(data as varchar) not in (select cast(data as varchar) from valid_pos_sales)
+union
+select
+    'inventory_levels' as dataset,
+    shop_id,
+    batch,
+    run,
+    (fields.location_id->>'$') || '/' || (fields.product_id->>'$') as line,
+    cast(data as varchar) as text
+from fields_of_inventory_levels
+where cast(data as varchar) not in (select cast(data as varchar) from valid_inventory_levels);
+
+-- A delivery is complete if its rows are as many as its control total says and, unless some were
+-- rejected, if their quantities add up to its sum.
+create or replace table complete_deliveries as
+select totals.dataset, totals.shop_id, totals.batch, totals.run
+from control_totals as totals
+where totals.row_count = (
+    select count(*)
+    from rows_of_deliveries as accepted
+    where (accepted.dataset, accepted.shop_id, accepted.batch, accepted.run)
+        = (totals.dataset, totals.shop_id, totals.batch, totals.run)
+) + (
+    select count(*)
+    from rejected_rows as rejected
+    where (rejected.dataset, rejected.shop_id, rejected.batch, rejected.run)
+        = (totals.dataset, totals.shop_id, totals.batch, totals.run)
+)
+and (
+    exists (
+        select 1
+        from rejected_rows as rejected
+        where (rejected.dataset, rejected.shop_id, rejected.batch, rejected.run)
+            = (totals.dataset, totals.shop_id, totals.batch, totals.run)
+    )
+    or totals.quantity_sum = (
+        select coalesce(sum(accepted.quantity), 0)
+        from rows_of_deliveries as accepted
+        where (accepted.dataset, accepted.shop_id, accepted.batch, accepted.run)
+            = (totals.dataset, totals.shop_id, totals.batch, totals.run)
+    )
+);
+
+-- The delivery that counts for each row: the newest complete one of the batch; for a row that this
+-- one has in rejected form, the newest complete one that has it in valid form; and rows without a
+-- delivery if no delivery of the batch is complete.
+create or replace table counted_rows as
+with newest as (
+    select dataset, shop_id, batch, max(run) as run
+    from complete_deliveries
+    group by dataset, shop_id, batch
+),
+
+kept as (
+    select accepted.dataset, accepted.shop_id, accepted.batch, accepted.line,
+        max(accepted.run) as run
+    from rows_of_deliveries as accepted
+    semi join complete_deliveries using (dataset, shop_id, batch, run)
+    inner join newest using (dataset, shop_id, batch)
+    semi join rejected_rows as rejected
+        on (rejected.dataset, rejected.shop_id, rejected.batch, rejected.run, rejected.line)
+        = (newest.dataset, newest.shop_id, newest.batch, newest.run, accepted.line)
+    group by accepted.dataset, accepted.shop_id, accepted.batch, accepted.line
+)
+
+select distinct accepted.dataset, accepted.shop_id, accepted.batch, accepted.run, accepted.line
+from rows_of_deliveries as accepted
+left join newest using (dataset, shop_id, batch)
+left join kept using (dataset, shop_id, batch, line)
+where accepted.run is not distinct from newest.run
+    or accepted.run = kept.run;
+
+create or replace table pos_sales as
+select
+    shop_id,
+    fields.transaction_id->>'$' as transaction_id,
+    cast(fields.line_no->>'$' as bigint) as line_no,
+    fields.region->>'$' as region,
+    fields.product_id->>'$' as product_id,
+    cast(fields.quantity->>'$' as bigint) as quantity,
+    cast(fields.unit_price->>'$' as decimal(18, 4)) as unit_price,
+    cast(fields.discount->>'$' as decimal(18, 4)) as discount,
+    cast(fields.unit_cost->>'$' as decimal(18, 4)) as unit_cost,
+    fields.currency->>'$' as currency,
+    fields.customer_id->>'$' as customer_id,
+    cast(fields.business_date->>'$' as date) as business_date
+from valid_pos_sales as valid
+where exists (
+    select 1
+    from counted_rows as counted
+    where counted.dataset = 'pos_sales'
+        and counted.shop_id = valid.shop_id
+        and counted.batch = coalesce(valid.batch, fields.business_date->>'$')
+        and counted.run is not distinct from valid.run
+        and counted.line
+        = (fields.transaction_id->>'$') || '/' || cast(fields.line_no->>'$' as bigint)
+)
+qualify row_number() over (
+    partition by shop_id, transaction_id, line_no order by business_date
+) = 1;
+
 create or replace table inventory_levels as
 select
     shop_id,
@@ -249,7 +362,17 @@ select
     fields.currency->>'$' as currency,
     cast(fields.restocked_quantity->>'$' as bigint) as restocked_quantity,
     to_time(fields.last_restocked_at) as last_restocked_at
-from valid_inventory_levels
+from valid_inventory_levels as valid
+where exists (
+    select 1
+    from counted_rows as counted
+    where counted.dataset = 'inventory_levels'
+        and counted.shop_id = valid.shop_id
+        and counted.batch
+        = coalesce(valid.batch, strftime(to_time(fields.snapshot_at), '%Y-%m-%dT%H'))
+        and counted.run is not distinct from valid.run
+        and counted.line = (fields.location_id->>'$') || '/' || (fields.product_id->>'$')
+)
 qualify row_number() over (
     partition by shop_id, location_id, product_id, snapshot_at order by on_hand
 ) = 1;

@@ -1,7 +1,7 @@
 -- Days of UCI's "Online Retail" as the rows of a POS API: Country is the region, InvoiceNo the
 -- receipt, and a line's number its position in the receipt. The files write customers' numbers as
 -- decimals (17850.0). The variables `files` and `shop_id` name the days and the shop.
-insert into raw
+insert into raw (dataset, shop_id, data)
 with lines as (
     select *, row_number() over () as position
     from read_csv(getvariable('files'), header = true, all_varchar = true, filename = true)

@@ -6,7 +6,7 @@ use shoplake_jobs::ColumnType;
 
 use super::keyword::{Compiled, list, only_keywords, problem};
 use crate::column::Column;
-use crate::contract::{Delivery, Parent};
+use crate::contract::{Completeness, ControlSum, Delivery, Parent};
 use crate::json::Json;
 use crate::partitioning::Partitioning;
 use crate::window::TimeWindow;
@@ -20,6 +20,7 @@ pub(super) struct Declaration {
     pub(super) event_time: String,
     pub(super) partition: Partitioning,
     pub(super) batch: Option<Partitioning>,
+    pub(super) complete: Option<Completeness>,
     pub(super) copies_within_days: Option<u16>,
     pub(super) belongs_to: Option<Parent>,
     pub(super) generation: u32,
@@ -44,6 +45,7 @@ impl Declaration {
             "fresh_within",
             "accepts",
             "batch",
+            "complete",
             "copies_within_days",
             "parent",
             "generation",
@@ -108,6 +110,15 @@ impl Declaration {
             None | Some(Json::Null) => None,
             Some(_) => Some(batch(&text("batch")?, at, delivery, &partition)?),
         };
+        let complete = completeness(block, at, batch.is_some())?;
+        if batch.is_some() && fresh_within.is_none() {
+            return problem(
+                &format!("{at}/batch"),
+                "a delivery whose rows do not all arrive does not count, and only the freshness \
+                 check alerts people: expected \"fresh_within\", the time within which a delivery \
+                 has to be complete, such as \"P2D\"",
+            );
+        }
         let number = |name: &str, least: u32, most: u32| match block.get(name) {
             None | Some(Json::Null) => Ok(None),
             Some(Json::Integer(number))
@@ -129,6 +140,7 @@ impl Declaration {
         };
         Ok(Self {
             batch,
+            complete,
             copies_within_days,
             belongs_to,
             generation,
@@ -181,6 +193,16 @@ impl Declaration {
         }
         if find("event_time", &self.event_time)?.column_type != ColumnType::Timestamp {
             return reject("event_time", &self.event_time, "must be a date-time");
+        }
+        if let Some(sum) = self.complete.as_ref().and_then(|complete| complete.sum.as_ref()) {
+            let added_up = find("complete", &sum.column)?;
+            if added_up.nullable || added_up.column_type != ColumnType::Bigint {
+                return reject(
+                    "complete",
+                    &sum.column,
+                    "must be a required integer, because control totals add it up",
+                );
+            }
         }
         if let Some(parent) = &self.belongs_to {
             for name in parent.key.iter().chain(&parent.version) {
@@ -285,6 +307,44 @@ fn batch(
              rows of a day or an hour"
         ),
     )
+}
+
+/// Returns when a run of a batch is complete.
+fn completeness(block: &Json, at: &str, has_batches: bool) -> Compiled<Option<Completeness>> {
+    let usage = "expected {\"count\": \"row_count\", \"sum\": {\"quantity\": \"quantity_sum\"}}: \
+                 the column of control_totals with the number of rows, and a column of this \
+                 dataset with the column of control_totals that has its sum; leave \"sum\" out if \
+                 the rows have no quantity";
+    let declared = match block.get("complete") {
+        None | Some(Json::Null) if has_batches => {
+            return problem(
+                &format!("{at}/batch"),
+                format!(
+                    "a delivery of a batch counts once it is complete, so \"complete\" has to say \
+                     when it is: {usage}"
+                ),
+            );
+        }
+        None | Some(Json::Null) => return Ok(None),
+        Some(declared) => declared,
+    };
+    let at = format!("{at}/complete");
+    if !has_batches {
+        return problem(&at, "has no effect without \"batch\"; remove it");
+    }
+    only_keywords(declared, &at, &["count", "sum"])?;
+    let Some(Json::Text(count)) = declared.get("count") else { return problem(&at, usage) };
+    let sum = match declared.get("sum") {
+        None | Some(Json::Null) => None,
+        Some(Json::Object(sums)) => match &sums[..] {
+            [(column, Json::Text(total))] => {
+                Some(ControlSum { column: column.clone(), total: total.clone() })
+            }
+            _ => return problem(&at, usage),
+        },
+        Some(_) => return problem(&at, usage),
+    };
+    Ok(Some(Completeness { count: count.clone(), sum }))
 }
 
 /// Returns the parent that a dataset declares.

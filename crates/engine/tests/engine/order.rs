@@ -89,11 +89,11 @@ fn shuffled(rows: impl Strategy<Value = Vec<Row>>) -> impl Strategy<Value = (Vec
     rows.prop_flat_map(|rows| (Just(rows.clone()), Just(rows).prop_shuffle()))
 }
 
-/// A dataset whose senders have a clock.
+/// A dataset whose senders have a clock, and tell runs apart or not.
 const PRICES: &str = r#"{
     "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Prices",
     "description": "d", "type": "object",
-    "x-dataset": {"source": "shop", "delivery": "stream", "key": ["shop_id", "id", "day"],
+    "x-dataset": {"source": "shop", "delivery": "batch", "key": ["shop_id", "id", "day"],
                   "version": "updated_at", "event_time": "updated_at", "partition": "day(day)",
                   "sort": ["shop_id"], "personal": []},
     "required": ["id", "day", "updated_at", "amount"],
@@ -114,11 +114,12 @@ select shop_id, day, id, amount from silver.prices
 ";
 
 /// What decides between two versions, the most important first: when it was updated, when it was
-/// sent, when it was received, its envelope, its amount.
-type Version = (u32, Option<u32>, u32, u32, u32);
+/// sent, its run, when it was received, its envelope, its amount.
+type Version = (u32, Option<u32>, Option<u32>, u32, u32, u32);
 
 fn versions() -> impl Strategy<Value = Vec<(u32, Version)>> {
-    let version = (0..2_u32, prop::option::of(0..2_u32), 0..2_u32, 0..2_u32, 0..3_u32);
+    let optional = || prop::option::of(0..2_u32);
+    let version = (0..2_u32, optional(), optional(), 0..2_u32, 0..2_u32, 0..3_u32);
     prop::collection::vec((0..3_u32, version), 1..20)
 }
 
@@ -135,7 +136,7 @@ fn disordered() -> impl Strategy<Value = (Versions, Versions)> {
     })
 }
 
-fn price((id, (updated, triggered, received, envelope, amount)): &(u32, Version)) -> Row {
+fn price((id, (updated, triggered, run, received, envelope, amount)): &(u32, Version)) -> Row {
     let at = |minute: &u32| format!("2026-03-01T12:{minute:02}:00Z");
     let mut price = row(
         &[("shop_id", "acme"), ("day", "2026-03-01")],
@@ -148,6 +149,7 @@ fn price((id, (updated, triggered, received, envelope, amount)): &(u32, Version)
         ],
     );
     price.extend(triggered.as_ref().map(|triggered| ("triggered_at", at(triggered))));
+    price.extend(run.as_ref().map(|run| ("_run", format!("2026-03-02T0{run}:00:00.000000Z"))));
     price
 }
 

@@ -269,12 +269,13 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// The rows that count are those of the newest run of which no row is missing; else those
-    /// without a run. `totals` are runs, each with the number of its missing rows.
+    /// The rows that count are those of the newest run that has the rows and the units of its
+    /// control total; else those without a run. `totals` are runs, each with the number of its
+    /// missing rows, and the units by which it is wrong.
     #[test]
     fn the_newest_complete_run_counts_whatever_else_landed(
         lines in prop::collection::vec((0..3_usize, 1..4_u32, 1..50_i32), 1..16),
-        totals in prop::collection::vec((1..3_usize, 0..3_usize), 0..3),
+        totals in prop::collection::vec((1..3_usize, (0..3_usize, 0..3_i32)), 0..3),
     ) {
         let runs = [None, Some(FIRST), Some(SECOND)];
         let mut landed: [BTreeMap<u32, i32>; 3] = Default::default();
@@ -297,15 +298,15 @@ proptest! {
             })
             .collect();
         // Of two control totals of one run the last counts, and the test sends one for each.
-        let totals: BTreeMap<usize, usize> = totals.into_iter().collect();
-        let complete = totals.iter().filter(|(_, missing)| **missing == 0);
+        let totals: BTreeMap<usize, (usize, i32)> = totals.into_iter().collect();
+        let complete = totals.iter().filter(|(_, difference)| **difference == (0, 0));
         let counted = complete.map(|(run, _)| *run).max().unwrap_or(0);
         let units: i32 = landed[counted].values().sum();
         let total_rows: Vec<_> = totals
             .iter()
-            .map(|(run, missing)| {
+            .map(|(run, (missing, wrong))| {
                 let lines = &landed[*run];
-                let quantity: i32 = lines.values().sum();
+                let quantity = lines.values().sum::<i32>() + wrong;
                 let mut row = total(&(lines.len() + missing).to_string(), &quantity.to_string());
                 row.extend(runs[*run].map(|run| ("run", run.to_owned())));
                 row

@@ -12,7 +12,7 @@ mod pos;
 mod values;
 mod web;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono::{Days, NaiveDate};
@@ -115,7 +115,8 @@ pub(crate) fn control_total(
 }
 
 /// Delivers the rows and the control total of a batch in runs: one that is complete; then often a
-/// second one that lacks a row, and is complete, has a control total of more rows, or none.
+/// second one that lacks a row, and is complete, has a control total of more rows or of another
+/// quantity, or none.
 pub(crate) fn deliver_in_runs(
     rng: &mut StdRng,
     day: NaiveDate,
@@ -130,10 +131,11 @@ pub(crate) fn deliver_in_runs(
     let (Some(total), true) = (totals.first(), rng.random_bool(0.6)) else { return Vec::new() };
     let lost = rows.pop();
     rows.retain(|row| lost.as_ref().is_none_or(|lost| key(row) != key(lost)));
-    let distinct: BTreeSet<_> = rows.iter().map(key).collect();
-    let surplus = [0, 0, 1][rng.random_range(0..3)];
+    let distinct: BTreeMap<_, _> = rows.iter().map(|row| (key(row), quantity(row))).collect();
+    let (more_rows, more_units) = [(0, 0), (0, 0), (1, 0), (0, 1)][rng.random_range(0..4)];
     let total = total.clone().with(json!({
-        "row_count": distinct.len() + surplus,
+        "row_count": distinct.len() + more_rows,
+        "quantity_sum": distinct.values().sum::<i64>() + more_units,
         "completed_at": format!("{}T02:00:00Z", day + Days::new(1)),
     }));
     let has_total = rng.random_bool(0.8);
@@ -150,6 +152,13 @@ fn in_run(event: &mut Event, run: &str) {
     if event.dataset == "control_totals" {
         event.data["run"] = run.into();
     }
+}
+
+/// Returns what the control total of the row's batch adds up.
+fn quantity(row: &Event) -> i64 {
+    let quantity = row.data.get("quantity").unwrap_or(&row.data["on_hand"]);
+    // Some rows have it with a decimal point.
+    quantity.as_f64().unwrap_or_default() as i64
 }
 
 /// Returns the columns that may identify a row of a batch.
