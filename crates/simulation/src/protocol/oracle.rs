@@ -98,7 +98,11 @@ impl Expected {
 pub(crate) async fn check(cloud: &Cloud, accepted: &Accepted) {
     let expected = Expected::of(accepted);
     let world = &cloud.world;
-    let (states, loaded) = (cloud.invariants.states(), cloud.warehouse.tables().commits());
+    let states = cloud.invariants.states();
+    let (checked, loaded) = {
+        let tables = cloud.warehouse.tables();
+        (tables.checked(), tables.commits())
+    };
     let mut gold: BTreeMap<String, Vec<Row>> = BTreeMap::new();
     for (key, object) in objects(cloud, keys::GOLD).await {
         let Some(LakeKey::Gold { model, partition }) = keys::parse(&key) else { continue };
@@ -108,11 +112,14 @@ pub(crate) async fn check(cloud: &Cloud, accepted: &Accepted) {
             }
             Err(error) => world.violate(format!("{key}: {error}")),
         }
-        let place = (model.to_owned(), partition);
-        let committed = states.get(&place).map_or(0, |state| state.committed);
-        let loaded = loaded.get(&(place.0, partition.to_string()));
-        let loaded = loaded.map_or(0, |(_, version)| *version);
-        check_versions(cloud, model, &key, &object, committed, loaded);
+        let state = states.get(&(model.to_owned(), partition));
+        let place = (model.to_owned(), partition.to_string());
+        let versions = Versions {
+            committed: state.map_or(0, |state| state.committed),
+            checked: checked.get(&place).copied().unwrap_or_default(),
+            loaded: loaded.get(&place).map_or(0, |(_, version)| *version),
+        };
+        check_versions(cloud, model, &key, &object, versions);
     }
     let rows = |model: &str| gold.get(model).map_or(&[][..], Vec::as_slice);
 
@@ -208,16 +215,20 @@ fn outage(row: &Row) -> Option<(Cell, Interval)> {
     Some((cell(row)?, (time("started_at")?, time("ended_at")?)))
 }
 
-/// Checks that the versions of the state and of the warehouse are that of the commit in gold.
-fn check_versions(
-    cloud: &Cloud,
-    model: &str,
-    key: &str,
-    object: &Object,
+/// The last versions of a partition.
+struct Versions {
+    /// That its state names as committed.
     committed: u64,
+    /// That whose check results the warehouse has.
+    checked: u64,
+    /// That whose rows the warehouse has.
     loaded: u64,
-) {
+}
+
+/// Checks that the state and the warehouse know the commit in gold.
+fn check_versions(cloud: &Cloud, model: &str, key: &str, object: &Object, versions: Versions) {
     let world = &cloud.world;
+    let Versions { committed, checked, loaded } = versions;
     let version = match GoldHead::try_from(&object.head) {
         Ok(head) => head.version,
         Err(error) => return world.violate(format!("{key}: {error}")),
@@ -226,8 +237,6 @@ fn check_versions(
         format!("{key}: the state has version {committed}, gold has {version}")
     });
     // A run that changed nothing shows its results under the version of the next commit.
-    let place = (model.to_owned(), partition.to_string());
-    let checked = cloud.warehouse.tables().checked().get(&place).copied().unwrap_or_default();
     world.check(checked >= version, || {
         format!("{key}: the warehouse has the check results of version {checked} of {version}")
     });
