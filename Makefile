@@ -12,6 +12,8 @@ RUN := -m dev.command
 SHOPLAKE := $(CARGO_TARGET_DIR)/debug/shoplake
 RUN_SHOPLAKE := test -x "$(SHOPLAKE)" || \
 	{ echo "error: $(SHOPLAKE) is missing: build it with \`make build\`" >&2; exit 1; }; "$(SHOPLAKE)"
+# Optimizes the crates of the workspace. The dependencies are those of any other build.
+FAST := cargo --config crates/simulation/fast.toml
 # End-to-end tests that take too long for every change.
 LONG := tests/e2e/test_replay.py tests/e2e/test_chaos.py tests/e2e/test_outages.py \
 	tests/e2e/test_three_hostile_shops.py tests/e2e/bulk
@@ -112,8 +114,8 @@ e2e-long: setup checkout ## test replays, killed functions, outages, hostile sho
 
 # Not by package, which has other features and would compile all dependencies again.
 simulate: checkout ## find each planted fault, then simulate SEEDS=<number> of runs, 100,000 by default
-	@cargo test --locked --workspace --test protocol -- --ignored
-	@cargo run --locked --bin protocol -- --threads 2 --seeds "$(or $(SEEDS),100000)"
+	@$(FAST) test --locked --workspace --test protocol -- --ignored
+	@$(FAST) run --locked --bin protocol -- --threads 2 --seeds "$(or $(SEEDS),100000)"
 
 bench: checkout ## measure the hot path
 	@cargo bench --locked -p shoplake-conform
