@@ -1,16 +1,20 @@
 //! Runs seeds of the simulation of the protocol, and reports what they found.
 
-use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use shoplake_simulation::protocol::{BadState, Options, Planted, Report, run};
+use shoplake_simulation::protocol::{BadState, Options, Planted, Reached, Report, Summary, run};
 
 /// The most seeds with violations that are shown.
 const SHOWN: usize = 10;
+
+/// The time from one line about the progress to the next.
+const SHOWN_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs seeds of the simulation of the protocol. Fails if one violates an invariant or ends in
 /// anything but what the accepted events amount to. With --planted, finds a planted fault.
@@ -38,54 +42,75 @@ struct Arguments {
     /// Prints the trace of the first seed.
     #[arg(long)]
     trace: bool,
+    /// Writes what the seeds found to this file, as JSON: every ten seconds, and at the end.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["planted", "trace"])]
+    summary: Option<PathBuf>,
+    /// Goes on after the seeds in the summary, if the file is there.
+    #[arg(long, requires = "summary")]
+    resume: bool,
 }
 
-/// What several runs came to.
-#[derive(Default)]
-struct Total {
-    seeds: u64,
-    events: u64,
-    simulated: Duration,
-    reached: BTreeMap<BadState, (u64, u64)>,
-    violating: Vec<Report>,
+/// The seeds that ended so far.
+struct Progress<'a> {
+    arguments: &'a Arguments,
+    summary: Summary,
+    /// The number of seeds that an earlier run has done.
+    resumed: u64,
+    began: Instant,
+    /// When the progress was shown last.
+    shown: Instant,
 }
 
-impl Total {
-    fn add(&mut self, report: Report) {
-        self.seeds += 1;
-        self.events += report.events;
-        self.simulated += report.simulated;
-        for (state, count) in &report.reached {
-            let (seeds, times) = self.reached.entry(*state).or_default();
-            *seeds += 1;
-            *times += count;
+impl Progress<'_> {
+    /// Adds a report, and now and then shows and saves how far the run is.
+    fn add(&mut self, report: Report) -> anyhow::Result<()> {
+        self.summary.add(report);
+        if self.shown.elapsed() < SHOWN_EVERY {
+            return Ok(());
         }
-        if !report.violations.is_empty() {
-            self.violating.push(report);
-        }
+        self.shown = Instant::now();
+        let (done, seeds) = (self.summary.seeds, self.arguments.seeds);
+        let rate = self.seeds_per_minute();
+        eprintln!(
+            "{done} of {seeds} seeds, {rate:.0} a minute, {:.0} minutes left, {} with violations",
+            seeds.saturating_sub(done) as f64 / rate,
+            self.summary.violating.len()
+        );
+        self.save()
     }
 
-    fn print(&mut self, took: Duration) {
+    fn seeds_per_minute(&self) -> f64 {
+        (self.summary.seeds - self.resumed) as f64 / self.began.elapsed().as_secs_f64() * 60.0
+    }
+
+    fn save(&self) -> anyhow::Result<()> {
+        self.arguments.summary.as_deref().map_or(Ok(()), |path| self.summary.write(path))
+    }
+
+    fn print(&self) {
+        let summary = &self.summary;
         println!("{:>9} {:>10}  state", "seeds", "times");
         for state in BadState::ALL {
-            let (seeds, times) = self.reached.get(state).copied().unwrap_or_default();
+            let Reached { seeds, times } = summary.reached(*state);
             println!("{seeds:>9} {times:>10}  {}", state.text());
         }
-        let minutes = took.as_secs_f64() / 60.0;
+        if self.resumed > 0 {
+            println!("{} seeds are of earlier runs", self.resumed);
+        }
         println!(
-            "{} seeds in {:.1} s: {:.0} seeds a minute, {:.0} days simulated, {} events, {} seeds \
-             with violations",
-            self.seeds,
-            took.as_secs_f64(),
-            self.seeds as f64 / minutes,
-            self.simulated.as_secs_f64() / 86_400.0,
-            self.events,
-            self.violating.len()
+            "{} seeds in {:.1} s: {:.0} seeds a minute, {:.0} days simulated, {} events, traces \
+             {}, {} seeds with violations",
+            summary.seeds - self.resumed,
+            self.began.elapsed().as_secs_f64(),
+            self.seeds_per_minute(),
+            summary.simulated_seconds / 86_400.0,
+            summary.events,
+            summary.traces,
+            summary.violating.len()
         );
-        self.violating.sort_by_key(|report| report.seed);
-        for report in self.violating.iter().take(SHOWN) {
-            println!("seed {}:", report.seed);
-            for violation in &report.violations {
+        for violating in summary.violating.iter().take(SHOWN) {
+            println!("seed {}:", violating.seed);
+            for violation in &violating.violations {
                 println!("    {violation}");
             }
         }
@@ -122,7 +147,13 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let is_right = if planted.is_empty() {
-        run_all(&arguments, options)
+        match run_all(&arguments, options) {
+            Ok(is_right) => is_right,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                return ExitCode::FAILURE;
+            }
+        }
     } else {
         let find =
             |planted: &Planted| find(&arguments, Options { planted: Some(*planted), ..options });
@@ -132,26 +163,37 @@ fn main() -> ExitCode {
 }
 
 /// Runs all seeds, and returns whether none of them found anything.
-fn run_all(arguments: &Arguments, options: Options) -> bool {
-    let began = Instant::now();
-    let (next, total) = (AtomicU64::new(0), Mutex::new(Total::default()));
-    std::thread::scope(|scope| {
-        for _ in 0..arguments.threads.max(1) {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= arguments.seeds {
-                        return;
-                    }
-                    let report = run(arguments.first + number, options);
-                    total.lock().unwrap_or_else(PoisonError::into_inner).add(report);
-                }
-            });
+fn run_all(arguments: &Arguments, options: Options) -> anyhow::Result<bool> {
+    let summary = match &arguments.summary {
+        Some(path) if arguments.resume => {
+            Summary::resume(path, arguments.first, options.datafusion)?
         }
-    });
-    let mut total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
-    total.print(began.elapsed());
-    total.violating.is_empty()
+        _ => Summary::new(arguments.first, options.datafusion),
+    };
+    let (next, end) = (AtomicU64::new(summary.next_seed()), arguments.first + arguments.seeds);
+    let (resumed, began) = (summary.seeds, Instant::now());
+    let progress = Mutex::new(Progress { arguments, summary, resumed, began, shown: began });
+    let run_seeds = || -> anyhow::Result<()> {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                return Ok(());
+            }
+            let report = run(seed, options);
+            progress.lock().unwrap_or_else(PoisonError::into_inner).add(report)?;
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..arguments.threads.max(1)).map(|_| scope.spawn(run_seeds)).collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })?;
+    let progress = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
+    progress.save()?;
+    progress.print();
+    Ok(progress.summary.violating.is_empty())
 }
 
 /// Runs seeds until one finds the planted fault, and returns whether one did.

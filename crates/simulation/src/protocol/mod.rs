@@ -24,6 +24,7 @@ mod profile;
 mod random;
 mod reached;
 mod senders;
+mod summary;
 mod trace;
 mod workload;
 mod world;
@@ -38,6 +39,7 @@ use shoplake_lake::{Condition, Metadata, Store, keys};
 
 pub use planted::Planted;
 pub use reached::BadState;
+pub use summary::{Reached, Summary, Violating};
 
 use engine::SimulatedEngine;
 use executor::{sleep, spawn};
