@@ -16,7 +16,7 @@ RUN_SHOPLAKE := test -x "$(SHOPLAKE)" || \
 FAST := cargo --config crates/simulation/fast.toml
 # End-to-end tests that take too long for every change.
 LONG := tests/e2e/test_replay.py tests/e2e/test_chaos.py tests/e2e/test_outages.py \
-	tests/e2e/test_three_hostile_shops.py tests/e2e/bulk
+	tests/e2e/test_three_hostile_shops.py tests/e2e/oracle/test_in_memory.py tests/e2e/bulk
 
 .PHONY: help checkout setup build demo report down pos-day redrive test lint words advisories unit \
 	localstack-test infra-test report-test notebook-test parity e2e e2e-long simulate bench costs \
