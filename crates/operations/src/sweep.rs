@@ -412,7 +412,9 @@ impl<'a> Sweep<'a> {
         let stored = state::read(self.lake, model, partition).await?;
         if self.is_unknown(&stored, written) {
             tracing::warn!(model, %partition, ?written, "its state does not know its objects");
-            let note = |state: &mut PartitionState| state.note_dirty(self.now, false);
+            // The message was sent when the object was written, so this sweep sends another one.
+            let written_at = written.inputs.max(written.gold).unwrap_or(self.now);
+            let note = |state: &mut PartitionState| state.note_dirty(written_at, false);
             state::update(self.lake, model, partition, note).await?;
             return Ok(true);
         }
