@@ -15,8 +15,9 @@ RUN_SHOPLAKE := test -x "$(SHOPLAKE)" || \
 # Optimizes the crates of the workspace. The dependencies are those of any other build.
 FAST := cargo --config crates/simulation/fast.toml
 # End-to-end tests that take too long for every change.
-LONG := tests/e2e/test_replay.py tests/e2e/test_chaos.py tests/e2e/test_outages.py \
-	tests/e2e/test_three_hostile_shops.py tests/e2e/oracle/test_in_memory.py tests/e2e/bulk
+LONG := tests/e2e/test_hostile_shop.py tests/e2e/test_redrive.py tests/e2e/test_replay.py \
+	tests/e2e/test_chaos.py tests/e2e/test_outages.py tests/e2e/test_three_hostile_shops.py \
+	tests/e2e/oracle/test_in_memory.py tests/e2e/bulk
 
 .PHONY: help checkout setup build demo report down pos-day redrive test lint words advisories unit \
 	localstack-test infra-test report-test notebook-test parity e2e e2e-long simulate bench costs \
@@ -109,7 +110,7 @@ e2e: setup checkout ## run end-to-end tests on their own local cloud
 	@echo "==> end-to-end tests"
 	@$(PYTHON) -m pytest -v $(addprefix --ignore=,$(LONG)) tests/e2e
 
-e2e-long: setup checkout ## test replays, killed functions, outages, hostile shops, a month, all real days (4 hours)
+e2e-long: setup checkout ## test hostile shops, redrives, replays, killed functions, outages, a month, all real days (4 hours)
 	@$(PYTHON) -m pytest -v -s $(LONG)
 
 # Not by package, which has other features and would compile all dependencies again.

@@ -16,7 +16,7 @@ from dev.pipeline import Pipeline, Shop, wait_until
 from tests.infra.permissions import CALLS
 
 HERE = Path(__file__).resolve().parent
-LONG = ("test_replay", "test_chaos")
+LONG = ("test_replay", "test_chaos", "test_outages", "test_three_hostile_shops")
 """Modules that need not run before: they run rarely, and make the same calls as others."""
 
 REFERENCE = "engagement_weights"
