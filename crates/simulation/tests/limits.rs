@@ -1,8 +1,8 @@
 //! Whatever a contract takes, every model computes and the warehouse can hold: rows at the limits
 //! of their contracts, alone and many of them in a group.
 //!
-//! `PROPTEST_CASES=200 cargo test --package shoplake-simulation --test limits` tries more than a
-//! few cases.
+//! `PROPTEST_CASES=200 cargo test --workspace --test limits` tries more than
+//! a few cases.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

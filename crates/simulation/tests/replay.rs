@@ -1,7 +1,7 @@
 //! Replaying any input, in any order, any batch split and any repetition, ends in the same tables
 //! of all models. `tests/protocol.rs` does the same with faults, for small models.
 //!
-//! `PROPTEST_CASES=200 cargo test --package shoplake-simulation --test replay` runs more cases.
+//! `PROPTEST_CASES=200 cargo test --workspace --test replay` runs more cases.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -1,7 +1,7 @@
 //! Sessions against those of a whole history: no day depends on what lies outside of its window.
 //!
-//! `PROPTEST_CASES=200 cargo test --package shoplake-simulation --test sessions` tries more than a
-//! few cases.
+//! `PROPTEST_CASES=200 cargo test --workspace --test sessions` tries more than
+//! a few cases.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
