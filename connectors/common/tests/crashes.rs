@@ -86,7 +86,8 @@ impl Source for Process<'_> {
             let error = shoplake_connector::ApiError::Unavailable { url, cause, retry_after: None };
             return Err(error.into());
         }
-        let start: usize = cursor.map_or(0, |cursor| cursor.parse().unwrap());
+        // A page behind the end is empty: rows may have gone since the cursor was handed out.
+        let start = cursor.map_or(0, |cursor| cursor.parse().unwrap()).min(self.rows.len());
         let end = self.rows.len().min(start + self.page_size);
         let rows = self.rows[start..end]
             .iter()
