@@ -1,5 +1,5 @@
--- Freshness of silver by dataset, last 2 days: rows, duplicates, newest arrival, and seconds from
--- event to arrival (median, p95).
+-- Freshness of four datasets in silver, last 2 days: rows, duplicates, newest arrival, and seconds
+-- from event to arrival (median, p95).
 
 with arrivals as (
     select
