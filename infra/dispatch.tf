@@ -100,6 +100,7 @@ module "dispatch" {
     # Empty without Glue: then every job runs in a function.
     SILVER_TO_GOLD_GLUE_ARN = join("", module.silver_to_gold_glue[*].arn)
     GLUE_ABOVE_BYTES        = var.glue_above_mb * 1024 * 1024
+    MAX_GLUE_RUNS           = length(module.silver_to_gold_glue) * var.glue.concurrent_runs
 
     EVENT_BUS         = module.dirty_queue.bus_name
     MAX_RUNS          = var.max_runs

@@ -298,7 +298,7 @@ variable "sweep_schedule" {
 
 variable "max_runs" {
   description = <<-TEXT
-    The most jobs that run at the same time. Backfills and days older than three days use half of
+    The most jobs that run in Lambda at the same time; `glue` limits those on Glue. Backfills and days older than three days use half of
     them, so that live data comes first. Keep it below the account's concurrency of Lambda, which
     the webhook and conform share.
   TEXT

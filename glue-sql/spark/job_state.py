@@ -104,8 +104,10 @@ def _complete(
         state["dirty_since"] = state.get("dirty_since") or _text(now)
     elif is_held:
         state["lease"] = None
-        failures = state.get("failures", {})
-        state["failures"] = {step: failures[step] for step in failures if step != "compute"}
+        # The failure of a computation that a resumed commit did not wait for stays.
+        if not lease.get("resumes") or not state.get("dirty_since"):
+            failures = state.get("failures", {})
+            state["failures"] = {step: failures[step] for step in failures if step != "compute"}
         if not lease.get("resumes"):
             planned = [text for text in (lease["planned_at"], state.get("planned_at")) if text]
             state["planned_at"] = max(planned, key=datetime.fromisoformat)
@@ -117,6 +119,9 @@ def _complete(
                 "at": _text(now),
                 "withheld": withheld,
             }
+    elif outcome == "committed" and (state.get("computed") or {}).get("job") != job["id"]:
+        # The job after it may have ended unchanged, compared with what this commit replaces.
+        state["dirty_since"] = state.get("dirty_since") or _text(now)
 
 
 def _owes(state: Json) -> bool:

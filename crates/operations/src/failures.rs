@@ -69,7 +69,7 @@ mod tests {
         let partition: Partition = "2010-12-01".parse().unwrap();
         let until = now() + TimeDelta::seconds(310);
         let run = runs::Run { model: "daily".into(), partition, job: "0a".into(), until };
-        let slot = runs::take(&lake, &run, 1, 1, now()).await.unwrap();
+        let slot = runs::take(&lake, &run, 0..1, true, now()).await.unwrap();
         let lease = Lease {
             job: "0a".to_owned(),
             until,

@@ -26,7 +26,9 @@ use crate::failure::Failures;
 use crate::response::Swept;
 
 /// The most messages and alerts of a sweep. The rest is sent by the next ones: a message that waits
-/// on the queue says nothing that the state does not say.
+/// on the queue says nothing that the state does not say. Half of the messages are about the newest
+/// partitions, the others about those that are due for longest: a failure that repeats for many
+/// partitions keeps nothing else back.
 const MAX_SENT: usize = 200;
 
 /// The days that every sweep compares: today and the days before it.
@@ -76,7 +78,8 @@ pub struct Sweep<'a> {
 /// What the markers show.
 #[derive(Default)]
 struct Owed {
-    messages: Vec<PartitionDirty>,
+    /// The messages that are due, newest partitions first, each with the time since when it is.
+    messages: Vec<(DateTime<Utc>, PartitionDirty)>,
     /// The alerts that are due.
     alerts: Vec<(String, Partition, UnsentAlert)>,
     owed: usize,
@@ -135,6 +138,7 @@ impl<'a> Sweep<'a> {
         let mut failures = Failures::default();
         let Compared { compared_days, found, conformed } = self.compare_all(&mut failures).await;
         let Owed { messages, alerts, owed, settled } = self.owed(&mut failures).await;
+        let messages = chosen(messages);
         let mut sent = messages.len();
         if let Err(error) = self.queue.send(&messages).await {
             failures.add("the dirty queue", Failure::retryable(error));
@@ -504,9 +508,7 @@ impl<'a> Sweep<'a> {
         };
         if !stored.state.is_settled() {
             owed.owed += 1;
-            if owed.messages.len() < MAX_SENT {
-                owed.messages.extend(self.message(model, partition, &stored.state));
-            }
+            owed.messages.extend(self.message(model, partition, &stored.state));
             if owed.alerts.len() < MAX_SENT {
                 let alerts = stored.state.unsent_alerts.into_iter();
                 let due = alerts.filter(|alert| alert.due <= self.now);
@@ -520,20 +522,22 @@ impl<'a> Sweep<'a> {
         Ok(())
     }
 
-    /// Returns the message about what the partition owes and is due.
+    /// Returns the message about what the partition owes and is due, and since when it is.
     fn message(
         &self,
         model: &IndexedModel,
         partition: Partition,
         state: &PartitionState,
-    ) -> Option<PartitionDirty> {
+    ) -> Option<(DateTime<Utc>, PartitionDirty)> {
         let every = TimeDelta::seconds(model.every_seconds.into());
         let debts = state.owes(every, self.now).into_iter();
         let debts = debts.filter(|debt| debt.kind != DebtKind::Alert && debt.due <= self.now);
-        let due = debts.map(|debt| debt.kind);
-        let due: Vec<_> = due.map(|kind| format!("{kind:?}").to_lowercase()).collect();
-        let reason = format!("the sweep: it owes {}", due.join(", "));
-        (!due.is_empty()).then(|| PartitionDirty::one(&model.name, partition, reason))
+        let debts: Vec<_> = debts.collect();
+        let since = debts.iter().map(|debt| debt.due).min()?;
+        let kinds: Vec<_> =
+            debts.iter().map(|debt| format!("{:?}", debt.kind).to_lowercase()).collect();
+        let reason = format!("the sweep: it owes {}", kinds.join(", "));
+        Some((since, PartitionDirty::one(&model.name, partition, reason)))
     }
 
     /// Sends the alerts, and returns how many were sent. The topic of alerts may be away: the
@@ -550,6 +554,15 @@ impl<'a> Sweep<'a> {
         }
         sent
     }
+}
+
+/// Returns the messages to send, at most [`MAX_SENT`].
+fn chosen(messages: Vec<(DateTime<Utc>, PartitionDirty)>) -> Vec<PartitionDirty> {
+    let mut newest = messages;
+    let mut longest = newest.split_off(newest.len().min(MAX_SENT / 2));
+    longest.sort_by_key(|(due, _)| *due);
+    longest.truncate(MAX_SENT - newest.len());
+    newest.into_iter().chain(longest).map(|(_, message)| message).collect()
 }
 
 /// Returns the day in a key with this prefix.

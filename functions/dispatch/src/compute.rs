@@ -19,6 +19,10 @@ use crate::handler::{Dispatch, MAX_DELAY};
 use crate::old_days::is_old;
 use crate::turn::{Early, Request, Turn, after_plan, before_plan};
 
+/// The first lease of a job, which an execution of its engine may extend: if dispatch ends before it
+/// has started one, the partition waits no longer than this.
+const START: TimeDelta = Engine::Lambda.lease();
+
 /// How often planning starts over because the state has changed since it was read.
 const ATTEMPTS: usize = 5;
 
@@ -53,15 +57,18 @@ where
         request: Request,
         slot_delay: TimeDelta,
     ) -> anyhow::Result<Ended> {
+        let mut tried = None;
         for _ in 0..ATTEMPTS {
-            if let Some(ended) = self.attempt(model, partition, request, slot_delay).await? {
+            let attempt = self.attempt(model, partition, request, slot_delay, &mut tried);
+            if let Some(ended) = attempt.await? {
                 return Ok(ended);
             }
         }
         bail!("other jobs and messages changed the state at each of {ATTEMPTS} attempts")
     }
 
-    /// Plans the partition; `None` if its state has changed since it was read.
+    /// Plans the partition; `None` if its state has changed since it was read. `tried` is the lease
+    /// of the attempt before.
     ///
     /// The order matters. First the state: the write that takes the lease fails if a job has begun
     /// or ended since, so that no older plan follows a newer one. Then the version that the commit
@@ -73,14 +80,20 @@ where
         partition: Partition,
         request: Request,
         slot_delay: TimeDelta,
+        tried: &mut Option<Lease>,
     ) -> anyhow::Result<Option<Ended>> {
         let now = self.clock.now();
         let every = TimeDelta::seconds(model.every_seconds.into());
         let stored = state::read(&self.lake, &model.name, partition).await?;
         let mut state = stored.state.clone();
+        if let Some(lease) = tried.take().filter(|tried| state.lease.as_ref() == Some(tried)) {
+            // The write of the lease took effect, its answer was lost, and others have noted changes
+            // since. Its job has not started.
+            state.give_back(&lease.job);
+        }
         state.expire(now);
         if request.recompute {
-            state.note_dirty(now, true);
+            state.ask(now);
         }
         match before_plan(&state, request, every, now) {
             Early::Plan => {}
@@ -98,7 +111,10 @@ where
         }
 
         let head = self.lake.head(&model.output_key(partition)).await?;
-        let gold = head.as_ref().map(GoldHead::try_from).transpose()?;
+        let gold = match head.as_ref().map(GoldHead::try_from).transpose() {
+            Ok(gold) => gold,
+            Err(error) => return self.fail(model, partition, &stored, state, &error.into()).await,
+        };
         state.found_commit(gold.as_ref().map_or(0, |gold| gold.version));
         if gold.is_none() && self.is_empty_partition(model, partition).await? {
             tracing::info!(model = model.name, %partition, "empty partition");
@@ -113,8 +129,12 @@ where
             return self.wait(model, partition, &stored, state, turn).await;
         }
         let ranges = self.models.input_ranges(model, partition);
-        let (listing, references) =
-            future::try_join(self.list(ranges), self.references(model)).await?;
+        let listed = future::try_join(self.list(ranges), self.references(model)).await;
+        let (listing, references) = match listed {
+            Ok(listed) => listed,
+            Err(error) if error.is::<StoreError>() => return Err(error),
+            Err(error) => return self.fail(model, partition, &stored, state, &error).await,
+        };
         let job = self.models.job(model, partition, &listing, gold.as_ref(), &references);
         let Some(mut job) = job else {
             // Its only input was deleted between the two listings.
@@ -137,12 +157,12 @@ where
             }
         };
 
-        let until = now + engine.lease();
+        let until = now + START;
         let is_urgent = !state.recompute && !is_old(partition, now);
-        let most = if is_urgent { self.runs } else { (self.runs / 2).max(1) };
+        let slots = self.engines.slots(engine);
         let run = Run { model: model.name.clone(), partition, job: job.id.clone(), until };
-        let Some(slot) = runs::take(&self.lake, &run, self.runs, most, now).await? else {
-            tracing::info!(model = model.name, %partition, most, "too many jobs run");
+        let Some(slot) = runs::take(&self.lake, &run, slots, is_urgent, now).await? else {
+            tracing::info!(model = model.name, %partition, ?engine, "too many jobs run");
             return self.wait(model, partition, &stored, state, now + slot_delay).await;
         };
         let lease = Lease {
@@ -158,21 +178,49 @@ where
             Turn::Resume => state.resume(lease),
             _ => state.compute(lease),
         }
+        tried.clone_from(&state.lease);
         let written = self.write(model, partition, &stored, &state).await;
         if !written.as_ref().is_ok_and(|is_written| *is_written) {
             runs::release(&self.lake, Some(slot), &job.id).await;
             return Ok(written.map(|_| None)?);
         }
         tracing::info!(model = model.name, %partition, job = job.id, ?turn, ?engine, "started");
-        let started = self.run(&job, engine, now).await;
-        if started.is_err() {
-            let give_back = |state: &mut PartitionState| state.give_back(&job.id);
-            if let Err(error) = state::update(&self.lake, &model.name, partition, give_back).await {
-                tracing::warn!(job = job.id, %error, "could not end a lease; it will expire");
+        match self.run(&job, engine, now).await {
+            Ok(()) if engine.lease() > START => {
+                self.extend(slot, Run { until: now + engine.lease(), ..run }).await;
             }
-            runs::release(&self.lake, Some(slot), &job.id).await;
+            Ok(()) => {}
+            Err(error) => {
+                self.give_back(&run).await;
+                runs::release(&self.lake, Some(slot), &job.id).await;
+                return Err(error);
+            }
         }
-        started.map(|()| Some(Ended::Done))
+        Ok(Some(Ended::Done))
+    }
+
+    /// Gives a job that has started the time of its engine. If that fails, the lease expires while
+    /// the job runs: another one may start, and one of the two commits.
+    async fn extend(&self, slot: u16, run: Run) {
+        let extend = |state: &mut PartitionState| state.extend(&run.job, run.until);
+        let extended = state::update(&self.lake, &run.model, run.partition, extend).await;
+        let extended = match extended {
+            Ok(true) => runs::extend(&self.lake, slot, &run).await,
+            // The job has ended already.
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = extended {
+            tracing::warn!(run.job, %error, "could not extend a lease; it expires before its job");
+        }
+    }
+
+    async fn give_back(&self, run: &Run) {
+        let give_back = |state: &mut PartitionState| state.give_back(&run.job);
+        let given = state::update(&self.lake, &run.model, run.partition, give_back).await;
+        if let Err(error) = given {
+            tracing::warn!(run.job, %error, "could not end a lease; it will expire");
+        }
     }
 
     async fn run(
@@ -214,6 +262,22 @@ where
         if state.dirty_since.is_some() || state.recompute || state.waiting_until.is_some() {
             state.up_to_date(planned_at);
         }
+        let is_written = self.write(model, partition, stored, &state).await?;
+        Ok(is_written.then_some(Ended::Done))
+    }
+
+    /// Notes that the partition cannot be planned. The sweep sends it again when its retry is due.
+    async fn fail(
+        &self,
+        model: &Model,
+        partition: Partition,
+        stored: &Stored,
+        mut state: PartitionState,
+        error: &anyhow::Error,
+    ) -> anyhow::Result<Option<Ended>> {
+        let error = format!("{error:#}");
+        tracing::error!(model = model.name, %partition, error, "could not plan a partition");
+        state.fail_to_plan(error, self.clock.now());
         let is_written = self.write(model, partition, stored, &state).await?;
         Ok(is_written.then_some(Ended::Done))
     }

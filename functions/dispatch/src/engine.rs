@@ -1,5 +1,7 @@
 //! The choice between Lambda and Glue for a job.
 
+use std::ops::Range;
+
 use shoplake_models::Listing;
 
 /// An engine. Both take the same job document and make the same commit.
@@ -23,20 +25,31 @@ impl Engine {
     }
 }
 
-/// The available engines, and the limit of the small one.
+/// The available engines, and their limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Engines {
+    /// The most jobs that run in Lambda at the same time.
+    pub lambda_runs: u16,
+    /// The most jobs that run on Glue at the same time; 0 without Glue, as in the local cloud.
+    pub glue_runs: u16,
     /// The stored bytes of input objects above which a job runs on Glue.
     pub glue_above_bytes: u64,
-    /// Whether Glue is available. The local cloud does not have it.
-    pub glue: bool,
 }
 
 impl Engines {
+    /// Returns the run slots of an engine. Each has its own: jobs on Glue take long, and none in
+    /// Lambda waits for them.
+    pub(crate) fn slots(self, engine: Engine) -> Range<u16> {
+        match engine {
+            Engine::Lambda => 0..self.lambda_runs,
+            Engine::Glue => self.lambda_runs..self.lambda_runs + self.glue_runs,
+        }
+    }
+
     /// Returns the engine for a job with so many input bytes. Without Glue, a big job runs in
     /// Lambda, where it may still fit: the limit is a size that fits for certain.
     pub(crate) fn choose(self, bytes: u64) -> Engine {
-        match (bytes > self.glue_above_bytes, self.glue) {
+        match (bytes > self.glue_above_bytes, self.glue_runs > 0) {
             (false, _) => Engine::Lambda,
             (true, true) => Engine::Glue,
             (true, false) => {
@@ -82,7 +95,7 @@ mod tests {
 
     #[test]
     fn only_jobs_above_the_limit_run_on_glue() {
-        let engines = Engines { glue_above_bytes: 100, glue: true };
+        let engines = Engines { lambda_runs: 1, glue_runs: 1, glue_above_bytes: 100 };
         assert_eq!([0, 99, 100].map(|bytes| engines.choose(bytes)), [Engine::Lambda; 3]);
         assert_eq!([101, u64::MAX].map(|bytes| engines.choose(bytes)), [Engine::Glue; 2]);
     }
@@ -92,14 +105,14 @@ mod tests {
         #[test]
         fn more_bytes_never_choose_a_smaller_engine(
             glue_above_bytes: u64,
-            glue: bool,
+            glue_runs in 0..2_u16,
             fewer: u64,
             more: u64,
         ) {
-            let engines = Engines { glue_above_bytes, glue };
+            let engines = Engines { lambda_runs: 1, glue_runs, glue_above_bytes };
             let (fewer, more) = (fewer.min(more), fewer.max(more));
             if engines.choose(fewer) == Engine::Glue {
-                prop_assert!(glue);
+                prop_assert_eq!(glue_runs, 1);
                 prop_assert_eq!(engines.choose(more), Engine::Glue);
             }
         }

@@ -47,10 +47,8 @@ pub struct Dispatch<L, E, Q, P, C> {
     pub lake: L,
     /// Starts executions.
     pub executions: E,
-    /// The available engines.
+    /// The available engines, and how many jobs they run at the same time.
     pub engines: Engines,
-    /// The most jobs that run at the same time.
-    pub runs: u16,
     /// The most old days that a shop makes the pipeline compute in an hour; none for no limit.
     /// Further days wait for their turn.
     pub old_days_per_hour: Option<NonZeroU16>,

@@ -20,10 +20,10 @@ async fn main() -> Result<(), Error> {
     let definitions = config::definitions_dir()?;
     let contracts = Contracts::load(&definitions.join("schemas"))?;
     let sdk = sdk_config(Duration::from_secs(25)).await;
-    let silver_to_gold_glue = config::parsed("SILVER_TO_GOLD_GLUE_ARN")?;
     let engines = Engines {
+        lambda_runs: config::parsed("MAX_RUNS")?.unwrap_or(20),
+        glue_runs: config::parsed("MAX_GLUE_RUNS")?.unwrap_or(0),
         glue_above_bytes: config::parsed("GLUE_ABOVE_BYTES")?.unwrap_or(u64::MAX),
-        glue: silver_to_gold_glue.is_some(),
     };
     let dispatch = Arc::new(Dispatch {
         models: Models::load(&definitions.join("glue-sql"), &contracts)?,
@@ -33,11 +33,10 @@ async fn main() -> Result<(), Error> {
             StateMachineArns {
                 bronze_to_silver: config::required("BRONZE_TO_SILVER_ARN")?,
                 silver_to_gold: config::required("SILVER_TO_GOLD_ARN")?,
-                silver_to_gold_glue,
+                silver_to_gold_glue: config::parsed("SILVER_TO_GOLD_GLUE_ARN")?,
             },
         ),
         engines,
-        runs: config::parsed("MAX_RUNS")?.unwrap_or(20),
         old_days_per_hour: config::parsed("OLD_DAYS_PER_HOUR")?,
         publisher: EventBridge::new(&sdk, config::optional("EVENT_BUS", "default")?),
         queue: SqsDirtyQueue::new(&sdk, config::required("DIRTY_QUEUE_URL")?),

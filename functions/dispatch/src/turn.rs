@@ -81,21 +81,24 @@ pub(crate) fn after_plan(
 ) -> Turn {
     // First what the last commit owes: the commit that replaces it may take long, or fail.
     if gold.is_some() && state.published < state.committed {
-        let retry_at = state.retry_at(Step::Compute);
-        let retry_at = retry_at.filter(|retry_at| *retry_at > now && !state.recompute);
+        let retry_at = state.retry_at(Step::Compute).filter(|retry_at| *retry_at > now);
         return retry_at.map_or(Turn::Resume, Turn::Wait);
     }
+    let delivers = gold.is_some() && owes(state, &DELIVERIES, every, now);
     let etag = gold.map(|gold| gold.etag.as_str());
     let is_computed =
         gold.is_some_and(|gold| gold.inputs == inputs) || state.has_computed(inputs, etag);
     if state.recompute || !is_computed {
         let ready_at = state.ready_at(every);
-        return if ready_at > now { Turn::Wait(ready_at) } else { Turn::Compute };
+        // What the last commit owes waits neither for a later computation nor for one that may fail
+        // again.
+        return match (ready_at > now, state.retry_at(Step::Compute)) {
+            (true, _) | (false, Some(_)) if delivers => Turn::Resume,
+            (true, _) => Turn::Wait(ready_at),
+            (false, _) => Turn::Compute,
+        };
     }
-    if gold.is_some() && owes(state, &DELIVERIES, every, now) {
-        return Turn::Resume;
-    }
-    Turn::UpToDate
+    if delivers { Turn::Resume } else { Turn::UpToDate }
 }
 
 /// What a commit owes.
@@ -216,6 +219,39 @@ mod tests {
         assert_eq!(after(&state, Some(&changed), 320), Turn::Compute, "the next commit is loaded");
         state.load(1);
         assert_eq!(after(&state, Some(&found), 320), Turn::UpToDate);
+    }
+
+    #[test]
+    fn a_commit_is_loaded_while_the_next_computation_waits_or_fails() {
+        let state = ended(JobOutcome::Committed, 1);
+        let changed = gold(1, "other inputs");
+        let half_a_day = TimeDelta::hours(12);
+        let turn = |state: &PartitionState, every, second| {
+            after_plan(state, Some(&changed), "inputs", every, at(second))
+        };
+        assert_eq!(turn(&state, half_a_day, 319), Turn::Wait(at(10) + half_a_day));
+        assert_eq!(turn(&state, half_a_day, 320), Turn::Resume);
+
+        let mut state = state;
+        state.fail(Step::Compute, "b", "broken", at(300));
+        for second in [320, 360] {
+            assert_eq!(turn(&state, EVERY, second), Turn::Resume, "{second}");
+        }
+        state.load(1);
+        assert_eq!(turn(&state, EVERY, 359), Turn::Wait(at(360)));
+        assert_eq!(turn(&state, EVERY, 360), Turn::Compute);
+    }
+
+    #[test]
+    fn a_backfill_that_failed_waits_like_any_other_computation() {
+        let mut state = ended(JobOutcome::Unchanged, 0);
+        state.ask(at(20));
+        assert_eq!(after(&state, None, 20), Turn::Compute, "a backfill");
+        state.fail(Step::Compute, "b", "broken", at(30));
+        assert_eq!(after(&state, None, 89), Turn::Wait(at(90)));
+        assert_eq!(after(&state, None, 90), Turn::Compute);
+        state.ask(at(40));
+        assert_eq!(after(&state, None, 40), Turn::Compute, "asked for again");
     }
 
     #[test]

@@ -461,7 +461,7 @@ async fn the_end_of_a_job_is_recorded_in_the_state() {
         job: job.id.clone(),
         until: now() + TimeDelta::seconds(310),
     };
-    let slot = runs::take(&world.lake.store, &slot, 2, 2, now()).await.unwrap();
+    let slot = runs::take(&world.lake.store, &slot, 0..2, true, now()).await.unwrap();
     world.change(|state| state.lease.as_mut().unwrap().slot = slot).await;
     world.change(|state| state.note_dirty(now(), false)).await;
 

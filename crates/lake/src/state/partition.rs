@@ -225,12 +225,10 @@ impl PartitionState {
     }
 
     /// Returns the earliest time of the next computation: `every` after the last one, and not
-    /// before the retry of a failed one. A backfill waits for neither.
+    /// before the retry of a failed one. A backfill waits for the latter only.
     pub fn ready_at(&self, every: TimeDelta) -> DateTime<Utc> {
-        if self.recompute {
-            return DateTime::<Utc>::MIN_UTC;
-        }
-        let next = self.computed.as_ref().map(|computed| computed.at + every);
+        let computed = self.computed.as_ref().filter(|_| !self.recompute);
+        let next = computed.map(|computed| computed.at + every);
         next.max(self.retry_at(Step::Compute)).unwrap_or(DateTime::<Utc>::MIN_UTC)
     }
 
@@ -277,6 +275,15 @@ impl PartitionState {
         self.recompute |= recompute;
     }
 
+    /// Notes that an operator asks for a computation in any case: it does not wait for the retry of
+    /// one that failed before. If it fails as well, its own retry waits.
+    pub fn ask(&mut self, now: DateTime<Utc>) {
+        self.note_dirty(now, true);
+        if let Some(failure) = self.failures.get_mut(&Step::Compute) {
+            failure.retry_at = failure.retry_at.min(now);
+        }
+    }
+
     /// Notes that a message about the partition waits on the queue until `until`.
     pub fn wait(&mut self, now: DateTime<Utc>, until: DateTime<Utc>) {
         self.note_dirty(now, false);
@@ -321,6 +328,12 @@ impl PartitionState {
         self.lease = Some(Lease { recompute: false, resumes: true, ..lease });
     }
 
+    /// Lets the lease of `job` expire at another time, and returns whether it holds one.
+    pub fn extend(&mut self, job: &str, until: DateTime<Utc>) -> bool {
+        let lease = self.lease.as_mut().filter(|lease| lease.job == job);
+        lease.map(|lease| lease.until = until).is_some()
+    }
+
     /// Gives the work of `job` back: the partition is dirty since it was owed. Does nothing if the
     /// job does not hold the lease.
     pub fn give_back(&mut self, job: &str) {
@@ -341,8 +354,8 @@ impl PartitionState {
 
     /// Records the end of a job, and returns whether the partition is dirty again.
     ///
-    /// A job that has lost its lease records only its commit: what the job after it has computed is
-    /// newer.
+    /// A job that has lost its lease records only its commit, and leaves the partition dirty: its
+    /// inputs may be older than those of the job after it.
     pub fn complete(&mut self, completion: Completion) -> bool {
         let Completion {
             job,
@@ -374,13 +387,24 @@ impl PartitionState {
             self.give_back(&job);
             self.note_dirty(at, false);
         } else if let Some(lease) = self.lease.take_if(|lease| lease.job == job) {
-            self.failures.remove(&Step::Compute);
+            // The failure of a computation that a resumed commit did not wait for stays.
+            if !lease.resumes || self.dirty_since.is_none() {
+                self.failures.remove(&Step::Compute);
+            }
             if !lease.resumes {
                 self.planned_at = self.planned_at.max(Some(lease.planned_at));
                 self.computed = Some(Computation { job, inputs, gold, outcome, at, withheld });
             }
+        } else if outcome == JobOutcome::Committed && !self.has_ended(&job) {
+            // The job after it may have ended unchanged, compared with what this commit replaces.
+            self.note_dirty(at, false);
         }
         self.dirty_since.is_some()
+    }
+
+    /// Returns whether the last computation that ended was this job.
+    fn has_ended(&self, job: &str) -> bool {
+        self.computed.as_ref().is_some_and(|computed| computed.job == job)
     }
 
     /// Records that the warehouse has the version and the results of its checks.
@@ -419,6 +443,12 @@ impl PartitionState {
         }
         let failure = self.count_failure(step, error.to_owned(), at);
         !std::mem::replace(&mut failure.alerted, true)
+    }
+
+    /// Records that the partition cannot be planned: it stays dirty, and the next plan waits.
+    pub fn fail_to_plan(&mut self, error: String, at: DateTime<Utc>) {
+        self.note_dirty(at, false);
+        self.count_failure(Step::Compute, error, at);
     }
 
     fn count_failure(&mut self, step: Step, error: String, at: DateTime<Utc>) -> &mut Failure {

@@ -4,6 +4,7 @@
 //! it starts and deletes when it ends. The slot of a crashed job expires.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -30,25 +31,26 @@ pub struct Run {
     pub until: DateTime<Utc>,
 }
 
-/// Takes a free slot, and returns its number; `None` if all of them are taken. `run` may take the
-/// first `most` of `slots`: less urgent jobs get fewer, so that the others find a free one.
+/// Takes a free one of these slots, and returns its number; `None` if all of them are taken. A run
+/// that is not urgent may take the first half, and at least one, so that the others find a free one.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn take(
     store: &(impl Store + ?Sized),
     run: &Run,
-    slots: u16,
-    most: u16,
+    slots: Range<u16>,
+    is_urgent: bool,
     now: DateTime<Utc>,
 ) -> Result<Option<u16>, StoreError> {
+    let most = if is_urgent { slots.len() } else { (slots.len() / 2).max(1) };
     let entries = store.list(keys::RUNS).await?;
     let taken: BTreeMap<u16, DateTime<Utc>> = entries
         .iter()
         .filter_map(|entry| Some((keys::run_number(&entry.key)?, entry.last_modified)))
         .collect();
     // An urgent job leaves the first slots to the others as long as it can.
-    let numbers = || (0..most.min(slots)).rev();
+    let numbers = || slots.clone().take(most).rev();
     for number in numbers().filter(|number| !taken.contains_key(number)) {
         if put(store, number, run, Condition::Absent).await? {
             return Ok(Some(number));
@@ -67,6 +69,18 @@ pub async fn take(
         }
     }
     Ok(None)
+}
+
+/// Lets a run keep its slot until another time.
+///
+/// # Errors
+/// When the store fails. The slot then expires at its former time.
+pub async fn extend(
+    store: &(impl Store + ?Sized),
+    number: u16,
+    run: &Run,
+) -> Result<(), StoreError> {
+    put(store, number, run, Condition::Always).await.map(|_| ())
 }
 
 /// Frees a slot if `job` holds it.
@@ -123,53 +137,78 @@ mod tests {
         DateTime::from_timestamp(1_000_000 + second, 0).unwrap()
     }
 
-    /// Takes one of four slots at `second`, for ten seconds.
-    async fn take_of_four(store: &MemoryStore, job: &str, most: u16, second: i64) -> Option<u16> {
+    /// Takes one of these slots at `second`, for ten seconds.
+    async fn take_of(
+        store: &MemoryStore,
+        slots: Range<u16>,
+        job: &str,
+        is_urgent: bool,
+        second: i64,
+    ) -> Option<u16> {
         let partition = "2010-12-01".parse().unwrap();
         let run = Run { model: "m".into(), partition, job: job.into(), until: at(second + 10) };
-        take(store, &run, 4, most, at(second)).await.unwrap()
+        take(store, &run, slots, is_urgent, at(second)).await.unwrap()
+    }
+
+    async fn take_of_four(store: &MemoryStore, job: &str, second: i64) -> Option<u16> {
+        take_of(store, 0..4, job, true, second).await
+    }
+
+    async fn take_one(store: &MemoryStore, job: &str, second: i64) -> Option<u16> {
+        take_of(store, 0..1, job, true, second).await
     }
 
     #[tokio::test]
     async fn jobs_run_as_long_as_there_are_slots() {
         let store = MemoryStore::default();
         for (job, slot) in [("a", 3), ("b", 2), ("c", 1), ("d", 0)] {
-            assert_eq!(take_of_four(&store, job, 4, 0).await, Some(slot));
+            assert_eq!(take_of_four(&store, job, 0).await, Some(slot));
         }
-        assert_eq!(take_of_four(&store, "e", 4, 9).await, None);
+        assert_eq!(take_of_four(&store, "e", 9).await, None);
         free(&store, 2, "b").await.unwrap();
-        assert_eq!(take_of_four(&store, "e", 4, 9).await, Some(2));
-        assert_eq!(take_of_four(&store, "f", 4, 10).await, Some(3), "that of a has expired");
+        assert_eq!(take_of_four(&store, "e", 9).await, Some(2));
+        assert_eq!(take_of_four(&store, "f", 10).await, Some(3), "that of a has expired");
     }
 
     #[tokio::test]
     async fn less_urgent_jobs_take_half_of_the_slots() {
         let store = MemoryStore::default();
         for slot in [1, 0] {
-            assert_eq!(take_of_four(&store, "backfill", 2, 0).await, Some(slot));
+            assert_eq!(take_of(&store, 0..4, "backfill", false, 0).await, Some(slot));
         }
-        assert_eq!(take_of_four(&store, "backfill", 2, 0).await, None);
-        assert_eq!(take_of_four(&store, "live", 4, 0).await, Some(3));
+        assert_eq!(take_of(&store, 0..4, "backfill", false, 0).await, None);
+        assert_eq!(take_of_four(&store, "live", 0).await, Some(3));
+    }
+
+    #[tokio::test]
+    async fn an_extended_slot_is_taken_until_its_new_end() {
+        let store = MemoryStore::default();
+        take_one(&store, "a", 0).await;
+        let partition = "2010-12-01".parse().unwrap();
+        let run = Run { model: "m".into(), partition, job: "a".into(), until: at(900) };
+        extend(&store, 0, &run).await.unwrap();
+        assert_eq!(take_one(&store, "b", 899).await, None);
+        assert_eq!(take_one(&store, "b", 900).await, Some(0));
     }
 
     #[tokio::test]
     async fn a_young_slot_is_not_read() {
         let store = MemoryStore::default();
-        take_of_four(&store, "a", 1, 0).await;
+        take_one(&store, "a", 0).await;
         store.set_now(at(100));
-        take_of_four(&store, "b", 1, 100).await;
+        take_one(&store, "b", 100).await;
         // The listing succeeds, and no other request is made.
         store.fail([false, true]);
-        assert_eq!(take_of_four(&store, "c", 1, 399).await, None);
+        assert_eq!(take_one(&store, "c", 399).await, None);
         store.fail([]);
-        assert_eq!(take_of_four(&store, "c", 1, 400).await, Some(0));
+        assert_eq!(take_one(&store, "c", 400).await, Some(0));
     }
 
     #[tokio::test]
     async fn a_job_frees_only_its_own_slot() {
         let store = MemoryStore::default();
-        take_of_four(&store, "a", 4, 0).await;
-        take_of_four(&store, "b", 4, 20).await;
+        take_of_four(&store, "a", 0).await;
+        take_of_four(&store, "b", 20).await;
         free(&store, 3, "b").await.unwrap();
         free(&store, 2, "b").await.unwrap();
         free(&store, 2, "b").await.unwrap();
@@ -182,6 +221,6 @@ mod tests {
         let store = MemoryStore::default();
         let (key, bytes) = (keys::run(0), Bytes::from_static(b"?"));
         store.put(&key, bytes, Metadata::new(), Condition::Always).await.unwrap();
-        assert_eq!(take_of_four(&store, "a", 1, 0).await, Some(0));
+        assert_eq!(take_one(&store, "a", 0).await, Some(0));
     }
 }

@@ -280,6 +280,24 @@ async fn at_most_so_many_messages_are_sent_at_once() {
 }
 
 #[tokio::test]
+async fn many_partitions_that_fail_keep_no_other_one_back() {
+    let world = World::default();
+    let newest: NaiveDate = "2010-12-01".parse().unwrap();
+    for day in newest.iter_days().rev().take(MAX_SENT + 50) {
+        let fail = |state: &mut PartitionState| {
+            state.note_dirty(at(500), true);
+            state.fail(Step::Compute, "a", "broken", at(500));
+        };
+        world.change(&day.to_string(), fail).await;
+    }
+    world.change("2009-01-01", |state| state.found_commit(1)).await;
+    let (swept, sent) = world.sweep(600).await;
+    assert_eq!((swept.owed, sent.len()), (MAX_SENT + 51, MAX_SENT));
+    assert!(sent.contains(&"daily 2010-12-01".to_owned()));
+    assert!(sent.contains(&"daily 2009-01-01".to_owned()), "its commit is due for longer");
+}
+
+#[tokio::test]
 async fn markers_of_quiet_partitions_are_deleted() {
     let world = World::default();
     world.change("2010-12-01", |state| state.note_dirty(at(0), false)).await;

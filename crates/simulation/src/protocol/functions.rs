@@ -180,8 +180,11 @@ impl Cloud {
             models: models.clone(),
             lake: store.clone(),
             executions: executions.clone() as Arc<dyn Executions>,
-            engines: Engines { glue_above_bytes: u64::MAX, glue: false },
-            runs: world.profile.max_runs,
+            engines: Engines {
+                lambda_runs: world.profile.max_runs,
+                glue_runs: 0,
+                glue_above_bytes: u64::MAX,
+            },
             old_days_per_hour: world.profile.old_days_per_hour,
             queue: BusPort(bus.clone()),
             publisher: BusPort(bus.clone()),

@@ -208,7 +208,8 @@ async fn a_deleted_partition_keeps_counting_its_versions() {
 
 #[tokio::test]
 async fn at_most_so_many_jobs_run_at_the_same_time() {
-    let dispatch = TestDispatch { runs: 2, ..dispatch() };
+    let mut dispatch = dispatch();
+    dispatch.engines.lambda_runs = 2;
     for day in ["2010-12-01", "2010-12-10", "2010-12-20"] {
         silver(&dispatch, &format!("silver/visits/dt={day}/a.parquet")).await;
     }
@@ -226,7 +227,8 @@ async fn at_most_so_many_jobs_run_at_the_same_time() {
 
 #[tokio::test]
 async fn old_partitions_leave_half_of_the_slots_to_live_data() {
-    let dispatch = TestDispatch { runs: 2, ..dispatch() };
+    let mut dispatch = dispatch();
+    dispatch.engines.lambda_runs = 2;
     dispatch
         .clock
         .advance("2010-12-20T00:00:00Z".parse::<DateTime<Utc>>().unwrap() - DateTime::UNIX_EPOCH);
@@ -271,6 +273,8 @@ async fn a_big_job_runs_on_glue_with_a_longer_lease() {
     assert_eq!(deliver(&dispatch).await, 0);
     assert!(dispatch.executions.is_empty(), "its lease lasts for hours");
 
+    let slots = dispatch.lake.list(keys::RUNS).await.unwrap();
+    assert_eq!(slots.len(), 1, "{slots:?}");
     dispatch.clock.advance(Engine::Glue.lease() + TimeDelta::seconds(60));
     deliver(&dispatch).await;
     let again = take_glue_runs(&dispatch).pop().unwrap();
@@ -282,9 +286,69 @@ async fn a_big_job_runs_on_glue_with_a_longer_lease() {
 }
 
 #[tokio::test]
+async fn big_jobs_leave_all_slots_of_functions_to_others() {
+    let mut dispatch = dispatch();
+    dispatch.engines = Engines { lambda_runs: 1, glue_runs: 2, glue_above_bytes: 50 };
+    dispatch
+        .clock
+        .advance("2010-12-04T00:00:00Z".parse::<DateTime<Utc>>().unwrap() - DateTime::UNIX_EPOCH);
+    for (day, names) in [("2010-12-02", "ab"), ("2010-12-03", "ab"), ("2010-12-04", "ab")] {
+        for name in names.chars() {
+            silver(&dispatch, &format!("silver/visits/dt={day}/{name}.parquet")).await;
+        }
+    }
+    // Each has the objects of two days, and is bigger than the limit.
+    let big = ["2010-12-03", "2010-12-04", "2010-12-05"];
+    let messages = big.map(|day| dirty("visits_per_day", day));
+    dispatch.handle(event(&messages)).await;
+    assert_eq!(take_glue_runs(&dispatch).len(), 2, "the third waits");
+
+    silver(&dispatch, "silver/visits/dt=2010-11-20/a.parquet").await;
+    dispatch.handle(event(&[dirty("visits_per_day", "2010-11-20")])).await;
+    assert_eq!(started(&dispatch).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_lease_whose_answer_was_lost_does_not_stop_its_own_job() {
+    let dispatch = dispatch();
+    silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
+    let job = start(&dispatch).await;
+    let mut tried = state_of(&dispatch).await.lease;
+    runs::free(&dispatch.lake, tried.as_ref().unwrap().slot.unwrap(), &job.id).await.unwrap();
+    let note = |state: &mut PartitionState| state.note_dirty(dispatch.clock.now(), false);
+    state::update(&dispatch.lake, "visits_per_day", DAY.parse().unwrap(), note).await.unwrap();
+
+    let model = dispatch.models.get("visits_per_day").unwrap();
+    let (partition, delay) = (DAY.parse().unwrap(), TimeDelta::seconds(5));
+    let ended = dispatch.attempt(model, partition, Request::default(), delay, &mut tried).await;
+
+    assert_eq!(ended.unwrap(), Some(Ended::Done));
+    let [again] = started(&dispatch).await.try_into().unwrap();
+    assert_eq!(again.id, job.id);
+}
+
+#[tokio::test]
+async fn a_partition_that_cannot_be_planned_waits_longer_each_time() {
+    let dispatch = dispatch();
+    silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
+    silver(&dispatch, "gold/visits_per_day/day=2010-12-01/data.parquet").await;
+    for attempts in 1..=3 {
+        assert_eq!(deliver(&dispatch).await, 0);
+        let state = state_of(&dispatch).await;
+        let failure = &state.failures[&Step::Compute];
+        assert_eq!(failure.attempts, attempts);
+        assert!(failure.error.contains("version"), "{}", failure.error);
+        assert!(state.dirty_since.is_some());
+        dispatch.clock.advance(failure.retry_at - dispatch.clock.now());
+    }
+    let sweep = TimeDelta::zero();
+    assert_eq!(state_of(&dispatch).await.ready_at(sweep), dispatch.clock.now());
+}
+
+#[tokio::test]
 async fn without_glue_a_big_job_runs_in_lambda() {
     let mut dispatch = dispatch();
-    dispatch.engines = Engines { glue_above_bytes: 0, glue: false };
+    (dispatch.engines.glue_runs, dispatch.engines.glue_above_bytes) = (0, 0);
     silver(&dispatch, "silver/visits/dt=2010-12-01/a.parquet").await;
     start(&dispatch).await;
     assert!(dispatch.executions.is_empty());

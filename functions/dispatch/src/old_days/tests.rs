@@ -106,8 +106,8 @@ async fn rows_of_another_shop_do_not_wait() {
 
 #[tokio::test]
 async fn a_day_with_a_later_turn_waits_only_for_a_slot() {
-    let (dispatch, _) = limited(1);
-    let dispatch = TestDispatch { runs: 2, ..dispatch };
+    let (mut dispatch, _) = limited(1);
+    dispatch.engines.lambda_runs = 2;
     for day in ["2010-11-20", "2010-11-10"] {
         let message = sent(&dispatch, day, &["acme"]).await;
         dispatch.handle(event(&[message])).await;
@@ -168,8 +168,8 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let (dispatch, _) = limited(limit);
-            let dispatch = TestDispatch { runs, ..dispatch };
+            let (mut dispatch, _) = limited(limit);
+            dispatch.engines.lambda_runs = runs;
             let first: NaiveDate = "2010-08-01".parse().unwrap();
             let days: Vec<_> =
                 first.iter_days().step_by(3).take(old).map(|day| day.to_string()).collect();

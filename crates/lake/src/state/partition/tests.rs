@@ -87,11 +87,37 @@ fn only_the_holder_ends_a_lease() {
     state.compute(lease("a", 0));
     state.expire(at(400));
     state.compute(lease("b", 400));
-    assert!(!state.complete(completion("a", JobOutcome::Committed, 1, 401)));
+    assert!(state.complete(completion("a", JobOutcome::Committed, 1, 401)));
     assert!(state.is_held_by("b") && state.computed.is_none());
     assert_eq!((state.committed, state.published), (1, 1), "its commit counts");
+    assert_eq!(state.dirty_since, Some(at(401)), "its inputs may be older than those of b");
     state.give_back("a");
     assert!(!state.fail(Step::Compute, "a", "late", at(402)) && state.is_held_by("b"));
+}
+
+#[test]
+fn only_a_late_commit_makes_a_partition_dirty() {
+    let mut state = PartitionState::default();
+    state.compute(lease("a", 0));
+    assert!(!state.complete(completion("a", JobOutcome::Committed, 1, 10)));
+    assert!(!state.complete(completion("a", JobOutcome::Committed, 1, 11)), "a retry");
+    assert!(!state.complete(completion("b", JobOutcome::Unchanged, 1, 12)));
+    state.compute(lease("c", 20));
+    state.complete(completion("c", JobOutcome::Unchanged, 1, 30));
+    assert!(state.complete(completion("b", JobOutcome::Committed, 2, 31)), "after c");
+}
+
+#[test]
+fn a_resumed_commit_keeps_the_failure_of_the_computation_that_waits() {
+    let mut state = PartitionState::default();
+    state.found_commit(1);
+    assert!(state.fail(Step::Compute, "a", "broken", at(0)));
+    state.resume(lease("a", 10));
+    state.complete(completion("a", JobOutcome::Committed, 1, 20));
+    assert_eq!(state.retry_at(Step::Compute), Some(at(60)));
+    assert!(!state.fail(Step::Compute, "b", "broken", at(70)), "one alert");
+    state.up_to_date(at(200));
+    assert_eq!(state.retry_at(Step::Compute), None);
 }
 
 #[test]
@@ -109,8 +135,12 @@ fn every_computation_counts_for_the_interval() {
         state.compute(lease("a", 0));
         state.complete(completion("a", outcome, 0, 10));
         assert_eq!(state.ready_at(EVERY), at(30), "{outcome:?}");
-        state.note_dirty(at(11), true);
+        state.ask(at(11));
         assert!(state.ready_at(EVERY) < at(0), "a backfill does not wait");
+        state.fail(Step::Compute, "b", "broken", at(20));
+        assert_eq!(state.ready_at(EVERY), at(80), "but for its own retry");
+        state.ask(at(30));
+        assert!(state.ready_at(EVERY) <= at(30), "it is asked for again");
     }
 }
 
