@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -50,11 +51,18 @@ class ProcessId:
         return asdict(self)
 
 
+PORTS = range(20_000, 32_000)
+"""Below the ports that systems give to outgoing connections (from 32,768 on): none of those takes a
+port between `free_port` and the start of its server."""
+
+
 def free_port() -> int:
     """Returns a free port of the loopback interface."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    for port in random.sample(PORTS, 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise CloudError(f"no free port from {PORTS.start} to {PORTS.stop}: end other servers")
 
 
 def is_listening(port: int) -> bool:
