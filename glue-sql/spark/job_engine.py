@@ -621,7 +621,7 @@ def alerts(job: Json, before: list[Json], now: list[Json]) -> list[Json]:
                     "severity": failed["severity"],
                     "description": descriptions[failed["name"]],
                     "rows": failed["rows"],
-                    "shops": shops[:MAX_FAILED_SHOPS],
+                    "shops": shops,
                 }
             )
     return sorted(found, key=lambda alert: alert["severity"] == "warn")

@@ -471,6 +471,18 @@ def test_a_withheld_shop_loses_no_rows_because_of_another(world: World) -> None:
     assert lost["name"] == "takings_computes"
 
 
+def test_an_alert_names_all_shops_and_a_result_the_first(world: World) -> None:
+    shops = [f"shop-{number:02}" for number in range(60)]
+    for shop in shops:
+        world.lake.write(f"silver/lines/dt={DAY}/{shop}.parquet", lines("7.0000", shop=shop))
+    checks = [check("select shop_id from gold__takings where shop_id <> 'acme'")]
+    result = world.run(plan(world.lake, checks=checks))
+    [alert], [failed] = result["alert"], result["failed_checks"]
+    assert alert["shops"] == failed["shops"] == shops[:50]
+    [unsent] = world.state()["unsent_alerts"]
+    assert unsent["checks"] == world.footer("alert") == [{**alert, "shops": shops}]
+
+
 def test_a_check_without_a_shop_is_an_error(world: World) -> None:
     error = world.fails(plan(world.lake, checks=[check("select takings from gold__takings")]))
     assert error.kind == "Shoplake.Permanent" and "does not return shop_id" in str(error)
