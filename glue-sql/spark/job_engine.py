@@ -249,10 +249,17 @@ def merge(
         return new, []
     rows = _of_shops(new, shops, is_in=False)
     kept = _of_shops(before.rows, shops) if before else new.schema.empty_table()
-    converted = _converted(kept, new.schema, job["key"])
+    converted = _converted(kept, new.schema)
     if converted is None:
-        return rows.combine_chunks(), sorted({shop or NO_SHOP for shop in kept[SHOP].to_pylist()})
-    return _sorted(job, pa.concat_tables([rows, converted])), []
+        return rows.combine_chunks(), sorted(_names(kept[SHOP]))
+    lost = _without_key(converted, job["key"])
+    converted = _of_shops(converted, lost, is_in=False)
+    return _sorted(job, pa.concat_tables([rows, converted])), sorted(lost)
+
+
+def _names(shops: pa.ChunkedArray) -> set[str]:
+    """Returns the names of the shops of rows."""
+    return {shop or NO_SHOP for shop in shops.to_pylist()}
 
 
 def _of_shops(rows: pa.Table, shops: Set[str], is_in: bool = True) -> pa.Table:
@@ -263,9 +270,9 @@ def _of_shops(rows: pa.Table, shops: Set[str], is_in: bool = True) -> pa.Table:
     return rows.filter(found if is_in else pc.invert(found))
 
 
-def _converted(rows: pa.Table, schema: pa.Schema, key: list[str]) -> pa.Table | None:
-    """Returns rows of an earlier commit with other columns. `None` if that would change a value, or
-    if the key is no longer unique. Columns that they lack are null.
+def _converted(rows: pa.Table, schema: pa.Schema) -> pa.Table | None:
+    """Returns rows of an earlier commit with other columns; `None` if that would change a value.
+    Columns that they lack are null.
     """
     if not rows.num_rows:
         return schema.empty_table()
@@ -277,10 +284,16 @@ def _converted(rows: pa.Table, schema: pa.Schema, key: list[str]) -> pa.Table | 
             columns.append(rows[column.name].cast(column.type))
         else:
             return None
-    table = pa.Table.from_arrays(columns, schema=schema)
-    is_whole = all(table[name].null_count == 0 for name in key)
-    keys = table.group_by(key).aggregate([(key[0], "count")])
-    return table if is_whole and keys.num_rows == table.num_rows else None
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _without_key(rows: pa.Table, key: list[str]) -> set[str]:
+    """Returns the shops with a row whose key is null or not unique."""
+    keys = rows.group_by(key).aggregate([([], "count_all"), (SHOP, "distinct")])
+    is_wrong = pc.greater(keys["count_all"], 1)
+    for name in key:
+        is_wrong = pc.or_(is_wrong, pc.is_null(keys[name]))
+    return _names(pc.list_flatten(keys.filter(is_wrong)[f"{SHOP}_distinct"]))
 
 
 def _is_lossless(old: pa.DataType, new: pa.DataType) -> bool:
@@ -608,7 +621,7 @@ def alerts(job: Json, before: list[Json], now: list[Json]) -> list[Json]:
                     "severity": failed["severity"],
                     "description": descriptions[failed["name"]],
                     "rows": failed["rows"],
-                    "shops": shops[:MAX_FAILED_SHOPS],
+                    "shops": shops,
                 }
             )
     return sorted(found, key=lambda alert: alert["severity"] == "warn")

@@ -202,7 +202,7 @@ class Transform:
             "alert": job["alert"],
         }
         committed = {"outcome": "committed", "rows": gold.rows.num_rows, **failed}
-        return {**committed, "alert": alert or None, "load": load, "notify": notify}
+        return {**committed, "alert": _capped(alert) or None, "load": load, "notify": notify}
 
     def _conflict(self, job: Json, reason: str) -> Json:
         """Gives the work of the job back, so that its partition is planned again."""
@@ -260,14 +260,15 @@ def _shops(failed_checks: list[Json]) -> Json:
 
 
 def _failed(failed_checks: list[Json]) -> Json:
-    """Returns the failed checks for a result, which has room for some of the shops."""
-    return {
-        "failed_checks": [
-            {**failed, "shops": failed.get("shops", [])[:MAX_FAILED_SHOPS]}
-            for failed in failed_checks
-        ],
-        "withheld": withheld(failed_checks),
-    }
+    """Returns the failed checks for a result, and the shops that they withhold."""
+    return {"failed_checks": _capped(failed_checks), "withheld": withheld(failed_checks)}
+
+
+def _capped(checks: list[Json]) -> list[Json]:
+    """Returns failed checks or alerts for a result, which has room for some of their shops. The
+    state of the partition has all shops of its alerts.
+    """
+    return [{**check, "shops": check.get("shops", [])[:MAX_FAILED_SHOPS]} for check in checks]
 
 
 def shortened(result: Json) -> Json:

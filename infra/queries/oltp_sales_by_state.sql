@@ -1,12 +1,14 @@
 -- Orders of the last 90 days by the customers' state and the orders' status, from the shops'
--- databases. The lake has a row for each read of an order; the newest one counts.
+-- databases. The lake has a row for each read of an order; the newest one counts, with the items
+-- that were read with it or later. An order has lost the others.
 
 with orders as (
     select
         shop_id,
         order_id,
         max_by(customer_id, extracted_at) as customer_id,
-        max_by(status, extracted_at) as status
+        max_by(status, extracted_at) as status,
+        max(extracted_at) as extracted_at
     from ${silver}.oltp_orders
     where order_date >= current_timestamp - interval '90' day
     group by
@@ -32,7 +34,8 @@ items as (
         order_item_id,
         max_by(currency, extracted_at) as currency,
         max_by(quantity, extracted_at) as quantity,
-        max_by(subtotal, extracted_at) as subtotal
+        max_by(subtotal, extracted_at) as subtotal,
+        max(extracted_at) as extracted_at
     from ${silver}.oltp_order_items
     where order_date >= current_timestamp - interval '90' day
     group by
@@ -51,7 +54,10 @@ select
     sum(items.subtotal) as amount
 from orders
 inner join items
-on items.shop_id = orders.shop_id and items.order_id = orders.order_id
+on
+    items.shop_id = orders.shop_id
+    and items.order_id = orders.order_id
+    and items.extracted_at >= orders.extracted_at
 left join customers
 on customers.shop_id = orders.shop_id and customers.customer_id = orders.customer_id
 group by

@@ -1,16 +1,19 @@
 """The saved queries of Athena (infra/queries), against the tables that the catalog describes:
 Athena's grammar, known tables and columns, functions with types that fit, and a condition on the
-partition column where that is a day, without which a query reads the whole lake.
+partition column where that is a day, without which a query reads the whole lake. The query of
+orders also runs, on DuckDB.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from string import Template
 from typing import Any
 
+import duckdb
 import pytest
 from sqlglot import exp, parse_one
 from sqlglot.optimizer.annotate_types import annotate_types
@@ -108,3 +111,44 @@ def test_unknown_column_is_detected(schema: MappingSchema) -> None:
     )
     with pytest.raises(Exception, match="no_such_column"):
         qualify(query, schema=schema, dialect="athena")
+
+
+def test_items_that_an_order_no_longer_has_do_not_count() -> None:
+    """The second extract of order o1 has lost item i2; that of o2 has no item any more."""
+    now, days = datetime.now(UTC), timedelta(days=1)
+    placed, first, second = now - 3 * days, now - 2 * days, now - days
+    silver = DATABASES["silver"]
+    with duckdb.connect() as connection:
+        connection.execute(f"""
+            create schema {silver};
+            create table {silver}.oltp_orders (
+                shop_id text, order_id text, customer_id text, status text,
+                order_date timestamptz, extracted_at timestamptz
+            );
+            create table {silver}.oltp_customers (
+                shop_id text, customer_id text, state text, extracted_at timestamptz
+            );
+            create table {silver}.oltp_order_items (
+                shop_id text, order_id text, order_item_id text, currency text, quantity bigint,
+                subtotal decimal(18, 4), order_date timestamptz, extracted_at timestamptz
+            );
+            insert into {silver}.oltp_customers values ('acme', 'c1', 'BY', '{first}')
+        """)
+        for order, at in [("o1", first), ("o2", first), ("o1", second), ("o2", second)]:
+            connection.execute(
+                f"insert into {silver}.oltp_orders values ('acme', ?, 'c1', 'paid', ?, ?)",
+                [order, placed, at],
+            )
+        for order, item, quantity, at in [
+            ("o1", "i1", 1, first),
+            ("o1", "i2", 10, first),
+            ("o2", "i3", 100, first),
+            ("o1", "i1", 2, second),
+        ]:
+            connection.execute(
+                f"insert into {silver}.oltp_order_items values ('acme', ?, ?, 'EUR', ?, ?, ?, ?)",
+                [order, item, quantity, 5 * quantity, placed, at],
+            )
+        query = read(INFRA / "queries" / "oltp_sales_by_state.sql").sql("duckdb")
+        rows = connection.execute(query).fetchall()
+    assert rows == [("acme", "BY", "paid", "EUR", 1, 2, 10)]

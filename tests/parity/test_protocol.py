@@ -452,6 +452,37 @@ def test_withheld_rows_that_do_not_fit_a_changed_model_are_dropped(
     assert failed["sample"][0]["error"].startswith("the previous rows of the withheld shop")
 
 
+def test_a_withheld_shop_loses_no_rows_because_of_another(world: World) -> None:
+    """The rows of acme repeat the new key, and those of zenith do not."""
+    write = world.lake.write
+    each = SQL.replace("count(*) as sales", "line as sales")
+    each = each.replace("    day\n)", "    day,\n    line\n)")
+    write(f"silver/lines/dt={DAY}/b.parquet", lines("7.0000", shop="zenith"))
+    world.run(plan(world.lake, sql=each, key=["shop_id", "day", "sales"]))
+    assert world.gold()["shop_id"].to_pylist() == ["acme", "acme", "zenith"]
+
+    write(f"silver/lines/dt={DAY}/c.parquet", lines("1.0000", shop="zenith"))
+    write(f"silver/lines/dt={DAY}/d.parquet", lines("3.0000", shop="zoo"))
+    checks = [check("select shop_id from gold__takings where sales > 1")]
+    result = world.run(plan(world.lake, checks=checks))
+    assert world.takings() == {"zenith": "7.0000", "zoo": "3.0000"}
+    withheld, lost = result["failed_checks"]
+    assert (withheld["shops"], lost["shops"]) == (["acme", "zenith"], ["acme"])
+    assert lost["name"] == "takings_computes"
+
+
+def test_an_alert_names_all_shops_and_a_result_the_first(world: World) -> None:
+    shops = [f"shop-{number:02}" for number in range(60)]
+    for shop in shops:
+        world.lake.write(f"silver/lines/dt={DAY}/{shop}.parquet", lines("7.0000", shop=shop))
+    checks = [check("select shop_id from gold__takings where shop_id <> 'acme'")]
+    result = world.run(plan(world.lake, checks=checks))
+    [alert], [failed] = result["alert"], result["failed_checks"]
+    assert alert["shops"] == failed["shops"] == shops[:50]
+    [unsent] = world.state()["unsent_alerts"]
+    assert unsent["checks"] == world.footer("alert") == [{**alert, "shops": shops}]
+
+
 def test_a_check_without_a_shop_is_an_error(world: World) -> None:
     error = world.fails(plan(world.lake, checks=[check("select takings from gold__takings")]))
     assert error.kind == "Shoplake.Permanent" and "does not return shop_id" in str(error)

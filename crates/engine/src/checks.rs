@@ -8,9 +8,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
-use shoplake_jobs::{
-    CheckAlert, CheckRun, FailedCheck, JobCheck, JobDocument, MAX_FAILED_SHOPS, Severity,
-};
+use shoplake_jobs::{CheckAlert, CheckRun, FailedCheck, JobCheck, JobDocument, Severity};
 
 use crate::error::EngineError;
 use crate::shops::{self, SHOP};
@@ -114,7 +112,8 @@ fn without_values(error: &str) -> String {
 }
 
 /// Returns an alert for each check that fails for a shop for which it did not fail in `before`, the
-/// failed checks of the last commit. It names these shops. Errors come first.
+/// failed checks of the last commit. It names all of them: the commit makes them known, so that no
+/// later alert would. Errors come first.
 pub(crate) fn alerts(
     job: &JobDocument,
     before: &[FailedCheck],
@@ -124,8 +123,7 @@ pub(crate) fn alerts(
     let mut alerts: Vec<_> = now
         .iter()
         .filter_map(|failed| {
-            let mut shops = failed.new_shops(before);
-            shops.truncate(MAX_FAILED_SHOPS);
+            let shops = failed.new_shops(before);
             let check = checks.iter().find(|check| check.name == failed.name)?;
             (!shops.is_empty()).then(|| CheckAlert {
                 check: failed.name.clone(),

@@ -1,9 +1,11 @@
 //! The stored form of a model's rows: portable types, one batch, one order.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
-use arrow::array::{Array, RecordBatch, UInt32Array, new_null_array};
-use arrow::compute::{CastOptions, cast_with_options, concat_batches, take_record_batch};
+use arrow::array::{Array, BooleanArray, RecordBatch, UInt32Array, new_null_array};
+use arrow::compute::{
+    CastOptions, cast_with_options, concat_batches, filter_record_batch, take_record_batch,
+};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
@@ -97,8 +99,11 @@ pub(crate) fn merge(
     let mut parts = vec![shops::filter(new, |shop| !withheld.contains(shop))?];
     if let Some(before) = before {
         let kept = shops::filter(before, |shop| withheld.contains(shop))?;
-        match converted(&kept, &new.schema(), &job.key)? {
-            Some(kept) => parts.push(kept),
+        match converted(&kept, &new.schema())? {
+            Some(kept) => {
+                lost = without_key(&kept, &job.key)?;
+                parts.push(shops::filter(&kept, |shop| !lost.contains(shop))?);
+            }
             None => shops::add(&kept, &mut lost)?,
         }
     }
@@ -106,12 +111,8 @@ pub(crate) fn merge(
 }
 
 /// Returns rows of an earlier commit with the columns of `schema`; `None` if that would change a
-/// value, or if the key is no longer unique. Columns that they lack are null.
-fn converted(
-    rows: &RecordBatch,
-    schema: &SchemaRef,
-    key: &[String],
-) -> Result<Option<RecordBatch>, ArrowError> {
+/// value. Columns that they lack are null.
+fn converted(rows: &RecordBatch, schema: &SchemaRef) -> Result<Option<RecordBatch>, ArrowError> {
     if rows.num_rows() == 0 {
         return Ok(Some(RecordBatch::new_empty(schema.clone())));
     }
@@ -125,8 +126,7 @@ fn converted(
             Some(_) => return Ok(None),
         });
     }
-    let rows = RecordBatch::try_new(schema.clone(), columns)?;
-    Ok(has_unique_keys(&rows, key)?.then_some(rows))
+    RecordBatch::try_new(schema.clone(), columns).map(Some)
 }
 
 /// Returns whether a cast keeps every value, in both engines.
@@ -143,16 +143,26 @@ fn is_lossless(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-/// Returns whether no key is null or occurs twice.
-fn has_unique_keys(rows: &RecordBatch, key: &[String]) -> Result<bool, ArrowError> {
+/// Returns the shops with a row whose key is null or not unique.
+fn without_key(rows: &RecordBatch, key: &[String]) -> Result<BTreeSet<String>, ArrowError> {
     let schema = rows.schema();
     let columns =
         key.iter().map(|column| schema.index_of(column)).collect::<Result<Vec<_>, _>>()?;
     let keys = rows.project(&columns)?;
-    let is_whole = keys.columns().iter().all(|column| column.null_count() == 0);
-    let keys = comparable(&keys, key)?;
-    let mut seen = HashSet::new();
-    Ok(is_whole && keys.iter().all(|key| seen.insert(key)))
+    let has_null = |row: usize| keys.columns().iter().any(|column| column.is_null(row));
+    let comparable = comparable(&keys, key)?;
+    let mut counts = HashMap::new();
+    for key in &comparable {
+        *counts.entry(key).or_insert(0) += 1;
+    }
+    let wrong: BooleanArray = comparable
+        .iter()
+        .enumerate()
+        .map(|(row, key)| Some(counts[&key] > 1 || has_null(row)))
+        .collect();
+    let mut shops = BTreeSet::new();
+    shops::add(&filter_record_batch(rows, &wrong)?, &mut shops)?;
+    Ok(shops)
 }
 
 /// Returns the rows in a comparable form, with the columns of `sort` first.

@@ -73,7 +73,8 @@ pub fn committed(
         load,
         notify: None,
     }
-    .with_failed_checks(failed_checks);
+    .with_failed_checks(failed_checks)
+    .capped();
     result
         .failed_checks
         .retain(|failed| result.checks.iter().any(|check| check.name == failed.name));

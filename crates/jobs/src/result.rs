@@ -38,7 +38,8 @@ pub struct JobResult {
     /// The shops whose new rows are withheld.
     #[serde(default)]
     pub withheld: Withheld,
-    /// The failures to alert people to; none if all of them were alerted before.
+    /// The failures to alert people to; none if all of them were alerted before. The partition's
+    /// state has all shops of them, also those that [`JobResult::capped`] leaves out.
     #[serde(default)]
     pub alert: Option<Vec<CheckAlert>>,
     /// The partition for the load state to copy, if it changed and the model has a warehouse table.
@@ -50,10 +51,17 @@ pub struct JobResult {
 impl JobResult {
     /// Returns the result with these failed checks and the shops that they withhold.
     #[must_use]
-    pub fn with_failed_checks(self, failed: Vec<FailedCheck>) -> Self {
-        let withheld = Withheld::of(&failed);
-        let failed_checks = failed.into_iter().map(FailedCheck::capped).collect();
-        Self { failed_checks, withheld, ..self }
+    pub fn with_failed_checks(self, failed_checks: Vec<FailedCheck>) -> Self {
+        Self { withheld: Withheld::of(&failed_checks), failed_checks, ..self }
+    }
+
+    /// Returns the result with as many shops as a message of Step Functions has room for.
+    #[must_use]
+    pub fn capped(mut self) -> Self {
+        let failed = self.failed_checks.iter_mut().map(|failed| &mut failed.shops);
+        let alerts = self.alert.iter_mut().flatten().map(|alert| &mut alert.shops);
+        failed.chain(alerts).for_each(|shops| shops.truncate(MAX_FAILED_SHOPS));
+        self
     }
 }
 
@@ -162,13 +170,6 @@ impl FailedCheck {
         let known: BTreeSet<&String> = known.iter().collect();
         self.shops.iter().filter(|shop| !known.contains(shop)).cloned().collect()
     }
-
-    /// Returns the failure with as many shops as a message has room for.
-    #[must_use]
-    fn capped(mut self) -> Self {
-        self.shops.truncate(MAX_FAILED_SHOPS);
-        self
-    }
 }
 
 /// A failed check in an alert: without its rows, which may hold personal data.
@@ -182,7 +183,8 @@ pub struct CheckAlert {
     pub description: String,
     /// How many rows it returned.
     pub rows: u64,
-    /// The first [`MAX_FAILED_SHOPS`] of the shops for which the failure is new.
+    /// The shops for which the failure is new: all of them in a commit and in the state of a
+    /// partition, and the first [`MAX_FAILED_SHOPS`] in a [`JobResult`].
     pub shops: Vec<String>,
 }
 
@@ -308,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_names_few_shops_and_counts_all() {
+    fn a_capped_result_names_few_shops_and_counts_all() {
         let shops: Vec<_> = (0..MAX_FAILED_SHOPS + 5).map(|shop| format!("s{shop:03}")).collect();
         let names: Vec<_> = shops.iter().map(String::as_str).collect();
         let result = JobResult {
@@ -323,13 +325,21 @@ mod tests {
             checks: Vec::new(),
             failed_checks: Vec::new(),
             withheld: Withheld::default(),
-            alert: None,
+            alert: Some(vec![CheckAlert {
+                check: "c".to_owned(),
+                severity: Severity::Error,
+                description: String::new(),
+                rows: 55,
+                shops: shops.clone(),
+            }]),
             load: None,
             notify: None,
         }
-        .with_failed_checks(vec![failed(Severity::Error, &names)]);
+        .with_failed_checks(vec![failed(Severity::Error, &names)])
+        .capped();
         assert_eq!(result.withheld.count, 55);
         assert_eq!(result.withheld.shops, shops[..MAX_FAILED_SHOPS]);
         assert_eq!(result.failed_checks[0].shops, result.withheld.shops);
+        assert_eq!(result.alert.unwrap()[0].shops, result.withheld.shops);
     }
 }

@@ -13,6 +13,9 @@ use shoplake_platform::failure::Failure;
 use crate::failures::parse_job;
 use crate::response::SentAlerts;
 
+/// The most shops that a message names. SNS passes on 256 KB, and a shop has at most 63 characters.
+const MESSAGE_SHOPS: usize = 1000;
+
 /// Sends the alert about failed checks of a job's commit, unless it was sent.
 ///
 /// # Errors
@@ -35,8 +38,9 @@ pub async fn send(
     Ok(SentAlerts { model: model.to_owned(), partition, sent })
 }
 
-/// Sends an alert, and records in the state of its partition that it was sent. If the process ends
-/// in between, it is sent again: a duplicate alert is better than none.
+/// Sends an alert, in several messages if it names very many shops, and records in the state of its
+/// partition that it was sent. If the process ends in between, it is sent again: a duplicate alert
+/// is better than none.
 pub(crate) async fn send_one(
     lake: &dyn Store,
     topic: &dyn Topic,
@@ -44,20 +48,48 @@ pub(crate) async fn send_one(
     partition: Partition,
     alert: &UnsentAlert,
 ) -> Result<(), Failure> {
-    let message = message(model, partition, alert);
-    topic.publish(&message).await.map_err(Failure::retryable)?;
+    let messages = divide(&alert.checks);
+    for checks in &messages {
+        let message = message(model, partition, alert, checks);
+        topic.publish(&message).await.map_err(Failure::retryable)?;
+    }
     state::update(lake, model, partition, |state| state.alert(alert.version))
         .await
         .map_err(Failure::retryable)?;
-    let subject = &message.subject;
-    tracing::info!(model, %partition, version = alert.version, subject, "sent an alert");
+    let messages = messages.len();
+    tracing::info!(model, %partition, version = alert.version, messages, "sent an alert");
     Ok(())
 }
 
-/// Returns the message. It has no rows, which may hold personal data.
-fn message(model: &str, partition: Partition, alert: &UnsentAlert) -> Message {
+/// Returns the checks of each message, which name all shops.
+fn divide(checks: &[CheckAlert]) -> Vec<Vec<CheckAlert>> {
+    let mut messages = Vec::<Vec<CheckAlert>>::new();
+    let mut room = 0;
+    for check in checks {
+        for shops in check.shops.chunks(MESSAGE_SHOPS) {
+            let part = CheckAlert { shops: shops.to_vec(), ..check.clone() };
+            match messages.last_mut() {
+                Some(message) if shops.len() <= room => message.push(part),
+                _ => {
+                    messages.push(vec![part]);
+                    room = MESSAGE_SHOPS;
+                }
+            }
+            room -= shops.len();
+        }
+    }
+    messages
+}
+
+/// Returns a message with these checks. It has no rows, which may hold personal data.
+fn message(
+    model: &str,
+    partition: Partition,
+    alert: &UnsentAlert,
+    checks: &[CheckAlert],
+) -> Message {
     let is_error = |check: &CheckAlert| check.severity == Severity::Error;
-    let (what, title, next) = if alert.checks.iter().any(is_error) {
+    let (what, title, next) = if checks.iter().any(is_error) {
         (
             "checks of severity error failed: the shops that they name are withheld, so they keep \
              their previous rows in this gold partition; the rows of all other shops are committed",
@@ -81,7 +113,7 @@ fn message(model: &str, partition: Partition, alert: &UnsentAlert) -> Message {
         "model": model,
         "partition": partition,
         "version": alert.version,
-        "checks": alert.checks,
+        "checks": checks,
         "next": format!(
             "Read the sample in shoplake.check_results in the warehouse (its key: model, \
              partition, check). {next} The next alert for the same shops follows only after the \
@@ -141,6 +173,28 @@ mod tests {
         assert_eq!(send(&lake, &topic, JOB, 1).await.unwrap().sent, 1);
         let subject = topic.messages().pop().unwrap().subject;
         assert_eq!(subject, "Shoplake: a data check failed with a warning");
+    }
+
+    #[tokio::test]
+    async fn messages_name_all_shops_of_an_alert() {
+        let names = |count| (0..count).map(|number| format!("{number:063}")).collect::<Vec<_>>();
+        let mut alert = unsent(1, Severity::Error);
+        alert.checks[0].shops = names(2_500);
+        alert.checks.push(CheckAlert { shops: names(500), ..alert.checks[0].clone() });
+        alert.checks.push(CheckAlert { shops: names(1), ..alert.checks[0].clone() });
+        let (topic, lake) = (MemoryTopic::default(), lake(vec![alert.clone()]).await);
+        assert_eq!(send(&lake, &topic, JOB, 1).await.unwrap().sent, 1);
+
+        let (mut sent, mut shops) = (Vec::new(), Vec::new());
+        for message in topic.messages() {
+            assert!(message.body.len() < 100_000, "{}", message.body.len());
+            let body: Value = serde_json::from_str(&message.body).unwrap();
+            let checks: Vec<CheckAlert> = serde_json::from_value(body["checks"].clone()).unwrap();
+            sent.push(checks.iter().map(|check| check.shops.len()).collect::<Vec<_>>());
+            shops.extend(checks.into_iter().flat_map(|check| check.shops));
+        }
+        assert_eq!(sent, [vec![1000], vec![1000], vec![500, 500], vec![1]]);
+        assert!(shops.into_iter().eq(alert.checks.into_iter().flat_map(|check| check.shops)));
     }
 
     #[tokio::test]

@@ -74,7 +74,7 @@ impl Transform {
     /// lease: the state machine retries the job, or records its failure.
     pub async fn handle(&self, request: &Request) -> Result<JobResult, TransformError> {
         let planned = self.job(&request.job).await?;
-        let result = self.run(&planned).await?;
+        let result = self.run(&planned).await?.capped();
         let failed_checks = result.failed_checks.iter().map(|check| &check.name);
         tracing::info!(
             job = result.job,

@@ -88,6 +88,18 @@ async fn the_state_names_the_withheld_shops() {
     }
 }
 
+#[tokio::test]
+async fn the_state_names_all_shops_of_an_alert() {
+    let world = with_the_check("error");
+    let shops: Vec<_> = (0..60).map(|number| format!("shop-{number:02}")).collect();
+    let rows: Vec<_> = shops.iter().map(|shop| line_of(shop, 1, true)).collect();
+    world.lake.write("pos_sales", "dt=2010-12-01", "a", &rows).await;
+    let result = world.run(&world.job().await).await;
+    assert_eq!(result.alert.unwrap()[0].shops, shops[..50]);
+    assert_eq!(result.failed_checks[0].shops, shops[..50]);
+    assert_eq!(world.state().await.unsent_alerts[0].checks[0].shops, shops);
+}
+
 fn withheld(shops: &[&str]) -> Withheld {
     Withheld {
         count: shops.len() as u64,
