@@ -217,7 +217,7 @@ locals {
     function-throttles = {
       group               = "orchestration"
       title               = "Functions: throttled invocations"
-      description         = "Lambda throttles the function: the account's concurrency is exhausted."
+      description         = "Lambda throttles the function: its reserved or the account's concurrency is used up."
       threshold           = 0
       datapoints_to_alarm = 3
       evaluation_periods  = 3

@@ -42,6 +42,16 @@ data "aws_iam_policy_document" "notify" {
     resources = ["${module.lake.bucket_arn}/alerts/*"]
   }
 
+  # Not claims: without its claim, a notification is published again.
+  statement {
+    sid     = "DeleteWaitingRowsAndProgress"
+    actions = ["s3:DeleteObject"]
+    resources = [
+      for objects in ["alerts/*/waiting/*", "alerts/*/progress/*", "notices/*/waiting/*"] :
+      "${module.lake.bucket_arn}/${objects}"
+    ]
+  }
+
   statement {
     sid       = "PublishNotifications"
     actions   = ["sns:Publish"]
@@ -56,7 +66,7 @@ module "notify" {
   description     = "Publishes one notification for each new row of a gold partition."
   defaults        = local.function_defaults
   memory_mb       = 512
-  timeout_seconds = 30 # It stops before; the next attempt continues.
+  timeout_seconds = 30 # It stops before; the next attempt continues with the rows that are left.
   policy          = data.aws_iam_policy_document.notify.json
 
   environment = {

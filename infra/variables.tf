@@ -334,8 +334,9 @@ variable "old_day_limits" {
 variable "reserved_concurrency" {
   description = <<-TEXT
     Concurrency of Lambda that only the webhook and conform use, so that jobs never take it from
-    them. It is also their maximum. Null reserves none: AWS keeps 100 of an account's concurrency
-    unreserved, and a new account may have 10 in all.
+    them. It is also their maximum: conform uses one for each shard of each stream that it reads,
+    times conform_batches.parallelization. Null reserves none. AWS keeps 100 of an account's
+    concurrency unreserved and rejects more, and a new account may have 10 in all.
   TEXT
   type = object({
     webhook = optional(number)

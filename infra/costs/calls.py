@@ -118,8 +118,8 @@ GLUE_RESULT = Calls(puts=1, expired=2) + READ
 
 # Load::handle: records the loaded version
 LOAD = UPDATE_STATE
-# Notify::handle: gold object, both folders of waiting rows, state. The claims are extra
-NOTIFY = READ + Calls(lists=2) + UPDATE_STATE
+# Notify::handle: both folders of waiting rows, gold object, progress, state. The claims are extra
+NOTIFY = Calls(lists=2) + READ + READ + UPDATE_STATE
 # Ledger::read: the claim of a row
 CLAIM = READ
 

@@ -12,6 +12,13 @@ log_retention_days = 90
 # Raise it for more events.
 monthly_budget = { usd = 5500 }
 
+# The account needs a concurrency of 1000 (docs/operations/DEPLOY.md): AWS keeps 100 unreserved, and
+# staging in the same account reserves 70. The jobs share the rest.
+reserved_concurrency = {
+  webhook = 400
+  conform = 200
+}
+
 # ---- network, connectors, warehouse --------------------------------------------------------------
 
 warehouse_capacity = {

@@ -10,6 +10,13 @@ log_retention_days = 14
 # One event a second costs about 70 % of it (docs/operations/COSTS.md), below the alert at 80 %.
 monthly_budget = { usd = 5000 }
 
+# The account needs a concurrency of 200 for it: AWS keeps 100 unreserved
+# (docs/operations/DEPLOY.md).
+reserved_concurrency = {
+  webhook = 50
+  conform = 20
+}
+
 # ---- network, connectors, warehouse --------------------------------------------------------------
 
 warehouse_capacity = {

@@ -35,6 +35,10 @@ UNSEEN: dict[Call, str] = {
     Call(
         "dispatch", "s3.delete_object", "state"
     ): "only if an execution does not start, or another planner was faster",
+    Call(
+        "notify", "s3.delete_object", "alerts"
+    ): "only if rows of two days contradict each other, or a run has left rows",
+    Call("notify", "s3.delete_object", "notices"): "only after an upgrade",
     **{
         Call(
             program, "ssm.get_parameter"

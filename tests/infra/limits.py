@@ -17,6 +17,9 @@ API_GATEWAY_SECONDS = 29
 # The share of a usage limit (infra/alarms.tf) and of a budget (infra/budget.tf) that alerts.
 ALERT_SHARE = 0.8
 HOURS = {"daily": 24, "weekly": 7 * 24, "monthly": 730}
+# The concurrency that Lambda keeps unreserved, and the quotas of docs/operations/DEPLOY.md.
+UNRESERVED = 100
+CONCURRENCY = {"dev": 100, "staging": 200, "prod": 1000}
 GLUE_START_SECONDS = 600
 """Startup time of a run, which counts for the state's timeout and not for the run's."""
 
@@ -125,6 +128,27 @@ def _visibility_timeouts(stack: Stack, functions: dict[str, Resource]) -> Iterat
                     f"{queue.values['visibility_timeout_seconds']} s; {function.address} needs "
                     f"{wanted} s"
                 )
+
+
+# ---- concurrency ---------------------------------------------------------------------------------
+
+
+def events_have_reserved_concurrency(stack: Stack) -> Iterator[str]:
+    """Jobs cannot take the concurrency that accepts and conforms events, except in dev.
+
+    Lambda keeps some of an account's concurrency for all other functions.
+    """
+    reserved = {
+        function.values["function_name"].rpartition("-")[2]: value
+        for function in stack.of("aws_lambda_function")
+        if (value := function.values["reserved_concurrent_executions"]) not in (None, -1)
+    }
+    wanted = set() if stack.environment == "dev" else {"conform", "webhook"}
+    if reserved.keys() != wanted:
+        yield f"{sorted(reserved)} have reserved concurrency, expected {sorted(wanted)}"
+    total, quota = sum(reserved.values()), CONCURRENCY[stack.environment]
+    if total + UNRESERVED > quota:
+        yield f"{total} and the {UNRESERVED} that Lambda keeps unreserved exceed a quota of {quota}"
 
 
 # ---- executions ----------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from .edge import (
 )
 from .limits import (
     callers_outlast_callees,
+    events_have_reserved_concurrency,
     executions_log_no_data,
     failures_have_custom_names,
     tables_cover_accepted_days,
@@ -266,6 +267,7 @@ RULES: tuple[Rule, ...] = (
     requests_are_rate_limited,
     api_does_not_validate_headers,
     callers_outlast_callees,
+    events_have_reserved_concurrency,
     failures_have_custom_names,
     executions_log_no_data,
     tables_cover_accepted_days,

@@ -236,6 +236,18 @@ BROKEN: dict[str, tuple[Rule, Callable[[Stack], None]]] = {
         limits.callers_outlast_callees,
         in_machine("silver_to_gold", lambda state: state.pop("TimeoutSeconds", None)),
     ),
+    "a webhook that shares its concurrency with jobs": (
+        limits.events_have_reserved_concurrency,
+        change("module.webhook.aws_lambda_function.this", reserved_concurrent_executions=-1),
+    ),
+    "a job that reserves concurrency": (
+        limits.events_have_reserved_concurrency,
+        change("module.transform.aws_lambda_function.this", reserved_concurrent_executions=10),
+    ),
+    "more reserved concurrency than Lambda allows": (
+        limits.events_have_reserved_concurrency,
+        change("module.webhook.aws_lambda_function.this", reserved_concurrent_executions=701),
+    ),
     "an execution with a reserved error": (
         limits.failures_have_custom_names,
         in_machine(

@@ -256,6 +256,12 @@ pub fn waiting_alert(model: &str, partition: Partition, id: &str) -> String {
     format!("{}{id}.json", waiting_alerts(model, partition))
 }
 
+/// `alerts/<model>/progress/<partition>.json`: the rows of a commit that are left to the next run of
+/// notify.
+pub fn alert_progress(model: &str, partition: Partition) -> String {
+    format!("{ALERTS}{model}/progress/{partition}.json")
+}
+
 /// Returns the key or folder that deployments from before 2026-11-30 have in place of one in
 /// `alerts/`. To be removed in 0.2.0, with the permissions of notify for `notices/`.
 pub fn former_alerts(key: &str) -> String {

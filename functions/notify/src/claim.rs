@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use shoplake_jobs::Partition;
-use shoplake_lake::{Condition, Metadata, Object, PutError, Store, StoreError, keys};
+use shoplake_lake::{Condition, ETag, Metadata, Object, PutError, Store, StoreError, keys};
 
 use crate::episode::{State, Subject};
 use crate::handler::NotifyError;
@@ -30,8 +30,7 @@ pub(crate) struct Ledger<'a> {
 impl<'a> Ledger<'a> {
     /// The ledger of the subject. Its key depends on nothing but the subject's values.
     pub(crate) fn new(store: &'a dyn Store, model: &str, subject: &str) -> Self {
-        let digest = Sha256::digest(subject);
-        Self { store, key: keys::alert(model, &hex::encode(&digest[..16])) }
+        Self { store, key: keys::alert(model, &digest(subject)) }
     }
 
     /// Reads the subject, and the condition for writing it again.
@@ -96,7 +95,10 @@ fn episodes(key: &str, object: &Object) -> Result<Subject, NotifyError> {
 /// A row that waits for the next commit of another partition, because only one of their two rows
 /// can be right.
 ///
-/// That commit may have no row of the subject any more. This object then leads to the subject.
+/// That commit may have no row of the subject any more. This object then leads to the subject. Its
+/// key names the shop, and the commit that the row contradicts. The notify run of a later commit
+/// deletes the object once it has handled the row. A row that contradicts that commit as well has
+/// another object by then, so the deletion hides no row from the commits after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Waiting {
     pub(crate) partition: Partition,
@@ -104,15 +106,17 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// Records that it waits for `other`.
+    /// Records that it, a row of `shop`, waits for `other`, whose commit is `commit`.
     pub(crate) async fn record(
         &self,
         store: &dyn Store,
         model: &str,
+        shop: &str,
         other: Partition,
+        commit: &ETag,
     ) -> Result<(), StoreError> {
         let text = serde_json::json!(self).to_string();
-        let id = hex::encode(&Sha256::digest(&text)[..16]);
+        let id = format!("{shop}-{}{}", digest(&text), Self::suffix(commit));
         let key = keys::waiting_alert(model, other, &id);
         match store.put(&key, text.into(), Metadata::new(), Condition::Always).await {
             // A write without a condition has no conflicts, and another write has the same content.
@@ -121,26 +125,42 @@ impl Waiting {
         }
     }
 
-    /// Returns the rows that wait, or have waited, for `partition`, each of them or why it cannot
-    /// be read.
+    /// Returns the keys of the rows that wait for `partition`.
     pub(crate) async fn list(
         store: &dyn Store,
         model: &str,
         partition: Partition,
-    ) -> Result<Vec<Result<Self, NotifyError>>, StoreError> {
+    ) -> Result<Vec<String>, StoreError> {
         let folder = keys::waiting_alerts(model, partition);
         let mut found = Vec::new();
         for folder in [keys::former_alerts(&folder), folder] {
-            for entry in store.list(&folder).await? {
-                let waiting = match store.get(&entry.key).await {
-                    Ok(None) => continue,
-                    Ok(Some(object)) => serde_json::from_slice(&object.bytes)
-                        .map_err(|cause| NotifyError::Unreadable { key: entry.key, cause }),
-                    Err(error) => Err(error.into()),
-                };
-                found.push(waiting);
-            }
+            found.extend(store.list(&folder).await?.into_iter().map(|entry| entry.key));
         }
         Ok(found)
     }
+
+    /// Returns the shop of a row by its key; `None` if it waits for a commit after `commit`.
+    pub(crate) fn due(key: &str, commit: &ETag) -> Option<String> {
+        let (_, id) = key.rsplit_once('/')?;
+        let is_later = id.ends_with(&format!("{}.json", Self::suffix(commit)));
+        // Ids from before 2026-12-02 have neither a shop nor a commit.
+        (!is_later).then(|| id.split_once('-').map_or("", |(shop, _)| shop).to_owned())
+    }
+
+    fn suffix(commit: &ETag) -> String {
+        format!("-{}", digest(commit.as_str()))
+    }
+
+    /// Returns the row that the object names; `None` if another run has deleted it.
+    pub(crate) async fn read(store: &dyn Store, key: &str) -> Result<Option<Self>, NotifyError> {
+        let Some(object) = store.get(key).await? else { return Ok(None) };
+        serde_json::from_slice(&object.bytes)
+            .map(Some)
+            .map_err(|cause| NotifyError::Unreadable { key: key.to_owned(), cause })
+    }
+}
+
+/// Returns a text for keys that differs between different texts.
+pub(crate) fn digest(text: &str) -> String {
+    hex::encode(&Sha256::digest(text)[..16])
 }

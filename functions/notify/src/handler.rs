@@ -14,10 +14,11 @@ use shoplake_platform::clock::Clock;
 use shoplake_platform::failure::Failure;
 use uuid::Uuid;
 
-use crate::claim::{Ledger, Waiting};
+use crate::claim::{self, Ledger, Waiting};
 use crate::episode::{Episode, Found, Span, State, Subject};
 use crate::message::{Event, message};
 use crate::partitions::Partitions;
+use crate::progress::{Item, Progress, in_turns};
 use crate::rows::Row;
 
 /// How many rows are notified at once. A row takes three requests, one after the other, and most of
@@ -77,6 +78,8 @@ struct Notified {
     ended: bool,
     expired: bool,
     unknown: bool,
+    /// Another run is publishing a message about it: there may be more to publish afterwards.
+    busy: bool,
 }
 
 impl Notified {
@@ -85,6 +88,7 @@ impl Notified {
         self.ended |= more.ended;
         self.expired |= more.expired;
         self.unknown |= more.unknown;
+        self.busy |= more.busy;
     }
 }
 
@@ -118,7 +122,8 @@ impl NotifyError {
 
 impl Notify {
     /// Notifies people of the rows of the committed partition that were not notified before. Starts
-    /// no row after `until`. The state of the partition then has the version of the commit.
+    /// no row after `until`; the next run continues with the rows that are left. If none is left,
+    /// the state of the partition has the version of the commit.
     ///
     /// Any number of runs may overlap, and any may be repeated. A row that cannot be notified keeps
     /// no other row back: the next one may be of another shop.
@@ -133,7 +138,10 @@ impl Notify {
             ))
         })?;
         let partitions = Partitions::new(self.store.as_ref(), &request)?;
-        let rows = partitions.rows(request.partition).await?.ok_or_else(|| {
+        // Listed before gold is read: then no row in the list waits for a newer commit than that.
+        let (store, model) = (self.store.as_ref(), &request.model);
+        let waiting = Waiting::list(store, model, request.partition).await;
+        let gold = partitions.gold(request.partition).await?.ok_or_else(|| {
             Failure::permanent(format!(
                 "the gold object {:?} does not exist any more; run a backfill of its partition, \
                  which notifies its rows",
@@ -141,25 +149,54 @@ impl Notify {
             ))
         })?;
 
+        let progress = Progress::new(store, model, request.partition, &gold.etag);
+        let recorded = progress.read().await.map_err(Failure::retryable)?;
+        let mut left = recorded.clone().unwrap_or_else(|| (0..gold.rows.len()).collect());
+        let mut items: Vec<_> =
+            left.iter().map(|place| (shop(&gold.rows[*place]), Item::Row(*place))).collect();
+        let mut results = Vec::new();
+        match waiting {
+            Ok(keys) => items.extend(keys.into_iter().filter_map(|key| {
+                Waiting::due(&key, &gold.etag).map(|shop| (shop, Item::Waiting(key)))
+            })),
+            Err(error) => results.push(Some(Err(error.into()))),
+        }
+
         // A row that was started is finished even if others fail: a row that is dropped between its
         // claim and its message would never be notified.
-        let (partitions, request) = (&partitions, &request);
-        let mut results: Vec<Option<Result<Notified, NotifyError>>> =
-            futures::stream::iter(rows.iter())
-                .map(|row| async move {
-                    if self.clock.now() >= until {
-                        return None;
-                    }
-                    Some(self.row(partitions, row).await)
-                })
-                .buffer_unordered(AT_ONCE)
-                .collect()
-                .await;
-        results.extend(self.waiting(partitions, until).await);
-        let response = conclude(request, rows.len(), results)?;
-        let NotifyRequest { model, partition, version, .. } = request;
+        let (partitions, rows) = (&partitions, &gold.rows);
+        let handled: Vec<_> = futures::stream::iter(in_turns(items, self.clock.now()))
+            .map(|item| async move {
+                if self.clock.now() >= until {
+                    return (item, None);
+                }
+                let result = match &item {
+                    Item::Row(place) => self.row(partitions, &rows[*place]).await,
+                    Item::Waiting(key) => self.waiting(partitions, key).await,
+                };
+                (item, Some(result))
+            })
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        for (item, result) in handled {
+            if let (Item::Row(place), Some(Ok(Notified { busy: false, .. }))) = (&item, &result) {
+                left.remove(place);
+            }
+            results.push(result);
+        }
+        let response = conclude(&request, rows.len(), results);
+        let written = match (&response, recorded) {
+            (Err(_), _) => progress.write(left).await,
+            (Ok(_), Some(_)) => progress.delete().await,
+            (Ok(_), None) => Ok(()),
+        };
+        if let Err(error) = written {
+            tracing::warn!(%error, "the next run handles rows again that this run has handled");
+        }
+        let response = response?;
+        let NotifyRequest { model, partition, version, .. } = &request;
         if *version > 0 {
-            let store = self.store.as_ref();
             state::update(store, model, *partition, |state| state.notify(*version))
                 .await
                 .map_err(Failure::retryable)?;
@@ -167,33 +204,30 @@ impl Notify {
         Ok(response)
     }
 
-    /// Notifies people of rows of other partitions that were waiting for this commit.
+    /// Notifies people of a row of another partition that was waiting for this commit, and deletes
+    /// its object.
     async fn waiting(
         &self,
         partitions: &Partitions<'_>,
-        until: DateTime<Utc>,
-    ) -> Vec<Option<Result<Notified, NotifyError>>> {
-        let NotifyRequest { model, partition, .. } = partitions.request;
-        let waiting = match Waiting::list(self.store.as_ref(), model, *partition).await {
-            Ok(waiting) => waiting,
-            Err(error) => return vec![Some(Err(error.into()))],
+        key: &str,
+    ) -> Result<Notified, NotifyError> {
+        let store = self.store.as_ref();
+        let mut notified = Notified::default();
+        let Some(Waiting { partition, subject }) = Waiting::read(store, key).await? else {
+            return Ok(notified);
         };
-        let mut results = Vec::new();
-        for waiting in waiting {
-            if self.clock.now() >= until {
-                results.push(None);
-                continue;
-            }
-            let notified = async {
-                let Waiting { partition, subject } = waiting?;
-                match partitions.with_subject(partition, &subject).await? {
-                    Some(row) => Ok(self.one(partitions, partition, &row, false).await?.0),
-                    None => Ok(Notified::default()),
-                }
-            };
-            results.push(Some(notified.await));
+        // The row of this commit may end the episode that the waiting row contradicts.
+        let own = partitions.request.partition;
+        if let Some(row) = partitions.with_subject(own, &subject).await? {
+            notified.add(self.row(partitions, &row).await?);
         }
-        results
+        if let Some(row) = partitions.with_subject(partition, &subject).await? {
+            notified.add(self.one(partitions, partition, &row, false).await?.0);
+        }
+        if !notified.busy {
+            store.delete(key).await?;
+        }
+        Ok(notified)
     }
 
     /// Notifies people of the row, and then of rows of the same subject in other partitions that it
@@ -236,7 +270,7 @@ impl Notify {
         let mut is_recorded = false;
         loop {
             let (before, condition) = ledger.read().await?;
-            notified.expired = false;
+            (notified.expired, notified.busy) = (false, false);
             let mut others = BTreeMap::new();
             for other in before.open_before(span, partition) {
                 if let Some(found) =
@@ -246,10 +280,15 @@ impl Notify {
                 }
             }
             let found = before.find(span, partition, &others);
-            if found == Found::Unclear && !is_recorded && self.is_news(span.started) {
+            let may_wait = self.is_news(span.started) || before.waiting.contains(&partition);
+            if found == Found::Unclear && !is_recorded && may_wait {
                 // A later commit finds the waiting row, and an earlier one is read now.
                 for &other in others.keys() {
-                    waiting.record(self.store.as_ref(), model, other).await?;
+                    let gold = partitions.gold(other).await.map_err(NotifyError::Rows)?;
+                    if let Some(gold) = gold {
+                        let store = self.store.as_ref();
+                        waiting.record(store, model, &shop(row), other, &gold.etag).await?;
+                    }
                     partitions.forget(other);
                 }
                 is_recorded = true;
@@ -340,6 +379,7 @@ impl Notify {
                     State::Sent if is_over => (State::Ending, Event::Ended),
                     State::Sending | State::Ending => {
                         notified.unknown = is_abandoned(episode, now);
+                        notified.busy = !notified.unknown;
                         return None;
                     }
                     _ => return None,
@@ -404,6 +444,11 @@ impl Notify {
             }
         }
     }
+}
+
+/// Returns a text for keys that stands for the shop of the row.
+fn shop(row: &Row) -> String {
+    claim::digest(&serde_json::json!(row.columns.get("shop_id")).to_string())
 }
 
 /// Returns whether the run that wrote a claim has ended, and logs it.

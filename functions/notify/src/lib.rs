@@ -5,6 +5,7 @@ mod episode;
 mod handler;
 mod message;
 mod partitions;
+mod progress;
 mod rows;
 #[cfg(test)]
 mod tests;

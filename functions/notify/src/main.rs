@@ -14,10 +14,10 @@ use shoplake_platform::{config, telemetry};
 
 /// The time that a row needs before Lambda ends the process. A row that is interrupted between its
 /// claim and its message is never notified.
-const LAST_ROW: TimeDelta = TimeDelta::seconds(18);
+const LAST_ROW: TimeDelta = TimeDelta::seconds(22);
 
-/// The time limit of a call with all its attempts. Three calls (a claim, a message and its result)
-/// fit into the time of the last row.
+/// The time limit of a call with all its attempts. Four calls (a claim, a message, its result and
+/// the rows that are left) fit into the time of the last row.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[tokio::main]

@@ -4,11 +4,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use shoplake_jobs::{NotifyRequest, Partition};
-use shoplake_lake::{Object, Store, keys};
+use shoplake_lake::{ETag, Object, Store, keys};
 use shoplake_platform::failure::Failure;
 
 use crate::handler::NotifyError;
 use crate::rows::{self, Row};
+
+/// A gold object.
+pub(crate) struct Gold {
+    pub(crate) etag: ETag,
+    pub(crate) rows: Vec<Row>,
+    /// The places of the rows, by their subjects.
+    places: HashMap<String, usize>,
+}
 
 /// Reads the partitions of a model from gold, each once.
 pub(crate) struct Partitions<'a> {
@@ -16,7 +24,7 @@ pub(crate) struct Partitions<'a> {
     pub(crate) request: &'a NotifyRequest,
     /// The column that names the partition.
     column: String,
-    read: Mutex<HashMap<Partition, Option<Arc<Vec<Row>>>>>,
+    read: Mutex<HashMap<Partition, Option<Arc<Gold>>>>,
 }
 
 impl<'a> Partitions<'a> {
@@ -36,27 +44,28 @@ impl<'a> Partitions<'a> {
         Ok(Self { store, request, column: column.to_owned(), read: Mutex::default() })
     }
 
-    /// Returns the rows of a partition; `None` if it is not in gold.
-    pub(crate) async fn rows(
-        &self,
-        partition: Partition,
-    ) -> Result<Option<Arc<Vec<Row>>>, Failure> {
+    /// Returns the gold object of a partition; `None` if it is not in gold.
+    pub(crate) async fn gold(&self, partition: Partition) -> Result<Option<Arc<Gold>>, Failure> {
         if let Some(known) = self.known().get(&partition) {
             return Ok(known.clone());
         }
         let key = keys::gold(&self.request.model, &self.column, partition);
         let object = self.store.get(&key).await.map_err(Failure::retryable)?;
-        let read = |object: Object| {
-            rows::read(object.bytes, &self.request.alert, &self.request.identity)
-                .map(Arc::new)
-                .map_err(|error| Failure::permanent(format!("the gold object {key:?}: {error}")))
+        let read = |object: Object| -> Result<Arc<Gold>, Failure> {
+            let rows = rows::read(object.bytes, &self.request.alert, &self.request.identity)
+                .map_err(|error| Failure::permanent(format!("the gold object {key:?}: {error}")))?;
+            let mut places = HashMap::new();
+            for (place, row) in rows.iter().enumerate() {
+                places.entry(self.subject(row)).or_insert(place);
+            }
+            Ok(Arc::new(Gold { etag: object.head.etag, rows, places }))
         };
-        let rows = object.map(read).transpose()?;
-        self.known().insert(partition, rows.clone());
-        Ok(rows)
+        let gold = object.map(read).transpose()?;
+        self.known().insert(partition, gold.clone());
+        Ok(gold)
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Partition, Option<Arc<Vec<Row>>>>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<Partition, Option<Arc<Gold>>>> {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -80,8 +89,8 @@ impl<'a> Partitions<'a> {
         partition: Partition,
         subject: &str,
     ) -> Result<Option<Row>, NotifyError> {
-        let rows = self.rows(partition).await.map_err(NotifyError::Rows)?;
-        Ok(rows.and_then(|rows| rows.iter().find(|other| self.subject(other) == subject).cloned()))
+        let gold = self.gold(partition).await.map_err(NotifyError::Rows)?;
+        Ok(gold.and_then(|gold| Some(gold.rows[*gold.places.get(subject)?].clone())))
     }
 
     /// Returns the subject of a row: its key without the partition. It is JSON, so that different

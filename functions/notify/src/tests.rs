@@ -21,7 +21,7 @@ use shoplake_aws::topic::{MemoryTopic, Message, PublishError, Topic};
 use shoplake_lake::{
     Condition, ETag, Entry, Head, MemoryStore, Metadata, Object, PutError, Store, StoreError, keys,
 };
-use shoplake_platform::clock::ManualClock;
+use shoplake_platform::clock::{Clock, ManualClock};
 use shoplake_platform::failure::Failure;
 
 use crate::handler::{Notify, NotifyPolicy, Response};
@@ -35,17 +35,18 @@ fn noon() -> DateTime<Utc> {
 /// A stock-out of `product`: its start and end in hours before noon.
 #[derive(Clone, Copy)]
 struct Alert {
+    shop: &'static str,
     product: u8,
     started: i64,
     ended: Option<i64>,
 }
 
 fn out(product: u8, started: i64) -> Alert {
-    Alert { product, started, ended: None }
+    Alert { shop: "acme", product, started, ended: None }
 }
 
 fn over(product: u8, started: i64, ended: i64) -> Alert {
-    Alert { product, started, ended: Some(ended) }
+    Alert { shop: "acme", product, started, ended: Some(ended) }
 }
 
 fn gold(alerts: &[Alert]) -> Bytes {
@@ -60,7 +61,7 @@ fn gold(alerts: &[Alert]) -> Bytes {
     let cost = alerts.iter().map(|_| Some(25_000)).collect::<Decimal128Array>();
     let cost: ArrayRef = Arc::new(cost.with_precision_and_scale(18, 4).unwrap());
     let rows = RecordBatch::try_from_iter_with_nullable([
-        ("shop_id", texts(&|_| "acme".to_owned()), false),
+        ("shop_id", texts(&|alert| alert.shop.to_owned()), false),
         ("product_id", texts(&|alert| format!("p{}", alert.product)), false),
         ("state", texts(&|_| "out".to_owned()), false),
         ("started_at", times(&|alert| Some(hours_ago(alert.started))), true),
@@ -131,6 +132,38 @@ impl Store for Stepwise<MemoryStore> {
     }
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         self.0.delete(key).await
+    }
+}
+
+/// Takes 10 ms for each object that is read.
+struct Slow {
+    store: Arc<MemoryStore>,
+    clock: Arc<ManualClock>,
+}
+
+#[async_trait]
+impl Store for Slow {
+    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        self.clock.advance(TimeDelta::milliseconds(10));
+        self.store.get(key).await
+    }
+    async fn head(&self, key: &str) -> Result<Option<Head>, StoreError> {
+        self.store.head(key).await
+    }
+    async fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+        self.store.list(prefix).await
+    }
+    async fn put(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        metadata: Metadata,
+        condition: Condition,
+    ) -> Result<ETag, PutError> {
+        self.store.put(key, bytes, metadata, condition).await
+    }
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.store.delete(key).await
     }
 }
 
@@ -556,6 +589,63 @@ async fn rows_left_at_the_deadline_are_for_another_run() {
     assert_eq!(fixture.run().await.unwrap().sent, 40);
 }
 
+/// The rows of a shop with many products, and after them that of a shop with one.
+fn many_and_one(started: i64) -> Vec<Alert> {
+    let many = (0..200).map(|product| Alert { shop: "aaa", ..out(product, started) });
+    many.chain([Alert { shop: "zzz", ..out(250, started) }]).collect()
+}
+
+/// Runs notify for `day` with a store that takes 10 ms for each object that it reads, until no row
+/// is left. A run reads for a second. Returns the run that notified people of the row of `zzz`, and
+/// the number of all runs.
+async fn slow_runs(fixture: &Fixture, day: &str) -> (Option<usize>, usize) {
+    let slow = Notify {
+        store: Arc::new(Slow { store: fixture.store.clone(), clock: fixture.clock.clone() }),
+        topic: fixture.topic.clone(),
+        clock: fixture.clock.clone(),
+        policy: fixture.notify.policy,
+    };
+    let mut event = event();
+    (event["partition"], event["key"]) = (json!(day), json!(gold_of(day)));
+    let of_one = || fixture.subjects().iter().filter(|subject| *subject == "p250 is out").count();
+    let (before, mut notified, mut runs) = (of_one(), None, 0);
+    loop {
+        runs += 1;
+        let until = fixture.clock.now() + TimeDelta::seconds(1);
+        let result = slow.handle(event.clone(), until).await;
+        if notified.is_none() && of_one() > before {
+            notified = Some(runs);
+        }
+        if result.is_ok() || runs == 50 {
+            return (notified, runs);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_shop_with_many_rows_delays_no_other_shop() {
+    let fixture = Fixture::new();
+    fixture.commit(&many_and_one(1)).await;
+    let (notified, runs) = slow_runs(&fixture, TODAY).await;
+    assert_eq!(notified, Some(1));
+    assert!((2..20).contains(&runs), "{runs}: each run continues where the last one ended");
+    assert_eq!(fixture.subjects().len(), 201);
+}
+
+#[tokio::test]
+async fn waiting_rows_of_a_shop_delay_no_other_shop() {
+    let first = "2026-11-19";
+    let fixture = Fixture::new();
+    fixture.commit_and_run(first, &many_and_one(47)).await;
+    fixture.commit_and_run(TODAY, &many_and_one(5)).await;
+    assert_eq!(fixture.starts(), [47; 201], "the rows of today wait");
+    // The first day has no rows any more, so the rows of today are new episodes.
+    fixture.commit_day(first, &[]).await;
+    let (notified, runs) = slow_runs(&fixture, first).await;
+    assert_eq!((notified, fixture.subjects().len()), (Some(1), 402));
+    assert!((2..20).contains(&runs), "{runs}: a row that was decided does not wait any more");
+}
+
 #[tokio::test]
 async fn an_invalid_request_is_permanent() {
     let fixture = Fixture::new();
@@ -744,7 +834,7 @@ fn episodes(snapshots: &Snapshots) -> Vec<(i64, Option<i64>)> {
 fn alerts_by_day(snapshots: &Snapshots) -> BTreeMap<String, Alert> {
     let mut days = BTreeMap::new();
     for (started, ended) in episodes(snapshots) {
-        days.entry(day_of(started)).or_insert(Alert { product: 1, started, ended });
+        days.entry(day_of(started)).or_insert(Alert { ended, ..out(1, started) });
     }
     days
 }
