@@ -1,41 +1,39 @@
--- grain = "one row per shop, day and interaction that was corrected to the next day"
+-- grain = "one row per shop, day and interaction that a later day of the week after has as well"
 -- key = ["shop_id", "interaction_date", "interaction_id"]
 -- partition = "interaction_date"
--- inputs = ["silver.crm_interactions"]
+-- inputs = ["gold.interaction_ids"]
 -- moved_rows_of = "silver.crm_interactions"
--- lookahead_days = 1   # a correction over midnight
+-- lookahead_days = 7   # how much later a correction may be
 -- every_seconds = 60
 --
 -- [columns]
 -- shop_id = "The shop."
--- interaction_date = "The day that the interaction left (UTC)."
+-- interaction_date = "The day of the version that does not count (UTC)."
 -- interaction_id = "The interaction."
 
 -- A correction has the same id and a later time. Of one day the view of the dataset returns the
--- newest version; these are the versions of a day that a version of the next day replaces. All
--- other models read the dataset without them. So they read one day of interactions, and only this
--- small model reads two.
+-- newest version; these are the versions of a day that a version of a later day replaces.
 
-with versions as (
+with ids as (
     select
         shop_id,
-        cast(occurred_at as date) as interaction_date,
+        interaction_date,
         interaction_id
-    from silver.crm_interactions
+    from gold.interaction_ids
 ),
 
 final as (
     select
-        versions.shop_id,
-        versions.interaction_date,
-        versions.interaction_id
-    from versions
-    left semi join versions as corrections
+        ids.shop_id,
+        ids.interaction_date,
+        ids.interaction_id
+    from ids
+    left semi join ids as others
         on
-            versions.shop_id = corrections.shop_id
-            and versions.interaction_id = corrections.interaction_id
-            and cast(versions.interaction_date + interval '1' day as date)
-            = corrections.interaction_date
+            ids.shop_id = others.shop_id
+            and ids.interaction_id = others.interaction_id
+            and ids.interaction_date < others.interaction_date
+            and ids.interaction_date >= cast(others.interaction_date - interval '7' day as date)
 )
 
 select *

@@ -75,6 +75,16 @@ class Model:
     every_seconds: int
     in_warehouse: bool
     has_notifications: bool
+    has_row_per_input: bool
+    """Whether it has a row for each row of a dataset: its key has the dataset's key."""
+    finds_moved_rows: bool
+    """Whether it has only rows that another day replaces: nearly none."""
+
+
+@cache
+def contracts() -> dict[str, dict[str, Any]]:
+    """Returns the block `x-dataset` of each dataset."""
+    return {path.stem: json.loads(path.read_text())["x-dataset"] for path in SCHEMAS}
 
 
 @cache
@@ -82,8 +92,7 @@ def objects_read_as(name: str) -> tuple[str, ...]:
     """Returns the datasets or the model whose objects are read for an input. A dataset whose
     batches are snapshots is read with the control totals and the quarantine.
     """
-    headers = {path.stem: json.loads(path.read_text())["x-dataset"] for path in SCHEMAS}
-    batched = [dataset for dataset, header in headers.items() if "batch" in header]
+    batched = [dataset for dataset, header in contracts().items() if "batch" in header]
     if name == "batch_runs":
         return (*batched, "control_totals", "quarantined")
     return (name, "control_totals", "quarantined") if name in batched else (name,)
@@ -101,18 +110,19 @@ def models(sql: Path = ROOT / "glue-sql") -> dict[str, Model]:
         headers[path] = tomllib.loads(
             "\n".join(line.removeprefix("--").strip() for line in comment)
         )
-    # All other models read a dataset with the model of its moved rows, and leave these out.
-    moved = {
-        header["moved_rows_of"]: path.stem
-        for path, header in headers.items()
-        if "moved_rows_of" in header
-    }
+    # All models but those that find moved rows read a dataset with the model of these rows.
+    moved, finders = {}, set()
+    for path, header in headers.items():
+        if "moved_rows_of" in header:
+            moved[header["moved_rows_of"]] = path.stem
+            finders |= {path.stem, *(name.rpartition(".")[2] for name in header["inputs"])}
     for path, header in headers.items():
         inputs = [name.rpartition(".") for name in header["inputs"]]
         by_day = [name for folder, _, name in inputs if folder != "reference"]
         read = [each for name in by_day for each in objects_read_as(name)]
-        left_out = [moved[name] for name in header["inputs"] if name in moved]
-        read += [each for each in left_out if each != path.stem]
+        if path.stem not in finders:
+            read += [moved[name] for name in header["inputs"] if name in moved]
+        keys = [contracts()[name]["key"] for name in by_day if name in contracts()]
         found[path.stem] = Model(
             path.stem,
             tuple(dict.fromkeys(read)),
@@ -122,6 +132,8 @@ def models(sql: Path = ROOT / "glue-sql") -> dict[str, Model]:
             header.get("every_seconds", 0),
             path.parent.name != "intermediate",
             "alert" in header,
+            any(set(key) <= set(header.get("key", ())) for key in keys),
+            "moved_rows_of" in header,
         )
     return found
 
@@ -318,12 +330,18 @@ class Month:
             ]
             jobs = [self.in_a_month(job, change) for job in jobs]
             found += jobs
-            rows = min(
-                self.assumed["model_rows_share"] * sum(flow.rows_per_day for flow in inputs),
-                self.assumed["model_rows_per_shop_day"] * self.assumed["shops"],
-            )
+            rows = sum(flow.rows_per_day for flow in inputs)
+            if not model.has_row_per_input:
+                rows = min(
+                    self.assumed["model_rows_share"] * rows,
+                    self.assumed["model_rows_per_shop_day"] * self.assumed["shops"],
+                )
             size = rows * self.measured["silver_event_bytes"]
-            flows[name] = Flow(1, rows, size, SECONDS / jobs[0].count, polled=jobs[0].polled)
+            flows[name] = (
+                Flow(0, 0, 0, math.inf)
+                if model.finds_moved_rows
+                else Flow(1, rows, size, SECONDS / jobs[0].count, polled=jobs[0].polled)
+            )
         at_once = sum(job.count * job.seconds for job in found if job.on_glue) / SECONDS
         share = min(1.0, self.environment["glue_runs"] / at_once) if at_once else 1.0
         return [each.times(share) if each.on_glue else each for each in found]

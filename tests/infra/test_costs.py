@@ -334,7 +334,18 @@ def test_unknown_dataset_counts_as_a_daily_delivery(tmp_path: Path) -> None:
 
 def test_models_read_the_model_of_the_rows_that_they_leave_out() -> None:
     assert models()["feedback_score"].inputs == ("crm_interactions", "moved_interactions")
-    assert models()["moved_interactions"].inputs == ("crm_interactions",)
+    assert models()["moved_interactions"].inputs == ("interaction_ids",)
+    assert models()["interaction_ids"].inputs == ("crm_interactions",)
+
+
+def test_ids_of_events_are_rows_for_each_event() -> None:
+    # Half of today and the seven days before: a week of events, of which each has an id.
+    (repeated,) = [jobs for jobs in month().jobs if jobs.model.name == "repeated_web_events"]
+    assert repeated.rows == pytest.approx(7.5 * month().flows["web_traffic"].rows_per_day)
+    assert repeated.objects == pytest.approx(7.5)
+    reader = next(jobs for jobs in month().jobs if jobs.model.name == "loyalty_activity_rate")
+    flows = [month().flows[name] for name in ("web_traffic", "crm_interactions")]
+    assert reader.rows == pytest.approx(0.5 * sum(flow.rows_per_day for flow in flows))
 
 
 def test_container_insights_are_billed_as_metrics() -> None:

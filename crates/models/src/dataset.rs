@@ -46,20 +46,22 @@ pub(crate) struct Dataset {
     pub(crate) copies_within_days: u16,
 }
 
-/// The model with the rows of a dataset that a correction has moved to another day: the key of each
-/// and the day that it left. No other model sees them.
+/// The model with the rows of a dataset that do not count, because a row of another day counts in
+/// their place: the key of each and its day.
 #[derive(Clone, Debug)]
 pub(crate) struct MovedRows {
     /// The model, as queries name it.
     pub(crate) model: String,
     /// Its column with the day.
     pub(crate) day: String,
+    /// The model and all models that it reads, as queries name them. They read all rows.
+    pub(crate) finders: BTreeSet<String>,
 }
 
 impl Dataset {
-    /// Returns what finds the moved rows, unless it is the model `reader` itself.
+    /// Returns what finds the moved rows, unless the model `reader` is one of those that find them.
     pub(crate) fn moved_for(&self, reader: &str) -> Option<&MovedRows> {
-        self.moved.as_ref().filter(|moved| moved.model != reader)
+        self.moved.as_ref().filter(|moved| !moved.finders.contains(reader))
     }
 
     /// Returns the views that the model `reader` reads. The last one is the dataset, without the

@@ -168,7 +168,7 @@ pub(crate) fn read<'a>(
         checks.push(check);
     }
     for model in models.values() {
-        add_moved_rows(datasets, model)
+        add_moved_rows(datasets, &models, model)
             .map_err(|reason| DefinitionError::new(&model.file, reason))?;
     }
     for model in models.values_mut() {
@@ -240,26 +240,50 @@ fn read_objects(
 
 /// Tells the dataset whose moved rows a model finds about the model. The rows are compared by the
 /// key of the dataset and the day, so these have to be the key of the model.
-fn add_moved_rows(datasets: &mut BTreeMap<String, Dataset>, model: &Model) -> Result<(), Reason> {
+fn add_moved_rows(
+    datasets: &mut BTreeMap<String, Dataset>,
+    models: &BTreeMap<String, Model>,
+    model: &Model,
+) -> Result<(), Reason> {
     let Some(reference) = &model.moved_rows_of else { return Ok(()) };
+    let found = finders(models, model);
     let dataset = datasets.get_mut(reference).filter(|dataset| {
         let key: BTreeSet<_> = dataset.key.iter().chain([&model.partition]).collect();
         dataset.movable.is_some()
             && dataset.moved.is_none()
-            && model.inputs.contains(reference)
+            && found.iter().any(|finder| finder.inputs.contains(reference))
             && key == model.key.iter().collect::<BTreeSet<_>>()
     });
     let Some(dataset) = dataset else {
         return Err(value(
             "moved_rows_of",
             reference.clone(),
-            "an input with \"copies_within_days\": 0, whose moved rows no other model finds, and \
-             whose key, with the partition of the model, is the key of the model",
+            "a dataset with \"copies_within_days\": 0 that the model or a model before it reads, \
+             whose moved rows no other model finds, and whose key, with the partition of the \
+             model, is the key of the model",
         ));
     };
-    dataset.moved =
-        Some(MovedRows { model: model.reference.clone(), day: model.partition.clone() });
+    dataset.moved = Some(MovedRows {
+        model: model.reference.clone(),
+        day: model.partition.clone(),
+        finders: found.iter().map(|finder| finder.reference.clone()).collect(),
+    });
     Ok(())
+}
+
+/// Returns the model and all models that it reads, directly or not.
+fn finders<'m>(models: &'m BTreeMap<String, Model>, model: &'m Model) -> Vec<&'m Model> {
+    let mut found = vec![model];
+    let mut next = 0;
+    while let Some(&reader) = found.get(next) {
+        next += 1;
+        for upstream in reader.inputs.iter().filter_map(|input| models.get(short_name(input))) {
+            if found.iter().all(|known| known.name != upstream.name) {
+                found.push(upstream);
+            }
+        }
+    }
+    found
 }
 
 fn model(
@@ -666,6 +690,12 @@ mod tests {
             vec![("intermediate/moved.sql", moved("\"silver.sales\""))],
             vec![("intermediate/moved.sql", moved("\"silver.swipes\""))],
             vec![("intermediate/moved.sql", keyless)],
+            vec![(
+                "intermediate/moved.sql",
+                right
+                    .replace("= [\"silver.clicks", "= [\"silver.sales")
+                    .replace("from silver.clicks", "from silver.sales"),
+            )],
             vec![("intermediate/again.sql", right.clone()), ("intermediate/moved.sql", right)],
         ] {
             let error = error(&sources);

@@ -29,8 +29,8 @@ pub struct Model {
     pub partition: String,
     /// Tables that it reads: `silver.<dataset>`, `gold.<model>` or `reference.<table>`.
     pub inputs: Vec<String>,
-    /// The dataset among them whose moved rows it finds. Other models read that dataset without
-    /// these rows.
+    /// The dataset whose moved rows it finds. It or a model before it reads that dataset. Other
+    /// models read it without these rows.
     pub(crate) moved_rows_of: Option<String>,
     /// Its partition D reads the input days from D - lookback_days ...
     pub lookback_days: u16,

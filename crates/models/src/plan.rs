@@ -549,20 +549,23 @@ mod tests {
         );
     }
 
-    /// Rows of clicks that were moved to another day, and a model that reads clicks.
+    /// The ids of clicks, those that were moved to another day, and a model that reads clicks.
     fn moved_clicks() -> Models {
-        let moved =
-            crate::testing::model(&["silver.clicks"], "-- moved_rows_of = \"silver.clicks\"")
+        let by_id = |input: &str, more: &str| {
+            crate::testing::model(&[input], more)
                 .replace("[\"shop_id\", \"day\"]", "[\"shop_id\", \"day\", \"id\"]")
-                .replace("shop_id, day", "shop_id, day, id");
+                .replace("shop_id, day", "shop_id, day, id")
+        };
+        let moved = by_id("gold.ids", "-- moved_rows_of = \"silver.clicks\"");
         crate::testing::models(&[
+            ("intermediate/ids.sql", by_id("silver.clicks", "")),
             ("intermediate/zzz_moved.sql", moved),
             ("sales/of_clicks.sql", crate::testing::model(&["silver.clicks"], "")),
         ])
     }
 
     #[test]
-    fn all_models_but_one_read_a_dataset_without_its_moved_rows() {
+    fn models_that_find_no_moved_rows_read_a_dataset_without_them() {
         let models = moved_clicks();
         let clicks = ("silver.clicks", "silver/clicks/dt=2010-12-01/hour=09/a.parquet", "1");
         let moved = ("gold.zzz_moved", "gold/zzz_moved/day=2010-12-01/data.parquet", "1");
@@ -572,13 +575,13 @@ mod tests {
         let names = |views: &[View]| -> Vec<String> {
             views.iter().map(|view| view.name.clone()).collect()
         };
-        let own = views("zzz_moved", &[clicks]);
-        assert_eq!(names(&own), ["silver__clicks"]);
+        let all = views("ids", &[clicks]);
+        assert_eq!(names(&all), ["silver__clicks"]);
 
         let read = views("of_clicks", &[clicks, moved]);
         let expected = ["gold__zzz_moved", "silver__clicks__versions", "silver__clicks"];
         assert_eq!(names(&read), expected);
-        assert_eq!(read[1].sql, own[0].sql);
+        assert_eq!(read[1].sql, all[0].sql);
         insta::assert_snapshot!(read[2].sql, @r"
         select
             versions.shop_id,
@@ -598,7 +601,7 @@ mod tests {
         ");
         // Before the model of the moved rows has run.
         let first = names(&views("of_clicks", &[clicks]));
-        assert_eq!(first[..2], ["gold__zzz_moved__empty", "gold__zzz_moved"]);
+        assert_eq!(first[..3], ["gold__ids__empty", "gold__zzz_moved__empty", "gold__zzz_moved"]);
     }
 
     #[test]
@@ -609,11 +612,12 @@ mod tests {
             ranges.into_iter().map(|range| range.input).collect()
         };
         assert_eq!(inputs("of_clicks"), ["gold.zzz_moved", "silver.clicks"]);
-        assert_eq!(inputs("zzz_moved"), ["silver.clicks"]);
+        assert_eq!(inputs("zzz_moved"), ["gold.ids"]);
+        assert_eq!(inputs("ids"), ["silver.clicks"]);
         let dirtied = models.dirtied_by("zzz_moved", day("2010-12-10"));
         assert_eq!(dirtied, [("of_clicks".to_owned(), day("2010-12-10"))]);
         let order: Vec<_> = models.iter().map(|model| model.name.as_str()).collect();
-        assert_eq!(order, ["zzz_moved", "of_clicks"]);
+        assert_eq!(order, ["ids", "zzz_moved", "of_clicks"]);
     }
 
     #[test]

@@ -29,21 +29,26 @@ async fn lake() -> Lake {
     events.extend(adversary::events(7).into_iter().take(150));
     events.push(Event::new("web_traffic", "acme", json!({"event_id": "no more than that"})));
     events.push(Event::new("pos_sales", "acme", json!({"line_no": "one"})).in_batch("2028-02-01"));
-    events.extend(corrected_interaction());
+    events.extend(events_of_two_days());
     lake.deliver(&events, "events").await.unwrap();
     lake.deliver_lines(&["no JSON at all"], "noise").await.unwrap();
     lake.settle().await.unwrap();
     lake
 }
 
-/// An interaction, and its correction on the next day.
-fn corrected_interaction() -> [Event; 2] {
-    ["2028-02-01T23:50:00Z", "2028-02-02T00:10:00Z"].map(|at| {
-        let data = json!({
+/// An interaction and a web event, each of two days: one of them does not count.
+fn events_of_two_days() -> impl Iterator<Item = Event> {
+    ["2028-02-01T23:50:00Z", "2028-02-02T00:10:00Z"].into_iter().flat_map(|at| {
+        let interaction = json!({
             "interaction_id": "corrected", "customer_id": "c", "channel": "email",
             "interaction_type": "inquiry", "occurred_at": at,
         });
-        Event::new("crm_interactions", "acme", data)
+        let view = json!({
+            "event_id": "copied", "session_id": "s", "visitor_id": "v", "event_type": "page_view",
+            "occurred_at": at, "page_url": "https://shop.example/",
+        });
+        [("crm_interactions", interaction), ("web_traffic", view)]
+            .map(|(dataset, data)| Event::new(dataset, "acme", data))
     })
 }
 

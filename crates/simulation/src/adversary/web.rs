@@ -1,12 +1,12 @@
 //! Web traffic.
 
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use serde_json::{Value, json};
 
-use super::values;
+use super::{LIMITS, day as day_number, values};
 use crate::event::Event;
 
 const TYPES: [&str; 7] = [
@@ -63,6 +63,22 @@ pub(crate) fn day(rng: &mut StdRng, shop: &str, day: NaiveDate, events: &mut Vec
             });
             events.push(Event::new("web_traffic", shop, data));
             at += PAUSES.choose(rng).copied().unwrap_or_default();
+        }
+    }
+}
+
+/// Events that come back with the time of another day, some of them of a day a week or more later.
+pub(crate) fn copies_on_other_days(events: &mut Vec<Event>) {
+    for number in 0..4_u64 {
+        for (days, time) in [(0, "23:59:59.999999"), (1, "00:00:00"), (6 + number % 4, "12:00:00")]
+        {
+            let data = json!({
+                "event_id": format!("copied-{number}"), "session_id": format!("copied-{number}"),
+                "visitor_id": "v", "customer_id": "c", "event_type": "page_view",
+                "occurred_at": format!("{}T{time}Z", day_number(9) + Days::new(days)),
+                "page_url": "https://shop.example/",
+            });
+            events.push(Event::new("web_traffic", LIMITS, data));
         }
     }
 }

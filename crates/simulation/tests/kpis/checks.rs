@@ -192,10 +192,13 @@ async fn failed_check_names_all_its_shops_and_no_customer() {
         .iter()
         .map(|shop| of_shop(shop, inquiry("i1", "c1", "2026-03-01T10:00:00Z")))
         .collect();
-    let mut models: Vec<(String, String)> =
-        ["intermediate/moved_interactions.sql", "marketing/loyalty_activity_rate.sql"]
-            .map(|name| (name.to_owned(), read(&format!("glue-sql/{name}"))))
-            .into();
+    let mut models: Vec<(String, String)> = ["web_event_ids", "repeated_web_events"]
+        .into_iter()
+        .chain(["interaction_ids", "moved_interactions"])
+        .map(|name| format!("intermediate/{name}.sql"))
+        .chain(["marketing/loyalty_activity_rate.sql".to_owned()])
+        .map(|name| (name.clone(), read(&format!("glue-sql/{name}"))))
+        .collect();
     let check = "-- model = \"loyalty_activity_rate\"\n-- severity = \"warn\"\n\
         -- inputs = [\"silver.crm_interactions\"]\n-- description = \"no customer asks\"\n\
         select shop_id, customer_id, agent_id, channel from silver.crm_interactions\n";
