@@ -88,7 +88,11 @@ pub(crate) fn after_plan(
     let etag = gold.map(|gold| gold.etag.as_str());
     let is_computed =
         gold.is_some_and(|gold| gold.inputs == inputs) || state.has_computed(inputs, etag);
-    if state.recompute || !is_computed {
+    // Gold does not have the check results of a job without a commit: only another job has.
+    let is_unrecorded = state.unrecorded.is_some()
+        && state.loaded >= state.committed
+        && owes(state, &[DebtKind::Load], every, now);
+    if state.recompute || !is_computed || is_unrecorded {
         let ready_at = state.ready_at(every);
         return if ready_at > now { Turn::Wait(ready_at) } else { Turn::Compute };
     }
@@ -216,6 +220,23 @@ mod tests {
         assert_eq!(after(&state, Some(&changed), 320), Turn::Compute, "the next commit is loaded");
         state.load(1);
         assert_eq!(after(&state, Some(&found), 320), Turn::UpToDate);
+    }
+
+    #[test]
+    fn check_results_that_were_not_recorded_are_computed_again_when_due() {
+        let mut state = ended(JobOutcome::Unchanged, 0);
+        assert_eq!(after(&state, None, 319), Turn::UpToDate);
+        assert_eq!(after(&state, None, 320), Turn::Compute);
+        state.fail(Step::Load, "a", "away", at(310));
+        assert_eq!(after(&state, None, 369), Turn::UpToDate);
+        assert_eq!(after(&state, None, 370), Turn::Compute);
+        let mut unloaded = state.clone();
+        unloaded.found_commit(1);
+        unloaded.published = 1;
+        let found = gold(1, "inputs");
+        assert_eq!(after(&unloaded, Some(&found), 370), Turn::Resume, "first what gold has");
+        state.record_checks("a");
+        assert_eq!(after(&state, None, 370), Turn::UpToDate);
     }
 
     #[test]
