@@ -139,9 +139,7 @@ def with_transform(payload: Json, route: Route) -> Route:
 
 def with_result(payload: Json, route: Route) -> Route:
     """Returns the route of a job whose result is in the input: transform is not invoked."""
-    return Route(
-        route.answers, route.error, input=INPUT | {"transform": {"result": payload}}
-    )
+    return Route(route.answers, route.error, input=INPUT | {"transform": {"result": payload}})
 
 
 ROUTES = {
