@@ -354,7 +354,9 @@ async fn the_alert_of_an_execution_that_died_is_sent_once() {
 async fn the_alert_of_a_failed_step_that_control_did_not_send_is_sent_once() {
     let world = World::default();
     world.lake.set_now(at(0));
-    world.change("2010-12-01", |state| drop(state.fail(Step::Compute, "a", "broken", at(0)))).await;
+    let fail =
+        |state: &mut PartitionState| assert!(state.fail(Step::Compute, "a", "broken", at(0)));
+    world.change("2010-12-01", fail).await;
     assert_eq!(world.sweep(309).await.0.alerts, 0);
     world.topic.fail([Some(Fault::Refused)]);
     assert_eq!(world.sweep(310).await.0.alerts, 0);
