@@ -37,5 +37,7 @@ def are_loaded(gold: dict[Partition, Commit], loads: dict[Partition, Commit]) ->
 def owes(state: dict[str, Any]) -> bool:
     """Returns whether the state of a partition owes something, now or later."""
     paid = min(state.get(name, 0) for name in ("published", "loaded", "notified"))
-    waits = [state.get(name) for name in ("lease", "dirty_since", "recompute", "unsent_alerts")]
+    names = ("lease", "dirty_since", "recompute", "unsent_alerts", "unrecorded")
+    waits = [state.get(name) for name in names]
+    waits += [failure.get("alert_due") for failure in state.get("failures", {}).values()]
     return any(waits) or paid < state.get("committed", 0)

@@ -11,8 +11,7 @@ module "bronze_to_silver" {
   })
 
   function_arns        = [module.conform.arn]
-  alerts_topic_arn     = module.alerts.topic_arn
-  alerts_key_arn       = module.keys.data_key_arn
+  alerts               = { topic_arn = module.alerts.topic_arn, key_arn = module.keys.data_key_arn }
   log_level            = var.state_machine_log_level
   log_data             = var.state_machine_log_data
   permissions_boundary = local.permissions_boundary
@@ -27,16 +26,13 @@ module "silver_to_gold" {
   name   = "${local.prefix}-silver-to-gold"
   region = var.region
   definition = templatefile("${local.statemachines_dir}/silver_to_gold.asl.json", {
-    transform_arn    = module.transform.arn
-    load_arn         = module.load.arn
-    notify_arn       = module.notify.arn
-    control_arn      = local.control_arn
-    alerts_topic_arn = module.alerts.topic_arn
+    transform_arn = module.transform.arn
+    load_arn      = module.load.arn
+    notify_arn    = module.notify.arn
+    control_arn   = local.control_arn
   })
 
   function_arns        = [module.transform.arn, module.load.arn, module.notify.arn, local.control_arn]
-  alerts_topic_arn     = module.alerts.topic_arn
-  alerts_key_arn       = module.keys.data_key_arn
   log_level            = var.state_machine_log_level
   log_data             = var.state_machine_log_data
   permissions_boundary = local.permissions_boundary
@@ -83,13 +79,10 @@ module "silver_to_gold_glue" {
     lake_bucket        = module.lake.bucket
     silver_to_gold_arn = module.silver_to_gold.arn
     control_arn        = local.control_arn
-    alerts_topic_arn   = module.alerts.topic_arn
   })
 
   policies             = [data.aws_iam_policy_document.silver_to_gold_glue[0].json]
   function_arns        = [local.control_arn]
-  alerts_topic_arn     = module.alerts.topic_arn
-  alerts_key_arn       = module.keys.data_key_arn
   log_level            = var.state_machine_log_level
   log_data             = var.state_machine_log_data
   permissions_boundary = local.permissions_boundary

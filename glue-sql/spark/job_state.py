@@ -26,12 +26,6 @@ def read(lake: Lake, job: Json) -> Json:
     return _parsed(found.body) if found else {}
 
 
-def is_resumed_by(state: Json, job: Json) -> bool:
-    """Returns whether the job holds a lease to publish, load and notify its own commit."""
-    lease = state.get("lease") or {}
-    return lease.get("job") == job["id"] and bool(lease.get("resumes"))
-
-
 def end(
     lake: Lake,
     job: Json,
@@ -82,17 +76,21 @@ def _complete(
     alert: list[Json],
     now: datetime,
 ) -> None:
+    # Published and alerts are recorded together: a published commit has its alert in the state, or
+    # the alert was sent.
+    is_published = state.get("published", 0) >= version
     done = ["committed", "highest", "published"]
     done += [] if job["alert"] else ["notified"]
     for name in done:
         state[name] = max(state.get(name, 0), version)
-    if outcome == "committed":
-        state["delivery_until"] = _text(now + DELIVERY)
-        if alert:
-            due = _text(now + DELIVERY)
-            unsent = {"version": version, "job": job["id"], "checks": alert, "due": due}
-            others = [one for one in state.get("unsent_alerts", []) if one["version"] != version]
-            state["unsent_alerts"] = [*others, unsent]
+    due = _text(now + DELIVERY)
+    # Jobs that commit nothing do not put off the load of an earlier commit.
+    is_loaded = state.get("loaded", 0) >= state["committed"]
+    if outcome == "committed" or (outcome == "unchanged" and is_loaded):
+        state["delivery_until"] = due
+    if outcome == "committed" and alert and not is_published:
+        unsent = {"version": version, "job": job["id"], "checks": alert, "due": due}
+        state["unsent_alerts"] = [*state.get("unsent_alerts", []), unsent]
     lease = state.get("lease")
     is_held = bool(lease) and lease["job"] == job["id"]
     if outcome == "conflict":
@@ -109,6 +107,7 @@ def _complete(
             failures = state.get("failures", {})
             state["failures"] = {step: failures[step] for step in failures if step != "compute"}
         if not lease.get("resumes"):
+            state["unrecorded"] = job["id"] if outcome == "unchanged" else None
             planned = [text for text in (lease["planned_at"], state.get("planned_at")) if text]
             state["planned_at"] = max(planned, key=datetime.fromisoformat)
             state["computed"] = {
@@ -126,7 +125,9 @@ def _complete(
 
 def _owes(state: Json) -> bool:
     paid = min(state.get(name, 0) for name in ("published", "loaded", "notified"))
-    waits = [state.get(name) for name in ("lease", "dirty_since", "recompute", "unsent_alerts")]
+    names = ("lease", "dirty_since", "recompute", "unsent_alerts", "unrecorded")
+    waits = [state.get(name) for name in names]
+    waits += [failure.get("alert_due") for failure in state.get("failures", {}).values()]
     return any(waits) or paid < state.get("committed", 0)
 
 

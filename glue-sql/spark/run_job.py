@@ -44,7 +44,7 @@ from job_lake import (
     Workspace,
     to_json,
 )
-from job_state import end, is_resumed_by, read
+from job_state import end, read
 from pyspark.sql import SparkSession
 
 JOB_VERSION = 2
@@ -123,19 +123,13 @@ class Transform:
         current = self._lake.get(key)
         # An older job has committed what is in gold. If it ended before it published, this job
         # publishes in its place.
-        state = read(self._lake, job) if current else {}
-        published = state.get("published", 0)
+        published = read(self._lake, job).get("published", 0) if current else 0
         if current and _committed_by(job, current):
             # An earlier attempt ended after its commit, which has everything for the next steps.
             gold = Gold.decode(key, current.body)
-            is_published = published >= job["output"]["version"]
-            if not is_published:
+            if published < job["output"]["version"]:
                 self._outbox.publish(gold.dirtied)
-            # The state has the alert of a published commit until it is sent. dispatch resumes the
-            # commit as often as its load fails.
-            is_alerted = is_published and is_resumed_by(state, job)
-            alert = [] if is_alerted else gold.alert
-            return {**self._committed(job, gold, alert), **_planned(current)}
+            return {**self._committed(job, gold), **_planned(current)}
         if (current and current.etag) != expected:
             return self._conflict(job, "another job has committed since it was planned")
         before = Gold.decode(key, current.body) if current else None
@@ -173,13 +167,13 @@ class Transform:
             planned = _planned(head)
         measure({"written_gold_rows_count": gold.rows.num_rows, "written_parquet_bytes": len(body)})
         self._outbox.publish(gold.dirtied)
-        return {**self._committed(job, gold, gold.alert), **planned}
+        return {**self._committed(job, gold), **planned}
 
-    def _committed(self, job: Json, gold: Gold, alert: list[Json]) -> Json:
+    def _committed(self, job: Json, gold: Gold) -> Json:
         """Records the end of a job whose commit is published. Returns the result with the requests
-        to load and to notify.
+        to load and to notify. control sends the alert only if the state still has it.
         """
-        failed = _failed(gold.failed_checks)
+        alert, failed = gold.alert, _failed(gold.failed_checks)
         version = job["output"]["version"]
         self._end(job, "committed", version, "a change arrived", failed["withheld"], alert)
         own = {"model": job["model"], "key": job["output"]["key"]}

@@ -116,7 +116,7 @@ GLUE_RESULT = Calls(puts=1, expired=2) + READ
 
 # ---- load and notify ----
 
-# Load::handle: records the loaded version
+# Load::handle: records the loaded version, or the check results of a job without a commit
 LOAD = UPDATE_STATE
 # Notify::handle: both folders of waiting rows, gold object, progress, state. The claims are extra
 NOTIFY = Calls(lists=2) + READ + READ + UPDATE_STATE

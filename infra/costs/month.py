@@ -43,7 +43,7 @@ https://aws.amazon.com/step-functions/pricing/
 """
 GLUE_TRANSITIONS = 6
 """Transitions of a successful Standard execution; silver_to_gold_glue.asl.json. A failure takes
-three more: RecordGlueFailed, IsFirstGlueFailure, AlertGlueFailed."""
+one more: RecordGlueFailed."""
 MESSAGE_BYTES = 1024
 """Size of an event about a new object or a dirty partition."""
 LOADS_AT_ONCE = 4
@@ -454,8 +454,8 @@ class Month:
     def calls_of(self, jobs: Jobs) -> Calls:
         """Returns the requests for one partition of a model in a month."""
         committed = self.measured["committed_share"]
-        done = calls.BEGIN_JOB + jobs.objects * calls.READ + calls.END_JOB
-        done += committed * (calls.COMMIT + calls.LOAD)
+        done = calls.BEGIN_JOB + jobs.objects * calls.READ + calls.END_JOB + calls.LOAD
+        done += committed * calls.COMMIT
         if jobs.on_glue:
             done += calls.GLUE_RESULT
         if jobs.model.has_notifications:
@@ -532,9 +532,12 @@ class Month:
         markers = len(self.jobs)
         # Sweep::unconformed: the objects of each batch source, and their receipts
         bronze = Calls(lists=2 * self.environment["repositories"])
+        # Sweep::written: the head of each reference table
+        references = Calls(gets=max(model.references for model in models().values()))
         return (
             calls.SWEEP
             + bronze
+            + references
             + calls.NEWEST_DAYS * self.compared_day
             + states
             + (checks + markers) * calls.READ_STATE

@@ -568,23 +568,37 @@ def test_a_published_commit_is_resumed_without_its_events(world: World) -> None:
     assert world.state()["computed"] == computed, "it is no computation"
 
 
-def test_a_resumed_commit_alerts_only_if_it_was_not_published(world: World) -> None:
+def test_the_alert_of_a_commit_is_recorded_once(world: World) -> None:
     world.lake.write(f"silver/lines/dt={DAY}/b.parquet", lines("7.0000", shop="beta"))
     checks = [check("select shop_id from gold__takings where shop_id = 'acme'")]
     key = plan(world.lake, checks=checks)
     world.lease(key)
     world.sent.faults = 1
     world.fails(key)
-    alerts = []
-    for _ in range(2):
-        world.lease(key, resumes=True)
+    for resumes in (False, True):
+        world.lease(key, resumes=resumes)
         result = world.run(key)
         assert result["withheld"] == {"count": 1, "shops": ["acme"]}
-        alerts.append(result["alert"])
-    unpublished, published = alerts
-    assert [alert["shops"] for alert in unpublished] == [["acme"]] and published is None
-    [unsent] = world.state()["unsent_alerts"]
-    assert (unsent["version"], unsent["checks"]) == (1, unpublished), "until it is sent"
+        assert [alert["shops"] for alert in result["alert"]] == [["acme"]]
+        [unsent] = world.state()["unsent_alerts"]
+        assert (unsent["version"], unsent["checks"]) == (1, result["alert"]), "until it is sent"
+    world.change(unsent_alerts=[])
+    world.lease(key, resumes=True)
+    for _ in range(2):  # The first answer is lost.
+        world.run(key)
+        assert world.state()["unsent_alerts"] == []
+
+
+def test_check_results_without_a_commit_are_owed(world: World) -> None:
+    key = plan(world.lake)
+    for outcome in ("committed", "unchanged"):
+        world.lease(key)
+        assert world.run(key)["outcome"] == outcome
+        job = json.loads(world.lake.get(key).body)["id"]
+        assert world.state()["unrecorded"] == (job if outcome == "unchanged" else None)
+        world.change(loaded=1)
+        world.lake.write(f"silver/lines/dt={DAY}/b.parquet", lines())
+        key = plan(world.lake)
 
 
 def test_the_state_names_the_withheld_shops(world: World) -> None:

@@ -32,15 +32,13 @@ REGION, ACCOUNT = "us-east-1", "000000000000"
 
 PERMANENT: Json = {"Throw": {"Error": "Shoplake.Permanent", "Cause": "it cannot"}}
 PUBLISHED: Json = {"Return": {"MessageId": "1"}}
-
-
-def recorded(alert: bool) -> Json:
-    """Returns control's mocked result of record_failure."""
-    payload = {"model": "m", "partition": "p", "alert": alert, "attempts": 1, "retry_at": None}
-    return {"Return": {"StatusCode": 200, "Payload": payload}}
-
-
-FIRST_FAILURE, KNOWN_FAILURE = recorded(True), recorded(False)
+RECORDED: Json = {
+    "Return": {
+        "StatusCode": 200,
+        "Payload": {"model": "m", "partition": "p", "alert": True, "attempts": 1},
+    }
+}
+"""Control's result of record_failure, which alerts the operator."""
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .machine import FIRST_FAILURE, KNOWN_FAILURE, PERMANENT, PUBLISHED, Json, Machine, Route
+from .machine import PERMANENT, RECORDED, Json, Machine, Route
 
 NAME = "silver_to_gold"
 INPUT: Json = {"job": "jobs/m/p/1.json"}
@@ -53,10 +53,6 @@ CHECKS_WARNED = result("committed", load={"version": 1}, failed=("warn",))
 # The result of a Glue job that started before an upgrade.
 CHECKS_FAILED_BEFORE = result("checks_failed", failed=("error",))
 
-LOAD_ALERT = "Shoplake: a gold partition was not loaded"
-NOTIFY_ALERT = "Shoplake: notifications were not published"
-TRANSFORM_ALERT = "Shoplake: a gold partition was not computed"
-
 # By the job's result: the mocked results of load and notify, and the expected end.
 AFTERWARDS = {
     "committed": (COMMITTED, Route({"Load": DONE, "Notify": DONE})),
@@ -73,12 +69,10 @@ AFTERWARDS = {
         Route(
             {
                 "Load": PERMANENT,
-                "RecordLoadFailed": FIRST_FAILURE,
-                "AlertLoadFailed": PUBLISHED,
+                "RecordLoadFailed": RECORDED,
                 "SendCheckAlert": SENT,
             },
             "Shoplake.LoadFailed",
-            {LOAD_ALERT},
         ),
     ),
     "checks_failed_and_alert_fails": (
@@ -94,18 +88,9 @@ AFTERWARDS = {
         Route(
             {
                 "Load": PERMANENT,
-                "RecordLoadFailed": FIRST_FAILURE,
-                "AlertLoadFailed": PUBLISHED,
+                "RecordLoadFailed": RECORDED,
                 "Notify": DONE,
             },
-            "Shoplake.LoadFailed",
-            {LOAD_ALERT},
-        ),
-    ),
-    "load_keeps_failing": (
-        COMMITTED,
-        Route(
-            {"Load": PERMANENT, "RecordLoadFailed": KNOWN_FAILURE, "Notify": DONE},
             "Shoplake.LoadFailed",
         ),
     ),
@@ -115,11 +100,9 @@ AFTERWARDS = {
             {
                 "Load": PERMANENT,
                 "RecordLoadFailed": [NOT_RECORDED] * 3,
-                "AlertLoadFailed": PUBLISHED,
                 "Notify": DONE,
             },
             "Shoplake.LoadFailed",
-            {LOAD_ALERT},
         ),
     ),
     "checks_keep_failing": (CHECKS_FAILED | {"alert": None}, Route({"Load": DONE})),
@@ -129,11 +112,9 @@ AFTERWARDS = {
             {
                 "Load": DONE,
                 "Notify": PERMANENT,
-                "RecordNotifyFailed": FIRST_FAILURE,
-                "AlertNotifyFailed": PUBLISHED,
+                "RecordNotifyFailed": RECORDED,
             },
             "Shoplake.NotifyFailed",
-            {NOTIFY_ALERT},
         ),
     ),
     "load_and_notify_fail": (
@@ -141,14 +122,11 @@ AFTERWARDS = {
         Route(
             {
                 "Load": PERMANENT,
-                "RecordLoadFailed": FIRST_FAILURE,
-                "AlertLoadFailed": PUBLISHED,
+                "RecordLoadFailed": RECORDED,
                 "Notify": PERMANENT,
-                "RecordNotifyFailed": FIRST_FAILURE,
-                "AlertNotifyFailed": PUBLISHED,
+                "RecordNotifyFailed": RECORDED,
             },
             "Shoplake.LoadFailed",
-            {LOAD_ALERT, NOTIFY_ALERT},
         ),
     ),
 }
@@ -156,14 +134,12 @@ AFTERWARDS = {
 
 def with_transform(payload: Json, route: Route) -> Route:
     """Returns the route of a job that transform runs."""
-    return Route({"Transform": answered(payload), **route.answers}, route.error, route.alerts)
+    return Route({"Transform": answered(payload), **route.answers}, route.error)
 
 
 def with_result(payload: Json, route: Route) -> Route:
     """Returns the route of a job whose result is in the input: transform is not invoked."""
-    return Route(
-        route.answers, route.error, route.alerts, INPUT | {"transform": {"result": payload}}
-    )
+    return Route(route.answers, route.error, input=INPUT | {"transform": {"result": payload}})
 
 
 ROUTES = {
@@ -172,24 +148,16 @@ ROUTES = {
     "transform_fails": Route(
         {
             "Transform": PERMANENT,
-            "RecordTransformFailed": FIRST_FAILURE,
-            "AlertTransformFailed": PUBLISHED,
+            "RecordTransformFailed": RECORDED,
         },
-        "Shoplake.TransformFailed",
-        {TRANSFORM_ALERT},
-    ),
-    "transform_keeps_failing": Route(
-        {"Transform": PERMANENT, "RecordTransformFailed": KNOWN_FAILURE},
         "Shoplake.TransformFailed",
     ),
     "transform_fails_and_is_not_recorded": Route(
         {
             "Transform": PERMANENT,
             "RecordTransformFailed": [NOT_RECORDED] * 3,
-            "AlertTransformFailed": PUBLISHED,
         },
         "Shoplake.TransformFailed",
-        {TRANSFORM_ALERT},
     ),
     "transform_is_throttled_once": Route(
         {
@@ -203,23 +171,16 @@ ROUTES = {
 
 
 @pytest.mark.parametrize("case", ROUTES)
-def test_route_has_expected_tasks_alerts_and_status(tested: Machine, case: str) -> None:
+def test_route_has_expected_tasks_and_status(tested: Machine, case: str) -> None:
     """Exactly the tasks that have a mocked result here are called."""
     route = ROUTES[case]
     end = tested.execute(case)
 
     assert (end.status, end.error) == ("FAILED" if route.error else "SUCCEEDED", route.error)
     assert end.tried == route.times()
-    assert {alert["Subject"] for alert in end.alerts} == route.alerts
-    for alert in end.alerts:
-        message = alert["Message"]
-        assert message.get("input", {"job": message.get("job")}) == INPUT
-        assert message["next"], "the next step"
-        assert CUSTOMER not in str(alert), "samples belong in the warehouse only"
-        if alert["Subject"] == LOAD_ALERT:
-            assert (alert["Message"]["model"], alert["Message"]["partition"]) == ("m", "p"), (
-                "the partition to reload"
-            )
+    assert end.alerts == [], "control alerts"
+    requests = [call["Payload"] for call in end.called("lambda") if "action" in call["Payload"]]
+    assert CUSTOMER not in str(requests), "samples belong in the warehouse only"
 
 
 def test_a_failed_step_is_recorded_with_its_job(tested: Machine) -> None:

@@ -8,9 +8,7 @@ import pytest
 
 from .machine import (
     ACCOUNT,
-    FIRST_FAILURE,
-    KNOWN_FAILURE,
-    PUBLISHED,
+    RECORDED,
     REGION,
     Json,
     Machine,
@@ -60,17 +58,14 @@ TRANSIENT_RUN = failed(
 LOST_DRIVER = failed("Command failed with exit code 137")
 
 COMPUTED = {"RunJob": SUCCEEDED, "ReadResult": READ, "LoadAndNotify": STARTED}
-ALERTED = {"RecordGlueFailed": FIRST_FAILURE, "AlertGlueFailed": PUBLISHED}
-NOT_LOADED = {"RecordResultNotLoaded": FIRST_FAILURE, "AlertResultNotLoaded": PUBLISHED}
+NOT_LOADED = {"RecordResultNotLoaded": RECORDED}
 
 FAILED = "Shoplake.GlueFailed"
-JOB_ALERT = "Shoplake: a gold partition was not computed on Glue"
-RESULT_ALERT = "Shoplake: a result from Glue was not loaded"
 
 
 def failing(*runs: Json, **more: Json | list[Json]) -> Route:
     """Returns the route of a job that fails after these runs."""
-    return Route({"RunJob": list(runs), **ALERTED, **more}, FAILED, {JOB_ALERT})
+    return Route({"RunJob": list(runs), "RecordGlueFailed": RECORDED, **more}, FAILED)
 
 
 ROUTES = {
@@ -108,18 +103,6 @@ ROUTES = {
     "failure_is_not_recorded": failing(
         PERMANENT_RUN, RecordGlueFailed=[refused("Lambda.ServiceException")] * 3
     ),
-    "job_keeps_failing": Route(
-        {"RunJob": PERMANENT_RUN, "RecordGlueFailed": KNOWN_FAILURE}, FAILED
-    ),
-    "alert_fails": Route(
-        {
-            "RunJob": PERMANENT_RUN,
-            "RecordGlueFailed": FIRST_FAILURE,
-            "AlertGlueFailed": [refused("SNS.InternalErrorException")] * 4,
-        },
-        FAILED,
-        {JOB_ALERT},
-    ),
     "s3_error_is_transient": Route(
         {**COMPUTED, "ReadResult": [refused("S3.SlowDownException"), READ]}
     ),
@@ -130,7 +113,6 @@ ROUTES = {
             **NOT_LOADED,
         },
         FAILED,
-        {RESULT_ALERT},
     ),
     "result_is_missing": Route(
         {
@@ -139,7 +121,6 @@ ROUTES = {
             **NOT_LOADED,
         },
         FAILED,
-        {RESULT_ALERT},
     ),
     "silver_to_gold_does_not_start": Route(
         {
@@ -148,7 +129,6 @@ ROUTES = {
             **NOT_LOADED,
         },
         FAILED,
-        {RESULT_ALERT},
     ),
 }
 
@@ -166,20 +146,16 @@ def thrown(route: Route) -> list[Json]:
 
 
 @pytest.mark.parametrize("case", ROUTES)
-def test_route_has_expected_tasks_alerts_and_status(tested: Machine, case: str) -> None:
+def test_route_has_expected_tasks_and_status(tested: Machine, case: str) -> None:
     """Exactly the tasks with a mocked result are called, as often as they have results."""
     route = ROUTES[case]
     end = tested.execute(case)
 
     assert (end.status, end.error) == ("FAILED" if route.error else "SUCCEEDED", route.error)
     assert end.tried == route.times()
-    assert {alert["Subject"] for alert in end.alerts} == route.alerts
-    for alert in end.alerts:
-        message = alert["Message"]
-        assert message["input"] == INPUT, "the input of a new execution"
-        assert {"Error": message["error"], "Cause": message["cause"]} in thrown(route) and message[
-            "next"
-        ]
+    assert end.alerts == [], "control alerts"
+    for failure in end.failures:
+        assert {"Error": failure["error"], "Cause": failure["cause"]} in thrown(route)
     for run in end.called("glue"):
         assert run == {"JobName": "glue_job_name", "Arguments": {"--job": INPUT["job"]}}
 
@@ -204,10 +180,3 @@ def test_a_failure_is_recorded_with_its_job_and_step(tested: Machine) -> None:
         "permanent_error": [(INPUT["job"], "compute")],
         "result_is_missing": [(INPUT["job"], "load")],
     }
-
-
-def test_alert_has_the_number_of_attempts(tested: Machine) -> None:
-    assert [
-        tested.execute(case).alerts[0]["Message"]["attempts"]
-        for case in ("permanent_error", "three_transient_errors")
-    ] == [1, 3]

@@ -1,12 +1,13 @@
-//! Sends alerts about failed checks.
+//! Sends alerts about failed checks and failed steps.
 //!
-//! The state of a partition has an alert from its commit until it is sent. The execution that made
-//! the commit asks for it; if the execution ends before, the sweep sends it.
+//! The state of a partition has an alert from its commit, or from the failure of its step, until it
+//! is sent. The execution asks for it; if it ends before, the sweep sends it.
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use shoplake_aws::topic::{Message, Topic, subject};
 use shoplake_jobs::{CheckAlert, Partition, Severity};
-use shoplake_lake::state::{self, UnsentAlert};
+use shoplake_lake::state::{self, PartitionState, Step, UnsentAlert};
 use shoplake_lake::{Store, keys};
 use shoplake_platform::failure::Failure;
 
@@ -15,6 +16,23 @@ use crate::response::SentAlerts;
 
 /// The most shops that a message names. SNS passes on 256 KB, and a shop has at most 63 characters.
 const MESSAGE_SHOPS: usize = 1000;
+
+/// An alert that a partition owes.
+pub(crate) enum Alert {
+    /// About failed checks of a commit.
+    Checks(UnsentAlert),
+    /// About a failed step.
+    Failure(Step, state::Failure),
+}
+
+/// Returns the alerts that the sweep has to send.
+pub(crate) fn due(state: PartitionState, now: DateTime<Utc>) -> impl Iterator<Item = Alert> {
+    let checks = state.unsent_alerts.into_iter().filter(move |alert| alert.due <= now);
+    let failures = state.failures.into_iter();
+    let failures =
+        failures.filter(move |(_, failure)| failure.alert_due.is_some_and(|at| at <= now));
+    checks.map(Alert::Checks).chain(failures.map(|(step, failure)| Alert::Failure(step, failure)))
+}
 
 /// Sends the alert about failed checks of a job's commit, unless it was sent.
 ///
@@ -29,10 +47,10 @@ pub async fn send(
 ) -> Result<SentAlerts, Failure> {
     let (model, partition, _) = parse_job(job)?;
     let stored = state::read(lake, model, partition).await.map_err(Failure::retryable)?;
-    let unsent = stored.state.unsent_alerts.iter().filter(|alert| alert.version == version);
+    let unsent = stored.state.unsent_alerts.into_iter().filter(|alert| alert.version == version);
     let mut sent = 0;
     for alert in unsent {
-        send_one(lake, topic, model, partition, alert).await?;
+        send_one(lake, topic, model, partition, &Alert::Checks(alert)).await?;
         sent += 1;
     }
     Ok(SentAlerts { model: model.to_owned(), partition, sent })
@@ -46,19 +64,78 @@ pub(crate) async fn send_one(
     topic: &dyn Topic,
     model: &str,
     partition: Partition,
-    alert: &UnsentAlert,
+    alert: &Alert,
 ) -> Result<(), Failure> {
-    let messages = divide(&alert.checks);
-    for checks in &messages {
-        let message = message(model, partition, alert, checks);
-        topic.publish(&message).await.map_err(Failure::retryable)?;
+    let messages: Vec<_> = match alert {
+        Alert::Checks(alert) => divide(&alert.checks)
+            .iter()
+            .map(|checks| check_message(model, partition, alert, checks))
+            .collect(),
+        Alert::Failure(step, failure) => {
+            vec![failure_message(model, partition, *step, failure)]
+        }
+    };
+    for message in &messages {
+        topic.publish(message).await.map_err(Failure::retryable)?;
     }
-    state::update(lake, model, partition, |state| state.alert(alert.version))
-        .await
-        .map_err(Failure::retryable)?;
-    let messages = messages.len();
-    tracing::info!(model, %partition, version = alert.version, messages, "sent an alert");
+    state::update(lake, model, partition, |state| match alert {
+        Alert::Checks(alert) => state.alert(alert.version),
+        Alert::Failure(step, _) => state.alert_failure(*step),
+    })
+    .await
+    .map_err(Failure::retryable)?;
+    let subject = messages.first().map(|message| &message.subject);
+    tracing::info!(model, %partition, subject, messages = messages.len(), "sent an alert");
     Ok(())
+}
+
+/// Returns the message about a failed step.
+fn failure_message(
+    model: &str,
+    partition: Partition,
+    step: Step,
+    failure: &state::Failure,
+) -> Message {
+    let (title, what, next) = match step {
+        Step::Compute => (
+            "Shoplake: a gold partition was not computed",
+            "a job failed, or could not be planned: this gold partition still has its previous \
+             version",
+            "Find the error in the log of the function, or of the Glue run, and fix it. If the job \
+             exceeds the function's memory or timeout, lower the variable glue_above_mb; if it \
+             exceeds those of Glue, raise the number of workers or the timeout (variable glue). To \
+             compute many partitions at once after a correction, use the control function: \
+             {\"action\":\"backfill\",\"model\":...,\"from\":...,\"to\":...}.",
+        ),
+        Step::Load => (
+            "Shoplake: a gold partition was not loaded",
+            "load failed: the warehouse has the previous version of this partition or of its check \
+             results",
+            "Read error. Shoplake.Permanent: a value does not fit its table, or the table does not \
+             fit the model; follow the error. Otherwise find it in the function's log and fix it.",
+        ),
+        Step::Notify => (
+            "Shoplake: notifications were not published",
+            "notify failed: notifications of some new rows of this gold partition were not \
+             published",
+            "Find the error in the function's log and fix it. No notification is published twice.",
+        ),
+    };
+    let body = json!({
+        "what": what,
+        "job": (!failure.job.is_empty()).then(|| keys::job(model, partition, &failure.job)),
+        "model": model,
+        "partition": partition,
+        "step": step,
+        "error": failure.error,
+        "attempts": failure.attempts,
+        "retry_at": failure.retry_at,
+        "next": format!(
+            "{next} The sweep tries the step again: after a minute, then after twice as long each \
+             time, up to six hours. Until it succeeds, further failures send no message."
+        ),
+    });
+    Message { subject: subject(title), body: body.to_string(), attributes: Vec::new() }
 }
 
 /// Returns the checks of each message, which name all shops.
@@ -82,7 +159,7 @@ fn divide(checks: &[CheckAlert]) -> Vec<Vec<CheckAlert>> {
 }
 
 /// Returns a message with these checks. It has no rows, which may hold personal data.
-fn message(
+fn check_message(
     model: &str,
     partition: Partition,
     alert: &UnsentAlert,
@@ -125,12 +202,11 @@ fn message(
 
 #[cfg(test)]
 mod tests {
-    use chrono::{DateTime, TimeDelta, Utc};
+    use chrono::TimeDelta;
     use serde_json::Value;
     use shoplake_aws::Fault;
     use shoplake_aws::topic::MemoryTopic;
     use shoplake_lake::MemoryStore;
-    use shoplake_lake::state::PartitionState;
 
     use super::*;
 

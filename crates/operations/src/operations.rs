@@ -80,7 +80,7 @@ impl Operations {
             }
             Request::Reload { model, from, to } => {
                 let (warehouse, executions) = (self.warehouse.as_ref(), self.executions.as_ref());
-                reload::reload(&self.models, lake, warehouse, executions, model, from, to)
+                reload::reload(&self.models, lake, warehouse, executions, model, (from, to), now)
                     .await
                     .map(Response::Reloaded)
             }
@@ -114,7 +114,8 @@ impl Operations {
                 sweep.run().await.map(Response::Swept)
             }
             Request::RecordFailure { job, step, error, cause } => {
-                failures::record(lake, &job, step, &format!("{error}: {cause}"), now)
+                let (topic, error) = (self.topic.as_ref(), format!("{error}: {cause}"));
+                failures::record(lake, topic, &job, step, &error, now)
                     .await
                     .map(Response::RecordedFailure)
             }

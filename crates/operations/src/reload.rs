@@ -1,11 +1,11 @@
 //! Loads into the warehouse again what is in gold: after loads that failed, or after the warehouse
 //! was lost.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use shoplake_aws::{Executions, PortError};
 use shoplake_index::{IndexedModel, ModelIndex};
 use shoplake_jobs::Partition;
-use shoplake_lake::Store;
+use shoplake_lake::{Store, state};
 use shoplake_platform::failure::Failure;
 use shoplake_warehouse::{LoadRecord, Warehouse, load_records};
 
@@ -19,7 +19,8 @@ const MAX_DAYS: usize = 366;
 
 /// Starts silver-to-gold with the committed result of each of the model's days, both ends included.
 /// A day that fails keeps no other day back, unless a service is away. Run it again if it fails:
-/// the warehouse loads only commits that it does not have.
+/// the warehouse loads only commits that it does not have. A day owes its load from then on, so the
+/// sweep loads it again if its execution fails.
 ///
 /// What is in gold is right, also if the warehouse has a newer commit because an older object was
 /// restored: [`LoadRecord::reload_planned_at`](shoplake_warehouse::LoadRecord::reload_planned_at)
@@ -34,8 +35,8 @@ pub(crate) async fn reload(
     warehouse: &dyn Warehouse,
     executions: &dyn Executions,
     name: String,
-    from: NaiveDate,
-    to: NaiveDate,
+    (from, to): (NaiveDate, NaiveDate),
+    now: DateTime<Utc>,
 ) -> Result<Reloaded, Failure> {
     let model = days::model(models, &name)?;
     if model.warehouse.is_none() {
@@ -57,7 +58,7 @@ pub(crate) async fn reload(
     for day in days {
         let partition = Partition::Day(day);
         let record = loaded.get(&partition.to_string());
-        match start(model, lake, executions, partition, record).await {
+        match start(model, lake, executions, partition, record, now).await {
             Ok(Some(is_restored)) => {
                 started += 1;
                 restored += usize::from(is_restored);
@@ -85,6 +86,7 @@ async fn start(
     executions: &dyn Executions,
     partition: Partition,
     record: Option<&LoadRecord>,
+    now: DateTime<Utc>,
 ) -> Result<Option<bool>, Failure> {
     let object = lake.get(&model.output_key(partition)).await.map_err(Failure::retryable)?;
     let Some(object) = object else { return Ok(None) };
@@ -94,6 +96,10 @@ async fn start(
     if let Some(record) = record {
         result.planned_at = record.reload_planned_at(planned_at, result.version);
     }
+    let version = result.version;
+    state::update(lake, &model.name, partition, |state| state.reload(version, now))
+        .await
+        .map_err(Failure::retryable)?;
     executions.start_silver_to_gold_with_result(&result).await.map_err(unavailable)?;
     Ok(Some(result.planned_at != planned_at))
 }
@@ -108,10 +114,12 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray};
+    use chrono::TimeDelta;
     use serde_json::{Value, json};
     use shoplake_aws::{Execution, Fault, MemoryExecutions};
     use shoplake_gold::Gold;
     use shoplake_jobs::JobDocument;
+    use shoplake_lake::state::{DebtKind, Step};
     use shoplake_lake::{Condition, ETag, Entry, MemoryStore, Metadata};
     use shoplake_models::{Listing, Models, Plan};
     use shoplake_warehouse::{RecordingWarehouse, WarehouseError};
@@ -126,6 +134,10 @@ mod tests {
 
     fn day(text: &str) -> NaiveDate {
         text.parse().unwrap()
+    }
+
+    fn now() -> DateTime<Utc> {
+        "2010-12-06T00:00:00Z".parse().unwrap()
     }
 
     /// The job of a day that has one object of sales.
@@ -205,7 +217,7 @@ mod tests {
         to: &str,
     ) -> Result<Reloaded, Failure> {
         let (models, from) = (models().index(), day("2010-12-01"));
-        reload(&models, lake, warehouse, executions, MODEL.to_owned(), from, day(to)).await
+        reload(&models, lake, warehouse, executions, MODEL.to_owned(), (from, day(to)), now()).await
     }
 
     #[tokio::test]
@@ -249,6 +261,29 @@ mod tests {
                 "sort": ["shop_id", "business_date"],
             })
         );
+    }
+
+    #[tokio::test]
+    async fn a_reloaded_day_owes_its_load() {
+        let (lake, executions, models) =
+            (MemoryStore::default(), MemoryExecutions::default(), models());
+        commit(&lake, &models, "2010-12-01").await;
+        let partition = Partition::Day(day("2010-12-01"));
+        let settle = |state: &mut state::PartitionState| {
+            state.found_commit(1);
+            (state.published, state.loaded, state.notified) = (1, 1, 1);
+        };
+        state::update(&lake, MODEL, partition, settle).await.unwrap();
+
+        december(&lake, &executions, "2010-12-01").await.unwrap();
+
+        let mut state = state::read(&lake, MODEL, partition).await.unwrap().state;
+        let debts = state.owes(TimeDelta::zero(), now());
+        let debts: Vec<_> = debts.into_iter().map(|debt| (debt.kind, debt.due)).collect();
+        assert_eq!(debts, [(DebtKind::Load, now() + state::DELIVERY)]);
+        assert!(state.fail(Step::Load, "a", "away", now()), "its failure is news");
+        state.load(1);
+        assert!(state.is_settled());
     }
 
     #[tokio::test]
@@ -390,8 +425,8 @@ mod tests {
                 &warehouse(json!([])),
                 &executions,
                 model.to_owned(),
-                day(from),
-                day(to),
+                (day(from), day(to)),
+                now(),
             )
             .await
             .unwrap_err();
@@ -405,8 +440,8 @@ mod tests {
             &warehouse(json!([])),
             &executions,
             MODEL.to_owned(),
-            day("2011-03-01"),
-            day("2012-02-29"),
+            (day("2011-03-01"), day("2012-02-29")),
+            now(),
         )
         .await;
         assert_eq!(year.unwrap().absent, 366);

@@ -85,8 +85,9 @@ pub enum Request {
     /// Sends what partitions owe, compares their states with silver and gold, and conforms bronze
     /// objects that were not conformed. Run by a schedule: [`Swept`](crate::response::Swept).
     Sweep,
-    /// Records that a step of a job's execution failed after all its retries. Sent by the state
-    /// machines: [`RecordedFailure`](crate::response::RecordedFailure).
+    /// Records that a step of a job's execution failed after all its retries, and alerts people
+    /// once until it succeeds. Sent by the state machines:
+    /// [`RecordedFailure`](crate::response::RecordedFailure).
     RecordFailure {
         /// The key of the job document.
         job: String,

@@ -217,7 +217,8 @@ pub struct Swept {
     pub sent: usize,
     /// How many markers were deleted, because their partitions owe nothing.
     pub settled: usize,
-    /// How many alerts about failed checks were sent, because their executions ended before.
+    /// How many alerts about failed checks and steps were sent, because their executions ended
+    /// before.
     #[serde(default)]
     pub alerts: usize,
     /// How many bronze objects were not conformed in time.
@@ -239,7 +240,7 @@ pub struct RecordedFailure {
     pub model: String,
     /// Its partition.
     pub partition: Partition,
-    /// Whether the operator has to be alerted: at the first failure since the step succeeded.
+    /// Whether the operator was alerted: once until the step succeeds.
     pub alert: bool,
     /// How often the step failed since it succeeded.
     pub attempts: u32,

@@ -16,12 +16,12 @@ use shoplake_aws::{DirtyQueue, Executions, Topic};
 use shoplake_contracts::Contracts;
 use shoplake_index::{IndexedModel, ModelIndex};
 use shoplake_jobs::{Partition, PartitionDirty};
-use shoplake_lake::state::{self, DebtKind, PartitionState, Stored, UnsentAlert};
+use shoplake_lake::state::{self, DebtKind, PartitionState, Stored};
 use shoplake_lake::{Condition, Metadata, PutError, Store, StoreError, keys};
 use shoplake_platform::failure::Failure;
 
 use self::bronze::{Attempts, Conformed};
-use crate::alerts;
+use crate::alerts::{self, Alert};
 use crate::failure::Failures;
 use crate::response::Swept;
 
@@ -81,7 +81,7 @@ struct Owed {
     /// The messages that are due, newest partitions first, each with the time since when it is.
     messages: Vec<(DateTime<Utc>, PartitionDirty)>,
     /// The alerts that are due.
-    alerts: Vec<(String, Partition, UnsentAlert)>,
+    alerts: Vec<(String, Partition, Alert)>,
     owed: usize,
     settled: usize,
 }
@@ -112,7 +112,7 @@ struct Compared {
 /// When objects of a partition were written.
 #[derive(Clone, Copy, Debug, Default)]
 struct Written {
-    /// The newest object of its inputs.
+    /// The newest object of its inputs, reference tables included.
     inputs: Option<DateTime<Utc>>,
     /// Whether the partition's own day has an object that it needs: otherwise it is empty.
     has_own_day: bool,
@@ -124,10 +124,10 @@ struct Written {
 type Key<'a> = (&'a str, Partition);
 
 impl<'a> Sweep<'a> {
-    /// Compares the states of partitions with silver and gold, sends a message for each partition
-    /// that owes something that is due, newest days first, and deletes the markers of those that
-    /// owe nothing. Sends alerts that are due, conforms bronze objects that were not conformed, and
-    /// alerts the operator to those for which several attempts have failed.
+    /// Compares the states of partitions with silver, gold and reference tables, sends a message for
+    /// each partition that owes something that is due, newest days first, and deletes the markers of
+    /// those that owe nothing. Sends alerts that are due, conforms bronze objects that were not
+    /// conformed, and alerts the operator to those for which several attempts have failed.
     ///
     /// What fails keeps nothing else back.
     ///
@@ -332,8 +332,9 @@ impl<'a> Sweep<'a> {
         silver.chain(gold).collect()
     }
 
-    /// Returns when the objects of these days were written that partitions are computed from, by
-    /// partition. Adds the days of which a listing fails to `failed`.
+    /// Returns when the objects of these days, and the reference tables, were written that
+    /// partitions are computed from, by partition. Adds the days of which a request fails to
+    /// `failed`.
     async fn written(
         &self,
         days: &BTreeSet<NaiveDate>,
@@ -343,6 +344,16 @@ impl<'a> Sweep<'a> {
         let listings = self.prefixes().into_iter().flat_map(|(input, prefix)| {
             days.iter().map(move |day| (input.clone(), prefix.clone(), *day))
         });
+        let mut edited: BTreeMap<&str, DateTime<Utc>> = BTreeMap::new();
+        for table in self.models.references.keys() {
+            match self.lake.head(&keys::reference(table)).await {
+                Ok(head) => edited.extend(head.map(|head| (table.as_str(), head.last_modified))),
+                Err(error) => {
+                    failures.add(keys::reference(table), Failure::retryable(error));
+                    failed.extend(days);
+                }
+            }
+        }
         let mut listed = stream::iter(listings)
             .map(|(input, prefix, day)| async move {
                 let text = day.to_string();
@@ -384,6 +395,12 @@ impl<'a> Sweep<'a> {
                     written.entry((model.name.as_str(), own)).or_default().gold = Some(*at);
                 }
             }
+        }
+        // Every partition reads all rows of a reference table.
+        for ((model, _), written) in &mut written {
+            let references = self.models.get(model).map_or(&[][..], |model| &model.references);
+            let edits = references.iter().filter_map(|table| edited.get(table.as_str()).copied());
+            written.inputs = edits.max().max(written.inputs);
         }
         written
     }
@@ -510,8 +527,7 @@ impl<'a> Sweep<'a> {
             owed.owed += 1;
             owed.messages.extend(self.message(model, partition, &stored.state));
             if owed.alerts.len() < MAX_SENT {
-                let alerts = stored.state.unsent_alerts.into_iter();
-                let due = alerts.filter(|alert| alert.due <= self.now);
+                let due = alerts::due(stored.state, self.now);
                 owed.alerts.extend(due.map(|alert| (name.to_owned(), partition, alert)));
             }
         } else if stored.written_at.is_none_or(|written| self.now - written >= QUIET)
@@ -542,7 +558,7 @@ impl<'a> Sweep<'a> {
 
     /// Sends the alerts, and returns how many were sent. The topic of alerts may be away: the
     /// partitions have had their messages before.
-    async fn send_alerts(&self, alerts: &[(String, Partition, UnsentAlert)]) -> usize {
+    async fn send_alerts(&self, alerts: &[(String, Partition, Alert)]) -> usize {
         let mut sent = 0;
         for (model, partition, alert) in alerts {
             match alerts::send_one(self.lake, self.topic, model, *partition, alert).await {

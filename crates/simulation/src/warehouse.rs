@@ -47,10 +47,10 @@ struct Load {
 
 /// The run whose check results are shown. A later run is a greater one.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct CheckRun {
+pub(crate) struct CheckRun {
     planned_at: String,
-    version: u64,
-    job: String,
+    pub(crate) version: u64,
+    pub(crate) job: String,
 }
 
 impl Tables {
@@ -66,10 +66,10 @@ impl Tables {
         loads.map(|(key, load)| (key.clone(), load.commit.clone())).collect()
     }
 
-    /// Returns the version of the run whose check results are shown, by model and partition.
-    pub(crate) fn checked(&self) -> BTreeMap<Key, u64> {
+    /// Returns the run whose check results are shown, by model and partition.
+    pub(crate) fn checked(&self) -> BTreeMap<Key, CheckRun> {
         let runs = self.check_runs.iter();
-        runs.filter_map(|(key, run)| Some((key.clone(), run.as_ref()?.version))).collect()
+        runs.filter_map(|(key, run)| Some((key.clone(), run.clone()?))).collect()
     }
 
     /// Runs one statement with the copied rows, and returns the rows of a query.

@@ -118,6 +118,8 @@ where
         state.found_commit(gold.as_ref().map_or(0, |gold| gold.version));
         if gold.is_none() && self.is_empty_partition(model, partition).await? {
             tracing::info!(model = model.name, %partition, "empty partition");
+            // No job can compute the check results of its last rows again.
+            state.unrecorded = None;
             return self.end(model, partition, &stored, state, now).await;
         }
         if let Some(turn) = request.turn

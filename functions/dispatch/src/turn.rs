@@ -84,11 +84,14 @@ pub(crate) fn after_plan(
         let retry_at = state.retry_at(Step::Compute).filter(|retry_at| *retry_at > now);
         return retry_at.map_or(Turn::Resume, Turn::Wait);
     }
-    let delivers = gold.is_some() && owes(state, &DELIVERIES, every, now);
+    let delivers = gold.is_some() && !state.is_delivered() && owes(state, &DELIVERIES, every, now);
     let etag = gold.map(|gold| gold.etag.as_str());
     let is_computed =
         gold.is_some_and(|gold| gold.inputs == inputs) || state.has_computed(inputs, etag);
-    if state.recompute || !is_computed {
+    // Gold does not have the check results of a job without a commit: only another job has.
+    let is_unrecorded =
+        state.unrecorded.is_some() && !delivers && owes(state, &[DebtKind::Load], every, now);
+    if state.recompute || !is_computed || is_unrecorded {
         let ready_at = state.ready_at(every);
         // What the last commit owes waits neither for a later computation nor for one that may fail
         // again.
@@ -252,6 +255,23 @@ mod tests {
         assert_eq!(after(&state, None, 90), Turn::Compute);
         state.ask(at(40));
         assert_eq!(after(&state, None, 40), Turn::Compute, "asked for again");
+    }
+
+    #[test]
+    fn check_results_that_were_not_recorded_are_computed_again_when_due() {
+        let mut state = ended(JobOutcome::Unchanged, 0);
+        assert_eq!(after(&state, None, 319), Turn::UpToDate);
+        assert_eq!(after(&state, None, 320), Turn::Compute);
+        state.fail(Step::Load, "a", "away", at(310));
+        assert_eq!(after(&state, None, 369), Turn::UpToDate);
+        assert_eq!(after(&state, None, 370), Turn::Compute);
+        let mut unloaded = state.clone();
+        unloaded.found_commit(1);
+        unloaded.published = 1;
+        let found = gold(1, "inputs");
+        assert_eq!(after(&unloaded, Some(&found), 370), Turn::Resume, "first what gold has");
+        state.record_checks("a");
+        assert_eq!(after(&state, None, 370), Turn::UpToDate);
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub struct CheckResponse {
 impl Load {
     /// Copies the partition that the job committed, if it did and its model has a table, and
     /// records the results of its checks. The state of the partition then has the version as
-    /// loaded.
+    /// loaded, or the results of a job without a commit as recorded.
     ///
     /// # Errors
     /// When `event` is not the result of a job, or the warehouse or the lake fails.
@@ -115,12 +115,14 @@ impl Load {
         }
         // A commit of a model without a table owes the results of its checks alone. A job without a
         // commit has the version of the next one, which is not loaded.
-        if result.outcome == JobOutcome::Committed {
-            let (store, version) = (self.store.as_ref(), result.version);
-            state::update(store, &result.model, result.partition, |state| state.load(version))
-                .await
-                .map_err(Failure::retryable)?;
-        }
+        state::update(self.store.as_ref(), &result.model, result.partition, |state| {
+            match result.outcome {
+                JobOutcome::Committed => state.load(result.version),
+                JobOutcome::Unchanged | JobOutcome::Conflict => state.record_checks(&result.job),
+            }
+        })
+        .await
+        .map_err(Failure::retryable)?;
         let failed = result.failed_checks.len();
         Ok(Response {
             load,
@@ -412,6 +414,30 @@ mod tests {
         assert!(!is_settled().await, "the sweep has the results recorded");
         load(empty()).handle(event).await.unwrap();
         assert!(is_settled().await);
+    }
+
+    #[tokio::test]
+    async fn check_results_without_a_commit_are_owed_until_they_are_recorded() {
+        let store = Arc::new(MemoryStore::default());
+        let partition = "2010-12-01".parse().unwrap();
+        let unrecorded = async |job: &str| {
+            state::update(
+                store.as_ref(),
+                "total_sales",
+                partition,
+                |state: &mut PartitionState| {
+                    state.unrecorded = Some(job.to_owned());
+                },
+            )
+            .await
+            .unwrap();
+            let mut event = event_with("/load", Value::Null);
+            event["outcome"] = json!("unchanged");
+            Load { store: store.clone(), ..handler(empty()) }.handle(event).await.unwrap();
+            state::read(store.as_ref(), "total_sales", partition).await.unwrap().state.unrecorded
+        };
+        assert_eq!(unrecorded("0a1b2c").await, None);
+        assert_eq!(unrecorded("newer").await.as_deref(), Some("newer"));
     }
 
     #[tokio::test]

@@ -451,9 +451,10 @@ async fn a_message_without_an_answer_is_not_repeated() {
 async fn a_run_killed_after_its_claim_is_reported_not_repeated() {
     let fixture = Fixture::new();
     fixture.commit(&[out(1, 2)]).await;
-    // Steps: the gold object, the claim at its key and its former key, the claim before and after
-    // it is written; then comes the message.
-    assert!(!killed_after(5, fixture.run()).await);
+    // Steps: the rows that wait at the former folder and the folder, the gold object, the rows that
+    // are left, the claim at its key and its former key, the claim before and after it is written;
+    // then comes the message.
+    assert!(!killed_after(8, fixture.run()).await);
     assert_eq!(fixture.store.list(keys::ALERTS).await.unwrap().len(), 1, "it is claimed");
     assert_eq!(fixture.subjects().len(), 0, "and not published");
 

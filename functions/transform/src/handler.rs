@@ -12,7 +12,7 @@ use shoplake_jobs::{
     CheckAlert, FailedCheck, JOB_VERSION, JobDocument, JobOutcome, JobResult, LoadColumn,
     LoadRequest, NotifyRequest, PartitionDirty, Severity, Withheld, metadata, rfc3339,
 };
-use shoplake_lake::state::{self, Completion, PartitionState, runs};
+use shoplake_lake::state::{self, Completion, runs};
 use shoplake_lake::{Condition, ETag, Head, Metadata, Object, PutError, Store};
 use shoplake_platform::clock::Clock;
 
@@ -51,7 +51,7 @@ struct Commit {
     rows: u64,
     columns: Vec<LoadColumn>,
     failed_checks: Vec<FailedCheck>,
-    /// The failures to alert people to.
+    /// The failures to alert people to, unless they were alerted.
     alert: Vec<CheckAlert>,
 }
 
@@ -106,33 +106,30 @@ impl Transform {
         // What the state says of the commit in gold: which version's dirtied partitions are
         // published. An older job has made that commit; if it ended before it published, this job
         // publishes in its place.
-        let state = match &current {
+        let published = match &current {
             Some(_) => {
-                state::read(self.store.as_ref(), &job.model, job.partition.value).await?.state
+                let stored = state::read(self.store.as_ref(), &job.model, job.partition.value);
+                stored.await?.state.published
             }
-            None => PartitionState::default(),
+            None => 0,
         };
-        let published = state.published;
         if let Some(object) = current.as_ref().filter(|object| committed_by(job, &object.head)) {
             // An earlier attempt ended between the commit and its result, or its load failed. The
             // commit's metadata has everything that the result needs.
             let footer = Footer::decode(object.bytes.clone()).map_err(|cause| {
                 TransformError::UnreadableGold { key: job.output.key.clone(), cause }
             })?;
-            let is_published = published >= job.output.version;
-            if !is_published {
+            if published < job.output.version {
                 self.publisher.publish(&footer.dirtied).await?;
             }
-            // The state has the alert of a published commit until it is sent. dispatch resumes the
-            // commit as often as its load fails.
-            let is_alerted = is_published && state.is_resumed_by(&job.id);
             let commit = Commit {
                 planned_at: planned.commit_planned_at(&object.head),
                 received_at: parse_time(&object.head, metadata::RECEIVED_AT),
                 rows: footer.rows,
                 columns: footer.columns,
                 failed_checks: footer.failed_checks,
-                alert: if is_alerted { Vec::new() } else { footer.alert },
+                // control sends it only if the state still has it.
+                alert: footer.alert,
             };
             return self.committed(planned, commit).await;
         }

@@ -1,5 +1,5 @@
-# A state machine. Its role may invoke the given functions, publish alerts, and use the given
-# policies.
+# A state machine. Its role may invoke the given functions, publish to the given topic, and use the
+# given policies.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -46,21 +46,29 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
-  statement {
-    sid       = "PublishAlerts"
-    actions   = ["sns:Publish"]
-    resources = [var.alerts_topic_arn]
+  dynamic "statement" {
+    for_each = var.alerts[*]
+
+    content {
+      sid       = "PublishAlerts"
+      actions   = ["sns:Publish"]
+      resources = [statement.value.topic_arn]
+    }
   }
 
-  statement {
-    sid       = "EncryptAlerts"
-    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
-    resources = [var.alerts_key_arn]
+  dynamic "statement" {
+    for_each = var.alerts[*]
 
-    condition {
-      test     = "StringEquals"
-      variable = "kms:ViaService"
-      values   = ["sns.${var.region}.amazonaws.com"]
+    content {
+      sid       = "EncryptAlerts"
+      actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+      resources = [statement.value.key_arn]
+
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = ["sns.${var.region}.amazonaws.com"]
+      }
     }
   }
 

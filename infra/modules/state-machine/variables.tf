@@ -39,14 +39,13 @@ variable "policies" {
   default     = []
 }
 
-variable "alerts_topic_arn" {
-  description = "Topic of alerts."
-  type        = string
-}
-
-variable "alerts_key_arn" {
-  description = "KMS key of that topic."
-  type        = string
+variable "alerts" {
+  description = "Topic of its alerts and the topic's KMS key; null if it publishes none."
+  type = object({
+    topic_arn = string
+    key_arn   = string
+  })
+  default = null
 }
 
 variable "log_level" {

@@ -20,8 +20,8 @@ const FIRST_RETRY: TimeDelta = TimeDelta::minutes(1);
 /// The longest delay before a retry.
 const LAST_RETRY: TimeDelta = TimeDelta::hours(6);
 
-/// The most characters of an error that a state keeps.
-const ERROR_LENGTH: usize = 500;
+/// The most characters of an error that a state keeps for its alert.
+const ERROR_LENGTH: usize = 2000;
 
 /// What is known of a partition, and what is owed. The default is a partition of which nothing is
 /// known: its commit in gold, if it has one, counts as neither published nor loaded.
@@ -57,7 +57,11 @@ pub struct PartitionState {
     /// The newest version whose new rows people are notified of; the newest one in gold if the
     /// model has no alert.
     pub notified: u64,
-    /// Until when the execution that made the last commit may load it and notify people.
+    /// The job without a commit whose check results the warehouse lacks, by its id. Gold does not
+    /// have them, so the next job computes them again.
+    pub unrecorded: Option<String>,
+    /// Until when the execution of the last commit, or of the job whose check results are
+    /// unrecorded, may load it and notify people.
     pub delivery_until: Option<DateTime<Utc>>,
     /// The alerts about failed checks that were not sent yet, oldest first.
     pub unsent_alerts: Vec<UnsentAlert>,
@@ -142,8 +146,15 @@ pub struct Failure {
     pub retry_at: DateTime<Utc>,
     /// The last error.
     pub error: String,
+    /// The job that failed last, by its id; empty if there was none to start.
+    #[serde(default)]
+    pub job: String,
     /// Whether an operator was alerted.
     pub alerted: bool,
+    /// From when on the sweep sends the alert: the call of control that recorded the failure has
+    /// ended without sending it. None if no alert is owed.
+    #[serde(default)]
+    pub alert_due: Option<DateTime<Utc>>,
 }
 
 /// The end of a job.
@@ -190,7 +201,8 @@ pub enum DebtKind {
     Load,
     /// People have not been notified of the commit's new rows.
     Notify,
-    /// An alert about failed checks was not sent. The sweep sends it, and dispatch does not.
+    /// An alert about failed checks or a failed step was not sent. The sweep sends it, and dispatch
+    /// does not.
     Alert,
 }
 
@@ -210,18 +222,20 @@ impl PartitionState {
         self.lease.as_ref().filter(|lease| lease.job == job)?.slot
     }
 
-    /// Returns whether `job` holds a lease to publish, load and notify its own commit.
-    pub fn is_resumed_by(&self, job: &str) -> bool {
-        self.lease.as_ref().is_some_and(|lease| lease.job == job && lease.resumes)
-    }
-
     /// Returns whether nothing is owed, now or later.
     pub fn is_settled(&self) -> bool {
         self.lease.is_none()
             && self.dirty_since.is_none()
             && !self.recompute
             && self.unsent_alerts.is_empty()
-            && [self.published, self.loaded, self.notified].iter().min() >= Some(&self.committed)
+            && self.failures.values().all(|failure| failure.alert_due.is_none())
+            && self.unrecorded.is_none()
+            && self.is_delivered()
+    }
+
+    /// Returns whether the commit in gold is published, loaded and notified.
+    pub fn is_delivered(&self) -> bool {
+        [self.published, self.loaded, self.notified].iter().min() >= Some(&self.committed)
     }
 
     /// Returns the earliest time of the next computation: `every` after the last one, and not
@@ -241,11 +255,12 @@ impl PartitionState {
     pub fn owes(&self, every: TimeDelta, now: DateTime<Utc>) -> Vec<Debt> {
         let delivered = |step| self.delivery_until.max(self.retry_at(step));
         let is_dirty = self.lease.is_some() || self.dirty_since.is_some() || self.recompute;
+        let is_unloaded = self.loaded < self.committed || self.unrecorded.is_some();
         let lost = self.waiting_until.max(self.dirty_since).map(|sent_at| sent_at + MESSAGE);
         let debts = [
             (DebtKind::Compute, is_dirty, lost.max(Some(self.ready_at(every)))),
             (DebtKind::Publish, self.published < self.committed, self.retry_at(Step::Compute)),
-            (DebtKind::Load, self.loaded < self.committed, delivered(Step::Load)),
+            (DebtKind::Load, is_unloaded, delivered(Step::Load)),
             (DebtKind::Notify, self.notified < self.committed, delivered(Step::Notify)),
         ];
         let running = self.running(now).map(|lease| lease.until);
@@ -254,7 +269,8 @@ impl PartitionState {
             let due = due.max(running).unwrap_or(DateTime::<Utc>::MIN_UTC);
             Debt { kind, due }
         });
-        let alert = self.unsent_alerts.iter().map(|alert| alert.due).min();
+        let failed = self.failures.values().filter_map(|failure| failure.alert_due);
+        let alert = self.unsent_alerts.iter().map(|alert| alert.due).chain(failed).min();
         owed.chain(alert.map(|due| Debt { kind: DebtKind::Alert, due })).collect()
     }
 
@@ -368,18 +384,21 @@ impl PartitionState {
             alert: checks,
             at,
         } = completion;
+        // Published and alerts are recorded together: a published commit has its alert in the
+        // state, or the alert was sent.
+        let is_published = self.published >= version;
         self.committed = self.committed.max(version);
         self.highest = self.highest.max(version);
         self.published = self.published.max(version);
         if !notifies {
             self.notified = self.notified.max(version);
         }
-        if outcome == JobOutcome::Committed {
+        // Jobs that commit nothing do not put off the load of an earlier commit.
+        let is_loaded = self.loaded >= self.committed;
+        if outcome == JobOutcome::Committed || (outcome == JobOutcome::Unchanged && is_loaded) {
             self.delivery_until = Some(at + DELIVERY);
         }
-        if outcome == JobOutcome::Committed && !checks.is_empty() {
-            // A retry of the job records its alert again.
-            self.alert(version);
+        if outcome == JobOutcome::Committed && !checks.is_empty() && !is_published {
             let alert = UnsentAlert { version, job: job.clone(), checks, due: at + DELIVERY };
             self.unsent_alerts.push(alert);
         }
@@ -392,6 +411,7 @@ impl PartitionState {
                 self.failures.remove(&Step::Compute);
             }
             if !lease.resumes {
+                self.unrecorded = (outcome == JobOutcome::Unchanged).then(|| job.clone());
                 self.planned_at = self.planned_at.max(Some(lease.planned_at));
                 self.computed = Some(Computation { job, inputs, gold, outcome, at, withheld });
             }
@@ -413,6 +433,22 @@ impl PartitionState {
         self.failures.remove(&Step::Load);
     }
 
+    /// Records that the warehouse has the check results of a job without a commit.
+    pub fn record_checks(&mut self, job: &str) {
+        let recorded = self.unrecorded.take_if(|unrecorded| unrecorded == job);
+        if recorded.is_some() && self.loaded >= self.committed {
+            self.failures.remove(&Step::Load);
+        }
+    }
+
+    /// Notes that an execution loads the version of gold again, which is owed until it is loaded.
+    pub fn reload(&mut self, version: u64, now: DateTime<Utc>) {
+        self.committed = self.committed.max(version);
+        self.highest = self.highest.max(version);
+        self.loaded = self.loaded.min(version.saturating_sub(1));
+        self.delivery_until = Some(now + DELIVERY);
+    }
+
     /// Records that people are notified of the version's new rows.
     pub fn notify(&mut self, version: u64) {
         self.notified = self.notified.max(version);
@@ -424,8 +460,16 @@ impl PartitionState {
         self.unsent_alerts.retain(|alert| alert.version != version);
     }
 
+    /// Records that an operator was alerted to the failure of a step.
+    pub fn alert_failure(&mut self, step: Step) {
+        if let Some(failure) = self.failures.get_mut(&step) {
+            (failure.alerted, failure.alert_due) = (true, None);
+        }
+    }
+
     /// Records that a step failed after all its retries. What it owed stays owed, and is due again
     /// after a delay. Returns whether an operator has to be alerted: once until the step succeeds.
+    /// The alert is owed until [`alert_failure`](Self::alert_failure).
     ///
     /// Does nothing if another job has taken over, or if the step has succeeded in the meantime: a
     /// newer commit was loaded, or another execution has loaded this one.
@@ -436,19 +480,30 @@ impl PartitionState {
                 self.give_back(job);
                 self.note_dirty(at, false);
             }
-            Step::Load if self.loaded >= self.committed => return false,
+            Step::Load if self.loaded >= self.committed && self.unrecorded.is_none() => {
+                return false;
+            }
             Step::Notify if self.notified >= self.committed => return false,
             // Each of the two branches of the execution reports its own failure.
             Step::Load | Step::Notify => {}
         }
         let failure = self.count_failure(step, error.to_owned(), at);
-        !std::mem::replace(&mut failure.alerted, true)
+        job.clone_into(&mut failure.job);
+        if !failure.alerted {
+            failure.alert_due.get_or_insert(at + DELIVERY);
+        }
+        !failure.alerted
     }
 
     /// Records that the partition cannot be planned: it stays dirty, and the next plan waits.
+    /// An alert is owed, which the sweep sends.
     pub fn fail_to_plan(&mut self, error: String, at: DateTime<Utc>) {
         self.note_dirty(at, false);
-        self.count_failure(Step::Compute, error, at);
+        let failure = self.count_failure(Step::Compute, error, at);
+        failure.job.clear();
+        if !failure.alerted {
+            failure.alert_due.get_or_insert(at);
+        }
     }
 
     fn count_failure(&mut self, step: Step, error: String, at: DateTime<Utc>) -> &mut Failure {
@@ -456,7 +511,9 @@ impl PartitionState {
             attempts: 0,
             retry_at: at,
             error: String::new(),
+            job: String::new(),
             alerted: false,
+            alert_due: None,
         });
         failure.attempts = failure.attempts.saturating_add(1);
         failure.error = error.chars().take(ERROR_LENGTH).collect();

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde_json::json;
 use shoplake_aws::topic::MemoryTopic;
 use shoplake_aws::{Execution, Fault, MemoryDirtyQueue, MemoryExecutions};
 use shoplake_jobs::{CheckAlert, JobOutcome, Severity, Withheld};
@@ -22,7 +23,7 @@ fn day(text: &str) -> Partition {
     text.parse().unwrap()
 }
 
-/// A model of visits, and one that reads three days of it.
+/// A model of visits with a reference table, and one that reads three days of it.
 fn models() -> ModelIndex {
     let model = |name: &str, input: &str, lookback_days: u16| IndexedModel {
         name: name.to_owned(),
@@ -39,8 +40,15 @@ fn models() -> ModelIndex {
         grain: "one row per shop and day".to_owned().try_into().unwrap(),
         columns: BTreeMap::new(),
     };
-    let models = vec![model(MODEL, "silver.visits", 0), model("weekly", "gold.daily", 2)];
-    ModelIndex { models, ..ModelIndex::default() }
+    let daily =
+        IndexedModel { references: vec!["weights".to_owned()], ..model(MODEL, "silver.visits", 0) };
+    let table = json!({"name": "weights", "description": "Weights.", "key": ["shop_id"],
+        "columns": {"shop_id": "string"}, "csv": "shop_id\nacme\n"});
+    let references = json!({"weights": table});
+    ModelIndex {
+        models: vec![daily, model("weekly", "gold.daily", 2)],
+        references: serde_json::from_value(references).unwrap(),
+    }
 }
 
 /// A lake that fails to read an object, or to list a folder or a day of one.
@@ -154,6 +162,7 @@ impl World {
                 at: at(second),
             });
             state.load(version);
+            state.record_checks("a");
         })
         .await;
     }
@@ -357,6 +366,38 @@ async fn the_alert_of_an_execution_that_died_is_sent_once() {
     assert_eq!((swept.alerts, sent.len()), (1, 0), "dispatch cannot send it");
     let (swept, _) = world.sweep(430).await;
     assert_eq!((swept.owed, swept.alerts, world.topic.messages().len()), (0, 0, 1));
+}
+
+#[tokio::test]
+async fn the_alert_of_a_failed_step_that_control_did_not_send_is_sent_once() {
+    let world = World::default();
+    world.lake.set_now(at(0));
+    let fail =
+        |state: &mut PartitionState| assert!(state.fail(Step::Compute, "a", "broken", at(0)));
+    world.change("2010-12-01", fail).await;
+    assert_eq!(world.sweep(309).await.0.alerts, 0);
+    world.topic.fail([Some(Fault::Refused)]);
+    assert_eq!(world.sweep(310).await.0.alerts, 0);
+    assert_eq!((world.sweep(370).await.0.alerts, world.sweep(430).await.0.alerts), (1, 0));
+    assert_eq!(world.topic.messages().len(), 1);
+}
+
+#[tokio::test]
+async fn an_edited_reference_table_reaches_computed_days_without_its_event() {
+    let world = World::default();
+    for day in ["2009-01-01", "2010-12-01"] {
+        world.write(&format!("silver/visits/dt={day}/a.parquet"), -90_000).await;
+        world.compute(day, -80_000).await;
+    }
+    world.write("reference/weights.csv", 0).await;
+    assert_eq!(world.sweep(100).await.0.found, 0, "its event may be on its way");
+    let (swept, sent) = world.sweep(200).await;
+    assert_eq!((swept.found, &sent[..]), (1, &["daily 2010-12-01".to_owned()][..]));
+    world.change("2010-12-01", |state| state.up_to_date(at(210))).await;
+    let (swept, sent) = world.sweep(25 * 3_600).await;
+    assert_eq!((swept.found, &sent[..]), (1, &["daily 2009-01-01".to_owned()][..]));
+    world.change("2009-01-01", |state| state.up_to_date(at(25 * 3_600))).await;
+    assert_eq!(world.sweep(50 * 3_600).await.0.found, 0, "all days have seen it");
 }
 
 const BRONZE: &str = "bronze/pos/dt=2010-12-02/hour=00/a.gz";

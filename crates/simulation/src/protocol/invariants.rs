@@ -50,7 +50,7 @@ struct Known {
     running: BTreeMap<String, usize>,
     /// The turns of the old days of each shop.
     turns: BTreeMap<String, BTreeSet<(DateTime<Utc>, String)>>,
-    /// How often each step failed, was alerted by its state, and by its state machine.
+    /// How often people had to be alerted to each step, and were.
     steps: BTreeMap<(Place, Step), StepCounts>,
 }
 
@@ -78,11 +78,9 @@ pub(crate) struct Written<'a> {
 /// What became of the failures of a step.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct StepCounts {
-    /// Failures that a state machine has recorded.
-    pub(crate) failed: usize,
-    /// Failures of which the state said that people have to be alerted.
-    pub(crate) news: usize,
-    /// Alerts that a state machine began to send.
+    /// How often the state began to owe an alert.
+    pub(crate) owed: usize,
+    /// How often the state began to say that people were alerted.
     pub(crate) alerted: usize,
 }
 
@@ -238,10 +236,16 @@ impl Invariants {
         }
         self.reach(&place, &old, &state);
         for (step, failure) in &state.failures {
-            let was_alerted = old.failures.get(step).is_some_and(|failure| failure.alerted);
-            if failure.alerted && !was_alerted {
-                known.steps.entry((place.clone(), *step)).or_default().news += 1;
-            }
+            let before = old.failures.get(step);
+            let was_owed = before.is_some_and(|failure| failure.alert_due.is_some());
+            let was_alerted = before.is_some_and(|failure| failure.alerted);
+            let is_owed = failure.alert_due.is_some();
+            world.check(!was_owed || is_owed || failure.alerted, || {
+                format!("{place:?}: the alert about {step:?} is forgotten")
+            });
+            let counts = known.steps.entry((place.clone(), *step)).or_default();
+            counts.owed += usize::from(is_owed && !was_owed);
+            counts.alerted += usize::from(failure.alerted && !was_alerted);
         }
         known.states.insert(place, state);
     }
@@ -346,27 +350,15 @@ impl Invariants {
     /// the partition owed when the step had failed.
     pub(crate) fn step_failed(&self, job: &str, step: Step, owed: Option<u64>) {
         let is_owed = owed.is_some() && self.owed(job, step) == owed;
-        self.count(job, step, |counts| {
-            counts.failed += 1;
-            self.world.check(counts.news > 0 || !is_owed, || {
-                format!("{job}: the failure of {step:?} was not recorded")
-            });
+        let place = keys::parse_job(job).map(|(model, day, _)| (model.to_owned(), day));
+        let counts = place.and_then(|place| self.known().steps.get(&(place, step)).copied());
+        let is_recorded = counts.is_some_and(|counts| counts.owed > 0);
+        self.world.check(is_recorded || !is_owed, || {
+            format!("{job}: the failure of {step:?} was not recorded")
         });
     }
 
-    /// Notes that a state machine begins to alert people to the failure of a step.
-    pub(crate) fn step_alerted(&self, job: &str, step: Step) {
-        self.count(job, step, |counts| counts.alerted += 1);
-    }
-
-    fn count(&self, job: &str, step: Step, count: impl FnOnce(&mut StepCounts)) {
-        if let Some((model, partition, _)) = keys::parse_job(job) {
-            let place = (model.to_owned(), partition);
-            count(self.known().steps.entry((place, step)).or_default());
-        }
-    }
-
-    /// Returns what became of the failures of each step.
+    /// Returns how often people had to be alerted to each step, and were.
     pub(crate) fn steps(&self) -> BTreeMap<(Place, Step), StepCounts> {
         self.known().steps.clone()
     }

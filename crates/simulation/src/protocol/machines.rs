@@ -32,10 +32,6 @@ const CONTROL: Duration = Duration::from_secs(15);
 /// How long notify may start rows: its time limit is 30 seconds, and a row takes up to 18.
 const NOTIFY: TimeDelta = TimeDelta::seconds(12);
 
-/// The subject of an alert about a failed step.
-pub(crate) const STEP_FAILED: &str = "a step failed";
-/// The subject of an alert about a failed step whose failure could not be recorded.
-pub(crate) const NOT_RECORDED: &str = "a step failed and was not recorded";
 /// The subject of an alert about an object of bronze.
 pub(crate) const NOT_CONFORMED: &str = "an object was not conformed";
 
@@ -185,11 +181,10 @@ impl Machine {
         }
     }
 
-    /// Records that a step failed, and alerts people if it is the first failure.
+    /// Records that a step failed. control alerts people if it is the first failure.
     async fn record(&self, job: &str, step: Step, error: String) {
         let world = &self.cloud.world;
         let owed = self.cloud.invariants.owed(job, step);
-        let body = json!({"job": job, "step": step, "error": error});
         if world.plants(Planted::FailuresNotRecorded) {
             return self.cloud.invariants.step_failed(job, step, owed);
         }
@@ -205,15 +200,13 @@ impl Machine {
                     Step::Load => BadState::LoadFailed,
                     Step::Notify => BadState::NotifyFailed,
                 });
-                if recorded["alert"] == true || world.plants(Planted::FailuresAlertedAgain) {
-                    self.cloud.invariants.step_alerted(job, step);
-                    self.alert(STEP_FAILED, body).await;
+                if world.plants(Planted::FailuresAlertedAgain) {
+                    let place = [&recorded["model"], &recorded["partition"]];
+                    let body = json!({"model": place[0], "partition": place[1], "step": step});
+                    self.alert("a step failed", body).await;
                 }
             }
-            None => {
-                world.reach(BadState::FailureUnrecorded);
-                self.alert(NOT_RECORDED, body).await;
-            }
+            None => world.reach(BadState::FailureUnrecorded),
         }
     }
 

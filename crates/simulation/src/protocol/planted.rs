@@ -35,6 +35,8 @@ lines! {
         AlertsForgotten: "the state of a partition forgets the alerts that it owes",
         FailuresNotRecorded: "silver-to-gold does not record a failure",
         FailuresAlertedAgain: "each failure of a step is alerted",
+        FailureAlertsForgotten: "the state of a partition forgets the alerts about failed steps",
+        UnrecordedForgotten: "the state of a partition forgets check results without a commit",
         PutPartlyHidden: "a put that was accepted in part counts as accepted",
         PutFailureHidden: "a put that was not accepted counts as accepted",
         BatchFailureSkipped: "a batch of a stream that fails is skipped",

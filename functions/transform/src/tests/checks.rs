@@ -61,16 +61,24 @@ async fn a_retry_after_the_commit_names_the_withheld_shops() {
 }
 
 #[tokio::test]
-async fn a_resumed_commit_alerts_only_if_it_was_not_published() {
+async fn the_alert_of_a_commit_is_recorded_once() {
     let world = with_the_check("error");
     world.lake.write("pos_sales", "dt=2010-12-01", "a", &[gift(1)]).await;
     let job = world.job().await;
     world.events.fail([Some(Fault::Refused)]);
     world.transform.handle(&Request { job: key(&job) }).await.unwrap_err();
-    for (attempt, alert) in [("unpublished", vec![CHECK.to_owned()]), ("published", vec![])] {
-        world.resume(&job).await;
-        let result = world.run(&job).await;
-        assert_eq!((alerted(&result), result.withheld), (alert, withheld(&["acme"])), "{attempt}");
+    world.resume(&job).await;
+    let result = world.run(&job).await;
+    assert_eq!((alerted(&result), result.withheld), (vec![CHECK.into()], withheld(&["acme"])));
+    let unsent = world.state().await.unsent_alerts;
+    assert_eq!((unsent.len(), &unsent[0].checks), (1, result.alert.as_ref().unwrap()));
+
+    world.change(|state| state.alert(1)).await;
+    world.resume(&job).await;
+    // The first answer is lost, and with it the lease.
+    for _ in 0..2 {
+        world.run(&job).await;
+        assert_eq!(world.state().await.unsent_alerts, []);
     }
 }
 

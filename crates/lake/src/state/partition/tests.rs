@@ -112,6 +112,7 @@ fn a_resumed_commit_keeps_the_failure_of_the_computation_that_waits() {
     let mut state = PartitionState::default();
     state.found_commit(1);
     assert!(state.fail(Step::Compute, "a", "broken", at(0)));
+    state.alert_failure(Step::Compute);
     state.resume(lease("a", 10));
     state.complete(completion("a", JobOutcome::Committed, 1, 20));
     assert_eq!(state.retry_at(Step::Compute), Some(at(60)));
@@ -224,6 +225,7 @@ fn a_failed_step_alerts_once_until_it_succeeds() {
         state.compute(lease("a", 0));
         let alert = state.fail(Step::Compute, "a", "broken", at(10));
         assert_eq!(alert, attempt == 1);
+        state.alert_failure(Step::Compute);
         assert_eq!(state.ready_at(EVERY), at(10 + delay));
     }
     for _ in 0..40 {
@@ -235,6 +237,7 @@ fn a_failed_step_alerts_once_until_it_succeeds() {
     state.complete(completion("b", JobOutcome::Committed, 1, 30));
     assert_eq!(state.failures, BTreeMap::new());
     assert!(state.fail(Step::Load, "b", "away", at(40)));
+    state.alert_failure(Step::Load);
     assert!(!state.fail(Step::Load, "b", "away", at(400)));
     assert_eq!(kinds(&state, 519), []);
     assert_eq!(kinds(&state, 520), [DebtKind::Load]);
@@ -243,6 +246,73 @@ fn a_failed_step_alerts_once_until_it_succeeds() {
     assert_eq!(state.failures, BTreeMap::new());
     state.found_commit(2);
     assert!(state.fail(Step::Load, "c", "away", at(700)), "after a success it is news");
+}
+
+#[test]
+fn the_alert_of_a_failed_step_is_owed_until_it_is_sent() {
+    let mut state = PartitionState::default();
+    state.compute(lease("a", 0));
+    assert!(state.fail(Step::Compute, "a", "broken", at(10)));
+    assert!(state.fail(Step::Compute, "a", "broken", at(15)), "the answer was lost");
+    assert!(!kinds(&state, 319).contains(&DebtKind::Alert), "control may send it");
+    assert!(kinds(&state, 320).contains(&DebtKind::Alert));
+    assert_eq!(state.failures[&Step::Compute].job, "a");
+    state.alert_failure(Step::Compute);
+    assert!(!kinds(&state, 320).contains(&DebtKind::Alert));
+    // What failed is gone with the commit, and its alert is still owed.
+    state.found_commit(1);
+    assert!(state.fail(Step::Load, "a", "away", at(20)));
+    state.found_commit(0);
+    state.up_to_date(at(30));
+    assert!(!state.is_settled() && kinds(&state, 330) == [DebtKind::Alert]);
+    state.alert_failure(Step::Load);
+    assert!(state.is_settled());
+}
+
+#[test]
+fn check_results_without_a_commit_are_owed_until_they_are_recorded() {
+    let mut state = PartitionState::default();
+    state.compute(lease("a", 0));
+    state.complete(completion("a", JobOutcome::Unchanged, 0, 10));
+    assert_eq!(kinds(&state, 319), [], "the execution of the job records them");
+    assert_eq!(kinds(&state, 320), [DebtKind::Load]);
+    assert!(state.fail(Step::Load, "a", "away", at(300)), "a failure is news");
+    assert_eq!(kinds(&state, 359), []);
+    assert_eq!(kinds(&state, 360), [DebtKind::Load]);
+
+    state.compute(lease("b", 360));
+    state.complete(completion("b", JobOutcome::Unchanged, 0, 370));
+    state.record_checks("a");
+    assert!(!state.is_settled(), "the results of b are newer");
+    state.record_checks("b");
+    assert!(state.is_settled() && state.failures.is_empty());
+
+    state.compute(lease("c", 400));
+    state.complete(completion("c", JobOutcome::Unchanged, 0, 410));
+    state.compute(lease("d", 500));
+    state.complete(completion("d", JobOutcome::Committed, 1, 510));
+    assert_eq!(state.unrecorded, None, "the results of a commit replace them");
+    state.compute(lease("e", 520));
+    state.complete(completion("e", JobOutcome::Unchanged, 1, 800));
+    assert_eq!(kinds(&state, 820), [DebtKind::Load], "the load of the commit is not put off");
+    state.record_checks("e");
+    state.load(1);
+    assert!(state.is_settled());
+}
+
+#[test]
+fn a_published_commit_has_its_alert_once() {
+    let mut state = PartitionState::default();
+    let commit =
+        Completion { alert: vec![check("acme")], ..completion("a", JobOutcome::Committed, 1, 10) };
+    state.compute(lease("a", 0));
+    state.complete(commit.clone());
+    state.alert(1);
+    // dispatch resumes the job after its load has failed, and the first answer is lost.
+    state.resume(lease("a", 400));
+    state.complete(commit.clone());
+    state.complete(commit);
+    assert!(state.unsent_alerts.is_empty());
 }
 
 #[test]
@@ -269,6 +339,11 @@ fn a_state_of_another_release_is_read() {
     let json = r#"{"committed": 3, "added_later": {}}"#;
     let state: PartitionState = serde_json::from_str(json).unwrap();
     assert_eq!(state, PartitionState { committed: 3, ..PartitionState::default() });
+
+    let json = r#"{"failures": {"load": {"attempts": 1, "retry_at": "2026-11-30T00:00:00Z",
+        "error": "away", "alerted": true}}}"#;
+    let state: PartitionState = serde_json::from_str(json).unwrap();
+    assert!(state.is_settled() && state.failures[&Step::Load].alerted);
 }
 
 /// What happens to a partition.
@@ -389,8 +464,14 @@ impl World {
             Event::Load { fails: false } => {
                 self.state.load(self.version);
                 self.loaded = self.version;
+                if let Some(job) = self.state.unrecorded.clone() {
+                    self.state.record_checks(&job);
+                }
             }
             Event::Alert => {
+                for step in [Step::Compute, Step::Load] {
+                    self.state.alert_failure(step);
+                }
                 if !self.alerts.is_empty() {
                     self.state.alert(self.alerts.remove(0));
                 }

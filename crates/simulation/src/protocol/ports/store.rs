@@ -154,16 +154,30 @@ impl SimulatedStore {
 
     /// Returns the object of a state, as a planted fault shows it.
     fn state(&self, object: Object) -> Object {
-        let (never, forgets) = (Planted::LeasesNeverExpire, Planted::AlertsForgotten);
-        if !self.world.plants(never) && !self.world.plants(forgets) {
+        let planted = [
+            Planted::LeasesNeverExpire,
+            Planted::AlertsForgotten,
+            Planted::FailureAlertsForgotten,
+            Planted::UnrecordedForgotten,
+        ];
+        if !planted.into_iter().any(|planted| self.world.plants(planted)) {
             return object;
         }
         let Ok(mut state) = serde_json::from_slice::<PartitionState>(&object.bytes) else {
             return object;
         };
-        if self.world.plants(forgets) {
+        if self.world.plants(Planted::AlertsForgotten) {
             state.unsent_alerts.clear();
-        } else if let Some(lease) = &mut state.lease {
+        }
+        if self.world.plants(Planted::FailureAlertsForgotten) {
+            state.failures.values_mut().for_each(|failure| failure.alert_due = None);
+        }
+        if self.world.plants(Planted::UnrecordedForgotten) {
+            state.unrecorded = None;
+        }
+        if let Some(lease) =
+            state.lease.as_mut().filter(|_| self.world.plants(Planted::LeasesNeverExpire))
+        {
             lease.until += TimeDelta::days(365);
         }
         let bytes = serde_json::to_vec(&state).map_or(object.bytes, Bytes::from);
