@@ -6,9 +6,9 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use shoplake_aws::topic::Message;
-use shoplake_jobs::{JobOutcome, Partition};
+use shoplake_jobs::Partition;
 use shoplake_lake::keys::{self, LakeKey};
-use shoplake_lake::state::Step;
+use shoplake_lake::state::{PartitionState, Step};
 use shoplake_lake::{Object, Store};
 use shoplake_models::GoldHead;
 
@@ -16,10 +16,12 @@ use super::definitions::{
     LAST_DAYS, LOOKBACK_DAYS, OUTAGES, SALES_BY_DAY, VISITS_BY_DAY, definitions,
 };
 use super::functions::{Cloud, NOTIFY_WITHIN_HOURS};
+use super::invariants::Place;
 use super::reached::BadState;
 use super::senders::Accepted;
 use super::workload::Kind;
 use crate::rows::Row;
+use crate::warehouse::{CheckRun, Key};
 
 /// A shop and a day.
 type Cell = (String, NaiveDate);
@@ -105,16 +107,7 @@ pub(crate) async fn check(cloud: &Cloud, accepted: &Accepted) {
         let tables = cloud.warehouse.tables();
         (tables.checked(), tables.commits())
     };
-    for ((model, partition), state) in &states {
-        let Some(computed) = &state.computed else { continue };
-        let job = checked.get(&(model.clone(), partition.to_string())).map(|run| &run.job);
-        let is_right = job == Some(&computed.job) || computed.outcome != JobOutcome::Unchanged;
-        world.check(is_right, || {
-            format!(
-                "{model} {partition}: the warehouse has the check results of {job:?}: {state:?}"
-            )
-        });
-    }
+    check_results(cloud, &states, &checked);
     let mut gold: BTreeMap<String, Vec<Row>> = BTreeMap::new();
     for (key, object) in objects(cloud, keys::GOLD).await {
         let Some(LakeKey::Gold { model, partition }) = keys::parse(&key) else { continue };
@@ -256,6 +249,28 @@ fn check_versions(cloud: &Cloud, model: &str, key: &str, object: &Object, versio
     if model.is_some_and(|model| model.warehouse.is_some()) {
         world.check(loaded == version, || {
             format!("{key}: the warehouse has version {loaded}, gold has {version}")
+        });
+    }
+}
+
+/// Checks that the warehouse has the check results of the last computation, also if it committed
+/// nothing. The state does not know the computation of a job that has lost its lease.
+fn check_results(
+    cloud: &Cloud,
+    states: &BTreeMap<Place, PartitionState>,
+    checked: &BTreeMap<Key, CheckRun>,
+) {
+    let may_be_unknown = [BadState::LeaseLost, BadState::LeaseTakenOver, BadState::StartAnswerLost];
+    if !reached_none(cloud, &may_be_unknown) {
+        return;
+    }
+    for ((model, partition), state) in states {
+        let Some(computed) = &state.computed else { continue };
+        let job = checked.get(&(model.clone(), partition.to_string())).map(|run| &run.job);
+        cloud.world.check(job == Some(&computed.job), || {
+            format!(
+                "{model} {partition}: the warehouse has the check results of {job:?}: {state:?}"
+            )
         });
     }
 }
