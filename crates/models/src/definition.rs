@@ -153,7 +153,7 @@ pub(crate) fn read<'a>(
             let table = reference::parse(name, text).map_err(failed)?;
             references.insert(name.to_owned(), table);
         } else {
-            let model = model(datasets, folder, name, text).map_err(failed)?;
+            let model = model(folder, name, text).map_err(failed)?;
             models.insert(name.to_owned(), model);
         }
     }
@@ -262,12 +262,7 @@ fn add_moved_rows(datasets: &mut BTreeMap<String, Dataset>, model: &Model) -> Re
     Ok(())
 }
 
-fn model(
-    datasets: &BTreeMap<String, Dataset>,
-    folder: &str,
-    name: &str,
-    text: &str,
-) -> Result<Model, Reason> {
+fn model(folder: &str, name: &str, text: &str) -> Result<Model, Reason> {
     let (header, query): (ModelHeader, _) = header::read(text)?;
     if header.inputs.is_empty() {
         return Err(value(
@@ -307,7 +302,7 @@ fn model(
         }
     }
     check_declared_inputs(&header.inputs, &query, None)?;
-    let checks = header.checks.compile(name, &header.inputs, datasets)?;
+    let checks = header.checks.compile(name)?;
     for check in &checks {
         check_declared_inputs(&check.inputs, &check.query, Some(name))?;
     }
