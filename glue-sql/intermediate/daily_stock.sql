@@ -44,7 +44,6 @@
 --     "last_restock_at <= last_snapshot_at",
 -- ]
 -- reconciles = { stock_date = "cast(last_snapshot_at as date)" }
--- control_totals = "inventory_levels"
 
 -- The hourly snapshots of a day, summarised for the models that read a month. A restock is a
 -- snapshot whose item received units since the snapshot before; its time is the snapshot's. The

@@ -26,7 +26,6 @@
 --     "transactions between 1 and units_sold + units_returned",
 -- ]
 -- reconciles = { net_sales = "cast(gross_sales - discounts as decimal(38, 4))" }
--- control_totals = "pos_sales"
 
 -- Amounts of different currencies are never added up: the currency is part of the key. Sums are
 -- wider than the amounts of one line: a price at its limit times the most units has 24 digits.

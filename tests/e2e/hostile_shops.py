@@ -14,7 +14,7 @@ from typing import Any
 from dev.hostile import HostileShop
 from dev.pipeline import Pipeline, Shop, wait_until
 
-from .webhook import page_view, post, signed
+from .webhook import page_view, post, send, signed
 
 
 def today() -> date:
@@ -84,38 +84,63 @@ class FarDates:
 
 
 @dataclass
-class WrongTotals:
-    """Delivers a day of sales again and again: with a control total that does not agree, then with
-    one that does. In each delivery another receipt is voided, and one moves to the day before.
+class Contradictions:
+    """Contradicts itself, and then corrects what it sent, again and again: the control total of a
+    day of sales does not agree with its rows, and a ticket is resolved that was not opened. In each
+    delivery another receipt is voided, and one moves to the day before.
     """
 
     pipeline: Pipeline
     shop: Shop
     turns: int = 0
-    """How often the check of the control total has begun to fail."""
+    """How often the check of the tickets has begun to fail."""
+    units: set[int] = field(default_factory=set)
+    """The units of the day that the warehouse showed."""
 
-    MODEL = "total_sales_by_region_product"
-    CHECK = "control_totals_pos_sales"
+    MODEL = "time_to_resolution"
+    CHECK = "resolved_tickets_were_opened"
     RECEIPTS = 4
+    """The most receipts of a day that count, each of one unit."""
     PHASE_SECONDS = 300
 
     def __post_init__(self) -> None:
         self.day = today() - timedelta(days=1)
 
     def send_until(self, until: float) -> None:
-        """Delivers until the time, and ends with a control total that agrees."""
+        """Sends until the time, and ends with what is right."""
         for number in itertools.count():
             if time.monotonic() >= until:
                 return
             for is_wrong in (True, False):
                 self._deliver(number, is_wrong)
+                self._send_ticket(number, is_wrong)
                 wait_until(
-                    f"control total {number} is {'wrong' if is_wrong else 'right'}",
-                    lambda is_wrong=is_wrong: self._fails() == is_wrong,
+                    f"contradiction {number} is {'sent' if is_wrong else 'corrected'}",
+                    lambda number=number, is_wrong=is_wrong: self._shows(number, is_wrong),
                     self.PHASE_SECONDS,
                     every=2,
                 )
                 self.turns += is_wrong
+
+    def _shows(self, number: int, is_wrong: bool) -> bool:
+        """Returns whether the check fails or has passed, and the sales are right if they should
+        be. A delivery that its control total contradicts changes no table.
+        """
+        sold = self._sold("sales.total_sales_by_region_product", "sum(units_sold)")
+        earned = self._sold("finance.revenue_by_region", "sum(gross_sales) / 2.5")
+        self.units |= {units.get(self.day, 0) for units in (sold, earned)}
+        days = self._days()
+        right = {day: len(receipts) for day, receipts in self._receipts(number).items() if receipts}
+        are_right = all(
+            {day: units[day] for day in days if day in units} == right for units in (sold, earned)
+        )
+        return self._fails() == is_wrong and (is_wrong or are_right)
+
+    def _sold(self, table: str, units: str) -> dict[date, int]:
+        if not self.pipeline.has_table(table):
+            return {}
+        query = f"select business_date, {units} from {table} where shop_id = %s group by 1"
+        return {day: int(sold) for day, sold in self.pipeline.query(query, self.shop.shop_id)}
 
     def _fails(self) -> bool:
         failed = self.pipeline.query(
@@ -127,12 +152,36 @@ class WrongTotals:
         )
         return any(self.shop.shop_id in (shops or "").split(", ") for (shops,) in failed)
 
+    def _days(self) -> tuple[date, date]:
+        return self.day, self.day - timedelta(days=1)
+
+    def _receipts(self, number: int) -> dict[date, list[str]]:
+        """Returns the receipts of each day after this many turns."""
+        days = self._days()
+        receipts = {days[0]: [f"receipt-{each}" for each in range(self.RECEIPTS)], days[1]: []}
+        receipts[self.day].remove(f"receipt-{number % self.RECEIPTS}")
+        receipts[days[number % 2]].append("moved")
+        return receipts
+
+    def _send_ticket(self, number: int, is_wrong: bool) -> None:
+        """Resolves a ticket, or opens it at an earlier hour."""
+        status, hour = ("resolved", 11) if is_wrong else ("opened", 10)
+        event = {
+            "interaction_id": f"{status}-{number}",
+            "customer_id": "c1",
+            "channel": "email",
+            "interaction_type": "support_ticket",
+            "ticket_id": f"ticket-{number}",
+            "ticket_status": status,
+            "occurred_at": f"{self.day}T{hour}:00:00Z",
+        }
+        send(self.pipeline, self.shop, "crm_interactions", [event])
+
     def _deliver(self, number: int, is_wrong: bool) -> None:
         run = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-        days = (self.day, self.day - timedelta(days=1))
-        receipts_of = {days[0]: [f"receipt-{each}" for each in range(self.RECEIPTS)], days[1]: []}
-        receipts_of[self.day].remove(f"receipt-{number % self.RECEIPTS}")
-        receipts_of[days[number % 2]].append("moved")
+        receipts_of = self._receipts(number)
+        if is_wrong:
+            receipts_of[self.day].append("contradicted")
         records = []
         for day, receipts in receipts_of.items():
             records += [

@@ -20,7 +20,7 @@ import pytest
 
 from dev.pipeline import Pipeline, Shop, wait_until
 
-from .hostile_shops import FarDates, InvalidValues, WrongTotals
+from .hostile_shops import Contradictions, FarDates, InvalidValues
 from .kpis import report, wait_until_right
 from .measure import Stages
 from .oracle import TABLES
@@ -55,7 +55,7 @@ class Neighbours:
     folder: Path
     values: InvalidValues
     dates: FarDates
-    totals: WrongTotals
+    contradictions: Contradictions
     reports: list[str] = field(default_factory=list)
     """The differences of the good shop's tables at each check."""
     alerts: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -72,8 +72,9 @@ def neighbours(
     good = pipeline.add_shop("beside-three")
     values = InvalidValues(pipeline, pipeline.add_shop("hostile-values"))
     dates = FarDates(pipeline, pipeline.add_shop("hostile-dates"))
-    totals = WrongTotals(pipeline, pipeline.add_shop("hostile-totals"))
-    found = Neighbours(good, folder, values, dates, totals)
+    contradictions = Contradictions(pipeline, pipeline.add_shop("hostile-contradictions"))
+    hostile = (values, dates, contradictions)
+    found = Neighbours(good, folder, *hostile)
     sources = ShopSources(pipeline, good, folder, SEED, PRODUCTS)
     deliver(sources, FIRST)
     wait_until_right(pipeline, expected_from(folder))
@@ -83,7 +84,7 @@ def neighbours(
     began = time.monotonic()
     with ThreadPoolExecutor(3) as background, stages.stage("three hostile shops send"):
         until = began + HOSTILE_SECONDS
-        sending = [background.submit(shop.send_until, until) for shop in (values, dates, totals)]
+        sending = [background.submit(shop.send_until, until) for shop in hostile]
         check_until(pipeline, found, began + HOSTILE_SECONDS / 2)
         deliver(sources, SECOND)
         expected = expected_from(folder)
@@ -102,7 +103,7 @@ def neighbours(
     read = subscription.read()
     found.alerts += [(alert["Subject"], json.loads(alert["Message"])) for alert in read]
     stages.say(
-        f"{values.rounds} rounds of invalid values, {totals.turns} wrong totals,"
+        f"{values.rounds} rounds of invalid values, {contradictions.turns} contradictions,"
         f" {dict(dates.statuses)}, {len(found.alerts)} alerts"
     )
     yield found
@@ -135,7 +136,7 @@ def test_every_event_is_accounted_for(pipeline: Pipeline, neighbours: Neighbours
         neighbours.good,
         neighbours.values.shop,
         neighbours.dates.shop,
-        neighbours.totals.shop,
+        neighbours.contradictions.shop,
     ):
         balances = reconcile(pipeline, shop.shop_id)
         assert balances and [each for each in balances if not each.holds] == [], shop.shop_id
@@ -143,23 +144,29 @@ def test_every_event_is_accounted_for(pipeline: Pipeline, neighbours: Neighbours
 
 def test_each_kind_of_hostile_data_was_sent(neighbours: Neighbours) -> None:
     assert neighbours.values.rounds > 0
-    assert neighbours.totals.turns > 1
+    assert neighbours.contradictions.turns > 1
     statuses = neighbours.dates.statuses
     assert statuses["old", 202] > 1 and statuses["outside", 422] > 1, statuses
     assert statuses["many", 202] == 0 < statuses["many", 429], statuses
 
 
 def test_each_turn_of_a_failing_check_alerts_once(neighbours: Neighbours) -> None:
-    totals = neighbours.totals
+    contradictions = neighbours.contradictions
+    key = (contradictions.MODEL, str(contradictions.day))
     alerts = [
         body["version"]
         for _, body in neighbours.alerts
-        if (body.get("model"), body.get("partition")) == (totals.MODEL, str(totals.day))
+        if (body.get("model"), body.get("partition")) == key
         for check in body["checks"]
-        if check["check"] == totals.CHECK and totals.shop.shop_id in check["shops"]
+        if check["check"] == contradictions.CHECK and contradictions.shop.shop_id in check["shops"]
     ]
-    assert len(alerts) == totals.turns, "one alert each time that the check begins to fail"
+    assert len(alerts) == contradictions.turns, "one alert each time that the check begins to fail"
     assert len(set(alerts)) == len(alerts)
+
+
+def test_sales_that_their_control_total_contradicts_never_count(neighbours: Neighbours) -> None:
+    contradictions = neighbours.contradictions
+    assert max(contradictions.units) == contradictions.RECEIPTS, contradictions.units
 
 
 def test_no_alert_is_sent_twice(neighbours: Neighbours) -> None:

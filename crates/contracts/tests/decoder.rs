@@ -654,6 +654,11 @@ fn a_batch_lies_within_a_partition() {
 
 /// A dataset with batches and an amount, which says this of complete runs.
 fn with_batches(complete: &str) -> Result<Contracts, String> {
+    contracts_with_batches(complete, "sent_at")
+}
+
+/// The same with this name of a field with a time.
+fn contracts_with_batches(complete: &str, sent_at: &str) -> Result<Contracts, String> {
     let schema = format!(
         r#"{{"type":"object","required":["id","day","at","amount"],
             "x-dataset":{{"source":"pos","event_time":"at","sort":["shop_id"],{BY_ID}"batch",
@@ -661,6 +666,7 @@ fn with_batches(complete: &str) -> Result<Contracts, String> {
             "properties":{{"id":{{"type":"string"}},
                            "day":{{"type":"string","format":"date"}},
                            "at":{{"type":"string","format":"date-time"}},
+                           "{sent_at}":{{"type":"string","format":"date-time"}},
                            "amount":{{"type":"integer","minimum":0,"maximum":9}},
                            "price":{{"type":"integer","minimum":0,"maximum":9}}}}}}"#
     );
@@ -714,6 +720,21 @@ fn a_dataset_with_batches_says_how_soon_they_are_complete() {
     let error = placed(&format!("{BY_ID}\"batch\",\"batch\":\"day(day)\"{late}")).unwrap_err();
     assert!(error.contains("/x-dataset/batch"), "{error}");
     assert!(error.contains("expected \"fresh_within\""), "{error}");
+}
+
+/// A connector counts the row of a key that it sent last, and models would count another one.
+#[test]
+fn a_dataset_with_batches_has_no_version() {
+    let error =
+        placed(&format!("{BY_ID}\"batch\",\"batch\":\"day(day)\",\"version\":\"at\"{SNAPSHOTS}"));
+    let error = error.unwrap_err();
+    for part in ["/x-dataset/batch", "\"at\" would decide", "remove \"version\""] {
+        assert!(error.contains(part), "{error}");
+    }
+    let complete = r#","complete":{"count":"row_count"}"#;
+    assert!(with_batches(complete).is_ok());
+    let error = contracts_with_batches(complete, "triggered_at").unwrap_err();
+    assert!(error.contains("\"triggered_at\" would decide"), "{error}");
 }
 
 #[test]

@@ -175,24 +175,31 @@ fn dataset(contracts: &Contracts, contract: &Contract) -> Dataset {
     let mut objects = Vec::new();
     let mut table = generation_view(contract, &mut views);
     let key: Vec<_> = contract.key.iter().map(String::as_str).collect();
-    let is_in_key = |column: &str| key.contains(&column);
+    // A row is identified by its key within its batch, or within its day if copies on other days
+    // are other rows: then all models agree, however many days they read. A key with that column
+    // needs neither. DataFusion confuses a time with its day where rows are grouped by both.
+    let place = match &contract.batch {
+        Some(batch) => Some(Within::Batch(batch)),
+        None if contract.copies_within_days == Some(0) => {
+            Some(Within::Day(contract.partition.column()))
+        }
+        None => None,
+    };
+    let place = place.filter(|_| !key.contains(&contract.partition.column()));
     if let (Some((batch, complete)), Some((control_totals, quarantined))) = (batches, totals) {
         let control_totals = generation_view(control_totals, &mut views);
         let view = |part: &str| format!("{}__{part}", view_name(&name));
         let landed = view("landed");
-        // A key with the time of its batch has the batch already. DataFusion confuses a time with
-        // its day where rows are grouped by both.
-        let batch_of_row = (!is_in_key(batch.column())).then_some(Within::Batch(batch));
         let rows_of_runs = Deduplication {
             table: &table,
             columns: names(&columns),
             precedence: precedence(contract),
             key: key.clone(),
-            within: batch_of_row.into_iter().chain([Within::Run]).collect(),
+            within: place.into_iter().chain([Within::Run]).collect(),
         };
         views.push(View { name: landed.clone(), sql: rows_of_runs.sql(), stored: false });
-        let (runs, newest, kept) = (render::runs_name(&name), view("newest"), view("kept"));
-        let (current, lines) = (view("current"), objects_name(&reference(&quarantined.dataset)));
+        let (runs, newest, current) = (render::runs_name(&name), view("newest"), view("current"));
+        let lines = objects_name(&reference(&quarantined.dataset));
         let snapshots = render::Snapshots {
             dataset: &contract.dataset,
             table: &table,
@@ -204,10 +211,8 @@ fn dataset(contracts: &Contracts, contract: &Contract) -> Dataset {
             complete,
             runs: &runs,
             newest: &newest,
-            kept: &kept,
         };
-        let stored =
-            [(&runs, snapshots.runs()), (&newest, snapshots.newest()), (&kept, snapshots.kept())];
+        let stored = [(&runs, snapshots.runs()), (&newest, snapshots.newest())];
         views.extend(stored.map(|(name, sql)| View { name: name.clone(), sql, stored: true }));
         views.push(View { name: current.clone(), sql: snapshots.current(), stored: false });
         table = current;
@@ -217,14 +222,8 @@ fn dataset(contracts: &Contracts, contract: &Contract) -> Dataset {
         table: &table,
         columns: names(&columns),
         precedence: precedence(contract),
-        // All models agree about copies on several days, however many days they read.
-        within: (contract.copies_within_days == Some(0) || contract.batch.is_some())
-            .then(|| contract.partition.column())
-            .filter(|column| !is_in_key(column))
-            .map(Within::Day)
-            .into_iter()
-            .collect(),
-        key: key.clone(),
+        within: place.into_iter().collect(),
+        key,
     };
     let distinct = match parent {
         Some(_) => format!("{}__distinct", view_name(&name)),

@@ -153,7 +153,7 @@ pub(crate) fn read<'a>(
             let table = reference::parse(name, text).map_err(failed)?;
             references.insert(name.to_owned(), table);
         } else {
-            let model = model(datasets, folder, name, text).map_err(failed)?;
+            let model = model(folder, name, text).map_err(failed)?;
             models.insert(name.to_owned(), model);
         }
     }
@@ -286,12 +286,7 @@ fn finders<'m>(models: &'m BTreeMap<String, Model>, model: &'m Model) -> Vec<&'m
     found
 }
 
-fn model(
-    datasets: &BTreeMap<String, Dataset>,
-    folder: &str,
-    name: &str,
-    text: &str,
-) -> Result<Model, Reason> {
+fn model(folder: &str, name: &str, text: &str) -> Result<Model, Reason> {
     let (header, query): (ModelHeader, _) = header::read(text)?;
     if header.inputs.is_empty() {
         return Err(value(
@@ -331,7 +326,7 @@ fn model(
         }
     }
     check_declared_inputs(&header.inputs, &query, None)?;
-    let checks = header.checks.compile(name, &header.inputs, datasets)?;
+    let checks = header.checks.compile(name)?;
     for check in &checks {
         check_declared_inputs(&check.inputs, &check.query, Some(name))?;
     }

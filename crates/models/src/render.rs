@@ -229,10 +229,9 @@ left anti join {moved} as moved
 /// A run is complete if the distinct rows that landed, in silver or in quarantine, are as many as
 /// its control total says, and if their quantities add up to its quantity. The sender does not know
 /// the quantity of a rejected row, so the quantities of a run with rows in quarantine are not
-/// compared. A run that is not complete counts nothing and hides nothing. A line that the newest
-/// complete run lacks because it was rejected keeps its newest accepted row. Rows and control
-/// totals without a run are those of the run `''`. Its rows count until a run of their batch is
-/// complete, whether it is complete itself or not.
+/// compared. A run that is not complete counts nothing and hides nothing. Rows and control totals
+/// without a run are those of the run `''`, the oldest one: its rows count without a control total
+/// as well, until a run of their batch is complete.
 pub(crate) struct Snapshots<'a> {
     /// The dataset: `pos_sales`.
     pub(crate) dataset: &'a str,
@@ -252,10 +251,8 @@ pub(crate) struct Snapshots<'a> {
     pub(crate) complete: &'a Completeness,
     /// The view with the [runs](Self::runs).
     pub(crate) runs: &'a str,
-    /// The view with the [newest](Self::newest) complete runs.
+    /// The view with the [runs that count](Self::newest).
     pub(crate) newest: &'a str,
-    /// The view with the lines that are [kept](Self::kept).
-    pub(crate) kept: &'a str,
 }
 
 impl Snapshots<'_> {
@@ -449,18 +446,20 @@ from compared
         )
     }
 
-    /// Returns the query for the newest complete run of each batch.
+    /// Returns the query for the run that counts of each batch with a control total: the newest
+    /// complete one; else that of the rows without a run, if no control total compares them; else
+    /// none, which is null.
     pub(crate) fn newest(&self) -> String {
         let Self { runs, .. } = self;
         format!(
             "select
     shop_id,
     batch,
-    max(run) as run
+    coalesce(
+        max(case when is_complete then run end),
+        case when min(run) > '' then '' end
+    ) as run
 from {runs}
-where
-    run <> ''
-    and is_complete
 group by
     shop_id,
     batch
@@ -468,73 +467,9 @@ group by
         )
     }
 
-    /// Returns the query for the lines that the newest complete run of their batch lacks because
-    /// they were rejected, with the newest complete run that has each of them.
-    pub(crate) fn kept(&self) -> String {
-        let Self { dataset, table, quarantined, runs, newest, .. } = self;
-        let batch = batch_name(self.batch, "");
-        format!(
-            "with refused as (
-    select distinct
-        lines.shop_id,
-        lines.batch,
-        lines.envelope_id
-    from {quarantined} as lines
-    left semi join {newest} as newest
-        on
-            lines.shop_id = newest.shop_id
-            and lines.batch = newest.batch
-            and lines.run = newest.run
-    where lines.dataset = '{dataset}'
-),
-
-accepted as (
-    select
-        shop_id,
-        {batch} as batch,
-        _envelope_id as envelope_id,
-        _run as run
-    from {table}
-),
-
-complete as (
-    select
-        shop_id,
-        batch,
-        run
-    from {runs}
-    where
-        run <> ''
-        and is_complete
-)
-
-select
-    accepted.shop_id,
-    accepted.batch,
-    accepted.envelope_id,
-    max(accepted.run) as run
-from accepted
-left semi join refused
-    on
-        accepted.shop_id = refused.shop_id
-        and accepted.batch = refused.batch
-        and accepted.envelope_id = refused.envelope_id
-left semi join complete
-    on
-        accepted.shop_id = complete.shop_id
-        and accepted.batch = complete.batch
-        and accepted.run = complete.run
-group by
-    accepted.shop_id,
-    accepted.batch,
-    accepted.envelope_id
-"
-        )
-    }
-
     /// Returns the query for the rows that count, duplicates included.
     pub(crate) fn current(&self) -> String {
-        let Self { table, columns, newest, kept, .. } = self;
+        let Self { table, columns, newest, .. } = self;
         let batch = batch_name(self.batch, "candidates.");
         let columns: Vec<_> = columns.iter().map(|column| format!("candidates.{column}")).collect();
         let columns = columns.join(",\n    ");
@@ -546,15 +481,9 @@ left join {newest} as newest
     on
         candidates.shop_id = newest.shop_id
         and {batch} = newest.batch
-left join {kept} as kept
-    on
-        candidates.shop_id = kept.shop_id
-        and {batch} = kept.batch
-        and candidates._envelope_id = kept.envelope_id
 where
-    candidates._run = newest.run
-    or candidates._run = kept.run
-    or (candidates._run is null and newest.run is null)
+    coalesce(candidates._run, '') = newest.run
+    or (candidates._run is null and newest.shop_id is null)
 "
         )
     }

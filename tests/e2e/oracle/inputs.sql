@@ -292,34 +292,19 @@ and (
     )
 );
 
--- The delivery that counts for each row: the newest complete one of the batch; for a row that this
--- one has in rejected form, the newest complete one that has it in valid form; and rows without a
--- delivery if no delivery of the batch is complete.
+-- The rows of the newest complete delivery of each batch. Rows without a delivery count if no
+-- delivery of their batch is complete.
 create or replace table counted_rows as
 with newest as (
     select dataset, shop_id, batch, max(run) as run
     from complete_deliveries
     group by dataset, shop_id, batch
-),
-
-kept as (
-    select accepted.dataset, accepted.shop_id, accepted.batch, accepted.line,
-        max(accepted.run) as run
-    from rows_of_deliveries as accepted
-    semi join complete_deliveries using (dataset, shop_id, batch, run)
-    inner join newest using (dataset, shop_id, batch)
-    semi join rejected_rows as rejected
-        on (rejected.dataset, rejected.shop_id, rejected.batch, rejected.run, rejected.line)
-        = (newest.dataset, newest.shop_id, newest.batch, newest.run, accepted.line)
-    group by accepted.dataset, accepted.shop_id, accepted.batch, accepted.line
 )
 
 select distinct accepted.dataset, accepted.shop_id, accepted.batch, accepted.run, accepted.line
 from rows_of_deliveries as accepted
 left join newest using (dataset, shop_id, batch)
-left join kept using (dataset, shop_id, batch, line)
-where accepted.run is not distinct from newest.run
-    or accepted.run = kept.run;
+where accepted.run is not distinct from newest.run;
 
 create or replace table pos_sales as
 select
@@ -347,7 +332,7 @@ where exists (
         = (fields.transaction_id->>'$') || '/' || cast(fields.line_no->>'$' as bigint)
 )
 qualify row_number() over (
-    partition by shop_id, transaction_id, line_no order by business_date
+    partition by shop_id, business_date, transaction_id, line_no order by quantity
 ) = 1;
 
 create or replace table inventory_levels as

@@ -250,9 +250,9 @@ def test_the_newest_complete_delivery_counts(totals: list[tuple[int, int]], unit
     assert row[7] == units
 
 
-def test_a_rejected_row_arrives_and_keeps_its_accepted_version() -> None:
-    # The second delivery makes the receipt t2 invalid: its 1 unit of before stays, beside the 4 of
-    # t1. The units that t2 has now are not known, so those of the control total are not compared.
+def test_a_rejected_row_arrives_and_does_not_count() -> None:
+    # The second delivery makes the receipt t2 invalid, so only the 4 units of t1 count. The units
+    # that t2 has now are not known, so those of the control total are not compared.
     expected = Expected()
     day, runs = "2026-03-01", ["2026-03-02T04:30:00.000000Z", "2026-03-03T04:30:00.000000Z"]
     first = [sale("t1", 1, day, 2, "1"), sale("t2", 1, day, 1, "1")]
@@ -262,7 +262,23 @@ def test_a_rejected_row_arrives_and_keeps_its_accepted_version() -> None:
     expected.add_control_total("pos_sales", SHOP, day, runs[0], 2, 3)
     expected.add_control_total("pos_sales", SHOP, day, runs[1], 2, 4)
     [row] = read(expected, "sales.total_sales_by_region_product")
-    assert row[7] == 5
+    assert row[7] == 4
+
+
+def test_a_receipt_that_moves_to_another_day_counts_there() -> None:
+    expected = Expected()
+    days, run = ["2026-03-01", "2026-03-02"], "2026-03-03T04:30:00.000000Z"
+    deliveries = [
+        (days[0], "2026-03-02T04:30:00.000000Z", [sale("t1", 1, days[0], 5, "1")]),
+        (days[0], run, []),
+        (days[1], run, [sale("t1", 1, days[1], 5, "1")]),
+    ]
+    for day, delivered, rows in deliveries:
+        expected.add_delivery("pos_sales", SHOP, day, delivered, map(json.dumps, rows))
+        units = sum(row["quantity"] for row in rows)
+        expected.add_control_total("pos_sales", SHOP, day, delivered, len(rows), units)
+    found = read(expected, "sales.total_sales_by_region_product")
+    assert [(str(row[1]), row[7]) for row in found] == [(days[1], 5)]
 
 
 def test_an_hour_of_stock_is_a_batch() -> None:

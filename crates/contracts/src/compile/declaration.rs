@@ -6,7 +6,7 @@ use shoplake_jobs::ColumnType;
 
 use super::keyword::{Compiled, list, only_keywords, problem};
 use crate::column::Column;
-use crate::contract::{Completeness, ControlSum, Delivery, Parent};
+use crate::contract::{Completeness, Contract, ControlSum, Delivery, Parent};
 use crate::json::Json;
 use crate::partitioning::Partitioning;
 use crate::window::TimeWindow;
@@ -203,6 +203,16 @@ impl Declaration {
                     "must be a required integer, because control totals add it up",
                 );
             }
+        }
+        let sent_at = column(columns, Contract::TRIGGERED_AT).map(|_| Contract::TRIGGERED_AT);
+        if let (Some(_), Some(name)) = (&self.batch, self.version.as_deref().or(sent_at)) {
+            return reject(
+                "batch",
+                name,
+                "would decide between rows of one key, but the control total of a delivery has the \
+                 quantity of the row sent last, so the delivery might never be complete; remove \
+                 \"version\" and the field \"triggered_at\": the newest delivery counts",
+            );
         }
         if let Some(parent) = &self.belongs_to {
             for name in parent.key.iter().chain(&parent.version) {

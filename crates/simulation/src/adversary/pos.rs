@@ -36,7 +36,7 @@ pub(crate) fn day(rng: &mut StdRng, shop: &str, day: NaiveDate, events: &mut Vec
         events.push(nul.in_batch(&batch));
         lines.insert((98, 1), 1);
     }
-    // A total of another quantity: the shop is withheld.
+    // A total of another quantity: the rows count nowhere.
     let is_wrong = day == day_number(25) && shop == "z";
     if rng.random_bool(0.8) || is_wrong {
         let sum = lines.values().sum::<i64>() + i64::from(is_wrong);
