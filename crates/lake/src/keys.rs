@@ -256,8 +256,8 @@ pub fn waiting_alert(model: &str, partition: Partition, id: &str) -> String {
     format!("{}{id}.json", waiting_alerts(model, partition))
 }
 
-/// `alerts/<model>/progress/<partition>.json`: the rows of a commit that are left to the next run of
-/// notify.
+/// `alerts/<model>/progress/<partition>.json`: the rows of a commit that are left to the next run
+/// of notify.
 pub fn alert_progress(model: &str, partition: Partition) -> String {
     format!("{ALERTS}{model}/progress/{partition}.json")
 }

@@ -124,10 +124,10 @@ struct Written {
 type Key<'a> = (&'a str, Partition);
 
 impl<'a> Sweep<'a> {
-    /// Compares the states of partitions with silver, gold and reference tables, sends a message for
-    /// each partition that owes something that is due, newest days first, and deletes the markers of
-    /// those that owe nothing. Sends alerts that are due, conforms bronze objects that were not
-    /// conformed, and alerts the operator to those for which several attempts have failed.
+    /// Compares the states of partitions with silver, gold and reference tables, sends a message
+    /// for each partition that owes something that is due, and deletes the markers of those that
+    /// owe nothing. Sends alerts that are due, conforms bronze objects that were not conformed, and
+    /// alerts the operator to those for which several attempts have failed.
     ///
     /// What fails keeps nothing else back.
     ///

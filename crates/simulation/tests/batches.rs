@@ -215,7 +215,7 @@ async fn a_complete_run_replaces_rows_without_a_run() {
     assert_eq!(units(&lake).await, ["acme 2026-03-01 2"]);
 }
 
-/// Also if both deliveries arrive before the first computation, or gold is computed anew. Nothing
+/// Also if both deliveries arrive before the first computation, or gold is rebuilt. Nothing
 /// alerts before the freshness check finds the delivery late.
 #[tokio::test]
 async fn a_run_that_differs_from_its_total_counts_nowhere() {

@@ -134,7 +134,7 @@ impl Delivery {
     }
 
     /// Returns whether its control total has arrived with all its rows. Units are compared only if
-    /// no row is in quarantine, whose units nobody knows.
+    /// no row is in quarantine, whose units are not known.
     fn is_complete(&self) -> bool {
         match self.fault {
             Fault::None => true,

@@ -19,8 +19,8 @@ use crate::handler::{Dispatch, MAX_DELAY};
 use crate::old_days::is_old;
 use crate::turn::{Early, Request, Turn, after_plan, before_plan};
 
-/// The first lease of a job, which an execution of its engine may extend: if dispatch ends before it
-/// has started one, the partition waits no longer than this.
+/// The first lease of a job, extended once an execution of its engine has started: if dispatch ends
+/// before, the partition waits no longer than this.
 const START: TimeDelta = Engine::Lambda.lease();
 
 /// How often planning starts over because the state has changed since it was read.
@@ -87,8 +87,8 @@ where
         let stored = state::read(&self.lake, &model.name, partition).await?;
         let mut state = stored.state.clone();
         if let Some(lease) = tried.take().filter(|tried| state.lease.as_ref() == Some(tried)) {
-            // The write of the lease took effect, its answer was lost, and others have noted changes
-            // since. Its job has not started.
+            // The write of the lease took effect, its answer was lost, and others have noted
+            // changes since. Its job has not started.
             state.give_back(&lease.job);
         }
         state.expire(now);

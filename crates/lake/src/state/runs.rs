@@ -32,7 +32,8 @@ pub struct Run {
 }
 
 /// Takes a free one of these slots, and returns its number; `None` if all of them are taken. A run
-/// that is not urgent may take the first half, and at least one, so that the others find a free one.
+/// that is not urgent may take one of the first half, and at least one slot: so the others find a
+/// free one.
 ///
 /// # Errors
 /// When the store fails.
