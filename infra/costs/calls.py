@@ -17,7 +17,7 @@ CONCURRENT_READS = 32
 QUIET_SECONDS = 10 * 60
 """Time without a change after which the sweep deletes the marker of a partition that owes nothing;
 crates/operations/src/sweep.rs."""
-NEWEST_DAYS, OTHER_DAYS = 2, 10
+NEWEST_DAYS, OTHER_DAYS = 3, 10
 """Days that every sweep compares, and days of the daily comparison of all days that a sweep
 compares; crates/operations/src/sweep.rs."""
 SWEEP_AT_ONCE = 16

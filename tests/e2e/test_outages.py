@@ -48,7 +48,7 @@ def test_tables_become_right_without_a_command(
     shop = pipeline.add_shop(f"without-{service}")
     sources = ShopSources(pipeline, shop, tmp_path, SEED, PRODUCTS)
     today = datetime.now(UTC).date()
-    # Each sweep compares the newest two days with the states, and other days once a day.
+    # Each sweep compares tomorrow, today and yesterday with the states, and other days once a day.
     before, yesterday = (today - timedelta(days=age) for age in (2, 1))
     for dataset in ("web_traffic", "crm_interactions"):
         sources.post(dataset, before, EVENTS)

@@ -9,7 +9,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use shoplake_aws::{DirtyQueue, Executions, Topic};
@@ -31,8 +31,9 @@ use crate::response::Swept;
 /// partitions keeps nothing else back.
 const MAX_SENT: usize = 200;
 
-/// The days that every sweep compares: today and the days before it.
-const NEWEST_DAYS: u64 = 2;
+/// The days that every sweep compares: tomorrow, as events may be a day ahead of the clock here,
+/// today and yesterday.
+const NEWEST_DAYS: u64 = 3;
 
 /// The most other days of a sweep.
 const OTHER_DAYS: usize = 10;
@@ -181,8 +182,8 @@ impl<'a> Sweep<'a> {
     /// Makes partitions dirty whose state does not know what silver and gold have. Returns the
     /// number of days that it compared, and of partitions that it found.
     async fn compare(&self, progress: &mut Progress, failures: &mut Failures) -> (usize, usize) {
-        let today = self.now.date_naive();
-        let newest = today.iter_days().rev().take(NEWEST_DAYS as usize);
+        let tomorrow = self.now.date_naive() + Days::new(1);
+        let newest = tomorrow.iter_days().rev().take(NEWEST_DAYS as usize);
         let mut days = std::mem::take(&mut progress.failed);
         days.extend(newest);
         if let Err(error) = self.next_days(&mut days, progress).await {

@@ -278,7 +278,7 @@ def test_a_receipt_that_moves_to_another_day_counts_there() -> None:
         units = sum(row["quantity"] for row in rows)
         expected.add_control_total("pos_sales", SHOP, day, delivered, len(rows), units)
     found = read(expected, "sales.total_sales_by_region_product")
-    assert [(str(row[1]), row[7]) for row in found] == [(days[1], 5)]
+    assert [(str(row[0]), row[7]) for row in found] == [(days[1], 5)]
 
 
 def test_an_hour_of_stock_is_a_batch() -> None:

@@ -204,6 +204,16 @@ impl World {
 }
 
 #[tokio::test]
+async fn a_lost_message_about_tomorrow_is_found_at_once() {
+    let world = World::default();
+    world.write("silver/visits/dt=2010-12-03/a.parquet", 0).await;
+    // The comparison of all days has ended.
+    world.sweep(0).await;
+    let (swept, sent) = world.sweep(120).await;
+    assert_eq!((swept.found, sent), (1, vec!["daily 2010-12-03".to_owned()]));
+}
+
+#[tokio::test]
 async fn a_lost_message_is_found_and_sent() {
     let world = World::default();
     world.write(SILVER, 0).await;
@@ -554,9 +564,9 @@ async fn a_day_that_cannot_be_listed_is_compared_again() {
     assert_eq!((dirty(days[0]).await, dirty(days[1]).await), (None, Some(at(-90_000))));
 
     let swept = world.sweep(300).await.0;
-    assert_eq!((swept.found, swept.compared_days), (1, 3));
+    assert_eq!((swept.found, swept.compared_days), (1, 4));
     assert_eq!(dirty(days[0]).await, Some(at(-90_000)), "when it was written");
-    assert_eq!(world.sweep(600).await.0.compared_days, 2, "once");
+    assert_eq!(world.sweep(600).await.0.compared_days, 3, "once");
 }
 
 #[tokio::test]
