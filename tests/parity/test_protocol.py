@@ -177,7 +177,9 @@ def test_a_document_from_before_the_rename_of_alert_is_read(world: World) -> Non
 
 
 def test_the_same_rows_are_not_committed_or_published(world: World) -> None:
-    world.run(plan(world.lake))
+    key = plan(world.lake)
+    world.lease(key)
+    world.run(key)
     world.sent.published.clear()
     before = world.lake.get(GOLD)
 
@@ -265,10 +267,19 @@ def test_a_commit_during_the_run_is_a_conflict(world: World) -> None:
 
 def test_a_job_recognises_its_write_after_a_lost_answer(world: World) -> None:
     key = plan(world.lake)
+    world.lease(key)
     job = json.loads(world.lake.get(key).body)
     world.lake.meddle = lambda: world.lake.put(GOLD, b"the same", {"job": job["id"]})
     assert world.run(key)["outcome"] == "committed"
     assert world.again() == []
+
+
+def test_a_commit_without_its_lease_leaves_the_partition_dirty(world: World) -> None:
+    key = plan(world.lake)
+    world.lease(key, holder="a later job")
+    assert world.run(key)["outcome"] == "committed"
+    assert world.state()["dirty_since"] and world.is_leased()
+    assert len(world.again()) == 1
 
 
 def test_a_deleted_input_is_a_conflict(world: World) -> None:
@@ -346,7 +357,9 @@ def test_a_withheld_shop_keeps_its_rows_until_it_is_corrected(world: World) -> N
 
 def test_a_first_run_with_all_shops_withheld_commits_no_row(world: World) -> None:
     checks = [check("select shop_id from gold__takings")]
-    result = world.run(plan(world.lake, checks=checks))
+    key = plan(world.lake, checks=checks)
+    world.lease(key)
+    result = world.run(key)
     assert (result["outcome"], result["rows"], world.takings()) == ("committed", 0, {})
     assert world.sent.published == []
     world.lake.write(f"silver/lines/dt={DAY}/b.parquet", lines())
