@@ -254,13 +254,19 @@ fn check_versions(cloud: &Cloud, model: &str, key: &str, object: &Object, versio
 }
 
 /// Checks that the warehouse has the check results of the last computation, also if it committed
-/// nothing. The state does not know the computation of a job that has lost its lease.
+/// nothing. The state does not know the computation of a job that has lost its lease, or that was
+/// lost after its commit.
 fn check_results(
     cloud: &Cloud,
     states: &BTreeMap<Place, PartitionState>,
     checked: &BTreeMap<Key, CheckRun>,
 ) {
-    let may_be_unknown = [BadState::LeaseLost, BadState::LeaseTakenOver, BadState::StartAnswerLost];
+    let may_be_unknown = [
+        BadState::LeaseLost,
+        BadState::LeaseTakenOver,
+        BadState::LostAfterCommit,
+        BadState::StartAnswerLost,
+    ];
     if !reached_none(cloud, &may_be_unknown) {
         return;
     }
