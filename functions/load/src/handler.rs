@@ -425,7 +425,7 @@ mod tests {
             "grain": "one row per shop and day", "columns": {"shop_id": "The shop's id."},
             "inputs": [], "first": [], "lookback_days": 0, "lookahead_days": 0, "every_seconds": 0,
         });
-        let index = json!({"models": [model], "references": {}});
+        let index = json!({"models": [model], "views": [], "references": {}});
         let models = serde_json::from_value(index).unwrap();
         let warehouse = empty();
         let load = Load { models, ..handler(warehouse.clone()) };
