@@ -2,7 +2,9 @@
 # (crates/catalog), so that a new dataset or model needs neither a change here nor a crawler.
 
 locals {
-  catalog = jsondecode(local.aws ? file("${var.packages_dir}/catalog.json") : "{}")
+  described     = jsondecode(local.aws ? file("${var.packages_dir}/catalog.json") : "{}")
+  catalog       = try(local.described.databases, {})
+  catalog_views = try(local.described.views, {})
 
   # Databases are separate by audience: bronze and quarantine have unvalidated data, personal data
   # included.
@@ -21,6 +23,7 @@ module "catalog" {
   prefix       = local.prefix
   bucket       = module.lake.bucket
   tables       = local.catalog
+  views        = local.catalog_views
   descriptions = local.catalog_descriptions
   first_day    = var.catalog_first_day
   governed     = local.governs

@@ -151,6 +151,25 @@ resource "aws_lakeformation_permissions" "shop_rows" {
   }
 }
 
+# A view shows a reader only the rows that it may read of the view's tables, which are marts.
+resource "aws_lakeformation_permissions" "shop_views" {
+  for_each = merge([
+    for shop, principal in local.shop_readers : {
+      for view in keys(local.catalog_views) : "${shop}/${view}" => { principal = principal, view = view }
+    }
+  ]...)
+
+  principal   = each.value.principal
+  permissions = ["SELECT", "DESCRIBE"]
+
+  table {
+    database_name = module.catalog[0].databases["gold"]
+    name          = module.catalog[0].views[each.value.view].name
+  }
+
+  depends_on = [aws_lakeformation_data_lake_settings.this]
+}
+
 resource "aws_lakeformation_permissions" "shop_databases" {
   for_each = merge([
     for shop, principal in local.shop_readers : { for database in local.governed_databases : "${shop}/${database}" => { principal = principal, database = database } }

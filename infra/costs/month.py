@@ -100,16 +100,16 @@ def objects_read_as(name: str) -> tuple[str, ...]:
 
 @cache
 def models(sql: Path = ROOT / "glue-sql") -> dict[str, Model]:
-    """Returns the models by name: the SQL files that are neither checks nor migrations."""
+    """Returns the models by name: the SQL files that are neither checks, migrations nor views."""
     found, headers = {}, {}
     for path in sorted(sql.rglob("*.sql")):
         if path.parent.name in ("checks", "warehouse"):
             continue
         lines = path.read_text().splitlines()
         comment = takewhile(lambda line: line.startswith("--"), lines)
-        headers[path] = tomllib.loads(
-            "\n".join(line.removeprefix("--").strip() for line in comment)
-        )
+        header = tomllib.loads("\n".join(line.removeprefix("--").strip() for line in comment))
+        if not header.get("view"):
+            headers[path] = header
     # All models but those that find moved rows read a dataset with the model of these rows.
     moved, finders = {}, set()
     for path, header in headers.items():

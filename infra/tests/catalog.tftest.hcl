@@ -48,6 +48,21 @@ run "every_table_of_the_catalog_projects_its_partitions" {
     error_message = "Hours are folders of two digits, from 00 to 23."
   }
   assert {
+    condition = { for name, value in module.catalog[0].tables["gold.session_fragments"].parameters : name => value if startswith(name, "projection.") } == {
+      "projection.enabled"                              = "true"
+      "projection.started_hour_partition.type"          = "date"
+      "projection.started_hour_partition.format"        = "yyyy-MM-dd'T'HH"
+      "projection.started_hour_partition.interval"      = "1"
+      "projection.started_hour_partition.interval.unit" = "HOURS"
+      "projection.started_hour_partition.range"         = "2000-01-01T00,NOW+2DAYS"
+    }
+    error_message = "The hours of a model are not projected from its folders."
+  }
+  assert {
+    condition     = module.catalog[0].tables["gold.orders_clean"].parameters["projection.bucket.range"] == "0,15" && module.catalog[0].tables["gold.orders_clean"].parameters["projection.bucket.digits"] == "4"
+    error_message = "The buckets of a model are folders of four digits."
+  }
+  assert {
     condition     = contains(split(",", module.catalog[0].tables["quarantine.lines"].parameters["projection.dataset.values"]), "_unknown")
     error_message = "Lines without a known dataset should be in quarantine too."
   }
@@ -70,6 +85,36 @@ run "every_table_of_the_catalog_projects_its_partitions" {
   assert {
     condition     = length(aws_glue_crawler.bronze) + length(aws_sagemaker_notebook_instance.notebook) + length(aws_lakeformation_resource.lake) == 0
     error_message = "Optional parts should be off by default."
+  }
+}
+
+run "view_has_its_query_for_athena" {
+  command = plan
+
+  assert {
+    condition = jsondecode(base64decode(trimsuffix(trimprefix(
+      module.catalog[0].views["revenue_by_month"].view_original_text, "/* Presto View: "), " */"
+      ))) == {
+      originalSql = "select * from \"shoplake_test_gold\".\"revenue_by_region\""
+      catalog     = "awsdatacatalog"
+      schema      = "shoplake_test_gold"
+      columns = [
+        { name = "shop_id", type = "varchar" },
+        { name = "month", type = "date" },
+        { name = "net_revenue", type = "decimal(38,4)" },
+        { name = "last_sale_at", type = "timestamp(3)" },
+      ]
+    }
+    error_message = "Athena reads the query and the columns of a view from its text."
+  }
+  assert {
+    condition = (
+      module.catalog[0].views["revenue_by_month"].table_type == "VIRTUAL_VIEW"
+      && module.catalog[0].views["revenue_by_month"].parameters["presto_view"] == "true"
+      && module.catalog[0].views["revenue_by_month"].database_name == "shoplake_test_gold"
+      && [for column in module.catalog[0].views["revenue_by_month"].storage_descriptor[0].columns : column.type] == ["string", "date", "decimal(38,4)", "timestamp"]
+    )
+    error_message = "A view is a table of Glue, whose columns have the types of Hive."
   }
 }
 
@@ -127,6 +172,15 @@ run "shop_reader_sees_only_its_rows_and_results" {
   assert {
     condition     = keys(aws_lakeformation_permissions.shop_rows) == keys(aws_lakeformation_data_cells_filter.shop) && alltrue([for grant in values(aws_lakeformation_permissions.shop_rows) : toset(grant.permissions) == toset(["SELECT"])])
     error_message = "Each filter is granted to its shop, and for reading only."
+  }
+  assert {
+    condition = {
+      for id, grant in aws_lakeformation_permissions.shop_views : id => [grant.principal, grant.table[0].name]
+      } == {
+      "acme/revenue_by_month"       = ["arn:aws:iam::000000000000:role/acme", "revenue_by_month"]
+      "0-globex_2/revenue_by_month" = ["arn:aws:iam::000000000000:role/globex", "revenue_by_month"]
+    }
+    error_message = "A shop's reader reads the views, over its rows of their tables."
   }
   assert {
     condition     = toset(aws_lakeformation_data_cells_filter.shop["acme/silver.crm_interactions"].table_data[0].column_wildcard[0].excluded_column_names) == toset(local.catalog.silver.crm_interactions.personal)

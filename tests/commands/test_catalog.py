@@ -34,8 +34,10 @@ def test_tables_and_models_are_written_as_json(tmp_path: Path) -> None:
     done = catalog(tmp_path, "--out", tables, "--models", models)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     written = json.loads(tables.read_text("utf-8"))
-    indexed = {model["name"] for model in json.loads(models.read_text("utf-8"))["models"]}
-    assert indexed == written["gold"].keys()
+    index = json.loads(models.read_text("utf-8"))
+    assert {model["name"] for model in index["models"]} == written["databases"]["gold"].keys()
+    views = {view["warehouse"].split(".")[1] for view in index["views"]}
+    assert views == written["views"].keys()
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:

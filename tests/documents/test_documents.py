@@ -61,12 +61,13 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("language", ["json", "sql"])
 def test_the_example_of_contributing_is_what_the_tests_run(language: str) -> None:
-    [file] = EXAMPLE.rglob(f"*.{language}")
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    assert file.read_text("utf-8").strip() in re.findall(
-        rf"^```{language}\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL
-    )
-    assert f"`{target(file)}`" in text
+    shown = re.findall(rf"^```{language}\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL)
+    files = list(EXAMPLE.rglob(f"*.{language}"))
+    assert files
+    for file in files:
+        assert file.read_text("utf-8").strip() in shown
+        assert f"`{target(file)}`" in text
 
 
 def target(file: Path) -> str:

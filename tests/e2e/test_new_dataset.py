@@ -1,4 +1,4 @@
-"""A dataset that is one schema file and one SQL model (`new_dataset/`), and nothing else."""
+"""A dataset that is a schema file, a SQL model and a view (`new_dataset/`), and nothing else."""
 
 from __future__ import annotations
 
@@ -32,6 +32,15 @@ def test_a_new_dataset_flows_from_post_to_warehouse(pipeline: Pipeline, shop: Sh
         ),
     )
     assert rows == want
+    view = "marketing.newsletter_signups_by_month"
+    monthly = pipeline.query(
+        f"select shop_id, month, list, signups, signups_per_day from {view} order by list"
+    )
+    month = DAY.replace(day=1)
+    assert monthly == [
+        (shop.shop_id, month, "offers", 1, 1.0),
+        (shop.shop_id, month, "weekly", 2, 2.0),
+    ]
     remarks = pipeline.query(
         "select remarks from svv_columns"
         " where table_schema || '.' || table_name = %s order by ordinal_position",

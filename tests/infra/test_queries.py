@@ -43,8 +43,11 @@ def columns(table: Table) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def catalog(packages: Path) -> Catalog:
-    """The tables of the repository's datasets and models, by database and name."""
-    return json.loads((packages / "catalog.json").read_text("utf-8"))
+    """The tables and views of the repository's definitions, by database and name."""
+    described = json.loads((packages / "catalog.json").read_text("utf-8"))
+    databases, views = described["databases"], described["views"]
+    databases["gold"] |= {name: view | {"partition_keys": []} for name, view in views.items()}
+    return databases
 
 
 @pytest.fixture(scope="module")

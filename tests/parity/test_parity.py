@@ -1,5 +1,6 @@
-"""Every model on both engines over the same events: the same columns, types and rows, decimals to
-the last digit and doubles to the last bit. There is no list of differences that are fine.
+"""Every model and view on both engines over the same events: the same columns, types and rows,
+decimals to the last digit and doubles to the last bit. There is no list of differences that are
+fine.
 """
 
 from __future__ import annotations
@@ -86,6 +87,38 @@ def test_both_engines_write_the_same_columns_and_metadata(
         == theirs.metadata.row_group(0).column(0).compression
         == "ZSTD"
     )
+
+
+def test_a_view_gives_the_same_rows_over_all_partitions(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    example = ROOT / "tests" / "e2e" / "new_dataset"
+    events = [
+        {
+            "dataset": "newsletter_signups",
+            "shop_id": "acme",
+            "received_at": "2026-04-02T00:00:00Z",
+            "data": {
+                "signup_id": f"n-{number}",
+                "list": "weekly",
+                "signed_up_at": f"{day}T10:00:00Z",
+                "contact": {"email": "a@example.com"},
+            },
+        }
+        for number, day in enumerate(["2026-03-01", "2026-03-31", "2026-03-31", "2026-04-01"])
+    ]
+    (tmp_path / "events.ndjson").write_text("".join(f"{json.dumps(event)}\n" for event in events))
+    simulation = Simulation.run(
+        *(tmp_path / "lake", "--events", tmp_path / "events.ndjson"),
+        *("--sql", example / "glue-sql", "--schemas", example / "schemas"),
+    )
+    [job] = simulation.of("newsletter_signups_by_month", 2)
+    signups = job.expected.rows.select(["signups", "signups_per_day"]).to_pylist()
+    assert signups == [
+        {"signups": 3, "signups_per_day": 1.5},
+        {"signups": 1, "signups_per_day": 1.0},
+    ]
+    assert job.differences(job.run(spark)) == []
 
 
 @pytest.mark.parametrize("model", ["integer_division", "average_of_decimals"])

@@ -236,7 +236,9 @@ def check_data_quality(page: Page, connection: psycopg.Connection) -> int:
     tables = page.evaluate("""Object.fromEntries([...document.querySelectorAll("#data table")].map(
         (t) => [t.dataset.table, [...t.tBodies[0].rows].map((r) => [...r.cells].map(
             (c) => c.querySelector("data")?.value ?? c.textContent))]))""")
-    loads = """select model, max(partition_value), count(*)::text,
+    loads = """select model,
+        coalesce(max(partition_value) filter (where partition_value !~ '^[0-9]{4}$'), '–'),
+        count(*)::text,
         coalesce(sum(row_count)::text, ''),
         coalesce(to_char(max(loaded_at), 'YYYY-MM-DD HH24:MI'), '–')
         from shoplake.loads group by model"""

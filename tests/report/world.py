@@ -226,6 +226,8 @@ def _operation(connection: psycopg.Connection) -> None:
                 at,
             )
             _insert(connection, "shoplake.check_results", row)
+    # A bucket is not the newest of its model.
+    _insert(connection, "shoplake.loads", ("fact_sales", "0007", 3, 120, "gold/fact_sales/7", at))
     sample = f'[{{"product_id": "{NASTY}"}}]'
     failed = (
         "total_sales_by_region_product",

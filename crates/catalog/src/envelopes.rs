@@ -121,3 +121,28 @@ pub(crate) fn hour(description: &str) -> PartitionKey {
         projection: Projection::Integer { last: 23, digits: 2 },
     }
 }
+
+/// `<column>=2010-12-01T09`
+pub(crate) fn text_of_hour(column: &str) -> PartitionKey {
+    PartitionKey {
+        name: format!("{column}_partition"),
+        key_type: "string",
+        description: format!("The hour of {column}, such as 2010-12-01T09."),
+        projection: Projection::Hour,
+    }
+}
+
+/// `bucket=0007`
+pub(crate) fn bucket(
+    name: &str,
+    key_type: &'static str,
+    description: &str,
+    buckets: u32,
+) -> PartitionKey {
+    PartitionKey {
+        name: name.to_owned(),
+        key_type,
+        description: description.to_owned(),
+        projection: Projection::Integer { last: buckets - 1, digits: 4 },
+    }
+}

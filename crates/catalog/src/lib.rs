@@ -11,4 +11,4 @@ mod table;
 
 pub use derive::{CatalogError, catalog};
 pub use dictionary::dictionary;
-pub use table::{Catalog, Format, HiveColumn, PartitionKey, Projection, Table};
+pub use table::{Catalog, CatalogView, Format, HiveColumn, PartitionKey, Projection, Table};

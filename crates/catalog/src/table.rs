@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use shoplake_jobs::Partition;
 
-/// All tables, by database and name.
+/// All tables and views.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
 pub struct Catalog {
-    /// `bronze`, `silver`, `gold` and `quarantine`, each with its tables.
+    /// `bronze`, `silver`, `gold` and `quarantine`, each with its tables by name.
     pub databases: BTreeMap<&'static str, BTreeMap<String, Table>>,
+    /// The views by name. Their database is `gold`.
+    pub views: BTreeMap<String, CatalogView>,
 }
 
 impl Catalog {
@@ -79,6 +81,19 @@ impl Table {
     }
 }
 
+/// A view over tables of `gold`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CatalogView {
+    /// The description for people.
+    pub description: String,
+    /// The columns.
+    pub columns: Vec<HiveColumn>,
+    /// Columns that identify a row.
+    pub key: Vec<String>,
+    /// The query in the SQL of Athena, with `${gold}` in place of the name of the database.
+    pub sql: String,
+}
+
 /// How the rows of an object are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -130,6 +145,8 @@ pub struct PartitionKey {
 pub enum Projection {
     /// Days, written `2010-12-01`. The first one is a setting of the installation.
     Date,
+    /// Hours, written `2010-12-01T09`.
+    Hour,
     /// Numbers from 0 with leading zeros.
     Integer {
         /// The greatest number.
@@ -148,7 +165,8 @@ impl Projection {
     /// Whether `value`, as in the name of a folder, is a possible value.
     fn gives(&self, value: &str) -> bool {
         match self {
-            Self::Date => value.parse::<shoplake_jobs::Partition>().is_ok(),
+            Self::Date => matches!(value.parse(), Ok(Partition::Day(_))),
+            Self::Hour => matches!(value.parse(), Ok(Partition::Hour(_))),
             Self::Integer { last, digits } => {
                 value.len() == *digits as usize
                     && value.parse::<u32>().is_ok_and(|number| number <= *last)

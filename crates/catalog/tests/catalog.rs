@@ -255,8 +255,12 @@ async fn a_field_with_the_name_of_the_partition_key_is_refused() {
     assert!(of_contract("orders", &orders("hour(placed_at)", "bucket")).await.is_ok());
 }
 
-/// Returns the error of a catalog of the model `orders_per_day` with this table of columns.
+/// The catalog of the model `orders_per_day` with this table of columns, or its error.
 async fn of_model(columns: &str) -> Result<Catalog, String> {
+    of_model_and_view(columns, None).await
+}
+
+async fn of_model_and_view(columns: &str, view: Option<&str>) -> Result<Catalog, String> {
     let contracts =
         Contracts::from_sources([("orders", orders("day(placed_at)", "total"))]).unwrap();
     let model = format!(
@@ -265,15 +269,75 @@ async fn of_model(columns: &str) -> Result<Catalog, String> {
          with final as (\n    select shop_id, cast(placed_at as date) as day, count(*) as orders\n\
          from silver.orders group by shop_id, cast(placed_at as date)\n)\n\nselect *\nfrom final\n"
     );
-    let sources = [("sales/orders_per_day.sql", model.as_str())];
+    let view = view.map(|view| ("finance/orders_per_month.sql", view));
+    let sources = [("sales/orders_per_day.sql", model.as_str())].into_iter().chain(view);
     let models = Models::from_sources(&contracts, sources).map_err(|error| error.to_string())?;
     catalog(&contracts, &models).await.map_err(|error| error.to_string())
 }
 
+const COLUMNS: &str =
+    "-- columns = { shop_id = \"The shop.\", day = \"The day.\", orders = \"Orders.\" }";
+
+/// A view over that model.
+const VIEW: &str = "-- view = true
+-- grain = \"one row per shop and month\"
+-- key = [\"shop_id\", \"month\"]
+-- inputs = [\"gold.orders_per_day\"]
+--
+-- [columns]
+-- shop_id = \"The shop.\"
+-- month = \"The first day of the month.\"
+-- orders = \"Orders | items.\"
+-- share = \"The share of days.\"
+
+select
+    shop_id,
+    cast(date_trunc('month', day) as date) as month,
+    cast(sum(orders) as decimal(38, 0)) as orders,
+    cast(count(*) as double) as share
+from gold.orders_per_day
+group by shop_id, cast(date_trunc('month', day) as date)
+";
+
+#[tokio::test]
+async fn a_view_has_the_types_of_its_query_over_its_models() {
+    let catalog = of_model_and_view(COLUMNS, Some(VIEW)).await.unwrap();
+    assert!(catalog.table("gold", "orders_per_month").is_none(), "it has no objects");
+    let view = &catalog.views["orders_per_month"];
+    let columns: Vec<_> = view
+        .columns
+        .iter()
+        .map(|column| format!("{} {}", column.name, column.column_type))
+        .collect();
+    assert_eq!(columns, ["shop_id string", "month date", "orders decimal(38,0)", "share double"]);
+    assert_eq!(view.description, "One row per shop and month.");
+    assert_eq!(view.key, ["shop_id", "month"]);
+    assert!(view.sql.contains("from \"${gold}\".\"orders_per_day\"\n"), "{}", view.sql);
+
+    let text = dictionary(&catalog);
+    let expected = "## gold.orders_per_month\n\nA view. One row per shop and month.\n\n\
+                    Key: shop_id, month.\n\n| column | type | description |\n|---|---|---|\n\
+                    | `shop_id` | string | The shop. |\n";
+    assert!(text.contains(expected), "{text}");
+    assert!(text.contains("| `orders` | decimal(38,0) | Orders \\| items. |\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_view_that_does_not_fit_its_models_is_refused() {
+    let undescribed = VIEW.replace("-- share = \"The share of days.\"\n", "");
+    let unknown = VIEW.replace("sum(orders)", "sum(sales)");
+    for (view, message) in [
+        (undescribed, "the header of \"orders_per_month\" does not describe the column \"share\""),
+        (unknown, "\"orders_per_month\" fails over inputs without rows"),
+    ] {
+        let error = of_model_and_view(COLUMNS, Some(&view)).await.unwrap_err();
+        assert!(error.starts_with(message), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_model_describes_every_column_and_no_other() {
-    let columns =
-        "-- columns = { shop_id = \"The shop.\", day = \"The day.\", orders = \"Orders.\" }";
+    let columns = COLUMNS;
     let catalog = of_model(columns).await.unwrap();
     let table = catalog.table("gold", "orders_per_day").unwrap();
     let texts: Vec<_> = table.columns.iter().map(|column| column.description.as_str()).collect();

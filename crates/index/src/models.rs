@@ -12,11 +12,13 @@ use shoplake_lake::keys;
 use crate::description::Description;
 use crate::reference::{ReferenceTable, References};
 
-/// All models and reference tables of a package. The packaging writes it as `models.json`.
+/// All models, views and reference tables of a package. The packaging writes it as `models.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelIndex {
     /// The models, each after everything that it reads.
     pub models: Vec<IndexedModel>,
+    /// The views of the marts.
+    pub views: Vec<IndexedView>,
     /// The reference tables by name, with their packaged rows.
     pub references: References,
 }
@@ -50,6 +52,15 @@ pub struct IndexedModel {
     pub grain: Description,
     /// Descriptions of its columns, by name.
     pub columns: BTreeMap<String, Description>,
+}
+
+/// A view of a mart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexedView {
+    /// Its name in the warehouse, as `schema.view`.
+    pub warehouse: String,
+    /// Its query in the SQL of Redshift.
+    pub sql: String,
 }
 
 /// An index of the models that cannot be read.

@@ -112,6 +112,17 @@ pub enum Reason {
          that the check returns", .0.join(", ")
     )]
     NoShop(Vec<String>),
+    /// A view reads a table that the warehouse does not have.
+    #[error(
+        "the view reads {input:?}: expected models with a warehouse table, one of {}",
+        known.join(", ")
+    )]
+    NotInMart {
+        /// The input.
+        input: String,
+        /// The models with a warehouse table.
+        known: Vec<String>,
+    },
     /// It depends on itself.
     #[error("the model depends on itself: {}", .0.join(" -> "))]
     Cycle(Vec<String>),
@@ -196,10 +207,10 @@ const SHOP: &str = "shop_id";
 
 /// The folder of models that only other models read. Every other folder of models is a mart: the
 /// schema of the warehouse that shows them.
-const INTERMEDIATE: &str = "intermediate";
+pub(crate) const INTERMEDIATE: &str = "intermediate";
 
 /// Returns the folder and the name of `sales/total_sales.sql`.
-fn split(file: &str) -> Option<(&str, &str)> {
+pub(crate) fn split(file: &str) -> Option<(&str, &str)> {
     let (path, extension) = file.rsplit_once('.')?;
     let (folder, name) = path.split_once('/')?;
     let expected = match folder {
@@ -298,13 +309,7 @@ fn model(folder: &str, name: &str, text: &str) -> Result<Model, Reason> {
     if header.inputs.iter().all(|input| is_reference(input)) {
         return Err(Reason::NoDays);
     }
-    if header.key.first().is_none_or(|column| column != SHOP) {
-        return Err(value(
-            "key",
-            header.key.join(", "),
-            "\"shop_id\" first: no row belongs to more than one shop",
-        ));
-    }
+    check_key(&header.key)?;
     let query = Query::parse(query)?;
     let columns = query.columns()?;
     let key = header.key.iter().map(|column| ("key", column.as_str()));
@@ -320,11 +325,7 @@ fn model(folder: &str, name: &str, text: &str) -> Result<Model, Reason> {
         .chain(alert)
         .chain(described)
         .chain(checked);
-    for (what, column) in named {
-        if !columns.iter().any(|known| known == column) {
-            return Err(Reason::NoSuchColumn { what, column: column.to_owned(), columns });
-        }
-    }
+    check_named_columns(named, &columns)?;
     check_declared_inputs(&header.inputs, &query, None)?;
     let checks = header.checks.compile(name)?;
     for check in &checks {
@@ -373,9 +374,32 @@ fn check(file: &str, name: &str, text: &str) -> Result<(String, Check), Reason> 
     Ok((header.model, check))
 }
 
+/// Checks that a key begins with the shop.
+pub(crate) fn check_key(key: &[String]) -> Result<(), Reason> {
+    if key.first().is_some_and(|column| column == SHOP) {
+        return Ok(());
+    }
+    let expected = "\"shop_id\" first: no row belongs to more than one shop";
+    Err(value("key", key.join(", "), expected))
+}
+
+/// Checks that the columns that a header names, each with its key of the header, are columns of the
+/// query.
+pub(crate) fn check_named_columns<'a>(
+    named: impl IntoIterator<Item = (&'static str, &'a str)>,
+    columns: &[String],
+) -> Result<(), Reason> {
+    let mut unknown =
+        named.into_iter().filter(|(_, column)| !columns.iter().any(|known| known == column));
+    unknown.next().map_or(Ok(()), |(what, column)| {
+        let columns = columns.to_vec();
+        Err(Reason::NoSuchColumn { what, column: column.to_owned(), columns })
+    })
+}
+
 /// Checks that the declared inputs are the tables that the query reads. A check also reads the rows
 /// of its model, which are not an input.
-fn check_declared_inputs(
+pub(crate) fn check_declared_inputs(
     inputs: &[String],
     query: &Query,
     checked: Option<&str>,
@@ -465,7 +489,7 @@ fn order(models: &BTreeMap<String, Model>) -> Result<Vec<String>, DefinitionErro
     Ok(order)
 }
 
-fn value(key: &'static str, value: String, expected: &'static str) -> Reason {
+pub(crate) fn value(key: &'static str, value: String, expected: &'static str) -> Reason {
     Reason::Value { key, value, expected }
 }
 

@@ -13,6 +13,7 @@ mod reference;
 mod render;
 #[cfg(test)]
 mod testing;
+mod view;
 
 pub use definition::{DefinitionError, Reason};
 pub use models::{Check, InputPrefix, InputRange, Model, Models};
@@ -21,3 +22,4 @@ pub use query::QueryError;
 pub use shoplake_index::{
     Description, GoldHead, GoldHeadError, ReferenceError, ReferenceTable, References,
 };
+pub use view::MartView;

@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use shoplake_contracts::Contracts;
-use shoplake_index::{Description, IndexedModel, ModelIndex, ReferenceTable, References};
+use shoplake_index::{
+    Description, IndexedModel, IndexedView, ModelIndex, ReferenceTable, References,
+};
 use shoplake_jobs::{Alert, CheckRun, Downstream, Partition, Severity};
 use shoplake_lake::keys;
 
 use crate::dataset::{self, Dataset};
 use crate::definition::{self, DefinitionError, Definitions, Reason, is_reference};
 use crate::query::Query;
+use crate::view::{self, MartView};
 
 /// A table that is computed by one SQL file.
 #[derive(Clone, Debug)]
@@ -137,10 +140,13 @@ pub struct Models {
     pub(crate) personal: BTreeSet<String>,
     /// The names of the models, each after the models that it reads.
     order: Vec<String>,
+    /// The views of the marts, in the order of their names.
+    views: Vec<MartView>,
 }
 
 impl Models {
-    /// Reads the models (`<mart>/*.sql`), `checks/*.sql` and `reference/*.csv` below `directory`.
+    /// Reads the models and views (`<mart>/*.sql`), `checks/*.sql` and `reference/*.csv` below
+    /// `directory`.
     ///
     /// # Errors
     /// When a file is not valid.
@@ -167,11 +173,14 @@ impl Models {
         contracts: &Contracts,
         sources: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, DefinitionError> {
+        let (views, sources): (Vec<_>, Vec<_>) =
+            sources.into_iter().partition(|(file, text)| view::is_view(file, text));
         let mut datasets = dataset::all(contracts);
         let Definitions { models, references, order } = definition::read(&mut datasets, sources)?;
         let personal =
             contracts.iter().flat_map(|contract| contract.personal.iter().cloned()).collect();
-        Ok(Self { models, datasets, references, personal, order })
+        let models = Self { models, datasets, references, personal, order, views: Vec::new() };
+        Ok(Self { views: view::read(&models, views)?, ..models })
     }
 
     /// Returns the model called `name`.
@@ -182,6 +191,11 @@ impl Models {
     /// Returns all models, each after the models that it reads.
     pub fn iter(&self) -> impl Iterator<Item = &Model> {
         self.order.iter().filter_map(|name| self.models.get(name))
+    }
+
+    /// Returns the views of the marts, in the order of their names.
+    pub fn views(&self) -> &[MartView] {
+        &self.views
     }
 
     /// Returns the reference table called `name`, with its packaged rows.
@@ -228,6 +242,7 @@ impl Models {
         };
         ModelIndex {
             models: self.iter().map(model).collect(),
+            views: self.views.iter().map(IndexedView::from).collect(),
             references: self.references().clone(),
         }
     }

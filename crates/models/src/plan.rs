@@ -285,25 +285,24 @@ impl Model {
                 if short_name(table) == self.name { rows.clone() } else { view_name(table) }
             }),
         });
-        let key_checks = [
-            (
-                "key_is_not_null",
-                "no column of the key is null",
-                render::key_is_null(&rows, &self.key),
-            ),
-            ("key_is_unique", "no key occurs twice", render::key_repeats(&rows, &self.key)),
-        ];
-        key_checks
-            .into_iter()
-            .map(|(name, description, sql)| JobCheck {
-                name: format!("{}_{name}", self.name),
-                severity: Severity::Error,
-                description: description.to_owned(),
-                sql,
-            })
-            .chain(own)
-            .collect()
+        key_checks(&self.name, &self.key).into_iter().chain(own).collect()
     }
+}
+
+/// Returns the checks of the key of the rows of `name`.
+pub(crate) fn key_checks(name: &str, key: &[String]) -> Vec<JobCheck> {
+    let rows = JobDocument::rows_table_of(name);
+    let checks = [
+        ("key_is_not_null", "no column of the key is null", render::key_is_null(&rows, key)),
+        ("key_is_unique", "no key occurs twice", render::key_repeats(&rows, key)),
+    ];
+    let check = |(rule, description, sql): (&str, &str, String)| JobCheck {
+        name: format!("{name}_{rule}"),
+        severity: Severity::Error,
+        description: description.to_owned(),
+        sql,
+    };
+    checks.map(check).into()
 }
 
 /// Returns what names the content of an input object besides its key.

@@ -166,7 +166,7 @@ fn common_table(code: &str, source: Range<usize>) -> Option<Range<usize>> {
 
 /// Returns the text with spaces in place of comments, string literals and quoted names, byte for
 /// byte.
-fn code_only(text: &str) -> String {
+pub(crate) fn code_only(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(character) = rest.chars().next() {

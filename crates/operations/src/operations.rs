@@ -9,7 +9,7 @@ use shoplake_platform::clock::Clock;
 use shoplake_platform::failure::Failure;
 use shoplake_warehouse::{
     Warehouse,
-    migrations::{Migration, migrate},
+    migrations::{Migration, MigrationError, migrate, replace_views},
 };
 
 use crate::freshness::Freshness;
@@ -127,13 +127,19 @@ impl Operations {
     }
 
     async fn migrate(&self) -> Result<Applied, Failure> {
-        match migrate(self.warehouse.as_ref(), &self.migrations).await {
-            Ok(done) => {
-                Ok(Applied { applied: done.applied, already_applied: done.already_applied })
-            }
-            Err(error) if error.is_permanent() => Err(Failure::permanent(error)),
-            Err(error) => Err(Failure::retryable(error)),
-        }
+        let warehouse = self.warehouse.as_ref();
+        let failure = |error: MigrationError| {
+            let is_permanent = error.is_permanent();
+            if is_permanent { Failure::permanent(error) } else { Failure::retryable(error) }
+        };
+        let done = migrate(warehouse, &self.migrations).await.map_err(failure)?;
+        let views = replace_views(warehouse, &self.models.views).await.map_err(failure)?;
+        Ok(Applied {
+            applied: done.applied,
+            already_applied: done.already_applied,
+            replaced_views: views.replaced,
+            dropped_views: views.dropped,
+        })
     }
 }
 
@@ -207,7 +213,23 @@ mod tests {
     #[tokio::test]
     async fn a_migration_without_pending_changes_applies_nothing() {
         let answer = run(&operations(), json!({"action": "migrate"})).await.unwrap();
-        assert_eq!(answer, json!({"applied": [], "already_applied": 0}));
+        assert_eq!(
+            answer,
+            json!({
+                "applied": [], "already_applied": 0, "replaced_views": [], "dropped_views": [],
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn a_migration_creates_the_views_of_the_models() {
+        let mut operations = operations();
+        let index = json!({"models": [], "references": {}, "views": [
+            {"warehouse": "sales.v", "sql": "select 1 as shop_id"},
+        ]});
+        operations.models = serde_json::from_value(index).unwrap();
+        let answer = run(&operations, json!({"action": "migrate"})).await.unwrap();
+        assert_eq!(answer["replaced_views"], json!(["sales.v"]));
     }
 
     #[tokio::test]

@@ -12,8 +12,8 @@ use shoplake_platform::failure::Failure;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
-    /// Applies the migrations of the warehouse that were not applied yet:
-    /// [`Applied`](crate::response::Applied).
+    /// Applies the migrations of the warehouse that were not applied yet, and creates, replaces and
+    /// drops the views of the marts: [`Applied`](crate::response::Applied).
     Migrate,
     /// Adds a shop and creates its webhook secret: [`ShopSecret`](crate::response::ShopSecret).
     AddShop {

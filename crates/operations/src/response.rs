@@ -43,13 +43,17 @@ pub enum Response {
     SentAlerts(SentAlerts),
 }
 
-/// Migrations of the warehouse.
+/// Migrations and views of the warehouse.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
     /// The migrations that this run applied, in order.
     pub applied: Vec<String>,
     /// How many were applied before.
     pub already_applied: usize,
+    /// The views that this run created or replaced.
+    pub replaced_views: Vec<String>,
+    /// The views that this run dropped, because no definition has them any more.
+    pub dropped_views: Vec<String>,
 }
 
 /// A shop's new secret. This response is the only place that shows it; its `Debug` does not.

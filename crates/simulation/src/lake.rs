@@ -2,6 +2,7 @@
 //! are empty.
 
 mod settle;
+mod views;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -264,11 +265,14 @@ impl Lake {
         Ok(())
     }
 
-    /// Returns the rows of all partitions of a model, in the order of its key.
+    /// Returns the rows of all partitions of a model, or of a view, in the order of its key.
     ///
     /// # Errors
-    /// When the model does not exist, or an object of gold is not readable.
+    /// When the model does not exist, an object of gold is not readable, or the view fails.
     pub async fn rows(&self, model: &str) -> anyhow::Result<Vec<Row>> {
+        if let Some(view) = self.models().views().iter().find(|view| view.name == model) {
+            return self.view_rows(view).await;
+        }
         let names =
             || self.models().iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ");
         let model = self

@@ -89,15 +89,22 @@ async fn every_object_of_the_lake_is_in_a_table_that_has_its_columns() {
                     .collect();
                 if key.starts_with("gold/") {
                     // The partition column is in the object as well: in every row what the folder
-                    // says.
+                    // says. Of an hour, only the folder has the text.
                     let rows = Gold::decode(bytes).unwrap().rows;
                     for (name, value) in &values {
-                        assert_eq!(stored.remove(*name).as_deref(), Some("date"), "{key}");
-                        let column = rows.column_by_name(name).unwrap();
+                        let declared = table.partition_keys.iter().find(|key| key.name == *name);
+                        let key_type = declared.unwrap().key_type;
+                        let Some(column) = rows.column_by_name(name) else {
+                            assert_eq!(key_type, "string", "{key}");
+                            continue;
+                        };
+                        assert_eq!(stored.remove(*name).as_deref(), Some(key_type), "{key}");
+                        let value =
+                            value.parse::<u32>().map_or(value.clone(), |bucket| bucket.to_string());
                         for row in 0..rows.num_rows() {
                             assert_eq!(
                                 array_value_to_string(column, row).unwrap(),
-                                *value,
+                                value,
                                 "row {row} of {key}"
                             );
                         }

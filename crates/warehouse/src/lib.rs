@@ -28,8 +28,8 @@ pub use error::WarehouseError;
 pub use identifier::{Identifier, InvalidIdentifier, TableName};
 pub use literal::{Literal, UnsafeLiteral};
 pub use load::{
-    ColumnValue, LoadError, LoadOutcome, LoadRecord, Loaded, Loader, PartitionCopy,
-    all_load_records, load_records,
+    LoadError, LoadOutcome, LoadRecord, Loaded, Loader, PartitionCopy, all_load_records,
+    load_records,
 };
 pub use memory::RecordingWarehouse;
 pub use rows::Rows;

@@ -4,11 +4,11 @@ mod copy;
 mod loader;
 mod record;
 
-use shoplake_jobs::ColumnType;
+use shoplake_jobs::{ColumnType, Partition};
 
 use crate::{Identifier, Recorded, TableName, UnsafeLiteral, WarehouseError};
 
-pub use copy::{ColumnValue, PartitionCopy};
+pub use copy::PartitionCopy;
 pub use loader::Loader;
 pub use record::{LoadRecord, all_load_records, load_records};
 
@@ -44,13 +44,13 @@ pub enum LoadError {
     /// A value does not fit into the table.
     #[error(
         "{model} {partition} does not fit into {table}: {source}; correct the row at its source or \
-         widen the column in the model, then compute the day again (backfill), which loads it"
+         widen the column in the model, then compute the partition again (backfill), which loads it"
     )]
     Data {
         /// The model.
         model: String,
-        /// The partition's value.
-        partition: String,
+        /// The partition.
+        partition: Partition,
         /// The table.
         table: TableName,
         /// The error of the database.
@@ -79,8 +79,8 @@ pub enum LoadError {
     NoVersion {
         /// The model.
         model: String,
-        /// The partition's value.
-        partition: String,
+        /// The partition.
+        partition: Partition,
     },
     /// The row of the partition in `shoplake.loads` was deleted.
     #[error(
@@ -90,8 +90,8 @@ pub enum LoadError {
     NotRegistered {
         /// The model.
         model: String,
-        /// The partition's value.
-        partition: String,
+        /// The partition.
+        partition: Partition,
     },
 }
 
@@ -101,7 +101,7 @@ impl LoadError {
         match self {
             Self::Warehouse(source) if source.is_data_error() => Self::Data {
                 model: copy.model.clone(),
-                partition: copy.partition.value.clone(),
+                partition: copy.partition,
                 table: copy.table.clone(),
                 source: Box::new(source),
             },

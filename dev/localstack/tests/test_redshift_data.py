@@ -96,7 +96,11 @@ def parquet(**columns: pyarrow.Array) -> bytes:
             "CREATE TABLE t (a INT NOT NULL, b INT, c INT NOT NULL)",
         ),
         ("create temp table s (like sales.t)", "CREATE TEMPORARY TABLE s (LIKE sales.t)"),
-        ("create view v as select 1 as a with no schema binding", "CREATE VIEW v AS SELECT 1 AS a"),
+        (
+            "create view v as select nvl(a, 'it') as a from t with no schema binding",
+            "call redshift.create_late_binding_view('v', 'SELECT COALESCE(a, ''it'') AS a FROM t')",
+        ),
+        ("drop view if exists v", "call redshift.drop_view_if_exists('v')"),
         ("select nvl(a, 0) from t", "SELECT COALESCE(a, 0) FROM t"),
         (
             "select listagg(a, ',') within group (order by b) from t",
@@ -339,6 +343,49 @@ def test_redshifts_system_views_have_comments(run):
         ],
         [[{"stringValue": "One row per 'sale'."}]],
     ]
+
+
+LATE = "create view sales.v as select a from sales.t with no schema binding"
+
+
+def rows_of_view(connection: psycopg.Connection) -> list[tuple] | None:
+    """Returns the rows of the view; None if it reads what does not exist."""
+    try:
+        return connection.execute("select * from sales.v order by 1").fetchall()
+    except psycopg.errors.UndefinedTable:
+        return None
+
+
+def test_a_late_binding_view_follows_its_table(run, connection: psycopg.Connection):
+    # Redshift has the view at once, and its rows when there is a table.
+    assert run("drop view if exists sales.v", LATE).whole.error is None
+    assert rows_of_view(connection) is None
+    run("create table sales.t (a int)", "insert into sales.t values (1)")
+    assert rows_of_view(connection) == [(1,)]
+    widened = run(
+        "alter table sales.t add column wide bigint",
+        "update sales.t set wide = a + 1",
+        "alter table sales.t drop column a",
+        "alter table sales.t rename column wide to a",
+    )
+    assert widened.whole.error is None
+    assert rows_of_view(connection) == [(2,)]
+    run("alter table sales.t rename column a to b")
+    assert rows_of_view(connection) is None
+    run("alter table sales.t rename column b to a")
+    assert rows_of_view(connection) == [(2,)]
+    run("drop view if exists sales.v")
+
+
+def test_a_dropped_late_binding_view_stays_dropped(run, connection: psycopg.Connection):
+    run("create table sales.t (a int)", LATE)
+    assert rows_of_view(connection) == []
+    run("drop view if exists sales.v", LATE.replace("select a", "select a, a + 1 as b"))
+    run("insert into sales.t values (1)")
+    assert rows_of_view(connection) == [(1, 2)], "replaced, with another column"
+    run("drop view if exists sales.v")
+    run("alter table sales.t add column c int")
+    assert rows_of_view(connection) is None
 
 
 def test_parameters_take_the_type_of_where_they_stand(run):

@@ -6,15 +6,15 @@ use serde::Serialize;
 use serde_json::Value;
 use shoplake_index::ModelIndex;
 use shoplake_jobs::{
-    CheckRun, ColumnType, FailedCheck, JobOutcome, JobResult, LoadRequest, Partition, Severity,
+    CheckRun, FailedCheck, JobOutcome, JobResult, LoadRequest, Partition, Severity,
 };
 use shoplake_lake::{Store, state};
 use shoplake_platform::clock::Clock;
 use shoplake_platform::failure::Failure;
 use shoplake_platform::metrics::{EVENT_TO_KPI, Metrics};
 use shoplake_warehouse::{
-    CheckFailure, CheckResult, CheckResults, ColumnValue, Comments, Literal, LoadError,
-    LoadOutcome, Loader, MartColumn, PartitionCopy, Recorded, WarehouseError,
+    CheckFailure, CheckResult, CheckResults, Comments, Literal, LoadError, LoadOutcome, Loader,
+    MartColumn, PartitionCopy, Recorded, WarehouseError,
 };
 
 /// The function with its ports.
@@ -166,19 +166,8 @@ impl Load {
                 .collect::<Result<_, _>>()
                 .map_err(invalid)?,
             comments: self.models.get(&request.model).map(Comments::from).unwrap_or_default(),
-            partition: ColumnValue {
-                column: request.partition.column.parse().map_err(invalid)?,
-                column_type: match request.partition.value {
-                    Partition::Day(_) => ColumnType::Date,
-                    other => {
-                        return Err(invalid(format!(
-                            "invalid partition \"{other}\": expected a day, the only kind that the \
-                             warehouse loads"
-                        )));
-                    }
-                },
-                value: request.partition.value.to_string(),
-            },
+            partition_column: request.partition.column.parse().map_err(invalid)?,
+            partition: request.partition.value,
             planned_at: result.planned_at,
             version: request.version,
             source: Literal::new(format!("s3://{}/{}", self.bucket, request.key))
@@ -362,6 +351,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_bucket_replaces_the_rows_of_its_bucket() {
+        let warehouse = empty();
+        let mut event = event_with("/partition", json!("0007"));
+        event["load"]["partition"] = json!({"column": "bucket", "type": "bucket", "value": "0007"});
+        let response = handler(warehouse.clone()).handle(event).await.unwrap();
+        assert_eq!(response.partition.to_string(), "0007");
+        let statements: Vec<_> = warehouse.transactions().into_iter().flatten().collect();
+        let deletion = statements
+            .iter()
+            .find(|statement| statement.sql().starts_with("delete from \"sales\""));
+        assert!(deletion.unwrap().sql().contains("where \"bucket\" = 7\n"));
+    }
+
+    #[tokio::test]
     async fn the_state_has_the_version_that_was_loaded() {
         let store = Arc::new(MemoryStore::default());
         let loaded = async || {
@@ -448,7 +451,8 @@ mod tests {
             "grain": "one row per shop and day", "columns": {"shop_id": "The shop's id."},
             "inputs": [], "first": [], "lookback_days": 0, "lookahead_days": 0, "every_seconds": 0,
         });
-        let models = serde_json::from_value(json!({"models": [model], "references": {}})).unwrap();
+        let index = json!({"models": [model], "views": [], "references": {}});
+        let models = serde_json::from_value(index).unwrap();
         let warehouse = empty();
         let load = Load { models, ..handler(warehouse.clone()) };
         load.handle(event()).await.unwrap();

@@ -11,6 +11,12 @@ locals {
     }
   ]...)
 
+  # Hours are projected as dates, too.
+  date_formats = {
+    date = { format = "yyyy-MM-dd", unit = "DAYS", first = "" }
+    hour = { format = "yyyy-MM-dd'T'HH", unit = "HOURS", first = "T00" }
+  }
+
   # The last projected day: contracts accept a day ahead of receipt (x-dataset.accepts.future), and
   # NOW is in UTC, so a shop ahead of UTC may be a date further.
   last_day = "NOW+2DAYS"
@@ -20,17 +26,20 @@ locals {
     for id, table in local.tables : id => merge([
       for key in table.partition_keys : {
         for property, value in {
-          type            = key.projection.type
-          format          = key.projection.type == "date" ? "yyyy-MM-dd" : null
-          interval        = key.projection.type == "date" ? "1" : null
-          "interval.unit" = key.projection.type == "date" ? "DAYS" : null
-          range           = key.projection.type == "date" ? "${var.first_day},${local.last_day}" : try("0,${key.projection.last}", null)
+          type            = key.projection.type == "hour" ? "date" : key.projection.type
+          format          = try(local.date_formats[key.projection.type].format, null)
+          interval        = try(local.date_formats[key.projection.type], null) == null ? null : "1"
+          "interval.unit" = try(local.date_formats[key.projection.type].unit, null)
+          range           = try("${var.first_day}${local.date_formats[key.projection.type].first},${local.last_day}", "0,${key.projection.last}", null)
           digits          = try(tostring(key.projection.digits), null)
           values          = try(join(",", key.projection.values), null)
         } : "projection.${key.name}.${property}" => value if value != null
       }
     ]...)
   }
+
+  # Types of columns that Trino names otherwise than Hive.
+  trino_types = { string = "varchar", timestamp = "timestamp(3)" }
 
   formats = {
     parquet = {
@@ -114,6 +123,52 @@ resource "aws_glue_catalog_table" "this" {
       name    = partition_keys.value.name
       type    = partition_keys.value.type
       comment = partition_keys.value.description
+    }
+  }
+
+  lifecycle {
+    replace_triggered_by = [terraform_data.governed]
+  }
+}
+
+# A view is a table whose text has its query for Athena (Trino). The columns are there twice: with
+# the types of Hive and of Trino.
+resource "aws_glue_catalog_table" "view" {
+  for_each = var.views
+
+  database_name = aws_glue_catalog_database.this["gold"].name
+  name          = each.key
+  description   = each.value.description
+  table_type    = "VIRTUAL_VIEW"
+
+  view_expanded_text = "/* Presto View */"
+  view_original_text = format("/* Presto View: %s */", base64encode(jsonencode({
+    originalSql = replace(each.value.sql, "$${gold}", aws_glue_catalog_database.this["gold"].name)
+    catalog     = "awsdatacatalog"
+    schema      = aws_glue_catalog_database.this["gold"].name
+    columns     = [for column in each.value.columns : { name = column.name, type = lookup(local.trino_types, column.type, column.type) }]
+  })))
+
+  parameters = {
+    presto_view = "true"
+    comment     = "Presto View"
+    row_key     = join(",", each.value.key)
+  }
+
+  storage_descriptor {
+    ser_de_info {
+      name                  = "-"
+      serialization_library = "-"
+    }
+
+    dynamic "columns" {
+      for_each = each.value.columns
+
+      content {
+        name    = columns.value.name
+        type    = columns.value.type
+        comment = columns.value.description
+      }
     }
   }
 

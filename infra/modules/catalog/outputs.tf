@@ -17,3 +17,8 @@ output "tables" {
   description = "The tables, by database.table."
   value       = aws_glue_catalog_table.this
 }
+
+output "views" {
+  description = "The views of gold, by name."
+  value       = aws_glue_catalog_table.view
+}

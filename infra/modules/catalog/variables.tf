@@ -16,6 +16,11 @@ variable "tables" {
   type        = any
 }
 
+variable "views" {
+  description = "View of gold -> its entry in catalog.json: description, columns, key, sql."
+  type        = any
+}
+
 variable "descriptions" {
   description = "Description of each database."
   type        = map(string)

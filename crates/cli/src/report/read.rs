@@ -128,7 +128,10 @@ impl Quality {
             loads: batch.query(
                 LOADS,
                 format!(
-                    "select model, max(partition_value) as newest, count(*) as partitions,
+                    "select model,
+                        max(case when length(partition_value) > 4 then partition_value end)
+                            as newest,
+                        count(*) as partitions,
                         sum(row_count) as row_count, max(loaded_at) as loaded_at
                     from {LOADS} group by model order by model"
                 ),
@@ -180,7 +183,7 @@ impl Quality {
     fn freshness(&self, answers: &Answers) -> Table {
         let columns = [
             ("Model", "model", Unit::Text),
-            ("Newest partition", "newest", Unit::Day),
+            ("Newest day or hour", "newest", Unit::Day),
             ("Partitions", "partitions", Unit::Count),
             ("Rows", "row_count", Unit::Count),
             ("Last load (UTC)", "loaded_at", Unit::Time),

@@ -10,6 +10,7 @@ use flate2::read::MultiGzDecoder;
 use serde::Serialize;
 use serde_json::Value;
 use shoplake_contracts::Contracts;
+use shoplake_engine::gold;
 use shoplake_jobs::{JobResult, Partition};
 use shoplake_lake::{Store, keys};
 use shoplake_models::Models;
@@ -18,8 +19,8 @@ use shoplake_simulation::{Event, Lake, adversary};
 /// Runs the pipeline in memory over events, and writes the resulting lake: silver, gold, and the
 /// last job document of each partition. The same events give the same files.
 ///
-/// results.ndjson names the jobs, each model after its inputs. An engine that runs these documents
-/// over these objects gets the rows of gold.
+/// results.ndjson names the jobs, each model after its inputs, and then the views. An engine that
+/// runs these documents over these objects gets the rows of gold.
 #[derive(Debug, Parser)]
 #[command(group = ArgGroup::new("input").required(true).multiple(true))]
 struct Arguments {
@@ -146,6 +147,21 @@ async fn export(lake: &Lake, out: &Path) -> anyhow::Result<()> {
             serde_json::to_writer(&mut results, &line)?;
             results.push(b'\n');
         }
+    }
+    for view in lake.models().views() {
+        let Some((job, output)) = lake.view(view).await? else { continue };
+        let document = keys::job(&view.name, job.partition.value, &job.id);
+        let line = serde_json::json!({
+            "model": view.name,
+            "partition": job.partition.value,
+            "job": document,
+            "gold": job.output.key,
+            "result": {"rows": output.rows.num_rows(), "failed_checks": output.failed_checks},
+        });
+        serde_json::to_writer(&mut results, &line)?;
+        results.push(b'\n');
+        write(&out.join(document), &serde_json::to_vec(&job)?)?;
+        write(&out.join(&job.output.key), &gold::encode(&output.into_gold(), &job)?)?;
     }
     write(&out.join("results.ndjson"), &results)?;
     for key in lake.objects().keys() {

@@ -2,12 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use shoplake_jobs::ColumnType;
+use shoplake_jobs::Partition;
 
 use super::record::{COLUMNS, IS_OLDER, LoadRecord};
 use crate::{
-    Comments, Identifier, Literal, MartColumn, Statement, TableName, column::Redshift, table::join,
-    timestamp,
+    Comments, Identifier, Literal, MartColumn, Statement, TableName, table::join, timestamp,
 };
 
 /// The temporary table that a gold object is copied to. It belongs to the session of the
@@ -36,8 +35,10 @@ pub struct PartitionCopy {
     pub sort: Vec<Identifier>,
     /// The comments of the table and its columns.
     pub comments: Comments,
+    /// The column of the table with the partition of a row.
+    pub partition_column: Identifier,
     /// The partition to replace.
-    pub partition: ColumnValue,
+    pub partition: Partition,
     /// When the inputs of the commit were listed.
     pub planned_at: DateTime<Utc>,
     /// The number of the gold commit, from 1.
@@ -48,17 +49,6 @@ pub struct PartitionCopy {
     pub source: Literal,
     /// The ARN of the role that reads it.
     pub role: Literal,
-}
-
-/// The value of a table's partition column.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ColumnValue {
-    /// The column.
-    pub column: Identifier,
-    /// Its type.
-    pub column_type: ColumnType,
-    /// Its value as text, such as `2010-12-01`.
-    pub value: String,
 }
 
 /// The report of a copy, from its transaction.
@@ -100,7 +90,7 @@ where not exists (select 1 from shoplake.loads where {THIS_PARTITION})"
     /// partition changes. The second of two concurrent claims waits for the first. Then it sees its
     /// version (READ COMMITTED), or is aborted and run again (SNAPSHOT, SERIALIZABLE).
     pub(super) fn statements(&self) -> Vec<Statement> {
-        let (table, partition) = (&self.table, &self.partition);
+        let table = &self.table;
         let columns =
             join(&self.columns.iter().map(|column| &column.name).collect::<Vec<_>>(), ", ");
         vec![
@@ -124,15 +114,13 @@ where {THIS_PARTITION}
             ))
             .bind("planned_at", timestamp::text(self.planned_at))
             .bind("gold_key", &self.key),
-            // The value has two names, as it is used as a text and in the type of the column.
             self.claim(format!(
                 "delete from {table}
-where {} = cast(:partition as {})
+where {} = {}
     and exists (select 1 from shoplake.loads where {THIS_PARTITION} and {CLAIMED})",
-                partition.column,
-                Redshift(partition.column_type)
-            ))
-            .bind("partition", &partition.value),
+                self.partition_column,
+                self.partition.sql()
+            )),
             self.claim(format!(
                 "insert into {table} ({columns})
 select {columns}
@@ -155,9 +143,7 @@ where {THIS_PARTITION} and {CLAIMED}"
     }
 
     fn name(&self, sql: String) -> Statement {
-        Statement::new(sql)
-            .bind("model", &self.model)
-            .bind("partition_value", &self.partition.value)
+        Statement::new(sql).bind("model", &self.model).bind("partition_value", self.partition)
     }
 
     fn claim(&self, sql: String) -> Statement {
@@ -185,11 +171,8 @@ pub(super) mod tests {
                 .to_vec(),
             sort: vec!["shop_id".parse().unwrap()],
             comments: Comments::default(),
-            partition: ColumnValue {
-                column: "business_date".parse().unwrap(),
-                column_type: ColumnType::Date,
-                value: "2010-12-01".into(),
-            },
+            partition_column: "business_date".parse().unwrap(),
+            partition: "2010-12-01".parse().unwrap(),
             planned_at: "2010-12-02T03:04:05Z".parse().unwrap(),
             version,
             key: "gold/total_sales/business_date=2010-12-01/data.parquet".into(),
@@ -204,6 +187,42 @@ pub(super) mod tests {
     #[test]
     fn a_copy_is_one_guarded_transaction() {
         insta::assert_snapshot!(script(&december_first(7).statements()));
+    }
+
+    /// `tests/warehouse` loads this bucket.
+    #[test]
+    fn a_bucket_is_replaced_by_its_number() {
+        let columns = [("shop_id", "string"), ("bucket", "bigint"), ("net", "decimal(18,4)")];
+        let copy = PartitionCopy {
+            columns: columns
+                .map(|(name, portable)| MartColumn {
+                    name: name.parse().unwrap(),
+                    column_type: portable.parse().unwrap(),
+                })
+                .to_vec(),
+            partition_column: "bucket".parse().unwrap(),
+            partition: "0007".parse().unwrap(),
+            ..december_first(7)
+        };
+        insta::assert_snapshot!(script(&copy.statements()));
+    }
+
+    #[test]
+    fn an_hour_is_replaced_by_its_beginning() {
+        let copy = PartitionCopy {
+            partition_column: "hour".parse().unwrap(),
+            partition: "2010-12-01T09".parse().unwrap(),
+            ..december_first(7)
+        };
+        let statements = copy.statements();
+        let deletion = statements.iter().find(|statement| statement.sql().starts_with("delete"));
+        let deletion = deletion.unwrap();
+        assert!(
+            deletion.sql().contains("where \"hour\" = cast('2010-12-01 09:00:00' as timestamp)\n"),
+            "{}",
+            deletion.sql()
+        );
+        assert_eq!(deletion.parameters()["partition_value"], "2010-12-01T09");
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Loader {
         if copy.version == 0 {
             return Err(LoadError::NoVersion {
                 model: copy.model.clone(),
-                partition: copy.partition.value.clone(),
+                partition: copy.partition,
             });
         }
         let known = self.look(copy, checks).await?;
@@ -116,7 +116,7 @@ impl Loader {
         let Some(Report { record, staged_rows }) = report.decode()?.pop() else {
             return Err(LoadError::NotRegistered {
                 model: copy.model.clone(),
-                partition: copy.partition.value.clone(),
+                partition: copy.partition,
             });
         };
         let checks = checks.read(results)?.ok_or_else(|| checks.not_registered())?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::Migration;
-use crate::{Statement, Warehouse, WarehouseError};
+use crate::{InvalidIdentifier, Statement, Warehouse, WarehouseError};
 
 /// The result of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -27,9 +27,20 @@ pub enum MigrationError {
         /// The error.
         source: WarehouseError,
     },
-    /// The applied migrations cannot be read.
-    #[error("cannot read which migrations are applied: {0}")]
+    /// The applied migrations or the existing views cannot be read.
+    #[error("cannot read which migrations and views the warehouse has: {0}")]
     Ledger(#[from] WarehouseError),
+    /// A view was not replaced or dropped.
+    #[error("the view {name} was not replaced or dropped: {source}")]
+    View {
+        /// The view.
+        name: String,
+        /// The error.
+        source: WarehouseError,
+    },
+    /// The name of a view is not a name in the warehouse.
+    #[error(transparent)]
+    ViewName(#[from] InvalidIdentifier),
     /// A migration was edited after it was applied.
     #[error(
         "migration {name} was changed after it was applied: expected checksum {expected}, got \
@@ -57,7 +68,7 @@ pub enum MigrationError {
 impl MigrationError {
     /// Whether another run would fail again.
     pub fn is_permanent(&self) -> bool {
-        matches!(self, Self::Changed { .. } | Self::Unknown { .. })
+        matches!(self, Self::Changed { .. } | Self::Unknown { .. } | Self::ViewName(_))
     }
 }
 

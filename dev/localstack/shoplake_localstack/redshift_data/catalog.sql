@@ -41,6 +41,69 @@ create function redshift.strtol(text, integer) returns bigint language sql immut
     end
 $$;
 
+-- Views `with no schema binding`. PostgreSQL binds a view to existing tables and keeps their
+-- columns from being dropped. So such a view exists here while its query is valid: it is dropped
+-- before ALTER TABLE, and created again after each statement that changes tables.
+create table redshift.late_binding_views (
+    name text primary key, query text not null
+);
+
+create procedure redshift.bind_views() language plpgsql as $$
+declare
+    late record;
+begin
+    for late in select * from redshift.late_binding_views order by name loop
+        begin
+            if to_regclass(late.name) is null then
+                execute format('create view %s as %s', late.name, late.query);
+            end if;
+        exception when undefined_table or undefined_column or invalid_schema_name then
+            raise debug 'the view % reads what does not exist', late.name;
+        when duplicate_table or unique_violation then
+            raise debug 'another transaction has created the view %', late.name;
+        end;
+    end loop;
+end
+$$;
+
+create procedure redshift.drop_view_if_exists(dropped text) language plpgsql as $$
+begin
+    delete from redshift.late_binding_views where name = dropped;
+    execute format('drop view if exists %s', dropped);
+end
+$$;
+
+create procedure redshift.create_late_binding_view(created text, definition text)
+language plpgsql as $$
+begin
+    call redshift.drop_view_if_exists(created);
+    insert into redshift.late_binding_views values (created, definition);
+    call redshift.bind_views();
+end
+$$;
+
+create function redshift.before_alter() returns event_trigger language plpgsql as $$
+declare
+    late record;
+begin
+    for late in select * from redshift.late_binding_views loop
+        execute format('drop view if exists %s', late.name);
+    end loop;
+end
+$$;
+
+create function redshift.after_change() returns event_trigger language plpgsql as $$
+begin
+    call redshift.bind_views();
+end
+$$;
+
+create event trigger shoplake_before_alter on ddl_command_start
+    when tag in ('ALTER TABLE') execute function redshift.before_alter();
+create event trigger shoplake_after_change on ddl_command_end
+    when tag in ('ALTER TABLE', 'CREATE TABLE', 'CREATE TABLE AS')
+    execute function redshift.after_change();
+
 grant select on all tables in schema redshift to public;
 do $$ begin
     execute format(

@@ -68,6 +68,8 @@ def _parse(sql: str) -> Query | Copy:
         return parse_copy(sql, tokens)
     if _has_no_meaning_here(tokens):
         return Query(_NOTHING)
+    if view := _view(sql, tokens):
+        return view
     text, names = _edit(sql[: tokens[-1].end + 1], tokens)
     return Query(_to_postgres(text), names)
 
@@ -174,8 +176,6 @@ def _storage_clause(words: list[str], index: int) -> int:
     if words[index - 1] in ("(", ","):
         return 0  # a column of that name
     match words[index : index + 4]:
-        case ["with", "no", "schema", "binding"]:
-            return 4
         case ["diststyle" | "encode" | "backup", *_]:
             return 2
         case ["sortkey", "auto", *_]:
@@ -196,6 +196,27 @@ def _has_no_meaning_here(tokens: list[Token]) -> bool:
         return False
     after = words[words.index("alter", 2) + 1 :]
     return bool({"sortkey", "distkey", "diststyle", "encode"} & set(after[:4]))
+
+
+def _view(sql: str, tokens: list[Token]) -> Query | None:
+    """Returns a view's creation with late binding, or its drop, as a procedure of catalog.sql; None
+    for all other statements.
+    """
+    match [_word(token) for token in tokens]:
+        case ["create", *_, "with", "no", "schema", "binding"] as words if "view" in words[:4]:
+            name, query = words.index("view") + 1, words.index("as") + 1
+            texts = [
+                sql[tokens[name].start : tokens[query - 1].start],
+                _to_postgres(sql[tokens[query].start : tokens[-4].start]),
+            ]
+            procedure = "create_late_binding_view"
+        case ["drop", "view", "if", "exists", *_]:
+            texts = [sql[tokens[4].start : tokens[-1].end + 1]]
+            procedure = "drop_view_if_exists"
+        case _:
+            return None
+    literals = ", ".join("'" + text.strip().replace("'", "''") + "'" for text in texts)
+    return Query(f"call redshift.{procedure}({literals})")
 
 
 def _is_parameter(tokens: list[Token], index: int) -> bool:
