@@ -10,7 +10,7 @@ use crate::ApiError;
 /// A source is an API ([`PagedApi`](crate::PagedApi)), a table of a database, or anything else that
 /// has a position to continue from. A [`Run`](crate::Run) calls [`page`](Self::page) with the
 /// cursor of the page before, and after a crash with the cursor of the last checkpoint, unless the
-/// source [has forgotten it](Self::keeps_cursors). The rows of a page must not depend on the time
+/// source [cannot resume](Self::may_resume). The rows of a page must not depend on the time
 /// of the call beyond what the source itself changes.
 #[async_trait]
 pub trait Source: Send + Sync {
@@ -27,9 +27,9 @@ pub trait Source: Send + Sync {
     }
 
     /// Returns whether a later process may continue at a cursor. If not, a batch that was not
-    /// fetched to its end starts over, with a later run: a source that reads a snapshot gives each
-    /// run one snapshot.
-    fn keeps_cursors(&self) -> bool {
+    /// completed starts over, with a later run: a source that reads a snapshot gives each run one
+    /// snapshot.
+    fn may_resume(&self) -> bool {
         true
     }
 }

@@ -424,10 +424,10 @@ async fn a_resumed_delivery_keeps_its_run() {
 }
 
 /// A source that has forgotten the cursor of the checkpoint. It refuses the cursor, or says before
-/// that it keeps none.
+/// that it cannot resume.
 struct Forgetful<'a> {
     attempt: Attempt<'a>,
-    keeps_cursors: bool,
+    may_resume: bool,
 }
 
 #[async_trait]
@@ -435,7 +435,7 @@ impl Source for Forgetful<'_> {
     async fn page(&self, cursor: Option<&str>) -> Result<Page, SourceError> {
         match cursor {
             Some("3") => {
-                assert!(self.keeps_cursors);
+                assert!(self.may_resume);
                 let (url, detail) = ("memory".to_owned(), "unknown cursor".to_owned());
                 let status = reqwest::StatusCode::GONE;
                 let error = shoplake_connector::ApiError::Refused { url, status, detail };
@@ -445,14 +445,14 @@ impl Source for Forgetful<'_> {
         }
     }
 
-    fn keeps_cursors(&self) -> bool {
-        self.keeps_cursors
+    fn may_resume(&self) -> bool {
+        self.may_resume
     }
 }
 
 #[tokio::test]
 async fn a_batch_that_starts_over_begins_a_later_run() {
-    for keeps_cursors in [true, false] {
+    for may_resume in [true, false] {
         let (world, rows) = (World::default(), rows(7));
         run_for(&world, &rows, 3, 8).await.unwrap_err();
         assert_eq!(acknowledged(&world).await, 3);
@@ -462,7 +462,7 @@ async fn a_batch_that_starts_over_begins_a_later_run() {
         let run = Run {
             batch: &batch(),
             dataset: &dataset(),
-            source: &Forgetful { attempt, keeps_cursors },
+            source: &Forgetful { attempt, may_resume },
             destination: &destination(),
             stream: &world.stream,
             store: &world.store,

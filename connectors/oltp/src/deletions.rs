@@ -106,7 +106,7 @@ impl Source for Deletions {
     }
 
     /// Returns false: another transaction finds other deletions.
-    fn keeps_cursors(&self) -> bool {
+    fn may_resume(&self) -> bool {
         false
     }
 }

@@ -89,7 +89,7 @@ impl Source for Rows<'_> {
     }
 
     /// Returns false: another transaction sees other rows, and a run has those of one.
-    fn keeps_cursors(&self) -> bool {
+    fn may_resume(&self) -> bool {
         false
     }
 }
