@@ -793,11 +793,12 @@ variable "connectors" {
     - schedule, in time_zone (default 04:30 for pos, the fifth minute of each hour for inventory,
       03:30 for oltp). A run of pos fetches yesterday by the shop's clock, a run of inventory the
       last full hour: leave 45 minutes of the hour for it.
-    - time_zone: the shop's IANA time zone, such as America/Los_Angeles (default UTC).
+    - time_zone: the shop's IANA time zone, such as America/Los_Angeles (default UTC). oltp reads
+      times without a zone in it.
     - refetch_days: the number of last days that a run of pos fetches again, for late deliveries
       (default: the connector's).
     - page_size; enabled; settings: further variables of the connector's README. oltp needs
-      OLTP_CURRENCY.
+      OLTP_CURRENCY, and takes all orders on Sundays unless FULL_EXTRACT_ON names another day.
   TEXT
   type = map(map(object({
     base_url        = string

@@ -1,14 +1,14 @@
 -- Orders of the last 90 days by the customers' state and the orders' status, from the shops'
--- databases. The lake has a row for each read of an order; the newest one counts, with the items
--- that were read with it or later. An order has lost the others.
+-- databases. The lake has a row for each read of an order; the newest one counts, unless the order
+-- was deleted later. Items count if they were read with it or later.
 
 with orders as (
     select
         shop_id,
         order_id,
+        max(extracted_at) as extracted_at,
         max_by(customer_id, extracted_at) as customer_id,
-        max_by(status, extracted_at) as status,
-        max(extracted_at) as extracted_at
+        max_by(status, extracted_at) as status
     from ${silver}.oltp_orders
     where order_date >= current_timestamp - interval '90' day
     group by
@@ -32,10 +32,10 @@ items as (
         shop_id,
         order_id,
         order_item_id,
+        max(extracted_at) as extracted_at,
         max_by(currency, extracted_at) as currency,
         max_by(quantity, extracted_at) as quantity,
-        max_by(subtotal, extracted_at) as subtotal,
-        max(extracted_at) as extracted_at
+        max_by(subtotal, extracted_at) as subtotal
     from ${silver}.oltp_order_items
     where order_date >= current_timestamp - interval '90' day
     group by
@@ -60,6 +60,13 @@ on
     and items.extracted_at >= orders.extracted_at
 left join customers
 on customers.shop_id = orders.shop_id and customers.customer_id = orders.customer_id
+left join ${silver}.oltp_deletions as deletions
+on
+    deletions.shop_id = orders.shop_id
+    and deletions.dataset = 'oltp_orders'
+    and deletions.id = orders.order_id
+    and deletions.extracted_at > orders.extracted_at
+where deletions.id is null
 group by
     orders.shop_id,
     customers.state,

@@ -1,12 +1,11 @@
 //! Checkpoints: how far a batch got. A task that was killed continues from there.
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shoplake_contracts::RunId;
-use shoplake_lake::{Condition, ETag, Metadata, PutError, Store, StoreError};
+use shoplake_lake::{Store, StoreError};
 
-use crate::{Batch, RunError};
+use crate::{Batch, RunError, StateObject};
 
 /// Everything up to here was acknowledged by the stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,9 +87,7 @@ pub async fn due<T>(
 
 /// Reads and writes one batch's checkpoint, and detects another run that writes it.
 pub(crate) struct CheckpointStore<'a> {
-    store: &'a dyn Store,
-    key: String,
-    etag: Option<ETag>,
+    object: StateObject<'a>,
 }
 
 impl<'a> CheckpointStore<'a> {
@@ -99,38 +96,24 @@ impl<'a> CheckpointStore<'a> {
         store: &'a dyn Store,
         key: String,
     ) -> Result<(Self, Option<Checkpoint>), StoreError> {
-        let Some(object) = store.get(&key).await? else {
-            return Ok((Self { store, key, etag: None }, None));
-        };
-        let checkpoint = serde_json::from_slice::<Checkpoint>(&object.bytes)
-            .inspect_err(|error| {
-                // Starting over is correct, only slower: every row gets the same id again.
-                tracing::warn!(key, %error, "the checkpoint cannot be read; the batch starts over");
-            })
-            .ok();
-        Ok((Self { store, key, etag: Some(object.head.etag) }, checkpoint))
+        let (object, bytes) = StateObject::open(store, key).await?;
+        let checkpoint = bytes.and_then(|bytes| {
+            serde_json::from_slice::<Checkpoint>(&bytes)
+                .inspect_err(|error| {
+                    // Starting over is correct, only slower: every row gets the same id again.
+                    let key = object.key();
+                    tracing::warn!(
+                        key, %error, "the checkpoint cannot be read; the batch starts over"
+                    );
+                })
+                .ok()
+        });
+        Ok((Self { object }, checkpoint))
     }
 
     /// Replaces the checkpoint, unless it is no longer the one that was read or written last.
     pub(crate) async fn write(&mut self, checkpoint: &Checkpoint) -> Result<(), RunError> {
-        let bytes = Bytes::from(serde_json::to_vec(checkpoint).map_err(RunError::Json)?);
-        let condition = self.etag.clone().map_or(Condition::Absent, Condition::Matches);
-        let etag = match self.store.put(&self.key, bytes.clone(), Metadata::new(), condition).await
-        {
-            Ok(etag) => etag,
-            Err(PutError::Conflict { key }) => {
-                self.own_write(&bytes).await?.ok_or(RunError::AnotherRun { key })?
-            }
-            Err(PutError::Store(error)) => return Err(error.into()),
-        };
-        self.etag = Some(etag);
-        Ok(())
-    }
-
-    /// Returns the ETag of the checkpoint if it has `bytes`: a write whose answer was lost
-    /// conflicts with itself when the client repeats it.
-    async fn own_write(&self, bytes: &Bytes) -> Result<Option<ETag>, StoreError> {
-        let object = self.store.get(&self.key).await?;
-        Ok(object.filter(|object| object.bytes == bytes).map(|object| object.head.etag))
+        let bytes = serde_json::to_vec(checkpoint).map_err(RunError::Json)?;
+        self.object.write(bytes.into()).await
     }
 }

@@ -21,6 +21,7 @@ mod run;
 mod secret;
 mod seen_rows;
 mod source;
+mod state;
 pub mod task;
 
 pub use batch::Batch;
@@ -33,4 +34,5 @@ pub use retry_policy::RetryPolicy;
 pub use run::{Run, RunError};
 pub use secret::{SecretError, SecretSource};
 pub use source::{Page, Source, SourceError};
+pub use state::StateObject;
 pub use task::{Delivered, Ports, Task, TaskError};

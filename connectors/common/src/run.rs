@@ -259,13 +259,17 @@ impl Run<'_> {
         Progress { run, cursor: None, page: 0, totals, sending: None }
     }
 
-    /// Continues after the last acknowledged page. Starts over if the keys that were sent cannot be
-    /// read.
+    /// Continues after the last acknowledged page. Starts over if the source cannot resume, or if the
+    /// keys that were sent cannot be read.
     async fn resume(&self, checkpoint: Checkpoint) -> Result<(Progress, bool), StoreError> {
         let Some(run) = checkpoint.run.clone() else {
             tracing::warn!("the checkpoint does not name its run; the batch starts over");
             return Ok((self.start(None), true));
         };
+        if !self.source.may_resume() {
+            tracing::info!(%run, rows = checkpoint.rows, "the batch starts over from its first page");
+            return Ok((self.start(Some(&run)), true));
+        }
         let mut seen = None;
         if self.source.may_repeat_rows() {
             let Checkpoint { segments, tail, .. } = &checkpoint;

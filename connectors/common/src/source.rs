@@ -9,8 +9,9 @@ use crate::ApiError;
 ///
 /// A source is an API ([`PagedApi`](crate::PagedApi)), a table of a database, or anything else that
 /// has a position to continue from. A [`Run`](crate::Run) calls [`page`](Self::page) with the
-/// cursor of the page before, and after a crash with the cursor of the last checkpoint. The rows of
-/// a page must not depend on the time of the call beyond what the source itself changes.
+/// cursor of the page before, and after a crash with the cursor of the last checkpoint, unless the
+/// source [cannot resume](Self::may_resume). The rows of a page must not depend on the time
+/// of the call beyond what the source itself changes.
 #[async_trait]
 pub trait Source: Send + Sync {
     /// Returns the page at `cursor`; without a cursor, the first page.
@@ -22,6 +23,13 @@ pub trait Source: Send + Sync {
     /// Returns whether the source may hand out a row more than once. If so, a run remembers the key
     /// of each row that it has sent.
     fn may_repeat_rows(&self) -> bool {
+        true
+    }
+
+    /// Returns whether a later process may continue at a cursor. If not, a batch that was not
+    /// completed starts over, with a later run: a source that reads a snapshot gives each run one
+    /// snapshot.
+    fn may_resume(&self) -> bool {
         true
     }
 }

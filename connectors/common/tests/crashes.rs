@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+#[path = "support/life.rs"]
+mod life;
 mod support;
 
 use std::{
@@ -15,7 +17,7 @@ use bytes::Bytes;
 use chrono::{NaiveDate, TimeDelta};
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, value::RawValue};
-use shoplake_aws::stream::{MemoryStream, PutError, PutFailure, Record, Stream, Times};
+use shoplake_aws::stream::{MemoryStream, PutFailure, Times};
 use shoplake_connector::{Checkpoint, Dataset, Page, Run, RunError, Source, SourceError};
 use shoplake_contracts::envelope::MAX_RECORD_BYTES;
 use shoplake_lake::{
@@ -24,44 +26,17 @@ use shoplake_lake::{
 };
 use shoplake_platform::clock::ManualClock;
 
+use life::{Life, Process, World};
 use support::{STREAM, batch, dataset, destination, now};
 
-/// The process's remaining life, in steps. Each step may kill it before or after it took effect.
-#[derive(Default)]
-struct Life(AtomicUsize);
-
-impl Life {
-    fn is_over(&self) -> bool {
-        self.0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
-            .is_err()
-    }
-}
-
-/// The world outlives the processes.
-#[derive(Default)]
-struct World {
-    store: MemoryStore,
-    stream: MemoryStream,
-}
-
-struct Process<'a> {
-    world: &'a World,
-    life: Life,
+/// A run's process and its source.
+struct Attempt<'a> {
+    process: Process<'a>,
     rows: &'a [String],
     page_size: usize,
 }
 
-impl Process<'_> {
-    fn store_error(key: &str) -> StoreError {
-        StoreError { action: "reach", key: key.to_owned(), cause: "killed".to_owned() }
-    }
-
-    fn stream_error() -> PutError {
-        let reason = PutFailure::Unavailable("killed".to_owned());
-        PutError { stream: STREAM.to_owned(), unaccepted: vec![0], reason }
-    }
-
+impl Attempt<'_> {
     async fn run(&self) -> Result<Checkpoint, RunError> {
         let clock = ManualClock::new(now());
         let run = Run {
@@ -69,8 +44,8 @@ impl Process<'_> {
             dataset: &dataset(),
             source: self,
             destination: &destination(),
-            stream: self,
-            store: self,
+            stream: &self.process,
+            store: &self.process,
             clock: &clock,
         };
         run.run().await
@@ -78,9 +53,9 @@ impl Process<'_> {
 }
 
 #[async_trait]
-impl Source for Process<'_> {
+impl Source for Attempt<'_> {
     async fn page(&self, cursor: Option<&str>) -> Result<Page, SourceError> {
-        if self.life.is_over() {
+        if self.process.life.is_over() {
             let url = "memory".to_owned();
             let cause = "killed".to_owned();
             let error = shoplake_connector::ApiError::Unavailable { url, cause, retry_after: None };
@@ -94,60 +69,6 @@ impl Source for Process<'_> {
             .map(|row| RawValue::from_string(row.clone()).unwrap())
             .collect();
         Ok(Page { rows, next_cursor: (end < self.rows.len()).then(|| end.to_string()) })
-    }
-}
-
-#[async_trait]
-impl Stream for Process<'_> {
-    async fn put(&self, stream: &str, mut records: Vec<Record>) -> Result<(), PutError> {
-        if self.life.is_over() {
-            return Err(Self::stream_error());
-        }
-        if self.life.is_over() {
-            // Killed in the middle: the records from there on are lost.
-            records.truncate(records.len().div_ceil(2));
-            self.world.stream.put(stream, records).await?;
-            return Err(Self::stream_error());
-        }
-        self.world.stream.put(stream, records).await?;
-        if self.life.is_over() { Err(Self::stream_error()) } else { Ok(()) }
-    }
-}
-
-#[async_trait]
-impl Store for Process<'_> {
-    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
-        if self.life.is_over() {
-            Err(Self::store_error(key))
-        } else {
-            self.world.store.get(key).await
-        }
-    }
-
-    async fn head(&self, key: &str) -> Result<Option<Head>, StoreError> {
-        self.world.store.head(key).await
-    }
-
-    async fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
-        self.world.store.list(prefix).await
-    }
-
-    async fn put(
-        &self,
-        key: &str,
-        bytes: Bytes,
-        metadata: Metadata,
-        condition: Condition,
-    ) -> Result<ETag, StorePutError> {
-        if self.life.is_over() {
-            return Err(Self::store_error(key).into());
-        }
-        let etag = self.world.store.put(key, bytes, metadata, condition).await?;
-        if self.life.is_over() { Err(Self::store_error(key).into()) } else { Ok(etag) }
-    }
-
-    async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        self.world.store.delete(key).await
     }
 }
 
@@ -186,7 +107,8 @@ async fn run_for(
     page_size: usize,
     life: usize,
 ) -> Result<Checkpoint, RunError> {
-    Process { world, life: Life(AtomicUsize::new(life)), rows, page_size }.run().await
+    let process = Process { world, life: Life::of(life) };
+    Attempt { process, rows, page_size }.run().await
 }
 
 /// What the newest run sent, by envelope id, without the run. The same id twice in a run must be
@@ -501,51 +423,60 @@ async fn a_resumed_delivery_keeps_its_run() {
     }
 }
 
-#[tokio::test]
-async fn a_batch_that_starts_over_begins_a_later_run() {
-    let (world, rows) = (World::default(), rows(7));
-    run_for(&world, &rows, 3, 8).await.unwrap_err();
-    assert_eq!(acknowledged(&world).await, 3);
-    // The source has forgotten the cursor of the checkpoint.
-    struct Forgetful<'a>(&'a Process<'a>);
-    #[async_trait]
-    impl Source for Forgetful<'_> {
-        async fn page(&self, cursor: Option<&str>) -> Result<Page, SourceError> {
-            match cursor {
-                Some("3") => {
-                    let (url, detail) = ("memory".to_owned(), "unknown cursor".to_owned());
-                    let status = reqwest::StatusCode::GONE;
-                    let error = shoplake_connector::ApiError::Refused { url, status, detail };
-                    Err(SourceError::CursorRefused(error))
-                }
-                cursor => self.0.page(cursor).await,
+/// A source that has forgotten the cursor of the checkpoint. It refuses the cursor, or says before
+/// that it cannot resume.
+struct Forgetful<'a> {
+    attempt: Attempt<'a>,
+    may_resume: bool,
+}
+
+#[async_trait]
+impl Source for Forgetful<'_> {
+    async fn page(&self, cursor: Option<&str>) -> Result<Page, SourceError> {
+        match cursor {
+            Some("3") => {
+                assert!(self.may_resume);
+                let (url, detail) = ("memory".to_owned(), "unknown cursor".to_owned());
+                let status = reqwest::StatusCode::GONE;
+                let error = shoplake_connector::ApiError::Refused { url, status, detail };
+                Err(SourceError::CursorRefused(error))
             }
+            cursor => self.attempt.page(cursor).await,
         }
     }
-    let process = Process {
-        world: &world,
-        life: Life(AtomicUsize::new(usize::MAX)),
-        rows: &rows,
-        page_size: 4,
-    };
-    let clock = ManualClock::new(now());
-    let run = Run {
-        batch: &batch(),
-        dataset: &dataset(),
-        source: &Forgetful(&process),
-        destination: &destination(),
-        stream: &process,
-        store: &world.store,
-        clock: &clock,
-    };
 
-    run.run().await.unwrap();
+    fn may_resume(&self) -> bool {
+        self.may_resume
+    }
+}
 
-    let first = sent(&world)[0]["run"].to_string();
-    let runs = completed_runs(&world);
-    assert_eq!(runs.len(), 1);
-    assert!(first.trim_matches('"') < runs[0].as_str(), "{first} {runs:?}");
-    assert_eq!((envelopes(&world).len(), totals(&world)), (8, (7, 14)));
+#[tokio::test]
+async fn a_batch_that_starts_over_begins_a_later_run() {
+    for may_resume in [true, false] {
+        let (world, rows) = (World::default(), rows(7));
+        run_for(&world, &rows, 3, 8).await.unwrap_err();
+        assert_eq!(acknowledged(&world).await, 3);
+        let process = Process { world: &world, life: Life::of(usize::MAX) };
+        let attempt = Attempt { process, rows: &rows, page_size: 4 };
+        let clock = ManualClock::new(now());
+        let run = Run {
+            batch: &batch(),
+            dataset: &dataset(),
+            source: &Forgetful { attempt, may_resume },
+            destination: &destination(),
+            stream: &world.stream,
+            store: &world.store,
+            clock: &clock,
+        };
+
+        run.run().await.unwrap();
+
+        let first = sent(&world)[0]["run"].to_string();
+        let runs = completed_runs(&world);
+        assert_eq!(runs.len(), 1);
+        assert!(first.trim_matches('"') < runs[0].as_str(), "{first} {runs:?}");
+        assert_eq!((envelopes(&world).len(), totals(&world)), (8, (7, 14)));
+    }
 }
 
 #[tokio::test]
@@ -620,13 +551,9 @@ async fn of_two_runs_the_one_that_finds_a_changed_checkpoint_stops() {
     let (world, rows) = (World::default(), rows(7));
     // Killed right after its first page was written down.
     run_for(&world, &rows, 3, 8).await.unwrap_err();
-    let slow = Process {
-        world: &world,
-        life: Life(AtomicUsize::new(usize::MAX)),
-        rows: &rows,
-        page_size: 3,
-    };
-    struct Overtaken<'a>(&'a Process<'a>, &'a World, &'a [String]);
+    let process = Process { world: &world, life: Life::of(usize::MAX) };
+    let slow = Attempt { process, rows: &rows, page_size: 3 };
+    struct Overtaken<'a>(&'a Attempt<'a>, &'a World, &'a [String]);
     #[async_trait]
     impl Source for Overtaken<'_> {
         async fn page(&self, cursor: Option<&str>) -> Result<Page, SourceError> {
@@ -640,7 +567,7 @@ async fn of_two_runs_the_one_that_finds_a_changed_checkpoint_stops() {
         dataset: &dataset(),
         source: &Overtaken(&slow, &world, &rows),
         destination: &destination(),
-        stream: &slow,
+        stream: &slow.process,
         store: &world.store,
         clock: &clock,
     };
@@ -851,20 +778,16 @@ async fn a_sum_beyond_its_bounds_is_exact_and_refused_by_the_contract() {
     let dataset = Dataset::new("pos_sales", &schema, Some("quantity")).unwrap();
     let world = World::default();
     let rows: Vec<_> = (0..3).map(|number| sale(number, &i64::MAX.to_string())).collect();
-    let process = Process {
-        world: &world,
-        life: Life(AtomicUsize::new(usize::MAX)),
-        rows: &rows,
-        page_size: 2,
-    };
+    let process = Process { world: &world, life: Life::of(usize::MAX) };
+    let attempt = Attempt { process, rows: &rows, page_size: 2 };
     let clock = ManualClock::new(now());
     let run = Run {
         batch: &batch(),
         dataset: &dataset,
-        source: &process,
+        source: &attempt,
         destination: &destination(),
-        stream: &process,
-        store: &process,
+        stream: &attempt.process,
+        store: &attempt.process,
         clock: &clock,
     };
 
@@ -1021,16 +944,16 @@ async fn rows_of_too_many_days_are_not_sent() {
         );
     let dataset = Dataset::new("pos_sales", &schema, Some("quantity")).unwrap();
     let run = async |world: &World, rows: &[String]| {
-        let life = Life(AtomicUsize::new(usize::MAX));
-        let process = Process { world, life, rows, page_size: 20 };
+        let process = Process { world, life: Life::of(usize::MAX) };
+        let attempt = Attempt { process, rows, page_size: 20 };
         let clock = ManualClock::new(now());
         let run = Run {
             batch: &batch(),
             dataset: &dataset,
-            source: &process,
+            source: &attempt,
             destination: &destination(),
-            stream: &process,
-            store: &process,
+            stream: &attempt.process,
+            store: &attempt.process,
             clock: &clock,
         };
         run.run().await

@@ -2,6 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use chrono_tz::Tz;
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::aws_lc_rs,
@@ -24,10 +25,10 @@ const CA_CERTIFICATES: &str = "OLTP_CA_CERTIFICATES";
 const SILENCE: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Session settings: times in UTC, read only, floats with all their digits, and a limit to the wait
-/// for a locked table.
-const SESSION: &str = "set time zone 'UTC'; set default_transaction_read_only = on; \
-                       set extra_float_digits = 1; set lock_timeout = '30s'";
+/// Session settings: read only, floats with all their digits, and a limit to the wait for a locked
+/// table.
+const SESSION: &str = "set default_transaction_read_only = on; set extra_float_digits = 1; \
+                       set lock_timeout = '30s'";
 
 /// Accepted parameters of a URL, under the names that PostgreSQL's clients use.
 const PARAMETERS: [&str; 18] = [
@@ -79,8 +80,12 @@ impl Database {
         Ok(Self { config: config(url)?, tls: MakeRustlsConnect::new(tls(ca_certificates)?) })
     }
 
-    /// Connects and sets up the session.
-    pub(crate) async fn connect(&self, password: &SecretString) -> Result<Client, SourceError> {
+    /// Connects and sets up the session. Times without a zone are in `time_zone`.
+    pub(crate) async fn connect(
+        &self,
+        password: &SecretString,
+        time_zone: Tz,
+    ) -> Result<Client, SourceError> {
         let mut config = self.config.clone();
         config.password(password.expose_secret());
         let (client, connection) =
@@ -91,7 +96,8 @@ impl Database {
                 tracing::debug!(%error, "the connection ended");
             }
         });
-        client.batch_execute(SESSION).await.map_err(connection_error)?;
+        let session = format!("set time zone '{time_zone}'; {SESSION}");
+        client.batch_execute(&session).await.map_err(connection_error)?;
         Ok(client)
     }
 }

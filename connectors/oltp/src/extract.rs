@@ -2,14 +2,23 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
 use shoplake_connector::{
-    Batch, Checkpoint, Dataset, Delivered, Destination, Ports, Run, RunError, SecretSource, Task,
-    TaskError, due, page_size, parsed,
+    Batch, Checkpoint, Dataset, Delivered, Destination, Ports, Run, RunError, SecretSource, Source,
+    StateObject, Task, TaskError, page_size, parsed,
 };
+use shoplake_lake::keys;
 use shoplake_platform::config::{ConfigError, required};
-use tokio_postgres::IsolationLevel;
+use tokio_postgres::{IsolationLevel, Transaction};
 
-use crate::{Database, Lookback, Table, database::connection_error, rows::Rows};
+use crate::{
+    Database, FullExtractDay, Lookback, Table,
+    database::connection_error,
+    deletions::{self, Deletions},
+    rows::Rows,
+};
+
+const CONNECTOR: &str = "oltp";
 
 /// The settings of a run; the README describes each variable.
 pub struct Extract {
@@ -23,8 +32,10 @@ pub struct Extract {
     pub currency: String,
     /// `EXTRACT_DATE`
     pub date: NaiveDate,
-    /// `LOOKBACK_DAYS`
+    /// `LOOKBACK_DAYS`, or all orders on the day that `FULL_EXTRACT_ON` names.
     pub lookback: Lookback,
+    /// `TIME_ZONE`: of times without a zone.
+    pub time_zone: Tz,
     /// `PAGE_SIZE`
     pub page_size: usize,
 }
@@ -34,15 +45,22 @@ impl Task for Extract {
     const NAME: &'static str = "oltp-connector";
 
     fn from_env(now: DateTime<Utc>) -> Result<Self, ConfigError> {
+        let time_zone =
+            parsed("TIME_ZONE", "an IANA time zone, such as Europe/Berlin")?.unwrap_or(Tz::UTC);
+        let date = parsed("EXTRACT_DATE", "a day, such as 2026-11-20")?
+            .unwrap_or_else(|| now.with_timezone(&time_zone).date_naive());
+        let lookback = parsed("LOOKBACK_DAYS", "a number of days, such as 30, or all")?;
+        let full: Option<FullExtractDay> =
+            parsed("FULL_EXTRACT_ON", "a day of the week, such as sun, or never")?;
+        let is_full = full.unwrap_or_default().is(date);
         Ok(Self {
             destination: Destination::from_env()?,
             database: Database::from_env()?,
             password: SecretSource::from_env("OLTP_PASSWORD")?,
             currency: currency(required("OLTP_CURRENCY")?)?,
-            date: parsed("EXTRACT_DATE", "a day, such as 2026-11-20")?
-                .unwrap_or_else(|| now.date_naive()),
-            lookback: parsed("LOOKBACK_DAYS", "a number of days, such as 30, or all")?
-                .unwrap_or_default(),
+            date,
+            lookback: if is_full { Lookback::All } else { lookback.unwrap_or_default() },
+            time_zone,
             page_size: usize::try_from(page_size()?.get()).unwrap_or(usize::MAX - 1),
         })
     }
@@ -55,9 +73,9 @@ impl Task for Extract {
         &self.password
     }
 
-    /// Fetches and sends the tables that are not complete. If all are complete, fetches all of them
-    /// again. Retries while the database is away. A table that cannot be read does not keep those
-    /// after it from being fetched.
+    /// Fetches and sends all tables. Retries the ones that are left while the database is away. A
+    /// table that cannot be read does not keep the others from being fetched, except for orders,
+    /// which are not sent without their items.
     async fn run(&self, ports: &Ports<'_>) -> Result<Delivered, TaskError> {
         tracing::info!(
             shop_id = %self.destination.shop,
@@ -65,14 +83,7 @@ impl Task for Extract {
             lookback = ?self.lookback,
             "extracting"
         );
-        let since = DateTime::<Utc>::MIN_UTC;
-        let mut left = due(ports.store, Table::ALL, |table| self.batch(*table), since).await?;
-        // Items count with the order that was read before them. If the orders are read again, items
-        // of an earlier extract would no longer count.
-        if left.contains(&Table::Orders) && !left.contains(&Table::OrderItems) {
-            left.push(Table::OrderItems);
-        }
-        left.reverse();
+        let mut left: Vec<_> = Table::ALL.into_iter().rev().collect();
         let mut delivered = Delivered::default();
         let mut delays = ports.retry_policy.delays();
         let mut first_error = None;
@@ -84,7 +95,7 @@ impl Task for Extract {
                 tracing::warn!(
                     %error,
                     delay_ms = delay.as_millis(),
-                    "retrying from the last acknowledged page on"
+                    "retrying the tables that are not complete"
                 );
                 tokio::time::sleep(delay).await;
                 continue;
@@ -93,9 +104,13 @@ impl Task for Extract {
             if is_transient || !is_of_source || table.is_none() {
                 return Err(first_error.unwrap_or(error));
             }
-            tracing::error!(%error, "the table cannot be read; continuing with those after it");
+            tracing::error!(%error, "the table cannot be read; continuing with the others");
             first_error.get_or_insert(error);
-            left.pop();
+            // Orders without their items would hide the items that count.
+            left.retain(|other| match table {
+                Some(Table::OrderItems) => !other.is_incremental(),
+                table => Some(*other) != table,
+            });
         }
         first_error.map_or(Ok(delivered), Err)
     }
@@ -110,7 +125,8 @@ struct Failure {
 
 impl Extract {
     /// Sends the remaining tables, from the last one on, as one transaction sees them: the items of
-    /// an order are those that it had when the order was read.
+    /// an order are those that it had when the order was read. So if one of both tables remains, both
+    /// are sent.
     async fn extract(
         &self,
         ports: &Ports<'_>,
@@ -120,8 +136,13 @@ impl Extract {
         if left.is_empty() {
             return Ok(());
         }
+        if left.iter().any(|table| table.is_incremental()) {
+            left.retain(|table| !table.is_incremental());
+            left.splice(..0, [Table::Orders, Table::OrderItems]);
+        }
         let failed = |error| Failure { table: None, error: RunError::Source(error).into() };
-        let mut client = self.database.connect(&ports.secret).await.map_err(failed)?;
+        let client = self.database.connect(&ports.secret, self.time_zone).await;
+        let mut client = client.map_err(failed)?;
         let transaction = client
             .build_transaction()
             .isolation_level(IsolationLevel::RepeatableRead)
@@ -130,27 +151,71 @@ impl Extract {
             .await
             .map_err(|error| failed(connection_error(error)))?;
         while let Some(&table) = left.last() {
-            let since = self.since(table);
-            let source = Rows::new(&transaction, table, &self.currency, since, self.page_size);
-            let completed = self.deliver(ports, table, &source).await;
-            let completed = completed.map_err(|error| Failure { table: Some(table), error })?;
-            tracing::info!(table = table.name(), rows = completed.rows, "complete");
-            delivered.add(&completed);
+            let completed = self.deliver_table(ports, &transaction, table, delivered).await;
+            completed.map_err(|error| Failure { table: Some(table), error })?;
             left.pop();
         }
+        Ok(())
+    }
+
+    /// Sends the rows that the table no longer has, then those that it has.
+    async fn deliver_table(
+        &self,
+        ports: &Ports<'_>,
+        transaction: &Transaction<'_>,
+        table: Table,
+        delivered: &mut Delivered,
+    ) -> Result<(), TaskError> {
+        if table.has_deletions() {
+            self.deliver_deletions(ports, transaction, table, delivered).await?;
+        }
+        let dataset = Dataset::new(table.dataset(), table.schema(), table.quantity())?;
+        let since = self.since(table);
+        let rows = Rows::new(transaction, table, &self.currency, since, self.page_size);
+        let completed = self.deliver(ports, &self.name(table), &dataset, &rows).await?;
+        tracing::info!(table = table.name(), rows = completed.rows, "complete");
+        delivered.add(&completed);
+        Ok(())
+    }
+
+    /// Sends the rows that the last extract has found and this one does not. The ids that it finds
+    /// are kept for the next extract, before any row with such an id is sent and after the deletions
+    /// are sent. So a process that ends in between misses no deletion.
+    async fn deliver_deletions(
+        &self,
+        ports: &Ports<'_>,
+        transaction: &Transaction<'_>,
+        table: Table,
+        delivered: &mut Delivered,
+    ) -> Result<(), TaskError> {
+        let key = keys::connector_ids(CONNECTOR, self.destination.shop.as_str(), table.name());
+        let (mut state, known) = StateObject::open(ports.store, key).await?;
+        let known = known.unwrap_or_default();
+        let (deletions, ids) = Deletions::find(transaction, table, &known, self.page_size)
+            .await
+            .map_err(RunError::Source)?;
+        drop(known);
+        if deletions.count() > 0 {
+            let dataset = Dataset::new(deletions::DATASET, deletions::SCHEMA, None)?;
+            let name = format!("{}_{}_deleted", self.date, table.name());
+            let completed = self.deliver(ports, &name, &dataset, &deletions).await?;
+            tracing::info!(table = table.name(), rows = completed.rows, "deletions are complete");
+            delivered.add(&completed);
+        }
+        state.write(ids.into()).await?;
         Ok(())
     }
 
     async fn deliver(
         &self,
         ports: &Ports<'_>,
-        table: Table,
-        source: &Rows<'_>,
+        name: &str,
+        dataset: &Dataset,
+        source: &dyn Source,
     ) -> Result<Checkpoint, TaskError> {
-        let dataset = Dataset::new(table.dataset(), table.schema(), table.quantity())?;
         let run = Run {
-            batch: &self.batch(table),
-            dataset: &dataset,
+            batch: &self.batch(name),
+            dataset,
             source,
             destination: &self.destination,
             stream: ports.stream,
@@ -164,14 +229,18 @@ impl Extract {
         self.lookback.since(self.date).filter(|_| table.is_incremental())
     }
 
-    /// Returns the batch of a table. Its name has the lookback: extracts with different rows must
+    /// Returns the name of a table's batch. It has the lookback: extracts with different rows must
     /// not share a checkpoint.
-    fn batch(&self, table: Table) -> Batch {
+    fn name(&self, table: Table) -> String {
         let since = self.since(table).map_or_else(|| "all".to_owned(), |day| day.to_string());
+        format!("{}_{}_{since}", self.date, table.name())
+    }
+
+    fn batch(&self, name: &str) -> Batch {
         Batch {
             shop: self.destination.shop.clone(),
-            connector: "oltp",
-            name: format!("{}_{}_{since}", self.date, table.name()),
+            connector: CONNECTOR,
+            name: name.to_owned(),
             business_date: self.date,
         }
     }

@@ -2,6 +2,7 @@
 //! their source.
 
 mod database;
+mod deletions;
 mod extract;
 mod lookback;
 mod rows;
@@ -9,5 +10,5 @@ mod table;
 
 pub use database::Database;
 pub use extract::Extract;
-pub use lookback::{Lookback, NotALookback};
+pub use lookback::{FullExtractDay, Lookback, NotALookback, NotAWeekday};
 pub use table::Table;

@@ -20,8 +20,7 @@ use crate::{Table, database::source_error};
 /// The rows of one table as a transaction sees them, in the order of their ids. The cursor is the
 /// last id of a page.
 ///
-/// The query runs once, and the database keeps its place in the result between two pages. A run
-/// that continues from a checkpoint queries the rows after an id.
+/// The query runs once, and the database keeps its place in the result between two pages.
 pub(crate) struct Rows<'a> {
     transaction: &'a Transaction<'a>,
     table: Table,
@@ -31,12 +30,11 @@ pub(crate) struct Rows<'a> {
     place: Mutex<Option<Place>>,
 }
 
-/// A place in a result: after which id it is, and what comes next.
+/// A place in a result.
 struct Place {
-    after: String,
     portal: Portal,
     /// The first row after the page. It was fetched with the page, so that rows with one id are
-    /// always seen together, also by a run that continues after the page.
+    /// always seen together.
     next: TableRow,
 }
 
@@ -51,9 +49,9 @@ struct TableRow {
 impl Source for Rows<'_> {
     async fn page(&self, cursor: Option<&str>) -> Result<Page, SourceError> {
         let mut place = self.place.lock().await;
-        let (portal, first) = match place.take() {
-            Some(place) if cursor == Some(&place.after) => (place.portal, Some(place.next)),
-            _ => (self.open(cursor).await?, None),
+        let (portal, first) = match (cursor, place.take()) {
+            (Some(_), Some(Place { portal, next })) => (portal, Some(next)),
+            _ => (self.open().await?, None),
         };
         let mut rows = Vec::from_iter(first);
         let (mut repeated, mut is_exhausted) = (0, false);
@@ -79,15 +77,19 @@ impl Source for Rows<'_> {
             tracing::warn!(table, column, repeated, "the table has equal rows; each counts once");
         }
         let next = (rows.len() > self.page_size).then(|| rows.pop()).flatten();
-        let after = rows.last().map(|row| row.id.clone());
-        let next_cursor = after.filter(|_| next.is_some());
-        *place = next_cursor.clone().zip(next).map(|(after, next)| Place { after, portal, next });
+        let next_cursor = rows.last().filter(|_| next.is_some()).map(|row| row.id.clone());
+        *place = next.map(|next| Place { portal, next });
         let rows: Result<_, _> = rows.into_iter().map(|row| self.raw(row)).collect();
         Ok(Page { rows: rows?, next_cursor })
     }
 
     /// Returns false: a transaction sees each row once, and ids are unique.
     fn may_repeat_rows(&self) -> bool {
+        false
+    }
+
+    /// Returns false: another transaction sees other rows, and a run has those of one.
+    fn may_resume(&self) -> bool {
         false
     }
 }
@@ -105,7 +107,7 @@ impl<'a> Rows<'a> {
         Self { transaction, table, currency, since, page_size, place: Mutex::default() }
     }
 
-    async fn open(&self, after: Option<&str>) -> Result<Portal, SourceError> {
+    async fn open(&self) -> Result<Portal, SourceError> {
         let failed = |error| source_error(error, &format!("table {}: ", self.table.name()));
         let columns =
             self.transaction.prepare(&self.table.columns_query()).await.map_err(failed)?;
@@ -113,10 +115,10 @@ impl<'a> Rows<'a> {
             columns.columns().iter().map(|column| (column.name(), column.type_().name())).collect();
         let query = self
             .table
-            .query(&types, self.since.is_some(), after.is_some())
+            .query(&types, self.since.is_some())
             .map_err(|reason| SourceError::Unavailable { reason, is_transient: false })?;
         let since = self.since.map(|day| day.to_string());
-        let texts = [Some(self.currency), since.as_deref(), after];
+        let texts = [Some(self.currency), since.as_deref()];
         let parameters: Vec<_> = texts.into_iter().flatten().map(Text).collect();
         let statement = self.transaction.prepare(&query).await.map_err(failed)?;
         self.transaction.bind_raw(&statement, parameters).await.map_err(failed)
@@ -204,7 +206,7 @@ fn differing(one: &str, other: &str) -> Vec<String> {
 }
 
 /// A parameter as it is written, which PostgreSQL reads as the type of the column that it is
-/// compared with: an id may be a number, a UUID or a text.
+/// compared with: the time of an order may be of any type of times.
 #[derive(Debug)]
 struct Text<'a>(&'a str);
 

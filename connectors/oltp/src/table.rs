@@ -26,7 +26,7 @@ enum Reading {
     Json,
     /// An amount of money, as a text, so that no reader rounds it.
     Amount,
-    /// A time; one without a zone is in UTC, as the session is.
+    /// A time; one without a zone is in that of the session.
     Time,
     /// The currency, which the connector knows from its configuration.
     Currency,
@@ -42,9 +42,15 @@ const FLOATS: [&str; 2] = ["float4", "float8"];
 const TEXTS: [&str; 4] = ["text", "varchar", "bpchar", "citext"];
 const TIMES: [&str; 3] = ["timestamptz", "timestamp", "date"];
 
+/// The SQL for the time when the transaction began, by the database's clock.
+pub(crate) const EXTRACTED_AT: &str =
+    "to_char(transaction_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
+
 impl Table {
-    /// All tables, in the order in which they are fetched.
-    pub const ALL: [Self; 4] = [Customers, Products, Orders, OrderItems];
+    /// All tables, in the order in which they are fetched. Items count if they were read with the
+    /// newest version of their order or later, so they are sent before their orders: an extract that
+    /// ends in between hides no item.
+    pub const ALL: [Self; 4] = [Customers, Products, OrderItems, Orders];
 
     /// Returns the table's name in the database.
     #[must_use]
@@ -99,6 +105,17 @@ impl Table {
         }
     }
 
+    /// Returns whether the rows that the table no longer has are sent. Those of `order_items` stop
+    /// counting with the next version of their order.
+    pub(crate) fn has_deletions(self) -> bool {
+        self != OrderItems
+    }
+
+    /// Returns the query for the ids of all rows, as text.
+    pub(crate) fn ids_query(self) -> String {
+        format!("select {}::text from {}", self.key(), self.name())
+    }
+
     /// Returns a query that is prepared and never run, for the types of the columns.
     pub(crate) fn columns_query(self) -> String {
         format!("select {} from {}", self.columns(), self.source())
@@ -106,8 +123,7 @@ impl Table {
 
     /// Returns the query for the rows, in the order of their ids. It has two columns: the id as
     /// text and the row as JSON. `types` has the names of the columns' types. `$1` is the currency,
-    /// `$2` the day from which on rows are taken if `is_since`; the last parameter the id after
-    /// which the rows begin if `is_after`.
+    /// `$2` the day from which on rows are taken if `is_since`.
     ///
     /// Rows are sorted before any field is converted (`offset 0` keeps the planner from merging
     /// both), so that a value that cannot be converted fails after all rows before it have been
@@ -119,7 +135,6 @@ impl Table {
         self,
         types: &BTreeMap<&str, &str>,
         is_since: bool,
-        is_after: bool,
     ) -> Result<String, String> {
         let mut fields = Vec::new();
         for (field, _, reading) in self.fields() {
@@ -130,24 +145,14 @@ impl Table {
             fields.push(format!("'{field}', {expression}"));
         }
         let key = format!("{}.{}", self.name(), self.key());
-        let mut conditions = Vec::new();
-        let mut parameters = 1;
-        if is_since {
-            parameters += 1;
-            conditions
-                .push(format!("(orders.order_date >= ${parameters} or orders.order_date is null)"));
-        }
-        if is_after {
-            parameters += 1;
-            conditions.push(format!("{key} > ${parameters}"));
-        }
-        let conditions = match conditions.as_slice() {
-            [] => String::new(),
-            conditions => format!(" where {}", conditions.join(" and ")),
+        let condition = if is_since {
+            " where orders.order_date >= $2 or orders.order_date is null"
+        } else {
+            ""
         };
         Ok(format!(
             "select picked.row_key::text, json_build_object({})::text \
-             from (select {key} as row_key, {} from {}{conditions} order by {key} offset 0) \
+             from (select {key} as row_key, {} from {}{condition} order by {key} offset 0) \
              as picked \
              cross join (select $1::text as currency) as shop order by picked.row_key",
             fields.join(", "),
@@ -237,11 +242,11 @@ impl Reading {
             Json => column.to_owned(),
             Amount => return amount(column, column_type),
             Time if TIMES.contains(&column_type) || TEXTS.contains(&column_type) => {
-                format!("{column}::timestamptz")
+                format!("(to_json({column}::timestamptz at time zone 'UTC') #>> '{{}}') || 'Z'")
             }
             Time => return None,
             Currency => "shop.currency".to_owned(),
-            ExtractedAt => "transaction_timestamp()".to_owned(),
+            ExtractedAt => EXTRACTED_AT.to_owned(),
         })
     }
 }
@@ -308,26 +313,21 @@ mod tests {
     }
 
     #[test]
-    fn a_day_and_an_id_are_parameters_of_the_query() {
-        let query = Orders.query(&types(Orders, "numeric"), true, true).unwrap();
-        let condition = "from orders where (orders.order_date >= $2 or orders.order_date is null) \
-                         and orders.order_id > $3 order by orders.order_id offset 0) as picked \
+    fn currency_and_day_are_parameters_of_the_query() {
+        let query = Orders.query(&types(Orders, "numeric"), true).unwrap();
+        let condition = "from orders where orders.order_date >= $2 or orders.order_date is null \
+                         order by orders.order_id offset 0) as picked \
                          cross join (select $1::text as currency) as shop order by picked.row_key";
         assert!(query.ends_with(condition), "{query}");
 
-        let query = Customers.query(&types(Customers, ""), false, true).unwrap();
-        assert!(
-            query.contains(" from customers where customers.customer_id > $2 order by"),
-            "{query}"
-        );
-        let query = Products.query(&types(Products, "money"), false, false).unwrap();
+        let query = Products.query(&types(Products, "money"), false).unwrap();
         assert!(query.contains(" from products order by products.product_id offset 0"), "{query}");
     }
 
     #[test]
     fn a_float_is_read_by_its_text_and_never_cast_to_numeric() {
         for float in FLOATS {
-            let query = Products.query(&types(Products, float), false, false).unwrap();
+            let query = Products.query(&types(Products, float), false).unwrap();
             assert!(query.contains("trim_scale(picked.price::text::numeric)::text"), "{query}");
             assert!(!query.contains("picked.price::numeric"), "{query}");
         }
@@ -338,7 +338,7 @@ mod tests {
         let refused = |table: Table, field, column_type| {
             let mut types = types(table, "numeric");
             types.insert(field, column_type);
-            table.query(&types, false, false).unwrap_err()
+            table.query(&types, false).unwrap_err()
         };
 
         let reason = refused(Products, "cost", "jsonb");

@@ -234,6 +234,12 @@ pub fn connector_keys(connector: &str, shop: &str, batch: &str, digest: &str) ->
     format!("state/connectors/{connector}/{shop}/{batch}/{digest}.keys")
 }
 
+/// `state/connectors/<connector>/<shop>/ids/<table>.jsonl`: the ids that the last extract found in a
+/// table, one per line.
+pub fn connector_ids(connector: &str, shop: &str, table: &str) -> String {
+    format!("state/connectors/{connector}/{shop}/ids/{table}.jsonl")
+}
+
 /// `state/freshness/<dataset>.json`: the last known freshness of a dataset.
 pub fn freshness(dataset: &str) -> String {
     format!("state/freshness/{dataset}.json")
