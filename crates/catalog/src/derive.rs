@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shoplake_contracts::{ColumnType, Contract, Contracts, Partitioning};
 use shoplake_engine::{DataFusion, EngineError, gold};
-use shoplake_jobs::{LoadColumn, Partition, PartitionError};
+use shoplake_jobs::{LoadColumn, Partition, PartitionError, PartitionKind};
 use shoplake_lake::{ETag, MemoryStore, keys};
 use shoplake_models::{Description, GoldHead, Listing, Model, Models, Plan};
 
@@ -63,9 +63,9 @@ pub enum CatalogError {
         /// The column.
         column: String,
     },
-    /// The day that stands for all days is invalid.
+    /// The partition that stands for all of a kind is invalid.
     #[error(transparent)]
-    Day(#[from] PartitionError),
+    Partition(#[from] PartitionError),
 }
 
 /// Returns the tables of all datasets and models.
@@ -121,8 +121,8 @@ fn dataset(contract: &Contract) -> Result<Table, CatalogError> {
             vec![PartitionKey {
                 name: "bucket".to_owned(),
                 key_type: "int",
-                description: format!("crc32({column}) modulo {buckets}"),
-                projection: Projection::Integer { last: buckets - 1, digits: 4 },
+                description: format!("crc32({column}) modulo {}", buckets.count),
+                projection: Projection::Integer { last: buckets.count - 1, digits: 4 },
             }],
         ),
     };
@@ -205,11 +205,16 @@ fn model_table(model: &Model, columns: &[LoadColumn]) -> Result<Table, CatalogEr
 /// Returns the columns of a model's query. It runs over inputs without rows, whose types are
 /// declared.
 async fn columns(models: &Models, model: &Model) -> Result<Vec<LoadColumn>, CatalogError> {
-    let day: Partition = "2000-01-01".parse()?;
+    let partition: Partition = match model.kind() {
+        PartitionKind::Hour => "2000-01-01T00",
+        PartitionKind::Day => "2000-01-01",
+        PartitionKind::Bucket(_) => "0000",
+    }
+    .parse()?;
     // With an earlier commit, as the planner makes no job for a new partition without inputs.
     let head =
         GoldHead { etag: ETag::new("\"\""), version: 0, inputs: String::new(), job: String::new() };
-    let Plan::Job(job) = models.plan(model, day, &Listing::new(), Some(&head)) else {
+    let Plan::Job(job) = models.plan(model, partition, &Listing::new(), Some(&head)) else {
         return Err(CatalogError::Unplanned { model: model.name.clone() });
     };
     let output = shoplake_engine::run(&MemoryStore::default(), &job, None, &DataFusion::default())

@@ -15,7 +15,7 @@ mod render;
 mod testing;
 
 pub use definition::{DefinitionError, Reason};
-pub use models::{Check, InputPrefix, InputRange, Model, Models};
+pub use models::{Check, InputRange, Model, Models};
 pub use plan::{Listing, Plan};
 pub use query::QueryError;
 pub use shoplake_index::{
