@@ -75,9 +75,7 @@ def note_dirty(lake: Lake, model: str, partition: str, now: datetime) -> None:
     _update(lake, model, partition, note)
 
 
-def _update(
-    lake: Lake, model: str, partition: str, change: Callable[[Json], None]
-) -> Json:
+def _update(lake: Lake, model: str, partition: str, change: Callable[[Json], None]) -> Json:
     """Changes the state of a partition, and returns it. Writes its marker first if it begins to
     owe something.
     """

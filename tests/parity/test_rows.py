@@ -102,6 +102,21 @@ def test_an_error_names_an_object_that_is_not_parquet(
         run(spark, lake)
 
 
+def test_buckets_are_those_of_conform(spark: SparkSession, lake: MemoryLake) -> None:
+    texts = ["123456789", "", "1", "order-1", "é"]
+    lake.write(OBJECT, lines(*["1.0000"] * len(texts), note=pa.array(texts)))
+    gold = run(
+        spark,
+        lake,
+        **query(
+            "crc32(cast(note as string)) % 64 as bucket, crc32(cast(line as string)) % 64 as other"
+        ),
+    )
+    # As crates/contracts/src/partitioning.rs has them.
+    assert values(gold, "bucket") == [38, 0, 55, 47, 62]
+    assert values(gold, "other")[1] == 55
+
+
 def test_a_table_without_objects_is_empty_and_typed(spark: SparkSession, lake: MemoryLake) -> None:
     gold = run(spark, lake)
     assert gold.rows.num_rows == 0

@@ -87,10 +87,10 @@ pub(crate) struct PartitionsArguments {
     model: String,
     /// The first partition: a day such as 2010-12-01, an hour such as 2010-12-01T09 or a bucket
     /// such as 0007, as the model has them.
-    #[arg(long)]
+    #[arg(long, value_name = "PARTITION")]
     from: Partition,
     /// The last partition.
-    #[arg(long)]
+    #[arg(long, value_name = "PARTITION")]
     to: Partition,
 }
 

@@ -89,8 +89,9 @@ fn bucket(text: &str, buckets: u32) -> Partition {
 /// The text is not a declaration of a partitioning.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "invalid partitioning {0:?}: expected day(column), hour(column) or bucket(column, n), where n is \
-     a power of two up to {MAX_BUCKETS}; after a doubling bucket(column, n, m), where m is a former n"
+    "invalid partitioning {0:?}: expected day(column), hour(column) or bucket(column, n), where n \
+     is a power of two up to {MAX_BUCKETS}; after a doubling bucket(column, n, m), where m is a \
+     former n"
 )]
 pub struct PartitioningError(String);
 

@@ -32,7 +32,8 @@ pub(crate) struct Fetched<'j> {
 impl Fetched<'_> {
     /// Returns whether all of the object was fetched.
     pub(crate) fn is_whole(&self) -> bool {
-        matches!(self.pieces.pieces.as_slice(), [(0, bytes)] if bytes.len() as u64 == self.head.size)
+        let size = self.head.size;
+        matches!(self.pieces.pieces.as_slice(), [(0, bytes)] if bytes.len() as u64 == size)
     }
 }
 

@@ -226,9 +226,15 @@ fn decode(
     }
     *room = room.saturating_sub(size);
     let mut partitions = vec![Vec::new(); parallelism.max(1)];
-    for (number, few) in batches.chunks(BATCHES).enumerate() {
+    let mut batches = batches.into_iter();
+    for number in 0.. {
+        // Each few are dropped once they are put together, so that no row is in memory twice.
+        let few: Vec<_> = batches.by_ref().take(BATCHES).collect();
+        if few.is_empty() {
+            break;
+        }
         let partition = number % partitions.len();
-        partitions[partition].push(concat_batches(schema, few)?);
+        partitions[partition].push(concat_batches(schema, &few)?);
     }
     MemTable::try_new(schema.clone(), partitions).map(Some)
 }

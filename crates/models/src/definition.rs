@@ -90,8 +90,8 @@ pub enum Reason {
     },
     /// No input has partitions that correspond to those of the model, so none is ever dirty.
     #[error(
-        "all inputs are reference tables or read whole (\"all\"), so no partition is ever computed: \
-         add a dataset or a model of which each partition reads its own"
+        "all inputs are reference tables or read whole (\"all\"), so no partition is ever \
+         computed: add a dataset or a model of which each partition reads its own"
     )]
     NoPartitions,
     /// The partitions of an input do not correspond to those of the model.
@@ -115,8 +115,8 @@ pub enum Reason {
     MovableRows(String),
     /// An input of a model by time is read whole.
     #[error(
-        "the model is by {model} and reads {input:?} whole (\"all\"): each change would dirty every \
-         {model} there is; make it a model by bucket, or join {input:?} in a view of the warehouse"
+        "the model is by {model} and reads {input:?} whole (\"all\"): each change would dirty \
+         every {model} there is; make it a model by bucket, or join {input:?} in a view of the warehouse"
     )]
     ReadWhole {
         /// How the model is partitioned.
@@ -360,8 +360,8 @@ fn expected_input(model: PartitionKind) -> &'static str {
     match model {
         PartitionKind::Hour => "inputs by hour",
         PartitionKind::Day => {
-            "inputs by day or hour, or a model by bucket with the column of its rows that names the \
-             day (\"by_column\")"
+            "inputs by day or hour, or a model by bucket with the column of its rows that names \
+             the day (\"by_column\")"
         }
         PartitionKind::Bucket(_) => {
             "inputs with as many buckets, or an input that is read whole (\"all\")"
@@ -495,8 +495,8 @@ fn partitioning(text: &str) -> Result<Partitioning, Reason> {
         // Doubling computes all buckets of a model again.
         Partitioning::Bucket { buckets, .. } => buckets.count == buckets.oldest,
     });
-    let expected = "a column with the day of a row, hour(column) with a column that has the hour, or \
-                    bucket(column, n) with a power of two";
+    let expected = "a column with the day of a row, hour(column) with a column that has the \
+                    hour, or bucket(column, n) with a power of two";
     parsed.ok_or_else(|| value("partition", text.to_owned(), expected))
 }
 
@@ -700,11 +700,12 @@ mod tests {
             ),
             (
                 daily("-- by_column = { \"gold.orders_clean\" = \"sold_on\" }"),
-                "unknown column \"sold_on\" in by_column: the query returns shop_id, id, day, bucket",
+                "unknown column \"sold_on\" in by_column: the query returns shop_id, id, day, \
+                 bucket",
             ),
             (
                 daily("-- by_column = { \"gold.orders\" = \"day\" }"),
-                "invalid by_column \"gold.orders\" in the header: expected datasets and models among",
+                "invalid by_column \"gold.orders\" in the header: expected datasets and models",
             ),
             (bucket("silver.sales", ""), "by bucket of 16 and its input \"silver.sales\" by day"),
             (
@@ -723,7 +724,7 @@ mod tests {
                     "sales/orders_clean.sql",
                     bucketed(&["silver.orders"], "").replace("(id, 16)", "(id, 32)"),
                 )]),
-                "by bucket of 32 and its input \"silver.orders\" by bucket of 16: expected inputs with",
+                "by bucket of 32 and its input \"silver.orders\" by bucket of 16: expected inputs",
             ),
             (
                 hour(|text| text.replace("silver.taps", "silver.clicks")),
@@ -731,7 +732,7 @@ mod tests {
             ),
             (
                 hour(|text| text.replace("silver.taps", "silver.sales")),
-                "the model is by hour and its input \"silver.sales\" by day: expected inputs by hour",
+                "by hour and its input \"silver.sales\" by day: expected inputs by hour",
             ),
             (
                 hour(|text| text.replace("\nselect", "\n-- lookback_days = 2\nselect")),

@@ -33,8 +33,8 @@ impl Models {
     /// objects. Reference tables have their packaged rows.
     ///
     /// A partition without gold and without an object of its own in an input is empty and not
-    /// computed, even if other days of its window have inputs. Otherwise a lookback of 30 days would
-    /// compute 30 days of the future. A partition that is in gold stays up to date.
+    /// computed, even if other days of its window have inputs. Otherwise a lookback of 30 days
+    /// would compute 30 days of the future. A partition that is in gold stays up to date.
     pub fn plan(
         &self,
         model: &Model,

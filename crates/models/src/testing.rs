@@ -80,7 +80,8 @@ pub(crate) fn bucketed(inputs: &[&str], more: &str) -> String {
     format!(
         "-- grain = \"one row per order\"\n-- key = [\"shop_id\", \"id\"]\n\
          -- partition = \"bucket(id, 16)\"\n-- inputs = [{}]\n{more}\n\
-         with rows as (\n{}\n)\n\nselect shop_id, id, max(day) as day from rows group by shop_id, id\n",
+         with rows as (\n{}\n)\n\n\
+         select shop_id, id, max(day) as day from rows group by shop_id, id\n",
         quoted.join(", "),
         rows.collect::<Vec<_>>().join("\nunion all\n"),
     )

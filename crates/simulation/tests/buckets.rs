@@ -159,7 +159,7 @@ fn expected(edits: &[(usize, &Edit)]) -> [Vec<String>; 3] {
 
 /// What the models have, in gold and in the warehouse.
 async fn found(lake: &Lake) -> [Vec<String>; 3] {
-    let mut found = [const { Vec::new() }; 3];
+    let mut found: [Vec<String>; 3] = Default::default();
     for (place, (model, columns)) in [
         ("orders_clean", "order_id sold_on units"),
         ("orders_by_day", "sold_on orders units"),
@@ -206,7 +206,8 @@ proptest! {
         deliveries in 1_usize..5,
     ) {
         let mut sent: Vec<(usize, &Edit)> = edits.iter().enumerate().collect();
-        sent.sort_by_key(|(number, _)| (*number as u64 ^ order).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let place = |number: usize| (number as u64 ^ order).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        sent.sort_by_key(|(number, _)| place(*number));
         let size = sent.len().div_ceil(deliveries);
         runtime().block_on(async {
             let lake = lake("bucket(order_id, 4)", 4);

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{Days, NaiveDate};
 use shoplake_engine::DataFusion;
+use shoplake_jobs::Partition;
 use shoplake_lake::{Condition, ETag, Entry, Head, Metadata, Object, PutError, Store, StoreError};
 use shoplake_testing::{Lake, Row, row, texts};
 
@@ -120,7 +121,7 @@ async fn lake() -> Lake {
     let committed = lake.commit("orders_clean", "0007").await;
     assert_eq!(committed.rows.num_rows(), 20_000);
     let days: Vec<_> = committed.dirtied.iter().map(|dirty| dirty.until.unwrap()).collect();
-    assert_eq!(days, ["2011-03-10".parse().unwrap()]);
+    assert_eq!(days, ["2011-03-10".parse::<Partition>().unwrap()]);
     lake
 }
 
