@@ -116,7 +116,8 @@ pub enum Reason {
     /// An input of a model by time is read whole.
     #[error(
         "the model is by {model} and reads {input:?} whole (\"all\"): each change would dirty \
-         every {model} there is; make it a model by bucket, or join {input:?} in a view of the warehouse"
+         every {model} there is; make it a model by bucket, or join {input:?} in a view of the \
+         warehouse"
     )]
     ReadWhole {
         /// How the model is partitioned.
