@@ -1,7 +1,6 @@
 //! Loads into the warehouse again what is in gold: after loads that failed, or after the warehouse
 //! was lost.
 
-use chrono::NaiveDate;
 use shoplake_aws::{Executions, PortError};
 use shoplake_index::{IndexedModel, ModelIndex};
 use shoplake_jobs::Partition;
@@ -9,17 +8,17 @@ use shoplake_lake::Store;
 use shoplake_platform::failure::Failure;
 use shoplake_warehouse::{LoadRecord, Warehouse, load_records};
 
-use crate::days;
 use crate::failure::{self, Failures};
+use crate::partitions;
 use crate::response::Reloaded;
 
-/// The most days of one reload, a leap year: each is an execution, and all of them load into one
-/// warehouse.
-const MAX_DAYS: usize = 366;
+/// The most partitions of one reload, a leap year of days: each is an execution, and all of them
+/// load into one warehouse.
+const MAX_PARTITIONS: usize = 366;
 
-/// Starts silver-to-gold with the committed result of each of the model's days, both ends included.
-/// A day that fails keeps no other day back, unless a service is away. Run it again if it fails:
-/// the warehouse loads only commits that it does not have.
+/// Starts silver-to-gold with the committed result of each of the model's partitions, both ends
+/// included. A partition that fails keeps no other one back, unless a service is away. Run it again
+/// if it fails: the warehouse loads only commits that it does not have.
 ///
 /// What is in gold is right, also if the warehouse has a newer commit because an older object was
 /// restored: [`LoadRecord::reload_planned_at`](shoplake_warehouse::LoadRecord::reload_planned_at)
@@ -27,24 +26,24 @@ const MAX_DAYS: usize = 366;
 ///
 /// An object that was committed before its model changed is loaded unchanged. A column that its
 /// table lacks is added. A column that only the table has is null in its rows. A column of another
-/// type fails the load until the day is computed again.
+/// type fails the load until the partition is computed again.
 pub(crate) async fn reload(
     models: &ModelIndex,
     lake: &dyn Store,
     warehouse: &dyn Warehouse,
     executions: &dyn Executions,
     name: String,
-    from: NaiveDate,
-    to: NaiveDate,
+    from: Partition,
+    to: Partition,
 ) -> Result<Reloaded, Failure> {
-    let model = days::model(models, &name)?;
+    let model = partitions::model(models, &name)?;
     if model.warehouse.is_none() {
         return Err(Failure::permanent(format!(
             "cannot reload {name:?}: expected a model with a warehouse table, this one only serves \
              other models"
         )));
     }
-    let days = days::range(from, to, MAX_DAYS)?;
+    let partitions = partitions::range(model, from, to, MAX_PARTITIONS)?;
     // Before gold, so that a commit in between does not look like a restore.
     let loaded = load_records(warehouse, &name).await.map_err(|error| {
         Failure::retryable(format!(
@@ -54,8 +53,7 @@ pub(crate) async fn reload(
     })?;
     let (mut started, mut restored, mut absent) = (0, 0, 0);
     let mut failures = Failures::default();
-    for day in days {
-        let partition = Partition::Day(day);
+    for partition in partitions {
         let record = loaded.get(&partition.to_string());
         match start(model, lake, executions, partition, record).await {
             Ok(Some(is_restored)) => {
@@ -99,7 +97,7 @@ async fn start(
 }
 
 fn unavailable(error: PortError) -> Failure {
-    let advice = "run the same reload again (a second load of a day has no effect)";
+    let advice = "run the same reload again (a second load of a partition has no effect)";
     failure::unavailable(error, advice)
 }
 
@@ -124,7 +122,7 @@ mod tests {
 
     const MODEL: &str = "total_sales_by_region_product";
 
-    fn day(text: &str) -> NaiveDate {
+    fn day(text: &str) -> Partition {
         text.parse().unwrap()
     }
 
@@ -380,8 +378,8 @@ mod tests {
         for (model, from, to, expected) in [
             ("totals", "2010-12-01", "2010-12-01", "unknown model"),
             (silver.as_str(), "2010-12-01", "2010-12-01", "only serves other models"),
-            (MODEL, "2010-12-02", "2010-12-01", "1 to 366 days"),
-            (MODEL, "2010-12-01", "2011-12-02", "1 to 366 days"),
+            (MODEL, "2010-12-02", "2010-12-01", "1 to 366 partitions"),
+            (MODEL, "2010-12-01", "2011-12-02", "1 to 366 partitions"),
         ] {
             let (lake, executions) = (MemoryStore::default(), MemoryExecutions::default());
             let failure = reload(
