@@ -205,13 +205,13 @@ def _view(sql: str, tokens: list[Token]) -> Query | None:
     match [_word(token) for token in tokens]:
         case ["create", *_, "with", "no", "schema", "binding"] as words if "view" in words[:4]:
             name, query = words.index("view") + 1, words.index("as") + 1
-            texts = (
+            texts = [
                 sql[tokens[name].start : tokens[query - 1].start],
                 _to_postgres(sql[tokens[query].start : tokens[-4].start]),
-            )
+            ]
             procedure = "create_late_binding_view"
         case ["drop", "view", "if", "exists", *_]:
-            texts = (sql[tokens[4].start : tokens[-1].end + 1],)
+            texts = [sql[tokens[4].start : tokens[-1].end + 1]]
             procedure = "drop_view_if_exists"
         case _:
             return None
