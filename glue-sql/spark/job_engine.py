@@ -29,6 +29,7 @@ SAMPLE_ROWS = 5
 SAMPLE_CHARS = 200
 MAX_FAILED_SHOPS = 50
 MASKED = "***"
+ROW_GROUP_ROWS = 8192
 
 # The column with the shop of a row, and the name of rows where it is null. No shop is called that.
 SHOP = "shop_id"
@@ -97,7 +98,10 @@ class Gold:
         rows = self.rows.replace_schema_metadata(
             {f"{PREFIX}{name}": value for name, value in metadata.items()}
         )
-        pq.write_table(rows, sink, compression="zstd", compression_level=3)
+        # As crates/gold does: a reader of some days fetches few row groups of a bucket.
+        is_bucket = job["partition"]["type"] == "bucket"
+        size = ROW_GROUP_ROWS if is_bucket else None
+        pq.write_table(rows, sink, size, compression="zstd", compression_level=3)
         return sink.getvalue().to_pybytes()
 
 
@@ -506,7 +510,8 @@ def _sorted(job: Json, rows: pa.Table) -> pa.Table:
     """Returns the rows in the stored order. It is total: committed rows have unique keys without
     nulls.
     """
-    return rows.sort_by([(column, "ascending") for column in job["sort"]]).combine_chunks()
+    order = [(column, "ascending") for column in job["sort"]]
+    return rows.sort_by(order, null_placement="at_start").combine_chunks()
 
 
 def _stored_columns(job: Json, frame: DataFrame) -> dict[str, str]:
@@ -690,43 +695,84 @@ def bits(table: pa.Table) -> pa.Table:
 
 def _dirtied(job: Json, changed: list[pa.Table]) -> list[Json]:
     """Returns the partitions of other models that read a changed row."""
-    partitions: dict[str, set[date]] = {}
+    partitions: dict[str, set[str]] = {}
     for downstream in job["downstream"]:
-        for table in changed:
-            column = downstream["column"]
-            if column not in table.column_names or table.schema.field(column).type != pa.date32():
-                raise _missing(job, column, "downstream (as a date)")
-            for day in pc.unique(table[column]).to_pylist():
-                partitions.setdefault(downstream["model"], set()).update(
-                    [] if day is None else read_by(downstream, day)
-                )
+        found = partitions.setdefault(downstream["model"], set())
+        correspondence = downstream["correspondence"]
+        if "by_column" in correspondence:
+            by_column = correspondence["by_column"]
+            for day in _days(job, by_column["column"], changed):
+                found.update(read_by(by_column, day))
+        elif any(table.num_rows for table in changed):
+            found.update(_computed_from(downstream, job["partition"]["value"]))
     reason = f"{job['model']} changed {job['partition']['value']}"
     return [
-        dirty for model, days in sorted(partitions.items()) for dirty in runs(model, days, reason)
+        dirty for model, found in sorted(partitions.items()) for dirty in runs(model, found, reason)
     ]
 
 
-def read_by(downstream: Json, day: date) -> list[date]:
-    """Returns the partitions of a downstream model that read this day: from D - lookahead to D +
-    lookback.
+def _days(job: Json, column: str, changed: list[pa.Table]) -> set[date]:
+    """Returns the days that the column has in changed rows. From old rows without the column no day
+    was computed.
     """
+    days: set[date] = set()
+    for table in changed:
+        if column in table.column_names and table.schema.field(column).type == pa.date32():
+            days.update(pc.unique(table[column]).drop_null().to_pylist())
+        elif table is changed[-1]:
+            raise _missing(job, column, "downstream (as a date)")
+    return days
+
+
+def _computed_from(downstream: Json, changed: str) -> list[str]:
+    """Returns the partitions of a downstream model that read this partition."""
+    match downstream["correspondence"]:
+        case {"days": window}:
+            return read_by(window, date.fromisoformat(changed[:10]))
+        case "all":
+            return [f"{bucket:04}" for bucket in range(downstream["kind"]["bucket"]["count"])]
+        case _:
+            return [changed]
+
+
+def read_by(window: Json, day: date) -> list[str]:
+    """Returns the days that are computed from this one: from D - lookahead to D + lookback."""
     days = range(
-        day.toordinal() - downstream["lookahead_days"],
-        day.toordinal() + downstream["lookback_days"] + 1,
+        day.toordinal() - window["lookahead_days"],
+        day.toordinal() + window["lookback_days"] + 1,
     )
-    return [date.fromordinal(number) for number in days if 1 <= number <= date.max.toordinal()]
+    return [
+        date.fromordinal(number).isoformat()
+        for number in days
+        if 1 <= number <= date.max.toordinal()
+    ]
 
 
-def runs(model: str, days: Iterable[date], reason: str) -> list[Json]:
-    """Returns one message for each run of days without a gap, as shoplake-jobs does."""
+def runs(model: str, partitions: Iterable[str], reason: str) -> list[Json]:
+    """Returns one message for each run of partitions without a gap, as shoplake-jobs does."""
     messages: list[Json] = []
     for _, run in groupby(
-        enumerate(sorted(days)), lambda numbered: numbered[1].toordinal() - numbered[0]
+        enumerate(sorted(partitions)), lambda numbered: _number(numbered[1]) - numbered[0]
     ):
         first, last = (numbered := list(run))[0][1], numbered[-1][1]
-        until = {} if first == last else {"until": last.isoformat()}
-        messages.append({"model": model, "partition": first.isoformat(), **until, "reason": reason})
+        until = {} if first == last else {"until": last}
+        messages.append({"model": model, "partition": first, **until, "reason": reason})
     return messages
+
+
+def days_of(dirty: Json) -> list[str]:
+    """Returns the days that a message names."""
+    first, last = _number(dirty["partition"]), _number(dirty.get("until", dirty["partition"]))
+    return [date.fromordinal(number).isoformat() for number in range(first, last + 1)]
+
+
+def _number(partition: str) -> int:
+    """Returns the number of a bucket, a day or an hour. The next one has the next number."""
+    if len(partition) == len("0007"):
+        return int(partition)
+    day, _, hour = partition.partition("T")
+    number = date.fromisoformat(day).toordinal()
+    return 24 * number + int(hour) if hour else number
 
 
 # Errors that values of the inputs can cause.

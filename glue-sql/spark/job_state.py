@@ -5,6 +5,7 @@ a job in it. Everything else that happens to a state is up to the functions.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from job_lake import Conflict, Json, Lake, RetryableError, to_json
@@ -17,7 +18,11 @@ DELIVERY = timedelta(minutes=15)
 
 def state_key(job: Json) -> str:
     """Returns the key of the state of the job's partition."""
-    return f"state/partitions/{job['model']}/{job['partition']['value']}.json"
+    return _key(job["model"], job["partition"]["value"])
+
+
+def _key(model: str, partition: str) -> str:
+    return f"state/partitions/{model}/{partition}.json"
 
 
 def read(lake: Lake, job: Json) -> Json:
@@ -41,29 +46,52 @@ def end(
     `version` is the version in gold, whose dirtied partitions are published; 0 if it is unknown.
     `alert` has the failed checks of the commit to alert people to.
     """
-    for _ in range(ATTEMPTS):
-        found = lake.get(state_key(job))
-        before = _parsed(found.body) if found else {}
-        state = dict(before)
-        lease = before.get("lease") or {}
+    slot = None
+
+    def complete(state: Json) -> None:
+        nonlocal slot
+        lease = state.get("lease") or {}
         slot = lease.get("slot") if lease.get("job") == job["id"] else None
         _complete(state, job, outcome, version, withheld, alert, now)
+
+    state = _update(lake, job["model"], job["partition"]["value"], complete)
+    if slot is not None:
+        _free(lake, slot, job["id"])
+    return state.get("dirty_since") is not None
+
+
+def note_dirty(lake: Lake, model: str, partition: str, now: datetime) -> None:
+    """Notes in the state of a partition that changes have arrived."""
+
+    def note(state: Json) -> None:
+        state["dirty_since"] = state.get("dirty_since") or _text(now)
+
+    _update(lake, model, partition, note)
+
+
+def _update(lake: Lake, model: str, partition: str, change: Callable[[Json], None]) -> Json:
+    """Changes the state of a partition, and returns it. Writes its marker first if it begins to
+    owe something.
+    """
+    key = _key(model, partition)
+    for _ in range(ATTEMPTS):
+        found = lake.get(key)
+        before = _parsed(found.body) if found else {}
+        state = dict(before)
+        change(state)
         is_owed = _owes(state)
         if is_owed and not before.get("marked"):
-            lake.put(f"state/owed/{job['model']}/{job['partition']['value']}", b"")
+            lake.put(f"state/owed/{model}/{partition}", b"")
         state["marked"] = is_owed or bool(before.get("marked"))
         try:
             condition = {"If-Match": found.etag} if found else {"If-None-Match": "*"}
-            lake.put(state_key(job), to_json(state).encode(), condition=condition)
+            lake.put(key, to_json(state).encode(), condition=condition)
         except Conflict:
             # The client repeats a write whose answer is lost, which then conflicts with itself.
-            again = lake.get(state_key(job))
+            again = lake.get(key)
             if not again or _parsed(again.body) != state:
                 continue
-        if slot is not None:
-            _free(lake, slot, job["id"])
-        return state.get("dirty_since") is not None
-    key = state_key(job)
+        return state
     raise RetryableError(f'another writer changed "{key}" at each of {ATTEMPTS} attempts')
 
 

@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +28,7 @@ from job_engine import (
     check_runs,
     commit_metadata,
     compute,
+    days_of,
     portable,
     withheld,
 )
@@ -44,10 +46,10 @@ from job_lake import (
     Workspace,
     to_json,
 )
-from job_state import end, read
+from job_state import end, note_dirty, read
 from pyspark.sql import SparkSession
 
-JOB_VERSION = 2
+JOB_VERSION = 3
 JOB_FIELDS = {
     "version",
     "id",
@@ -128,14 +130,14 @@ class Transform:
             # An earlier attempt ended after its commit, which has everything for the next steps.
             gold = Gold.decode(key, current.body)
             if published < job["output"]["version"]:
-                self._outbox.publish(gold.dirtied)
+                self._publish(job, gold.dirtied)
             return {**self._committed(job, gold), **_planned(current)}
         if (current and current.etag) != expected:
             return self._conflict(job, "another job has committed since it was planned")
         before = Gold.decode(key, current.body) if current else None
         version_before = int(current.metadata.get("version", 0)) if current else 0
         if before and published < version_before:
-            self._outbox.publish(before.dirtied)
+            self._publish(job, before.dirtied)
 
         alone = self._spark.sparkContext.master.startswith("local")
         workspace = LocalWorkspace(self._lake) if alone else Workspace(self._lake, folder)
@@ -166,8 +168,28 @@ class Transform:
                 return self._conflict(job, "another job committed while it ran")
             planned = _planned(head)
         measure({"written_gold_rows_count": gold.rows.num_rows, "written_parquet_bytes": len(body)})
-        self._outbox.publish(gold.dirtied)
+        self._publish(job, gold.dirtied)
         return {**self._committed(job, gold), **planned}
+
+    def _publish(self, job: Json, dirtied: list[Json]) -> None:
+        """Publishes the partitions that a commit dirtied. Days that are read by column are noted in
+        their states first, as functions/transform does.
+        """
+        by_column = {
+            downstream["model"]
+            for downstream in job["downstream"]
+            if "by_column" in downstream["correspondence"]
+        }
+        days = [
+            (dirty["model"], day)
+            for dirty in dirtied
+            if dirty["model"] in by_column
+            for day in days_of(dirty)
+        ]
+        now = datetime.now(UTC)
+        with ThreadPoolExecutor(CONCURRENT_READS) as pool:
+            list(pool.map(lambda day: note_dirty(self._lake, *day, now), days))
+        self._outbox.publish(dirtied)
 
     def _committed(self, job: Json, gold: Gold) -> Json:
         """Records the end of a job whose commit is published. Returns the result with the requests

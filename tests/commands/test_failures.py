@@ -217,7 +217,7 @@ POS_DAY = ("pos-day", "--data")
         (("redrive", "--dataset", "web_traffic"), ["--day <YYYY-MM-DD>", "required"]),
         (("redrive", "--dataset", "pos_sales", "--day", "1.1.2026"), ["'1.1.2026'", "YYYY-MM-DD"]),
         (("report", "--no-such-option"), ["--no-such-option", "--help"]),
-        (("reload", "feedback_score", "--from", "2026-11-21"), ["--to <YYYY-MM-DD>"]),
+        (("reload", "feedback_score", "--from", "2026-11-21"), ["--to <PARTITION>"]),
         (("shop", "add"), ["<SHOP>"]),
     ],
 )

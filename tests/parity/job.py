@@ -86,7 +86,7 @@ def plan(lake: MemoryLake, **changes: object) -> str:
         to_json([(key, len(lake.objects[key].body)) for key in objects]).encode()
     ).hexdigest()
     job: Json = {
-        "version": 2,
+        "version": 3,
         "model": "takings",
         "partition": {"column": "day", "type": "date", "value": DAY},
         "inputs": [
@@ -106,7 +106,11 @@ def plan(lake: MemoryLake, **changes: object) -> str:
         "sort": ["shop_id", "day"],
         "checks": [],
         "downstream": [
-            {"model": "weekly", "column": "day", "lookback_days": 1, "lookahead_days": 0}
+            {
+                "model": "weekly",
+                "kind": "day",
+                "correspondence": {"days": {"lookback_days": 1, "lookahead_days": 0}},
+            }
         ],
         "output": {
             "key": GOLD,

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from job_engine import Gold, changed_rows, compute, read_by, runs, text
+from job_engine import Gold, _dirtied, changed_rows, compute, days_of, read_by, runs, text
 from job_lake import InputGone, JobError, Json, LocalWorkspace, Workspace
 from pyspark.sql import SparkSession
 
@@ -100,6 +100,21 @@ def test_an_error_names_an_object_that_is_not_parquet(
         JobError, match=f"silver.lines: the object {OBJECT} is not a valid Parquet file"
     ):
         run(spark, lake)
+
+
+def test_buckets_are_those_of_conform(spark: SparkSession, lake: MemoryLake) -> None:
+    texts = ["123456789", "", "1", "order-1", "é"]
+    lake.write(OBJECT, lines(*["1.0000"] * len(texts), note=pa.array(texts)))
+    gold = run(
+        spark,
+        lake,
+        **query(
+            "crc32(cast(note as string)) % 64 as bucket, crc32(cast(line as string)) % 64 as other"
+        ),
+    )
+    # As crates/contracts/src/partitioning.rs has them.
+    assert values(gold, "bucket") == [38, 0, 55, 47, 62]
+    assert values(gold, "other")[1] == 55
 
 
 def test_a_table_without_objects_is_empty_and_typed(spark: SparkSession, lake: MemoryLake) -> None:
@@ -266,20 +281,68 @@ def test_which_rows_a_computation_changed(old: pa.Table, new: pa.Table, names: s
 def test_a_change_dirties_every_day_that_reads_it() -> None:
     downstream = {"lookback_days": 2, "lookahead_days": 1}
     assert read_by(downstream, date(2010, 12, 10)) == [
-        date(2010, 12, day) for day in (9, 10, 11, 12)
+        f"2010-12-{day:02}" for day in (9, 10, 11, 12)
     ]
-    assert read_by(downstream, date.max) == [date(9999, 12, 30), date.max]
-    assert read_by(downstream, date.min)[0] == date.min
+    assert read_by(downstream, date.max) == ["9999-12-30", "9999-12-31"]
+    assert read_by(downstream, date.min)[0] == "0001-01-01"
 
 
-def test_consecutive_days_are_one_message() -> None:
-    days = [date(2010, 12, 31), date(2010, 12, 1), date(2011, 1, 1), date(2010, 12, 3)]
+def test_consecutive_partitions_are_one_message() -> None:
+    days = ["2010-12-31", "2010-12-01", "2011-01-01", "2010-12-03"]
     assert runs("m", days, "why") == [
         {"model": "m", "partition": "2010-12-01", "reason": "why"},
         {"model": "m", "partition": "2010-12-03", "reason": "why"},
         {"model": "m", "partition": "2010-12-31", "until": "2011-01-01", "reason": "why"},
     ]
     assert runs("m", [], "why") == []
+    for first, last in [("0009", "0010"), ("2010-12-31T23", "2011-01-01T00")]:
+        message = {"model": "m", "partition": first, "until": last, "reason": "why"}
+        assert runs("m", [last, first], "why") == [message]
+    assert days_of({"partition": "2010-12-31", "until": "2011-01-01"}) == [
+        "2010-12-31",
+        "2011-01-01",
+    ]
+
+
+def bucket(*rows: tuple[str, date | None]) -> pa.Table:
+    ids, days = [row[0] for row in rows], [row[1] for row in rows]
+    return pa.table({"id": pa.array(ids, pa.string()), "day": pa.array(days, pa.date32())})
+
+
+def test_a_change_dirties_by_each_correspondence() -> None:
+    first, second = date(2010, 12, 1), date(2010, 12, 9)
+    window = {"lookback_days": 1, "lookahead_days": 0}
+    job = {
+        "model": "orders",
+        "partition": {"column": "bucket", "type": "bucket", "value": "0007"},
+        "downstream": [
+            {
+                "model": "days",
+                "kind": "day",
+                "correspondence": {"by_column": {"column": "day", **window}},
+            },
+            {"model": "lines", "kind": "bucket", "correspondence": "same"},
+            {
+                "model": "people",
+                "kind": {"bucket": {"count": 4, "oldest": 4}},
+                "correspondence": "all",
+            },
+        ],
+    }
+
+    def dirtied(old: pa.Table, new: pa.Table) -> list[str]:
+        messages = _dirtied(job, changed_rows(old, new))
+        return [f"{one['model']} {one['partition']} {one.get('until', '')}" for one in messages]
+
+    others = ["lines 0007 ", "people 0000 0003"]
+    assert dirtied(bucket(("a", first)), bucket(("a", first))) == []
+    moved = dirtied(bucket(("a", first), ("b", first)), bucket(("a", second), ("b", first)))
+    assert moved == ["days 2010-12-01 2010-12-02", "days 2010-12-09 2010-12-10", *others]
+    assert dirtied(bucket(("a", None)), bucket()) == others
+    without = bucket(("a", first)).drop_columns("day")
+    assert dirtied(without, bucket(("a", second)))[0] == "days 2010-12-09 2010-12-10"
+    with pytest.raises(JobError, match="downstream"):
+        dirtied(bucket(("a", first)), without)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shoplake_contracts::{ColumnType, Contract, Contracts, Partitioning};
 use shoplake_engine::{DataFusion, EngineError, gold};
-use shoplake_jobs::{JobDocument, LoadColumn, Partition, PartitionError, TableColumn};
+use shoplake_jobs::{
+    JobDocument, LoadColumn, Partition, PartitionError, PartitionKind, TableColumn,
+};
 use shoplake_lake::{ETag, MemoryStore, keys};
 use shoplake_models::{Description, GoldHead, Listing, MartView, Model, Models, Plan};
 
@@ -62,9 +64,9 @@ pub enum CatalogError {
         /// The column.
         column: String,
     },
-    /// The day that stands for all days is invalid.
+    /// The partition that stands for all of a kind is invalid.
     #[error(transparent)]
-    Day(#[from] PartitionError),
+    Partition(#[from] PartitionError),
 }
 
 /// Returns the tables of all datasets and models, and the views.
@@ -86,9 +88,7 @@ pub async fn catalog(contracts: &Contracts, models: &Models) -> Result<Catalog, 
     let mut columns_of = BTreeMap::new();
     for model in models.iter() {
         let columns = columns(models, model).await?;
-        // A model is partitioned by a day column.
-        let partitioning = Partitioning::Day(model.partition.clone());
-        gold.insert(model.name.clone(), model_table(model, &partitioning, &columns)?);
+        gold.insert(model.name.clone(), model_table(model, &model.partitioning, &columns)?);
         columns_of.insert(model.reference.clone(), columns);
     }
     let mut views = BTreeMap::new();
@@ -129,8 +129,8 @@ fn dataset(contract: &Contract) -> Result<Table, CatalogError> {
             vec![envelopes::bucket(
                 "bucket",
                 "int",
-                &format!("crc32({column}) modulo {buckets}"),
-                *buckets,
+                &format!("crc32({column}) modulo {}", buckets.count),
+                buckets.count,
             )],
         ),
     };
@@ -196,7 +196,7 @@ fn model_table(
         Partitioning::Day(_) => envelopes::day(&model.partition, text),
         Partitioning::Hour(_) => envelopes::text_of_hour(&model.partition),
         Partitioning::Bucket { buckets, .. } => {
-            envelopes::bucket(&model.partition, "bigint", text, *buckets)
+            envelopes::bucket(&model.partition, "bigint", text, buckets.count)
         }
     };
     let others: Vec<_> =
@@ -268,11 +268,16 @@ fn description<'a>(
 /// Returns the columns of a model's query. It runs over inputs without rows, whose types are
 /// declared.
 async fn columns(models: &Models, model: &Model) -> Result<Vec<LoadColumn>, CatalogError> {
-    let day: Partition = "2000-01-01".parse()?;
+    let partition: Partition = match model.kind() {
+        PartitionKind::Hour => "2000-01-01T00",
+        PartitionKind::Day => "2000-01-01",
+        PartitionKind::Bucket(_) => "0000",
+    }
+    .parse()?;
     // With an earlier commit, as the planner makes no job for a new partition without inputs.
     let head =
         GoldHead { etag: ETag::new("\"\""), version: 0, inputs: String::new(), job: String::new() };
-    let Plan::Job(job) = models.plan(model, day, &Listing::new(), Some(&head)) else {
+    let Plan::Job(job) = models.plan(model, partition, &Listing::new(), Some(&head)) else {
         return Err(CatalogError::Unplanned { model: model.name.clone() });
     };
     columns_of_job(&job).await
@@ -291,6 +296,7 @@ async fn columns_of_job(job: &JobDocument) -> Result<Vec<LoadColumn>, CatalogErr
 
 #[cfg(test)]
 mod tests {
+    use shoplake_jobs::Buckets;
     use shoplake_testing::definitions;
 
     use super::*;
@@ -323,7 +329,8 @@ mod tests {
         let day = || "feedback_date".to_owned();
         let daily = table(ColumnType::Date, &Partitioning::Day(day())).unwrap();
         let hourly = table(ColumnType::Timestamp, &Partitioning::Hour(day())).unwrap();
-        let buckets = Partitioning::Bucket { column: "order_id".to_owned(), buckets: 16 };
+        let buckets = Buckets::new(16);
+        let buckets = Partitioning::Bucket { column: "order_id".to_owned(), buckets };
         let bucketed = table(ColumnType::Bigint, &buckets).unwrap();
         for (table, folder, others, key_type, columns) in [
             (&daily, "2026-11-21", ["2026-11-21T09", "0007", "today"], "date", 1),

@@ -10,6 +10,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value as Json;
 use shoplake_contracts::envelope::UNKNOWN;
 use shoplake_contracts::{BackfillName, Contracts, ShopId};
+use shoplake_jobs::Partition;
 use shoplake_operations::response::Reference;
 use shoplake_operations::{FailedQueue, RedriveTarget, Request};
 
@@ -61,7 +62,7 @@ pub(crate) enum ShopCommand {
     Sync,
 }
 
-/// Lets a shop send old events, or computes the days of a model again
+/// Lets a shop send old events, or computes the partitions of a model again
 #[derive(Debug, Subcommand)]
 pub(crate) enum BackfillCommand {
     /// Lets a shop send events that are older than the time windows of their datasets.
@@ -76,20 +77,21 @@ pub(crate) enum BackfillCommand {
     },
     /// Ends a shop's backfill.
     Close { shop: ShopId },
-    /// Computes days of a model again.
-    Run(DaysArguments),
+    /// Computes partitions of a model again.
+    Run(PartitionsArguments),
 }
 
-/// Loads days of a model into the warehouse as they are in gold
+/// Loads partitions of a model into the warehouse as they are in gold
 #[derive(Debug, Args)]
-pub(crate) struct DaysArguments {
+pub(crate) struct PartitionsArguments {
     model: String,
-    /// The first day.
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_day)]
-    from: NaiveDate,
-    /// The last day.
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_day)]
-    to: NaiveDate,
+    /// The first partition: a day such as 2010-12-01, an hour such as 2010-12-01T09 or a bucket
+    /// such as 0007, as the model has them.
+    #[arg(long, value_name = "PARTITION")]
+    from: Partition,
+    /// The last partition.
+    #[arg(long, value_name = "PARTITION")]
+    to: Partition,
 }
 
 /// Reads or replaces the rows of a reference table
@@ -167,16 +169,19 @@ pub(crate) async fn backfill(command: BackfillCommand, target: &TargetArguments)
             Request::OpenBackfill { shop_id: shop, name, until }
         }
         BackfillCommand::Close { shop } => Request::CloseBackfill { shop_id: shop },
-        BackfillCommand::Run(DaysArguments { model, from, to }) => {
+        BackfillCommand::Run(PartitionsArguments { model, from, to }) => {
             Request::Backfill { model, from, to }
         }
     };
     print(target, &request).await
 }
 
-/// Loads days of a model again.
-pub(crate) async fn reload(days: DaysArguments, target: &TargetArguments) -> Result<()> {
-    let DaysArguments { model, from, to } = days;
+/// Loads partitions of a model again.
+pub(crate) async fn reload(
+    partitions: PartitionsArguments,
+    target: &TargetArguments,
+) -> Result<()> {
+    let PartitionsArguments { model, from, to } = partitions;
     print(target, &Request::Reload { model, from, to }).await
 }
 

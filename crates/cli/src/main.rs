@@ -44,7 +44,7 @@ enum Command {
     Shop(control::ShopCommand),
     #[command(subcommand)]
     Backfill(control::BackfillCommand),
-    Reload(control::DaysArguments),
+    Reload(control::PartitionsArguments),
     #[command(subcommand)]
     Reference(control::ReferenceCommand),
     Catalog(catalog::CatalogArguments),
@@ -75,7 +75,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Redrive(redrive) => control::redrive(redrive, &target).await,
         Command::Shop(shop) => control::shop(shop, &target).await,
         Command::Backfill(backfill) => control::backfill(backfill, &target).await,
-        Command::Reload(days) => control::reload(days, &target).await,
+        Command::Reload(partitions) => control::reload(partitions, &target).await,
         Command::Reference(reference) => control::reference(reference, &target).await,
         Command::Catalog(catalog) => catalog::run(catalog).await,
     }

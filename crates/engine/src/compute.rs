@@ -11,6 +11,7 @@ use datafusion::prelude::SessionContext;
 use shoplake_jobs::{FailedCheck, JobDocument};
 use shoplake_lake::Store;
 
+use crate::cache::Cache;
 use crate::error::EngineError;
 use crate::inputs::Inputs;
 use crate::run::{Computed, Engine};
@@ -18,16 +19,31 @@ use crate::session::{self, Limits};
 use crate::{checks, rows, shops};
 
 /// DataFusion, with limits for each job.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct DataFusion {
     /// The resources of a job.
     pub limits: Limits,
+    /// The objects that are kept between jobs.
+    pub cache: Cache,
+}
+
+impl DataFusion {
+    /// Returns an engine with these limits, an eighth of which it uses to keep objects.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, cache: Cache::new(limits.memory_bytes / 8) }
+    }
+}
+
+impl Default for DataFusion {
+    fn default() -> Self {
+        Self::new(Limits::default())
+    }
 }
 
 #[async_trait]
 impl Engine for DataFusion {
     async fn compute(&self, store: &dyn Store, job: &JobDocument) -> Result<Computed, EngineError> {
-        let inputs = Inputs::fetch(store, job).await?;
+        let inputs = Inputs::fetch(store, &self.cache, job, self.limits).await?;
         let computation = Computation { job, inputs: &inputs, limits: self.limits };
         let (found, errors) = match computation.run(None).await {
             Err(error) if error.is_of_data() => {

@@ -4,9 +4,10 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Date32Type};
+use arrow::datatypes::Date32Type;
 use arrow::error::ArrowError;
-use shoplake_jobs::{Downstream, JobDocument, Partition, PartitionDirty};
+use chrono::NaiveDate;
+use shoplake_jobs::{Correspondence, JobDocument, Partition, PartitionDirty};
 
 use crate::error::EngineError;
 use crate::rows::{comparable, same_columns};
@@ -67,9 +68,22 @@ impl Difference {
     ) -> Result<Vec<PartitionDirty>, EngineError> {
         let mut dirtied: BTreeMap<&str, BTreeSet<Partition>> = BTreeMap::new();
         for downstream in &job.downstream {
-            let mut changed = days(job, downstream, new, &self.added)?;
-            changed.extend(days(job, downstream, old, &self.removed)?);
-            let partitions = changed.into_iter().flat_map(|day| downstream.dirtied_by(day));
+            let partitions = match &downstream.correspondence {
+                Correspondence::ByColumn { column, window } => {
+                    let mut changed = days(new, column, &self.added).ok_or_else(|| {
+                        EngineError::OutputColumn {
+                            model: job.model.clone(),
+                            column: column.clone(),
+                            what: "downstream (as a date)",
+                        }
+                    })?;
+                    // From rows without the column no day was computed.
+                    changed.extend(days(old, column, &self.removed).unwrap_or_default());
+                    changed.into_iter().flat_map(|day| window.dirtied_by(day)).collect()
+                }
+                _ if self.is_empty() => Vec::new(),
+                _ => downstream.dirtied_by(job.partition.value),
+            };
             dirtied.entry(&downstream.model).or_default().extend(partitions);
         }
         let reason = format!("{} changed {}", job.model, job.partition.value);
@@ -80,28 +94,9 @@ impl Difference {
     }
 }
 
-/// Returns the days that `rows` of `batch` belong to for `downstream`.
-fn days(
-    job: &JobDocument,
-    downstream: &Downstream,
-    batch: &RecordBatch,
-    rows: &[usize],
-) -> Result<BTreeSet<Partition>, EngineError> {
-    let column = batch
-        .column_by_name(&downstream.column)
-        .filter(|column| *column.data_type() == DataType::Date32);
-    let Some(column) = column else {
-        return Err(EngineError::OutputColumn {
-            model: job.model.clone(),
-            column: downstream.column.clone(),
-            what: "downstream (as a date)",
-        });
-    };
-    let column = column.as_primitive::<Date32Type>();
-    Ok(rows
-        .iter()
-        .filter(|row| column.is_valid(**row))
-        .filter_map(|row| column.value_as_date(*row))
-        .map(Partition::Day)
-        .collect())
+/// Returns the days that `column` has in `rows` of `batch`; `None` if it is not a column of dates.
+fn days(batch: &RecordBatch, column: &str, rows: &[usize]) -> Option<BTreeSet<NaiveDate>> {
+    let column = batch.column_by_name(column)?.as_primitive_opt::<Date32Type>()?;
+    let days = rows.iter().filter(|row| column.is_valid(**row));
+    Some(days.filter_map(|row| column.value_as_date(*row)).collect())
 }

@@ -1,13 +1,17 @@
-//! The tables of a job. All objects are fetched and their schemas checked before a query runs.
-//! DataFusion then reads them column by column, in as many sessions as the job needs.
+//! The tables of a job. All objects are fetched and their schemas checked before a query runs. Each
+//! is decoded once, however many views and checks read it, in as many sessions as the job needs.
+//! Tables that do not fit into memory decoded are decoded by each query that reads them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use arrow::array::{RecordBatch, new_null_array};
+use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 use datafusion::catalog::TableProvider;
-use datafusion::datasource::empty::EmptyTable;
+use datafusion::datasource::MemTable;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
@@ -18,20 +22,28 @@ use datafusion::object_store::memory::InMemory;
 use datafusion::object_store::{ObjectStoreExt, path::Path};
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt, stream};
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::statistics::Statistics;
 use shoplake_contracts::Contract;
 use shoplake_jobs::{JobDocument, JobInput, metadata};
-use shoplake_lake::{Object, Store};
+use shoplake_lake::Store;
 
+use crate::cache::Cache;
 use crate::error::EngineError;
+use crate::fetch::{self, Fetched};
+use crate::session::Limits;
 use crate::shops::{self, SHOP};
 use crate::{session, types};
 
 /// The number of concurrent requests. S3 serves one in tens of milliseconds, and a day may have
 /// thousands of small objects.
 const CONCURRENT_READS: usize = 32;
+
+/// The rows that are decoded at once, and the decoded batches of small objects that are put
+/// together.
+const BATCH_ROWS: usize = 65_536;
+const BATCHES: usize = 64;
 
 /// The URL of the objects in memory.
 const ROOT: &str = "job://inputs/";
@@ -45,21 +57,14 @@ pub struct Arrival {
     pub received_at: DateTime<Utc>,
 }
 
-/// A fetched object and its footer.
-struct Fetched<'j> {
-    key: &'j str,
-    object: Object,
-    footer: ArrowReaderMetadata,
-}
-
 impl Fetched<'_> {
     /// Returns when the object's events arrived: from the metadata of a commit, or from the rows of
     /// a dataset. None if it has neither.
     fn arrival(&self) -> Option<Arrival> {
-        let head = &self.object.head;
-        let of_commit = head.metadata.get(metadata::RECEIVED_AT).and_then(|time| time.parse().ok());
+        let time = self.head.metadata.get(metadata::RECEIVED_AT);
+        let of_commit = time.and_then(|time| time.parse().ok());
         let received_at = of_commit.or_else(|| oldest_row(self.footer.metadata()))?;
-        Some(Arrival { written_at: head.last_modified, received_at })
+        Some(Arrival { written_at: self.head.last_modified, received_at })
     }
 }
 
@@ -77,46 +82,61 @@ fn oldest_row(file: &ParquetMetaData) -> Option<DateTime<Utc>> {
         .and_then(DateTime::from_timestamp_micros)
 }
 
-/// The fetched objects of a job.
+/// The tables of a job.
 pub(crate) struct Inputs<'j> {
     job: &'j JobDocument,
-    /// The schema of each of the job's inputs.
-    schemas: Vec<SchemaRef>,
+    /// The table of each of the job's inputs.
+    tables: Vec<Table>,
+    /// The objects of the tables that are not decoded.
     objects: Arc<InMemory>,
     /// When the events of the objects arrived.
     pub(crate) arrivals: Vec<Arrival>,
 }
 
+/// The rows of an input.
+struct Table {
+    schema: SchemaRef,
+    /// The decoded rows; none if they do not fit into memory.
+    rows: Option<Arc<MemTable>>,
+}
+
 impl<'j> Inputs<'j> {
-    /// Fetches the objects of `job` and checks that they fit their tables.
+    /// Fetches the objects of `job`, checks that they fit their tables, and decodes them.
     pub(crate) async fn fetch(
         store: &dyn Store,
+        cache: &Cache,
         job: &'j JobDocument,
+        limits: Limits,
     ) -> Result<Self, EngineError> {
         let objects = Arc::new(InMemory::new());
-        let mut schemas = Vec::with_capacity(job.inputs.len());
+        let mut tables = Vec::with_capacity(job.inputs.len());
         let mut arrivals = Vec::new();
+        // Half of the memory that is not for operators.
+        let mut room = limits.memory_bytes / 2;
         for input in &job.inputs {
             // Not with map: the compiler cannot prove that a future with its closure is Send.
             let mut reads = Vec::with_capacity(input.objects.len());
-            for key in &input.objects {
-                reads.push(fetch(store, input, key));
+            for number in 0..input.objects.len() {
+                reads.push(fetch::object(store, cache, input, number));
             }
             let reads = stream::iter(reads).buffered(CONCURRENT_READS);
             let fetched: Vec<Fetched<'_>> = reads.try_collect().await?;
-            schemas.push(schema(input, &fetched)?);
+            let schema = schema(input, &fetched)?;
             arrivals.extend(fetched.iter().filter_map(Fetched::arrival));
-            for (number, fetched) in fetched.into_iter().enumerate() {
-                // Not under its key, which may hold characters with a meaning in URLs.
-                let path = Path::from(format!("{}/{number:06}.parquet", input.table));
-                let bytes = fetched.object.bytes;
-                objects
-                    .put(&path, bytes.into())
-                    .await
-                    .map_err(|error| failed(job, input, error))?;
+            let decoded = decode(&schema, &fetched, &mut room, limits.parallelism)
+                .map_err(|error| failed(job, input, error))?;
+            if decoded.is_none() {
+                for (number, fetched) in fetched.into_iter().enumerate() {
+                    // Not under its key, which may hold characters with a meaning in URLs.
+                    let path = Path::from(format!("{}/{number:06}.parquet", input.table));
+                    let bytes = fetched.pieces.into_file();
+                    let put = objects.put(&path, bytes.into()).await;
+                    put.map_err(|error| failed(job, input, error))?;
+                }
             }
+            tables.push(Table { schema, rows: decoded.map(Arc::new) });
         }
-        Ok(Self { job, schemas, objects, arrivals })
+        Ok(Self { job, tables, objects, arrivals })
     }
 
     /// Registers the tables with `session`: with all rows, or with those of `shops` only. A table
@@ -129,10 +149,11 @@ impl<'j> Inputs<'j> {
         let root = ObjectStoreUrl::parse(ROOT)
             .map_err(|error| EngineError::sql(&self.job.model, "its inputs", error))?;
         session::register_objects(session, &root, self.objects.clone());
-        for (input, schema) in self.job.inputs.iter().zip(&self.schemas) {
+        for (input, table) in self.job.inputs.iter().zip(&self.tables) {
             let register = || {
-                let mut table = table(input, schema.clone())?;
-                if let Some(shops) = shops.filter(|_| has_shop(schema)) {
+                let has_shop = table.has_shop();
+                let mut table = table.provider(input)?;
+                if let Some(shops) = shops.filter(|_| has_shop) {
                     let rows = session.read_table(table)?.filter(shops::is_one_of(shops))?;
                     table = rows.into_view();
                 }
@@ -149,8 +170,8 @@ impl<'j> Inputs<'j> {
         session: &SessionContext,
     ) -> Result<BTreeSet<String>, EngineError> {
         let mut found = BTreeSet::new();
-        for (input, schema) in self.job.inputs.iter().zip(&self.schemas) {
-            if has_shop(schema) {
+        for (input, table) in self.job.inputs.iter().zip(&self.tables) {
+            if table.has_shop() {
                 let shops = shops_of_table(session, &input.table).await;
                 found.append(&mut shops.map_err(|error| failed(self.job, input, error))?);
             }
@@ -159,8 +180,73 @@ impl<'j> Inputs<'j> {
     }
 }
 
-fn has_shop(schema: &Schema) -> bool {
-    schema.index_of(SHOP).is_ok()
+impl Table {
+    fn has_shop(&self) -> bool {
+        self.schema.index_of(SHOP).is_ok()
+    }
+
+    fn provider(&self, input: &JobInput) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+        if let Some(rows) = &self.rows {
+            return Ok(rows.clone());
+        }
+        let url = ListingTableUrl::parse(format!("{ROOT}{}/", input.table))?;
+        let options =
+            ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
+        let config = ListingTableConfig::new(url)
+            .with_listing_options(options)
+            .with_schema(self.schema.clone());
+        Ok(Arc::new(ListingTable::try_new(config)?))
+    }
+}
+
+/// Decodes the rows of the fetched row groups; `None` if they do not fit into `room`, which this
+/// reduces by their size. Few row groups of an object always fit.
+fn decode(
+    schema: &SchemaRef,
+    objects: &[Fetched<'_>],
+    room: &mut usize,
+    parallelism: usize,
+) -> Result<Option<MemTable>, DataFusionError> {
+    let is_whole = objects.iter().all(Fetched::is_whole);
+    let (mut batches, mut size) = (Vec::new(), 0);
+    for Fetched { pieces, footer, row_groups, .. } in objects {
+        let reader =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(pieces.clone(), footer.clone())
+                .with_row_groups(row_groups.clone())
+                .with_batch_size(BATCH_ROWS)
+                .build()?;
+        for batch in reader {
+            let batch = with_schema(schema, &batch?)?;
+            size += batch.get_array_memory_size();
+            batches.push(batch);
+        }
+        if is_whole && size > *room {
+            return Ok(None);
+        }
+    }
+    *room = room.saturating_sub(size);
+    let mut partitions = vec![Vec::new(); parallelism.max(1)];
+    let mut batches = batches.into_iter();
+    for number in 0.. {
+        // Each few are dropped once they are put together, so that no row is in memory twice.
+        let few: Vec<_> = batches.by_ref().take(BATCHES).collect();
+        if few.is_empty() {
+            break;
+        }
+        let partition = number % partitions.len();
+        partitions[partition].push(concat_batches(schema, &few)?);
+    }
+    MemTable::try_new(schema.clone(), partitions).map(Some)
+}
+
+/// Returns the rows with the columns of the table. A column that they lack is null.
+fn with_schema(schema: &SchemaRef, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let column = |field: &FieldRef| match rows.column_by_name(field.name()) {
+        Some(column) => cast(column, field.data_type()),
+        None => Ok(new_null_array(field.data_type(), rows.num_rows())),
+    };
+    let columns = schema.fields().iter().map(column).collect::<Result<_, _>>()?;
+    RecordBatch::try_new(schema.clone(), columns)
 }
 
 async fn shops_of_table(
@@ -173,36 +259,6 @@ async fn shops_of_table(
         shops::add(&batch, &mut found)?;
     }
     Ok(found)
-}
-
-async fn fetch<'j>(
-    store: &dyn Store,
-    input: &JobInput,
-    key: &'j str,
-) -> Result<Fetched<'j>, EngineError> {
-    let Some(object) = store.get(key).await? else {
-        return Err(EngineError::MissingObject { table: input.name.clone(), key: key.to_owned() });
-    };
-    let footer = ArrowReaderMetadata::load(&object.bytes, ArrowReaderOptions::default()).map_err(
-        |error| EngineError::Unreadable {
-            table: input.name.clone(),
-            key: key.to_owned(),
-            cause: error.to_string(),
-        },
-    )?;
-    Ok(Fetched { key, object, footer })
-}
-
-/// Returns the table of an input's objects.
-fn table(input: &JobInput, schema: SchemaRef) -> Result<Arc<dyn TableProvider>, DataFusionError> {
-    if input.objects.is_empty() {
-        return Ok(Arc::new(EmptyTable::new(schema)));
-    }
-    let url = ListingTableUrl::parse(format!("{ROOT}{}/", input.table))?;
-    let options =
-        ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
-    let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
-    Ok(Arc::new(ListingTable::try_new(config)?))
 }
 
 fn failed(job: &JobDocument, input: &JobInput, error: impl Into<DataFusionError>) -> EngineError {

@@ -4,10 +4,12 @@
 //! This crate commits nothing: the caller does, with an [`Output`]. So a job may run any number of
 //! times.
 
+mod cache;
 mod checks;
 mod compute;
 mod difference;
 mod error;
+mod fetch;
 mod functions;
 mod inputs;
 mod rows;
@@ -16,6 +18,7 @@ mod session;
 mod shops;
 mod types;
 
+pub use cache::Cache;
 pub use compute::DataFusion;
 pub use error::EngineError;
 pub use inputs::Arrival;

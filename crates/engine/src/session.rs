@@ -47,6 +47,7 @@ pub(crate) fn session(limits: Limits) -> Result<SessionContext> {
         .build();
     let session = SessionContext::new_with_state(state);
     session.register_udf(functions::unix_micros());
+    session.register_udf(functions::crc32());
     Ok(session)
 }
 

@@ -15,13 +15,17 @@ use parquet::file::properties::WriterProperties;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shoplake_jobs::{
-    CheckAlert, FailedCheck, JobDocument, LoadColumn, PartitionDirty, Withheld, metadata,
+    CheckAlert, FailedCheck, JobDocument, LoadColumn, Partition, PartitionDirty, Withheld, metadata,
 };
 
 use crate::types::portable;
 
 /// The prefix of names in the file's key-value metadata.
 const PREFIX: &str = "shoplake.";
+
+/// The rows of a row group of a bucket. A reader of some days fetches the row groups that have rows
+/// of them, and a bucket has rows of all days.
+const ROW_GROUP_ROWS: usize = 8_192;
 
 /// A committed partition.
 #[derive(Clone, Debug)]
@@ -131,13 +135,15 @@ pub fn encode(gold: &Gold, job: &JobDocument) -> Result<Bytes, ParquetError> {
         .into_iter()
         .map(|(name, value)| KeyValue::new(format!("{PREFIX}{name}"), value))
         .collect();
-    let properties = WriterProperties::builder()
+    let mut properties = WriterProperties::builder()
         // Gold is written once and read often.
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
-        .set_key_value_metadata(Some(pairs))
-        .build();
+        .set_key_value_metadata(Some(pairs));
+    if let Partition::Bucket(_) = job.partition.value {
+        properties = properties.set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
+    }
     let mut file = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut file, rows.schema(), Some(properties))?;
+    let mut writer = ArrowWriter::try_new(&mut file, rows.schema(), Some(properties.build()))?;
     writer.write(rows)?;
     writer.close()?;
     Ok(file.into())

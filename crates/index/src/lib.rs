@@ -8,5 +8,5 @@ mod reference;
 
 pub use commit::{GoldHead, GoldHeadError};
 pub use description::{Description, InvalidDescription};
-pub use models::{IndexError, IndexedModel, IndexedView, ModelIndex};
+pub use models::{IndexError, IndexedInput, IndexedModel, IndexedView, ModelIndex};
 pub use reference::{ReferenceDeclaration, ReferenceError, ReferenceTable, References};

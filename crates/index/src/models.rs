@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use shoplake_jobs::{CheckRun, Partition};
+use shoplake_jobs::{CheckRun, Correspondence, Partition, PartitionKind};
 use shoplake_lake::keys;
 
 use crate::description::Description;
@@ -30,14 +30,13 @@ pub struct IndexedModel {
     pub name: String,
     /// Its partition column.
     pub partition: String,
-    /// The datasets and models that it and its checks read: `silver.<dataset>`, `gold.<model>`.
-    pub inputs: Vec<String>,
-    /// Those of which a day has to have an object, so that its partition is not empty.
+    /// How it is partitioned.
+    pub kind: PartitionKind,
+    /// The datasets and models that it and its checks read.
+    pub inputs: Vec<IndexedInput>,
+    /// The names of those of which its own partition has to have an object, so that it is not
+    /// empty.
     pub first: Vec<String>,
-    /// Its partition D reads the input days from D - lookback_days, copies of rows included, ...
-    pub lookback_days: u16,
-    /// ... to D + lookahead_days.
-    pub lookahead_days: u16,
     /// The shortest time between two computations of a partition.
     pub every_seconds: u32,
     /// Columns that identify a row.
@@ -61,6 +60,17 @@ pub struct IndexedView {
     pub warehouse: String,
     /// Its query in the SQL of Redshift.
     pub sql: String,
+}
+
+/// A dataset or a model that a model reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexedInput {
+    /// Its name: `silver.<dataset>`, `gold.<model>`.
+    pub name: String,
+    /// How it is partitioned.
+    pub kind: PartitionKind,
+    /// How its partitions correspond to those of the model.
+    pub correspondence: Correspondence,
 }
 
 /// An index of the models that cannot be read.
@@ -102,10 +112,10 @@ impl ModelIndex {
 }
 
 impl IndexedModel {
-    /// Returns the partitions that read the day `changed` of an input.
-    pub fn dirtied_by(&self, changed: Partition) -> impl Iterator<Item = Partition> + use<> {
-        // D reads [D - lookback, D + lookahead], so X is read by [X - lookahead, X + lookback].
-        changed.window(self.lookahead_days, self.lookback_days)
+    /// Returns the partitions that are computed from the partition `changed` of `input`. By column
+    /// there are none: see [`Correspondence::dirtied_by`].
+    pub fn dirtied_by(&self, input: &IndexedInput, changed: Partition) -> Vec<Partition> {
+        input.correspondence.dirtied_by(changed, input.kind, self.kind)
     }
 
     /// Returns the key of the object that holds `partition`.

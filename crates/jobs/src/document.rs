@@ -1,11 +1,12 @@
 //! Job documents: what the planner hands to an engine.
 
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use crate::{CheckRun, ColumnType, Partition, PartitionError};
+use crate::{CheckRun, ColumnType, Correspondence, Partition, PartitionError, PartitionKind};
 
 /// The version of [`JobDocument`] that this crate writes and its readers understand.
-pub const JOB_VERSION: u32 = 2;
+pub const JOB_VERSION: u32 = 3;
 
 /// Everything that an engine needs to compute one partition of one model: it reads the objects,
 /// runs the SQL and commits the rows.
@@ -121,6 +122,26 @@ pub struct JobInput {
     pub columns: Option<Vec<TableColumn>>,
     /// Keys of the objects, in order. The table is empty without any.
     pub objects: Vec<String>,
+    /// The bytes of each object of a dataset. With its key they name its content, so that an engine
+    /// may keep it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sizes: Vec<u64>,
+    /// The days of which rows are read, if they are few of the objects' days. The view over the
+    /// table says so as well: an engine may leave out row groups without such rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<InputDays>,
+}
+
+/// The days of which rows of an input are read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputDays {
+    /// The column with the day of a row.
+    pub column: String,
+    /// The first day.
+    pub first: NaiveDate,
+    /// The last day.
+    pub last: NaiveDate,
 }
 
 /// A column of a [`JobInput`].
@@ -209,20 +230,18 @@ impl Alert {
 pub struct Downstream {
     /// The model that reads this one.
     pub model: String,
-    /// The column of *this* model's rows that names the day: the partitions of the downstream model
-    /// whose window holds that day read the row.
-    pub column: String,
-    /// Partition D of the downstream model reads the days from D - lookback_days ...
-    pub lookback_days: u16,
-    /// ... to D + lookahead_days.
-    pub lookahead_days: u16,
+    /// How it is partitioned.
+    pub kind: PartitionKind,
+    /// How its partitions correspond to those of this model.
+    pub correspondence: Correspondence,
 }
 
 impl Downstream {
-    /// Returns the partitions of the downstream model that read rows of the partition `changed`.
-    pub fn dirtied_by(&self, changed: Partition) -> impl Iterator<Item = Partition> + use<> {
-        // D reads [D - lookback, D + lookahead], so X is read by [X - lookahead, X + lookback].
-        changed.window(self.lookahead_days, self.lookback_days)
+    /// Returns the partitions of the downstream model that read the partition `changed`. By column
+    /// there are none: see [`Correspondence::dirtied_by`].
+    pub fn dirtied_by(&self, changed: Partition) -> Vec<Partition> {
+        // The same partition of two models is of one kind.
+        self.correspondence.dirtied_by(changed, self.kind, self.kind)
     }
 }
 
@@ -279,20 +298,5 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(serde_json::to_value(&document).unwrap()["alert"], alert);
-    }
-
-    #[test]
-    fn a_change_dirties_every_day_whose_window_holds_it() {
-        let downstream = Downstream {
-            model: "m".into(),
-            column: "day".into(),
-            lookback_days: 2,
-            lookahead_days: 1,
-        };
-        let dirtied: Vec<_> = downstream
-            .dirtied_by("2010-12-10".parse().unwrap())
-            .map(|day| day.to_string())
-            .collect();
-        assert_eq!(dirtied, ["2010-12-09", "2010-12-10", "2010-12-11", "2010-12-12"]);
     }
 }

@@ -5,6 +5,7 @@
 //! and writes a [`JobResult`], and the load and notify functions read that.
 
 mod column_type;
+mod correspondence;
 mod document;
 mod event;
 pub mod metadata;
@@ -13,9 +14,10 @@ mod result;
 mod time;
 
 pub use column_type::{ColumnType, ColumnTypeError};
+pub use correspondence::{Buckets, Correspondence, PartitionKind, Window};
 pub use document::{
-    Alert, Downstream, JOB_VERSION, JobCheck, JobDocument, JobInput, JobOutput, JobPartition,
-    Severity, TableColumn, View,
+    Alert, Downstream, InputDays, JOB_VERSION, JobCheck, JobDocument, JobInput, JobOutput,
+    JobPartition, Severity, TableColumn, View,
 };
 pub use event::PartitionDirty;
 pub use partition::{Hour, Partition, PartitionError};

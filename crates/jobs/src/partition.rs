@@ -3,13 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{Days, NaiveDate};
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 /// The first and the last day that four digits can name the year of. Among those, days sort as
 /// their texts do.
-const FIRST_DAY: NaiveDate = NaiveDate::from_ymd_opt(0, 1, 1).expect("a day");
-const LAST_DAY: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).expect("a day");
+pub(crate) const FIRST_DAY: NaiveDate = NaiveDate::from_ymd_opt(0, 1, 1).expect("a day");
+pub(crate) const LAST_DAY: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).expect("a day");
 
 const HOURS_PER_DAY: i64 = 24;
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
@@ -43,6 +43,14 @@ impl Hour {
     /// Returns the hour number `hour` (0 to 23) of `day`; `None` for other numbers.
     pub fn new(day: NaiveDate, hour: u8) -> Option<Self> {
         (i64::from(hour) < HOURS_PER_DAY).then_some(Self { day, hour })
+    }
+
+    pub(crate) fn first_of(day: NaiveDate) -> Self {
+        Self { day, hour: 0 }
+    }
+
+    pub(crate) fn last_of(day: NaiveDate) -> Self {
+        Self { day, hour: 23 }
     }
 
     /// Returns the day that the hour belongs to.
@@ -153,33 +161,6 @@ impl Partition {
             Self::Bucket(bucket) => bucket.checked_add(1).map(Self::Bucket),
         }
     }
-
-    /// Returns all partitions of this kind from `before` days earlier to `after` days later, in
-    /// order: see [`Partition::window_ends`].
-    pub fn window(self, before: u16, after: u16) -> impl Iterator<Item = Self> + use<> {
-        let (first, last) = self.window_ends(before, after);
-        first.through(last)
-    }
-
-    /// Returns the first and the last partition of [`Partition::window`]. The window ends where the
-    /// years of four digits do. A bucket has no neighbours in time, so its window is itself.
-    pub fn window_ends(self, before: u16, after: u16) -> (Self, Self) {
-        let first = |day: NaiveDate| {
-            day.checked_sub_days(Days::new(before.into()))
-                .map_or(FIRST_DAY, |day| day.max(FIRST_DAY))
-        };
-        let last = |day: NaiveDate| {
-            day.checked_add_days(Days::new(after.into())).map_or(LAST_DAY, |day| day.min(LAST_DAY))
-        };
-        match self {
-            Self::Hour(Hour { day, hour }) => (
-                Self::Hour(Hour { day: first(day), hour }),
-                Self::Hour(Hour { day: last(day), hour }),
-            ),
-            Self::Day(day) => (Self::Day(first(day)), Self::Day(last(day))),
-            Self::Bucket(_) => (self, self),
-        }
-    }
 }
 
 impl fmt::Display for Partition {
@@ -245,6 +226,12 @@ impl TryFrom<String> for Partition {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse()
+    }
+}
+
+impl From<Hour> for Partition {
+    fn from(hour: Hour) -> Self {
+        Self::Hour(hour)
     }
 }
 
@@ -321,27 +308,6 @@ mod tests {
             "invalid partition \"2010-13-01\": expected a day such as 2010-12-01, an hour such as \
              2010-12-01T09 or a bucket such as 0007"
         );
-    }
-
-    #[test]
-    fn a_window_holds_both_ends() {
-        assert_eq!(
-            texts(partition("2010-12-31").window(1, 2)),
-            ["2010-12-30", "2010-12-31", "2011-01-01", "2011-01-02"]
-        );
-        let hours = texts(partition("2010-12-31T22").window(0, 1));
-        assert_eq!((hours.len(), hours[2].as_str()), (25, "2011-01-01T00"));
-        assert_eq!(texts(partition("0007").window(3, 3)), ["0007"]);
-    }
-
-    #[test]
-    fn a_window_ends_with_the_calendar() {
-        let ends = |text, before, after| {
-            let (first, last) = partition(text).window_ends(before, after);
-            (first.to_string(), last.to_string())
-        };
-        assert_eq!(ends("9999-12-31", 1, 30), ("9999-12-30".into(), "9999-12-31".into()));
-        assert_eq!(ends("0000-01-01", 30, 1), ("0000-01-01".into(), "0000-01-02".into()));
     }
 
     #[test]

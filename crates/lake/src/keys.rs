@@ -4,6 +4,8 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use shoplake_jobs::Partition;
 
+use crate::store::Folders;
+
 /// What a key names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LakeKey<'a> {
@@ -35,6 +37,30 @@ pub enum LakeKey<'a> {
         /// The table, such as `engagement_weights`.
         table: &'a str,
     },
+}
+
+/// The folders from one partition to another, for
+/// [`Store::list_range`](crate::Store::list_range).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FolderRange {
+    /// The part of every key before the partition, such as `silver/pos_sales/dt=`.
+    pub prefix: String,
+    /// The name of the first folder after the prefix.
+    pub first: String,
+    /// The name of the last folder after the prefix.
+    pub last: String,
+}
+
+impl FolderRange {
+    /// Returns a key that precedes all keys of the folders.
+    pub fn start_after(&self) -> String {
+        Folders::new(&self.prefix, &self.first, &self.last).start_after()
+    }
+
+    /// Returns whether the key is in one of the folders.
+    pub fn contains(&self, key: &str) -> bool {
+        Folders::new(&self.prefix, &self.first, &self.last).contain(key)
+    }
 }
 
 /// `bronze/`: everything that arrived.
@@ -119,6 +145,32 @@ pub fn silver_folder(dataset: &str, folder: &str) -> String {
 /// hour.
 pub fn silver_days(dataset: &str) -> String {
     format!("{}dt=", silver_dataset(dataset))
+}
+
+/// Returns the folders of a dataset from the partition `first` to `last`: one hour, the hours of
+/// whole days, days or buckets.
+pub fn silver_folders(dataset: &str, first: Partition, last: Partition) -> FolderRange {
+    let (prefix, [first, last]) = match (first, last) {
+        (Partition::Hour(hour), _) if first == last => {
+            let prefix = format!("{}{}/hour=", silver_days(dataset), hour.day());
+            (prefix, [first, last].map(|_| format!("{:02}", hour.of_day())))
+        }
+        (Partition::Hour(first), Partition::Hour(last)) => {
+            (silver_days(dataset), [first, last].map(|hour| hour.day().to_string()))
+        }
+        (Partition::Bucket(_), _) => {
+            let prefix = format!("{}bucket=", silver_dataset(dataset));
+            (prefix, [first, last].map(|bucket| bucket.to_string()))
+        }
+        _ => (silver_days(dataset), [first, last].map(|day| day.to_string())),
+    };
+    FolderRange { prefix, first, last }
+}
+
+/// Returns the folders of a model from the partition `first` to `last`.
+pub fn gold_folders(model: &str, column: &str, first: Partition, last: Partition) -> FolderRange {
+    let (first, last) = (first.to_string(), last.to_string());
+    FolderRange { prefix: gold_values(model, column), first, last }
 }
 
 /// `quarantine/<dataset>/dt=<day of arrival>/<name>.ndjson.gz`
@@ -347,6 +399,28 @@ mod tests {
         let alerted = unconformed(key).unwrap();
         assert_eq!(alerted, "state/unconformed/pos/dt=2026-11-21/hour=09/a.gz");
         assert_eq!((unconformed("silver/x"), parse(&alerted)), (None, None));
+    }
+
+    #[test]
+    fn a_range_of_folders_holds_the_objects_of_its_partitions() {
+        for (first, last, inside, outside) in [
+            ("2010-12-01", "2010-12-02", "dt=2010-12-02", "dt=2010-12-03"),
+            ("2010-12-01T09", "2010-12-01T09", "dt=2010-12-01/hour=09", "dt=2010-12-01/hour=10"),
+            ("2010-12-01T00", "2010-12-02T23", "dt=2010-12-02/hour=10", "dt=2010-12-03/hour=00"),
+            ("0000", "0015", "bucket=0015", "bucket=0016"),
+        ] {
+            let range = silver_folders("d", first.parse().unwrap(), last.parse().unwrap());
+            let key = |folder| format!("silver/d/{folder}/x.parquet");
+            assert!(range.contains(&key(inside)) && range.start_after() < key(inside), "{inside}");
+            assert!(!range.contains(&key(outside)), "{outside}");
+        }
+        let range = gold_folders(
+            "m",
+            "hour",
+            "2010-12-01T00".parse().unwrap(),
+            "2010-12-01T23".parse().unwrap(),
+        );
+        assert!(range.contains("gold/m/hour=2010-12-01T09/data.parquet"));
     }
 
     #[test]

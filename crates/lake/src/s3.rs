@@ -1,5 +1,7 @@
 //! The lake on Amazon S3.
 
+use std::ops::Range;
+
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
@@ -79,6 +81,23 @@ impl Store for S3Store {
         };
         let body = output.body.collect().await.map_err(|error| failed("read", key, error))?;
         Ok(Some(Object { head, bytes: body.into_bytes() }))
+    }
+
+    async fn get_range(
+        &self,
+        key: &str,
+        etag: &ETag,
+        range: Range<u64>,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let request = self.client.get_object().bucket(&self.bucket).key(key);
+        let range = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
+        let output = match request.if_match(etag.as_str()).range(range).send().await {
+            Ok(output) => output,
+            Err(error) if lost_the_race(&error) => return Ok(None),
+            Err(error) => return Err(failed("read", key, error)),
+        };
+        let body = output.body.collect().await.map_err(|error| failed("read", key, error))?;
+        Ok(Some(body.into_bytes()))
     }
 
     async fn head(&self, key: &str) -> Result<Option<Head>, StoreError> {

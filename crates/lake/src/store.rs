@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -149,6 +150,17 @@ impl<'a> Folders<'a> {
 pub trait Store: Send + Sync {
     /// Returns an object with its content; `None` if the key has none.
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError>;
+
+    /// Returns bytes of an object; `None` if the key has no object with this ETag.
+    async fn get_range(
+        &self,
+        key: &str,
+        etag: &ETag,
+        range: Range<u64>,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let object = self.get(key).await?.filter(|object| object.head.etag == *etag);
+        Ok(object.map(|object| object.bytes.slice(range.start as usize..range.end as usize)))
+    }
 
     /// Returns the attributes of an object; `None` if the key has none.
     async fn head(&self, key: &str) -> Result<Option<Head>, StoreError>;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shoplake_contracts::{Contract, Contracts, Parent, Partitioning};
-use shoplake_jobs::{TableColumn, View};
+use shoplake_contracts::{Contract, Contracts, Parent};
+use shoplake_jobs::{PartitionKind, TableColumn, View};
 
 use crate::render::{self, Deduplication, Within, objects_name, view_name};
 
@@ -40,8 +40,8 @@ pub(crate) struct Dataset {
     pub(crate) movable: Option<String>,
     /// What finds the rows that were moved, if a model does.
     pub(crate) moved: Option<MovedRows>,
-    /// Whether its objects are partitioned by day or hour.
-    pub(crate) by_day: bool,
+    /// How its objects are partitioned.
+    pub(crate) kind: PartitionKind,
     /// How many days more are read on either side, for copies of the rows of a day.
     pub(crate) copies_within_days: u16,
 }
@@ -147,7 +147,7 @@ fn batch_runs(datasets: &BTreeMap<String, Dataset>) -> Option<Dataset> {
         key: Vec::new(),
         movable: None,
         moved: None,
-        by_day: true,
+        kind: PartitionKind::Day,
         copies_within_days: 0,
     })
 }
@@ -244,7 +244,7 @@ fn dataset(contracts: &Contracts, contract: &Contract) -> Dataset {
         movable: (contract.copies_within_days == Some(0))
             .then(|| contract.partition.column().to_owned()),
         moved: None,
-        by_day: matches!(contract.partition, Partitioning::Day(_) | Partitioning::Hour(_)),
+        kind: contract.partition.kind(),
         copies_within_days: contract.copies_within_days.unwrap_or(0),
         columns: Some(columns),
     }

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shoplake_index::{ReferenceError, References};
-use shoplake_jobs::CheckRun;
+use shoplake_contracts::Partitioning;
+use shoplake_index::{Description, ReferenceError, References};
+use shoplake_jobs::{CheckRun, Correspondence, PartitionKind, Window};
 
 use crate::dataset::{self, Dataset, MovedRows};
 use crate::header::{self, CheckHeader, ModelHeader};
-use crate::models::{Check, Model, short_name};
+use crate::models::{BUCKET, Check, Model, Reads, short_name};
 use crate::query::{Query, QueryError};
 use crate::reference;
 
@@ -87,12 +88,49 @@ pub enum Reason {
         /// The inputs that exist.
         known: Vec<String>,
     },
-    /// All inputs are reference tables, so no partition is ever dirty.
-    #[error("all inputs are reference tables, which have no days: add a dataset or a model")]
-    NoDays,
-    /// Its input is not partitioned by time.
-    #[error("the input {0:?} is not partitioned by day or hour: models read days")]
-    NotByDay(String),
+    /// No input has partitions that correspond to those of the model, so none is ever dirty.
+    #[error(
+        "all inputs are reference tables or read whole (\"all\"), so no partition is ever \
+         computed: add a dataset or a model of which each partition reads its own"
+    )]
+    NoPartitions,
+    /// The partitions of an input do not correspond to those of the model.
+    #[error(
+        "the model is by {model} and its input {input:?} by {actual}: expected {}",
+        expected_input(*model)
+    )]
+    NoCorrespondence {
+        /// How the model is partitioned.
+        model: PartitionKind,
+        /// The input.
+        input: String,
+        /// How the input is partitioned.
+        actual: PartitionKind,
+    },
+    /// Versions of a row may lie in several hours, of which the model reads one.
+    #[error(
+        "the rows of {0:?} may be corrected to another hour (copies_within_days), which a model by \
+         hour does not read: expected a model by day, or the time of a row in the dataset's key"
+    )]
+    MovableRows(String),
+    /// An input of a model by time is read whole.
+    #[error(
+        "the model is by {model} and reads {input:?} whole (\"all\"): each change would dirty \
+         every {model} there is; make it a model by bucket, or join {input:?} in a view of the \
+         warehouse"
+    )]
+    ReadWhole {
+        /// How the model is partitioned.
+        model: PartitionKind,
+        /// The input.
+        input: String,
+    },
+    /// An input is read by column, but its changed rows are not compared.
+    #[error(
+        "{0:?} cannot be read by column: expected an input that is a model by bucket, and a model \
+         by day that reads it; the days follow from the rows that a commit changes"
+    )]
+    NotByColumn(String),
     /// Its query reads a table that the header does not name.
     #[error(
         "the query reads {0:?}, which is not among the inputs: add it, or changes there are missed"
@@ -185,12 +223,18 @@ pub(crate) fn read<'a>(
     for model in models.values_mut() {
         // Checks are sorted, as their order is part of a job and the order of files is not.
         model.checks.sort_by(|one, other| one.name.cmp(&other.name));
-        let (objects, first) = read_objects(datasets, model);
+    }
+    let mut read = Vec::with_capacity(models.len());
+    for model in models.values() {
+        resolve(datasets, &models, &references, model)?;
+        let found = read_objects(datasets, &models, model);
+        read.push(found.map_err(|reason| DefinitionError::new(&model.file, reason))?);
+    }
+    for (model, (objects, first)) in models.values_mut().zip(read) {
         (model.objects, model.first) = (objects, first);
     }
     let mut names = BTreeSet::new();
     for model in models.values() {
-        resolve(datasets, &models, &references, model)?;
         let checks = model.job_checks().into_iter().map(|check| check.name);
         for check in checks.chain([CheckRun::computes(&model.name).name]) {
             if !names.insert(check.clone()) {
@@ -227,26 +271,114 @@ pub(crate) fn is_identifier(text: &str) -> bool {
         && text.chars().all(|character| matches!(character, 'a'..='z' | '0'..='9' | '_'))
 }
 
-/// Returns the datasets and models whose objects a model reads, and those of which a day has to
-/// have an object to be computed for the first time.
+/// Returns the datasets and models whose objects a model reads, with the correspondence of their
+/// partitions, and those of which its own partition has to have an object to be computed for the
+/// first time.
 fn read_objects(
     datasets: &BTreeMap<String, Dataset>,
+    models: &BTreeMap<String, Model>,
     model: &Model,
-) -> (BTreeSet<String>, BTreeSet<String>) {
-    let (mut objects, mut first) = (BTreeSet::new(), BTreeSet::new());
-    for input in model.named_inputs().into_iter().filter(|input| !is_reference(input)) {
-        match datasets.get(input) {
-            Some(dataset) => {
-                objects.extend(dataset::objects_of(datasets, input, &model.reference));
-                first.extend(dataset.first.iter().cloned());
-            }
-            None => {
-                objects.insert(input.to_owned());
-                first.insert(input.to_owned());
-            }
+) -> Result<(BTreeMap<String, Correspondence>, BTreeSet<String>), Reason> {
+    let Reads { by_column, all, .. } = &model.reads;
+    let named = model.named_inputs();
+    let unknown = |input: &&String| !named.contains(input.as_str()) || is_reference(input);
+    for (key, inputs) in
+        [("by_column", by_column.keys().collect::<Vec<_>>()), ("all", all.iter().collect())]
+    {
+        if let Some(input) = inputs.into_iter().find(unknown) {
+            let expected = "datasets and models among the inputs of the model or of its checks";
+            return Err(value(key, input.clone(), expected));
         }
     }
-    (objects, first)
+    let (mut objects, mut first) = (BTreeMap::new(), BTreeSet::new());
+    for input in named.into_iter().filter(|input| !is_reference(input)) {
+        let (read, own) = match datasets.get(input) {
+            Some(dataset) => (
+                dataset::objects_of(datasets, input, &model.reference),
+                dataset.first.iter().cloned().collect(),
+            ),
+            None => (BTreeSet::from([input.to_owned()]), BTreeSet::from([input.to_owned()])),
+        };
+        for object in read {
+            let found = correspondence(datasets, models, model, input, &object)?;
+            // What one input needs whole is read whole.
+            if found == Correspondence::All || !objects.contains_key(&object) {
+                objects.insert(object, found);
+            }
+        }
+        first.extend(own);
+    }
+    first.retain(|input| objects.get(input) != Some(&Correspondence::All));
+    if first.is_empty() { Err(Reason::NoPartitions) } else { Ok((objects, first)) }
+}
+
+/// Returns how the partitions of `object`, which is read for `input`, correspond to those of the
+/// model.
+fn correspondence(
+    datasets: &BTreeMap<String, Dataset>,
+    models: &BTreeMap<String, Model>,
+    model: &Model,
+    input: &str,
+    object: &str,
+) -> Result<Correspondence, Reason> {
+    let Reads { window, by_column, all } = &model.reads;
+    let kind = model.kind();
+    if all.iter().any(|name| name == input) {
+        return match kind {
+            PartitionKind::Bucket(_) => Ok(Correspondence::All),
+            _ => Err(Reason::ReadWhole { model: kind, input: input.to_owned() }),
+        };
+    }
+    let dataset = datasets.get(object);
+    let upstream = models.values().find(|upstream| upstream.reference == object);
+    if let Some(column) = by_column.get(input) {
+        let Some(upstream) = upstream
+            .filter(|upstream| matches!(upstream.kind(), PartitionKind::Bucket(_)))
+            .filter(|_| kind == PartitionKind::Day)
+        else {
+            return Err(Reason::NotByColumn(input.to_owned()));
+        };
+        return if upstream.columns.contains(column) {
+            Ok(Correspondence::ByColumn { column: column.clone(), window: *window })
+        } else {
+            let columns = upstream.columns.clone();
+            Err(Reason::NoSuchColumn { what: "by_column", column: column.clone(), columns })
+        };
+    }
+    let copies = dataset.map_or(0, |dataset| dataset.copies_within_days);
+    let actual = dataset.map(|dataset| dataset.kind).or(upstream.map(Model::kind)).unwrap_or(kind);
+    match (kind, actual) {
+        (PartitionKind::Day, PartitionKind::Day | PartitionKind::Hour) => {
+            Ok(Correspondence::Days(Window {
+                lookback_days: window.lookback_days.saturating_add(copies),
+                lookahead_days: window.lookahead_days.saturating_add(copies),
+            }))
+        }
+        (PartitionKind::Hour, PartitionKind::Hour)
+            if copies > 0 || dataset.is_some_and(|dataset| dataset.movable.is_some()) =>
+        {
+            Err(Reason::MovableRows(object.to_owned()))
+        }
+        (PartitionKind::Hour, PartitionKind::Hour) => Ok(Correspondence::Same),
+        (PartitionKind::Bucket(own), PartitionKind::Bucket(other)) if own.count == other.count => {
+            Ok(Correspondence::Same)
+        }
+        _ => Err(Reason::NoCorrespondence { model: kind, input: object.to_owned(), actual }),
+    }
+}
+
+/// Returns the inputs that a model of the kind may have.
+fn expected_input(model: PartitionKind) -> &'static str {
+    match model {
+        PartitionKind::Hour => "inputs by hour",
+        PartitionKind::Day => {
+            "inputs by day or hour, or a model by bucket with the column of its rows that names \
+             the day (\"by_column\")"
+        }
+        PartitionKind::Bucket(_) => {
+            "inputs with as many buckets, or an input that is read whole (\"all\")"
+        }
+    }
 }
 
 /// Tells the dataset whose moved rows a model finds about the model. The rows are compared by the
@@ -306,12 +438,17 @@ fn model(folder: &str, name: &str, text: &str) -> Result<Model, Reason> {
             "at least one table such as \"silver.pos_sales\"",
         ));
     }
-    if header.inputs.iter().all(|input| is_reference(input)) {
-        return Err(Reason::NoDays);
+    let partitioning = partitioning(&header.partition)?;
+    let window =
+        Window { lookback_days: header.lookback_days, lookahead_days: header.lookahead_days };
+    if partitioning.kind() != PartitionKind::Day && window != Window::default() {
+        let days = window.lookback_days.max(window.lookahead_days).to_string();
+        let expected = "0: only a model by day reads other days than its own";
+        return Err(value("lookback_days or lookahead_days", days, expected));
     }
     check_key(&header.key)?;
     let query = Query::parse(query)?;
-    let columns = query.columns()?;
+    let mut columns = query.columns()?;
     let key = header.key.iter().map(|column| ("key", column.as_str()));
     let alert = header.alert.iter().flat_map(|alert| {
         let columns =
@@ -321,11 +458,26 @@ fn model(folder: &str, name: &str, text: &str) -> Result<Model, Reason> {
     let described = header.columns.keys().map(|column| ("columns", column.as_str()));
     let checked = header.checks.columns().map(|column| ("checks", column));
     let named = key
-        .chain([("partition", header.partition.as_str())])
+        .chain([("partition", partitioning.column())])
         .chain(alert)
         .chain(described)
         .chain(checked);
     check_named_columns(named, &columns)?;
+    let mut descriptions = header.columns;
+    let partition = match &partitioning {
+        Partitioning::Day(column) | Partitioning::Hour(column) => column.clone(),
+        Partitioning::Bucket { column, buckets } => {
+            if columns.iter().any(|known| known == BUCKET) {
+                let expected = "another name: the column is that of the partition";
+                return Err(value("partition", BUCKET.to_owned(), expected));
+            }
+            let text = format!("The bucket of the row: crc32({column}) modulo {}.", buckets.count);
+            let text = Description::try_from(text).expect("one line");
+            descriptions.insert(BUCKET.to_owned(), text);
+            columns.push(BUCKET.to_owned());
+            BUCKET.to_owned()
+        }
+    };
     check_declared_inputs(&header.inputs, &query, None)?;
     let checks = header.checks.compile(name)?;
     for check in &checks {
@@ -337,21 +489,36 @@ fn model(folder: &str, name: &str, text: &str) -> Result<Model, Reason> {
         file: format!("{folder}/{name}.sql"),
         grain: header.grain,
         key: header.key,
-        partition: header.partition,
+        partition,
+        partitioning,
         inputs: header.inputs,
+        reads: Reads { window, by_column: header.by_column, all: header.all },
         moved_rows_of: header.moved_rows_of,
-        lookback_days: header.lookback_days,
-        lookahead_days: header.lookahead_days,
         every_seconds: header.every_seconds,
         warehouse: (folder != INTERMEDIATE).then(|| format!("{folder}.{name}")),
         alert: header.alert,
         columns,
-        descriptions: header.columns,
+        descriptions,
         checks,
         query,
-        objects: BTreeSet::new(),
+        objects: BTreeMap::new(),
         first: BTreeSet::new(),
     })
+}
+
+/// Reads how a model is partitioned. A name alone is that of a day column.
+fn partitioning(text: &str) -> Result<Partitioning, Reason> {
+    if is_identifier(text) {
+        return Ok(Partitioning::Day(text.to_owned()));
+    }
+    let parsed = text.parse().ok().filter(|parsed| match parsed {
+        Partitioning::Day(_) | Partitioning::Hour(_) => true,
+        // Doubling computes all buckets of a model again.
+        Partitioning::Bucket { buckets, .. } => buckets.count == buckets.oldest,
+    });
+    let expected = "a column with the day of a row, hour(column) with a column that has the \
+                    hour, or bucket(column, n) with a power of two";
+    parsed.ok_or_else(|| value("partition", text.to_owned(), expected))
 }
 
 /// Reads a check; returns the name of its model, too.
@@ -429,8 +596,7 @@ fn resolve(
     });
     for (file, input) in of_model.chain(of_checks) {
         let reason = match datasets.get(input) {
-            Some(dataset) if dataset.by_day => continue,
-            Some(_) => Reason::NotByDay(input.clone()),
+            Some(_) => continue,
             None if models.values().any(|other| other.reference == *input) => continue,
             None if is_reference(input) && references.contains_key(short_name(input)) => continue,
             None => Reason::UnknownInput {
@@ -474,7 +640,7 @@ fn order(models: &BTreeMap<String, Model>) -> Result<Vec<String>, DefinitionErro
             return Err(DefinitionError::new(&model.file, Reason::Cycle(circle)));
         }
         path.push(&model.name);
-        let inputs = model.objects.iter();
+        let inputs = model.objects.keys();
         for upstream in inputs.filter_map(|input| models.get(short_name(input))) {
             visit(models, upstream, path, order)?;
         }
@@ -496,7 +662,7 @@ pub(crate) fn value(key: &'static str, value: String, expected: &'static str) ->
 #[cfg(test)]
 mod tests {
     use crate::models::Models;
-    use crate::testing::{REFERENCE, check, contracts, model, models};
+    use crate::testing::{REFERENCE, bucketed, check, contracts, hourly, model, models};
 
     fn error(sources: &[(&str, String)]) -> String {
         Models::from_sources(
@@ -551,16 +717,93 @@ mod tests {
             error(&[("sales/daily.sql", model(&["silver.sails"], ""))]),
             "glue-sql/sales/daily.sql: unknown input \"silver.sails\": \
              expected a dataset, a model or a reference table, one of silver.clicks, \
-             silver.orders, silver.sales, gold.daily"
+             silver.orders, silver.sales, silver.taps, gold.daily"
         );
     }
 
     #[test]
-    fn a_dataset_by_bucket_is_refused() {
-        assert!(
-            error(&[("sales/daily.sql", model(&["silver.orders"], ""))])
-                .contains("not partitioned by day or hour")
-        );
+    fn inputs_without_correspondence_are_refused_with_what_is_expected() {
+        let daily = |more: &str| {
+            let orders = ("sales/orders_clean.sql", bucketed(&["silver.orders"], ""));
+            error(&[orders, ("sales/daily.sql", model(&["gold.orders_clean"], more))])
+        };
+        let bucket = |input: &str, more: &str| {
+            error(&[("sales/orders_clean.sql", bucketed(&["silver.orders", input], more))])
+        };
+        let hour = |change: fn(String) -> String| error(&[("sales/hourly.sql", change(hourly()))]);
+        for (error, expected) in [
+            (
+                daily(""),
+                "glue-sql/sales/daily.sql: the model is by day and its input \
+                 \"gold.orders_clean\" by bucket of 16: expected inputs by day or hour, or a model \
+                 by bucket with the column of its rows that names the day (\"by_column\")",
+            ),
+            (
+                daily("-- all = [\"gold.orders_clean\"]"),
+                "each change would dirty every day there is",
+            ),
+            (
+                daily("-- by_column = { \"gold.orders_clean\" = \"sold_on\" }"),
+                "unknown column \"sold_on\" in by_column: the query returns shop_id, id, day, \
+                 bucket",
+            ),
+            (
+                daily("-- by_column = { \"gold.orders\" = \"day\" }"),
+                "invalid by_column \"gold.orders\" in the header: expected datasets and models",
+            ),
+            (bucket("silver.sales", ""), "by bucket of 16 and its input \"silver.sales\" by day"),
+            (
+                bucket("silver.sales", "-- by_column = { \"silver.sales\" = \"day\" }"),
+                "\"silver.sales\" cannot be read by column",
+            ),
+            (
+                error(&[(
+                    "sales/sold.sql",
+                    bucketed(&["silver.sales"], "-- all = [\"silver.sales\"]"),
+                )]),
+                "so no partition is ever computed",
+            ),
+            (
+                error(&[(
+                    "sales/orders_clean.sql",
+                    bucketed(&["silver.orders"], "").replace("(id, 16)", "(id, 32)"),
+                )]),
+                "by bucket of 32 and its input \"silver.orders\" by bucket of 16: expected inputs",
+            ),
+            (
+                hour(|text| text.replace("silver.taps", "silver.clicks")),
+                "the rows of \"silver.clicks\" may be corrected to another hour",
+            ),
+            (
+                hour(|text| text.replace("silver.taps", "silver.sales")),
+                "by hour and its input \"silver.sales\" by day: expected inputs by hour",
+            ),
+            (
+                hour(|text| text.replace("\nselect", "\n-- lookback_days = 2\nselect")),
+                "invalid lookback_days or lookahead_days \"2\" in the header: expected 0",
+            ),
+        ] {
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_invalid_partition_is_refused_with_the_kinds() {
+        for text in ["week(day)", "bucket(id)", "bucket(id, 12)", "bucket(id, 32, 16)", "Day"] {
+            let error = daily(|model| {
+                model.replace("partition = \"day\"", &format!("partition = \"{text}\""))
+            });
+            assert!(
+                error.contains(&format!("invalid partition {text:?} in the header")),
+                "{error}"
+            );
+            assert!(error.contains("or bucket(column, n) with a power of two"), "{error}");
+        }
+        let error = error(&[(
+            "sales/orders_clean.sql",
+            bucketed(&["silver.orders"], "").replace("max(day) as day", "max(day) as bucket"),
+        )]);
+        assert!(error.contains("the column is that of the partition"), "{error}");
     }
 
     #[test]

@@ -17,6 +17,12 @@ pub(crate) struct ModelHeader {
     pub(crate) key: Vec<String>,
     pub(crate) partition: String,
     pub(crate) inputs: Vec<String>,
+    /// The column of an input that names the day for which a row is read, by input.
+    #[serde(default)]
+    pub(crate) by_column: BTreeMap<String, String>,
+    /// The inputs that are read whole.
+    #[serde(default)]
+    pub(crate) all: Vec<String>,
     /// The dataset whose moved rows the model finds, `silver.<dataset>`.
     pub(crate) moved_rows_of: Option<String>,
     #[serde(default)]

@@ -16,7 +16,7 @@ mod testing;
 mod view;
 
 pub use definition::{DefinitionError, Reason};
-pub use models::{Check, InputPrefix, InputRange, Model, Models};
+pub use models::{Check, InputRange, Model, Models};
 pub use plan::{Listing, Plan};
 pub use query::QueryError;
 pub use shoplake_index::{

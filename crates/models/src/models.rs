@@ -3,17 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use shoplake_contracts::Contracts;
+use shoplake_contracts::{Contracts, Partitioning};
 use shoplake_index::{
-    Description, IndexedModel, IndexedView, ModelIndex, ReferenceTable, References,
+    Description, IndexedInput, IndexedModel, IndexedView, ModelIndex, ReferenceTable, References,
 };
-use shoplake_jobs::{Alert, CheckRun, Downstream, Partition, Severity};
-use shoplake_lake::keys;
+use shoplake_jobs::{
+    Alert, CheckRun, Correspondence, Downstream, Partition, PartitionKind, Severity, Window,
+};
+use shoplake_lake::keys::{self, FolderRange};
 
 use crate::dataset::{self, Dataset};
 use crate::definition::{self, DefinitionError, Definitions, Reason, is_reference};
 use crate::query::Query;
 use crate::view::{self, MartView};
+
+/// The column with the bucket of a row. The planner adds it to the rows of a model by bucket.
+pub(crate) const BUCKET: &str = "bucket";
 
 /// A table that is computed by one SQL file.
 #[derive(Clone, Debug)]
@@ -30,15 +35,15 @@ pub struct Model {
     pub key: Vec<String>,
     /// The column whose value names the partition of a row.
     pub partition: String,
+    /// How its rows are divided into partitions.
+    pub partitioning: Partitioning,
     /// Tables that it reads: `silver.<dataset>`, `gold.<model>` or `reference.<table>`.
     pub inputs: Vec<String>,
     /// The dataset whose moved rows it finds. It or a model before it reads that dataset. Other
     /// models read it without these rows.
     pub(crate) moved_rows_of: Option<String>,
-    /// Its partition D reads the input days from D - lookback_days ...
-    pub lookback_days: u16,
-    /// ... to D + lookahead_days.
-    pub lookahead_days: u16,
+    /// Which partitions of them it reads, as its header says.
+    pub(crate) reads: Reads,
     /// The shortest time between two computations of a partition: the dial between freshness and
     /// cost.
     pub every_seconds: u32,
@@ -55,10 +60,21 @@ pub struct Model {
     pub checks: Vec<Check>,
     pub(crate) query: Query,
     /// The datasets and models whose objects are read: those that the inputs name, and what decides
-    /// which of their rows count.
-    pub(crate) objects: BTreeSet<String>,
-    /// Those of which a day has to have an object to be computed for the first time.
+    /// which of their rows count. Each with how its partitions correspond to those of the model.
+    pub(crate) objects: BTreeMap<String, Correspondence>,
+    /// Those of which its own partition has to have an object to be computed for the first time.
     pub(crate) first: BTreeSet<String>,
+}
+
+/// Which partitions of its inputs a model reads, as its header says.
+#[derive(Clone, Debug)]
+pub(crate) struct Reads {
+    /// The days of inputs by time, and of those that are read by column.
+    pub(crate) window: Window,
+    /// The inputs of which a column names the day of a row, with that column.
+    pub(crate) by_column: BTreeMap<String, String>,
+    /// The inputs that are read whole.
+    pub(crate) all: Vec<String>,
 }
 
 /// A query over the new rows of a model, and other inputs, that returns the invalid rows.
@@ -77,27 +93,13 @@ pub struct Check {
     pub(crate) query: Query,
 }
 
-/// The folders that a partition of a model reads of one input.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InputPrefix {
-    /// The input, such as `silver.pos_sales`.
-    pub input: String,
-    /// The prefixes to list.
-    pub prefixes: Vec<String>,
-}
-
-/// The folders that a partition of a model reads of one input, as one range for
-/// [`Store::list_range`](shoplake_lake::Store::list_range).
+/// The folders of one input that a partition of a model reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputRange {
     /// The input, such as `silver.pos_sales`.
     pub input: String,
-    /// The part of every key before the day, such as `silver/pos_sales/dt=`.
-    pub prefix: String,
-    /// The first day.
-    pub first: Partition,
-    /// The last day.
-    pub last: Partition,
+    /// The folders.
+    pub folders: FolderRange,
 }
 
 impl Model {
@@ -112,16 +114,15 @@ impl Model {
         self.named_inputs().into_iter().filter(|input| is_reference(input)).map(short_name)
     }
 
-    /// Returns the datasets and models whose objects the model and its checks read.
-    fn day_inputs(&self) -> impl Iterator<Item = &str> {
-        self.objects.iter().map(String::as_str)
+    /// Returns the kind of its partitions.
+    pub fn kind(&self) -> PartitionKind {
+        self.partitioning.kind()
     }
 
-    /// Returns the days of the inputs that `partition` is computed from. A dataset whose rows have
-    /// copies on other days is read for further days: see
-    /// [`Contract::copies_within_days`](shoplake_contracts::Contract::copies_within_days).
-    pub fn input_partitions(&self, partition: Partition) -> impl Iterator<Item = Partition> {
-        partition.window(self.lookback_days, self.lookahead_days)
+    /// Returns whether it reads an input by column. Its inputs then do not say which of its days
+    /// have rows.
+    pub fn reads_by_column(&self) -> bool {
+        self.objects.values().any(|read| matches!(read, Correspondence::ByColumn { .. }))
     }
 
     /// Returns the key of the object that holds `partition`.
@@ -215,18 +216,17 @@ impl Models {
 
     /// Returns what programs without the planner need to know of the models.
     pub fn index(&self) -> ModelIndex {
-        let window = |model: &Model| {
-            let windows = model.day_inputs().map(|input| self.window(model, input));
-            windows
-                .fold((0, 0), |(before, after), (one, other)| (before.max(one), after.max(other)))
+        let input = |(name, correspondence): (&String, &Correspondence)| IndexedInput {
+            name: name.clone(),
+            kind: self.kind_of(name),
+            correspondence: correspondence.clone(),
         };
         let model = |model: &Model| IndexedModel {
             name: model.name.clone(),
             partition: model.partition.clone(),
-            inputs: model.day_inputs().map(str::to_owned).collect(),
+            kind: model.kind(),
+            inputs: model.objects.iter().map(input).collect(),
             first: model.first.iter().cloned().collect(),
-            lookback_days: window(model).0,
-            lookahead_days: window(model).1,
             every_seconds: model.every_seconds,
             key: model.key.clone(),
             warehouse: model.warehouse.clone(),
@@ -252,86 +252,73 @@ impl Models {
     ///
     /// `name` has no prefix, as in keys: `pos_sales`.
     pub fn dirtied_by(&self, name: &str, partition: Partition) -> Vec<(String, Partition)> {
-        self.downstream(name)
-            .iter()
-            .flat_map(|downstream| {
-                downstream.dirtied_by(partition).map(|dirtied| (downstream.model.clone(), dirtied))
+        self.readers(name)
+            .flat_map(|(model, input, correspondence)| {
+                let dirtied =
+                    correspondence.dirtied_by(partition, self.kind_of(input), model.kind());
+                dirtied.into_iter().map(|dirtied| (model.name.clone(), dirtied))
             })
             .collect()
     }
 
-    /// Returns the folders of the inputs of `partition`, day by day.
-    pub fn input_prefixes(&self, model: &Model, partition: Partition) -> Vec<InputPrefix> {
-        let prefixes = |input: &str| -> Vec<String> {
-            let (before, after) = self.window(model, input);
-            partition.window(before, after).map(|day| self.day_prefix(input, day)).collect()
-        };
-        model
-            .day_inputs()
-            .map(|input| InputPrefix { input: input.to_owned(), prefixes: prefixes(input) })
-            .collect()
-    }
-
-    /// Returns the folders of the inputs of `partition`: those of [`Models::input_prefixes`], as
-    /// one range for each input.
+    /// Returns the folders of the inputs of `partition`.
     pub fn input_ranges(&self, model: &Model, partition: Partition) -> Vec<InputRange> {
-        let range = |input: &str| {
-            let (before, after) = self.window(model, input);
-            self.range(input, partition.window_ends(before, after))
-        };
-        model.day_inputs().map(range).collect()
+        let read = model.objects.iter();
+        read.flat_map(|(input, correspondence)| self.ranges(input, correspondence, partition))
+            .collect()
     }
 
-    /// Returns the ranges to list to know whether `partition` is empty: see [`Models::plan`].
+    /// Returns the folders to list to know whether `partition` is empty: see [`Models::plan`].
     pub fn own_partition_ranges(&self, model: &Model, partition: Partition) -> Vec<InputRange> {
-        model.first.iter().map(|input| self.range(input, (partition, partition))).collect()
+        let own = model.first.iter().filter_map(|input| model.objects.get_key_value(input));
+        own.flat_map(|(input, correspondence)| self.ranges(input, &correspondence.own(), partition))
+            .collect()
     }
 
-    fn range(&self, input: &str, (first, last): (Partition, Partition)) -> InputRange {
-        InputRange { input: input.to_owned(), prefix: self.days_prefix(input), first, last }
-    }
-
-    /// Returns how many days of `input` a partition of the model reads before and after its own.
-    fn window(&self, model: &Model, input: &str) -> (u16, u16) {
-        let copies = self.dataset(input).map_or(0, |dataset| dataset.copies_within_days);
-        (model.lookback_days.saturating_add(copies), model.lookahead_days.saturating_add(copies))
-    }
-
-    /// Whether `key` belongs to `day` of `input`.
-    pub(crate) fn is_in_day(&self, input: &str, day: Partition, key: &str) -> bool {
-        key.starts_with(&self.day_prefix(input, day))
-    }
-
-    /// Returns the prefix of the keys of one day of `input`.
-    fn day_prefix(&self, input: &str, day: Partition) -> String {
-        format!("{}{day}/", self.days_prefix(input))
-    }
-
-    /// Returns the part of the keys of `input` before the day.
-    fn days_prefix(&self, input: &str) -> String {
-        match self.by_reference(input) {
-            Some(upstream) => keys::gold_values(&upstream.name, &upstream.partition),
-            None => keys::silver_days(short_name(input)),
-        }
-    }
-
-    /// Returns the models that read the dataset or model `name`, or have a check that does.
-    pub(crate) fn downstream(&self, name: &str) -> Vec<Downstream> {
-        let of_model = |model: &Model| {
-            let input = model.day_inputs().find(|input| short_name(input) == name)?;
-            let (lookback_days, lookahead_days) = self.window(model, input);
-            Some(Downstream {
-                model: model.name.clone(),
-                // Models are partitioned by day, and read each other day by day.
-                column: self
-                    .models
-                    .get(name)
-                    .map_or_else(String::new, |upstream| upstream.partition.clone()),
-                lookback_days,
-                lookahead_days,
-            })
+    fn ranges(
+        &self,
+        input: &str,
+        correspondence: &Correspondence,
+        partition: Partition,
+    ) -> Vec<InputRange> {
+        let folders = |(first, last): (Partition, Partition)| match self.by_reference(input) {
+            Some(upstream) => keys::gold_folders(&upstream.name, &upstream.partition, first, last),
+            None => keys::silver_folders(short_name(input), first, last),
         };
-        self.iter().filter_map(of_model).collect()
+        let ranges = correspondence.read_by(partition, self.kind_of(input)).into_iter();
+        ranges
+            .map(|range| InputRange { input: input.to_owned(), folders: folders(range) })
+            .collect()
+    }
+
+    /// Returns how the dataset or model that queries name `reference` is partitioned.
+    fn kind_of(&self, reference: &str) -> PartitionKind {
+        let of_model = self.by_reference(reference).map(Model::kind);
+        let of_dataset = || self.dataset(reference).map(|dataset| dataset.kind);
+        of_model.or_else(of_dataset).unwrap_or(PartitionKind::Day)
+    }
+
+    /// Returns the models that read the objects of the dataset or model `name`, or have a check
+    /// that does, with its name in queries and the correspondence.
+    fn readers<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> impl Iterator<Item = (&'a Model, &'a str, &'a Correspondence)> {
+        self.iter().filter_map(move |model| {
+            let mut objects = model.objects.iter();
+            let (input, read) = objects.find(|(input, _)| short_name(input) == name)?;
+            Some((model, input.as_str(), read))
+        })
+    }
+
+    /// Returns the models that read the model `name`, or have a check that does.
+    pub(crate) fn downstream(&self, name: &str) -> Vec<Downstream> {
+        let downstream = |(model, _, correspondence): (&Model, &str, &Correspondence)| Downstream {
+            model: model.name.clone(),
+            kind: model.kind(),
+            correspondence: correspondence.clone(),
+        };
+        self.readers(name).map(downstream).collect()
     }
 
     /// Returns the model that queries name `reference`; `None` if it is a dataset.
@@ -378,8 +365,12 @@ mod tests {
     use chrono::{Days, NaiveDate};
     use proptest::prelude::*;
 
+    use shoplake_jobs::Hour;
+
     use super::*;
-    use crate::testing::{REFERENCE, check, day, model, models, world};
+    use crate::testing::{
+        ALL_SALES, BY_DAY, REFERENCE, bucketed, check, day, hourly, model, models, world,
+    };
 
     #[test]
     fn models_come_after_what_they_read() {
@@ -400,61 +391,78 @@ mod tests {
         assert!(dirtied("weekly").is_empty() && dirtied("unknown").is_empty());
     }
 
-    #[test]
-    fn the_prefixes_hold_every_object_of_the_window() {
-        let models = world();
-        let prefixes =
-            |name: &str| models.input_prefixes(models.get(name).unwrap(), day("2010-12-31"));
-        assert_eq!(
-            prefixes("daily"),
-            [
-                InputPrefix {
-                    input: "silver.clicks".into(),
-                    prefixes: vec![
-                        "silver/clicks/dt=2010-12-31/".into(),
-                        "silver/clicks/dt=2011-01-01/".into()
-                    ],
-                },
-                InputPrefix {
-                    input: "silver.sales".into(),
-                    prefixes: vec![
-                        "silver/sales/dt=2010-12-31/".into(),
-                        "silver/sales/dt=2011-01-01/".into()
-                    ],
-                },
-            ]
-        );
-        let weekly = prefixes("weekly");
-        assert_eq!(weekly[0].prefixes.len(), 7);
-        assert_eq!(weekly[0].prefixes[0], "gold/daily/day=2010-12-25/");
+    /// Returns the folders of the inputs of a partition, as texts.
+    fn folders(models: &Models, name: &str, partition: &str) -> Vec<String> {
+        let model = models.get(name).unwrap();
+        let partition = partition.parse().unwrap();
+        for own in models.own_partition_ranges(model, partition) {
+            assert!(models.input_ranges(model, partition).iter().any(|range| {
+                let FolderRange { prefix, first, last } = &range.folders;
+                let own = &own.folders;
+                *prefix == own.prefix && *first <= own.first && own.last <= *last
+            }));
+        }
+        let ranges = models.input_ranges(model, partition).into_iter();
+        ranges
+            .map(|InputRange { folders: FolderRange { prefix, first, last }, .. }| {
+                format!("{prefix}{first} to {last}")
+            })
+            .collect()
     }
 
     #[test]
-    fn the_ranges_begin_and_end_where_the_prefixes_do() {
+    fn the_ranges_hold_every_object_of_the_window() {
         let models = world();
-        for name in ["daily", "weekly"] {
-            let (model, partition) = (models.get(name).unwrap(), day("2010-12-31"));
-            let prefixes = models.input_prefixes(model, partition);
-            let ends: Vec<_> = models
-                .input_ranges(model, partition)
-                .into_iter()
-                .map(|range| {
-                    [range.first, range.last]
-                        .map(|day| format!("{} {}{day}/", range.input, range.prefix))
-                })
-                .collect();
-            let expected: Vec<_> = prefixes
-                .iter()
-                .map(|listed| {
-                    [listed.prefixes.first(), listed.prefixes.last()]
-                        .map(|prefix| format!("{} {}", listed.input, prefix.unwrap()))
-                })
-                .collect();
-            assert_eq!(ends, expected);
-            for own in models.own_partition_ranges(model, partition) {
-                assert_eq!((own.first, own.last), (partition, partition));
-            }
-        }
+        assert_eq!(
+            folders(&models, "daily", "2010-12-31"),
+            [
+                "silver/clicks/dt=2010-12-31 to 2011-01-01",
+                "silver/sales/dt=2010-12-31 to 2011-01-01",
+            ]
+        );
+        assert_eq!(
+            folders(&models, "weekly", "2010-12-31"),
+            ["gold/daily/day=2010-12-25 to 2010-12-31"]
+        );
+    }
+
+    #[test]
+    fn hours_buckets_and_days_over_both_correspond() {
+        let models = models(&[
+            ("sales/hourly.sql", hourly()),
+            ("sales/orders_clean.sql", bucketed(&["silver.orders", "silver.sales"], ALL_SALES)),
+            ("sales/again.sql", bucketed(&["gold.orders_clean"], "")),
+            ("sales/days.sql", model(&["gold.hourly", "gold.orders_clean"], BY_DAY)),
+        ]);
+        assert_eq!(
+            folders(&models, "hourly", "2010-12-31T09"),
+            ["silver/taps/dt=2010-12-31/hour=09 to 09"]
+        );
+        assert_eq!(
+            folders(&models, "orders_clean", "0007"),
+            ["silver/orders/bucket=0007 to 0007", "silver/sales/dt=0000-01-01 to 9999-12-31"]
+        );
+        assert_eq!(folders(&models, "again", "0007"), ["gold/orders_clean/bucket=0007 to 0007"]);
+        assert_eq!(
+            folders(&models, "days", "2010-12-31"),
+            [
+                "gold/hourly/at=2010-12-31T00 to 2010-12-31T23",
+                "gold/orders_clean/bucket=0000 to 0015",
+            ]
+        );
+        let dirtied = |name: &str, partition: &str| -> Vec<String> {
+            let dirtied = models.dirtied_by(name, partition.parse().unwrap()).into_iter();
+            dirtied.map(|(model, partition)| format!("{model} {partition}")).collect()
+        };
+        assert_eq!(dirtied("taps", "2010-12-31T09"), ["hourly 2010-12-31T09"]);
+        assert_eq!(dirtied("hourly", "2010-12-31T09"), ["days 2010-12-31"]);
+        assert_eq!(dirtied("orders", "0007"), ["orders_clean 0007"]);
+        assert_eq!(
+            dirtied("orders_clean", "0007"),
+            ["again 0007"],
+            "the days follow from the rows"
+        );
+        assert_eq!(dirtied("sales", "2010-12-31").len(), 16);
     }
 
     #[test]
@@ -479,23 +487,47 @@ mod tests {
     }
 
     proptest! {
-        /// A change of X makes D dirty exactly if D is computed from X.
+        /// A new object of X makes D dirty exactly if the job of D lists it.
         #[test]
-        fn dirtied_by_is_the_inverse_of_input_partitions(
+        fn an_object_dirties_the_partitions_that_list_it(
             lookback in 0_u16..40, lookahead in 0_u16..40,
-            changed in 0_u64..20_000, distance in 0_u64..100,
+            hour in 0_u8..24, changed in 0_u64..20_000, distance in 0_u64..100,
+            bucket in 0_u32..16, other in 0_u32..16,
         ) {
             let header = format!("-- lookback_days = {lookback}\n-- lookahead_days = {lookahead}");
-            let models = models(&[("sales/daily.sql", model(&["silver.sales"], &header))]);
-            let daily = models.get("daily").unwrap();
-            let start = NaiveDate::from_ymd_opt(1990, 1, 1).unwrap() + Days::new(changed);
-            let changed = Partition::Day(start);
-            let dirtied = models.dirtied_by("sales", changed);
-            let partition = Partition::Day(start + Days::new(distance) - Days::new(50));
-
-            let reads = daily.input_partitions(partition).any(|input| input == changed);
-            let is_dirty = dirtied.contains(&("daily".to_owned(), partition));
-            prop_assert_eq!(reads, is_dirty);
+            let models = models(&[
+                ("sales/daily.sql", model(&["silver.sales"], &header)),
+                ("sales/clicked.sql", model(&["silver.clicks"], &header)),
+                ("sales/hourly.sql", hourly()),
+                ("sales/orders_clean.sql", bucketed(&["silver.orders", "silver.sales"], ALL_SALES)),
+            ]);
+            let changed = NaiveDate::from_ymd_opt(1990, 1, 1).unwrap() + Days::new(changed);
+            let day = changed + Days::new(distance) - Days::new(50);
+            let hour_of = |day| Hour::new(day, hour).unwrap().into();
+            let objects = [
+                ("sales", Partition::Day(changed)),
+                ("clicks", hour_of(changed)),
+                ("taps", hour_of(changed)),
+                ("orders", Partition::Bucket(bucket)),
+            ];
+            let partitions = [
+                ("daily", Partition::Day(day)),
+                ("clicked", Partition::Day(day)),
+                ("hourly", hour_of(day)),
+                ("hourly", hour_of(changed)),
+                ("orders_clean", Partition::Bucket(bucket)),
+                ("orders_clean", Partition::Bucket(other)),
+            ];
+            for (dataset, changed) in objects {
+                let key = keys::silver(dataset, changed, "x");
+                let dirtied = models.dirtied_by(dataset, changed);
+                for (name, partition) in partitions {
+                    let ranges = models.input_ranges(models.get(name).unwrap(), partition);
+                    let is_listed = ranges.iter().any(|range| range.folders.contains(&key));
+                    let is_dirty = dirtied.contains(&(name.to_owned(), partition));
+                    prop_assert_eq!(is_listed, is_dirty, "{} {}: {}", name, partition, key);
+                }
+            }
         }
     }
 }

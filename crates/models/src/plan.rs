@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 use shoplake_index::{GoldHead, ReferenceTable, References};
 use shoplake_jobs::{
-    JOB_VERSION, JobCheck, JobDocument, JobInput, JobOutput, JobPartition, Partition, Severity,
-    View,
+    Correspondence, Downstream, InputDays, JOB_VERSION, JobCheck, JobDocument, JobInput, JobOutput,
+    JobPartition, Partition, PartitionKind, Severity, View,
 };
 use shoplake_lake::{Entry, keys};
 
@@ -32,9 +32,9 @@ impl Models {
     /// Returns the plan of `partition` of `model`. An input that `listing` does not name has no
     /// objects. Reference tables have their packaged rows.
     ///
-    /// A partition without gold and without an input of its own day is empty and not computed, even
-    /// if other days of its window have inputs. Otherwise a lookback of 30 days would compute 30
-    /// days of the future. A partition that is in gold stays up to date.
+    /// A partition without gold and without an object of its own in an input is empty and not
+    /// computed, even if other days of its window have inputs. Otherwise a lookback of 30 days
+    /// would compute 30 days of the future. A partition that is in gold stays up to date.
     pub fn plan(
         &self,
         model: &Model,
@@ -76,10 +76,11 @@ impl Models {
         if head.is_none() && !self.has_input_for_partition(model, partition, listing) {
             return None;
         }
-        let tables = self.tables(model, listing, references);
+        let tables = self.tables(model, partition, listing, references);
         let checks = model.job_checks();
+        let query = model.query.render(view_name);
+        let sql = render::partition_query(&query, &model.partitioning, partition);
         let partition = JobPartition { column: model.partition.clone(), value: partition };
-        let sql = render::partition_query(&model.query.render(view_name), &partition);
 
         let inputs_digest = inputs_digest(listing, &tables, &sql, &model.key, &checks);
         let expected_etag = head.map(|head| head.etag.to_string());
@@ -88,6 +89,7 @@ impl Models {
             [&model.name, &value, &inputs_digest, expected_etag.as_ref().unwrap_or(&String::new())]
                 .map(String::as_str),
         );
+        let downstream = self.downstream(&model.name);
         Some(JobDocument {
             version: JOB_VERSION,
             id,
@@ -96,9 +98,9 @@ impl Models {
             views: tables.views,
             sql,
             key: model.key.clone(),
-            sort: model.key.clone(),
+            sort: sort(model, &downstream),
             checks,
-            downstream: self.downstream(&model.name),
+            downstream,
             output: JobOutput {
                 key: model.output_key(partition.value),
                 expected_etag,
@@ -112,15 +114,16 @@ impl Models {
         })
     }
 
-    /// Returns whether an input has an object of the partition's own day.
+    /// Returns whether an input has an object of the partition itself.
     fn has_input_for_partition(
         &self,
         model: &Model,
         partition: Partition,
         listing: &Listing,
     ) -> bool {
-        listing.iter().filter(|(input, _)| model.first.contains(*input)).any(|(input, entries)| {
-            entries.iter().any(|entry| self.is_in_day(input, partition, &entry.key))
+        self.own_partition_ranges(model, partition).into_iter().any(|range| {
+            let mut entries = listing.get(&range.input).into_iter().flatten();
+            entries.any(|entry| range.folders.contains(&entry.key))
         })
     }
 
@@ -137,35 +140,47 @@ impl Models {
     }
 
     /// Returns the tables and views that the model and its checks read.
-    fn tables(&self, model: &Model, listing: &Listing, references: &References) -> Tables {
+    fn tables(
+        &self,
+        model: &Model,
+        partition: Partition,
+        listing: &Listing,
+        references: &References,
+    ) -> Tables {
         let mut tables = Tables::default();
         for input in model.named_inputs() {
             if let Some(table) = self.reference_table(input, references) {
                 tables.view(view_name(input), table.sql());
             }
         }
-        for input in &model.objects {
+        for (input, correspondence) in &model.objects {
             let input = input.as_str();
-            let mut objects: Vec<_> =
-                listing.get(input).into_iter().flatten().map(|entry| entry.key.clone()).collect();
-            objects.sort();
-            objects.dedup();
+            let entries = listing.get(input).into_iter().flatten();
+            let objects: BTreeMap<_, _> =
+                entries.map(|entry| (entry.key.clone(), entry.size)).collect();
+            let (objects, sizes): (Vec<_>, Vec<_>) = objects.into_iter().unzip();
             if let Some(dataset) = self.dataset(input) {
                 tables.inputs.push(JobInput {
                     table: objects_name(input),
                     name: input.to_owned(),
                     columns: dataset.columns.clone(),
                     objects,
+                    sizes,
+                    days: None,
                 });
             } else if !objects.is_empty() {
+                let days = days(correspondence, partition);
+                // A partition of a model is one object, so it has no duplicates to remove.
+                let rows = render::rows_of_days(&objects_name(input), days.as_ref());
+                tables.view(view_name(input), rows);
                 tables.inputs.push(JobInput {
                     table: objects_name(input),
                     name: input.to_owned(),
                     columns: None,
                     objects,
+                    sizes: Vec::new(),
+                    days,
                 });
-                // A partition of a model is one object, so it has no duplicates to remove.
-                tables.view(view_name(input), format!("select *\nfrom {}\n", objects_name(input)));
             } else if let Some(upstream) = self.by_reference(input) {
                 self.add_empty(upstream, &mut tables);
                 tables.view(view_name(input), format!("select *\nfrom {}\n", empty_name(input)));
@@ -213,7 +228,15 @@ impl Models {
                 self.add_empty_dataset(input, dataset, &model.reference, tables);
             }
         }
-        tables.view(empty_name(&model.reference), model.query.render(empty_name));
+        let query = model.query.render(empty_name);
+        let query = match model.kind() {
+            // Any bucket has the column of the buckets.
+            PartitionKind::Bucket(_) => {
+                render::partition_query(&query, &model.partitioning, Partition::Bucket(0))
+            }
+            PartitionKind::Day | PartitionKind::Hour => query,
+        };
+        tables.view(empty_name(&model.reference), query);
     }
 
     fn add_empty_dataset(&self, input: &str, dataset: &Dataset, reader: &str, tables: &mut Tables) {
@@ -223,6 +246,8 @@ impl Models {
                 name: input.to_owned(),
                 columns: dataset.columns.clone(),
                 objects: Vec::new(),
+                sizes: Vec::new(),
+                days: None,
             });
             return;
         }
@@ -237,6 +262,8 @@ impl Models {
                     name: name.clone(),
                     columns: dataset.columns.clone(),
                     objects: Vec::new(),
+                    sizes: Vec::new(),
+                    days: None,
                 });
             }
         }
@@ -244,6 +271,29 @@ impl Models {
         let sql = format!("select *\nfrom {}\nwhere 1 = 0\n", view_name(input));
         tables.view(empty_name(input), sql);
     }
+}
+
+/// Returns the days of which rows of an input are read, for an input that is read by column.
+fn days(correspondence: &Correspondence, partition: Partition) -> Option<InputDays> {
+    let Correspondence::ByColumn { column, window } = correspondence else { return None };
+    let (first, last) = window.ends(partition.day()?);
+    Some(InputDays { column: column.clone(), first, last })
+}
+
+/// Returns the columns by which rows of the model are sorted. The days by which others read its
+/// buckets come first, so that few row groups have rows of one day.
+fn sort(model: &Model, downstream: &[Downstream]) -> Vec<String> {
+    let mut sort: Vec<String> = Vec::new();
+    let days = downstream.iter().filter_map(|downstream| match &downstream.correspondence {
+        Correspondence::ByColumn { column, .. } => Some(column),
+        _ => None,
+    });
+    for column in days.chain(&model.key) {
+        if !sort.contains(column) {
+            sort.push(column.clone());
+        }
+    }
+    sort
 }
 
 /// The tables and views of a job.
@@ -378,7 +428,8 @@ mod tests {
     use shoplake_lake::ETag;
 
     use super::*;
-    use crate::testing::{day, world};
+    use crate::models::InputRange;
+    use crate::testing::{ALL_SALES, BY_DAY, bucketed, day, model, models, world};
 
     fn entry(key: &str, etag: &str) -> Entry {
         Entry {
@@ -522,7 +573,9 @@ mod tests {
             let ranges = models.input_ranges(models.get(model).unwrap(), day("2010-12-10"));
             ranges
                 .iter()
-                .map(|range| format!("{} {} {}", range.input, range.first, range.last))
+                .map(|InputRange { input, folders }| {
+                    format!("{input} {} {}", folders.first, folders.last)
+                })
                 .collect()
         };
         let with = |input: &str| {
@@ -546,6 +599,85 @@ mod tests {
             dirtied("orders"),
             [9, 10, 11, 12, 13, 14].map(|day| format!("of_lines 2010-12-{day:02}"))
         );
+    }
+
+    /// A model by bucket, and one of its days.
+    fn orders() -> Models {
+        models(&[
+            ("sales/orders_clean.sql", bucketed(&["silver.orders", "silver.sales"], ALL_SALES)),
+            (
+                "sales/days.sql",
+                model(&["gold.orders_clean"], &format!("{BY_DAY}\n-- lookback_days = 6")),
+            ),
+        ])
+    }
+
+    fn planned(
+        models: &Models,
+        model: &str,
+        partition: &str,
+        listing: &Listing,
+    ) -> Option<JobDocument> {
+        let partition = partition.parse().unwrap();
+        models.job(models.get(model).unwrap(), partition, listing, None, &References::new())
+    }
+
+    #[test]
+    fn a_bucket_has_rows_of_its_own_bucket_only() {
+        let models = orders();
+        let order = ("silver.orders", "silver/orders/bucket=0007/a.parquet", "1");
+        let sale = ("silver.sales", "silver/sales/dt=2010-12-01/a.parquet", "1");
+        let job = planned(&models, "orders_clean", "0007", &listing(&[order, sale])).unwrap();
+        assert_eq!(job.output.key, "gold/orders_clean/bucket=0007/data.parquet");
+        assert!(
+            job.sql
+                .starts_with("select\n    *,\n    cast(7 as bigint) as bucket\nfrom (\nwith rows"),
+            "{}",
+            job.sql
+        );
+        assert!(job.sql.ends_with("where crc32(cast(id as string)) % 16 = 7\n"), "{}", job.sql);
+        assert_eq!(job.sort, ["day", "shop_id", "id"], "the day of its readers comes first");
+        let read: Vec<_> =
+            job.inputs.iter().map(|input| (&*input.name, input.objects.len())).collect();
+        assert_eq!(read, [("silver.orders", 1), ("silver.sales", 1)]);
+        assert_eq!(
+            planned(&models, "orders_clean", "0007", &listing(&[sale])),
+            None,
+            "what is read whole makes no bucket"
+        );
+        let model = models.get("orders_clean").unwrap();
+        assert_eq!(model.columns.last().map(String::as_str), Some("bucket"));
+        assert_eq!(
+            model.descriptions["bucket"].as_str(),
+            "The bucket of the row: crc32(id) modulo 16."
+        );
+    }
+
+    #[test]
+    fn an_input_by_column_is_read_for_the_days_of_the_window() {
+        let models = orders();
+        let bucket = ("gold.orders_clean", "gold/orders_clean/bucket=0007/data.parquet", "1");
+        let job = planned(&models, "days", "2010-12-10", &listing(&[bucket])).unwrap();
+        let days = job.inputs[0].days.clone().unwrap();
+        assert_eq!(
+            (days.column.as_str(), days.first.to_string(), days.last.to_string()),
+            ("day", "2010-12-04".to_owned(), "2010-12-10".to_owned())
+        );
+        assert_eq!(
+            job.views[0].sql,
+            "select *\nfrom gold__orders_clean__objects\nwhere day between \
+             cast('2010-12-04' as date) and cast('2010-12-10' as date)\n"
+        );
+        // Without any bucket, its columns come from the query of the model by bucket.
+        let empty = models.job(
+            models.get("days").unwrap(),
+            day("2010-12-10"),
+            &Listing::new(),
+            Some(&head(&job)),
+            &References::new(),
+        );
+        let views = empty.unwrap().views;
+        assert!(views.iter().any(|view| view.sql.contains("as bucket")), "{views:?}");
     }
 
     /// The ids of clicks, those that were moved to another day, and a model that reads clicks.

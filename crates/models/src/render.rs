@@ -1,7 +1,9 @@
 //! Renders the SQL that both engines run.
 
 use shoplake_contracts::{Completeness, Partitioning};
-use shoplake_jobs::JobPartition;
+use shoplake_jobs::{Buckets, InputDays, Partition};
+
+use crate::models::BUCKET;
 
 /// Returns the name of `reference` in rendered SQL: `silver.pos_sales` becomes `silver__pos_sales`.
 pub(crate) fn view_name(reference: &str) -> String {
@@ -14,12 +16,39 @@ pub(crate) fn objects_name(reference: &str) -> String {
 }
 
 /// Returns the query of a model, restricted to one partition.
-pub(crate) fn partition_query(query: &str, partition: &JobPartition) -> String {
-    format!(
-        "select *\nfrom (\n{query}\n) as model\nwhere {} = {}\n",
-        partition.column,
-        partition.value.sql()
-    )
+///
+/// The rows of a bucket get their bucket as a column. The condition also leaves out what a folder
+/// has of another bucket, from before the number of buckets was doubled.
+pub(crate) fn partition_query(
+    query: &str,
+    partitioning: &Partitioning,
+    partition: Partition,
+) -> String {
+    let value = partition.sql();
+    match partitioning {
+        Partitioning::Day(column) | Partitioning::Hour(column) => {
+            format!("select *\nfrom (\n{query}\n) as model\nwhere {column} = {value}\n")
+        }
+        Partitioning::Bucket { column, buckets: Buckets { count, .. } } => format!(
+            "select
+    *,
+    cast({value} as bigint) as {BUCKET}
+from (
+{query}
+) as model
+where crc32(cast({column} as string)) % {count} = {value}
+"
+        ),
+    }
+}
+
+/// Returns the query for the rows of `table` whose day is one of `days`; for all rows without days.
+pub(crate) fn rows_of_days(table: &str, days: Option<&InputDays>) -> String {
+    let Some(InputDays { column, first, last }) = days else {
+        return format!("select *\nfrom {table}\n");
+    };
+    let (first, last) = (Partition::Day(*first).sql(), Partition::Day(*last).sql());
+    format!("select *\nfrom {table}\nwhere {column} between {first} and {last}\n")
 }
 
 /// Returns the name of the view with the runs of a dataset's batches.

@@ -26,7 +26,8 @@ fn schema(dataset: &str) -> String {
     .to_string()
 }
 
-/// `sales` by day, `clicks` by hour, `orders` by bucket.
+/// `sales` by day, `clicks` and `taps` by hour, `orders` by bucket. A click may be corrected to
+/// another hour, a tap may not.
 pub(crate) fn contracts() -> Contracts {
     let sales = r#"{"source": "pos", "delivery": "batch", "key": ["shop_id", "id", "day"],
         "version": "at", "event_time": "at", "partition": "day(day)",
@@ -34,6 +35,8 @@ pub(crate) fn contracts() -> Contracts {
     let clicks = r#"{"delivery": "internal", "key": ["shop_id", "id"], "version": null,
         "event_time": "at", "partition": "hour(at)", "copies_within_days": 0,
         "sort": ["shop_id", "at"], "personal": []}"#;
+    let taps = r#"{"delivery": "internal", "key": ["shop_id", "id", "at"], "version": null,
+        "event_time": "at", "partition": "hour(at)", "sort": ["shop_id", "at"], "personal": []}"#;
     let orders = r#"{"source": "shop", "delivery": "stream", "key": ["shop_id", "id"],
         "version": null, "event_time": "at", "partition": "bucket(id, 16)",
         "sort": ["shop_id", "at"], "personal": []}"#;
@@ -41,6 +44,7 @@ pub(crate) fn contracts() -> Contracts {
         ("sales", schema(sales)),
         ("clicks", schema(clicks)),
         ("orders", schema(orders)),
+        ("taps", schema(taps)),
     ])
     .unwrap()
 }
@@ -59,6 +63,35 @@ pub(crate) fn model(inputs: &[&str], more: &str) -> String {
         tables.join("\nunion all\n"),
     )
 }
+
+/// A model of the clicks of an hour.
+pub(crate) fn hourly() -> String {
+    "-- grain = \"one row per shop and hour\"\n-- key = [\"shop_id\", \"at\"]\n\
+     -- partition = \"hour(at)\"\n-- inputs = [\"silver.taps\"]\n\
+     select shop_id, date_trunc('hour', at) as at, max(day) as day, count(*) as row_count\n\
+     from silver.taps group by shop_id, date_trunc('hour', at)\n"
+        .to_owned()
+}
+
+/// A model by 16 buckets that reads `inputs`, with more header lines if need be.
+pub(crate) fn bucketed(inputs: &[&str], more: &str) -> String {
+    let quoted: Vec<_> = inputs.iter().map(|input| format!("\"{input}\"")).collect();
+    let rows = inputs.iter().map(|input| format!("select shop_id, id, day from {input}"));
+    format!(
+        "-- grain = \"one row per order\"\n-- key = [\"shop_id\", \"id\"]\n\
+         -- partition = \"bucket(id, 16)\"\n-- inputs = [{}]\n{more}\n\
+         with rows as (\n{}\n)\n\n\
+         select shop_id, id, max(day) as day from rows group by shop_id, id\n",
+        quoted.join(", "),
+        rows.collect::<Vec<_>>().join("\nunion all\n"),
+    )
+}
+
+/// Lines of the header of a model that reads sales whole.
+pub(crate) const ALL_SALES: &str = "-- all = [\"silver.sales\"]";
+
+/// Lines of the header of a model that reads the orders of its day.
+pub(crate) const BY_DAY: &str = "-- by_column = { \"gold.orders_clean\" = \"day\" }";
 
 /// A reference table with one row.
 pub(crate) const REFERENCE: &str = "\

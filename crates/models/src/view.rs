@@ -74,7 +74,7 @@ impl MartView {
         let input = |name: &String| {
             let (columns, objects) = input(name);
             let (table, name) = (view_name(name), name.clone());
-            JobInput { table, name, columns, objects }
+            JobInput { table, name, columns, objects, sizes: Vec::new(), days: None }
         };
         JobDocument {
             version: JOB_VERSION,

@@ -1,37 +1,36 @@
-//! Computes a range of days again, whether or not their inputs have changed.
+//! Computes a range of partitions again, whether or not their inputs have changed.
 
-use chrono::NaiveDate;
 use shoplake_aws::DirtyQueue;
 use shoplake_index::ModelIndex;
 use shoplake_jobs::{Partition, PartitionDirty};
 use shoplake_platform::failure::Failure;
 
-use crate::days;
+use crate::partitions;
 use crate::response::Backfilled;
 
-/// The most days of one backfill, ten years: a mistyped year must not keep the lake busy for a
-/// week.
-const MAX_DAYS: usize = 3_660;
+/// The most partitions of one backfill, ten years of days: a mistyped year must not keep the lake
+/// busy for a week.
+const MAX_PARTITIONS: usize = 3_660;
 
-/// Sends each of the model's days to the dirty queue, both ends included. Run it again if it fails
-/// half way.
+/// Sends each of the model's partitions to the dirty queue, both ends included. Run it again if it
+/// fails half way.
 pub(crate) async fn backfill(
     models: &ModelIndex,
     queue: &dyn DirtyQueue,
     model: String,
-    from: NaiveDate,
-    to: NaiveDate,
+    from: Partition,
+    to: Partition,
 ) -> Result<Backfilled, Failure> {
-    days::model(models, &model)?;
-    let days = days::range(from, to, MAX_DAYS)?;
-    let dirty = days.iter().map(|day| {
+    let partitions =
+        partitions::range(partitions::model(models, &model)?, from, to, MAX_PARTITIONS)?;
+    let dirty = partitions.iter().map(|partition| {
         let reason = format!("backfill of {from} to {to}");
-        let dirty = PartitionDirty::one(&model, Partition::Day(*day), reason);
+        let dirty = PartitionDirty::one(&model, *partition, reason);
         PartitionDirty { recompute: true, ..dirty }
     });
     queue.send(&dirty.collect::<Vec<_>>()).await.map_err(Failure::retryable)?;
-    tracing::info!(model, %from, %to, partitions = days.len(), "backfill");
-    Ok(Backfilled { model, partitions: days.len() })
+    tracing::info!(model, %from, %to, partitions = partitions.len(), "backfill");
+    Ok(Backfilled { model, partitions: partitions.len() })
 }
 
 #[cfg(test)]
@@ -46,7 +45,7 @@ mod tests {
 
     const MODEL: &str = "total_sales_by_region_product";
 
-    fn day(text: &str) -> NaiveDate {
+    fn day(text: &str) -> Partition {
         text.parse().unwrap()
     }
 
@@ -72,7 +71,12 @@ mod tests {
     #[tokio::test]
     async fn an_invalid_range_of_a_backfill_sends_nothing() {
         let queue = MemoryDirtyQueue::default();
-        for (from, to) in [("2010-12-02", "2010-12-01"), ("1910-12-01", "2010-12-01")] {
+        for (from, to) in [
+            ("2010-12-02", "2010-12-01"),
+            ("1910-12-01", "2010-12-01"),
+            ("0000", "0001"),
+            ("2010-12-01", "2010-12-01T09"),
+        ] {
             assert!(
                 backfill(&models(), &queue, MODEL.to_owned(), day(from), day(to))
                     .await

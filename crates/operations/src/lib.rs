@@ -7,12 +7,12 @@
 
 mod alerts;
 mod backfill;
-mod days;
 mod failure;
 mod failures;
 mod freshness;
 mod incomplete;
 mod operations;
+mod partitions;
 mod redrive;
 mod references;
 mod reload;

@@ -1,7 +1,7 @@
 //! Loads into the warehouse again what is in gold: after loads that failed, or after the warehouse
 //! was lost.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use shoplake_aws::{Executions, PortError};
 use shoplake_index::{IndexedModel, ModelIndex};
 use shoplake_jobs::Partition;
@@ -9,18 +9,18 @@ use shoplake_lake::{Store, state};
 use shoplake_platform::failure::Failure;
 use shoplake_warehouse::{LoadRecord, Warehouse, load_records};
 
-use crate::days;
 use crate::failure::{self, Failures};
+use crate::partitions;
 use crate::response::Reloaded;
 
-/// The most days of one reload, a leap year: each is an execution, and all of them load into one
-/// warehouse.
-const MAX_DAYS: usize = 366;
+/// The most partitions of one reload, a leap year of days: each is an execution, and all of them
+/// load into one warehouse.
+const MAX_PARTITIONS: usize = 366;
 
-/// Starts silver-to-gold with the committed result of each of the model's days, both ends included.
-/// A day that fails keeps no other day back, unless a service is away. Run it again if it fails:
-/// the warehouse loads only commits that it does not have. A day owes its load from then on, so the
-/// sweep loads it again if its execution fails.
+/// Starts silver-to-gold with the committed result of each of the model's partitions, both ends
+/// included. A partition that fails keeps no other one back, unless a service is away. Run it again
+/// if it fails: the warehouse loads only commits that it does not have. A partition owes its load
+/// from then on, so the sweep loads it again if its execution fails.
 ///
 /// What is in gold is right, also if the warehouse has a newer commit because an older object was
 /// restored: [`LoadRecord::reload_planned_at`](shoplake_warehouse::LoadRecord::reload_planned_at)
@@ -28,24 +28,24 @@ const MAX_DAYS: usize = 366;
 ///
 /// An object that was committed before its model changed is loaded unchanged. A column that its
 /// table lacks is added. A column that only the table has is null in its rows. A column of another
-/// type fails the load until the day is computed again.
+/// type fails the load until the partition is computed again.
 pub(crate) async fn reload(
     models: &ModelIndex,
     lake: &dyn Store,
     warehouse: &dyn Warehouse,
     executions: &dyn Executions,
     name: String,
-    (from, to): (NaiveDate, NaiveDate),
+    (from, to): (Partition, Partition),
     now: DateTime<Utc>,
 ) -> Result<Reloaded, Failure> {
-    let model = days::model(models, &name)?;
+    let model = partitions::model(models, &name)?;
     if model.warehouse.is_none() {
         return Err(Failure::permanent(format!(
             "cannot reload {name:?}: expected a model with a warehouse table, this one only serves \
              other models"
         )));
     }
-    let days = days::range(from, to, MAX_DAYS)?;
+    let partitions = partitions::range(model, from, to, MAX_PARTITIONS)?;
     // Before gold, so that a commit in between does not look like a restore.
     let loaded = load_records(warehouse, &name).await.map_err(|error| {
         Failure::retryable(format!(
@@ -55,8 +55,7 @@ pub(crate) async fn reload(
     })?;
     let (mut started, mut restored, mut absent) = (0, 0, 0);
     let mut failures = Failures::default();
-    for day in days {
-        let partition = Partition::Day(day);
+    for partition in partitions {
         let record = loaded.get(&partition.to_string());
         match start(model, lake, executions, partition, record, now).await {
             Ok(Some(is_restored)) => {
@@ -105,7 +104,7 @@ async fn start(
 }
 
 fn unavailable(error: PortError) -> Failure {
-    let advice = "run the same reload again (a second load of a day has no effect)";
+    let advice = "run the same reload again (a second load of a partition has no effect)";
     failure::unavailable(error, advice)
 }
 
@@ -132,7 +131,7 @@ mod tests {
 
     const MODEL: &str = "total_sales_by_region_product";
 
-    fn day(text: &str) -> NaiveDate {
+    fn day(text: &str) -> Partition {
         text.parse().unwrap()
     }
 
@@ -268,7 +267,7 @@ mod tests {
         let (lake, executions, models) =
             (MemoryStore::default(), MemoryExecutions::default(), models());
         commit(&lake, &models, "2010-12-01").await;
-        let partition = Partition::Day(day("2010-12-01"));
+        let partition = day("2010-12-01");
         let settle = |state: &mut state::PartitionState| {
             state.found_commit(1);
             (state.published, state.loaded, state.notified) = (1, 1, 1);
@@ -415,8 +414,8 @@ mod tests {
         for (model, from, to, expected) in [
             ("totals", "2010-12-01", "2010-12-01", "unknown model"),
             (silver.as_str(), "2010-12-01", "2010-12-01", "only serves other models"),
-            (MODEL, "2010-12-02", "2010-12-01", "1 to 366 days"),
-            (MODEL, "2010-12-01", "2011-12-02", "1 to 366 days"),
+            (MODEL, "2010-12-02", "2010-12-01", "1 to 366 partitions"),
+            (MODEL, "2010-12-01", "2011-12-02", "1 to 366 partitions"),
         ] {
             let (lake, executions) = (MemoryStore::default(), MemoryExecutions::default());
             let failure = reload(

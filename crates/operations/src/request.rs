@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use shoplake_contracts::{BackfillName, ShopId};
+use shoplake_jobs::Partition;
 use shoplake_lake::state::Step;
 use shoplake_platform::failure::Failure;
 
@@ -44,25 +45,25 @@ pub enum Request {
         /// The shop.
         shop_id: ShopId,
     },
-    /// Computes a model's days again, both ends included, even if their inputs are the same:
+    /// Computes a model's partitions again, both ends included, even if their inputs are the same:
     /// [`Backfilled`](crate::response::Backfilled).
     Backfill {
         /// The model.
         model: String,
-        /// The first day.
-        from: NaiveDate,
-        /// The last day.
-        to: NaiveDate,
+        /// The first partition.
+        from: Partition,
+        /// The last partition.
+        to: Partition,
     },
-    /// Loads a model's days into the warehouse again as they are in gold, both ends included:
+    /// Loads a model's partitions into the warehouse again as they are in gold, both ends included:
     /// [`Reloaded`](crate::response::Reloaded).
     Reload {
         /// The model.
         model: String,
-        /// The first day.
-        from: NaiveDate,
-        /// The last day.
-        to: NaiveDate,
+        /// The first partition.
+        from: Partition,
+        /// The last partition.
+        to: Partition,
     },
     /// Returns a reference table: [`Reference`](crate::response::Reference).
     GetReference {

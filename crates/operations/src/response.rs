@@ -98,7 +98,7 @@ pub struct ClosedBackfill {
     pub closed: Option<BackfillName>,
 }
 
-/// Days that will be computed again.
+/// Partitions that will be computed again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backfilled {
     /// The model.
@@ -107,7 +107,7 @@ pub struct Backfilled {
     pub partitions: usize,
 }
 
-/// Days that are being loaded again.
+/// Partitions that are being loaded again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
     /// The model.
@@ -116,7 +116,7 @@ pub struct Reloaded {
     pub started: usize,
     /// How many of them load an older commit than the warehouse has: gold was restored.
     pub restored: usize,
-    /// How many days are not in gold.
+    /// How many partitions are not in gold.
     pub absent: usize,
 }
 

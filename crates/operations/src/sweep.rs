@@ -14,10 +14,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use shoplake_aws::{DirtyQueue, Executions, Topic};
 use shoplake_contracts::Contracts;
-use shoplake_index::{IndexedModel, ModelIndex};
-use shoplake_jobs::{Partition, PartitionDirty};
+use shoplake_index::{IndexedInput, IndexedModel, ModelIndex};
+use shoplake_jobs::{Hour, Partition, PartitionDirty, PartitionKind};
+use shoplake_lake::keys::{self, FolderRange};
 use shoplake_lake::state::{self, DebtKind, PartitionState, Stored};
-use shoplake_lake::{Condition, Metadata, PutError, Store, StoreError, keys};
+use shoplake_lake::{Condition, Metadata, PutError, Store, StoreError};
 use shoplake_platform::failure::Failure;
 
 use self::bronze::{Attempts, Conformed};
@@ -87,6 +88,9 @@ struct Owed {
     settled: usize,
 }
 
+/// The partitions that are compared together: those of a day, or all buckets (none).
+type Slice = Option<NaiveDate>;
+
 /// What a sweep leaves to the next one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Progress {
@@ -94,9 +98,9 @@ struct Progress {
     began_at: DateTime<Utc>,
     /// The last day that was compared; none after the last day of all.
     day: Option<NaiveDate>,
-    /// The days whose comparison failed. The next sweep compares them again.
+    /// What could not be compared. The next sweep compares it again.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    failed: BTreeSet<NaiveDate>,
+    failed: BTreeSet<Slice>,
     /// The bronze objects that were not conformed, by key.
     #[serde(default)]
     unconformed: BTreeMap<String, Attempts>,
@@ -115,8 +119,8 @@ struct Compared {
 struct Written {
     /// The newest object of its inputs, reference tables included.
     inputs: Option<DateTime<Utc>>,
-    /// Whether the partition's own day has an object that it needs: otherwise it is empty.
-    has_own_day: bool,
+    /// Whether the partition has an object of its own in its inputs: otherwise it is empty.
+    has_own: bool,
     /// Its gold object.
     gold: Option<DateTime<Utc>>,
 }
@@ -184,22 +188,22 @@ impl<'a> Sweep<'a> {
     async fn compare(&self, progress: &mut Progress, failures: &mut Failures) -> (usize, usize) {
         let tomorrow = self.now.date_naive() + Days::new(1);
         let newest = tomorrow.iter_days().rev().take(NEWEST_DAYS as usize);
-        let mut days = std::mem::take(&mut progress.failed);
-        days.extend(newest);
-        if let Err(error) = self.next_days(&mut days, progress).await {
+        let mut slices = std::mem::take(&mut progress.failed);
+        slices.extend(newest.map(Some));
+        if let Err(error) = self.next_slices(&mut slices, progress).await {
             failures.add("the next days of all", Failure::retryable(error));
         }
 
         let mut found = Failures::default();
-        let (days, count) = (&days, days.len());
-        let written = self.written(days, &mut progress.failed, &mut found).await;
+        let (slices, count) = (&slices, slices.iter().flatten().count());
+        let written = self.written(slices, &mut progress.failed, &mut found).await;
         let mut known: BTreeMap<&str, BTreeSet<Partition>> = BTreeMap::new();
         for model in &self.models.models {
             match self.states(&model.name).await {
                 Ok(states) => drop(known.insert(&model.name, states)),
                 Err(error) => {
                     found.add(keys::partition_states(&model.name), Failure::retryable(error));
-                    progress.failed.extend(days);
+                    progress.failed.extend(slices);
                 }
             }
         }
@@ -208,14 +212,14 @@ impl<'a> Sweep<'a> {
             Ok(markers) => Some(markers),
             Err(error) => {
                 found.add(keys::OWED, Failure::retryable(error));
-                progress.failed.extend(days);
+                progress.failed.extend(slices);
                 None
             }
         };
         let (known, markers) = (&known, &markers);
         let mut checks = stream::iter(written)
             .map(|((model, partition), written)| async move {
-                let may_have_rows = written.has_own_day || written.gold.is_some();
+                let may_have_rows = written.has_own || written.gold.is_some();
                 let is_found = match known.get(model) {
                     Some(known) if known.contains(&partition) || may_have_rows => {
                         let place = (model.to_owned(), partition);
@@ -237,11 +241,11 @@ impl<'a> Sweep<'a> {
                 }
                 Err(error) => {
                     found.add(format!("{model} {partition}"), Failure::retryable(error));
-                    progress.failed.extend(self.read_by(model, partition, days));
+                    progress.failed.extend(self.read_by(model, partition, slices));
                 }
             }
             if found.show_an_outage() {
-                progress.failed.extend(days);
+                progress.failed.extend(slices);
                 break;
             }
         }
@@ -249,18 +253,23 @@ impl<'a> Sweep<'a> {
         (count, unknown)
     }
 
-    /// Returns those of the days whose objects a partition is compared with.
+    /// Returns those of the slices whose objects a partition is compared with.
     fn read_by<'d>(
         &self,
         model: &str,
         partition: Partition,
-        days: &'d BTreeSet<NaiveDate>,
-    ) -> impl Iterator<Item = &'d NaiveDate> {
+        slices: &'d BTreeSet<Slice>,
+    ) -> impl Iterator<Item = &'d Slice> {
         let model = self.models.get(model);
-        days.iter().filter(move |day| {
-            let own = Partition::Day(**day);
-            let mut dirtied = model.into_iter().flat_map(|model| model.dirtied_by(own));
-            own == partition || dirtied.any(|dirtied| dirtied == partition)
+        slices.iter().filter(move |slice| {
+            let is_read = |model: &IndexedModel, input: &IndexedInput| {
+                let changed = partitions(input.kind, **slice).into_iter();
+                changed
+                    .flat_map(|changed| model.dirtied_by(input, changed))
+                    .any(|dirtied| dirtied == partition)
+            };
+            **slice == partition.day()
+                || model.is_some_and(|model| model.inputs.iter().any(|input| is_read(model, input)))
         })
     }
 
@@ -276,10 +285,10 @@ impl<'a> Sweep<'a> {
         }))
     }
 
-    /// Adds the next days of the comparison of all days.
-    async fn next_days(
+    /// Adds the next slices of the comparison of all.
+    async fn next_slices(
         &self,
-        days: &mut BTreeSet<NaiveDate>,
+        slices: &mut BTreeSet<Slice>,
         progress: &mut Progress,
     ) -> Result<(), StoreError> {
         if progress.day.is_none() {
@@ -288,10 +297,13 @@ impl<'a> Sweep<'a> {
             }
             (progress.began_at, progress.day) = (self.now, Some(NaiveDate::MIN));
         }
+        if progress.day == Some(NaiveDate::MIN) {
+            slices.insert(None);
+        }
         for _ in 0..OTHER_DAYS {
             let Some(day) = progress.day else { break };
             progress.day = self.day_after(day).await?;
-            days.extend(progress.day);
+            slices.extend(progress.day.map(Some));
         }
         Ok(())
     }
@@ -307,10 +319,14 @@ impl<'a> Sweep<'a> {
 
     /// Returns the first day after `day` that has objects in silver or gold.
     async fn day_after(&self, day: NaiveDate) -> Result<Option<NaiveDate>, StoreError> {
-        let days = self.prefixes().into_values().map(|prefix| async move {
-            // Zero is the character after the slash that ends the folder of a day.
+        let by_time = self.tables().into_iter().filter_map(|(table, kind)| {
+            let of_day = partitions(kind, Some(day));
+            Some(self.folders(&table, *of_day.first()?, *of_day.last()?).prefix)
+        });
+        let days = by_time.map(|prefix| async move {
+            // A tilde follows the slash that ends the folder of a day, and the T of its hours.
             let after =
-                if day == NaiveDate::MIN { prefix.clone() } else { format!("{prefix}{day}0") };
+                if day == NaiveDate::MIN { prefix.clone() } else { format!("{prefix}{day}~") };
             let entry = self.lake.next(&prefix, &after).await?;
             Ok::<_, StoreError>(entry.and_then(|entry| day_of(&prefix, &entry.key)))
         });
@@ -318,32 +334,35 @@ impl<'a> Sweep<'a> {
         Ok(found.into_iter().flatten().min())
     }
 
-    /// Returns the name of each dataset and model, as models name their inputs, and what precedes
-    /// the day in its keys.
-    fn prefixes(&self) -> BTreeMap<String, String> {
+    /// Returns the kind of each dataset and model, by its name in models.
+    fn tables(&self) -> BTreeMap<String, PartitionKind> {
         let models = self.models.models.iter();
-        let gold = models.clone().map(|model| {
-            let prefix = keys::gold_values(&model.name, &model.partition);
-            (format!("gold.{}", model.name), prefix)
-        });
-        let silver = models.flat_map(|model| &model.inputs).filter_map(|input| {
-            let dataset = input.strip_prefix("silver.")?;
-            Some((input.clone(), keys::silver_days(dataset)))
-        });
-        silver.chain(gold).collect()
+        let gold = models.clone().map(|model| (format!("gold.{}", model.name), model.kind));
+        let inputs = models.flat_map(|model| &model.inputs);
+        gold.chain(inputs.map(|input| (input.name.clone(), input.kind))).collect()
     }
 
-    /// Returns when the objects of these days, and the reference tables, were written that
-    /// partitions are computed from, by partition. Adds the days of which a request fails to
+    /// Returns the folders of a dataset or a model from one partition to another.
+    fn folders(&self, table: &str, first: Partition, last: Partition) -> FolderRange {
+        let (layer, name) = table.split_once('.').unwrap_or_default();
+        match self.models.get(name).filter(|_| layer == "gold") {
+            Some(model) => keys::gold_folders(name, &model.partition, first, last),
+            None => keys::silver_folders(name, first, last),
+        }
+    }
+
+    /// Returns when the objects of these slices, and the reference tables, were written that
+    /// partitions are computed from, by partition. Adds the slices of which a request fails to
     /// `failed`.
     async fn written(
         &self,
-        days: &BTreeSet<NaiveDate>,
-        failed: &mut BTreeSet<NaiveDate>,
+        slices: &BTreeSet<Slice>,
+        failed: &mut BTreeSet<Slice>,
         failures: &mut Failures,
     ) -> BTreeMap<Key<'a>, Written> {
-        let listings = self.prefixes().into_iter().flat_map(|(input, prefix)| {
-            days.iter().map(move |day| (input.clone(), prefix.clone(), *day))
+        let listings = self.tables().into_iter().flat_map(|(table, kind)| {
+            let of_slices = slices.iter().flat_map(move |slice| partitions(kind, *slice));
+            of_slices.map(move |partition| (table.clone(), partition))
         });
         let mut edited: BTreeMap<&str, DateTime<Utc>> = BTreeMap::new();
         for table in self.models.references.keys() {
@@ -351,50 +370,54 @@ impl<'a> Sweep<'a> {
                 Ok(head) => edited.extend(head.map(|head| (table.as_str(), head.last_modified))),
                 Err(error) => {
                     failures.add(keys::reference(table), Failure::retryable(error));
-                    failed.extend(days);
+                    failed.extend(slices);
                 }
             }
         }
         let mut listed = stream::iter(listings)
-            .map(|(input, prefix, day)| async move {
-                let text = day.to_string();
-                let newest = self.lake.newest(&prefix, &text, &text).await;
-                (input, day, newest)
+            .map(|(table, partition)| async move {
+                let FolderRange { prefix, first, last } =
+                    self.folders(&table, partition, partition);
+                let newest = self.lake.newest(&prefix, &first, &last).await;
+                (table, partition, newest)
             })
             .buffer_unordered(CONCURRENCY);
-        let mut newest: BTreeMap<(String, NaiveDate), DateTime<Utc>> = BTreeMap::new();
-        while let Some((input, day, found)) = listed.next().await {
+        let mut newest: BTreeMap<String, Vec<(Partition, DateTime<Utc>)>> = BTreeMap::new();
+        while let Some((table, partition, found)) = listed.next().await {
             match found {
                 Ok(found) => {
-                    newest.extend(found.map(|found| ((input, day), found)));
+                    let found = found.map(|found| (partition, found));
+                    newest.entry(table).or_default().extend(found);
                     failures.succeeded();
                 }
                 Err(error) => {
-                    failures.add(format!("{input} {day}"), Failure::retryable(error));
-                    failed.insert(day);
+                    failures.add(format!("{table} {partition}"), Failure::retryable(error));
+                    failed.insert(partition.day());
                 }
             }
             if failures.show_an_outage() {
-                failed.extend(days);
+                failed.extend(slices);
                 return BTreeMap::new();
             }
         }
 
+        let newest = |table: &str| newest.get(table).into_iter().flatten().copied();
         let mut written: BTreeMap<Key<'a>, Written> = BTreeMap::new();
         for model in &self.models.models {
-            for day in days {
-                let own = Partition::Day(*day);
-                for input in &model.inputs {
-                    let Some(at) = newest.get(&(input.clone(), *day)) else { continue };
-                    for partition in model.dirtied_by(own) {
+            for input in &model.inputs {
+                let is_first = model.first.contains(&input.name);
+                let own = input.correspondence.own();
+                for (changed, at) in newest(&input.name) {
+                    let own = own.dirtied_by(changed, input.kind, model.kind);
+                    for partition in model.dirtied_by(input, changed) {
                         let written = written.entry((model.name.as_str(), partition)).or_default();
-                        written.inputs = written.inputs.max(Some(*at));
-                        written.has_own_day |= partition == own && model.first.contains(input);
+                        written.inputs = written.inputs.max(Some(at));
+                        written.has_own |= is_first && own.contains(&partition);
                     }
                 }
-                if let Some(at) = newest.get(&(format!("gold.{}", model.name), *day)) {
-                    written.entry((model.name.as_str(), own)).or_default().gold = Some(*at);
-                }
+            }
+            for (partition, at) in newest(&format!("gold.{}", model.name)) {
+                written.entry((model.name.as_str(), partition)).or_default().gold = Some(at);
             }
         }
         // Every partition reads all rows of a reference table.
@@ -582,7 +605,21 @@ fn chosen(messages: Vec<(DateTime<Utc>, PartitionDirty)>) -> Vec<PartitionDirty>
     newest.into_iter().chain(longest).map(|(_, message)| message).collect()
 }
 
+/// Returns the partitions of a table that are in a slice.
+fn partitions(kind: PartitionKind, slice: Slice) -> Vec<Partition> {
+    match (kind, slice) {
+        (PartitionKind::Hour, Some(day)) => {
+            (0..24).filter_map(|hour| Hour::new(day, hour).map(Partition::Hour)).collect()
+        }
+        (PartitionKind::Day, Some(day)) => vec![Partition::Day(day)],
+        (PartitionKind::Bucket(buckets), None) => {
+            (0..buckets.count).map(Partition::Bucket).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Returns the day in a key with this prefix.
 fn day_of(prefix: &str, key: &str) -> Option<NaiveDate> {
-    key.strip_prefix(prefix)?.split('/').next()?.parse().ok()
+    key.strip_prefix(prefix)?.split('/').next()?.parse::<Partition>().ok()?.day()
 }

@@ -131,7 +131,7 @@ impl Lake {
             publisher: messages.clone(),
             clock: clock.clone(),
             // Jobs of a simulation are small: more threads would only wait for each other.
-            engine: Arc::new(DataFusion { limits: Limits { parallelism: 1, ..Limits::default() } }),
+            engine: Arc::new(DataFusion::new(Limits { parallelism: 1, ..Limits::default() })),
         });
         let warehouse = Arc::new(MemoryWarehouse::new(bucket.clone()));
         let load = Load {

@@ -11,8 +11,9 @@ use parquet::arrow::ArrowWriter;
 use shoplake_contracts::{Column, Contracts};
 use shoplake_engine::{DataFusion, EngineError, Gold, Output, gold};
 use shoplake_jobs::{JobDocument, Partition, metadata};
-use shoplake_lake::{Condition, MemoryStore, Metadata, Store, keys};
-use shoplake_models::{GoldHead, Listing, Models, Plan};
+use shoplake_lake::keys::{self, FolderRange};
+use shoplake_lake::{Condition, MemoryStore, Metadata, Store};
+use shoplake_models::{GoldHead, InputRange, Listing, Models, Plan};
 
 /// A row as column names and texts. A column without a text is null.
 pub type Row = BTreeMap<&'static str, String>;
@@ -72,13 +73,10 @@ impl Lake {
         let head = self.store.head(&model.output_key(partition)).await.unwrap();
         let head = head.as_ref().map(|head| GoldHead::try_from(head).unwrap());
         let mut listing = Listing::new();
-        for input in self.models.input_prefixes(model, partition) {
-            for prefix in input.prefixes {
-                listing
-                    .entry(input.input.clone())
-                    .or_default()
-                    .extend(self.store.list(&prefix).await.unwrap());
-            }
+        for InputRange { input, folders } in self.models.input_ranges(model, partition) {
+            let FolderRange { prefix, first, last } = &folders;
+            let entries = self.store.list_range(prefix, first, last).await.unwrap();
+            listing.entry(input).or_default().extend(entries);
         }
         self.models.plan(model, partition, &listing, head.as_ref())
     }

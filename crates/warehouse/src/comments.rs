@@ -102,6 +102,8 @@ order by attribute.attnum",
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use shoplake_jobs::PartitionKind;
+
     use super::*;
     use crate::statement::script;
 
@@ -117,10 +119,9 @@ pub(crate) mod tests {
         Comments::from(&IndexedModel {
             name: "total_sales".into(),
             partition: "business_date".into(),
+            kind: PartitionKind::Day,
             inputs: vec![],
             first: vec![],
-            lookback_days: 0,
-            lookahead_days: 0,
             every_seconds: 0,
             key: vec!["shop_id".into(), "business_date".into()],
             warehouse: Some("sales.total_sales".into()),

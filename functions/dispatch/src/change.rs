@@ -3,7 +3,7 @@
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value;
-use shoplake_jobs::{Partition, PartitionDirty};
+use shoplake_jobs::{Partition, PartitionDirty, PartitionError};
 use shoplake_lake::keys::{self, LakeKey};
 
 /// A change that a message reports.
@@ -16,17 +16,15 @@ pub(crate) enum Change {
         /// The object's key.
         key: String,
     },
-    /// A new object in a day of a dataset.
+    /// A new object in a partition of a dataset.
     Silver {
         /// The object's key.
         key: String,
         /// The dataset.
         dataset: String,
-        /// The day.
+        /// The partition.
         partition: Partition,
     },
-    /// A new object in a bucket of a dataset. Models are computed by day, so no model reads it.
-    SilverBucket,
     /// An operator has edited a reference table.
     Reference {
         /// The table.
@@ -66,13 +64,13 @@ pub(crate) enum ChangeError {
          silver/<dataset>/dt=<day>/<name>.parquet or reference/<table>.csv, got {0:?}"
     )]
     UnknownKey(String),
-    /// The model has no partitions of this kind.
+    /// The partitions are not a range.
     #[error("model {model:?}: {reason}")]
-    UnknownPartition {
+    InvalidRange {
         /// The model.
         model: String,
         /// The reason.
-        reason: String,
+        reason: PartitionError,
     },
 }
 
@@ -108,15 +106,10 @@ impl Change {
             ("aws.s3", "Object Created") => Self::of_object(serde_json::from_value(event.detail)?),
             (PartitionDirty::SOURCE, PartitionDirty::DETAIL_TYPE) => {
                 let dirty: PartitionDirty = serde_json::from_value(event.detail)?;
-                match days(&dirty) {
-                    Ok(partitions) => Ok(Self::Dirty {
-                        model: dirty.model,
-                        partitions,
-                        recompute: dirty.recompute,
-                    }),
-                    Err(reason) => {
-                        Err(ChangeError::UnknownPartition { model: dirty.model, reason })
-                    }
+                let PartitionDirty { recompute, .. } = dirty;
+                match dirty.partitions().map(Iterator::collect) {
+                    Ok(partitions) => Ok(Self::Dirty { model: dirty.model, partitions, recompute }),
+                    Err(reason) => Err(ChangeError::InvalidRange { model: dirty.model, reason }),
                 }
             }
             _ => Err(ChangeError::UnknownEvent {
@@ -133,27 +126,13 @@ impl Change {
         let change = match keys::parse(&key) {
             Some(LakeKey::Bronze { .. }) => Some(Self::Bronze { bucket, key: key.clone() }),
             Some(LakeKey::Silver { dataset, partition }) => {
-                Some(match partition.day().map(Partition::Day) {
-                    Some(partition) => {
-                        let dataset = dataset.to_owned();
-                        Self::Silver { key: key.clone(), dataset, partition }
-                    }
-                    None => Self::SilverBucket,
-                })
+                let dataset = dataset.to_owned();
+                Some(Self::Silver { key: key.clone(), dataset, partition })
             }
             Some(LakeKey::Reference { table }) => Some(Self::Reference { table: table.to_owned() }),
             Some(LakeKey::Gold { .. }) | None => None,
         };
         change.ok_or(ChangeError::UnknownKey(key))
-    }
-}
-
-/// Returns the days that the message names. Models are computed by day.
-fn days(dirty: &PartitionDirty) -> Result<Vec<Partition>, String> {
-    let mut partitions = dirty.partitions().map_err(|error| error.to_string())?.peekable();
-    match partitions.peek() {
-        None | Some(Partition::Day(_)) => Ok(partitions.collect()),
-        Some(other) => Err(format!("invalid partition \"{other}\": expected a day")),
     }
 }
 
@@ -175,17 +154,17 @@ mod tests {
     }
 
     #[test]
-    fn a_silver_object_changes_its_day() {
-        let key = "silver/pos_sales/dt=2010-12-01/x.parquet".to_owned();
-        let change = Change::parse(&created(&key)).unwrap();
-        let partition = "2010-12-01".parse().unwrap();
-        assert_eq!(change, Change::Silver { key, dataset: "pos_sales".into(), partition });
-    }
-
-    #[test]
-    fn an_object_in_a_bucket_is_valid() {
-        let change = Change::parse(&created("silver/oltp_orders/bucket=0007/x.parquet")).unwrap();
-        assert_eq!(change, Change::SilverBucket);
+    fn a_silver_object_changes_its_partition() {
+        for (folder, partition) in [
+            ("dt=2010-12-01", "2010-12-01"),
+            ("dt=2010-12-01/hour=09", "2010-12-01T09"),
+            ("bucket=0007", "0007"),
+        ] {
+            let key = format!("silver/pos_sales/{folder}/x.parquet");
+            let change = Change::parse(&created(&key)).unwrap();
+            let partition = partition.parse().unwrap();
+            assert_eq!(change, Change::Silver { key, dataset: "pos_sales".into(), partition });
+        }
         for folder in ["bucket=", "bucket=x", "bucket=7", "bucket=0001/hour=09"] {
             let key = format!("silver/oltp_orders/{folder}/x.parquet");
             assert!(
@@ -242,10 +221,8 @@ mod tests {
         let dirty = r#"{"source":"shoplake","detail-type":"Partition Dirty",
             "detail":{"model":"m","partition":"yesterday","reason":""}}"#;
         assert!(error(dirty).contains("yesterday"));
-        for partition in ["0007", "2010-12-01T09"] {
-            let dirty = error(&dirty.replace("yesterday", partition));
-            assert!(dirty.contains("expected a day"), "{dirty}");
-        }
+        let mixed = dirty.replace("\"yesterday\"", "\"2010-12-01\",\"until\":\"0007\"");
+        assert!(error(&mixed).contains("invalid partition \"0007\": expected date"), "{mixed}");
     }
 
     proptest! {

@@ -8,9 +8,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future;
 use shoplake_aws::{DirtyQueue, EventPublisher, Executions, GlueRun};
 use shoplake_jobs::{JobDocument, JobOutput, Partition};
+use shoplake_lake::keys::{self, FolderRange};
 use shoplake_lake::state::runs::{self, Run};
 use shoplake_lake::state::{self, Lease, PartitionState, Stored};
-use shoplake_lake::{Condition, Metadata, Store, StoreError, keys};
+use shoplake_lake::{Condition, Metadata, Store, StoreError};
 use shoplake_models::{GoldHead, InputRange, Listing, Model};
 use shoplake_platform::clock::Clock;
 
@@ -155,7 +156,8 @@ where
             }
             Turn::Compute => {
                 job.output.version = job.output.version.max(state.highest + 1);
-                (job, self.engines.choose(input_bytes(&listing)))
+                let bytes = input_bytes(&job, &listing);
+                (job, self.engines.choose(bytes))
             }
         };
 
@@ -315,7 +317,7 @@ where
         state::write(&self.lake, &model.name, partition, stored, state).await
     }
 
-    /// Returns the partitions that have an input of their own day, are in gold, or have a state.
+    /// Returns the days that have an object of their own in an input, are in gold, or have a state.
     ///
     /// A change dirties every day whose window holds it, and most of those days are in the future.
     /// For many days, one pass over each input is cheaper than the requests of every day.
@@ -324,14 +326,20 @@ where
         model: &Model,
         days: &[Partition],
     ) -> anyhow::Result<BTreeSet<Partition>> {
-        if days.is_empty() {
+        let wanted: BTreeSet<Partition> = days.iter().copied().collect();
+        let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else {
             return Ok(BTreeSet::new());
-        }
-        let wanted: BTreeSet<String> = days.iter().map(ToString::to_string).collect();
-        let prefixes =
-            self.models.own_partition_ranges(model, days[0]).into_iter().map(|range| range.prefix);
-        let prefixes = prefixes.chain([keys::gold_values(&model.name, &model.partition)]);
-        let listings = prefixes.map(async |prefix| self.days_with_objects(&prefix, &wanted).await);
+        };
+        // Of the own folders of the first and the last day, the folders of all days between them.
+        let ends = [*first, *last].map(|day| self.models.own_partition_ranges(model, day));
+        let [first_folders, last_folders] =
+            ends.map(|ranges| ranges.into_iter().map(|range| range.folders));
+        let folders = first_folders.zip(last_folders);
+        let folders = folders.map(|(first, last)| FolderRange { last: last.last, ..first });
+        let gold = keys::gold_folders(&model.name, &model.partition, *first, *last);
+        let wanted = &wanted;
+        let listings =
+            folders.chain([gold]).map(async |range| self.days_with_objects(range, wanted).await);
         let states = async {
             let folder = keys::partition_states(&model.name);
             let entries = self.lake.list(&folder).await?;
@@ -345,37 +353,41 @@ where
         Ok(days.iter().copied().filter(|day| found.contains(day)).collect())
     }
 
-    /// Returns days that have an object under `prefix`, the wanted ones among them.
+    /// Returns days that have an object in the folders, the wanted ones among them.
     ///
     /// A day of silver may have thousands of objects, so this asks for one object at a time, and
-    /// each request skips to the next wanted day. A day of a model has one object, so that a
+    /// each request skips to the next wanted day. A partition of a model has one object, so that a
     /// listing needs fewer requests.
     async fn days_with_objects(
         &self,
-        prefix: &str,
-        wanted: &BTreeSet<String>,
+        folders: FolderRange,
+        wanted: &BTreeSet<Partition>,
     ) -> anyhow::Result<BTreeSet<Partition>> {
-        let folder = |key: &str| Some(key.strip_prefix(prefix)?.split('/').next()?.to_owned());
-        let mut folders = BTreeSet::new();
+        let FolderRange { prefix, first, last } = &folders;
+        let day = |key: &str| -> Option<Partition> {
+            let folder = key.strip_prefix(prefix)?.split('/').next()?;
+            Some(Partition::Day(folder.parse::<Partition>().ok()?.day()?))
+        };
+        let mut days = BTreeSet::new();
         if prefix.starts_with(keys::SILVER) {
-            let mut next = wanted.first();
-            while let Some(day) = next {
-                let after = format!("{prefix}{day}");
-                let Some(entry) = self.lake.next(prefix, &after).await? else { break };
-                let found = folder(&entry.key).unwrap_or_default();
-                let reached = found.clone().max(day.clone());
-                folders.insert(found);
-                next = wanted.range((Bound::Excluded(reached), Bound::Unbounded)).next();
+            let mut next = wanted.first().copied();
+            while let Some(after) = next {
+                let entry = self.lake.next(prefix, &format!("{prefix}{after}")).await?;
+                let Some(entry) = entry.filter(|entry| folders.contains(&entry.key)) else { break };
+                let Some(found) = day(&entry.key) else { break };
+                days.insert(found);
+                let reached = found.max(after);
+                next = wanted.range((Bound::Excluded(reached), Bound::Unbounded)).next().copied();
             }
-        } else if let (Some(first), Some(last)) = (wanted.first(), wanted.last()) {
+        } else {
             let entries = self.lake.list_range(prefix, first, last).await?;
-            folders.extend(entries.iter().filter_map(|entry| folder(&entry.key)));
+            days.extend(entries.iter().filter_map(|entry| day(&entry.key)));
         }
-        Ok(folders.iter().filter_map(|day| day.parse().ok()).collect())
+        Ok(days)
     }
 
-    /// Returns whether no input has an object of the partition's own day. It asks for one object,
-    /// so it comes before the listing of the whole window.
+    /// Returns whether no input has an object of the partition itself. It asks for one object, so
+    /// it comes before the listing of all inputs.
     async fn is_empty_partition(
         &self,
         model: &Model,
@@ -383,20 +395,24 @@ where
     ) -> anyhow::Result<bool> {
         let ranges = self.models.own_partition_ranges(model, partition).into_iter();
         let found = ranges.map(async |range| {
-            let folder = format!("{}{partition}/", range.prefix);
-            self.lake.next(&folder, &folder).await
+            let entry = self.lake.next(&range.folders.prefix, &range.folders.start_after()).await?;
+            Ok::<_, StoreError>(entry.is_some_and(|entry| range.folders.contains(&entry.key)))
         });
-        Ok(future::try_join_all(found).await?.iter().all(Option::is_none))
+        Ok(future::try_join_all(found).await?.into_iter().all(|is_found| !is_found))
     }
 
     /// Returns all objects of the ranges. The listings run concurrently.
     async fn list(&self, ranges: Vec<InputRange>) -> anyhow::Result<Listing> {
-        let listings = ranges.into_iter().map(async |range| {
-            let (first, last) = (range.first.to_string(), range.last.to_string());
-            let entries = self.lake.list_range(&range.prefix, &first, &last).await?;
-            anyhow::Ok((range.input, entries))
+        let listings = ranges.into_iter().map(async |InputRange { input, folders }| {
+            let FolderRange { prefix, first, last } = &folders;
+            let entries = self.lake.list_range(prefix, first, last).await?;
+            anyhow::Ok((input, entries))
         });
-        Ok(future::try_join_all(listings).await?.into_iter().collect())
+        let mut listing = Listing::new();
+        for (input, entries) in future::try_join_all(listings).await? {
+            listing.entry(input).or_default().extend(entries);
+        }
+        Ok(listing)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use shoplake_jobs::JobDocument;
 use shoplake_models::Listing;
 
 /// An engine. Both take the same job document and make the same commit.
@@ -64,9 +65,12 @@ impl Engines {
     }
 }
 
-/// Returns the bytes of all objects of a listing.
-pub(crate) fn input_bytes(listing: &Listing) -> u64 {
-    listing.values().flatten().map(|entry| entry.size).sum()
+/// Returns the bytes of the objects that the job reads. Inputs that are read by column do not
+/// count: an engine reads only the row groups of a few days.
+pub(crate) fn input_bytes(job: &JobDocument, listing: &Listing) -> u64 {
+    let whole = job.inputs.iter().filter(|input| input.days.is_none());
+    let entries = whole.filter_map(|input| listing.get(&input.name)).flatten();
+    entries.map(|entry| entry.size).sum()
 }
 
 #[cfg(test)]

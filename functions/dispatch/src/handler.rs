@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, stream};
 use shoplake_aws::{DirtyQueue, EventPublisher, Executions};
-use shoplake_jobs::Partition;
+use shoplake_jobs::{Partition, PartitionKind};
 use shoplake_lake::Store;
 use shoplake_models::Models;
 use shoplake_platform::clock::Clock;
@@ -188,8 +188,8 @@ where
         batch_response(returned.into_iter().map(|index| messages[index].id.clone()))
     }
 
-    /// Removes empty partitions: those without gold, a state, and an input of their own day. It
-    /// looks only at models with [`MANY_PARTITIONS`], for which one listing finds them.
+    /// Removes empty days: those without gold, a state, and an input of their own. It looks only at
+    /// models with [`MANY_PARTITIONS`], for which one listing finds them.
     async fn without_empty_partitions(
         &self,
         mut requested: BTreeMap<Work, Asked>,
@@ -203,6 +203,8 @@ where
         }
         let many = days.into_iter().filter(|(_, days)| days.len() >= MANY_PARTITIONS);
         let many = many.filter_map(|(model, days)| Some((self.models.get(model)?, days)));
+        let many = many
+            .filter(|(model, _)| model.kind() == PartitionKind::Day && !model.reads_by_column());
         let found = many.map(|(model, days)| async move {
             let kept = self.non_empty(model, &days).await;
             (model.name.clone(), days, kept)
@@ -230,7 +232,6 @@ where
     fn work(&self, change: Change) -> Vec<Work> {
         match change {
             Change::Bronze { bucket, key } => vec![Work::Conform { bucket, key }],
-            Change::SilverBucket => Vec::new(),
             Change::Dirty { model, partitions, .. } => {
                 let work = |partition| Work::Compute { model: model.clone(), partition };
                 partitions.into_iter().map(work).collect()
@@ -263,6 +264,12 @@ where
                         "no model {model:?}: it was removed or renamed while the message waited"
                     )
                 })?;
+                let kind = model.kind();
+                ensure!(
+                    kind.has(*partition),
+                    "invalid partition \"{partition}\" of model {:?}: expected a {kind}",
+                    model.name
+                );
                 let receives = asked.messages.iter().map(|index| messages[*index].receives).max();
                 let doubled = receives.unwrap_or(1).saturating_sub(1).min(6);
                 let slot_delay = FIRST_SLOT_DELAY * (1 << doubled);

@@ -71,8 +71,9 @@ impl<L: Store, E, Q, P, C: Clock> Dispatch<L, E, Q, P, C> {
         for (message, change) in changes {
             if let Change::Silver { key, dataset, partition } = change
                 && is_old(*partition, now)
+                && let Some(day) = partition.day()
             {
-                let day = (dataset.clone(), *partition);
+                let day = (dataset.clone(), Partition::Day(day));
                 heads.push(async move { (*message, day, self.shops_of(key).await) });
             }
         }

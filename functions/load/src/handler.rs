@@ -449,7 +449,7 @@ mod tests {
             "name": "total_sales", "partition": "business_date", "key": ["shop_id"],
             "warehouse": "sales.total_sales", "checks": [], "references": [],
             "grain": "one row per shop and day", "columns": {"shop_id": "The shop's id."},
-            "inputs": [], "first": [], "lookback_days": 0, "lookahead_days": 0, "every_seconds": 0,
+            "kind": "day", "inputs": [], "first": [], "every_seconds": 0,
         });
         let index = json!({"models": [model], "views": [], "references": {}});
         let models = serde_json::from_value(index).unwrap();

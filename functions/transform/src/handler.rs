@@ -1,22 +1,27 @@
 //! The commit protocol of a gold partition. A retry completes it wherever the process ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use shoplake_aws::EventPublisher;
 use shoplake_engine::gold::Footer;
 use shoplake_engine::{Arrival, Engine, EngineError, Gold, gold};
 use shoplake_jobs::{
-    CheckAlert, FailedCheck, JOB_VERSION, JobDocument, JobOutcome, JobResult, LoadColumn,
-    LoadRequest, NotifyRequest, PartitionDirty, Severity, Withheld, metadata, rfc3339,
+    CheckAlert, Correspondence, FailedCheck, JOB_VERSION, JobDocument, JobOutcome, JobResult,
+    LoadColumn, LoadRequest, NotifyRequest, Partition, PartitionDirty, Severity, Withheld,
+    metadata, rfc3339,
 };
-use shoplake_lake::state::{self, Completion, runs};
-use shoplake_lake::{Condition, ETag, Head, Metadata, Object, PutError, Store};
+use shoplake_lake::state::{self, Completion, PartitionState, runs};
+use shoplake_lake::{Condition, ETag, Head, Metadata, Object, PutError, Store, StoreError};
 use shoplake_platform::clock::Clock;
 
 use crate::error::TransformError;
+
+/// The number of states that are changed at the same time.
+const CONCURRENT_NOTES: usize = 32;
 
 /// The input of the function: a job to run.
 #[derive(Clone, Debug, Deserialize)]
@@ -120,7 +125,7 @@ impl Transform {
                 TransformError::UnreadableGold { key: job.output.key.clone(), cause }
             })?;
             if published < job.output.version {
-                self.publisher.publish(&footer.dirtied).await?;
+                self.publish(job, &footer.dirtied).await?;
             }
             let commit = Commit {
                 planned_at: planned.commit_planned_at(&object.head),
@@ -141,7 +146,7 @@ impl Transform {
         let before = current.as_ref().map(|object| decode(job, object)).transpose()?;
         let version_before = current.as_ref().map_or(0, |object| version(&object.head));
         if let Some(before) = before.as_ref().filter(|_| published < version_before) {
-            self.publisher.publish(&before.dirtied).await?;
+            self.publish(job, &before.dirtied).await?;
         }
 
         let output = match shoplake_engine::run(
@@ -192,7 +197,7 @@ impl Transform {
                 planned_at = planned.commit_planned_at(&head);
             }
         }
-        self.publisher.publish(&gold.dirtied).await?;
+        self.publish(job, &gold.dirtied).await?;
         let commit = Commit {
             planned_at,
             received_at,
@@ -202,6 +207,37 @@ impl Transform {
             alert: gold.alert,
         };
         self.committed(planned, commit).await
+    }
+
+    /// Publishes the partitions that a commit dirtied.
+    ///
+    /// Days that are read by column are noted in their states first. The sweep finds a lost message
+    /// about any other partition by the times of its inputs, but a bucket has rows of all days.
+    async fn publish(
+        &self,
+        job: &JobDocument,
+        dirtied: &[PartitionDirty],
+    ) -> Result<(), TransformError> {
+        let by_column = job.downstream.iter().filter(|downstream| {
+            matches!(downstream.correspondence, Correspondence::ByColumn { .. })
+        });
+        let by_column: BTreeSet<_> =
+            by_column.map(|downstream| downstream.model.as_str()).collect();
+        let mut notes = Vec::new();
+        for dirty in dirtied.iter().filter(|dirty| by_column.contains(dirty.model.as_str())) {
+            for day in dirty.partitions().into_iter().flatten() {
+                notes.push(self.note_dirty(&dirty.model, day));
+            }
+        }
+        stream::iter(notes).buffer_unordered(CONCURRENT_NOTES).try_collect::<Vec<()>>().await?;
+        self.publisher.publish(dirtied).await?;
+        Ok(())
+    }
+
+    async fn note_dirty(&self, model: &str, partition: Partition) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let note = |state: &mut PartitionState| state.note_dirty(now, false);
+        state::update(self.store.as_ref(), model, partition, note).await
     }
 
     /// Records the end of a job whose commit is published, and returns the result with the requests

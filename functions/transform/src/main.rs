@@ -21,7 +21,7 @@ async fn main() -> Result<(), Error> {
         store: Arc::new(S3Store::new(&aws, config::required("LAKE_BUCKET")?)),
         publisher: Arc::new(EventBridge::new(&aws, config::optional("EVENT_BUS", "default")?)),
         clock: Arc::new(SystemClock),
-        engine: Arc::new(DataFusion { limits }),
+        engine: Arc::new(DataFusion::new(limits)),
     };
     let transform = &transform;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Request>| async move {

@@ -1,5 +1,6 @@
 //! The commit protocol over a lake in memory, with writers that race.
 
+mod buckets;
 mod checks;
 
 use std::collections::BTreeSet;
@@ -533,7 +534,7 @@ async fn an_invalid_job_document_fails_permanently() {
         .put("jobs/x.json", document.into(), Metadata::new(), Condition::Always)
         .await
         .unwrap();
-    assert!(error("jobs/x.json").await.contains("has version 1, expected 2"));
+    assert!(error("jobs/x.json").await.contains("has version 1, expected 3"));
 }
 
 #[derive(Clone, Debug)]

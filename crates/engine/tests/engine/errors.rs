@@ -137,7 +137,7 @@ async fn too_little_memory_is_an_error_of_its_own() {
         .collect();
     lake.write("web_traffic", FOLDER, "a", &events).await;
     let job = lake.job(MODEL, DAY).await;
-    let engine = DataFusion { limits: Limits { memory_bytes: 10_000, parallelism: 1 } };
+    let engine = DataFusion::new(Limits { memory_bytes: 10_000, parallelism: 1 });
     let error = shoplake_engine::run(&lake.store, &job, None, &engine).await.unwrap_err();
     assert!(matches!(error, EngineError::Memory { .. }), "{error}");
 }

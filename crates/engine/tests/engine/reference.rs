@@ -3,6 +3,7 @@
 use shoplake_engine::DataFusion;
 use shoplake_jobs::Partition;
 use shoplake_lake::Store;
+use shoplake_lake::keys::FolderRange;
 use shoplake_models::{GoldHead, Listing, Plan, References};
 use shoplake_testing::{Lake, sale, texts};
 
@@ -77,11 +78,9 @@ async fn texts_with(lake: &Lake, csv: &str) -> Vec<String> {
     let partition: Partition = "2010-12-01".parse().unwrap();
     let mut listing = Listing::new();
     for range in lake.models.input_ranges(model, partition) {
-        let (first, last) = (range.first.to_string(), range.last.to_string());
-        listing.insert(
-            range.input,
-            lake.store.list_range(&range.prefix, &first, &last).await.unwrap(),
-        );
+        let FolderRange { prefix, first, last } = &range.folders;
+        let entries = lake.store.list_range(prefix, first, last).await.unwrap();
+        listing.insert(range.input, entries);
     }
     let table = lake.models.reference("weights").unwrap().with_rows(csv).unwrap();
     let references = References::from([("weights".to_owned(), table)]);

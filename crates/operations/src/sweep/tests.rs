@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde_json::json;
 use shoplake_aws::topic::MemoryTopic;
 use shoplake_aws::{Execution, Fault, MemoryDirtyQueue, MemoryExecutions};
-use shoplake_jobs::{CheckAlert, JobOutcome, Severity, Withheld};
+use shoplake_jobs::{Buckets, CheckAlert, Correspondence, JobOutcome, Severity, Window, Withheld};
 use shoplake_lake::state::{Completion, Lease, Step};
 use shoplake_lake::{ETag, Entry, Head, MemoryStore, Object};
 
@@ -23,15 +23,39 @@ fn day(text: &str) -> Partition {
     text.parse().unwrap()
 }
 
-/// A model of visits with a reference table, and one that reads three days of it.
+/// A model of visits with a reference table, and one that reads three days of it. A model of orders
+/// by bucket, whose number was doubled, and one that reads its days.
 fn models() -> ModelIndex {
-    let model = |name: &str, input: &str, lookback_days: u16| IndexedModel {
+    let model = |name: &str, input: &str, kinds: [PartitionKind; 2], read: Correspondence| {
+        let [kind, kind_of_input] = kinds;
+        let input =
+            IndexedInput { name: input.to_owned(), kind: kind_of_input, correspondence: read };
+        of_input(name, kind, input)
+    };
+    let days = |lookback_days| Correspondence::Days(Window { lookback_days, lookahead_days: 0 });
+    let by_day = Correspondence::ByColumn { column: "day".to_owned(), window: Window::default() };
+    let (day, buckets) = (PartitionKind::Day, PartitionKind::Bucket(Buckets::new(4)));
+    let doubled = PartitionKind::Bucket(Buckets { count: 4, oldest: 2 });
+    let daily = model(MODEL, "silver.visits", [day, day], days(0));
+    let models = vec![
+        IndexedModel { references: vec!["weights".to_owned()], ..daily },
+        model("weekly", "gold.daily", [day, day], days(2)),
+        model("orders_clean", "silver.orders", [buckets, doubled], Correspondence::Same),
+        model("order_days", "gold.orders_clean", [day, buckets], by_day),
+    ];
+    let table = json!({"name": "weights", "description": "Weights.", "key": ["shop_id"],
+        "columns": {"shop_id": "string"}, "csv": "shop_id\nacme\n"});
+    let references = serde_json::from_value(json!({"weights": table})).unwrap();
+    ModelIndex { models, references }
+}
+
+fn of_input(name: &str, kind: PartitionKind, input: IndexedInput) -> IndexedModel {
+    IndexedModel {
         name: name.to_owned(),
         partition: "day".to_owned(),
-        inputs: vec![input.to_owned()],
-        first: vec![input.to_owned()],
-        lookback_days,
-        lookahead_days: 0,
+        kind,
+        first: vec![input.name.clone()],
+        inputs: vec![input],
         every_seconds: 20,
         key: vec![],
         warehouse: None,
@@ -39,15 +63,6 @@ fn models() -> ModelIndex {
         references: vec![],
         grain: "one row per shop and day".to_owned().try_into().unwrap(),
         columns: BTreeMap::new(),
-    };
-    let daily =
-        IndexedModel { references: vec!["weights".to_owned()], ..model(MODEL, "silver.visits", 0) };
-    let table = json!({"name": "weights", "description": "Weights.", "key": ["shop_id"],
-        "columns": {"shop_id": "string"}, "csv": "shop_id\nacme\n"});
-    let references = json!({"weights": table});
-    ModelIndex {
-        models: vec![daily, model("weekly", "gold.daily", 2)],
-        references: serde_json::from_value(references).unwrap(),
     }
 }
 
@@ -266,6 +281,34 @@ async fn gold_that_the_state_does_not_know_is_found() {
     let owed = world.lake.list(keys::OWED).await.unwrap();
     let keys: Vec<_> = owed.into_iter().map(|entry| entry.key).collect();
     assert_eq!(keys, ["state/owed/daily/2010-12-01", "state/owed/weekly/2010-12-01"]);
+}
+
+#[tokio::test]
+async fn buckets_are_compared_once_a_day() {
+    let world = World::default();
+    // Its rows may be those of the bucket 3 as well, from before the number was doubled.
+    world.write("silver/orders/bucket=0001/a.parquet", 0).await;
+    let (swept, sent) = world.sweep(120).await;
+    assert_eq!(
+        (swept.found, sent),
+        (2, vec!["orders_clean 0003".into(), "orders_clean 0001".into()])
+    );
+    for bucket in ["0001", "0003"] {
+        let planned = |state: &mut PartitionState| state.up_to_date(at(200));
+        let bucket = bucket.parse().unwrap();
+        state::update(&world.lake, "orders_clean", bucket, planned).await.unwrap();
+    }
+    world.write("silver/orders/bucket=0003/b.parquet", 300).await;
+    assert_eq!(world.sweep(600).await.0.found, 0);
+    let (swept, sent) = world.sweep(120 + 24 * 3_600).await;
+    assert_eq!((swept.found, sent), (1, vec!["orders_clean 0003".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_bucket_in_gold_dirties_no_day() {
+    let world = World::default();
+    world.write("gold/orders_clean/day=0001/data.parquet", 0).await;
+    assert_eq!(world.sweep(120).await.1, ["orders_clean 0001"]);
 }
 
 #[tokio::test]

@@ -78,7 +78,7 @@ impl SimulatedEngine {
                 let put = copy.put(&key, bytes, head.metadata, Condition::Always).await;
                 put.expect("a store in memory takes everything");
             }
-            DataFusion { limits }.compute(&copy, job).await
+            DataFusion::new(limits).compute(&copy, job).await
         })
     }
 }

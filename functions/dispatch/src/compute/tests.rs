@@ -1,5 +1,6 @@
 //! Dirty partitions become jobs, one at a time.
 
+use chrono::Days;
 use proptest::prelude::*;
 use shoplake_aws::Fault;
 use shoplake_jobs::JobOutcome;
@@ -405,11 +406,15 @@ proptest! {
                 silver(&dispatch, key).await;
             }
             for model in dispatch.models.iter() {
+                let day = partition.day().unwrap();
+                let lookback = if model.name == "visits_per_day" { 1 } else { 6 };
+                let window: Vec<_> = (0..=lookback).rev().map(|ago| day - Days::new(ago)).collect();
                 let mut expected = Listing::new();
-                for input in dispatch.models.input_prefixes(model, partition) {
-                    let entries = expected.entry(input.input).or_default();
-                    for prefix in &input.prefixes {
-                        entries.extend(dispatch.lake.list(prefix).await.unwrap());
+                for own in dispatch.models.own_partition_ranges(model, partition) {
+                    let entries = expected.entry(own.input).or_default();
+                    for day in &window {
+                        let prefix = format!("{}{day}/", own.folders.prefix);
+                        entries.extend(dispatch.lake.list(&prefix).await.unwrap());
                     }
                 }
                 let ranges = dispatch.models.input_ranges(model, partition);
@@ -420,12 +425,13 @@ proptest! {
                 let plan = dispatch.models.plan(model, partition, &listed, None);
                 prop_assert_eq!(has_input, matches!(plan, Plan::Job(_)), "both apply one rule");
 
-                let days: Vec<_> = partition.window(0, 3).collect();
+                let days: Vec<_> =
+                    (0..=3).map(|ahead| Partition::Day(day + Days::new(ahead))).collect();
                 let mut with_objects = BTreeSet::new();
                 for day in &days {
                     let gold = keys::gold_values(&model.name, &model.partition);
                     let own = dispatch.models.own_partition_ranges(model, *day).into_iter();
-                    let prefixes = own.map(|range| range.prefix).chain([gold]);
+                    let prefixes = own.map(|range| range.folders.prefix).chain([gold]);
                     let folders: Vec<_> =
                         prefixes.map(|prefix| format!("{prefix}{day}/")).collect();
                     if keys.iter().any(|key| folders.iter().any(|one| key.starts_with(one))) {
