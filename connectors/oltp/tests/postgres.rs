@@ -717,7 +717,7 @@ async fn check_history(shop: &Shop, history: &[Step], last: Lookback) {
     shop.check_control_totals();
 }
 
-/// `OLTP_TEST_CASES` histories, by default 40: edits, moves and deletions, extracts that are killed
+/// `OLTP_TEST_CASES` histories, by default 15: edits, moves and deletions, extracts that are killed
 /// anywhere, and at the end extracts that are not.
 #[test]
 #[ignore = "needs a PostgreSQL, named by OLTP_TEST_URL"]
@@ -728,7 +728,7 @@ fn crashes_lose_neither_changes_nor_deletions() {
         alter table orders add primary key (order_id);
         alter table order_items add primary key (order_item_id)";
     let shop = runtime.block_on(Shop::new("histories", "", keys));
-    let cases = env::var("OLTP_TEST_CASES").map_or(40, |cases| cases.parse().unwrap());
+    let cases = env::var("OLTP_TEST_CASES").map_or(15, |cases| cases.parse().unwrap());
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let lookback = prop_oneof![Just(Lookback::All), Just(Lookback::Days(2))];
     proptest!(config, |(history in vec(step(), 1..25), last in lookback)| {
