@@ -185,6 +185,7 @@ impl Run<'_> {
             Some(Checkpoint { run: earlier, .. }) => (self.start(earlier.as_ref()), true),
             None => (self.start(None), true),
         };
+        let may_resume = self.source.may_resume();
         let mut visited = HashSet::new();
         let mut without_new_rows = 0;
         while has_more {
@@ -218,11 +219,12 @@ impl Run<'_> {
                 continue;
             }
             let sends = !lines.is_empty();
-            if sends {
+            // A later process does not read the pages of a source that cannot resume, only the run.
+            if sends && (may_resume || before.page == 0) {
                 let sending = Some(digest);
                 checkpoints.write(&Checkpoint { sending, ..before }).await?;
-                self.put(lines).await?;
             }
+            self.put(lines).await?;
             has_more = progress.cursor.is_some();
             without_new_rows =
                 if progress.totals.rows > rows_before { 0 } else { without_new_rows + 1 };
@@ -234,7 +236,7 @@ impl Run<'_> {
             }
             // A page without a new row needs no checkpoint: the next run fetches it again. The last
             // page does: after the control total, the run must not send another row.
-            if sends || !has_more {
+            if may_resume && (sends || !has_more) {
                 if let Some(seen) = &mut progress.totals.seen {
                     seen.write_segments(self.store, self.batch).await?;
                 }
@@ -259,15 +261,15 @@ impl Run<'_> {
         Progress { run, cursor: None, page: 0, totals, sending: None }
     }
 
-    /// Continues after the last acknowledged page. Starts over if the source cannot resume, or if the
-    /// keys that were sent cannot be read.
+    /// Continues after the last acknowledged page. Starts over if the source cannot resume, or if
+    /// the keys that were sent cannot be read.
     async fn resume(&self, checkpoint: Checkpoint) -> Result<(Progress, bool), StoreError> {
         let Some(run) = checkpoint.run.clone() else {
             tracing::warn!("the checkpoint does not name its run; the batch starts over");
             return Ok((self.start(None), true));
         };
         if !self.source.may_resume() {
-            tracing::info!(%run, rows = checkpoint.rows, "the batch starts over from its first page");
+            tracing::info!(%run, rows = checkpoint.rows, "the batch starts over");
             return Ok((self.start(Some(&run)), true));
         }
         let mut seen = None;

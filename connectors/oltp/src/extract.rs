@@ -125,8 +125,8 @@ struct Failure {
 
 impl Extract {
     /// Sends the remaining tables, from the last one on, as one transaction sees them: the items of
-    /// an order are those that it had when the order was read. So if one of both tables remains, both
-    /// are sent.
+    /// an order are those that it had when the order was read. So if one of both tables remains,
+    /// both are sent.
     async fn extract(
         &self,
         ports: &Ports<'_>,
@@ -136,10 +136,10 @@ impl Extract {
         if left.is_empty() {
             return Ok(());
         }
-        if left.iter().any(|table| table.is_incremental()) {
-            left.retain(|table| !table.is_incremental());
-            left.splice(..0, [Table::Orders, Table::OrderItems]);
-        }
+        let has_orders = left.iter().any(|table| table.is_incremental());
+        let is_left =
+            |table: &Table| left.contains(table) || (has_orders && table.is_incremental());
+        *left = Table::ALL.into_iter().rev().filter(is_left).collect();
         let failed = |error| Failure { table: None, error: RunError::Source(error).into() };
         let client = self.database.connect(&ports.secret, self.time_zone).await;
         let mut client = client.map_err(failed)?;
@@ -179,7 +179,7 @@ impl Extract {
     }
 
     /// Sends the rows that the last extract has found and this one does not. The ids that it finds
-    /// are kept for the next extract, before any row with such an id is sent and after the deletions
+    /// are kept for the next extract: before a row with such an id is sent, and after the deletions
     /// are sent. So a process that ends in between misses no deletion.
     async fn deliver_deletions(
         &self,

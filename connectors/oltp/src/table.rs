@@ -20,10 +20,10 @@ use Table::{Customers, OrderItems, Orders, Products};
 /// How a field of a dataset is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reading {
-    /// As a text, whatever its type: ids are text in the lake.
+    /// As a text, whatever its type: a telephone number may be an integer.
     Text,
-    /// As JSON.
-    Json,
+    /// As a number, with all its digits.
+    Number,
     /// An amount of money, as a text, so that no reader rounds it.
     Amount,
     /// A time; one without a zone is in that of the session.
@@ -34,7 +34,7 @@ enum Reading {
     ExtractedAt,
 }
 
-use Reading::{Amount, Currency, ExtractedAt, Json, Text, Time};
+use Reading::{Amount, Currency, ExtractedAt, Number, Text, Time};
 
 /// Types whose values are whole numbers, texts or times, as PostgreSQL's catalog calls them.
 const INTEGERS: [&str; 3] = ["int2", "int4", "int8"];
@@ -48,8 +48,8 @@ pub(crate) const EXTRACTED_AT: &str =
 
 impl Table {
     /// All tables, in the order in which they are fetched. Items count if they were read with the
-    /// newest version of their order or later, so they are sent before their orders: an extract that
-    /// ends in between hides no item.
+    /// newest version of their order or later, so they are sent before their orders: an extract
+    /// that ends in between hides no item.
     pub const ALL: [Self; 4] = [Customers, Products, OrderItems, Orders];
 
     /// Returns the table's name in the database.
@@ -191,19 +191,19 @@ impl Table {
         match self {
             Customers => &[
                 ("customer_id", "customers", Text),
-                ("first_name", "customers", Json),
-                ("last_name", "customers", Json),
-                ("email", "customers", Json),
-                ("phone", "customers", Json),
-                ("state", "customers", Json),
-                ("city", "customers", Json),
+                ("first_name", "customers", Text),
+                ("last_name", "customers", Text),
+                ("email", "customers", Text),
+                ("phone", "customers", Text),
+                ("state", "customers", Text),
+                ("city", "customers", Text),
                 ("created_at", "customers", Time),
                 ("extracted_at", "", ExtractedAt),
             ],
             Products => &[
                 ("product_id", "products", Text),
-                ("product_name", "products", Json),
-                ("category", "products", Json),
+                ("product_name", "products", Text),
+                ("category", "products", Text),
                 ("price", "products", Amount),
                 ("cost", "products", Amount),
                 ("currency", "", Currency),
@@ -223,7 +223,7 @@ impl Table {
                 ("order_item_id", "order_items", Text),
                 ("order_id", "order_items", Text),
                 ("product_id", "order_items", Text),
-                ("quantity", "order_items", Json),
+                ("quantity", "order_items", Number),
                 ("unit_price", "order_items", Amount),
                 ("subtotal", "order_items", Amount),
                 ("currency", "", Currency),
@@ -239,7 +239,7 @@ impl Reading {
     fn expression(self, column: &str, column_type: &str) -> Option<String> {
         Some(match self {
             Text => format!("{column}::text"),
-            Json => column.to_owned(),
+            Number => column.to_owned(),
             Amount => return amount(column, column_type),
             Time if TIMES.contains(&column_type) || TEXTS.contains(&column_type) => {
                 format!("(to_json({column}::timestamptz at time zone 'UTC') #>> '{{}}') || 'Z'")

@@ -286,8 +286,8 @@ pub fn connector_keys(connector: &str, shop: &str, batch: &str, digest: &str) ->
     format!("state/connectors/{connector}/{shop}/{batch}/{digest}.keys")
 }
 
-/// `state/connectors/<connector>/<shop>/ids/<table>.jsonl`: the ids that the last extract found in a
-/// table, one per line.
+/// `state/connectors/<connector>/<shop>/ids/<table>.jsonl`: the ids that the last extract found in
+/// a table, one per line.
 pub fn connector_ids(connector: &str, shop: &str, table: &str) -> String {
     format!("state/connectors/{connector}/{shop}/ids/{table}.jsonl")
 }
