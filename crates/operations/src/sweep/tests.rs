@@ -46,7 +46,7 @@ fn models() -> ModelIndex {
     let table = json!({"name": "weights", "description": "Weights.", "key": ["shop_id"],
         "columns": {"shop_id": "string"}, "csv": "shop_id\nacme\n"});
     let references = serde_json::from_value(json!({"weights": table})).unwrap();
-    ModelIndex { models, references }
+    ModelIndex { models, references, ..ModelIndex::default() }
 }
 
 fn of_input(name: &str, kind: PartitionKind, input: IndexedInput) -> IndexedModel {
