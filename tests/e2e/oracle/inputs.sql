@@ -151,6 +151,35 @@ select
 from valid_crm_interactions
 qualify row_number() over (partition by shop_id, interaction_id order by occurred_at desc) = 1;
 
+create or replace table fields_of_newsletter_events as
+select shop_id, data, json_transform(
+    data,
+    '{"event_id": "JSON", "customer_id": "JSON", "event_type": "JSON", "occurred_at": "JSON",
+     "campaign": "JSON"}'
+) as fields
+from raw
+where dataset = 'newsletter_events';
+
+create or replace view valid_newsletter_events as
+select *
+from fields_of_newsletter_events
+where is_text(fields.event_id, 64)
+    and is_text(fields.customer_id, 64)
+    and is_one_of(fields.event_type, ['subscribe', 'unsubscribe', 'open'])
+    and is_time(fields.occurred_at)
+    and is_text_or_absent(fields.campaign, 1, 256);
+
+create or replace table newsletter_events as
+select
+    shop_id,
+    fields.event_id->>'$' as event_id,
+    fields.customer_id->>'$' as customer_id,
+    fields.event_type->>'$' as event_type,
+    to_time(fields.occurred_at) as occurred_at,
+    cast(to_time(fields.occurred_at) as date) as event_date
+from valid_newsletter_events
+qualify row_number() over (partition by shop_id, event_id, event_date order by occurred_at) = 1;
+
 create or replace table fields_of_pos_sales as
 select shop_id, data, batch, run, json_transform(
     data,

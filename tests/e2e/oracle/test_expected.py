@@ -75,6 +75,18 @@ def ticket(number: int, name: str, status: str, at: str) -> dict[str, Any]:
     return crm(number, at, "support_ticket", ticket_id=name, ticket_status=status)
 
 
+def newsletter(
+    event_id: str, at: str, event_type: str = "open", customer: str = "c1", **fields: Any
+) -> dict[str, Any]:
+    return {
+        "event_id": event_id,
+        "customer_id": customer,
+        "event_type": event_type,
+        "occurred_at": at,
+        **fields,
+    }
+
+
 def sale(
     receipt: str, line: int, day: str, quantity: int, price: str, **fields: Any
 ) -> dict[str, Any]:
@@ -145,6 +157,7 @@ FULL_ROWS = {
     "crm_interactions": crm(
         1, "2026-03-01T00:00:00Z", rating=5, ticket_id="t", ticket_status="opened"
     ),
+    "newsletter_events": newsletter("n", "2026-03-01T00:00:00Z", campaign="spring"),
     "pos_sales": sale("t", 1, "2026-03-01", 1, "2.50", unit_cost="1"),
     "inventory_levels": stock("2026-03-01T00:00:00Z", 1, last_restocked_at="2026-03-01T00:00:00Z"),
 }
