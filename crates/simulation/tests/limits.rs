@@ -165,6 +165,19 @@ fn crm() -> impl Strategy<Value = Event> {
     )
 }
 
+fn newsletter() -> impl Strategy<Value = Event> {
+    let kind = select(vec!["subscribe", "unsubscribe", "open"]);
+    (shop(), id(), id(), kind, at(), optional_text(256)).prop_map(
+        |(shop, event, customer, kind, at, campaign)| {
+            let data = json!({
+                "event_id": event, "customer_id": customer, "event_type": kind,
+                "occurred_at": at, "campaign": campaign,
+            });
+            Event::new("newsletter_events", shop, data)
+        },
+    )
+}
+
 fn total() -> impl Strategy<Value = Event> {
     let dataset = select(vec!["pos_sales", "inventory_levels"]);
     let counts =
@@ -182,7 +195,14 @@ fn total() -> impl Strategy<Value = Event> {
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
-    let event = prop_oneof![6 => sale(), 4 => level(), 3 => web(), 3 => crm(), 1 => total()];
+    let event = prop_oneof![
+        6 => sale(),
+        4 => level(),
+        3 => web(),
+        3 => crm(),
+        2 => newsletter(),
+        1 => total(),
+    ];
     prop::collection::vec(taken(event), 20..80)
 }
 

@@ -110,6 +110,20 @@ fn crm() -> impl Strategy<Value = Event> {
         })
 }
 
+fn newsletter() -> impl Strategy<Value = Event> {
+    let kind = prop::sample::select(vec!["subscribe", "unsubscribe", "open"]);
+    let campaign = prop::option::of(prop::sample::select(vec!["spring", "summer"]));
+    (shop(), 0..6_u8, 0..2_u8, kind, at(), campaign, taken()).prop_map(
+        |(shop, id, customer, kind, at, campaign, taken)| {
+            let data = json!({
+                "event_id": format!("n{id}"), "customer_id": format!("c{customer}"),
+                "event_type": kind, "occurred_at": at, "campaign": campaign,
+            });
+            taken.give(Event::new("newsletter_events", shop, data))
+        },
+    )
+}
+
 /// Runs that deliver a day. The control total of the last one has a row too many.
 const RUNS: [&str; 3] =
     ["2026-03-03T04:00:00.000000Z", "2026-03-03T05:00:00.000000Z", "2026-03-03T06:00:00.000000Z"];
@@ -207,7 +221,13 @@ fn totals(events: &[Event]) -> Vec<Event> {
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
-    let event = prop_oneof![3 => web(), 3 => crm(), 3 => sale(), 3 => stock()];
+    let event = prop_oneof![
+        3 => web(),
+        3 => crm(),
+        3 => sale(),
+        3 => stock(),
+        2 => newsletter(),
+    ];
     prop::collection::vec(event, 1..30).prop_map(|mut events| {
         events.extend(totals(&events));
         events
