@@ -491,6 +491,25 @@ def test_loyalty_activity_rate() -> None:
     assert read(expected, "marketing.loyalty_activity_rate") == want
 
 
+def test_newsletter_by_day() -> None:
+    # 1 March: c1 and c2 subscribe, c1 unsubscribes: 2 - 1 = 1. c1 opens twice and c2 once: 3 opens
+    # of 2 customers; the second n5 is a copy. 2 March: another event has the id n1; c3
+    # unsubscribes: 0 - 1 = -1. The contract does not know the type of n7.
+    events = [
+        newsletter("n1", "2026-03-01T00:00:00Z", "subscribe"),
+        newsletter("n2", "2026-03-01T10:00:00Z", "subscribe", "c2"),
+        newsletter("n3", "2026-03-01T11:00:00Z", "unsubscribe"),
+        newsletter("n4", "2026-03-01T12:00:00Z", campaign="spring"),
+        newsletter("n5", "2026-03-01T14:00:00+01:00"),
+        newsletter("n5", "2026-03-01T14:00:00+01:00"),
+        newsletter("n6", "2026-03-01T23:59:59.999999Z", customer="c2"),
+        newsletter("n1", "2026-03-02T00:00:00Z", "unsubscribe", "c3"),
+        newsletter("n7", "2026-03-02T00:00:00Z", "forward"),
+    ]
+    want = [(date(2026, 3, 1), 2, 1, 1, 3, 2), (date(2026, 3, 2), 0, 1, -1, 0, 0)]
+    assert rows("newsletter_events", events, "marketing.newsletter_by_day") == want
+
+
 def test_restock_frequency() -> None:
     # l1: the first snapshot remembers a restock of 20 February, 12:00. Restocks at 6:00 of the 1st,
     # 3rd and 4th of March: three days lie between the first and the last, so 1.5 between two. The

@@ -31,6 +31,14 @@ pub(crate) fn inquiry(id: &str, customer: &str, at: &str) -> Event {
     Event::new("crm_interactions", SHOP, data)
 }
 
+/// A customer subscribes to newsletters, unsubscribes or opens one.
+pub(crate) fn newsletter(id: &str, customer: &str, event_type: &str, at: &str) -> Event {
+    let data = json!({
+        "event_id": id, "customer_id": customer, "event_type": event_type, "occurred_at": at,
+    });
+    Event::new("newsletter_events", SHOP, data)
+}
+
 /// A ticket changes its status.
 pub(crate) fn ticket(ticket: &str, status: &str, at: &str) -> Event {
     inquiry(&format!("{ticket} {status} {at}"), "c1", at).with(json!({

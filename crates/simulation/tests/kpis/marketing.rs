@@ -1,10 +1,10 @@
-//! Engagement, sessions and loyalty.
+//! Engagement, sessions, loyalty and newsletters.
 
 use serde_json::json;
 use shoplake_jobs::Severity;
 use shoplake_simulation::Lake;
 
-use crate::given::{failed, inquiry, lake, of_shop, page_view, show, then, web};
+use crate::given::{failed, inquiry, lake, newsletter, of_shop, page_view, show, then, web};
 
 const ENGAGEMENT: &str = "shop_id activity_date customer_id events score score_rank";
 
@@ -152,4 +152,37 @@ async fn a_late_event_moves_a_session_to_the_day_it_started_on() {
         show(&lake, "session_duration_bounce_rate", SESSIONS).await,
         ["2026-03-01 1 1800.0 1800.0 0 0.0", "2026-03-02 1 0.0 0.0 1 1.0"]
     );
+}
+
+const NEWSLETTER: &str =
+    "shop_id event_date subscriptions unsubscriptions net_subscriptions opens opening_customers";
+
+#[tokio::test]
+async fn newsletter_events_are_counted_by_day_and_type() {
+    let events = [
+        newsletter("n1", "c1", "subscribe", "2026-03-01T00:00:00Z"),
+        newsletter("n2", "c2", "subscribe", "2026-03-01T10:00:00Z"),
+        newsletter("n3", "c1", "unsubscribe", "2026-03-01T11:00:00Z"),
+        // three opens of two customers
+        newsletter("n4", "c2", "open", "2026-03-01T12:00:00Z"),
+        newsletter("n5", "c2", "open", "2026-03-01T12:00:00Z"),
+        newsletter("n6", "c3", "open", "2026-03-01T23:59:59.999999Z"),
+        // another day, on which the id n1 is another event: 0 - 1 = -1
+        newsletter("n1", "c2", "unsubscribe", "2026-03-02T00:00:00Z"),
+        // another shop
+        of_shop("other", newsletter("n1", "c1", "open", "2026-03-01T10:00:00Z")),
+        of_shop("other", newsletter("n2", "c1", "subscribe", "2026-03-02T10:00:00Z")),
+    ];
+    let lake = lake(&events).await;
+    then(&lake, "again", &events).await;
+    assert_eq!(
+        show(&lake, "newsletter_by_day", NEWSLETTER).await,
+        [
+            "acme 2026-03-01 2 1 1 3 2",
+            "acme 2026-03-02 0 1 -1 0 0",
+            "other 2026-03-01 0 0 0 1 1",
+            "other 2026-03-02 1 0 1 0 0",
+        ]
+    );
+    assert!(failed(&lake).is_empty(), "{:?}", lake.failed_checks());
 }
